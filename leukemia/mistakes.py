@@ -1,0 +1,47 @@
+"""What goes wrong at the user's end, and how a command says so: one line, a status, nothing half-written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+SUCCESS, FAILURE, USER_MISTAKE, NO_WINNER, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit statuses: done; a failure of ours; a user's mistake; a search without a winner; Ctrl-C."""
+
+
+class Mistake(ValueError):
+    """A user's mistake: the message says what was expected, what came, where, and what to do."""
+
+
+class MissingFile(Mistake, FileNotFoundError):
+    """A file or folder that the user named and that is not there."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def listed(items: Iterable[str], limit: int = 20) -> str:
+    """The items, one a line and indented; past ``limit`` the rest is counted, so that a terminal survives it."""
+    items = list(items)
+    lines = [f"  {item}" for item in items[:limit]]
+    if len(items) > limit:
+        lines.append(f"  ... and {len(items) - limit} more")
+    return "\n".join(lines)
+
+
+def run_command(main: Callable[[list[str] | None], int]) -> NoReturn:
+    """Run a command's ``main`` and exit with its status; mistakes and Ctrl-C become a line and a status."""
+    try:
+        status = main(None)
+    except Mistake as mistake:
+        print(f"error: {mistake}", file=sys.stderr)
+        status = USER_MISTAKE
+    except BrokenPipeError:
+        # The reader of our output (`| head`) left: nothing is wrong, and nothing more can be said.
+        sys.stderr.close()
+        status = SUCCESS
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        status = INTERRUPTED
+    sys.exit(status)

@@ -1,0 +1,240 @@
+"""The study folder: what a search leaves on disk, written whole or not at all, by one driver at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from leukemia.config import Recipe
+from leukemia.crossval import FoldResult
+from leukemia.files import atomic, read_json, write_json, write_text
+from leukemia.mistakes import MissingFile, Mistake
+from leukemia.train import Epoch
+
+SCHEMA = 1
+"""Version of ``study.json``."""
+
+State = Literal["complete", "stopped", "failed"]
+"""How a trial ends: all folds done; given up by the judge; crashed, non-finite or without a usable score."""
+
+EPOCH_COLUMNS = tuple(field.name for field in dataclasses.fields(Epoch))
+FOLD_COLUMNS = ("image_id", "subject", "group", "label", "probability_leukemic")
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def check_name(name: str) -> None:
+    """Refuse a study name that is no portable folder name."""
+    if not _NAME.fullmatch(name) or name in (".", ".."):
+        raise Mistake(f"--study: expected letters, digits, '.', '_' or '-', got {name!r}")
+
+
+class Study:
+    """A study folder. Reading needs no lock; the driver writes under ``lock()``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._epochs: dict[int, dict[tuple[int, int, int], dict[str, Any]]] = {}
+
+    @classmethod
+    def create(cls, folder: Path, info: dict[str, Any]) -> Study:
+        """Begin a study; ``info`` becomes ``study.json``."""
+        (folder / "trials").mkdir(parents=True)
+        write_json(folder / "study.json", {"schema": SCHEMA, **info})
+        return cls(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> Study:
+        """An existing study.
+
+        Raises:
+            MissingFile: no study there.
+            Mistake: a study of another schema.
+        """
+        path = folder / "study.json"
+        if not path.is_file():
+            raise MissingFile(
+                f"no study at {folder}; --runs and the study's name must lead to a folder with study.json"
+            )
+        study = cls(folder)
+        if study.info.get("schema") != SCHEMA:
+            raise Mistake(
+                f"{path}: expected schema {SCHEMA}, got {study.info.get('schema')!r}; use the version that wrote it"
+            )
+        return study
+
+    @classmethod
+    def find(cls, runs: Path, name: str | None) -> Study:
+        """The named study, or without a name the newest one (by ``created``) that has a winner."""
+        if name is not None:
+            check_name(name)
+            return cls.open(runs / name)
+        studies = [cls.open(path.parent) for path in runs.glob("*/best.json")]
+        if not studies:
+            raise MissingFile(
+                f"no study with a best.json in {runs}; run a search first, or name the folder with --runs"
+            )
+        return max(studies, key=lambda study: str(study.info["created"]))
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The content of ``study.json``."""
+        content: dict[str, Any] = read_json(self.folder / "study.json")
+        return content
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only driver. The system releases the lock when the process dies, however it dies.
+
+        Raises:
+            Mistake: another driver is alive; host and process are named.
+        """
+        with (self.folder / "driver.lock").open("a+") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                stream.seek(0)
+                raise Mistake(
+                    f"study {self.name} is being run by {stream.read().strip() or 'another process'}; "
+                    "wait for it, stop it, or start a study of another name"
+                ) from None
+            stream.truncate(0)
+            stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            stream.flush()
+            yield
+
+    def trials(self) -> list[int]:
+        """Numbers of the trials that have a folder, ascending."""
+        return sorted(int(path.parent.name) for path in (self.folder / "trials").glob("*/recipe.json"))
+
+    def trial_folder(self, number: int) -> Path:
+        """Folder of a trial: its number in four digits."""
+        return self.folder / "trials" / f"{number:04d}"
+
+    def begin_trial(self, number: int, recipe: Recipe) -> None:
+        """Write a trial's recipe."""
+        self.trial_folder(number).mkdir(parents=True, exist_ok=True)
+        write_text(self.trial_folder(number) / "recipe.json", recipe.to_json())
+
+    def recipe(self, number: int) -> Recipe:
+        """The recipe of a trial."""
+        return Recipe.from_json((self.trial_folder(number) / "recipe.json").read_text(encoding="utf-8"))
+
+    def end_trial(self, number: int, state: State, reason: str, score: float | None) -> None:
+        """Write how a trial ended, before anyone else is told."""
+        path = self.trial_folder(number) / "state.json"
+        write_json(path, {"state": state, "reason": reason, "score": score})
+
+    def end(self, number: int) -> dict[str, Any] | None:
+        """``{state, reason, score}`` of a trial that has ended, else None."""
+        path = self.trial_folder(number) / "state.json"
+        return read_json(path) if path.is_file() else None
+
+    def write_epoch(self, number: int, epoch: Epoch) -> bool:
+        """Add an epoch to ``epochs.csv``. One that is there already is left alone: returns whether it was new."""
+        rows = self._epochs.setdefault(
+            number,
+            {(row["seed"], row["fold"], row["epoch"]): row for row in self.epochs(number).to_dict("records")},
+        )
+        key = (epoch.seed, epoch.fold, epoch.epoch)
+        if key in rows:
+            return False
+        rows[key] = dataclasses.asdict(epoch)
+        table = pd.DataFrame([rows[key] for key in sorted(rows)], columns=list(EPOCH_COLUMNS))
+        write_text(self.trial_folder(number) / "epochs.csv", table.to_csv(index=False))
+        return True
+
+    def epochs(self, number: int) -> pd.DataFrame:
+        """A trial's epochs, sorted by seed, fold, epoch; empty where none has ended."""
+        path = self.trial_folder(number) / "epochs.csv"
+        if not path.is_file():
+            return pd.DataFrame(columns=list(EPOCH_COLUMNS))
+        return pd.read_csv(path, float_precision="round_trip")
+
+    def write_fold(self, number: int, result: FoldResult, table: pd.DataFrame) -> bool:
+        """Commit a finished fold: first its predictions, then its JSON as the mark. Returns whether it was new."""
+        if result.fold in self.folds_done(number, result.seed):
+            return False
+        folder = self.trial_folder(number) / f"seed_{result.seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        predictions = table.loc[result.rows, ["image_id", "subject", "group", "label"]].assign(
+            probability_leukemic=result.probabilities
+        )
+        with atomic(folder / f"fold_{result.fold}.csv") as temporary:
+            predictions.to_csv(temporary, index=False)
+        scores = {name: value if np.isfinite(value) else None for name, value in result.scores.items()}
+        write_json(
+            folder / f"fold_{result.fold}.json",
+            {
+                "fold": result.fold,
+                "seed": result.seed,
+                "n": len(result.rows),
+                "scores": scores,
+                "seconds": result.seconds,
+                "device": result.device,
+                "precision": result.precision,
+            },
+        )
+        return True
+
+    def folds_done(self, number: int, seed: int) -> list[int]:
+        """Numbers of a trial's committed folds, ascending."""
+        paths = (self.trial_folder(number) / f"seed_{seed}").glob("fold_*.json")
+        return sorted(int(path.stem.removeprefix("fold_")) for path in paths)
+
+    def fold(self, number: int, seed: int, fold: int) -> dict[str, Any]:
+        """The JSON of a committed fold."""
+        content: dict[str, Any] = read_json(self.trial_folder(number) / f"seed_{seed}" / f"fold_{fold}.json")
+        return content
+
+    def trial_table(self) -> pd.DataFrame:
+        """All trials, complete ones first by score. Columns ``trial, state, recipe, folds, score, reason, seconds``."""
+        objective, rows = self.info["objective"], []
+        for number in self.trials():
+            recipe, end = self.recipe(number), self.end(number)
+            folds = [self.fold(number, recipe.train.seed, fold) for fold in self.folds_done(number, recipe.train.seed)]
+            scores = [fold["scores"][objective] for fold in folds]
+            rows.append(
+                {
+                    "trial": f"{number:04d}",
+                    "state": end["state"] if end else "running",
+                    "recipe": recipe.describe(),
+                    "folds": f"{len(folds)}/{self.info['folds']}",
+                    "score": float(np.mean(scores)) if scores and None not in scores else float("nan"),
+                    "reason": end["reason"] if end else "",
+                    "seconds": sum(fold["seconds"] for fold in folds),
+                }
+            )
+        columns = ["trial", "state", "recipe", "folds", "score", "reason", "seconds"]
+        table = pd.DataFrame(rows, columns=columns)
+        order = table.assign(incomplete=table["state"] != "complete").sort_values(
+            ["incomplete", "score", "trial"], ascending=[True, False, True], kind="stable"
+        )
+        return order[columns].reset_index(drop=True)
+
+    def out_of_fold(self, number: int, seed: int) -> pd.DataFrame:
+        """Predictions of all committed folds, in fold order: the columns of ``fold_K.csv`` and ``fold``."""
+        folder = self.trial_folder(number) / f"seed_{seed}"
+        types = {"image_id": str, "subject": str, "group": str}
+        tables = [
+            pd.read_csv(
+                folder / f"fold_{fold}.csv", dtype=types, keep_default_na=False, float_precision="round_trip"
+            ).assign(fold=fold)
+            for fold in self.folds_done(number, seed)
+        ]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*FOLD_COLUMNS, "fold"])

@@ -1,0 +1,212 @@
+"""What a run says to Weights & Biases, and its silent twin. One process, the driver, opens all runs of a study."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from typing import Any
+
+import requests
+import wandb
+from wandb.errors import Error as WandbError
+
+from leukemia.config import Recipe
+from leukemia.study import State, Study
+from leukemia.train import Epoch
+
+log = logging.getLogger("search")
+
+PROJECT = "leukemia-search"
+"""W&B project, unless ``WANDB_PROJECT`` names another."""
+
+INIT_TIMEOUT_SECONDS = 20
+"""How long a run may wait for W&B's server before the search goes on offline."""
+
+
+class SilentTracker:
+    """The twin that says nothing."""
+
+    def begin(self, number: int, recipe: Recipe) -> None:
+        """A trial begins or goes on."""
+
+    def epoch(self, number: int, epoch: Epoch) -> None:
+        """An epoch has ended."""
+
+    def fold(self, number: int, fold: dict[str, Any]) -> None:
+        """A fold is committed."""
+
+    def end(self, number: int, state: State, reason: str, score: float | None) -> None:
+        """A trial has ended."""
+
+
+def _base_url() -> str:
+    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").rstrip("/")
+
+
+def _key() -> str | None:
+    """This machine's W&B key: from ``WANDB_API_KEY``, or from the netrc file where ``wandb login`` puts it."""
+    login = requests.utils.get_netrc_auth(_base_url())
+    return os.environ.get("WANDB_API_KEY") or (login[1] if login else None)
+
+
+def wanted_mode() -> str:
+    """``online``, ``offline`` or ``disabled``: ``WANDB_MODE`` where it is set, else online with a key only."""
+    mode = os.environ.get("WANDB_MODE", "").lower()
+    if mode in ("online", "offline", "disabled"):
+        return mode
+    return "online" if _key() else "offline"
+
+
+def server_problem() -> str | None:
+    """Why W&B's server cannot be used now (no key, no answer, key refused), or None when it can."""
+    address, key = f"{_base_url()}/graphql", _key()
+    if key is None:
+        return "online by WANDB_MODE, but there is no key (`wandb login`)"
+    try:
+        answer = requests.post(
+            address, json={"query": "query { viewer { id } }"}, auth=("api", key), timeout=INIT_TIMEOUT_SECONDS / 2
+        )
+        data = answer.json().get("data") if answer.ok else None
+    except (requests.RequestException, ValueError) as error:
+        return f"{address} does not answer ({type(error).__name__})"
+    if not answer.ok:
+        return f"{address} answers {answer.status_code} {answer.reason}"
+    return None if (data or {}).get("viewer") else f"{address} refuses the key"
+
+
+class WandbTracker:
+    """One run per trial, with the recipe as config, a series per epoch and per fold, and a summary.
+
+    A run's id is made of study uid and trial id. Offline, W&B would begin another folder for a run that goes on, so
+    what a dead driver left of it is removed and the run is written again from the study folder.
+    """
+
+    def __init__(self, study: Study, *, mode: str) -> None:
+        """
+        Args:
+            mode: ``online`` or ``offline``; an online run that cannot be opened turns the rest offline, said once.
+        """
+        self._study, self._mode = study, mode
+        self._info = study.info
+        self._runs: dict[int, Any] = {}
+        self._epochs: dict[int, int] = {}
+
+    def run_id(self, number: int) -> str:
+        """W&B's id of a trial's run."""
+        return f"{self._info['study_uid']}-{number:04d}"
+
+    def begin(self, number: int, recipe: Recipe) -> None:
+        """Open a trial's run; what the study folder holds of it already is logged first."""
+        if self._mode == "offline":
+            for left in (self._study.folder / "wandb").glob(f"*run-*-{self.run_id(number)}"):
+                shutil.rmtree(left)
+        self._epochs[number] = recipe.train.epochs
+        self._runs[number] = run = self._open(number, recipe)
+        run.define_metric("epoch")
+        for fold in range(self._info["folds"]):
+            run.define_metric(f"fold_{fold}/*", step_metric="epoch")
+        run.define_metric("fold/number")
+        run.define_metric("fold/*", step_metric="fold/number")
+        for row in self._study.epochs(number).to_dict("records"):
+            self.epoch(number, Epoch(**{str(key): value for key, value in row.items()}))
+        for done in self._study.folds_done(number, recipe.train.seed):
+            self.fold(number, self._study.fold(number, recipe.train.seed, done))
+
+    def _open(self, number: int, recipe: Recipe) -> Any:
+        try:
+            return self._init(number, recipe)
+        except (WandbError, OSError) as error:
+            if self._mode == "offline":
+                raise
+            self._mode = "offline"
+            log.warning("W&B cannot be reached (%s); this search goes on offline", str(error).splitlines()[0])
+            return self._init(number, recipe)
+
+    def _init(self, number: int, recipe: Recipe) -> Any:
+        provenance = {f"provenance.{key}": self._info[key] for key in ("commit", "protocol", "seed", "hardware")}
+        return wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            dir=str(self._study.folder),
+            id=self.run_id(number),
+            name=f"{self._study.name}-{number:04d}",
+            group=self._study.name,
+            job_type="trial",
+            tags=[
+                f"depth-{recipe.model.depth}",
+                recipe.optimizer.name,
+                recipe.model.shortcut,
+                self._info["protocol"],
+            ],
+            config=recipe.flat() | provenance | {"provenance.data": self._info["data"]["fingerprint"]},
+            mode="online" if self._mode == "online" else "offline",
+            reinit="create_new",
+            resume="allow" if self._mode == "online" else None,
+            settings=quiet_settings(),
+        )
+
+    def epoch(self, number: int, epoch: Epoch) -> None:
+        """Log an epoch as ``fold_K/...``."""
+        series = {
+            f"fold_{epoch.fold}/{name}": getattr(epoch, name)
+            for name in (
+                "train_loss",
+                "train_accuracy",
+                "validation_loss",
+                "validation_accuracy",
+                "learning_rate",
+                "images_per_second",
+                "device_memory_mb",
+            )
+        }
+        step = epoch.fold * (self._epochs[number] + 1) + epoch.epoch - 1
+        self._runs[number].log(series | {"epoch": epoch.epoch}, step=step)
+
+    def fold(self, number: int, fold: dict[str, Any]) -> None:
+        """Log a committed fold as ``fold/...``."""
+        series = {f"fold/{name}": value for name, value in fold["scores"].items() if value is not None}
+        step = fold["fold"] * (self._epochs[number] + 1) + self._epochs[number]
+        self._runs[number].log(series | {"fold/number": fold["fold"], "fold/seconds": fold["seconds"]}, step=step)
+
+    def end(self, number: int, state: State, reason: str, score: float | None) -> None:
+        """Write the summary and close the run; failed trials have exit code 1."""
+        run = self._runs.pop(number)
+        seed = self._study.recipe(number).train.seed
+        summary: dict[str, Any] = {
+            "state": state,
+            "reason": reason,
+            "folds_done": len(self._study.folds_done(number, seed)),
+        }
+        if score is not None:
+            summary[self._info["objective"]] = score
+        run.summary.update(summary)
+        run.finish(exit_code=1 if state == "failed" else 0)
+
+
+def quiet_settings() -> wandb.Settings:
+    """Settings of a run that prints nothing and reads nothing but what it is given."""
+    return wandb.Settings(
+        silent=True,
+        console="off",
+        show_info=False,
+        show_warnings=False,
+        disable_git=True,
+        save_code=False,
+        x_save_requirements=False,
+        x_disable_stats=True,
+        init_timeout=INIT_TIMEOUT_SECONDS,
+    )
+
+
+def make_tracker(study: Study) -> tuple[WandbTracker | SilentTracker, str]:
+    """The tracker that this machine allows, and one line for the user that says where the runs go."""
+    mode = wanted_mode()
+    if mode == "disabled":
+        return SilentTracker(), "W&B: disabled by WANDB_MODE"
+    if mode == "online":
+        problem = server_problem()
+        if problem is None:
+            return WandbTracker(study, mode="online"), f"W&B: online, project {PROJECT}, group {study.name}"
+        return WandbTracker(study, mode="offline"), f"W&B: {problem}; going on offline"
+    folder = study.folder / "wandb"
+    return WandbTracker(study, mode="offline"), f"W&B: offline in {folder} (`wandb login` to go online)"

@@ -1,0 +1,236 @@
+"""What a search is about to do: data, folds, space and study, from the arguments or from the study that goes on."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from leukemia import provenance
+from leukemia.catalog import Catalog, read_catalog
+from leukemia.config import PRESETS, Recipe, parse_settings
+from leukemia.crossval import OBJECTIVES
+from leukemia.device import choose_device, describe_device
+from leukemia.folds import Protocol, Splits, choose_protocol, make_splits
+from leukemia.images import View
+from leukemia.mistakes import Mistake
+from leukemia.model import build_model
+from leukemia.sample import sample_set
+from leukemia.study import Study, check_name
+from search.space import Choice, Space, make_space
+
+SAMPLE = "sample"
+"""Stands for the generated sample set in ``study.json``, which lies in another place on every machine."""
+
+WORDS = (
+    "amber azure basil cedar coral daisy fern hazel ivory jade lilac maple olive opal pearl sage topaz violet".split()
+)
+
+DEFAULTS: dict[str, Any] = {
+    "folds": 5,
+    "seed": 0,
+    "trials": 50,
+    "preset": "seed",
+    "objective": OBJECTIVES[0],
+}
+"""Arguments that a new study takes where none is given; a resumed one takes what it began with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The arguments that shape a study; None where not given."""
+
+    data: str | None
+    subjects_from: Path | None
+    base: Path | None
+    study: str | None
+    runs: Path
+    trials: int | None
+    folds: int | None
+    preset: str | None
+    settings: list[str]
+    objective: str | None
+    protocol: Protocol | None
+    seed: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that is decided before the first trial."""
+
+    folder: Path
+    info: dict[str, Any]
+    """``study.json`` without its schema."""
+
+    catalog: Catalog
+    splits: Splits
+    space: Space
+
+    @property
+    def view(self) -> View:
+        """The one view that all trials share."""
+        data = self.space.start.data
+        assert data.crop_px is not None
+        assert data.size_px is not None
+        return View(crop_px=data.crop_px, size_px=data.size_px)
+
+    @property
+    def num_trials(self) -> int:
+        """Trials wanted in all."""
+        return int(self.info["trials"])
+
+    def image_bytes(self) -> int:
+        """Size of the decoded images on disk."""
+        return len(self.catalog.table) * self.view.size_px**2 * 3
+
+    def checkpoint_bytes(self) -> int:
+        """Size of a checkpoint of the largest network in the space: weights and up to five tensors of each."""
+        choices = {
+            dimension.key: dimension.choices for dimension in self.space.dimensions if isinstance(dimension, Choice)
+        }
+        model = self.space.start.model
+        largest = 0
+        for depth in choices.get("model.depth", (model.depth,)):
+            for shortcut in choices.get("model.shortcut", (model.shortcut,)):
+                with torch.device("meta"):
+                    network = build_model(Recipe().with_settings({"model.depth": depth, "model.shortcut": shortcut}))
+                largest = max(largest, sum(parameter.numel() for parameter in network.parameters()))
+        return 6 * 4 * largest
+
+
+def locate(uri: str | None) -> Path:
+    """The data's place: the sample set where none is named."""
+    return sample_set() if uri in (None, SAMPLE) else Path(str(uri))
+
+
+def new_name() -> str:
+    """A study's name by time and a random word."""
+    moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    return f"{moment}-{secrets.choice(WORDS)}"
+
+
+def plan_new(request: Request, command: str) -> Plan:
+    """Plan a new study; nothing is written yet.
+
+    Raises:
+        Mistake: whatever is wrong with the arguments or the data.
+    """
+    name = request.study or new_name()
+    check_name(name)
+    folder = request.runs / name
+    if (folder / "study.json").exists():
+        raise Mistake(f"study {name} exists in {request.runs}; go on with --resume, or choose another --study")
+    chosen = {key: getattr(request, key) if getattr(request, key) is not None else DEFAULTS[key] for key in DEFAULTS}
+    if chosen["trials"] < 1:
+        raise Mistake(f"--trials: expected at least 1, got {chosen['trials']}")
+    settings = parse_settings(request.settings)
+    start = PRESETS[chosen["preset"]]().with_settings(settings)
+    catalog = read_catalog(locate(request.data), base=request.base, subjects_from=request.subjects_from)
+    protocol = choose_protocol(catalog, request.protocol)
+    splits = make_splits(catalog, chosen["folds"], chosen["seed"], protocol)
+    start = start.resolved(catalog.smallest_side_px)
+    space = make_space(start, settings)
+    info = {
+        "study_uid": secrets.token_hex(4),
+        "created": provenance.now(),
+        "command": command,
+        **chosen,
+        "protocol": protocol,
+        "settings": settings,
+        "start": start.flat(),
+        "space": space.describe(),
+        "data": {
+            "uri": SAMPLE if request.data is None else str(Path(request.data).resolve()),
+            "fingerprint": catalog.fingerprint,
+            "base": str(request.base.resolve()) if request.base else None,
+            "subjects_from": str(request.subjects_from.resolve()) if request.subjects_from else None,
+        },
+        "versions": provenance.versions(),
+        "commit": provenance.commit(),
+        "hardware": provenance.hardware(describe_device(choose_device("auto"))),
+    }
+    return Plan(folder=folder, info=info, catalog=catalog, splits=splits, space=space)
+
+
+def plan_resumed(request: Request) -> Plan:
+    """Plan to go on with a study: data, folds, space and seed are the study's own; more trials may be asked for.
+
+    Raises:
+        Mistake: an argument, the data or this version's space differ from what the study began with.
+    """
+    study = _study_to_resume(request)
+    info = study.info
+    _refuse_other_arguments(request, info)
+    if request.trials is not None:
+        info["trials"] = max(request.trials, len(study.trials()))
+    data = info["data"]
+    catalog = read_catalog(
+        locate(request.data or data["uri"]),
+        base=request.base or _path(data["base"]),
+        subjects_from=request.subjects_from or _path(data["subjects_from"]),
+    )
+    if catalog.fingerprint != data["fingerprint"]:
+        raise Mistake(
+            f"study {study.name} was run on other data: fingerprint {data['fingerprint'][:16]}, "
+            f"{catalog.root} has {catalog.fingerprint[:16]}; give --data as it was, or start a new study"
+        )
+    splits = Splits.load(study.folder / "splits.json", catalog.fingerprint)
+    space = make_space(Recipe.from_flat(info["start"]), info["settings"])
+    if space.describe() != info["space"]:
+        raise Mistake(
+            f"study {study.name} searches another space than this version of the program; resume it with version "
+            f"{info['versions']['leukemia-search']} (commit {info['commit'][:12]}), or start a new study"
+        )
+    return Plan(folder=study.folder, info=info, catalog=catalog, splits=splits, space=space)
+
+
+def _study_to_resume(request: Request) -> Study:
+    if request.study is not None:
+        check_name(request.study)
+        return Study.open(request.runs / request.study)
+    studies = [Study.open(path.parent) for path in request.runs.glob("*/study.json")]
+    if not studies:
+        raise Mistake(
+            f"--resume: no study in {request.runs}; start one without --resume, or name the folder with --runs"
+        )
+    return max(studies, key=lambda study: str(study.info["created"]))
+
+
+def _refuse_other_arguments(request: Request, info: dict[str, Any]) -> None:
+    given = {key: getattr(request, key) for key in ("folds", "seed", "preset", "objective", "protocol")}
+    if request.settings:
+        given["settings"] = parse_settings(request.settings)
+    for key, value in given.items():
+        if value is not None and value != info[key]:
+            flag = "--set" if key == "settings" else f"--{key}"
+            raise Mistake(
+                f"{flag}: the study was begun with {info[key]!r}, got {value!r}; "
+                "leave it out to resume, or start a new study"
+            )
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def describe_cost(plan: Plan, seconds_per_image: float, device: str) -> str:
+    """What the search will need, in words, from a timing of the starting recipe on this machine."""
+    start, info = plan.space.start, plan.info
+    num_images = len(plan.catalog.table) * (info["folds"] - 1)
+    hours = info["trials"] * num_images * start.train.epochs * seconds_per_image / 3600
+    gigabytes = (plan.image_bytes() + plan.checkpoint_bytes()) / 1e9
+    return (
+        f"cost: {info['trials']} trials x {info['folds']} folds x {start.train.epochs} epochs; if all cost what the "
+        f"starting recipe costs on one {device}: {_hours(hours)} (deeper networks cost several times as much)\n"
+        f"disk: {gigabytes:.1f} GB ({plan.image_bytes() / 1e9:.2f} for decoded images, "
+        f"{plan.checkpoint_bytes() / 1e9:.2f} for a checkpoint of the largest network, per trial at once)"
+    )
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.1f} device hours" if hours >= 1 else f"{math.ceil(hours * 60)} device minutes"

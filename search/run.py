@@ -1,0 +1,286 @@
+"""``python -m search.run``: search for the best recipe, to the end or as far as time allows."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from leukemia import CLASS_NAMES, __version__, provenance
+from leukemia.best import Best
+from leukemia.config import PRESETS
+from leukemia.crossval import OBJECTIVES
+from leukemia.device import DEVICES, choose_device, describe_device
+from leukemia.files import cache_dir, make_folder, require_space, write_json
+from leukemia.folds import PROTOCOLS, RANDOM_CELL_WARNING
+from leukemia.images import open_images
+from leukemia.metrics import majority_rate
+from leukemia.mistakes import INTERRUPTED, NO_WINNER, SUCCESS, Mistake, run_command
+from leukemia.report import write_study_report
+from leukemia.study import Study
+from leukemia.tracking import make_tracker
+from leukemia.train import Side, fit
+from search import tuner
+from search.display import QuietDisplay, TerminalDisplay, print_trials
+from search.driver import Driver, Limits
+from search.outcome import write_best
+from search.plan import DEFAULTS, Plan, Request, describe_cost, plan_new, plan_resumed
+from search.searcher import Journal
+from search.space import Real
+
+log = logging.getLogger("search")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m search.run",
+        description="Search for the best recipe: Optuna proposes, Ray Tune runs trials, Weights & Biases shows them.",
+        epilog="example: python -m search.run --data C-NMC_Leukemia --trials 50 --set train.epochs=30",
+    )
+    data = parser.add_argument_group("data and study")
+    data.add_argument("--data", metavar="DATA", help="C-NMC folder, CSV, or class folders (default: the sample set)")
+    data.add_argument("--base", type=Path, metavar="DIR", help="folder that a CSV's paths are relative to")
+    data.add_argument("--subjects-from", type=Path, metavar="DIR", help="borrow subjects from a copy, by pixels")
+    data.add_argument("--study", metavar="NAME", help="name of the study (default: time and a random word)")
+    data.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where studies lie (default: runs)"
+    )
+    data.add_argument("--resume", action="store_true", help="go on with --study, or with the newest one")
+    what = parser.add_argument_group("what is searched")
+    what.add_argument("--trials", type=int, metavar="N", help=f"trials in all (default: {DEFAULTS['trials']})")
+    what.add_argument("--folds", type=int, metavar="K", help=f"folds of each trial (default: {DEFAULTS['folds']})")
+    what.add_argument("--preset", choices=list(PRESETS), help=f"trial 0 (default: {DEFAULTS['preset']})")
+    what.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="fix a field of the recipe")
+    what.add_argument("--objective", choices=OBJECTIVES, help=f"score to maximize (default: {DEFAULTS['objective']})")
+    what.add_argument("--protocol", choices=PROTOCOLS, help="how to split (default: grouped where subjects are known)")
+    what.add_argument("--seed", type=int, metavar="N", help="seed of folds and proposals (default: 0)")
+    what.add_argument("--budget-hours", type=float, metavar="H", help="device hours after which no trial begins")
+    where = parser.add_argument_group("where it runs")
+    where.add_argument("--address", metavar="ADDR", help="Ray cluster, or local (default: this machine's cluster)")
+    where.add_argument("--device", choices=DEVICES, default="auto", help="default: cuda, else mps, else cpu")
+    where.add_argument(
+        "--gpus-per-trial", type=float, metavar="X", help="GPUs of a trial, may be a fraction (default: 1)"
+    )
+    where.add_argument("--cpus-per-trial", type=int, metavar="N", help="processors of a trial (default: its share)")
+    where.add_argument("--max-gpus", type=int, metavar="N", help="use at most so many GPUs")
+    parser.add_argument("--dry-run", action="store_true", help="print space, cost and disk needed, and stop")
+    parser.add_argument("--quiet", action="store_true", help="no progress display")
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+def _request(arguments: argparse.Namespace) -> Request:
+    names = {field.name for field in dataclasses.fields(Request)} - {"settings"}
+    return Request(settings=arguments.set, **{name: getattr(arguments, name) for name in names})
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Search; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    console = Console()
+    _check_numbers(arguments)
+    command = provenance.command_line("search.run", argv)
+    request = _request(arguments)
+    plan = plan_resumed(request) if arguments.resume else plan_new(request, command)
+    if arguments.dry_run:
+        _print_dry_run(console, plan, arguments.device)
+        return SUCCESS
+    signal.signal(signal.SIGTERM, _interrupt)
+    study = _open_study(plan, arguments.resume)
+    with study.lock():
+        _log_to(study)
+        log.info("command: %s", command)
+        _print_head(console, plan, study)
+        try:
+            _search(console, plan, study, arguments)
+        except KeyboardInterrupt:
+            log.info("interrupted")
+            console.print(
+                f"\ninterrupted; finished folds are kept. Go on with:\n"
+                f"  python -m search.run --resume --study {study.name} --runs {arguments.runs}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+            return INTERRUPTED
+        return _print_outcome(console, study)
+
+
+def _interrupt(signum: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _check_numbers(arguments: argparse.Namespace) -> None:
+    for name, low in (
+        ("gpus_per_trial", 0.01),
+        ("cpus_per_trial", 1),
+        ("max_gpus", 1),
+        ("budget_hours", 0),
+        ("seed", 0),
+    ):
+        value = getattr(arguments, name)
+        if value is not None and not value >= low:
+            raise Mistake(f"--{name.replace('_', '-')}: expected at least {low:g}, got {value:g}")
+
+
+def _open_study(plan: Plan, resume: bool) -> Study:
+    make_folder(plan.folder.parent, "name another folder with --runs")
+    require_space(plan.folder.parent, 50_000_000, "the study folder")
+    if not resume:
+        plan.folder.mkdir(exist_ok=True)
+        # The split first: a folder with study.json is a study.
+        plan.splits.save(plan.folder / "splits.json")
+        return Study.create(plan.folder, plan.info)
+    study = Study.open(plan.folder)
+    if study.info["trials"] != plan.info["trials"]:
+        write_json(plan.folder / "study.json", plan.info)
+    return study
+
+
+def _log_to(study: Study) -> None:
+    handler = logging.FileHandler(study.folder / "search.log", encoding="utf-8")
+    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def _print_head(console: Console, plan: Plan, study: Study) -> None:
+    catalog, info = plan.catalog, plan.info
+    labels = catalog.table["label"].to_numpy()
+    _say(console, f"study {study.name} in {study.folder}")
+    _say(
+        console,
+        f"data: {len(labels)} images of {catalog.root}, {int((labels == 1).sum())} {CLASS_NAMES[1]} and "
+        f"{int((labels == 0).sum())} {CLASS_NAMES[0]} (majority rate {majority_rate(labels):.3f}), "
+        f"crop {plan.view.crop_px} px, {plan.view.size_px} px to the network",
+    )
+    _say(console, f"protocol: {info['protocol']}, {info['folds']} folds, objective {info['objective']}")
+    if info["protocol"] == "random-cell":
+        _say(console, f"warning: {RANDOM_CELL_WARNING}")
+    _say(console, f"space: {len(plan.space.dimensions)} fields, trial 0 is {plan.space.start.describe()}")
+
+
+def _say(console: Console, words: str) -> None:
+    log.info(words)
+    console.print(words, markup=False, highlight=False, soft_wrap=True)
+
+
+def _search(console: Console, plan: Plan, study: Study, arguments: argparse.Namespace) -> None:
+    images = open_images(plan.catalog, plan.view)
+    tracker, words = make_tracker(study)
+    _say(console, words)
+    with tuner.ray_session(arguments.address) as own:
+        resources = tuner.plan_resources(
+            arguments.device, arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.max_gpus
+        )
+        _say(console, tuner.describe(resources, own))
+        require_space(cache_dir(), plan.checkpoint_bytes() * resources.concurrent, "the trials' checkpoints")
+        display = (
+            QuietDisplay()
+            if arguments.quiet
+            else TerminalDisplay(
+                console,
+                num_trials=plan.num_trials,
+                num_folds=plan.info["folds"],
+                objective=plan.info["objective"],
+            )
+        )
+        journal = Journal(study.folder / "optuna.journal", plan.space, seed=plan.info["seed"], name=study.name)
+        driver = Driver(
+            study,
+            journal,
+            plan.catalog,
+            limits=Limits(
+                num_trials=plan.num_trials,
+                budget_hours=float("inf") if arguments.budget_hours is None else arguments.budget_hours,
+            ),
+            objective=plan.info["objective"],
+            tracker=tracker,
+            display=display,
+            on_best=lambda contender: write_best(study, plan.splits, contender),
+        )
+        data = tuner.TrialData(
+            images=images if tuner.num_nodes() > 1 else Path(str(images.filename)),  # type: ignore[attr-defined]
+            labels=plan.catalog.table["label"].to_numpy(dtype=np.int64),
+            folds=list(plan.splits.rows(plan.catalog)),
+            checkpoints=checkpoints_of(study),
+        )
+        with display.running():
+            tuner.run_trials(driver, data, resources)
+    shutil.rmtree(checkpoints_of(study), ignore_errors=True)
+
+
+def checkpoints_of(study: Study) -> Path:
+    """Where this study's trials keep their checkpoints, on each worker's own disk."""
+    return cache_dir() / "checkpoints" / str(study.info["study_uid"])
+
+
+def _print_outcome(console: Console, study: Study) -> int:
+    write_study_report(study)
+    trials = study.trial_table()
+    print_trials(console, trials, study.info["objective"])
+    path = study.folder / "best.json"
+    if not path.is_file():
+        _say(console, f"no winner: none of {len(trials)} trials finished all folds with a usable score")
+        _say(console, f"report: {study.folder / 'report.html'}")
+        return NO_WINNER
+    best = Best.load(path)
+    headline = best.score["headline"]
+    _say(
+        console,
+        f"winner: trial {best.trial}, {best.recipe.describe()}\n"
+        f"{best.objective} {best.score['raw']:.4f} (mean over folds); over all {best.n} out-of-fold images "
+        f"{headline['value']:.4f}, 95 % interval {headline['low']:.4f} to {headline['high']:.4f}; "
+        f"majority rate {best.majority_rate:.4f}; {best.protocol}",
+    )
+    _say(console, f"best: {path}\nreport: {study.folder / 'report.html'}")
+    _say(console, f"next: python -m leukemia.final --best {study.name} --runs {study.folder.parent}")
+    return SUCCESS
+
+
+def _print_dry_run(console: Console, plan: Plan, device_name: str) -> None:
+    for dimension in plan.space.dimensions:
+        values = (
+            f"{dimension.low:g} to {dimension.high:g}{' (log)' if dimension.log else ''}"
+            if isinstance(dimension, Real)
+            else ", ".join(map(str, dimension.choices))
+        )
+        only = f" (only {', '.join(dimension.optimizers)})" if dimension.optimizers else ""
+        _say(console, f"{dimension.key}: {values}{only}; {dimension.reason}")
+    for key, value in plan.space.settings.items():
+        _say(console, f"{key}: {value}, set")
+    device = choose_device(device_name)
+    _say(console, describe_cost(plan, _seconds_per_image(plan, device), describe_device(device)))
+
+
+def _seconds_per_image(plan: Plan, device: torch.device) -> float:
+    """Time one epoch of the starting recipe on four batches of noise: nothing is read or written."""
+    recipe = plan.space.start.with_settings({"train.epochs": 2})
+    num_images = 4 * recipe.train.batch_size
+    noise = np.random.default_rng(0).integers(
+        0, 256, (num_images, plan.view.size_px, plan.view.size_px, 3), dtype=np.uint8
+    )
+    side = Side(
+        images=noise,
+        labels=np.arange(num_images) % 2,
+        training=np.arange(num_images),
+        validation=np.arange(0),
+    )
+    # The first epoch warms up; the second counts.
+    return 1.0 / list(fit(recipe, side, fold=0, device=device))[-1].images_per_second
+
+
+if __name__ == "__main__":
+    run_command(main)

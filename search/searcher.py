@@ -1,0 +1,165 @@
+"""Optuna, told the truth: a journal that proposes recipes, and the adapter that Ray Tune asks."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from leukemia.config import Recipe
+from leukemia.study import State
+from search.space import Space
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+logging.getLogger("optuna").propagate = False
+
+STATES: dict[State, TrialState] = {
+    "complete": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+"""What Optuna is told: only a trial with all folds is COMPLETE, else its partial score could win."""
+
+
+class Journal:
+    """The Optuna study of a search, kept in ``optuna.journal``: it proposes recipes and hears how they did."""
+
+    def __init__(self, path: Path, space: Space, *, seed: int, name: str) -> None:
+        """Open or begin a journal. The caller holds the study's lock: a lock file left by a dead driver is removed."""
+        for stale in path.parent.glob(f"{path.name}.lock*"):
+            stale.unlink()
+        self._space, self._seed = space, seed
+        self._study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(path))),
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+        )
+        self._open: dict[int, optuna.Trial] = {}
+        if not self._study.get_trials(deepcopy=False):
+            self._study.enqueue_trial(space.parameters(space.start))
+
+    def num_trials(self) -> int:
+        """Trials begun so far, ended or not."""
+        return sum(trial.state != TrialState.WAITING for trial in self._study.get_trials(deepcopy=False))
+
+    def states(self) -> dict[int, TrialState]:
+        """State of each begun trial by number."""
+        trials = self._study.get_trials(deepcopy=False)
+        return {trial.number: trial.state for trial in trials if trial.state != TrialState.WAITING}
+
+    def ask(self) -> tuple[int, Recipe]:
+        """A new trial: its number and recipe. Trial 0 is the starting recipe."""
+        trials = self._study.get_trials(deepcopy=False)
+        waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
+        self._study.sampler = self._sampler(waiting[0] if waiting else len(trials))
+        return self._propose(self._study.ask())
+
+    def adopt(self) -> list[tuple[int, Recipe]]:
+        """The trials that a driver left running when it died: same numbers, same recipes."""
+        return [
+            self._adopt(trial.number, trial._trial_id)
+            for trial in self._study.get_trials(deepcopy=False)
+            if trial.state == TrialState.RUNNING
+        ]
+
+    def _adopt(self, number: int, trial_id: int) -> tuple[int, Recipe]:
+        self._study.sampler = self._sampler(number)
+        return self._propose(optuna.Trial(self._study, trial_id))
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        # One seed for all would propose the first trials again after a resume.
+        seed = int(np.random.SeedSequence((self._seed, number)).generate_state(1)[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(multivariate=True, group=True, seed=seed)
+
+    def _propose(self, trial: optuna.Trial) -> tuple[int, Recipe]:
+        with warnings.catch_warnings():
+            # The starting recipe may lie outside a range, on purpose; Optuna warns and takes the value.
+            warnings.simplefilter("ignore", UserWarning)
+            recipe = self._space.propose(_Suggest(trial))
+        self._open[trial.number] = trial
+        return trial.number, recipe
+
+    def report(self, number: int, fold: int, score: float) -> None:
+        """Record a fold's score as the trial's intermediate value; one that is known already is left alone."""
+        trial = self._open[number]
+        known = self._study._storage.get_trial(trial._trial_id).intermediate_values
+        if fold not in known:
+            trial.report(score, step=fold)
+
+    def tell(self, number: int, state: State, score: float | None) -> None:
+        """Close a trial. ``score``, the mean over all folds, belongs to complete trials only."""
+        trial = self._open.pop(number)
+        self._study.tell(trial, score if state == "complete" else None, state=STATES[state])
+
+
+class _Suggest:
+    """Optuna's trial as the space asks it."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self._trial = trial
+
+    def real(self, key: str, low: float, high: float, log: bool) -> float:
+        return self._trial.suggest_float(key, low, high, log=log)
+
+    def choice(self, key: str, choices: tuple[Any, ...]) -> Any:
+        return self._trial.suggest_categorical(key, choices)
+
+
+class TruthfulSearcher(Searcher):
+    """What Ray Tune asks for trials: it hands out what ``begin`` gives and passes on how they end.
+
+    Tune's own ``OptunaSearch`` stores a trial that a scheduler stopped as COMPLETE with its partial score, leaves a
+    NaN running for ever and keeps its state in a pickle.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[], dict[str, Any] | None],
+        end: Callable[[int, bool], None],
+    ) -> None:
+        """
+        Args:
+            begin: the next trial's configuration with its ``number``, or None when no more are wanted.
+            end: called once per trial with its number and whether its process failed.
+        """
+        super().__init__()
+        self._begin, self._end = begin, end
+        self._numbers: dict[str, int] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its parts to restore them later, which we never do, and the driver stays here."""
+        return {}
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        """Nothing to set: the objective is the driver's business."""
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The next configuration, or ``FINISHED``."""
+        assignment = self._begin()
+        if assignment is None:
+            return Searcher.FINISHED
+        self._numbers[trial_id] = assignment["number"]
+        return assignment
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Pass on the end of a trial."""
+        self._end(self._numbers.pop(trial_id), error)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: journal and study folder are the state, so that resuming runs no pickle."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, as for ``save``."""
