@@ -23,7 +23,10 @@ Protocol = Literal["grouped", "random-cell"]
 PROTOCOLS: tuple[Protocol, ...] = ("grouped", "random-cell")
 """``grouped``: no subject on both sides of a split. ``random-cell``: images are split, subjects are not looked at."""
 
-RANDOM_CELL_WARNING = "random-cell protocol: images of one patient may lie on both sides of a split, so scores are too high for new patients"
+RANDOM_CELL_WARNING = (
+    "random-cell protocol: images of one patient may lie on both sides of a split, "
+    "so scores are too high for new patients"
+)
 """Stands beside every number of a study that was split by images."""
 
 

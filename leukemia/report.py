@@ -57,7 +57,7 @@ def _winner_sections(study: Study, best: Best) -> list[Section]:
     plot_roc(labels, probabilities, folder / "roc.png")
     plot_calibration(labels, probabilities, folder / "calibration.png")
     plot_curves(study.epochs(number), folder / "curves.png")
-    scores = {name: interval_of(value) for name, value in best.scores.items()}
+    scores = {name: Interval.from_dict(value) for name, value in best.scores.items()}
     text = (
         f"Trial {best.trial}: {best.recipe.describe()}. Mean over folds of {best.objective}: {best.score['raw']:.4f}. "
         f"All numbers below are over the {best.n} out-of-fold images under test-time augmentation, with 95 % intervals "
@@ -98,20 +98,16 @@ def difference_to_start(study: Study, best: Best) -> str | None:
     return f"accuracy {describe_difference(difference)}"
 
 
-def interval_of(value: dict[str, float | None]) -> Interval:
-    """An interval back from JSON, where an undefined number is null."""
-    return Interval(**{name: float("nan") if number is None else number for name, number in value.items()})
-
-
 def _trials_section(study: Study, trials: pd.DataFrame) -> Section:
     counts = trials["state"].value_counts()
     shares = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("complete", "stopped", "failed", "running"))
     labels = _labels(study)
-    rate = majority_rate(labels) if len(labels) else None
     picture = study.folder / "search.png"
-    drawn = trials[trials["state"] != "running"].assign(number=lambda table: table["trial"].astype(int))
+    drawn = trials[trials["state"] != "running"].assign(trial=lambda table: table["trial"].astype(int))
     objective = study.info["objective"]
-    plot_search(drawn.sort_values("number"), picture, majority_rate=rate, objective=objective)
+    rate = majority_rate(labels) if len(labels) and objective == "tta_accuracy" else None
+    if len(drawn):
+        plot_search(drawn, picture, majority_rate=rate, objective=objective)
     table = trials.assign(
         score=trials["score"].map(lambda score: "" if np.isnan(score) else f"{score:.4f}"),
         seconds=trials["seconds"].map(lambda seconds: f"{seconds:.0f}"),
@@ -120,7 +116,9 @@ def _trials_section(study: Study, trials: pd.DataFrame) -> Section:
         f"{shares}. A stopped or failed trial's score is the mean over the folds that it finished and cannot win. "
         f"Device time of finished folds: {trials['seconds'].sum() / 3600:.2f} hours."
     )
-    return Section(title="Trials", text=text, table=table, pictures=[(picture, f"{objective} by trial")])
+    return Section(
+        title="Trials", text=text, table=table, pictures=[(picture, f"{objective} by trial")] if len(drawn) else []
+    )
 
 
 def _labels(study: Study) -> np.ndarray:

@@ -149,7 +149,10 @@ class Study:
         """Add an epoch to ``epochs.csv``. One that is there already is left alone: returns whether it was new."""
         rows = self._epochs.setdefault(
             number,
-            {(row["seed"], row["fold"], row["epoch"]): row for row in self.epochs(number).to_dict("records")},
+            {
+                (row["seed"], row["fold"], row["epoch"]): {str(name): value for name, value in row.items()}
+                for row in self.epochs(number).to_dict("records")
+            },
         )
         key = (epoch.seed, epoch.fold, epoch.epoch)
         if key in rows:

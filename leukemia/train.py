@@ -145,7 +145,7 @@ class _Fitting:
         start = time.perf_counter()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        loss, accuracy = self._train(epoch)
+        loss, accuracy, learning_rate = self._train(epoch)
         trained = time.perf_counter()
         validation_loss, validation_accuracy = self._validate(epoch)
         memory = torch.cuda.max_memory_allocated(self.device) / 1e6 if self.device.type == "cuda" else 0.0
@@ -157,15 +157,16 @@ class _Fitting:
             train_accuracy=accuracy,
             validation_loss=validation_loss,
             validation_accuracy=validation_accuracy,
-            learning_rate=self.optimizer.learning_rate,
+            learning_rate=learning_rate,
             seconds=time.perf_counter() - start,
             images_per_second=len(self.side.training) / (trained - start),
             device_memory_mb=memory,
         )
 
-    def _train(self, epoch: int) -> tuple[float, float]:
-        """One pass of steps: mean loss and accuracy, weighted by batch size."""
+    def _train(self, epoch: int) -> tuple[float, float, float]:
+        """One pass of steps: mean loss and accuracy, weighted by batch size, and the last step's learning rate."""
         self.model.train()
+        learning_rate = 0.0
         losses: list[Tensor] = []
         weighted_loss = torch.zeros((), device=self.device, dtype=torch.float64)
         num_correct = torch.zeros((), device=self.device, dtype=torch.int64)
@@ -179,12 +180,13 @@ class _Fitting:
             if len(losses) % LOSS_CHECK_STEPS == 0:
                 self._refuse_non_finite(losses, epoch)
             loss.backward()
+            learning_rate = self.optimizer.learning_rate
             self._step(epoch, len(losses))
             weighted_loss += loss.detach().double() * len(labels)
             num_correct += (logits.argmax(dim=1) == labels).sum()
         self._refuse_non_finite(losses, epoch)
         num_images = len(self.side.training)
-        return weighted_loss.item() / num_images, num_correct.item() / num_images
+        return weighted_loss.item() / num_images, num_correct.item() / num_images, learning_rate
 
     def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         for images, labels in self.loader(training_batches(self.recipe, self.side.training, self.fold, epoch)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -137,10 +138,11 @@ def print_trials(console: Console, trials: pd.DataFrame, objective: str) -> None
     """The table of all trials, best first. Columns: ``trial, state, recipe, folds, score, reason``."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("trial", "state", "recipe", "folds", objective):
-        table.add_column(name, justify="right" if name in ("folds", objective) else "left")
-    for row in trials.itertuples():
-        score = f"{row.score:.4f}" if row.score == row.score else ""
-        table.add_row(row.trial, Text(row.state, style=_STYLES[row.state]), row.recipe, row.folds, score)
+        table.add_column(name, justify="right" if name in ("folds", objective) else "left", no_wrap=name != "recipe")
+    for row in trials.to_dict("records"):
+        score = "" if math.isnan(row["score"]) else f"{row['score']:.4f}"
+        table.add_row(row["trial"], Text(row["state"], style=_STYLES[row["state"]]), row["recipe"], row["folds"], score)
     console.print(table)
-    for row in trials[trials["state"].isin(["failed", "stopped"])].itertuples():
-        console.print(f"{row.trial} {row.state}: {row.reason}", markup=False, highlight=False, soft_wrap=True)
+    for row in trials[trials["state"].isin(["failed", "stopped"])].to_dict("records"):
+        words = f"{row['trial']} {row['state']}: {row['reason']}"
+        console.print(words, markup=False, highlight=False, soft_wrap=True)

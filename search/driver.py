@@ -14,7 +14,7 @@ from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
 from leukemia.study import State, Study
 from leukemia.train import Epoch
-from search.judge import Contender, Verdict, best_of, judge_fold
+from search.judge import Contender, best_of, judge_fold
 from search.searcher import Journal
 
 
@@ -140,8 +140,11 @@ class Driver:
         for done in range(fold + 1):
             self._journal.report(number, done, self._study.fold(number, seed, done)["scores"][self._objective])
         seen = self._study.out_of_fold(number, seed)
-        verdict: Verdict = judge_fold(
-            seen["label"].to_numpy(), seen["probability_leukemic"].to_numpy(), seen["group"].to_numpy()
+        verdict = judge_fold(
+            seen["label"].to_numpy(),
+            seen["probability_leukemic"].to_numpy(),
+            seen["group"].to_numpy(),
+            seen["fold"].to_numpy(),
         )
         if not verdict.go_on:
             self._stopped[number] = f"{verdict.reason} after {fold + 1} of {self._num_folds} folds"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leukemia.metrics import upper_bound
+from leukemia.metrics import THRESHOLD, upper_bound
 
 HOPELESS = 0.55
 """A trial is given up when the upper bound of its balanced accuracy lies below this: 0.5 is a coin."""
@@ -27,17 +27,23 @@ class Verdict:
 GO_ON = Verdict(go_on=True)
 
 
-def judge_fold(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray) -> Verdict:
+def judge_fold(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray, folds: np.ndarray) -> Verdict:
     """Judge a trial by all out-of-fold images that it has predicted so far.
 
-    A trial that cannot be told from guessing is hopeless: the one-sided upper bound (bootstrap over groups) of its
-    balanced accuracy lies below 0.55. Accuracy would not do: always naming the larger class scores the majority rate.
+    A trial is hopeless when a fold gives one answer to all images, or when it cannot be told from guessing: the
+    one-sided upper bound (bootstrap over groups) of its balanced accuracy lies below 0.55. Accuracy would not do:
+    always naming the larger class scores the majority rate.
 
     Args:
         labels: int64 (n,), 0 or 1.
         probabilities: float64 (n,), of class 1.
         groups: (n,), images of one group are resampled together.
+        folds: int64 (n,), the fold that predicted each image.
     """
+    for fold in np.unique(folds):
+        answers = probabilities[folds == fold] >= THRESHOLD
+        if answers.all() or not answers.any():
+            return Verdict(go_on=False, reason=f"hopeless: one answer to all images of fold {fold}")
     bound = upper_bound(labels, probabilities, groups, "balanced_accuracy", level=CONFIDENCE)
     if bound < HOPELESS:
         return Verdict(

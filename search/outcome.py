@@ -10,7 +10,7 @@ from leukemia.study import Study
 from search.judge import Contender
 
 
-def write_best(study: Study, splits: Splits, contender: Contender) -> Best:
+def write_best(study: Study, splits: Splits, contender: Contender) -> None:
     """Write ``best.json`` for the best complete trial.
 
     The raw score is the mean over folds that the search maximized; the headline is the same metric over all
@@ -45,7 +45,6 @@ def write_best(study: Study, splits: Splits, contender: Contender) -> Best:
         command=info["command"],
     )
     best.save(study.folder / "best.json")
-    return best
 
 
 def _device_of(study: Study, number: int, seed: int) -> str:

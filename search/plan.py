@@ -20,15 +20,24 @@ from leukemia.folds import Protocol, Splits, choose_protocol, make_splits
 from leukemia.images import View
 from leukemia.mistakes import Mistake
 from leukemia.model import build_model
-from leukemia.sample import sample_set
+from leukemia.place import locate, uri_of
 from leukemia.study import Study, check_name
 from search.space import Choice, Space, make_space
 
-SAMPLE = "sample"
-"""Stands for the generated sample set in ``study.json``, which lies in another place on every machine."""
-
 WORDS = (
-    "amber azure basil cedar coral daisy fern hazel ivory jade lilac maple olive opal pearl sage topaz violet".split()
+    "amber",
+    "azure",
+    "basil",
+    "cedar",
+    "coral",
+    "daisy",
+    "fern",
+    "hazel",
+    "ivory",
+    "jade",
+    "lilac",
+    "maple",
+    "opal",
 )
 
 DEFAULTS: dict[str, Any] = {
@@ -103,11 +112,6 @@ class Plan:
         return 6 * 4 * largest
 
 
-def locate(uri: str | None) -> Path:
-    """The data's place: the sample set where none is named."""
-    return sample_set() if uri in (None, SAMPLE) else Path(str(uri))
-
-
 def new_name() -> str:
     """A study's name by time and a random word."""
     moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
@@ -130,7 +134,7 @@ def plan_new(request: Request, command: str) -> Plan:
         raise Mistake(f"--trials: expected at least 1, got {chosen['trials']}")
     settings = parse_settings(request.settings)
     start = PRESETS[chosen["preset"]]().with_settings(settings)
-    catalog = read_catalog(locate(request.data), base=request.base, subjects_from=request.subjects_from)
+    catalog = read_catalog(locate(uri_of(request.data)), base=request.base, subjects_from=request.subjects_from)
     protocol = choose_protocol(catalog, request.protocol)
     splits = make_splits(catalog, chosen["folds"], chosen["seed"], protocol)
     start = start.resolved(catalog.smallest_side_px)
@@ -145,7 +149,7 @@ def plan_new(request: Request, command: str) -> Plan:
         "start": start.flat(),
         "space": space.describe(),
         "data": {
-            "uri": SAMPLE if request.data is None else str(Path(request.data).resolve()),
+            "uri": uri_of(request.data),
             "fingerprint": catalog.fingerprint,
             "base": str(request.base.resolve()) if request.base else None,
             "subjects_from": str(request.subjects_from.resolve()) if request.subjects_from else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import logging
 import shutil
 import signal
@@ -16,6 +17,7 @@ import torch
 from rich.console import Console
 
 from leukemia import CLASS_NAMES, __version__, provenance
+from leukemia.augment import augmented_sheet
 from leukemia.best import Best
 from leukemia.config import PRESETS
 from leukemia.crossval import OBJECTIVES
@@ -25,7 +27,8 @@ from leukemia.folds import PROTOCOLS, RANDOM_CELL_WARNING
 from leukemia.images import open_images
 from leukemia.metrics import majority_rate
 from leukemia.mistakes import INTERRUPTED, NO_WINNER, SUCCESS, Mistake, run_command
-from leukemia.report import write_study_report
+from leukemia.plots import plot_augmented
+from leukemia.report import AUGMENTED, write_study_report
 from leukemia.study import Study
 from leukemia.tracking import make_tracker
 from leukemia.train import Side, fit
@@ -179,6 +182,7 @@ def _say(console: Console, words: str) -> None:
 
 def _search(console: Console, plan: Plan, study: Study, arguments: argparse.Namespace) -> None:
     images = open_images(plan.catalog, plan.view)
+    _draw_augmented(images, plan, study)
     tracker, words = make_tracker(study)
     _say(console, words)
     with tuner.ray_session(arguments.address) as own:
@@ -209,7 +213,7 @@ def _search(console: Console, plan: Plan, study: Study, arguments: argparse.Name
             objective=plan.info["objective"],
             tracker=tracker,
             display=display,
-            on_best=lambda contender: write_best(study, plan.splits, contender),
+            on_best=functools.partial(write_best, study, plan.splits),
         )
         data = tuner.TrialData(
             images=images if tuner.num_nodes() > 1 else Path(str(images.filename)),  # type: ignore[attr-defined]
@@ -220,6 +224,13 @@ def _search(console: Console, plan: Plan, study: Study, arguments: argparse.Name
         with display.running():
             tuner.run_trials(driver, data, resources)
     shutil.rmtree(checkpoints_of(study), ignore_errors=True)
+
+
+def _draw_augmented(images: np.ndarray, plan: Plan, study: Study) -> None:
+    """A few images of both classes under the starting recipe, for the report."""
+    labels = plan.catalog.table["label"].to_numpy()
+    rows = np.concatenate([np.flatnonzero(labels == label)[:3] for label in range(len(CLASS_NAMES))])
+    plot_augmented(augmented_sheet(np.asarray(images[rows]), plan.space.start), study.folder / AUGMENTED)
 
 
 def checkpoints_of(study: Study) -> Path:

@@ -26,9 +26,9 @@ import numpy as np
 import ray
 import ray.tune
 import torch
-from ray.tune import Callback
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
 
 from leukemia.config import Recipe
@@ -162,7 +162,7 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources) -> None:
             name="trials",
             verbose=0,
             failure_config=ray.tune.FailureConfig(max_failures=MAX_PROCESS_FAILURES),
-            callbacks=[_DropReports()],
+            callbacks=[_Silence()],
         ),
     )
     try:
@@ -218,13 +218,22 @@ class _Judging(FIFOScheduler):
         return str(self.CONTINUE if goes_on else self.STOP)
 
 
-class _DropReports(Callback):
-    """Removes reports once they are heard: Tune would keep each trial's last one in its own files."""
+class _Silence(TrialProgressCallback):
+    """In the place of Tune's own callback, which prints: removes reports once they are heard, and says nothing.
+
+    Tune would keep each trial's last report in its own files.
+    """
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         result.pop(REPORT, None)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """The driver has heard of it."""
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """The driver has heard of it."""
 
 
 def describe(resources: Resources, own: bool) -> str:

@@ -1,0 +1,39 @@
+# Everything a person runs. Each target does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Arguments of `make search`. Its own are a small preset; with ARGS none of them apply.
+ARGS ?=
+SMALL := --preset debug --trials 6 --folds 3 --set model.depth=18 --set model.shortcut=add
+
+# The pinned torch takes a CPU build where pip's index offers one. PyPI has none for Linux: without an NVIDIA device name
+# an index of CPU builds, TORCH_INDEX=https://download.pytorch.org/whl/cpu, or the default build brings 3 GB of CUDA.
+TORCH_INDEX ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: setup search test test-slow lint clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}; make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch)
+	$(PIP) -e '.[dev]'
+	touch $(STAMP)
+
+search: setup
+	$(BIN)/python -m search.run $(if $(strip $(ARGS)),$(ARGS),$(SMALL))
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -m 'not slow'
+
+test-slow: setup
+	$(BIN)/python -m pytest -q -m slow
+
+clean:
+	rm -rf $(VENV) *.egg-info

@@ -1,0 +1,266 @@
+"""``python -m leukemia.final --best``: retrain the winner on all training images and deliver it with its evidence."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.console import Console
+
+from leukemia import __version__, provenance
+from leukemia.best import Best
+from leukemia.catalog import Catalog, read_catalog
+from leukemia.config import Recipe, parse_settings
+from leukemia.delivery import Delivery, Tested
+from leukemia.device import DEVICES, choose_device, describe_device
+from leukemia.files import cache_dir, require_space
+from leukemia.folds import Splits
+from leukemia.images import View, open_images
+from leukemia.metrics import describe_difference, paired_difference, scores
+from leukemia.mistakes import SUCCESS, Mistake, listed, run_command
+from leukemia.model import ResNet
+from leukemia.place import locate
+from leukemia.predict import predict
+from leukemia.study import Study
+from leukemia.train import Epoch, Side, fit
+
+COMPARED = ("accuracy", "balanced_accuracy")
+"""Metrics in which the winner is compared with the starting recipe."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m leukemia.final",
+        description="Retrain a study's winner on all training images; deliver model, metrics, predictions, report.",
+        epilog="example: python -m leukemia.final --best --test C-NMC_test_prelim_phase_data_labels.csv",
+    )
+    parser.add_argument(
+        "--best",
+        nargs="?",
+        const="",
+        required=True,
+        metavar="STUDY",
+        help="the study (default: the newest with a winner)",
+    )
+    parser.add_argument("--data", metavar="DATA", help="training data (default: where the search had them)")
+    parser.add_argument("--test", metavar="DATA", help="test set: C-NMC test folder or labels CSV, CSV, class folders")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where studies lie (default: runs)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe"
+    )
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: cuda, else mps, else cpu")
+    parser.add_argument("--allow-overlap", action="store_true", help="accept test images that were trained on")
+    parser.add_argument(
+        "--against-start", action="store_true", help="also retrain the starting recipe and state the paired difference"
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Deliver the winner; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    if arguments.against_start and arguments.test is None:
+        raise Mistake("--against-start: the two are compared on test images; give a labelled --test")
+    study = Study.find(arguments.runs, arguments.best or None)
+    best = Best.load(study.folder / "best.json")
+    catalog = _training_data(study, best, arguments.data)
+    test = _test_data(arguments.test)
+    overlap = _overlap(catalog, test, arguments.allow_overlap)
+    recipe = best.recipe.with_settings(parse_settings(arguments.set)).resolved(catalog.smallest_side_px)
+    device = choose_device(arguments.device)
+    require_space(study.folder, 500_000_000, "the delivered model")
+    console = Console()
+    _say(console, f"study {study.name}, trial {best.trial}: {recipe.describe()} on {describe_device(device)}")
+    model, epochs = _retrain(console, study, recipe, catalog, device)
+    tested = None if test is None else _test(model, recipe, test, overlap, device)
+    difference = _against_start(console, study, catalog, tested, device) if arguments.against_start else None
+    delivery = Delivery(
+        best=best,
+        recipe=recipe,
+        model=model,
+        epochs=epochs,
+        num_training_images=len(catalog.table),
+        tested=tested,
+        difference=difference,
+        device=describe_device(device),
+        command=provenance.command_line("leukemia.final", argv),
+    )
+    with _replacing(study.folder / "final") as folder:
+        delivery.write(folder)
+    shutil.rmtree(_checkpoints(study), ignore_errors=True)
+    _print_outcome(console, study.folder / "final", delivery)
+    return SUCCESS
+
+
+def _training_data(study: Study, best: Best, data: str | None) -> Catalog:
+    """The data that the search saw, and no others."""
+    base, subjects_from = best.data["base"], best.data["subjects_from"]
+    catalog = read_catalog(
+        locate(data or str(best.data["uri"])),
+        base=Path(base) if base else None,
+        subjects_from=Path(subjects_from) if subjects_from else None,
+    )
+    if catalog.fingerprint != best.data["fingerprint"]:
+        raise Mistake(
+            f"--data {catalog.root}: the search ran on other data (fingerprint {str(best.data['fingerprint'])[:16]}, "
+            f"here {catalog.fingerprint[:16]}); give the data that it ran on"
+        )
+    if Splits.load(study.folder / "splits.json", catalog.fingerprint).sha256() != best.splits_sha256:
+        raise Mistake(
+            f"{study.folder / 'splits.json'} is not the split that best.json was scored on; restore it from a copy"
+        )
+    return catalog
+
+
+def _test_data(test: str | None) -> Catalog | None:
+    return None if test is None else read_catalog(Path(test), labels=False)
+
+
+def _overlap(catalog: Catalog, test: Catalog | None, allowed: bool) -> tuple[str, ...]:
+    """Test images (by pixels) and subjects that are in the training data.
+
+    Raises:
+        Mistake: there are some and the user has not allowed them.
+    """
+    if test is None:
+        return ()
+    seen = test.table["pixel_sha256"].isin(set(catalog.table["pixel_sha256"]))
+    images = [f"image {image_id}" for image_id in test.table["image_id"][seen]]
+    subjects: list[str] = []
+    if test.has_subjects and catalog.has_subjects:
+        common = set(test.table["subject"]) & set(catalog.table["subject"])
+        subjects = [f"subject {subject}" for subject in sorted(common)]
+    if (images or subjects) and not allowed:
+        raise Mistake(
+            f"--test: {len(images)} images and {len(subjects)} subjects of the test set are in the training data, so "
+            "its scores would be too high; give other test data, or --allow-overlap (every output will then say so):\n"
+            + listed([*images, *subjects])
+        )
+    words = [f"{len(images)} images"] if images else []
+    return tuple([*words, f"{len(subjects)} subjects"] if subjects else words)
+
+
+def _view(recipe: Recipe) -> View:
+    assert recipe.data.crop_px is not None
+    assert recipe.data.size_px is not None
+    return View(crop_px=recipe.data.crop_px, size_px=recipe.data.size_px)
+
+
+def _retrain(
+    console: Console, study: Study, recipe: Recipe, catalog: Catalog, device: torch.device
+) -> tuple[ResNet, pd.DataFrame]:
+    """Train on all images; a retraining that was killed goes on from its last epoch."""
+    images = open_images(catalog, _view(recipe))
+    side = Side(
+        images=images,
+        labels=catalog.table["label"].to_numpy(dtype=np.int64),
+        training=np.arange(len(images)),
+        validation=np.zeros(0, dtype=np.int64),
+    )
+    identity = hashlib.sha256((recipe.to_json() + catalog.fingerprint).encode()).hexdigest()[:16]
+    fitting = fit(
+        recipe, side, fold=study.info["folds"], device=device, checkpoint=_checkpoints(study) / f"{identity}.pt"
+    )
+    epochs: list[Epoch] = []
+    with console.status("training") as status:
+        while True:
+            try:
+                epochs.append(next(fitting))
+            except StopIteration as end:
+                return end.value, pd.DataFrame([dataclasses.asdict(epoch) for epoch in epochs])
+            words = f"epoch {epochs[-1].epoch}/{recipe.train.epochs}: loss {epochs[-1].train_loss:.4f}"
+            status.update(words)
+            if not console.is_terminal:
+                _say(console, words)
+
+
+def _checkpoints(study: Study) -> Path:
+    return cache_dir() / "checkpoints" / f"{study.info['study_uid']}-final"
+
+
+def _test(model: ResNet, recipe: Recipe, test: Catalog, overlap: tuple[str, ...], device: torch.device) -> Tested:
+    rows = range(len(test.table))
+    probabilities = predict(
+        model, recipe, open_images(test, _view(recipe)), rows, device=device, tta=recipe.evaluate.tta
+    )
+    found = (
+        scores(test.table["label"].to_numpy(), probabilities, test.table["group"].to_numpy())
+        if test.has_labels
+        else None
+    )
+    return Tested(catalog=test, probabilities=probabilities, scores=found, overlap=overlap)
+
+
+def _against_start(
+    console: Console, study: Study, catalog: Catalog, tested: Tested | None, device: torch.device
+) -> tuple[str, dict[str, Any]]:
+    """Retrain trial 0's recipe the same way: winner minus start on the same test images, clustered by group."""
+    assert tested is not None
+    if tested.scores is None:
+        raise Mistake("--against-start: the test set has no labels, so nothing can be compared; give a labelled --test")
+    start = study.recipe(0)
+    _say(console, f"starting recipe, trial 0000: {start.describe()}")
+    model, _ = _retrain(console, study, start, catalog, device)
+    probabilities = _test(model, start, tested.catalog, (), device).probabilities
+    table = tested.catalog.table
+    labels, groups = table["label"].to_numpy(), table["group"].to_numpy()
+    return "the starting recipe (trial 0000) retrained", {
+        metric: paired_difference(labels, tested.probabilities, probabilities, groups, metric) for metric in COMPARED
+    }
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A fresh folder that takes the place of ``folder`` when all is written, and vanishes when anything fails."""
+    fresh = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+    fresh.mkdir()
+    try:
+        yield fresh
+        old = folder.with_name(f"{fresh.name}-old")
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _say(console: Console, words: str) -> None:
+    console.print(words, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
+    tested = delivery.tested
+    if tested is None:
+        _say(console, "no --test: metrics.json holds the out-of-fold scores of the search only")
+    elif tested.scores is None:
+        _say(console, f"{len(tested.probabilities)} test images without labels: predictions only")
+    else:
+        for name in ("accuracy", "balanced_accuracy", "weighted_f1", "auroc"):
+            interval = tested.scores[name]
+            _say(console, f"test {name}: {interval.value:.4f}, 95 % interval {interval.low:.4f} to {interval.high:.4f}")
+    if delivery.difference is not None:
+        against, intervals = delivery.difference
+        for name, interval in intervals.items():
+            _say(console, f"against {against}, {name}: {describe_difference(interval)}")
+    for caveat in delivery.caveats():
+        _say(console, f"caveat: {caveat}")
+    _say(console, f"model: {folder}")
+    _say(console, f"next: python -m leukemia.predict --model {folder} IMAGES...")
+
+
+if __name__ == "__main__":
+    run_command(main)
