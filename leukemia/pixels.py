@@ -83,7 +83,7 @@ def pixel_sha256(array: np.ndarray) -> str:
     assert array.dtype == np.uint8
     assert array.shape[2:] == (3,)
     digest = hashlib.sha256(f"{array.shape[0]}x{array.shape[1]}".encode())
-    digest.update(np.ascontiguousarray(array))
+    digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

@@ -1,0 +1,123 @@
+"""Do the journal, the study folder and the W&B runs of a study say the same of every trial?
+
+    python benchmarks/agreement.py RUNS/STUDY
+
+Reads the journal with Optuna's own API and the offline runs with ``wandb leet inspect``; status 1 and a line for each
+difference, status 0 and a count where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from leukemia.study import Study
+
+STATES = {"complete": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL"}
+SERIES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate")
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """All records of an offline run's transaction log."""
+    wandb = Path(sys.executable).with_name("wandb")
+    output = subprocess.run(
+        [str(wandb), "leet", "inspect", "--json", str(folder)], capture_output=True, text=True, check=True
+    )
+    return [json.loads(line) for line in output.stdout.splitlines()]
+
+
+def differences(folder: Path) -> Iterator[str]:
+    """One line per disagreement."""
+    study = Study.open(folder)
+    storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
+    journal = optuna.load_study(study_name=study.name, storage=storage)
+    told = {trial.number: trial for trial in journal.get_trials(deepcopy=False)}
+    if sorted(told) != study.trials():
+        yield f"journal has trials {sorted(told)}, the folder {study.trials()}"
+    for number in study.trials():
+        for problem in [*_journal(study, number, told[number]), *_wandb(study, number)]:
+            yield f"trial {number:04d}: {problem}"
+
+
+def _folds(study: Study, number: int) -> dict[int, dict[str, Any]]:
+    seed = study.recipe(number).train.seed
+    return {fold: study.fold(number, seed, fold) for fold in study.folds_done(number, seed)}
+
+
+def _journal(study: Study, number: int, trial: optuna.trial.FrozenTrial) -> Iterator[str]:
+    end, objective = study.end(number), study.info["objective"]
+    if end is None:
+        yield "has not ended"
+        return
+    if trial.state.name != STATES[end["state"]]:
+        yield f"{end['state']} in the folder, {trial.state.name} in the journal"
+    scores = {fold: content["scores"][objective] for fold, content in _folds(study, number).items()}
+    if trial.intermediate_values != {fold: score for fold, score in scores.items() if score is not None}:
+        yield f"fold scores {scores} in the folder, {trial.intermediate_values} in the journal"
+    if end["state"] == "complete" and trial.value != end["score"]:
+        yield f"score {end['score']} in the folder, {trial.value} in the journal"
+    flat = study.recipe(number).flat()
+    for key, value in trial.params.items():
+        if flat[key] != value:
+            yield f"{key} is {flat[key]} in the folder, {value} in the journal"
+
+
+def _wandb(study: Study, number: int) -> Iterator[str]:
+    run_id = f"{study.info['study_uid']}-{number:04d}"
+    folders = sorted((study.folder / "wandb").glob(f"*run-*-{run_id}"))
+    if len(folders) != 1:
+        yield f"{len(folders)} W&B runs, expected 1"
+        return
+    found = records(folders[0])
+    end = study.end(number) or {}
+    exits = [record["exit"].get("exit_code", 0) for record in found if record["type"] == "exit"]
+    if exits != [int(end.get("state") == "failed")]:
+        yield f"{end.get('state')} in the folder, W&B exit codes {exits}"
+    summary = {
+        key: value
+        for record in found
+        if record["type"] == "summary"
+        for key, value in record["summary"]["update"].items()
+    }
+    if summary.get("state") != end.get("state") or summary.get(study.info["objective"]) != end.get("score"):
+        yield f"ended as {end} in the folder, W&B's summary is {summary}"
+    yield from _series(study, number, [record["history"]["item"] for record in found if record["type"] == "history"])
+
+
+def _series(study: Study, number: int, items: list[dict[str, Any]]) -> Iterator[str]:
+    expected = []
+    for row in study.epochs(number).to_dict("records"):
+        expected.append({f"fold_{row['fold']}/{name}": row[name] for name in SERIES} | {"epoch": row["epoch"]})
+    for fold, content in _folds(study, number).items():
+        scores = {f"fold/{name}": value for name, value in content["scores"].items() if value is not None}
+        expected.append(scores | {"fold/number": fold})
+    if len(items) != len(expected):
+        yield f"{len(expected)} epochs and folds in the folder, {len(items)} in W&B"
+    for wanted in expected:
+        if not any(all(_same(item.get(key), value) for key, value in wanted.items()) for item in items):
+            yield f"W&B lacks {wanted}"
+
+
+def _same(logged: Any, value: float) -> bool:
+    return isinstance(logged, int | float) and math.isclose(logged, value, rel_tol=1e-12)
+
+
+def main() -> int:
+    """Compare one study."""
+    folder = Path(sys.argv[1])
+    found = list(differences(folder))
+    print("\n".join(found) or f"{len(Study.open(folder).trials())} trials agree in journal, study folder and W&B")
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
