@@ -76,7 +76,11 @@ class Best:
         names = {item.name for item in dataclasses.fields(cls)}
         if set(content) != names:
             raise Mistake(f"{path}: fields missing or unknown: {', '.join(sorted(set(content) ^ names))}")
-        best = cls(**{**content, "recipe": Recipe.from_flat(content["recipe"])})
+        try:
+            recipe = Recipe.from_flat(content["recipe"])
+        except Mistake as mistake:
+            raise Mistake(f"{path}: {mistake}") from None
+        best = cls(**{**content, "recipe": recipe})
         if best.folds_done != best.folds:
             raise Mistake(
                 f"{path}: trial {best.trial} finished {best.folds_done} of {best.folds} folds; "

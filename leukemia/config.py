@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import math
 import types
 import typing
 from collections.abc import Mapping
@@ -24,6 +23,9 @@ DEFAULT_SIZE_PX = 224
 
 OptimizerName = Literal["ranger21", "adamw", "ranger21_cosine"]
 Tta = Literal["none", "flips", "d4"]
+
+LEARNING_RATES: dict[str, float] = {"ranger21": 1e-3, "adamw": 3e-4, "ranger21_cosine": 1e-3}
+"""Peak rate of each optimizer where none is set. Places to start from, not results: the search covers 1e-4 to 1e-2."""
 
 SCHEDULED: tuple[str, ...] = ("adamw", "ranger21_cosine")
 """Optimizers that run under cosine annealing with warm restarts; plain ``ranger21`` brings its own schedule."""
@@ -113,8 +115,9 @@ class Optimizer:
     """``ranger21`` with its own warm-up and warm-down; ``adamw`` with warm restarts; ``ranger21_cosine``: Ranger21
     with its own schedule off, under the same warm restarts."""
 
-    learning_rate: float = 1e-3
-    """Peak learning rate. Ranger21's warm-down would raise a rate below 3e-5 to 3e-5, so less is refused for it."""
+    learning_rate: float = None  # type: ignore[assignment]  # filled in below, by optimizer
+    """Peak learning rate; by default the one of ``LEARNING_RATES``. Ranger21's warm-down would raise a rate below 3e-5
+    to 3e-5, so less is refused for it."""
 
     weight_decay: float | None = None
     """Decoupled weight decay, ``adamw`` only (there 0.01 by default): ranger21 0.1.0 applies it to its last
@@ -128,6 +131,7 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         _one_of("optimizer.name", self.name, typing.get_args(OptimizerName))
+        _fill(self, "learning_rate", LEARNING_RATES[self.name])
         _within("optimizer.learning_rate", self.learning_rate, 3e-5 if self.name == "ranger21" else 1e-8, 100.0)
         if self.name == "adamw":
             _fill(self, "weight_decay", 0.01)
@@ -213,6 +217,8 @@ class Recipe:
         Raises:
             Mistake: an unknown key (the nearest names are given), or a value of the wrong type or range.
         """
+        if not isinstance(values, Mapping):
+            raise Mistake(f"recipe: expected fields and their values, got {values!r}")
         sections: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS}
         for key, value in values.items():
             check_key(key)
@@ -226,8 +232,11 @@ class Recipe:
             check_key(key)
         values = self.flat()
         if settings.get("optimizer.name", self.optimizer.name) != self.optimizer.name:
-            for name in ("weight_decay", "restart_epochs", "restart_factor"):
+            for name in ("learning_rate", "weight_decay", "restart_epochs", "restart_factor"):
                 del values[f"optimizer.{name}"]
+        elif self.optimizer.restart_epochs == self.train.epochs and "train.epochs" in settings:
+            # One cycle over all epochs stays one cycle over all epochs.
+            values["optimizer.restart_epochs"] = settings["train.epochs"]
         if settings.get("model.pretrained", self.model.pretrained) is None:
             values["model.pretrained_sha256"] = None
         return Recipe.from_flat({**values, **settings})
@@ -290,8 +299,15 @@ class Recipe:
 
         >>> Recipe.from_json(Recipe().to_json()) == Recipe()
         True
+
+        Raises:
+            Mistake: no JSON, or what ``from_flat`` refuses.
         """
-        return cls.from_flat(json.loads(text))
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise Mistake(f"recipe: expected JSON, got something else ({error}); restore it from a copy") from None
+        return cls.from_flat(values)
 
 
 _SECTIONS: dict[str, type[Any]] = {
@@ -383,7 +399,11 @@ def _checked_type(key: str, value: Any) -> Any:
         return None
     kind = kinds[0]
     if typing.get_origin(kind) is Literal:
-        return value if value in typing.get_args(kind) else _refuse(key, typing.get_args(kind), value)
+        choices = typing.get_args(kind)
+        # 18.0 equals 18, and 1 equals True: the type counts, too.
+        if value in choices and type(value) is type(choices[0]):
+            return value
+        return _refuse(key, choices, value)
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
@@ -401,7 +421,7 @@ def _one_of(key: str, value: Any, choices: tuple[Any, ...]) -> None:
 
 
 def _within(key: str, value: float | None, low: float, high: float) -> None:
-    if value is not None and not (math.isfinite(value) and low <= value <= high):
+    if value is not None and not low <= value <= high:
         raise Mistake(f"{key}: expected a value from {low:g} to {high:g}, got {value!r}")
 
 
@@ -425,7 +445,7 @@ def strong() -> Recipe:
     """What a practitioner would start from: AdamW with one cosine cycle, balanced classes; add ImageNet weights
     with ``--set model.pretrained=PATH``."""
     return Recipe(
-        optimizer=Optimizer(name="adamw", learning_rate=3e-4, weight_decay=0.05),
+        optimizer=Optimizer(name="adamw", weight_decay=0.05),
         train=Train(class_weight="balanced"),
     )
 
@@ -434,7 +454,7 @@ def debug() -> Recipe:
     """A few minutes on a laptop: small images, few epochs. For trying the machinery, not for results."""
     return Recipe(
         data=Data(size_px=48),
-        train=Train(epochs=4),
+        train=Train(epochs=8),
         evaluate=Evaluate(tta="flips"),
     )
 

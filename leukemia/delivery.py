@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,13 @@ class Tested:
     overlap: tuple[str, ...]
     """Test images or subjects that were trained on, in words; empty unless the user allowed them."""
 
+    subjects_compared: bool
+    """Whether subjects are known on both sides, so that none can be shared unseen."""
+
     @property
     def protocol(self) -> str:
-        """``grouped`` where subjects are known and none was trained on, else ``random-cell``."""
-        return "grouped" if self.catalog.has_subjects and not self.overlap else "random-cell"
+        """``grouped`` where it is known that no subject was trained on, else ``random-cell``."""
+        return "grouped" if self.subjects_compared and not self.overlap else "random-cell"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +72,8 @@ class Delivery:
             found.append(
                 f"The test set overlaps the training data ({'; '.join(self.tested.overlap)}): its scores are too high."
             )
-        elif self.tested is not None and not self.tested.catalog.has_subjects:
-            found.append("No subject of the test set is known: patients of it may have been trained on.")
+        elif self.tested is not None and not self.tested.subjects_compared:
+            found.append("Subjects are not known on both sides: patients of the test set may have been trained on.")
         if self.recipe != self.best.recipe:
             found.append(
                 "The recipe was changed after the search: out-of-fold scores are those of the recipe as searched."
@@ -230,7 +234,8 @@ class Delivery:
             "",
             "## Evidence",
             "",
-            *(f"- {what}: {value}" for what, value in self.evidence()),
+            # Markdown lets HTML through, and a command may hold anything.
+            *(f"- {what}: {html.escape(value)}" for what, value in self.evidence()),
             "",
         ]
         return "\n".join(lines)

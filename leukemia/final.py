@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import hashlib
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,16 +22,16 @@ from leukemia.catalog import Catalog, read_catalog
 from leukemia.config import Recipe, parse_settings
 from leukemia.delivery import Delivery, Tested
 from leukemia.device import DEVICES, choose_device, describe_device
-from leukemia.files import cache_dir, require_space
+from leukemia.files import cache_dir, locked, require_space
 from leukemia.folds import Splits
 from leukemia.images import View, open_images
-from leukemia.metrics import describe_difference, paired_difference, scores
+from leukemia.metrics import describe_difference, majority_rate, paired_difference, scores
 from leukemia.mistakes import SUCCESS, Mistake, listed, run_command
-from leukemia.model import ResNet
-from leukemia.place import locate
+from leukemia.model import ResNet, build_model
+from leukemia.place import locate, uri_of
 from leukemia.predict import predict
 from leukemia.study import Study
-from leukemia.train import Epoch, Side, fit
+from leukemia.train import Epoch, NonFiniteLoss, Side, fit
 
 COMPARED = ("accuracy", "balanced_accuracy")
 """Metrics in which the winner is compared with the starting recipe."""
@@ -53,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
         help="the study (default: the newest with a winner)",
     )
     parser.add_argument("--data", metavar="DATA", help="training data (default: where the search had them)")
+    parser.add_argument("--base", type=Path, metavar="DIR", help="folder that a training CSV's paths are relative to")
+    parser.add_argument("--subjects-from", type=Path, metavar="DIR", help="copy that tells the training subjects")
     parser.add_argument("--test", metavar="DATA", help="test set: C-NMC test folder or labels CSV, CSV, class folders")
     parser.add_argument(
         "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where studies lie (default: runs)"
@@ -76,16 +77,19 @@ def main(argv: list[str] | None = None) -> int:
         raise Mistake("--against-start: the two are compared on test images; give a labelled --test")
     study = Study.find(arguments.runs, arguments.best or None)
     best = Best.load(study.folder / "best.json")
-    catalog = _training_data(study, best, arguments.data)
-    test = _test_data(arguments.test)
+    catalog = _training_data(study, best, arguments)
+    test = _test_data(arguments)
     overlap = _overlap(catalog, test, arguments.allow_overlap)
     recipe = best.recipe.with_settings(parse_settings(arguments.set)).resolved(catalog.smallest_side_px)
     device = choose_device(arguments.device)
-    require_space(study.folder, 500_000_000, "the delivered model")
+    _require_room(study, recipe)
     console = Console()
     _say(console, f"study {study.name}, trial {best.trial}: {recipe.describe()} on {describe_device(device)}")
+    if test is not None:
+        # What is wrong with the test images is said now, not after hours of training.
+        open_images(test, _view(recipe))
     model, epochs = _retrain(console, study, recipe, catalog, device)
-    tested = None if test is None else _test(model, recipe, test, overlap, device)
+    tested = None if test is None else _test(model, recipe, catalog, test, overlap, device)
     difference = _against_start(console, study, catalog, tested, device) if arguments.against_start else None
     delivery = Delivery(
         best=best,
@@ -105,13 +109,13 @@ def main(argv: list[str] | None = None) -> int:
     return SUCCESS
 
 
-def _training_data(study: Study, best: Best, data: str | None) -> Catalog:
+def _training_data(study: Study, best: Best, arguments: argparse.Namespace) -> Catalog:
     """The data that the search saw, and no others."""
     base, subjects_from = best.data["base"], best.data["subjects_from"]
     catalog = read_catalog(
-        locate(data or str(best.data["uri"])),
-        base=Path(base) if base else None,
-        subjects_from=Path(subjects_from) if subjects_from else None,
+        locate(uri_of(arguments.data) if arguments.data else str(best.data["uri"])),
+        base=arguments.base or (Path(base) if base else None),
+        subjects_from=arguments.subjects_from or (Path(subjects_from) if subjects_from else None),
     )
     if catalog.fingerprint != best.data["fingerprint"]:
         raise Mistake(
@@ -125,8 +129,13 @@ def _training_data(study: Study, best: Best, data: str | None) -> Catalog:
     return catalog
 
 
-def _test_data(test: str | None) -> Catalog | None:
-    return None if test is None else read_catalog(Path(test), labels=False)
+def _test_data(arguments: argparse.Namespace) -> Catalog | None:
+    if arguments.test is None:
+        return None
+    test = read_catalog(Path(arguments.test), labels=False)
+    if arguments.against_start and not test.has_labels:
+        raise Mistake("--against-start: the test set has no labels, so nothing can be compared; give a labelled --test")
+    return test
 
 
 def _overlap(catalog: Catalog, test: Catalog | None, allowed: bool) -> tuple[str, ...]:
@@ -153,6 +162,16 @@ def _overlap(catalog: Catalog, test: Catalog | None, allowed: bool) -> tuple[str
     return tuple([*words, f"{len(subjects)} subjects"] if subjects else words)
 
 
+def _require_room(study: Study, recipe: Recipe) -> None:
+    """Refuse before the training what the disks cannot hold: the delivery, and a checkpoint."""
+    with torch.device("meta"):
+        network = build_model(recipe.with_settings({"model.pretrained": None}))
+    num_bytes = 4 * sum(parameter.numel() for parameter in network.parameters())
+    require_space(study.folder, num_bytes + 20_000_000, "the delivered model")
+    # Weights and up to five tensors of each; the next checkpoint is written beside the last.
+    require_space(cache_dir(), 12 * num_bytes, "the training's checkpoints")
+
+
 def _view(recipe: Recipe) -> View:
     assert recipe.data.crop_px is not None
     assert recipe.data.size_px is not None
@@ -170,6 +189,7 @@ def _retrain(
         training=np.arange(len(images)),
         validation=np.zeros(0, dtype=np.int64),
     )
+    # The training images and the recipe name the checkpoint: other ones begin afresh.
     identity = hashlib.sha256((recipe.to_json() + catalog.fingerprint).encode()).hexdigest()[:16]
     fitting = fit(
         recipe, side, fold=study.info["folds"], device=device, checkpoint=_checkpoints(study) / f"{identity}.pt"
@@ -181,6 +201,8 @@ def _retrain(
                 epochs.append(next(fitting))
             except StopIteration as end:
                 return end.value, pd.DataFrame([dataclasses.asdict(epoch) for epoch in epochs])
+            except NonFiniteLoss as error:
+                raise Mistake(f"retraining failed: {error} (--set optimizer.learning_rate=...)") from error
             words = f"epoch {epochs[-1].epoch}/{recipe.train.epochs}: loss {epochs[-1].train_loss:.4f}"
             status.update(words)
             if not console.is_terminal:
@@ -191,17 +213,27 @@ def _checkpoints(study: Study) -> Path:
     return cache_dir() / "checkpoints" / f"{study.info['study_uid']}-final"
 
 
-def _test(model: ResNet, recipe: Recipe, test: Catalog, overlap: tuple[str, ...], device: torch.device) -> Tested:
-    rows = range(len(test.table))
-    probabilities = predict(
-        model, recipe, open_images(test, _view(recipe)), rows, device=device, tta=recipe.evaluate.tta
-    )
+def _predicted(model: ResNet, recipe: Recipe, test: Catalog, device: torch.device) -> np.ndarray:
+    images = open_images(test, _view(recipe))
+    return predict(model, recipe, images, range(len(images)), device=device, tta=recipe.evaluate.tta)
+
+
+def _test(
+    model: ResNet, recipe: Recipe, catalog: Catalog, test: Catalog, overlap: tuple[str, ...], device: torch.device
+) -> Tested:
+    probabilities = _predicted(model, recipe, test, device)
     found = (
         scores(test.table["label"].to_numpy(), probabilities, test.table["group"].to_numpy())
         if test.has_labels
         else None
     )
-    return Tested(catalog=test, probabilities=probabilities, scores=found, overlap=overlap)
+    return Tested(
+        catalog=test,
+        probabilities=probabilities,
+        scores=found,
+        overlap=overlap,
+        subjects_compared=catalog.has_subjects and test.has_subjects,
+    )
 
 
 def _against_start(
@@ -209,12 +241,10 @@ def _against_start(
 ) -> tuple[str, dict[str, Any]]:
     """Retrain trial 0's recipe the same way: winner minus start on the same test images, clustered by group."""
     assert tested is not None
-    if tested.scores is None:
-        raise Mistake("--against-start: the test set has no labels, so nothing can be compared; give a labelled --test")
-    start = study.recipe(0)
+    start = study.recipe(0).resolved(catalog.smallest_side_px)
     _say(console, f"starting recipe, trial 0000: {start.describe()}")
     model, _ = _retrain(console, study, start, catalog, device)
-    probabilities = _test(model, start, tested.catalog, (), device).probabilities
+    probabilities = _predicted(model, start, tested.catalog, device)
     table = tested.catalog.table
     labels, groups = table["label"].to_numpy(), table["group"].to_numpy()
     return "the starting recipe (trial 0000) retrained", {
@@ -225,17 +255,22 @@ def _against_start(
 @contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
     """A fresh folder that takes the place of ``folder`` when all is written, and vanishes when anything fails."""
-    fresh = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    fresh.mkdir()
-    try:
-        yield fresh
-        old = folder.with_name(f"{fresh.name}-old")
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    fresh, old = folder.with_name(f".{folder.name}-new"), folder.with_name(f".{folder.name}-old")
+    with locked(folder.with_name(f".{folder.name}.lock")):
+        if old.exists() and not folder.exists():
+            # Killed between the two renames below.
+            old.rename(folder)
+        for leftover in (fresh, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        fresh.mkdir()
+        try:
+            yield fresh
+            if folder.exists():
+                folder.rename(old)
+            fresh.rename(folder)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _say(console: Console, words: str) -> None:
@@ -252,6 +287,7 @@ def _print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
         for name in ("accuracy", "balanced_accuracy", "weighted_f1", "auroc"):
             interval = tested.scores[name]
             _say(console, f"test {name}: {interval.value:.4f}, 95 % interval {interval.low:.4f} to {interval.high:.4f}")
+        _say(console, f"majority rate: {majority_rate(tested.catalog.table['label'].to_numpy()):.4f}")
     if delivery.difference is not None:
         against, intervals = delivery.difference
         for name, interval in intervals.items():

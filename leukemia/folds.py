@@ -54,9 +54,19 @@ class Splits:
         return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()
 
     def rows(self, catalog: Catalog) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Per fold: training rows and validation rows of the catalogue's table, int64, ascending."""
+        """Per fold: training rows and validation rows of the catalogue's table, int64, ascending.
+
+        Raises:
+            Mistake: a fold that is no split of the catalogue's images, each on one side.
+        """
         row_of = pd.Series(catalog.table.index, index=catalog.table["image_id"])
-        for fold in self.folds:
+        known = sorted(row_of.index)
+        for number, fold in enumerate(self.folds):
+            if sorted([*fold.training, *fold.validation]) != known:
+                raise Mistake(
+                    f"fold {number} does not hold every image of {catalog.root} exactly once; "
+                    "restore splits.json from a copy"
+                )
             yield (
                 np.sort(row_of[list(fold.training)].to_numpy(dtype=np.int64)),
                 np.sort(row_of[list(fold.validation)].to_numpy(dtype=np.int64)),
@@ -83,7 +93,7 @@ class Splits:
                 for fold in content["folds"]
             )
             splits = cls(**{**content, "folds": folds})
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, AttributeError):
             raise Mistake(f"{path}: this is not a split as this program writes it; restore it from a copy") from None
         if splits.fingerprint != fingerprint:
             raise Mistake(
@@ -120,6 +130,8 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
     """
     if num_folds < 2:
         raise Mistake(f"--folds: expected at least 2, got {num_folds}")
+    if not 0 <= seed < 2**32:
+        raise Mistake(f"--seed: expected 0 to {2**32 - 1}, got {seed}")
     table = catalog.table
     unit = table["group"] if protocol == "grouped" else table["pixel_sha256"]
     name = "groups of subjects" if protocol == "grouped" else "distinct images"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import NoReturn
@@ -34,13 +36,22 @@ def run_command(main: Callable[[list[str] | None], int]) -> NoReturn:
     """Run a command's ``main`` and exit with its status; mistakes and Ctrl-C become a line and a status."""
     try:
         status = main(None)
+        sys.stdout.flush()
     except Mistake as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         status = USER_MISTAKE
     except BrokenPipeError:
-        # The reader of our output (`| head`) left: nothing is wrong, and nothing more can be said.
-        sys.stderr.close()
+        # The reader of our output (`| head`) left: nothing is wrong. What is still buffered has to go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = SUCCESS
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f"error: the disk is full ({error.strerror}); make room, or set LEUKEMIA_CACHE or --runs to another disk",
+            file=sys.stderr,
+        )
+        status = USER_MISTAKE
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         status = INTERRUPTED

@@ -203,6 +203,8 @@ def _save(figure: Figure, path: Path) -> None:
 
 def _draw_runs(axes: Axes, epochs: pd.DataFrame, column: str, colour: str, label: str) -> None:
     present = epochs.dropna(subset=[column])
+    if present.empty:
+        return
     for _, run in present.groupby(["seed", "fold"]):
         axes.plot(run["epoch"], run[column], color=colour, linewidth=0.8, alpha=0.5)
     mean = present.groupby("epoch")[column].mean()

@@ -50,47 +50,68 @@ def with_tta(model: nn.Module, tta: Tta) -> nn.Module:
 
 
 def precise_batchnorm(model: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace BatchNorm's running statistics by those of ``batches``, weighted by batch size.
+    """Replace BatchNorm's running statistics by those of all ``batches`` together, whatever their sizes.
 
     Running statistics are an exponential average over past weights and lag behind fast ones. The variance is the
-    population's, E[var] + E[mean^2] - E[mean]^2 (Wu & Johnson, "Rethinking Batch in BatchNorm", arXiv:2105.07576,
-    section 3). The model is left in eval mode.
+    population's: of all values around their common mean, divided by their number (Wu & Johnson, "Rethinking Batch in
+    BatchNorm", arXiv:2105.07576, section 3). The model is left in eval mode.
 
     Args:
         model: changed in place.
         batches: images (N, C, H, W), on the model's device.
     """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    total = 0
-    means = [torch.zeros_like(_mean(norm)) for norm in norms]
-    squares = [torch.zeros_like(mean) for mean in means]
+    populations = [_Population(module) for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     model.train()
-    for norm in norms:
-        # After a forward pass with momentum 1 the buffers hold that batch's own statistics.
-        norm.momentum = 1.0
-    with torch.no_grad():
-        for images in batches:
-            model(images)
-            total += len(images)
-            for norm, mean, square in zip(norms, means, squares, strict=True):
-                mean += len(images) * _mean(norm)
-                square += len(images) * (_variance(norm) + _mean(norm) ** 2)
-    for norm, momentum, mean, square in zip(norms, momenta, means, squares, strict=True):
-        norm.momentum = momentum
-        _mean(norm).copy_(mean / total)
-        _variance(norm).copy_((square / total - (mean / total) ** 2).clamp_min(0.0))
+    try:
+        with torch.no_grad():
+            for images in batches:
+                model(images)
+    finally:
+        for population in populations:
+            population.close()
     model.eval()
 
 
-def _mean(norm: nn.BatchNorm2d) -> Tensor:
-    assert norm.running_mean is not None
-    return norm.running_mean
+class _Population:
+    """What passes through one BatchNorm layer: count, mean and squared deviations, merged batch by batch.
 
+    Merging (Chan, Golub & LeVeque, 1983) is exact and stable in float32 where E[x^2] - E[x]^2 would cancel.
+    """
 
-def _variance(norm: nn.BatchNorm2d) -> Tensor:
-    assert norm.running_var is not None
-    return norm.running_var
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        self._norm, self._momentum = norm, norm.momentum
+        self._count = 0
+        self._mean = torch.zeros_like(norm.running_mean)
+        self._squares = torch.zeros_like(norm.running_var)
+        # After a forward pass with momentum 1 the buffers hold that batch's own statistics.
+        norm.momentum = 1.0
+        self._hook = norm.register_forward_hook(self._merge)
+
+    def _merge(self, norm: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        batch_mean, batch_variance = self._buffers()
+        count = inputs[0].numel() // inputs[0].shape[1]
+        total = self._count + count
+        apart = batch_mean - self._mean
+        # The buffer's variance is divided by count - 1.
+        self._squares += batch_variance * (count - 1) + apart**2 * (self._count * count / total)
+        self._mean += apart * (count / total)
+        self._count = total
+
+    def close(self) -> None:
+        """Put the statistics into the layer, and leave it as it was otherwise."""
+        self._hook.remove()
+        self._norm.momentum = self._momentum
+        mean, variance = self._buffers()
+        mean.copy_(self._mean)
+        variance.copy_(self._squares / max(1, self._count))
+
+    def _buffers(self) -> tuple[Tensor, Tensor]:
+        mean, variance = self._norm.running_mean, self._norm.running_var
+        assert mean is not None
+        assert variance is not None
+        return mean, variance
 
 
 def predict(
@@ -133,11 +154,15 @@ def load_delivered(folder: Path) -> tuple[ResNet, Recipe]:
 
     Raises:
         MissingFile: the folder holds no ``recipe.json`` or ``model.safetensors``.
+        Mistake: one of them is damaged.
     """
     recipe_path = folder / "recipe.json"
     if not recipe_path.is_file():
         raise MissingFile(f"--model {folder}: no recipe.json there; give the folder 'final' of a study")
-    recipe = Recipe.from_json(recipe_path.read_text(encoding="utf-8"))
+    try:
+        recipe = Recipe.from_json(recipe_path.read_text(encoding="utf-8"))
+    except Mistake as mistake:
+        raise Mistake(f"{recipe_path}: {mistake}") from None
     return load_model(folder / "model.safetensors", recipe), recipe
 
 
@@ -146,8 +171,6 @@ def _read_images(paths: Sequence[Path], view: View) -> np.ndarray:
     for path in paths:
         try:
             images.append(crop_and_resize(decode(path), view))
-        except FileNotFoundError:
-            problems.append(f"{path}: no such file")
         except (Unreadable, Mistake) as error:
             problems.append(f"{path}: {error}")
     if problems:

@@ -109,16 +109,22 @@ def _trials_section(study: Study, trials: pd.DataFrame) -> Section:
     if len(drawn):
         plot_search(drawn, picture, majority_rate=rate, objective=objective)
     table = trials.assign(
-        score=trials["score"].map(lambda score: "" if np.isnan(score) else f"{score:.4f}"),
+        score=trials["score"].map(_score),
+        weighted_f1=trials["weighted_f1"].map(_score),
         seconds=trials["seconds"].map(lambda seconds: f"{seconds:.0f}"),
-    ).rename(columns={"score": objective})
+    ).rename(columns={"score": objective, "weighted_f1": "weighted F1"})
     text = (
         f"{shares}. A stopped or failed trial's score is the mean over the folds that it finished and cannot win. "
+        f"{f'The majority rate is {majority_rate(labels):.3f}. ' if len(labels) else ''}"
         f"Device time of finished folds: {trials['seconds'].sum() / 3600:.2f} hours."
     )
     return Section(
         title="Trials", text=text, table=table, pictures=[(picture, f"{objective} by trial")] if len(drawn) else []
     )
+
+
+def _score(score: float) -> str:
+    return "" if np.isnan(score) else f"{score:.4f}"
 
 
 def _labels(study: Study) -> np.ndarray:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import math
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,8 @@ State = Literal["complete", "stopped", "failed"]
 """How a trial ends: all folds done; given up by the judge; crashed, non-finite or without a usable score."""
 
 EPOCH_COLUMNS = tuple(field.name for field in dataclasses.fields(Epoch))
+"""Seed, fold and epoch, which are whole numbers, then floats."""
+
 FOLD_COLUMNS = ("image_id", "subject", "group", "label", "probability_leukemic")
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -39,6 +42,11 @@ def check_name(name: str) -> None:
         raise Mistake(f"--study: expected letters, digits, '.', '_' or '-', got {name!r}")
 
 
+def _exact(text: str) -> float:
+    """The float that was written: pandas' own parser may miss the last bit (its option for that is deprecated)."""
+    return float(text) if text else float("nan")
+
+
 class Study:
     """A study folder. Reading needs no lock; the driver writes under ``lock()``."""
 
@@ -48,8 +56,16 @@ class Study:
 
     @classmethod
     def create(cls, folder: Path, info: dict[str, Any]) -> Study:
-        """Begin a study; ``info`` becomes ``study.json``."""
-        (folder / "trials").mkdir(parents=True)
+        """Begin a study; ``info`` becomes ``study.json``. What a start that was killed before it left is reused.
+
+        Raises:
+            Mistake: there is a study already.
+        """
+        if (folder / "study.json").exists():
+            raise Mistake(
+                f"study {folder.name} exists in {folder.parent}; go on with --resume, or choose another --study"
+            )
+        (folder / "trials").mkdir(parents=True, exist_ok=True)
         write_json(folder / "study.json", {"schema": SCHEMA, **info})
         return cls(folder)
 
@@ -84,7 +100,7 @@ class Study:
             raise MissingFile(
                 f"no study with a best.json in {runs}; run a search first, or name the folder with --runs"
             )
-        return max(studies, key=lambda study: str(study.info["created"]))
+        return max(studies, key=lambda study: (str(study.info["created"]), study.name))
 
     @property
     def name(self) -> str:
@@ -107,7 +123,7 @@ class Study:
         with (self.folder / "driver.lock").open("a+") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 stream.seek(0)
                 raise Mistake(
                     f"study {self.name} is being run by {stream.read().strip() or 'another process'}; "
@@ -167,7 +183,7 @@ class Study:
         path = self.trial_folder(number) / "epochs.csv"
         if not path.is_file():
             return pd.DataFrame(columns=list(EPOCH_COLUMNS))
-        return pd.read_csv(path, float_precision="round_trip")
+        return pd.read_csv(path, converters=dict.fromkeys(EPOCH_COLUMNS[3:], _exact))
 
     def write_fold(self, number: int, result: FoldResult, table: pd.DataFrame) -> bool:
         """Commit a finished fold: first its predictions, then its JSON as the mark. Returns whether it was new."""
@@ -206,24 +222,28 @@ class Study:
         return content
 
     def trial_table(self) -> pd.DataFrame:
-        """All trials, complete ones first by score. Columns ``trial, state, recipe, folds, score, reason, seconds``."""
+        """All trials, complete ones first by score.
+
+        Columns ``trial, state, recipe, folds, score, weighted_f1, reason, seconds``; the scores are means over the
+        finished folds, NaN where there is none or one is undefined.
+        """
         objective, rows = self.info["objective"], []
         for number in self.trials():
             recipe, end = self.recipe(number), self.end(number)
             folds = [self.fold(number, recipe.train.seed, fold) for fold in self.folds_done(number, recipe.train.seed)]
-            scores = [fold["scores"][objective] for fold in folds]
             rows.append(
                 {
                     "trial": f"{number:04d}",
                     "state": end["state"] if end else "running",
                     "recipe": recipe.describe(),
                     "folds": f"{len(folds)}/{self.info['folds']}",
-                    "score": float(np.mean(scores)) if scores and None not in scores else float("nan"),
+                    "score": _mean(fold["scores"][objective] for fold in folds),
+                    "weighted_f1": _mean(fold["scores"]["tta_weighted_f1"] for fold in folds),
                     "reason": end["reason"] if end else "",
                     "seconds": sum(fold["seconds"] for fold in folds),
                 }
             )
-        columns = ["trial", "state", "recipe", "folds", "score", "reason", "seconds"]
+        columns = ["trial", "state", "recipe", "folds", "score", "weighted_f1", "reason", "seconds"]
         table = pd.DataFrame(rows, columns=columns)
         order = table.assign(incomplete=table["state"] != "complete").sort_values(
             ["incomplete", "score", "trial"], ascending=[True, False, True], kind="stable"
@@ -236,8 +256,16 @@ class Study:
         types = {"image_id": str, "subject": str, "group": str}
         tables = [
             pd.read_csv(
-                folder / f"fold_{fold}.csv", dtype=types, keep_default_na=False, float_precision="round_trip"
+                folder / f"fold_{fold}.csv",
+                dtype=types,
+                keep_default_na=False,
+                converters={"probability_leukemic": _exact},
             ).assign(fold=fold)
             for fold in self.folds_done(number, seed)
         ]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*FOLD_COLUMNS, "fold"])
+
+
+def _mean(scores: Iterable[float | None]) -> float:
+    found = list(scores)
+    return float(np.mean([score for score in found if score is not None])) if found and None not in found else math.nan

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import requests
@@ -12,6 +14,7 @@ import wandb
 from wandb.errors import Error as WandbError
 
 from leukemia.config import Recipe
+from leukemia.mistakes import Mistake
 from leukemia.study import State, Study
 from leukemia.train import Epoch
 
@@ -22,6 +25,10 @@ PROJECT = "leukemia-search"
 
 INIT_TIMEOUT_SECONDS = 20
 """How long a run may wait for W&B's server before the search goes on offline."""
+
+
+FINISH_TIMEOUT_SECONDS = 120
+"""How long the end of a run may wait for its upload."""
 
 
 class SilentTracker:
@@ -51,11 +58,18 @@ def _key() -> str | None:
 
 
 def wanted_mode() -> str:
-    """``online``, ``offline`` or ``disabled``: ``WANDB_MODE`` where it is set, else online with a key only."""
+    """``online``, ``offline`` or ``disabled``: ``WANDB_MODE`` where it is set, else online with a key only.
+
+    Raises:
+        Mistake: ``WANDB_MODE`` is none of these.
+    """
     mode = os.environ.get("WANDB_MODE", "").lower()
-    if mode in ("online", "offline", "disabled"):
-        return mode
-    return "online" if _key() else "offline"
+    if not mode:
+        return "online" if _key() else "offline"
+    if mode not in ("online", "offline", "disabled"):
+        # W&B's older names, such as dryrun, must not end up online.
+        raise Mistake(f"WANDB_MODE: expected online, offline or disabled, got {mode!r}; set one of these or unset it")
+    return mode
 
 
 def server_problem() -> str | None:
@@ -79,7 +93,8 @@ class WandbTracker:
     """One run per trial, with the recipe as config, a series per epoch and per fold, and a summary.
 
     A run's id is made of study uid and trial id. Offline, W&B would begin another folder for a run that goes on, so
-    what a dead driver left of it is removed and the run is written again from the study folder.
+    what a dead driver left of it is removed and the run is written again from the study folder. The same is done when
+    W&B's own process dies; if it dies again at once, the search goes on without it and says so.
     """
 
     def __init__(self, study: Study, *, mode: str) -> None:
@@ -90,7 +105,8 @@ class WandbTracker:
         self._study, self._mode = study, mode
         self._info = study.info
         self._runs: dict[int, Any] = {}
-        self._epochs: dict[int, int] = {}
+        self._recipes: dict[int, Recipe] = {}
+        self._gone = False
 
     def run_id(self, number: int) -> str:
         """W&B's id of a trial's run."""
@@ -98,20 +114,72 @@ class WandbTracker:
 
     def begin(self, number: int, recipe: Recipe) -> None:
         """Open a trial's run; what the study folder holds of it already is logged first."""
+        self._recipes[number] = recipe
+        self._guard(lambda: self._begin(number))
+
+    def epoch(self, number: int, epoch: Epoch) -> None:
+        """Log an epoch as ``fold_K/...``."""
+        self._guard(lambda: self._log_epoch(number, epoch))
+
+    def fold(self, number: int, fold: dict[str, Any]) -> None:
+        """Log a committed fold as ``fold/...``."""
+        self._guard(lambda: self._log_fold(number, fold))
+
+    def end(self, number: int, state: State, reason: str, score: float | None) -> None:
+        """Write the summary and close the run; failed trials have exit code 1."""
+        if number not in self._recipes:
+            return
+        self._guard(lambda: self._finish(number, state, reason, score))
+        if number in self._runs:
+            # What was written again instead is open still.
+            self._guard(lambda: self._finish(number, state, reason, score))
+        del self._recipes[number]
+
+    def _guard(self, action: Callable[[], None]) -> None:
+        """Do it, or write all open runs again, in which it is contained: the driver has written it down before."""
+        if self._gone:
+            return
+        try:
+            action()
+        except Exception as error:
+            # Whatever W&B stumbles over must not end a search of days.
+            log.warning("W&B failed (%s); its open runs are written again", _first_line(error))
+            self._write_again()
+
+    def _write_again(self) -> None:
+        with contextlib.suppress(Exception):
+            wandb.teardown()
+        self._runs.clear()
+        try:
+            for number in self._recipes:
+                self._begin(number)
+        except Exception as error:
+            self._gone = True
+            log.warning("W&B failed again (%s); the search goes on without it", _first_line(error))
+
+    def _begin(self, number: int) -> None:
+        recipe = self._recipes[number]
         if self._mode == "offline":
             for left in (self._study.folder / "wandb").glob(f"*run-*-{self.run_id(number)}"):
                 shutil.rmtree(left)
-        self._epochs[number] = recipe.train.epochs
         self._runs[number] = run = self._open(number, recipe)
         run.define_metric("epoch")
         for fold in range(self._info["folds"]):
             run.define_metric(f"fold_{fold}/*", step_metric="epoch")
         run.define_metric("fold/number")
         run.define_metric("fold/*", step_metric="fold/number")
-        for row in self._study.epochs(number).to_dict("records"):
-            self.epoch(number, Epoch(**{str(key): value for key, value in row.items()}))
-        for done in self._study.folds_done(number, recipe.train.seed):
-            self.fold(number, self._study.fold(number, recipe.train.seed, done))
+        epochs = [Epoch(**{str(key): value for key, value in row.items()}) for row in self._rows(number)]
+        folds = self._study.folds_done(number, recipe.train.seed)
+        # In the order of their steps: W&B drops a step that lies behind.
+        for fold in range(self._info["folds"]):
+            for epoch in epochs:
+                if epoch.fold == fold:
+                    self._log_epoch(number, epoch)
+            if fold in folds:
+                self._log_fold(number, self._study.fold(number, recipe.train.seed, fold))
+
+    def _rows(self, number: int) -> list[dict[Any, Any]]:
+        return self._study.epochs(number).to_dict("records")
 
     def _open(self, number: int, recipe: Recipe) -> Any:
         try:
@@ -120,11 +188,13 @@ class WandbTracker:
             if self._mode == "offline":
                 raise
             self._mode = "offline"
-            log.warning("W&B cannot be reached (%s); this search goes on offline", str(error).splitlines()[0])
+            log.warning("W&B cannot be reached (%s); this search goes on offline", _first_line(error))
             return self._init(number, recipe)
 
     def _init(self, number: int, recipe: Recipe) -> Any:
-        provenance = {f"provenance.{key}": self._info[key] for key in ("commit", "protocol", "seed", "hardware")}
+        provenance = {
+            f"provenance.{key}": self._info[key] for key in ("commit", "command", "protocol", "seed", "hardware")
+        }
         return wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             dir=str(self._study.folder),
@@ -145,8 +215,7 @@ class WandbTracker:
             settings=quiet_settings(),
         )
 
-    def epoch(self, number: int, epoch: Epoch) -> None:
-        """Log an epoch as ``fold_K/...``."""
+    def _log_epoch(self, number: int, epoch: Epoch) -> None:
         series = {
             f"fold_{epoch.fold}/{name}": getattr(epoch, name)
             for name in (
@@ -159,19 +228,20 @@ class WandbTracker:
                 "device_memory_mb",
             )
         }
-        step = epoch.fold * (self._epochs[number] + 1) + epoch.epoch - 1
+        step = epoch.fold * self._steps_of_fold(number) + epoch.epoch - 1
         self._runs[number].log(series | {"epoch": epoch.epoch}, step=step)
 
-    def fold(self, number: int, fold: dict[str, Any]) -> None:
-        """Log a committed fold as ``fold/...``."""
+    def _log_fold(self, number: int, fold: dict[str, Any]) -> None:
         series = {f"fold/{name}": value for name, value in fold["scores"].items() if value is not None}
-        step = fold["fold"] * (self._epochs[number] + 1) + self._epochs[number]
+        step = (fold["fold"] + 1) * self._steps_of_fold(number) - 1
         self._runs[number].log(series | {"fold/number": fold["fold"], "fold/seconds": fold["seconds"]}, step=step)
 
-    def end(self, number: int, state: State, reason: str, score: float | None) -> None:
-        """Write the summary and close the run; failed trials have exit code 1."""
-        run = self._runs.pop(number)
-        seed = self._study.recipe(number).train.seed
+    def _steps_of_fold(self, number: int) -> int:
+        return self._recipes[number].train.epochs + 1
+
+    def _finish(self, number: int, state: State, reason: str, score: float | None) -> None:
+        run = self._runs[number]
+        seed = self._recipes[number].train.seed
         summary: dict[str, Any] = {
             "state": state,
             "reason": reason,
@@ -180,7 +250,19 @@ class WandbTracker:
         if score is not None:
             summary[self._info["objective"]] = score
         run.summary.update(summary)
-        run.finish(exit_code=1 if state == "failed" else 0)
+        try:
+            run.finish(exit_code=1 if state == "failed" else 0)
+        except TimeoutError:
+            self._mode = "offline"
+            log.warning(
+                "W&B does not take the end of trial %04d; the search goes on offline, and `wandb sync` sends it later",
+                number,
+            )
+        del self._runs[number]
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def quiet_settings() -> wandb.Settings:
@@ -194,7 +276,10 @@ def quiet_settings() -> wandb.Settings:
         save_code=False,
         x_save_requirements=False,
         x_disable_stats=True,
+        x_disable_meta=True,
         init_timeout=INIT_TIMEOUT_SECONDS,
+        finish_timeout=FINISH_TIMEOUT_SECONDS,
+        finish_timeout_raises=True,
     )
 
 

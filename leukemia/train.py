@@ -45,7 +45,7 @@ class Epoch:
     """From 1."""
 
     train_loss: float
-    """Mean cross-entropy over the epoch's images, in nats, under augmentation."""
+    """Mean cross-entropy over the epoch's images, in nats, under augmentation; under the recipe's class weights."""
 
     train_accuracy: float
     """Share of the epoch's images classified correctly at their step, 0..1."""
@@ -100,7 +100,8 @@ def fit(
         fold: number of the split; any constant where all images are trained on.
 
     Raises:
-        NonFiniteLoss: the loss became infinite or NaN.
+        NonFiniteLoss: the loss or a weight became infinite or NaN.
+        Mistake: the checkpoint is another recipe's, or images and batches are too small for BatchNorm.
     """
     make_deterministic(recipe.train.seed, fold)
     fitting = _Fitting(recipe, side, fold, device, num_workers)
@@ -134,8 +135,9 @@ class _Fitting:
         self.num_workers = num_workers
         self.epochs: list[Epoch] = []
         self.model = build_model(recipe).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        num_batches = len(training_batches(recipe, side.training, fold, 1))
-        self.optimizer: ScheduledOptimizer = build_optimizer(self.model, recipe, num_batches)
+        batches = training_batches(recipe, side.training, fold, 1)
+        _refuse_single(recipe, min(map(len, batches)))
+        self.optimizer: ScheduledOptimizer = build_optimizer(self.model, recipe, len(batches))
         self.class_weight = _class_weight(recipe, side.labels[side.training]).to(device)
         self.dtype = compute_dtype(recipe, device)
         dataset = ImageRows(side.images, side.labels, training_pipeline(recipe))
@@ -185,6 +187,7 @@ class _Fitting:
             weighted_loss += loss.detach().double() * len(labels)
             num_correct += (logits.argmax(dim=1) == labels).sum()
         self._refuse_non_finite(losses, epoch)
+        self._refuse_broken(epoch, len(losses))
         num_images = len(self.side.training)
         return weighted_loss.item() / num_images, num_correct.item() / num_images, learning_rate
 
@@ -207,6 +210,12 @@ class _Fitting:
         if not finite.all():
             raise self._diverged("loss", epoch, int(np.argmin(finite)) + 1)
 
+    def _refuse_broken(self, epoch: int, step: int) -> None:
+        """The damage that the last step does shows in no loss of its epoch, and after the last epoch in none at all."""
+        tensors = [value for value in self.model.state_dict().values() if value.is_floating_point()]
+        if not torch.stack([value.isfinite().all() for value in tensors]).all():
+            raise self._diverged("weight", epoch, step)
+
     def _diverged(self, what: str, epoch: int, step: int) -> NonFiniteLoss:
         return NonFiniteLoss(
             f"non-finite {what} at fold {self.fold}, epoch {epoch}, step {step} "
@@ -223,6 +232,7 @@ class _Fitting:
             precise_batchnorm(
                 self.model, (to_device(images, self.device) for images, _ in self.loader(batches[:count]))
             )
+        self._refuse_broken(epoch, len(batches))
 
     def _validate(self, epoch: int) -> tuple[float, float]:
         rows = self.side.validation
@@ -272,6 +282,16 @@ class _Fitting:
         if self.device.type == "cuda" and state["device_random"] is not None:
             torch.cuda.set_rng_state(state["device_random"], self.device)
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+
+
+def _refuse_single(recipe: Recipe, smallest_batch: int) -> None:
+    """A ResNet divides the side by 32: of one image at most that large, one value a channel is left to normalize."""
+    assert recipe.data.size_px is not None
+    if smallest_batch == 1 and recipe.data.size_px <= 32:
+        raise Mistake(
+            f"train.batch_size: {recipe.train.batch_size} leaves a batch of one image, of which BatchNorm takes no "
+            f"variance at data.size_px {recipe.data.size_px}; set train.batch_size to at least 3"
+        )
 
 
 def _class_weight(recipe: Recipe, labels: np.ndarray) -> Tensor:

@@ -1,0 +1,106 @@
+"""What every test stands on: a cache of its own, no network, one thread, a small set of images that can be learned."""
+
+from __future__ import annotations
+
+import os
+
+# Before numpy and torch are imported: threads change the order of sums, and with it the last bits.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["WANDB_MODE"] = "offline"
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from leukemia import CLASS_NAMES
+from leukemia.catalog import Catalog, read_catalog
+
+torch.set_num_threads(1)
+
+NUM_SUBJECTS = 6
+"""Subjects of each class in ``tiny_folder``."""
+
+SIZE_PX = 32
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def own_surroundings(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read from or written to the user's own cache or account."""
+    monkeypatch.setenv("LEUKEMIA_CACHE", str(session_cache))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    for name in ("WANDB_API_KEY", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that leaves this machine fails the test; sockets to itself are how its processes talk."""
+    connect = socket.socket.connect
+
+    def local_only(self: socket.socket, address: object) -> None:
+        if isinstance(address, tuple) and not str(address[0]).startswith(("127.", "::1", "localhost")):
+            raise OSError(f"a test tried to reach {address[0]}")
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", local_only)
+
+
+def draw_cell(generator: np.random.Generator, label: int) -> np.ndarray:
+    """A purple disc on black, (32, 32, 3) uint8; leukemic ones are larger, with some overlap of their sizes."""
+    radius = (7.0, 11.0)[label] + generator.normal(0.0, 0.8)
+    rows, columns = np.mgrid[:SIZE_PX, :SIZE_PX] - (SIZE_PX - 1) / 2
+    disc = (rows**2 + columns**2 < radius**2)[:, :, None] * np.array([130.0, 60.0, 150.0])
+    return np.clip(disc + generator.normal(0.0, 8.0, disc.shape), 0, 255).astype(np.uint8)
+
+
+def draw_cells(folder: Path, *, seed: int, subjects: range = range(1, NUM_SUBJECTS + 1), per_subject: int = 4) -> Path:
+    """Images in C-NMC's layout and names: ``fold_K/{hem,all}/UID_SUBJECT_N_1_CLASS.png``; subjects Hn and n."""
+    generator = np.random.default_rng(seed)
+    for label, name in enumerate(CLASS_NAMES):
+        for subject in subjects:
+            place = folder / f"fold_{subject % 3}" / name
+            place.mkdir(parents=True, exist_ok=True)
+            for number in range(1, per_subject + 1):
+                file = f"UID_{'H' if label == 0 else ''}{subject}_{number}_1_{name}.png"
+                Image.fromarray(draw_cell(generator, label)).save(place / file)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 images of 32 px, 6 subjects of each class, 4 images of each; only read."""
+    return draw_cells(tmp_path_factory.mktemp("data") / "cells", seed=1)
+
+
+@pytest.fixture
+def tiny_catalog(tiny_folder: Path) -> Catalog:
+    return read_catalog(tiny_folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyImages:
+    """Learnable images in memory."""
+
+    images: np.ndarray
+    """uint8 (48, 32, 32, 3)."""
+
+    labels: np.ndarray
+    """int64 (48,): 0 and 1 by turns."""
+
+
+@pytest.fixture(scope="session")
+def tiny_images() -> TinyImages:
+    generator = np.random.default_rng(2)
+    labels = np.arange(48, dtype=np.int64) % 2
+    return TinyImages(images=np.stack([draw_cell(generator, int(label)) for label in labels]), labels=labels)

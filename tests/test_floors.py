@@ -1,0 +1,100 @@
+"""Imports point one way, and each heavy library stays in its room."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+FLOORS = """
+leukemia leukemia.mistakes leukemia.files leukemia.config
+leukemia.metrics leukemia.plots leukemia.page
+leukemia.sources leukemia.listing leukemia.cnmc leukemia.layouts leukemia.pixels leukemia.hashes leukemia.groups
+leukemia.catalog leukemia.cell leukemia.sample leukemia.place leukemia.folds
+leukemia.augment leukemia.images leukemia.device leukemia.model leukemia.optim leukemia.predict
+leukemia.train leukemia.crossval
+leukemia.provenance leukemia.best leukemia.study leukemia.tracking leukemia.report leukemia.delivery leukemia.final
+search search.space search.judge search.searcher search.driver search.display search.outcome search.plan search.tuner
+search.run
+""".split()
+"""Every module, from the ground up: each imports only from those before it."""
+
+ROOMS = {
+    "albumentations": {"leukemia.augment"},
+    "matplotlib": {"leukemia.plots"},
+    "optuna": {"search.searcher"},
+    "ranger21": {"leukemia.optim"},
+    "ray": {"search.searcher", "search.tuner"},
+    "sklearn": {"leukemia.folds"},
+    "ttach": {"leukemia.predict"},
+    "wandb": {"leukemia.tracking"},
+}
+"""Where a library may be imported: nothing else need change when it does."""
+
+
+def modules() -> dict[str, Path]:
+    files = [path for package in ("leukemia", "search") for path in (ROOT / package).rglob("*.py")]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+
+
+def imports_of(source: str) -> set[str]:
+    """Names of all modules that may be imported, also inside of functions; of ``from a import b`` both a and a.b."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute, so that a search for a name finds them"
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+IMPORTS = {name: imports_of(path.read_text(encoding="utf-8")) for name, path in modules().items()}
+
+
+def test_every_module_has_its_floor() -> None:
+    assert sorted(FLOORS) == sorted(IMPORTS)
+    assert len(set(FLOORS)) == len(FLOORS)
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_imports_point_down(name: str) -> None:
+    below = FLOORS[: FLOORS.index(name)]
+    above = IMPORTS[name] & set(FLOORS) - set(below)
+    assert not above, f"{name} imports {sorted(above)}, which lies above it"
+
+
+@pytest.mark.parametrize("library", ROOMS)
+def test_heavy_library_stays_in_its_room(library: str) -> None:
+    users = {name for name, found in IMPORTS.items() if library in {module.split(".")[0] for module in found}}
+    assert users == ROOMS[library]
+
+
+def test_imports_are_read_from_everywhere() -> None:
+    source = "import a.b\nfrom c import d\ndef f():\n    import e\nif True:\n    from g.h import i as j\n"
+    assert imports_of(source) == {"a.b", "c", "c.d", "e", "g.h", "g.h.i"}
+
+
+def test_the_winner_is_retrained_without_ray_and_optuna() -> None:
+    code = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("ray", "optuna", "search", "wandb"):
+            raise ModuleNotFoundError(f"{name} is not installed", name=name)
+
+sys.meta_path.insert(0, Absent())
+import leukemia.final, leukemia.predict, leukemia.report
+try:
+    import optuna
+except ModuleNotFoundError:
+    print("without")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert ended.stdout == "without\n", ended.stderr
