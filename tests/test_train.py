@@ -232,7 +232,7 @@ def test_diverging_loss_names_where_it_happened(side: Side, monkeypatch: pytest.
     fitting = fit(recipe_of(), side, fold=3, device=CPU)
     next(fitting)
     message = (
-        r"^non-finite loss at fold 3, epoch 2, step 2 of ResNet-18 add, colour, adamw 1.0e-03, seed 0; lower optimizer"
+        r"^non-finite loss at fold 3, epoch 2, step 2 of ResNet-18 add, colour, adamw 3.0e-04, seed 0; lower optimizer"
     )
     with pytest.raises(NonFiniteLoss, match=message):
         next(fitting)
