@@ -11,12 +11,10 @@ runs=${2:-runs}
 study=taleqani-$(date -u +%Y%m%d-%H%M%S)
 python=${PYTHON:-python}
 
-search() {
-    "$python" -m search.run --runs "$runs" --study "$study" "$@"
-}
+search=("$python" -m search.run --runs "$runs" --study "$study")
 
 # Small views and few epochs, so that two processors are enough; depth and shortcut are fixed for the same reason.
-search --data "$data/taleqani/train.csv" --trials 6 --folds 3 \
+"${search[@]}" --data "$data/taleqani/train.csv" --trials 6 --folds 3 \
     --set data.size_px=64 --set train.epochs=10 --set model.depth=18 --set model.shortcut=add &
 driver=$!
 
@@ -28,7 +26,7 @@ done
 kill -9 "$driver"
 wait "$driver" || echo "driver killed with status $?"
 
-search --resume
+"${search[@]}" --resume
 "$python" benchmarks/agreement.py "$runs/$study"
 "$python" -m leukemia.final --best "$study" --runs "$runs" --test "$data/taleqani/test.csv" --against-start
 "$python" - "$runs/$study/final/metrics.json" <<'END'

@@ -21,6 +21,10 @@ DEFAULT_CROP_PX = 384
 DEFAULT_SIZE_PX = 224
 """Side of the network's input after the crop: the size that ImageNet weights were trained at."""
 
+SMALLEST_SIZE_PX = 32
+"""A ResNet halves its maps five times. Below 17 px a strided 3x3 convolution meets a map of one pixel, and there the
+bfloat16 weight gradient of torch 2.13.0 on a CPU holds uninitialized memory: other numbers in every run, up to 1e36."""
+
 OptimizerName = Literal["ranger21", "adamw", "ranger21_cosine"]
 Tta = Literal["none", "flips", "d4"]
 
@@ -45,8 +49,8 @@ class Data:
     """One luminance channel instead of three colours."""
 
     def __post_init__(self) -> None:
-        _within("data.crop_px", self.crop_px, 8, 8192)
-        _within("data.size_px", self.size_px, 8, 8192)
+        _within("data.crop_px", self.crop_px, SMALLEST_SIZE_PX, 8192)
+        _within("data.size_px", self.size_px, SMALLEST_SIZE_PX, 8192)
         if self.crop_px is not None and self.size_px is not None and self.size_px > self.crop_px:
             raise Mistake(
                 f"data.size_px: expected at most data.crop_px ({self.crop_px}), got {self.size_px}; "
@@ -251,6 +255,11 @@ class Recipe:
             Mistake: images smaller than the crop, or weights that changed since their SHA-256 was taken.
             MissingFile: no file at ``model.pretrained``.
         """
+        if smallest_side_px < SMALLEST_SIZE_PX:
+            raise Mistake(
+                f"the smallest image's side is {smallest_side_px} px; a ResNet needs at least {SMALLEST_SIZE_PX} px: "
+                "take small images out of the data, or enlarge them all"
+            )
         crop_px = self.data.crop_px or min(DEFAULT_CROP_PX, smallest_side_px)
         if crop_px > smallest_side_px:
             raise Mistake(

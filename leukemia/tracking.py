@@ -11,7 +11,6 @@ from typing import Any
 
 import requests
 import wandb
-from wandb.errors import Error as WandbError
 
 from leukemia.config import Recipe
 from leukemia.mistakes import Mistake
@@ -22,6 +21,9 @@ log = logging.getLogger("search")
 
 PROJECT = "leukemia-search"
 """W&B project, unless ``WANDB_PROJECT`` names another."""
+
+FORMER_CLOUD = "https://api.wandb.ai"
+"""Address of W&B's cloud that older versions wrote into the netrc file."""
 
 INIT_TIMEOUT_SECONDS = 20
 """How long a run may wait for W&B's server before the search goes on offline."""
@@ -48,13 +50,20 @@ class SilentTracker:
 
 
 def _base_url() -> str:
-    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").rstrip("/")
+    """W&B's server as W&B sees it: ``WANDB_BASE_URL``, what ``wandb login --host`` wrote down, or its default."""
+    return str(wandb.setup().settings.base_url).rstrip("/")
 
 
 def _key() -> str | None:
     """This machine's W&B key: from ``WANDB_API_KEY``, or from the netrc file where ``wandb login`` puts it."""
-    login = requests.utils.get_netrc_auth(_base_url())
-    return os.environ.get("WANDB_API_KEY") or (login[1] if login else None)
+    if key := os.environ.get("WANDB_API_KEY"):
+        return key
+    # A login to W&B's own cloud stays good under its new address; it is no business of any other server.
+    is_cloud = _base_url() == str(wandb.Settings().base_url).rstrip("/")
+    for address in (_base_url(), *([FORMER_CLOUD] if is_cloud else [])):
+        if login := requests.utils.get_netrc_auth(address):
+            return str(login[1])
+    return None
 
 
 def wanted_mode() -> str:
@@ -143,7 +152,11 @@ class WandbTracker:
             action()
         except Exception as error:
             # Whatever W&B stumbles over must not end a search of days.
-            log.warning("W&B failed (%s); its open runs are written again", _first_line(error))
+            if self._mode == "online":
+                self._mode = "offline"
+                log.warning("W&B cannot be reached (%s); this search goes on offline", _first_line(error))
+            else:
+                log.warning("W&B failed (%s); its open runs are written again", _first_line(error))
             self._write_again()
 
     def _write_again(self) -> None:
@@ -162,13 +175,14 @@ class WandbTracker:
         if self._mode == "offline":
             for left in (self._study.folder / "wandb").glob(f"*run-*-{self.run_id(number)}"):
                 shutil.rmtree(left)
-        self._runs[number] = run = self._open(number, recipe)
+        self._runs[number] = run = self._init(number, recipe)
         run.define_metric("epoch")
         for fold in range(self._info["folds"]):
             run.define_metric(f"fold_{fold}/*", step_metric="epoch")
         run.define_metric("fold/number")
         run.define_metric("fold/*", step_metric="fold/number")
-        epochs = [Epoch(**{str(key): value for key, value in row.items()}) for row in self._rows(number)]
+        rows = self._study.epochs(number).to_dict("records")
+        epochs = [Epoch(**{str(key): value for key, value in row.items()}) for row in rows]
         folds = self._study.folds_done(number, recipe.train.seed)
         # In the order of their steps: W&B drops a step that lies behind.
         for fold in range(self._info["folds"]):
@@ -177,19 +191,6 @@ class WandbTracker:
                     self._log_epoch(number, epoch)
             if fold in folds:
                 self._log_fold(number, self._study.fold(number, recipe.train.seed, fold))
-
-    def _rows(self, number: int) -> list[dict[Any, Any]]:
-        return self._study.epochs(number).to_dict("records")
-
-    def _open(self, number: int, recipe: Recipe) -> Any:
-        try:
-            return self._init(number, recipe)
-        except (WandbError, OSError) as error:
-            if self._mode == "offline":
-                raise
-            self._mode = "offline"
-            log.warning("W&B cannot be reached (%s); this search goes on offline", _first_line(error))
-            return self._init(number, recipe)
 
     def _init(self, number: int, recipe: Recipe) -> Any:
         provenance = {

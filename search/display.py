@@ -1,4 +1,4 @@
-"""What a person sees: a live table on a terminal, plain lines elsewhere, nothing when told to be quiet."""
+"""What a person sees: a live table on a terminal, plain lines elsewhere, nothing on a quiet console."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
 from rich import box
@@ -33,17 +34,15 @@ class _Line:
     state: str = "running"
     fold: int = 0
     epoch: int = 0
-    total: float = 0.0
-    num_folds: int = 0
-    note: str = ""
+    scores: list[float] = field(default_factory=list)
 
     @property
     def mean(self) -> float | None:
-        return self.total / self.num_folds if self.num_folds else None
+        return sum(self.scores) / len(self.scores) if self.scores else None
 
 
 class TerminalDisplay:
-    """The search as it runs. On a terminal a table is redrawn; elsewhere each event is a line."""
+    """The search as it runs. On a terminal a table is redrawn; elsewhere each event is a line. The log hears all."""
 
     def __init__(self, console: Console, *, num_trials: int, num_folds: int, objective: str) -> None:
         self._console, self._num_trials, self._num_folds = console, num_trials, num_folds
@@ -60,28 +59,34 @@ class TerminalDisplay:
         with Live(get_renderable=self._render, console=self._console, refresh_per_second=2, transient=True):
             yield
 
-    def begin(self, number: int, recipe: Recipe) -> None:
-        """A trial begins."""
-        self._lines[number] = _Line(recipe=recipe)
-        self._say(f"trial {number:04d} begins: {recipe.describe()}")
+    def recall(self, number: int, recipe: Recipe, state: State, scores: list[float]) -> None:
+        """A trial that had ended before this search was resumed."""
+        self._lines[number] = _Line(recipe=recipe, state=state, scores=list(scores))
+
+    def begin(self, number: int, recipe: Recipe, scores: list[float]) -> None:
+        """A trial begins, or goes on after the folds of these ``scores``."""
+        self._lines[number] = _Line(recipe=recipe, scores=list(scores), fold=len(scores))
+        how = f"goes on after {len(scores)} of {self._num_folds} folds" if scores else "begins"
+        self._say(f"trial {number:04d} {how}: {recipe.describe()}")
 
     def epoch(self, number: int, epoch: Epoch) -> None:
         """An epoch has ended."""
         line = self._lines[number]
         line.fold, line.epoch = epoch.fold, epoch.epoch
-        log.info("trial %04d fold %d epoch %d: loss %.4f", number, epoch.fold, epoch.epoch, epoch.train_loss)
+        log.info(
+            f"trial {number:04d} fold {epoch.fold + 1}/{self._num_folds} "
+            f"epoch {epoch.epoch}/{line.recipe.train.epochs}: loss {epoch.train_loss:.4f}"
+        )
 
     def fold(self, number: int, fold: int, score: float) -> None:
         """A fold has ended."""
         line = self._lines[number]
-        line.total += score
-        line.num_folds += 1
+        line.scores.append(score)
         self._say(f"trial {number:04d} fold {fold + 1}/{self._num_folds}: {self._objective} {score:.4f}")
 
     def end(self, number: int, state: State, reason: str, score: float | None) -> None:
         """A trial has ended."""
-        line = self._lines.setdefault(number, _Line(recipe=Recipe()))
-        line.state, line.note = state, "" if state == "complete" else reason
+        self._lines[number].state = state
         words = f"{self._objective} {score:.4f}" if score is not None else reason
         self._say(f"trial {number:04d} {state}: {words}")
 
@@ -91,57 +96,91 @@ class TerminalDisplay:
             self._console.print(words, markup=False, highlight=False, soft_wrap=True)
 
     def _render(self) -> Group:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in ("trial", "state", "recipe", "fold", "epoch", self._objective):
-            table.add_column(name, justify="right" if name in ("fold", "epoch", self._objective) else "left")
-        for number, line in sorted(self._lines.items())[-max(8, self._console.height - 8) :]:
+        # Called from the thread that refreshes the terminal: the lines are copied first.
+        lines = sorted(self._lines.items())
+        table = _table("trial", "state", "recipe", "fold", "epoch", self._objective)
+        for number, line in lines[-max(4, self._console.height - 6) :]:
             running = line.state == "running"
             table.add_row(
                 f"{number:04d}",
                 Text(line.state, style=_STYLES[line.state]),
-                line.recipe.describe(),
-                f"{line.fold + 1}/{self._num_folds}" if running else f"{line.num_folds}/{self._num_folds}",
+                _recipe_cell(line.recipe.describe()),
+                f"{min(line.fold + 1, self._num_folds) if running else len(line.scores)}/{self._num_folds}",
                 f"{line.epoch}/{line.recipe.train.epochs}" if running else "",
                 "" if line.mean is None else f"{line.mean:.4f}",
             )
-        ended = sum(line.state != "running" for line in self._lines.values())
+        return Group(table, self._foot([line for _, line in lines]))
+
+    def _foot(self, lines: list[_Line]) -> Text:
+        ended = sum(line.state != "running" for line in lines)
+        best = max((line.mean for line in lines if line.state == "complete" and line.mean is not None), default=None)
         minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
-        foot = Text(f"{ended} of {self._num_trials} trials, {minutes}:{seconds:02d}, Ctrl-C keeps all finished folds")
-        return Group(table, foot)
+        parts = [f"{ended} of {self._num_trials} trials", f"{minutes}:{seconds:02d}", "Ctrl-C keeps all finished folds"]
+        if best is not None:
+            parts.insert(1, f"best {best:.4f}")
+        return Text(", ".join(parts), no_wrap=True, overflow="ellipsis")
 
 
-class QuietDisplay:
-    """No display; the log still hears everything that matters."""
+def _table(*names: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in names:
+        is_text = name in ("trial", "state", "recipe")
+        # Where the terminal is narrow, recipes give way.
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=name != "recipe")
+    return table
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Show nothing."""
+
+def _recipe_cell(words: str) -> Text:
+    return Text(words, no_wrap=True, overflow="ellipsis")
+
+
+@contextlib.contextmanager
+def logging_to(path: Path, console: Console) -> Iterator[None]:
+    """Everything goes to the log at ``path``; warnings go to the terminal, too."""
+    to_file = logging.FileHandler(path, encoding="utf-8")
+    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    to_file.setFormatter(formatter)
+    to_terminal = _ToConsole(console)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    # On a full disk each line would otherwise print a traceback.
+    logging.raiseExceptions = False
+    for handler in (to_file, to_terminal):
+        log.addHandler(handler)
+    try:
         yield
+    finally:
+        for handler in (to_file, to_terminal):
+            log.removeHandler(handler)
+            handler.close()
 
-    def begin(self, number: int, recipe: Recipe) -> None:
-        """A trial begins."""
-        log.info("trial %04d begins: %s", number, recipe.describe())
 
-    def epoch(self, number: int, epoch: Epoch) -> None:
-        """An epoch has ended."""
+class _ToConsole(logging.Handler):
+    """Warnings, printed above the live table."""
 
-    def fold(self, number: int, fold: int, score: float) -> None:
-        """A fold has ended."""
-        log.info("trial %04d fold %d: %.4f", number, fold, score)
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self.addFilter(lambda record: record.levelno == logging.WARNING)
+        self._console = console
 
-    def end(self, number: int, state: State, reason: str, score: float | None) -> None:
-        """A trial has ended."""
-        log.info("trial %04d %s: %s", number, state, reason)
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(f"warning: {record.getMessage()}", markup=False, highlight=False, soft_wrap=True)
+
+
+def say(console: Console, words: str) -> None:
+    """Print and log, as it is: without markup or wrapping."""
+    log.info(words)
+    console.print(words, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_trials(console: Console, trials: pd.DataFrame, objective: str) -> None:
     """The table of all trials, best first. Columns: ``trial, state, recipe, folds, score, reason``."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("trial", "state", "recipe", "folds", objective):
-        table.add_column(name, justify="right" if name in ("folds", objective) else "left", no_wrap=name != "recipe")
+    table = _table("trial", "state", "recipe", "folds", objective)
     for row in trials.to_dict("records"):
         score = "" if math.isnan(row["score"]) else f"{row['score']:.4f}"
-        table.add_row(row["trial"], Text(row["state"], style=_STYLES[row["state"]]), row["recipe"], row["folds"], score)
+        state = Text(row["state"], style=_STYLES[row["state"]])
+        table.add_row(row["trial"], state, _recipe_cell(row["recipe"]), row["folds"], score)
     console.print(table)
     for row in trials[trials["state"].isin(["failed", "stopped"])].to_dict("records"):
         words = f"{row['trial']} {row['state']}: {row['reason']}"

@@ -33,7 +33,9 @@ class Tracker(Protocol):
 class Display(Protocol):
     """What a person sees while the search runs."""
 
-    def begin(self, number: int, recipe: Recipe) -> None: ...
+    def recall(self, number: int, recipe: Recipe, state: State, scores: list[float]) -> None: ...
+
+    def begin(self, number: int, recipe: Recipe, scores: list[float]) -> None: ...
 
     def epoch(self, number: int, epoch: Epoch) -> None: ...
 
@@ -68,7 +70,7 @@ class Driver:
     ) -> None:
         """
         Args:
-            on_best: called when the best complete trial changes.
+            on_best: called when the best complete trial changes, before anything says that this trial has ended.
         """
         self._study, self._journal, self._catalog = study, journal, catalog
         self._limits, self._objective = limits, objective
@@ -77,9 +79,11 @@ class Driver:
         self._seeds: dict[int, int] = {}
         self._stopped: dict[int, str] = {}
         self._failures: dict[int, str] = {}
+        self._best: Contender | None = None
         self._device_seconds = self._spent_before()
         self._adopted = self._settle()
         self._best = best_of(self._contenders())
+        self._recall()
 
     @property
     def best(self) -> Contender | None:
@@ -98,14 +102,16 @@ class Driver:
             self._study.begin_trial(number, recipe)
         self._seeds[number] = recipe.train.seed
         self._tracker.begin(number, recipe)
-        self._display.begin(number, recipe)
-        done = self._study.folds_done(number, recipe.train.seed)
-        for fold in done:
-            scores = self._study.fold(number, recipe.train.seed, fold)["scores"]
-            self._display.fold(number, fold, scores[self._objective])
-        if done:
-            self._judge(number, len(done) - 1)
-        return {"number": number, "recipe": recipe.flat(), "skip": done}
+        self._display.begin(number, recipe, self._scores(number))
+        skip = self.folds_done(number)
+        if skip and not self._judge(number):
+            # Decided before the last driver died: a worker that skips all folds ends the trial at once.
+            skip = list(range(self._num_folds))
+        return {"number": number, "recipe": recipe.flat(), "skip": skip}
+
+    def folds_done(self, number: int) -> list[int]:
+        """Numbers of a begun trial's committed folds, ascending."""
+        return self._study.folds_done(number, self._seeds[number])
 
     def hear(self, number: int, report: Epoch | FoldResult | str) -> bool:
         """Take in what a trial reports; returns whether it goes on.
@@ -126,19 +132,21 @@ class Driver:
             return True
         if self._study.write_fold(number, report, self._catalog.table):
             fold = self._study.fold(number, report.seed, report.fold)
-            score = fold["scores"][self._objective]
             self._tracker.fold(number, fold)
-            if score is None:
-                self._failures[number] = f"{self._objective} is undefined in fold {report.fold}"
-                return False
-            self._display.fold(number, report.fold, score)
-        return self._judge(number, report.fold)
+            score = fold["scores"][self._objective]
+            if score is not None:
+                self._display.fold(number, report.fold, score)
+        return self._judge(number)
 
-    def _judge(self, number: int, fold: int) -> bool:
-        """Tell Optuna the folds so far and ask the judge."""
+    def _judge(self, number: int) -> bool:
+        """Tell Optuna the folds so far and ask the judge whether the trial goes on."""
         seed = self._seeds[number]
-        for done in range(fold + 1):
-            self._journal.report(number, done, self._study.fold(number, seed, done)["scores"][self._objective])
+        for done in self.folds_done(number):
+            score = self._study.fold(number, seed, done)["scores"][self._objective]
+            if score is None:
+                self._failures[number] = f"{self._objective} is undefined in fold {done}"
+                return False
+            self._journal.report(number, done, score)
         seen = self._study.out_of_fold(number, seed)
         verdict = judge_fold(
             seen["label"].to_numpy(),
@@ -147,12 +155,13 @@ class Driver:
             seen["fold"].to_numpy(),
         )
         if not verdict.go_on:
-            self._stopped[number] = f"{verdict.reason} after {fold + 1} of {self._num_folds} folds"
+            num_seen = seen["fold"].nunique()
+            self._stopped[number] = f"{verdict.reason} after {num_seen} of {self._num_folds} folds"
         return verdict.go_on
 
     def end(self, number: int, process_failed: bool) -> None:
         """A trial is over: decide what it was, write it down, tell the tracker, then Optuna."""
-        folds = self._study.folds_done(number, self._seeds[number])
+        folds = self.folds_done(number)
         score: float | None = None
         state: State
         if number in self._failures:
@@ -166,36 +175,50 @@ class Driver:
             state = "failed"
             reason = "its process died again and again" if process_failed else "it ended before its last fold"
         self._close(number, state, reason, score)
+        self._display.end(number, state, reason, score)
 
     def _close(self, number: int, state: State, reason: str, score: float | None) -> None:
         # The journal comes last: a trial that it holds as ended is complete everywhere else.
         self._study.end_trial(number, state, reason, score)
         self._tracker.end(number, state, reason, score)
+        best = best_of(self._contenders())
+        if best is not None and best != self._best:
+            self._best = best
+            self._on_best(best)
         self._journal.tell(number, state, score)
-        self._display.end(number, state, reason, score)
-        if state == "complete":
-            best = best_of(self._contenders())
-            if best is not None and best != self._best:
-                self._best = best
-                self._on_best(best)
 
     def _settle(self) -> list[tuple[int, Recipe]]:
         """Trials that a dead driver left running: those whose end is written are closed, the rest go on."""
         going_on = []
         for number, recipe in self._journal.adopt():
-            self._seeds[number] = recipe.train.seed
             end = self._study.end(number)
             if end is None:
                 going_on.append((number, recipe))
                 continue
+            self._seeds[number] = recipe.train.seed
             self._tracker.begin(number, recipe)
-            for fold in self._study.folds_done(number, recipe.train.seed):
-                score = self._study.fold(number, recipe.train.seed, fold)["scores"][self._objective]
-                if score is not None:
-                    self._journal.report(number, fold, score)
-            self._tracker.end(number, end["state"], end["reason"], end["score"])
-            self._journal.tell(number, end["state"], end["score"])
+            for fold, score in enumerate(self._scores(number)):
+                self._journal.report(number, fold, score)
+            self._close(number, end["state"], end["reason"], end["score"])
         return going_on
+
+    def _recall(self) -> None:
+        for number in self._study.trials():
+            end = self._study.end(number)
+            if end is not None:
+                recipe = self._study.recipe(number)
+                self._seeds[number] = recipe.train.seed
+                self._display.recall(number, recipe, end["state"], self._scores(number))
+
+    def _scores(self, number: int) -> list[float]:
+        """The objective of each committed fold, up to the first where it is undefined."""
+        scores: list[float] = []
+        for fold in self.folds_done(number):
+            score = self._study.fold(number, self._seeds[number], fold)["scores"][self._objective]
+            if score is None:
+                break
+            scores.append(score)
+        return scores
 
     def _contenders(self) -> list[Contender]:
         ends = {number: self._study.end(number) for number in self._study.trials()}

@@ -22,7 +22,7 @@ from leukemia.mistakes import Mistake
 from leukemia.model import build_model
 from leukemia.place import locate, uri_of
 from leukemia.study import Study, check_name
-from search.space import Choice, Space, make_space
+from search.space import Choice, Space, fixed_start, make_space
 
 WORDS = (
     "amber",
@@ -124,20 +124,22 @@ def plan_new(request: Request, command: str) -> Plan:
     Raises:
         Mistake: whatever is wrong with the arguments or the data.
     """
-    name = request.study or new_name()
+    _check_trials(request)
+    name = new_name() if request.study is None else request.study
     check_name(name)
     folder = request.runs / name
     if (folder / "study.json").exists():
         raise Mistake(f"study {name} exists in {request.runs}; go on with --resume, or choose another --study")
     chosen = {key: getattr(request, key) if getattr(request, key) is not None else DEFAULTS[key] for key in DEFAULTS}
-    if chosen["trials"] < 1:
-        raise Mistake(f"--trials: expected at least 1, got {chosen['trials']}")
-    settings = parse_settings(request.settings)
-    start = PRESETS[chosen["preset"]]().with_settings(settings)
+    settings = _settings(request)
+    start = fixed_start(PRESETS[chosen["preset"]](), settings)
     catalog = read_catalog(locate(uri_of(request.data)), base=request.base, subjects_from=request.subjects_from)
     protocol = choose_protocol(catalog, request.protocol)
     splits = make_splits(catalog, chosen["folds"], chosen["seed"], protocol)
     start = start.resolved(catalog.smallest_side_px)
+    if start.model.pretrained is not None:
+        # Weights that do not fit are refused here, not in every trial.
+        build_model(start)
     space = make_space(start, settings)
     info = {
         "study_uid": secrets.token_hex(4),
@@ -151,8 +153,8 @@ def plan_new(request: Request, command: str) -> Plan:
         "data": {
             "uri": uri_of(request.data),
             "fingerprint": catalog.fingerprint,
-            "base": str(request.base.resolve()) if request.base else None,
-            "subjects_from": str(request.subjects_from.resolve()) if request.subjects_from else None,
+            "base": _text(request.base),
+            "subjects_from": _text(request.subjects_from),
         },
         "versions": provenance.versions(),
         "commit": provenance.commit(),
@@ -167,30 +169,37 @@ def plan_resumed(request: Request) -> Plan:
     Raises:
         Mistake: an argument, the data or this version's space differ from what the study began with.
     """
+    _check_trials(request)
     study = _study_to_resume(request)
     info = study.info
     _refuse_other_arguments(request, info)
     if request.trials is not None:
         info["trials"] = max(request.trials, len(study.trials()))
     data = info["data"]
-    catalog = read_catalog(
-        locate(request.data or data["uri"]),
-        base=request.base or _path(data["base"]),
-        subjects_from=request.subjects_from or _path(data["subjects_from"]),
-    )
+    # Data may have moved: where they lie now is what the winner will remember.
+    data["uri"] = data["uri"] if request.data is None else uri_of(request.data)
+    data["base"] = _text(request.base) or data["base"]
+    data["subjects_from"] = _text(request.subjects_from) or data["subjects_from"]
+    catalog = read_catalog(locate(data["uri"]), base=_path(data["base"]), subjects_from=_path(data["subjects_from"]))
     if catalog.fingerprint != data["fingerprint"]:
         raise Mistake(
             f"study {study.name} was run on other data: fingerprint {data['fingerprint'][:16]}, "
             f"{catalog.root} has {catalog.fingerprint[:16]}; give --data as it was, or start a new study"
         )
     splits = Splits.load(study.folder / "splits.json", catalog.fingerprint)
-    space = make_space(Recipe.from_flat(info["start"]), info["settings"])
+    start = Recipe.from_flat(info["start"]).resolved(catalog.smallest_side_px)
+    space = make_space(start, info["settings"])
     if space.describe() != info["space"]:
         raise Mistake(
             f"study {study.name} searches another space than this version of the program; resume it with version "
             f"{info['versions']['leukemia-search']} (commit {info['commit'][:12]}), or start a new study"
         )
     return Plan(folder=study.folder, info=info, catalog=catalog, splits=splits, space=space)
+
+
+def _check_trials(request: Request) -> None:
+    if request.trials is not None and request.trials < 1:
+        raise Mistake(f"--trials: expected at least 1, got {request.trials}")
 
 
 def _study_to_resume(request: Request) -> Study:
@@ -202,13 +211,13 @@ def _study_to_resume(request: Request) -> Study:
         raise Mistake(
             f"--resume: no study in {request.runs}; start one without --resume, or name the folder with --runs"
         )
-    return max(studies, key=lambda study: str(study.info["created"]))
+    return max(studies, key=lambda study: (str(study.info["created"]), study.name))
 
 
 def _refuse_other_arguments(request: Request, info: dict[str, Any]) -> None:
     given = {key: getattr(request, key) for key in ("folds", "seed", "preset", "objective", "protocol")}
     if request.settings:
-        given["settings"] = parse_settings(request.settings)
+        given["settings"] = _settings(request)
     for key, value in given.items():
         if value is not None and value != info[key]:
             flag = "--set" if key == "settings" else f"--{key}"
@@ -218,8 +227,20 @@ def _refuse_other_arguments(request: Request, info: dict[str, Any]) -> None:
             )
 
 
+def _settings(request: Request) -> dict[str, Any]:
+    """The fields set; the path of weights is made absolute, since a study may be resumed from another folder."""
+    settings = parse_settings(request.settings)
+    if settings.get("model.pretrained") is not None:
+        settings["model.pretrained"] = str(Path(settings["model.pretrained"]).resolve())
+    return settings
+
+
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path.resolve())
 
 
 def describe_cost(plan: Plan, seconds_per_image: float, device: str) -> str:

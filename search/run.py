@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import errno
 import functools
 import logging
+import math
+import shlex
 import shutil
 import signal
-import time
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +23,6 @@ from rich.console import Console
 
 from leukemia import CLASS_NAMES, __version__, provenance
 from leukemia.augment import augmented_sheet
-from leukemia.best import Best
 from leukemia.config import PRESETS
 from leukemia.crossval import OBJECTIVES
 from leukemia.device import DEVICES, choose_device, describe_device
@@ -26,21 +30,24 @@ from leukemia.files import cache_dir, make_folder, require_space, write_json
 from leukemia.folds import PROTOCOLS, RANDOM_CELL_WARNING
 from leukemia.images import open_images
 from leukemia.metrics import majority_rate
-from leukemia.mistakes import INTERRUPTED, NO_WINNER, SUCCESS, Mistake, run_command
+from leukemia.mistakes import FAILURE, INTERRUPTED, SUCCESS, Mistake, run_command
 from leukemia.plots import plot_augmented
-from leukemia.report import AUGMENTED, write_study_report
+from leukemia.report import AUGMENTED
 from leukemia.study import Study
 from leukemia.tracking import make_tracker
 from leukemia.train import Side, fit
 from search import tuner
-from search.display import QuietDisplay, TerminalDisplay, print_trials
+from search.display import TerminalDisplay, logging_to, say
 from search.driver import Driver, Limits
-from search.outcome import write_best
+from search.outcome import print_outcome, write_best
 from search.plan import DEFAULTS, Plan, Request, describe_cost, plan_new, plan_resumed
 from search.searcher import Journal
 from search.space import Real
 
 log = logging.getLogger("search")
+
+LOG = "search.log"
+"""File of a study folder: what happened, in full."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,7 +96,8 @@ def _request(arguments: argparse.Namespace) -> Request:
 def main(argv: list[str] | None = None) -> int:
     """Search; returns the exit status."""
     arguments = _parser().parse_args(argv)
-    console = Console()
+    # Where no terminal tells its width, a table may be as wide as its recipes.
+    console = Console() if sys.stdout.isatty() else Console(width=120)
     _check_numbers(arguments)
     command = provenance.command_line("search.run", argv)
     request = _request(arguments)
@@ -98,24 +106,51 @@ def main(argv: list[str] | None = None) -> int:
         _print_dry_run(console, plan, arguments.device)
         return SUCCESS
     signal.signal(signal.SIGTERM, _interrupt)
-    study = _open_study(plan, arguments.resume)
-    with study.lock():
-        _log_to(study)
+    images = open_images(plan.catalog, plan.view)
+    with contextlib.ExitStack() as stack:
+        if arguments.resume:
+            stack.enter_context(Study.open(plan.folder).lock())
+        own = stack.enter_context(tuner.ray_session(arguments.address))
+        resources = _resources(plan, arguments)
+        # A new study is written only now, when nothing can be refused any more.
+        study = _resumed(plan) if arguments.resume else stack.enter_context(_created(plan))
+        stack.enter_context(logging_to(study.folder / LOG, console))
+        stack.enter_context(_last_words(console, study))
         log.info("command: %s", command)
         _print_head(console, plan, study)
-        try:
-            _search(console, plan, study, arguments)
-        except KeyboardInterrupt:
-            log.info("interrupted")
-            console.print(
-                f"\ninterrupted; finished folds are kept. Go on with:\n"
-                f"  python -m search.run --resume --study {study.name} --runs {arguments.runs}",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
-            return INTERRUPTED
-        return _print_outcome(console, study)
+        say(console, tuner.describe(resources, own))
+        _search(console, plan, study, images, resources, arguments)
+        return print_outcome(console, study)
+
+
+@contextlib.contextmanager
+def _last_words(console: Console, study: Study) -> Iterator[None]:
+    """Say how a search that has begun came to its end before its time."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        place = f"--study {study.name} --runs {shlex.quote(str(study.folder.parent))}"
+        console.print()
+        say(console, f"interrupted; finished folds are kept. Go on with:\n  python -m search.run --resume {place}")
+        sys.exit(INTERRUPTED)
+    except Mistake as mistake:
+        log.error("%s", mistake)
+        raise
+    except Exception as error:
+        log.critical("the search failed", exc_info=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EPIPE):
+            raise
+        words = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(f"error: {words}; the traceback is in {study.folder / LOG}", file=sys.stderr)
+        sys.exit(FAILURE)
+
+
+def _resources(plan: Plan, arguments: argparse.Namespace) -> tuner.Resources:
+    resources = tuner.plan_resources(
+        arguments.device, arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.max_gpus
+    )
+    require_space(cache_dir(), plan.checkpoint_bytes() * resources.concurrent, "the trials' checkpoints")
+    return resources
 
 
 def _interrupt(signum: int, frame: Any) -> None:
@@ -135,94 +170,80 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
             raise Mistake(f"--{name.replace('_', '-')}: expected at least {low:g}, got {value:g}")
 
 
-def _open_study(plan: Plan, resume: bool) -> Study:
-    make_folder(plan.folder.parent, "name another folder with --runs")
-    require_space(plan.folder.parent, 50_000_000, "the study folder")
-    if not resume:
-        plan.folder.mkdir(exist_ok=True)
-        # The split first: a folder with study.json is a study.
-        plan.splits.save(plan.folder / "splits.json")
-        return Study.create(plan.folder, plan.info)
+@contextlib.contextmanager
+def _created(plan: Plan) -> Iterator[Study]:
+    """A new study, locked while it is run."""
+    make_folder(plan.folder, "name another folder with --runs")
+    require_space(plan.folder, 50_000_000, "the study folder")
+    # Locked before it is made: of two commands with one name, one makes it and the other is refused.
+    with Study(plan.folder).lock():
+        if not (plan.folder / "study.json").exists():
+            # The split first: a folder with study.json is a study.
+            plan.splits.save(plan.folder / "splits.json")
+        yield Study.create(plan.folder, plan.info)
+
+
+def _resumed(plan: Plan) -> Study:
     study = Study.open(plan.folder)
-    if study.info["trials"] != plan.info["trials"]:
+    if study.info != plan.info:
         write_json(plan.folder / "study.json", plan.info)
     return study
-
-
-def _log_to(study: Study) -> None:
-    handler = logging.FileHandler(study.folder / "search.log", encoding="utf-8")
-    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
 
 
 def _print_head(console: Console, plan: Plan, study: Study) -> None:
     catalog, info = plan.catalog, plan.info
     labels = catalog.table["label"].to_numpy()
-    _say(console, f"study {study.name} in {study.folder}")
-    _say(
+    say(console, f"study {study.name} in {study.folder}")
+    say(
         console,
         f"data: {len(labels)} images of {catalog.root}, {int((labels == 1).sum())} {CLASS_NAMES[1]} and "
         f"{int((labels == 0).sum())} {CLASS_NAMES[0]} (majority rate {majority_rate(labels):.3f}), "
         f"crop {plan.view.crop_px} px, {plan.view.size_px} px to the network",
     )
-    _say(console, f"protocol: {info['protocol']}, {info['folds']} folds, objective {info['objective']}")
+    say(console, f"protocol: {info['protocol']}, {info['folds']} folds, objective {info['objective']}")
     if info["protocol"] == "random-cell":
-        _say(console, f"warning: {RANDOM_CELL_WARNING}")
-    _say(console, f"space: {len(plan.space.dimensions)} fields, trial 0 is {plan.space.start.describe()}")
+        say(console, f"warning: {RANDOM_CELL_WARNING}")
+    say(console, f"space: {len(plan.space.dimensions)} fields, trial 0 is {plan.space.start.describe()}")
 
 
-def _say(console: Console, words: str) -> None:
-    log.info(words)
-    console.print(words, markup=False, highlight=False, soft_wrap=True)
-
-
-def _search(console: Console, plan: Plan, study: Study, arguments: argparse.Namespace) -> None:
-    images = open_images(plan.catalog, plan.view)
+def _search(
+    console: Console,
+    plan: Plan,
+    study: Study,
+    images: np.ndarray,
+    resources: tuner.Resources,
+    arguments: argparse.Namespace,
+) -> None:
     _draw_augmented(images, plan, study)
     tracker, words = make_tracker(study)
-    _say(console, words)
-    with tuner.ray_session(arguments.address) as own:
-        resources = tuner.plan_resources(
-            arguments.device, arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.max_gpus
-        )
-        _say(console, tuner.describe(resources, own))
-        require_space(cache_dir(), plan.checkpoint_bytes() * resources.concurrent, "the trials' checkpoints")
-        display = (
-            QuietDisplay()
-            if arguments.quiet
-            else TerminalDisplay(
-                console,
-                num_trials=plan.num_trials,
-                num_folds=plan.info["folds"],
-                objective=plan.info["objective"],
-            )
-        )
-        journal = Journal(study.folder / "optuna.journal", plan.space, seed=plan.info["seed"], name=study.name)
-        driver = Driver(
-            study,
-            journal,
-            plan.catalog,
-            limits=Limits(
-                num_trials=plan.num_trials,
-                budget_hours=float("inf") if arguments.budget_hours is None else arguments.budget_hours,
-            ),
-            objective=plan.info["objective"],
-            tracker=tracker,
-            display=display,
-            on_best=functools.partial(write_best, study, plan.splits),
-        )
-        data = tuner.TrialData(
-            images=images if tuner.num_nodes() > 1 else Path(str(images.filename)),  # type: ignore[attr-defined]
-            labels=plan.catalog.table["label"].to_numpy(dtype=np.int64),
-            folds=list(plan.splits.rows(plan.catalog)),
-            checkpoints=checkpoints_of(study),
-        )
-        with display.running():
-            tuner.run_trials(driver, data, resources)
+    say(console, words)
+    display = TerminalDisplay(
+        Console(quiet=True, force_terminal=False) if arguments.quiet else console,
+        num_trials=plan.num_trials,
+        num_folds=plan.info["folds"],
+        objective=plan.info["objective"],
+    )
+    driver = Driver(
+        study,
+        Journal(study.folder / "optuna.journal", plan.space, seed=plan.info["seed"], name=study.name),
+        plan.catalog,
+        limits=Limits(
+            num_trials=plan.num_trials,
+            budget_hours=math.inf if arguments.budget_hours is None else arguments.budget_hours,
+        ),
+        objective=plan.info["objective"],
+        tracker=tracker,
+        display=display,
+        on_best=functools.partial(write_best, study, plan.splits),
+    )
+    data = tuner.TrialData(
+        images=images if tuner.num_nodes() > 1 else Path(str(images.filename)),  # type: ignore[attr-defined]
+        labels=plan.catalog.table["label"].to_numpy(dtype=np.int64),
+        folds=list(plan.splits.rows(plan.catalog)),
+        checkpoints=checkpoints_of(study),
+    )
+    with display.running():
+        tuner.run_trials(driver, data, resources)
     shutil.rmtree(checkpoints_of(study), ignore_errors=True)
 
 
@@ -238,29 +259,6 @@ def checkpoints_of(study: Study) -> Path:
     return cache_dir() / "checkpoints" / str(study.info["study_uid"])
 
 
-def _print_outcome(console: Console, study: Study) -> int:
-    write_study_report(study)
-    trials = study.trial_table()
-    print_trials(console, trials, study.info["objective"])
-    path = study.folder / "best.json"
-    if not path.is_file():
-        _say(console, f"no winner: none of {len(trials)} trials finished all folds with a usable score")
-        _say(console, f"report: {study.folder / 'report.html'}")
-        return NO_WINNER
-    best = Best.load(path)
-    headline = best.score["headline"]
-    _say(
-        console,
-        f"winner: trial {best.trial}, {best.recipe.describe()}\n"
-        f"{best.objective} {best.score['raw']:.4f} (mean over folds); over all {best.n} out-of-fold images "
-        f"{headline['value']:.4f}, 95 % interval {headline['low']:.4f} to {headline['high']:.4f}; "
-        f"majority rate {best.majority_rate:.4f}; {best.protocol}",
-    )
-    _say(console, f"best: {path}\nreport: {study.folder / 'report.html'}")
-    _say(console, f"next: python -m leukemia.final --best {study.name} --runs {study.folder.parent}")
-    return SUCCESS
-
-
 def _print_dry_run(console: Console, plan: Plan, device_name: str) -> None:
     for dimension in plan.space.dimensions:
         values = (
@@ -269,11 +267,11 @@ def _print_dry_run(console: Console, plan: Plan, device_name: str) -> None:
             else ", ".join(map(str, dimension.choices))
         )
         only = f" (only {', '.join(dimension.optimizers)})" if dimension.optimizers else ""
-        _say(console, f"{dimension.key}: {values}{only}; {dimension.reason}")
+        say(console, f"{dimension.key}: {values}{only}; {dimension.reason}")
     for key, value in plan.space.settings.items():
-        _say(console, f"{key}: {value}, set")
+        say(console, f"{key}: {value}, set")
     device = choose_device(device_name)
-    _say(console, describe_cost(plan, _seconds_per_image(plan, device), describe_device(device)))
+    say(console, describe_cost(plan, _seconds_per_image(plan, device), describe_device(device)))
 
 
 def _seconds_per_image(plan: Plan, device: torch.device) -> float:

@@ -34,9 +34,10 @@ class Journal:
     """The Optuna study of a search, kept in ``optuna.journal``: it proposes recipes and hears how they did."""
 
     def __init__(self, path: Path, space: Space, *, seed: int, name: str) -> None:
-        """Open or begin a journal. The caller holds the study's lock: a lock file left by a dead driver is removed."""
+        """Open or begin a journal. The caller holds the study's lock: what a dead driver left half-done is removed."""
         for stale in path.parent.glob(f"{path.name}.lock*"):
             stale.unlink()
+        _cut_torn_line(path)
         self._space, self._seed = space, seed
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(path))),
@@ -104,6 +105,14 @@ class Journal:
         self._study.tell(trial, score if state == "complete" else None, state=STATES[state])
 
 
+def _cut_torn_line(path: Path) -> None:
+    """Optuna passes over a last line without an end, but its next record would be written onto it."""
+    content = path.read_bytes() if path.is_file() else b""
+    if content and not content.endswith(b"\n"):
+        with path.open("r+b") as stream:
+            stream.truncate(content.rfind(b"\n") + 1)
+
+
 class _Suggest:
     """Optuna's trial as the space asks it."""
 
@@ -163,3 +172,24 @@ class TruthfulSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing, as for ``save``."""
+
+
+class Watch:
+    """Remembers the first exception of the driver's methods; afterwards none of them is called again."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    def __call__(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """The method, watched."""
+
+        def watched(*args: Any) -> Any:
+            if self.error is not None:
+                raise self.error
+            try:
+                return method(*args)
+            except Exception as error:
+                self.error = error
+                raise
+
+        return watched

@@ -77,10 +77,13 @@ class Space:
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
         """The starting recipe with ``values`` set; what the user fixed stays where the chosen optimizer has it."""
         name = values.get("optimizer.name", self.start.optimizer.name)
-        fixed = {
-            key: value for key, value in self.settings.items() if key not in CONDITIONAL or name in CONDITIONAL[key]
-        }
-        return self.start.with_settings({**fixed, **values})
+        # With another optimizer its other fields start afresh: those that the user set are set again.
+        fixed = {key: value for key, value in _had_by(name, self.settings).items() if key.startswith("optimizer.")}
+        recipe = self.start.with_settings({**fixed, **values})
+        if name in SCHEDULED and recipe.optimizer.restart_epochs is None:
+            # Set to null by the user: one cycle, as in a starting recipe.
+            recipe = recipe.with_settings({"optimizer.restart_epochs": recipe.train.epochs})
+        return recipe
 
     def parameters(self, recipe: Recipe) -> dict[str, Any]:
         """A recipe's coordinates in this space. A value outside a range is kept as it is: trial 0 may be anywhere."""
@@ -117,19 +120,41 @@ class Space:
         return described
 
 
+def fixed_start(start: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The starting recipe with the user's ``settings``.
+
+    Settings that only other optimizers have wait for a trial with one of those, if the optimizer is searched at all.
+
+    Raises:
+        Mistake: a setting that no trial could have, or a value out of range.
+    """
+    if "optimizer.name" in settings:
+        return start.with_settings(settings)
+    name = start.optimizer.name
+    for key in settings.keys() - _had_by(name, settings).keys():
+        start.with_settings({"optimizer.name": CONDITIONAL[key][0], key: settings[key]})
+    return start.with_settings(_had_by(name, settings))
+
+
+def _had_by(optimizer: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if optimizer in CONDITIONAL.get(key, (optimizer,))}
+
+
 def make_space(start: Recipe, settings: Mapping[str, Any]) -> Space:
-    """The space around a starting recipe; ``settings`` (fields that the user fixed) are taken out of it."""
-    start = start.with_settings(settings)
-    dimensions = [
-        dimension
-        for dimension in _dimensions(start)
-        if dimension.key not in settings and _reachable(dimension, start, settings)
-    ]
-    return Space(start=start, dimensions=tuple(dimensions), settings=dict(settings))
+    """The space around a starting recipe.
+
+    Args:
+        start: resolved, and with the user's settings in it (``fixed_start``).
+        settings: fields that the user fixed; they are taken out of the space.
+    """
+    dimensions = tuple(dimension for dimension in _dimensions(start) if _is_open(dimension, start, settings))
+    return Space(start=start, dimensions=dimensions, settings=dict(settings))
 
 
-def _reachable(dimension: Dimension, start: Recipe, settings: Mapping[str, Any]) -> bool:
-    """Whether an optimizer that has the field can still be chosen."""
+def _is_open(dimension: Dimension, start: Recipe, settings: Mapping[str, Any]) -> bool:
+    """Whether the field is neither set by the user, nor bound by the weights, nor out of reach of the optimizer."""
+    if dimension.key in settings or (dimension.key == "model.depth" and start.model.pretrained is not None):
+        return False
     return not dimension.optimizers or "optimizer.name" not in settings or start.optimizer.name in dimension.optimizers
 
 

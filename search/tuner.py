@@ -6,9 +6,9 @@ import contextlib
 import logging
 import os
 import shutil
-import tempfile
+import socket
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,21 +26,27 @@ import numpy as np
 import ray
 import ray.tune
 import torch
+from ray._private import ray_constants, worker
+from ray._private.services import canonicalize_bootstrap_address
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
 
 from leukemia.config import Recipe
-from leukemia.crossval import cross_validate
+from leukemia.crossval import FoldResult, cross_validate
 from leukemia.device import DEVICES
-from leukemia.files import cache_dir
 from leukemia.mistakes import Mistake
 from search.driver import Driver
-from search.searcher import TruthfulSearcher
+from search.searcher import TruthfulSearcher, Watch
+
+log = logging.getLogger("search")
 
 REPORT = "report"
 """Key of a trial's report in Tune's result: an ``Epoch``, a ``FoldResult`` or the words of a failure."""
+
+CONNECT_SECONDS = 10
+"""How long a Ray cluster's head may take to answer."""
 
 MAX_PROCESS_FAILURES = 3
 """How often a trial goes on from its last epoch after its process died; our own errors are not retried."""
@@ -78,32 +84,53 @@ def ray_session(address: str | None) -> Iterator[bool]:
     Raises:
         Mistake: nothing answers at the address, or Ray cannot start.
     """
-    joining = address or _cluster_of_this_machine()
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # Else Ray prints to the terminal what its processes complain of, and breaks the table there.
+    worker.print_to_stdstream = lambda data, **_: log.info("Ray: %s", " ".join(data["lines"]))
     common = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": False}
     try:
-        if joining in (None, "local"):
-            # A token on this machine belongs to some cluster; our own Ray is reached through loopback only.
-            ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **common)
+        joining = None if address == "local" else canonicalize_bootstrap_address(address)
+        if joining is None:
+            with _loopback_only():
+                ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **common)
         else:
+            _require_answer(joining)
             ray.init(address=joining, **common)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         lines = str(error).splitlines() or [type(error).__name__]
         raise Mistake(
-            f"--address {joining}: no Ray there ({lines[0]}); start one with `ray start --head` or `ray up`, "
-            "or use --address local"
+            f"--address {address or os.environ.get('RAY_ADDRESS', 'local')}: no Ray there ({lines[0]}); "
+            "start one with `ray start --head` or `ray up`, or use --address local"
         ) from None
     try:
-        yield joining in (None, "local")
+        yield joining is None
     finally:
         ray.shutdown()
 
 
-def _cluster_of_this_machine() -> str | None:
-    from ray._private.services import canonicalize_bootstrap_address
+@contextlib.contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Make a Ray that starts now keep to 127.0.0.1: whoever reaches its ports runs code here.
 
-    found: str | None = canonicalize_bootstrap_address(None)
-    return found
+    Ray replaces that address by the machine's own and listens everywhere, unless told that it is part of no cluster.
+    """
+    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    before = ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(name)
+    # The processes that Ray starts read the variable.
+    ray_constants.ENABLE_RAY_CLUSTER, os.environ[name] = False, "0"
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before[0]
+        del os.environ[name]
+        os.environ |= {} if before[1] is None else {name: before[1]}
+
+
+def _require_answer(address: str) -> None:
+    """Knock first: at an address without an answer ``ray.init`` tries again for minutes."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
+        pass
 
 
 def num_nodes() -> int:
@@ -127,6 +154,10 @@ def plan_resources(device: str, cpus: int | None, gpus: float | None, max_gpus: 
         device = "cuda" if total_gpus else ("mps" if torch.backends.mps.is_available() else "cpu")
     if device == "cuda" and not total_gpus:
         raise Mistake("--device cuda: Ray sees no GPU; use --device auto or cpu")
+    if gpus is not None and device != "cuda":
+        raise Mistake(f"--gpus-per-trial has no effect on {device}; leave it out")
+    if gpus is not None and gpus > 1 and gpus != int(gpus):
+        raise Mistake(f"--gpus-per-trial: expected a fraction up to 1 or a whole number, got {gpus:g}")
     gpus_per_trial = (1.0 if gpus is None else gpus) if device == "cuda" else 0.0
     usable_gpus = min(total_gpus, float(max_gpus)) if max_gpus is not None else total_gpus
     by_gpu = int(usable_gpus / gpus_per_trial + 1e-6) if gpus_per_trial else (1 if device == "mps" else 2)
@@ -141,9 +172,22 @@ def plan_resources(device: str, cpus: int | None, gpus: float | None, max_gpus: 
 
 
 def run_trials(driver: Driver, data: TrialData, resources: Resources) -> None:
-    """Run trials until the driver has no more; returns when the last has ended."""
+    """Run trials until the driver has no more; returns when the last has ended.
+
+    Raises:
+        Exception: the first that the driver raised; Tune would bury it under its own.
+    """
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-    scratch = Path(tempfile.mkdtemp(prefix="tune-", dir=cache_dir()))
+    # Tune's own files are never read again; beside the study's checkpoints, a dead driver's are found and removed.
+    scratch = data.checkpoints / "tune"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    watch = Watch()
+
+    def end(number: int, process_failed: bool) -> None:
+        driver.end(number, process_failed)
+        shutil.rmtree(_checkpoints_of(data, number), ignore_errors=True)
+
     trainable = ray.tune.with_resources(
         ray.tune.with_parameters(_run_trial, data=data, resources=resources),
         {"cpu": resources.cpus, "gpu": resources.gpus},
@@ -151,8 +195,8 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources) -> None:
     tuner = ray.tune.Tuner(
         trainable,
         tune_config=ray.tune.TuneConfig(
-            search_alg=TruthfulSearcher(driver.begin, driver.end),
-            scheduler=_Judging(driver),
+            search_alg=TruthfulSearcher(watch(driver.begin), watch(end)),
+            scheduler=_Judging(watch(driver.hear), driver.folds_done),
             num_samples=-1,
             max_concurrent_trials=resources.concurrent,
             reuse_actors=True,
@@ -167,8 +211,17 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources) -> None:
     )
     try:
         tuner.fit()
+    except Exception:
+        if watch.error is None:
+            raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    if watch.error is not None:
+        raise watch.error
+
+
+def _checkpoints_of(data: TrialData, number: int) -> Path:
+    return data.checkpoints / f"{number:04d}"
 
 
 def _run_trial(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
@@ -176,7 +229,7 @@ def _run_trial(config: dict[str, Any], data: TrialData, resources: Resources) ->
     torch.set_num_threads(max(1, resources.cpus))
     recipe = Recipe.from_flat(config["recipe"])
     images = data.images if isinstance(data.images, np.ndarray) else np.load(data.images, mmap_mode="r")
-    checkpoints = data.checkpoints / f"{config['number']:04d}"
+    checkpoints = _checkpoints_of(data, config["number"])
     try:
         for report in cross_validate(
             recipe,
@@ -189,22 +242,23 @@ def _run_trial(config: dict[str, Any], data: TrialData, resources: Resources) ->
             checkpoints=checkpoints,
         ):
             ray.tune.report({REPORT: report})
+            if isinstance(report, FoldResult):
+                # The report returns when the driver has committed the fold.
+                shutil.rmtree(checkpoints, ignore_errors=True)
     except Exception as error:
         # Raising would cost the worker its process; the driver needs the words only.
         place = traceback.extract_tb(error.__traceback__)[-1]
         words = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
-        shutil.rmtree(checkpoints, ignore_errors=True)
         ray.tune.report({REPORT: words})
-        return
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 class _Judging(FIFOScheduler):
     """Tune's scheduler that asks the driver after each report."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, hear: Callable[..., bool], folds_done: Callable[[int], list[int]]) -> None:
         super().__init__()
-        self._driver = driver
+        self._hear, self._folds_done = hear, folds_done
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as in the searcher."""
@@ -214,26 +268,26 @@ class _Judging(FIFOScheduler):
         # The last result comes twice, the second time without a report: Tune's own notice that the trial is done.
         if REPORT not in result:
             return str(self.CONTINUE)
-        goes_on = self._driver.hear(trial.config["number"], result[REPORT])
+        number, report = trial.config["number"], result[REPORT]
+        goes_on = self._hear(number, report)
+        if isinstance(report, FoldResult):
+            # A worker that takes over from a dead one leaves out what is committed.
+            trial.set_config(trial.config | {"skip": self._folds_done(number)})
         return str(self.CONTINUE if goes_on else self.STOP)
 
 
 class _Silence(TrialProgressCallback):
-    """In the place of Tune's own callback, which prints: removes reports once they are heard, and says nothing.
-
-    Tune would keep each trial's last report in its own files.
-    """
+    """In the place of Tune's own callback, which prints. Removes reports once they are heard: Tune would keep them."""
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         result.pop(REPORT, None)
 
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+    def on_trial_error(self, *heard: Any, **info: Any) -> None:
         """The driver has heard of it."""
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """The driver has heard of it."""
+    on_trial_complete = on_trial_error
 
 
 def describe(resources: Resources, own: bool) -> str:

@@ -66,8 +66,9 @@ def test_unknown_field_names_the_nearest(key: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("data.crop_px", 7, "data.crop_px: expected a value from 8 to 8192, got 7"),
-        ("data.size_px", 8193, "data.size_px: expected a value from 8 to 8192, got 8193"),
+        ("data.crop_px", 7, "data.crop_px: expected a value from 32 to 8192, got 7"),
+        ("data.size_px", 16, "data.size_px: expected a value from 32 to 8192, got 16"),
+        ("data.size_px", 8193, "data.size_px: expected a value from 32 to 8192, got 8193"),
         ("data.grayscale", "yes", "data.grayscale: expected true or false, got 'yes'"),
         ("augment.horizontal_flip", 1.1, "augment.horizontal_flip: expected a value from 0 to 1, got 1.1"),
         ("augment.vertical_flip", -0.1, "augment.vertical_flip: expected a value from 0 to 1"),
@@ -182,6 +183,8 @@ def test_data_fill_in_crop_and_size(data: Data, smallest_px: int, expected: tupl
 
 
 def test_images_too_small_for_the_recipe() -> None:
+    with pytest.raises(Mistake, match=r"the smallest image's side is 20 px; a ResNet needs at least 32 px"):
+        Recipe().resolved(20)
     with pytest.raises(Mistake, match=r"the crop is 210 px, but the smallest image's side is 200 px; set data.crop_px"):
         Recipe(data=Data(crop_px=210)).resolved(200)
     with pytest.raises(Mistake, match=r"data.size_px: expected at most data.crop_px \(100\), got 224"):

@@ -19,7 +19,7 @@ from leukemia.train import Epoch, Side, fit
 CPU = torch.device("cpu")
 RECIPE = Recipe.from_flat(
     {
-        "data.size_px": 16,
+        "data.size_px": 32,
         "optimizer.name": "adamw",
         "train.epochs": 2,
         "train.batch_size": 16,

@@ -35,7 +35,7 @@ REAL = pytest.mark.skipif("LEUKEMIA_DATA" not in os.environ, reason="LEUKEMIA_DA
 
 RECIPE = Recipe.from_flat(
     {
-        "data.size_px": 16,
+        "data.size_px": 32,
         "optimizer.name": "adamw",
         "train.epochs": 1,
         "train.batch_size": 16,

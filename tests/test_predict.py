@@ -24,7 +24,7 @@ from leukemia.model import ResNet, build_model, save_model
 from leukemia.predict import load_delivered, main, predict, with_tta
 
 CPU = torch.device("cpu")
-RECIPE = Recipe.from_flat({"data.size_px": 24, "train.precision": "float32", "evaluate.tta": "d4"}).resolved(32)
+RECIPE = Recipe.from_flat({"data.size_px": 32, "train.precision": "float32", "evaluate.tta": "d4"}).resolved(64)
 
 Views = list[Callable[[np.ndarray], np.ndarray]]
 
@@ -116,7 +116,7 @@ def pictures(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / "Zellen, é" / f"{number}.png" for number in range(3)]
     paths[0].parent.mkdir()
     for number, path in enumerate(paths):
-        Image.fromarray(np.kron(draw_cell(generator, number % 2), np.ones((2, 2, 1), np.uint8))).save(path)
+        Image.fromarray(np.kron(draw_cell(generator, number % 2), np.ones((4, 4, 1), np.uint8))).save(path)
     return paths
 
 
@@ -126,9 +126,9 @@ def test_command_prints_a_csv(
     assert main(["--model", str(delivered), *map(str, pictures), "--device", "cpu"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["path"] for row in rows] == [str(path) for path in pictures]
-    # The crop of 32 px of each 64 px image, then 24 px: by Pillow's box filter instead of OpenCV's areas.
+    # The crop of 64 px of each 128 px image, then 32 px: by Pillow's box filter instead of OpenCV's areas.
     views = [
-        np.asarray(Image.open(path).crop((16, 16, 48, 48)).resize((24, 24), Image.Resampling.BOX)) for path in pictures
+        np.asarray(Image.open(path).crop((32, 32, 96, 96)).resize((32, 32), Image.Resampling.BOX)) for path in pictures
     ]
     expected = predict(model, RECIPE, np.stack(views), range(3), device=CPU, tta="d4")
     found = np.array([float(row["probability_leukemic"]) for row in rows])
@@ -145,7 +145,7 @@ def test_command_lists_all_bad_images(delivered: Path, pictures: list[Path], tmp
     with pytest.raises(Mistake, match=r"^4 of 5 images cannot be used:\n") as mistake:
         main(["--model", str(delivered), *map(str, paths), "--device", "cpu"])
     message = str(mistake.value)
-    assert f"{small}: 31x20 px is smaller than the crop of 32 px" in message
+    assert f"{small}: 31x20 px is smaller than the crop of 64 px" in message
     assert f"{tmp_path / 'absent.png'}: missing" in message
     assert f"  {broken}: " in message
     assert f"  {folder}: " in message

@@ -85,6 +85,7 @@ def test_fields_of_an_optimizer_that_was_set_are_asked_without_asking_for_it() -
     ("key", "value"),
     [
         ("model.depth", 34),
+        ("optimizer.learning_rate", 0.02),
         ("augment.rotate", 0.25),
         ("data.grayscale", True),
         ("train.epochs", 7),

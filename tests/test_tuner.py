@@ -1,0 +1,245 @@
+"""Ray around the driver: resources, the trainable's ways to end, a Ray of our own that nobody else can reach."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+import torch
+from ray._private import ray_constants
+
+from leukemia.config import Recipe, Train
+from leukemia.crossval import FoldResult
+from leukemia.mistakes import Mistake
+from leukemia.train import Epoch
+from search import tuner
+from search.tuner import REPORT, Resources, TrialData, describe, plan_resources, ray_session
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def has(**resources: float) -> None:
+        monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+    return has
+
+
+@pytest.mark.parametrize(
+    ("resources", "arguments", "expected"),
+    [
+        # (device, cpus, gpus, max_gpus) -> (device, cpus, gpus, concurrent)
+        ({"CPU": 2}, ("auto", None, None, None), ("cpu", 1, 0, 2)),
+        ({"CPU": 1}, ("auto", None, None, None), ("cpu", 1, 0, 1)),
+        ({"CPU": 16}, ("cpu", None, None, None), ("cpu", 8, 0, 2)),
+        ({"CPU": 16}, ("cpu", 2, None, None), ("cpu", 2, 0, 8)),
+        ({"CPU": 16, "GPU": 1}, ("auto", None, None, None), ("cuda", 16, 1, 1)),
+        ({"CPU": 16, "GPU": 1}, ("cpu", None, None, None), ("cpu", 8, 0, 2)),
+        ({"CPU": 16, "GPU": 1}, ("cuda", None, 0.25, None), ("cuda", 4, 0.25, 4)),
+        ({"CPU": 16, "GPU": 1}, ("auto", None, 0.1, None), ("cuda", 1, 0.1, 10)),
+        ({"CPU": 64, "GPU": 8}, ("auto", None, None, 3), ("cuda", 21, 1, 3)),
+        ({"CPU": 64, "GPU": 8}, ("auto", 4, 2, None), ("cuda", 4, 2, 4)),
+        ({"CPU": 3, "GPU": 8}, ("auto", None, None, None), ("cuda", 1, 1, 3)),
+    ],
+)
+def test_resources_are_divided_among_trials(
+    cluster: Callable[..., None],
+    resources: dict[str, float],
+    arguments: tuple[Any, ...],
+    expected: tuple[str, int, float, int],
+) -> None:
+    cluster(**resources)
+    device, cpus, gpus, concurrent = expected
+    assert plan_resources(*arguments) == Resources(device=device, cpus=cpus, gpus=gpus, concurrent=concurrent)
+
+
+@pytest.mark.parametrize(
+    ("resources", "arguments", "message"),
+    [
+        ({"CPU": 2}, ("cuda", None, None, None), r"--device cuda: Ray sees no GPU"),
+        ({"CPU": 2}, ("auto", 3, None, None), r"a trial asks for 3 CPUs and 0 GPUs, the cluster has 2 and 0"),
+        ({"CPU": 8, "GPU": 2}, ("auto", None, 4, None), r"asks for 8 CPUs and 4 GPUs, the cluster has 8 and 2"),
+        ({"CPU": 8, "GPU": 2}, ("auto", None, 2, 1), r"asks for 8 CPUs and 2 GPUs, the cluster has 8 and 1"),
+        ({"CPU": 8, "GPU": 4}, ("auto", None, 1.5, None), r"--gpus-per-trial: expected a fraction up to 1 or a whole"),
+        ({"CPU": 8}, ("auto", None, 1, None), r"--gpus-per-trial has no effect on cpu"),
+        ({"CPU": 8, "GPU": 4}, ("cpu", None, 1, None), r"--gpus-per-trial has no effect on cpu"),
+    ],
+)
+def test_more_than_there_is_is_refused(
+    cluster: Callable[..., None], resources: dict[str, float], arguments: tuple[Any, ...], message: str
+) -> None:
+    cluster(**resources)
+    with pytest.raises(Mistake, match=message):
+        plan_resources(*arguments)
+
+
+def test_where_trials_run_is_said_in_one_line() -> None:
+    assert describe(Resources(device="cuda", cpus=4, gpus=0.5, concurrent=2), own=True) == (
+        "device: cuda; up to 2 trials at once on a Ray of its own, each with 4 CPU, 0.5 GPU"
+    )
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "127.0.0.1:port", "ray://127.0.0.1:1", "auto"])
+def test_an_address_without_a_ray_is_refused_quickly(address: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(Mistake, match=rf"--address {address}: no Ray there \(.+\); start one with") as refusal:
+        ray_session(address).__enter__()
+    assert time.monotonic() - start < 10
+    assert "\n" not in str(refusal.value)
+    assert not ray.is_initialized()
+
+
+def test_an_address_from_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(Mistake, match=r"--address 127\.0\.0\.1:1: no Ray there .* or use --address local"):
+        ray_session(None).__enter__()
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What a trainable reports, in the place of Tune."""
+    heard: list[Any] = []
+    monkeypatch.setattr(ray.tune, "report", lambda result: heard.append(result[REPORT]))
+    return heard
+
+
+@pytest.fixture
+def data(tiny_images: Any, tmp_path: Path) -> TrialData:
+    np.save(tmp_path / "images.npy", tiny_images.images)
+    rows = np.arange(len(tiny_images.labels))
+    return TrialData(
+        images=tmp_path / "images.npy",
+        labels=tiny_images.labels,
+        folds=[(rows[:24], rows[24:]), (rows[24:], rows[:24])],
+        checkpoints=tmp_path / "checkpoints",
+    )
+
+
+RECIPE = Recipe(train=Train(epochs=1, batch_size=8)).with_settings({"evaluate.tta": "none"}).resolved(32)
+ONE_CPU = Resources(device="cpu", cpus=1, gpus=0.0, concurrent=1)
+
+
+def assignment(recipe: Recipe = RECIPE, skip: tuple[int, ...] = ()) -> dict[str, Any]:
+    return {"number": 7, "recipe": recipe.flat(), "skip": list(skip)}
+
+
+def test_a_trial_reports_epochs_and_folds_and_leaves_no_checkpoints(reports: list[Any], data: TrialData) -> None:
+    tuner._run_trial(assignment(), data, ONE_CPU)
+    assert [type(report) for report in reports] == [Epoch, FoldResult, Epoch, FoldResult]
+    assert [report.fold for report in reports] == [0, 0, 1, 1]
+    assert list(data.checkpoints.iterdir()) == []
+
+
+def test_finished_folds_are_skipped(reports: list[Any], data: TrialData) -> None:
+    tuner._run_trial(assignment(skip=(0,)), data, ONE_CPU)
+    assert [report.fold for report in reports] == [1, 1]
+    tuner._run_trial(assignment(skip=(0, 1)), data, ONE_CPU)
+    assert len(reports) == 2
+
+
+def test_checkpoints_of_a_fold_go_when_it_is_committed(monkeypatch: pytest.MonkeyPatch, data: TrialData) -> None:
+    kept: list[list[str]] = []
+    monkeypatch.setattr(
+        ray.tune, "report", lambda result: kept.append([path.name for path in data.checkpoints.rglob("*.pt")])
+    )
+    tuner._run_trial(assignment(), data, ONE_CPU)
+    assert kept == [["fold_0.pt"], ["fold_0.pt"], ["fold_1.pt"], ["fold_1.pt"]]
+
+
+def test_a_diverging_trial_says_so_in_words_with_the_place(
+    reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = torch.nn.functional.cross_entropy
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", lambda *args, **kwargs: loss(*args, **kwargs) * np.inf)
+    tuner._run_trial(assignment(), data, ONE_CPU)
+    (words,) = reports
+    assert words.startswith("NonFiniteLoss: non-finite")
+    assert "at fold 0, epoch 1, step 1" in words
+    assert "lower optimizer.learning_rate (train.py, line" in words
+
+
+def test_an_error_of_ours_becomes_words_not_an_exception(
+    reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any, **settings: Any) -> Iterator[Any]:
+        yield "first"
+        raise MemoryError("no room for 3 GB")
+
+    monkeypatch.setattr(tuner, "cross_validate", broken)
+    (data.checkpoints / "0007" / "seed_0").mkdir(parents=True)
+    tuner._run_trial(assignment(), data, ONE_CPU)
+    assert reports[0] == "first"
+    assert reports[1].startswith("MemoryError: no room for 3 GB (test_tuner.py, line ")
+    assert list(data.checkpoints.iterdir()) == []
+
+
+def listening(pids: set[int]) -> dict[str, str]:
+    """Address of each TCP socket that these processes listen on: from /proc, hexadecimal as there."""
+    inodes = set()
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").glob("*"):
+            try:
+                inodes.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
+            except OSError:
+                continue
+    found = {}
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                found[fields[9]] = fields[1].split(":")[0]
+    return found
+
+
+def family(root: int) -> set[int]:
+    """The process and all its descendants."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        children.setdefault(parent, []).append(int(folder.name))
+    found, new = {root}, [root]
+    while new:
+        new = [child for pid in new for child in children.get(pid, [])]
+        found |= set(new)
+    return found
+
+
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's list of sockets")
+def test_our_own_ray_listens_on_loopback_only_and_leaves_no_process(capfd: pytest.CaptureFixture[str]) -> None:
+    before = family(os.getpid())
+
+    @ray.remote
+    class Worker:
+        def pid(self) -> int:
+            return os.getpid()
+
+    with ray_session("local") as own:
+        assert own
+        assert tuner.num_nodes() == 1
+        worker = Worker.remote()
+        pid = ray.get(worker.pid.remote())
+        ours = family(os.getpid())
+        assert pid in ours
+        addresses = listening(ours)
+        assert len(addresses) >= 4
+        assert set(addresses.values()) <= LOOPBACK
+    assert ray_constants.ENABLE_RAY_CLUSTER, "a cluster may be joined afterwards"
+    assert ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR not in os.environ
+    deadline = time.monotonic() + 20
+    while family(os.getpid()) - before and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert family(os.getpid()) - before == set()
+    assert capfd.readouterr() == ("", "")
