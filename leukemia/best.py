@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from leukemia.config import Recipe
-from leukemia.files import read_json, write_json
+from leukemia.files import Fields, check_fields, read_record, write_json
+from leukemia.metrics import METRICS
 from leukemia.mistakes import MissingFile, Mistake
 
 SCHEMA = 1
 """Version of the file's shape; raised with every change that an older reader would misread."""
+
+
+_TRIAL = re.compile(r"[0-9]{4,}")
+_FIELDS: Fields = {
+    "study": str,
+    "study_uid": str,
+    "trial": str,
+    "recipe": dict,
+    "objective": str,
+    "score": dict,
+    "scores": dict,
+    "majority_rate": (int, float),
+    "folds": int,
+    "folds_done": int,
+    "n": int,
+    "protocol": str,
+    "data": dict,
+    "splits_sha256": str,
+}
+_DATA: Fields = {"uri": str, "fingerprint": str, "base": (str, type(None)), "subjects_from": (str, type(None))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +92,20 @@ class Best:
         """
         if not path.is_file():
             raise MissingFile(f"no {path}: this study has no complete trial; let the search finish (--resume)")
-        content: dict[str, Any] = read_json(path)
-        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        content = read_record(path, {"schema": int})
+        if content["schema"] != SCHEMA:
             raise Mistake(f"{path}: expected schema {SCHEMA}; it was written by another version of this program")
         names = {item.name for item in dataclasses.fields(cls)}
         if set(content) != names:
             raise Mistake(f"{path}: fields missing or unknown: {', '.join(sorted(set(content) ^ names))}")
+        check_fields(content, _FIELDS, path)
+        check_fields(content["data"], _DATA, path)
+        check_fields(content["score"], {"raw": (int, float), "headline": dict}, path)
+        check_fields(content["scores"], dict.fromkeys(METRICS, dict), path)
+        for interval in [content["score"]["headline"], *content["scores"].values()]:
+            check_fields(interval, dict.fromkeys(("value", "low", "high"), (int, float, type(None))), path)
+        if not _TRIAL.fullmatch(content["trial"]):
+            raise Mistake(f"{path}: field 'trial' has an unexpected value; restore the file from a copy")
         try:
             recipe = Recipe.from_flat(content["recipe"])
         except Mistake as mistake:

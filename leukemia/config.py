@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from leukemia.files import read_json
 from leukemia.mistakes import MissingFile, Mistake
 
 DEFAULT_CROP_PX = 384
@@ -314,9 +315,21 @@ class Recipe:
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise Mistake(f"recipe: expected JSON, got something else ({error}); restore it from a copy") from None
         return cls.from_flat(values)
+
+    @classmethod
+    def load(cls, path: Path) -> Recipe:
+        """A recipe from its file.
+
+        Raises:
+            Mistake: no JSON, or what ``from_flat`` refuses; the file is named.
+        """
+        try:
+            return cls.from_flat(read_json(path))
+        except Mistake as mistake:
+            raise Mistake(str(mistake) if str(path) in str(mistake) else f"{path}: {mistake}") from None
 
 
 _SECTIONS: dict[str, type[Any]] = {

@@ -45,6 +45,9 @@ def run_command(main: Callable[[list[str] | None], int]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = SUCCESS
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            print(f"error: {str(error.filename)[:80]}...: {error.strerror}; give a shorter path", file=sys.stderr)
+            sys.exit(USER_MISTAKE)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         print(

@@ -259,6 +259,9 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
         raise Mistake(f"{path}: expected a mapping from names to tensors alone; save model.state_dict()")
+    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise Mistake(f"{path}: expected finite weights, got NaN or infinity; copy it again:\n{listed(broken, 5)}")
     return dict(state)
 
 

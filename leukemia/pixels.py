@@ -91,6 +91,9 @@ def pixel_sha256(array: np.ndarray) -> str:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The image with its header read and checked, its pixels not yet decoded."""
     try:
+        # Opening a pipe would wait for somebody to write into it.
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise Unreadable("not a regular file")
         stream = path.open("rb")
     except OSError as error:
         raise Unreadable("missing" if isinstance(error, FileNotFoundError) else _reason(error)) from None

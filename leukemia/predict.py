@@ -159,10 +159,9 @@ def load_delivered(folder: Path) -> tuple[ResNet, Recipe]:
     recipe_path = folder / "recipe.json"
     if not recipe_path.is_file():
         raise MissingFile(f"--model {folder}: no recipe.json there; give the folder 'final' of a study")
-    try:
-        recipe = Recipe.from_json(recipe_path.read_text(encoding="utf-8"))
-    except Mistake as mistake:
-        raise Mistake(f"{recipe_path}: {mistake}") from None
+    recipe = Recipe.load(recipe_path)
+    if recipe.data.crop_px is None or recipe.data.size_px is None:
+        raise Mistake(f"{recipe_path}: expected data.crop_px and data.size_px; restore the file from a copy")
     return load_model(folder / "model.safetensors", recipe), recipe
 
 

@@ -9,7 +9,7 @@ import math
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ import pandas as pd
 
 from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
-from leukemia.files import atomic, read_json, write_json, write_text
+from leukemia.files import Fields, atomic, check_fields, read_record, write_json, write_text
 from leukemia.mistakes import MissingFile, Mistake
 from leukemia.train import Epoch
 
@@ -31,8 +31,27 @@ State = Literal["complete", "stopped", "failed"]
 EPOCH_COLUMNS = tuple(field.name for field in dataclasses.fields(Epoch))
 """Seed, fold and epoch, which are whole numbers, then floats."""
 
+INFO: Fields = {
+    "study_uid": str,
+    "created": str,
+    "command": str,
+    "folds": int,
+    "seed": int,
+    "objective": str,
+    "protocol": str,
+    "data": dict,
+    "versions": dict,
+    "commit": str,
+}
+"""What ``study.json`` holds at least."""
+
+END: Fields = {"state": str, "reason": str, "score": (int, float, type(None))}
+FOLD: Fields = {"fold": int, "seed": int, "n": int, "scores": dict, "seconds": (int, float), "device": str}
+"""What ``state.json`` and ``fold_K.json`` hold at least."""
+
 FOLD_COLUMNS = ("image_id", "subject", "group", "label", "probability_leukemic")
 
+_UID, _TRIAL = re.compile(r"[0-9a-f]{8}"), re.compile(r"[0-9]{4,}")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -83,10 +102,8 @@ class Study:
                 f"no study at {folder}; --runs and the study's name must lead to a folder with study.json"
             )
         study = cls(folder)
-        if study.info.get("schema") != SCHEMA:
-            raise Mistake(
-                f"{path}: expected schema {SCHEMA}, got {study.info.get('schema')!r}; use the version that wrote it"
-            )
+        # Reading checks it.
+        assert study.info
         return study
 
     @classmethod
@@ -110,7 +127,14 @@ class Study:
     @property
     def info(self) -> dict[str, Any]:
         """The content of ``study.json``."""
-        content: dict[str, Any] = read_json(self.folder / "study.json")
+        path = self.folder / "study.json"
+        content = read_record(path, {"schema": int})
+        if content["schema"] != SCHEMA:
+            raise Mistake(f"{path}: expected schema {SCHEMA}, got {content['schema']!r}; use the version that wrote it")
+        check_fields(content, INFO, path)
+        # Folders are named by it: it must not lead elsewhere.
+        if not _UID.fullmatch(content["study_uid"]):
+            raise Mistake(f"{path}: field 'study_uid' has an unexpected value; restore the file from a copy")
         return content
 
     @contextlib.contextmanager
@@ -136,7 +160,8 @@ class Study:
 
     def trials(self) -> list[int]:
         """Numbers of the trials that have a folder, ascending."""
-        return sorted(int(path.parent.name) for path in (self.folder / "trials").glob("*/recipe.json"))
+        folders = (path.parent.name for path in (self.folder / "trials").glob("*/recipe.json"))
+        return sorted(int(name) for name in folders if _TRIAL.fullmatch(name))
 
     def trial_folder(self, number: int) -> Path:
         """Folder of a trial: its number in four digits."""
@@ -149,7 +174,7 @@ class Study:
 
     def recipe(self, number: int) -> Recipe:
         """The recipe of a trial."""
-        return Recipe.from_json((self.trial_folder(number) / "recipe.json").read_text(encoding="utf-8"))
+        return Recipe.load(self.trial_folder(number) / "recipe.json")
 
     def end_trial(self, number: int, state: State, reason: str, score: float | None) -> None:
         """Write how a trial ended, before anyone else is told."""
@@ -159,7 +184,7 @@ class Study:
     def end(self, number: int) -> dict[str, Any] | None:
         """``{state, reason, score}`` of a trial that has ended, else None."""
         path = self.trial_folder(number) / "state.json"
-        return read_json(path) if path.is_file() else None
+        return read_record(path, END) if path.is_file() else None
 
     def write_epoch(self, number: int, epoch: Epoch) -> bool:
         """Add an epoch to ``epochs.csv``. One that is there already is left alone: returns whether it was new."""
@@ -183,7 +208,7 @@ class Study:
         path = self.trial_folder(number) / "epochs.csv"
         if not path.is_file():
             return pd.DataFrame(columns=list(EPOCH_COLUMNS))
-        return pd.read_csv(path, converters=dict.fromkeys(EPOCH_COLUMNS[3:], _exact))
+        return _read_csv(path, EPOCH_COLUMNS, exact=EPOCH_COLUMNS[3:])
 
     def write_fold(self, number: int, result: FoldResult, table: pd.DataFrame) -> bool:
         """Commit a finished fold: first its predictions, then its JSON as the mark. Returns whether it was new."""
@@ -214,12 +239,12 @@ class Study:
     def folds_done(self, number: int, seed: int) -> list[int]:
         """Numbers of a trial's committed folds, ascending."""
         paths = (self.trial_folder(number) / f"seed_{seed}").glob("fold_*.json")
-        return sorted(int(path.stem.removeprefix("fold_")) for path in paths)
+        names = (path.stem.removeprefix("fold_") for path in paths)
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def fold(self, number: int, seed: int, fold: int) -> dict[str, Any]:
         """The JSON of a committed fold."""
-        content: dict[str, Any] = read_json(self.trial_folder(number) / f"seed_{seed}" / f"fold_{fold}.json")
-        return content
+        return read_record(self.trial_folder(number) / f"seed_{seed}" / f"fold_{fold}.json", FOLD)
 
     def trial_table(self) -> pd.DataFrame:
         """All trials, complete ones first by score.
@@ -252,18 +277,30 @@ class Study:
 
     def out_of_fold(self, number: int, seed: int) -> pd.DataFrame:
         """Predictions of all committed folds, in fold order: the columns of ``fold_K.csv`` and ``fold``."""
-        folder = self.trial_folder(number) / f"seed_{seed}"
-        types = {"image_id": str, "subject": str, "group": str}
-        tables = [
-            pd.read_csv(
-                folder / f"fold_{fold}.csv",
-                dtype=types,
-                keep_default_na=False,
-                converters={"probability_leukemic": _exact},
-            ).assign(fold=fold)
-            for fold in self.folds_done(number, seed)
-        ]
+        folder, tables = self.trial_folder(number) / f"seed_{seed}", []
+        for fold in self.folds_done(number, seed):
+            path = folder / f"fold_{fold}.csv"
+            table = _read_csv(path, FOLD_COLUMNS, exact=FOLD_COLUMNS[4:], text=FOLD_COLUMNS[:3])
+            if len(table) != self.fold(number, seed, fold)["n"]:
+                raise Mistake(f"{path}: lines are missing or too many; restore the file from a copy")
+            tables.append(table.assign(fold=fold))
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*FOLD_COLUMNS, "fold"])
+
+
+def _read_csv(path: Path, columns: Sequence[str], *, exact: Sequence[str], text: Sequence[str] = ()) -> pd.DataFrame:
+    """A table of ours with exactly ``columns``, or in one line what is wrong with the file."""
+    try:
+        table = pd.read_csv(
+            path,
+            dtype=dict.fromkeys(text, str),
+            keep_default_na=not text,
+            converters=dict.fromkeys(exact, _exact),
+        )
+    except (ValueError, OSError) as error:
+        raise Mistake(f"{path}: cannot be read ({error}); restore the file from a copy") from None
+    if tuple(table.columns) != tuple(columns):
+        raise Mistake(f"{path}: expected the columns {', '.join(columns)}; restore the file from a copy")
+    return table
 
 
 def _mean(scores: Iterable[float | None]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from leukemia.mistakes import Mistake
 from leukemia.model import ResNet, build_model
 from leukemia.optim import ScheduledOptimizer, build_optimizer
 from leukemia.predict import precise_batchnorm, predict, to_device
+
+logger = logging.getLogger(__name__)
 
 PRECISE_BN_PART = 8
 """During training BatchNorm is made precise over at most one in so many training images; at the end over all."""
@@ -273,15 +276,26 @@ class _Fitting:
         """Go on from a checkpoint where there is one."""
         if not path.is_file():
             return
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["recipe"] != self.recipe.to_json() or state["fold"] != self.fold:
-            raise Mistake(f"{path}: this checkpoint belongs to another recipe or fold; remove it to train afresh")
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            self._require_same(state, path)
+        except Mistake:
+            raise
+        except Exception as error:
+            # Parsers of damaged files raise whatever the damage makes them stumble over. A checkpoint saves time only.
+            logger.warning("%s is damaged (%s); its fold is trained afresh", path, type(error).__name__)
+            path.unlink()
+            return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["torch_random"])
         if self.device.type == "cuda" and state["device_random"] is not None:
             torch.cuda.set_rng_state(state["device_random"], self.device)
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+
+    def _require_same(self, state: dict[str, Any], path: Path) -> None:
+        if state["recipe"] != self.recipe.to_json() or state["fold"] != self.fold:
+            raise Mistake(f"{path}: this checkpoint belongs to another recipe or fold; remove it to train afresh")
 
 
 def _refuse_single(recipe: Recipe, smallest_batch: int) -> None:

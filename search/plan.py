@@ -16,6 +16,7 @@ from leukemia.catalog import Catalog, read_catalog
 from leukemia.config import PRESETS, Recipe, parse_settings
 from leukemia.crossval import OBJECTIVES
 from leukemia.device import choose_device, describe_device
+from leukemia.files import Fields, check_fields
 from leukemia.folds import Protocol, Splits, choose_protocol, make_splits
 from leukemia.images import View
 from leukemia.mistakes import Mistake
@@ -48,6 +49,17 @@ DEFAULTS: dict[str, Any] = {
     "objective": OBJECTIVES[0],
 }
 """Arguments that a new study takes where none is given; a resumed one takes what it began with."""
+
+
+RESUMED: Fields = {
+    "trials": int,
+    "preset": str,
+    "settings": dict,
+    "start": dict,
+    "space": dict,
+    "splits_sha256": str,
+}
+"""What ``study.json`` holds besides what every reader needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +155,7 @@ def plan_new(request: Request, command: str) -> Plan:
     space = make_space(start, settings)
     info = {
         "study_uid": secrets.token_hex(4),
+        "splits_sha256": splits.sha256(),
         "created": provenance.now(),
         "command": command,
         **chosen,
@@ -172,6 +185,7 @@ def plan_resumed(request: Request) -> Plan:
     _check_trials(request)
     study = _study_to_resume(request)
     info = study.info
+    check_fields(info, RESUMED, study.folder / "study.json")
     _refuse_other_arguments(request, info)
     if request.trials is not None:
         info["trials"] = max(request.trials, len(study.trials()))
@@ -187,6 +201,10 @@ def plan_resumed(request: Request) -> Plan:
             f"{catalog.root} has {catalog.fingerprint[:16]}; give --data as it was, or start a new study"
         )
     splits = Splits.load(study.folder / "splits.json", catalog.fingerprint)
+    if splits.sha256() != info["splits_sha256"]:
+        raise Mistake(
+            f"{study.folder / 'splits.json'} is not the split that the study began with; restore it from a copy"
+        )
     start = Recipe.from_flat(info["start"]).resolved(catalog.smallest_side_px)
     space = make_space(start, info["settings"])
     if space.describe() != info["space"]:

@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from leukemia.config import Recipe
+from leukemia.mistakes import Mistake
 from leukemia.study import State
 from search.space import Space
 
@@ -39,12 +40,15 @@ class Journal:
             stale.unlink()
         _cut_torn_line(path)
         self._space, self._seed = space, seed
-        self._study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(path))),
-            study_name=name,
-            direction="maximize",
-            load_if_exists=True,
-        )
+        try:
+            self._study = optuna.create_study(
+                storage=JournalStorage(JournalFileBackend(str(path))),
+                study_name=name,
+                direction="maximize",
+                load_if_exists=True,
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise Mistake(f"{path}: this is no journal of Optuna's ({error}); restore it from a copy") from None
         self._open: dict[int, optuna.Trial] = {}
         if not self._study.get_trials(deepcopy=False):
             self._study.enqueue_trial(space.parameters(space.start))

@@ -91,7 +91,7 @@ def ray_session(address: str | None) -> Iterator[bool]:
     try:
         joining = None if address == "local" else canonicalize_bootstrap_address(address)
         if joining is None:
-            with _loopback_only():
+            with _loopback_only(), _key_kept_here():
                 ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **common)
         else:
             _require_answer(joining)
@@ -124,6 +124,17 @@ def _loopback_only() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = before[0]
         del os.environ[name]
         os.environ |= {} if before[1] is None else {name: before[1]}
+
+
+@contextlib.contextmanager
+def _key_kept_here() -> Iterator[None]:
+    """Keep the W&B key out of the environment of Ray's processes: the driver alone speaks to W&B."""
+    key = os.environ.pop("WANDB_API_KEY", None)
+    try:
+        yield
+    finally:
+        if key is not None:
+            os.environ["WANDB_API_KEY"] = key
 
 
 def _require_answer(address: str) -> None:

@@ -102,7 +102,18 @@ class World:
         self.catalog, self.fates = catalog, fates or {}
         self.splits: Splits = make_splits(catalog, NUM_FOLDS, 0, "grouped")
         if not folder.exists():
-            info = {"created": "2026-01-01T00:00:00Z", "folds": NUM_FOLDS, "objective": objective}
+            info = {
+                "created": "2026-01-01T00:00:00Z",
+                "study_uid": "abcd1234",
+                "command": "python -m search.run",
+                "folds": NUM_FOLDS,
+                "seed": 0,
+                "objective": objective,
+                "protocol": "grouped",
+                "data": {},
+                "versions": {},
+                "commit": "unknown",
+            }
             Study.create(folder, info)
         self.study = Study(folder)
         self.tracker, self.display = RecordingTracker(self.study), RecordingDisplay()

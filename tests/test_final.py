@@ -49,7 +49,18 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
     """A study as a search leaves it: trial 0 with two folds, and ``best.json``; its probabilities are made up."""
     splits = make_splits(catalog, 2, 0, protocol)
     data = {"uri": uri, "fingerprint": catalog.fingerprint, "base": None, "subjects_from": None}
-    info = {"created": "2026-01-01T00:00:00Z", "study_uid": "abcd1234", "folds": 2, "objective": "tta_accuracy"}
+    info = {
+        "created": "2026-01-01T00:00:00Z",
+        "study_uid": "abcd1234",
+        "command": "python -m search.run",
+        "folds": 2,
+        "seed": 0,
+        "objective": "tta_accuracy",
+        "protocol": protocol,
+        "data": data,
+        "versions": {},
+        "commit": "unknown",
+    }
     study = Study.create(runs / name, info)
     splits.save(study.folder / "splits.json")
     study.begin_trial(0, RECIPE)

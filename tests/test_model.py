@@ -316,3 +316,12 @@ def test_load_refuses_missing_truncated_and_unfitting_files(tmp_path: Path) -> N
     path.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises(Mistake, match=r"cannot read it \(.+\); copy it again"):
         load_model(path, recipe_of(18, "concat"))
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    model = build_model(recipe_of())
+    with torch.no_grad():
+        model.fc.bias[0] = float("nan")
+    save_model(model, tmp_path / "model.safetensors")
+    with pytest.raises(Mistake, match=r"model.safetensors: expected finite weights, got NaN or infinity.*\n  fc.bias"):
+        load_model(tmp_path / "model.safetensors", recipe_of())

@@ -193,3 +193,9 @@ def test_real_images_agree_with_opencv() -> None:
     np.testing.assert_array_equal(decode(cell), cv2.cvtColor(cv2.imread(str(cell)), cv2.COLOR_BGR2RGB))
     smear = next((data / "taleqani" / "images").glob("*.jpg"))
     assert np.abs(decode(smear).astype(int) - cv2.cvtColor(cv2.imread(str(smear)), cv2.COLOR_BGR2RGB)).max() <= 3
+
+
+def test_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(Unreadable, match=r"^not a regular file$"):
+        decode(tmp_path / "pipe.png")

@@ -225,6 +225,17 @@ def test_data_that_moved_are_found_where_the_user_says_and_remembered(
     assert plan_resumed(bare(request_for(), data=str(moved))).info["data"]["uri"] == str(moved.resolve())
 
 
+def test_another_split_is_refused_on_resume(begun: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
+    plan = begun()
+    path = plan.folder / "splits.json"
+    content = json.loads(path.read_text())
+    first = content["folds"][0]
+    first["training"][0], first["validation"][0] = first["validation"][0], first["training"][0]
+    path.write_text(json.dumps(content))
+    with pytest.raises(Mistake, match=r"splits.json is not the split that the study began with; restore it"):
+        plan_resumed(bare(request_for()))
+
+
 def test_another_space_is_refused_on_resume(begun: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
     plan = begun()
     space = plan.info["space"] | {"augment.blur": {"low": 0.0, "high": 0.9, "log": False}}

@@ -159,7 +159,7 @@ def test_folder_without_a_model(delivered: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match=r"model.safetensors"):
         load_delivered(tmp_path)
     (tmp_path / "recipe.json").write_text("{")
-    with pytest.raises(Mistake, match=r"recipe.json: recipe: expected JSON"):
+    with pytest.raises(Mistake, match=r"recipe.json: expected JSON"):
         load_delivered(tmp_path)
 
 

@@ -38,7 +38,19 @@ TABLE = pd.DataFrame(
 
 
 def info_of(**changes: Any) -> dict[str, Any]:
-    return {"created": "2026-01-01T00:00:00Z", "folds": 2, "objective": "tta_accuracy", **changes}
+    return {
+        "created": "2026-01-01T00:00:00Z",
+        "study_uid": "abcd1234",
+        "command": "python -m search.run",
+        "folds": 2,
+        "seed": 0,
+        "objective": "tta_accuracy",
+        "protocol": "grouped",
+        "data": {},
+        "versions": {},
+        "commit": "unknown",
+        **changes,
+    }
 
 
 @pytest.fixture
@@ -300,3 +312,37 @@ def test_example_study_is_of_no_particular_machine() -> None:
             assert "/tmp" not in words
             assert "/home" not in words
             assert Path.home().as_posix() not in words or Path.home() == Path("/")
+
+
+@pytest.mark.parametrize("uid", ["../../victim", "/tmp/victim", "abcd123", "ABCD1234"])
+def test_study_uid_that_leads_elsewhere_is_refused(study: Study, uid: str) -> None:
+    path = study.folder / "study.json"
+    path.write_text(json.dumps({**study.info, "study_uid": uid}))
+    with pytest.raises(Mistake, match=r"study.json: field 'study_uid' has an unexpected value"):
+        Study.open(study.folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '{"schema": 1}', "[" * 100_000])
+def test_study_json_that_is_none_is_refused(study: Study, text: str) -> None:
+    (study.folder / "study.json").write_text(text)
+    with pytest.raises(Mistake, match=r"study.json: expected"):
+        Study.open(study.folder)
+
+
+def test_damaged_records_of_a_trial_are_named(study: Study) -> None:
+    study.begin_trial(0, Recipe())
+    study.write_fold(0, result_of(0, 0.75), TABLE)
+    folder = study.trial_folder(0) / "seed_0"
+    whole = (folder / "fold_0.csv").read_text()
+    (folder / "fold_0.csv").write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    with pytest.raises(Mistake, match=r"fold_0.csv: lines are missing or too many"):
+        study.out_of_fold(0, 0)
+    (folder / "fold_0.csv").write_text("")
+    with pytest.raises(Mistake, match=r"fold_0.csv: cannot be read"):
+        study.out_of_fold(0, 0)
+    (folder / "fold_0.json").write_text("[]")
+    with pytest.raises(Mistake, match=r"fold_0.json: expected a JSON object, got list"):
+        study.trial_table()
+    (study.trial_folder(0) / "state.json").write_text("5")
+    with pytest.raises(Mistake, match=r"state.json: expected a JSON object, got int"):
+        study.end(0)

@@ -68,6 +68,7 @@ def study(tmp_path: Path) -> Study:
         "commit": "0" * 40,
         "hardware": {"device": "cpu (test)"},
         "data": {"fingerprint": "f" * 64},
+        "versions": {},
     }
     return Study.create(tmp_path / "my study", info)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pickle
 from collections.abc import Generator
 from pathlib import Path
 
@@ -144,6 +145,18 @@ def test_finished_checkpoint_gives_the_model_without_training(
     again, restored = run(fit(recipe, side, fold=0, device=CPU, checkpoint=path))
     assert again == epochs
     assert_same(weights, restored)
+
+
+@pytest.mark.usefixtures("small")
+def test_damaged_checkpoint_costs_time_and_changes_nothing(
+    side: Side, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "fold_0.pt"
+    path.write_bytes(pickle.dumps({"recipe": "a stranger's"}))
+    damaged = list(fit(recipe_of(), side, fold=0, device=CPU, checkpoint=path))
+    assert "fold_0.pt is damaged" in caplog.text
+    whole = list(fit(recipe_of(), side, fold=0, device=CPU))
+    assert [epoch.train_loss for epoch in damaged] == [epoch.train_loss for epoch in whole]
 
 
 @pytest.mark.usefixtures("small")

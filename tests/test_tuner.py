@@ -218,7 +218,11 @@ LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "0000000000000000000
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's list of sockets")
-def test_our_own_ray_listens_on_loopback_only_and_leaves_no_process(capfd: pytest.CaptureFixture[str]) -> None:
+def test_our_own_ray_listens_on_loopback_only_and_leaves_no_process(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "deadbeef" * 5
+    monkeypatch.setenv("WANDB_API_KEY", key)
     before = family(os.getpid())
 
     @ray.remote
@@ -236,6 +240,9 @@ def test_our_own_ray_listens_on_loopback_only_and_leaves_no_process(capfd: pytes
         addresses = listening(ours)
         assert len(addresses) >= 4
         assert set(addresses.values()) <= LOOPBACK
+        for process in ours - before - {os.getpid()}:
+            assert key.encode() not in Path(f"/proc/{process}/environ").read_bytes()
+        assert os.environ["WANDB_API_KEY"] == key, "the driver keeps it"
     assert ray_constants.ENABLE_RAY_CLUSTER, "a cluster may be joined afterwards"
     assert ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR not in os.environ
     deadline = time.monotonic() + 20
