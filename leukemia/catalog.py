@@ -195,7 +195,7 @@ def _findings(catalog: Catalog) -> Iterator[tuple[str, str]]:
         yield "", f"and {len(sizes) - 8} sizes more; the smallest side is {catalog.smallest_side_px} px"
     yield "unreadable", "none"
     for number, text in enumerate(catalog.apart):
-        yield "" if number else "apart", f"{text}, left out: they are for testing, never for training"
+        yield "" if number else "apart", f"{text}, left out: not among the training folders, never trained on"
     for number, text in enumerate(catalog.notes):
         yield "" if number else "notes", text
     yield "protocol", _PROTOCOL[catalog.protocols]

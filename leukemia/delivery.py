@@ -19,6 +19,7 @@ from leukemia.folds import RANDOM_CELL_WARNING
 from leukemia.metrics import Interval, confusion_matrix, describe_difference, majority_rate
 from leukemia.model import ResNet, save_model
 from leukemia.page import Section, metrics_table, write_page
+from leukemia.place import SAMPLE, SAMPLE_WARNING
 from leukemia.plots import plot_calibration, plot_confusion, plot_curves, plot_roc
 
 
@@ -62,10 +63,14 @@ class Delivery:
 
     device: str
     command: str
+    notes: tuple[str, ...] = ()
+    """What else a reader must know, one sentence each."""
 
     def caveats(self) -> list[str]:
         """What a reader of any number must know, one sentence each."""
-        found = []
+        found = list(self.notes)
+        if self.best.data["uri"] == SAMPLE:
+            found.append(f"{SAMPLE_WARNING[0].upper()}{SAMPLE_WARNING[1:]}.")
         if self.best.protocol == "random-cell":
             found.append(f"Out-of-fold scores: {RANDOM_CELL_WARNING}.")
         if self.tested is not None and self.tested.overlap:

@@ -88,6 +88,9 @@ def main(argv: list[str] | None = None) -> int:
     if test is not None:
         # What is wrong with the test images is said now, not after hours of training.
         open_images(test, _view(recipe))
+    unfinished = _unfinished(study)
+    for note in unfinished:
+        _say(console, f"warning: {note}")
     model, epochs = _retrain(console, study, recipe, catalog, device)
     tested = None if test is None else _test(model, recipe, catalog, test, overlap, device)
     difference = _against_start(console, study, catalog, tested, device) if arguments.against_start else None
@@ -101,12 +104,21 @@ def main(argv: list[str] | None = None) -> int:
         difference=difference,
         device=describe_device(device),
         command=provenance.command_line("leukemia.final", argv),
+        notes=unfinished,
     )
     with _replacing(study.folder / "final") as folder:
         delivery.write(folder)
     shutil.rmtree(_checkpoints(study), ignore_errors=True)
     _print_outcome(console, study.folder / "final", delivery)
     return SUCCESS
+
+
+def _unfinished(study: Study) -> tuple[str, ...]:
+    """Whether the search would still have gone on, in words; empty when it is over."""
+    wanted, ended = study.info.get("trials", 0), sum(study.end(number) is not None for number in study.trials())
+    if ended >= wanted:
+        return ()
+    return (f"The search is not finished: {ended} of {wanted} trials have ended, and a later one may win.",)
 
 
 def _training_data(study: Study, best: Best, arguments: argparse.Namespace) -> Catalog:

@@ -10,6 +10,10 @@ SAMPLE = "sample"
 """Stands for the sample set in ``study.json`` and ``best.json``: it lies in another place on every machine."""
 
 
+SAMPLE_WARNING = "the images are generated, not taken: right for trying the machinery, worthless as medical evidence"
+"""Stands beside every number of a study on the sample set."""
+
+
 def uri_of(data: str | None) -> str:
     """How a study remembers its data: an absolute path, or ``sample`` where none was named."""
     return SAMPLE if data is None else str(Path(data).resolve())

@@ -14,6 +14,7 @@ from leukemia.folds import RANDOM_CELL_WARNING
 from leukemia.metrics import Interval, confusion_matrix, describe_difference, majority_rate, paired_difference
 from leukemia.mistakes import SUCCESS, run_command
 from leukemia.page import Section, metrics_table, write_page
+from leukemia.place import SAMPLE, SAMPLE_WARNING
 from leukemia.plots import plot_calibration, plot_confusion, plot_curves, plot_roc, plot_search
 from leukemia.study import Study
 
@@ -40,6 +41,8 @@ def write_study_report(study: Study) -> Path:
         )
     sections.append(_evidence_section(study))
     warning = f" {RANDOM_CELL_WARNING.capitalize()}." if info["protocol"] == "random-cell" else ""
+    if info["data"]["uri"] == SAMPLE:
+        warning += f" Note: {SAMPLE_WARNING}."
     subtitle = (
         f"Begun {info['created']}, {len(trials)} trials, {info['folds']} folds, protocol {info['protocol']}.{warning}"
     )

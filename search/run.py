@@ -31,6 +31,7 @@ from leukemia.folds import PROTOCOLS, RANDOM_CELL_WARNING
 from leukemia.images import open_images
 from leukemia.metrics import majority_rate
 from leukemia.mistakes import FAILURE, INTERRUPTED, SUCCESS, Mistake, run_command
+from leukemia.place import SAMPLE, SAMPLE_WARNING
 from leukemia.plots import plot_augmented
 from leukemia.report import AUGMENTED
 from leukemia.study import Study
@@ -68,8 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_argument_group("what is searched")
     what.add_argument("--trials", type=int, metavar="N", help=f"trials in all (default: {DEFAULTS['trials']})")
     what.add_argument("--folds", type=int, metavar="K", help=f"folds of each trial (default: {DEFAULTS['folds']})")
-    what.add_argument("--preset", choices=list(PRESETS), help=f"trial 0 (default: {DEFAULTS['preset']})")
-    what.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="fix a field of the recipe")
+    what.add_argument(
+        "--preset", choices=list(PRESETS), help=f"trial 0 and every field not searched (default: {DEFAULTS['preset']})"
+    )
+    what.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="fix a recipe field, such as train.epochs=40"
+    )
     what.add_argument("--objective", choices=OBJECTIVES, help=f"score to maximize (default: {DEFAULTS['objective']})")
     what.add_argument("--protocol", choices=PROTOCOLS, help="how to split (default: grouped where subjects are known)")
     what.add_argument("--seed", type=int, metavar="N", help="seed of folds and proposals (default: 0)")
@@ -117,7 +122,8 @@ def main(argv: list[str] | None = None) -> int:
         stack.enter_context(logging_to(study.folder / LOG, console))
         stack.enter_context(_last_words(console, study))
         log.info("command: %s", command)
-        _print_head(console, plan, study)
+        say(console, f"study {study.name} in {study.folder}")
+        _print_head(console, plan)
         say(console, tuner.describe(resources, own))
         _search(console, plan, study, images, resources, arguments)
         return print_outcome(console, study)
@@ -190,16 +196,17 @@ def _resumed(plan: Plan) -> Study:
     return study
 
 
-def _print_head(console: Console, plan: Plan, study: Study) -> None:
+def _print_head(console: Console, plan: Plan) -> None:
     catalog, info = plan.catalog, plan.info
     labels = catalog.table["label"].to_numpy()
-    say(console, f"study {study.name} in {study.folder}")
     say(
         console,
         f"data: {len(labels)} images of {catalog.root}, {int((labels == 1).sum())} {CLASS_NAMES[1]} and "
         f"{int((labels == 0).sum())} {CLASS_NAMES[0]} (majority rate {majority_rate(labels):.3f}), "
         f"crop {plan.view.crop_px} px, {plan.view.size_px} px to the network",
     )
+    if info["data"]["uri"] == SAMPLE:
+        say(console, f"note: {SAMPLE_WARNING}")
     say(console, f"protocol: {info['protocol']}, {info['folds']} folds, objective {info['objective']}")
     if info["protocol"] == "random-cell":
         say(console, f"warning: {RANDOM_CELL_WARNING}")
@@ -260,6 +267,7 @@ def checkpoints_of(study: Study) -> Path:
 
 
 def _print_dry_run(console: Console, plan: Plan, device_name: str) -> None:
+    _print_head(console, plan)
     for dimension in plan.space.dimensions:
         values = (
             f"{dimension.low:g} to {dimension.high:g}{' (log)' if dimension.log else ''}"
@@ -271,6 +279,7 @@ def _print_dry_run(console: Console, plan: Plan, device_name: str) -> None:
     for key, value in plan.space.settings.items():
         say(console, f"{key}: {value}, set")
     device = choose_device(device_name)
+    say(console, f"timing the starting recipe on this machine ({describe_device(device)}), which should be idle")
     say(console, describe_cost(plan, _seconds_per_image(plan, device), describe_device(device)))
 
 

@@ -159,7 +159,6 @@ def _is_open(dimension: Dimension, start: Recipe, settings: Mapping[str, Any]) -
 
 
 def _dimensions(start: Recipe) -> list[Dimension]:
-    epochs = start.train.epochs
     return [
         Choice(
             key="model.depth",
@@ -192,18 +191,7 @@ def _dimensions(start: Recipe) -> list[Dimension]:
             optimizers=CONDITIONAL["optimizer.weight_decay"],
             reason="a factor of ten to either side of AdamW's usual 0.01 to 0.05; ranger21 0.1.0 hardly applies it",
         ),
-        Choice(
-            key="optimizer.restart_epochs",
-            choices=restart_choices(epochs),
-            optimizers=CONDITIONAL["optimizer.restart_epochs"],
-            reason="first cycles whose last one ends with training: cut off at a high rate, a run says little",
-        ),
-        Choice(
-            key="optimizer.restart_factor",
-            choices=(1, 2),
-            optimizers=CONDITIONAL["optimizer.restart_factor"],
-            reason="equal cycles, or each twice as long as the one before (Loshchilov & Hutter, arXiv:1608.03983)",
-        ),
+        *_restarts(start.train.epochs),
         *(
             Real(key=f"augment.{name}", low=0.0, high=high, reason=reason)
             for name, high, reason in (
@@ -219,14 +207,32 @@ def _dimensions(start: Recipe) -> list[Dimension]:
     ]
 
 
+def _restarts(epochs: int) -> list[Dimension]:
+    choices = restart_choices(epochs)
+    if len(choices) == 1:
+        return []
+    return [
+        Choice(
+            key="optimizer.restart_epochs",
+            choices=choices,
+            optimizers=CONDITIONAL["optimizer.restart_epochs"],
+            reason="first cycles whose last one ends with training: cut off at a high rate, a run says little",
+        ),
+        Choice(
+            key="optimizer.restart_factor",
+            choices=(1, 2),
+            optimizers=CONDITIONAL["optimizer.restart_factor"],
+            reason="equal cycles, or each twice as long as the one before (Loshchilov & Hutter, arXiv:1608.03983)",
+        ),
+    ]
+
+
 def restart_choices(epochs: int) -> tuple[int, ...]:
-    """Lengths of a first cosine cycle after which some cycle ends with the last epoch, for a factor of 1 or 2.
+    """Lengths of a first cosine cycle after which some cycle ends with the last epoch, with a factor of 1 and of 2.
 
-    The longest first, at most five: very short cycles restart before they have learned anything.
+    The longest first; often all epochs are the only one, and then the schedule is one cycle.
 
-    >>> restart_choices(30)
-    (30, 15, 10, 6, 5)
+    >>> restart_choices(30), restart_choices(8)
+    ((30, 10, 2), (8,))
     """
-    equal = {epochs // cycles for cycles in range(1, epochs + 1) if epochs % cycles == 0}
-    doubling = {epochs // total for total in (3, 7, 15) if epochs % total == 0}
-    return tuple(sorted(equal | doubling, reverse=True)[:5])
+    return tuple(epochs // total for total in (1, 3, 7, 15) if epochs % total == 0)
