@@ -12,7 +12,7 @@ SMALL := --preset debug --trials 6 --folds 3 --set model.depth=18 --set model.sh
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: setup search test test-slow lint clean
+.PHONY: setup search test test-slow clean
 
 setup: $(STAMP)
 
