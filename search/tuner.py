@@ -238,10 +238,13 @@ def _checkpoints_of(data: TrialData, number: int) -> Path:
 def _run_trial(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
     """The trainable: one recipe, cross-validated; runs in a worker process."""
     torch.set_num_threads(max(1, resources.cpus))
-    recipe = Recipe.from_flat(config["recipe"])
     images = data.images if isinstance(data.images, np.ndarray) else np.load(data.images, mmap_mode="r")
     checkpoints = _checkpoints_of(data, config["number"])
     try:
+        recipe = Recipe.from_flat(config["recipe"])
+        assert recipe.data.crop_px is not None
+        # Pretrained weights must be the study's on this machine, too: resolving compares their SHA-256.
+        recipe = recipe.resolved(recipe.data.crop_px)
         for report in cross_validate(
             recipe,
             images,
