@@ -145,7 +145,7 @@ def test_group_names_do_not_matter():
 def test_memory_chunks_do_not_change_the_result(monkeypatch):
     data = simulated(num_images=90)
     whole = scores(*data, num_resamples=60)
-    monkeypatch.setattr("leukemia.metrics._CHUNK_CELLS", 90 * 7)
+    monkeypatch.setattr("leukemia.bootstrap._CHUNK_CELLS", 90 * 7)
     assert scores(*data, num_resamples=60) == whole
 
 
