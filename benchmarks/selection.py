@@ -1,0 +1,180 @@
+"""How much of the luck of the best of N trials is left in its score, raw and corrected?
+
+    python benchmarks/selection.py [--studies R] [--json]
+
+Simulates studies whose recipes are all right on 85 % of images in the long run, so that whatever the winner's score
+has above that is luck. Prints per kind of study, in percentage points and as means over R studies, what is left of it.
+
+An image's difficulty q ~ Beta(0.756, 0.133) is the chance that any recipe is right on it: two recipes disagree on about
+12 % of images. There are 5 folds of 200 images. Luck comes on top, in points of accuracy (standard deviations):
+``recipe`` is one recipe's in one fold, ``fold`` one fold's for all recipes, and with 15 groups (patients) in a fold 3
+points are one recipe's on one patient. A study is raced where a recipe is stopped as soon as it is settled, from the
+images it has seen, that it is more than a point worse than the best complete one.
+
+The same numbers come out on every machine; ``error`` is the standard error of the headline's mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from leukemia.bootstrap import student_t
+from leukemia.provenance import versions
+from leukemia.selection import Candidates, corrected
+
+DIFFICULTY = (0.756, 0.133)
+TRUTH = DIFFICULTY[0] / sum(DIFFICULTY)
+NUM_FOLDS, FOLD_IMAGES, FOLD_GROUPS = 5, 200, 15
+PATIENT_SD = 0.03
+NUM_RESAMPLES = 200
+MARGIN, LEVEL = 0.01, 0.9875
+"""The race: how much worse is too much, and how sure a stop has to be (one-sided)."""
+
+NUMBERS_OF_RECIPES = (1, 5, 20, 40)
+ESTIMATES = ("raw", "bootstrap", "leave_fold_out", "headline")
+
+Survivors: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], list[int]]
+"""From correct (recipes, n) bool, folds (n,) and groups (n,) to the recipes that complete all folds, ascending."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A kind of study."""
+
+    num_recipes: int
+    patients: bool
+    """15 groups in a fold; else each image is its own."""
+
+    recipe_sd: float
+    fold_sd: float
+
+
+def simulate(world: World, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A study: correct (recipes, n) bool, folds (n,) and groups (n,) int64.
+
+    Luck turns wrong answers right, or right ones wrong, with the probability that shifts the mean over all difficulties
+    by just so much; cut off at 15 points on both sides it has mean zero. So each recipe's expectation is TRUTH.
+    """
+    num_images = NUM_FOLDS * FOLD_IMAGES
+    folds = np.repeat(np.arange(NUM_FOLDS), FOLD_IMAGES)
+    groups = folds * FOLD_GROUPS + np.arange(num_images) % FOLD_GROUPS if world.patients else np.arange(num_images)
+    difficulty = generator.beta(*DIFFICULTY, size=num_images)
+    luck = world.recipe_sd * generator.normal(size=(world.num_recipes, NUM_FOLDS))
+    luck = (luck + world.fold_sd * generator.normal(size=NUM_FOLDS))[:, folds]
+    if world.patients:
+        luck = luck + PATIENT_SD * generator.normal(size=(world.num_recipes, NUM_FOLDS * FOLD_GROUPS))[:, groups]
+    luck = np.clip(luck, TRUTH - 1, 1 - TRUTH)
+    turned = np.where(luck > 0, (1 - difficulty) * luck / (1 - TRUTH), difficulty * luck / TRUTH)
+    return generator.random(luck.shape) < difficulty + turned, folds, groups
+
+
+def all_of_them(correct: np.ndarray, folds: np.ndarray, groups: np.ndarray) -> list[int]:
+    """No race."""
+    return list(range(len(correct)))
+
+
+def raced(correct: np.ndarray, folds: np.ndarray, groups: np.ndarray) -> list[int]:
+    """Recipes in order, each compared after each fold but the last with the best complete one on the same images."""
+    complete = [0]
+    for recipe in range(1, len(correct)):
+        best = max(complete, key=lambda other: (correct[other].mean(), -other))
+        difference = correct[recipe].astype(float) - correct[best]
+        seen = (folds <= fold for fold in range(NUM_FOLDS - 1))
+        if not any(settled_worse(difference[rows], groups[rows]) for rows in seen):
+            complete.append(recipe)
+    return complete
+
+
+def settled_worse(difference: np.ndarray, groups: np.ndarray) -> bool:
+    """Whether the upper bound of the mean paired difference, clustered by groups, lies below minus MARGIN."""
+    _, codes = np.unique(groups, return_inverse=True)
+    residuals = np.bincount(codes, difference - difference.mean())
+    num_groups = len(residuals)
+    variance = num_groups / (num_groups - 1) * np.sum(residuals**2) / len(difference) ** 2
+    return difference.mean() + student_t(LEVEL, num_groups - 1) * math.sqrt(variance) < -MARGIN
+
+
+def left_over(
+    correct: np.ndarray, folds: np.ndarray, groups: np.ndarray, complete: list[int], seed: int
+) -> dict[str, float]:
+    """What each estimate has above the truth, in points.
+
+    The truth is replaced by this study's mean over all its recipes, raced or not. That has the truth as expectation and
+    shares the study's easy and hard images, so that the means over studies are the same and settle much sooner.
+    """
+    labels = np.random.default_rng(seed).integers(2, size=correct.shape[1])
+    probabilities = [np.where(correct[recipe], labels, 1 - labels)[None].astype(float) for recipe in complete]
+    candidates = Candidates(labels=labels, groups=groups.tolist(), folds=folds, probabilities=probabilities)
+    found = corrected(candidates, "accuracy", seed=seed, num_resamples=NUM_RESAMPLES)
+    return {name: 100 * (getattr(found, name).value - float(correct.mean())) for name in ESTIMATES}
+
+
+def cell(world: World, race: dict[str, Survivors], num_studies: int) -> Iterator[dict[str, Any]]:
+    """One row per way to race, all on the same studies: means, and the standard error of the headline's."""
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in race}
+    for study in range(num_studies):
+        correct, folds, groups = simulate(world, np.random.default_rng(study))
+        known: dict[tuple[int, ...], dict[str, float]] = {}
+        for name, survivors in race.items():
+            complete = survivors(correct, folds, groups)
+            if tuple(complete) not in known:
+                known[tuple(complete)] = left_over(correct, folds, groups, complete, study)
+            rows[name].append({"complete": len(complete), **known[tuple(complete)]})
+    for name, found in rows.items():
+        means = {key: float(np.mean([row[key] for row in found])) for key in found[0]}
+        error = float(np.std([row["headline"] for row in found], ddof=1)) / math.sqrt(num_studies)
+        yield {**asdict(world), "race": name, **means, "error": error}
+
+
+def worlds() -> Iterator[World]:
+    """All kinds of study."""
+    for patients, fold_sd, recipe_sd, num_recipes in itertools.product(
+        (False, True), (0.0, 0.02), (0.0, 0.01, 0.02), NUMBERS_OF_RECIPES
+    ):
+        yield World(num_recipes=num_recipes, patients=patients, recipe_sd=recipe_sd, fold_sd=fold_sd)
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row of the printed table."""
+    kind = (
+        f"{'15 a fold' if row['patients'] else 'images':>9} {100 * row['fold_sd']:>4.0f} {100 * row['recipe_sd']:>6.0f}"
+    )
+    values = "".join(f"{row[name]:>+16.2f}" for name in ESTIMATES)
+    return f"{kind} {row['num_recipes']:>3} {row['race']:>7} {row['complete']:>8.1f}{values}{row['error']:>7.2f}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Simulate all kinds of study and print what is left."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--studies", type=int, default=200, help="simulated studies of each kind, from 2 on")
+    parser.add_argument("--json", action="store_true", help="print a JSON object instead of a table")
+    options = parser.parse_args(argv)
+    if options.studies < 2:
+        parser.error(f"--studies: expected 2 or more, got {options.studies}")
+    race: dict[str, Survivors] = {"unraced": all_of_them, "raced": raced}
+    if not options.json:
+        print(f"points above the truth, means over {options.studies} studies")
+        columns = "".join(f"{name:>16}" for name in ESTIMATES)
+        print(f"{'groups':>9} {'fold':>4} {'recipe':>6} {'N':>3} {'race':>7} {'complete':>8}{columns}  error")
+    rows = []
+    for world in worlds():
+        for row in cell(world, race, options.studies):
+            rows.append(row)
+            if not options.json:
+                print(line(row), flush=True)
+    if options.json:
+        print(json.dumps({"studies": options.studies, "versions": versions(), "rows": rows}, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
