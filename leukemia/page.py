@@ -32,13 +32,16 @@ _METRIC_NAMES = {
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a page: a title, text (an empty line begins a paragraph), perhaps a table and pictures."""
+    """One part of a page: a title, text (an empty line begins a paragraph), perhaps points, a table and pictures."""
 
     title: str
     text: str
     table: Table | None = None
     pictures: Sequence[tuple[Path, str]] = ()
     """PNG files, each with its caption."""
+
+    points: Sequence[str] = ()
+    """Sentences of a list, between text and table."""
 
 
 def metrics_table(scores: Mapping[str, Interval], majority_rate: float) -> pd.DataFrame:
@@ -48,11 +51,24 @@ def metrics_table(scores: Mapping[str, Interval], majority_rate: float) -> pd.Da
     [['accuracy', '0.873 (0.851 to 0.894)'], ['majority rate', '0.682']]
     """
     rows = [
-        (_METRIC_NAMES.get(metric, metric.replace("_", " ")), _score(scores[metric]))
+        (_METRIC_NAMES.get(metric, metric.replace("_", " ")), describe_interval(scores[metric]))
         for metric in METRICS
         if metric in scores
     ]
     return pd.DataFrame([*rows, ("majority rate", f"{majority_rate:.3f}")], columns=["score", "value (interval)"])
+
+
+def describe_interval(interval: Interval) -> str:
+    """A score and its interval, or why there is none.
+
+    >>> describe_interval(Interval(0.8734, 0.851, 0.894))
+    '0.873 (0.851 to 0.894)'
+    """
+    if math.isnan(interval.value):
+        return "not defined: a class is absent"
+    if math.isnan(interval.low):
+        return f"{interval.value:.3f} (no interval: too few groups)"
+    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def write_page(path: Path, title: str, subtitle: str, sections: Sequence[Section]) -> None:
@@ -73,9 +89,11 @@ def write_page(path: Path, title: str, subtitle: str, sections: Sequence[Section
 
 def _section(section: Section, number: int) -> str:
     paragraphs = [f"<p>{_escape(text.strip())}</p>" for text in section.text.split("\n\n") if text.strip()]
+    items = "\n".join(f"<li>{_escape(point)}</li>" for point in section.points)
+    points = [f"<ul>{items}</ul>"] if items else []
     table = [] if section.table is None else [_table(section.table)]
     pictures = "\n".join(_picture(Path(path), caption) for path, caption in section.pictures)
-    body = "\n".join([*paragraphs, *table, f'<div class="pictures">{pictures}</div>' if pictures else ""])
+    body = "\n".join([*paragraphs, *points, *table, f'<div class="pictures">{pictures}</div>' if pictures else ""])
     return f'<section id="part-{number}"><h2>{_escape(section.title)}</h2>\n{body}\n</section>'
 
 
@@ -105,14 +123,6 @@ def _picture(path: Path, caption: str) -> str:
     return f'<figure><img src="{source}" width="{width}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
 
-def _score(interval: Interval) -> str:
-    if math.isnan(interval.value):
-        return "not defined: a class is absent"
-    if math.isnan(interval.low):
-        return f"{interval.value:.3f} (no interval: too few groups)"
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
-
-
 def _escape(text: Any) -> str:
     return html.escape(str(text), quote=True)
 
@@ -135,6 +145,7 @@ body { margin: 0 auto; padding: 2rem 1rem 4rem; max-width: 66rem; background: va
 h1 { margin: 0; font-size: 1.9rem; line-height: 1.2; }
 h2 { margin: 0 0 .6rem; font-size: 1.2rem; }
 p { margin: 0 0 .8rem; max-width: 46rem; white-space: pre-line; }
+ul { margin: 0 0 .8rem; padding-left: 1.2rem; max-width: 46rem; }
 header p, figcaption { color: var(--soft); }
 header p { margin: .4rem 0 1rem; }
 nav { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin-bottom: 1.4rem; font-size: .92rem; }

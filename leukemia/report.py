@@ -10,16 +10,43 @@ import pandas as pd
 
 from leukemia import CLASS_NAMES, __version__
 from leukemia.best import Best
+from leukemia.crossval import score_name
+from leukemia.files import read_record
 from leukemia.folds import RANDOM_CELL_WARNING
-from leukemia.metrics import Interval, confusion_matrix, describe_difference, majority_rate, paired_difference
+from leukemia.ledger import KIND_NAMES, Ledger, duration, ledger_of
+from leukemia.metrics import Interval, confusion_matrix, majority_rate
 from leukemia.mistakes import SUCCESS, run_command
-from leukemia.page import Section, metrics_table, write_page
+from leukemia.page import Section, describe_interval, metrics_table, write_page
 from leukemia.place import SAMPLE, SAMPLE_WARNING
-from leukemia.plots import plot_calibration, plot_confusion, plot_curves, plot_roc, plot_search
+from leukemia.plots import (
+    plot_calibration,
+    plot_confusion,
+    plot_curves,
+    plot_front,
+    plot_importances,
+    plot_roc,
+    plot_search,
+    plot_spending,
+)
 from leukemia.study import Study
 
 AUGMENTED = "augmented.png"
 """Contact sheet of augmented samples; drawn when the search starts, since only then the images are at hand."""
+
+_SCORES = {
+    "raw": "mean over folds and seeds: what was maximized",
+    "pooled": "over all out-of-fold images at once, mean over seeds",
+    "bootstrap": "a winner chosen on drawn groups, scored on the groups not drawn",
+    "leave_fold_out": "less what winners chosen without a fold lose in that fold",
+    "headline": "the one to quote: the lower correction, never above pooled",
+}
+"""Entries of ``score`` in ``best.json`` and what each is."""
+
+_COMPARED = {
+    "winner_vs_start": "Against the starting recipe",
+    "winner_vs_second": "Against the runner-up",
+}
+"""Comparisons in ``noise`` of ``best.json`` as a person reads them."""
 
 
 def write_study_report(study: Study) -> Path:
@@ -27,19 +54,18 @@ def write_study_report(study: Study) -> Path:
 
     It draws from the study folder alone: no images, no Ray, no Optuna.
     """
-    trials, info, folder = study.trial_table(), study.info, study.folder
-    sections = [_trials_section(study, trials)]
-    if (folder / "best.json").is_file():
-        sections = [*_winner_sections(study, Best.load(folder / "best.json")), *sections]
-    if (folder / AUGMENTED).is_file():
-        sections.append(
-            Section(
-                title="Augmentation",
-                text="Training images under the starting recipe; the first column is the original.",
-                pictures=[(folder / AUGMENTED, "augmented training images")],
-            )
-        )
-    sections.append(_evidence_section(study))
+    trials, ledger, info, folder = study.trial_table(), ledger_of(study), study.info, study.folder
+    best = Best.load(folder / "best.json") if (folder / "best.json").is_file() else None
+    sections = [
+        *([] if best is None else [_winner_section(study, best), _score_section(best)]),
+        _trials_section(study, trials, ledger),
+        *_front_sections(study, trials, ledger, None if best is None else best.trial),
+        *_ledger_sections(study, ledger),
+        *_hindsight_sections(study),
+        *_augmentation_sections(study),
+        *([] if best is None else [_recipe_section(best)]),
+        _evidence_section(study),
+    ]
     warning = f" {RANDOM_CELL_WARNING.capitalize()}." if info["protocol"] == "random-cell" else ""
     if info["data"]["uri"] == SAMPLE:
         warning += f" Note: {SAMPLE_WARNING}."
@@ -51,79 +77,233 @@ def write_study_report(study: Study) -> Path:
     return path
 
 
-def _winner_sections(study: Study, best: Best) -> list[Section]:
+def _winner_section(study: Study, best: Best) -> Section:
     number, seed = int(best.trial), best.recipe.train.seed
     seen = study.out_of_fold(number, seed)
     labels, probabilities = seen["label"].to_numpy(), seen["probability_leukemic"].to_numpy()
-    folder = study.folder
+    folder, epochs = study.folder, study.epochs(number)
     plot_confusion(confusion_matrix(labels, probabilities), folder / "confusion.png")
     plot_roc(labels, probabilities, folder / "roc.png")
     plot_calibration(labels, probabilities, folder / "calibration.png")
-    plot_curves(study.epochs(number), folder / "curves.png")
+    plot_curves(epochs, folder / "curves.png")
     scores = {name: Interval.from_dict(value) for name, value in best.scores.items()}
     text = (
-        f"Trial {best.trial}: {best.recipe.describe()}. Mean over folds of {best.objective}: {best.score['raw']:.4f}. "
+        f"Trial {best.trial}: {best.recipe.describe()}. Mean of {score_name(best.objective)} over folds"
+        f"{' and seeds' if len(best.seeds) > 1 else ''}: {best.score['raw']:.4f}. "
         f"All numbers below are over the {best.n} out-of-fold images under test-time augmentation, with 95 % intervals "
         "from a bootstrap over groups. The best of many trials is a little lucky: expect less on new patients."
     )
-    recipe = [("field", "value"), *((key, str(value)) for key, value in sorted(best.recipe.flat().items()))]
-    difference = difference_to_start(study, best)
-    return [
-        Section(
-            title="Winner",
-            text=text + (f"\n\nAgainst the starting recipe (trial 0000): {difference}." if difference else ""),
-            table=metrics_table(scores, best.majority_rate),
-            pictures=[
-                (folder / "confusion.png", "confusion matrix, out of fold"),
-                (folder / "roc.png", "receiver operating characteristic, out of fold"),
-                (folder / "calibration.png", "calibration, out of fold"),
-                (folder / "curves.png", "training, one line per fold"),
-            ],
-        ),
-        Section(title="Recipe", text="Every setting of the winner.", table=recipe),
-    ]
-
-
-def difference_to_start(study: Study, best: Best) -> str | None:
-    """Winner minus trial 0 on the same out-of-fold images, in words; None where trial 0 is the winner or incomplete."""
-    end = study.end(0)
-    if int(best.trial) == 0 or end is None or end["state"] != "complete":
-        return None
-    winner = study.out_of_fold(int(best.trial), best.recipe.train.seed).set_index("image_id")
-    start = study.out_of_fold(0, study.recipe(0).train.seed).set_index("image_id").loc[winner.index]
-    difference = paired_difference(
-        winner["label"].to_numpy(),
-        winner["probability_leukemic"].to_numpy(),
-        start["probability_leukemic"].to_numpy(),
-        winner["group"].to_numpy(),
-        "accuracy",
+    several = epochs["seed"].nunique() > 1
+    which = f"out of fold, seed {seed}" if several else "out of fold"
+    return Section(
+        title="Winner",
+        text=text,
+        points=_noise(best),
+        table=metrics_table(scores, best.majority_rate),
+        pictures=[
+            (folder / "confusion.png", f"confusion matrix, {which}"),
+            (folder / "roc.png", f"receiver operating characteristic, {which}"),
+            (folder / "calibration.png", f"calibration, {which}"),
+            (folder / "curves.png", f"training, one line per fold{' and seed' if several else ''}"),
+        ],
     )
-    return f"accuracy {describe_difference(difference)}"
 
 
-def _trials_section(study: Study, trials: pd.DataFrame) -> Section:
+def _noise(best: Best) -> list[str]:
+    """What other trials and seeds say about the winner, as sentences."""
+    noise = best.noise
+    words = [f"{name}: {noise[key]}." for key, name in _COMPARED.items() if key in noise]
+    repeated = [f"{trial} ({', '.join(map(str, seeds))})" for trial, seeds in noise.get("seeds", {}).items()]
+    # Without repeats the noise is an assumption, nothing that was found.
+    if repeated and noise.get("fold_noise"):
+        points = 100 * noise["fold_noise"]
+        words.append(f"A fold's score varies by {points:.1f} points (standard deviation) with the seed alone.")
+    return words + ([f"Trials repeated, with their seeds: {', '.join(repeated)}."] if repeated else [])
+
+
+def _score_section(best: Best) -> Section:
+    meanings = dict(_SCORES)
+    text = f"The score that was searched for ({score_name(best.objective)}), read in several ways."
+    if not best.score.keys() & {"bootstrap", "leave_fold_out"}:
+        meanings["headline"] = "over all out-of-fold images at once"
+    else:
+        text += (
+            " The winner was chosen for its score, which therefore flatters it; the two corrections repeat the choice "
+            "and judge it where it did not look. Stopped trials are absent from the corrections: they lack folds."
+        )
+    rows = [
+        (name.replace("_", " "), _value(best.score[name]), meaning)
+        for name, meaning in meanings.items()
+        if best.score.get(name) is not None
+    ]
+    return Section(title="Score", text=text, table=[("score", "value (interval)", "what it is"), *rows])
+
+
+def _value(score: float | dict[str, float | None]) -> str:
+    return describe_interval(Interval.from_dict(score)) if isinstance(score, dict) else f"{score:.3f}"
+
+
+def _recipe_section(best: Best) -> Section:
+    recipe = [("field", "value"), *((key, str(value)) for key, value in sorted(best.recipe.flat().items()))]
+    return Section(title="Recipe", text="Every setting of the winner.", table=recipe)
+
+
+def _trials_section(study: Study, trials: pd.DataFrame, ledger: Ledger) -> Section:
     counts = trials["state"].value_counts()
     shares = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("complete", "stopped", "failed", "running"))
-    labels = _labels(study)
+    labels, objective = _labels(study), score_name(study.info["objective"])
     picture = study.folder / "search.png"
     drawn = trials[trials["state"] != "running"].assign(trial=lambda table: table["trial"].astype(int))
-    objective = study.info["objective"]
     rate = majority_rate(labels) if len(labels) and objective == "tta_accuracy" else None
     if len(drawn):
         plot_search(drawn, picture, majority_rate=rate, objective=objective)
-    table = trials.assign(
-        score=trials["score"].map(_score),
-        weighted_f1=trials["weighted_f1"].map(_score),
-        seconds=trials["seconds"].map(lambda seconds: f"{seconds:.0f}"),
-    ).rename(columns={"score": objective, "weighted_f1": "weighted F1"})
+    table = _shown(trials, ledger)
     text = (
         f"{shares}. A stopped or failed trial's score is the mean over the folds that it finished and cannot win. "
-        f"{f'The majority rate is {majority_rate(labels):.3f}. ' if len(labels) else ''}"
-        f"Device time of finished folds: {trials['seconds'].sum() / 3600:.2f} hours."
+        f"{'A complete trial has the mean over its seeds. ' if 'seeds' in table else ''}"
+        f"{f'The majority rate is {majority_rate(labels):.3f}.' if len(labels) else ''}"
     )
     return Section(
-        title="Trials", text=text, table=table, pictures=[(picture, f"{objective} by trial")] if len(drawn) else []
+        title="Trials",
+        text=text,
+        table=table.rename(columns={"score": objective}),
+        pictures=[(picture, f"{objective} by trial")] if len(drawn) else [],
     )
+
+
+def _shown(trials: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """The table of trials in words; a column of seeds where any trial was repeated."""
+    spent = ledger.table().set_index("trial").loc[trials["trial"]]
+    columns = {
+        "trial": trials["trial"],
+        "state": trials["state"],
+        "recipe": trials["recipe"],
+        "folds": trials["folds"],
+        "seeds": trials["seeds"].map(str),
+        "score": trials["score"].map(_score),
+        "weighted F1": trials["weighted_f1"].map(_score),
+        "device time": [
+            "taken over" if is_old else duration(seconds)
+            for is_old, seconds in zip(spent["taken_over"], spent["total"], strict=True)
+        ],
+        "reason": trials["reason"],
+    }
+    if (trials["seeds"] <= 1).all():
+        del columns["seeds"]
+    return pd.DataFrame(columns)
+
+
+def _front_sections(study: Study, trials: pd.DataFrame, ledger: Ledger, winner: str | None) -> list[Section]:
+    """Score against cost, where the search was for both."""
+    spent = ledger.table().set_index("trial")["cost"]
+    complete = trials[(trials["state"] == "complete") & trials["score"].notna()]
+    if "," not in study.info["objective"] or complete.empty:
+        return []
+    seconds = spent.loc[complete["trial"]].to_numpy()
+    table = complete.assign(
+        seconds=seconds,
+        front=pareto_front(complete["score"].to_numpy(), seconds),
+        winner=complete["trial"] == winner,
+    )
+    objective, picture = score_name(study.info["objective"]), study.folder / "front.png"
+    plot_front(table, picture, objective=objective)
+    listed = table[table["front"] | table["winner"]].sort_values(["seconds", "trial"])
+    rows = [
+        (
+            row["trial"],
+            row["recipe"],
+            _score(row["score"]),
+            duration(row["seconds"]),
+            _role(row["front"], row["winner"]),
+        )
+        for row in listed.to_dict("records")
+    ]
+    text = (
+        "The front holds the complete trials that no other beats in both score and device time (of all folds, first "
+        "seed). The winner is by the one-standard-error rule: the cheapest complete trial whose score is not below the "
+        "best one's by more than one standard error of the paired difference."
+    )
+    return [
+        Section(
+            title="Score and cost",
+            text=text,
+            table=[("trial", "recipe", objective, "device time", ""), *rows],
+            pictures=[(picture, "score against device time")],
+        )
+    ]
+
+
+def _role(is_front: bool, is_winner: bool) -> str:
+    return ", ".join([*["front"] * is_front, *["winner"] * is_winner])
+
+
+def pareto_front(scores: np.ndarray, costs: np.ndarray) -> np.ndarray:
+    """Which of n trials no other dominates, bool (n,): none scores at least as high at no more cost, one being better.
+
+    >>> pareto_front(np.array([0.9, 0.8, 0.8, 0.7]), np.array([9.0, 3.0, 4.0, 1.0])).tolist()
+    [True, True, False, True]
+    """
+    higher, cheaper = scores[:, None] >= scores, costs[:, None] <= costs
+    better = (scores[:, None] > scores) | (costs[:, None] < costs)
+    return np.logical_not((higher & cheaper & better).any(axis=0))
+
+
+def _ledger_sections(study: Study, ledger: Ledger) -> list[Section]:
+    if not ledger.total:
+        return []
+    picture = study.folder / "device_time.png"
+    spent = ledger.table().assign(trial=lambda table: table["trial"].astype(int))
+    plot_spending(spent, picture, names={str(kind): name for kind, name in KIND_NAMES.items()})
+    rows = [
+        (KIND_NAMES[kind], duration(seconds), f"{100 * seconds / ledger.total:.0f} %")
+        for kind, seconds in ledger.seconds.items()
+        if seconds
+    ]
+    fold = "" if np.isnan(ledger.fold_seconds) else f" A finished fold took {duration(ledger.fold_seconds)} on average."
+    return [
+        Section(
+            title="Device time",
+            text=f"{_sentence(ledger.describe())}{fold}",
+            table=[("what", "device time", "share"), *rows, ("all", duration(ledger.total), "100 %")],
+            pictures=[(picture, "device time by trial")],
+        )
+    ]
+
+
+def _hindsight_sections(study: Study) -> list[Section]:
+    """What the search says about its space, where ``hindsight.json`` was written."""
+    path, picture = study.folder / "hindsight.json", study.folder / "importances.png"
+    if not path.is_file():
+        return []
+    content = read_record(path, {"lines": list, "importances": dict})
+    if content["importances"]:
+        plot_importances(content["importances"], picture)
+    return [
+        Section(
+            title="Looking back",
+            text="What the trials say about the space that was searched.",
+            points=[_sentence(str(line)) for line in content["lines"]],
+            pictures=[(picture, "what the score depends on, among complete trials")] if content["importances"] else [],
+        )
+    ]
+
+
+def _augmentation_sections(study: Study) -> list[Section]:
+    if not (study.folder / AUGMENTED).is_file():
+        return []
+    return [
+        Section(
+            title="Augmentation",
+            text="Training images under the starting recipe; the first column is the original.",
+            pictures=[(study.folder / AUGMENTED, "augmented training images")],
+        )
+    ]
+
+
+def _sentence(line: str) -> str:
+    """A line of the terminal as a sentence; a recipe's field keeps its small letter."""
+    is_field = "." in line.split(" ")[0]
+    return f"{line if is_field else line[:1].upper() + line[1:]}."
 
 
 def _score(score: float) -> str:

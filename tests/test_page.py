@@ -64,13 +64,19 @@ def test_page_is_self_contained_and_escaped(tmp_path):
     picture = tmp_path / "confusion.png"
     plot_confusion([[9, 1], [2, 8]], picture)
     table = pd.DataFrame({EVIL: [EVIL]})
-    sections = [Section(EVIL, EVIL, table, [(picture, EVIL)]), Section("b", "one\n\ntwo"), Section("c", "")]
+    sections = [
+        Section(EVIL, EVIL, table, [(picture, EVIL)], [EVIL, "second"]),
+        Section("b", "one\n\ntwo"),
+        Section("c", ""),
+    ]
     write_page(tmp_path / "report.html", EVIL, EVIL, sections)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     assert not page.all("script")
-    # Title, heading, subtitle, contents, section, text, column, cell and caption: each a text, none a tag.
-    assert page.texts.count(EVIL) == 9
+    # Title, heading, subtitle, contents, section, text, point, column, cell and caption: each a text, none a tag.
+    assert page.texts.count(EVIL) == 10
+    assert len(page.all("li")) == 2
+    assert len(page.all("ul")) == 1, "a section without points has no list"
     (image,) = page.all("img")
     assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == picture.read_bytes()
     assert image["alt"] == EVIL

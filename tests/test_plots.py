@@ -15,8 +15,11 @@ from leukemia.plots import (
     plot_calibration,
     plot_confusion,
     plot_curves,
+    plot_front,
+    plot_importances,
     plot_roc,
     plot_search,
+    plot_spending,
 )
 
 
@@ -49,6 +52,23 @@ def trials() -> pd.DataFrame:
     return pd.DataFrame({"trial": range(6), "state": states, "score": scores})
 
 
+def spending() -> pd.DataFrame:
+    """Hours of a complete and repeated, a stopped and a failed trial, in seconds."""
+    table = pd.DataFrame(0.0, index=range(3), columns=[*plots.SPENDING, "left_out"]).assign(trial=range(3))
+    table.loc[0, ["useful", "repeats"]] = 3600.0, 7200.0
+    table.loc[1, ["stopped", "left_out"]] = 1800.0, 5400.0
+    table.loc[2, "failed"] = 900.0
+    return table
+
+
+NAMES = {kind: f"the {kind}" for kind in plots.SPENDING}
+
+
+def complete() -> pd.DataFrame:
+    table = pd.DataFrame({"trial": ["0000", "0001", "0002"], "score": [0.8, 0.9, 0.7], "seconds": [60.0, 90.0, 80.0]})
+    return table.assign(front=[True, True, False], winner=[True, False, False])
+
+
 def texts(figure: Figure) -> set[str]:
     return {each.get_text() for axes in figure.axes for each in axes.texts}
 
@@ -61,7 +81,10 @@ def test_every_plot_is_a_whole_png_of_readable_size(tmp_path):
     plot_curves(epochs(), tmp_path / "curves.png")
     plot_search(trials(), tmp_path / "search.png", majority_rate=0.68)
     plot_augmented(np.zeros((2, 3, 32, 32, 3), dtype=np.uint8), tmp_path / "augmented.png")
-    assert len(list(tmp_path.iterdir())) == 6, "temporary files are left behind"
+    plot_spending(spending(), tmp_path / "device_time.png", names=NAMES)
+    plot_importances({"a": 0.9, "b": 0.1, "c": 0.0, "d": 0.0}, tmp_path / "importances.png")
+    plot_front(complete(), tmp_path / "front.png", objective="tta_accuracy")
+    assert len(list(tmp_path.iterdir())) == 9, "temporary files are left behind"
     for path in tmp_path.iterdir():
         with Image.open(path) as image:
             image.load()
@@ -157,6 +180,15 @@ def test_curves_of_one_epoch_without_validation_are_still_visible(tmp_path, draw
         (lambda path: plot_curves(epochs().head(0), path), "epochs: expected at least one row, got none"),
         (lambda path: plot_search(trials().drop(columns="score"), path), "trials: expected .*; score missing"),
         (lambda path: plot_search(trials().assign(state="PRUNED"), path), "a state of complete, .*, got PRUNED"),
+        (
+            lambda path: plot_spending(spending().drop(columns="redone"), path, names=NAMES),
+            "expected .*; redone missing",
+        ),
+        (lambda path: plot_importances({}, path), "importances: expected at least one parameter, got none"),
+        (
+            lambda path: plot_front(complete().head(0), path, objective=""),
+            "trials: expected at least one row, got none",
+        ),
         (lambda path: plot_augmented(np.zeros((1, 2, 8, 8, 3)), path), r"images: expected .* uint8, got .* float64"),
         (lambda path: plot_augmented(np.zeros((2, 8, 8, 3), np.uint8), path), r"got \(2, 8, 8, 3\)"),
     ],
@@ -194,3 +226,43 @@ def test_augmented_names_the_original(tmp_path, drawn):
     axes = drawn[0].axes
     assert [each.get_title() for each in axes] == ["original", "augmented 1", "augmented 2", "", "", ""]
     np.testing.assert_array_equal(axes[4].images[0].get_array(), images[1, 1])
+
+
+def test_spending_is_stacked_in_the_unit_of_the_highest_bar(tmp_path, drawn):
+    plot_spending(spending(), tmp_path / "x.png", names=NAMES)
+    (axes,) = drawn[0].axes
+    bars = {each.get_label(): [(bar.get_y(), bar.get_height()) for bar in each] for each in axes.containers}
+    assert bars == {
+        "the useful": [(0, 1), (0, 0), (0, 0)],
+        "the repeats": [(1, 2), (0, 0), (0, 0)],
+        "the stopped": [(3, 0), (0, 0.5), (0, 0)],
+        "the failed": [(3, 0), (0.5, 0), (0, 0.25)],
+        "left out (estimate)": [(0.5, 1.5)],
+    }
+    assert axes.get_ylabel() == "device time (hours)"
+    assert axes.get_ylim() == pytest.approx((0, 3.15))
+
+
+@pytest.mark.parametrize(("seconds", "unit"), [(119, "seconds"), (120, "minutes"), (7199, "minutes"), (7200, "hours")])
+def test_time_has_the_unit_of_its_longest_span(seconds, unit):
+    assert plots._time_unit(seconds)[1] == unit
+
+
+def test_importances_are_ranked_from_the_top(tmp_path, drawn):
+    plot_importances({"b": 0.2, "a": 0.2, "c": 0.6}, tmp_path / "x.png")
+    (axes,) = drawn[0].axes
+    assert [each.get_text() for each in axes.get_yticklabels()] == ["a", "b", "c"]
+    assert [round(bar.get_width()) for bar in axes.patches] == [20, 20, 60]
+    assert texts(drawn[0]) == {"20 %", "60 %"}
+
+
+def test_front_is_joined_and_the_winner_is_ringed(tmp_path, drawn):
+    plot_front(complete().iloc[[1, 2, 0]], tmp_path / "x.png", objective="tta_accuracy")
+    (axes,) = drawn[0].axes
+    points = {each.get_label(): each.get_offsets().tolist() for each in axes.collections}
+    assert points["front: none beats it in both"] == [[60, 0.8], [90, 0.9]]
+    assert points["complete trial"] == [[80, 0.7]]
+    assert points["winner"] == [[60, 0.8]]
+    assert axes.lines[0].get_xydata().tolist() == [[60, 0.8], [90, 0.9]]
+    assert texts(drawn[0]) == {"0000", "0001"}
+    assert axes.get_xlabel() == "device time of all folds (seconds)"

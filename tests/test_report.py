@@ -2,44 +2,69 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from leukemia.best import Best
+from leukemia.best import SCHEMA, Best
 from leukemia.config import Recipe
 from leukemia.files import write_json
 from leukemia.folds import RANDOM_CELL_WARNING
+from leukemia.ledger import duration, ledger_of
 from leukemia.metrics import METRICS
-from leukemia.mistakes import MissingFile
-from leukemia.report import difference_to_start, main, write_study_report
+from leukemia.mistakes import MissingFile, Mistake
+from leukemia.report import _hindsight_sections, _noise, _score_section, main, pareto_front, write_study_report
 from leukemia.study import Study
 
 EXAMPLE = Path(__file__).parent / "example_study"
 
 
 class Text(HTMLParser):
-    """The words of a page, and its tags."""
+    """The words of a page, its tags and the items of its lists."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.words, self.tags = "", set[str]()
+        self.words, self.tags, self.items = "", set[str](), list[str]()
+        self.is_item = False
         self.feed(page)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        self.is_item = tag == "li"
 
     def handle_data(self, data: str) -> None:
         self.words += data + "\n"
+        if self.is_item:
+            self.items.append(data)
+            self.is_item = False
+
+
+BLOCK = {
+    "raw": 0.9791,
+    "pooled": {"value": 0.9712, "low": 0.9, "high": 1.0},
+    "bootstrap": {"value": 0.9534, "low": 0.89, "high": 0.99},
+    "leave_fold_out": {"value": 0.9623, "low": None, "high": None},
+    "headline": {"value": 0.9534, "low": 0.89, "high": 0.99},
+}
+
+WINNER_VS_START = "better by 1.2 points, 95 % interval -0.3 to 2.6: not settled"
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
-    return Study.open(Path(shutil.copytree(EXAMPLE, tmp_path / "runs" / "example")))
+    study = Study.open(Path(shutil.copytree(EXAMPLE, tmp_path / "runs" / "example")))
+    change_best(study, score=BLOCK, noise={}, num_complete=2, schema=SCHEMA)
+    return study
+
+
+def change_best(study: Study, **changes: object) -> None:
+    path = study.folder / "best.json"
+    write_json(path, {**json.loads(path.read_text()), **changes})
 
 
 def change_info(study: Study, **changes: object) -> None:
@@ -62,9 +87,11 @@ def test_report_of_a_finished_study(study: Study, capsys: pytest.CaptureFixture[
     for name in ("accuracy", "balanced accuracy", "AUROC", "majority rate"):
         assert name in text.words
     assert RANDOM_CELL_WARNING not in text.words.lower()
+    assert "Score and cost" not in text.words
     assert "script" not in text.tags
     pictures = {picture.name for picture in study.folder.glob("*.png")}
-    assert pictures == {"confusion.png", "roc.png", "calibration.png", "curves.png", "search.png"}
+    drawn = {"confusion.png", "roc.png", "calibration.png", "curves.png", "search.png", "device_time.png"}
+    assert pictures == drawn
     assert set(best.scores) == set(METRICS)
 
 
@@ -101,19 +128,133 @@ def test_names_are_escaped(study: Study) -> None:
     assert f"python {evil}" in text.words
 
 
-def test_winner_is_compared_with_the_start_on_the_same_images(study: Study) -> None:
+def test_score_is_read_in_every_way_that_is_known(study: Study) -> None:
+    words = read(write_study_report(study)).words
+    rows = {
+        "raw": "0.979",
+        "pooled": "0.971 (0.900 to 1.000)",
+        "bootstrap": "0.953 (0.890 to 0.990)",
+        "leave fold out": "0.962 (no interval: too few groups)",
+        "headline": "0.953 (0.890 to 0.990)",
+    }
+    for name, value in rows.items():
+        assert f"{name}\n{value}\n" in words
+    assert "Stopped trials are absent from the corrections: they lack folds." in words
+    assert "the one to quote: the lower correction, never above pooled" in words
+
+
+def test_score_without_corrections_promises_none(study: Study) -> None:
+    section = _score_section(
+        replace(Best.load(study.folder / "best.json"), score={key: BLOCK[key] for key in ("raw", "headline")})
+    )
+    assert section.text == "The score that was searched for (tta_accuracy), read in several ways."
+    assert section.table == [
+        ("score", "value (interval)", "what it is"),
+        ("raw", "0.979", "mean over folds and seeds: what was maximized"),
+        ("headline", "0.953 (0.890 to 0.990)", "over all out-of-fold images at once"),
+    ]
+
+
+def test_noise_is_told_in_sentences(study: Study) -> None:
+    noise = {
+        "winner_vs_start": WINNER_VS_START,
+        "winner_vs_second": "no difference to 0.1 points, no interval: too few groups",
+        "fold_noise": 0.0123,
+        "seeds": {"0000": [0, 1, 2], "0001": [0, 1]},
+    }
+    change_best(study, noise=noise, seeds=[0, 1, 2])
+    text = read(write_study_report(study))
+    assert text.items == [
+        f"Against the starting recipe: {WINNER_VS_START}.",
+        "Against the runner-up: no difference to 0.1 points, no interval: too few groups.",
+        "A fold's score varies by 1.2 points (standard deviation) with the seed alone.",
+        "Trials repeated, with their seeds: 0000 (0, 1, 2), 0001 (0, 1).",
+    ]
+    assert "Mean of tta_accuracy over folds and seeds: 0.9791." in text.words
+
+
+def test_noise_without_repeats_is_an_assumption_and_not_told(study: Study) -> None:
     best = Best.load(study.folder / "best.json")
-    start = dataclasses.replace(best, trial="0000")
-    assert difference_to_start(study, start) is None
-    other = dataclasses.replace(best, trial="0001", recipe=study.recipe(1))
-    seen = [study.out_of_fold(number, 0).set_index("image_id") for number in (1, 0)]
-    correct = [(table["probability_leukemic"] >= 0.5) == table["label"] for table in seen]
-    points = 100 * (correct[0].mean() - correct[1].mean())
-    words = difference_to_start(study, other)
-    assert words is not None
-    assert f"{points:.1f}".lstrip("-") in words
-    study.end_trial(0, "stopped", "hopeless", None)
-    assert difference_to_start(study, other) is None
+    noise = {"winner_vs_start": WINNER_VS_START, "fold_noise": 0.01, "seeds": {}}
+    assert _noise(replace(best, noise=noise)) == [f"Against the starting recipe: {WINNER_VS_START}."]
+    assert _noise(best) == []
+
+
+def test_device_time_is_told_by_kind(study: Study) -> None:
+    (study.folder / "best.json").unlink()
+    words = read(write_study_report(study)).words
+    ledger = ledger_of(study)
+    assert f"Device time: {duration(ledger.total)}, of it {duration(ledger.total)} useful." in words
+    assert f"A finished fold took {duration(ledger.total / 4)} on average." in words
+    assert f"useful\n{duration(ledger.total)}\n100 %\n" in words
+    study.end_trial(1, "stopped", "cannot win", None)
+    shutil.rmtree(study.trial_folder(1) / "seed_0")
+    assert "stopping early left out 2 of 4 folds" in read(write_study_report(study)).words
+
+
+def test_hindsight_is_told_where_it_was_written(study: Study) -> None:
+    (study.folder / "best.json").unlink()
+    path, picture = study.folder / "hindsight.json", study.folder / "importances.png"
+    assert _hindsight_sections(study) == []
+    lines = ["of 2 trials 2 are complete", "optimizer.learning_rate 0.0097 lies at the upper end", "<b>"]
+    write_json(path, {"lines": lines, "importances": {}})
+    assert read(write_study_report(study)).items == [
+        "Of 2 trials 2 are complete.",
+        "optimizer.learning_rate 0.0097 lies at the upper end.",
+        "<b>.",
+    ]
+    assert not picture.exists()
+    write_json(path, {"lines": [], "importances": {"model.depth": 0.8, "data.grayscale": 0.2}})
+    (section,) = _hindsight_sections(study)
+    assert section.pictures == [(picture, "what the score depends on, among complete trials")]
+    assert picture.is_file()
+    write_json(path, {"lines": []})
+    with pytest.raises(Mistake, match=r"hindsight.json: expected a field 'importances', found none; restore the file"):
+        _hindsight_sections(study)
+
+
+def test_score_and_cost_are_weighed_where_both_were_sought(study: Study) -> None:
+    change_info(study, objective="tta_accuracy,cost")
+    change_best(study, objective="tta_accuracy,cost")
+    words = read(write_study_report(study)).words
+    assert "The winner is by the one-standard-error rule: the cheapest complete trial" in words
+    # The winner, trial 0, is on the front, whatever the other one cost: it scores at least as much.
+    table = study.trial_table().set_index("trial")
+    cost = {f"{trial.number:04d}": trial.cost for trial in ledger_of(study).trials}
+    assert table["score"]["0000"] >= table["score"]["0001"]
+    is_front = table["score"]["0000"] > table["score"]["0001"] or cost["0000"] <= cost["0001"]
+    assert f"{duration(cost['0000'])}\n{'front, winner' if is_front else 'winner'}\n" in words
+    assert "tta_accuracy\n" in words
+    assert "tta_accuracy,cost" not in words
+    assert (study.folder / "front.png").is_file()
+
+
+def test_front_is_not_dominated() -> None:
+    scores, costs = np.array([0.9, 0.8, 0.8, 0.7, 0.9, 0.6]), np.array([5.0, 3.0, 4.0, 1.0, 5.0, 2.0])
+    # Equals in both stay together; as good but dearer, and cheaper than the front but worse than a cheaper one, fall.
+    assert pareto_front(scores, costs).tolist() == [True, True, False, True, True, False]
+
+
+def test_seeds_have_a_column_once_a_trial_was_repeated(study: Study) -> None:
+    (study.folder / "best.json").unlink()
+    text = read(write_study_report(study))
+    assert "seeds" not in text.words.split("\n")
+    first = study.trial_folder(0) / "seed_0"
+    shutil.copytree(first, study.trial_folder(0) / "seed_1")
+    words = read(write_study_report(study)).words
+    assert "2/2\n2\n" in words
+    assert "2/2\n1\n" in words
+    assert "A complete trial has the mean over its seeds." in words
+    assert "repeats with other seeds" in words
+
+
+def test_trial_taken_over_is_marked(study: Study) -> None:
+    (study.folder / "best.json").unlink()
+    origin = {"study": "old", "study_uid": "00000000", "trial": "0003", "seeds": [0]}
+    write_json(study.trial_folder(1) / "origin.json", origin)
+    words = read(write_study_report(study)).words
+    assert "taken over\n" in words
+    assert "trials taken over from an earlier study: 1." in words
 
 
 def test_running_trial_is_counted(study: Study) -> None:
