@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Arguments of `make search`. Its own are a small preset; with ARGS none of them apply.
 ARGS ?=
-SMALL := --preset debug --trials 6 --folds 3 --set model.depth=18 --set model.shortcut=add
+SMALL := --preset debug --trials 6 --folds 3 --repeats 1 --set model.depth=18 --set model.shortcut=add
 
 # The pinned torch takes a CPU build where pip's index offers one. PyPI has none for Linux: without an NVIDIA device name
 # an index of CPU builds, TORCH_INDEX=https://download.pytorch.org/whl/cpu, or the default build brings 3 GB of CUDA.

@@ -20,6 +20,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from leukemia.crossval import score_name
 from leukemia.study import Study
 
 STATES = {"complete": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL"}
@@ -44,6 +45,9 @@ def differences(folder: Path) -> Iterator[str]:
     if sorted(told) != study.trials():
         yield f"journal has trials {sorted(told)}, the folder {study.trials()}"
     for number in study.trials():
+        if study.origin(number) is not None:
+            # Taken over from an earlier study, where its run is.
+            continue
         for problem in [*_journal(study, number, told[number]), *_wandb(study, number)]:
             yield f"trial {number:04d}: {problem}"
 
@@ -54,17 +58,21 @@ def _folds(study: Study, number: int) -> dict[int, dict[str, Any]]:
 
 
 def _journal(study: Study, number: int, trial: optuna.trial.FrozenTrial) -> Iterator[str]:
-    end, objective = study.end(number), study.info["objective"]
+    end, objective = study.end(number), score_name(study.info["objective"])
     if end is None:
         yield "has not ended"
         return
     if trial.state.name != STATES[end["state"]]:
         yield f"{end['state']} in the folder, {trial.state.name} in the journal"
     scores = {fold: content["scores"][objective] for fold, content in _folds(study, number).items()}
-    if trial.intermediate_values != {fold: score for fold, score in scores.items() if score is not None}:
-        yield f"fold scores {scores} in the folder, {trial.intermediate_values} in the journal"
-    if end["state"] == "complete" and trial.value != end["score"]:
-        yield f"score {end['score']} in the folder, {trial.value} in the journal"
+    # With two objectives Optuna takes no intermediate values: there they are attributes.
+    told = trial.intermediate_values or {
+        int(key.removeprefix("fold_")): value for key, value in trial.user_attrs.items() if key.startswith("fold_")
+    }
+    if told != {fold: score for fold, score in scores.items() if score is not None}:
+        yield f"fold scores {scores} in the folder, {told} in the journal"
+    if end["state"] == "complete" and trial.values[0] != end["score"]:
+        yield f"score {end['score']} in the folder, {trial.values[0]} in the journal"
     flat = study.recipe(number).flat()
     for key, value in trial.params.items():
         if flat[key] != value:
@@ -88,14 +96,16 @@ def _wandb(study: Study, number: int) -> Iterator[str]:
         if record["type"] == "summary"
         for key, value in record["summary"]["update"].items()
     }
-    if summary.get("state") != end.get("state") or summary.get(study.info["objective"]) != end.get("score"):
+    if summary.get("state") != end.get("state") or summary.get(score_name(study.info["objective"])) != end.get("score"):
         yield f"ended as {end} in the folder, W&B's summary is {summary}"
     yield from _series(study, number, [record["history"]["item"] for record in found if record["type"] == "history"])
 
 
 def _series(study: Study, number: int, items: list[dict[str, Any]]) -> Iterator[str]:
     expected = []
-    for row in study.epochs(number).to_dict("records"):
+    epochs = study.epochs(number)
+    # A repeat with another seed has no run of its own.
+    for row in epochs[epochs["seed"] == study.recipe(number).train.seed].to_dict("records"):
         expected.append({f"fold_{row['fold']}/{name}": row[name] for name in SERIES} | {"epoch": row["epoch"]})
     for fold, content in _folds(study, number).items():
         scores = {f"fold/{name}": value for name, value in content["scores"].items() if value is not None}

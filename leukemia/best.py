@@ -13,9 +13,11 @@ from leukemia.files import Fields, check_fields, read_record, write_json
 from leukemia.metrics import METRICS
 from leukemia.mistakes import MissingFile, Mistake
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the file's shape; raised with every change that an older reader would misread."""
 
+INTERVALS = ("pooled", "bootstrap", "leave_fold_out", "headline")
+"""Entries of ``score`` that have an interval."""
 
 _TRIAL = re.compile(r"[0-9]{4,}")
 _FIELDS: Fields = {
@@ -26,6 +28,8 @@ _FIELDS: Fields = {
     "objective": str,
     "score": dict,
     "scores": dict,
+    "noise": dict,
+    "num_complete": int,
     "majority_rate": (int, float),
     "folds": int,
     "folds_done": int,
@@ -53,10 +57,19 @@ class Best:
     """Name of the score that the search maximized."""
 
     score: dict[str, Any]
-    """``raw``: mean over folds of the objective; ``headline``: {value, low, high} over all out-of-fold images."""
+    """``raw``: mean over folds and seeds of the objective. The others are {value, low, high} over all out-of-fold
+    images: ``pooled`` as it is, ``bootstrap`` and ``leave_fold_out`` corrected for being the best of several,
+    ``headline`` the lower one of these. Trials that were stopped are absent from the corrections."""
 
     scores: dict[str, dict[str, float | None]]
     """All metrics over the out-of-fold images, each with its interval."""
+
+    noise: dict[str, Any]
+    """What other seeds say: ``winner_vs_start`` and ``winner_vs_second`` in words, ``fold_noise`` as a standard
+    deviation, ``seeds`` of each repeated trial."""
+
+    num_complete: int
+    """Complete trials that the winner was chosen from."""
 
     majority_rate: float
     """Accuracy of always answering the more frequent class, 0..1."""
@@ -100,9 +113,9 @@ class Best:
             raise Mistake(f"{path}: fields missing or unknown: {', '.join(sorted(set(content) ^ names))}")
         check_fields(content, _FIELDS, path)
         check_fields(content["data"], _DATA, path)
-        check_fields(content["score"], {"raw": (int, float), "headline": dict}, path)
+        check_fields(content["score"], {"raw": (int, float), **dict.fromkeys(INTERVALS, dict)}, path)
         check_fields(content["scores"], dict.fromkeys(METRICS, dict), path)
-        for interval in [content["score"]["headline"], *content["scores"].values()]:
+        for interval in [*(content["score"][name] for name in INTERVALS), *content["scores"].values()]:
             check_fields(interval, dict.fromkeys(("value", "low", "high"), (int, float, type(None))), path)
         if not _TRIAL.fullmatch(content["trial"]):
             raise Mistake(f"{path}: field 'trial' has an unexpected value; restore the file from a copy")

@@ -19,6 +19,18 @@ from leukemia.train import Epoch, Side, fit
 OBJECTIVES = ("tta_accuracy", "tta_balanced_accuracy", "tta_weighted_f1", "tta_auroc")
 """Scores of a fold that a search can maximize, each 0..1."""
 
+COST = "cost"
+"""Second objective that a search may minimize: device seconds of a trial."""
+
+
+def score_name(objective: str) -> str:
+    """The score of an objective, which is a score alone or a score and the cost.
+
+    >>> score_name("tta_accuracy,cost")
+    'tta_accuracy'
+    """
+    return objective.split(",")[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class FoldResult:

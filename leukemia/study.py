@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from leukemia.config import Recipe
-from leukemia.crossval import FoldResult
+from leukemia.crossval import FoldResult, score_name
 from leukemia.files import Fields, atomic, check_fields, read_record, write_json, write_text
 from leukemia.mistakes import MissingFile, Mistake
 from leukemia.train import Epoch
@@ -30,6 +30,8 @@ State = Literal["complete", "stopped", "failed"]
 
 EPOCH_COLUMNS = tuple(field.name for field in dataclasses.fields(Epoch))
 """Seed, fold and epoch, which are whole numbers, then floats."""
+
+REPEATED_COLUMNS = ("seed", "fold", "epoch", "seconds")
 
 INFO: Fields = {
     "study_uid": str,
@@ -46,8 +48,9 @@ INFO: Fields = {
 """What ``study.json`` holds at least."""
 
 END: Fields = {"state": str, "reason": str, "score": (int, float, type(None))}
+ORIGIN: Fields = {"study": str, "study_uid": str, "trial": str, "seeds": list}
 FOLD: Fields = {"fold": int, "seed": int, "n": int, "scores": dict, "seconds": (int, float), "device": str}
-"""What ``state.json`` and ``fold_K.json`` hold at least."""
+"""What ``state.json``, ``origin.json`` and ``fold_K.json`` hold at least."""
 
 FOLD_COLUMNS = ("image_id", "subject", "group", "label", "probability_leukemic")
 
@@ -186,8 +189,35 @@ class Study:
         path = self.trial_folder(number) / "state.json"
         return read_record(path, END) if path.is_file() else None
 
+    def origin(self, number: int) -> dict[str, Any] | None:
+        """``{study, study_uid, trial, seeds}`` of a trial that was taken over from an earlier study, else None."""
+        path = self.trial_folder(number) / "origin.json"
+        return read_record(path, ORIGIN) if path.is_file() else None
+
+    def seeds(self, number: int) -> list[int]:
+        """Seeds that a trial was begun with, ascending: its own, and those of its repeats."""
+        names = (path.name.removeprefix("seed_") for path in self.trial_folder(number).glob("seed_*"))
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def begin_repeat(self, number: int, seed: int) -> None:
+        """Note that a trial is run with another seed; its folds lie beside those of the first."""
+        (self.trial_folder(number) / f"seed_{seed}").mkdir(parents=True, exist_ok=True)
+
+    def fail_repeat(self, number: int, seed: int, reason: str) -> None:
+        """Write why a repeat ended without all folds."""
+        write_json(self.trial_folder(number) / f"seed_{seed}" / "failed.json", {"reason": reason})
+
+    def repeat_failure(self, number: int, seed: int) -> str | None:
+        """Why a repeat failed, or None."""
+        path = self.trial_folder(number) / f"seed_{seed}" / "failed.json"
+        return str(read_record(path, {"reason": str})["reason"]) if path.is_file() else None
+
     def write_epoch(self, number: int, epoch: Epoch) -> bool:
-        """Add an epoch to ``epochs.csv``. One that is there already is left alone: returns whether it was new."""
+        """Add an epoch to ``epochs.csv``. One that is there already is left alone: returns whether it was new.
+
+        One that was trained a second time, after a crash that took its checkpoint, is noted in ``repeated.csv``;
+        one that only the checkpoint remembered took the very same seconds.
+        """
         rows = self._epochs.setdefault(
             number,
             {
@@ -197,11 +227,25 @@ class Study:
         )
         key = (epoch.seed, epoch.fold, epoch.epoch)
         if key in rows:
+            if rows[key]["seconds"] != epoch.seconds:
+                self._note_repeated(number, epoch)
             return False
         rows[key] = dataclasses.asdict(epoch)
         table = pd.DataFrame([rows[key] for key in sorted(rows)], columns=list(EPOCH_COLUMNS))
         write_text(self.trial_folder(number) / "epochs.csv", table.to_csv(index=False))
         return True
+
+    def _note_repeated(self, number: int, epoch: Epoch) -> None:
+        row = pd.DataFrame([{name: getattr(epoch, name) for name in REPEATED_COLUMNS}])
+        table = pd.concat([self.repeated(number), row]) if len(self.repeated(number)) else row
+        write_text(self.trial_folder(number) / "repeated.csv", table.to_csv(index=False))
+
+    def repeated(self, number: int) -> pd.DataFrame:
+        """Epochs that were trained twice, as ``seed, fold, epoch, seconds``; empty where none was."""
+        path = self.trial_folder(number) / "repeated.csv"
+        if not path.is_file():
+            return pd.DataFrame(columns=list(REPEATED_COLUMNS))
+        return _read_csv(path, REPEATED_COLUMNS, exact=REPEATED_COLUMNS[3:])
 
     def epochs(self, number: int) -> pd.DataFrame:
         """A trial's epochs, sorted by seed, fold, epoch; empty where none has ended."""
@@ -249,31 +293,48 @@ class Study:
     def trial_table(self) -> pd.DataFrame:
         """All trials, complete ones first by score.
 
-        Columns ``trial, state, recipe, folds, score, weighted_f1, reason, seconds``; the scores are means over the
-        finished folds, NaN where there is none or one is undefined.
+        Columns ``trial, state, recipe, folds, seeds, score, weighted_f1, reason, seconds``. The scores are means over
+        the finished folds, of a complete trial those of its finished repeats included; NaN where there is none or one
+        is undefined. ``folds`` and ``seconds`` are of the first seed.
         """
-        objective, rows = self.info["objective"], []
+        objective, rows = score_name(self.info["objective"]), []
         for number in self.trials():
             recipe, end = self.recipe(number), self.end(number)
             folds = [self.fold(number, recipe.train.seed, fold) for fold in self.folds_done(number, recipe.train.seed)]
+            repeats = self._finished_repeats(number, recipe.train.seed)
+            every = [
+                *folds,
+                *(self.fold(number, seed, fold) for seed in repeats for fold in self.folds_done(number, seed)),
+            ]
             rows.append(
                 {
                     "trial": f"{number:04d}",
                     "state": end["state"] if end else "running",
                     "recipe": recipe.describe(),
                     "folds": f"{len(folds)}/{self.info['folds']}",
-                    "score": _mean(fold["scores"][objective] for fold in folds),
-                    "weighted_f1": _mean(fold["scores"]["tta_weighted_f1"] for fold in folds),
+                    "seeds": 1 + len(repeats),
+                    "score": _mean(fold["scores"][objective] for fold in every),
+                    "weighted_f1": _mean(fold["scores"]["tta_weighted_f1"] for fold in every),
                     "reason": end["reason"] if end else "",
                     "seconds": sum(fold["seconds"] for fold in folds),
                 }
             )
-        columns = ["trial", "state", "recipe", "folds", "score", "weighted_f1", "reason", "seconds"]
+        columns = ["trial", "state", "recipe", "folds", "seeds", "score", "weighted_f1", "reason", "seconds"]
         table = pd.DataFrame(rows, columns=columns)
         order = table.assign(incomplete=table["state"] != "complete").sort_values(
             ["incomplete", "score", "trial"], ascending=[True, False, True], kind="stable"
         )
         return order[columns].reset_index(drop=True)
+
+    def _finished_repeats(self, number: int, own: int) -> list[int]:
+        """Other seeds of a trial that have all folds."""
+        return [
+            seed
+            for seed in self.seeds(number)
+            if seed != own
+            and len(self.folds_done(number, seed)) == self.info["folds"]
+            and self.repeat_failure(number, seed) is None
+        ]
 
     def out_of_fold(self, number: int, seed: int) -> pd.DataFrame:
         """Predictions of all committed folds, in fold order: the columns of ``fold_K.csv`` and ``fold``."""

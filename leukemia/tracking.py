@@ -13,6 +13,7 @@ import requests
 import wandb
 
 from leukemia.config import Recipe
+from leukemia.crossval import score_name
 from leukemia.mistakes import Mistake
 from leukemia.study import State, Study
 from leukemia.train import Epoch
@@ -181,7 +182,8 @@ class WandbTracker:
             run.define_metric(f"fold_{fold}/*", step_metric="epoch")
         run.define_metric("fold/number")
         run.define_metric("fold/*", step_metric="fold/number")
-        rows = self._study.epochs(number).to_dict("records")
+        table = self._study.epochs(number)
+        rows = table[table["seed"] == recipe.train.seed].to_dict("records")
         epochs = [Epoch(**{str(key): value for key, value in row.items()}) for row in rows]
         folds = self._study.folds_done(number, recipe.train.seed)
         # In the order of their steps: W&B drops a step that lies behind.
@@ -249,7 +251,7 @@ class WandbTracker:
             "folds_done": len(self._study.folds_done(number, seed)),
         }
         if score is not None:
-            summary[self._info["objective"]] = score
+            summary[score_name(self._info["objective"])] = score
         run.summary.update(summary)
         try:
             run.finish(exit_code=1 if state == "failed" else 0)

@@ -47,7 +47,7 @@ class TerminalDisplay:
     def __init__(self, console: Console, *, num_trials: int, num_folds: int, objective: str) -> None:
         self._console, self._num_trials, self._num_folds = console, num_trials, num_folds
         self._objective = objective
-        self._lines: dict[int, _Line] = {}
+        self._lines: dict[str, _Line] = {}
         self._start = time.monotonic()
 
     @contextlib.contextmanager
@@ -59,36 +59,40 @@ class TerminalDisplay:
         with Live(get_renderable=self._render, console=self._console, refresh_per_second=2, transient=True):
             yield
 
-    def recall(self, number: int, recipe: Recipe, state: State, scores: list[float]) -> None:
+    def recall(self, label: str, recipe: Recipe, state: State, scores: list[float]) -> None:
         """A trial that had ended before this search was resumed."""
-        self._lines[number] = _Line(recipe=recipe, state=state, scores=list(scores))
+        self._lines[label] = _Line(recipe=recipe, state=state, scores=list(scores))
 
-    def begin(self, number: int, recipe: Recipe, scores: list[float]) -> None:
+    def begin(self, label: str, recipe: Recipe, scores: list[float]) -> None:
         """A trial begins, or goes on after the folds of these ``scores``."""
-        self._lines[number] = _Line(recipe=recipe, scores=list(scores), fold=len(scores))
+        self._lines[label] = _Line(recipe=recipe, scores=list(scores), fold=len(scores))
         how = f"goes on after {len(scores)} of {self._num_folds} folds" if scores else "begins"
-        self._say(f"trial {number:04d} {how}: {recipe.describe()}")
+        self._say(f"trial {label} {how}: {recipe.describe()}")
 
-    def epoch(self, number: int, epoch: Epoch) -> None:
+    def epoch(self, label: str, epoch: Epoch) -> None:
         """An epoch has ended."""
-        line = self._lines[number]
+        line = self._lines[label]
         line.fold, line.epoch = epoch.fold, epoch.epoch
         log.info(
-            f"trial {number:04d} fold {epoch.fold + 1}/{self._num_folds} "
+            f"trial {label} fold {epoch.fold + 1}/{self._num_folds} "
             f"epoch {epoch.epoch}/{line.recipe.train.epochs}: loss {epoch.train_loss:.4f}"
         )
 
-    def fold(self, number: int, fold: int, score: float) -> None:
+    def fold(self, label: str, fold: int, score: float) -> None:
         """A fold has ended."""
-        line = self._lines[number]
+        line = self._lines[label]
         line.scores.append(score)
-        self._say(f"trial {number:04d} fold {fold + 1}/{self._num_folds}: {self._objective} {score:.4f}")
+        self._say(f"trial {label} fold {fold + 1}/{self._num_folds}: {self._objective} {score:.4f}")
 
-    def end(self, number: int, state: State, reason: str, score: float | None) -> None:
+    def end(self, label: str, state: State, reason: str, score: float | None) -> None:
         """A trial has ended."""
-        self._lines[number].state = state
+        self._lines[label].state = state
         words = f"{self._objective} {score:.4f}" if score is not None else reason
-        self._say(f"trial {number:04d} {state}: {words}")
+        self._say(f"trial {label} {state}: {words}")
+
+    def note(self, words: str) -> None:
+        """Something worth knowing about the search as a whole."""
+        self._say(words)
 
     def _say(self, words: str) -> None:
         log.info(words)
@@ -99,17 +103,18 @@ class TerminalDisplay:
         # Called from the thread that refreshes the terminal: the lines are copied first.
         lines = sorted(self._lines.items())
         table = _table("trial", "state", "recipe", "fold", "epoch", self._objective)
-        for number, line in lines[-max(4, self._console.height - 6) :]:
+        for label, line in lines[-max(4, self._console.height - 6) :]:
             running = line.state == "running"
             table.add_row(
-                f"{number:04d}",
+                label,
                 Text(line.state, style=_STYLES[line.state]),
                 _recipe_cell(line.recipe.describe()),
                 f"{min(line.fold + 1, self._num_folds) if running else len(line.scores)}/{self._num_folds}",
                 f"{line.epoch}/{line.recipe.train.epochs}" if running else "",
                 "" if line.mean is None else f"{line.mean:.4f}",
             )
-        return Group(table, self._foot([line for _, line in lines]))
+        # A repeat, labelled with its seed, is no trial of its own.
+        return Group(table, self._foot([line for label, line in lines if label.isdecimal()]))
 
     def _foot(self, lines: list[_Line]) -> Text:
         ended = sum(line.state != "running" for line in lines)
@@ -175,12 +180,12 @@ def say(console: Console, words: str) -> None:
 
 
 def print_trials(console: Console, trials: pd.DataFrame, objective: str) -> None:
-    """The table of all trials, best first. Columns: ``trial, state, recipe, folds, score, reason``."""
-    table = _table("trial", "state", "recipe", "folds", objective)
+    """The table of all trials, best first. Columns: those of ``Study.trial_table``."""
+    table = _table("trial", "state", "recipe", "folds", "seeds", objective)
     for row in trials.to_dict("records"):
         score = "" if math.isnan(row["score"]) else f"{row['score']:.4f}"
         state = Text(row["state"], style=_STYLES[row["state"]])
-        table.add_row(row["trial"], state, _recipe_cell(row["recipe"]), row["folds"], score)
+        table.add_row(row["trial"], state, _recipe_cell(row["recipe"]), row["folds"], str(row["seeds"]), score)
     console.print(table)
     for row in trials[trials["state"].isin(["failed", "stopped"])].to_dict("records"):
         words = f"{row['trial']} {row['state']}: {row['reason']}"

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 
 from leukemia.catalog import Catalog
 from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
 from leukemia.study import State, Study
 from leukemia.train import Epoch
-from search.judge import Contender, best_of, judge_fold
+from search.judge import Contender
+from search.race import Heard, Job, Race, Rules
 from search.searcher import Journal
 
 
@@ -31,17 +33,19 @@ class Tracker(Protocol):
 
 
 class Display(Protocol):
-    """What a person sees while the search runs."""
+    """What a person sees while the search runs. ``label`` is ``0007``, or ``0007 seed 1`` for a repeat."""
 
-    def recall(self, number: int, recipe: Recipe, state: State, scores: list[float]) -> None: ...
+    def recall(self, label: str, recipe: Recipe, state: State, scores: list[float]) -> None: ...
 
-    def begin(self, number: int, recipe: Recipe, scores: list[float]) -> None: ...
+    def begin(self, label: str, recipe: Recipe, scores: list[float]) -> None: ...
 
-    def epoch(self, number: int, epoch: Epoch) -> None: ...
+    def epoch(self, label: str, epoch: Epoch) -> None: ...
 
-    def fold(self, number: int, fold: int, score: float) -> None: ...
+    def fold(self, label: str, fold: int, score: float) -> None: ...
 
-    def end(self, number: int, state: State, reason: str, score: float | None) -> None: ...
+    def end(self, label: str, state: State, reason: str, score: float | None) -> None: ...
+
+    def note(self, words: str) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +54,15 @@ class Limits:
 
     num_trials: int
     budget_hours: float = math.inf
-    """Device hours; no trial begins once they are spent."""
+    """Device hours; no trial and no repeat begins once they are spent."""
 
 
 class Driver:
-    """One search over one study. It knows nothing of Ray, so that it can be driven by a loop in a test."""
+    """One search over one study. It knows nothing of Ray, so that it can be driven by a loop in a test.
+
+    Jobs are of two kinds: a trial, which Optuna proposed and the race may stop, and a repeat of a complete trial with
+    another seed, which is run to its end and is no trial of Optuna's.
+    """
 
     def __init__(
         self,
@@ -63,177 +71,298 @@ class Driver:
         catalog: Catalog,
         *,
         limits: Limits,
-        objective: str,
+        rules: Rules,
         tracker: Tracker,
         display: Display,
-        on_best: Callable[[Contender], None],
+        on_best: Callable[[Race], None],
     ) -> None:
         """
         Args:
-            on_best: called when the best complete trial changes, before anything says that this trial has ended.
+            on_best: called when the winner or what is known of it changes, before anything says that a trial has ended.
         """
         self._study, self._journal, self._catalog = study, journal, catalog
-        self._limits, self._objective = limits, objective
+        self._limits, self._rules = limits, rules
         self._tracker, self._display, self._on_best = tracker, display, on_best
-        self._num_folds: int = study.info["folds"]
+        self._race = Race(rules)
+        self._by_image = study.info["protocol"] == "random-cell"
         self._seeds: dict[int, int] = {}
-        self._stopped: dict[int, str] = {}
-        self._failures: dict[int, str] = {}
-        self._best: Contender | None = None
+        self._running: set[Job] = set()
+        self._stopped: dict[Job, str] = {}
+        self._failures: dict[Job, str] = {}
+        self._said_enough = False
         self._device_seconds = self._spent_before()
-        self._adopted = self._settle()
-        self._best = best_of(self._contenders())
+        self._best: Contender | None = None
+        self._remember()
+        self._adopted = [*self._settle(), *self._unfinished_repeats()]
+        # A driver that died may not have announced it; and one that was taken over was never announced.
+        self._note_best()
         self._recall()
 
     @property
+    def race(self) -> Race:
+        """Who leads, and by how much."""
+        return self._race
+
+    @property
     def best(self) -> Contender | None:
-        """The best complete trial so far."""
+        """The winner so far."""
         return self._best
 
     def begin(self) -> dict[str, Any] | None:
-        """The next trial as its worker needs it (number, recipe as flat keys, finished folds), or None at the end."""
-        if self._adopted:
-            number, recipe = self._adopted.pop(0)
-        elif self._journal.num_trials() < self._limits.num_trials and not self._budget_spent():
-            number, recipe = self._journal.ask()
-        else:
+        """The next job as its worker needs it (number, seed, recipe as flat keys, finished folds).
+
+        None where there is nothing to run now: for good when no job is running (``idle``), else until one ends.
+        """
+        job, recipe = self._next() or (None, None)
+        if job is None or recipe is None:
             return None
-        if number not in self._study.trials():
-            self._study.begin_trial(number, recipe)
-        self._seeds[number] = recipe.train.seed
-        self._tracker.begin(number, recipe)
-        self._display.begin(number, recipe, self._scores(number))
-        skip = self.folds_done(number)
-        if skip and not self._judge(number):
-            # Decided before the last driver died: a worker that skips all folds ends the trial at once.
-            skip = list(range(self._num_folds))
-        return {"number": number, "recipe": recipe.flat(), "skip": skip}
+        self._running.add(job)
+        self._race.begin(job)
+        scores = self._scores(job)
+        if self._is_repeat(job):
+            self._study.begin_repeat(*job)
+        else:
+            if job.number not in self._study.trials():
+                self._study.begin_trial(job.number, recipe)
+            self._tracker.begin(job.number, recipe)
+        self._display.begin(self._label(job), recipe, scores)
+        skip = self.folds_done(job)
+        if skip and not self._judge(job):
+            # Decided before the last driver died: a worker that skips all folds ends the job at once.
+            skip = list(range(self._rules.num_folds))
+        return {"number": job.number, "seed": job.seed, "recipe": recipe.flat(), "skip": skip}
 
-    def folds_done(self, number: int) -> list[int]:
-        """Numbers of a begun trial's committed folds, ascending."""
-        return self._study.folds_done(number, self._seeds[number])
+    def idle(self) -> bool:
+        """Whether no job is running."""
+        return not self._running
 
-    def hear(self, number: int, report: Epoch | FoldResult | str) -> bool:
-        """Take in what a trial reports; returns whether it goes on.
+    def _next(self) -> tuple[Job, Recipe] | None:
+        if self._adopted:
+            return self._adopted.pop(0)
+        if self._budget_spent():
+            return None
+        repeat = self._race.first_repeat(self._running)
+        if repeat is not None:
+            return self._repeat(repeat)
+        if self._wants_trials():
+            number, recipe = self._journal.ask()
+            self._seeds[number] = recipe.train.seed
+            return Job(number, recipe.train.seed), recipe
+        # Not before the last trial has ended: what is repeated should not depend on who was quicker.
+        if any(not self._is_repeat(job) for job in self._running):
+            return None
+        repeat = self._race.last_repeat(self._running)
+        return None if repeat is None else self._repeat(repeat)
+
+    def _wants_trials(self) -> bool:
+        if self._journal.num_trials() >= self._limits.num_trials:
+            return False
+        if not self._race.out_of_patience():
+            return True
+        if not self._said_enough:
+            self._said_enough = True
+            self._display.note(
+                f"no trial of the last {self._race.stale()} has improved the score beyond its noise: no more begin "
+                "(--patience)"
+            )
+        return False
+
+    def _repeat(self, job: Job) -> tuple[Job, Recipe]:
+        return job, self._study.recipe(job.number).with_settings({"train.seed": job.seed})
+
+    def folds_done(self, job: Job) -> list[int]:
+        """Numbers of a job's committed folds, ascending."""
+        return self._study.folds_done(job.number, job.seed)
+
+    def hear(self, job: Job, report: Epoch | FoldResult | str) -> bool:
+        """Take in what a job reports; returns whether it goes on.
 
         Args:
-            report: an epoch; a finished fold; or why the trial failed, in words.
+            report: an epoch; a finished fold; or why it failed, in words.
         """
-        if number in self._stopped or number in self._failures:
+        if job in self._stopped or job in self._failures:
             return False
         if isinstance(report, str):
-            self._failures[number] = report
+            self._failures[job] = report
             return False
         if isinstance(report, Epoch):
-            if self._study.write_epoch(number, report):
+            if self._study.write_epoch(job.number, report):
                 self._device_seconds += report.seconds
-                self._tracker.epoch(number, report)
-                self._display.epoch(number, report)
+                if not self._is_repeat(job):
+                    self._tracker.epoch(job.number, report)
+                self._display.epoch(self._label(job), report)
             return True
-        if self._study.write_fold(number, report, self._catalog.table):
-            fold = self._study.fold(number, report.seed, report.fold)
-            self._tracker.fold(number, fold)
-            score = fold["scores"][self._objective]
+        if self._study.write_fold(job.number, report, self._catalog.table):
+            fold = self._study.fold(job.number, report.seed, report.fold)
+            if not self._is_repeat(job):
+                self._tracker.fold(job.number, fold)
+            score = fold["scores"][self._rules.objective]
             if score is not None:
-                self._display.fold(number, report.fold, score)
-        return self._judge(number)
+                self._race.hear(job, report.fold, self._heard(report, score))
+                self._display.fold(self._label(job), report.fold, score)
+        return self._judge(job)
 
-    def _judge(self, number: int) -> bool:
-        """Tell Optuna the folds so far and ask the judge whether the trial goes on."""
-        seed = self._seeds[number]
-        for done in self.folds_done(number):
-            score = self._study.fold(number, seed, done)["scores"][self._objective]
-            if score is None:
-                self._failures[number] = f"{self._objective} is undefined in fold {done}"
-                return False
-            self._journal.report(number, done, score)
-        seen = self._study.out_of_fold(number, seed)
-        verdict = judge_fold(
-            seen["label"].to_numpy(),
-            seen["probability_leukemic"].to_numpy(),
-            seen["group"].to_numpy(),
-            seen["fold"].to_numpy(),
+    def _heard(self, result: FoldResult, score: float) -> Heard:
+        rows = self._catalog.table.loc[result.rows]
+        return Heard(
+            labels=rows["label"].to_numpy(),
+            groups=self._groups(rows),
+            probabilities=result.probabilities,
+            score=score,
+            seconds=result.seconds,
         )
+
+    def _groups(self, rows: pd.DataFrame) -> np.ndarray:
+        """What is compared as one observation: a group, or an image where the split was by images."""
+        return rows["image_id" if self._by_image else "group"].to_numpy()
+
+    def _judge(self, job: Job) -> bool:
+        """Tell Optuna the folds so far and ask the judge whether the job goes on; a repeat always does."""
+        for done in self.folds_done(job):
+            score = self._study.fold(job.number, job.seed, done)["scores"][self._rules.objective]
+            if score is None:
+                self._failures[job] = f"{self._rules.objective} is undefined in fold {done}"
+                return False
+            if not self._is_repeat(job):
+                self._journal.report(job.number, done, score)
+        if self._is_repeat(job):
+            return True
+        verdict = self._race.judge(job.number)
         if not verdict.go_on:
-            num_seen = seen["fold"].nunique()
-            self._stopped[number] = f"{verdict.reason} after {num_seen} of {self._num_folds} folds"
+            self._stopped[job] = f"{verdict.reason} after {len(self.folds_done(job))} of {self._rules.num_folds} folds"
         return verdict.go_on
 
-    def end(self, number: int, process_failed: bool) -> None:
-        """A trial is over: decide what it was, write it down, tell the tracker, then Optuna."""
-        folds = self.folds_done(number)
+    def end(self, job: Job, process_failed: bool) -> None:
+        """A job is over: decide what it was, write it down, tell the tracker, then Optuna."""
+        self._running.discard(job)
         score: float | None = None
         state: State
-        if number in self._failures:
-            state, reason = "failed", self._failures[number]
-        elif number in self._stopped:
-            state, reason = "stopped", self._stopped[number]
-        elif len(folds) == self._num_folds:
-            state, reason = "complete", f"all {self._num_folds} folds"
-            score = self._contender(number).score
+        if job in self._failures:
+            state, reason = "failed", self._failures[job]
+        elif job in self._stopped:
+            state, reason = "stopped", self._stopped[job]
+        elif len(self.folds_done(job)) == self._rules.num_folds:
+            state, reason = "complete", f"all {self._rules.num_folds} folds"
+            score = float(np.mean(self._scores(job)))
         else:
             state = "failed"
             reason = "its process died again and again" if process_failed else "it ended before its last fold"
-        self._close(number, state, reason, score)
-        self._display.end(number, state, reason, score)
+        if self._is_repeat(job):
+            self._close_repeat(job, state, reason)
+        else:
+            self._close(job.number, state, reason, score)
+        self._display.end(self._label(job), state, reason, score)
 
     def _close(self, number: int, state: State, reason: str, score: float | None) -> None:
         # The journal comes last: a trial that it holds as ended is complete everywhere else.
         self._study.end_trial(number, state, reason, score)
+        self._race.end(number, state)
         self._tracker.end(number, state, reason, score)
-        best = best_of(self._contenders())
+        self._note_best()
+        self._journal.tell(number, state, score, self._race.cost(number))
+
+    def _close_repeat(self, job: Job, state: State, reason: str) -> None:
+        if state != "complete":
+            self._study.fail_repeat(job.number, job.seed, reason)
+            self._race.fail_repeat(job)
+        self._note_best()
+
+    def _note_best(self) -> None:
+        best = self._race.winner()
         if best is not None and best != self._best:
             self._best = best
-            self._on_best(best)
-        self._journal.tell(number, state, score)
+            self._on_best(self._race)
 
-    def _settle(self) -> list[tuple[int, Recipe]]:
+    def _is_repeat(self, job: Job) -> bool:
+        return job.seed != self._seeds[job.number]
+
+    def _label(self, job: Job) -> str:
+        return f"{job.number:04d} seed {job.seed}" if self._is_repeat(job) else f"{job.number:04d}"
+
+    def _remember(self) -> None:
+        """Tell the race what the study folder holds."""
+        for number in self._study.trials():
+            self._seeds[number] = self._study.recipe(number).train.seed
+            own = self._seeds[number]
+            for seed in sorted({own, *self._study.seeds(number)}, key=lambda seed: (seed != own, seed)):
+                self._remember_job(Job(number, seed))
+            end = self._study.end(number)
+            if end is not None:
+                self._race.end(number, end["state"])
+
+    def _remember_job(self, job: Job) -> None:
+        self._race.begin(job)
+        if self._study.repeat_failure(*job) is not None:
+            self._race.fail_repeat(job)
+        seen = self._study.out_of_fold(*job)
+        for fold in self.folds_done(job):
+            rows, record = seen[seen["fold"] == fold], self._study.fold(job.number, job.seed, fold)
+            score = record["scores"][self._rules.objective]
+            if score is not None:
+                self._race.hear(
+                    job,
+                    fold,
+                    Heard(
+                        labels=rows["label"].to_numpy(),
+                        groups=self._groups(rows),
+                        probabilities=rows["probability_leukemic"].to_numpy(),
+                        score=score,
+                        seconds=record["seconds"],
+                    ),
+                )
+
+    def _settle(self) -> list[tuple[Job, Recipe]]:
         """Trials that a dead driver left running: those whose end is written are closed, the rest go on."""
         going_on = []
         for number, recipe in self._journal.adopt():
+            self._seeds[number] = recipe.train.seed
+            job = Job(number, recipe.train.seed)
             end = self._study.end(number)
             if end is None:
-                going_on.append((number, recipe))
+                going_on.append((job, recipe))
                 continue
-            self._seeds[number] = recipe.train.seed
             self._tracker.begin(number, recipe)
-            for fold, score in enumerate(self._scores(number)):
+            for fold, score in enumerate(self._scores(job)):
                 self._journal.report(number, fold, score)
             self._close(number, end["state"], end["reason"], end["score"])
         return going_on
 
+    def _unfinished_repeats(self) -> list[tuple[Job, Recipe]]:
+        jobs = (
+            Job(number, seed)
+            for number, own in self._seeds.items()
+            for seed in self._study.seeds(number)
+            if seed != own
+        )
+        return [
+            self._repeat(job)
+            for job in jobs
+            if len(self.folds_done(job)) < self._rules.num_folds and self._study.repeat_failure(*job) is None
+        ]
+
     def _recall(self) -> None:
         for number in self._study.trials():
-            end = self._study.end(number)
+            end, job = self._study.end(number), Job(number, self._seeds[number])
             if end is not None:
-                recipe = self._study.recipe(number)
-                self._seeds[number] = recipe.train.seed
-                self._display.recall(number, recipe, end["state"], self._scores(number))
+                self._display.recall(self._label(job), self._study.recipe(number), end["state"], self._scores(job))
 
-    def _scores(self, number: int) -> list[float]:
+    def _scores(self, job: Job) -> list[float]:
         """The objective of each committed fold, up to the first where it is undefined."""
         scores: list[float] = []
-        for fold in self.folds_done(number):
-            score = self._study.fold(number, self._seeds[number], fold)["scores"][self._objective]
+        for fold in self.folds_done(job):
+            score = self._study.fold(job.number, job.seed, fold)["scores"][self._rules.objective]
             if score is None:
                 break
             scores.append(score)
         return scores
 
-    def _contenders(self) -> list[Contender]:
-        ends = {number: self._study.end(number) for number in self._study.trials()}
-        return [self._contender(number) for number, end in ends.items() if end and end["state"] == "complete"]
-
-    def _contender(self, number: int) -> Contender:
-        seed = self._study.recipe(number).train.seed
-        scores = [
-            self._study.fold(number, seed, fold)["scores"][self._objective]
-            for fold in self._study.folds_done(number, seed)
-        ]
-        return Contender(number=number, fold_scores=tuple(scores))
-
     def _spent_before(self) -> float:
-        return float(np.sum([self._study.epochs(number)["seconds"].sum() for number in self._study.trials()]))
+        spent = 0.0
+        for number in self._study.trials():
+            epochs, origin = self._study.epochs(number), self._study.origin(number)
+            elsewhere = [] if origin is None else origin["seeds"]
+            spent += float(epochs.loc[~epochs["seed"].isin(elsewhere), "seconds"].sum())
+        return spent
 
     def _budget_spent(self) -> bool:
         return self._device_seconds / 3600.0 >= self._limits.budget_hours

@@ -14,7 +14,7 @@ import torch
 from leukemia import provenance
 from leukemia.catalog import Catalog, read_catalog
 from leukemia.config import PRESETS, Recipe, parse_settings
-from leukemia.crossval import OBJECTIVES
+from leukemia.crossval import COST, OBJECTIVES, score_name
 from leukemia.device import choose_device, describe_device
 from leukemia.files import Fields, check_fields
 from leukemia.folds import Protocol, Splits, choose_protocol, make_splits
@@ -23,7 +23,10 @@ from leukemia.mistakes import Mistake
 from leukemia.model import build_model
 from leukemia.place import locate, uri_of
 from leukemia.study import Study, check_name
+from search.judge import MARGIN
+from search.race import Rules
 from search.space import Choice, Space, fixed_start, make_space
+from search.warmstart import Taken, priors_of, take_priors
 
 WORDS = (
     "amber",
@@ -47,6 +50,10 @@ DEFAULTS: dict[str, Any] = {
     "trials": 50,
     "preset": "seed",
     "objective": OBJECTIVES[0],
+    "racing": True,
+    "margin": 100 * MARGIN,
+    "repeats": 2,
+    "patience": 25,
 }
 """Arguments that a new study takes where none is given; a resumed one takes what it began with."""
 
@@ -58,6 +65,11 @@ RESUMED: Fields = {
     "start": dict,
     "space": dict,
     "splits_sha256": str,
+    "racing": bool,
+    "margin": (int, float),
+    "repeats": int,
+    "patience": int,
+    "warm_start": list,
 }
 """What ``study.json`` holds besides what every reader needs."""
 
@@ -78,6 +90,13 @@ class Request:
     objective: str | None
     protocol: Protocol | None
     seed: int | None
+    racing: bool | None
+    margin: float | None
+    """In points."""
+
+    repeats: int | None
+    patience: int | None
+    warm_start: list[str] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +110,8 @@ class Plan:
     catalog: Catalog
     splits: Splits
     space: Space
+    priors: tuple[Taken, ...] = ()
+    """Trials of earlier studies that this one begins with."""
 
     @property
     def view(self) -> View:
@@ -104,6 +125,22 @@ class Plan:
     def num_trials(self) -> int:
         """Trials wanted in all."""
         return int(self.info["trials"])
+
+    @property
+    def rules(self) -> Rules:
+        """How trials are raced."""
+        info, recipes = self.info, [each.prior.recipe for each in self.priors]
+        return Rules(
+            num_folds=info["folds"],
+            objective=score_name(info["objective"]),
+            by_cost=COST in info["objective"].split(","),
+            racing=info["racing"],
+            repeats=info["repeats"],
+            patience=info["patience"],
+            margin=info["margin"] / 100,
+            num_priors=len(recipes),
+            start=recipes.index(self.space.start) if self.space.start in recipes else len(recipes),
+        )
 
     def image_bytes(self) -> int:
         """Size of the decoded images on disk."""
@@ -139,6 +176,7 @@ def plan_new(request: Request, command: str) -> Plan:
     _check_trials(request)
     name = new_name() if request.study is None else request.study
     check_name(name)
+    _check_objective(request.objective)
     folder = request.runs / name
     if (folder / "study.json").exists():
         raise Mistake(f"study {name} exists in {request.runs}; go on with --resume, or choose another --study")
@@ -156,6 +194,7 @@ def plan_new(request: Request, command: str) -> Plan:
     info = {
         "study_uid": secrets.token_hex(4),
         "splits_sha256": splits.sha256(),
+        "warm_start": request.warm_start or [],
         "created": provenance.now(),
         "command": command,
         **chosen,
@@ -173,7 +212,16 @@ def plan_new(request: Request, command: str) -> Plan:
         "commit": provenance.commit(),
         "hardware": provenance.hardware(describe_device(choose_device("auto"))),
     }
-    return Plan(folder=folder, info=info, catalog=catalog, splits=splits, space=space)
+    priors = take_priors([request.runs / each for each in info["warm_start"]], info, space)
+    return Plan(folder=folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
+
+
+def _check_objective(objective: str | None) -> None:
+    if objective is not None and objective not in [*OBJECTIVES, *(f"{score},{COST}" for score in OBJECTIVES)]:
+        raise Mistake(
+            f"--objective: expected {', '.join(OBJECTIVES)}, or one of these with the cost, as in "
+            f"{OBJECTIVES[0]},{COST}; got {objective!r}"
+        )
 
 
 def plan_resumed(request: Request) -> Plan:
@@ -187,8 +235,12 @@ def plan_resumed(request: Request) -> Plan:
     info = study.info
     check_fields(info, RESUMED, study.folder / "study.json")
     _refuse_other_arguments(request, info)
+    own = [number for number in study.trials() if study.origin(number) is None]
     if request.trials is not None:
-        info["trials"] = max(request.trials, len(study.trials()))
+        info["trials"] = max(request.trials, len(own))
+    for name in ("repeats", "patience"):
+        if getattr(request, name) is not None:
+            info[name] = getattr(request, name)
     data = info["data"]
     # Data may have moved: where they lie now is what the winner will remember.
     data["uri"] = data["uri"] if request.data is None else uri_of(request.data)
@@ -212,7 +264,8 @@ def plan_resumed(request: Request) -> Plan:
             f"study {study.name} searches another space than this version of the program; resume it with version "
             f"{info['versions']['leukemia-search']} (commit {info['commit'][:12]}), or start a new study"
         )
-    return Plan(folder=study.folder, info=info, catalog=catalog, splits=splits, space=space)
+    priors = priors_of(study)
+    return Plan(folder=study.folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
 
 
 def _check_trials(request: Request) -> None:
@@ -233,12 +286,13 @@ def _study_to_resume(request: Request) -> Study:
 
 
 def _refuse_other_arguments(request: Request, info: dict[str, Any]) -> None:
-    given = {key: getattr(request, key) for key in ("folds", "seed", "preset", "objective", "protocol")}
+    fixed = ("folds", "seed", "preset", "objective", "protocol", "racing", "margin", "warm_start")
+    given = {key: getattr(request, key) for key in fixed}
     if request.settings:
         given["settings"] = _settings(request)
     for key, value in given.items():
         if value is not None and value != info[key]:
-            flag = "--set" if key == "settings" else f"--{key}"
+            flag = {"settings": "--set", "racing": "--no-racing"}.get(key, f"--{key.replace('_', '-')}")
             raise Mistake(
                 f"{flag}: the study was begun with {info[key]!r}, got {value!r}; "
                 "leave it out to resume, or start a new study"
@@ -259,6 +313,22 @@ def _path(text: str | None) -> Path | None:
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path.resolve())
+
+
+def describe_rules(plan: Plan) -> list[str]:
+    """How the search stops trials and repeats the best, in words."""
+    info = plan.info
+    racing = (
+        f"racing: a trial is stopped after a fold when it is worse than the best by more than {info['margin']:g} "
+        f"points, with 95 % confidence over all looks"
+        if info["racing"]
+        else "racing: off, every trial runs all folds unless it is hopeless"
+    )
+    repeats = f"; starting recipe and leaders get up to {info['repeats']} other seeds" if info["repeats"] else ""
+    words = [racing + repeats]
+    if plan.priors:
+        words.append(f"warm start: {len(plan.priors)} trials of {', '.join(info['warm_start'])}")
+    return words
 
 
 def describe_cost(plan: Plan, seconds_per_image: float, device: str) -> str:

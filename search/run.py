@@ -24,7 +24,7 @@ from rich.console import Console
 from leukemia import CLASS_NAMES, __version__, provenance
 from leukemia.augment import augmented_sheet
 from leukemia.config import PRESETS
-from leukemia.crossval import OBJECTIVES
+from leukemia.crossval import COST, OBJECTIVES
 from leukemia.device import DEVICES, choose_device, describe_device
 from leukemia.files import cache_dir, make_folder, require_space, write_json
 from leukemia.folds import PROTOCOLS, RANDOM_CELL_WARNING
@@ -40,10 +40,11 @@ from leukemia.train import Side, fit
 from search import tuner
 from search.display import TerminalDisplay, logging_to, say
 from search.driver import Driver, Limits
-from search.outcome import print_outcome, write_best
-from search.plan import DEFAULTS, Plan, Request, describe_cost, plan_new, plan_resumed
+from search.outcome import print_outcome, write_best, write_hindsight
+from search.plan import DEFAULTS, Plan, Request, describe_cost, describe_rules, plan_new, plan_resumed
 from search.searcher import Journal
 from search.space import Real
+from search.warmstart import copy_priors
 
 log = logging.getLogger("search")
 
@@ -75,10 +76,41 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="fix a recipe field, such as train.epochs=40"
     )
-    what.add_argument("--objective", choices=OBJECTIVES, help=f"score to maximize (default: {DEFAULTS['objective']})")
+    what.add_argument(
+        "--objective",
+        metavar="NAME",
+        help=f"score to maximize: {', '.join(OBJECTIVES)}; or a score and the cost, as in {OBJECTIVES[0]},{COST} "
+        f"(default: {DEFAULTS['objective']})",
+    )
     what.add_argument("--protocol", choices=PROTOCOLS, help="how to split (default: grouped where subjects are known)")
     what.add_argument("--seed", type=int, metavar="N", help="seed of folds and proposals (default: 0)")
-    what.add_argument("--budget-hours", type=float, metavar="H", help="device hours after which no trial begins")
+    what.add_argument(
+        "--warm-start", nargs="+", metavar="STUDY", help="begin with the finished trials of these studies of --runs"
+    )
+    race = parser.add_argument_group("how long it goes on")
+    race.add_argument("--budget-hours", type=float, metavar="H", help="device hours after which nothing more begins")
+    race.add_argument(
+        "--no-racing", dest="racing", action="store_const", const=False, help="run all folds of every trial"
+    )
+    race.add_argument(
+        "--margin",
+        type=float,
+        metavar="POINTS",
+        help="stop a trial that is worse than the best by more than this, with 95 %% confidence "
+        f"(default: {DEFAULTS['margin']:g})",
+    )
+    race.add_argument(
+        "--repeats",
+        type=int,
+        metavar="N",
+        help=f"other seeds, at most, for the starting recipe and the leading trials (default: {DEFAULTS['repeats']})",
+    )
+    race.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        help=f"trials without an improvement beyond noise after which no more begin (default: {DEFAULTS['patience']})",
+    )
     where = parser.add_argument_group("where it runs")
     where.add_argument("--address", metavar="ADDR", help="Ray cluster, or local (default: this machine's cluster)")
     where.add_argument("--device", choices=DEVICES, default="auto", help="default: cuda, else mps, else cpu")
@@ -135,10 +167,13 @@ def _last_words(console: Console, study: Study) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        place = f"--study {study.name} --runs {shlex.quote(str(study.folder.parent))}"
         console.print()
-        say(console, f"interrupted; finished folds are kept. Go on with:\n  python -m search.run --resume {place}")
+        say(console, f"interrupted; {_going_on(study)}")
         sys.exit(INTERRUPTED)
+    except tuner.RayDied as death:
+        log.error("%s", death)
+        print(f"error: {death}; {_going_on(study)}", file=sys.stderr)
+        sys.exit(FAILURE)
     except Mistake as mistake:
         log.error("%s", mistake)
         raise
@@ -149,6 +184,12 @@ def _last_words(console: Console, study: Study) -> Iterator[None]:
         words = f"{type(error).__name__}: {error}".splitlines()[0]
         print(f"error: {words}; the traceback is in {study.folder / LOG}", file=sys.stderr)
         sys.exit(FAILURE)
+
+
+def _going_on(study: Study) -> str:
+    """What to do after a search that ended too early."""
+    place = f"--study {study.name} --runs {shlex.quote(str(study.folder.parent))}"
+    return f"finished folds are kept. Go on with:\n  python -m search.run --resume {place}"
 
 
 def _resources(plan: Plan, arguments: argparse.Namespace) -> tuner.Resources:
@@ -170,6 +211,9 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
         ("max_gpus", 1),
         ("budget_hours", 0),
         ("seed", 0),
+        ("margin", 0),
+        ("repeats", 0),
+        ("patience", 1),
     ):
         value = getattr(arguments, name)
         if value is not None and not value >= low:
@@ -186,6 +230,7 @@ def _created(plan: Plan) -> Iterator[Study]:
         if not (plan.folder / "study.json").exists():
             # The split first: a folder with study.json is a study.
             plan.splits.save(plan.folder / "splits.json")
+            copy_priors(plan.priors, plan.folder)
         yield Study.create(plan.folder, plan.info)
 
 
@@ -210,6 +255,8 @@ def _print_head(console: Console, plan: Plan) -> None:
     say(console, f"protocol: {info['protocol']}, {info['folds']} folds, objective {info['objective']}")
     if info["protocol"] == "random-cell":
         say(console, f"warning: {RANDOM_CELL_WARNING}")
+    for words in describe_rules(plan):
+        say(console, words)
     say(console, f"space: {len(plan.space.dimensions)} fields, trial 0 is {plan.space.start.describe()}")
 
 
@@ -226,22 +273,31 @@ def _search(
     say(console, words)
     display = TerminalDisplay(
         Console(quiet=True, force_terminal=False) if arguments.quiet else console,
-        num_trials=plan.num_trials,
+        num_trials=plan.num_trials + len(plan.priors),
         num_folds=plan.info["folds"],
-        objective=plan.info["objective"],
+        objective=plan.rules.objective,
     )
+    journal = Journal(
+        study.folder / "optuna.journal",
+        plan.space,
+        seed=plan.info["seed"],
+        name=study.name,
+        by_cost=plan.rules.by_cost,
+        priors=[taken.prior for taken in plan.priors],
+    )
+    write = functools.partial(write_best, study, plan.splits)
     driver = Driver(
         study,
-        Journal(study.folder / "optuna.journal", plan.space, seed=plan.info["seed"], name=study.name),
+        journal,
         plan.catalog,
         limits=Limits(
             num_trials=plan.num_trials,
             budget_hours=math.inf if arguments.budget_hours is None else arguments.budget_hours,
         ),
-        objective=plan.info["objective"],
+        rules=plan.rules,
         tracker=tracker,
         display=display,
-        on_best=functools.partial(write_best, study, plan.splits),
+        on_best=write,
     )
     data = tuner.TrialData(
         images=images if tuner.num_nodes() > 1 else Path(str(images.filename)),  # type: ignore[attr-defined]
@@ -251,6 +307,10 @@ def _search(
     )
     with display.running():
         tuner.run_trials(driver, data, resources)
+    if driver.best is not None:
+        # Later trials change what luck the winner may have had.
+        write(driver.race)
+    write_hindsight(study, plan.space, journal)
     shutil.rmtree(checkpoints_of(study), ignore_errors=True)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from ray.tune.search import Searcher
 from leukemia.config import Recipe
 from leukemia.mistakes import Mistake
 from leukemia.study import State
-from search.space import Space
+from search.race import Job
+from search.space import Choice, Dimension, Space
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 logging.getLogger("optuna").propagate = False
@@ -31,31 +33,85 @@ STATES: dict[State, TrialState] = {
 """What Optuna is told: only a trial with all folds is COMPLETE, else its partial score could win."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prior:
+    """A finished trial of an earlier study, as this one's journal takes it over."""
+
+    recipe: Recipe
+    state: State
+    fold_scores: dict[int, float]
+    cost: float
+    """Device seconds."""
+
+    origin: str
+    """Study uid and trial, for the record."""
+
+
 class Journal:
     """The Optuna study of a search, kept in ``optuna.journal``: it proposes recipes and hears how they did."""
 
-    def __init__(self, path: Path, space: Space, *, seed: int, name: str) -> None:
-        """Open or begin a journal. The caller holds the study's lock: what a dead driver left half-done is removed."""
+    def __init__(
+        self,
+        path: Path,
+        space: Space,
+        *,
+        seed: int,
+        name: str,
+        by_cost: bool = False,
+        priors: Sequence[Prior] = (),
+    ) -> None:
+        """Open or begin a journal. The caller holds the study's lock: what a dead driver left half-done is removed.
+
+        Args:
+            by_cost: minimize the cost as a second objective.
+            priors: take the first numbers; those that the journal holds already are not added again.
+        """
         for stale in path.parent.glob(f"{path.name}.lock*"):
             stale.unlink()
         _cut_torn_line(path)
-        self._space, self._seed = space, seed
+        self._space, self._seed, self._by_cost, self._num_priors = space, seed, by_cost, len(priors)
         try:
             self._study = optuna.create_study(
                 storage=JournalStorage(JournalFileBackend(str(path))),
                 study_name=name,
-                direction="maximize",
+                directions=["maximize", "minimize"] if by_cost else ["maximize"],
                 load_if_exists=True,
             )
         except (ValueError, KeyError, TypeError) as error:
             raise Mistake(f"{path}: this is no journal of Optuna's ({error}); restore it from a copy") from None
         self._open: dict[int, optuna.Trial] = {}
-        if not self._study.get_trials(deepcopy=False):
+        known = len(self._study.get_trials(deepcopy=False))
+        for prior in priors[known:]:
+            self._study.add_trial(self._frozen(prior))
+        if known <= len(priors) and all(prior.recipe != space.start for prior in priors):
             self._study.enqueue_trial(space.parameters(space.start))
 
+    def _waiting(self) -> list[int]:
+        trials = self._study.get_trials(deepcopy=False)
+        return [trial.number for trial in trials if trial.state == TrialState.WAITING]
+
+    def _frozen(self, prior: Prior) -> optuna.trial.FrozenTrial:
+        """A prior as Optuna stores it."""
+        parameters = self._space.parameters(prior.recipe)
+        complete = prior.state == "complete"
+        values = [float(np.mean(list(prior.fold_scores.values()))), *([prior.cost] if self._by_cost else [])]
+        return optuna.trial.create_trial(
+            state=STATES[prior.state],
+            params=parameters,
+            distributions={
+                dimension.key: _distribution(dimension)
+                for dimension in self._space.dimensions
+                if dimension.key in parameters
+            },
+            values=values if complete else None,
+            intermediate_values={} if self._by_cost else prior.fold_scores,
+            user_attrs={"origin": prior.origin},
+        )
+
     def num_trials(self) -> int:
-        """Trials begun so far, ended or not."""
-        return sum(trial.state != TrialState.WAITING for trial in self._study.get_trials(deepcopy=False))
+        """Trials of this study begun so far, ended or not; without those of earlier studies."""
+        trials = self._study.get_trials(deepcopy=False)
+        return sum(trial.state != TrialState.WAITING for trial in trials) - self._num_priors
 
     def states(self) -> dict[int, TrialState]:
         """State of each begun trial by number."""
@@ -64,9 +120,8 @@ class Journal:
 
     def ask(self) -> tuple[int, Recipe]:
         """A new trial: its number and recipe. Trial 0 is the starting recipe."""
-        trials = self._study.get_trials(deepcopy=False)
-        waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
-        self._study.sampler = self._sampler(waiting[0] if waiting else len(trials))
+        waiting = self._waiting()
+        self._study.sampler = self._sampler(waiting[0] if waiting else len(self._study.get_trials(deepcopy=False)))
         return self._propose(self._study.ask())
 
     def adopt(self) -> list[tuple[int, Recipe]]:
@@ -97,16 +152,48 @@ class Journal:
         return trial.number, recipe
 
     def report(self, number: int, fold: int, score: float) -> None:
-        """Record a fold's score as the trial's intermediate value; one that is known already is left alone."""
+        """Record a fold's score as the trial's intermediate value; one that is known already is left alone.
+
+        Optuna refuses intermediate values where there are two objectives: there they are the trial's attributes.
+        """
         trial = self._open[number]
-        known = self._study._storage.get_trial(trial._trial_id).intermediate_values
-        if fold not in known:
+        stored = self._study._storage.get_trial(trial._trial_id)
+        if self._by_cost:
+            if f"fold_{fold}" not in stored.user_attrs:
+                trial.set_user_attr(f"fold_{fold}", score)
+        elif fold not in stored.intermediate_values:
             trial.report(score, step=fold)
 
-    def tell(self, number: int, state: State, score: float | None) -> None:
-        """Close a trial. ``score``, the mean over all folds, belongs to complete trials only."""
+    def tell(self, number: int, state: State, score: float | None, cost: float) -> None:
+        """Close a trial. ``score``, the mean over all folds, belongs to complete trials only.
+
+        Args:
+            cost: device seconds; told where it is an objective.
+        """
         trial = self._open.pop(number)
-        self._study.tell(trial, score if state == "complete" else None, state=STATES[state])
+        values = None if score is None or state != "complete" else [score, *([cost] if self._by_cost else [])]
+        self._study.tell(trial, values, state=STATES[state])
+
+    def importances(self) -> dict[str, float]:
+        """Share of the score's variance over complete trials that each parameter explains, largest first; may be empty.
+
+        From fANOVA (Hutter, Hoos & Leyton-Brown, ICML 2014) over the parameters that all complete trials have.
+        """
+        complete = [trial for trial in self._study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
+        if len(complete) < 2 or len({trial.values[0] for trial in complete}) < 2:
+            return {}
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._seed)
+        return dict(
+            optuna.importance.get_param_importances(
+                self._study, evaluator=evaluator, target=lambda trial: float(trial.values[0])
+            )
+        )
+
+
+def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
+    if isinstance(dimension, Choice):
+        return optuna.distributions.CategoricalDistribution(dimension.choices)
+    return optuna.distributions.FloatDistribution(dimension.low, dimension.high, log=dimension.log)
 
 
 def _cut_torn_line(path: Path) -> None:
@@ -140,16 +227,18 @@ class TruthfulSearcher(Searcher):
     def __init__(
         self,
         begin: Callable[[], dict[str, Any] | None],
-        end: Callable[[int, bool], None],
+        end: Callable[[Job, bool], None],
+        idle: Callable[[], bool],
     ) -> None:
         """
         Args:
-            begin: the next trial's configuration with its ``number``, or None when no more are wanted.
-            end: called once per trial with its number and whether its process failed.
+            begin: the next job's configuration with ``number`` and ``seed``, or None where there is nothing to run now.
+            end: called once per job with whether its process failed.
+            idle: whether no job is running; then None from ``begin`` is final.
         """
         super().__init__()
-        self._begin, self._end = begin, end
-        self._numbers: dict[str, int] = {}
+        self._begin, self._end, self._idle = begin, end, idle
+        self._jobs: dict[str, Job] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its parts to restore them later, which we never do, and the driver stays here."""
@@ -159,17 +248,17 @@ class TruthfulSearcher(Searcher):
         """Nothing to set: the objective is the driver's business."""
         return True
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next configuration, or ``FINISHED``."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next configuration, None until a running one ends, or ``FINISHED``."""
         assignment = self._begin()
         if assignment is None:
-            return Searcher.FINISHED
-        self._numbers[trial_id] = assignment["number"]
+            return Searcher.FINISHED if self._idle() else None
+        self._jobs[trial_id] = Job(assignment["number"], assignment["seed"])
         return assignment
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Pass on the end of a trial."""
-        self._end(self._numbers.pop(trial_id), error)
+        self._end(self._jobs.pop(trial_id), error)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: journal and study folder are the state, so that resuming runs no pickle."""

@@ -94,16 +94,17 @@ class Space:
             if not dimension.optimizers or recipe.optimizer.name in dimension.optimizers
         }
 
-    def contains(self, recipe: Recipe) -> bool:
-        """Whether every searched field of the recipe lies within its range."""
+    def fits(self, recipe: Recipe) -> bool:
+        """Whether the recipe could be a trial here: searched fields within their ranges, all others as in ``start``."""
         parameters = self.parameters(recipe)
-        return all(
+        within = all(
             dimension.low <= parameters[dimension.key] <= dimension.high
             if isinstance(dimension, Real)
             else parameters[dimension.key] in dimension.choices
             for dimension in self.dimensions
             if dimension.key in parameters
         )
+        return within and self.recipe(parameters) == recipe
 
     def describe(self) -> dict[str, Any]:
         """The space in JSON types, for ``study.json``: a study goes on only in the space it began in."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from leukemia.best import Best
+from leukemia.best import INTERVALS, SCHEMA, Best
 from leukemia.config import Optimizer, Recipe
 from leukemia.metrics import METRICS
 from leukemia.mistakes import MissingFile, Mistake
@@ -20,8 +20,16 @@ BEST = Best(
     trial="0007",
     recipe=Recipe(optimizer=Optimizer(name="adamw", learning_rate=0.1 + 0.2)).resolved(64),
     objective="tta_accuracy",
-    score={"raw": 1 / 3, "headline": {"value": 0.3, "low": None, "high": 0.4}},
+    score={
+        "raw": 1 / 3,
+        "pooled": {"value": 0.32, "low": 0.2, "high": 0.5},
+        "bootstrap": {"value": 0.31, "low": 0.2, "high": 0.5},
+        "leave_fold_out": {"value": 0.3, "low": None, "high": 0.4},
+        "headline": {"value": 0.3, "low": None, "high": 0.4},
+    },
     scores={name: {"value": 0.3, "low": None, "high": 0.4} for name in METRICS},
+    noise={"winner_vs_start": "better by 1.0 points", "fold_noise": 0.01, "seeds": {"0007": [0, 1]}},
+    num_complete=5,
     majority_rate=2 / 3,
     folds=3,
     folds_done=3,
@@ -54,7 +62,7 @@ def test_best_comes_back_exactly(path: Path) -> None:
     assert Best.load(path) == BEST
     content = json.loads(path.read_text())
     assert content["recipe"] == BEST.recipe.flat()
-    assert content["schema"] == 1
+    assert content["schema"] == SCHEMA == 2
 
 
 def test_study_without_a_winner(tmp_path: Path) -> None:
@@ -70,8 +78,8 @@ def test_incomplete_trial(tmp_path: Path) -> None:
 
 
 def test_other_schema(path: Path) -> None:
-    change(path, schema=2)
-    with pytest.raises(Mistake, match=r"best.json: expected schema 1; it was written by another version"):
+    change(path, schema=1)
+    with pytest.raises(Mistake, match=r"best.json: expected schema 2; it was written by another version"):
         Best.load(path)
 
 
@@ -90,6 +98,11 @@ def test_file_that_is_no_best(path: Path, text: str) -> None:
         ("scores", []),
         ("scores", {"accuracy": {"value": "good", "low": None, "high": None}}),
         ("score", {}),
+        ("score", {"raw": 0.5}),
+        ("score", {"raw": 0.5, **{name: {"value": 0.5, "low": 0.4} for name in INTERVALS}}),
+        ("score", {"raw": "good", **dict.fromkeys(INTERVALS, BEST.score["pooled"])}),
+        ("noise", []),
+        ("num_complete", 1.5),
         ("majority_rate", "x"),
         ("folds", "3"),
         ("data", {}),

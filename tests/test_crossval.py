@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, r
 
 from leukemia import crossval
 from leukemia.config import Recipe
-from leukemia.crossval import OBJECTIVES, FoldResult, cross_validate
+from leukemia.crossval import COST, OBJECTIVES, FoldResult, cross_validate, score_name
 from leukemia.predict import predict
 from leukemia.train import Epoch, Side, fit
 
@@ -81,6 +81,11 @@ def test_scores_are_scikit_learns(reports: list[Epoch | FoldResult], tiny_images
         }
         assert set(expected) == set(OBJECTIVES)
         assert {name: result.scores[name] for name in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("score", OBJECTIVES)
+def test_an_objective_is_a_score_or_a_score_and_the_cost(score: str) -> None:
+    assert score_name(score) == score_name(f"{score},{COST}") == score
 
 
 def test_every_fold_begins_afresh(

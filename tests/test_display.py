@@ -52,16 +52,18 @@ def epoch_of(fold: int, epoch: int) -> Epoch:
 
 
 def play(display: TerminalDisplay) -> None:
-    """Trial 0 ended before, 1 completes, 2 is stopped, 3 runs."""
-    display.recall(0, RECIPE, "failed", [])
-    display.begin(1, RECIPE, [0.5])
-    display.fold(1, 1, 0.75)
-    display.end(1, "complete", "all 2 folds", 0.625)
-    display.begin(2, RECIPE, [])
-    display.fold(2, 0, 0.5)
-    display.end(2, "stopped", "hopeless: bound [0.4]", None)
-    display.begin(3, RECIPE, [])
-    display.epoch(3, epoch_of(0, 7))
+    """Trial 0 ended before, 1 completes and is run with another seed, 2 is stopped, 3 runs."""
+    display.recall("0000", RECIPE, "failed", [])
+    display.begin("0001", RECIPE, [0.5])
+    display.fold("0001", 1, 0.75)
+    display.end("0001", "complete", "all 2 folds", 0.625)
+    display.begin("0001 seed 1", RECIPE, [])
+    display.fold("0001 seed 1", 0, 0.875)
+    display.begin("0002", RECIPE, [])
+    display.fold("0002", 0, 0.5)
+    display.end("0002", "stopped", "hopeless: bound [0.4]", None)
+    display.begin("0003", RECIPE, [])
+    display.epoch("0003", epoch_of(0, 7))
 
 
 def rendered(display: TerminalDisplay, console: Console) -> list[str]:
@@ -81,6 +83,7 @@ def test_table_shows_every_trial_where_it_stands() -> None:
     assert rows == [
         f"0000 failed {recipe} 0/2",
         f"0001 complete {recipe} 2/2 0.6250",
+        f"0001 seed 1 running {recipe} 1/2 0/30 0.8750",
         f"0002 stopped {recipe} 1/2 0.5000",
         f"0003 running {recipe} 1/2 7/30",
     ]
@@ -90,14 +93,14 @@ def test_table_shows_every_trial_where_it_stands() -> None:
 def test_best_counts_complete_trials_only() -> None:
     console, _ = console_of(terminal=True)
     display = display_on(console)
-    display.recall(0, RECIPE, "stopped", [0.99])
+    display.recall("0000", RECIPE, "stopped", [0.99])
     assert "best" not in rendered(display, console)[-1]
 
 
 def test_a_trial_that_goes_on_stands_in_its_next_fold() -> None:
     console, _ = console_of(terminal=True)
     display = display_on(console)
-    display.begin(0, RECIPE, [0.5])
+    display.begin("0000", RECIPE, [0.5])
     assert rendered(display, console)[2].endswith("2/2 0/30 0.5000")
 
 
@@ -106,7 +109,7 @@ def test_table_fits_any_terminal(width: int, height: int) -> None:
     console, _ = console_of(terminal=True, width=width, height=height)
     display = display_on(console, num_trials=100)
     for number in range(60):
-        display.begin(number, RECIPE, [])
+        display.begin(f"{number:04d}", RECIPE, [])
     lines = rendered(display, console)
     assert len(lines) <= height
     assert any(re.match(r"0059 running \S.* 1/2 0/30$", line) for line in lines), "the latest are shown"
@@ -122,11 +125,29 @@ def test_elsewhere_each_event_is_a_line() -> None:
         f"trial 0001 goes on after 1 of 2 folds: {RECIPE.describe()}",
         "trial 0001 fold 2/2: tta_accuracy 0.7500",
         "trial 0001 complete: tta_accuracy 0.6250",
+        f"trial 0001 seed 1 begins: {RECIPE.describe()}",
+        "trial 0001 seed 1 fold 1/2: tta_accuracy 0.8750",
         f"trial 0002 begins: {RECIPE.describe()}",
         "trial 0002 fold 1/2: tta_accuracy 0.5000",
         "trial 0002 stopped: hopeless: bound [0.4]",
         f"trial 0003 begins: {RECIPE.describe()}",
     ]
+
+
+def test_a_repeat_is_no_trial_of_its_own_in_the_foot() -> None:
+    console, _ = console_of(terminal=True)
+    display = display_on(console)
+    display.recall("0000", RECIPE, "complete", [0.5])
+    display.recall("0000 seed 1", RECIPE, "complete", [0.875])
+    assert rendered(display, console)[-1].startswith("1 of 4 trials, best 0.5000")
+
+
+def test_a_note_is_a_line_and_goes_to_the_log(tmp_path: Path) -> None:
+    console, stream = console_of(terminal=False)
+    with logging_to(tmp_path / "search.log", console):
+        display_on(console).note("no more [begin]")
+    assert stream.getvalue() == "no more [begin]\n"
+    assert "INFO no more [begin]" in (tmp_path / "search.log").read_text()
 
 
 def test_on_a_terminal_the_table_is_drawn_and_taken_away() -> None:
@@ -146,7 +167,7 @@ def test_a_quiet_console_shows_nothing_and_the_log_hears_all(tmp_path: Path) -> 
         play(display)
     assert stream.getvalue() == ""
     lines = (tmp_path / "search.log").read_text().splitlines()
-    assert len(lines) == 8
+    assert len(lines) == 10
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ INFO trial 0003 fold 1/2 epoch 7/30: loss 0\.2500", lines[-1])
 
 
@@ -170,24 +191,25 @@ def test_words_are_printed_as_they_are() -> None:
 
 def trials() -> pd.DataFrame:
     rows = [
-        ("0001", "complete", "2/2", 0.91234, "all 2 folds"),
-        ("0000", "stopped", "1/2", 0.5, "hopeless: one answer [sic]"),
-        ("0002", "failed", "0/2", float("nan"), "NonFiniteLoss: at step 3"),
-        ("0003", "running", "0/2", float("nan"), ""),
+        ("0001", "complete", "2/2", 3, 0.91234, "all 2 folds"),
+        ("0000", "stopped", "1/2", 1, 0.5, "hopeless: one answer [sic]"),
+        ("0002", "failed", "0/2", 1, float("nan"), "NonFiniteLoss: at step 3"),
+        ("0003", "running", "0/2", 1, float("nan"), ""),
     ]
-    table = pd.DataFrame(rows, columns=["trial", "state", "folds", "score", "reason"])
+    table = pd.DataFrame(rows, columns=["trial", "state", "folds", "seeds", "score", "reason"])
     return table.assign(recipe=RECIPE.describe())
 
 
 def test_final_table_lists_all_trials_and_says_why_some_ended_early() -> None:
-    console, stream = console_of(terminal=False, width=80)
+    console, stream = console_of(terminal=False, width=88)
     print_trials(console, trials(), "tta_accuracy")
     text = stream.getvalue()
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    assert lines[2] == f"0001 complete {RECIPE.describe()} 2/2 0.9123"
-    assert lines[4] == f"0002 failed {RECIPE.describe()} 0/2"
+    assert lines[0] == "trial state recipe folds seeds tta_accuracy"
+    assert lines[2] == f"0001 complete {RECIPE.describe()} 2/2 3 0.9123"
+    assert lines[4] == f"0002 failed {RECIPE.describe()} 0/2 1"
     assert lines[-2:] == ["0000 stopped: hopeless: one answer [sic]", "0002 failed: NonFiniteLoss: at step 3"]
-    assert max(map(len, text.splitlines())) <= 80
+    assert max(map(len, text.splitlines())) <= 88
 
 
 def test_final_table_of_a_search_without_trials() -> None:

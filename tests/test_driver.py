@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from leukemia.best import Best
 from leukemia.catalog import Catalog
 from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
 from leukemia.folds import Splits, make_splits
-from leukemia.metrics import point_scores
+from leukemia.metrics import describe_difference, point_scores
 from leukemia.study import Study
 from leukemia.train import Epoch
 from search.driver import Driver, Limits
 from search.judge import Contender
+from search.outcome import write_best
+from search.race import Job, Race, Rules
 from search.searcher import STATES, Journal
 from search.space import make_space
+from search.warmstart import copy_priors, priors_of, take_priors
 
 NUM_FOLDS = 2
 EPOCHS = 2
@@ -46,8 +53,8 @@ class RecordingTracker:
         self.runs: dict[int, dict[str, Any]] = {}
 
     def begin(self, number: int, recipe: Recipe) -> None:
-        epochs = self.study.epochs(number)
-        seed = recipe.train.seed
+        seed, epochs = recipe.train.seed, self.study.epochs(number)
+        epochs = epochs[epochs["seed"] == seed]
         self.runs[number] = {
             "epochs": list(zip(epochs["fold"], epochs["epoch"], epochs["train_loss"], strict=True)),
             "folds": [self.study.fold(number, seed, fold) for fold in self.study.folds_done(number, seed)],
@@ -70,20 +77,23 @@ class RecordingDisplay:
     def __init__(self) -> None:
         self.seen: list[tuple[Any, ...]] = []
 
-    def recall(self, number: int, recipe: Recipe, state: str, scores: list[float]) -> None:
-        self.seen.append(("recall", number, state, scores))
+    def recall(self, label: str, recipe: Recipe, state: str, scores: list[float]) -> None:
+        self.seen.append(("recall", label, state, scores))
 
-    def begin(self, number: int, recipe: Recipe, scores: list[float]) -> None:
-        self.seen.append(("begin", number, scores))
+    def begin(self, label: str, recipe: Recipe, scores: list[float]) -> None:
+        self.seen.append(("begin", label, scores))
 
-    def epoch(self, number: int, epoch: Epoch) -> None:
-        self.seen.append(("epoch", number, epoch.fold, epoch.epoch))
+    def epoch(self, label: str, epoch: Epoch) -> None:
+        self.seen.append(("epoch", label, epoch.fold, epoch.epoch))
 
-    def fold(self, number: int, fold: int, score: float) -> None:
-        self.seen.append(("fold", number, fold, score))
+    def fold(self, label: str, fold: int, score: float) -> None:
+        self.seen.append(("fold", label, fold, score))
 
-    def end(self, number: int, state: str, reason: str, score: float | None) -> None:
-        self.seen.append(("end", number, state))
+    def end(self, label: str, state: str, reason: str, score: float | None) -> None:
+        self.seen.append(("end", label, state))
+
+    def note(self, words: str) -> None:
+        self.seen.append(("note", words))
 
 
 class World:
@@ -95,10 +105,17 @@ class World:
         catalog: Catalog,
         *,
         trials: int = 3,
-        fates: dict[int, str] | None = None,
+        fates: Mapping[int | Job, str] | None = None,
         objective: str = "tta_accuracy",
         budget_hours: float = math.inf,
+        warm_start: Sequence[Study] = (),
+        **rules: Any,
     ) -> None:
+        """
+        Args:
+            fates: what becomes of a trial, by number, or of a repeat, by job.
+            rules: of the race; without any, trials are neither raced nor repeated.
+        """
         self.catalog, self.fates = catalog, fates or {}
         self.splits: Splits = make_splits(catalog, NUM_FOLDS, 0, "grouped")
         if not folder.exists():
@@ -110,17 +127,28 @@ class World:
                 "seed": 0,
                 "objective": objective,
                 "protocol": "grouped",
-                "data": {},
+                "data": {"uri": "cells", "fingerprint": catalog.fingerprint, "base": None, "subjects_from": None},
+                "splits_sha256": self.splits.sha256(),
                 "versions": {},
                 "commit": "unknown",
             }
+            copy_priors(take_priors([study.folder for study in warm_start], info, SPACE), folder)
             Study.create(folder, info)
         self.study = Study(folder)
         self.tracker, self.display = RecordingTracker(self.study), RecordingDisplay()
         self.bests: list[Contender] = []
-        self.journal = Journal(folder / "optuna.journal", SPACE, seed=0, name="study")
+        score, *cost = objective.split(",")
+        defaults: dict[str, Any] = {"racing": False, "repeats": 0, "by_cost": bool(cost)}
+        self.rules = Rules(num_folds=NUM_FOLDS, objective=score, **{**defaults, **rules})
+        self.journal = Journal(
+            folder / "optuna.journal",
+            SPACE,
+            seed=0,
+            name="study",
+            by_cost=self.rules.by_cost,
+            priors=[taken.prior for taken in priors_of(self.study)],
+        )
         self.limits = Limits(num_trials=trials, budget_hours=budget_hours)
-        self.objective = objective
 
     def driver(self) -> Driver:
         return Driver(
@@ -128,30 +156,39 @@ class World:
             self.journal,
             self.catalog,
             limits=self.limits,
-            objective=self.objective,
+            rules=self.rules,
             tracker=self.tracker,
             display=self.display,
-            on_best=self.bests.append,
+            on_best=self.announce,
         )
 
-    def run(self) -> None:
-        """Play the workers: one trial after the other, to the end."""
+    def announce(self, race: Race) -> None:
+        winner = race.winner()
+        assert winner is not None
+        self.bests.append(winner)
+
+    def run(self) -> Driver:
+        """Play the workers: one job after the other, to the end."""
         driver = self.driver()
         while (assignment := driver.begin()) is not None:
             self.work(driver, assignment)
+        assert driver.idle()
+        return driver
 
     def work(self, driver: Driver, assignment: dict[str, Any]) -> None:
-        number = assignment["number"]
-        crashed = self.fates.get(number) == "crashed"
+        job = job_of(assignment)
         for report in self.reports(assignment):
-            if not driver.hear(number, report):
+            if not driver.hear(job, report):
                 break
-        driver.end(number, crashed)
+        driver.end(job, self.fate(job) == "crashed")
+
+    def fate(self, job: Job) -> str:
+        is_trial = job.seed == SPACE.start.train.seed
+        return self.fates.get(job.number if is_trial else job, "complete")
 
     def reports(self, assignment: dict[str, Any]) -> Iterator[Report]:
         """What a worker reports: the same for a recipe whenever and wherever it is run."""
-        fate = self.fates.get(assignment["number"], "complete")
-        recipe = Recipe.from_flat(assignment["recipe"])
+        fate, recipe = self.fate(job_of(assignment)), Recipe.from_flat(assignment["recipe"])
         for fold, (_, validation) in enumerate(self.splits.rows(self.catalog)):
             if fold in assignment["skip"]:
                 continue
@@ -159,16 +196,20 @@ class World:
                 yield from () if fate == "crashed" else ("NonFiniteLoss: at fold 1",)
                 return
             for epoch in range(1, EPOCHS + 1):
-                yield epoch_of(fold, epoch)
+                yield epoch_of(fold, epoch, seed=recipe.train.seed)
             yield fold_of(recipe, fold, validation, self.catalog, "hopeless" if fate == "stopped" else fate)
 
 
-def epoch_of(fold: int, epoch: int) -> Epoch:
+def job_of(assignment: dict[str, Any]) -> Job:
+    return Job(assignment["number"], assignment["seed"])
+
+
+def epoch_of(fold: int, epoch: int, *, seed: int = 0) -> Epoch:
     return Epoch(
-        seed=0,
+        seed=seed,
         fold=fold,
         epoch=epoch,
-        train_loss=1 / (fold + epoch + 2),
+        train_loss=1 / (seed + fold + epoch + 2),
         train_accuracy=0.5,
         validation_loss=0.7,
         validation_accuracy=0.5,
@@ -183,6 +224,9 @@ def fold_of(recipe: Recipe, fold: int, rows: np.ndarray, catalog: Catalog, fate:
     labels = catalog.table["label"].to_numpy()[rows]
     generator = np.random.default_rng([fold, *recipe.to_json().encode()])
     right = generator.random(len(rows)) < 0.85
+    if fate == "worse":
+        # By far, and in every group alike: every other image is wrong.
+        right = np.arange(len(rows)) % 2 == 0
     probabilities = np.where(right == (labels == 1), 0.8, 0.2) + generator.uniform(-0.1, 0.1, len(rows))
     if fate == "hopeless":
         probabilities = np.full(len(rows), 0.9)
@@ -190,12 +234,12 @@ def fold_of(recipe: Recipe, fold: int, rows: np.ndarray, catalog: Catalog, fate:
     if fate == "undefined":
         scores["tta_accuracy"] = math.nan
     return FoldResult(
-        seed=0,
+        seed=recipe.train.seed,
         fold=fold,
         rows=rows,
         probabilities=probabilities,
         scores=scores,
-        seconds=80.0,
+        seconds={"cheap": 40.0, "dear": 800.0}.get(fate, 80.0),
         device="cpu (test)",
         precision="float32",
     )
@@ -212,14 +256,16 @@ def frozen(world: World) -> list[FrozenTrial]:
 
 def everything(world: World) -> dict[str, Any]:
     """All that a search leaves, for comparison with another search."""
+    study = world.study
+    jobs = [(number, seed) for number in study.trials() for seed in study.seeds(number)]
     return {
-        "table": world.study.trial_table().astype(str).to_dict("records"),
-        "epochs": {number: world.study.epochs(number).to_dict("records") for number in world.study.trials()},
-        "predictions": {
-            number: world.study.out_of_fold(number, 0).to_dict("records") for number in world.study.trials()
-        },
+        "table": study.trial_table().astype(str).to_dict("records"),
+        "epochs": {number: study.epochs(number).to_dict("records") for number in study.trials()},
+        "predictions": {job: study.out_of_fold(*job).to_dict("records") for job in jobs},
+        "failures": {job: study.repeat_failure(*job) for job in jobs},
         "journal": [
-            (trial.number, trial.state, trial.value, trial.params, trial.intermediate_values) for trial in frozen(world)
+            (trial.number, trial.state, trial.values, trial.params, trial.intermediate_values, trial.user_attrs)
+            for trial in frozen(world)
         ],
     }
 
@@ -228,26 +274,42 @@ def assert_agreement(world: World) -> None:
     """Study folder, journal and tracker say the same of every trial."""
     trials = frozen(world)
     assert [trial.number for trial in trials] == world.study.trials()
+    assert sorted(world.tracker.runs) == [
+        number for number in world.study.trials() if world.study.origin(number) is None
+    ]
     for trial in trials:
-        number, run = trial.number, world.tracker.runs[trial.number]
-        end = world.study.end(number)
-        assert end is not None
-        assert trial.state == STATES[end["state"]]
+        assert_agreement_on(world, trial)
+
+
+def assert_agreement_on(world: World, trial: FrozenTrial) -> None:
+    number, end = trial.number, world.study.end(trial.number)
+    assert end is not None
+    assert trial.state == STATES[end["state"]]
+    assert SPACE.recipe(trial.params) == world.study.recipe(number)
+    folds = [world.study.fold(number, 0, fold) for fold in world.study.folds_done(number, 0)]
+    scores = [fold["scores"][world.rules.objective] for fold in folds]
+    defined = {fold: score for fold, score in enumerate(scores) if score is not None}
+    assert trial.intermediate_values == ({} if world.rules.by_cost else defined)
+    epochs = world.study.epochs(number)
+    epochs = epochs[epochs["seed"] == 0]
+    if number in world.tracker.runs:
+        run = world.tracker.runs[number]
         assert run["end"] == (end["state"], end["reason"], end["score"])
-        assert SPACE.recipe(trial.params) == world.study.recipe(number)
-        folds = [world.study.fold(number, 0, fold) for fold in world.study.folds_done(number, 0)]
         assert run["folds"] == folds
-        scores = [fold["scores"][world.objective] for fold in folds]
-        defined = {fold: score for fold, score in enumerate(scores) if score is not None}
-        assert trial.intermediate_values == defined
-        epochs = world.study.epochs(number)
         assert run["epochs"] == list(zip(epochs["fold"], epochs["epoch"], epochs["train_loss"], strict=True))
-        assert len(epochs) == len(set(zip(epochs["fold"], epochs["epoch"], strict=True)))
-        if end["state"] == "complete":
-            assert len(folds) == NUM_FOLDS
-            assert trial.value == end["score"] == pytest.approx(np.mean(scores))
-        else:
-            assert end["score"] is None
+    assert len(epochs) == len(set(zip(epochs["fold"], epochs["epoch"], strict=True)))
+    if end["state"] == "complete":
+        assert len(folds) == NUM_FOLDS
+        assert trial.values[0] == end["score"] == pytest.approx(np.mean(scores))
+    else:
+        assert end["score"] is None
+
+
+def seen_of(world: World, number: int) -> dict[str, Any]:
+    """How a trial ended."""
+    end = world.study.end(number)
+    assert end is not None
+    return end
 
 
 @pytest.fixture
@@ -272,7 +334,7 @@ def test_all_that_can_happen_to_a_trial_is_told_to_everyone(world_in: Callable[.
 
 def test_trial_0_is_the_starting_recipe_and_workers_get_plain_values(world_in: Callable[..., World]) -> None:
     assignment = world_in().driver().begin()
-    assert assignment == {"number": 0, "recipe": SPACE.start.flat(), "skip": []}
+    assert assignment == {"number": 0, "seed": 0, "recipe": SPACE.start.flat(), "skip": []}
 
 
 def test_best_is_announced_for_complete_trials_only_and_only_when_it_changes(world_in: Callable[..., World]) -> None:
@@ -304,9 +366,9 @@ def test_a_report_that_arrives_twice_counts_once(world_in: Callable[..., World])
     driver = twice.driver()
     while (assignment := driver.begin()) is not None:
         for report in twice.reports(assignment):
-            assert driver.hear(assignment["number"], report)
-            assert driver.hear(assignment["number"], report)
-        driver.end(assignment["number"], False)
+            assert driver.hear(job_of(assignment), report)
+            assert driver.hear(job_of(assignment), report)
+        driver.end(job_of(assignment), False)
     assert everything(twice) == everything(once)
     assert_agreement(twice)
 
@@ -317,9 +379,9 @@ def test_a_stopped_trial_is_not_heard_any_more(world_in: Callable[..., World]) -
     assignment = driver.begin()
     assert assignment is not None
     reports = list(world.reports(assignment))
-    heard = [driver.hear(0, report) for report in reports]
+    heard = [driver.hear(Job(0, 0), report) for report in reports]
     assert heard == [True, True, False, False, False, False]
-    assert driver.folds_done(0) == [0]
+    assert driver.folds_done(Job(0, 0)) == [0]
     assert len(world.study.epochs(0)) == EPOCHS
 
 
@@ -345,8 +407,8 @@ def test_ended_trials_are_shown_again_on_resume(world_in: Callable[..., World]) 
     again = world_in(trials=2)
     again.run()
     scores = [again.study.fold(0, 0, fold)["scores"]["tta_accuracy"] for fold in range(NUM_FOLDS)]
-    assert again.display.seen[0] == ("recall", 0, "complete", scores)
-    assert again.display.seen[1][:3] == ("recall", 1, "failed")
+    assert again.display.seen[0] == ("recall", "0000", "complete", scores)
+    assert again.display.seen[1][:3] == ("recall", "0001", "failed")
     assert len(again.display.seen) == 2
 
 
@@ -368,17 +430,324 @@ def test_trials_may_run_side_by_side(world_in: Callable[..., World]) -> None:
     assert [assignment["number"] for assignment, _ in running] == [0, 1, 2]
     while running:
         for pair in list(running):
-            number, report = pair[0]["number"], next(pair[1], None)
-            if report is None or not driver.hear(number, report):
-                driver.end(number, False)
+            job, report = job_of(pair[0]), next(pair[1], None)
+            if report is None or not driver.hear(job, report):
+                driver.end(job, False)
                 running.remove(pair)
     assert driver.begin() is not None
-    driver.end(3, False)
+    driver.end(Job(3, 0), False)
     assert_agreement(world)
 
 
+def begun(world: World) -> list[str]:
+    """Labels of all jobs in the order in which they began."""
+    return [event[1] for event in world.display.seen if event[0] == "begin"]
+
+
+def test_repeats_of_the_leading_come_after_the_trials_and_are_no_trials(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=3, repeats=2, fates={1: "worse"})
+    world.run()
+    labels = begun(world)
+    assert labels[:4] == ["0000", "0000 seed 1", "0001", "0002"]
+    assert set(labels[4:]) == {"0000 seed 2", "0002 seed 1", "0002 seed 2"}
+    assert [world.study.seeds(number) for number in range(3)] == [[0, 1, 2], [0], [0, 1, 2]]
+    for number, seed in itertools.product((0, 2), (1, 2)):
+        assert world.study.folds_done(number, seed) == [0, 1]
+        assert (world.study.trial_folder(number) / f"seed_{seed}" / "fold_1.csv").is_file()
+    assert len(frozen(world)) == 3
+    # Neither the journal nor the tracker has heard of a repeat.
+    assert_agreement(world)
+    assert set(world.study.epochs(0)["seed"]) == {0, 1, 2}
+    assert world.study.trial_table().set_index("trial")["seeds"].to_dict() == {"0000": 3, "0001": 1, "0002": 3}
+
+
+def test_repeats_get_the_recipe_under_another_seed(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1, repeats=1)
+    driver = world.driver()
+    trial = driver.begin()
+    assert trial is not None
+    world.work(driver, trial)
+    repeat = driver.begin()
+    assert repeat == {
+        "number": 0,
+        "seed": 1,
+        "recipe": SPACE.start.with_settings({"train.seed": 1}).flat(),
+        "skip": [],
+    }
+
+
+def test_nothing_to_run_now_is_told_apart_from_nothing_at_all(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=3, repeats=1)
+    driver = world.driver()
+    assert driver.idle()
+    first, second, third = driver.begin(), driver.begin(), driver.begin()
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert (driver.begin(), driver.idle()) == (None, False)
+    world.work(driver, first)
+    repeat = driver.begin()
+    assert repeat is not None
+    assert job_of(repeat) == Job(0, 1), "the start's repeat does not wait"
+    world.work(driver, repeat)
+    world.work(driver, second)
+    assert driver.race.last_repeat(set()) == Job(1, 1)
+    assert (driver.begin(), driver.idle()) == (None, False), "the others do"
+    world.work(driver, third)
+    last = driver.begin()
+    assert last is not None
+    assert last["seed"] == 1
+    world.work(driver, last)
+    while (assignment := driver.begin()) is not None:
+        world.work(driver, assignment)
+    assert driver.idle()
+
+
+def test_a_repeat_that_was_killed_goes_on(world_in: Callable[..., World]) -> None:
+    undisturbed = world_in("undisturbed", trials=2, repeats=1)
+    undisturbed.run()
+    killed = world_in(trials=2, repeats=1)
+    driver = killed.driver()
+    trial = driver.begin()
+    assert trial is not None
+    killed.work(driver, trial)
+    repeat = driver.begin()
+    assert repeat is not None
+    reports = killed.reports(repeat)
+    for report in itertools.islice(reports, EPOCHS + 2):
+        assert driver.hear(Job(0, 1), report)
+    again = world_in(trials=2, repeats=1)
+    resumed = again.driver()
+    adopted = resumed.begin()
+    assert adopted is not None
+    assert (job_of(adopted), adopted["skip"]) == (Job(0, 1), [0])
+    score = again.study.fold(0, 1, 0)["scores"]["tta_accuracy"]
+    assert again.display.seen[-1] == ("begin", "0000 seed 1", [score])
+    again.work(resumed, adopted)
+    while (assignment := resumed.begin()) is not None:
+        again.work(resumed, assignment)
+    assert everything(again) == everything(undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("fate", "reason"),
+    [
+        ("failed", "NonFiniteLoss: at fold 1"),
+        ("crashed", "its process died again and again"),
+        ("undefined", "tta_accuracy is undefined in fold 0"),
+    ],
+)
+def test_a_failed_repeat_counts_for_nothing_and_is_not_tried_again(
+    world_in: Callable[..., World], fate: str, reason: str
+) -> None:
+    world = world_in(trials=1, repeats=1, fates={Job(0, 1): fate})
+    driver = world.run()
+    assert world.study.repeat_failure(0, 1) == reason
+    assert ("end", "0000 seed 1", "failed") in world.display.seen
+    assert seen_of(world, 0)["state"] == "complete"
+    assert driver.race.complete_jobs(0) == [Job(0, 0)]
+    assert world.study.trial_table()["seeds"].tolist() == [1]
+    assert_agreement(world)
+    again = world_in(trials=1, repeats=1)
+    again.run()
+    assert begun(again) == []
+
+
+def test_a_repeat_is_never_stopped(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=2, repeats=1, racing=True, fates={Job(0, 1): "hopeless", 1: "worse"})
+    world.run()
+    assert world.study.folds_done(0, 1) == [0, 1]
+    assert world.study.repeat_failure(0, 1) is None
+
+
+def test_a_trial_that_cannot_win_is_stopped_and_told_so(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=3, racing=True, fates={1: "worse"})
+    world.run()
+    assert_agreement(world)
+    assert [seen_of(world, number)["state"] for number in range(3)] == ["complete", "stopped", "complete"]
+    reason = r"cannot win: -\d+\.\d points against the best, at most -\d+\.\d after 1 of 2 folds"
+    assert re.fullmatch(reason, seen_of(world, 1)["reason"])
+    stopped = frozen(world)[1]
+    score = world.study.fold(1, 0, 0)["scores"]["tta_accuracy"]
+    assert (stopped.state, stopped.intermediate_values) == (TrialState.PRUNED, {0: score})
+    run_whole = world_in("whole", trials=3, fates={1: "worse"})
+    run_whole.run()
+    assert seen_of(run_whole, 1)["state"] == "complete"
+
+
+def test_score_and_cost_are_told_and_a_cheaper_one_within_the_error_wins(world_in: Callable[..., World]) -> None:
+    fates = {1: "worse", 2: "stopped", 3: "failed", 4: "cheap", 5: "dear"}
+    world = world_in(trials=6, objective="tta_accuracy,cost", racing=True, fates=fates)
+    driver = world.run()
+    assert_agreement(world)
+    trials = frozen(world)
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "PRUNED", "PRUNED", "FAIL", "COMPLETE", "COMPLETE"]
+    for trial in trials:
+        folds = [world.study.fold(trial.number, 0, fold) for fold in world.study.folds_done(trial.number, 0)]
+        scores = {f"fold_{fold['fold']}": fold["scores"]["tta_accuracy"] for fold in folds}
+        assert trial.user_attrs == scores
+        values = [np.mean(list(scores.values())), sum(fold["seconds"] for fold in folds)]
+        assert trial.values == (values if trial.state == TrialState.COMPLETE else None)
+    assert [trials[number].values[1] for number in (0, 4, 5)] == [160.0, 80.0, 1600.0]
+    # Trial 5 leads and is dear; it does not clearly beat the start, but trial 4, which is the cheapest.
+    leader = driver.race.leader()
+    assert leader is not None
+    assert leader.number == 5
+    assert driver.best is not None
+    assert driver.best.number == 0
+    assert world.bests[-1] == driver.best
+
+
+def test_best_is_announced_again_when_a_repeat_says_more_of_it(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1, repeats=1)
+    world.run()
+    assert [(best.number, len(best.fold_scores)) for best in world.bests] == [(0, 2), (0, 4)]
+    again = world_in(trials=1, repeats=1)
+    again.driver()
+    assert again.bests == world.bests[-1:], "what a driver that died may have kept to itself"
+
+
+def test_best_json_tells_what_other_seeds_say(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=3, repeats=1, racing=True, fates={1: "worse", 2: "worse"}, margin=0.9)
+    driver = world.run()
+    write_best(world.study, world.splits, driver.race)
+    best = Best.load(world.study.folder / "best.json")
+    assert driver.best is not None
+    assert (best.trial, best.seeds, best.num_complete) == ("0000", [0, 1], 3)
+    assert best.score["raw"] == driver.best.score == pytest.approx(np.mean(driver.best.fold_scores))
+    # Folds of one size: the pooled accuracy of both seeds is the mean over folds and seeds.
+    assert best.score["pooled"]["value"] == pytest.approx(best.score["raw"])
+    assert best.score["headline"]["value"] <= best.score["pooled"]["value"]
+    assert set(best.noise) == {"winner_vs_second", "fold_noise", "seeds"}, "it is the start itself"
+    assert best.noise["winner_vs_second"].startswith("better by ")
+    assert best.noise["fold_noise"] == driver.race.noise()
+    assert best.noise["seeds"]["0000"] == [0, 1]
+
+
+def test_best_json_compares_the_winner_with_the_start(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=4, fates={0: "worse", 1: "worse", 2: "failed"})
+    driver = world.run()
+    write_best(world.study, world.splits, driver.race)
+    best = Best.load(world.study.folder / "best.json")
+    assert (best.trial, best.num_complete) == ("0003", 3)
+    # Both others are equally bad, and the earlier one of them is the start.
+    assert best.noise["winner_vs_start"] == best.noise["winner_vs_second"]
+    assert best.noise["winner_vs_start"] == describe_difference(driver.race.interval(3, 0))
+    assert best.noise["winner_vs_start"].endswith(": settled")
+    assert best.noise["seeds"] == {}
+
+
+def test_no_repeat_begins_once_the_budget_is_spent(world_in: Callable[..., World]) -> None:
+    # Four epochs of a hundredth of an hour each: trial 0, and its repeat.
+    world = world_in(trials=9, repeats=2, budget_hours=0.07)
+    world.run()
+    assert begun(world) == ["0000", "0000 seed 1"]
+    again = world_in(trials=9, repeats=2, budget_hours=0.07)
+    again.run()
+    assert begun(again) == [], "what repeats spent before a resume counts"
+    none = world_in("none", trials=9, repeats=2, budget_hours=0.03)
+    none.run()
+    assert begun(none) == ["0000"]
+
+
+def test_no_trial_begins_when_none_has_improved_for_so_long(world_in: Callable[..., World]) -> None:
+    fates = dict.fromkeys(range(1, 9), "worse")
+    world = world_in(trials=9, patience=3, repeats=1, fates=fates)
+    world.run()
+    assert world.study.trials() == [0, 1, 2, 3]
+    notes = [event[1] for event in world.display.seen if event[0] == "note"]
+    assert notes == ["no trial of the last 3 has improved the score beyond its noise: no more begin (--patience)"], (
+        "said once"
+    )
+    more = world_in(trials=9, patience=4, repeats=1, fates=fates)
+    more.run()
+    assert more.study.trials() == [0, 1, 2, 3, 4]
+
+
+WARM = {1: "stopped", 2: "failed"}
+
+
+@pytest.fixture
+def earlier(world_in: Callable[..., World]) -> World:
+    """A study of four trials: two complete, the first of them repeated, one stopped, one failed."""
+    world = world_in("earlier", trials=4, repeats=1, fates=WARM)
+    world.run()
+    return world
+
+
+def test_a_warm_start_takes_over_what_has_ended(world_in: Callable[..., World], earlier: World) -> None:
+    world = world_in(trials=2, warm_start=[earlier.study])
+    assert world.study.trials() == [0, 1, 2]
+    world.run()
+    assert world.study.trials() == [0, 1, 2, 3, 4], "its own trials come on top"
+    assert_agreement(world)
+    for number, there in enumerate((0, 1, 3)):
+        origin = {
+            "study": "earlier",
+            "study_uid": "abcd1234",
+            "trial": f"{there:04d}",
+            "seeds": earlier.study.seeds(there),
+        }
+        assert world.study.origin(number) == origin
+        assert world.study.recipe(number) == earlier.study.recipe(there)
+        assert world.study.end(number) == earlier.study.end(there)
+        assert world.study.seeds(number) == earlier.study.seeds(there)
+        pd.testing.assert_frame_equal(world.study.out_of_fold(number, 0), earlier.study.out_of_fold(there, 0))
+        assert frozen(world)[number].user_attrs["origin"] == f"abcd1234-{there:04d}"
+    states = [trial.state.name for trial in frozen(world)]
+    assert states == ["COMPLETE", "PRUNED", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert world.study.recipe(3) != SPACE.start, "the start is known already"
+    assert [event[:3] for event in world.display.seen[:3]] == [
+        ("recall", "0000", "complete"),
+        ("recall", "0001", "stopped"),
+        ("recall", "0002", "complete"),
+    ]
+    assert sorted(world.tracker.runs) == [3, 4]
+
+
+def test_a_prior_leads_wins_and_is_what_trials_are_raced_against(
+    world_in: Callable[..., World], earlier: World
+) -> None:
+    world = world_in(trials=2, warm_start=[earlier.study], racing=True, fates={3: "worse", 4: "worse"})
+    driver = world.run()
+    assert driver.best is not None
+    assert driver.best.number in (0, 2)
+    assert world.bests == [driver.best], "known from the start"
+    for number in (3, 4):
+        assert seen_of(world, number)["reason"].startswith("cannot win")
+    assert len(driver.race.contenders()[0].fold_scores) == 4, "the prior's repeat is known"
+
+
+def test_a_warm_start_is_resumed(world_in: Callable[..., World], earlier: World) -> None:
+    undisturbed = world_in("undisturbed", trials=3, warm_start=[earlier.study], racing=True)
+    undisturbed.run()
+    world_in(trials=1, warm_start=[earlier.study], racing=True).run()
+    resumed = world_in(trials=3, racing=True)
+    resumed.run()
+    assert everything(resumed) == everything(undisturbed)
+    assert begun(resumed) == ["0004", "0005"]
+    assert sorted(resumed.tracker.runs) == [4, 5]
+
+
+def test_what_priors_cost_is_not_this_budgets(world_in: Callable[..., World], earlier: World) -> None:
+    for _ in range(2):
+        world = world_in(trials=9, warm_start=[earlier.study], budget_hours=0.07)
+        world.run()
+        assert world.study.trials() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("objective", ["tta_accuracy,cost", "tta_auroc"])
+def test_priors_are_read_by_the_new_objective(world_in: Callable[..., World], earlier: World, objective: str) -> None:
+    world = world_in(trials=1, warm_start=[earlier.study], objective=objective)
+    world.run()
+    scores = [world.study.fold(0, 0, fold)["scores"][world.rules.objective] for fold in range(NUM_FOLDS)]
+    values = [np.mean(scores), 160.0] if world.rules.by_cost else [np.mean(scores)]
+    assert frozen(world)[0].values == values
+    assert frozen(world)[1].state == TrialState.PRUNED
+
+
 STEPS = {
-    "study": ("begin_trial", "write_epoch", "write_fold", "end_trial"),
+    "study": ("begin_trial", "begin_repeat", "write_epoch", "write_fold", "fail_repeat", "end_trial"),
     "journal": ("ask", "report", "tell"),
     "tracker": ("begin", "epoch", "fold", "end"),
     "bests": ("append",),
@@ -413,23 +782,31 @@ class _Bests(list[Contender]):
     """A list whose methods can be replaced."""
 
 
-KILL_FATES = {1: "stopped", 2: "undefined"}
+KILLED: dict[str, dict[str, Any]] = {
+    "trials": {"trials": 4, "fates": {1: "stopped", 2: "undefined"}},
+    # The start's first repeat fails; then leader and runner-up get theirs.
+    "race": {"trials": 4, "racing": True, "repeats": 2, "fates": {1: "worse", 2: "undefined", Job(0, 1): "failed"}},
+}
 
 
-@pytest.mark.parametrize("stride", [13, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [37, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_kill_at_any_step_changes_nothing(world_in: Callable[..., World], after: bool, stride: int) -> None:
-    undisturbed = world_in("undisturbed", trials=4, fates=KILL_FATES)
+@pytest.mark.parametrize("search", KILLED)
+def test_a_kill_at_any_step_changes_nothing(
+    world_in: Callable[..., World], search: str, after: bool, stride: int
+) -> None:
+    settings = KILLED[search]
+    undisturbed = world_in("undisturbed", **settings)
     fuse = Fuse(undisturbed, -1, after=after)
     undisturbed.run()
     expected = everything(undisturbed)
     assert fuse.count > 40
     for at in range(0, fuse.count, stride):
-        killed = world_in(f"killed-{at}", trials=4, fates=KILL_FATES)
+        killed = world_in(f"killed-{at}", **settings)
         Fuse(killed, at, after=after)
         with pytest.raises(Killed):
             killed.run()
-        resumed = world_in(f"killed-{at}", trials=4, fates=KILL_FATES)
+        resumed = world_in(f"killed-{at}", **settings)
         resumed.run()
         assert everything(resumed) == expected, f"killed at step {at}"
         announced = [*killed.bests, *resumed.bests]

@@ -18,7 +18,9 @@ from leukemia.files import write_json
 from leukemia.mistakes import MissingFile, Mistake
 from leukemia.model import ResNet
 from leukemia.study import Study
-from search.plan import Plan, Request, describe_cost, new_name, plan_new, plan_resumed
+from search.plan import DEFAULTS, Plan, Request, describe_cost, describe_rules, new_name, plan_new, plan_resumed
+from search.race import Rules
+from search.warmstart import copy_priors
 
 COMMAND = "python -m search.run"
 
@@ -41,6 +43,7 @@ def begun(request_for: Callable[..., Request]) -> Callable[..., Plan]:
         plan = plan_new(request_for(**changes), COMMAND)
         plan.folder.mkdir(parents=True)
         plan.splits.save(plan.folder / "splits.json")
+        copy_priors(plan.priors, plan.folder)
         Study.create(plan.folder, plan.info)
         return plan
 
@@ -67,13 +70,27 @@ def test_a_plan_holds_all_decisions_and_writes_nothing(request_for: Callable[...
 
 def test_defaults_are_those_of_the_help(request_for: Callable[..., Request]) -> None:
     plan = plan_new(request_for(folds=None), COMMAND)
-    assert [plan.info[key] for key in ("folds", "seed", "trials", "preset", "objective")] == [
-        5,
-        0,
-        50,
-        "seed",
-        "tta_accuracy",
-    ]
+    expected = {
+        "folds": 5,
+        "seed": 0,
+        "trials": 50,
+        "preset": "seed",
+        "objective": "tta_accuracy",
+        "racing": True,
+        "margin": 1.0,
+        "repeats": 2,
+        "patience": 25,
+    }
+    assert {key: plan.info[key] for key in DEFAULTS} == expected
+    assert plan.info["warm_start"] == []
+    assert plan.rules == Rules(num_folds=5, objective="tta_accuracy")
+
+
+def test_rules_of_the_race_are_the_requests(request_for: Callable[..., Request]) -> None:
+    request = request_for(objective="tta_auroc,cost", racing=False, margin=2.5, repeats=0, patience=3)
+    assert plan_new(request, COMMAND).rules == Rules(
+        num_folds=2, objective="tta_auroc", by_cost=True, racing=False, margin=0.025, repeats=0, patience=3
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,6 +113,12 @@ def test_defaults_are_those_of_the_help(request_for: Callable[..., Request]) -> 
         ({"settings": ["model.pretrained=absent.pt"]}, r"model.pretrained: no file at .*absent.pt"),
         ({"subjects_from": Path("x")}, r"--subjects-from has no effect: .* names its subjects itself"),
         ({"data": "/nowhere/at/all"}, r"/nowhere/at/all"),
+        ({"objective": "accuracy"}, r"--objective: expected tta_accuracy, .*as in tta_accuracy,cost; got 'accuracy'"),
+        ({"objective": "cost"}, r"--objective: expected tta_accuracy, .*got 'cost'"),
+        ({"objective": "cost,tta_accuracy"}, r"--objective: expected .*got 'cost,tta_accuracy'"),
+        ({"objective": "tta_accuracy,tta_auroc"}, r"--objective: expected .*got 'tta_accuracy,tta_auroc'"),
+        ({"objective": ""}, r"--objective: expected .*got ''"),
+        ({"warm_start": ["absent"]}, r"no study at .*absent"),
     ],
 )
 def test_what_is_wrong_is_refused_in_one_line_and_nothing_is_written(
@@ -170,6 +193,10 @@ def test_resuming_takes_everything_from_the_study(
         ({"seed": 1}, r"--seed: the study was begun with 0, got 1"),
         ({"preset": "debug"}, r"--preset: the study was begun with 'seed', got 'debug'"),
         ({"objective": "tta_auroc"}, r"--objective: the study was begun with 'tta_accuracy', got 'tta_auroc'"),
+        ({"objective": "tta_accuracy,cost"}, r"--objective: the study was begun with 'tta_accuracy', got '.*,cost'"),
+        ({"racing": False}, r"--no-racing: the study was begun with True, got False; leave it out to resume"),
+        ({"margin": 2.0}, r"--margin: the study was begun with 1.0, got 2.0"),
+        ({"warm_start": ["old"]}, r"--warm-start: the study was begun with \[\], got \['old'\]"),
         ({"protocol": "random-cell"}, r"--protocol: the study was begun with 'grouped', got 'random-cell'"),
         ({"settings": ["train.epochs=9"]}, r"--set: the study was begun with .*32.*, got .*9"),
         ({"trials": 0}, r"--trials: expected at least 1, got 0"),
@@ -187,7 +214,7 @@ def test_other_arguments_are_refused_on_resume(
 def test_the_same_arguments_are_accepted_on_resume(
     begun: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
-    arguments = {"settings": ["data.size_px=32"], "seed": 0, "preset": "seed", "trials": 3}
+    arguments = {"settings": ["data.size_px=32"], "seed": 0, "preset": "seed", "trials": 3, "margin": 1.0}
     begun(**arguments)
     assert plan_resumed(request_for(**arguments)).num_trials == 3
 
@@ -200,6 +227,73 @@ def test_trials_may_be_added_but_not_taken_back(
     for number in range(2):
         Study(plan.folder).begin_trial(number, plan.space.start)
     assert plan_resumed(bare(request_for(), trials=1)).num_trials == 2
+
+
+def test_repeats_and_patience_may_change_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    begun(repeats=1, patience=9)
+    same = plan_resumed(bare(request_for()))
+    assert (same.rules.repeats, same.rules.patience) == (1, 9)
+    more = plan_resumed(bare(request_for(), repeats=4, patience=50))
+    assert (more.rules.repeats, more.rules.patience) == (4, 50)
+    assert (more.info["repeats"], more.info["patience"]) == (4, 50)
+    assert plan_resumed(bare(request_for(), repeats=0)).rules.repeats == 0
+
+
+def test_a_study_of_a_version_without_a_race_is_refused_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    plan = begun()
+    info = {key: value for key, value in plan.info.items() if key != "racing"}
+    write_json(plan.folder / "study.json", {"schema": 1, **info})
+    with pytest.raises(Mistake, match=r"study.json: expected a field 'racing'"):
+        plan_resumed(bare(request_for()))
+
+
+def test_a_warm_start_begins_with_the_trials_of_earlier_studies(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    old = begun(study="old")
+    for number, state in enumerate(("failed", "complete", "stopped")):
+        Study(old.folder).begin_trial(number, old.space.start.with_settings({"augment.rotate": number / 4}))
+        Study(old.folder).end_trial(number, state, "why", None)  # type: ignore[arg-type]
+    plan = begun(study="new", warm_start=["old"], trials=1)
+    assert [each.origin["trial"] for each in plan.priors] == ["0001", "0002"]
+    assert plan.info["warm_start"] == ["old"]
+    assert describe_rules(plan)[-1] == "warm start: 2 trials of old"
+    again = plan_resumed(bare(request_for(), study="new"))
+    assert [each.prior for each in again.priors] == [each.prior for each in plan.priors]
+    # Trials taken over do not count among those that were asked for.
+    Study(plan.folder).begin_trial(2, plan.space.start)
+    assert plan_resumed(bare(request_for(), study="new", trials=1)).num_trials == 1
+
+
+def test_a_warm_start_from_other_folds_or_another_space_is_refused(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    old = begun(study="old")
+    Study(old.folder).begin_trial(0, old.space.start)
+    Study(old.folder).end_trial(0, "stopped", "why", None)
+    with pytest.raises(Mistake, match=r"--warm-start: study old has other folds; .*\(2, 0, grouped\)"):
+        plan_new(request_for(seed=1, warm_start=["old"]), COMMAND)
+    with pytest.raises(Mistake, match=r"--warm-start: none of the 1 finished trials of study old fits this space"):
+        plan_new(request_for(settings=["train.epochs=3"], warm_start=["old"]), COMMAND)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {},
+            "racing: a trial is stopped after a fold when it is worse than the best by more than 1 points, with 95 % "
+            "confidence over all looks; starting recipe and leaders get up to 2 other seeds",
+        ),
+        ({"racing": False, "repeats": 0}, "racing: off, every trial runs all folds unless it is hopeless"),
+    ],
+)
+def test_the_rules_are_told_in_words(request_for: Callable[..., Request], changes: dict[str, Any], words: str) -> None:
+    assert describe_rules(plan_new(request_for(**changes), COMMAND)) == [words]
 
 
 def test_other_data_are_refused_on_resume(

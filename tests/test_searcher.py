@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -13,7 +15,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from leukemia.config import Recipe
-from search.searcher import Journal, TruthfulSearcher, Watch
+from search.race import Job
+from search.searcher import STATES, Journal, Prior, TruthfulSearcher, Watch
 from search.space import Space, make_space
 
 SPACE = make_space(Recipe().resolved(64), {})
@@ -24,8 +27,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "optuna.journal"
 
 
-def journal_at(path: Path, *, space: Space = SPACE, seed: int = 0) -> Journal:
-    return Journal(path, space, seed=seed, name="study")
+def journal_at(path: Path, *, space: Space = SPACE, seed: int = 0, **settings: Any) -> Journal:
+    return Journal(path, space, seed=seed, name="study", **settings)
 
 
 def frozen(path: Path) -> list[FrozenTrial]:
@@ -41,7 +44,7 @@ def run(journal: Journal, count: int) -> list[tuple[int, Recipe]]:
         number, recipe = journal.ask()
         asked.append((number, recipe))
         journal.report(number, 0, recipe.augment.rotate)
-        journal.tell(number, "complete", recipe.augment.rotate)
+        journal.tell(number, "complete", recipe.augment.rotate, 10.0)
     return asked
 
 
@@ -73,7 +76,7 @@ def test_complete_stopped_and_failed_are_told_as_such(path: Path) -> None:
         journal.ask()
         journal.report(number, 0, 0.5)
         journal.report(number, 1, 0.75)
-        journal.tell(number, state, 0.625 if state == "complete" else None)  # type: ignore[arg-type]
+        journal.tell(number, state, 0.625 if state == "complete" else None, 10.0)  # type: ignore[arg-type]
     complete, stopped, failed = frozen(path)
     assert (complete.state, complete.value) == (TrialState.COMPLETE, 0.625)
     assert (stopped.state, stopped.value) == (TrialState.PRUNED, 0.75), "the last intermediate value stands in"
@@ -86,7 +89,7 @@ def test_a_stopped_trial_never_wins(path: Path) -> None:
     for number, (state, score) in enumerate((("stopped", 0.99), ("complete", 0.6))):
         journal.ask()
         journal.report(number, 0, score)
-        journal.tell(number, state, score)  # type: ignore[arg-type]
+        journal.tell(number, state, score, 10.0)  # type: ignore[arg-type]
     assert (
         optuna.load_study(study_name="study", storage=JournalStorage(JournalFileBackend(str(path)))).best_value == 0.6
     )
@@ -109,7 +112,7 @@ def test_running_trials_are_adopted_with_number_and_recipe(path: Path) -> None:
     assert adopting.adopt() == left
     adopting.report(2, 0, 0.5)
     adopting.report(2, 1, 0.7)
-    adopting.tell(2, "complete", 0.6)
+    adopting.tell(2, "complete", 0.6, 10.0)
     assert frozen(path)[2].intermediate_values == {0: 0.5, 1: 0.7}
     assert adopting.num_trials() == 4
     assert adopting.states()[3] == TrialState.RUNNING
@@ -181,20 +184,163 @@ def test_optuna_prints_nothing(path: Path, capfd: pytest.CaptureFixture[str]) ->
     journal = journal_at(path)
     run(journal, 12)
     journal.ask()
-    journal.tell(12, "failed", None)
+    journal.tell(12, "failed", None, 10.0)
     assert capfd.readouterr() == ("", "")
 
 
+def test_score_and_cost_are_told_where_both_are_sought(path: Path) -> None:
+    journal = journal_at(path, by_cost=True)
+    for number, state in enumerate(("complete", "stopped", "failed")):
+        journal.ask()
+        journal.report(number, 0, 0.5)
+        journal.report(number, 0, 0.9)
+        journal.report(number, 1, 0.75)
+        journal.tell(number, state, 0.625 if state == "complete" else None, 40.0)  # type: ignore[arg-type]
+    complete, stopped, failed = frozen(path)
+    assert (complete.state, complete.values) == (TrialState.COMPLETE, [0.625, 40.0])
+    assert (stopped.state, stopped.values) == (TrialState.PRUNED, None)
+    assert (failed.state, failed.values) == (TrialState.FAIL, None)
+    for trial in (complete, stopped, failed):
+        assert trial.user_attrs == {"fold_0": 0.5, "fold_1": 0.75}
+        assert trial.intermediate_values == {}
+    storage = JournalStorage(JournalFileBackend(str(path)))
+    directions = [direction.name for direction in optuna.load_study(study_name="study", storage=storage).directions]
+    assert directions == ["MAXIMIZE", "MINIMIZE"]
+
+
+def test_proposals_for_two_objectives_go_on_after_a_resume(tmp_path: Path) -> None:
+    def some(journal: Journal, count: int) -> list[tuple[int, Recipe]]:
+        asked = []
+        for _ in range(count):
+            number, recipe = journal.ask()
+            asked.append((number, recipe))
+            state = "stopped" if number % 4 == 3 else "complete"
+            score = None if state == "stopped" else recipe.augment.rotate
+            journal.tell(number, state, score, 10 * recipe.augment.blur)  # type: ignore[arg-type]
+        return asked
+
+    undisturbed = some(journal_at(tmp_path / "a", by_cost=True), 14)
+    assert len({recipe.to_json() for _, recipe in undisturbed}) == 14
+    assert [pair for _ in range(14) for pair in some(journal_at(tmp_path / "b", by_cost=True), 1)] == undisturbed
+
+
+@pytest.mark.parametrize("by_cost", [False, True])
+def test_importances_are_shares_of_the_score(path: Path, by_cost: bool) -> None:
+    journal = journal_at(path, by_cost=by_cost)
+    assert journal.importances() == {}
+    run(journal, 1)
+    assert journal.importances() == {}, "one trial says nothing"
+    run(journal, 15)
+    found = journal.importances()
+    assert next(iter(found)) == "augment.rotate"
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    assert sum(found.values()) == pytest.approx(1.0)
+
+
+def priors_of(count: int, *, with_start: bool = True) -> list[Prior]:
+    """Trials of an earlier study: the start, complete; then proposals, stopped and complete by turns."""
+    suggested = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5))
+    recipes = [SPACE.start] if with_start else []
+    while len(recipes) < count:
+        trial = suggested.ask()
+        recipes.append(SPACE.recipe({"augment.rotate": trial.suggest_float("x", 0.1, 0.9)}))
+    return [
+        Prior(
+            recipe=recipe,
+            state="stopped" if number % 2 else "complete",
+            fold_scores={0: 0.5} if number % 2 else {0: 0.5, 1: 0.75},
+            cost=20.0,
+            origin=f"abcd1234-{number:04d}",
+        )
+        for number, recipe in enumerate(recipes)
+    ]
+
+
+@pytest.mark.parametrize("by_cost", [False, True])
+def test_priors_are_ended_trials_with_their_parameters(path: Path, by_cost: bool) -> None:
+    priors = priors_of(3)
+    journal = journal_at(path, by_cost=by_cost, priors=priors)
+    trials = frozen(path)
+    assert [trial.number for trial in trials] == [0, 1, 2]
+    for trial, prior in zip(trials, priors, strict=True):
+        assert trial.state == STATES[prior.state]
+        assert SPACE.recipe(trial.params) == prior.recipe
+        assert trial.user_attrs == {"origin": prior.origin}
+        assert trial.intermediate_values == ({} if by_cost else prior.fold_scores)
+        values = [0.625, 20.0] if by_cost else [0.625]
+        assert trial.values == (values if prior.state == "complete" else None)
+    assert journal.num_trials() == 0
+    assert journal.adopt() == []
+    number, recipe = journal.ask()
+    assert number == 3
+    assert recipe != SPACE.start, "the start is known already"
+    assert journal.num_trials() == 1
+
+
+def test_without_the_start_among_priors_it_is_the_first_own_trial(path: Path) -> None:
+    priors = priors_of(2, with_start=False)
+    journal = journal_at(path, priors=priors)
+    assert journal.num_trials() == 0
+    assert journal.ask() == (2, SPACE.start)
+
+
+@pytest.mark.parametrize("num_added", [0, 1, 3])
+@pytest.mark.parametrize("with_start", [False, True])
+def test_priors_are_added_once_however_often_it_was_killed(tmp_path: Path, num_added: int, with_start: bool) -> None:
+    priors = priors_of(3, with_start=with_start)
+    undisturbed, path = journal_at(tmp_path / "a", priors=priors), tmp_path / "b"
+    # A journal with some of them, and no trial that waits, is what a kill in between leaves.
+    begun = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(path))), study_name="study", direction="maximize"
+    )
+    for prior in priors[:num_added]:
+        begun.add_trial(undisturbed._frozen(prior))
+    for _ in range(2):
+        journal = journal_at(path, priors=priors)
+    assert journal.num_trials() == 0
+    assert journal.ask() == undisturbed.ask()
+    assert [trial.params for trial in frozen(path)[:3]] == [SPACE.parameters(prior.recipe) for prior in priors]
+    journal.tell(3, "failed", None, 1.0)
+    again = journal_at(path, priors=priors)
+    assert again.num_trials() == 1
+    assert again.ask()[0] == 4
+
+
+def test_proposals_learn_from_priors(tmp_path: Path) -> None:
+    """The same recipes with the best as the worst: the same number gets another proposal."""
+    asked = []
+    for sign in (1, -1):
+        priors = [
+            dataclasses.replace(prior, state="complete", fold_scores={0: 0.5 + sign * prior.recipe.augment.rotate / 3})
+            for prior in priors_of(14)
+        ]
+        asked.append(journal_at(tmp_path / str(sign), priors=priors).ask())
+    assert asked[0][0] == asked[1][0] == 14
+    assert asked[0] != asked[1]
+
+
+def searcher_of(assignments: list[Any], ends: list[Any], *, idle: list[bool] | None = None) -> TruthfulSearcher:
+    said = iter(idle or [])
+    return TruthfulSearcher(lambda: assignments.pop(0), lambda *end: ends.append(end), lambda: next(said))
+
+
 def test_the_searcher_hands_out_and_passes_on() -> None:
-    assignments = [{"number": 4}, {"number": 5}, None]
-    ends: list[tuple[int, bool]] = []
-    searcher = TruthfulSearcher(lambda: assignments.pop(0), lambda *end: ends.append(end))
-    assert searcher.suggest("x") == {"number": 4}
-    assert searcher.suggest("y") == {"number": 5}
+    assignments = [{"number": 4, "seed": 0}, {"number": 4, "seed": 1}, None]
+    ends: list[tuple[Job, bool]] = []
+    searcher = searcher_of(assignments.copy(), ends, idle=[True])
+    assert searcher.suggest("x") == assignments[0]
+    assert searcher.suggest("y") == assignments[1]
     assert searcher.suggest("z") == searcher.FINISHED
     searcher.on_trial_complete("y", {"anything": 1})
     searcher.on_trial_complete("x", None, error=True)
-    assert ends == [(5, False), (4, True)]
+    assert ends == [(Job(4, 1), False), (Job(4, 0), True)]
+
+
+def test_nothing_to_run_now_is_the_end_only_when_no_job_is_running() -> None:
+    searcher = searcher_of([None, {"number": 1, "seed": 0}, None], [], idle=[False, True])
+    assert searcher.suggest("x") is None
+    assert searcher.suggest("x") == {"number": 1, "seed": 0}
+    assert searcher.suggest("y") == searcher.FINISHED
 
 
 def test_a_watched_method_fails_once_and_is_not_called_again() -> None:

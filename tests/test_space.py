@@ -56,7 +56,7 @@ def test_every_proposal_is_a_valid_recipe_with_the_values_proposed(preset: str) 
         assert recipe == Recipe.from_json(recipe.to_json())
         assert recipe == recipe.resolved(SIDE_PX), "a proposal needs nothing filled in"
         assert values.items() <= recipe.flat().items()
-        assert space.contains(recipe)
+        assert space.fits(recipe)
 
 
 def test_proposals_reach_every_choice() -> None:
@@ -147,13 +147,33 @@ def test_parameters_and_recipe_are_inverse() -> None:
         assert start.recipe(start.parameters(start.start)) == start.start
 
 
-def test_contains_knows_both_ends_and_beyond() -> None:
+def test_fits_knows_both_ends_and_beyond() -> None:
     space = space_of()
     rate = next(dimension for dimension in space.dimensions if dimension.key == "optimizer.learning_rate")
     assert isinstance(rate, Real)
     for value, inside in ((rate.low, True), (rate.high, True), (rate.low * 0.99, False), (rate.high * 1.01, False)):
-        assert space.contains(space.start.with_settings({"optimizer.learning_rate": value})) is inside
-    assert not space.contains(space.start.with_settings({"model.depth": 34}))
+        assert space.fits(space.start.with_settings({"optimizer.learning_rate": value})) is inside
+    assert not space.fits(space.start.with_settings({"model.depth": 34}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train.epochs": 7},
+        {"train.seed": 1},
+        {"data.size_px": 64},
+        {"optimizer.name": "adamw", "optimizer.weight_decay": 0.02, "train.batch_size": 16},
+    ],
+)
+def test_a_recipe_that_differs_outside_of_the_space_does_not_fit(changes: dict[str, Any]) -> None:
+    space = space_of()
+    assert not space.fits(space.start.with_settings(changes).resolved(SIDE_PX))
+
+
+def test_a_field_that_was_set_must_be_as_it_was_set() -> None:
+    space = space_of(augment__blur=0.125)
+    assert space.fits(space.start)
+    assert not space.fits(space.start.with_settings({"augment.blur": 0.25}))
 
 
 def test_describe_is_json_and_tells_spaces_apart() -> None:
@@ -190,4 +210,4 @@ def test_a_cosine_cycle_of_every_choice_can_be_trained() -> None:
 def test_starting_recipe_may_lie_outside_a_range() -> None:
     space = make_space(Recipe(optimizer=Optimizer(learning_rate=0.05)).resolved(SIDE_PX), {})
     assert space.parameters(space.start)["optimizer.learning_rate"] == 0.05
-    assert not space.contains(space.start)
+    assert not space.fits(space.start)

@@ -60,7 +60,7 @@ def study(tmp_path: Path) -> Study:
     return study
 
 
-def epoch_of(epoch: int, fold: int = 0, **changes: float) -> Epoch:
+def epoch_of(epoch: int, fold: int = 0, seed: int = 0, **changes: float) -> Epoch:
     values: dict[str, float] = {
         "train_loss": 0.1 + 0.2,
         "train_accuracy": 2 / 3,
@@ -72,12 +72,12 @@ def epoch_of(epoch: int, fold: int = 0, **changes: float) -> Epoch:
         "device_memory_mb": 0.0,
         **changes,
     }
-    return Epoch(seed=0, fold=fold, epoch=epoch, **values)
+    return Epoch(seed=seed, fold=fold, epoch=epoch, **values)
 
 
-def result_of(fold: int, score: float = 0.75, rows: tuple[int, ...] = (0, 1, 3)) -> FoldResult:
+def result_of(fold: int, score: float = 0.75, rows: tuple[int, ...] = (0, 1, 3), seed: int = 0) -> FoldResult:
     return FoldResult(
-        seed=0,
+        seed=seed,
         fold=fold,
         rows=np.array(rows),
         probabilities=np.array([0.1 + 0.2, 1 / 3, 5e-324, 1.0])[: len(rows)],
@@ -256,6 +256,91 @@ def test_trials_are_listed_complete_ones_first_by_score(tmp_path: Path) -> None:
     assert table["reason"].tolist()[3:5] == ["why 1", ""]
     assert set(table["recipe"]) == {"ResNet-50 add, colour, ranger21 1.0e-03"}
     assert Study.create(tmp_path / "none", info_of()).trial_table().empty
+
+
+def test_seeds_are_those_that_were_begun(study: Study) -> None:
+    assert study.seeds(3) == []
+    for seed in (10, 2):
+        study.begin_repeat(3, seed)
+    study.begin_repeat(3, 2)
+    study.write_fold(3, result_of(0), TABLE)
+    (study.trial_folder(3) / "seed_x").mkdir()
+    assert study.seeds(3) == [0, 2, 10]
+    assert study.folds_done(3, 2) == []
+    assert study.seeds(9) == []
+
+
+def test_a_failed_repeat_says_why(study: Study) -> None:
+    study.begin_repeat(3, 1)
+    assert study.repeat_failure(3, 1) is None
+    study.fail_repeat(3, 1, "NonFiniteLoss: é")
+    assert study.repeat_failure(3, 1) == "NonFiniteLoss: é"
+    assert study.folds_done(3, 1) == []
+    (study.trial_folder(3) / "seed_1" / "failed.json").write_text("{}")
+    with pytest.raises(Mistake, match=r"failed.json: expected a field 'reason'"):
+        study.repeat_failure(3, 1)
+
+
+def test_folds_of_a_repeat_lie_beside_those_of_the_trial(study: Study) -> None:
+    assert study.write_fold(3, result_of(0, 0.5), TABLE)
+    assert study.write_fold(3, result_of(0, 0.75, seed=1), TABLE)
+    assert not study.write_fold(3, result_of(0, 0.75, seed=1), TABLE)
+    assert [study.fold(3, seed, 0)["scores"]["tta_accuracy"] for seed in (0, 1)] == [0.5, 0.75]
+    assert [study.write_epoch(3, epoch_of(1, seed=seed)) for seed in (1, 0)] == [True, True]
+    assert study.epochs(3)["seed"].tolist() == [0, 1]
+
+
+def test_only_epochs_that_were_trained_twice_are_noted_as_repeated(study: Study) -> None:
+    first = epoch_of(1)
+    study.write_epoch(3, first)
+    # What the checkpoint remembers comes again with the very same seconds.
+    assert not study.write_epoch(3, first)
+    assert study.repeated(3).empty
+    assert not study.write_epoch(3, epoch_of(1, seconds=0.1 + 0.2))
+    # Another process, after this one was killed.
+    again = Study(study.folder)
+    assert not again.write_epoch(3, first)
+    assert not again.write_epoch(3, epoch_of(1, seconds=7.5))
+    again.write_epoch(3, epoch_of(2, fold=1, seed=1))
+    again.write_epoch(3, epoch_of(2, fold=1, seed=1, seconds=2.0))
+    assert again.repeated(3).to_dict("list") == {
+        "seed": [0, 0, 1],
+        "fold": [0, 0, 1],
+        "epoch": [1, 1, 2],
+        "seconds": [0.1 + 0.2, 7.5, 2.0],
+    }
+    assert again.epochs(3)["seconds"].tolist() == [first.seconds] * 2
+
+
+def test_origin_is_known_of_trials_taken_over(study: Study) -> None:
+    assert study.origin(3) is None
+    origin = {"study": "old", "study_uid": "00000001", "trial": "0002", "seeds": [0]}
+    (study.trial_folder(3) / "origin.json").write_text(json.dumps(origin))
+    assert study.origin(3) == origin
+    (study.trial_folder(3) / "origin.json").write_text('{"study": "old"}')
+    with pytest.raises(Mistake, match=r"origin.json: expected a field 'study_uid'"):
+        study.origin(3)
+
+
+def test_trials_are_listed_with_the_seeds_that_they_finished(study: Study) -> None:
+    for fold, score in enumerate((0.5, 0.75)):
+        study.write_fold(3, result_of(fold, score), TABLE)
+        study.write_fold(3, result_of(fold, score + 0.125, seed=1), TABLE)
+        study.write_fold(3, result_of(fold, 0.0, seed=2), TABLE)
+    study.write_fold(3, result_of(0, 1.0, seed=4), TABLE)
+    study.fail_repeat(3, 2, "undefined")
+    study.end_trial(3, "complete", "all 2 folds", 0.625)
+    (row,) = study.trial_table().to_dict("records")
+    assert (row["seeds"], row["folds"], row["seconds"]) == (2, "2/2", 2.5)
+    assert row["score"] == pytest.approx((0.5 + 0.75 + 0.625 + 0.875) / 4)
+    assert row["weighted_f1"] == pytest.approx(row["score"] / 2)
+
+
+def test_trials_of_two_objectives_are_listed_by_score(tmp_path: Path) -> None:
+    study = Study.create(tmp_path / "two", info_of(objective="tta_accuracy,cost"))
+    study.begin_trial(0, Recipe())
+    study.write_fold(0, result_of(0, 0.75), TABLE)
+    assert study.trial_table()["score"].tolist() == [0.75]
 
 
 def test_example_study_loads(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import wandb
 
 from leukemia.config import Recipe, Train
 from leukemia.crossval import FoldResult
+from leukemia.files import write_json
 from leukemia.mistakes import Mistake
 from leukemia.study import Study
 from leukemia.tracking import SilentTracker, WandbTracker, make_tracker, quiet_settings, server_problem, wanted_mode
@@ -73,9 +74,9 @@ def study(tmp_path: Path) -> Study:
     return Study.create(tmp_path / "my study", info)
 
 
-def epoch_of(fold: int, epoch: int) -> Epoch:
+def epoch_of(fold: int, epoch: int, *, seed: int = 0) -> Epoch:
     return Epoch(
-        seed=0,
+        seed=seed,
         fold=fold,
         epoch=epoch,
         train_loss=1 / (fold + 3 * epoch),
@@ -194,6 +195,23 @@ def test_an_offline_run_holds_what_the_study_holds(study: Study) -> None:
 def _updates(record: dict[str, Any]) -> dict[str, Any]:
     update = record.get("update", {})
     return dict(update) if isinstance(update, dict) else {item["key"]: item["value"] for item in update}
+
+
+def test_a_run_written_again_holds_no_repeat_and_the_score_alone(study: Study) -> None:
+    """The folder of a trial holds its repeats' epochs, too; the cost is no part of the score's name."""
+    write_json(study.folder / "study.json", {**study.info, "objective": "tta_accuracy,cost"})
+    study.begin_trial(0, RECIPE)
+    for report in REPORTS:
+        write(study, SilentTracker(), 0, report)
+    study.write_epoch(0, epoch_of(0, 1, seed=1))
+    tracker = WandbTracker(study, mode="offline")
+    tracker.begin(0, RECIPE)
+    tracker.end(0, "complete", "all 2 folds", 0.75)
+    (run,) = folders(study)
+    assert len(history(run)) == len(REPORTS)
+    summary = {key: value for update in of_kind(records(run), "summary") for key, value in _updates(update).items()}
+    assert summary["tta_accuracy"] == 0.75
+    assert "tta_accuracy,cost" not in summary
 
 
 def test_a_failed_trial_has_exit_code_1_and_no_score(study: Study) -> None:

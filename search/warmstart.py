@@ -1,0 +1,125 @@
+"""Warm start: finished trials of earlier studies on the same data and folds, taken over with all their predictions."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leukemia.crossval import score_name
+from leukemia.files import read_json, write_json
+from leukemia.mistakes import Mistake
+from leukemia.study import Study
+from search.searcher import Prior
+from search.space import Space
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A trial that a study begins with."""
+
+    prior: Prior
+    folder: Path
+    """Of the trial, in the study that ran it."""
+
+    origin: dict[str, str]
+    """Study, its uid and the trial there."""
+
+    seeds: list[int]
+    """That were run there; others are run here."""
+
+
+def take_priors(folders: Sequence[Path], info: dict[str, Any], space: Space) -> tuple[Taken, ...]:
+    """The trials to take over from earlier studies, each recipe once, in the order given; nothing is written.
+
+    They keep their predictions: they may lead, win, and are what later trials are raced against.
+
+    Args:
+        folders: of the earlier studies.
+        info: ``study.json`` of the new one.
+
+    Raises:
+        Mistake: other data or folds, or a study without a single trial that fits the space.
+    """
+    taken: list[Taken] = []
+    for folder in folders:
+        study = Study.open(folder)
+        _require_same(study, info)
+        found = [_taken(study, number, info["objective"]) for number in study.trials() if _is_finished(study, number)]
+        # Where this study's objective is undefined in a fold, the trial would have failed here.
+        defined = [each for each in found if None not in each.prior.fold_scores.values()]
+        fitting = [each for each in defined if space.fits(each.prior.recipe)]
+        if not fitting:
+            raise Mistake(
+                f"--warm-start: none of the {len(found)} finished trials of study {study.name} fits this space; "
+                "give both searches the same --preset and --set"
+            )
+        for each in fitting:
+            if all(each.prior.recipe != other.prior.recipe for other in taken):
+                taken.append(each)
+    return tuple(taken)
+
+
+def copy_priors(taken: Sequence[Taken], folder: Path) -> None:
+    """Copy the trials' folders into a study that is about to be made, numbered from 0."""
+    for number, each in enumerate(taken):
+        target = folder / "trials" / f"{number:04d}"
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(each.folder, target)
+        if each.prior.state == "complete" and each.prior.fold_scores:
+            # That study may have maximized another score.
+            score = float(np.mean(list(each.prior.fold_scores.values())))
+            write_json(target / "state.json", {**read_json(target / "state.json"), "score": score})
+        write_json(target / "origin.json", {**each.origin, "seeds": each.seeds})
+
+
+def priors_of(study: Study) -> tuple[Taken, ...]:
+    """The trials that a study has taken over."""
+    return tuple(
+        _taken(study, number, study.info["objective"]) for number in study.trials() if study.origin(number) is not None
+    )
+
+
+def _is_finished(study: Study, number: int) -> bool:
+    end = study.end(number)
+    return end is not None and end["state"] in ("complete", "stopped")
+
+
+def _require_same(study: Study, info: dict[str, Any]) -> None:
+    theirs, ours = study.info["data"].get("fingerprint"), info["data"]["fingerprint"]
+    if theirs != ours:
+        raise Mistake(
+            f"--warm-start: study {study.name} was run on other data: fingerprint {str(theirs)[:16]}, here {ours[:16]}"
+        )
+    if study.info.get("splits_sha256") != info["splits_sha256"]:
+        raise Mistake(
+            f"--warm-start: study {study.name} has other folds; give the same --folds, --seed and --protocol as there "
+            f"({study.info['folds']}, {study.info['seed']}, {study.info['protocol']})"
+        )
+
+
+def _taken(study: Study, number: int, objective: str) -> Taken:
+    recipe, end = study.recipe(number), study.end(number)
+    assert end is not None
+    folds = {fold: study.fold(number, recipe.train.seed, fold) for fold in study.folds_done(number, recipe.train.seed)}
+    origin = study.origin(number) or {
+        "study": study.name,
+        "study_uid": study.info["study_uid"],
+        "trial": f"{number:04d}",
+    }
+    return Taken(
+        prior=Prior(
+            recipe=recipe,
+            state=end["state"],
+            fold_scores={fold: record["scores"][score_name(objective)] for fold, record in folds.items()},
+            cost=sum(record["seconds"] for record in folds.values()),
+            origin=f"{origin['study_uid']}-{origin['trial']}",
+        ),
+        folder=study.trial_folder(number),
+        origin={key: origin[key] for key in ("study", "study_uid", "trial")},
+        seeds=study.seeds(number),
+    )
