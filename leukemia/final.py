@@ -23,15 +23,14 @@ from leukemia.config import Recipe, parse_settings
 from leukemia.delivery import Delivery, Tested
 from leukemia.device import DEVICES, choose_device, describe_device
 from leukemia.files import cache_dir, locked, require_space
-from leukemia.folds import Splits
-from leukemia.images import View, open_images
+from leukemia.images import open_images
 from leukemia.metrics import describe_difference, majority_rate, paired_difference, scores
 from leukemia.mistakes import SUCCESS, Mistake, listed, run_command
 from leukemia.model import ResNet, build_model
-from leukemia.place import locate, uri_of
 from leukemia.predict import predict
 from leukemia.study import Study
 from leukemia.train import Epoch, NonFiniteLoss, Side, fit
+from leukemia.training_data import training_data, view_of
 
 COMPARED = ("accuracy", "balanced_accuracy")
 """Metrics in which the winner is compared with the starting recipe."""
@@ -77,7 +76,9 @@ def main(argv: list[str] | None = None) -> int:
         raise Mistake("--against-start: the two are compared on test images; give a labelled --test")
     study = Study.find(arguments.runs, arguments.best or None)
     best = Best.load(study.folder / "best.json")
-    catalog = _training_data(study, best, arguments)
+    catalog = training_data(
+        study, best, data=arguments.data, base=arguments.base, subjects_from=arguments.subjects_from
+    )
     test = _test_data(arguments)
     overlap = _overlap(catalog, test, arguments.allow_overlap)
     recipe = best.recipe.with_settings(parse_settings(arguments.set)).resolved(catalog.smallest_side_px)
@@ -87,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     _say(console, f"study {study.name}, trial {best.trial}: {recipe.describe()} on {describe_device(device)}")
     if test is not None:
         # What is wrong with the test images is said now, not after hours of training.
-        open_images(test, _view(recipe))
+        open_images(test, view_of(recipe))
     unfinished = _unfinished(study)
     for note in unfinished:
         _say(console, f"warning: {note}")
@@ -119,26 +120,6 @@ def _unfinished(study: Study) -> tuple[str, ...]:
     if ended >= wanted:
         return ()
     return (f"The search is not finished: {ended} of {wanted} trials have ended, and a later one may win.",)
-
-
-def _training_data(study: Study, best: Best, arguments: argparse.Namespace) -> Catalog:
-    """The data that the search saw, and no others."""
-    base, subjects_from = best.data["base"], best.data["subjects_from"]
-    catalog = read_catalog(
-        locate(uri_of(arguments.data) if arguments.data else str(best.data["uri"])),
-        base=arguments.base or (Path(base) if base else None),
-        subjects_from=arguments.subjects_from or (Path(subjects_from) if subjects_from else None),
-    )
-    if catalog.fingerprint != best.data["fingerprint"]:
-        raise Mistake(
-            f"--data {catalog.root}: the search ran on other data (fingerprint {str(best.data['fingerprint'])[:16]}, "
-            f"here {catalog.fingerprint[:16]}); give the data that it ran on"
-        )
-    if Splits.load(study.folder / "splits.json", catalog.fingerprint).sha256() != best.splits_sha256:
-        raise Mistake(
-            f"{study.folder / 'splits.json'} is not the split that best.json was scored on; restore it from a copy"
-        )
-    return catalog
 
 
 def _test_data(arguments: argparse.Namespace) -> Catalog | None:
@@ -184,17 +165,11 @@ def _require_room(study: Study, recipe: Recipe) -> None:
     require_space(cache_dir(), 12 * num_bytes, "the training's checkpoints")
 
 
-def _view(recipe: Recipe) -> View:
-    assert recipe.data.crop_px is not None
-    assert recipe.data.size_px is not None
-    return View(crop_px=recipe.data.crop_px, size_px=recipe.data.size_px)
-
-
 def _retrain(
     console: Console, study: Study, recipe: Recipe, catalog: Catalog, device: torch.device
 ) -> tuple[ResNet, pd.DataFrame]:
     """Train on all images; a retraining that was killed goes on from its last epoch."""
-    images = open_images(catalog, _view(recipe))
+    images = open_images(catalog, view_of(recipe))
     side = Side(
         images=images,
         labels=catalog.table["label"].to_numpy(dtype=np.int64),
@@ -226,7 +201,7 @@ def _checkpoints(study: Study) -> Path:
 
 
 def _predicted(model: ResNet, recipe: Recipe, test: Catalog, device: torch.device) -> np.ndarray:
-    images = open_images(test, _view(recipe))
+    images = open_images(test, view_of(recipe))
     return predict(model, recipe, images, range(len(images)), device=device, tta=recipe.evaluate.tta)
 
 

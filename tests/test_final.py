@@ -19,7 +19,7 @@ from conftest import draw_cells
 from PIL import Image
 
 from leukemia import delivery, final, predict
-from leukemia.best import Best
+from leukemia.best import INTERVALS, Best
 from leukemia.catalog import Catalog, read_catalog
 from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
@@ -86,7 +86,9 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
         trial="0000",
         recipe=RECIPE,
         objective="tta_accuracy",
-        score={"raw": 0.8, "headline": found["accuracy"].to_dict()},
+        score={"raw": 0.8, **dict.fromkeys(INTERVALS, found["accuracy"].to_dict())},
+        noise={},
+        num_complete=1,
         scores={metric: interval.to_dict() for metric, interval in found.items()},
         majority_rate=majority_rate(seen["label"]),
         folds=2,

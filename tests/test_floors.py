@@ -13,13 +13,16 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = """
 leukemia leukemia.mistakes leukemia.files leukemia.config
-leukemia.metrics leukemia.plots leukemia.page
+leukemia.bootstrap leukemia.metrics leukemia.jackknife leukemia.selection leukemia.plots leukemia.page
 leukemia.sources leukemia.listing leukemia.cnmc leukemia.layouts leukemia.pixels leukemia.hashes leukemia.groups
 leukemia.catalog leukemia.cell leukemia.sample leukemia.place leukemia.folds
 leukemia.augment leukemia.images leukemia.device leukemia.model leukemia.optim leukemia.predict
 leukemia.train leukemia.crossval
-leukemia.provenance leukemia.best leukemia.study leukemia.tracking leukemia.report leukemia.delivery leukemia.final
-search search.space search.judge search.searcher search.driver search.display search.outcome search.plan search.tuner
+leukemia.provenance leukemia.best leukemia.study leukemia.training_data leukemia.ledger leukemia.tracking
+leukemia.report leukemia.delivery leukemia.final leukemia.leakcheck
+search search.space search.hindsight
+search.spending search.judge search.race search.searcher search.driver search.display search.outcome
+search.warmstart search.plan search.tuner
 search.run
 """.split()
 """Every module, from the ground up: each imports only from those before it."""
