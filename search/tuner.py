@@ -38,6 +38,7 @@ from leukemia.crossval import FoldResult, cross_validate
 from leukemia.device import DEVICES
 from leukemia.mistakes import Mistake
 from search.driver import Driver
+from search.race import Job
 from search.searcher import TruthfulSearcher, Watch
 
 log = logging.getLogger("search")
@@ -50,6 +51,9 @@ CONNECT_SECONDS = 10
 
 MAX_PROCESS_FAILURES = 3
 """How often a trial goes on from its last epoch after its process died; our own errors are not retried."""
+
+NEEDED_PROCESSES = (ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER)
+"""Of a Ray of our own; it goes on without its others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +148,24 @@ def _require_answer(address: str) -> None:
         pass
 
 
+class RayDied(BaseException):
+    """Ray itself is gone: what was running has not failed, it only cannot go on here.
+
+    No ``Exception``: Tune would answer that by asking the dead for its resources, and wait for minutes.
+    """
+
+
+def _require_ray() -> None:
+    """Look whether all processes live without which a Ray of our own does nothing; of a cluster we have none here.
+
+    Raises:
+        RayDied: one is dead.
+    """
+    dead = [name for name, _ in worker._global_node.dead_processes() if name in NEEDED_PROCESSES]
+    if dead:
+        raise RayDied(f"Ray died ({', '.join(dead)})")
+
+
 def num_nodes() -> int:
     """Nodes that are alive."""
     return sum(node["Alive"] for node in ray.nodes())
@@ -187,6 +209,7 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources) -> None:
 
     Raises:
         Exception: the first that the driver raised; Tune would bury it under its own.
+        RayDied: Ray itself is gone; trials that were running are left as they are, to be taken up again.
     """
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     # Tune's own files are never read again; beside the study's checkpoints, a dead driver's are found and removed.
@@ -195,9 +218,12 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources) -> None:
     scratch.mkdir(parents=True)
     watch = Watch()
 
-    def end(number: int, process_failed: bool) -> None:
-        driver.end(number, process_failed)
-        shutil.rmtree(_checkpoints_of(data, number), ignore_errors=True)
+    def end(job: Job, process_failed: bool) -> None:
+        if process_failed:
+            # A trial whose processes died with Ray is not a failed one.
+            _require_ray()
+        driver.end(job, process_failed)
+        shutil.rmtree(_checkpoints_of(data, job), ignore_errors=True)
 
     trainable = ray.tune.with_resources(
         ray.tune.with_parameters(_run_trial, data=data, resources=resources),
@@ -206,7 +232,7 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources) -> None:
     tuner = ray.tune.Tuner(
         trainable,
         tune_config=ray.tune.TuneConfig(
-            search_alg=TruthfulSearcher(watch(driver.begin), watch(end)),
+            search_alg=TruthfulSearcher(watch(driver.begin), watch(end), driver.idle),
             scheduler=_Judging(watch(driver.hear), driver.folds_done),
             num_samples=-1,
             max_concurrent_trials=resources.concurrent,
@@ -231,15 +257,19 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources) -> None:
         raise watch.error
 
 
-def _checkpoints_of(data: TrialData, number: int) -> Path:
-    return data.checkpoints / f"{number:04d}"
+def _checkpoints_of(data: TrialData, job: Job) -> Path:
+    return data.checkpoints / f"{job.number:04d}-{job.seed}"
+
+
+def _job_of(config: dict[str, Any]) -> Job:
+    return Job(config["number"], config["seed"])
 
 
 def _run_trial(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
     """The trainable: one recipe, cross-validated; runs in a worker process."""
     torch.set_num_threads(max(1, resources.cpus))
     images = data.images if isinstance(data.images, np.ndarray) else np.load(data.images, mmap_mode="r")
-    checkpoints = _checkpoints_of(data, config["number"])
+    checkpoints = _checkpoints_of(data, _job_of(config))
     try:
         recipe = Recipe.from_flat(config["recipe"])
         assert recipe.data.crop_px is not None
@@ -270,7 +300,7 @@ def _run_trial(config: dict[str, Any], data: TrialData, resources: Resources) ->
 class _Judging(FIFOScheduler):
     """Tune's scheduler that asks the driver after each report."""
 
-    def __init__(self, hear: Callable[..., bool], folds_done: Callable[[int], list[int]]) -> None:
+    def __init__(self, hear: Callable[..., bool], folds_done: Callable[[Job], list[int]]) -> None:
         super().__init__()
         self._hear, self._folds_done = hear, folds_done
 
@@ -282,16 +312,20 @@ class _Judging(FIFOScheduler):
         # The last result comes twice, the second time without a report: Tune's own notice that the trial is done.
         if REPORT not in result:
             return str(self.CONTINUE)
-        number, report = trial.config["number"], result[REPORT]
-        goes_on = self._hear(number, report)
+        job, report = _job_of(trial.config), result[REPORT]
+        goes_on = self._hear(job, report)
         if isinstance(report, FoldResult):
             # A worker that takes over from a dead one leaves out what is committed.
-            trial.set_config(trial.config | {"skip": self._folds_done(number)})
+            trial.set_config(trial.config | {"skip": self._folds_done(job)})
         return str(self.CONTINUE if goes_on else self.STOP)
 
 
 class _Silence(TrialProgressCallback):
     """In the place of Tune's own callback, which prints. Removes reports once they are heard: Tune would keep them."""
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Several times a second."""
+        _require_ray()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any

@@ -1,9 +1,9 @@
 """The commands as a user types them: a search to its end, killed and resumed, misused, and its winner delivered.
 
-Held here, on every change: all records agree; ``kill -9`` of driver and worker; Ctrl-C; a moved study; two searches at
-once; spaces and non-ASCII letters; data that are only read; no winner without hope; mistakes with status 2. What needs
-real images and many minutes (Taleqani to a balanced accuracy of 0.93, a learning rate of 10) stands in
-``docs/evidence.md``.
+Held here, on every change: all records agree; ``kill -9`` of driver, worker and Ray itself; Ctrl-C; a moved study; two
+searches at once; spaces and non-ASCII letters; data that are only read; no winner without hope; a full disk; mistakes
+with status 2. What needs real images and many minutes (Taleqani to a balanced accuracy of 0.93, a learning rate of 10)
+stands in ``docs/evidence.md``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ RECIPE = {
 }
 SETTINGS = [word for key, value in RECIPE.items() for word in ("--set", f"{key}={value}")]
 ONE_AT_A_TIME = ["--cpus-per-trial", str(get_num_cpus())]
-SEARCH = [f"--trials={TRIALS}", f"--folds={FOLDS}", *SETTINGS, *ONE_AT_A_TIME]
+SEARCH = [f"--trials={TRIALS}", f"--folds={FOLDS}", "--repeats=1", *SETTINGS, *ONE_AT_A_TIME]
 
 
 @pytest.fixture(scope="module")
@@ -190,18 +190,19 @@ def assert_agreement(folder: Path) -> None:
             assert summary["fold/tta_accuracy"] == fold["scores"]["tta_accuracy"]
 
 
-def numbers(folder: Path) -> dict[int, Any]:
-    """All that must not depend on kills: ends, recipes, epochs and predictions, without times."""
-    study = Study(folder)
-    return {
-        number: (
-            study.end(number),
-            study.recipe(number),
-            study.epochs(number).drop(columns=["seconds", "images_per_second"]).to_dict("records"),
-            study.out_of_fold(number, 0).to_dict("records"),
-        )
-        for number in study.trials()
-    }
+def numbers(folder: Path) -> dict[tuple[int, int], Any]:
+    """All that must not depend on kills, by trial and seed: ends, recipes, epochs and predictions, without times."""
+    study, found = Study(folder), {}
+    for number in study.trials():
+        epochs = study.epochs(number).drop(columns=["seconds", "images_per_second"])
+        for seed in study.seeds(number):
+            found[number, seed] = (
+                study.end(number),
+                study.recipe(number),
+                epochs[epochs["seed"] == seed].to_dict("records"),
+                study.out_of_fold(number, seed).to_dict("records"),
+            )
+    return found
 
 
 def kept(folder: Path) -> dict[str, int]:
@@ -250,6 +251,7 @@ def test_nothing_but_our_own_words_is_printed(undisturbed: Path, place: Path) ->
         "study calm in ",
         "data: 48 images of ",
         "protocol: grouped, 2 folds",
+        "racing: ",
         "space: ",
         "device: ",
         "W&B: offline in ",
@@ -262,6 +264,11 @@ def test_nothing_but_our_own_words_is_printed(undisturbed: Path, place: Path) ->
         "───",
         "winner: trial ",
         "tta_accuracy ",
+        "against the ",
+        "warning: accuracy above ",
+        f"of {TRIALS} trials ",
+        f"{TRIALS} complete trials are too few to tell",
+        "device time: ",
         "best: ",
         "report: ",
         "next: python -m leukemia.final",
@@ -317,6 +324,28 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_changes(
     assert_agreement(folder)
 
 
+def test_a_search_whose_ray_dies_says_so_and_goes_on_to_the_same_numbers(
+    undisturbed: Path, place: Path, tiny_folder: Path, start: Callable[..., Command], environment: dict[str, str]
+) -> None:
+    folder = place / "runs" / "orphaned"
+    command = start("search.run", "--data", str(tiny_folder), "--study", "orphaned", *SEARCH)
+    advice = "Go on with:\n  python -m search.run --resume --study orphaned --runs runs\n"
+    for name, num_folds in (("gcs_server", 1), ("raylet", FOLDS + 1)):
+        command.wait_until(lambda wanted=num_folds: folds_in(folder) >= wanted)  # type: ignore[misc]
+        victims = [pid for pid, title in descendants(command.process.pid).items() if f"/{name} " in title]
+        assert len(victims) == 1
+        os.kill(victims[0], signal.SIGKILL)
+        assert command.wait(60) == 1
+        assert command.stderr == f"error: Ray died ({name}); finished folds are kept. {advice}"
+        ends = [json.loads(path.read_text())["state"] for path in folder.glob("trials/*/state.json")]
+        assert "failed" not in ends, "a trial that Ray took along has not failed"
+        command = start("search.run", "--resume", "--study", "orphaned", *ONE_AT_A_TIME)
+    assert command.wait() == 0
+    assert numbers(folder) == numbers(undisturbed)
+    assert_agreement(folder)
+    assert leftovers(environment, folder) == []
+
+
 def test_interrupted_moved_resumed_reported_and_delivered(
     undisturbed: Path, place: Path, tiny_folder: Path, start: Callable[..., Command]
 ) -> None:
@@ -360,8 +389,8 @@ def test_more_trials_are_added_to_a_search_that_had_ended(
     assert longer.wait() == 0
     assert "begins" not in longer.stdout
     after = numbers(place / "runs" / "longer")
-    assert {number: after[number] for number in before} == before
-    assert sorted(after) == list(range(TRIALS + 1))
+    assert {job: after[job] for job in before} == before
+    assert Study(place / "runs" / "longer").trials() == list(range(TRIALS + 1))
     nothing = start("search.run", "--resume", "--study", "longer")
     assert nothing.wait() == 0
     assert numbers(place / "runs" / "longer") == after
@@ -399,7 +428,7 @@ def test_a_search_without_hope_has_no_winner(place: Path, start: Callable[..., C
 def test_two_searches_at_once_do_not_disturb_each_other(
     place: Path, tiny_folder: Path, start: Callable[..., Command]
 ) -> None:
-    words = ["--data", str(tiny_folder), "--trials=1", "--folds=2", *SETTINGS]
+    words = ["--data", str(tiny_folder), "--trials=1", "--folds=2", "--repeats=0", *SETTINGS]
     both = [start("search.run", *words, "--study", name) for name in ("left", "right")]
     assert [command.wait() for command in both] == [0, 0]
     left, right = (numbers(place / "runs" / name) for name in ("left", "right"))
@@ -441,6 +470,42 @@ def test_a_failure_of_ours_is_one_line_with_the_traceback_in_the_log(
     assert "CRITICAL the search failed\nTraceback" in log
     assert "a bug of ours" in log
     assert "TuneError" not in log
+
+
+FULL_DISK = """
+import errno
+from leukemia.mistakes import run_command
+from leukemia.study import Study
+from search import run
+
+def write_fold(self, number, result, table):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+Study.write_fold = write_fold
+run_command(run.main)
+"""
+
+
+def test_a_full_disk_ends_a_search_that_goes_on_when_there_is_room(
+    undisturbed: Path, place: Path, tiny_folder: Path, environment: dict[str, str], start: Callable[..., Command]
+) -> None:
+    words = ["--data", str(tiny_folder), "--study", "full", *SEARCH]
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, *words],
+        cwd=place,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: the disk is full (No space left on device); make room, or set")
+    assert ended.stderr.count("\n") == 1
+    folder = place / "runs" / "full"
+    assert not list(folder.glob("trials/*/state.json")), "a trial that could not be written has not ended"
+    assert start("search.run", "--resume", "--study", "full", *ONE_AT_A_TIME).wait() == 0
+    assert numbers(folder) == numbers(undisturbed)
+    assert_agreement(folder)
 
 
 @pytest.mark.parametrize(

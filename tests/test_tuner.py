@@ -19,7 +19,8 @@ from leukemia.crossval import FoldResult
 from leukemia.mistakes import Mistake
 from leukemia.train import Epoch
 from search import tuner
-from search.tuner import REPORT, Resources, TrialData, describe, plan_resources, ray_session
+from search.race import Job
+from search.tuner import REPORT, RayDied, Resources, TrialData, describe, plan_resources, ray_session
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ ONE_CPU = Resources(device="cpu", cpus=1, gpus=0.0, concurrent=1)
 
 
 def assignment(recipe: Recipe = RECIPE, skip: tuple[int, ...] = ()) -> dict[str, Any]:
-    return {"number": 7, "recipe": recipe.flat(), "skip": list(skip)}
+    return {"number": 7, "seed": 0, "recipe": recipe.flat(), "skip": list(skip)}
 
 
 def test_a_trial_reports_epochs_and_folds_and_leaves_no_checkpoints(reports: list[Any], data: TrialData) -> None:
@@ -152,6 +153,53 @@ def test_checkpoints_of_a_fold_go_when_it_is_committed(monkeypatch: pytest.Monke
     assert kept == [["fold_0.pt"], ["fold_0.pt"], ["fold_1.pt"], ["fold_1.pt"]]
 
 
+def test_a_trial_and_its_repeat_keep_checkpoints_apart(monkeypatch: pytest.MonkeyPatch, data: TrialData) -> None:
+    """They may run side by side: the end of one must not take the other's."""
+    folders: list[Path] = []
+    monkeypatch.setattr(tuner, "cross_validate", lambda *_, checkpoints, **__: iter(folders.append(checkpoints) or ()))
+    for seed in (0, 1):
+        recipe = RECIPE.with_settings({"train.seed": seed})
+        tuner._run_trial({**assignment(recipe), "seed": seed}, data, ONE_CPU)
+    assert [folder.name for folder in folders] == ["0007-0", "0007-1"]
+
+
+class Assigned:
+    """Tune's trial, as far as its scheduler is concerned."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+
+    def set_config(self, config: dict[str, Any]) -> None:
+        self.config = config
+
+
+def test_the_driver_is_asked_by_number_and_seed() -> None:
+    heard: list[tuple[Job, Any]] = []
+
+    def hear(job: Job, report: Any) -> bool:
+        heard.append((job, report))
+        return not isinstance(report, FoldResult)
+
+    result = FoldResult(
+        seed=2,
+        fold=0,
+        rows=np.arange(2),
+        probabilities=np.array([0.2, 0.8]),
+        scores={},
+        seconds=1.0,
+        device="cpu (test)",
+        precision="float32",
+    )
+    judging = tuner._Judging(hear, lambda job: [0] if job == Job(7, 2) else [])
+    trial: Any = Assigned({**assignment(), "seed": 2})
+    verdicts = [judging.on_trial_result(None, trial, {REPORT: report}) for report in ("words", result)]  # type: ignore[arg-type]
+    assert verdicts == [judging.CONTINUE, judging.STOP]
+    assert heard == [(Job(7, 2), "words"), (Job(7, 2), result)]
+    assert trial.config["skip"] == [0]
+    assert judging.on_trial_result(None, trial, {}) == judging.CONTINUE  # type: ignore[arg-type]
+    assert len(heard) == 2
+
+
 def test_a_diverging_trial_says_so_in_words_with_the_place(
     reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,11 +220,28 @@ def test_an_error_of_ours_becomes_words_not_an_exception(
         raise MemoryError("no room for 3 GB")
 
     monkeypatch.setattr(tuner, "cross_validate", broken)
-    (data.checkpoints / "0007" / "seed_0").mkdir(parents=True)
+    (data.checkpoints / "0007-0" / "seed_0").mkdir(parents=True)
     tuner._run_trial(assignment(), data, ONE_CPU)
     assert reports[0] == "first"
     assert reports[1].startswith("MemoryError: no room for 3 GB (test_tuner.py, line ")
     assert list(data.checkpoints.iterdir()) == []
+
+
+@pytest.mark.parametrize(("dead", "gone"), [(["raylet"], True), (["log_monitor", "gcs_server"], True), ([], False)])
+def test_a_trial_that_dies_with_ray_is_not_called_failed(
+    monkeypatch: pytest.MonkeyPatch, dead: list[str], gone: bool
+) -> None:
+    class Node:
+        def dead_processes(self) -> list[tuple[str, object]]:
+            return [(name, object()) for name in dead]
+
+    monkeypatch.setattr(tuner.worker, "_global_node", Node())
+    if gone:
+        with pytest.raises(RayDied, match=rf"^Ray died \({dead[-1]}\)$"):
+            tuner._Silence().on_step_begin(0, [])
+    else:
+        tuner._Silence().on_step_begin(0, [])
+    assert not issubclass(RayDied, Exception), "Tune would wait for its dead Ray"
 
 
 def listening(pids: set[int]) -> dict[str, str]:
