@@ -89,7 +89,7 @@ class Command:
     def stderr(self) -> str:
         return self.out.with_suffix(".err").read_text(encoding="utf-8")
 
-    def wait(self, seconds: float = 180) -> int:
+    def wait(self, seconds: float = 600) -> int:
         """The status; the output is shown where the test then fails."""
         try:
             status = self.process.wait(seconds)
@@ -98,7 +98,7 @@ class Command:
         print(self.stdout, self.stderr)
         return status
 
-    def wait_until(self, happened: Callable[[], bool], seconds: float = 120) -> None:
+    def wait_until(self, happened: Callable[[], bool], seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds
         while not happened():
             assert self.process.poll() is None, f"ended too early:\n{self.stdout}{self.stderr}"
@@ -335,7 +335,7 @@ def test_a_search_whose_ray_dies_says_so_and_goes_on_to_the_same_numbers(
         victims = [pid for pid, title in descendants(command.process.pid).items() if f"/{name} " in title]
         assert len(victims) == 1
         os.kill(victims[0], signal.SIGKILL)
-        assert command.wait(60) == 1
+        assert command.wait(120) == 1
         assert command.stderr == f"error: Ray died ({name}); finished folds are kept. {advice}"
         ends = [json.loads(path.read_text())["state"] for path in folder.glob("trials/*/state.json")]
         assert "failed" not in ends, "a trial that Ray took along has not failed"
@@ -462,7 +462,7 @@ def test_a_failure_of_ours_is_one_line_with_the_traceback_in_the_log(
 ) -> None:
     words = ["--data", str(tiny_folder), "--study", "broken", "--trials=1", "--folds=2", *SETTINGS]
     ended = subprocess.run(
-        [sys.executable, "-c", CRASH, *words], cwd=place, env=environment, capture_output=True, text=True, timeout=180
+        [sys.executable, "-c", CRASH, *words], cwd=place, env=environment, capture_output=True, text=True, timeout=600
     )
     assert ended.returncode == 1
     assert ended.stderr == f"error: RuntimeError: a bug of ours; the traceback is in {Path('runs/broken/search.log')}\n"
@@ -496,7 +496,7 @@ def test_a_full_disk_ends_a_search_that_goes_on_when_there_is_room(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
     )
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: the disk is full (No space left on device); make room, or set")
