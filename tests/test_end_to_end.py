@@ -353,13 +353,16 @@ def test_interrupted_moved_resumed_reported_and_delivered(
     command = start("search.run", "--data", str(tiny_folder), "--study", "moving", *SEARCH)
     command.wait_until(lambda: folds_in(folder) == 1)
 
+    # However long the second takes to start, the first is then still in the middle.
+    command.process.send_signal(signal.SIGSTOP)
     second = start("search.run", "--resume", "--study", "moving")
     assert second.wait() == 2
     assert second.stdout == ""
     assert second.stderr.startswith(f"error: study moving is being run by process {command.process.pid} on ")
 
     command.process.send_signal(signal.SIGINT)
-    assert command.wait(60) == 130
+    command.process.send_signal(signal.SIGCONT)
+    assert command.wait(120) == 130
     assert command.stderr == ""
     advice = "Go on with:\n  python -m search.run --resume --study moving --runs runs\n"
     assert f"interrupted; finished folds are kept. {advice}" in command.stdout
