@@ -26,8 +26,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+from scipy.special import stdtrit
 
-from leukemia.bootstrap import student_t
 from leukemia.provenance import versions
 from leukemia.selection import Candidates, corrected
 
@@ -100,7 +100,7 @@ def settled_worse(difference: np.ndarray, groups: np.ndarray) -> bool:
     residuals = np.bincount(codes, difference - difference.mean())
     num_groups = len(residuals)
     variance = num_groups / (num_groups - 1) * np.sum(residuals**2) / len(difference) ** 2
-    return difference.mean() + student_t(LEVEL, num_groups - 1) * math.sqrt(variance) < -MARGIN
+    return difference.mean() + float(stdtrit(num_groups - 1, LEVEL)) * math.sqrt(variance) < -MARGIN
 
 
 def left_over(

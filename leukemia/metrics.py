@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
 
 from leukemia.bootstrap import (
     NUM_BINS,
@@ -26,7 +27,6 @@ from leukemia.bootstrap import (
     group_codes,
     interval_of,
     resampled,
-    student_t,
 )
 
 METRICS = ("accuracy", "balanced_accuracy", "weighted_f1", "sensitivity", "specificity", "auroc", "ece")
@@ -181,7 +181,7 @@ def upper_bound(
     error = float(np.nanstd(samples)) * math.sqrt(num_groups / (num_groups - 1))
     if error < 1e-9:
         return min(1.0, value + math.sqrt(-math.log(1 - level) / (2 * num_groups)))
-    return min(1.0, max(value + student_t(level, num_groups - 1) * error, float(np.nanquantile(samples, level))))
+    return min(1.0, max(value + float(stdtrit(num_groups - 1, level)) * error, float(np.nanquantile(samples, level))))
 
 
 def roc_points(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Floats]:
