@@ -98,7 +98,9 @@ def _wandb(study: Study, number: int) -> Iterator[str]:
     }
     if summary.get("state") != end.get("state") or summary.get(score_name(study.info["objective"])) != end.get("score"):
         yield f"ended as {end} in the folder, W&B's summary is {summary}"
-    yield from _series(study, number, [record["history"]["item"] for record in found if record["type"] == "history"])
+    items = [record["history"]["item"] for record in found if record["type"] == "history"]
+    # The last row holds predictions and figures.
+    yield from _series(study, number, [item for item in items if "epoch" in item or "fold/number" in item])
 
 
 def _series(study: Study, number: int, items: list[dict[str, Any]]) -> Iterator[str]:

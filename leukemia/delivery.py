@@ -90,6 +90,7 @@ class Delivery:
         save_model(self.model, folder / "model.safetensors")
         write_text(folder / "recipe.json", self.recipe.to_json())
         write_json(folder / "metrics.json", self._metrics())
+        write_text(folder / "epochs.csv", self.epochs.to_csv(index=False))
         plot_curves(self.epochs, folder / "curves.png")
         if self.tested is not None:
             self._write_predictions(folder / "predictions.csv", self.tested)

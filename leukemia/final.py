@@ -111,7 +111,19 @@ def main(argv: list[str] | None = None) -> int:
         delivery.write(folder)
     shutil.rmtree(_checkpoints(study), ignore_errors=True)
     _print_outcome(console, study.folder / "final", delivery)
+    _tell(console, study)
     return SUCCESS
+
+
+def _tell(console: Console, study: Study) -> None:
+    """Say it to W&B, too; a model can be trained and delivered where that is not installed."""
+    try:
+        from leukemia.tracking import tell_final
+    except ModuleNotFoundError as error:
+        _say(console, f"W&B: {error}")
+        return
+    for words in filter(None, [tell_final(study)]):
+        _say(console, words)
 
 
 def _unfinished(study: Study) -> tuple[str, ...]:

@@ -1,37 +1,38 @@
-"""What a run says to Weights & Biases, and its silent twin. One process, the driver, opens all runs of a study."""
+"""What a search says to Weights & Biases, beside the search and never in its way; and its silent twin.
+
+``python -m leukemia.tracking publish STUDY`` sends what has not been sent.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import argparse
 import logging
-import os
-import shutil
+import queue
+import shlex
+import threading
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import requests
-import wandb
-
+from leukemia import __version__, client
+from leukemia.account import server_problem, wanted_mode
+from leukemia.best import Best
+from leukemia.client import Mode
 from leukemia.config import Recipe
-from leukemia.crossval import score_name
-from leukemia.mistakes import Mistake
+from leukemia.final_run import FinalRun
+from leukemia.mistakes import SUCCESS, run_command
+from leukemia.publish import publish
 from leukemia.study import State, Study
+from leukemia.study_run import StudyRun
+from leukemia.sweep import make_sweep
 from leukemia.train import Epoch
+from leukemia.trial_run import TrialRun
 
 log = logging.getLogger("search")
 
-PROJECT = "leukemia-search"
-"""W&B project, unless ``WANDB_PROJECT`` names another."""
-
-FORMER_CLOUD = "https://api.wandb.ai"
-"""Address of W&B's cloud that older versions wrote into the netrc file."""
-
-INIT_TIMEOUT_SECONDS = 20
-"""How long a run may wait for W&B's server before the search goes on offline."""
-
-
-FINISH_TIMEOUT_SECONDS = 120
-"""How long the end of a run may wait for its upload."""
+CLOSE_SECONDS = 60.0
+"""How long the end of a search waits for W&B."""
 
 
 class SilentTracker:
@@ -49,241 +50,163 @@ class SilentTracker:
     def end(self, number: int, state: State, reason: str, score: float | None) -> None:
         """A trial has ended."""
 
+    def is_stopped(self, number: int) -> bool:
+        """Whether somebody wants the trial to stop."""
+        return False
 
-def _base_url() -> str:
-    """W&B's server as W&B sees it: ``WANDB_BASE_URL``, what ``wandb login --host`` wrote down, or its default."""
-    return str(wandb.setup().settings.base_url).rstrip("/")
-
-
-def _key() -> str | None:
-    """This machine's W&B key: from ``WANDB_API_KEY``, or from the netrc file where ``wandb login`` puts it."""
-    if key := os.environ.get("WANDB_API_KEY"):
-        return key
-    # A login to W&B's own cloud stays good under its new address; it is no business of any other server.
-    is_cloud = _base_url() == str(wandb.Settings().base_url).rstrip("/")
-    for address in (_base_url(), *([FORMER_CLOUD] if is_cloud else [])):
-        if login := requests.utils.get_netrc_auth(address):
-            return str(login[1])
-    return None
-
-
-def wanted_mode() -> str:
-    """``online``, ``offline`` or ``disabled``: ``WANDB_MODE`` where it is set, else online with a key only.
-
-    Raises:
-        Mistake: ``WANDB_MODE`` is none of these.
-    """
-    mode = os.environ.get("WANDB_MODE", "").lower()
-    if not mode:
-        return "online" if _key() else "offline"
-    if mode not in ("online", "offline", "disabled"):
-        # W&B's older names, such as dryrun, must not end up online.
-        raise Mistake(f"WANDB_MODE: expected online, offline or disabled, got {mode!r}; set one of these or unset it")
-    return mode
-
-
-def server_problem() -> str | None:
-    """Why W&B's server cannot be used now (no key, no answer, key refused), or None when it can."""
-    address, key = f"{_base_url()}/graphql", _key()
-    if key is None:
-        return "online by WANDB_MODE, but there is no key (`wandb login`)"
-    try:
-        answer = requests.post(
-            address, json={"query": "query { viewer { id } }"}, auth=("api", key), timeout=INIT_TIMEOUT_SECONDS / 2
-        )
-        data = answer.json().get("data") if answer.ok else None
-    except (requests.RequestException, ValueError) as error:
-        return f"{address} does not answer ({type(error).__name__})"
-    if not answer.ok:
-        return f"{address} answers {answer.status_code} {answer.reason}"
-    return None if (data or {}).get("viewer") else f"{address} refuses the key"
+    def close(self, *, finished: bool) -> str:
+        """The search is over; returns words for the user, or nothing."""
+        return ""
 
 
 class WandbTracker:
-    """One run per trial, with the recipe as config, a series per epoch and per fold, and a summary.
+    """One run per trial, and one for the search. What is said here returns at once; one thread says it to W&B.
 
-    A run's id is made of study uid and trial id. Offline, W&B would begin another folder for a run that goes on, so
-    what a dead driver left of it is removed and the run is written again from the study folder. The same is done when
-    W&B's own process dies; if it dies again at once, the search goes on without it and says so.
+    The study folder holds everything before it is said, so that any run can be written again from there. That is done
+    when a search goes on (offline, W&B would begin a second folder), when the server refuses a run, which then is
+    offline as all later ones, and when W&B's own process dies. If that dies again at once, the search goes on without
+    W&B and says so.
     """
 
-    def __init__(self, study: Study, *, mode: str) -> None:
+    def __init__(self, study: Study, *, mode: Mode, sweep: dict[str, Any] | None = None) -> None:
         """
         Args:
-            mode: ``online`` or ``offline``; an online run that cannot be opened turns the rest offline, said once.
+            sweep: of ``leukemia.sweep``; the trials' runs belong to it.
         """
-        self._study, self._mode = study, mode
-        self._info = study.info
-        self._runs: dict[int, Any] = {}
-        self._recipes: dict[int, Recipe] = {}
-        self._gone = False
-
-    def run_id(self, number: int) -> str:
-        """W&B's id of a trial's run."""
-        return f"{self._info['study_uid']}-{number:04d}"
+        self._study, self._mode, self._sweep = study, mode, sweep
+        self._wanted = mode
+        self._trials: dict[int, TrialRun] = {}
+        self._search = StudyRun(study)
+        self._stopped: set[int] = set()
+        self._gone = self._incomplete = False
+        self._waiting: queue.SimpleQueue[tuple[Callable[[], None], bool] | None] = queue.SimpleQueue()
+        self._say(partial(self._open, self._search))
+        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
+        self._thread.start()
 
     def begin(self, number: int, recipe: Recipe) -> None:
         """Open a trial's run; what the study folder holds of it already is logged first."""
-        self._recipes[number] = recipe
-        self._guard(lambda: self._begin(number))
+        self._say(partial(self._begin, number, recipe))
 
     def epoch(self, number: int, epoch: Epoch) -> None:
         """Log an epoch as ``fold_K/...``."""
-        self._guard(lambda: self._log_epoch(number, epoch))
+        self._say(lambda: self._trials[number].epoch(epoch), number)
 
     def fold(self, number: int, fold: dict[str, Any]) -> None:
         """Log a committed fold as ``fold/...``."""
-        self._guard(lambda: self._log_fold(number, fold))
+        self._say(lambda: self._trials[number].fold(fold), number)
 
     def end(self, number: int, state: State, reason: str, score: float | None) -> None:
-        """Write the summary and close the run; failed trials have exit code 1."""
-        if number not in self._recipes:
-            return
-        self._guard(lambda: self._finish(number, state, reason, score))
-        if number in self._runs:
-            # What was written again instead is open still.
-            self._guard(lambda: self._finish(number, state, reason, score))
-        del self._recipes[number]
+        """Write predictions and summary and close the run; failed trials have exit code 1."""
+        self._say(partial(self._end, number, state, reason, score), number, ends=True)
+        self._say(lambda: self._search.end(number))
 
-    def _guard(self, action: Callable[[], None]) -> None:
-        """Do it, or write all open runs again, in which it is contained: the driver has written it down before."""
+    def is_stopped(self, number: int) -> bool:
+        """Whether somebody has pressed Stop on the trial's page."""
+        return number in self._stopped
+
+    def close(self, *, finished: bool) -> str:
+        """Close all runs, and wait for W&B at most ``CLOSE_SECONDS``; returns words for the user.
+
+        Args:
+            finished: whether the search has come to its end; else open runs are marked as interrupted.
+        """
+        self._say(partial(self._close, finished=finished), ends=True)
+        self._waiting.put(None)
+        self._thread.join(CLOSE_SECONDS)
+        if self._thread.is_alive():
+            self._gone = self._incomplete = True
+            # Whoever waits for it is let go, and so is the end of this process.
+            client.end_client()
+            self._thread.join(5)
+        return self._last_words()
+
+    def _last_words(self) -> str:
+        send = _send(self._study)
+        if self._wanted == "offline":
+            return f"W&B: offline; after `wandb login` {send}"
+        if self._incomplete:
+            return f"W&B: not everything was sent; {send}"
+        return f"W&B: {self._sweep['url']}" if self._sweep else f"W&B: all sent, but there is no sweep page; {send}"
+
+    def _say(self, action: Callable[[], None], number: int | None = None, *, ends: bool = False) -> None:
+        """Let the thread do it, if it is about the search or a trial whose run is open by then.
+
+        Args:
+            ends: whether it closes a run; all else is contained in a run that is written again.
+        """
+        self._waiting.put((lambda: action() if number is None or number in self._trials else None, ends))
+
+    def _work(self) -> None:
+        while (said := self._waiting.get()) is not None:
+            if self._gone:
+                continue
+            action, ends = said
+            try:
+                action()
+            except Exception as error:
+                # Whatever W&B stumbles over must not end a search of days.
+                self._recover(error, action if ends else None)
+
+    def _recover(self, error: Exception, action: Callable[[], None] | None) -> None:
+        """Write all open runs again, offline, and do then what else there was to do."""
         if self._gone:
             return
+        log.debug("W&B failed", exc_info=error)
+        if self._mode == "online":
+            self._mode, self._incomplete = "offline", True
+            log.warning("W&B cannot be reached (%s); this search goes on offline", _first_line(error))
+        else:
+            log.warning("W&B failed (%s); its open runs are written again", _first_line(error))
+        client.end_client()
         try:
-            action()
-        except Exception as error:
-            # Whatever W&B stumbles over must not end a search of days.
-            if self._mode == "online":
-                self._mode = "offline"
-                log.warning("W&B cannot be reached (%s); this search goes on offline", _first_line(error))
-            else:
-                log.warning("W&B failed (%s); its open runs are written again", _first_line(error))
-            self._write_again()
+            self._open(self._search)
+            for run in self._trials.values():
+                self._open(run)
+            if action is not None:
+                action()
+        except Exception as second:
+            if not self._gone:
+                self._gone = True
+                log.warning("W&B failed again (%s); the search goes on without it", _first_line(second))
 
-    def _write_again(self) -> None:
-        with contextlib.suppress(Exception):
-            wandb.teardown()
-        self._runs.clear()
+    def _open(self, run: TrialRun | StudyRun) -> None:
+        run.open(self._mode, self._sweep["id"] if self._sweep and self._mode == "online" else None)
+
+    def _begin(self, number: int, recipe: Recipe) -> None:
+        self._trials[number] = TrialRun(self._study, number, recipe, partial(self._stopped.add, number))
+        self._open(self._trials[number])
+
+    def _end(
+        self, number: int, state: State | None, reason: str, score: float | None, best: Best | None = None
+    ) -> None:
+        run = self._trials[number]
         try:
-            for number in self._recipes:
-                self._begin(number)
-        except Exception as error:
-            self._gone = True
-            log.warning("W&B failed again (%s); the search goes on without it", _first_line(error))
-
-    def _begin(self, number: int) -> None:
-        recipe = self._recipes[number]
-        if self._mode == "offline":
-            for left in (self._study.folder / "wandb").glob(f"*run-*-{self.run_id(number)}"):
-                shutil.rmtree(left)
-        self._runs[number] = run = self._init(number, recipe)
-        run.define_metric("epoch")
-        for fold in range(self._info["folds"]):
-            run.define_metric(f"fold_{fold}/*", step_metric="epoch")
-        run.define_metric("fold/number")
-        run.define_metric("fold/*", step_metric="fold/number")
-        table = self._study.epochs(number)
-        rows = table[table["seed"] == recipe.train.seed].to_dict("records")
-        epochs = [Epoch(**{str(key): value for key, value in row.items()}) for row in rows]
-        folds = self._study.folds_done(number, recipe.train.seed)
-        # In the order of their steps: W&B drops a step that lies behind.
-        for fold in range(self._info["folds"]):
-            for epoch in epochs:
-                if epoch.fold == fold:
-                    self._log_epoch(number, epoch)
-            if fold in folds:
-                self._log_fold(number, self._study.fold(number, recipe.train.seed, fold))
-
-    def _init(self, number: int, recipe: Recipe) -> Any:
-        provenance = {
-            f"provenance.{key}": self._info[key] for key in ("commit", "command", "protocol", "seed", "hardware")
-        }
-        return wandb.init(
-            project=os.environ.get("WANDB_PROJECT", PROJECT),
-            dir=str(self._study.folder),
-            id=self.run_id(number),
-            name=f"{self._study.name}-{number:04d}",
-            group=self._study.name,
-            job_type="trial",
-            tags=[
-                f"depth-{recipe.model.depth}",
-                recipe.optimizer.name,
-                recipe.model.shortcut,
-                self._info["protocol"],
-            ],
-            config=recipe.flat() | provenance | {"provenance.data": self._info["data"]["fingerprint"]},
-            mode="online" if self._mode == "online" else "offline",
-            reinit="create_new",
-            resume="allow" if self._mode == "online" else None,
-            settings=quiet_settings(),
-        )
-
-    def _log_epoch(self, number: int, epoch: Epoch) -> None:
-        series = {
-            f"fold_{epoch.fold}/{name}": getattr(epoch, name)
-            for name in (
-                "train_loss",
-                "train_accuracy",
-                "validation_loss",
-                "validation_accuracy",
-                "learning_rate",
-                "images_per_second",
-                "device_memory_mb",
-            )
-        }
-        step = epoch.fold * self._steps_of_fold(number) + epoch.epoch - 1
-        self._runs[number].log(series | {"epoch": epoch.epoch}, step=step)
-
-    def _log_fold(self, number: int, fold: dict[str, Any]) -> None:
-        series = {f"fold/{name}": value for name, value in fold["scores"].items() if value is not None}
-        step = (fold["fold"] + 1) * self._steps_of_fold(number) - 1
-        self._runs[number].log(series | {"fold/number": fold["fold"], "fold/seconds": fold["seconds"]}, step=step)
-
-    def _steps_of_fold(self, number: int) -> int:
-        return self._recipes[number].train.epochs + 1
-
-    def _finish(self, number: int, state: State, reason: str, score: float | None) -> None:
-        run = self._runs[number]
-        seed = self._recipes[number].train.seed
-        summary: dict[str, Any] = {
-            "state": state,
-            "reason": reason,
-            "folds_done": len(self._study.folds_done(number, seed)),
-        }
-        if score is not None:
-            summary[score_name(self._info["objective"])] = score
-        run.summary.update(summary)
-        try:
-            run.finish(exit_code=1 if state == "failed" else 0)
+            run.close(state, reason, score, best)
         except TimeoutError:
-            self._mode = "offline"
-            log.warning(
-                "W&B does not take the end of trial %04d; the search goes on offline, and `wandb sync` sends it later",
-                number,
-            )
-        del self._runs[number]
+            self._mode, self._incomplete = "offline", True
+            log.warning("W&B does not take the end of trial %04d; this search goes on offline", number)
+        del self._trials[number]
+
+    def _close(self, *, finished: bool) -> None:
+        for number in list(self._trials):
+            self._end(number, None, "the search was interrupted", None)
+        path = self._study.folder / "best.json"
+        if finished and path.is_file():
+            self._say_corrected(Best.load(path))
+        self._search.close(finished=finished)
+
+    def _say_corrected(self, best: Best) -> None:
+        """The winner's run, opened again for what is only known at the end: its score as corrected."""
+        number = int(best.trial)
+        end = self._study.end(number)
+        if end is not None and self._study.origin(number) is None:
+            self._begin(number, self._study.recipe(number))
+            self._end(number, end["state"], end["reason"], end["score"], best)
 
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def quiet_settings() -> wandb.Settings:
-    """Settings of a run that prints nothing and reads nothing but what it is given."""
-    return wandb.Settings(
-        silent=True,
-        console="off",
-        show_info=False,
-        show_warnings=False,
-        disable_git=True,
-        save_code=False,
-        x_save_requirements=False,
-        x_disable_stats=True,
-        x_disable_meta=True,
-        init_timeout=INIT_TIMEOUT_SECONDS,
-        finish_timeout=FINISH_TIMEOUT_SECONDS,
-        finish_timeout_raises=True,
-    )
 
 
 def make_tracker(study: Study) -> tuple[WandbTracker | SilentTracker, str]:
@@ -294,7 +217,75 @@ def make_tracker(study: Study) -> tuple[WandbTracker | SilentTracker, str]:
     if mode == "online":
         problem = server_problem()
         if problem is None:
-            return WandbTracker(study, mode="online"), f"W&B: online, project {PROJECT}, group {study.name}"
+            return _online(study)
         return WandbTracker(study, mode="offline"), f"W&B: {problem}; going on offline"
     folder = study.folder / "wandb"
     return WandbTracker(study, mode="offline"), f"W&B: offline in {folder} (`wandb login` to go online)"
+
+
+def _online(study: Study) -> tuple[WandbTracker, str]:
+    try:
+        sweep = make_sweep(study)
+    except Exception as error:
+        words = f"W&B: online, project {client.project()}, group {study.name}; no sweep page ({_first_line(error)})"
+        return WandbTracker(study, mode="online"), words
+    return WandbTracker(study, mode="online", sweep=sweep), f"W&B: {sweep['url']}"
+
+
+def tell_final(study: Study) -> str:
+    """Say to W&B what ``final/`` holds, in at most ``CLOSE_SECONDS``; returns words for the user."""
+    mode = wanted_mode()
+    if mode == "disabled":
+        return ""
+    problem = server_problem() if mode == "online" else None
+    failures: list[str] = []
+
+    def write() -> None:
+        try:
+            FinalRun(study).write("offline" if mode == "offline" or problem else "online")
+        except Exception as error:
+            failures.append(_first_line(error))
+
+    thread = threading.Thread(target=write, name="tracking", daemon=True)
+    thread.start()
+    thread.join(CLOSE_SECONDS)
+    if thread.is_alive():
+        failures.append(f"no answer in {CLOSE_SECONDS:g} s")
+        client.end_client()
+    if mode == "online" and (problem or failures):
+        return f"W&B: the model was not sent ({problem or failures[0]}); {_send(study)}"
+    if failures:
+        return f"W&B: the model's run was not written ({failures[0]})"
+    return f"W&B: offline; after `wandb login` {_send(study)}" if mode == "offline" else "W&B: model and run sent"
+
+
+def _send(study: Study) -> str:
+    runs = shlex.quote(str(study.folder.parent))
+    return f"this sends it: python -m leukemia.tracking publish {shlex.quote(study.name)} --runs {runs}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m leukemia.tracking",
+        description="Send a study to Weights & Biases: all its runs, then a sweep page. Can be repeated.",
+        epilog="example: python -m leukemia.tracking publish my-study",
+    )
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("publish", help="send a study's runs to W&B's server")
+    command.add_argument("study", metavar="STUDY", help="name of the study")
+    command.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where studies lie (default: runs)"
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Publish a study; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    publish(Study.find(arguments.runs, arguments.study), print)
+    return SUCCESS
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -31,6 +31,8 @@ class Tracker(Protocol):
 
     def end(self, number: int, state: State, reason: str, score: float | None) -> None: ...
 
+    def is_stopped(self, number: int) -> bool: ...
+
 
 class Display(Protocol):
     """What a person sees while the search runs. ``label`` is ``0007``, or ``0007 seed 1`` for a repeat."""
@@ -191,7 +193,7 @@ class Driver:
                 if not self._is_repeat(job):
                     self._tracker.epoch(job.number, report)
                 self._display.epoch(self._label(job), report)
-            return True
+            return not self._stopped_by_hand(job)
         if self._study.write_fold(job.number, report, self._catalog.table):
             fold = self._study.fold(job.number, report.seed, report.fold)
             if not self._is_repeat(job):
@@ -216,6 +218,14 @@ class Driver:
         """What is compared as one observation: a group, or an image where the split was by images."""
         return rows["image_id" if self._by_image else "group"].to_numpy()
 
+    def _stopped_by_hand(self, job: Job) -> bool:
+        """Whether a person has stopped the trial from outside; after its last fold that comes too late."""
+        folds = len(self.folds_done(job))
+        if self._is_repeat(job) or folds == self._rules.num_folds or not self._tracker.is_stopped(job.number):
+            return False
+        self._stopped[job] = f"stopped by hand in W&B after {folds} of {self._rules.num_folds} folds"
+        return True
+
     def _judge(self, job: Job) -> bool:
         """Tell Optuna the folds so far and ask the judge whether the job goes on; a repeat always does."""
         for done in self.folds_done(job):
@@ -227,6 +237,8 @@ class Driver:
                 self._journal.report(job.number, done, score)
         if self._is_repeat(job):
             return True
+        if self._stopped_by_hand(job):
+            return False
         verdict = self._race.judge(job.number)
         if not verdict.go_on:
             self._stopped[job] = f"{verdict.reason} after {len(self.folds_done(job))} of {self._rules.num_folds} folds"

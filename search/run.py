@@ -35,7 +35,7 @@ from leukemia.place import SAMPLE, SAMPLE_WARNING
 from leukemia.plots import plot_augmented
 from leukemia.report import AUGMENTED
 from leukemia.study import Study
-from leukemia.tracking import make_tracker
+from leukemia.tracking import SilentTracker, WandbTracker, make_tracker
 from leukemia.train import Side, fit
 from search import tuner
 from search.display import TerminalDisplay, logging_to, say
@@ -157,8 +157,23 @@ def main(argv: list[str] | None = None) -> int:
         say(console, f"study {study.name} in {study.folder}")
         _print_head(console, plan)
         say(console, tuner.describe(resources, own))
-        _search(console, plan, study, images, resources, arguments)
+        tracker, words = make_tracker(study)
+        stack.enter_context(_closing(console, tracker))
+        say(console, words)
+        _search(console, plan, study, images, resources, arguments, tracker)
         return print_outcome(console, study)
+
+
+@contextlib.contextmanager
+def _closing(console: Console, tracker: WandbTracker | SilentTracker) -> Iterator[None]:
+    """Close the tracker at the end, however it comes; its words are the last."""
+    try:
+        yield
+    except BaseException:
+        tracker.close(finished=False)
+        raise
+    for words in filter(None, [tracker.close(finished=True)]):
+        say(console, words)
 
 
 @contextlib.contextmanager
@@ -267,10 +282,9 @@ def _search(
     images: np.ndarray,
     resources: tuner.Resources,
     arguments: argparse.Namespace,
+    tracker: WandbTracker | SilentTracker,
 ) -> None:
     _draw_augmented(images, plan, study)
-    tracker, words = make_tracker(study)
-    say(console, words)
     display = TerminalDisplay(
         Console(quiet=True, force_terminal=False) if arguments.quiet else console,
         num_trials=plan.num_trials + len(plan.priors),

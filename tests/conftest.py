@@ -8,7 +8,9 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 
+import logging
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from wandb_server import KEY, WandbServer
 
 from leukemia import CLASS_NAMES
 from leukemia.catalog import Catalog, read_catalog
@@ -54,6 +57,31 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
+
+
+@pytest.fixture
+def fresh_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """W&B reads environment and settings files once in a process; here a test has its own."""
+    import wandb
+
+    monkeypatch.setattr(logging.getLogger("search"), "propagate", True)
+    for kind in ("CONFIG", "CACHE", "DATA", "ARTIFACT"):
+        monkeypatch.setenv(f"WANDB_{kind}_DIR", str(tmp_path / "wandb" / kind.lower()))
+    (tmp_path / "netrc").write_text("")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    wandb.teardown()
+    yield
+    wandb.teardown()
+
+
+@pytest.fixture
+def wandb_server(fresh_wandb: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    """A W&B server on this machine; environment and key lead to it."""
+    with WandbServer() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setenv("WANDB_MODE", "online")
+        yield server
 
 
 def draw_cell(generator: np.random.Generator, label: int) -> np.ndarray:

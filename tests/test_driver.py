@@ -51,6 +51,10 @@ class RecordingTracker:
     def __init__(self, study: Study) -> None:
         self.study = study
         self.runs: dict[int, dict[str, Any]] = {}
+        self.stopped: set[int] = set()
+
+    def is_stopped(self, number: int) -> bool:
+        return number in self.stopped
 
     def begin(self, number: int, recipe: Recipe) -> None:
         seed, epochs = recipe.train.seed, self.study.epochs(number)
@@ -358,6 +362,44 @@ def test_without_a_complete_trial_no_best_is_announced(world_in: Callable[..., W
     world.run()
     assert world.bests == []
     assert world.driver().best is None
+
+
+@pytest.mark.parametrize("heard", [1, EPOCHS, EPOCHS + 1])
+def test_a_trial_that_a_person_stops_ends_after_what_it_reports_next(
+    world_in: Callable[..., World], heard: int
+) -> None:
+    world = world_in(trials=2)
+    driver = world.driver()
+    assignment = driver.begin()
+    assert assignment is not None
+    reports = list(world.reports(assignment))
+    assert all(driver.hear(job_of(assignment), report) for report in reports[: heard - 1])
+    world.tracker.stopped.add(0)
+    assert not driver.hear(job_of(assignment), reports[heard - 1])
+    driver.end(job_of(assignment), False)
+    end = world.study.end(0)
+    folds = int(heard > EPOCHS)
+    assert end == {
+        "state": "stopped",
+        "reason": f"stopped by hand in W&B after {folds} of {NUM_FOLDS} folds",
+        "score": None,
+    }
+    assert frozen(world)[0].state == TrialState.PRUNED
+    world.run()
+    assert_agreement(world)
+
+
+def test_a_trial_that_is_stopped_when_it_has_all_folds_is_complete(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1)
+    driver = world.driver()
+    assignment = driver.begin()
+    assert assignment is not None
+    *before, last = world.reports(assignment)
+    assert all(driver.hear(job_of(assignment), report) for report in before)
+    world.tracker.stopped.add(0)
+    assert driver.hear(job_of(assignment), last)
+    driver.end(job_of(assignment), False)
+    assert (world.study.end(0) or {})["state"] == "complete"
 
 
 def test_a_report_that_arrives_twice_counts_once(world_in: Callable[..., World]) -> None:

@@ -171,7 +171,7 @@ def test_winner_is_trained_delivered_and_used(
     assert "epoch 1/1: loss " in said
     assert f"next: python -m leukemia.predict --model {folder} IMAGES..." in said
     names = "model.safetensors recipe.json metrics.json predictions.csv MODEL_CARD.md report.html".split()
-    names += "curves.png confusion.png roc.png calibration.png".split()
+    names += "epochs.csv curves.png confusion.png roc.png calibration.png".split()
     assert {path.name for path in folder.iterdir()} == set(names)
     assert hidden(study) == []
     assert not (session_cache / "checkpoints" / "abcd1234-final").exists()

@@ -1,0 +1,200 @@
+"""W&B's client: opens runs that print nothing, makes what they show, and can be ended when it hangs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+# Before wandb is imported: none of its own lines in the terminal.
+os.environ.setdefault("WANDB_SILENT", "true")
+
+import numpy as np
+import pandas as pd
+import psutil
+import wandb
+
+from leukemia import CLASS_NAMES
+from leukemia.metrics import THRESHOLD
+
+PROJECT = "leukemia-search"
+"""W&B project, unless ``WANDB_PROJECT`` names another."""
+
+INIT_TIMEOUT_SECONDS = 20
+"""How long a run may wait for W&B's server to open it."""
+
+FINISH_TIMEOUT_SECONDS = 30
+"""How long the end of a run may wait for its upload."""
+
+OPEN_FILES = 65_536
+"""Open files asked for: W&B keeps one or two for each run that is open, and systems often allow 1,024."""
+
+Mode = Literal["online", "offline"]
+
+Run = Any
+"""A ``wandb.Run``."""
+
+
+def project() -> str:
+    """Where runs go."""
+    return os.environ.get("WANDB_PROJECT") or PROJECT
+
+
+def base_url() -> str:
+    """W&B's server as W&B sees it: ``WANDB_BASE_URL``, what ``wandb login --host`` wrote down, or its default."""
+    return str(wandb.setup().settings.base_url).rstrip("/")
+
+
+def default_url() -> str:
+    """W&B's own cloud."""
+    return str(wandb.Settings().base_url).rstrip("/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """What a run is opened with."""
+
+    id: str
+    """Stable: the same run when it is opened again."""
+
+    name: str
+    group: str
+    job_type: Literal["trial", "search", "final"]
+    folder: Path
+    """Its files go to ``wandb/`` in there."""
+
+    config: Mapping[str, Any]
+    tags: Sequence[str] = ()
+    sweep: str | None = None
+    """Id of the sweep that it belongs to."""
+
+    on_stop: Callable[[], None] = field(default=lambda: None)
+    """Called, from another thread, when somebody presses Stop on the run's page."""
+
+
+def open_run(opening: Opening, mode: Mode) -> Run:
+    """Open a run, or go on with it online; offline it is always a new one.
+
+    Raises:
+        Exception: W&B's own, of many kinds: the server does not answer, or its process has died.
+    """
+    with contextlib.suppress(ValueError, OSError):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES if most < 0 else min(OPEN_FILES, most), most))
+    return wandb.init(
+        project=project(),
+        dir=str(opening.folder),
+        id=opening.id,
+        name=opening.name,
+        group=opening.group,
+        job_type=opening.job_type,
+        tags=list(opening.tags),
+        config=dict(opening.config),
+        mode=mode,
+        reinit="create_new",
+        resume="allow" if mode == "online" else None,
+        settings=_quiet_settings(opening.sweep, opening.on_stop),
+    )
+
+
+def _quiet_settings(sweep: str | None = None, on_stop: Callable[[], None] = lambda: None) -> wandb.Settings:
+    """Settings of a run that prints nothing and reads nothing but what it is given."""
+    return wandb.Settings(
+        silent=True,
+        console="off",
+        show_info=False,
+        show_warnings=False,
+        disable_git=True,
+        save_code=False,
+        x_save_requirements=False,
+        x_disable_stats=True,
+        x_disable_meta=True,
+        init_timeout=INIT_TIMEOUT_SECONDS,
+        finish_timeout=FINISH_TIMEOUT_SECONDS,
+        finish_timeout_raises=True,
+        sweep_id=sweep,
+        # By default Stop interrupts the main thread: the whole search.
+        stop_fn=on_stop,
+    )
+
+
+def evidence(predictions: pd.DataFrame) -> dict[str, Any]:
+    """Table, confusion matrix and ROC of out-of-fold predictions, as a run logs them.
+
+    Args:
+        predictions: ``Study.out_of_fold``.
+    """
+    table = predictions.assign(predicted=(predictions["probability_leukemic"] >= THRESHOLD).astype(int))
+    probabilities = table["probability_leukemic"].to_numpy(dtype=float)
+    labels = table["label"].to_numpy(dtype=int)
+    found = {
+        "out_of_fold": frame(table),
+        "confusion_matrix": wandb.plot.confusion_matrix(
+            y_true=labels.tolist(), preds=table["predicted"].tolist(), class_names=list(CLASS_NAMES)
+        ),
+    }
+    if len(np.unique(labels)) == 2:
+        both = np.stack([1 - probabilities, probabilities], axis=1)
+        found["roc"] = wandb.plot.roc_curve(labels, both, labels=list(CLASS_NAMES))
+    return found
+
+
+def frame(table: pd.DataFrame) -> wandb.Table:
+    """A table as W&B shows it; cells without a value are empty."""
+    cells = table.astype(object).where(table.notna(), None)
+    return wandb.Table(columns=[str(name) for name in table.columns], data=cells.to_numpy().tolist())
+
+
+def image(path: Path) -> wandb.Image:
+    """A picture."""
+    return wandb.Image(str(path))
+
+
+def artifact(name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, Any]) -> wandb.Artifact:
+    """A named, versioned set of files; a folder goes with all that is in it."""
+    made = wandb.Artifact(name, type=kind, metadata=dict(metadata))
+    for path in files:
+        if path.is_dir():
+            made.add_dir(str(path))
+        else:
+            made.add_file(str(path))
+    return made
+
+
+def create_sweep(config: Mapping[str, Any], runs: Sequence[str] = ()) -> str:
+    """Create a sweep in the project; returns its id.
+
+    Args:
+        runs: ids of runs that it adopts.
+    """
+    # W&B prints what it has made, and sets variables that later runs would read.
+    before = {name: os.environ.get(name) for name in ("WANDB_PROJECT", "WANDB_ENTITY")}
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        try:
+            return str(wandb.sweep(dict(config), project=project(), prior_runs=list(runs)))
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                os.environ |= {} if value is None else {name: value}
+
+
+def sweep_url(identity: str) -> str:
+    """Address of a sweep's page."""
+    entity = os.environ.get("WANDB_ENTITY") or wandb.Api().default_entity
+    return "/".join([str(wandb.setup().settings.app_url), *map(quote, (str(entity), project(), "sweeps", identity))])
+
+
+def end_client() -> None:
+    """End W&B's process, whatever it is waiting for; runs that are open are lost to it. The next run starts another."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if "wandb-core" in child.name():
+                child.kill()
+                child.wait(5)
+    with contextlib.suppress(Exception):
+        wandb.teardown()

@@ -1,0 +1,63 @@
+"""Send a study to W&B's server from its folder: its runs, then the sweep that adopts them. Can be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from leukemia import client
+from leukemia.account import server_problem
+from leukemia.best import Best
+from leukemia.final_run import FinalRun
+from leukemia.mistakes import Mistake
+from leukemia.study import Study
+from leukemia.study_run import StudyRun
+from leukemia.sweep import known_sweep, make_sweep
+from leukemia.trial_run import TrialRun
+
+
+def publish(study: Study, say: Callable[[str], None]) -> None:
+    """Write every run of trials that have ended, the search's own, and create the sweep where there is none.
+
+    A run that the server has is continued: steps that it holds are left alone.
+
+    Raises:
+        Mistake: the server cannot be used, or stops taking the runs; or the study is being searched.
+    """
+    problem = server_problem()
+    if problem is not None:
+        raise Mistake(f"W&B: {problem}; nothing was sent. Log in with `wandb login`, and try again")
+    with study.lock():
+        try:
+            _publish(study, say)
+        except Exception as error:
+            # Runs that are open would keep their ids, and the end of this process waiting.
+            client.end_client()
+            raise Mistake(
+                f"W&B: {next(iter(str(error).splitlines()), type(error).__name__)}; what was sent is kept there. "
+                "Try again: it goes on from there"
+            ) from error
+
+
+def _publish(study: Study, say: Callable[[str], None]) -> None:
+    sweep = known_sweep(study)
+    path = study.folder / "best.json"
+    best = Best.load(path) if path.is_file() else None
+    sent = []
+    for number in study.trials():
+        end = study.end(number)
+        if end is None or study.origin(number) is not None:
+            # Not ended, or taken over from an earlier study, which has its run.
+            continue
+        run = TrialRun(study, number, study.recipe(number), lambda: None)
+        run.open("online", sweep["id"] if sweep else None)
+        is_winner = best is not None and int(best.trial) == number
+        run.close(end["state"], end["reason"], end["score"], best if is_winner else None)
+        sent.append(run.id)
+        say(f"trial {number:04d}: sent")
+    if (study.folder / "final" / "epochs.csv").is_file():
+        FinalRun(study).write("online")
+        say("final: sent")
+    search = StudyRun(study)
+    search.open("online", None)
+    search.close(finished=len(sent) == len(study.trials()))
+    say(f"W&B: {make_sweep(study, sent)['url']}")
