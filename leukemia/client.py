@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-# Before wandb is imported: none of its own lines in the terminal.
+# Before wandb is imported: none of its own lines in the terminal, and no reports of its own failures to its makers.
 os.environ.setdefault("WANDB_SILENT", "true")
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 import numpy as np
 import pandas as pd
@@ -185,8 +186,22 @@ def create_sweep(config: Mapping[str, Any], runs: Sequence[str] = ()) -> str:
 
 def sweep_url(identity: str) -> str:
     """Address of a sweep's page."""
-    entity = os.environ.get("WANDB_ENTITY") or wandb.Api().default_entity
-    return "/".join([str(wandb.setup().settings.app_url), *map(quote, (str(entity), project(), "sweeps", identity))])
+    return "/".join([str(wandb.setup().settings.app_url), *map(quote, (_entity(), project(), "sweeps", identity))])
+
+
+def not_complete(group: str, runs: Iterable[str]) -> list[str]:
+    """Those of ``runs``, ids of a group's runs, that the server does not hold to their end.
+
+    The client gives up on a run whose key is refused in the middle, and closes it without a word.
+    """
+    found = wandb.Api().runs(f"{_entity()}/{project()}", filters={"group": group}, per_page=500)
+    ended = {run.id for run in found if run.state in ("finished", "failed")}
+    return [run for run in runs if run not in ended]
+
+
+def _entity() -> str:
+    """Whose project it is."""
+    return os.environ.get("WANDB_ENTITY") or str(wandb.Api().default_entity)
 
 
 def end_client() -> None:

@@ -54,10 +54,15 @@ def _publish(study: Study, say: Callable[[str], None]) -> None:
         run.close(end["state"], end["reason"], end["score"], best if is_winner else None)
         sent.append(run.id)
         say(f"trial {number:04d}: sent")
+    finals = []
     if (study.folder / "final" / "epochs.csv").is_file():
-        FinalRun(study).write("online")
+        final = FinalRun(study)
+        final.write("online")
+        finals.append(final.id)
         say("final: sent")
     search = StudyRun(study)
     search.open("online", None)
     search.close(finished=len(sent) == len(study.trials()))
+    if missing := client.not_complete(study.name, [*sent, *finals, search.id]):
+        raise ConnectionError(f"{len(missing)} of its runs did not arrive to their end ({', '.join(missing[:3])})")
     say(f"W&B: {make_sweep(study, sent)['url']}")

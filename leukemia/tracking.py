@@ -79,6 +79,7 @@ class WandbTracker:
         self._search = StudyRun(study)
         self._stopped: set[int] = set()
         self._gone = self._incomplete = False
+        self._sent: list[str] = []
         self._waiting: queue.SimpleQueue[tuple[Callable[[], None], bool] | None] = queue.SimpleQueue()
         self._say(partial(self._open, self._search))
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
@@ -183,6 +184,7 @@ class WandbTracker:
         run = self._trials[number]
         try:
             run.close(state, reason, score, best)
+            self._sent.append(run.id)
         except TimeoutError:
             self._mode, self._incomplete = "offline", True
             log.warning("W&B does not take the end of trial %04d; this search goes on offline", number)
@@ -195,6 +197,9 @@ class WandbTracker:
         if finished and path.is_file():
             self._say_corrected(Best.load(path))
         self._search.close(finished=finished)
+        if self._mode == "online":
+            missing = client.not_complete(self._study.name, [*self._sent, self._search.id])
+            self._incomplete = self._incomplete or bool(missing)
 
     def _say_corrected(self, best: Best) -> None:
         """The winner's run, opened again for what is only known at the end: its score as corrected."""

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from command import Command
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from PIL import Image
@@ -69,45 +70,6 @@ def environment(session_cache: Path) -> dict[str, str]:
         "WANDB_MODE": "offline",
         "PYTHONPATH": str(ROOT),
     }
-
-
-class Command:
-    """A command that runs beside the test, its output in files."""
-
-    def __init__(self, module: str, arguments: list[str], place: Path, environment: dict[str, str]) -> None:
-        self.out = place / f"{module}-{time.monotonic_ns()}.out"
-        with self.out.open("w") as out, self.out.with_suffix(".err").open("w") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments], cwd=place, env=environment, stdout=out, stderr=err
-            )
-
-    @property
-    def stdout(self) -> str:
-        return self.out.read_text(encoding="utf-8")
-
-    @property
-    def stderr(self) -> str:
-        return self.out.with_suffix(".err").read_text(encoding="utf-8")
-
-    def wait(self, seconds: float = 600) -> int:
-        """The status; the output is shown where the test then fails."""
-        try:
-            status = self.process.wait(seconds)
-        finally:
-            self.process.kill()
-        print(self.stdout, self.stderr)
-        return status
-
-    def wait_until(self, happened: Callable[[], bool], seconds: float = 300) -> None:
-        deadline = time.monotonic() + seconds
-        while not happened():
-            assert self.process.poll() is None, f"ended too early:\n{self.stdout}{self.stderr}"
-            assert time.monotonic() < deadline, f"nothing happened:\n{self.stdout}{self.stderr}"
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture
@@ -170,7 +132,7 @@ def assert_agreement(folder: Path) -> None:
     storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
     trials = optuna.load_study(study_name=None, storage=storage).trials
     assert [trial.number for trial in trials] == study.trials()
-    runs = sorted((folder / "wandb").glob("*run-*"))
+    runs = sorted((folder / "wandb").glob(f"*run-*-{study.info['study_uid']}-[0-9]*"), key=lambda run: run.name[-4:])
     assert [run.name[-4:] for run in runs] == [f"{number:04d}" for number in study.trials()]
     for trial, run in zip(trials, runs, strict=True):
         end = study.end(trial.number)
@@ -272,6 +234,7 @@ def test_nothing_but_our_own_words_is_printed(undisturbed: Path, place: Path) ->
         "best: ",
         "report: ",
         "next: python -m leukemia.final",
+        "W&B: offline; after `wandb login` this sends it: python -m leukemia.tracking publish calm --runs ",
     )
     assert [line for line in rest if not line.startswith(known)] == []
     assert "Traceback" not in (undisturbed / "search.log").read_text()

@@ -19,7 +19,8 @@ leukemia.catalog leukemia.cell leukemia.sample leukemia.place leukemia.folds
 leukemia.augment leukemia.images leukemia.device leukemia.model leukemia.optim leukemia.predict
 leukemia.train leukemia.crossval
 leukemia.provenance leukemia.best leukemia.study leukemia.training_data leukemia.ledger
-leukemia.client leukemia.account leukemia.trial_run leukemia.study_run leukemia.final_run leukemia.sweep leukemia.publish leukemia.tracking
+leukemia.client leukemia.account leukemia.trial_run leukemia.study_run leukemia.final_run
+leukemia.sweep leukemia.publish leukemia.tracking
 leukemia.report leukemia.delivery leukemia.final leukemia.leakcheck
 search search.space search.hindsight
 search.spending search.judge search.race search.searcher search.driver search.display search.outcome

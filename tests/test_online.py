@@ -140,6 +140,24 @@ def test_a_server_that_fails_in_the_middle_neither_stops_nor_slows_the_search(
     assert wandb_server.unknown == []
 
 
+def test_a_key_that_is_refused_in_the_middle_is_noticed(study: Study, wandb_server: WandbServer) -> None:
+    """W&B's client gives up on the run, and closes it without a word, though the server is well again by then."""
+    tracker, _ = make_tracker(study)
+    begin(study, tracker, 0)
+    wandb_server.wait_for(lambda: "c0ffee00-0000" in wandb_server.runs)
+    wandb_server.fault_at = "c0ffee00-0000/file_stream"
+    wandb_server.fault = "401"
+    for report in REPORTS:
+        write(study, tracker, 0, report)
+    end(study, tracker, 0, "complete", "all 2 folds", 0.75)
+    assert tracker.close(finished=True).startswith("W&B: not everything was sent; this sends it: ")
+    with pytest.raises(Mistake, match=r"W&B: 1 of its runs did not arrive to their end \(c0ffee00-0000\)"):
+        publish(study, lambda words: None)
+    wandb_server.fault = None
+    publish(study, lambda words: None)
+    assert_holds(wandb_server, study)
+
+
 def test_a_server_that_dies_and_comes_back_is_sent_the_rest(study: Study, wandb_server: WandbServer) -> None:
     tracker, _ = make_tracker(study)
     begin(study, tracker, 0)

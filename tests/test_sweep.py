@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def test_where_the_server_knows_no_custom_sweeps_the_nearest_is_taken(
 
 
 def test_without_a_sweep_the_runs_go_online_all_the_same(study: Study, wandb_server: WandbServer) -> None:
-    wandb_server.fault, wandb_server.fault_at = "401", "UpsertSweep"
+    wandb_server.fault_at, wandb_server.fault = "UpsertSweep", "401"
     tracker, words = make_tracker(study)
     assert words.startswith("W&B: online, project leukemia-search, group my-study; no sweep page (")
     assert KEY not in words
@@ -100,6 +101,4 @@ def test_making_a_sweep_prints_nothing_and_leaves_no_variable(
     monkeypatch.delenv("WANDB_PROJECT", raising=False)
     make_sweep(study)
     assert capfd.readouterr() == ("", "")
-    import os
-
     assert "WANDB_PROJECT" not in os.environ

@@ -241,7 +241,7 @@ class WandbServer:
 
 def _operation(query: str) -> str:
     """Name of an operation, or for one without name that of its first field."""
-    if name := re.match(r"\s*(?:query|mutation)\s+(\w+)", query):
+    if name := re.search(r"^\s*(?:query|mutation)\s+(\w+)", query, re.MULTILINE):
         return name[1]
     field = re.search(r"\{\s*(\w+)", query)
     return field[1] if field else ""

@@ -131,6 +131,15 @@ class Store:
             run.client_config = run.config.pop("_wandb", {})
         return {"upsertBucket": {"bucket": _bucket(run), "inserted": inserted}}
 
+    def _do_runs(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """All runs of a group on one page."""
+        group = json.loads(variables["filters"])["group"]
+        runs = [run for run in self.runs.values() if run.group == group]
+        edges = [{"node": {"projectId": "1", **_bucket(run)}, "cursor": run.name} for run in runs]
+        page = {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}
+        project = {"internalId": "1", "runCount": len(runs), "readOnly": False, "runs": page}
+        return {"project": project if runs else None}
+
     def _do_create_run_files(self, variables: dict[str, Any]) -> dict[str, Any]:
         run = variables["run"]
         files = [{"name": name, "uploadUrl": self._address("run", run, name)} for name in variables["files"]]
@@ -315,6 +324,14 @@ def _bucket(run: Run) -> dict[str, Any]:
         "notes": run.notes,
         "tags": run.tags,
         "sweepName": run.sweep,
+        "state": ("failed" if run.exit_code else "finished") if run.complete else "running",
+        "group": run.group,
+        "jobType": run.job_type,
+        "commit": None,
+        "readOnly": False,
+        "createdAt": DATE,
+        "heartbeatAt": DATE,
+        "user": {"name": ENTITY, "username": ENTITY},
         "project": _project(run.entity, run.project),
         "config": json.dumps(config),
         "wandbConfig": json.dumps({"t": run.client_config.get("t", {})}),
