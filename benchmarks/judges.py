@@ -120,3 +120,32 @@ class Raced:
     def best(self) -> int | None:
         leader = self._race.leader()
         return None if leader is None else leader.number
+
+
+class RacedByShare(Raced):
+    """The race, and after its first fold a trial ends, too, whose score is among the lowest of all first folds so far.
+
+    What a rung by share is held against: the same rule without a rung.
+    """
+
+    def __init__(self, seen: Seen, memory: Memory, rules: Rules, lowest: float) -> None:
+        """
+        Args:
+            lowest: the share that is stopped, 0..1.
+        """
+        super().__init__(seen, memory, rules)
+        self._lowest = lowest
+        self._first_folds: list[float] = []
+        self._num_heard: dict[Job, int] = {}
+
+    def hear(self, job: Job, fold: int) -> None:
+        super().hear(job, fold)
+        self._num_heard[job] = self._num_heard.get(job, 0) + 1
+
+    def goes_on(self, number: int) -> bool:
+        goes_on = super().goes_on(number)
+        if self._num_heard[Job(number, 0)] > 1:
+            return goes_on
+        score = float(self._seen.scores[0, self._race.recipes[number], 0])
+        self._first_folds.append(score)
+        return goes_on and score >= float(np.quantile(self._first_folds, self._lowest))

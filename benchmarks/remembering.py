@@ -53,6 +53,20 @@ class Memory:
             )
         return self._verdicts[key]
 
+    def rung_alone(self, recipe: int) -> Verdict:
+        """``judge_fold`` after the first rung of a trial."""
+        key = (recipe, ())
+        if key not in self._verdicts:
+            seen, rows = self._seen, self._seen.fold_rows[0]
+            assert seen.rungs is not None
+            self._verdicts[key] = judge_fold(
+                seen.labels[rows],
+                seen.rungs.probabilities[0, recipe].astype(np.float64),
+                seen.groups[rows],
+                seen.folds[rows],
+            )
+        return self._verdicts[key]
+
     @cached_property
     def _balanced(self) -> np.ndarray:
         """Balanced accuracy of each fold of seed 0, float64 (recipes, folds)."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from clock import cost_until_good, regret_at, simulate
+from clock import Moment, cost_until_good, regret_at, simulate
 from entrants import Entrant, Stage, enter
 from resampling import Landscape, fit, resample
-from table import Seen, read_table, take_turns
+from table import Seen, View, read_table, take_turns
 
 from leukemia.mistakes import Mistake
 
@@ -108,17 +108,23 @@ def replay(entrant: Entrant, source: Source, seed: int, num_workers: int) -> tup
     """One replay: its cost by each of ``CRITERIA``, and its regret over ``GRID``."""
     stage = stage_of(source, seed)
     view = stage.view
-    scores = view.seen.scores[0].mean(axis=1)
     # Where only complete trials are chosen, and none again, nothing displaces the highest score once it is complete.
-    last = None if entrant.stock is not None or entrant.repeats else int(scores.argmax())
+    highest = int(view.seen.scores[0].mean(axis=1).argmax())
+    last = None if entrant.stock is not None or entrant.repeats else highest
     moments = simulate(enter(entrant, stage, np.random.default_rng(seed)), num_workers, last)
+    regrets = regret_at(moments, view.truth, GRID * float(view.seen.fold_seconds[0].sum()))
+    return costs_of(moments, view), regrets
+
+
+def costs_of(moments: Sequence[Moment], view: View) -> list[float]:
+    """The cost of a replay by each of ``CRITERIA``."""
+    scores = view.seen.scores[0].mean(axis=1)
     goods = {
         "best": (view.truth, view.best),
         "as all": (view.truth, min(view.best, view.found_by_all)),
         "in sight": (scores, float(scores.max())),
     }
-    costs = [cost_until_good(moments, goods[each][0], goods[each][1] - TOLERANCE) for each in CRITERIA]
-    return costs, regret_at(moments, view.truth, GRID * float(view.seen.fold_seconds[0].sum()))
+    return [cost_until_good(moments, goods[each][0], goods[each][1] - TOLERANCE) for each in CRITERIA]
 
 
 def replay_all(

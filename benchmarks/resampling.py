@@ -9,8 +9,9 @@ Model. Recipe r answers image i of fold f and class y correctly under seed s whe
 with + for leukemic and - for normal images, all noise normal, and difficulty, own and chance together of variance 1.
 Difficulty is shared by all recipes; own and fold by all seeds of a recipe. The level depends on the recipe's parameters
 by a Gaussian process, so that there is something to learn, and on more that they do not explain. Lean, fold and seed
-noise and curves are those of recorded recipes of a like level, seconds those of the same optimizer. Groups have no part
-in it. The truth about a recipe is its expected accuracy on these images over all seeds.
+noise and curves are those of recorded recipes of a like level, seconds those of the same optimizer; for first rungs see
+``rung_model``. Groups have no part in it. The truth about a recipe is its expected accuracy on these images over all
+seeds.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from latent import correlation
 from proposals import Group, coordinates
+from rung_model import draw_rungs, fit_rungs
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 from table import Seen, View
 
@@ -33,9 +35,6 @@ NEIGHBOURS = 5
 
 NUM_SEEDS = 3
 """Seeds that a search sees: a trial's own and two for repeats."""
-
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
-_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,8 +71,8 @@ def fit(recorded: Seen) -> Components:
     steepness = (slope**2)[alike].mean(axis=1)
     fold, seed = (np.maximum(0, each[alike].mean(axis=1)) / steepness for each in (fold, seed))
     between = list(itertools.combinations(range(right.shape[1]), 2))
-    shared = _correlation(by_class, marginal, [((0, a), (0, b)) for a, b in between])
-    within = _correlation(by_class, marginal, [((0, a), (1, a)) for a in range(right.shape[1])])
+    shared = correlation(by_class, marginal, [((0, a), (0, b)) for a, b in between])
+    within = correlation(by_class, marginal, [((0, a), (1, a)) for a in range(right.shape[1])])
     # What was estimated is the chance of a right answer, over folds and seeds, too: the level stands apart from them.
     widened = marginal * np.sqrt(1 + fold + seed)
     return Components(
@@ -104,27 +103,6 @@ def _fold_variances(recorded: Seen) -> tuple[np.ndarray, np.ndarray]:
     of_images = np.mean(mean * (1 - mean) / sizes, axis=1)
     by_fold = np.sum(rest**2, axis=1) / (mean.shape[1] - 1) - by_seed.clip(0) / 2 - of_images
     return by_seed, by_fold
-
-
-def _correlation(by_class: list[np.ndarray], marginal: np.ndarray, pairs: list[tuple[Any, Any]]) -> float:
-    """The latent correlation under which pairs answer correctly together as often as they did, over all pairs."""
-    ones, others = (np.array([pair[side] for pair in pairs]) for side in (0, 1))
-    observed = [
-        np.mean(right[ones[:, 0], ones[:, 1]] & right[others[:, 0], others[:, 1]], axis=1) for right in by_class
-    ]
-
-    def excess(correlation: float) -> float:
-        along = math.sqrt(correlation) * _NODES[:, None]
-        apart = math.sqrt(1 - correlation)
-        total = 0.0
-        for seen, each in zip(observed, marginal, strict=True):
-            chances = ndtr((each - along) / apart)
-            total += float(np.sum(_WEIGHTS @ (chances[:, ones[:, 1]] * chances[:, others[:, 1]]) - seen))
-        return total
-
-    if excess(1e-4) >= 0:
-        return 0.0
-    return float(brentq(excess, 1e-4, 0.999)) if excess(0.999) > 0 else 0.999
 
 
 class Landscape:
@@ -208,7 +186,13 @@ def resample(recorded: Seen, components: Components, landscape: Landscape, num_r
         recipes=recipes,
         probabilities=ndtr(latent * np.where(recorded.labels, 1, -1)).astype(np.float32),
         seconds=_seconds(recorded, recipes, generator),
+        rungs=None,
     )
+    model, first = fit_rungs(recorded), recorded.fold_rows[0]
+    if model is not None:
+        # A generator of their own: the rest of a table is the same with and without them.
+        own = np.random.default_rng([seed, 1])
+        new = replace(new, rungs=draw_rungs(model, latent[0][:, first], recorded.labels[first], donors, own))
     return View(seen=replace(new, accuracy=_curves(recorded, new, donors)), truth=truth)
 
 

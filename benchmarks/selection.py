@@ -8,8 +8,8 @@ has above that is luck. Prints per kind of study, in percentage points and as me
 An image's difficulty q ~ Beta(0.756, 0.133) is the chance that any recipe is right on it: two recipes disagree on about
 12 % of images. There are 5 folds of 200 images. Luck comes on top, in points of accuracy (standard deviations):
 ``recipe`` is one recipe's in one fold, ``fold`` one fold's for all recipes, and with 15 groups (patients) in a fold 3
-points are one recipe's on one patient. A study is raced where a recipe is stopped as soon as it is settled, from the
-images it has seen, that it is more than a point worse than the best complete one.
+points are one recipe's on one patient. A raced study judges each recipe after each fold by ``search.judge`` against the
+best complete one; the judge estimates the noise of a fold from one repeat of the first recipe, as a search does.
 
 The same numbers come out on every machine; ``error`` is the standard error of the headline's mean.
 """
@@ -26,24 +26,20 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from scipy.special import stdtrit
 
+from leukemia.jackknife import Difference, paired_jackknife
 from leukemia.provenance import versions
 from leukemia.selection import Candidates, corrected
+from search.judge import fold_noise, judge_race
 
 DIFFICULTY = (0.756, 0.133)
 TRUTH = DIFFICULTY[0] / sum(DIFFICULTY)
 NUM_FOLDS, FOLD_IMAGES, FOLD_GROUPS = 5, 200, 15
 PATIENT_SD = 0.03
 NUM_RESAMPLES = 200
-MARGIN, LEVEL = 0.01, 0.9875
-"""The race: how much worse is too much, and how sure a stop has to be (one-sided)."""
 
 NUMBERS_OF_RECIPES = (1, 5, 20, 40)
 ESTIMATES = ("raw", "bootstrap", "leave_fold_out", "headline")
-
-Survivors: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], list[int]]
-"""From correct (recipes, n) bool, folds (n,) and groups (n,) to the recipes that complete all folds, ascending."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,62 +54,88 @@ class World:
     fold_sd: float
 
 
-def simulate(world: World, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A study: correct (recipes, n) bool, folds (n,) and groups (n,) int64.
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What a study of equal recipes has seen."""
+
+    correct: np.ndarray
+    """bool (recipes, n)."""
+
+    repeat: np.ndarray
+    """bool (n,): recipe 0 again, with another seed."""
+
+    folds: np.ndarray
+    """int64 (n,)."""
+
+    groups: np.ndarray
+    """int64 (n,)."""
+
+    def difference(self, a: np.ndarray, b: np.ndarray, rows: np.ndarray) -> Difference:
+        """Accuracy of answers a minus accuracy of answers b on some images, as the search works it out."""
+        first, second = (each[None, rows].astype(float) for each in (a, b))
+        return paired_jackknife(np.ones(first.size, dtype=np.int64), first, second, self.groups[rows], "accuracy")
+
+
+Survivors: TypeAlias = Callable[[Study], list[int]]
+"""From a study to the recipes that complete all folds, ascending."""
+
+
+def simulate(world: World, generator: np.random.Generator) -> Study:
+    """A study.
 
     Luck turns wrong answers right, or right ones wrong, with the probability that shifts the mean over all difficulties
     by just so much; cut off at 15 points on both sides it has mean zero. So each recipe's expectation is TRUTH.
     """
-    num_images = NUM_FOLDS * FOLD_IMAGES
+    num_images, num_rows = NUM_FOLDS * FOLD_IMAGES, world.num_recipes + 1
     folds = np.repeat(np.arange(NUM_FOLDS), FOLD_IMAGES)
     groups = folds * FOLD_GROUPS + np.arange(num_images) % FOLD_GROUPS if world.patients else np.arange(num_images)
     difficulty = generator.beta(*DIFFICULTY, size=num_images)
-    luck = world.recipe_sd * generator.normal(size=(world.num_recipes, NUM_FOLDS))
+    luck = world.recipe_sd * generator.normal(size=(num_rows, NUM_FOLDS))
     luck = (luck + world.fold_sd * generator.normal(size=NUM_FOLDS))[:, folds]
     if world.patients:
-        luck = luck + PATIENT_SD * generator.normal(size=(world.num_recipes, NUM_FOLDS * FOLD_GROUPS))[:, groups]
+        luck = luck + PATIENT_SD * generator.normal(size=(num_rows, NUM_FOLDS * FOLD_GROUPS))[:, groups]
     luck = np.clip(luck, TRUTH - 1, 1 - TRUTH)
     turned = np.where(luck > 0, (1 - difficulty) * luck / (1 - TRUTH), difficulty * luck / TRUTH)
-    return generator.random(luck.shape) < difficulty + turned, folds, groups
+    *correct, repeat = generator.random(luck.shape) < difficulty + turned
+    return Study(correct=np.stack(correct), repeat=repeat, folds=folds, groups=groups)
 
 
-def all_of_them(correct: np.ndarray, folds: np.ndarray, groups: np.ndarray) -> list[int]:
+def all_of_them(study: Study) -> list[int]:
     """No race."""
-    return list(range(len(correct)))
+    return list(range(len(study.correct)))
 
 
-def raced(correct: np.ndarray, folds: np.ndarray, groups: np.ndarray) -> list[int]:
-    """Recipes in order, each compared after each fold but the last with the best complete one on the same images."""
+def raced(study: Study) -> list[int]:
+    """Recipes in order, each judged after each fold but the last against the best complete one on the same images."""
+    first = study.correct[0]
+    noise = fold_noise([study.difference(first, study.repeat, study.folds == fold) for fold in range(NUM_FOLDS)])
     complete = [0]
-    for recipe in range(1, len(correct)):
-        best = max(complete, key=lambda other: (correct[other].mean(), -other))
-        difference = correct[recipe].astype(float) - correct[best]
-        seen = (folds <= fold for fold in range(NUM_FOLDS - 1))
-        if not any(settled_worse(difference[rows], groups[rows]) for rows in seen):
+    for recipe in range(1, len(study.correct)):
+        best = max(complete, key=lambda other: (study.correct[other].mean(), -other))
+        if _runs_to_its_end(study, recipe, best, noise, len(complete)):
             complete.append(recipe)
     return complete
 
 
-def settled_worse(difference: np.ndarray, groups: np.ndarray) -> bool:
-    """Whether the upper bound of the mean paired difference, clustered by groups, lies below minus MARGIN."""
-    _, codes = np.unique(groups, return_inverse=True)
-    residuals = np.bincount(codes, difference - difference.mean())
-    num_groups = len(residuals)
-    variance = num_groups / (num_groups - 1) * np.sum(residuals**2) / len(difference) ** 2
-    return difference.mean() + float(stdtrit(num_groups - 1, LEVEL)) * math.sqrt(variance) < -MARGIN
+def _runs_to_its_end(study: Study, recipe: int, best: int, noise: float, num_rivals: int) -> bool:
+    for seen in range(1, NUM_FOLDS):
+        difference = study.difference(study.correct[recipe], study.correct[best], study.folds < seen)
+        verdict = judge_race(difference, folds_seen=seen, num_folds=NUM_FOLDS, noise=noise, num_rivals=num_rivals)
+        if not verdict.go_on:
+            return False
+    return True
 
 
-def left_over(
-    correct: np.ndarray, folds: np.ndarray, groups: np.ndarray, complete: list[int], seed: int
-) -> dict[str, float]:
+def left_over(study: Study, complete: list[int], seed: int) -> dict[str, float]:
     """What each estimate has above the truth, in points.
 
     The truth is replaced by this study's mean over all its recipes, raced or not. That has the truth as expectation and
     shares the study's easy and hard images, so that the means over studies are the same and settle much sooner.
     """
-    labels = np.random.default_rng(seed).integers(2, size=correct.shape[1])
+    correct = study.correct
+    labels = np.random.default_rng(seed).integers(2, size=len(study.folds))
     probabilities = [np.where(correct[recipe], labels, 1 - labels)[None].astype(float) for recipe in complete]
-    candidates = Candidates(labels=labels, groups=groups.tolist(), folds=folds, probabilities=probabilities)
+    candidates = Candidates(labels=labels, groups=study.groups.tolist(), folds=study.folds, probabilities=probabilities)
     found = corrected(candidates, "accuracy", seed=seed, num_resamples=NUM_RESAMPLES)
     return {name: 100 * (getattr(found, name).value - float(correct.mean())) for name in ESTIMATES}
 
@@ -121,13 +143,13 @@ def left_over(
 def cell(world: World, race: dict[str, Survivors], num_studies: int) -> Iterator[dict[str, Any]]:
     """One row per way to race, all on the same studies: means, and the standard error of the headline's."""
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in race}
-    for study in range(num_studies):
-        correct, folds, groups = simulate(world, np.random.default_rng(study))
+    for number in range(num_studies):
+        study = simulate(world, np.random.default_rng(number))
         known: dict[tuple[int, ...], dict[str, float]] = {}
         for name, survivors in race.items():
-            complete = survivors(correct, folds, groups)
+            complete = survivors(study)
             if tuple(complete) not in known:
-                known[tuple(complete)] = left_over(correct, folds, groups, complete, study)
+                known[tuple(complete)] = left_over(study, complete, number)
             rows[name].append({"complete": len(complete), **known[tuple(complete)]})
     for name, found in rows.items():
         means = {key: float(np.mean([row[key] for row in found])) for key in found[0]}

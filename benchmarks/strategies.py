@@ -10,10 +10,14 @@ from clock import Work
 from halving import Bracket
 from judges import Judge
 from proposals import Proposer
+from rung_judge import FirstRung, RungRaced
 from table import Seen
 
 from leukemia.study import State
 from search.race import Job
+
+RUNG = -1
+"""The step of a trial's first rung; its folds count from 0."""
 
 Layout = Literal["lock step", "fold after fold"]
 Pick = Literal["last reported", "all epochs"]
@@ -32,6 +36,8 @@ class FoldSearch:
         self._waiting: list[Job] = []
         self._running: set[Job] = set()
         self._heard: dict[Job, list[int]] = {}
+        self.stopped: list[int] = []
+        """Recipes that were not run to their end."""
 
     @property
     def choice(self) -> int | None:
@@ -88,8 +94,48 @@ class FoldSearch:
         if job.seed == 0:
             self._judge.end(job.number, state)
             recipe = self._recipes[job.number]
+            if state == "stopped":
+                self.stopped.append(recipe)
             scores = self._seen.scores[0, recipe, self._heard[job]]
             self._proposer.tell(recipe, state, [scores.mean()] if state == "complete" else scores)
+
+
+class RungFirstSearch(FoldSearch):
+    """Every trial first runs a rung, under a schedule of its own: one that passes begins its first fold anew."""
+
+    def __init__(
+        self, seen: Seen, proposer: Proposer, judge: RungRaced, rung: FirstRung, *, patient: bool = True
+    ) -> None:
+        super().__init__(seen, proposer, judge, patient=patient)
+        assert seen.rungs is not None
+        self._rung_judge, self._late = judge, rung.late
+        self._rung_seconds = seen.fold_seconds[0, :, 0] * (seen.rungs.share if rung.share is None else rung.share)
+        self._passed: set[int] = set()
+        self.stopped_by_rung: list[int] = []
+        """Recipes whose trials did not begin a fold."""
+
+    def _begin(self) -> Job | None:
+        job = super()._begin()
+        if job is not None and self._late and self.choice is None:
+            self._passed.add(job.number)
+        return job
+
+    def _work(self, job: Job, fold: int) -> Work:
+        if job.seed or job.number in self._passed:
+            return super()._work(job, fold)
+        return Work(job.number, 0, RUNG, float(self._rung_seconds[self._recipes[job.number]]))
+
+    def hear(self, work: Work) -> None:
+        if work.step != RUNG:
+            super().hear(work)
+            return
+        job = Job(work.trial, work.seed)
+        if self._rung_judge.passes(job.number):
+            self._passed.add(job.number)
+            self._go_on(job)
+        else:
+            self.stopped_by_rung.append(self._recipes[job.number])
+            self._end(job, "stopped")
 
 
 class ParallelFoldSearch(FoldSearch):

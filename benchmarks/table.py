@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rungs import RUNGS, Rungs, read_rungs
 
 from leukemia.files import atomic, read_json, write_json
 from leukemia.metrics import THRESHOLD
 from leukemia.mistakes import Mistake
 
 CURVES, PREDICTIONS, ABOUT = "curves.parquet", "predictions.parquet", "record.json"
-RUNGS = "rungs.parquet"
-"""First folds under a shorter schedule; not in every record."""
 """Files of a recorded table, as ``recording`` writes them."""
 
 
@@ -51,6 +50,8 @@ class Seen:
     seconds: np.ndarray
     """float64 (seeds, recipes, folds, epochs), of a device."""
 
+    rungs: Rungs | None = None
+
     @property
     def num_folds(self) -> int:
         """K."""
@@ -73,6 +74,17 @@ class Seen:
         return np.stack([self.right[:, :, rows].mean(axis=2) for rows in self.fold_rows], axis=2)
 
     @cached_property
+    def rung_right(self) -> np.ndarray:
+        """As ``right`` of the first rungs, bool (seeds, recipes, images of fold 0)."""
+        assert self.rungs is not None
+        return (self.rungs.probabilities >= THRESHOLD) == self.labels[self.fold_rows[0]]
+
+    @cached_property
+    def rung_scores(self) -> np.ndarray:
+        """As ``scores`` of the first rungs, float64 (seeds, recipes)."""
+        return self.rung_right.mean(axis=2)
+
+    @cached_property
     def fold_seconds(self) -> np.ndarray:
         """Device seconds of each fold, float64 (seeds, recipes, folds)."""
         return self.seconds.sum(axis=3)
@@ -81,7 +93,11 @@ class Seen:
         """The same of one seed."""
         one = slice(seed, seed + 1)
         return replace(
-            self, probabilities=self.probabilities[one], accuracy=self.accuracy[one], seconds=self.seconds[one]
+            self,
+            probabilities=self.probabilities[one],
+            accuracy=self.accuracy[one],
+            seconds=self.seconds[one],
+            rungs=None if self.rungs is None else self.rungs.of_seed(seed),
         )
 
 
@@ -123,6 +139,7 @@ def read_table(folder: Path) -> Seen:
         raise Mistake(f"{folder}: expected every epoch of (seeds, recipes, folds, epochs) = {shape}; record it anew")
     images = predictions[(predictions["seed"] == 0) & (predictions["recipe_id"] == 0)]
     recipes = curves[curves["seed"] == 0].drop_duplicates("recipe_id")["recipe"]
+    num_images = int((images["fold"] == 0).sum())
     return Seen(
         recipes=tuple(json.loads(recipe) for recipe in recipes),
         space=read_json(folder / ABOUT)["space"],
@@ -132,6 +149,7 @@ def read_table(folder: Path) -> Seen:
         probabilities=predictions["probability_leukemic"].to_numpy(dtype=np.float32).reshape(shape[0], shape[1], -1),
         accuracy=curves["accuracy"].to_numpy(dtype=np.float64).reshape(shape),
         seconds=curves["seconds"].to_numpy(dtype=np.float64).reshape(shape),
+        rungs=read_rungs(folder, (shape[0], shape[1], num_images), shape[3]),
     )
 
 

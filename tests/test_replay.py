@@ -10,8 +10,9 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+import rung_replay
 from clock import Moment, Work, cost_until_good, regret_at, simulate
-from entrants import ORACLE_IN_SIGHT, Entrant, Stage, enter, fixed_entrants
+from entrants import ORACLE_IN_SIGHT, OURS, Entrant, Stage, enter, fixed_entrants, rung_entrants
 from halving import Bracket
 from judges import AgainstBest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
@@ -23,8 +24,11 @@ from regret_figure import COLORS
 from remembering import Memory, RememberingRace
 from replay import main
 from resampling import Landscape, draw_recipe, fit, resample
+from rung_judge import PRIOR_DEVIATION, FirstRung, deviation
+from rung_model import draw_rungs, fit_rungs
+from rungs import Rungs
 from stopping import aggressive, dropping, forgiving, never, signed_ranks
-from strategies import FoldSearch, Stock, StockSearch
+from strategies import FoldSearch, RungFirstSearch, Stock, StockSearch
 from table import Seen, View, read_table, reduce_table, take_turns
 
 from leukemia.mistakes import Mistake
@@ -67,6 +71,13 @@ def a_table(accuracies: list[float], *, seconds: list[float] | None = None, per_
     return replace(seen, accuracy=np.repeat(seen.scores[..., None], NUM_EPOCHS, axis=3))
 
 
+def with_rungs(seen: Seen, accuracies: list[float], *, seed: int = 0) -> Seen:
+    """The table with rungs of given accuracies, of half the epochs."""
+    labels = seen.labels[seen.fold_rows[0]]
+    right = np.random.default_rng(seed).random((2, len(accuracies), len(labels))) < np.array(accuracies)[:, None]
+    return replace(seen, rungs=Rungs(probabilities=np.where(right == labels, 0.9, 0.1).astype(np.float32), share=0.5))
+
+
 def a_record(folder: Path, seen: Seen) -> Path:
     """A recorded table on disk."""
     folder.mkdir()
@@ -90,6 +101,10 @@ def a_record(folder: Path, seen: Seen) -> Path:
     pd.DataFrame(curves).to_parquet(folder / "curves.parquet")
     pd.concat(predictions).to_parquet(folder / "predictions.parquet")
     (folder / "record.json").write_text(json.dumps({"space": SPACE}))
+    if seen.rungs is not None:
+        first = pd.concat(predictions).query("fold == 0").drop(columns="probability_leukemic")
+        rungs = first.assign(probability_leukemic=seen.rungs.probabilities.ravel().astype(float), epochs=2, seconds=9.0)
+        rungs.to_parquet(folder / "rungs.parquet")
     return folder
 
 
@@ -459,3 +474,163 @@ def test_the_command_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit):
         main(["--table", str(tmp_path), "--seeds", "0"])
     assert "--seeds: expected 1 or more, got 0" in capsys.readouterr().err
+
+
+def played(seen: Seen, rung: FirstRung | None, *, num_workers: int = 1, tpe: bool = False) -> tuple[FoldSearch, float]:
+    """Ours with a first rung, run to its end, and its device seconds."""
+    stage = Stage(View(seen=seen.of_seed(0), truth=np.zeros(len(seen.recipes))))
+    search = enter(Entrant(name="", rule="race", rung=rung, tpe=tpe), stage, np.random.default_rng(0))
+    assert isinstance(search, FoldSearch)
+    return search, simulate(search, num_workers)[-1].device_seconds
+
+
+def test_a_rung_costs_its_share_and_a_trial_that_passes_begins_anew() -> None:
+    seen = with_rungs(a_table([0.95, 0.9], per_fold=100), [0.9, 0.5])
+    folds = seen.fold_seconds[0].sum(axis=1)
+    search, cost = played(seen, FirstRung(rule="hopeless"))
+    assert isinstance(search, RungFirstSearch)
+    assert (search.stopped, search.stopped_by_rung) == ([1], [1])
+    assert cost == 2 + folds[0] + 2
+    assert played(seen, FirstRung(rule="hopeless", share=0.25))[1] == 1 + folds[0] + 1
+    # Without a complete trial both begin without a rung.
+    search, cost = played(seen, FirstRung(rule="hopeless", late=True), num_workers=2)
+    assert not search.stopped
+    assert cost == folds.sum()
+
+
+def test_repeats_run_no_rung() -> None:
+    seen = with_rungs(a_table([0.9]), [0.9])
+    entrant = Entrant(name="", rule="race", rung=FirstRung(rule="hopeless"), repeats=1)
+    search = enter(entrant, Stage(View(seen=seen, truth=np.zeros(1))), np.random.default_rng(0))
+    assert simulate(search, 1)[-1].device_seconds == 2 + seen.fold_seconds[:, 0].sum()
+
+
+@pytest.mark.parametrize(
+    ("rung", "stopped"),
+    [
+        (FirstRung(rule="hopeless"), []),
+        (FirstRung(rule="raced", error=0.0225), [1]),
+        (FirstRung(rule="foreseen", error=0.0225), [1]),
+        (FirstRung(rule="lowest", lowest=0.5), [1, 2]),
+        (FirstRung(rule="lowest", lowest=0.2), [1]),
+    ],
+    ids=str,
+)
+def test_what_a_rung_stops(rung: FirstRung, stopped: list[int]) -> None:
+    # All recipes are good, but the rung of recipe 1 is far below the others'.
+    seen = with_rungs(a_table([0.95, 0.94, 0.93, 0.95, 0.95], per_fold=300), [0.9, 0.66, 0.86, 0.9, 0.91])
+    search, _ = played(seen, rung)
+    assert isinstance(search, RungFirstSearch)
+    assert set(search.stopped_by_rung) <= set(stopped)
+    assert (1 in search.stopped_by_rung) == (1 in stopped)
+
+
+def test_no_rung_does_better_than_one_that_foretells() -> None:
+    seen = with_rungs(a_table([0.9, 0.7, 0.5, 0.88, 0.6, 0.91], per_fold=100), [0.6] * 6)
+    plain, cost = played(seen, None)
+    search, foretold = played(seen, FirstRung(rule="foretelling"))
+    assert isinstance(search, RungFirstSearch)
+    assert search.stopped == plain.stopped
+    assert 1 < len(search.stopped_by_rung) < 6
+    # It saves fold 0 of those that it stops, and costs half a fold of each.
+    assert foretold == cost + 6 * 2 - 4 * len(search.stopped_by_rung)
+
+
+def test_the_lowest_first_folds_are_stopped_without_a_rung() -> None:
+    seen = a_table([0.9, 0.8, 0.88, 0.7, 0.86, 0.89], per_fold=300)
+    stage = Stage(View(seen=seen.of_seed(0), truth=np.zeros(6)))
+    search = enter(Entrant(name="", rule="race", lowest=0.5, tpe=False), stage, np.random.default_rng(0))
+    assert isinstance(search, FoldSearch)
+    simulate(search, 1)
+    assert {1, 3} <= set(search.stopped)
+    assert len(search.stopped) < 6
+    # Each is stopped that falls short of the median of the first folds until then, and none after another fold.
+    first = seen.scores[0, search._recipes, 0]
+    medians = [np.median(first[: place + 1]) for place in range(6)]
+    short = {recipe for recipe, score, median in zip(search._recipes, first, medians, strict=True) if score < median}
+    assert short <= set(search.stopped)
+
+
+def test_rungs_do_not_show_the_truth() -> None:
+    seen = with_rungs(a_table([0.7, 0.9, 0.6, 0.8, 0.75, 0.85]), [0.6, 0.8, 0.6, 0.7, 0.7, 0.8])
+    for entrant in rung_entrants(2):
+        one, other = (
+            simulate(enter(entrant, Stage(View(seen=seen, truth=truth)), np.random.default_rng(1)), 2)
+            for truth in (np.arange(6.0), -np.arange(6.0))
+        )
+        assert one == other
+
+
+def test_what_the_rung_spends_of_the_error_is_taken_from_the_folds() -> None:
+    stage = Stage(View(seen=with_rungs(a_table([0.9]), [0.9]), truth=np.zeros(1)))
+    entrants = {each.name: each for each in rung_entrants(1)}
+    rung = FirstRung(rule="raced", error=0.0225)
+    search = enter(entrants[f"{OURS}, {rung}"], stage, np.random.default_rng(0))
+    assert search._judge._race.rules.error == pytest.approx(0.0275)  # type: ignore[attr-defined]
+
+
+def test_deviation_of_gains_is_the_prior_until_there_are_some() -> None:
+    assert deviation([0.3]) == PRIOR_DEVIATION
+    gains = np.random.default_rng(0).normal(0.1, 0.03, 400).tolist()
+    assert deviation(gains) == pytest.approx(0.03, abs=0.003)
+
+
+def test_rungs_of_a_record_are_read_as_written_and_reduced(recorded: Seen, tmp_path: Path) -> None:
+    seen = with_rungs(recorded, [0.7] * len(recorded.recipes))
+    folder = a_record(tmp_path / "record", seen)
+    reduce_table(folder, tmp_path / "small", even=True)
+    for path in (folder, tmp_path / "small"):
+        rungs = read_table(path).rungs
+        assert rungs is not None
+        assert seen.rungs is not None
+        assert rungs.share == 0.5
+        np.testing.assert_array_equal(rungs.probabilities, seen.rungs.probabilities)
+    np.testing.assert_array_equal(read_table(folder).of_seed(1).rung_scores, seen.rung_scores[1:])
+    pd.read_parquet(folder / "rungs.parquet").iloc[:-1].to_parquet(folder / "rungs.parquet")
+    with pytest.raises(Mistake, match="expected one rung of"):
+        read_table(folder)
+
+
+def test_resampled_rungs_leave_the_rest_of_a_table_as_it_is(recorded: Seen) -> None:
+    components = fit(recorded)
+    landscape = Landscape(recorded.space, recorded.recipes, components.level)
+    seen = with_rungs(recorded, [0.55, 0.5, 0.6, 0.6, 0.7, 0.7, 0.8, 0.85])
+    without, one = (resample(each, components, landscape, 100, 1) for each in (recorded, seen))
+    assert without.seen.rungs is None
+    np.testing.assert_array_equal(without.seen.probabilities, one.seen.probabilities)
+    np.testing.assert_array_equal(without.truth, one.truth)
+    gain, new = (each.scores[0, :, 0].mean() - each.rung_scores[0].mean() for each in (seen, one.seen))
+    assert new == pytest.approx(gain, abs=0.04)
+
+
+def test_agreement_of_rung_and_fold_is_found() -> None:
+    generator = np.random.default_rng(0)
+    seen = a_table([0.8] * 10, per_fold=300)
+    fold = 0.9 + generator.standard_normal((2, 10, 300))
+    rung = 0.4 + 0.8 * (fold - 0.9) + 0.6 * generator.standard_normal(fold.shape)
+    labels = seen.labels[:300]
+    probabilities = seen.probabilities.copy()
+    probabilities[:, :, :300] = np.where((fold > 0) == labels, 0.9, 0.1)
+    rungs = Rungs(probabilities=np.where((rung > 0) == labels, 0.9, 0.1).astype(np.float32), share=0.5)
+    model = fit_rungs(replace(seen, probabilities=probabilities, rungs=rungs))
+    assert model is not None
+    assert model.agreement == pytest.approx(0.8, abs=0.04)
+    assert model.shift.mean() == pytest.approx(-0.5, abs=0.04)
+    drawn = draw_rungs(model, fold[0], labels, np.arange(10), generator).probabilities[0]
+    assert np.mean((drawn >= 0.5) == labels) == pytest.approx(np.mean(rung[0] > 0), abs=0.03)
+    both = np.mean(((drawn >= 0.5) == labels) == (fold[0] > 0))
+    assert both == pytest.approx(np.mean((rung[0] > 0) == (fold[0] > 0)), abs=0.03)
+
+
+def test_the_command_of_rungs(recorded: Seen, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = with_rungs(recorded, [0.55, 0.5, 0.6, 0.6, 0.7, 0.7, 0.8, 0.85])
+    shared = ["--results", str(tmp_path / "results"), "--seeds", "2", "--processes", "1"]
+    for name, table in (("with", seen), ("without", recorded)):
+        a_record(tmp_path / name, table)
+    assert rung_replay.main(["--table", str(tmp_path / "with"), *shared]) == 0
+    written = (tmp_path / "results" / "replay_recorded_rungs.md").read_text()
+    assert written in capsys.readouterr().out
+    assert all(f"\n| {each.name} | " in written for each in rung_entrants(1))
+    with pytest.raises(SystemExit):
+        rung_replay.main(["--table", str(tmp_path / "without"), *shared])
+    assert "expected a record with rungs.parquet" in capsys.readouterr().err
