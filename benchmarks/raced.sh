@@ -13,7 +13,7 @@ python=${PYTHON:-python}
 
 # Eight trials: Optuna draws the first ten at random, whatever the earlier ones scored, so both lists are the same.
 search=("$python" -m search.run --data "$data/taleqani/train.csv" --runs "$runs" --trials 8 --folds 4 --address local
-    --preset debug --set data.size_px=48 --set train.epochs=3 --set model.depth=18 --set model.shortcut=add)
+    --preset debug --set data.size_px=32 --set train.epochs=6 --set model.depth=18 --set model.shortcut=add)
 "${search[@]}" --study "$name-all" --no-racing --repeats 1
 "${search[@]}" --study "$name-raced" --repeats 1
 "$python" benchmarks/agreement.py "$runs/$name-all"

@@ -204,8 +204,16 @@ def plan_resources(device: str, cpus: int | None, gpus: float | None, max_gpus: 
     return Resources(device=device, cpus=cpus_per_trial, gpus=gpus_per_trial, concurrent=concurrent)
 
 
-def run_trials(driver: Driver, data: TrialData, resources: Resources) -> None:
+Trainable = Callable[[dict[str, Any], TrialData, Resources], None]
+"""What a worker process does with a job's configuration, and reports as ``REPORT``; its parameters have these names:
+``config, data, resources``."""
+
+
+def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable: Trainable | None = None) -> None:
     """Run trials until the driver has no more; returns when the last has ended.
+
+    Args:
+        trainable: in the place of cross-validation, for whoever measures what is around it.
 
     Raises:
         Exception: the first that the driver raised; Tune would bury it under its own.
@@ -225,12 +233,11 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources) -> None:
         driver.end(job, process_failed)
         shutil.rmtree(_checkpoints_of(data, job), ignore_errors=True)
 
-    trainable = ray.tune.with_resources(
-        ray.tune.with_parameters(_run_trial, data=data, resources=resources),
-        {"cpu": resources.cpus, "gpu": resources.gpus},
-    )
     tuner = ray.tune.Tuner(
-        trainable,
+        ray.tune.with_resources(
+            ray.tune.with_parameters(trainable or _run_trial, data=data, resources=resources),
+            {"cpu": resources.cpus, "gpu": resources.gpus},
+        ),
         tune_config=ray.tune.TuneConfig(
             search_alg=TruthfulSearcher(watch(driver.begin), watch(end), driver.idle),
             scheduler=_Judging(watch(driver.hear), driver.folds_done),

@@ -1,0 +1,88 @@
+"""Many runs open at once, for ``overhead.py``: each gets an epoch and a fold, and all are ended.
+
+python benchmarks/idle_open.py FOLDER RUNS
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from idle import MEASURED, answers, begin_study, num_whole, space, trial_runs
+
+from leukemia.files import write_json
+from leukemia.tracking import WandbTracker
+
+
+def _settle(tracker: WandbTracker) -> None:
+    """Wait until all that was said has been said to W&B."""
+    said = threading.Event()
+    tracker._say(said.set)
+    while not said.wait(1.0):
+        assert not tracker._gone, "W&B failed"
+
+
+def _burden() -> dict[str, float]:
+    """What the runs that are open occupy: memory of W&B's process, and open files of both."""
+    own = psutil.Process()
+    (core,) = [child for child in own.children() if "wandb-core" in child.name()]
+    return {
+        "wandb_megabytes": core.memory_info().rss / 1e6,
+        "wandb_files": core.num_fds(),
+        "own_megabytes": own.memory_info().rss / 1e6,
+        "own_files": own.num_fds(),
+    }
+
+
+def run(folder: Path, num_runs: int) -> dict[str, Any]:
+    """Open so many runs at once through the tracker, log an epoch and a fold to each, end them all."""
+    catalog, splits, study = begin_study(folder)
+    recipe, rows = space().start, list(splits.rows(catalog))
+    labels = catalog.table["label"].to_numpy()
+    tracker = WandbTracker(study, mode="offline")
+
+    def begin(number: int) -> None:
+        study.begin_trial(number, recipe)
+        tracker.begin(number, recipe)
+
+    def report(number: int) -> None:
+        epoch, fold = next(answers(number, recipe.train.seed, labels, rows))
+        study.write_epoch(number, epoch)
+        tracker.epoch(number, epoch)
+        study.write_fold(number, fold, catalog.table)
+        tracker.fold(number, study.fold(number, fold.seed, fold.fold))
+
+    def end(number: int) -> None:
+        study.end_trial(number, "stopped", "after 1 of 2 folds", None)
+        tracker.end(number, "stopped", "after 1 of 2 folds", None)
+
+    # W&B's process is there before the first run is timed.
+    _settle(tracker)
+    found = {"open_seconds": _timed(begin, num_runs, tracker), "log_seconds": _timed(report, num_runs, tracker)}
+    found |= _burden()
+    found["end_seconds"] = _timed(end, num_runs, tracker)
+    tracker.close(finished=True)
+    return {
+        "seconds": found["open_seconds"] + found["log_seconds"] + found["end_seconds"],
+        **found,
+        "runs": num_whole(trial_runs(study), 2),
+    }
+
+
+def _timed(step: Callable[[int], None], num_runs: int, tracker: WandbTracker) -> float:
+    """Seconds until W&B has taken a step of every run."""
+    start = time.perf_counter()
+    for number in range(num_runs):
+        step(number)
+    _settle(tracker)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    folder, count = Path(sys.argv[1]), int(sys.argv[2])
+    write_json(folder / MEASURED, run(folder, count))

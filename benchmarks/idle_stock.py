@@ -1,0 +1,83 @@
+"""The other side of ``overhead.py``: stock Ray Tune with Optuna's search and W&B's callback, its trials idle.
+
+python benchmarks/idle_stock.py FOLDER TRIALS
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.tune
+from idle import MEASURED, NUM_REPORTS, NUM_WORKERS, num_whole, space
+from ray.air.integrations.wandb import WandbLoggerCallback
+from ray.tune.search.optuna import OptunaSearch
+
+from leukemia.files import write_json
+from search.space import Real
+
+
+def _parameters() -> dict[str, Any]:
+    """Our space as Tune writes it, without its conditions."""
+    found: dict[str, Any] = {}
+    for dimension in space().dimensions:
+        if isinstance(dimension, Real):
+            draw = ray.tune.loguniform if dimension.log else ray.tune.uniform
+            found[dimension.key] = draw(dimension.low, dimension.high)
+        else:
+            found[dimension.key] = ray.tune.choice(list(dimension.choices))
+    return found
+
+
+def _do_nothing(config: dict[str, Any]) -> None:
+    """As many reports as ours; runs in a worker process."""
+    names = (
+        *("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate"),
+        *("images_per_second", "device_memory_mb"),
+    )
+    for _ in range(NUM_REPORTS):
+        ray.tune.report({"accuracy": random.random(), **{name: random.random() for name in names}})
+
+
+def run(folder: Path, num_trials: int) -> dict[str, Any]:
+    """Ray Tune with Optuna's search and W&B's callback, as their documentation puts them together."""
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.CRITICAL,
+        _node_ip_address="127.0.0.1",
+    )
+    start = time.perf_counter()
+    results = ray.tune.Tuner(
+        _do_nothing,
+        param_space=_parameters(),
+        tune_config=ray.tune.TuneConfig(
+            metric="accuracy",
+            mode="max",
+            search_alg=OptunaSearch(seed=0),
+            num_samples=num_trials,
+            max_concurrent_trials=NUM_WORKERS,
+        ),
+        run_config=ray.tune.RunConfig(
+            name="stock",
+            storage_path=str(folder / "ray"),
+            verbose=0,
+            callbacks=[WandbLoggerCallback(project="overhead")],
+        ),
+    ).fit()
+    seconds = time.perf_counter() - start
+    ray.shutdown()
+    assert len(results) == num_trials, f"{folder}: {len(results)} of {num_trials} trials"
+    assert not results.errors, f"{folder}: {results.errors[0]}"
+    return {"seconds": seconds, "runs": num_whole((folder / "ray").rglob("offline-run-*"), NUM_REPORTS)}
+
+
+if __name__ == "__main__":
+    folder, count = Path(sys.argv[1]), int(sys.argv[2])
+    write_json(folder / MEASURED, run(folder, count))
