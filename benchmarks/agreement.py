@@ -3,11 +3,12 @@
     python benchmarks/agreement.py RUNS/STUDY
 
 Reads the journal with Optuna's own API and the offline runs with ``wandb leet inspect``; status 1 and a line for each
-difference, status 0 and a count where there is none.
+difference, status 0 and a count where there is none, status 2 where there is no study.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import subprocess
@@ -21,6 +22,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from leukemia.crossval import score_name
+from leukemia.mistakes import FAILURE, SUCCESS, MissingFile, Mistake, run_command
 from leukemia.study import Study
 
 STATES = {"complete": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL"}
@@ -39,17 +41,29 @@ def records(folder: Path) -> list[dict[str, Any]]:
 def differences(folder: Path) -> Iterator[str]:
     """One line per disagreement."""
     study = Study.open(folder)
-    storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
-    journal = optuna.load_study(study_name=study.name, storage=storage)
-    told = {trial.number: trial for trial in journal.get_trials(deepcopy=False)}
+    told = {trial.number: trial for trial in _journal_of(study).get_trials(deepcopy=False)}
     if sorted(told) != study.trials():
         yield f"journal has trials {sorted(told)}, the folder {study.trials()}"
     for number in study.trials():
         if study.origin(number) is not None:
             # Taken over from an earlier study, where its run is.
             continue
+        if number not in told:
+            continue
         for problem in [*_journal(study, number, told[number]), *_wandb(study, number)]:
             yield f"trial {number:04d}: {problem}"
+
+
+def _journal_of(study: Study) -> optuna.Study:
+    """The only study of the journal, whose name is the folder's first one."""
+    path = study.folder / "optuna.journal"
+    if not path.is_file():
+        # Optuna would make an empty one.
+        raise MissingFile(f"no journal at {path}; restore it from a copy")
+    try:
+        return optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(path))))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Mistake(f"{path}: expected a journal with one study ({error}); restore it from a copy") from None
 
 
 def _folds(study: Study, number: int) -> dict[int, dict[str, Any]]:
@@ -123,13 +137,15 @@ def _same(logged: Any, value: float) -> bool:
     return isinstance(logged, int | float) and math.isclose(logged, value, rel_tol=1e-12)
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Compare one study."""
-    folder = Path(sys.argv[1])
-    found = list(differences(folder))
-    print("\n".join(found) or f"{len(Study.open(folder).trials())} trials agree in journal, study folder and W&B")
-    return int(bool(found))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, help="a study folder")
+    study = Study.open(parser.parse_args(argv).study)
+    found = list(differences(study.folder))
+    print("\n".join(found) or f"{len(study.trials())} trials agree in journal, study folder and W&B")
+    return FAILURE if found else SUCCESS
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -29,7 +29,7 @@ from leukemia.catalog import Catalog, read_catalog
 from leukemia.config import PRESETS, Recipe
 from leukemia.crossval import FoldResult, cross_validate
 from leukemia.device import choose_device, describe_device
-from leukemia.files import atomic, read_json, write_json
+from leukemia.files import atomic, read_json, read_record, write_json
 from leukemia.folds import choose_protocol, make_splits
 from leukemia.images import View, open_images
 from leukemia.mistakes import Mistake
@@ -86,13 +86,17 @@ def record(wanted: Wanted, folder: Path, num_workers: int) -> None:
     """Train what is missing, then write the two tables.
 
     Raises:
-        Mistake: the folder holds a record of something else.
+        Mistake: the data cannot be read, or the folder holds a record of something else.
     """
-    (folder / PARTS).mkdir(parents=True, exist_ok=True)
     plan = folder / "wanted.json"
     asked = json.loads(json.dumps(vars(wanted)))
-    if plan.is_file() and read_json(plan) != asked:
-        raise Mistake(f"{plan}: the record in the making is another one ({plan.read_text()}); choose another folder")
+    begun = read_record(plan, {}) if plan.is_file() else asked
+    other = sorted(key for key in {*asked, *begun} if asked.get(key) != begun.get(key))
+    if other:
+        raise Mistake(f"{plan}: the record in the making has another {', '.join(other)}; choose another folder")
+    # A pool replaces a worker that dies at its start, without end: what cannot be read is refused here.
+    _material(wanted)
+    (folder / PARTS).mkdir(parents=True, exist_ok=True)
     write_json(plan, asked)
     jobs = list(itertools.product(range(wanted.num_seeds), range(wanted.num_recipes), range(wanted.num_folds)))
     missing = [job for job in jobs if not _part(folder, job).is_file()]
@@ -107,6 +111,7 @@ def record(wanted: Wanted, folder: Path, num_workers: int) -> None:
 def record_rungs(wanted: Wanted, folder: Path, num_workers: int, epochs: int) -> None:
     """Beside a record: fold 0 of every recipe and seed under a schedule of so many epochs, as a cheap first look."""
     jobs = list(itertools.product(range(wanted.num_seeds), range(wanted.num_recipes), [0]))
+    _material(wanted)
     missing = [(*job, epochs) for job in jobs if not _rung(folder, job, epochs).is_file()]
     context = multiprocessing.get_context("spawn")
     with context.Pool(num_workers, _begin, (wanted, folder)) as pool:
@@ -152,16 +157,25 @@ def _part(folder: Path, job: tuple[int, int, int]) -> Path:
     return folder / PARTS / f"{seed}_{recipe:03d}_{fold}.json"
 
 
-def _begin(wanted: Wanted, folder: Path) -> None:
-    """Once per worker: images, folds and recipes."""
-    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+Material = tuple[Catalog, np.ndarray, list[tuple[np.ndarray, np.ndarray]], list[Recipe]]
+"""What every job needs: catalogue, images, folds and recipes."""
+
+
+def _material(wanted: Wanted) -> Material:
     space = wanted.space()
     assert space.start.data.crop_px is not None
     assert space.start.data.size_px is not None
     catalog = read_catalog(locate(wanted.data))
+    folds, recipes = _folds(wanted, catalog), draw_recipes(space, wanted.num_recipes)
     images = open_images(catalog, View(crop_px=space.start.data.crop_px, size_px=space.start.data.size_px))
+    return catalog, images, folds, recipes
+
+
+def _begin(wanted: Wanted, folder: Path) -> None:
+    """Once per worker."""
+    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     global _STATE  # a worker process has one life and one job
-    _STATE = (folder, catalog, images, _folds(wanted, catalog), draw_recipes(space, wanted.num_recipes))
+    _STATE = (folder, *_material(wanted))
 
 
 _STATE: tuple[Path, Catalog, np.ndarray, list[tuple[np.ndarray, np.ndarray]], list[Recipe]]

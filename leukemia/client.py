@@ -33,7 +33,7 @@ FINISH_TIMEOUT_SECONDS = 30
 """How long the end of a run may wait for its upload."""
 
 OPEN_FILES = 65_536
-"""Open files asked for: W&B keeps one or two for each run that is open, and systems often allow 1,024."""
+"""Open files asked for: each run that is open takes one here and three in W&B's process; systems often allow 1,024."""
 
 Mode = Literal["online", "offline"]
 

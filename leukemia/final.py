@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.against_start and arguments.test is None:
         raise Mistake("--against-start: the two are compared on test images; give a labelled --test")
     study = Study.find(arguments.runs, arguments.best or None)
-    best = Best.load(study.folder / "best.json")
+    best = Best.of(study)
     catalog = training_data(
         study, best, data=arguments.data, base=arguments.base, subjects_from=arguments.subjects_from
     )

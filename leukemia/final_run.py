@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from typing import Any
 
 import pandas as pd
@@ -13,10 +12,9 @@ from leukemia.best import Best
 from leukemia.client import Mode, Opening
 from leukemia.config import Recipe
 from leukemia.files import read_json
+from leukemia.mistakes import first_line
 from leukemia.study import Study
 from leukemia.trial_run import SERIES, provenance_of, remove_local, run_id
-
-log = logging.getLogger("search")
 
 
 class FinalRun:
@@ -32,13 +30,13 @@ class FinalRun:
         content = b"".join((self._folder / name).read_bytes() for name in ("recipe.json", "epochs.csv"))
         return run_id(self._study.info["study_uid"], f"final-{hashlib.sha256(content).hexdigest()[:8]}")
 
-    def write(self, mode: Mode) -> None:
-        """Open the run, log everything, close it.
+    def write(self, mode: Mode) -> str:
+        """Open the run, log everything, close it; returns what could not be done, in words, or nothing.
 
         Raises:
             Exception: W&B's own, of many kinds.
         """
-        best, recipe = Best.load(self._study.folder / "best.json"), Recipe.load(self._folder / "recipe.json")
+        best, recipe = Best.of(self._study), Recipe.load(self._folder / "recipe.json")
         trial = run_id(self._study.info["study_uid"], best.trial)
         remove_local(self._study, self.id)
         run = client.open_run(self._opening(recipe, trial), mode)
@@ -53,20 +51,22 @@ class FinalRun:
         metrics = read_json(self._folder / "metrics.json")
         run.summary.update(_flat("test", metrics["test"]) | _flat("out_of_fold", metrics["out_of_fold"]))
         run.summary.update({"caveats": metrics["caveats"]})
-        if mode == "online":
-            self._use_trial(run, trial)
+        note = self._use_trial(run, trial) if mode == "online" else ""
         model = client.artifact(
             f"model-{self._study.info['study_uid']}", "model", [self._folder], {"trial": best.trial}
         )
         run.log_artifact(model, aliases=["best", self._study.name])
         run.finish()
+        return note
 
-    def _use_trial(self, run: client.Run, trial: str) -> None:
+    def _use_trial(self, run: client.Run, trial: str) -> str:
         """Point the lineage to the winner's run, which the search has given an artifact."""
         try:
             run.use_artifact(f"trial-{trial}:latest")
         except Exception as error:
-            log.warning("W&B knows no artifact of trial %s (%s): publish the study first", trial, error)
+            # A search that was interrupted, or offline, has not logged it; publishing the study does both in order.
+            return f"not linked to the run of its trial ({first_line(error)})"
+        return ""
 
     def _opening(self, recipe: Recipe, trial: str) -> Opening:
         return Opening(

@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     """Check one study; returns the exit status."""
     arguments = _parser().parse_args(argv)
     study = Study.find(arguments.runs, arguments.study)
-    best = Best.load(study.folder / "best.json")
+    best = Best.of(study)
     if best.protocol != "grouped":
         raise Mistake(
             f"study {study.name} was split by images itself ({best.protocol}), so it has no grouped score to compare; "
@@ -108,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     catalog = training_data(
         study, best, data=arguments.data, base=arguments.base, subjects_from=arguments.subjects_from
     )
+    grouped = _grouped(study, best, catalog)
     recipe = best.recipe.resolved(catalog.smallest_side_px)
     device = choose_device(arguments.device)
     print(
@@ -117,7 +118,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     if best.data["uri"] == SAMPLE:
         print(f"note: {SAMPLE_WARNING}")
-    found = _compare(study, best, catalog, _random_cells(recipe, catalog, best.folds, study.info["seed"], device))
+    random_cells = _random_cells(recipe, catalog, best.folds, study.info["seed"], device)
+    found = _compare(best, catalog, grouped, random_cells)
     write_json(
         study.folder / FILE,
         found.to_dict()
@@ -143,6 +145,21 @@ def main(argv: list[str] | None = None) -> int:
     return SUCCESS
 
 
+def _grouped(study: Study, best: Best, catalog: Catalog) -> np.ndarray:
+    """The winner's out-of-fold probabilities (n,) in the catalogue's order.
+
+    Raises:
+        Mistake: they are not of the catalogue's images, each once. Said before the training, not after it.
+    """
+    seen, wanted = best.out_of_fold(study), catalog.table["image_id"]
+    if sorted(seen["image_id"]) != sorted(wanted):
+        raise Mistake(
+            f"{study.trial_folder(int(best.trial))}: the predictions are not of the {len(wanted)} images of the data, "
+            "each once; restore the folder from a copy"
+        )
+    return seen.set_index("image_id")["probability_leukemic"].reindex(wanted).to_numpy()
+
+
 def _random_cells(recipe: Recipe, catalog: Catalog, num_folds: int, seed: int, device: torch.device) -> np.ndarray:
     """Out-of-fold probabilities (n,) in the catalogue's order, patients not looked at."""
     splits = make_splits(catalog, num_folds, seed, "random-cell")
@@ -164,13 +181,9 @@ def _random_cells(recipe: Recipe, catalog: Catalog, num_folds: int, seed: int, d
     return probabilities
 
 
-def _compare(study: Study, best: Best, catalog: Catalog, random_cells: np.ndarray) -> LeakCheck:
-    table = catalog.table
-    seen = study.out_of_fold(int(best.trial), best.recipe.train.seed).set_index("image_id")
-    if len(seen) != len(table):
-        raise Mistake(f"trial {best.trial} has {len(seen)} predictions of {len(table)} images; restore it from a copy")
-    grouped = seen["probability_leukemic"].reindex(table["image_id"]).to_numpy()
-    labels, groups = table["label"].to_numpy(), table["group"].to_numpy()
+def _compare(best: Best, catalog: Catalog, grouped: np.ndarray, random_cells: np.ndarray) -> LeakCheck:
+    """Score both kinds of probabilities (n,), which are in the catalogue's order."""
+    labels, groups = catalog.table["label"].to_numpy(), catalog.table["group"].to_numpy()
     metric = score_name(best.objective).removeprefix("tta_")
     return LeakCheck(
         metric=metric,

@@ -32,6 +32,15 @@ def listed(items: Iterable[str], limit: int = 20) -> str:
     return "\n".join(lines)
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first; its type where it says nothing.
+
+    >>> first_line(ValueError("too high\\nand more")), first_line(KeyboardInterrupt())
+    ('too high', 'KeyboardInterrupt')
+    """
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def run_command(main: Callable[[list[str] | None], int]) -> NoReturn:
     """Run a command's ``main`` and exit with its status; mistakes and Ctrl-C become a line and a status."""
     try:

@@ -8,7 +8,7 @@ from leukemia import client
 from leukemia.account import server_problem
 from leukemia.best import Best
 from leukemia.final_run import FinalRun
-from leukemia.mistakes import Mistake
+from leukemia.mistakes import Mistake, first_line
 from leukemia.study import Study
 from leukemia.study_run import StudyRun
 from leukemia.sweep import known_sweep, make_sweep
@@ -25,7 +25,7 @@ def publish(study: Study, say: Callable[[str], None]) -> None:
     """
     problem = server_problem()
     if problem is not None:
-        raise Mistake(f"W&B: {problem}; nothing was sent. Log in with `wandb login`, and try again")
+        raise Mistake(f"W&B: {problem}; nothing was sent. Mend that and try again")
     with study.lock():
         try:
             _publish(study, say)
@@ -33,36 +33,40 @@ def publish(study: Study, say: Callable[[str], None]) -> None:
             # Runs that are open would keep their ids, and the end of this process waiting.
             client.end_client()
             raise Mistake(
-                f"W&B: {next(iter(str(error).splitlines()), type(error).__name__)}; what was sent is kept there. "
-                "Try again: it goes on from there"
+                f"W&B: {first_line(error)}; what was sent is kept there. Try again: it goes on from there"
             ) from error
 
 
 def _publish(study: Study, say: Callable[[str], None]) -> None:
     sweep = known_sweep(study)
-    path = study.folder / "best.json"
-    best = Best.load(path) if path.is_file() else None
+    best = Best.found_in(study)
     sent = []
     for number in study.trials():
         end = study.end(number)
         if end is None or study.origin(number) is not None:
             # Not ended, or taken over from an earlier study, which has its run.
             continue
+        say(f"trial {number:04d}: sending")
         run = TrialRun(study, number, study.recipe(number), lambda: None)
         run.open("online", sweep["id"] if sweep else None)
         is_winner = best is not None and int(best.trial) == number
         run.close(end["state"], end["reason"], end["score"], best if is_winner else None)
         sent.append(run.id)
-        say(f"trial {number:04d}: sent")
     finals = []
     if (study.folder / "final" / "epochs.csv").is_file():
+        say("final: sending")
         final = FinalRun(study)
-        final.write("online")
         finals.append(final.id)
-        say("final: sent")
+        if note := final.write("online"):
+            say(f"final: {note}")
+    say("search: sending")
     search = StudyRun(study)
     search.open("online", None)
     search.close(finished=len(sent) == len(study.trials()))
     if missing := client.not_complete(study.name, [*sent, *finals, search.id]):
         raise ConnectionError(f"{len(missing)} of its runs did not arrive to their end ({', '.join(missing[:3])})")
-    say(f"W&B: {make_sweep(study, sent)['url']}")
+    try:
+        say(f"W&B: {make_sweep(study, sent)['url']}")
+    except Exception as error:
+        # Servers of W&B's kind without sweeps hold the runs all the same.
+        say(f"W&B: all sent to project {client.project()}, group {study.name}; no sweep page ({first_line(error)})")

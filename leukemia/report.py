@@ -14,56 +14,35 @@ from leukemia.crossval import score_name
 from leukemia.files import read_record
 from leukemia.folds import RANDOM_CELL_WARNING
 from leukemia.ledger import KIND_NAMES, Ledger, duration, ledger_of
-from leukemia.metrics import Interval, confusion_matrix, majority_rate
-from leukemia.mistakes import SUCCESS, run_command
-from leukemia.page import Section, describe_interval, metrics_table, write_page
+from leukemia.metrics import majority_rate
+from leukemia.mistakes import SUCCESS, Mistake, run_command
+from leukemia.page import Section, write_page
 from leukemia.place import SAMPLE, SAMPLE_WARNING
-from leukemia.plots import (
-    plot_calibration,
-    plot_confusion,
-    plot_curves,
-    plot_front,
-    plot_importances,
-    plot_roc,
-    plot_search,
-    plot_spending,
-)
+from leukemia.plots import plot_front, plot_importances, plot_search, plot_spending
 from leukemia.study import Study
+from leukemia.winner import recipe_section, score_section, winner_section
 
 AUGMENTED = "augmented.png"
 """Contact sheet of augmented samples; drawn when the search starts, since only then the images are at hand."""
 
-_SCORES = {
-    "raw": "mean over folds and seeds: what was maximized",
-    "pooled": "over all out-of-fold images at once, mean over seeds",
-    "bootstrap": "a winner chosen on drawn groups, scored on the groups not drawn",
-    "leave_fold_out": "less what winners chosen without a fold lose in that fold",
-    "headline": "the one to quote: the lower correction, never above pooled",
-}
-"""Entries of ``score`` in ``best.json`` and what each is."""
 
-_COMPARED = {
-    "winner_vs_start": "Against the starting recipe",
-    "winner_vs_second": "Against the runner-up",
-}
-"""Comparisons in ``noise`` of ``best.json`` as a person reads them."""
-
-
-def write_study_report(study: Study) -> Path:
+def write_study_report(study: Study, best: Best | None) -> Path:
     """Write ``report.html`` and its PNG files into the study folder; returns the page's path.
 
     It draws from the study folder alone: no images, no Ray, no Optuna.
+
+    Args:
+        best: the study's own (``Best.found_in``), None where it has no winner.
     """
     trials, ledger, info, folder = study.trial_table(), ledger_of(study), study.info, study.folder
-    best = Best.load(folder / "best.json") if (folder / "best.json").is_file() else None
     sections = [
-        *([] if best is None else [_winner_section(study, best), _score_section(best)]),
+        *([] if best is None else [winner_section(study, best), score_section(best)]),
         _trials_section(study, trials, ledger),
         *_front_sections(study, trials, ledger, None if best is None else best.trial),
         *_ledger_sections(study, ledger),
         *_hindsight_sections(study),
         *_augmentation_sections(study),
-        *([] if best is None else [_recipe_section(best)]),
+        *([] if best is None else [recipe_section(best)]),
         _evidence_section(study),
     ]
     warning = f" {RANDOM_CELL_WARNING.capitalize()}." if info["protocol"] == "random-cell" else ""
@@ -75,77 +54,6 @@ def write_study_report(study: Study) -> Path:
     path = folder / "report.html"
     write_page(path, f"Study {study.name}", subtitle, sections)
     return path
-
-
-def _winner_section(study: Study, best: Best) -> Section:
-    number, seed = int(best.trial), best.recipe.train.seed
-    seen = study.out_of_fold(number, seed)
-    labels, probabilities = seen["label"].to_numpy(), seen["probability_leukemic"].to_numpy()
-    folder, epochs = study.folder, study.epochs(number)
-    plot_confusion(confusion_matrix(labels, probabilities), folder / "confusion.png")
-    plot_roc(labels, probabilities, folder / "roc.png")
-    plot_calibration(labels, probabilities, folder / "calibration.png")
-    plot_curves(epochs, folder / "curves.png")
-    scores = {name: Interval.from_dict(value) for name, value in best.scores.items()}
-    text = (
-        f"Trial {best.trial}: {best.recipe.describe()}. Mean of {score_name(best.objective)} over folds"
-        f"{' and seeds' if len(best.seeds) > 1 else ''}: {best.score['raw']:.4f}. "
-        f"All numbers below are over the {best.n} out-of-fold images under test-time augmentation, with 95 % intervals "
-        "from a bootstrap over groups. The best of many trials is a little lucky: expect less on new patients."
-    )
-    several = epochs["seed"].nunique() > 1
-    which = f"out of fold, seed {seed}" if several else "out of fold"
-    return Section(
-        title="Winner",
-        text=text,
-        points=_noise(best),
-        table=metrics_table(scores, best.majority_rate),
-        pictures=[
-            (folder / "confusion.png", f"confusion matrix, {which}"),
-            (folder / "roc.png", f"receiver operating characteristic, {which}"),
-            (folder / "calibration.png", f"calibration, {which}"),
-            (folder / "curves.png", f"training, one line per fold{' and seed' if several else ''}"),
-        ],
-    )
-
-
-def _noise(best: Best) -> list[str]:
-    """What other trials and seeds say about the winner, as sentences."""
-    noise = best.noise
-    words = [f"{name}: {noise[key]}." for key, name in _COMPARED.items() if key in noise]
-    repeated = [f"{trial} ({', '.join(map(str, seeds))})" for trial, seeds in noise.get("seeds", {}).items()]
-    # Without repeats the noise is an assumption, nothing that was found.
-    if repeated and noise.get("fold_noise"):
-        points = 100 * noise["fold_noise"]
-        words.append(f"A fold's score varies by {points:.1f} points (standard deviation) with the seed alone.")
-    return words + ([f"Trials repeated, with their seeds: {', '.join(repeated)}."] if repeated else [])
-
-
-def _score_section(best: Best) -> Section:
-    meanings = dict(_SCORES)
-    text = f"The score that was searched for ({score_name(best.objective)}), read in several ways."
-    if not best.score.keys() & {"bootstrap", "leave_fold_out"}:
-        meanings["headline"] = "over all out-of-fold images at once"
-    else:
-        text += (
-            " The winner was chosen for its score, which therefore flatters it; the two corrections repeat the choice "
-            "and judge it where it did not look. Stopped trials are absent from the corrections: they lack folds."
-        )
-    rows = [
-        (name.replace("_", " "), _value(best.score[name]), meaning)
-        for name, meaning in meanings.items()
-        if best.score.get(name) is not None
-    ]
-    return Section(title="Score", text=text, table=[("score", "value (interval)", "what it is"), *rows])
-
-
-def _value(score: float | dict[str, float | None]) -> str:
-    return describe_interval(Interval.from_dict(score)) if isinstance(score, dict) else f"{score:.3f}"
-
-
-def _recipe_section(best: Best) -> Section:
-    recipe = [("field", "value"), *((key, str(value)) for key, value in sorted(best.recipe.flat().items()))]
-    return Section(title="Recipe", text="Every setting of the winner.", table=recipe)
 
 
 def _trials_section(study: Study, trials: pd.DataFrame, ledger: Ledger) -> Section:
@@ -276,13 +184,22 @@ def _hindsight_sections(study: Study) -> list[Section]:
     if not path.is_file():
         return []
     content = read_record(path, {"lines": list, "importances": dict})
+    for name, share in content["importances"].items():
+        # NaN fails the comparison, as it should; true is no number.
+        if type(share) not in (int, float) or not 0 <= share <= 1 + 1e-9:
+            raise Mistake(
+                f"{path}: field 'importances.{name}': expected a number in 0..1, got {share!r}; "
+                "restore the file from a copy"
+            )
+    if not all(isinstance(line, str) for line in content["lines"]):
+        raise Mistake(f"{path}: field 'lines': expected sentences only; restore the file from a copy")
     if content["importances"]:
         plot_importances(content["importances"], picture)
     return [
         Section(
             title="Looking back",
             text="What the trials say about the space that was searched.",
-            points=[_sentence(str(line)) for line in content["lines"]],
+            points=[_sentence(line) for line in content["lines"]],
             pictures=[(picture, "what the score depends on, among complete trials")] if content["importances"] else [],
         )
     ]
@@ -351,7 +268,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """``python -m leukemia.report``."""
     arguments = _parser().parse_args(argv)
-    print(write_study_report(Study.find(arguments.runs, arguments.study)))
+    study = Study.find(arguments.runs, arguments.study)
+    print(write_study_report(study, Best.found_in(study)))
     return SUCCESS
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import math
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from leukemia.config import Recipe
 from leukemia.crossval import FoldResult, score_name
 from leukemia.files import Fields, atomic, check_fields, read_record, write_json, write_text
 from leukemia.mistakes import MissingFile, Mistake
+from leukemia.records import FOLD_COLUMNS, ORIGIN, read_end, read_fold, read_predictions, read_table
 from leukemia.train import Epoch
 
 SCHEMA = 1
@@ -47,13 +49,6 @@ INFO: Fields = {
 }
 """What ``study.json`` holds at least."""
 
-END: Fields = {"state": str, "reason": str, "score": (int, float, type(None))}
-ORIGIN: Fields = {"study": str, "study_uid": str, "trial": str, "seeds": list}
-FOLD: Fields = {"fold": int, "seed": int, "n": int, "scores": dict, "seconds": (int, float), "device": str}
-"""What ``state.json``, ``origin.json`` and ``fold_K.json`` hold at least."""
-
-FOLD_COLUMNS = ("image_id", "subject", "group", "label", "probability_leukemic")
-
 _UID, _TRIAL = re.compile(r"[0-9a-f]{8}"), re.compile(r"[0-9]{4,}")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -62,11 +57,6 @@ def check_name(name: str) -> None:
     """Refuse a study name that is no portable folder name."""
     if not _NAME.fullmatch(name) or name in (".", ".."):
         raise Mistake(f"--study: expected letters, digits, '.', '_' or '-', got {name!r}")
-
-
-def _exact(text: str) -> float:
-    """The float that was written: pandas' own parser may miss the last bit (its option for that is deprecated)."""
-    return float(text) if text else float("nan")
 
 
 class Study:
@@ -140,6 +130,11 @@ class Study:
             raise Mistake(f"{path}: field 'study_uid' has an unexpected value; restore the file from a copy")
         return content
 
+    @functools.cached_property
+    def objective(self) -> str:
+        """The score of a fold that the search maximizes, such as ``tta_accuracy``."""
+        return score_name(self.info["objective"])
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Be the only driver. The system releases the lock when the process dies, however it dies.
@@ -187,7 +182,7 @@ class Study:
     def end(self, number: int) -> dict[str, Any] | None:
         """``{state, reason, score}`` of a trial that has ended, else None."""
         path = self.trial_folder(number) / "state.json"
-        return read_record(path, END) if path.is_file() else None
+        return read_end(path, get_args(State)) if path.is_file() else None
 
     def origin(self, number: int) -> dict[str, Any] | None:
         """``{study, study_uid, trial, seeds}`` of a trial that was taken over from an earlier study, else None."""
@@ -245,14 +240,14 @@ class Study:
         path = self.trial_folder(number) / "repeated.csv"
         if not path.is_file():
             return pd.DataFrame(columns=list(REPEATED_COLUMNS))
-        return _read_csv(path, REPEATED_COLUMNS, exact=REPEATED_COLUMNS[3:])
+        return read_table(path, REPEATED_COLUMNS, exact=REPEATED_COLUMNS[3:])
 
     def epochs(self, number: int) -> pd.DataFrame:
         """A trial's epochs, sorted by seed, fold, epoch; empty where none has ended."""
         path = self.trial_folder(number) / "epochs.csv"
         if not path.is_file():
             return pd.DataFrame(columns=list(EPOCH_COLUMNS))
-        return _read_csv(path, EPOCH_COLUMNS, exact=EPOCH_COLUMNS[3:])
+        return read_table(path, EPOCH_COLUMNS, exact=EPOCH_COLUMNS[3:])
 
     def write_fold(self, number: int, result: FoldResult, table: pd.DataFrame) -> bool:
         """Commit a finished fold: first its predictions, then its JSON as the mark. Returns whether it was new."""
@@ -288,7 +283,11 @@ class Study:
 
     def fold(self, number: int, seed: int, fold: int) -> dict[str, Any]:
         """The JSON of a committed fold."""
-        return read_record(self.trial_folder(number) / f"seed_{seed}" / f"fold_{fold}.json", FOLD)
+        return read_fold(self.fold_file(number, seed, fold), self.objective)
+
+    def fold_file(self, number: int, seed: int, fold: int) -> Path:
+        """The JSON that commits a fold; its predictions lie beside it, as CSV."""
+        return self.trial_folder(number) / f"seed_{seed}" / f"fold_{fold}.json"
 
     def trial_table(self) -> pd.DataFrame:
         """All trials, complete ones first by score.
@@ -297,7 +296,7 @@ class Study:
         the finished folds, of a complete trial those of its finished repeats included; NaN where there is none or one
         is undefined. ``folds`` and ``seconds`` are of the first seed.
         """
-        objective, rows = score_name(self.info["objective"]), []
+        rows = []
         for number in self.trials():
             recipe, end = self.recipe(number), self.end(number)
             folds = [self.fold(number, recipe.train.seed, fold) for fold in self.folds_done(number, recipe.train.seed)]
@@ -313,7 +312,7 @@ class Study:
                     "recipe": recipe.describe(),
                     "folds": f"{len(folds)}/{self.info['folds']}",
                     "seeds": 1 + len(repeats),
-                    "score": _mean(fold["scores"][objective] for fold in every),
+                    "score": _mean(fold["scores"][self.objective] for fold in every),
                     "weighted_f1": _mean(fold["scores"]["tta_weighted_f1"] for fold in every),
                     "reason": end["reason"] if end else "",
                     "seconds": sum(fold["seconds"] for fold in folds),
@@ -338,30 +337,11 @@ class Study:
 
     def out_of_fold(self, number: int, seed: int) -> pd.DataFrame:
         """Predictions of all committed folds, in fold order: the columns of ``fold_K.csv`` and ``fold``."""
-        folder, tables = self.trial_folder(number) / f"seed_{seed}", []
+        tables = []
         for fold in self.folds_done(number, seed):
-            path = folder / f"fold_{fold}.csv"
-            table = _read_csv(path, FOLD_COLUMNS, exact=FOLD_COLUMNS[4:], text=FOLD_COLUMNS[:3])
-            if len(table) != self.fold(number, seed, fold)["n"]:
-                raise Mistake(f"{path}: lines are missing or too many; restore the file from a copy")
-            tables.append(table.assign(fold=fold))
+            path = self.fold_file(number, seed, fold).with_suffix(".csv")
+            tables.append(read_predictions(path, self.fold(number, seed, fold)["n"]).assign(fold=fold))
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*FOLD_COLUMNS, "fold"])
-
-
-def _read_csv(path: Path, columns: Sequence[str], *, exact: Sequence[str], text: Sequence[str] = ()) -> pd.DataFrame:
-    """A table of ours with exactly ``columns``, or in one line what is wrong with the file."""
-    try:
-        table = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(text, str),
-            keep_default_na=not text,
-            converters=dict.fromkeys(exact, _exact),
-        )
-    except (ValueError, OSError) as error:
-        raise Mistake(f"{path}: cannot be read ({error}); restore the file from a copy") from None
-    if tuple(table.columns) != tuple(columns):
-        raise Mistake(f"{path}: expected the columns {', '.join(columns)}; restore the file from a copy")
-    return table
 
 
 def _mean(scores: Iterable[float | None]) -> float:

@@ -107,8 +107,8 @@ class StudyRun:
         ledger = ledger_of(self._study)
         summary: dict[str, Any] = {"state": "finished" if finished else "interrupted"}
         summary |= {f"device_hours/{kind}": seconds / 3600 for kind, seconds in ledger.seconds.items()}
-        if (folder / "best.json").is_file():
-            best = Best.load(folder / "best.json")
+        best = Best.found_in(self._study)
+        if best is not None:
             summary |= {"best_trial": best.trial, self._objective: best.score["raw"]}
             summary |= {f"{self._objective}_corrected_{key}": value for key, value in best.score["headline"].items()}
         self._run.summary.update(summary)

@@ -70,7 +70,7 @@ def make_sweep(study: Study, runs: Sequence[str] = ()) -> dict[str, Any]:
             identity = client.create_sweep(config, runs)
             break
         except Exception as error:
-            if method == METHODS[-1]:
+            if method == METHODS[-1] or "method" not in str(error).lower():
                 raise
             log.info("W&B takes no sweep of method %s (%s)", method, error)
     made = {

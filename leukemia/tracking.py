@@ -21,7 +21,7 @@ from leukemia.best import Best
 from leukemia.client import Mode
 from leukemia.config import Recipe
 from leukemia.final_run import FinalRun
-from leukemia.mistakes import SUCCESS, run_command
+from leukemia.mistakes import SUCCESS, first_line, run_command
 from leukemia.publish import publish
 from leukemia.study import State, Study
 from leukemia.study_run import StudyRun
@@ -156,9 +156,9 @@ class WandbTracker:
         log.debug("W&B failed", exc_info=error)
         if self._mode == "online":
             self._mode, self._incomplete = "offline", True
-            log.warning("W&B cannot be reached (%s); this search goes on offline", _first_line(error))
+            log.warning("W&B cannot be reached (%s); this search goes on offline", first_line(error))
         else:
-            log.warning("W&B failed (%s); its open runs are written again", _first_line(error))
+            log.warning("W&B failed (%s); its open runs are written again", first_line(error))
         client.end_client()
         try:
             self._open(self._search)
@@ -169,7 +169,7 @@ class WandbTracker:
         except Exception as second:
             if not self._gone:
                 self._gone = True
-                log.warning("W&B failed again (%s); the search goes on without it", _first_line(second))
+                log.warning("W&B failed again (%s); the search goes on without it", first_line(second))
 
     def _open(self, run: TrialRun | StudyRun) -> None:
         run.open(self._mode, self._sweep["id"] if self._sweep and self._mode == "online" else None)
@@ -193,9 +193,9 @@ class WandbTracker:
     def _close(self, *, finished: bool) -> None:
         for number in list(self._trials):
             self._end(number, None, "the search was interrupted", None)
-        path = self._study.folder / "best.json"
-        if finished and path.is_file():
-            self._say_corrected(Best.load(path))
+        best = Best.found_in(self._study) if finished else None
+        if best is not None:
+            self._say_corrected(best)
         self._search.close(finished=finished)
         if self._mode == "online":
             missing = client.not_complete(self._study.name, [*self._sent, self._search.id])
@@ -208,10 +208,6 @@ class WandbTracker:
         if end is not None and self._study.origin(number) is None:
             self._begin(number, self._study.recipe(number))
             self._end(number, end["state"], end["reason"], end["score"], best)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def make_tracker(study: Study) -> tuple[WandbTracker | SilentTracker, str]:
@@ -232,7 +228,7 @@ def _online(study: Study) -> tuple[WandbTracker, str]:
     try:
         sweep = make_sweep(study)
     except Exception as error:
-        words = f"W&B: online, project {client.project()}, group {study.name}; no sweep page ({_first_line(error)})"
+        words = f"W&B: online, project {client.project()}, group {study.name}; no sweep page ({first_line(error)})"
         return WandbTracker(study, mode="online"), words
     return WandbTracker(study, mode="online", sweep=sweep), f"W&B: {sweep['url']}"
 
@@ -244,12 +240,14 @@ def tell_final(study: Study) -> str:
         return ""
     problem = server_problem() if mode == "online" else None
     failures: list[str] = []
+    notes: list[str] = []
 
     def write() -> None:
         try:
-            FinalRun(study).write("offline" if mode == "offline" or problem else "online")
+            note = FinalRun(study).write("offline" if mode == "offline" or problem else "online")
+            notes.extend([note] if note else [])
         except Exception as error:
-            failures.append(_first_line(error))
+            failures.append(first_line(error))
 
     thread = threading.Thread(target=write, name="tracking", daemon=True)
     thread.start()
@@ -261,7 +259,9 @@ def tell_final(study: Study) -> str:
         return f"W&B: the model was not sent ({problem or failures[0]}); {_send(study)}"
     if failures:
         return f"W&B: the model's run was not written ({failures[0]})"
-    return f"W&B: offline; after `wandb login` {_send(study)}" if mode == "offline" else "W&B: model and run sent"
+    if mode == "offline":
+        return f"W&B: offline; after `wandb login` {_send(study)}"
+    return "; ".join(["W&B: model and run sent", *notes])
 
 
 def _send(study: Study) -> str:

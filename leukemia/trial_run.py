@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from leukemia import client
 from leukemia.best import Best
@@ -176,7 +177,7 @@ class TrialRun:
                 "folds_done": len(self._study.folds_done(self._number, seed)),
                 "cost_seconds": sum(epoch.seconds for epochs in self._epochs.values() for epoch in epochs),
             }
-            | self._score(score, best)
+            | self._score(predictions, score, best)
         )
         if best is not None:
             folder = self._study.trial_folder(self._number)
@@ -184,11 +185,10 @@ class TrialRun:
             self._run.log_artifact(client.artifact(f"trial-{self.id}", "trial", files, {"score": score}))
         self._run.finish(exit_code=1 if state == "failed" else 0 if state else 130)
 
-    def _score(self, score: float | None, best: Best | None) -> dict[str, Any]:
+    def _score(self, seen: pd.DataFrame, score: float | None, best: Best | None) -> dict[str, Any]:
         if score is None:
             return {}
         objective = score_name(self._info["objective"])
-        seen = self._study.out_of_fold(self._number, self._recipe.train.seed)
         groups = seen["image_id" if self._info["protocol"] == "random-cell" else "group"]
         found = scores(seen["label"].to_numpy(), seen["probability_leukemic"].to_numpy(), groups.to_numpy())
         interval = found[objective.removeprefix("tta_")].to_dict()

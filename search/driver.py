@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,41 +13,14 @@ import pandas as pd
 from leukemia.catalog import Catalog
 from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
+from leukemia.folds import Splits
 from leukemia.study import State, Study
 from leukemia.train import Epoch
+from search.evidence import Validation, check_ended, check_journal, predictions, validation_of
 from search.judge import Contender
+from search.listeners import Display, Tracker
 from search.race import Heard, Job, Race, Rules
 from search.searcher import Journal
-
-
-class Tracker(Protocol):
-    """Who else wants to know: Weights & Biases, or nobody."""
-
-    def begin(self, number: int, recipe: Recipe) -> None: ...
-
-    def epoch(self, number: int, epoch: Epoch) -> None: ...
-
-    def fold(self, number: int, fold: dict[str, Any]) -> None: ...
-
-    def end(self, number: int, state: State, reason: str, score: float | None) -> None: ...
-
-    def is_stopped(self, number: int) -> bool: ...
-
-
-class Display(Protocol):
-    """What a person sees while the search runs. ``label`` is ``0007``, or ``0007 seed 1`` for a repeat."""
-
-    def recall(self, label: str, recipe: Recipe, state: State, scores: list[float]) -> None: ...
-
-    def begin(self, label: str, recipe: Recipe, scores: list[float]) -> None: ...
-
-    def epoch(self, label: str, epoch: Epoch) -> None: ...
-
-    def fold(self, label: str, fold: int, score: float) -> None: ...
-
-    def end(self, label: str, state: State, reason: str, score: float | None) -> None: ...
-
-    def note(self, words: str) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +54,9 @@ class Driver:
         """
         Args:
             on_best: called when the winner or what is known of it changes, before anything says that a trial has ended.
+
+        Raises:
+            Mistake: study folder, journal and data contradict each other.
         """
         self._study, self._journal, self._catalog = study, journal, catalog
         self._limits, self._rules = limits, rules
@@ -91,7 +67,8 @@ class Driver:
         self._running: set[Job] = set()
         self._stopped: dict[Job, str] = {}
         self._failures: dict[Job, str] = {}
-        self._said_enough = False
+        self._said: set[str] = set()
+        check_journal(study, journal.ends())
         self._device_seconds = self._spent_before()
         self._best: Contender | None = None
         self._remember()
@@ -142,6 +119,8 @@ class Driver:
         if self._adopted:
             return self._adopted.pop(0)
         if self._budget_spent():
+            hours = f"{self._limits.budget_hours:g}"
+            self._say_once(f"{hours} device hours are spent: no more begin (--budget-hours)", about="budget")
             return None
         repeat = self._race.first_repeat(self._running)
         if repeat is not None:
@@ -161,13 +140,17 @@ class Driver:
             return False
         if not self._race.out_of_patience():
             return True
-        if not self._said_enough:
-            self._said_enough = True
-            self._display.note(
-                f"no trial of the last {self._race.stale()} has improved the score beyond its noise: no more begin "
-                "(--patience)"
-            )
+        self._say_once(
+            f"no trial of the last {self._race.stale()} has improved the score beyond its noise: no more begin "
+            "(--patience)",
+            about="patience",
+        )
         return False
+
+    def _say_once(self, words: str, *, about: str) -> None:
+        if about not in self._said:
+            self._said.add(about)
+            self._display.note(words)
 
     def _repeat(self, job: Job) -> tuple[Job, Recipe]:
         return job, self._study.recipe(job.number).with_settings({"train.seed": job.seed})
@@ -293,22 +276,27 @@ class Driver:
 
     def _remember(self) -> None:
         """Tell the race what the study folder holds."""
-        for number in self._study.trials():
+        numbers = self._study.trials()
+        if not numbers:
+            return
+        splits = Splits.load(self._study.folder / "splits.json", self._catalog.fingerprint)
+        validation = validation_of(splits, self._catalog)
+        for number in numbers:
+            check_ended(self._study, number, self._rules.objective)
             self._seeds[number] = self._study.recipe(number).train.seed
             own = self._seeds[number]
             for seed in sorted({own, *self._study.seeds(number)}, key=lambda seed: (seed != own, seed)):
-                self._remember_job(Job(number, seed))
+                self._remember_job(Job(number, seed), validation)
             end = self._study.end(number)
             if end is not None:
                 self._race.end(number, end["state"])
 
-    def _remember_job(self, job: Job) -> None:
+    def _remember_job(self, job: Job, validation: Validation) -> None:
         self._race.begin(job)
         if self._study.repeat_failure(*job) is not None:
             self._race.fail_repeat(job)
-        seen = self._study.out_of_fold(*job)
-        for fold in self.folds_done(job):
-            rows, record = seen[seen["fold"] == fold], self._study.fold(job.number, job.seed, fold)
+        for fold, rows in predictions(self._study, *job, validation):
+            record = self._study.fold(job.number, job.seed, fold)
             score = record["scores"][self._rules.objective]
             if score is not None:
                 self._race.hear(

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from leukemia import provenance
-from leukemia.best import Best
+from leukemia.best import FILE, Best
 from leukemia.crossval import score_name
 from leukemia.files import read_json, write_json
 from leukemia.folds import Splits
@@ -73,7 +73,7 @@ def write_best(study: Study, splits: Splits, race: Race) -> None:
         hardware=provenance.hardware(_device_of(study, winner.number, recipe.train.seed)),
         command=info["command"],
     )
-    best.save(study.folder / "best.json")
+    best.save(study.folder / FILE)
 
 
 def _noise(race: Race, winner: Contender) -> dict[str, Any]:
@@ -112,17 +112,23 @@ def _device_of(study: Study, number: int, seed: int) -> str:
     return ", ".join(sorted(devices))
 
 
-def print_outcome(console: Console, study: Study) -> int:
-    """Print the trials, the winner with its interval and where the files lie; returns the exit status."""
-    write_study_report(study)
+def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
+    """Print the trials, the winner with its interval and where the files lie; returns the exit status.
+
+    Args:
+        has_winner: whether the search has one; it alone knows, for a ``best.json`` may come from elsewhere.
+    """
+    path = study.folder / FILE
+    best = Best.of(study) if has_winner else None
+    write_study_report(study, best)
     trials = study.trial_table()
     print_trials(console, trials, score_name(study.info["objective"]))
-    path = study.folder / "best.json"
-    if not path.is_file():
+    if best is None:
         say(console, f"no winner: none of {len(trials)} trials finished all folds with a usable score")
+        if path.is_file():
+            say(console, f"warning: {path} is not of this search, which has no winner; remove it")
         say(console, f"report: {study.folder / 'report.html'}")
         return NO_WINNER
-    best = Best.load(path)
     for words in _describe(best):
         say(console, words)
     for words in read_json(study.folder / "hindsight.json")["lines"]:
@@ -135,9 +141,10 @@ def print_outcome(console: Console, study: Study) -> int:
 
 def _describe(best: Best) -> Iterator[str]:
     headline, name = best.score["headline"], score_name(best.objective)
+    chosen = "for a choice by score among the" if best.by_cost else "for being the best of"
     yield f"winner: trial {best.trial}, {best.recipe.describe()}"
     yield (
-        f"{name} {_interval(headline)}, corrected for being the best of {best.num_complete} complete trials; "
+        f"{name} {_interval(headline)}, corrected {chosen} {best.num_complete} complete trials; "
         f"raw {best.score['raw']:.4f} (mean over {best.folds} folds and {len(best.seeds)} seed(s)), {best.n} images, "
         f"majority rate {best.majority_rate:.4f}, {best.protocol}"
     )

@@ -23,10 +23,14 @@ from leukemia.mistakes import Mistake
 from leukemia.model import build_model
 from leukemia.place import locate, uri_of
 from leukemia.study import Study, check_name
+from search.evidence import validation_of
 from search.judge import MARGIN
 from search.race import Rules
 from search.space import Choice, Space, fixed_start, make_space
 from search.warmstart import Taken, priors_of, take_priors
+
+JOURNAL = "optuna.journal"
+"""File of a study folder: what Optuna knows. Only a search that has begun writes it."""
 
 WORDS = (
     "amber",
@@ -180,6 +184,11 @@ def plan_new(request: Request, command: str) -> Plan:
     folder = request.runs / name
     if (folder / "study.json").exists():
         raise Mistake(f"study {name} exists in {request.runs}; go on with --resume, or choose another --study")
+    if (folder / JOURNAL).exists():
+        raise Mistake(
+            f"{folder} holds the trials of a study whose study.json is missing; restore that file from a copy, or "
+            "choose another --study"
+        )
     chosen = {key: getattr(request, key) if getattr(request, key) is not None else DEFAULTS[key] for key in DEFAULTS}
     settings = _settings(request)
     start = fixed_start(PRESETS[chosen["preset"]](), settings)
@@ -212,7 +221,8 @@ def plan_new(request: Request, command: str) -> Plan:
         "commit": provenance.commit(),
         "hardware": provenance.hardware(describe_device(choose_device("auto"))),
     }
-    priors = take_priors([request.runs / each for each in info["warm_start"]], info, space)
+    earlier = [request.runs / each for each in info["warm_start"]]
+    priors = take_priors(earlier, info, space, validation_of(splits, catalog))
     return Plan(folder=folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
 
 
@@ -234,10 +244,20 @@ def plan_resumed(request: Request) -> Plan:
     study = _study_to_resume(request)
     info = study.info
     check_fields(info, RESUMED, study.folder / "study.json")
+    if not 0 <= info["margin"] < math.inf:
+        raise Mistake(
+            f"{study.folder / 'study.json'}: field 'margin': expected a finite number of at least 0, got "
+            f"{info['margin']!r}; restore the file from a copy"
+        )
     _refuse_other_arguments(request, info)
     own = [number for number in study.trials() if study.origin(number) is None]
     if request.trials is not None:
-        info["trials"] = max(request.trials, len(own))
+        if request.trials < max(info["trials"], len(own)):
+            raise Mistake(
+                f"--trials: study {study.name} has begun {len(own)} of its {info['trials']} trials, got "
+                f"{request.trials}; it can be raised, or left out to resume"
+            )
+        info["trials"] = request.trials
     for name in ("repeats", "patience"):
         if getattr(request, name) is not None:
             info[name] = getattr(request, name)
@@ -292,11 +312,12 @@ def _refuse_other_arguments(request: Request, info: dict[str, Any]) -> None:
         given["settings"] = _settings(request)
     for key, value in given.items():
         if value is not None and value != info[key]:
-            flag = {"settings": "--set", "racing": "--no-racing"}.get(key, f"--{key.replace('_', '-')}")
-            raise Mistake(
-                f"{flag}: the study was begun with {info[key]!r}, got {value!r}; "
-                "leave it out to resume, or start a new study"
-            )
+            flag, words = f"--{key.replace('_', '-')}", f"with {info[key]!r}, got {value!r}"
+            if key == "settings":
+                flag = "--set"
+            if key == "racing":
+                flag, words = "--no-racing", f"{'with' if info[key] else 'without'} racing"
+            raise Mistake(f"{flag}: the study was begun {words}; leave it out to resume, or start a new study")
 
 
 def _settings(request: Request) -> dict[str, Any]:
@@ -329,21 +350,3 @@ def describe_rules(plan: Plan) -> list[str]:
     if plan.priors:
         words.append(f"warm start: {len(plan.priors)} trials of {', '.join(info['warm_start'])}")
     return words
-
-
-def describe_cost(plan: Plan, seconds_per_image: float, device: str) -> str:
-    """What the search will need, in words, from a timing of the starting recipe on this machine."""
-    start, info = plan.space.start, plan.info
-    num_images = len(plan.catalog.table) * (info["folds"] - 1)
-    hours = info["trials"] * num_images * start.train.epochs * seconds_per_image / 3600
-    gigabytes = (plan.image_bytes() + plan.checkpoint_bytes()) / 1e9
-    return (
-        f"cost: {info['trials']} trials x {info['folds']} folds x {start.train.epochs} epochs; if all cost what the "
-        f"starting recipe costs on one {device}: {_hours(hours)} (deeper networks cost several times as much)\n"
-        f"disk: {gigabytes:.1f} GB ({plan.image_bytes() / 1e9:.2f} for decoded images, "
-        f"{plan.checkpoint_bytes() / 1e9:.2f} for a checkpoint of the largest network, per trial at once)"
-    )
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:.1f} device hours" if hours >= 1 else f"{math.ceil(hours * 60)} device minutes"

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import errno
 import functools
 import logging
 import math
 import shlex
 import shutil
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 
-from leukemia import CLASS_NAMES, __version__, provenance
+from leukemia import CLASS_NAMES, provenance
 from leukemia.augment import augmented_sheet
-from leukemia.config import PRESETS
-from leukemia.crossval import COST, OBJECTIVES
-from leukemia.device import DEVICES, choose_device, describe_device
 from leukemia.files import cache_dir, make_folder, require_space, write_json
-from leukemia.folds import PROTOCOLS, RANDOM_CELL_WARNING
+from leukemia.folds import RANDOM_CELL_WARNING
 from leukemia.images import open_images
 from leukemia.metrics import majority_rate
 from leukemia.mistakes import FAILURE, INTERRUPTED, SUCCESS, Mistake, run_command
@@ -36,14 +29,14 @@ from leukemia.plots import plot_augmented
 from leukemia.report import AUGMENTED
 from leukemia.study import Study
 from leukemia.tracking import SilentTracker, WandbTracker, make_tracker
-from leukemia.train import Side, fit
-from search import tuner
+from search import signals, tuner
+from search.arguments import parse, request_of
 from search.display import TerminalDisplay, logging_to, say
 from search.driver import Driver, Limits
+from search.needs import print_needs
 from search.outcome import print_outcome, write_best, write_hindsight
-from search.plan import DEFAULTS, Plan, Request, describe_cost, describe_rules, plan_new, plan_resumed
+from search.plan import JOURNAL, Plan, describe_rules, plan_new, plan_resumed
 from search.searcher import Journal
-from search.space import Real
 from search.warmstart import copy_priors
 
 log = logging.getLogger("search")
@@ -52,102 +45,28 @@ LOG = "search.log"
 """File of a study folder: what happened, in full."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m search.run",
-        description="Search for the best recipe: Optuna proposes, Ray Tune runs trials, Weights & Biases shows them.",
-        epilog="example: python -m search.run --data C-NMC_Leukemia --trials 50 --set train.epochs=30",
-    )
-    data = parser.add_argument_group("data and study")
-    data.add_argument("--data", metavar="DATA", help="C-NMC folder, CSV, or class folders (default: the sample set)")
-    data.add_argument("--base", type=Path, metavar="DIR", help="folder that a CSV's paths are relative to")
-    data.add_argument("--subjects-from", type=Path, metavar="DIR", help="borrow subjects from a copy, by pixels")
-    data.add_argument("--study", metavar="NAME", help="name of the study (default: time and a random word)")
-    data.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where studies lie (default: runs)"
-    )
-    data.add_argument("--resume", action="store_true", help="go on with --study, or with the newest one")
-    what = parser.add_argument_group("what is searched")
-    what.add_argument("--trials", type=int, metavar="N", help=f"trials in all (default: {DEFAULTS['trials']})")
-    what.add_argument("--folds", type=int, metavar="K", help=f"folds of each trial (default: {DEFAULTS['folds']})")
-    what.add_argument(
-        "--preset", choices=list(PRESETS), help=f"trial 0 and every field not searched (default: {DEFAULTS['preset']})"
-    )
-    what.add_argument(
-        "--set", action="append", default=[], metavar="FIELD=VALUE", help="fix a recipe field, such as train.epochs=40"
-    )
-    what.add_argument(
-        "--objective",
-        metavar="NAME",
-        help=f"score to maximize: {', '.join(OBJECTIVES)}; or a score and the cost, as in {OBJECTIVES[0]},{COST} "
-        f"(default: {DEFAULTS['objective']})",
-    )
-    what.add_argument("--protocol", choices=PROTOCOLS, help="how to split (default: grouped where subjects are known)")
-    what.add_argument("--seed", type=int, metavar="N", help="seed of folds and proposals (default: 0)")
-    what.add_argument(
-        "--warm-start", nargs="+", metavar="STUDY", help="begin with the finished trials of these studies of --runs"
-    )
-    race = parser.add_argument_group("how long it goes on")
-    race.add_argument("--budget-hours", type=float, metavar="H", help="device hours after which nothing more begins")
-    race.add_argument(
-        "--no-racing", dest="racing", action="store_const", const=False, help="run all folds of every trial"
-    )
-    race.add_argument(
-        "--margin",
-        type=float,
-        metavar="POINTS",
-        help="stop a trial that is worse than the best by more than this, with 95 %% confidence "
-        f"(default: {DEFAULTS['margin']:g})",
-    )
-    race.add_argument(
-        "--repeats",
-        type=int,
-        metavar="N",
-        help=f"other seeds, at most, for the starting recipe and the leading trials (default: {DEFAULTS['repeats']})",
-    )
-    race.add_argument(
-        "--patience",
-        type=int,
-        metavar="N",
-        help=f"trials without an improvement beyond noise after which no more begin (default: {DEFAULTS['patience']})",
-    )
-    where = parser.add_argument_group("where it runs")
-    where.add_argument("--address", metavar="ADDR", help="Ray cluster, or local (default: this machine's cluster)")
-    where.add_argument("--device", choices=DEVICES, default="auto", help="default: cuda, else mps, else cpu")
-    where.add_argument(
-        "--gpus-per-trial", type=float, metavar="X", help="GPUs of a trial, may be a fraction (default: 1)"
-    )
-    where.add_argument("--cpus-per-trial", type=int, metavar="N", help="processors of a trial (default: its share)")
-    where.add_argument("--max-gpus", type=int, metavar="N", help="use at most so many GPUs")
-    parser.add_argument("--dry-run", action="store_true", help="print space, cost and disk needed, and stop")
-    parser.add_argument("--quiet", action="store_true", help="no progress display")
-    parser.add_argument("--version", action="version", version=__version__)
-    return parser
-
-
-def _request(arguments: argparse.Namespace) -> Request:
-    names = {field.name for field in dataclasses.fields(Request)} - {"settings"}
-    return Request(settings=arguments.set, **{name: getattr(arguments, name) for name in names})
-
-
 def main(argv: list[str] | None = None) -> int:
     """Search; returns the exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = parse(argv)
     # Where no terminal tells its width, a table may be as wide as its recipes.
     console = Console() if sys.stdout.isatty() else Console(width=120)
-    _check_numbers(arguments)
     command = provenance.command_line("search.run", argv)
-    request = _request(arguments)
+    request = request_of(arguments)
     plan = plan_resumed(request) if arguments.resume else plan_new(request, command)
     if arguments.dry_run:
-        _print_dry_run(console, plan, arguments.device)
+        _print_head(console, plan)
+        print_needs(console, plan, arguments.device)
         return SUCCESS
-    signal.signal(signal.SIGTERM, _interrupt)
-    images = open_images(plan.catalog, plan.view)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(signals.listening())
+        images = open_images(plan.catalog, plan.view)
         if arguments.resume:
             stack.enter_context(Study.open(plan.folder).lock())
-        own = stack.enter_context(tuner.ray_session(arguments.address))
+        try:
+            own = stack.enter_context(tuner.ray_session(arguments.address))
+        except tuner.RayNotStarted as failure:
+            print(f"error: {failure}", file=sys.stderr)
+            return FAILURE
         resources = _resources(plan, arguments)
         # A new study is written only now, when nothing can be refused any more.
         study = _resumed(plan) if arguments.resume else stack.enter_context(_created(plan))
@@ -160,8 +79,8 @@ def main(argv: list[str] | None = None) -> int:
         tracker, words = make_tracker(study)
         stack.enter_context(_closing(console, tracker))
         say(console, words)
-        _search(console, plan, study, images, resources, arguments, tracker)
-        return print_outcome(console, study)
+        has_winner = _search(console, plan, study, images, resources, arguments, tracker)
+        return print_outcome(console, study, has_winner=has_winner)
 
 
 @contextlib.contextmanager
@@ -215,26 +134,6 @@ def _resources(plan: Plan, arguments: argparse.Namespace) -> tuner.Resources:
     return resources
 
 
-def _interrupt(signum: int, frame: Any) -> None:
-    raise KeyboardInterrupt
-
-
-def _check_numbers(arguments: argparse.Namespace) -> None:
-    for name, low in (
-        ("gpus_per_trial", 0.01),
-        ("cpus_per_trial", 1),
-        ("max_gpus", 1),
-        ("budget_hours", 0),
-        ("seed", 0),
-        ("margin", 0),
-        ("repeats", 0),
-        ("patience", 1),
-    ):
-        value = getattr(arguments, name)
-        if value is not None and not value >= low:
-            raise Mistake(f"--{name.replace('_', '-')}: expected at least {low:g}, got {value:g}")
-
-
 @contextlib.contextmanager
 def _created(plan: Plan) -> Iterator[Study]:
     """A new study, locked while it is run."""
@@ -245,8 +144,17 @@ def _created(plan: Plan) -> Iterator[Study]:
         if not (plan.folder / "study.json").exists():
             # The split first: a folder with study.json is a study.
             plan.splits.save(plan.folder / "splits.json")
+            _remove(plan.folder / "trials")
             copy_priors(plan.priors, plan.folder)
         yield Study.create(plan.folder, plan.info)
+
+
+def _remove(leftover: Path) -> None:
+    """Remove what a start left behind that died before there was a study: nothing there belongs to the next one."""
+    if leftover.is_symlink() or leftover.is_file():
+        leftover.unlink()
+    elif leftover.is_dir():
+        shutil.rmtree(leftover)
 
 
 def _resumed(plan: Plan) -> Study:
@@ -283,7 +191,8 @@ def _search(
     resources: tuner.Resources,
     arguments: argparse.Namespace,
     tracker: WandbTracker | SilentTracker,
-) -> None:
+) -> bool:
+    """Run all trials and write down what came of them; returns whether there is a winner."""
     _draw_augmented(images, plan, study)
     display = TerminalDisplay(
         Console(quiet=True, force_terminal=False) if arguments.quiet else console,
@@ -292,7 +201,7 @@ def _search(
         objective=plan.rules.objective,
     )
     journal = Journal(
-        study.folder / "optuna.journal",
+        study.folder / JOURNAL,
         plan.space,
         seed=plan.info["seed"],
         name=study.name,
@@ -326,6 +235,7 @@ def _search(
         write(driver.race)
     write_hindsight(study, plan.space, journal)
     shutil.rmtree(checkpoints_of(study), ignore_errors=True)
+    return driver.best is not None
 
 
 def _draw_augmented(images: np.ndarray, plan: Plan, study: Study) -> None:
@@ -338,40 +248,6 @@ def _draw_augmented(images: np.ndarray, plan: Plan, study: Study) -> None:
 def checkpoints_of(study: Study) -> Path:
     """Where this study's trials keep their checkpoints, on each worker's own disk."""
     return cache_dir() / "checkpoints" / str(study.info["study_uid"])
-
-
-def _print_dry_run(console: Console, plan: Plan, device_name: str) -> None:
-    _print_head(console, plan)
-    for dimension in plan.space.dimensions:
-        values = (
-            f"{dimension.low:g} to {dimension.high:g}{' (log)' if dimension.log else ''}"
-            if isinstance(dimension, Real)
-            else ", ".join(map(str, dimension.choices))
-        )
-        only = f" (only {', '.join(dimension.optimizers)})" if dimension.optimizers else ""
-        say(console, f"{dimension.key}: {values}{only}; {dimension.reason}")
-    for key, value in plan.space.settings.items():
-        say(console, f"{key}: {value}, set")
-    device = choose_device(device_name)
-    say(console, f"timing the starting recipe on this machine ({describe_device(device)}), which should be idle")
-    say(console, describe_cost(plan, _seconds_per_image(plan, device), describe_device(device)))
-
-
-def _seconds_per_image(plan: Plan, device: torch.device) -> float:
-    """Time one epoch of the starting recipe on four batches of noise: nothing is read or written."""
-    recipe = plan.space.start.with_settings({"train.epochs": 2})
-    num_images = 4 * recipe.train.batch_size
-    noise = np.random.default_rng(0).integers(
-        0, 256, (num_images, plan.view.size_px, plan.view.size_px, 3), dtype=np.uint8
-    )
-    side = Side(
-        images=noise,
-        labels=np.arange(num_images) % 2,
-        training=np.arange(num_images),
-        validation=np.arange(0),
-    )
-    # The first epoch warms up; the second counts.
-    return 1.0 / list(fit(recipe, side, fold=0, device=device))[-1].images_per_second
 
 
 if __name__ == "__main__":

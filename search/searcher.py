@@ -63,6 +63,8 @@ class Journal:
         """Open or begin a journal. The caller holds the study's lock: what a dead driver left half-done is removed.
 
         Args:
+            name: of the study that is begun; one that the journal holds is opened whatever its name, since a study's
+                folder may be renamed.
             by_cost: minimize the cost as a second objective.
             priors: take the first numbers; those that the journal holds already are not added again.
         """
@@ -71,14 +73,18 @@ class Journal:
         _cut_torn_line(path)
         self._space, self._seed, self._by_cost, self._num_priors = space, seed, by_cost, len(priors)
         try:
+            storage = JournalStorage(JournalFileBackend(str(path)))
+            names = optuna.get_all_study_names(storage)
             self._study = optuna.create_study(
-                storage=JournalStorage(JournalFileBackend(str(path))),
-                study_name=name,
+                storage=storage,
+                study_name=names[0] if names else name,
                 directions=["maximize", "minimize"] if by_cost else ["maximize"],
                 load_if_exists=True,
             )
         except (ValueError, KeyError, TypeError) as error:
             raise Mistake(f"{path}: this is no journal of Optuna's ({error}); restore it from a copy") from None
+        if len(names) > 1:
+            raise Mistake(f"{path}: expected one study, got {len(names)} ({', '.join(names)}); restore it from a copy")
         self._open: dict[int, optuna.Trial] = {}
         known = len(self._study.get_trials(deepcopy=False))
         for prior in priors[known:]:
@@ -93,8 +99,9 @@ class Journal:
     def _frozen(self, prior: Prior) -> optuna.trial.FrozenTrial:
         """A prior as Optuna stores it."""
         parameters = self._space.parameters(prior.recipe)
-        complete = prior.state == "complete"
-        values = [float(np.mean(list(prior.fold_scores.values()))), *([prior.cost] if self._by_cost else [])]
+        values = None
+        if prior.state == "complete":
+            values = [float(np.mean(list(prior.fold_scores.values()))), *([prior.cost] if self._by_cost else [])]
         return optuna.trial.create_trial(
             state=STATES[prior.state],
             params=parameters,
@@ -103,7 +110,7 @@ class Journal:
                 for dimension in self._space.dimensions
                 if dimension.key in parameters
             },
-            values=values if complete else None,
+            values=values,
             intermediate_values={} if self._by_cost else prior.fold_scores,
             user_attrs={"origin": prior.origin},
         )
@@ -117,6 +124,11 @@ class Journal:
         """State of each begun trial by number."""
         trials = self._study.get_trials(deepcopy=False)
         return {trial.number: trial.state for trial in trials if trial.state != TrialState.WAITING}
+
+    def ends(self) -> dict[int, State | None]:
+        """How each begun trial ended, by number; None while it has not."""
+        named = {theirs: ours for ours, theirs in STATES.items()}
+        return {number: named.get(state) for number, state in self.states().items()}
 
     def ask(self) -> tuple[int, Recipe]:
         """A new trial: its number and recipe. Trial 0 is the starting recipe."""

@@ -37,6 +37,7 @@ from leukemia.config import Recipe
 from leukemia.crossval import FoldResult, cross_validate
 from leukemia.device import DEVICES
 from leukemia.mistakes import Mistake
+from search import signals
 from search.driver import Driver
 from search.race import Job
 from search.searcher import TruthfulSearcher, Watch
@@ -86,7 +87,8 @@ def ray_session(address: str | None) -> Iterator[bool]:
     Without an address that is the cluster this machine belongs to (``RAY_ADDRESS``, or where ``ray start`` was run).
 
     Raises:
-        Mistake: nothing answers at the address, or Ray cannot start.
+        Mistake: no Ray answers at the address.
+        RayNotStarted: one of our own does not start.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     # Else Ray prints to the terminal what its processes complain of, and breaks the table there.
@@ -94,22 +96,32 @@ def ray_session(address: str | None) -> Iterator[bool]:
     common = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": False}
     try:
         joining = None if address == "local" else canonicalize_bootstrap_address(address)
-        if joining is None:
-            with _loopback_only(), _key_kept_here():
-                ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **common)
-        else:
+        if joining is not None:
             _require_answer(joining)
             ray.init(address=joining, **common)
-    except (OSError, ValueError, RuntimeError) as error:
-        lines = str(error).splitlines() or [type(error).__name__]
+    except Exception as error:
         raise Mistake(
-            f"--address {address or os.environ.get('RAY_ADDRESS', 'local')}: no Ray there ({lines[0]}); "
+            f"--address {address or os.environ.get('RAY_ADDRESS', 'local')}: no Ray there ({_first_line(error)}); "
             "start one with `ray start --head` or `ray up`, or use --address local"
         ) from None
+    if joining is None:
+        try:
+            with _loopback_only(), _key_kept_here():
+                ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **common)
+        except Exception as error:
+            ray.shutdown()
+            raise RayNotStarted(
+                f"Ray did not start ({_first_line(error)}); try again when the machine is less busy, or look why in "
+                "Ray's own logs (by default /tmp/ray/session_latest/logs)"
+            ) from None
     try:
         yield joining is None
     finally:
         ray.shutdown()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 @contextlib.contextmanager
@@ -146,6 +158,10 @@ def _require_answer(address: str) -> None:
     host, _, port = address.rpartition(":")
     with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
         pass
+
+
+class RayNotStarted(RuntimeError):
+    """A Ray of our own did not start: ``ray.init`` raises whatever it likes."""
 
 
 class RayDied(BaseException):
@@ -332,6 +348,7 @@ class _Silence(TrialProgressCallback):
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Several times a second."""
+        signals.check()
         _require_ray()
 
     def on_trial_result(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from leukemia.best import INTERVALS, SCHEMA, Best
 from leukemia.config import Optimizer, Recipe
 from leukemia.metrics import METRICS
 from leukemia.mistakes import MissingFile, Mistake
+from leukemia.study import Study
+
+EXAMPLE = Path(__file__).parent / "example_study"
 
 BEST = Best(
     study="one",
@@ -131,3 +135,125 @@ def test_damaged_file(path: Path) -> None:
     path.write_text(path.read_text()[:100])
     with pytest.raises(Mistake, match=r"best.json: expected JSON, got something else .*; restore the file from a copy"):
         Best.load(path)
+
+
+def interval(value: Any, low: Any, high: Any) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "name"),
+    [
+        ("score", {**BEST.score, "raw": float("nan")}, "score.raw"),
+        ("score", {**BEST.score, "raw": 2.5}, "score.raw"),
+        ("score", {**BEST.score, "raw": True}, "score.raw"),
+        ("score", {**BEST.score, "headline": interval(0.999, 0.2, 1.0)}, "score.headline"),
+        ("score", {**BEST.score, "pooled": interval(0.5, 0.6, 0.4)}, "score.pooled"),
+        ("score", {**BEST.score, "bootstrap": interval(None, 0.4, 0.6)}, "score.bootstrap"),
+        ("scores", {**BEST.scores, "auroc": interval(0.5, -0.1, 0.6)}, "scores.auroc.low"),
+        ("scores", {**BEST.scores, "ece": interval(float("inf"), None, None)}, "scores.ece.value"),
+        ("majority_rate", 7, "majority_rate"),
+        ("majority_rate", 0.4, "majority_rate"),
+        ("folds", 1, "folds"),
+        ("n", -4, "n"),
+        ("n", True, "n"),
+        ("num_complete", -1, "num_complete"),
+        ("objective", "foo", "objective"),
+        ("objective", "tta_accuracy,", "objective"),
+        ("protocol", "none", "protocol"),
+        ("seeds", 3, "seeds"),
+        ("seeds", [], "seeds"),
+        ("seeds", ["0"], "seeds"),
+        ("seeds", [1, 0], "seeds"),
+        ("versions", {"torch": 2}, "versions.torch"),
+        ("versions", [], "versions"),
+        ("hardware", {"device": []}, "hardware.device"),
+        ("commit", 5, "commit"),
+        ("command", [], "command"),
+        ("noise", {"winner_vs_start": 1}, "noise.winner_vs_start"),
+        ("noise", {"winner_vs_third": "better"}, "noise"),
+        ("noise", {"fold_noise": "loud"}, "noise.fold_noise"),
+        ("noise", {"fold_noise": float("nan")}, "noise.fold_noise"),
+        ("noise", {"fold_noise": float("inf")}, "noise.fold_noise"),
+        ("noise", {"seeds": []}, "noise.seeds"),
+        ("noise", {"seeds": {"0007": 3}}, "noise.seeds.0007"),
+        ("noise", {"seeds": {"seven": [0]}}, "noise.seeds"),
+    ],
+)
+def test_value_that_cannot_be(path: Path, field: str, value: Any, name: str) -> None:
+    change(path, **{field: value})
+    with pytest.raises(Mistake, match=rf"best.json: field '{name}'.*; restore the file from a copy$"):
+        Best.load(path)
+
+
+def test_two_objectives_are_known(path: Path) -> None:
+    assert not Best.load(path).by_cost
+    change(path, objective="tta_auroc,cost")
+    assert Best.load(path).by_cost
+
+
+def test_mean_of_skewed_resamples_may_lie_outside_of_them(path: Path) -> None:
+    # From five groups of three images: nearly every draw scores 1, so that both percentiles do.
+    skewed, sure = interval(0.9966145833333333, 1.0, 1.0), interval(1.0, 1.0, 1.0)
+    score = {"raw": 1.0, "pooled": sure, "bootstrap": skewed, "leave_fold_out": sure, "headline": skewed}
+    change(path, score=score)
+    assert Best.load(path).score == score
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study.open(Path(shutil.copytree(EXAMPLE, tmp_path / "example")))
+
+
+def test_best_of_a_study(study: Study) -> None:
+    assert Best.of(study) == Best.found_in(study) == Best.load(study.folder / "best.json")
+    (study.folder / "best.json").unlink()
+    assert Best.found_in(study) is None
+    with pytest.raises(MissingFile, match="this study has no complete trial"):
+        Best.of(study)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("study_uid", "00000000"),
+        ("objective", "tta_auroc"),
+        ("protocol", "random-cell"),
+    ],
+)
+def test_best_of_another_study(study: Study, field: str, value: str) -> None:
+    change(study.folder / "best.json", **{field: value})
+    with pytest.raises(
+        Mistake, match=rf"field '{field}': expected '.*' as in study.json, got '{value}': it is of anoth"
+    ):
+        Best.of(study)
+
+
+def test_best_of_other_folds_or_data(study: Study) -> None:
+    path = study.folder / "best.json"
+    data = json.loads(path.read_text())["data"]
+    change(path, folds=99, folds_done=99)
+    with pytest.raises(Mistake, match=r"field 'folds': expected 2 as in study.json, got 99"):
+        Best.of(study)
+    change(path, folds=2, folds_done=2, data={**data, "fingerprint": "0" * 64})
+    with pytest.raises(Mistake, match=r"field 'data.fingerprint': expected '.*' as in study.json, got '0000"):
+        Best.of(study)
+
+
+def test_best_whose_trial_is_not_there_or_is_another(study: Study) -> None:
+    path = study.folder / "best.json"
+    change(path, trial="0099")
+    with pytest.raises(Mistake, match=r"field 'trial': the study has no trial 0099; restore the file from a copy"):
+        Best.of(study)
+    change(path, trial="0001")
+    with pytest.raises(
+        Mistake, match=r"field 'recipe': it is not that of trial 0001 \(.*recipe.json\); restore the file"
+    ):
+        Best.of(study)
+
+
+def test_predictions_of_the_winner(study: Study) -> None:
+    best = Best.of(study)
+    assert len(best.out_of_fold(study)) == best.n == 48
+    with pytest.raises(Mistake, match=r"seed_0: trial 0000 has 48 predictions of 4 images; restore the folder from a"):
+        dataclasses.replace(best, n=4).out_of_fold(study)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import agreement
 import numpy as np
 import optuna
 import pandas as pd
@@ -22,10 +24,13 @@ from leukemia.catalog import Catalog
 from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
 from leukemia.folds import Splits, make_splits
+from leukemia.ledger import ledger_of
 from leukemia.metrics import describe_difference, point_scores
+from leukemia.mistakes import MissingFile, Mistake
 from leukemia.study import Study
 from leukemia.train import Epoch
 from search.driver import Driver, Limits
+from search.evidence import validation_of
 from search.judge import Contender
 from search.outcome import write_best
 from search.race import Job, Race, Rules
@@ -113,6 +118,7 @@ class World:
         objective: str = "tta_accuracy",
         budget_hours: float = math.inf,
         warm_start: Sequence[Study] = (),
+        journal_name: str = "study",
         **rules: Any,
     ) -> None:
         """
@@ -136,8 +142,10 @@ class World:
                 "versions": {},
                 "commit": "unknown",
             }
-            copy_priors(take_priors([study.folder for study in warm_start], info, SPACE), folder)
+            validation = validation_of(self.splits, catalog)
+            copy_priors(take_priors([study.folder for study in warm_start], info, SPACE, validation), folder)
             Study.create(folder, info)
+            self.splits.save(folder / "splits.json")
         self.study = Study(folder)
         self.tracker, self.display = RecordingTracker(self.study), RecordingDisplay()
         self.bests: list[Contender] = []
@@ -148,7 +156,7 @@ class World:
             folder / "optuna.journal",
             SPACE,
             seed=0,
-            name="study",
+            name=journal_name,
             by_cost=self.rules.by_cost,
             priors=[taken.prior for taken in priors_of(self.study)],
         )
@@ -462,6 +470,8 @@ def test_no_trial_begins_once_the_budget_is_spent(world_in: Callable[..., World]
     again = world_in(trials=9, budget_hours=0.10)
     again.run()
     assert again.study.trials() == [0, 1, 2], "what was spent before a resume counts"
+    notes = [words for words in again.display.seen if words[0] == "note"]
+    assert notes == [("note", "0.1 device hours are spent: no more begin (--budget-hours)")], "said once"
     assert world_in("none", trials=9, budget_hours=0.0).driver().begin() is None
 
 
@@ -786,6 +796,123 @@ def test_priors_are_read_by_the_new_objective(world_in: Callable[..., World], ea
     values = [np.mean(scores), 160.0] if world.rules.by_cost else [np.mean(scores)]
     assert frozen(world)[0].values == values
     assert frozen(world)[1].state == TrialState.PRUNED
+
+
+def test_a_renamed_study_goes_on(world_in: Callable[..., World], tmp_path: Path) -> None:
+    world_in(trials=1).run()
+    (tmp_path / "study").rename(tmp_path / "moved")
+    moved = world_in("moved", trials=2, journal_name="moved")
+    moved.run()
+    assert begun(moved) == ["0001"]
+    assert len(frozen(moved)) == 2
+
+
+def test_a_lost_journal_and_stray_and_lost_folders_are_named(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=2)
+    world.run()
+    trials, journal = world.study.folder / "trials", world.study.folder / "optuna.journal"
+    shutil.copytree(trials / "0000", trials / "0007")
+    with pytest.raises(
+        Mistake, match=r"optuna.journal: knows nothing of trials 0007, which lie in .*trials; restore it"
+    ):
+        world_in().driver()
+    shutil.rmtree(trials / "0007")
+    whole = journal.read_bytes()
+    journal.unlink()
+    with pytest.raises(
+        Mistake, match=r"optuna.journal: knows nothing of trials 0000, 0001, which lie in .* from a copy"
+    ):
+        world_in().driver()
+    journal.write_bytes(whole)
+    end = (trials / "0001" / "state.json").read_text()
+    (trials / "0001" / "state.json").write_text(end.replace("complete", "failed"))
+    with pytest.raises(Mistake, match=r"0001/state.json: expected complete, as in the journal, got failed; restore"):
+        world_in().driver()
+    shutil.rmtree(trials / "0001")
+    with pytest.raises(
+        Mistake, match=r"trials: recipe.json or state.json is missing of trials 0001, which have ended; "
+    ):
+        world_in().driver()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("fold_1.json", None, None, "is missing, but trial 0000 is complete; restore the file from a copy"),
+        (
+            "fold_1.json",
+            r'"tta_accuracy": [\d.]+',
+            '"tta_accuracy": null',
+            "tta_accuracy is undefined, but trial 0000 is",
+        ),
+        (
+            "fold_0.csv",
+            r"(?m)^(.*),0,([\d.]+)$",
+            r"\1,1,\2",
+            "row 0 is not of the data: expected label 0, got 1; restore",
+        ),
+        ("fold_0.csv", "fold_", "f_", "row 0 is not of the data: expected image_id fold_.*, got f_.*; restore"),
+    ],
+)
+def test_folds_that_cannot_be_are_named(
+    world_in: Callable[..., World], name: str, old: str | None, new: str, message: str
+) -> None:
+    world = world_in(trials=1)
+    world.run()
+    path = world.study.trial_folder(0) / "seed_0" / name
+    if old is None:
+        path.unlink()
+    else:
+        changed = re.sub(old, new, path.read_text())
+        assert changed != path.read_text()
+        path.write_text(changed)
+    with pytest.raises(Mistake, match=rf"0000/seed_0/{name}: {message}".replace("row 0", r"row \d+")):
+        world_in().driver()
+
+
+def test_a_fold_that_the_study_does_not_have_is_named(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1)
+    world.run()
+    folder = world.study.trial_folder(0) / "seed_0"
+    for suffix in (".csv", ".json"):
+        shutil.copy(folder / f"fold_1{suffix}", folder / f"fold_7{suffix}")
+    with pytest.raises(Mistake, match=r"fold_7.json: the study has 2 folds, counted from 0; remove the file"):
+        world_in().driver()
+
+
+def test_a_priors_repeat_that_had_not_ended_is_run_and_paid_for_here(world_in: Callable[..., World]) -> None:
+    earlier = world_in("earlier", trials=1, repeats=1)
+    driver = earlier.driver()
+    trial = driver.begin()
+    assert trial is not None
+    earlier.work(driver, trial)
+    repeat = driver.begin()
+    assert repeat is not None
+    for report in itertools.islice(earlier.reports(repeat), EPOCHS + 2):
+        assert driver.hear(Job(0, 1), report)
+    # The repeat's four epochs spend the budget: no trial begins.
+    world = world_in(trials=1, repeats=1, warm_start=[earlier.study], budget_hours=0.04)
+    world.run()
+    assert begun(world) == ["0000 seed 1"]
+    assert world.study.origin(0)["seeds"] == [0]  # type: ignore[index]
+    seconds = ledger_of(world.study).seconds
+    assert seconds["repeats"] == ledger_of(world.study).total == NUM_FOLDS * 80.0
+
+
+def test_agreement_is_told_whatever_the_folder_is_called(
+    world_in: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world_in(trials=1).run()
+    folder = (tmp_path / "study").rename(tmp_path / "moved")
+    monkeypatch.setattr(agreement, "_wandb", lambda *_: [])
+    assert agreement.main([str(folder)]) == 0
+    with pytest.raises(MissingFile, match=r"^no study at .*nowhere"):
+        agreement.main([str(tmp_path / "nowhere")])
+    with pytest.raises(SystemExit, match="2"):
+        agreement.main([])
+    (folder / "optuna.journal").unlink()
+    with pytest.raises(MissingFile, match=r"^no journal at .*optuna.journal; restore it from a copy"):
+        agreement.main([str(folder)])
 
 
 STEPS = {

@@ -366,7 +366,13 @@ def test_study_whose_files_changed_is_refused(study: Study) -> None:
     with pytest.raises(Mistake, match=r"splits.json is not the split that best.json was scored on; restore it"):
         deliver(study)
     splits.write_text(json.dumps(content))
-    dataclasses.replace(Best.load(best), folds_done=1).save(best)
+    whole = Best.load(best)
+    dataclasses.replace(whole, study_uid="00000000").save(best)
+    with pytest.raises(
+        Mistake, match=r"best.json: field 'study_uid': expected 'abcd1234' as in study.json, got '0000000"
+    ):
+        deliver(study)
+    dataclasses.replace(whole, folds_done=1).save(best)
     with pytest.raises(Mistake, match=r"best.json: trial 0000 finished 1 of 2 folds; only a complete trial can win"):
         deliver(study)
     best.unlink()

@@ -18,13 +18,14 @@ leukemia.sources leukemia.listing leukemia.cnmc leukemia.layouts leukemia.pixels
 leukemia.catalog leukemia.cell leukemia.sample leukemia.place leukemia.folds
 leukemia.augment leukemia.images leukemia.device leukemia.model leukemia.optim leukemia.predict
 leukemia.train leukemia.crossval
-leukemia.provenance leukemia.best leukemia.study leukemia.training_data leukemia.ledger
+leukemia.provenance leukemia.records leukemia.study leukemia.best leukemia.training_data leukemia.ledger
 leukemia.client leukemia.account leukemia.trial_run leukemia.study_run leukemia.final_run
 leukemia.sweep leukemia.publish leukemia.tracking
-leukemia.report leukemia.delivery leukemia.final leukemia.leakcheck
-search search.space search.hindsight
-search.spending search.judge search.race search.searcher search.driver search.display search.outcome
-search.warmstart search.plan search.tuner
+leukemia.winner leukemia.report leukemia.delivery leukemia.final leukemia.leakcheck
+search search.signals search.space search.hindsight
+search.spending search.judge search.race search.searcher search.evidence search.listeners
+search.driver search.display search.outcome
+search.warmstart search.plan search.arguments search.needs search.tuner
 search.run
 """.split()
 """Every module, from the ground up: each imports only from those before it."""

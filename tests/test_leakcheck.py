@@ -209,8 +209,33 @@ def test_a_recipe_that_diverges_leaves_nothing(study: Study, monkeypatch: pytest
 
 def test_predictions_that_are_missing_are_noticed(study: Study, asked: list[list[np.ndarray]]) -> None:
     (study.trial_folder(0) / "seed_3" / "fold_1.json").unlink()
-    with pytest.raises(Mistake, match=r"^trial 0000 has \d+ predictions of 48 images; restore it from a copy"):
+    with pytest.raises(
+        Mistake, match=r"seed_3: trial 0000 has \d+ predictions of 48 images; restore the folder from a"
+    ):
         check(study)
+    assert asked == [], "said before the training"
+
+
+def test_predictions_of_other_images_are_noticed_before_the_training(
+    study: Study, asked: list[list[np.ndarray]]
+) -> None:
+    path = study.trial_folder(0) / "seed_3" / "fold_1.csv"
+    head, first, second, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([head, first, first, *rest]))
+    assert first != second
+    with pytest.raises(Mistake, match=r"restore the f(ile|older) from a copy"):
+        check(study)
+    assert asked == []
+
+
+def test_best_json_of_no_trial_is_noticed_before_the_training(study: Study, asked: list[list[np.ndarray]]) -> None:
+    path = study.folder / "best.json"
+    path.write_text(path.read_text().replace('"trial": "0000"', '"trial": "0099"'))
+    with pytest.raises(
+        Mistake, match=r"best.json: field 'trial': the study has no trial 0099; restore the file from a"
+    ):
+        check(study)
+    assert asked == []
 
 
 CTRL_C = """

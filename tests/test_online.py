@@ -201,8 +201,9 @@ def test_an_offline_study_is_published_and_can_be_again(
         ((identity, sweep),) = wandb_server.sweeps.items()
         said = capsys.readouterr().out.splitlines()
         assert said == [
-            "trial 0000: sent",
-            "trial 0001: sent",
+            "trial 0000: sending",
+            "trial 0001: sending",
+            "search: sending",
             f"W&B: {wandb_server.url}/lab/leukemia-search/sweeps/{identity}",
         ]
         assert sweep.prior_runs == ["c0ffee00-0000", "c0ffee00-0001"]
@@ -243,12 +244,22 @@ def test_publish_says_what_is_wrong_and_sends_nothing(
 ) -> None:
     run_trial(study, SilentTracker(), 0)
     monkeypatch.setenv("WANDB_API_KEY", KEY[::-1])
-    with pytest.raises(Mistake, match=r"W&B: .*answers 401.*; nothing was sent\. Log in with `wandb login`"):
+    with pytest.raises(Mistake, match=r"W&B: .*answers 401.*; nothing was sent\. Mend that and try again"):
         publish(study, print)
     monkeypatch.delenv("WANDB_API_KEY")
     with pytest.raises(Mistake, match=r"there is no key \(`wandb login`\); nothing was sent"):
         publish(study, print)
     assert wandb_server.runs == {}
+
+
+def test_a_server_without_sweeps_is_sent_everything_all_the_same(study: Study, wandb_server: WandbServer) -> None:
+    run_trial(study, SilentTracker(), 0)
+    wandb_server.fault_at, wandb_server.fault = "UpsertSweep", "401"
+    said: list[str] = []
+    publish(study, said.append)
+    assert said[-1].startswith("W&B: all sent to project leukemia-search, group my-study; no sweep page (")
+    wandb_server.fault = None
+    assert_holds(wandb_server, study)
 
 
 def test_publish_waits_for_no_search(study: Study, wandb_server: WandbServer) -> None:
@@ -260,11 +271,12 @@ def test_publish_that_is_cut_off_says_so_and_goes_on_later(study: Study, wandb_s
     for number in range(2):
         run_trial(study, SilentTracker(), number)
 
-    def break_after_the_first(words: str) -> None:
-        wandb_server.fault = "500"
+    def break_at_the_second(words: str) -> None:
+        if words.startswith("trial 0001"):
+            wandb_server.fault = "500"
 
     with pytest.raises(Mistake, match=r"W&B: .*what was sent is kept there\. Try again"):
-        publish(study, break_after_the_first)
+        publish(study, break_at_the_second)
     wandb_server.fault = None
     publish(study, lambda words: None)
     for number in range(2):

@@ -18,7 +18,8 @@ from leukemia.files import write_json
 from leukemia.mistakes import MissingFile, Mistake
 from leukemia.model import ResNet
 from leukemia.study import Study
-from search.plan import DEFAULTS, Plan, Request, describe_cost, describe_rules, new_name, plan_new, plan_resumed
+from search.needs import describe_cost
+from search.plan import DEFAULTS, JOURNAL, Plan, Request, describe_rules, new_name, plan_new, plan_resumed
 from search.race import Rules
 from search.warmstart import copy_priors
 
@@ -194,7 +195,7 @@ def test_resuming_takes_everything_from_the_study(
         ({"preset": "debug"}, r"--preset: the study was begun with 'seed', got 'debug'"),
         ({"objective": "tta_auroc"}, r"--objective: the study was begun with 'tta_accuracy', got 'tta_auroc'"),
         ({"objective": "tta_accuracy,cost"}, r"--objective: the study was begun with 'tta_accuracy', got '.*,cost'"),
-        ({"racing": False}, r"--no-racing: the study was begun with True, got False; leave it out to resume"),
+        ({"racing": False}, r"^--no-racing: the study was begun with racing; leave it out to resume"),
         ({"margin": 2.0}, r"--margin: the study was begun with 1.0, got 2.0"),
         ({"warm_start": ["old"]}, r"--warm-start: the study was begun with \[\], got \['old'\]"),
         ({"protocol": "random-cell"}, r"--protocol: the study was begun with 'grouped', got 'random-cell'"),
@@ -226,7 +227,34 @@ def test_trials_may_be_added_but_not_taken_back(
     assert plan_resumed(bare(request_for(), trials=9)).num_trials == 9
     for number in range(2):
         Study(plan.folder).begin_trial(number, plan.space.start)
-    assert plan_resumed(bare(request_for(), trials=1)).num_trials == 2
+    assert plan_resumed(bare(request_for(), trials=2)).num_trials == 2
+    with pytest.raises(Mistake, match=r"--trials: study one has begun 2 of its 2 trials, got 1; it can be raised, or"):
+        plan_resumed(bare(request_for(), trials=1))
+    begun(study="two", trials=5)
+    with pytest.raises(Mistake, match=r"--trials: study two has begun 0 of its 5 trials, got 4; .* left out to resume"):
+        plan_resumed(bare(request_for(), study="two", trials=4))
+
+
+@pytest.mark.parametrize(("written", "shown"), [("Infinity", "inf"), ("NaN", "nan"), ("-1.0", r"-1\.0")])
+def test_a_margin_that_is_no_number_of_points_is_refused_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request], written: str, shown: str
+) -> None:
+    path = begun().folder / "study.json"
+    path.write_text(path.read_text().replace('"margin": 1.0', f'"margin": {written}'))
+    with pytest.raises(
+        Mistake, match=rf"study\.json: field 'margin': expected a finite number .*, got {shown}; restore"
+    ):
+        plan_resumed(bare(request_for()))
+
+
+def test_a_study_that_lost_its_study_json_is_not_begun_over(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    folder = begun().folder
+    (folder / "study.json").unlink()
+    (folder / JOURNAL).touch()
+    with pytest.raises(Mistake, match=r"runs/one holds the trials of a study whose study.json is missing; restore"):
+        plan_new(request_for(), COMMAND)
 
 
 def test_repeats_and_patience_may_change_on_resume(
@@ -255,7 +283,7 @@ def test_a_warm_start_begins_with_the_trials_of_earlier_studies(
     begun: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
     old = begun(study="old")
-    for number, state in enumerate(("failed", "complete", "stopped")):
+    for number, state in enumerate(("failed", "stopped", "stopped")):
         Study(old.folder).begin_trial(number, old.space.start.with_settings({"augment.rotate": number / 4}))
         Study(old.folder).end_trial(number, state, "why", None)  # type: ignore[arg-type]
     plan = begun(study="new", warm_start=["old"], trials=1)

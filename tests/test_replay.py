@@ -6,10 +6,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import kills
 import numpy as np
 import optuna
 import pandas as pd
 import pytest
+import racing
+import recording
 import rung_replay
 from clock import Moment, Work, cost_until_good, regret_at, simulate
 from entrants import ORACLE_IN_SIGHT, OURS, Entrant, Stage, enter, fixed_entrants, rung_entrants
@@ -634,3 +637,55 @@ def test_the_command_of_rungs(recorded: Seen, tmp_path: Path, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         rung_replay.main(["--table", str(tmp_path / "without"), *shared])
     assert "expected a record with rungs.parquet" in capsys.readouterr().err
+
+
+WANTED = recording.Wanted(
+    data="nowhere", settings={"data.size_px": 32}, num_recipes=2, num_folds=2, num_seeds=1, num_images=None
+)
+
+
+class NoPool:
+    """In the place of a pool, which would begin its dying workers again and again."""
+
+    def Pool(self, *given: object) -> None:  # noqa: N802
+        raise AssertionError("no worker should begin")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "nowhere"),
+        ({"num_folds": 99}, "99 folds need at least 99 groups"),
+        ({"settings": {"data.crop_px": 64}}, "crop is 64 px"),
+    ],
+)
+def test_what_no_worker_could_read_is_refused_before_a_record_begins(
+    tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], message: str
+) -> None:
+    monkeypatch.setattr(recording.multiprocessing, "get_context", lambda method: NoPool())
+    wanted = replace(WANTED, **({"data": str(tiny_folder)} | changes if changes else {}))  # type: ignore[arg-type]
+    with pytest.raises(Mistake, match=message):
+        recording.record(wanted, tmp_path / "record", 1)
+    with pytest.raises(Mistake, match=message):
+        recording.record_rungs(wanted, tmp_path / "record", 1, epochs=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_another_record_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "wanted.json").write_text(json.dumps(vars(WANTED) | {"num_folds": 5, "settings": {}}))
+    with pytest.raises(Mistake, match=r"wanted\.json: the .* has another num_folds, settings; choose another folder$"):
+        recording.record(WANTED, tmp_path, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["wanted.json"]
+
+
+@pytest.mark.parametrize("count", [-5, 0, 99])
+def test_too_few_races_are_refused(count: int) -> None:
+    with pytest.raises(Mistake, match=rf"--races: expected at least 100, got {count}"):
+        racing.main(["--races", str(count)])
+
+
+@pytest.mark.parametrize("count", [-1, 0])
+def test_no_kills_at_all_are_refused(count: int, tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match=rf"--times: expected at least 1, got {count}"):
+        kills.main(["--times", str(count), "--runs", str(tmp_path / "runs")])
+    assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from leukemia.best import SCHEMA, Best
 from leukemia.config import Recipe
@@ -17,9 +18,12 @@ from leukemia.files import write_json
 from leukemia.folds import RANDOM_CELL_WARNING
 from leukemia.ledger import duration, ledger_of
 from leukemia.metrics import METRICS
-from leukemia.mistakes import MissingFile, Mistake
-from leukemia.report import _hindsight_sections, _noise, _score_section, main, pareto_front, write_study_report
+from leukemia.mistakes import NO_WINNER, MissingFile, Mistake
+from leukemia.report import _hindsight_sections, main, pareto_front
+from leukemia.report import write_study_report as write_report
 from leukemia.study import Study
+from leukemia.winner import _noise, score_section
+from search.outcome import print_outcome
 
 EXAMPLE = Path(__file__).parent / "example_study"
 
@@ -71,6 +75,10 @@ def change_info(study: Study, **changes: object) -> None:
     write_json(study.folder / "study.json", {**study.info, **changes})
 
 
+def write_study_report(study: Study) -> Path:
+    return write_report(study, Best.found_in(study))
+
+
 def read(path: Path) -> Text:
     return Text(path.read_text(encoding="utf-8"))
 
@@ -82,7 +90,8 @@ def test_report_of_a_finished_study(study: Study, capsys: pytest.CaptureFixture[
     text, best = read(path), Best.load(study.folder / "best.json")
     assert "Study example" in text.words
     assert "2 complete, 0 stopped, 0 failed, 0 running" in text.words
-    assert f"{best.score['raw']:.4f}" in text.words
+    assert f"{best.score['raw']:.4f}. The table below is over the 48 out-of-fold images" in text.words
+    assert "The winner was chosen for its score, which therefore flatters it" in text.words
     assert best.data["fingerprint"] in text.words
     for name in ("accuracy", "balanced accuracy", "AUROC", "majority rate"):
         assert name in text.words
@@ -97,6 +106,7 @@ def test_report_of_a_finished_study(study: Study, capsys: pytest.CaptureFixture[
 
 def test_random_cell_is_said_aloud(study: Study) -> None:
     change_info(study, protocol="random-cell")
+    change_best(study, protocol="random-cell")
     assert RANDOM_CELL_WARNING in read(write_study_report(study)).words.lower()
 
 
@@ -112,6 +122,17 @@ def test_study_without_a_winner_is_reported_by_name(study: Study) -> None:
     assert "0 complete, 1 stopped, 1 failed, 0 running" in text.words
     assert "NonFiniteLoss: <non-finite> & co" in text.words
     assert "Winner" not in text.words
+
+
+def test_search_without_a_winner_believes_no_best_json(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    change_best(study, study_uid="00000000")
+    assert print_outcome(Console(width=120), study, has_winner=False) == NO_WINNER == 3
+    said = capsys.readouterr().out
+    assert "no winner: none of 2 trials finished all folds" in said
+    assert f"warning: {study.folder / 'best.json'} is not of this search, which has no winner; remove it" in said
+    assert "Winner" not in read(study.folder / "report.html").words
+    with pytest.raises(Mistake, match=r"best.json: field 'study_uid': expected 'e71e6287'"):
+        print_outcome(Console(width=120), study, has_winner=True)
 
 
 def test_study_that_has_just_begun(tmp_path: Path) -> None:
@@ -144,7 +165,7 @@ def test_score_is_read_in_every_way_that_is_known(study: Study) -> None:
 
 
 def test_score_without_corrections_promises_none(study: Study) -> None:
-    section = _score_section(
+    section = score_section(
         replace(Best.load(study.folder / "best.json"), score={key: BLOCK[key] for key in ("raw", "headline")})
     )
     assert section.text == "The score that was searched for (tta_accuracy), read in several ways."
@@ -170,7 +191,10 @@ def test_noise_is_told_in_sentences(study: Study) -> None:
         "A fold's score varies by 1.2 points (standard deviation) with the seed alone.",
         "Trials repeated, with their seeds: 0000 (0, 1, 2), 0001 (0, 1).",
     ]
-    assert "Mean of tta_accuracy over folds and seeds: 0.9791." in text.words
+    assert (
+        "Mean of tta_accuracy over folds and seeds: 0.9791. The table below is of seed 0 alone, over the 48"
+        in text.words
+    )
 
 
 def test_noise_without_repeats_is_an_assumption_and_not_told(study: Study) -> None:
@@ -213,11 +237,41 @@ def test_hindsight_is_told_where_it_was_written(study: Study) -> None:
         _hindsight_sections(study)
 
 
+@pytest.mark.parametrize("share", ['"much"', "NaN", "-0.1", "1.5", "true", "null", "[]"])
+def test_importances_that_are_none_are_named(study: Study, share: str) -> None:
+    (study.folder / "hindsight.json").write_text(f'{{"lines": [], "importances": {{"model.depth": {share}}}}}')
+    with pytest.raises(
+        Mistake, match=r"hindsight.json: field 'importances.model.depth': expected a number in 0..1, got"
+    ):
+        write_study_report(study)
+
+
+def test_lines_that_are_no_sentences_are_refused(study: Study) -> None:
+    write_json(study.folder / "hindsight.json", {"lines": [3], "importances": {}})
+    with pytest.raises(Mistake, match=r"hindsight.json: field 'lines': expected sentences only; restore the file"):
+        write_study_report(study)
+
+
+def test_predictions_of_the_winner_that_are_missing_are_noticed(study: Study) -> None:
+    (study.trial_folder(0) / "seed_0" / "fold_1.json").unlink()
+    with pytest.raises(Mistake, match=r"seed_0: trial 0000 has \d+ predictions of 48 images; restore the folder"):
+        main([study.name, "--runs", str(study.folder.parent)])
+
+
+def test_best_json_of_another_study_is_not_reported(study: Study) -> None:
+    change_best(study, study_uid="00000000")
+    with pytest.raises(Mistake, match=r"best.json: field 'study_uid': expected 'e71e6287' .*: it is of another study"):
+        main([study.name, "--runs", str(study.folder.parent)])
+
+
 def test_score_and_cost_are_weighed_where_both_were_sought(study: Study) -> None:
     change_info(study, objective="tta_accuracy,cost")
     change_best(study, objective="tta_accuracy,cost")
     words = read(write_study_report(study)).words
     assert "The winner is by the one-standard-error rule: the cheapest complete trial" in words
+    assert "The winner was not chosen for its score alone: it is the cheapest trial within one standard error" in words
+    assert "so they tell of the best trials by score, not of this winner" in words
+    assert "The winner was chosen for its score" not in words
     # The winner, trial 0, is on the front, whatever the other one cost: it scores at least as much.
     table = study.trial_table().set_index("trial")
     cost = {f"{trial.number:04d}": trial.cost for trial in ledger_of(study).trials}

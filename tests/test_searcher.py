@@ -15,6 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from leukemia.config import Recipe
+from leukemia.mistakes import Mistake
 from search.race import Job
 from search.searcher import STATES, Journal, Prior, TruthfulSearcher, Watch
 from search.space import Space, make_space
@@ -360,3 +361,22 @@ def test_a_watched_method_fails_once_and_is_not_called_again() -> None:
             watched(number)
     assert calls == [1, 2]
     assert isinstance(watch.error, RuntimeError)
+
+
+def test_the_only_study_is_opened_whatever_its_name(path: Path) -> None:
+    run(journal_at(path), 2)
+    renamed = Journal(path, SPACE, seed=0, name="renamed")
+    assert renamed.num_trials() == 2
+    assert renamed.ends() == {0: "complete", 1: "complete"}
+    assert renamed.ask()[0] == 2
+    assert renamed.ends()[2] is None
+    assert len(frozen(path)) == 3, "under its first name"
+
+
+def test_a_journal_of_two_studies_is_refused(path: Path) -> None:
+    run(journal_at(path), 1)
+    optuna.create_study(storage=JournalStorage(JournalFileBackend(str(path))), study_name="other")
+    with pytest.raises(
+        Mistake, match=r"optuna.journal: expected one study, got 2 \((study, other|other, study)\); rest"
+    ):
+        journal_at(path)

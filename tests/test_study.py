@@ -22,7 +22,8 @@ from leukemia.crossval import FoldResult
 from leukemia.folds import Splits
 from leukemia.metrics import Interval, point_scores
 from leukemia.mistakes import MissingFile, Mistake
-from leukemia.study import EPOCH_COLUMNS, FOLD_COLUMNS, Study, check_name
+from leukemia.records import FOLD_COLUMNS
+from leukemia.study import EPOCH_COLUMNS, Study, check_name
 from leukemia.train import Epoch
 
 EXAMPLE = Path(__file__).parent / "example_study"
@@ -431,3 +432,53 @@ def test_damaged_records_of_a_trial_are_named(study: Study) -> None:
     (study.trial_folder(0) / "state.json").write_text("5")
     with pytest.raises(Mistake, match=r"state.json: expected a JSON object, got int"):
         study.end(0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": {"tta_auroc": 0.5}}, "expected a score tta_accuracy, found none; restore the file from a copy"),
+        ({"scores": {"tta_accuracy": 1.5}}, "expected the score tta_accuracy to be null or from 0 to 1, got 1.5; "),
+        ({"scores": {"tta_accuracy": float("nan")}}, "expected the score tta_accuracy to be null or from 0 to 1, got "),
+        ({"scores": {"tta_accuracy": 1, "tta_ece": "low"}}, "expected the score tta_ece to be null or from 0 to 1, "),
+        ({"scores": {"tta_accuracy": True}}, "expected the score tta_accuracy to be null or from 0 to 1, got True; "),
+        ({"seconds": -1.0}, "expected seconds of at least 0, got -1.0; restore"),
+        ({"seconds": float("inf")}, "expected seconds of at least 0, got inf; restore"),
+    ],
+)
+def test_values_of_a_fold_that_cannot_be_are_refused(study: Study, changes: dict[str, Any], message: str) -> None:
+    study.write_fold(3, result_of(0), TABLE)
+    path = study.fold_file(3, 0, 0)
+    path.write_text(json.dumps({**study.fold(3, 0, 0), **changes}))
+    with pytest.raises(Mistake, match=rf"fold_0.json: {message}"):
+        study.fold(3, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("H3,0,", "H3,2,", "expected labels 0 and 1, got 2; restore"),
+        ("H3,0,", "H3,,", "expected labels 0 and 1, got ; restore"),
+        ("H3,0,", "H3,0.5,", r"expected labels 0 and 1, got (0|1).\d; restore"),
+        (",5e-324", ",1.5", "expected probabilities from 0 to 1, got 1.5; restore"),
+        (",5e-324", ",", "expected probabilities from 0 to 1, got nan; restore"),
+        (",5e-324", ",high", "cannot be read"),
+    ],
+)
+def test_predictions_that_cannot_be_are_refused(study: Study, old: str, new: str, message: str) -> None:
+    study.write_fold(3, result_of(0), TABLE)
+    path = study.fold_file(3, 0, 0).with_suffix(".csv")
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(Mistake, match=rf"fold_0.csv: {message}"):
+        study.out_of_fold(3, 0)
+
+
+def test_a_state_that_there_is_not_is_refused(study: Study) -> None:
+    path = study.trial_folder(3) / "state.json"
+    path.write_text('{"state": "won", "reason": "", "score": 0.5}')
+    with pytest.raises(Mistake, match=r"state.json: expected a state of complete, stopped, failed, got 'won'; restore"):
+        study.end(3)
+    path.write_text('{"state": "complete", "reason": "", "score": 50}')
+    with pytest.raises(Mistake, match=r"state.json: expected the score to be null or from 0 to 1, got 50; restore"):
+        study.end(3)

@@ -20,7 +20,7 @@ from leukemia.mistakes import Mistake
 from leukemia.train import Epoch
 from search import tuner
 from search.race import Job
-from search.tuner import REPORT, RayDied, Resources, TrialData, describe, plan_resources, ray_session
+from search.tuner import REPORT, RayDied, RayNotStarted, Resources, TrialData, describe, plan_resources, ray_session
 
 
 @pytest.fixture
@@ -100,6 +100,41 @@ def test_an_address_from_the_environment_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(Mistake, match=r"--address 127\.0\.0\.1:1: no Ray there .* or use --address local"):
         ray_session(None).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            Exception("The current node timed out during startup.\nMore."),
+            r"The current node timed out during startup\.",
+        ),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_a_ray_of_our_own_that_does_not_start_is_one_line_and_no_mistake(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    def init(**given: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(
+        RayNotStarted, match=rf"^Ray did not start \({words}\); try again .*session_latest/logs\)$"
+    ) as raised:
+        ray_session("local").__enter__()
+    assert not isinstance(raised.value, Mistake)
+    assert ray_constants.ENABLE_RAY_CLUSTER, "a cluster may be joined afterwards"
+
+
+def test_whatever_joining_a_cluster_raises_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**given: Any) -> None:
+        raise Exception("Version mismatch:\n    ...")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(tuner, "_require_answer", lambda address: None)
+    with pytest.raises(Mistake, match=r"^--address 127\.0\.0\.1:9: no Ray there \(Version mismatch:\); start one with"):
+        ray_session("127.0.0.1:9").__enter__()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
 from leukemia.mistakes import MissingFile, Mistake
 from leukemia.study import State, Study
+from leukemia.train import Epoch
 from search.searcher import Prior
 from search.space import make_space
 from search.warmstart import copy_priors, priors_of, take_priors
@@ -49,6 +50,22 @@ def fold_of(fold: int, seed: int = 0, auroc: float = 1.0) -> FoldResult:
         seconds=20.0,
         device="cpu (test)",
         precision="float32",
+    )
+
+
+def epoch_of(fold: int, seed: int, seconds: float = 1 / 3) -> Epoch:
+    return Epoch(
+        seed=seed,
+        fold=fold,
+        epoch=1,
+        train_loss=0.1 + 0.2,
+        train_accuracy=0.5,
+        validation_loss=0.5,
+        validation_accuracy=0.5,
+        learning_rate=0.1,
+        seconds=seconds,
+        images_per_second=1.0,
+        device_memory_mb=0.0,
     )
 
 
@@ -165,7 +182,11 @@ def test_trials_are_copied_with_all_their_seeds_and_their_origin(
     old = study_in()
     add(old, recipe_of(0.1), "failed")
     add(old, SPACE.start)
-    old.write_fold(1, fold_of(0, seed=1), TABLE)
+    for seed, fold in ((1, 0), (1, 1), (2, 0), (3, 0)):
+        old.write_fold(1, fold_of(fold, seed=seed), TABLE)
+        old.write_epoch(1, epoch_of(fold, seed))
+    old.write_epoch(1, epoch_of(0, 2, seconds=7.0))
+    old.fail_repeat(1, 3, "NonFiniteLoss")
     taken = take_priors([old.folder], INFO, SPACE)
     # What a start that was killed has left is replaced.
     (tmp_path / "new" / "trials" / "0000" / "seed_0").mkdir(parents=True)
@@ -173,9 +194,13 @@ def test_trials_are_copied_with_all_their_seeds_and_their_origin(
     copy_priors(taken, tmp_path / "new")
     new = Study.create(tmp_path / "new", {**INFO, "study_uid": "00000002"})
     assert new.trials() == [0]
-    assert (new.recipe(0), new.end(0), new.seeds(0)) == (old.recipe(1), old.end(1), [0, 1])
+    assert (new.recipe(0), new.end(0), new.seeds(0)) == (old.recipe(1), old.end(1), [0, 1, 3])
     assert new.folds_done(0, 0) == [0, 1]
-    assert new.origin(0) == {"study": "old", "study_uid": "abcd1234", "trial": "0001", "seeds": [0, 1]}
+    # A repeat that had not ended is left behind, so that one here is wholly this study's.
+    assert new.epochs(0)["seed"].tolist() == [1, 1, 3]
+    assert new.repeated(0).empty
+    assert not old.repeated(1).empty
+    assert new.origin(0) == {"study": "old", "study_uid": "abcd1234", "trial": "0001", "seeds": [0, 1, 3]}
     pd.testing.assert_frame_equal(new.out_of_fold(0, 0), old.out_of_fold(1, 0))
     assert old.origin(1) is None, "the earlier study is left as it was"
     # Its own trials are no priors.
@@ -194,3 +219,41 @@ def test_a_trial_that_was_taken_over_twice_keeps_its_first_origin(
     (taken,) = take_priors([new.folder], INFO, SPACE)
     assert taken.origin == {"study": "old", "study_uid": "abcd1234", "trial": "0001"}
     assert taken.prior.origin == "abcd1234-0001"
+
+
+def test_a_damaged_trial_is_refused_before_anything_is_written(study_in: Callable[..., Study]) -> None:
+    study, validation = study_in(), [TABLE, TABLE]
+    add(study, SPACE.start)
+    assert len(take_priors([study.folder], INFO, SPACE, validation)) == 1
+    table = study.trial_folder(0) / "seed_0" / "fold_1.csv"
+    whole = table.read_text()
+    table.write_text(whole.replace("a,1,1,1", "a,1,1,0"))
+    with pytest.raises(Mistake, match=r"seed_0/fold_1.csv: row 0 is not of the data: expected label 1, got 0; restore"):
+        take_priors([study.folder], INFO, SPACE, validation)
+    table.write_text(whole)
+    path = table.with_suffix(".json")
+    record = path.read_text()
+    path.write_text(record.replace("0.875", "null"))
+    with pytest.raises(Mistake, match=r"fold_1.json: tta_accuracy is undefined, but trial 0000 is complete; restore"):
+        take_priors([study.folder], INFO, SPACE)
+    path.write_text(record.replace("0.875", "87.5"))
+    with pytest.raises(
+        Mistake, match=r"fold_1.json: expected the score tta_accuracy to be null or from 0 to 1, got 87"
+    ):
+        take_priors([study.folder], INFO, SPACE)
+    path.write_text(record.replace("tta_auroc", "auroc"))
+    with pytest.raises(Mistake, match=r"fold_1.json: expected a score tta_auroc, found none; restore"):
+        take_priors([study.folder], {**INFO, "objective": "tta_auroc"}, SPACE)
+    path.unlink()
+    with pytest.raises(MissingFile, match=r"fold_1.json: is missing, but trial 0000 is complete; restore"):
+        take_priors([study.folder], INFO, SPACE)
+
+
+def test_a_trial_that_was_taken_over_and_lost_its_end_is_named(study_in: Callable[..., Study], tmp_path: Path) -> None:
+    study = study_in()
+    add(study, SPACE.start)
+    copy_priors(take_priors([study.folder], INFO, SPACE), tmp_path / "new")
+    new = Study.create(tmp_path / "new", {**INFO, "study_uid": "00000002"})
+    (new.trial_folder(0) / "state.json").unlink()
+    with pytest.raises(MissingFile, match=r"0000/state.json: is missing, but the trial was taken over; restore"):
+        priors_of(new)

@@ -1,0 +1,130 @@
+"""What lies in a study folder, read and checked: a file that was changed by hand or by accident is named."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leukemia.files import Fields, read_record
+from leukemia.mistakes import Mistake
+
+END: Fields = {"state": str, "reason": str, "score": (int, float, type(None))}
+ORIGIN: Fields = {"study": str, "study_uid": str, "trial": str, "seeds": list}
+FOLD: Fields = {"fold": int, "seed": int, "n": int, "scores": dict, "seconds": (int, float), "device": str}
+"""What ``state.json``, ``origin.json`` and ``fold_K.json`` hold at least."""
+
+FOLD_COLUMNS = ("image_id", "subject", "group", "label", "probability_leukemic")
+
+RESTORE = "restore the file from a copy"
+
+
+def read_end(path: Path, states: Collection[str]) -> dict[str, Any]:
+    """``state.json``.
+
+    Raises:
+        Mistake: the state is none of ``states``, or the score is no number in 0..1.
+    """
+    end = read_record(path, END)
+    if end["state"] not in states:
+        raise Mistake(f"{path}: expected a state of {', '.join(states)}, got {end['state']!r}; {RESTORE}")
+    _check_score(end["score"], "the score", path)
+    return end
+
+
+def read_fold(path: Path, objective: str) -> dict[str, Any]:
+    """``fold_K.json``. A score is None where it is undefined.
+
+    Raises:
+        Mistake: a score is no number in 0..1, that of the objective is missing, or the seconds are no time span.
+    """
+    record = read_record(path, FOLD)
+    require_score(record, objective, path)
+    for name, score in record["scores"].items():
+        _check_score(score, f"the score {name}", path)
+    seconds = record["seconds"]
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise Mistake(f"{path}: expected seconds of at least 0, got {seconds!r}; {RESTORE}")
+    return record
+
+
+def require_score(record: dict[str, Any], name: str, path: Path) -> None:
+    """Refuse the record of a fold, read from ``path``, that lacks a score."""
+    if name not in record["scores"]:
+        raise Mistake(f"{path}: expected a score {name}, found none; {RESTORE}")
+
+
+def _check_score(score: Any, name: str, path: Path) -> None:
+    is_number = isinstance(score, int | float) and not isinstance(score, bool)
+    if score is not None and not (is_number and 0 <= score <= 1):
+        raise Mistake(f"{path}: expected {name} to be null or from 0 to 1, got {repr(score)[:60]}; {RESTORE}")
+
+
+def read_predictions(path: Path, num_images: int) -> pd.DataFrame:
+    """``fold_K.csv``: ``FOLD_COLUMNS``, label int64, probability float64, the rest text.
+
+    Raises:
+        Mistake: other columns or another number of lines, a label other than 0 and 1, a probability outside of 0..1.
+    """
+    table = read_table(path, FOLD_COLUMNS, exact=FOLD_COLUMNS[4:], text=FOLD_COLUMNS[:3])
+    if len(table) != num_images:
+        raise Mistake(f"{path}: lines are missing or too many; {RESTORE}")
+    strange = table.loc[~table["label"].map(str).isin(["0", "1"]), "label"]
+    if len(strange):
+        raise Mistake(f"{path}: expected labels 0 and 1, got {strange.iloc[0]!s}; {RESTORE}")
+    probabilities = table["probability_leukemic"].to_numpy(dtype=np.float64)
+    # NaN lies in no range.
+    outside = probabilities[~((probabilities >= 0) & (probabilities <= 1))]
+    if len(outside):
+        raise Mistake(f"{path}: expected probabilities from 0 to 1, got {outside[0]}; {RESTORE}")
+    return table
+
+
+def check_images(path: Path, table: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """Refuse predictions, read from ``path``, that are not of the images that the fold validates, in their order.
+
+    Args:
+        table: as ``read_predictions`` returns it.
+        expected: rows of the catalogue's table.
+    """
+    if len(table) != len(expected):
+        raise Mistake(f"{path}: expected {len(expected)} images, got {len(table)}; {RESTORE}")
+    for column in FOLD_COLUMNS[:4]:
+        wanted = expected[column].to_numpy() if column == "label" else expected[column].fillna("").to_numpy(dtype=str)
+        found = table[column].to_numpy()
+        differing = np.flatnonzero(found != wanted)
+        if len(differing):
+            row = int(differing[0])
+            raise Mistake(
+                f"{path}: row {row} is not of the data: expected {column} {wanted[row]}, got {found[row]}; {RESTORE}"
+            )
+
+
+def read_table(path: Path, columns: Sequence[str], *, exact: Sequence[str], text: Sequence[str] = ()) -> pd.DataFrame:
+    """A table of ours with exactly ``columns``, or in one line what is wrong with the file.
+
+    Args:
+        exact: columns of floats, which come back to the last bit.
+        text: columns that are text, whatever they look like.
+    """
+    try:
+        table = pd.read_csv(
+            path,
+            dtype=dict.fromkeys(text, str),
+            keep_default_na=not text,
+            converters=dict.fromkeys(exact, _exact),
+        )
+    except (ValueError, OSError) as error:
+        raise Mistake(f"{path}: cannot be read ({error}); {RESTORE}") from None
+    if tuple(table.columns) != tuple(columns):
+        raise Mistake(f"{path}: expected the columns {', '.join(columns)}; {RESTORE}")
+    return table
+
+
+def _exact(text: str) -> float:
+    """The float that was written: pandas' own parser may miss the last bit (its option for that is deprecated)."""
+    return float(text) if text else float("nan")
