@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -17,17 +18,20 @@ import pytest
 import torch
 from conftest import draw_cells
 from PIL import Image
+from wandb_server import WandbServer
 
 from leukemia import delivery, final, predict
 from leukemia.best import INTERVALS, Best
 from leukemia.catalog import Catalog, read_catalog
 from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
+from leukemia.files import write_json
 from leukemia.final import main
 from leukemia.folds import RANDOM_CELL_WARNING, Protocol, make_splits
 from leukemia.metrics import majority_rate, scores
 from leukemia.mistakes import MissingFile, Mistake
 from leukemia.model import ResNet, build_model
+from leukemia.publish import publish
 from leukemia.study import Study
 from leukemia.train import Epoch, NonFiniteLoss
 
@@ -71,7 +75,7 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
             fold=fold,
             rows=rows,
             probabilities=np.clip(labels[rows] + generator.normal(0, 0.4, len(rows)), 0, 1),
-            scores={"tta_accuracy": 0.8},
+            scores={"tta_accuracy": 0.8, "tta_weighted_f1": 0.8},
             seconds=1.0,
             device="cpu",
             precision="float32",
@@ -495,3 +499,53 @@ def test_real_test_phase_is_seen_to_be_apart(tmp_path: Path) -> None:
     assert final._overlap(catalog, test, allowed=False) == ()
     with pytest.raises(Mistake, match=rf"^--test: {len(catalog.table)} images and "):
         final._overlap(catalog, catalog, allowed=False)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_wandb_is_told_of_the_model_and_whose_winner_it_is(
+    study: Study, patients: Path, wandb_server: WandbServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert deliver(study, "--test", patients) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("W&B: model and run sent; not linked to the run of its trial ("), "it was never published"
+    (identity,) = wandb_server.runs
+    run = wandb_server.runs[identity]
+    assert (run.job_type, run.group, run.complete, run.exit_code) == ("final", "one", True, 0)
+    assert run.config["provenance.trial_run"] == "abcd1234-0000"
+    assert run.summary["test/accuracy"] == metrics_of(study)["test"]["accuracy"]["value"]
+    assert [row.get("train_loss") for row in run.history] == [0.5, None]
+    model = wandb_server.artifacts["model-abcd1234:v0"]
+    assert {"best", "one", "latest"} == set(model.aliases)
+    assert {"model.safetensors", "metrics.json", "MODEL_CARD.md"} <= set(model.files)
+    assert (model.state, model.created_by) == ("COMMITTED", identity)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_publishing_links_the_model_to_the_run_of_its_trial(
+    study: Study, monkeypatch: pytest.MonkeyPatch, wandb_server: WandbServer
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    write_json(study.folder / "study.json", {**study.info, "space": {}})
+    assert deliver(study) == 0
+    assert wandb_server.runs == {}
+    monkeypatch.setenv("WANDB_MODE", "online")
+    publish(study, print)
+    (final_run,) = [name for name, run in wandb_server.runs.items() if run.job_type == "final"]
+    assert wandb_server.artifacts["trial-abcd1234-0000:v0"].used_by == [final_run]
+    assert wandb_server.artifacts["trial-abcd1234-0000:v0"].created_by == "abcd1234-0000"
+    assert wandb_server.unknown == []
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_server_that_fails_costs_nothing_but_a_line(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("leukemia.client.INIT_TIMEOUT_SECONDS", 2)
+    wandb_server.fault_at, wandb_server.fault = "UpsertBucket", "500"
+    assert deliver(study) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("W&B: the model was not sent (")
+    assert said.endswith(
+        f"); this sends it: python -m leukemia.tracking publish one --runs {shlex.quote(str(study.folder.parent))}"
+    )
+    assert (study.folder / "final" / "model.safetensors").is_file()
