@@ -20,7 +20,7 @@ from leukemia.catalog import Catalog
 from leukemia.files import write_json
 from leukemia.folds import Splits
 from leukemia.study import Study
-from leukemia.tracking import WandbTracker
+from leukemia.tracking import SilentTracker, WandbTracker
 from search import tuner
 from search.display import TerminalDisplay, logging_to
 from search.driver import Driver, Limits
@@ -36,7 +36,9 @@ def _do_nothing(config: dict[str, Any], data: tuner.TrialData, resources: tuner.
             ray.tune.report({tuner.REPORT: report})
 
 
-def _driver(study: Study, catalog: Catalog, splits: Splits, tracker: WandbTracker, num_trials: int) -> Driver:
+def make_driver(
+    study: Study, catalog: Catalog, splits: Splits, tracker: WandbTracker | SilentTracker, num_trials: int
+) -> Driver:
     """As ``search.run --quiet --no-racing --repeats 0`` makes it."""
     objective = study.info["objective"]
     return Driver(
@@ -56,21 +58,27 @@ def _driver(study: Study, catalog: Catalog, splits: Splits, tracker: WandbTracke
     )
 
 
-def run(folder: Path, num_trials: int) -> dict[str, Any]:
-    """Our search, as ``search.run`` puts it together; returns what was measured."""
+RESOURCES = tuner.Resources(device="cpu", cpus=1, gpus=0.0, concurrent=NUM_WORKERS)
 
-    catalog, splits, study = begin_study(folder)
-    data = tuner.TrialData(
+
+def make_data(folder: Path, catalog: Catalog, splits: Splits) -> tuner.TrialData:
+    """Labels and folds; nobody looks at the images."""
+    return tuner.TrialData(
         images=np.zeros((0, 32, 32, 3), dtype=np.uint8),
         labels=catalog.table["label"].to_numpy(dtype=np.int64),
         folds=list(splits.rows(catalog)),
         checkpoints=folder / "checkpoints",
     )
-    resources = tuner.Resources(device="cpu", cpus=1, gpus=0.0, concurrent=NUM_WORKERS)
+
+
+def run(folder: Path, num_trials: int) -> dict[str, Any]:
+    """Our search, as ``search.run`` puts it together; returns what was measured."""
+    catalog, splits, study = begin_study(folder)
+    data = make_data(folder, catalog, splits)
     with tuner.ray_session("local"), logging_to(study.folder / "search.log", Console(quiet=True)):
         start = time.perf_counter()
         tracker = WandbTracker(study, mode="offline")
-        tuner.run_trials(_driver(study, catalog, splits, tracker, num_trials), data, resources, _do_nothing)
+        tuner.run_trials(make_driver(study, catalog, splits, tracker, num_trials), data, RESOURCES, _do_nothing)
         searched = time.perf_counter()
         tracker.close(finished=True)
         closed = time.perf_counter()

@@ -47,7 +47,7 @@ def server_problem() -> str | None:
     """Why W&B's server cannot be used now (no key, no answer, key refused), or None when it can."""
     address, key = f"{base_url()}/graphql", _key()
     if key is None:
-        return "online by WANDB_MODE, but there is no key (`wandb login`)"
+        return "there is no key (`wandb login`)"
     try:
         answer = requests.post(
             address, json={"query": "query { viewer { id } }"}, auth=("api", key), timeout=ASK_TIMEOUT_SECONDS

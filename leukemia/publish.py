@@ -25,7 +25,7 @@ def publish(study: Study, say: Callable[[str], None]) -> None:
     """
     problem = server_problem()
     if problem is not None:
-        raise Mistake(f"W&B: {problem}; nothing was sent. Mend that and try again")
+        raise Mistake(f"W&B: {problem}; nothing was sent. Fix that and try again")
     with study.lock():
         try:
             _publish(study, say)

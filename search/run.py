@@ -58,7 +58,6 @@ def main(argv: list[str] | None = None) -> int:
         print_needs(console, plan, arguments.device)
         return SUCCESS
     with contextlib.ExitStack() as stack:
-        stack.enter_context(signals.listening())
         images = open_images(plan.catalog, plan.view)
         if arguments.resume:
             stack.enter_context(Study.open(plan.folder).lock())
@@ -67,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
         except tuner.RayNotStarted as failure:
             print(f"error: {failure}", file=sys.stderr)
             return FAILURE
+        # Not before: Ray's own handler would print where its threads are, and end the process.
+        stack.enter_context(signals.listening())
         resources = _resources(plan, arguments)
         # A new study is written only now, when nothing can be refused any more.
         study = _resumed(plan) if arguments.resume else stack.enter_context(_created(plan))

@@ -80,4 +80,4 @@ def test_a_closed_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_key_is_said() -> None:
-    assert server_problem() == "online by WANDB_MODE, but there is no key (`wandb login`)"
+    assert server_problem() == "there is no key (`wandb login`)"

@@ -244,7 +244,7 @@ def test_publish_says_what_is_wrong_and_sends_nothing(
 ) -> None:
     run_trial(study, SilentTracker(), 0)
     monkeypatch.setenv("WANDB_API_KEY", KEY[::-1])
-    with pytest.raises(Mistake, match=r"W&B: .*answers 401.*; nothing was sent\. Mend that and try again"):
+    with pytest.raises(Mistake, match=r"W&B: .*answers 401.*; nothing was sent\. Fix that and try again"):
         publish(study, print)
     monkeypatch.delenv("WANDB_API_KEY")
     with pytest.raises(Mistake, match=r"there is no key \(`wandb login`\); nothing was sent"):

@@ -126,13 +126,14 @@ def test_a_server_that_dies_in_the_middle_is_sent_the_rest_by_publish(
         assert_complete(wandb_server, Study.open(folder))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_search_says_so_to_wandb(
-    tmp_path: Path, tiny_folder: Path, wandb_server: WandbServer, environment: dict[str, str]
+    number: signal.Signals, tmp_path: Path, tiny_folder: Path, wandb_server: WandbServer, environment: dict[str, str]
 ) -> None:
     folder = tmp_path / "runs" / "online"
     command = search(tmp_path, environment, "--data", str(tiny_folder), *SEARCH)
     command.wait_until(lambda: num_folds(folder) == 1)
-    command.process.send_signal(signal.SIGINT)
+    command.process.send_signal(number)
     assert command.wait(120) == 130
     assert command.stderr == ""
     run = wandb_server.runs[f"{Study.open(folder).info['study_uid']}-0000"]

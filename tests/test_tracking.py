@@ -317,7 +317,7 @@ def test_online_without_a_key_goes_on_offline(study: Study, monkeypatch: pytest.
     monkeypatch.setenv("WANDB_MODE", "online")
     tracker, words = make_tracker(study)
     tracker.close(finished=True)
-    assert words == "W&B: online by WANDB_MODE, but there is no key (`wandb login`); going on offline"
+    assert words == "W&B: there is no key (`wandb login`); going on offline"
 
 
 def test_settings_take_nothing_from_the_machine() -> None:
