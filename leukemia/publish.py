@@ -62,7 +62,7 @@ def _publish(study: Study, say: Callable[[str], None]) -> None:
     say("search: sending")
     search = StudyRun(study)
     search.open("online", None)
-    search.close(finished=len(sent) == len(study.trials()))
+    search.close(finished=all(study.end(number) is not None for number in study.trials()))
     if missing := client.not_complete(study.name, [*sent, *finals, search.id]):
         raise ConnectionError(f"{len(missing)} of its runs did not arrive to their end ({', '.join(missing[:3])})")
     try:

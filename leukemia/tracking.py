@@ -153,7 +153,6 @@ class WandbTracker:
         """Write all open runs again, offline, and do then what else there was to do."""
         if self._gone:
             return
-        log.debug("W&B failed", exc_info=error)
         if self._mode == "online":
             self._mode, self._incomplete = "offline", True
             log.warning("W&B cannot be reached (%s); this search goes on offline", first_line(error))

@@ -16,6 +16,7 @@ from tracked import RECIPE, REPORTS, begin, end, expected_rows, folders, make_st
 from wandb_server import KEY, WandbServer
 
 from leukemia import client, tracking
+from leukemia.files import write_json
 from leukemia.mistakes import Mistake
 from leukemia.publish import publish
 from leukemia.study import Study
@@ -250,6 +251,19 @@ def test_publish_says_what_is_wrong_and_sends_nothing(
     with pytest.raises(Mistake, match=r"there is no key \(`wandb login`\); nothing was sent"):
         publish(study, print)
     assert wandb_server.runs == {}
+
+
+def test_a_trial_taken_over_from_another_study_is_not_sent_and_leaves_nothing_unfinished(
+    study: Study, wandb_server: WandbServer
+) -> None:
+    for number in range(2):
+        run_trial(study, SilentTracker(), number)
+    origin = {"study": "earlier", "study_uid": "0a0a0a0a", "trial": "0003", "seeds": [0]}
+    write_json(study.trial_folder(0) / "origin.json", origin)
+    publish(study, lambda words: None)
+    assert sorted(wandb_server.runs) == ["c0ffee00-0001", "c0ffee00-search"]
+    search = wandb_server.runs["c0ffee00-search"]
+    assert (search.exit_code, search.summary["state"]) == (0, "finished")
 
 
 def test_a_server_without_sweeps_is_sent_everything_all_the_same(study: Study, wandb_server: WandbServer) -> None:
