@@ -21,19 +21,22 @@ from leukemia.files import write_json
 from leukemia.folds import Splits
 from leukemia.study import Study
 from leukemia.tracking import SilentTracker, WandbTracker
-from search import tuner
+from search.cluster import ray_session
 from search.display import TerminalDisplay, logging_to
 from search.driver import Driver, Limits
 from search.outcome import write_best
 from search.race import Rules
+from search.resources import Resources
 from search.searcher import Journal
+from search.trainable import REPORT, TrialData
+from search.tuner import run_trials
 
 
-def _do_nothing(config: dict[str, Any], data: tuner.TrialData, resources: tuner.Resources) -> None:
+def _do_nothing(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
     """In the place of cross-validation; runs in a worker process."""
     for reports in answers(config["number"], config["seed"], data.labels, data.folds, config["skip"]):
         for report in reports:
-            ray.tune.report({tuner.REPORT: report})
+            ray.tune.report({REPORT: report})
 
 
 def make_driver(
@@ -58,12 +61,12 @@ def make_driver(
     )
 
 
-RESOURCES = tuner.Resources(device="cpu", cpus=1, gpus=0.0, concurrent=NUM_WORKERS)
+RESOURCES = Resources(device="cpu", cpus=1, gpus=0.0, concurrent=NUM_WORKERS)
 
 
-def make_data(folder: Path, catalog: Catalog, splits: Splits) -> tuner.TrialData:
+def make_data(folder: Path, catalog: Catalog, splits: Splits) -> TrialData:
     """Labels and folds; nobody looks at the images."""
-    return tuner.TrialData(
+    return TrialData(
         images=np.zeros((0, 32, 32, 3), dtype=np.uint8),
         labels=catalog.table["label"].to_numpy(dtype=np.int64),
         folds=list(splits.rows(catalog)),
@@ -75,10 +78,10 @@ def run(folder: Path, num_trials: int) -> dict[str, Any]:
     """Our search, as ``search.run`` puts it together; returns what was measured."""
     catalog, splits, study = begin_study(folder)
     data = make_data(folder, catalog, splits)
-    with tuner.ray_session("local"), logging_to(study.folder / "search.log", Console(quiet=True)):
+    with ray_session("local"), logging_to(study.folder / "search.log", Console(quiet=True)):
         start = time.perf_counter()
         tracker = WandbTracker(study, mode="offline")
-        tuner.run_trials(make_driver(study, catalog, splits, tracker, num_trials), data, RESOURCES, _do_nothing)
+        run_trials(make_driver(study, catalog, splits, tracker, num_trials), data, RESOURCES, _do_nothing)
         searched = time.perf_counter()
         tracker.close(finished=True)
         closed = time.perf_counter()

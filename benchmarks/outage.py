@@ -36,18 +36,21 @@ from rich.console import Console  # noqa: E402
 from leukemia import client  # noqa: E402
 from leukemia.mistakes import SUCCESS, Mistake, run_command  # noqa: E402
 from leukemia.tracking import SilentTracker, WandbTracker  # noqa: E402
-from search import tuner  # noqa: E402
+from search.cluster import ray_session  # noqa: E402
 from search.display import logging_to  # noqa: E402
+from search.resources import Resources  # noqa: E402
+from search.trainable import REPORT, TrialData  # noqa: E402
+from search.tuner import run_trials  # noqa: E402
 
 FAULTS = ("well", "500", "401", "drop", "hang", "slow", "gone")
 
 
-def _sleep(config: dict[str, Any], data: tuner.TrialData, resources: tuner.Resources) -> None:
+def _sleep(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
     """In the place of cross-validation; runs in a worker process."""
     for reports in answers(config["number"], config["seed"], data.labels, data.folds, config["skip"]):
         for report in reports:
             time.sleep(float(os.environ["OUTAGE_SECONDS"]))
-            ray.tune.report({tuner.REPORT: report})
+            ray.tune.report({REPORT: report})
 
 
 def _break(server: WandbServer, fault: str) -> None:
@@ -72,7 +75,7 @@ def measure(fault: str | None, num_trials: int) -> tuple[float, float]:
                 threading.Thread(target=_break, args=(server, fault), daemon=True).start()
             driver = make_driver(study, catalog, splits, tracker, num_trials)
             start = time.perf_counter()
-            tuner.run_trials(driver, make_data(folder, catalog, splits), RESOURCES, _sleep)
+            run_trials(driver, make_data(folder, catalog, splits), RESOURCES, _sleep)
             searched = time.perf_counter()
             tracker.close(finished=True)
             closed = time.perf_counter()
@@ -91,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
         raise Mistake("--trials, --repetitions, --seconds: expected more than 0")
     os.environ["OUTAGE_SECONDS"] = str(arguments.seconds)
     found: dict[str | None, list[tuple[float, float]]] = {side: [] for side in (None, *FAULTS)}
-    with tuner.ray_session("local"):
+    with ray_session("local"):
         measure(None, 2)
         for _ in range(arguments.repetitions):
             for side in found:

@@ -29,14 +29,17 @@ from leukemia.plots import plot_augmented
 from leukemia.report import AUGMENTED
 from leukemia.study import Study
 from leukemia.tracking import SilentTracker, WandbTracker, make_tracker
-from search import signals, tuner
+from search import cluster, signals
 from search.arguments import parse, request_of
 from search.display import TerminalDisplay, logging_to, say
 from search.driver import Driver, Limits
 from search.needs import print_needs
 from search.outcome import print_outcome, write_best, write_hindsight
 from search.plan import JOURNAL, Plan, describe_rules, plan_new, plan_resumed
+from search.resources import Resources, describe, plan_resources
 from search.searcher import Journal
+from search.trainable import TrialData
+from search.tuner import run_trials
 from search.warmstart import copy_priors
 
 log = logging.getLogger("search")
@@ -62,8 +65,8 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.resume:
             stack.enter_context(Study.open(plan.folder).lock())
         try:
-            own = stack.enter_context(tuner.ray_session(arguments.address))
-        except tuner.RayNotStarted as failure:
+            own = stack.enter_context(cluster.ray_session(arguments.address))
+        except cluster.RayNotStarted as failure:
             print(f"error: {failure}", file=sys.stderr)
             return FAILURE
         # Not before: Ray's own handler would print where its threads are, and end the process.
@@ -76,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         log.info("command: %s", command)
         say(console, f"study {study.name} in {study.folder}")
         _print_head(console, plan)
-        say(console, tuner.describe(resources, own))
+        say(console, describe(resources, own))
         tracker, words = make_tracker(study)
         stack.enter_context(_closing(console, tracker))
         say(console, words)
@@ -105,7 +108,7 @@ def _last_words(console: Console, study: Study) -> Iterator[None]:
         console.print()
         say(console, f"interrupted; {_going_on(study)}")
         sys.exit(INTERRUPTED)
-    except tuner.RayDied as death:
+    except cluster.RayDied as death:
         log.error("%s", death)
         print(f"error: {death}; {_going_on(study)}", file=sys.stderr)
         sys.exit(FAILURE)
@@ -127,10 +130,8 @@ def _going_on(study: Study) -> str:
     return f"finished folds are kept. Go on with:\n  python -m search.run --resume {place}"
 
 
-def _resources(plan: Plan, arguments: argparse.Namespace) -> tuner.Resources:
-    resources = tuner.plan_resources(
-        arguments.device, arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.max_gpus
-    )
+def _resources(plan: Plan, arguments: argparse.Namespace) -> Resources:
+    resources = plan_resources(arguments.device, arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.max_gpus)
     require_space(cache_dir(), plan.checkpoint_bytes() * resources.concurrent, "the trials' checkpoints")
     return resources
 
@@ -189,7 +190,7 @@ def _search(
     plan: Plan,
     study: Study,
     images: np.ndarray,
-    resources: tuner.Resources,
+    resources: Resources,
     arguments: argparse.Namespace,
     tracker: WandbTracker | SilentTracker,
 ) -> bool:
@@ -223,14 +224,14 @@ def _search(
         display=display,
         on_best=write,
     )
-    data = tuner.TrialData(
-        images=images if tuner.num_nodes() > 1 else Path(str(images.filename)),  # type: ignore[attr-defined]
+    data = TrialData(
+        images=images if cluster.num_nodes() > 1 else Path(str(images.filename)),  # type: ignore[attr-defined]
         labels=plan.catalog.table["label"].to_numpy(dtype=np.int64),
         folds=list(plan.splits.rows(plan.catalog)),
         checkpoints=checkpoints_of(study),
     )
     with display.running():
-        tuner.run_trials(driver, data, resources)
+        run_trials(driver, data, resources)
     if driver.best is not None:
         # Later trials change what luck the winner may have had.
         write(driver.race)

@@ -22,9 +22,9 @@ leukemia.provenance leukemia.records leukemia.study leukemia.best leukemia.train
 leukemia.client leukemia.account leukemia.trial_run leukemia.study_run leukemia.final_run
 leukemia.sweep leukemia.publish leukemia.tracking
 leukemia.winner leukemia.report leukemia.delivery leukemia.final leukemia.leakcheck
-search search.signals search.space search.hindsight
+search search.signals search.space search.hindsight search.cluster search.resources
 search.spending search.judge search.race search.searcher search.evidence search.listeners
-search.driver search.display search.outcome
+search.driver search.display search.outcome search.trainable
 search.warmstart search.plan search.arguments search.needs search.tuner
 search.run
 """.split()
@@ -35,7 +35,7 @@ ROOMS = {
     "matplotlib": {"leukemia.plots"},
     "optuna": {"search.searcher"},
     "ranger21": {"leukemia.optim"},
-    "ray": {"search.searcher", "search.tuner"},
+    "ray": {"search.cluster", "search.resources", "search.searcher", "search.trainable", "search.tuner"},
     "sklearn": {"leukemia.folds"},
     "ttach": {"leukemia.predict"},
     "psutil": {"leukemia.client"},

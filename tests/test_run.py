@@ -11,7 +11,7 @@ import pytest
 
 from leukemia.mistakes import FAILURE, Mistake
 from leukemia.study import Study
-from search import run, tuner
+from search import cluster, run
 from search.arguments import parse, request_of
 from search.plan import Plan, plan_new
 
@@ -116,10 +116,10 @@ def test_a_ray_that_does_not_start_is_one_line_status_1_and_leaves_nothing(
 ) -> None:
     @contextlib.contextmanager
     def session(address: str | None) -> Iterator[bool]:
-        raise tuner.RayNotStarted("Ray did not start (why)")
+        raise cluster.RayNotStarted("Ray did not start (why)")
         yield True
 
-    monkeypatch.setattr(tuner, "ray_session", session)
+    monkeypatch.setattr(cluster, "ray_session", session)
     assert run.main(["--data", str(tiny_folder), "--runs", str(tmp_path / "runs"), *WORDS]) == FAILURE
     assert capsys.readouterr() == ("", "error: Ray did not start (why)\n")
     assert not (tmp_path / "runs").exists()

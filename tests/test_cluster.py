@@ -1,0 +1,157 @@
+"""A Ray that is joined or started: nobody else can reach our own, and its death is no trial's failure."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray._private import ray_constants
+
+from leukemia.mistakes import Mistake
+from search import cluster
+from search.cluster import RayDied, RayNotStarted, ray_session
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "127.0.0.1:port", "ray://127.0.0.1:1", "auto"])
+def test_an_address_without_a_ray_is_refused_quickly(address: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(Mistake, match=rf"--address {address}: no Ray there \(.+\); start one with") as refusal:
+        ray_session(address).__enter__()
+    assert time.monotonic() - start < 10
+    assert "\n" not in str(refusal.value)
+    assert not ray.is_initialized()
+
+
+def test_an_address_from_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(Mistake, match=r"--address 127\.0\.0\.1:1: no Ray there .* or use --address local"):
+        ray_session(None).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            Exception("The current node timed out during startup.\nMore."),
+            r"The current node timed out during startup\.",
+        ),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_a_ray_of_our_own_that_does_not_start_is_one_line_and_no_mistake(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    def init(**given: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(
+        RayNotStarted, match=rf"^Ray did not start \({words}\); try again .*session_latest/logs\)$"
+    ) as raised:
+        ray_session("local").__enter__()
+    assert not isinstance(raised.value, Mistake)
+    assert ray_constants.ENABLE_RAY_CLUSTER, "a cluster may be joined afterwards"
+
+
+def test_whatever_joining_a_cluster_raises_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**given: Any) -> None:
+        raise Exception("Version mismatch:\n    ...")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(cluster, "_require_answer", lambda address: None)
+    with pytest.raises(Mistake, match=r"^--address 127\.0\.0\.1:9: no Ray there \(Version mismatch:\); start one with"):
+        ray_session("127.0.0.1:9").__enter__()
+
+
+@pytest.mark.parametrize(("dead", "gone"), [(["raylet"], True), (["log_monitor", "gcs_server"], True), ([], False)])
+def test_a_trial_that_dies_with_ray_is_not_called_failed(
+    monkeypatch: pytest.MonkeyPatch, dead: list[str], gone: bool
+) -> None:
+    class Node:
+        def dead_processes(self) -> list[tuple[str, object]]:
+            return [(name, object()) for name in dead]
+
+    monkeypatch.setattr(cluster.worker, "_global_node", Node())
+    if gone:
+        with pytest.raises(RayDied, match=rf"^Ray died \({dead[-1]}\)$"):
+            cluster.require_ray()
+    else:
+        cluster.require_ray()
+    assert not issubclass(RayDied, Exception), "Tune would wait for its dead Ray"
+
+
+def listening(pids: set[int]) -> dict[str, str]:
+    """Address of each TCP socket that these processes listen on: from /proc, hexadecimal as there."""
+    inodes = set()
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").glob("*"):
+            try:
+                inodes.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
+            except OSError:
+                continue
+    found = {}
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                found[fields[9]] = fields[1].split(":")[0]
+    return found
+
+
+def family(root: int) -> set[int]:
+    """The process and all its descendants."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        children.setdefault(parent, []).append(int(folder.name))
+    found, new = {root}, [root]
+    while new:
+        new = [child for pid in new for child in children.get(pid, [])]
+        found |= set(new)
+    return found
+
+
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's list of sockets")
+def test_our_own_ray_listens_on_loopback_only_and_leaves_no_process(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "deadbeef" * 5
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    before = family(os.getpid())
+
+    @ray.remote
+    class Worker:
+        def pid(self) -> int:
+            return os.getpid()
+
+    with ray_session("local") as own:
+        assert own
+        assert cluster.num_nodes() == 1
+        worker = Worker.remote()
+        pid = ray.get(worker.pid.remote())
+        ours = family(os.getpid())
+        assert pid in ours
+        addresses = listening(ours)
+        assert len(addresses) >= 4
+        assert set(addresses.values()) <= LOOPBACK
+        for process in ours - before - {os.getpid()}:
+            assert key.encode() not in Path(f"/proc/{process}/environ").read_bytes()
+        assert os.environ["WANDB_API_KEY"] == key, "the driver keeps it"
+    assert ray_constants.ENABLE_RAY_CLUSTER, "a cluster may be joined afterwards"
+    assert ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR not in os.environ
+    deadline = time.monotonic() + 20
+    while family(os.getpid()) - before and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert family(os.getpid()) - before == set()
+    assert capfd.readouterr() == ("", "")
