@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from leukemia.config import Recipe
 from leukemia.mistakes import Mistake
 from leukemia.study import State
+from search.journal_file import JournalFile
 from search.race import Job
 from search.space import Choice, Dimension, Space
 
@@ -68,12 +68,10 @@ class Journal:
             by_cost: minimize the cost as a second objective.
             priors: take the first numbers; those that the journal holds already are not added again.
         """
-        for stale in path.parent.glob(f"{path.name}.lock*"):
-            stale.unlink()
-        _cut_torn_line(path)
         self._space, self._seed, self._by_cost, self._num_priors = space, seed, by_cost, len(priors)
+        self._file = JournalFile(path)
         try:
-            storage = JournalStorage(JournalFileBackend(str(path)))
+            storage = JournalStorage(self._file)
             names = optuna.get_all_study_names(storage)
             self._study = optuna.create_study(
                 storage=storage,
@@ -87,8 +85,9 @@ class Journal:
             raise Mistake(f"{path}: expected one study, got {len(names)} ({', '.join(names)}); restore it from a copy")
         self._open: dict[int, optuna.Trial] = {}
         known = len(self._study.get_trials(deepcopy=False))
-        for prior in priors[known:]:
-            self._study.add_trial(self._frozen(prior))
+        with self._file.together():
+            for prior in priors[known:]:
+                self._study.add_trial(self._frozen(prior))
         if known <= len(priors) and all(prior.recipe != space.start for prior in priors):
             self._study.enqueue_trial(space.parameters(space.start))
 
@@ -134,7 +133,8 @@ class Journal:
         """A new trial: its number and recipe. Trial 0 is the starting recipe."""
         waiting = self._waiting()
         self._study.sampler = self._sampler(waiting[0] if waiting else len(self._study.get_trials(deepcopy=False)))
-        return self._propose(self._study.ask())
+        with self._file.together():
+            return self._propose(self._study.ask())
 
     def adopt(self) -> list[tuple[int, Recipe]]:
         """The trials that a driver left running when it died: same numbers, same recipes."""
@@ -146,7 +146,8 @@ class Journal:
 
     def _adopt(self, number: int, trial_id: int) -> tuple[int, Recipe]:
         self._study.sampler = self._sampler(number)
-        return self._propose(optuna.Trial(self._study, trial_id))
+        with self._file.together():
+            return self._propose(optuna.Trial(self._study, trial_id))
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         # One seed for all would propose the first trials again after a resume.
@@ -202,18 +203,28 @@ class Journal:
         )
 
 
+def begun_trials(path: Path) -> set[int]:
+    """Numbers of the trials that a journal has begun.
+
+    Raises:
+        Mistake: this is no journal.
+    """
+    try:
+        studies = JournalStorage(JournalFile(path))
+        trials = [trial for study in optuna.get_all_study_names(studies) for trial in _trials(studies, study)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Mistake(f"{path}: this is no journal of Optuna's ({error}); restore it from a copy") from None
+    return {trial.number for trial in trials if trial.state != TrialState.WAITING}
+
+
+def _trials(studies: JournalStorage, name: str) -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name=name, storage=studies).get_trials(deepcopy=False)
+
+
 def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
     if isinstance(dimension, Choice):
         return optuna.distributions.CategoricalDistribution(dimension.choices)
     return optuna.distributions.FloatDistribution(dimension.low, dimension.high, log=dimension.log)
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Optuna passes over a last line without an end, but its next record would be written onto it."""
-    content = path.read_bytes() if path.is_file() else b""
-    if content and not content.endswith(b"\n"):
-        with path.open("r+b") as stream:
-            stream.truncate(content.rfind(b"\n") + 1)
 
 
 class _Suggest:

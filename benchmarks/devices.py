@@ -1,0 +1,193 @@
+"""What does training cost on this device, and do several trials share it well?
+
+    python benchmarks/devices.py [--depths 18 50 152] [--at-once 1 2 4] [--batches 40] [--json]
+
+Two tables. First, images per second and peak memory of one network at a time, for each depth, shortcut and optimizer,
+as the seed recipe trains it: 224 px, batches of 32, augmentation in loader processes, the device's own precision. Then
+one ResNet-18 in 1, 2, 4 processes at once on the one device, with the loaders divided among them: what a device gives
+to trials that have it alone (``--gpus-per-trial 1``) against shares of 0.5 and 0.25. Images are noise: time does not
+depend on them. An epoch warms up, the next one counts; sides take turns, ``--repetitions`` times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+
+from leukemia.config import PRESETS, Recipe
+from leukemia.device import DEVICES, choose_device, compute_dtype, describe_device
+from leukemia.mistakes import SUCCESS, Mistake, run_command
+from leukemia.train import Side, fit
+
+SIZE_PX = 224
+OPTIMIZERS = ("ranger21", "adamw")
+
+VARIANTS = [("add", "ranger21"), ("add", "adamw"), ("concat", "adamw"), ("weighted", "adamw")]
+"""Shortcut and optimizer of the networks: what differs in cost."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Work:
+    """One network that trains for two epochs, the first to warm up."""
+
+    depth: int
+    shortcut: str
+    optimizer: str
+    device: str
+    num_batches: int
+    num_workers: int
+
+    @property
+    def recipe(self) -> Recipe:
+        """The seed recipe with this network and optimizer."""
+        start = PRESETS["seed"]()
+        name = {"optimizer.name": self.optimizer}
+        if self.optimizer == "adamw":
+            name |= {"optimizer.restart_epochs": 1, "optimizer.restart_factor": 1}  # type: ignore[dict-item]
+        return start.with_settings(
+            {
+                "model.depth": self.depth,
+                "model.shortcut": self.shortcut,
+                "data.size_px": SIZE_PX,
+                "train.epochs": 2,
+                # Noise cannot be learned, and a network that diverges is not measured.
+                "optimizer.learning_rate": 3e-5,
+                **name,
+            }
+        ).resolved(SIZE_PX)
+
+
+def measure(work: Work, together: Any = None) -> tuple[float, float]:
+    """Images per second and peak megabytes on the device, of the second epoch.
+
+    Args:
+        together: a barrier at which all processes meet before the second epoch, or None.
+    """
+    torch.set_num_threads(1 if work.device == "cuda" else len(os.sched_getaffinity(0)))
+    recipe = work.recipe
+    num_images = work.num_batches * recipe.train.batch_size
+    shape = (num_images, SIZE_PX, SIZE_PX, 3)
+    side = Side(
+        images=np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8),
+        labels=np.arange(num_images) % 2,
+        training=np.arange(num_images),
+        validation=np.arange(0),
+    )
+    epochs = fit(recipe, side, fold=0, device=torch.device(work.device), num_workers=work.num_workers)
+    next(epochs)
+    if together is not None:
+        together.wait()
+    epoch = next(epochs)
+    epochs.close()
+    return epoch.images_per_second, epoch.device_memory_mb
+
+
+def _into(queue: Any, work: Work, together: Any) -> None:
+    queue.put(measure(work, together))
+
+
+def at_once(work: Work, count: int) -> tuple[float, float]:
+    """Images per second of ``count`` processes together, and the largest peak memory of one."""
+    # CUDA cannot be used after a fork.
+    spawn = multiprocessing.get_context("spawn")
+    queue, together = spawn.Queue(), spawn.Barrier(count)
+    processes = [spawn.Process(target=_into, args=(queue, work, together)) for _ in range(count)]
+    for process in processes:
+        process.start()
+    found = [queue.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return sum(speed for speed, _ in found), max(memory for _, memory in found)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=DEVICES, default="auto")
+    parser.add_argument("--depths", type=int, nargs="*", default=[18, 50, 152], metavar="D")
+    parser.add_argument("--at-once", type=int, nargs="+", default=[1, 2, 4], metavar="K", help="(default: 1 2 4)")
+    parser.add_argument("--batches", type=int, default=40, metavar="N", help="of an epoch (default: 40)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="loader processes (default: processors - 1, 0 on a CPU)"
+    )
+    parser.add_argument("--repetitions", type=int, default=2, metavar="N", help="of each side (default: 2)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    arguments = parser.parse_args(argv)
+    if min(arguments.batches, arguments.repetitions, *arguments.at_once) < 1:
+        raise Mistake("--batches, --repetitions, --at-once: expected at least 1")
+    device = choose_device(arguments.device)
+    workers = arguments.workers
+    if workers is None:
+        workers = len(os.sched_getaffinity(0)) - 1 if device.type == "cuda" else 0
+
+    def work(depth: int, shortcut: str, optimizer: str, num_workers: int = workers) -> Work:
+        return Work(
+            depth=depth,
+            shortcut=shortcut,
+            optimizer=optimizer,
+            device=device.type,
+            num_batches=arguments.batches,
+            num_workers=num_workers,
+        )
+
+    cells = [work(depth, shortcut, optimizer) for depth in arguments.depths for shortcut, optimizer in VARIANTS]
+    dtype = str(compute_dtype(work(18, "add", "adamw").recipe, device)).removeprefix("torch.")
+    print(f"{describe_device(device)}, {dtype}, torch {torch.__version__}, {workers} loader processes, {SIZE_PX} px")
+    networks: dict[Work, list[tuple[float, float]]] = {cell: [] for cell in cells}
+    for _ in range(arguments.repetitions):
+        for cell in cells:
+            networks[cell].append(measure(cell))
+            print(f"{cell.recipe.describe()}: {networks[cell][-1][0]:.0f} images/s", file=sys.stderr, flush=True)
+    print("\n| network | optimizer | images/s (low to high) | peak memory, MB |\n|---|---|---|---|")
+    for cell, found in networks.items():
+        print(f"| ResNet-{cell.depth}/{cell.shortcut} | {cell.optimizer} | {_spread(found)} |")
+    together = [(optimizer, count) for optimizer in OPTIMIZERS for count in arguments.at_once]
+    shares: dict[tuple[str, int], list[tuple[float, float]]] = {side: [] for side in together}
+    for _ in range(arguments.repetitions):
+        for optimizer, count in together:
+            found = at_once(work(18, "add", optimizer, workers // count), count)
+            shares[optimizer, count].append(found)
+            print(f"{count} at once, {optimizer}: {found[0]:.0f} images/s", file=sys.stderr, flush=True)
+    print(
+        "\n| ResNet-18 at once | images/s together (low to high) | peak memory of one, MB | ratio |\n|---|---|---|---|"
+    )
+    for (optimizer, count), each in shares.items():
+        alone = statistics.median(speed for speed, _ in shares[optimizer, arguments.at_once[0]])
+        ratio = statistics.median(speed for speed, _ in each) / alone
+        print(f"| {count}, {optimizer} | {_spread(each)} | {ratio:.2f} |")
+    if arguments.json:
+        print(
+            json.dumps(
+                {
+                    "device": describe_device(device),
+                    "networks": [
+                        {"depth": cell.depth, "shortcut": cell.shortcut, "optimizer": cell.optimizer, "found": found}
+                        for cell, found in networks.items()
+                    ],
+                    "at_once": [
+                        {"optimizer": optimizer, "trials": count, "found": each}
+                        for (optimizer, count), each in shares.items()
+                    ],
+                }
+            )
+        )
+    return SUCCESS
+
+
+def _spread(found: list[tuple[float, float]]) -> str:
+    speeds = [speed for speed, _ in found]
+    memory = max(memory for _, memory in found)
+    return f"{statistics.median(speeds):.0f} ({min(speeds):.0f} to {max(speeds):.0f}) | {memory:.0f}"
+
+
+if __name__ == "__main__":
+    run_command(main)
