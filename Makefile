@@ -12,7 +12,7 @@ SMALL := --preset debug --trials 6 --folds 3 --repeats 1 --set model.depth=18 --
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: setup search test test-slow clean
+.PHONY: setup search test test-slow cluster-test clean
 
 setup: $(STAMP)
 
@@ -34,6 +34,10 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow
+
+# A cluster of three machines made of namespaces: as root, with sshd, rsync, ip and tmux. Skipped by name elsewhere.
+cluster-test: setup
+	$(BIN)/python -m pytest -q -s tests/cluster
 
 clean:
 	rm -rf $(VENV) *.egg-info
