@@ -123,6 +123,21 @@ def fit(
     return fitting.model.eval()
 
 
+def epochs_in(path: Path, recipe: Recipe, fold: int) -> int:
+    """How many epochs of this recipe and fold a checkpoint remembers; 0 where it is absent, damaged or another's.
+
+    Args:
+        recipe: resolved, as given to ``fit``.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        is_same = state["recipe"] == recipe.to_json() and state["fold"] == fold
+        return len(state["epochs"]) if is_same else 0
+    except Exception:
+        # As in ``restore``: parsers of damaged files raise anything.
+        return 0
+
+
 def make_deterministic(seed: int, fold: int) -> None:
     """Seed torch from (seed, fold) and keep cuDNN to algorithms that give the same numbers each time."""
     torch.manual_seed(int(np.random.SeedSequence((seed, fold)).generate_state(1)[0]))

@@ -13,7 +13,9 @@ from leukemia.crossval import COST, OBJECTIVES
 from leukemia.device import DEVICES
 from leukemia.folds import PROTOCOLS
 from leukemia.mistakes import Mistake
-from search.plan import DEFAULTS, Request
+from search.packing import MAX_PER_GPU
+from search.plan import DEFAULTS, NO_STORAGE, Request
+from search.resources import AUTO
 
 LOWEST = {
     "gpus_per_trial": 0.01,
@@ -37,7 +39,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     arguments = _parser().parse_args(argv)
     for name, low in LOWEST.items():
         value, flag = getattr(arguments, name), f"--{name.replace('_', '-')}"
-        if value is None:
+        if value is None or isinstance(value, str):
             continue
         if not value >= low:
             raise Mistake(f"{flag}: expected at least {low:g}, got {value:g}")
@@ -50,6 +52,15 @@ def request_of(arguments: argparse.Namespace) -> Request:
     """Those arguments that shape a study."""
     names = {field.name for field in dataclasses.fields(Request)} - {"settings"}
     return Request(settings=arguments.set, **{name: getattr(arguments, name) for name in names})
+
+
+def _number_or_auto(text: str) -> float | str:
+    if text == AUTO:
+        return AUTO
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number or {AUTO}, got {text!r}") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where studies lie (default: runs)"
     )
     data.add_argument("--resume", action="store_true", help="go on with --study, or with the newest one")
+    data.add_argument(
+        "--storage",
+        metavar="URI",
+        help="folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER that mirrors the study and keeps checkpoints, so that "
+        f"other machines go on; --resume remembers it, {NO_STORAGE} forgets it",
+    )
     what = parser.add_argument_group("what is searched")
     what.add_argument("--trials", type=int, metavar="N", help=f"trials in all (default: {DEFAULTS['trials']})")
     what.add_argument("--folds", type=int, metavar="K", help=f"folds of each trial (default: {DEFAULTS['folds']})")
@@ -115,7 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--address", metavar="ADDR", help="Ray cluster, or local (default: this machine's cluster)")
     where.add_argument("--device", choices=DEVICES, default="auto", help="default: cuda, else mps, else cpu")
     where.add_argument(
-        "--gpus-per-trial", type=float, metavar="X", help="GPUs of a trial, may be a fraction (default: 1)"
+        "--gpus-per-trial",
+        type=_number_or_auto,
+        metavar="X",
+        help=f"GPUs of a trial, may be a fraction; {AUTO}: up to {MAX_PER_GPU} share one, by their memory (default: 1)",
     )
     where.add_argument("--cpus-per-trial", type=int, metavar="N", help="processors of a trial (default: its share)")
     where.add_argument("--max-gpus", type=int, metavar="N", help="use at most so many GPUs")

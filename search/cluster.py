@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
+import re
 import socket
+import threading
 from collections.abc import Iterator
 
 import ray
 from ray._private import ray_constants, worker
 from ray._private.services import canonicalize_bootstrap_address
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
+from ray.exceptions import AuthenticationError
 
 from leukemia.mistakes import Mistake
 
@@ -18,6 +23,13 @@ log = logging.getLogger("search")
 
 CONNECT_SECONDS = 10
 """How long a Ray cluster's head may take to answer."""
+
+KNOCK_SECONDS = 2.0
+"""Head and raylet of a joined cluster are knocked at so often."""
+
+MAX_SILENT = 5
+"""So many knocks in a row without an answer, and a joined cluster is dead. Ray itself waits for a minute, and then ends
+the process."""
 
 NEEDED_PROCESSES = (ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER)
 """Of a Ray of our own; it goes on without its others."""
@@ -40,13 +52,10 @@ def ray_session(address: str | None) -> Iterator[bool]:
     try:
         joining = None if address == "local" else canonicalize_bootstrap_address(address)
         if joining is not None:
-            _require_answer(joining)
+            _require_welcome(joining)
             ray.init(address=joining, **common)
     except Exception as error:
-        raise Mistake(
-            f"--address {address or os.environ.get('RAY_ADDRESS', 'local')}: no Ray there ({_first_line(error)}); "
-            "start one with `ray start --head` or `ray up`, or use --address local"
-        ) from None
+        raise Mistake(f"--address {address or os.environ.get('RAY_ADDRESS', 'local')}: {_why_not(error)}") from None
     if joining is None:
         try:
             with _loopback_only(), _key_kept_here():
@@ -58,9 +67,32 @@ def ray_session(address: str | None) -> Iterator[bool]:
                 "Ray's own logs (by default /tmp/ray/session_latest/logs)"
             ) from None
     try:
-        yield joining is None
+        if joining is None:
+            yield True
+        else:
+            with _pulse.felt(joining, worker._global_node.raylet_socket_name):
+                yield False
     finally:
-        ray.shutdown()
+        if _pulse.dead is None:
+            ray.shutdown()
+        else:
+            # Of a dead cluster Ray would take leave for a minute, now or at the end of the process.
+            atexit.unregister(worker.shutdown)
+
+
+def _why_not(error: Exception) -> str:
+    """Why a cluster cannot be joined, and what to do."""
+    if isinstance(error, AuthenticationError):
+        return (
+            "this cluster lets nobody in without its token; run the search on its head, or put the token into "
+            "~/.ray/auth_token (mode 0600) and set RAY_AUTH_MODE=token"
+        )
+    # The cluster's versions come first, then those of this process.
+    versions = re.findall(r"^ *(Ray|Python): (\S+)$", str(error), re.MULTILINE)
+    if str(error).startswith("Version mismatch") and len(versions) == 4:
+        there, here = (", ".join(" ".join(pair) for pair in half) for half in (versions[:2], versions[2:]))
+        return f"the cluster has {there}, this environment {here}; install the cluster's here, or run on its head"
+    return f"no Ray there ({_first_line(error)}); start one with `ray start --head` or `ray up`, or use --address local"
 
 
 def _first_line(error: Exception) -> str:
@@ -96,11 +128,22 @@ def _key_kept_here() -> Iterator[None]:
             os.environ["WANDB_API_KEY"] = key
 
 
+def _require_welcome(address: str) -> None:
+    """Knock first: without an answer, or without the token, ``ray.init`` tries again for half a minute or more."""
+    _require_answer(address)
+    GcsClient(address=address)
+
+
 def _require_answer(address: str) -> None:
-    """Knock first: at an address without an answer ``ray.init`` tries again for minutes."""
     host, _, port = address.rpartition(":")
     with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
         pass
+
+
+def _require_socket(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(CONNECT_SECONDS)
+        connection.connect(path.removeprefix("unix://"))
 
 
 class RayNotStarted(RuntimeError):
@@ -114,17 +157,56 @@ class RayDied(BaseException):
     """
 
 
+class _Pulse:
+    """Whether head and raylet of a joined cluster answer: felt by a thread, since Ray's own calls wait for the dead."""
+
+    def __init__(self) -> None:
+        self.dead: str | None = None
+        """Who does not answer any more, in words."""
+
+    @contextlib.contextmanager
+    def felt(self, address: str, raylet: str) -> Iterator[None]:
+        """Feel it in the background."""
+        self.dead, done = None, threading.Event()
+        thread = threading.Thread(target=self._feel, args=(address, raylet, done), name="pulse", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _feel(self, address: str, raylet: str, done: threading.Event) -> None:
+        silent = {"head": 0, "raylet": 0}
+        while not done.wait(KNOCK_SECONDS):
+            for who, knock in (("head", lambda: _require_answer(address)), ("raylet", lambda: _require_socket(raylet))):
+                try:
+                    knock()
+                    silent[who] = 0
+                except OSError:
+                    silent[who] += 1
+            if max(silent.values()) >= MAX_SILENT:
+                words = {"head": f"its head at {address}", "raylet": "its raylet on this machine"}
+                self.dead = " and ".join(words[who] for who in silent if silent[who] >= MAX_SILENT)
+                return
+
+
+_pulse = _Pulse()
+
+
 def require_ray() -> None:
-    """Look whether all processes live without which a Ray of our own does nothing; of a cluster we have none here.
+    """Look whether Ray lives: the processes of our own, or head and raylet of a joined cluster.
 
     Raises:
-        RayDied: one is dead.
+        RayDied: it does not.
     """
+    if _pulse.dead is not None:
+        raise RayDied(f"the Ray cluster died: {_pulse.dead} does not answer")
     dead = [name for name, _ in worker._global_node.dead_processes() if name in NEEDED_PROCESSES]
     if dead:
         raise RayDied(f"Ray died ({', '.join(dead)})")
 
 
-def num_nodes() -> int:
-    """Nodes that are alive."""
-    return sum(node["Alive"] for node in ray.nodes())
+def is_own() -> bool:
+    """Whether Ray is our own, on this machine alone; a cluster of one node may have more of them in a minute."""
+    return bool(worker._global_node.is_head())

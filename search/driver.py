@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,14 @@ import numpy as np
 import pandas as pd
 
 from leukemia.catalog import Catalog
-from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
 from leukemia.folds import Splits
 from leukemia.study import State, Study
 from leukemia.train import Epoch
+from search.backlog import Backlog, Known
+from search.effort import effort
 from search.evidence import Validation, check_ended, check_journal, predictions, validation_of
+from search.health import MAX_PUT_BACK, PutBack
 from search.judge import Contender
 from search.listeners import Display, Tracker
 from search.race import Heard, Job, Race, Rules
@@ -67,12 +70,16 @@ class Driver:
         self._running: set[Job] = set()
         self._stopped: dict[Job, str] = {}
         self._failures: dict[Job, str] = {}
+        self._put_back: dict[Job, PutBack] = {}
+        self._times_back: Counter[Job] = Counter()
         self._said: set[str] = set()
         check_journal(study, journal.ends())
         self._device_seconds = self._spent_before()
         self._best: Contender | None = None
         self._remember()
-        self._adopted = [*self._settle(), *self._unfinished_repeats()]
+        self._backlog = Backlog(self._cost)
+        for known in (*self._settle(), *self._unfinished_repeats()):
+            self._backlog.add(known)
         # A driver that died may not have announced it; and one that was taken over was never announced.
         self._note_best()
         self._recall()
@@ -87,12 +94,16 @@ class Driver:
         """The winner so far."""
         return self._best
 
-    def begin(self) -> dict[str, Any] | None:
+    def begin(self, places: int = 1) -> dict[str, Any] | None:
         """The next job as its worker needs it (number, seed, recipe as flat keys, finished folds).
 
         None where there is nothing to run now: for good when no job is running (``idle``), else until one ends.
+
+        Args:
+            places: how many jobs run at once. When no more trials are left than that, all are asked for and the
+                costliest begin first, or the last one would keep everybody waiting; with one place nothing changes.
         """
-        job, recipe = self._next() or (None, None)
+        job, recipe = self._next(places) or (None, None)
         if job is None or recipe is None:
             return None
         self._running.add(job)
@@ -115,9 +126,10 @@ class Driver:
         """Whether no job is running."""
         return not self._running
 
-    def _next(self) -> tuple[Job, Recipe] | None:
-        if self._adopted:
-            return self._adopted.pop(0)
+    def _next(self, places: int) -> Known | None:
+        known = self._backlog.take(places, ahead=False)
+        if known is not None:
+            return known
         if self._budget_spent():
             hours = f"{self._limits.budget_hours:g}"
             self._say_once(f"{hours} device hours are spent: no more begin (--budget-hours)", about="budget")
@@ -125,10 +137,15 @@ class Driver:
         repeat = self._race.first_repeat(self._running)
         if repeat is not None:
             return self._repeat(repeat)
-        if self._wants_trials():
-            number, recipe = self._journal.ask()
-            self._seeds[number] = recipe.train.seed
-            return Job(number, recipe.train.seed), recipe
+        if not len(self._backlog) and self._wants_trials():
+            left = self._limits.num_trials - self._journal.num_trials()
+            for _ in range(left if left <= places else 1):
+                number, recipe = self._journal.ask()
+                self._seeds[number] = recipe.train.seed
+                self._backlog.add_ahead((Job(number, recipe.train.seed), recipe))
+        known = self._backlog.take(places)
+        if known is not None:
+            return known
         # Not before the last trial has ended: what is repeated should not depend on who was quicker.
         if any(not self._is_repeat(job) for job in self._running):
             return None
@@ -152,20 +169,27 @@ class Driver:
             self._said.add(about)
             self._display.note(words)
 
-    def _repeat(self, job: Job) -> tuple[Job, Recipe]:
+    def _cost(self, known: Known) -> float:
+        job, recipe = known
+        return effort(recipe) * (self._rules.num_folds - len(self.folds_done(job)))
+
+    def _repeat(self, job: Job) -> Known:
         return job, self._study.recipe(job.number).with_settings({"train.seed": job.seed})
 
     def folds_done(self, job: Job) -> list[int]:
         """Numbers of a job's committed folds, ascending."""
         return self._study.folds_done(job.number, job.seed)
 
-    def hear(self, job: Job, report: Epoch | FoldResult | str) -> bool:
+    def hear(self, job: Job, report: Epoch | FoldResult | PutBack | str) -> bool:
         """Take in what a job reports; returns whether it goes on.
 
         Args:
-            report: an epoch; a finished fold; or why it failed, in words.
+            report: an epoch; a finished fold; why it failed, in words; or why it cannot go on where it is.
         """
-        if job in self._stopped or job in self._failures:
+        if job in self._stopped or job in self._failures or job in self._put_back:
+            return False
+        if isinstance(report, PutBack):
+            self._put_back[job] = report
             return False
         if isinstance(report, str):
             self._failures[job] = report
@@ -227,9 +251,15 @@ class Driver:
             self._stopped[job] = f"{verdict.reason} after {len(self.folds_done(job))} of {self._rules.num_folds} folds"
         return verdict.go_on
 
-    def end(self, job: Job, process_failed: bool) -> None:
-        """A job is over: decide what it was, write it down, tell the tracker, then Optuna."""
+    def end(self, job: Job, process_failed: bool) -> bool:
+        """A job has left its place: decide what it was, write it down, tell the tracker, then Optuna.
+
+        Returns:
+            Whether it is over; else it was put back, and begins again from its finished folds.
+        """
         self._running.discard(job)
+        if self._goes_back(job):
+            return False
         score: float | None = None
         state: State
         if job in self._failures:
@@ -247,6 +277,21 @@ class Driver:
         else:
             self._close(job.number, state, reason, score)
         self._display.end(self._label(job), state, reason, score)
+        return True
+
+    def _goes_back(self, job: Job) -> bool:
+        """Put a job back whose place was at fault; one that was put back all too often has failed."""
+        fault = self._put_back.pop(job, None)
+        if fault is None:
+            return False
+        self._times_back[job] += 1
+        if self._times_back[job] > MAX_PUT_BACK:
+            self._failures[job] = f"put back {MAX_PUT_BACK} times, and again: {fault.words}"
+            return False
+        self._display.note(f"trial {self._label(job)} is put back: {fault.words}")
+        recipe = self._study.recipe(job.number)
+        self._backlog.add(self._repeat(job) if self._is_repeat(job) else (job, recipe))
+        return True
 
     def _close(self, number: int, state: State, reason: str, score: float | None) -> None:
         # The journal comes last: a trial that it holds as ended is complete everywhere else.
@@ -311,7 +356,7 @@ class Driver:
                     ),
                 )
 
-    def _settle(self) -> list[tuple[Job, Recipe]]:
+    def _settle(self) -> list[Known]:
         """Trials that a dead driver left running: those whose end is written are closed, the rest go on."""
         going_on = []
         for number, recipe in self._journal.adopt():
@@ -327,7 +372,7 @@ class Driver:
             self._close(number, end["state"], end["reason"], end["score"])
         return going_on
 
-    def _unfinished_repeats(self) -> list[tuple[Job, Recipe]]:
+    def _unfinished_repeats(self) -> list[Known]:
         jobs = (
             Job(number, seed)
             for number, own in self._seeds.items()

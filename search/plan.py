@@ -48,6 +48,9 @@ WORDS = (
     "opal",
 )
 
+NO_STORAGE = "none"
+"""What ``--storage`` says to resume a study without the storage that it remembers."""
+
 DEFAULTS: dict[str, Any] = {
     "folds": 5,
     "seed": 0,
@@ -101,6 +104,8 @@ class Request:
     repeats: int | None
     patience: int | None
     warm_start: list[str] | None
+    storage: str | None
+    """Address of a storage, or ``NO_STORAGE``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +225,7 @@ def plan_new(request: Request, command: str) -> Plan:
         "versions": provenance.versions(),
         "commit": provenance.commit(),
         "hardware": provenance.hardware(describe_device(choose_device("auto"))),
+        **_storage_of(request),
     }
     earlier = [request.runs / each for each in info["warm_start"]]
     priors = take_priors(earlier, info, space, validation_of(splits, catalog))
@@ -241,7 +247,7 @@ def plan_resumed(request: Request) -> Plan:
         Mistake: an argument, the data or this version's space differ from what the study began with.
     """
     _check_trials(request)
-    study = _study_to_resume(request)
+    study = study_to_resume(request)
     info = study.info
     check_fields(info, RESUMED, study.folder / "study.json")
     if not 0 <= info["margin"] < math.inf:
@@ -261,6 +267,9 @@ def plan_resumed(request: Request) -> Plan:
     for name in ("repeats", "patience"):
         if getattr(request, name) is not None:
             info[name] = getattr(request, name)
+    info |= _storage_of(request)
+    if request.storage == NO_STORAGE:
+        info.pop("storage", None)
     data = info["data"]
     # Data may have moved: where they lie now is what the winner will remember.
     data["uri"] = data["uri"] if request.data is None else uri_of(request.data)
@@ -293,7 +302,17 @@ def _check_trials(request: Request) -> None:
         raise Mistake(f"--trials: expected at least 1, got {request.trials}")
 
 
-def _study_to_resume(request: Request) -> Study:
+def _storage_of(request: Request) -> dict[str, str]:
+    return {} if request.storage in (None, NO_STORAGE) else {"storage": str(request.storage)}
+
+
+def study_to_resume(request: Request) -> Study:
+    """The named study of ``--runs``, or the newest.
+
+    Raises:
+        MissingFile: no study of that name.
+        Mistake: no study at all.
+    """
     if request.study is not None:
         check_name(request.study)
         return Study.open(request.runs / request.study)

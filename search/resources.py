@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import ray
@@ -9,6 +10,10 @@ import torch
 
 from leukemia.device import DEVICES
 from leukemia.mistakes import Mistake
+from search.nodes import Node, Nodes
+
+AUTO = "auto"
+"""In the place of GPUs per trial: as large a part of one as the trial's network needs (``search.packing``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,19 +24,43 @@ class Resources:
     cpus: int
     gpus: float
     concurrent: int
+    """At most, once the cluster has grown as far as it can."""
+
+    max_gpus: int | None = None
+    packed: bool = False
+    """Whether a trial may get a part of ``gpus`` and ``cpus``, as its network needs."""
+
+    def on(self, node: Node) -> int:
+        """How many trials run on a node at once."""
+        by_cpu = node.cpus // self.cpus
+        return min(by_cpu, int(node.gpus / self.gpus + 1e-6)) if self.gpus else by_cpu
+
+    def room(self, nodes: Nodes) -> int:
+        """How many trials a cluster runs at once when it has grown as far as it can."""
+        # Of the nodes that may still be started the best ones: what is asked for decides which.
+        more = sorted((self.on(node) for node in nodes.more), reverse=True)[: nodes.max_more]
+        total = sum(self.on(node) for node in nodes.now) + sum(more)
+        if self.device == "mps":
+            return min(total, 1)
+        return total if self.max_gpus is None or not self.gpus else min(total, int(self.max_gpus / self.gpus + 1e-6))
 
 
-def plan_resources(device: str, cpus: int | None, gpus: float | None, max_gpus: int | None) -> Resources:
-    """Divide what Ray has among trials.
+def plan_resources(
+    device: str, cpus: int | None, gpus: float | str | None, max_gpus: int | None, nodes: Nodes
+) -> Resources:
+    """Divide what a cluster has, or may grow to, among trials.
 
-    ``auto`` takes GPUs where the cluster has some, else what the machine has. By default a trial gets a whole GPU and
-    its share of the processors; without GPUs two trials run at once.
+    ``auto`` takes GPUs where a node has some, else what the machine has. By default a trial gets a whole GPU and its
+    share of the processors of the smallest node with one; without GPUs two trials run on each node at once.
+
+    Args:
+        gpus: of a trial, or ``AUTO``.
 
     Raises:
-        Mistake: a device, or more of it, than the cluster has.
+        Mistake: a device, or more of it, than any node has; such a trial would wait for ever.
     """
-    total = ray.cluster_resources()
-    total_cpus, total_gpus = int(total.get("CPU", 0)), total.get("GPU", 0.0)
+    every = (*nodes.now, *nodes.more)
+    total_gpus = sum(node.gpus for node in every)
     assert device in DEVICES
     if device == "auto":
         device = "cuda" if total_gpus else ("mps" if torch.backends.mps.is_available() else "cpu")
@@ -39,26 +68,62 @@ def plan_resources(device: str, cpus: int | None, gpus: float | None, max_gpus: 
         raise Mistake("--device cuda: Ray sees no GPU; use --device auto or cpu")
     if gpus is not None and device != "cuda":
         raise Mistake(f"--gpus-per-trial has no effect on {device}; leave it out")
-    if gpus is not None and gpus > 1 and gpus != int(gpus):
-        raise Mistake(f"--gpus-per-trial: expected a fraction up to 1 or a whole number, got {gpus:g}")
-    gpus_per_trial = (1.0 if gpus is None else gpus) if device == "cuda" else 0.0
-    usable_gpus = min(total_gpus, float(max_gpus)) if max_gpus is not None else total_gpus
-    by_gpu = int(usable_gpus / gpus_per_trial + 1e-6) if gpus_per_trial else (1 if device == "mps" else 2)
-    cpus_per_trial = cpus or max(1, total_cpus // max(1, by_gpu))
-    concurrent = min(by_gpu if device != "cpu" else total_cpus, total_cpus // cpus_per_trial)
+    packed = gpus == AUTO
+    number = 1.0 if gpus is None or isinstance(gpus, str) else gpus
+    if number > 1 and number != int(number):
+        raise Mistake(f"--gpus-per-trial: expected a fraction up to 1 or a whole number, got {number:g}")
+    gpus_per_trial = number if device == "cuda" else 0.0
+    shares = [_share(node, device, gpus_per_trial, max_gpus) for node in every if node.gpus >= gpus_per_trial]
+    # Of nodes of different sizes the smallest decides: the processors of a trial decide its numbers.
+    cpus_per_trial = cpus or min((share for share in shares if share), default=max(node.cpus for node in every))
+    resources = Resources(
+        device=device,
+        cpus=cpus_per_trial,
+        gpus=gpus_per_trial,
+        concurrent=0,
+        max_gpus=max_gpus if device == "cuda" else None,
+        packed=packed,
+    )
+    concurrent = resources.room(nodes)
     if concurrent < 1:
         raise Mistake(
-            f"a trial asks for {cpus_per_trial} CPUs and {gpus_per_trial:g} GPUs, "
-            f"the cluster has {total_cpus} and {usable_gpus:g}; lower --cpus-per-trial or --gpus-per-trial"
+            f"a trial asks for {cpus_per_trial} CPUs and {gpus_per_trial:g} GPUs, {_sizes(every, max_gpus)}; "
+            "lower --cpus-per-trial or --gpus-per-trial"
         )
-    return Resources(device=device, cpus=cpus_per_trial, gpus=gpus_per_trial, concurrent=concurrent)
+    return dataclasses.replace(resources, concurrent=concurrent)
 
 
-def describe(resources: Resources, own: bool) -> str:
+def _share(node: Node, device: str, gpus: float, max_gpus: int | None) -> int:
+    """Processors of a trial on a node, 0 where it has none."""
+    usable = node.gpus if max_gpus is None else min(node.gpus, float(max_gpus))
+    trials = int(usable / gpus + 1e-6) if gpus else (1 if device == "mps" else 2)
+    return max(1, node.cpus // max(1, trials)) if node.cpus else 0
+
+
+def _sizes(nodes: tuple[Node, ...], max_gpus: int | None) -> str:
+    """The kinds of node of a cluster, in words."""
+    limit = float("inf") if max_gpus is None else float(max_gpus)
+    kinds = sorted({(node.cpus, min(node.gpus, limit)) for node in nodes}, reverse=True)
+    if len(nodes) == 1:
+        return f"the cluster has {kinds[0][0]} and {kinds[0][1]:g}"
+    return "no node of the cluster has both: " + ", ".join(f"{cpus} and {gpus:g}" for cpus, gpus in kinds)
+
+
+def describe(resources: Resources, nodes: Nodes, own: bool) -> str:
     """Where trials run, in one line for the user."""
-    gpus = f", {resources.gpus:g} GPU" if resources.gpus else ""
+    part = " or less of it, as its network needs" if resources.packed else ""
+    gpus = f", {resources.gpus:g} GPU{part}" if resources.gpus else ""
     place = "a Ray of its own" if own else f"the Ray cluster at {ray.get_runtime_context().gcs_address}"
-    return (
+    words = (
         f"device: {resources.device}; up to {resources.concurrent} trials at once on {place}, "
         f"each with {resources.cpus} CPU{gpus}"
     )
+    return words + (f"; {_growth(resources, nodes)}" if nodes.max_more else "")
+
+
+def _growth(resources: Resources, nodes: Nodes) -> str:
+    what = "GPUs" if resources.gpus else "CPUs"
+    sizes = [(node.gpus if resources.gpus else node.cpus) for node in nodes.now]
+    more = sorted(((node.gpus if resources.gpus else node.cpus) for node in nodes.more), reverse=True)
+    now = sum(sizes)
+    return f"the cluster has {now:g} {what} now and may grow to {now + sum(more[: nodes.max_more]):g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import errno
 import functools
 import logging
@@ -29,12 +30,15 @@ from leukemia.plots import plot_augmented
 from leukemia.report import AUGMENTED
 from leukemia.study import Study
 from leukemia.tracking import SilentTracker, WandbTracker, make_tracker
-from search import cluster, signals
+from search import cluster, nodes, signals
 from search.arguments import parse, request_of
+from search.custody import claimed, claimed_new, remembered_by, storage_of
 from search.display import TerminalDisplay, logging_to, say
 from search.driver import Driver, Limits
+from search.mirror import Mirror, MirroredDisplay, SilentMirror
 from search.needs import print_needs
 from search.outcome import print_outcome, write_best, write_hindsight
+from search.packing import MAX_PER_GPU
 from search.plan import JOURNAL, Plan, describe_rules, plan_new, plan_resumed
 from search.resources import Resources, describe, plan_resources
 from search.searcher import Journal
@@ -55,12 +59,21 @@ def main(argv: list[str] | None = None) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=120)
     command = provenance.command_line("search.run", argv)
     request = request_of(arguments)
-    plan = plan_resumed(request) if arguments.resume else plan_new(request, command)
     if arguments.dry_run:
+        plan = plan_resumed(request) if arguments.resume else plan_new(request, command)
         _print_head(console, plan)
         print_needs(console, plan, arguments.device)
         return SUCCESS
+    storage = storage_of(request, resume=arguments.resume)
+    if storage is not None:
+        request = dataclasses.replace(request, storage=storage.uri)
     with contextlib.ExitStack() as stack:
+        if arguments.resume:
+            mirror = stack.enter_context(claimed(request, storage))
+            plan = plan_resumed(request)
+        else:
+            plan = plan_new(request, command)
+            mirror = stack.enter_context(claimed_new(storage, plan.folder))
         images = open_images(plan.catalog, plan.view)
         if arguments.resume:
             stack.enter_context(Study.open(plan.folder).lock())
@@ -72,6 +85,7 @@ def main(argv: list[str] | None = None) -> int:
         # Not before: Ray's own handler would print where its threads are, and end the process.
         stack.enter_context(signals.listening())
         resources = _resources(plan, arguments)
+        kept = _describe_storage(plan, mirror, resume=arguments.resume)
         # A new study is written only now, when nothing can be refused any more.
         study = _resumed(plan) if arguments.resume else stack.enter_context(_created(plan))
         stack.enter_context(logging_to(study.folder / LOG, console))
@@ -79,24 +93,43 @@ def main(argv: list[str] | None = None) -> int:
         log.info("command: %s", command)
         say(console, f"study {study.name} in {study.folder}")
         _print_head(console, plan)
-        say(console, describe(resources, own))
+        say(console, describe(resources, nodes.look(), own))
+        for words in filter(None, [kept]):
+            say(console, words)
+        stack.enter_context(_closing(console, mirror))
+        mirror.begin(study)
         tracker, words = make_tracker(study)
         stack.enter_context(_closing(console, tracker))
         say(console, words)
-        has_winner = _search(console, plan, study, images, resources, arguments, tracker)
+        has_winner = _search(console, plan, study, images, resources, arguments, tracker, mirror)
         return print_outcome(console, study, has_winner=has_winner)
 
 
 @contextlib.contextmanager
-def _closing(console: Console, tracker: WandbTracker | SilentTracker) -> Iterator[None]:
-    """Close the tracker at the end, however it comes; its words are the last."""
+def _closing(console: Console, listener: WandbTracker | SilentTracker | Mirror | SilentMirror) -> Iterator[None]:
+    """Close the tracker or the mirror at the end, however it comes; its words are the last."""
     try:
         yield
     except BaseException:
-        tracker.close(finished=False)
+        listener.close(finished=False)
         raise
-    for words in filter(None, [tracker.close(finished=True)]):
+    for words in filter(None, [listener.close(finished=True)]):
         say(console, words)
+
+
+def _describe_storage(plan: Plan, mirror: Mirror | SilentMirror, *, resume: bool) -> str:
+    """Where the study is mirrored, or what its absence costs where that is not obvious."""
+    if isinstance(mirror, Mirror):
+        earlier = remembered_by(Study.open(plan.folder)) if resume else None
+        moved = f"; what {earlier} holds stays as it is" if earlier not in (None, plan.info["storage"]) else ""
+        return f"storage: mirrored in {mirror.storage}{moved}"
+    known = nodes.look()
+    if len(known.now) + known.max_more <= 1:
+        return ""
+    return (
+        "storage: none; a trial whose node dies repeats its fold, and if this machine is lost, so is the study "
+        f"({plan.folder}), unless --storage names a place for both"
+    )
 
 
 @contextlib.contextmanager
@@ -131,8 +164,12 @@ def _going_on(study: Study) -> str:
 
 
 def _resources(plan: Plan, arguments: argparse.Namespace) -> Resources:
-    resources = plan_resources(arguments.device, arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.max_gpus)
-    require_space(cache_dir(), plan.checkpoint_bytes() * resources.concurrent, "the trials' checkpoints")
+    resources = plan_resources(
+        arguments.device, arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.max_gpus, nodes.look()
+    )
+    here = sum(resources.on(node) for node in nodes.nodes_now() if nodes.is_here(node))
+    sharing = MAX_PER_GPU if resources.packed else 1
+    require_space(cache_dir(), plan.checkpoint_bytes() * here * sharing, "the trials' checkpoints")
     return resources
 
 
@@ -193,6 +230,7 @@ def _search(
     resources: Resources,
     arguments: argparse.Namespace,
     tracker: WandbTracker | SilentTracker,
+    mirror: Mirror | SilentMirror,
 ) -> bool:
     """Run all trials and write down what came of them; returns whether there is a winner."""
     _draw_augmented(images, plan, study)
@@ -221,14 +259,15 @@ def _search(
         ),
         rules=plan.rules,
         tracker=tracker,
-        display=display,
+        display=MirroredDisplay(display, mirror),
         on_best=write,
     )
     data = TrialData(
-        images=images if cluster.num_nodes() > 1 else Path(str(images.filename)),  # type: ignore[attr-defined]
+        images=Path(str(images.filename)) if cluster.is_own() else images,  # type: ignore[attr-defined]
         labels=plan.catalog.table["label"].to_numpy(dtype=np.int64),
         folds=list(plan.splits.rows(plan.catalog)),
         checkpoints=checkpoints_of(study),
+        storage=mirror.uri,
     )
     with display.running():
         run_trials(driver, data, resources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import traceback
 from dataclasses import dataclass
@@ -14,11 +15,28 @@ import torch
 
 from leukemia.config import Recipe
 from leukemia.crossval import FoldResult, cross_validate
+from leukemia.device import (
+    BrokenDevice,
+    check_device,
+    device_memory_mb,
+    is_device_fault,
+    is_out_of_memory,
+    limit_memory,
+)
+from leukemia.train import Epoch
+from search.checkpoints import Checkpoints
+from search.health import PutBack
 from search.race import Job
 from search.resources import Resources
 
 REPORT = "report"
-"""Key of a trial's report in Tune's result: an ``Epoch``, a ``FoldResult`` or the words of a failure."""
+"""Key of a trial's report in Tune's result: an ``Epoch``, a ``FoldResult``, the words of a failure or a ``PutBack``."""
+
+DEVICE_MB = "device_mb"
+"""Key of the device's memory in Tune's result."""
+
+NOTES = "notes"
+"""Key of what a person should hear of a trial that goes on, a list of lines; absent where there is nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +51,9 @@ class TrialData:
     checkpoints: Path
     """Folder on the worker's own disk."""
 
+    storage: str | None = None
+    """Address of the mirrored study, which keeps checkpoints for other workers; None where there is no storage."""
+
 
 def checkpoints_of(data: TrialData, job: Job) -> Path:
     return data.checkpoints / f"{job.number:04d}-{job.seed}"
@@ -42,33 +63,77 @@ def job_of(config: dict[str, Any]) -> Job:
     return Job(config["number"], config["seed"])
 
 
+class GivenBack(RuntimeError):
+    """Ends the worker's process after a ``PutBack``: a device that has failed stays broken in its process."""
+
+
+def give_back(error: Exception, *, at_fault: bool, while_training: bool = False) -> GivenBack:
+    """Report that the job cannot go on here; returns what is then raised.
+
+    Args:
+        at_fault: whether the node's device failed, not only too small a part of it.
+    """
+    words = next(iter(str(error).splitlines()), type(error).__name__)
+    report = PutBack(words=words)
+    if at_fault:
+        context = ray.get_runtime_context()
+        node_id, node = context.get_node_id(), ray.util.get_node_ip_address()
+        report = PutBack(words=words, node_id=node_id, node=node, while_training=while_training)
+    ray.tune.report({REPORT: report})
+    return GivenBack(words)
+
+
+def at_place(config: dict[str, Any], work: Any, data: TrialData, resources: Resources) -> None:
+    """Run a trainable with what its job was given, on a device that computes."""
+    here = dataclasses.replace(resources, cpus=config["place"]["cpus"], gpus=config["place"]["gpus"])
+    device = torch.device(here.device)
+    if device.type != "cpu":
+        try:
+            check_device(device)
+        except BrokenDevice as broken:
+            raise give_back(broken, at_fault=True) from None
+        limit_memory(device, here.gpus)
+    work(config, data=data, resources=here)
+
+
 def run_trial(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
     """The trainable: one recipe, cross-validated; runs in a worker process."""
     torch.set_num_threads(max(1, resources.cpus))
     images = data.images if isinstance(data.images, np.ndarray) else np.load(data.images, mmap_mode="r")
-    checkpoints = checkpoints_of(data, job_of(config))
+    job, device = job_of(config), torch.device(resources.device)
     try:
         recipe = Recipe.from_flat(config["recipe"])
+        checkpoints = Checkpoints(checkpoints_of(data, job), recipe, job=job, study=data.storage)
         assert recipe.data.crop_px is not None
         # Pretrained weights must be the study's on this machine, too: resolving compares their SHA-256.
         recipe = recipe.resolved(recipe.data.crop_px)
+        checkpoints.fetch(recipe, config["skip"])
         for report in cross_validate(
             recipe,
             images,
             data.labels,
             data.folds,
-            device=torch.device(resources.device),
+            device=device,
             skip=config["skip"],
             num_workers=resources.cpus - 1 if resources.device == "cuda" else 0,
-            checkpoints=checkpoints,
+            checkpoints=checkpoints.local,
         ):
-            ray.tune.report({REPORT: report})
+            if isinstance(report, Epoch):
+                # Before anybody hears of the epoch: a worker that takes over repeats none that was reported.
+                checkpoints.store(report.fold)
+            notes = checkpoints.take_notes()
+            result = {REPORT: report, DEVICE_MB: device_memory_mb(device)}
+            ray.tune.report(result | ({NOTES: notes} if notes else {}))
             if isinstance(report, FoldResult):
                 # The report returns when the driver has committed the fold.
-                shutil.rmtree(checkpoints, ignore_errors=True)
+                checkpoints.clear()
     except Exception as error:
+        if is_device_fault(error):
+            raise give_back(error, at_fault=True, while_training=True) from None
+        if is_out_of_memory(error) and 0 < resources.gpus < 1:
+            raise give_back(error, at_fault=False) from None
         # Raising would cost the worker its process; the driver needs the words only.
         place = traceback.extract_tb(error.__traceback__)[-1]
         words = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
         ray.tune.report({REPORT: words})
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    shutil.rmtree(checkpoints_of(data, job), ignore_errors=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -13,17 +15,28 @@ from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
 
+from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
+from leukemia.train import Epoch
 from search import signals
 from search.cluster import require_ray
 from search.driver import Driver
+from search.fleet import Fleet, request_of
+from search.health import PutBack
+from search.nodes import look
 from search.race import Job
 from search.resources import Resources
 from search.searcher import TruthfulSearcher, Watch
-from search.trainable import REPORT, TrialData, checkpoints_of, job_of, run_trial
+from search.trainable import DEVICE_MB, NOTES, REPORT, TrialData, at_place, checkpoints_of, job_of, run_trial
+
+log = logging.getLogger("search")
 
 MAX_PROCESS_FAILURES = 3
-"""How often a trial goes on from its last epoch after its process died; our own errors are not retried."""
+"""How often in a row, without an epoch in between, a trial goes on from its last epoch after its process died: on
+machines that are taken away at any time a long trial dies often. Our own errors are not retried."""
+
+MAX_TRIALS = 4096
+"""At once; more than any cluster has room for."""
 
 Trainable = Callable[[dict[str, Any], TrialData, Resources], None]
 """What a worker process does with a job's configuration, and reports as ``REPORT``; its parameters have these names:
@@ -45,25 +58,42 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
     scratch = data.checkpoints / "tune"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    watch = Watch()
+    watch, fleet = Watch(), Fleet(resources, look)
+
+    def begin() -> dict[str, Any] | None:
+        if not driver.idle() and fleet.is_full():
+            return None
+        assignment = driver.begin(fleet.places())
+        if assignment is None:
+            return None
+        return assignment | {"place": fleet.place(job_of(assignment), Recipe.from_flat(assignment["recipe"]))}
+
+    def hear(job: Job, report: Any) -> bool:
+        goes_on = driver.hear(job, report)
+        if isinstance(report, PutBack):
+            fleet.hear(job, report)
+        return goes_on
 
     def end(job: Job, process_failed: bool) -> None:
         if process_failed:
             # A trial whose processes died with Ray is not a failed one.
             require_ray()
-        driver.end(job, process_failed)
-        shutil.rmtree(checkpoints_of(data, job), ignore_errors=True)
+        fleet.leave(job)
+        if driver.end(job, process_failed):
+            shutil.rmtree(checkpoints_of(data, job), ignore_errors=True)
 
     tuner = ray.tune.Tuner(
         ray.tune.with_resources(
-            ray.tune.with_parameters(trainable or run_trial, data=data, resources=resources),
-            {"cpu": resources.cpus, "gpu": resources.gpus},
+            ray.tune.with_parameters(at_place, work=trainable or run_trial, data=data, resources=resources),
+            request_of,
         ),
         tune_config=ray.tune.TuneConfig(
-            search_alg=TruthfulSearcher(watch(driver.begin), watch(end), driver.idle),
-            scheduler=_Judging(watch(driver.hear), driver.folds_done),
+            search_alg=TruthfulSearcher(watch(begin), watch(end), driver.idle),
+            scheduler=_Judging(watch(hear), driver.folds_done),
             num_samples=-1,
-            max_concurrent_trials=resources.concurrent,
+            # The fleet knows how many there is room for. Without a limit Tune holds one pending trial, and no
+            # autoscaler would start more than one node at a time.
+            max_concurrent_trials=MAX_TRIALS,
             reuse_actors=True,
         ),
         run_config=ray.tune.RunConfig(
@@ -71,7 +101,7 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
             name="trials",
             verbose=0,
             failure_config=ray.tune.FailureConfig(max_failures=MAX_PROCESS_FAILURES),
-            callbacks=[_Silence()],
+            callbacks=[_Silence(fleet)],
         ),
     )
     try:
@@ -86,11 +116,12 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
 
 
 class _Judging(FIFOScheduler):
-    """Tune's scheduler that asks the driver after each report."""
+    """Tune's scheduler that asks the driver after each report, and forgives deaths once there is progress."""
 
     def __init__(self, hear: Callable[..., bool], folds_done: Callable[[Job], list[int]]) -> None:
         super().__init__()
         self._hear, self._folds_done = hear, folds_done
+        self._furthest: dict[Job, tuple[int, float]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as in the searcher."""
@@ -102,24 +133,56 @@ class _Judging(FIFOScheduler):
             return str(self.CONTINUE)
         job, report = job_of(trial.config), result[REPORT]
         goes_on = self._hear(job, report)
+        if isinstance(report, PutBack):
+            # The worker ends its process, which may hold a broken device, by raising: that is not to be retried here.
+            trial.run_metadata.num_failures = MAX_PROCESS_FAILURES
+            return str(self.CONTINUE)
+        if self._is_progress(job, report):
+            trial.run_metadata.num_failures = 0
         if isinstance(report, FoldResult):
             # A worker that takes over from a dead one leaves out what is committed.
             trial.set_config(trial.config | {"skip": self._folds_done(job)})
         return str(self.CONTINUE if goes_on else self.STOP)
 
+    def _is_progress(self, job: Job, report: Epoch | FoldResult | str) -> bool:
+        """Whether a trial has come further than ever: a checkpoint's epochs are reported again after each death."""
+        if isinstance(report, str):
+            return False
+        reached = (report.fold, report.epoch if isinstance(report, Epoch) else math.inf)
+        if reached <= self._furthest.get(job, (-1, 0)):
+            return False
+        self._furthest[job] = reached
+        return True
+
 
 class _Silence(TrialProgressCallback):
     """In the place of Tune's own callback, which prints. Removes reports once they are heard: Tune would keep them."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__()
+        self._fleet = fleet
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Several times a second."""
         signals.check()
         require_ray()
+        self._fleet.watch()
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._fleet.start(job_of(trial.config))
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._fleet.wait(job_of(trial.config))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        result.pop(REPORT, None)
+        report = result.pop(REPORT, None)
+        for words in result.pop(NOTES, ()):
+            log.warning("%s", words)
+        if isinstance(report, Epoch):
+            recipe = Recipe.from_flat(trial.config["recipe"])
+            self._fleet.measure(recipe, report.device_memory_mb, result.get(DEVICE_MB, 0.0))
 
     def on_trial_error(self, *heard: Any, **info: Any) -> None:
         """The driver has heard of it."""

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from s3_server import CREDENTIALS, S3Server
 from wandb_server import KEY, WandbServer
 
 from leukemia import CLASS_NAMES
@@ -82,6 +83,22 @@ def wandb_server(fresh_wandb: None, monkeypatch: pytest.MonkeyPatch) -> Iterator
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.setenv("WANDB_MODE", "online")
         yield server
+
+
+@pytest.fixture(scope="session")
+def running_s3() -> Iterator[S3Server]:
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(running_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """An S3 server on this machine with one bucket, which all tests share; the environment has its credentials."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    return running_s3
 
 
 def draw_cell(generator: np.random.Generator, label: int) -> np.ndarray:

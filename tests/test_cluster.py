@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
+import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 from ray._private import ray_constants
+from ray._private.utils import check_version_info
+from ray.exceptions import AuthenticationError
 
 from leukemia.mistakes import Mistake
 from search import cluster
@@ -57,13 +63,43 @@ def test_a_ray_of_our_own_that_does_not_start_is_one_line_and_no_mistake(
     assert ray_constants.ENABLE_RAY_CLUSTER, "a cluster may be joined afterwards"
 
 
-def test_whatever_joining_a_cluster_raises_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def init(**given: Any) -> None:
-        raise Exception("Version mismatch:\n    ...")
+def _other_version(**given: Any) -> None:
+    versions = {"ray_version": "2.50.1", "python_version": "3.11.1"}
+    check_version_info(versions, "127.0.0.1", raise_on_mismatch=True)
 
+
+def _whatever(**given: Any) -> None:
+    raise Exception("Not today:\n    ...")
+
+
+@pytest.mark.parametrize(
+    ("init", "words"),
+    [
+        (_whatever, r"no Ray there \(Not today:\); start one with .* or use --address local"),
+        (
+            _other_version,
+            rf"the cluster has Ray 2\.50\.1, Python 3\.11\.1, this environment Ray {re.escape(ray.__version__)}, "
+            rf"Python {platform.python_version()}; install the cluster's here, or run on its head",
+        ),
+    ],
+)
+def test_why_a_cluster_cannot_be_joined_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, init: Callable[..., None], words: str
+) -> None:
     monkeypatch.setattr(ray, "init", init)
-    monkeypatch.setattr(cluster, "_require_answer", lambda address: None)
-    with pytest.raises(Mistake, match=r"^--address 127\.0\.0\.1:9: no Ray there \(Version mismatch:\); start one with"):
+    monkeypatch.setattr(cluster, "_require_welcome", lambda address: None)
+    with pytest.raises(Mistake, match=rf"^--address 127\.0\.0\.1:9: {words}$"):
+        ray_session("127.0.0.1:9").__enter__()
+
+
+def test_a_cluster_that_asks_for_its_token_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(address: str) -> None:
+        raise AuthenticationError("Unauthenticated")
+
+    monkeypatch.setattr(cluster, "_require_answer", refuse)
+    with pytest.raises(
+        Mistake, match=r"^--address 127\.0\.0\.1:9: .* its token; .* \(mode 0600\) and set RAY_AUTH_MODE"
+    ):
         ray_session("127.0.0.1:9").__enter__()
 
 
@@ -82,6 +118,26 @@ def test_a_trial_that_dies_with_ray_is_not_called_failed(
     else:
         cluster.require_ray()
     assert not issubclass(RayDied, Exception), "Tune would wait for its dead Ray"
+
+
+@pytest.mark.parametrize(("closed", "words"), [(0, r"its head at 127\.0\.0\.1:\d+"), (1, "its raylet on this machine")])
+def test_a_joined_cluster_that_answers_no_more_is_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: int, words: str
+) -> None:
+    monkeypatch.setattr(cluster, "KNOCK_SECONDS", 0.01)
+    monkeypatch.setattr(cluster, "_pulse", pulse := cluster._Pulse())
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as head, socket.socket(socket.AF_UNIX) as raylet:
+        raylet.bind(str(tmp_path / "raylet"))
+        raylet.listen(1000)
+        with pulse.felt(f"127.0.0.1:{head.getsockname()[1]}", str(tmp_path / "raylet")):
+            time.sleep(0.1)
+            assert pulse.dead is None
+            (head, raylet)[closed].close()
+            deadline = time.monotonic() + 20
+            while pulse.dead is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            with pytest.raises(RayDied, match=rf"^the Ray cluster died: {words} does not answer$"):
+                cluster.require_ray()
 
 
 def listening(pids: set[int]) -> dict[str, str]:
@@ -137,7 +193,7 @@ def test_our_own_ray_listens_on_loopback_only_and_leaves_no_process(
 
     with ray_session("local") as own:
         assert own
-        assert cluster.num_nodes() == 1
+        assert cluster.is_own()
         worker = Worker.remote()
         pid = ray.get(worker.pid.remote())
         ours = family(os.getpid())

@@ -30,7 +30,9 @@ from leukemia.mistakes import MissingFile, Mistake
 from leukemia.study import Study
 from leukemia.train import Epoch
 from search.driver import Driver, Limits
+from search.effort import effort
 from search.evidence import validation_of
+from search.health import PutBack
 from search.judge import Contender
 from search.outcome import write_best
 from search.race import Job, Race, Rules
@@ -983,3 +985,108 @@ def test_a_kill_at_any_step_changes_nothing(
         assert announced[-1] == undisturbed.bests[-1], f"killed at step {at}"
         for number, run in resumed.tracker.runs.items():
             assert run == undisturbed.tracker.runs[number], f"killed at step {at}"
+
+
+NO_GPU = PutBack(words="cuda does not compute", node_id="a", node="10.0.0.7")
+
+
+def run_ordered(world: World, places: int) -> list[int]:
+    """As many workers as places; returns the numbers of the trials as they began."""
+    driver, order, running = world.driver(), [], []
+    while True:
+        while len(running) < places and (assignment := driver.begin(places)) is not None:
+            order.append(assignment["number"])
+            running.append(assignment)
+        if not running:
+            assert driver.idle()
+            return order
+        world.work(driver, running.pop(0))
+
+
+def test_a_job_that_is_put_back_ends_as_if_nothing_had_been(world_in: Callable[..., World]) -> None:
+    calm, world = world_in("calm", repeats=1), world_in("hit", repeats=1)
+    calm.run()
+    driver = world.driver()
+    while (assignment := driver.begin()) is not None:
+        job = job_of(assignment)
+        if driver._times_back[job] < 2:
+            # Once before it has begun, once after its first epoch.
+            if driver._times_back[job]:
+                assert driver.hear(job, next(world.reports(assignment)))
+            assert not driver.hear(job, NO_GPU)
+            assert not driver.end(job, process_failed=True)
+            assert driver.idle()
+        else:
+            world.work(driver, assignment)
+    assert everything(world) == everything(calm)
+    assert_agreement(world)
+    notes = [words for kind, *words in world.display.seen if kind == "note"]
+    assert notes.count(["trial 0001 is put back: cuda does not compute"]) == 2
+    assert notes.count(["trial 0000 seed 1 is put back: cuda does not compute"]) == 2
+
+
+def test_finished_folds_stay_when_a_job_is_put_back(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1)
+    driver = world.driver()
+    assignment = driver.begin()
+    assert assignment is not None
+    job = job_of(assignment)
+    for report in itertools.takewhile(lambda report: report.fold == 0, world.reports(assignment)):  # type: ignore[union-attr]
+        driver.hear(job, report)
+    driver.hear(job, NO_GPU)
+    assert not driver.hear(job, "CUDA error"), "what comes after is not heard"
+    driver.end(job, process_failed=True)
+    again = driver.begin()
+    assert again is not None
+    assert (again["number"], again["skip"]) == (0, [0])
+
+
+def test_a_job_that_is_put_back_again_and_again_has_failed(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1)
+    driver = world.driver()
+    times = 0
+    while (assignment := driver.begin()) is not None:
+        driver.hear(job_of(assignment), NO_GPU)
+        driver.end(job_of(assignment), process_failed=True)
+        times += 1
+    assert times == 11
+    assert seen_of(world, 0)["state"] == "failed"
+    assert seen_of(world, 0)["reason"] == "put back 10 times, and again: cuda does not compute"
+
+
+def test_the_last_trials_begin_with_the_costliest(world_in: Callable[..., World]) -> None:
+    alone = world_in("alone", trials=6)
+    assert run_ordered(alone, places=1) == [0, 1, 2, 3, 4, 5]
+    world = world_in("several", trials=6)
+    order = run_ordered(world, places=3)
+    assert order[:3] == [0, 1, 2]
+    efforts = [effort(world.study.recipe(number)) for number in order[3:]]
+    assert efforts == sorted(efforts, reverse=True)
+    assert sorted(order) == list(range(6))
+    assert [world.study.recipe(n) for n in range(6)] == [alone.study.recipe(n) for n in range(6)]
+    assert_agreement(world)
+
+
+def test_trials_asked_for_ahead_do_not_begin_when_the_budget_is_spent_but_after_a_resume(
+    world_in: Callable[..., World],
+) -> None:
+    # Four epochs of 36 s each trial: the first one spends the budget.
+    world = world_in(trials=2, budget_hours=0.03)
+    driver = world.driver()
+    first = driver.begin(2)
+    assert first is not None
+    world.work(driver, first)
+    assert driver.begin(2) is None
+    assert world.study.trials() == [first["number"]]
+    world.limits = Limits(num_trials=2)
+    world.run()
+    assert [seen_of(world, number)["state"] for number in (0, 1)] == ["complete", "complete"]
+
+
+def test_adopted_trials_begin_with_the_costliest(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=4)
+    driver = world.driver()
+    assert [driver.begin(2) is not None for _ in range(4)] == [True] * 4
+    order = run_ordered(world, places=2)
+    efforts = [effort(world.study.recipe(number)) for number in order]
+    assert efforts == sorted(efforts, reverse=True)

@@ -22,20 +22,28 @@ leukemia.provenance leukemia.records leukemia.study leukemia.best leukemia.train
 leukemia.client leukemia.account leukemia.trial_run leukemia.study_run leukemia.final_run
 leukemia.sweep leukemia.publish leukemia.tracking
 leukemia.winner leukemia.report leukemia.delivery leukemia.final leukemia.leakcheck
-search search.signals search.space search.hindsight search.cluster search.resources
-search.spending search.judge search.race search.searcher search.evidence search.listeners
-search.driver search.display search.outcome search.trainable
-search.warmstart search.plan search.arguments search.needs search.tuner
+search search.signals search.space search.hindsight search.cluster search.nodes search.resources
+search.spending search.judge search.race search.journal_file search.searcher search.evidence search.listeners
+search.health search.effort search.packing search.backlog search.fleet
+search.driver search.display search.outcome search.storage search.probe search.lease search.checkpoints search.trainable
+search.warmstart search.plan search.retrieval search.mirror search.custody
+search.arguments search.needs search.tuner
+search.aws search.hosts search.preflight
 search.run
 """.split()
 """Every module, from the ground up: each imports only from those before it."""
 
 ROOMS = {
     "albumentations": {"leukemia.augment"},
+    "boto3": {"search.aws"},
     "matplotlib": {"leukemia.plots"},
-    "optuna": {"search.searcher"},
+    "optuna": {"search.journal_file", "search.searcher"},
+    "pyarrow": {"search.storage"},
     "ranger21": {"leukemia.optim"},
-    "ray": {"search.cluster", "search.resources", "search.searcher", "search.trainable", "search.tuner"},
+    "ray": {
+        *("search.preflight", "search.cluster", "search.fleet", "search.nodes", "search.resources", "search.searcher"),
+        *("search.trainable", "search.tuner"),
+    },
     "sklearn": {"leukemia.folds"},
     "ttach": {"leukemia.predict"},
     "psutil": {"leukemia.client"},

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-import ray
 import torch
 
 from leukemia.mistakes import Mistake
-from search.resources import Resources, describe, plan_resources
+from search.nodes import Node, Nodes
+from search.resources import AUTO, Resources, describe, plan_resources
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    def has(**resources: float) -> None:
-        monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
-        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+@pytest.fixture(autouse=True)
+def no_apple(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 
-    return has
+
+def of(**resources: float) -> Nodes:
+    return cluster((resources.get("CPU", 0), resources.get("GPU", 0)))
+
+
+def cluster(*now: tuple[float, float], more: tuple[tuple[float, float], ...] = (), max_more: int = 99) -> Nodes:
+    """A cluster of nodes given by processors and GPUs."""
+
+    def node(size: tuple[float, float]) -> Node:
+        return Node(cpus=int(size[0]), gpus=size[1])
+
+    return Nodes(now=tuple(map(node, now)), more=tuple(map(node, more)), max_more=min(max_more, len(more)))
 
 
 @pytest.mark.parametrize(
@@ -40,14 +48,12 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     ],
 )
 def test_resources_are_divided_among_trials(
-    cluster: Callable[..., None],
     resources: dict[str, float],
     arguments: tuple[Any, ...],
     expected: tuple[str, int, float, int],
 ) -> None:
-    cluster(**resources)
-    device, cpus, gpus, concurrent = expected
-    assert plan_resources(*arguments) == Resources(device=device, cpus=cpus, gpus=gpus, concurrent=concurrent)
+    plan = plan_resources(*arguments, of(**resources))
+    assert (plan.device, plan.cpus, plan.gpus, plan.concurrent) == expected
 
 
 @pytest.mark.parametrize(
@@ -62,15 +68,69 @@ def test_resources_are_divided_among_trials(
         ({"CPU": 8, "GPU": 4}, ("cpu", None, 1, None), r"--gpus-per-trial has no effect on cpu"),
     ],
 )
-def test_more_than_there_is_is_refused(
-    cluster: Callable[..., None], resources: dict[str, float], arguments: tuple[Any, ...], message: str
-) -> None:
-    cluster(**resources)
+def test_more_than_there_is_is_refused(resources: dict[str, float], arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(Mistake, match=message):
-        plan_resources(*arguments)
+        plan_resources(*arguments, of(**resources))
 
 
 def test_where_trials_run_is_said_in_one_line() -> None:
-    assert describe(Resources(device="cuda", cpus=4, gpus=0.5, concurrent=2), own=True) == (
+    resources = Resources(device="cuda", cpus=4, gpus=0.5, concurrent=2)
+    assert describe(resources, cluster((8, 1)), own=True) == (
         "device: cuda; up to 2 trials at once on a Ray of its own, each with 4 CPU, 0.5 GPU"
     )
+
+
+def test_what_a_cluster_may_grow_to_is_said() -> None:
+    nodes = cluster((2, 0), (8, 1), more=((8, 1), (8, 4)), max_more=1)
+    words = describe(plan_resources("auto", None, None, None, nodes), nodes, own=True)
+    assert "up to 5 trials at once" in words
+    assert words.endswith("; the cluster has 1 GPUs now and may grow to 5")
+    packed = describe(plan_resources("auto", None, AUTO, None, nodes), nodes, own=True)
+    assert "each with 2 CPU, 1 GPU or less of it, as its network needs;" in packed
+
+
+HEAD = (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "arguments", "expected"),
+    [
+        # A head without GPU runs no trial, and its few processors bound none.
+        (cluster(HEAD, (16, 1), (16, 1)), ("auto", None, None, None), ("cuda", 16, 1, 2)),
+        # The smallest node's share fits all.
+        (cluster(HEAD, (96, 8), (4, 1)), ("auto", None, None, None), ("cuda", 4, 1, 9)),
+        (cluster(HEAD, (96, 8), (4, 1)), ("auto", None, 0.5, None), ("cuda", 2, 0.5, 18)),
+        # Node by node: 12 processors at 3 GPUs and 4 at none are room for one trial of 8, not for two.
+        (cluster((12, 3), (4, 0)), ("auto", 8, 1, None), ("cuda", 8, 1, 1)),
+        # A number of GPUs that some nodes lack.
+        (cluster((32, 4), (8, 1)), ("auto", None, 2, None), ("cuda", 16, 2, 2)),
+        (cluster(HEAD, (16, 1), (16, 1)), ("auto", None, None, 1), ("cuda", 16, 1, 1)),
+        # Processors only.
+        (cluster((2, 0), (16, 0), (16, 0)), ("auto", 8, None, None), ("cpu", 8, 0, 4)),
+        (cluster((8, 0), (16, 0)), ("auto", None, None, None), ("cpu", 4, 0, 6)),
+        # GPU workers at zero: what the autoscaler may start counts.
+        (cluster(HEAD, more=((8, 1),) * 4), ("auto", None, None, None), ("cuda", 8, 1, 4)),
+        (cluster(HEAD, more=((8, 1),) * 4), ("auto", None, 0.25, 2), ("cuda", 2, 0.25, 8)),
+        (cluster(HEAD, more=((8, 1),) * 4 + ((48, 4),) * 2, max_more=3), ("cuda", 8, None, None), ("cuda", 8, 1, 9)),
+        (cluster(HEAD, (8, 1), more=((8, 1),) * 3, max_more=2), ("auto", None, None, None), ("cuda", 8, 1, 3)),
+    ],
+)
+def test_nodes_of_all_sizes_are_counted_one_by_one(
+    nodes: Nodes, arguments: tuple[Any, ...], expected: tuple[str, int, float, int]
+) -> None:
+    plan = plan_resources(*arguments, nodes)
+    assert (plan.device, plan.cpus, plan.gpus, plan.concurrent) == expected
+
+
+def test_a_trial_that_fits_no_node_is_refused_with_the_nodes() -> None:
+    nodes = cluster((4, 1), (32, 0), more=((4, 1),))
+    with pytest.raises(Mistake, match=r"asks for 8 CPUs and 1 GPUs, no node of the cluster has both: 32 and 0, 4 and"):
+        plan_resources("auto", 8, None, None, nodes)
+
+
+def test_room_follows_the_nodes() -> None:
+    nodes = cluster((8, 1), (8, 1), more=((8, 1),))
+    plan = plan_resources("auto", None, None, None, nodes)
+    assert plan.concurrent == plan.room(nodes) == 3
+    assert plan.room(cluster((8, 1))) == 1
+    assert plan.room(cluster()) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,17 @@ import pytest
 import ray
 import torch
 
+from leukemia import train
 from leukemia.config import Recipe, Train
 from leukemia.crossval import FoldResult
-from leukemia.train import Epoch
+from leukemia.train import Epoch, epochs_in
+from search import checkpoints as checkpoints_module
 from search import trainable
+from search.checkpoints import Checkpoints, folder_of
+from search.race import Job
 from search.resources import Resources
-from search.trainable import REPORT, TrialData, run_trial
+from search.storage import Storage, StorageFailed, open_storage
+from search.trainable import NOTES, REPORT, TrialData, run_trial
 
 
 @pytest.fixture
@@ -107,3 +113,138 @@ def test_an_error_of_ours_becomes_words_not_an_exception(
     assert reports[0] == "first"
     assert reports[1].startswith("MemoryError: no room for 3 GB (test_trainable.py, line ")
     assert list(data.checkpoints.iterdir()) == []
+
+
+LONGER = RECIPE.with_settings({"train.epochs": 3})
+
+
+@pytest.fixture
+def stored(data: TrialData, tmp_path: Path) -> TrialData:
+    """The same data, and a storage that holds the study."""
+    study = open_storage(str(tmp_path / "storage"))
+    study.write(b"{}", "study.json")
+    return dataclasses.replace(data, storage=study.uri)
+
+
+def without_times(reports: list[Any]) -> list[Any]:
+    """What must be the same bit for bit; an epoch comes again where a checkpoint remembers it."""
+    plain = []
+    for report in reports:
+        values = {name: value for name, value in vars(report).items() if name not in ("seconds", "images_per_second")}
+        values = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
+        if values not in plain:
+            plain.append(values)
+    return plain
+
+
+class Died(BaseException):
+    """Stands for the end of a worker's machine."""
+
+
+def test_another_worker_goes_on_bit_for_bit_and_repeats_nothing(
+    data: TrialData, stored: TrialData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reports: list[Any]
+) -> None:
+    run_trial(assignment(LONGER), data, ONE_CPU)
+    undisturbed, first = list(reports), list[Any]()
+    study = open_storage(str(stored.storage))
+
+    def until_the_second_epoch(result: dict[str, Any]) -> None:
+        # Before anybody hears of an epoch, its checkpoint is stored.
+        epochs = len(first) + 1
+        assert study.fetch(f"checkpoints/{folder_of(Job(7, 0), LONGER)}/seed_0/fold_0.pt", tmp_path / "seen.pt")
+        assert epochs_in(tmp_path / "seen.pt", LONGER, 0) == epochs
+        first.append(result[REPORT])
+        if epochs == 2:
+            raise Died
+
+    monkeypatch.setattr(ray.tune, "report", until_the_second_epoch)
+    with pytest.raises(Died):
+        run_trial(assignment(LONGER), stored, ONE_CPU)
+    second, trained = list[Any](), list[int]()
+    run_epoch = train._Fitting.run_epoch
+    monkeypatch.setattr(
+        train._Fitting, "run_epoch", lambda self, epoch: trained.append(epoch) or run_epoch(self, epoch)
+    )
+    monkeypatch.setattr(ray.tune, "report", lambda result: second.append(result[REPORT]))
+    run_trial(assignment(LONGER), dataclasses.replace(stored, checkpoints=tmp_path / "other disk"), ONE_CPU)
+    assert trained == [3, 1, 2, 3], "the last epoch of fold 0, then fold 1"
+    assert without_times([*first, *second]) == without_times(undisturbed)
+    assert list((tmp_path / "other disk").iterdir()) == []
+
+
+def test_of_two_checkpoints_the_one_that_came_further_is_taken(stored: TrialData, tmp_path: Path) -> None:
+    """A trial may come back to a machine that it has left long ago."""
+    study = str(stored.storage)
+    path = tmp_path / "checkpoints" / "seed_0" / "fold_0.pt"
+    old, new = [
+        Checkpoints(path.parent.parent.with_name(name), LONGER, job=Job(7, 0), study=study) for name in ("old", "new")
+    ]
+    for checkpoints, epochs in ((old, 1), (new, 2)):
+        write_checkpoint(checkpoints.local / "seed_0" / "fold_0.pt", LONGER, epochs)
+    for checkpoints in (old, new):
+        checkpoints.fetch(LONGER, [])
+        checkpoints.store(0)
+    old.fetch(LONGER, [])
+    assert epochs_in(old.local / "seed_0" / "fold_0.pt", LONGER, 0) == 2
+    write_checkpoint(old.local / "seed_0" / "fold_0.pt", LONGER, 3)
+    old.fetch(LONGER, [])
+    assert epochs_in(old.local / "seed_0" / "fold_0.pt", LONGER, 0) == 3
+    assert [path.name for path in old.local.rglob("*.pt*")] == ["fold_0.pt"]
+
+
+def write_checkpoint(path: Path, recipe: Recipe, epochs: int, fold: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"recipe": recipe.to_json(), "fold": fold, "epochs": [{}] * epochs}, path)
+
+
+@pytest.mark.parametrize("where", ["disk", "storage"])
+def test_a_checkpoint_of_another_recipe_does_not_fail_the_trial(
+    stored: TrialData, reports: list[Any], where: str
+) -> None:
+    """A head that was lost gave the trial's number to another recipe."""
+    other = LONGER.with_settings({"augment.rotate": 0.25})
+    if where == "disk":
+        write_checkpoint(stored.checkpoints / "0007-0" / "seed_0" / "fold_0.pt", other, 1)
+    else:
+        place = open_storage(str(stored.storage)).folder(f"checkpoints/{folder_of(Job(7, 0), RECIPE)}")
+        write_checkpoint(stored.checkpoints / "foreign.pt", other, 1)
+        place.put(stored.checkpoints / "foreign.pt", "seed_0/fold_0.pt")
+    run_trial(assignment(), stored, ONE_CPU)
+    assert [type(report) for report in reports] == [Epoch, FoldResult, Epoch, FoldResult]
+
+
+def test_a_storage_that_takes_nothing_is_noted_once_and_the_trial_goes_on(
+    stored: TrialData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints_module, "PAUSES", (0.0, 0.0))
+    attempts, results = list[str](), list[dict[str, Any]]()
+    put = Storage.put
+
+    def failing(self: Storage, local: Path, name: str) -> None:
+        attempts.append(name)
+        if len(attempts) <= 4:
+            raise StorageFailed("no way there")
+        put(self, local, name)
+
+    monkeypatch.setattr(Storage, "put", failing)
+    monkeypatch.setattr(ray.tune, "report", lambda result: results.append(result))
+    run_trial(assignment(LONGER), stored, ONE_CPU)
+    assert [type(result[REPORT]) for result in results].count(FoldResult) == 2
+    notes = [note for result in results for note in result.get(NOTES, [])]
+    place = str(stored.storage).partition("?")[0]
+    assert notes == [
+        f"trial 0007 seed 0: storage {place} takes no checkpoint; if its machine dies, the fold is repeated "
+        "(no way there)",
+        f"trial 0007 seed 0: storage {place} takes checkpoints again",
+    ]
+    # Three attempts at the first epoch, then one an epoch.
+    assert len(attempts) == 3 + 1 + 1 + 3
+
+
+def test_a_folder_that_is_not_shared_is_noted(data: TrialData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    results: list[dict[str, Any]] = []
+    monkeypatch.setattr(ray.tune, "report", lambda result: results.append(result))
+    run_trial(assignment(), dataclasses.replace(data, storage=str(tmp_path / "mine alone")), ONE_CPU)
+    (note,) = [note for result in results for note in result.get(NOTES, [])]
+    assert "mine alone does not hold the study as " in note
+    assert not (tmp_path / "mine alone").exists()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from leukemia.crossval import FoldResult
+from leukemia.train import Epoch
 from search import tuner
+from search.health import PutBack
 from search.race import Job
 from search.trainable import REPORT
 
@@ -17,6 +20,7 @@ class Assigned:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
+        self.run_metadata = SimpleNamespace(num_failures=2)
 
     def set_config(self, config: dict[str, Any]) -> None:
         self.config = config
@@ -47,3 +51,41 @@ def test_the_driver_is_asked_by_number_and_seed() -> None:
     assert trial.config["skip"] == [0]
     assert judging.on_trial_result(None, trial, {}) == judging.CONTINUE  # type: ignore[arg-type]
     assert len(heard) == 2
+
+
+def epoch_of(fold: int, epoch: int) -> Epoch:
+    return Epoch(
+        seed=0,
+        fold=fold,
+        epoch=epoch,
+        train_loss=0.5,
+        train_accuracy=0.5,
+        validation_loss=0.7,
+        validation_accuracy=0.5,
+        learning_rate=1e-3,
+        seconds=1.0,
+        images_per_second=10.0,
+        device_memory_mb=0.0,
+    )
+
+
+def test_deaths_count_only_as_long_as_a_trial_comes_no_further() -> None:
+    judging = tuner._Judging(lambda *heard: True, lambda job: [])
+    trial: Any = Assigned({"number": 0, "seed": 0, "skip": []})
+    # After a death a checkpoint's epochs come again: they are no progress.
+    steps = [((0, 1), 0), ((0, 2), 0), ((0, 1), 2), ((0, 2), 2), ((0, 3), 0), ((0, 3), 2), ((1, 1), 0)]
+    for (fold, epoch), failures in steps:
+        trial.run_metadata.num_failures = 2
+        judging.on_trial_result(None, trial, {REPORT: epoch_of(fold, epoch)})  # type: ignore[arg-type]
+        assert trial.run_metadata.num_failures == failures, (fold, epoch)
+    trial.run_metadata.num_failures = 2
+    judging.on_trial_result(None, trial, {REPORT: "NonFiniteLoss"})  # type: ignore[arg-type]
+    assert trial.run_metadata.num_failures == 2
+
+
+def test_a_trial_that_is_put_back_is_not_retried_where_it_is() -> None:
+    judging = tuner._Judging(lambda *heard: False, lambda job: [])
+    trial: Any = Assigned({"number": 0, "seed": 0, "skip": []})
+    verdict = judging.on_trial_result(None, trial, {REPORT: PutBack(words="no GPU", node_id="a")})  # type: ignore[arg-type]
+    assert verdict == judging.CONTINUE, "stopped, its process with the broken device would be used again"
+    assert trial.run_metadata.num_failures == tuner.MAX_PROCESS_FAILURES

@@ -1,0 +1,124 @@
+"""Where a search keeps its mirror: named or remembered, found to work, and the study in it claimed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from leukemia.files import check_fields
+from leukemia.mistakes import MissingFile, Mistake
+from leukemia.study import Study, check_name
+from search.checkpoints import CHECKPOINTS
+from search.mirror import Mirror, SilentMirror
+from search.plan import NO_STORAGE, Request, study_to_resume
+from search.probe import probe
+from search.retrieval import compare, fetch_study, known_studies
+from search.storage import Storage, StorageFailed
+
+
+def storage_of(request: Request, *, resume: bool) -> Storage | None:
+    """The storage that a command names or that its study remembers, found to work; None where there is none.
+
+    Raises:
+        Mistake: it does not work, and why.
+    """
+    if request.storage is not None:
+        return None if request.storage == NO_STORAGE else probe(request.storage)
+    if not resume:
+        return None
+    study = study_to_resume(request)
+    remembered = remembered_by(study)
+    if remembered is None:
+        return None
+    try:
+        return probe(remembered)
+    except Mistake as mistake:
+        words = f"{mistake} (study {study.name} is mirrored there; --storage {NO_STORAGE} goes on without)"
+        raise Mistake(words) from None
+
+
+def remembered_by(study: Study) -> str | None:
+    """Address of the storage that a study was last mirrored in, if any."""
+    info = study.info
+    if "storage" in info:
+        check_fields(info, {"storage": str}, study.folder / "study.json")
+    return info.get("storage")
+
+
+@contextlib.contextmanager
+def claimed(request: Request, storage: Storage | None) -> Iterator[Mirror | SilentMirror]:
+    """The mirror of the study to resume, which is fetched where ``--runs`` does not have it.
+
+    Raises:
+        Mistake: it is run by another driver, is not there, or is another one than here.
+    """
+    if storage is None:
+        yield SilentMirror()
+        return
+    folder = _folder(request, storage)
+    is_here = (folder / "study.json").is_file()
+    with _answered(storage):
+        if not is_here and storage.folder(folder.name).read("study.json") is None:
+            raise MissingFile(f"no study {folder.name} in {folder.parent} nor in {storage}; {known_studies(storage)}")
+    with _held(storage, folder) as mirror:
+        with _answered(storage):
+            if is_here:
+                compare(mirror.storage, Study.open(folder))
+            else:
+                fetch_study(mirror.storage, folder)
+        yield mirror
+
+
+@contextlib.contextmanager
+def claimed_new(storage: Storage | None, folder: Path) -> Iterator[Mirror | SilentMirror]:
+    """The mirror of the study that is about to be made at ``folder``.
+
+    Raises:
+        Mistake: the storage has a study of that name.
+    """
+    if storage is None:
+        yield SilentMirror()
+        return
+    with _held(storage, folder) as mirror:
+        with _answered(storage):
+            if mirror.storage.read("study.json") is not None:
+                raise Mistake(
+                    f"study {folder.name} exists in {storage}; go on with --resume, or choose another --study"
+                )
+            # What a start left that died before there was a study.
+            for name in ("trials", CHECKPOINTS):
+                mirror.storage.remove_folder(name)
+        yield mirror
+
+
+def _folder(request: Request, storage: Storage) -> Path:
+    if request.study is not None:
+        check_name(request.study)
+        return request.runs / request.study
+    try:
+        return study_to_resume(request).folder
+    except Mistake as mistake:
+        with _answered(storage):
+            raise Mistake(f"{mistake}; or name a study of {storage} with --study: {known_studies(storage)}") from None
+
+
+@contextlib.contextmanager
+def _held(storage: Storage, folder: Path) -> Iterator[Mirror]:
+    if Path(str(storage)).resolve() == folder.parent.resolve():
+        raise Mistake(f"--storage {storage}: expected another folder than that of --runs, which it mirrors")
+    with _answered(storage):
+        mirror = Mirror(storage, folder.name)
+    try:
+        yield mirror
+    finally:
+        mirror.release()
+
+
+@contextlib.contextmanager
+def _answered(storage: Storage) -> Iterator[None]:
+    """Before a search has begun, a storage that fails ends the command."""
+    try:
+        yield
+    except StorageFailed as failure:
+        raise Mistake(f"--storage {storage}: {failure}; look at the storage, then try again") from None
