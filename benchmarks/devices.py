@@ -92,6 +92,8 @@ def measure(work: Work, together: Any = None) -> tuple[float, float]:
 
 
 def _into(queue: Any, work: Work, together: Any) -> None:
+    # Else the loaders of a spawned process are spawned, too, and import torch before they load.
+    multiprocessing.set_start_method("fork", force=True)
     queue.put(measure(work, together))
 
 

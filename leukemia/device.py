@@ -154,4 +154,5 @@ def limit_memory(device: torch.device, share: float) -> None:
     """
     if device.type == "cuda" and share < 1:
         total = device_memory_mb(device)
-        torch.cuda.set_per_process_memory_fraction(max(0.01, share - CONTEXT_MB / total), device)
+        # Of the current device, which ``cuda`` names: a device without a number is refused here, and only here.
+        torch.cuda.set_per_process_memory_fraction(max(0.01, share - CONTEXT_MB / total))

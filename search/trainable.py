@@ -90,10 +90,19 @@ def at_place(config: dict[str, Any], work: Any, data: TrialData, resources: Reso
     if device.type != "cpu":
         try:
             check_device(device)
+            limit_memory(device, here.gpus)
         except BrokenDevice as broken:
             raise give_back(broken, at_fault=True) from None
-        limit_memory(device, here.gpus)
+        except Exception as error:
+            ray.tune.report({REPORT: _words_of(error)})
+            return
     work(config, data=data, resources=here)
+
+
+def _words_of(error: Exception) -> str:
+    """An error with its place: raising it would cost the worker its process, and the driver needs the words only."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
 
 
 def run_trial(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
@@ -132,8 +141,5 @@ def run_trial(config: dict[str, Any], data: TrialData, resources: Resources) -> 
             raise give_back(error, at_fault=True, while_training=True) from None
         if is_out_of_memory(error) and 0 < resources.gpus < 1:
             raise give_back(error, at_fault=False) from None
-        # Raising would cost the worker its process; the driver needs the words only.
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        words = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
-        ray.tune.report({REPORT: words})
+        ray.tune.report({REPORT: _words_of(error)})
     shutil.rmtree(checkpoints_of(data, job), ignore_errors=True)

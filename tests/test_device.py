@@ -66,3 +66,17 @@ def test_an_error_is_the_devices_or_the_recipes(error: Exception, memory: bool, 
 def test_a_processor_has_no_memory_to_be_shared() -> None:
     assert device.device_memory_mb(CPU) == 0.0
     device.limit_memory(CPU, 0.25)
+
+
+def test_a_share_of_a_gpu_is_set_in_words_that_torch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU, as far as torch goes before it asks the driver: its own check of the arguments runs."""
+    heard: list[tuple[float, int]] = []
+    monkeypatch.setattr(torch.cuda.memory, "_lazy_init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(device, "device_memory_mb", lambda _: 80_000.0)
+    monkeypatch.setattr(
+        torch._C, "_cuda_setMemoryFraction", lambda share, index: heard.append((share, index)), raising=False
+    )
+    device.limit_memory(torch.device("cuda"), 0.25)
+    device.limit_memory(torch.device("cuda"), 1.0)
+    assert heard == [(0.25 - device.CONTEXT_MB / 80_000, 0)]
