@@ -77,11 +77,10 @@ class ClusterSearch(Search):
 @contextlib.contextmanager
 def cluster_of(num_nodes: int) -> Iterator[Cluster]:
     """A head and nodes of one processor each, gone at the end."""
-    own = {"node_ip_address": "127.0.0.1", "include_dashboard": False, "num_gpus": 0}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **own})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "num_gpus": 0, "include_dashboard": False})
     try:
         for _ in range(num_nodes):
-            cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1", num_gpus=0)
+            cluster.add_node(num_cpus=1, num_gpus=0)
         cluster.wait_for_nodes()
         yield cluster
     finally:

@@ -8,8 +8,11 @@ import logging
 import os
 import re
 import socket
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 import ray
 from ray._private import ray_constants, worker
@@ -17,7 +20,7 @@ from ray._private.services import canonicalize_bootstrap_address
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 from ray.exceptions import AuthenticationError
 
-from leukemia.mistakes import Mistake
+from leukemia.mistakes import FAILURE, Mistake
 
 log = logging.getLogger("search")
 
@@ -26,6 +29,9 @@ CONNECT_SECONDS = 10
 
 KNOCK_SECONDS = 2.0
 """Head and raylet of a joined cluster are knocked at so often."""
+
+NOTICE_SECONDS = 10.0
+"""After the death of a cluster the search has so long to notice; a call of Ray's may be waiting."""
 
 MAX_SILENT = 5
 """So many knocks in a row without an answer, and a joined cluster is dead. Ray itself waits for a minute, and then ends
@@ -46,6 +52,8 @@ def ray_session(address: str | None) -> Iterator[bool]:
         RayNotStarted: one of our own does not start.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # The search says itself what became of trials.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     # Else Ray prints to the terminal what its processes complain of, and breaks the table there.
     worker.print_to_stdstream = lambda data, **_: log.info("Ray: %s", " ".join(data["lines"]))
     common = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": False}
@@ -76,8 +84,9 @@ def ray_session(address: str | None) -> Iterator[bool]:
         if _pulse.dead is None:
             ray.shutdown()
         else:
-            # Of a dead cluster Ray would take leave for a minute, now or at the end of the process.
+            # Of a dead cluster Ray would take leave for a minute, now or at the end of the process, or crash there.
             atexit.unregister(worker.shutdown)
+            atexit.register(_end_now)
 
 
 def _why_not(error: Exception) -> str:
@@ -93,6 +102,13 @@ def _why_not(error: Exception) -> str:
         there, here = (", ".join(" ".join(pair) for pair in half) for half in (versions[:2], versions[2:]))
         return f"the cluster has {there}, this environment {here}; install the cluster's here, or run on its head"
     return f"no Ray there ({_first_line(error)}); start one with `ray start --head` or `ray up`, or use --address local"
+
+
+def _end_now() -> None:
+    """End the process as failed, without asking its libraries."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(FAILURE)
 
 
 def _first_line(error: Exception) -> str:
@@ -164,47 +180,82 @@ class _Pulse:
         self.dead: str | None = None
         """Who does not answer any more, in words."""
 
+        self.last_words: Callable[[str], None] = log.error
+        """Told of a death by the thread, when the search itself cannot."""
+
+        self.noticed = threading.Event()
+        self._knocks: dict[str, Callable[[], None]] = {}
+
     @contextlib.contextmanager
     def felt(self, address: str, raylet: str) -> Iterator[None]:
         """Feel it in the background."""
-        self.dead, done = None, threading.Event()
-        thread = threading.Thread(target=self._feel, args=(address, raylet, done), name="pulse", daemon=True)
+        self.dead, self.noticed, done = None, threading.Event(), threading.Event()
+        self._knocks = {
+            f"its head at {address}": lambda: _require_answer(address),
+            "its raylet on this machine": lambda: _require_socket(raylet),
+        }
+        thread = threading.Thread(target=self._feel, args=(done,), name="pulse", daemon=True)
         thread.start()
         try:
             yield
         finally:
             done.set()
+            self.noticed.set()
             thread.join()
+            self._knocks = {}
 
-    def _feel(self, address: str, raylet: str, done: threading.Event) -> None:
-        silent = {"head": 0, "raylet": 0}
-        while not done.wait(KNOCK_SECONDS):
-            for who, knock in (("head", lambda: _require_answer(address)), ("raylet", lambda: _require_socket(raylet))):
-                try:
-                    knock()
-                    silent[who] = 0
-                except OSError:
-                    silent[who] += 1
-            if max(silent.values()) >= MAX_SILENT:
-                words = {"head": f"its head at {address}", "raylet": "its raylet on this machine"}
-                self.dead = " and ".join(words[who] for who in silent if silent[who] >= MAX_SILENT)
-                return
+    def silent(self) -> list[str]:
+        """Who does not answer at this moment, in words."""
+        found = []
+        for who, knock in self._knocks.items():
+            try:
+                knock()
+            except OSError:
+                found.append(who)
+        return found
+
+    def _feel(self, done: threading.Event) -> None:
+        times: Counter[str] = Counter()
+        while self.dead is None and not done.wait(KNOCK_SECONDS):
+            silent = self.silent()
+            times = Counter({who: times[who] + 1 for who in silent})
+            gone = [who for who in silent if times[who] >= MAX_SILENT]
+            if gone:
+                self.dead = f"the Ray cluster died: {' and '.join(gone)} does not answer"
+        if self.dead is not None and not self.noticed.wait(NOTICE_SECONDS):
+            # The search waits within Ray, for the dead, and Ray would end the process in its own words. What is
+            # finished is on the disk.
+            self.last_words(self.dead)
+            _end_now()
 
 
 _pulse = _Pulse()
 
 
-def require_ray() -> None:
+def on_death(last_words: Callable[[str], None]) -> None:
+    """What to say when a joined cluster dies while the search waits for it and cannot say it itself."""
+    _pulse.last_words = last_words
+
+
+def require_ray(*, surely: bool = False) -> None:
     """Look whether Ray lives: the processes of our own, or head and raylet of a joined cluster.
+
+    Args:
+        surely: of a joined cluster that does not answer at this moment, wait until it does or is known to be dead.
 
     Raises:
         RayDied: it does not.
     """
-    if _pulse.dead is not None:
-        raise RayDied(f"the Ray cluster died: {_pulse.dead} does not answer")
-    dead = [name for name, _ in worker._global_node.dead_processes() if name in NEEDED_PROCESSES]
-    if dead:
-        raise RayDied(f"Ray died ({', '.join(dead)})")
+    while True:
+        if _pulse.dead is not None:
+            _pulse.noticed.set()
+            raise RayDied(_pulse.dead)
+        dead = [name for name, _ in worker._global_node.dead_processes() if name in NEEDED_PROCESSES]
+        if dead:
+            raise RayDied(f"Ray died ({', '.join(dead)})")
+        if not surely or not _pulse.silent():
+            return
+        time.sleep(KNOCK_SECONDS / 4)
 
 
 def is_own() -> bool:

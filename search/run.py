@@ -19,6 +19,7 @@ import numpy as np
 from rich.console import Console
 
 from leukemia import CLASS_NAMES, provenance
+from leukemia.account import check_settings
 from leukemia.augment import augmented_sheet
 from leukemia.files import cache_dir, make_folder, require_space, write_json
 from leukemia.folds import RANDOM_CELL_WARNING
@@ -55,6 +56,7 @@ LOG = "search.log"
 def main(argv: list[str] | None = None) -> int:
     """Search; returns the exit status."""
     arguments = parse(argv)
+    check_settings()
     # Where no terminal tells its width, a table may be as wide as its recipes.
     console = Console() if sys.stdout.isatty() else Console(width=120)
     command = provenance.command_line("search.run", argv)
@@ -135,6 +137,7 @@ def _describe_storage(plan: Plan, mirror: Mirror | SilentMirror, *, resume: bool
 @contextlib.contextmanager
 def _last_words(console: Console, study: Study) -> Iterator[None]:
     """Say how a search that has begun came to its end before its time."""
+    cluster.on_death(functools.partial(_say_death, study))
     try:
         yield
     except KeyboardInterrupt:
@@ -142,8 +145,7 @@ def _last_words(console: Console, study: Study) -> Iterator[None]:
         say(console, f"interrupted; {_going_on(study)}")
         sys.exit(INTERRUPTED)
     except cluster.RayDied as death:
-        log.error("%s", death)
-        print(f"error: {death}; {_going_on(study)}", file=sys.stderr)
+        _say_death(study, str(death))
         sys.exit(FAILURE)
     except Mistake as mistake:
         log.error("%s", mistake)
@@ -155,6 +157,11 @@ def _last_words(console: Console, study: Study) -> Iterator[None]:
         words = f"{type(error).__name__}: {error}".splitlines()[0]
         print(f"error: {words}; the traceback is in {study.folder / LOG}", file=sys.stderr)
         sys.exit(FAILURE)
+
+
+def _say_death(study: Study, words: str) -> None:
+    log.error("%s", words)
+    print(f"error: {words}; {_going_on(study)}", file=sys.stderr)
 
 
 def _going_on(study: Study) -> str:

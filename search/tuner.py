@@ -77,7 +77,7 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
     def end(job: Job, process_failed: bool) -> None:
         if process_failed:
             # A trial whose processes died with Ray is not a failed one.
-            require_ray()
+            require_ray(surely=True)
         fleet.leave(job)
         if driver.end(job, process_failed):
             shutil.rmtree(checkpoints_of(data, job), ignore_errors=True)
