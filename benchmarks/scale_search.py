@@ -151,6 +151,7 @@ def measure(folder: Path, num_workers: int, num_trials: int, num_nodes: int, num
         num_before: finished trials that the study begins with.
     """
     catalog, splits, study = begin_study(folder)
+    splits.save(study.folder / "splits.json")
     data = make_data(folder, catalog, splits)
     slept, calls = data.checkpoints / "slept", Calls(num_before)
     slept.mkdir(parents=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-from leukemia.client import base_url, default_url
+from leukemia.client import base_url, default_url, settings_problem
 from leukemia.mistakes import Mistake
 
 FORMER_CLOUD = "https://api.wandb.ai"
@@ -28,16 +28,29 @@ def _key() -> str | None:
     return None
 
 
+def check_settings() -> None:
+    """Refuse settings of W&B's that cannot be meant, before anything is begun.
+
+    Raises:
+        Mistake: ``WANDB_MODE`` is unknown; or, unless it is ``disabled``, W&B refuses another setting.
+    """
+    if _set_mode() != "disabled" and (problem := settings_problem()):
+        raise Mistake(f"{problem}; set it anew or unset it (WANDB_MODE=disabled goes on without W&B)")
+
+
 def wanted_mode() -> str:
     """``online``, ``offline`` or ``disabled``: ``WANDB_MODE`` where it is set, else online with a key only.
 
     Raises:
         Mistake: ``WANDB_MODE`` is none of these.
     """
+    return _set_mode() or ("online" if _key() else "offline")
+
+
+def _set_mode() -> str:
+    """``WANDB_MODE``, or empty."""
     mode = os.environ.get("WANDB_MODE", "").lower()
-    if not mode:
-        return "online" if _key() else "offline"
-    if mode not in ("online", "offline", "disabled"):
+    if mode and mode not in ("online", "offline", "disabled"):
         # W&B's older names, such as dryrun, must not end up online.
         raise Mistake(f"WANDB_MODE: expected online, offline or disabled, got {mode!r}; set one of these or unset it")
     return mode

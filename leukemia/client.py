@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import resource
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,6 +36,12 @@ FINISH_TIMEOUT_SECONDS = 30
 OPEN_FILES = 65_536
 """Open files asked for: each run that is open takes one here and three in W&B's process; systems often allow 1,024."""
 
+FOREIGN = (
+    *("WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_LAUNCH"),
+    *("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_RESUME_FROM", "WANDB_FORK_FROM"),
+)
+"""Variables of whoever started this process, such as a sweep's agent, that would make our runs other runs."""
+
 Mode = Literal["online", "offline"]
 
 Run = Any
@@ -48,7 +55,38 @@ def project() -> str:
 
 def base_url() -> str:
     """W&B's server as W&B sees it: ``WANDB_BASE_URL``, what ``wandb login --host`` wrote down, or its default."""
-    return str(wandb.setup().settings.base_url).rstrip("/")
+    return str(_settings().base_url).rstrip("/")
+
+
+def _settings() -> wandb.Settings:
+    """W&B's settings of this machine; reads them first where that is not done, so it goes before all else of W&B."""
+    # For good, as W&B reads them again in its own time.
+    for name in FOREIGN:
+        os.environ.pop(name, None)
+    if mode := os.environ.get("WANDB_MODE"):
+        os.environ["WANDB_MODE"] = mode.lower()
+    return wandb.setup().settings
+
+
+def settings_problem() -> str | None:
+    """What W&B itself would refuse of this machine's settings, with the variable's name, or None."""
+    for name, value in list(os.environ.items()):
+        if name.startswith("WANDB_") and name not in FOREIGN:
+            try:
+                wandb.Settings().update_from_env_vars({name: value.lower() if name == "WANDB_MODE" else value})
+            except Exception as error:
+                return f"{name}: {_reason(error)}"
+    try:
+        _settings()
+    except Exception as error:
+        return f"W&B's settings: {_reason(error)}"
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the value: it may be a key."""
+    told = getattr(error, "errors", None)
+    return str(told()[0]["msg"]) if callable(told) else str(error).partition("\n")[0]
 
 
 def default_url() -> str:
@@ -87,6 +125,7 @@ def open_run(opening: Opening, mode: Mode) -> Run:
     with contextlib.suppress(ValueError, OSError):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES if most < 0 else min(OPEN_FILES, most), most))
+    _settings()
     return wandb.init(
         project=project(),
         dir=str(opening.folder),
@@ -115,6 +154,8 @@ def _quiet_settings(sweep: str | None = None, on_stop: Callable[[], None] = lamb
         x_save_requirements=False,
         x_disable_stats=True,
         x_disable_meta=True,
+        # There, the training job's name would replace the run's id.
+        sagemaker_disable=True,
         init_timeout=INIT_TIMEOUT_SECONDS,
         finish_timeout=FINISH_TIMEOUT_SECONDS,
         finish_timeout_raises=True,
@@ -167,26 +208,43 @@ def artifact(name: str, kind: str, files: Sequence[Path], metadata: Mapping[str,
     return made
 
 
-def create_sweep(config: Mapping[str, Any], runs: Sequence[str] = ()) -> str:
+def create_sweep(config: Mapping[str, Any], entity: str, runs: Sequence[str] = ()) -> str:
     """Create a sweep in the project; returns its id.
 
     Args:
+        entity: whose project it is; W&B would ask for it after the sweep is made, and might then lose it.
         runs: ids of runs that it adopts.
     """
+    _settings()
     # W&B prints what it has made, and sets variables that later runs would read.
     before = {name: os.environ.get(name) for name in ("WANDB_PROJECT", "WANDB_ENTITY")}
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         try:
-            return str(wandb.sweep(dict(config), project=project(), prior_runs=list(runs)))
+            return str(wandb.sweep(dict(config), entity=entity, project=project(), prior_runs=list(runs)))
         finally:
             for name, value in before.items():
                 os.environ.pop(name, None)
                 os.environ |= {} if value is None else {name: value}
 
 
-def sweep_url(identity: str) -> str:
+def sweep_url(entity: str, identity: str) -> str:
     """Address of a sweep's page."""
-    return "/".join([str(wandb.setup().settings.app_url), *map(quote, (_entity(), project(), "sweeps", identity))])
+    return f"{_settings().app_url}/{sweep_path(entity, identity)}"
+
+
+def sweep_path(entity: str, identity: str) -> str:
+    """The end of that address: the same wherever the server's pages are shown."""
+    return "/".join(map(quote, (entity, project(), "sweeps", identity)))
+
+
+def has_sweep(entity: str, identity: str) -> bool:
+    """Whether the project still has a sweep; where the server cannot tell, it has."""
+    _settings()
+    try:
+        wandb.Api().sweep(f"{entity}/{project()}/{identity}")
+    except (ValueError, wandb.errors.CommError) as error:
+        return not any(words in str(error).lower() for words in ("could not find sweep", "not found"))
+    return True
 
 
 def not_complete(group: str, runs: Iterable[str]) -> list[str]:
@@ -194,14 +252,27 @@ def not_complete(group: str, runs: Iterable[str]) -> list[str]:
 
     The client gives up on a run whose key is refused in the middle, and closes it without a word.
     """
-    found = wandb.Api().runs(f"{_entity()}/{project()}", filters={"group": group}, per_page=500)
-    ended = {run.id for run in found if run.state in ("finished", "failed")}
+    found = wandb.Api().runs(f"{entity()}/{project()}", filters={"group": group}, per_page=500)
+    # Killed: somebody pressed Stop, and the run was closed like any other.
+    ended = {run.id for run in found if run.state in ("finished", "failed", "killed")}
     return [run for run in runs if run not in ended]
 
 
-def _entity() -> str:
-    """Whose project it is."""
+def entity() -> str:
+    """Whose project it is; the server is asked for it where ``WANDB_ENTITY`` does not say so."""
+    _settings()
     return os.environ.get("WANDB_ENTITY") or str(wandb.Api().default_entity)
+
+
+def _add_silently(handler: logging.Handler) -> None:
+    """Add a handler to W&B's logger whose failures, as on a full disk, are no tracebacks in the terminal."""
+    handler.handleError = lambda record: None  # type: ignore[method-assign]
+    logging.Logger.addHandler(_LOGGER, handler)
+
+
+# W&B gives each run a file of its own, and writes into it before the run is handed out.
+_LOGGER = logging.getLogger("wandb")
+_LOGGER.addHandler = _add_silently  # type: ignore[method-assign, assignment]
 
 
 def end_client() -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         raise Mistake("--against-start: the two are compared on test images; give a labelled --test")
     study = Study.find(arguments.runs, arguments.best or None)
     best = Best.of(study)
+    _check_wandb()
     catalog = training_data(
         study, best, data=arguments.data, base=arguments.base, subjects_from=arguments.subjects_from
     )
@@ -113,6 +114,14 @@ def main(argv: list[str] | None = None) -> int:
     _print_outcome(console, study.folder / "final", delivery)
     _tell(console, study)
     return SUCCESS
+
+
+def _check_wandb() -> None:
+    """Refuse settings of W&B's that cannot be meant now, not after hours of training."""
+    with suppress(ModuleNotFoundError):
+        from leukemia.account import check_settings
+
+        check_settings()
 
 
 def _tell(console: Console, study: Study) -> None:

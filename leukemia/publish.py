@@ -23,7 +23,7 @@ def publish(study: Study, say: Callable[[str], None]) -> None:
     Raises:
         Mistake: the server cannot be used, or stops taking the runs; or the study is being searched.
     """
-    problem = server_problem()
+    problem = client.settings_problem() or server_problem()
     if problem is not None:
         raise Mistake(f"W&B: {problem}; nothing was sent. Fix that and try again")
     with study.lock():
@@ -39,6 +39,8 @@ def publish(study: Study, say: Callable[[str], None]) -> None:
 
 def _publish(study: Study, say: Callable[[str], None]) -> None:
     sweep = known_sweep(study)
+    if sweep is None and (study.folder / "sweep.json").is_file():
+        say("W&B: the study's earlier sweep was removed, or is another project's or server's; a new one is made")
     best = Best.found_in(study)
     sent = []
     for number in study.trials():
@@ -62,7 +64,8 @@ def _publish(study: Study, say: Callable[[str], None]) -> None:
     say("search: sending")
     search = StudyRun(study)
     search.open("online", None)
-    search.close(finished=all(study.end(number) is not None for number in study.trials()))
+    damaged = _without_recipe(study)
+    search.close(finished=not damaged and all(study.end(number) is not None for number in study.trials()))
     if missing := client.not_complete(study.name, [*sent, *finals, search.id]):
         raise ConnectionError(f"{len(missing)} of its runs did not arrive to their end ({', '.join(missing[:3])})")
     try:
@@ -70,3 +73,19 @@ def _publish(study: Study, say: Callable[[str], None]) -> None:
     except Exception as error:
         # Servers of W&B's kind without sweeps hold the runs all the same.
         say(f"W&B: all sent to project {client.project()}, group {study.name}; no sweep page ({first_line(error)})")
+    if damaged:
+        say(
+            f"warning: not sent, for want of a recipe.json: {', '.join(damaged[:3])}"
+            + (f" and {len(damaged) - 3} more" if len(damaged) > 3 else "")
+            + f" in {study.folder / 'trials'}; restore it, or remove what is left of them, and publish again"
+        )
+
+
+def _without_recipe(study: Study) -> list[str]:
+    """Trials' folders that have lost their recipe; an empty one is of a trial that never began."""
+    folders = sorted((study.folder / "trials").glob("[0-9][0-9][0-9][0-9]*"))
+    return [
+        folder.name
+        for folder in folders
+        if not (folder / "recipe.json").is_file() and any(path.name[0] != "." for path in folder.iterdir())
+    ]

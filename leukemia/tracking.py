@@ -124,6 +124,9 @@ class WandbTracker:
 
     def _last_words(self) -> str:
         send = _send(self._study)
+        if self._wanted == "offline" and self._gone:
+            rebuild = _send(self._study, "rebuilds it from the study folder and sends it")
+            return f"W&B: offline, and not everything could be kept; after `wandb login` {rebuild}"
         if self._wanted == "offline":
             return f"W&B: offline; after `wandb login` {send}"
         if self._incomplete:
@@ -263,9 +266,9 @@ def tell_final(study: Study) -> str:
     return "; ".join(["W&B: model and run sent", *notes])
 
 
-def _send(study: Study) -> str:
+def _send(study: Study, what: str = "sends it") -> str:
     runs = shlex.quote(str(study.folder.parent))
-    return f"this sends it: python -m leukemia.tracking publish {shlex.quote(study.name)} --runs {runs}"
+    return f"this {what}: python -m leukemia.tracking publish {shlex.quote(study.name)} --runs {runs}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,9 +13,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import ray
 from ray._private import ray_constants, worker
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._private.services import canonicalize_bootstrap_address
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 from ray.exceptions import AuthenticationError
@@ -66,7 +68,7 @@ def ray_session(address: str | None) -> Iterator[bool]:
         raise Mistake(f"--address {address or os.environ.get('RAY_ADDRESS', 'local')}: {_why_not(error)}") from None
     if joining is None:
         try:
-            with _loopback_only(), _key_kept_here():
+            with _loopback_only(), _key_kept_here(), _token_kept_private():
                 ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **common)
         except Exception as error:
             ray.shutdown()
@@ -144,10 +146,28 @@ def _key_kept_here() -> Iterator[None]:
             os.environ["WANDB_API_KEY"] = key
 
 
+@contextlib.contextmanager
+def _token_kept_private() -> Iterator[None]:
+    """Let nobody else on this machine read the token that Ray makes at its first start: whoever has it runs code."""
+    token = Path.home() / ".ray" / "auth_token"
+    is_there = token.exists()
+    try:
+        yield
+    finally:
+        if not is_there and token.exists():
+            token.chmod(0o600)
+
+
 def _require_welcome(address: str) -> None:
     """Knock first: without an answer, or without the token, ``ray.init`` tries again for half a minute or more."""
     _require_answer(address)
-    GcsClient(address=address)
+    try:
+        GcsClient(address=address)
+    except AuthenticationError:
+        # Ray guards what it starts once the user has a token, but shows that token to nobody unless it is told to.
+        if not maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
+            raise
+        GcsClient(address=address)
 
 
 def _require_answer(address: str) -> None:

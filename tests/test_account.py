@@ -10,8 +10,9 @@ import pytest
 import wandb
 from wandb_server import KEY, WandbServer
 
-from leukemia.account import server_problem, wanted_mode
+from leukemia.account import check_settings, server_problem, wanted_mode
 from leukemia.mistakes import Mistake
+from search import run
 
 pytestmark = pytest.mark.usefixtures("fresh_wandb")
 
@@ -81,3 +82,36 @@ def test_a_closed_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_missing_key_is_said() -> None:
     assert server_problem() == "there is no key (`wandb login`)"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("WANDB_MODE", "nonsense", r"expected online, offline or disabled, got 'nonsense'; .*"),
+        ("WANDB_BASE_URL", "localhost:8080", r"URL scheme should be 'http' or 'https'; set it anew or unset it .*"),
+        ("WANDB_PROJECT", "a/b", r"Invalid project name 'a/b': .*; set it anew or unset it .*"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused_first(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(Mistake, match=f"^{name}: {words}$"):
+        check_settings()
+    with pytest.raises(Mistake, match=f"^{name}: {words}$"):
+        run.main(["--data", "nowhere"])
+
+
+def test_settings_in_capitals_or_of_a_silent_wandb_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "OFFLINE")
+    check_settings()
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setenv("WANDB_BASE_URL", "localhost:8080")
+    check_settings()
+
+
+def test_a_key_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "a secret, in full ")
+    with pytest.raises(Mistake, match=r"^WANDB_API_KEY: ") as caught:
+        check_settings()
+    assert "secret" not in str(caught.value)

@@ -549,3 +549,14 @@ def test_a_server_that_fails_costs_nothing_but_a_line(
         f"); this sends it: python -m leukemia.tracking publish one --runs {shlex.quote(str(study.folder.parent))}"
     )
     assert (study.folder / "final" / "model.safetensors").is_file()
+
+
+@pytest.mark.usefixtures("no_training", "fresh_wandb")
+@pytest.mark.parametrize(("name", "value"), [("BASE_URL", "localhost:8080"), ("PROJECT", "a/b"), ("MODE", "nonsense")])
+def test_settings_of_wandb_are_refused_before_the_training(
+    study: Study, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"WANDB_{name}", value)
+    with pytest.raises(Mistake, match=rf"^WANDB_{name}: .*$"):
+        deliver(study)
+    assert not (study.folder / "final").exists()

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import wandb
 from tracked import RECIPE, REPORTS, begin, end, expected_rows, folders, make_study, run_trial, write
 from wandb_server import KEY, WandbServer
 
@@ -251,6 +252,63 @@ def test_publish_says_what_is_wrong_and_sends_nothing(
     with pytest.raises(Mistake, match=r"there is no key \(`wandb login`\); nothing was sent"):
         publish(study, print)
     assert wandb_server.runs == {}
+
+
+def test_variables_of_whoever_started_this_process_make_no_other_runs(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent of another sweep, or a launched job, would name project and run itself."""
+    for name, value in {
+        "WANDB_SWEEP_ID": "theirs",
+        "WANDB_LAUNCH": "true",
+        "WANDB_RUN_ID": "theirs",
+        "WANDB_RESUME": "must",
+        "TRAINING_JOB_NAME": "theirs",
+        "SM_TRAINING_ENV": "{}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    run_trial(study, SilentTracker(), 0)
+    for _ in range(2):
+        publish(study, lambda words: None)
+        wandb.teardown()
+    found = {name: (run.project, run.entity) for name, run in wandb_server.runs.items()}
+    assert found == dict.fromkeys(["c0ffee00-0000", "c0ffee00-search"], ("leukemia-search", "lab"))
+    assert_holds(wandb_server, study)
+
+
+def test_stop_in_the_web_page_leaves_nothing_unsent(study: Study, wandb_server: WandbServer) -> None:
+    """W&B calls such a run killed, however it was closed."""
+    tracker, words = make_tracker(study)
+    begin(study, tracker, 0)
+    wandb_server.wait_for(lambda: "c0ffee00-0000" in wandb_server.runs)
+    wandb_server.stop_run("c0ffee00-0000")
+    write(study, tracker, 0, REPORTS[0])
+    end(study, tracker, 0, "stopped", "stopped in W&B", None)
+    assert tracker.close(finished=True) == words
+    publish(study, lambda words: None)
+
+
+@pytest.mark.parametrize(("name", "value"), [("BASE_URL", "localhost:8080"), ("PROJECT", "a/b"), ("MODE", "nonsense")])
+def test_publish_refuses_settings_in_one_line(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"WANDB_{name}", value)
+    with pytest.raises(Mistake, match=rf"^W&B: WANDB_{name}: [^\n]*; nothing was sent\. Fix that and try again$"):
+        publish(study, print)
+
+
+def test_a_trial_that_lost_its_recipe_is_named(study: Study, wandb_server: WandbServer) -> None:
+    for number in range(2):
+        run_trial(study, SilentTracker(), number)
+    (study.trial_folder(1) / "recipe.json").unlink()
+    study.trial_folder(2).mkdir()
+    said: list[str] = []
+    publish(study, said.append)
+    assert said[-1] == (
+        f"warning: not sent, for want of a recipe.json: 0001 in {study.folder / 'trials'}; "
+        "restore it, or remove what is left of them, and publish again"
+    )
+    assert wandb_server.runs["c0ffee00-search"].summary["state"] == "interrupted"
 
 
 def test_a_trial_taken_over_from_another_study_is_not_sent_and_leaves_nothing_unfinished(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tracked import INFO, make_study, run_trial
 from wandb_server import KEY, WandbServer
 
-from leukemia import client
+from leukemia import client, sweep
 from leukemia.files import write_json
 from leukemia.mistakes import Mistake
+from leukemia.publish import publish
 from leukemia.study import Study
 from leukemia.sweep import known_sweep, make_sweep, sweep_config
-from leukemia.tracking import make_tracker
+from leukemia.tracking import SilentTracker, make_tracker
 
 
 @pytest.fixture
@@ -73,11 +76,11 @@ def test_where_the_server_knows_no_custom_sweeps_the_nearest_is_taken(
 ) -> None:
     created, tried = client.create_sweep, []
 
-    def choosy(config: dict[str, str], runs: list[str]) -> str:
+    def choosy(config: dict[str, str], entity: str, runs: list[str]) -> str:
         tried.append(config["method"])
         if config["method"] == "custom":
             raise ValueError("unknown method")
-        return created(config, runs)
+        return created(config, entity, runs)
 
     monkeypatch.setattr(client, "create_sweep", choosy)
     assert wandb_server.sweeps[make_sweep(study)["id"]].config["method"] == "random"
@@ -102,3 +105,68 @@ def test_making_a_sweep_prints_nothing_and_leaves_no_variable(
     make_sweep(study)
     assert capfd.readouterr() == ("", "")
     assert "WANDB_PROJECT" not in os.environ
+
+
+@pytest.mark.parametrize("fault_at", ["UpsertSweep", "GetDefaultEntity"])
+def test_a_server_that_hangs_holds_nobody_up_and_publishing_makes_the_one_sweep(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, fault_at: str
+) -> None:
+    monkeypatch.setattr(sweep, "SWEEP_SECONDS", 1.0)
+    wandb_server.fault_at, wandb_server.fault = fault_at, "hang"
+    start = time.monotonic()
+    tracker, words = make_tracker(study)
+    assert time.monotonic() - start < 5
+    assert words == "W&B: online, project leukemia-search, group my-study; no sweep page (no answer in 1 s)"
+    wandb_server.fault = None
+    run_trial(study, tracker, 0)
+    assert "all sent, but there is no sweep page; this sends it: " in tracker.close(finished=True)
+    said: list[str] = []
+    publish(study, said.append)
+    assert [made.prior_runs for made in wandb_server.sweeps.values()] == [["c0ffee00-0000"]]
+    assert said[-1].startswith(f"W&B: {wandb_server.url}/lab/leukemia-search/sweeps/")
+
+
+def test_a_sweep_is_remembered_before_anything_else_is_asked(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever hangs after it is there, publishing finds it."""
+    monkeypatch.setattr(sweep, "SWEEP_SECONDS", 1.0)
+    created = client.create_sweep
+
+    def then_hangs(*arguments: Any) -> str:
+        made = created(*arguments)
+        wandb_server.fault = "hang"
+        return made
+
+    monkeypatch.setattr(client, "create_sweep", then_hangs)
+    made = make_sweep(study)
+    wandb_server.fault = None
+    assert [made["id"]] == list(wandb_server.sweeps)
+    assert known_sweep(study) == made
+
+
+def test_a_sweep_that_was_removed_is_made_anew(study: Study, wandb_server: WandbServer) -> None:
+    run_trial(study, SilentTracker(), 0)
+    publish(study, lambda words: None)
+    wandb_server.sweeps.clear()
+    said: list[str] = []
+    publish(study, said.append)
+    assert said[0].startswith("W&B: the study's earlier sweep was removed, or is another project's or server's; a new")
+    ((identity, made),) = wandb_server.sweeps.items()
+    assert said[-1].endswith(f"/sweeps/{identity}")
+    assert made.prior_runs == ["c0ffee00-0000"]
+    assert wandb_server.unknown == []
+
+
+def test_another_entity_has_another_sweep(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_sweep(study)
+    monkeypatch.setenv("WANDB_ENTITY", "team")
+    assert known_sweep(study) is None
+    second = make_sweep(study)
+    assert second["url"] == f"{wandb_server.url}/team/leukemia-search/sweeps/{second['id']}"
+    assert {name: made.entity for name, made in wandb_server.sweeps.items()} == {
+        first["id"]: "lab",
+        second["id"]: "team",
+    }

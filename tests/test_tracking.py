@@ -245,10 +245,24 @@ def test_when_wandb_cannot_be_started_the_search_goes_on_and_says_so(
     monkeypatch.setattr(wandb, "init", broken)
     tracker = offline(study)
     run_trial(study, tracker, 0)
-    tracker.close(finished=True)
+    last = tracker.close(finished=True)
     assert "W&B failed again (no binary); the search goes on without it" in caplog.text
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 2, "said once"
+    assert last == (
+        "W&B: offline, and not everything could be kept; after `wandb login` this rebuilds it from the study folder "
+        f"and sends it: python -m leukemia.tracking publish my-study --runs {study.folder.parent}"
+    )
+
+
+def test_a_full_disk_leaves_the_terminal_clean(
+    study: Study, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.FileHandler, "_open", lambda _: open("/dev/full", "w"))  # noqa: SIM115
+    tracker = offline(study)
+    run_trial(study, tracker, 0)
+    tracker.close(finished=True)
+    assert capfd.readouterr().err == ""
 
 
 def test_what_is_said_takes_no_time_of_the_driver(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:

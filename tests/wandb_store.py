@@ -41,6 +41,9 @@ class Store:
         self.url = ""
         self.runs: dict[str, Run] = {}
         self.sweeps: dict[str, Sweep] = {}
+        self.num_sweeps = 0
+        """All that were ever made."""
+
         self.artifacts: dict[str, Artifact] = {}
         """By identity."""
 
@@ -148,7 +151,7 @@ class Store:
     # Sweeps
 
     def _do_upsert_sweep(self, variables: dict[str, Any]) -> dict[str, Any]:
-        name = variables.get("id") or f"sweep{len(self.sweeps):03d}"
+        name = variables.get("id") or f"sweep{self.num_sweeps:03d}"
         entity, project = variables.get("entityName") or ENTITY, variables.get("projectName") or "uncategorized"
         prior = json.loads(variables.get("priorRunsFilters") or '{"$or": []}')
         sweep = Sweep(
@@ -159,12 +162,35 @@ class Store:
             prior_runs=[entry["name"] for entry in prior["$or"]],
         )
         self.sweeps[name] = sweep
+        self.num_sweeps += 1
         return {
             "upsertSweep": {
                 "sweep": {"id": name, "name": name, "project": _project(entity, project)},
                 "configValidationWarnings": [],
             }
         }
+
+    def _do_get_sweep(self, variables: dict[str, Any]) -> dict[str, Any]:
+        sweep = self.sweeps.get(variables["name"])
+        found = sweep and {
+            "__typename": "Sweep",
+            "id": sweep.name,
+            "name": sweep.name,
+            "displayName": sweep.config.get("name"),
+            "method": sweep.config["method"],
+            "state": "RUNNING",
+            "description": None,
+            "bestLoss": None,
+            "config": yaml.safe_dump(sweep.config),
+            "createdAt": DATE,
+            "updatedAt": DATE,
+            "runCount": 0,
+            "runCountExpected": None,
+        }
+        return {"project": {"sweep": found}}
+
+    def _do_get_sweep_legacy(self, variables: dict[str, Any]) -> dict[str, Any]:
+        return self._do_get_sweep(variables)
 
     # Artifacts, in the order in which a client makes one
 
@@ -324,7 +350,7 @@ def _bucket(run: Run) -> dict[str, Any]:
         "notes": run.notes,
         "tags": run.tags,
         "sweepName": run.sweep,
-        "state": ("failed" if run.exit_code else "finished") if run.complete else "running",
+        "state": _state(run),
         "group": run.group,
         "jobType": run.job_type,
         "commit": None,
@@ -342,6 +368,12 @@ def _bucket(run: Run) -> dict[str, Any]:
         "historyTail": json.dumps(run.lines(HISTORY)[-1:]),
         "eventsTail": json.dumps(run.lines(EVENTS)[-1:]),
     }
+
+
+def _state(run: Run) -> str:
+    if not run.complete:
+        return "running"
+    return "killed" if run.stopped else "failed" if run.exit_code else "finished"
 
 
 def _collection(artifact: Artifact) -> dict[str, Any]:
