@@ -60,6 +60,10 @@ def plan_resources(
         Mistake: a device, or more of it, than any node has; such a trial would wait for ever.
     """
     every = (*nodes.now, *nodes.more)
+    if not any(node.cpus for node in every):
+        raise Mistake(
+            "no node of the cluster offers trials a processor; wait until workers have joined (`ray status` shows them)"
+        )
     total_gpus = sum(node.gpus for node in every)
     assert device in DEVICES
     if device == "auto":

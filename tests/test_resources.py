@@ -59,6 +59,7 @@ def test_resources_are_divided_among_trials(
 @pytest.mark.parametrize(
     ("resources", "arguments", "message"),
     [
+        ({"CPU": 0}, ("auto", None, None, None), r"no node of the cluster offers trials a processor; wait until"),
         ({"CPU": 2}, ("cuda", None, None, None), r"--device cuda: Ray sees no GPU"),
         ({"CPU": 2}, ("auto", 3, None, None), r"a trial asks for 3 CPUs and 0 GPUs, the cluster has 2 and 0"),
         ({"CPU": 8, "GPU": 2}, ("auto", None, 4, None), r"asks for 8 CPUs and 4 GPUs, the cluster has 8 and 2"),
