@@ -1,7 +1,7 @@
 """How far does a search scale? Trials that sleep, on many simulated nodes, as many workers as fit.
 
     python benchmarks/scale.py [--workers 1 4 16 64] [--trials 2000] [--rounds 15] [--nodes 32] [--seconds 5]
-                               [--before 240] [--autoscaling] [--results DIR] [--json]
+                               [--before 240] [--results DIR] [--json]
 
 Each search runs in a process of its own on a Ray cluster whose nodes (``ray.cluster_utils.Cluster``) are processes of
 this machine, with the driver, journal, study folder, searcher and scheduler of ``search.run --no-racing --repeats 0``;
@@ -14,9 +14,6 @@ calls only those of the first trials after them are compared (``scale_search.EAR
 driver's calls are timed from outside, by the clock and by the processor's time of its thread. A worker is idle while
 it does not sleep: starting a trial, sending a report, and waiting for the driver. Its idle share is taken from when
 the last worker has begun (PyTorch is imported by each, on the processors of one machine) until the last trial begins.
-
-``--autoscaling`` also runs a search on ``AutoscalingCluster``, whose nodes come when it begins and go when it is over.
-That needs root and Linux: Ray ends other Rays there by name, so it gets a PID and a network namespace of its own.
 """
 
 from __future__ import annotations
@@ -25,12 +22,11 @@ import argparse
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,25 +43,15 @@ from leukemia.mistakes import SUCCESS, Mistake, run_command
 
 HERE = Path(__file__).resolve().parent
 
-NAMESPACE = [
-    *("unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc", "sh", "-c"),
-    *('ip link set lo up && "$@"; exit $?', "sh"),
-]
-"""Before a command: it sees neither other processes nor the network, and nothing that it starts outlives it."""
 
-AUTOSCALED_TRIALS = 12
-
-
-def measure_apart(script: str, *arguments: object, before: Sequence[str] = ()) -> dict[str, Any]:
+def measure_apart(script: str, *arguments: object) -> dict[str, Any]:
     """A script beside this one, in a process of its own, with the load that the machine had just before."""
     load = os.getloadavg()[0]
     # Ray's sockets lie there, and the path of a socket has at most 107 characters.
     with tempfile.TemporaryDirectory(prefix="scale-", dir="/tmp") as folder:
         environment = {name: value for name, value in os.environ.items() if name not in DROPPED} | ENVIRONMENT
         environment |= {"RAY_TMPDIR": folder, "OMP_WAIT_POLICY": "passive"}
-        # The cluster that scales is begun by the command `ray`.
-        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-        command = [*before, sys.executable, str(HERE / script), folder, *map(str, arguments)]
+        command = [sys.executable, str(HERE / script), folder, *map(str, arguments)]
         process = subprocess.Popen(
             command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -124,8 +110,6 @@ def _describe(found: dict[str, Any], command: str, seconds: float) -> Iterator[s
     yield from _describe_driver(runs[-1])
     if runs[-1]["memory"]:
         yield _describe_memory(runs[-1])
-    if found["autoscaling"] is not None:
-        yield _describe_autoscaling(found["autoscaling"])
     yield f"{seconds:.0f} s."
 
 
@@ -170,15 +154,6 @@ def _describe_memory(run: dict[str, Any]) -> str:
     )
 
 
-def _describe_autoscaling(found: dict[str, Any]) -> str:
-    return (
-        f"`AutoscalingCluster`, no nodes at first: a search of {found['trials']} trials had its first node after "
-        f"{found['first_up_seconds']:.0f} s and all {found['nodes']} after {found['all_up_seconds']:.0f} s, was over "
-        f"after {found['seconds']:.0f} s, and the last node was gone {found['down_seconds']:.0f} s later (idle timeout "
-        f"{found['idle_seconds']:.0f} s)."
-    )
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 4, 16, 64], help="ascending (default: 1 4 16 64)")
@@ -187,7 +162,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nodes", type=int, default=32, help="beside the head (default: 32)")
     parser.add_argument("--seconds", type=float, default=5.0, help="a trial's sleep before each report (default: 5)")
     parser.add_argument("--before", type=int, default=240, help="finished trials of each study (default: 240)")
-    parser.add_argument("--autoscaling", action="store_true", help="also a cluster whose nodes come and go; needs root")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of table and figure")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser
@@ -205,14 +179,7 @@ def _checked(argv: list[str] | None) -> argparse.Namespace:
         raise Mistake(f"--trials: expected at least two for each of {workers[-1]} workers, got {arguments.trials}")
     if not 0 < arguments.seconds <= 3600:
         raise Mistake(f"--seconds: expected more than 0 and at most 3600, got {arguments.seconds:g}")
-    if arguments.autoscaling and not can_autoscale():
-        raise Mistake("--autoscaling: expected Linux, root, and the commands unshare and ip; leave it out elsewhere")
     return arguments
-
-
-def can_autoscale() -> bool:
-    """Whether a command can get namespaces of its own here."""
-    return sys.platform == "linux" and os.geteuid() == 0 and all(map(shutil.which, ("unshare", "ip")))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -228,10 +195,7 @@ def main(argv: list[str] | None = None) -> int:
             f"{run['driver_seconds'] / trials:.3f} s a trial",
             flush=True,
         )
-    scaled = None
-    if arguments.autoscaling:
-        scaled = measure_apart("scale_autoscaling.py", AUTOSCALED_TRIALS, min(1.0, arguments.seconds), before=NAMESPACE)
-    found = {"seconds_per_report": arguments.seconds, "runs": runs, "autoscaling": scaled}
+    found = {"seconds_per_report": arguments.seconds, "runs": runs}
     command = f"python benchmarks/scale.py {shlex.join(sys.argv[1:] if argv is None else argv)}".strip()
     text = "\n\n".join(_describe(found, command, time.perf_counter() - start)) + "\n"
     arguments.results.mkdir(parents=True, exist_ok=True)

@@ -16,15 +16,12 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from scale import AUTOSCALED_TRIALS, NAMESPACE, can_autoscale, main
+from scale import main
 from scale_calls import Call, Calls, series, spread
 from scale_figure import CALLS, draw_scale
 from scale_search import idle_share, read_slept
 
-from leukemia.config import Recipe
 from leukemia.mistakes import Mistake
-from search.searcher import Journal, Prior
-from search.space import make_space
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, str(ROOT / "benchmarks" / "scale.py")]
@@ -93,31 +90,6 @@ def test_the_figure_shows_every_number_of_workers(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_suggestion_is_quick_after_two_thousand_trials(tmp_path: Path) -> None:
-    space = make_space(Recipe().resolved(64), {})
-    names = ("ranger21", "adamw", "ranger21_cosine")
-    random = np.random.default_rng(0)
-    priors = [
-        Prior(
-            recipe=space.recipe({"optimizer.name": names[number % 3], "augment.rotate": float(random.random())}),
-            state="stopped" if number % 4 == 3 else "complete",
-            fold_scores={0: float(random.random())},
-            cost=1.0,
-            origin=f"abcd1234-{number:04d}",
-        )
-        for number in range(2000)
-    ]
-    journal = Journal(tmp_path / "optuna.journal", space, seed=0, name="study", priors=priors)
-    journal.ask()
-    seconds = []
-    for _ in range(10):
-        start = time.thread_time()
-        journal.ask()
-        seconds.append(time.thread_time() - start)
-    assert np.median(seconds) < 0.1
-
-
-@pytest.mark.slow
 def test_searches_on_simulated_nodes_end_whole(tmp_path: Path) -> None:
     ran = subprocess.run(
         [*COMMAND, *SMALL, "--results", str(tmp_path), "--json"], capture_output=True, text=True, timeout=1800
@@ -146,7 +118,8 @@ def test_an_interrupt_leaves_no_ray_behind() -> None:
     os.killpg(running.pid, signal.SIGINT)
     output = running.communicate(timeout=300)
     assert running.returncode == 130, output
-    _, alive = psutil.wait_procs(started, timeout=30)
+    # Ray's agents of a node that has gone notice it within a minute or two.
+    _, alive = psutil.wait_procs(started, timeout=180)
     assert not alive
 
 
@@ -159,25 +132,3 @@ def wait_for_raylets(pid: int, count: int, seconds: float = 300) -> list[psutil.
             return below
         time.sleep(0.5)
     return []
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not can_autoscale(), reason="namespaces: needs Linux, root, unshare and ip")
-def test_nodes_come_for_a_search_and_go_after_it(tmp_path: Path) -> None:
-    arguments = f"'scale_autoscaling.py', {AUTOSCALED_TRIALS}, 0.5, before=scale.NAMESPACE"
-    code = f"import json, scale; print(json.dumps(scale.measure_apart({arguments})))"
-    ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=1800, cwd=ROOT / "benchmarks"
-    )
-    assert ran.returncode == 0, ran.stderr
-    found = json.loads(ran.stdout)
-    assert found["nodes"] > 0
-    assert 0 < found["first_up_seconds"] <= found["all_up_seconds"] < found["seconds"]
-    assert found["down_seconds"] > 0
-
-
-@pytest.mark.skipif(not can_autoscale(), reason="namespaces: needs Linux, root, unshare and ip")
-def test_a_namespace_sees_no_other_process() -> None:
-    listed = subprocess.run([*NAMESPACE, "ps", "-e", "-o", "pid="], capture_output=True, text=True, check=True)
-    assert len(listed.stdout.split()) <= 3
-    assert subprocess.run([*NAMESPACE, "sh", "-c", "exit 7"]).returncode == 7
