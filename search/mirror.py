@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import threading
 import time
@@ -211,6 +212,10 @@ class Mirror:
         before = set(self._sent)
         journal = study.folder / JOURNAL
         records = _whole_lines(journal.read_bytes()) if journal.is_file() else b""
+        if numbers is not None:
+            # What the journal says of a trial may be known here before anybody has said that the trial has changed.
+            stored = self._sent.get(JOURNAL, (0,))[0]
+            numbers = numbers | _trials_in(records[stored:])
         # Beside the journal lie Optuna's locks, which come and go.
         top = [path for path in sorted(study.folder.iterdir()) if not path.name.startswith((JOURNAL, *OWN))]
         top = [path for path in top if path.is_file() and not path.is_symlink()]
@@ -299,6 +304,12 @@ def _trial_folders(study: Study) -> list[Path]:
 def _whole_lines(content: bytes) -> bytes:
     """Without a last line that is being written."""
     return content[: content.rfind(b"\n") + 1]
+
+
+def _trials_in(records: bytes) -> set[int]:
+    """Numbers of the trials that records of a journal of one study speak of."""
+    found = (json.loads(line).get("trial_id") for line in records.splitlines())
+    return {number for number in found if number is not None}
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
