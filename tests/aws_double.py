@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ class AwsDouble:
         self.images.write_text(json.dumps([image]))
         self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self.server.start()
+        # All of Moto's servers in one process share one account: an earlier test's is emptied.
+        host, port = self.server.get_host_and_port()
+        urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
 
     def settle(self, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
         host, port = self.server.get_host_and_port()
