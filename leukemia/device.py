@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from leukemia.config import Recipe
-from leukemia.mistakes import Mistake
+from leukemia.mistakes import Mistake, first_line
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -90,7 +90,7 @@ def check_device(device: torch.device) -> None:
         wrong = [not torch.allclose(theirs, ours, rtol=0.02, atol=0.02) for theirs, ours in _convolved(device)]
     except Exception as error:
         # Drivers and their libraries raise whatever they like.
-        raise BrokenDevice(f"{device.type} does not compute ({_first_line(error)})") from None
+        raise BrokenDevice(f"{device.type} does not compute ({type(error).__name__}: {first_line(error)})") from None
     if any(wrong):
         raise BrokenDevice(f"{device.type} computes wrong numbers: a convolution differs from the processor's")
 
@@ -131,10 +131,6 @@ def is_device_fault(error: Exception) -> bool:
 
 def _has(error: Exception, words: tuple[str, ...]) -> bool:
     return any(word.lower() in str(error).lower() for word in words)
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
 def device_memory_mb(device: torch.device) -> float:

@@ -22,7 +22,7 @@ from ray._private.services import canonicalize_bootstrap_address
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 from ray.exceptions import AuthenticationError
 
-from leukemia.mistakes import FAILURE, Mistake
+from leukemia.mistakes import FAILURE, Mistake, first_line
 
 log = logging.getLogger("search")
 
@@ -73,7 +73,7 @@ def ray_session(address: str | None) -> Iterator[bool]:
         except Exception as error:
             ray.shutdown()
             raise RayNotStarted(
-                f"Ray did not start ({_first_line(error)}); try again when the machine is less busy, or look why in "
+                f"Ray did not start ({first_line(error)}); try again when the machine is less busy, or look why in "
                 "Ray's own logs (by default /tmp/ray/session_latest/logs)"
             ) from None
     try:
@@ -103,7 +103,7 @@ def _why_not(error: Exception) -> str:
     if str(error).startswith("Version mismatch") and len(versions) == 4:
         there, here = (", ".join(" ".join(pair) for pair in half) for half in (versions[:2], versions[2:]))
         return f"the cluster has {there}, this environment {here}; install the cluster's here, or run on its head"
-    return f"no Ray there ({_first_line(error)}); start one with `ray start --head` or `ray up`, or use --address local"
+    return f"no Ray there ({first_line(error)}); start one with `ray start --head` or `ray up`, or use --address local"
 
 
 def _end_now() -> None:
@@ -111,10 +111,6 @@ def _end_now() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(FAILURE)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 @contextlib.contextmanager

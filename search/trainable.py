@@ -23,6 +23,7 @@ from leukemia.device import (
     is_out_of_memory,
     limit_memory,
 )
+from leukemia.mistakes import first_line
 from leukemia.train import Epoch
 from search.checkpoints import Checkpoints
 from search.health import PutBack
@@ -73,7 +74,7 @@ def give_back(error: Exception, *, at_fault: bool, while_training: bool = False)
     Args:
         at_fault: whether the node's device failed, not only too small a part of it.
     """
-    words = next(iter(str(error).splitlines()), type(error).__name__)
+    words = first_line(error)
     report = PutBack(words=words)
     if at_fault:
         context = ray.get_runtime_context()
