@@ -220,7 +220,7 @@ def test_the_commands_of_the_documentation_on_three_machines(lab: Lab, tiny_fold
 
     with step("ray stop on the workers"):
         for machine in rest[1:]:
-            laptop.run(f"ssh -o StrictHostKeyChecking=no {USER}@{machine.address} 'bash -lic \"ray stop\"'", 2 * MINUTE)
+            laptop.run(f"ssh -o StrictHostKeyChecking=no {USER}@{machine.address} 'bash -ic \"ray stop\"'", 2 * MINUTE)
         assert left_on(*rest) == []
 
 
