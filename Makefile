@@ -12,6 +12,9 @@ SMALL := --preset debug --trials 6 --folds 3 --repeats 1 --set model.depth=18 --
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# Two at a time, a file's tests one after the other: they share what is made once, and mostly wait for processes to start.
+BESIDE := -n 2 --dist loadfile
+
 .PHONY: setup search test test-slow cluster-test clean
 
 setup: $(STAMP)
@@ -30,10 +33,11 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(BIN)/python -m pytest -q -m 'not slow' $(BESIDE)
 
-test-slow: setup
-	$(BIN)/python -m pytest -q -m slow
+# Three machines on two processors are alone: Ray gives each half a minute to start.
+test-slow: cluster-test
+	$(BIN)/python -m pytest -q -m slow --ignore tests/cluster $(BESIDE)
 
 # A cluster of three machines made of namespaces: as root, with sshd, rsync, ip and tmux. Skipped by name elsewhere.
 cluster-test: setup

@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,18 @@ from leukemia.mistakes import SUCCESS, Mistake, run_command
 HERE = Path(__file__).resolve().parent
 
 
-def measure_apart(script: str, *arguments: object) -> dict[str, Any]:
-    """A script beside this one, in a process of its own, with the load that the machine had just before."""
+def measure_apart(script: str, *arguments: object, before: Sequence[str] = ()) -> dict[str, Any]:
+    """A script beside this one, in a process of its own, with the load that the machine had just before.
+
+    Args:
+        before: words that the command begins with.
+    """
     load = os.getloadavg()[0]
     # Ray's sockets lie there, and the path of a socket has at most 107 characters.
     with tempfile.TemporaryDirectory(prefix="scale-", dir="/tmp") as folder:
         environment = {name: value for name, value in os.environ.items() if name not in DROPPED} | ENVIRONMENT
         environment |= {"RAY_TMPDIR": folder, "OMP_WAIT_POLICY": "passive"}
-        command = [sys.executable, str(HERE / script), folder, *map(str, arguments)]
+        command = [*before, sys.executable, str(HERE / script), folder, *map(str, arguments)]
         process = subprocess.Popen(
             command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
