@@ -146,5 +146,7 @@ def measure(folder: Path, num_trials: int, max_nodes: int) -> dict[str, Any]:
 if __name__ == "__main__":
     place, trials, nodes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[4])
     os.environ[SECONDS] = sys.argv[3]
+    # The cluster is begun by the command `ray`.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with signals.listening():
         write_json(place / MEASURED, measure(place, trials, nodes))
