@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
 import sys
 
 from scale import measure_apart
@@ -27,6 +28,17 @@ NAMESPACES = [
     *('ip link set lo up && "$@"; exit $?', "sh"),
 ]
 """Before a command: it sees neither other processes nor the network, and nothing that it starts outlives it."""
+
+
+def why_not() -> str | None:
+    """Why a command cannot get namespaces of its own here, or None."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "needs root on Linux"
+    if not all(map(shutil.which, ("unshare", "ip"))):
+        return "needs unshare and ip"
+    if subprocess.run([*NAMESPACES, "true"], capture_output=True).returncode:
+        return "needs leave to make namespaces, as root of a container has none"
+    return None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,8 +54,8 @@ def main(argv: list[str] | None = None) -> int:
             raise Mistake(f"--{name}: expected at least 1, got {getattr(arguments, name)}")
     if not 0 < arguments.seconds <= 3600:
         raise Mistake(f"--seconds: expected more than 0 and at most 3600, got {arguments.seconds:g}")
-    if sys.platform != "linux" or os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "ip"))):
-        raise Mistake("expected Linux, root, and the commands unshare and ip: Ray ends other Rays here by name")
+    if reason := why_not():
+        raise Mistake(f"{reason}: Ray ends other Rays here by name")
     found = measure_apart(
         "autoscaling_search.py", arguments.trials, arguments.seconds, arguments.nodes, before=NAMESPACES
     )

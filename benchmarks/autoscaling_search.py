@@ -69,7 +69,9 @@ class FakeCluster(AutoscalingCluster):
     ) -> dict[str, Any]:
         head = {"resources": dict(head_resources), "node_config": {}, "max_workers": 0}
         provider = {
-            "type": "fake_multinode",
+            # By its name, fake_multinode, Ray looks for defaults in a file that its wheel does not hold.
+            "type": "external",
+            "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
             "use_node_id_as_ip": True,
             "disable_node_updaters": True,
             "disable_launch_config_check": True,

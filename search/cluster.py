@@ -60,12 +60,15 @@ def ray_session(address: str | None) -> Iterator[bool]:
     worker.print_to_stdstream = lambda data, **_: log.info("Ray: %s", " ".join(data["lines"]))
     common = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": False}
     try:
+        if address not in (None, "auto", "local") and not re.fullmatch(r"[^:].*:\d{1,5}", address):
+            raise ValueError("expected HOST:PORT, auto or local")
         joining = None if address == "local" else canonicalize_bootstrap_address(address)
         if joining is not None:
             _require_welcome(joining)
             ray.init(address=joining, **common)
     except Exception as error:
-        raise Mistake(f"--address {address or os.environ.get('RAY_ADDRESS', 'local')}: {_why_not(error)}") from None
+        asked = os.environ.get("RAY_ADDRESS", "local") if address is None else address
+        raise Mistake(f"--address {asked}: {_why_not(error)}") from None
     if joining is None:
         try:
             with _loopback_only(), _key_kept_here(), _token_kept_private():
@@ -157,6 +160,7 @@ def _token_kept_private() -> Iterator[None]:
 def _require_welcome(address: str) -> None:
     """Knock first: without an answer, or without the token, ``ray.init`` tries again for half a minute or more."""
     _require_answer(address)
+    _require_http2(address)
     try:
         GcsClient(address=address)
     except AuthenticationError:
@@ -170,6 +174,19 @@ def _require_answer(address: str) -> None:
     host, _, port = address.rpartition(":")
     with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
         pass
+
+
+def _require_http2(address: str) -> None:
+    """Ray's head speaks gRPC, and so HTTP/2 (RFC 9113): it answers settings with settings. Others may never answer."""
+    if os.environ.get("RAY_USE_TLS", "0") != "0":
+        return
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS) as connection:
+        # Frames begin with their length (3 bytes), type (4: settings), flags (1) and stream (4).
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        answer = connection.makefile("rb").read(9)
+    if len(answer) < 9 or answer[3] != 4:
+        raise ConnectionError("what listens there does not speak Ray's protocol")
 
 
 def _require_socket(path: str) -> None:

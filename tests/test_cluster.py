@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +32,41 @@ def test_an_address_without_a_ray_is_refused_quickly(address: str) -> None:
     assert time.monotonic() - start < 10
     assert "\n" not in str(refusal.value)
     assert not ray.is_initialized()
+
+
+@pytest.mark.parametrize("address", ["", ":6379", "127.0.0.1:port", "head"])
+def test_an_address_that_is_none_is_said_to_be_none(address: str) -> None:
+    with pytest.raises(Mistake, match=rf"^--address {address}: .*\(expected HOST:PORT, auto or local\)"):
+        ray_session(address).__enter__()
+
+
+@pytest.mark.parametrize("words", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", None])
+def test_what_listens_and_is_no_ray_is_noticed_quickly(monkeypatch: pytest.MonkeyPatch, words: bytes | None) -> None:
+    """Ray itself asks such a server for forty seconds."""
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+
+    def answer() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            kept.append(connection)
+            if words is not None:
+                # The first only knocks, and has gone.
+                with contextlib.suppress(OSError):
+                    connection.sendall(words)
+                    connection.shutdown(socket.SHUT_WR)
+
+    kept: list[socket.socket] = []
+    start = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer, daemon=True).start()
+        reason = "timed out" if words is None else "what listens there does not speak Ray's protocol"
+        # The way in of ``ray_session``; that would ask at the machine's own address instead, not on loopback.
+        with pytest.raises(OSError, match=reason):
+            cluster._require_welcome(f"127.0.0.1:{listener.getsockname()[1]}")
+    assert time.monotonic() - start < 10
 
 
 def test_an_address_from_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

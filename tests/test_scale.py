@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from autoscaling import why_not
 from PIL import Image
 from scale import main
 from scale_calls import Call, Calls, series, spread
@@ -106,6 +107,22 @@ def test_searches_on_simulated_nodes_end_whole(tmp_path: Path) -> None:
     text = (tmp_path / "scale.md").read_text()
     assert "All 13 trials are complete" in text
     assert (tmp_path / "scale.png").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_nodes_come_for_a_search_and_go_after_it() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "autoscaling.py")]
+    ran = subprocess.run(
+        [*command, "--trials", "4", "--nodes", "2", "--seconds", "1", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert 0 < found["first_up_seconds"] < found["seconds"]
+    assert 1 <= found["nodes"] <= 2
 
 
 @pytest.mark.slow
