@@ -6,10 +6,10 @@ import argparse
 import contextlib
 import io
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,17 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from leukemia import __version__
 from leukemia.mistakes import SUCCESS, USER_MISTAKE, MissingFile, Mistake, first_line, listed, run_command
 from search.aws import account_findings
+from search.finding import gathered, unforeseen
 from search.hosts import host_findings
+from search.mounts import mount_problems
+from search.ssh_key import key_problems
 
-OTHERS = 0o077
-"""Permission bits of everybody but the owner."""
+USER = re.compile(r"[^\s-]\S*")
+"""ssh takes what begins with a hyphen for an option."""
 
-TOKEN = ".ray/auth_token"
 SCHEMA = jsonschema.Draft7Validator(
     json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text(encoding="utf-8"))
 )
-
-MAKE_TOKEN = "(umask 077; ray get-auth-token --generate > /dev/null)"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -76,6 +76,12 @@ def read_cluster(path: Path) -> dict[str, Any]:
         raise Mistake(f"{path}{place}: no valid YAML ({problem or first_line(error)})") from None
     if not isinstance(config, dict) or not isinstance(config.get("provider"), dict):
         raise Mistake(f"{path}: expected a cluster's file with a section `provider`; compare it with cluster.yaml")
+    if "type" not in config["provider"]:
+        raise Mistake(f"{path}: provider.type: expected aws or local, found none; compare it with cluster.yaml")
+    mounts = config.get("file_mounts")
+    for remote, local in mounts.items() if isinstance(mounts, dict) else ():
+        if not isinstance(local, str):
+            raise Mistake(f"{path}: file_mounts.{remote}: expected a path on this machine, found {local!r}; write one")
     # What is absent Ray fills in; what is there and of the wrong kind it trips over before it looks at its schema.
     wrong = [error for error in SCHEMA.iter_errors(config) if error.validator != "required"]
     try:
@@ -95,12 +101,26 @@ def read_cluster(path: Path) -> dict[str, Any]:
 
 def findings(config: dict[str, Any]) -> tuple[list[str], list[str]]:
     """What is wrong, and what is worth knowing, a line each; looks at this machine and then at the cluster's."""
-    problems = [*_tool_problems(), *_mount_problems(config), *_key_problems(config)]
-    kind = config["provider"].get("type")
-    look = {"aws": account_findings, "local": host_findings}.get(str(kind))
-    if look is None:
-        return problems, [f"provider {kind}: only this machine was looked at"]
-    others, known = look(config)
+    auth = config.get("auth") or {}
+    kind = config["provider"]["type"]
+    key = gathered("auth.ssh_private_key", lambda: key_problems(auth))
+    user = gathered("auth.ssh_user", lambda: _user_problems(auth)) if kind in ("aws", "local") else []
+    problems = [
+        *gathered("this machine", _tool_problems),
+        *gathered("file_mounts", lambda: mount_problems(config)),
+        *user,
+        *key,
+    ]
+    try:
+        if kind == "aws":
+            others, known = account_findings(config)
+        elif kind == "local":
+            # Whom no key of the user's can let in, each machine need not say again.
+            others, known = host_findings(config, log_in=not user and not key)
+        else:
+            others, known = [], [f"provider {kind}: only this machine was looked at"]
+    except Exception as error:
+        others, known = [unforeseen(f"provider {kind}", error)], []
     return [*problems, *others], known
 
 
@@ -110,46 +130,10 @@ def _tool_problems() -> Iterator[str]:
             yield f"{tool} is not installed here, and `ray up` uses it; install {package}"
 
 
-def _mount_problems(config: dict[str, Any]) -> Iterator[str]:
-    """What cannot be copied to the machines; paths are relative to where `ray up` is called, as Ray sees them."""
-    mounts = {remote: Path(local).expanduser() for remote, local in config.get("file_mounts", {}).items()}
-    tokens = [remote for remote in mounts if remote.endswith(TOKEN)]
-    if not tokens:
-        yield f"file_mounts: no ~/{TOKEN}, so that whoever reaches a port of the cluster runs code there; add it"
-    for remote, local in mounts.items():
-        if remote in tokens:
-            yield from _token_problems(local)
-        elif not local.exists():
-            yield f"file_mounts.{remote}: no {local} in {Path.cwd()}; call this and `ray up` from the project's folder"
-        elif local.name == "constraints.txt":
-            yield from _pin_problems(local)
-
-
-def _token_problems(token: Path) -> Iterator[str]:
-    if not token.is_file() or not token.read_text(encoding="utf-8").strip():
-        yield f"{token}: no token there, and without one whoever reaches a port runs code; {MAKE_TOKEN}"
-    elif token.stat().st_mode & OTHERS:
-        yield f"{token}: others on this machine may read the token; chmod 600 {token}"
-
-
-def _pin_problems(constraints: Path) -> Iterator[str]:
-    pins = dict(line.split("==", 1) for line in constraints.read_text(encoding="utf-8").splitlines() if "==" in line)
-    here, there = version("ray"), pins.get("ray")
-    if there != here:
-        yield (
-            f"Ray {here} here, the cluster's machines get {there} from {constraints}; make them one: "
-            f"python -m pip install -c {constraints} ray"
-        )
-
-
-def _key_problems(config: dict[str, Any]) -> Iterator[str]:
-    if "ssh_private_key" not in config.get("auth", {}):
-        return  # Ray makes one on AWS; elsewhere ssh takes the user's own.
-    key = Path(config["auth"]["ssh_private_key"]).expanduser()
-    if not key.is_file():
-        yield f"auth.ssh_private_key: no file {key}; name your key, or make one: ssh-keygen -t ed25519 -f {key}"
-    elif key.stat().st_mode & OTHERS:
-        yield f"auth.ssh_private_key: others may read {key}, and ssh refuses such a key; chmod 600 {key}"
+def _user_problems(auth: dict[str, Any]) -> Iterator[str]:
+    user = auth.get("ssh_user")
+    if not isinstance(user, str) or not USER.fullmatch(user):
+        yield f"auth.ssh_user: expected the user who logs in to the machines, found {user!r}; name it there"
 
 
 if __name__ == "__main__":

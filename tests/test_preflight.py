@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import http.server
 import importlib.metadata
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +21,12 @@ import boto3
 import pytest
 import yaml
 from aws_double import AwsDouble
+from ray.autoscaler._private.local.node_provider import ClusterState
 
 from leukemia.mistakes import SUCCESS, USER_MISTAKE, Mistake
 from search import aws
+from search.finding import gathered, unforeseen
+from search.machines import deploy_command
 from search.preflight import findings, main, read_cluster
 
 ROOT = Path(__file__).parent.parent
@@ -36,10 +42,17 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".ray").mkdir()
-    for name, text in {".ray/auth_token": "0123", "key": "a key", "constraints.txt": f"ray=={RAY}\n"}.items():
+    for name, text in {".ray/auth_token": "0123", "constraints.txt": f"ray=={RAY}\n"}.items():
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o600)
+    make_key(tmp_path / "key")
     return tmp_path
+
+
+def make_key(path: Path, passphrase: str = "") -> None:
+    for old in (path, path.with_suffix(".pub")):
+        old.unlink(missing_ok=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", path], check=True)
 
 
 def cluster(*hosts: str, **auth: str) -> dict[str, Any]:
@@ -69,6 +82,11 @@ def aws_cluster(**provider: str) -> dict[str, Any]:
     [
         ("a: [", r"cluster.yaml, line \d: no valid YAML"),
         ("- a", "expected a cluster's file with a section `provider`"),
+        ("provider: {region: x}\ncluster_name: a", "provider.type: expected aws or local, found none"),
+        (
+            "{cluster_name: a, file_mounts: {x: }, provider: {type: local, head_ip: b, worker_ips: []}}",
+            "file_mounts.x: expected a path on this machine, found None; write one",
+        ),
         ("provider: {type: local}\ncluster_name: a", "Ray refuses it .*supply a `head_ip`"),
         ("provider: {type: cloud9}\ncluster_name: a", "Ray refuses it .*Unsupported node provider: cloud9"),
         (
@@ -141,9 +159,10 @@ def ssh_server(place: Path) -> Iterator[Path]:
         pytest.skip("port 22 needs root and sshd")
     home = place / "far"
     home.mkdir()
-    for name in ("host", "key", "other"):
-        (place / name).unlink(missing_ok=True)
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", place / name], check=True)
+    # A login shell sets the path anew; a machine's owner has the last word there.
+    (home / ".bashrc").write_text(f"PATH={Path(sys.executable).parent}:/usr/bin:/bin\n")
+    for name in ("host", "other"):
+        make_key(place / name)
     Path("/run/sshd").mkdir(exist_ok=True)
     settings = {
         "ListenAddress": f"{ALIVE}:22",
@@ -153,7 +172,7 @@ def ssh_server(place: Path) -> Iterator[Path]:
         "PidFile": "none",
         "UsePAM": "no",
         "PermitRootLogin": "prohibit-password",
-        "SetEnv": f"HOME={home} PATH={Path(sys.executable).parent}:/usr/bin:/bin",
+        "SetEnv": f"HOME={home}",
     }
     (place / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
     with (place / "sshd.log").open("w") as log:
@@ -175,7 +194,9 @@ def ssh_server(place: Path) -> Iterator[Path]:
 def test_a_machine_that_can_be_used_is_ready(ssh_server: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "cluster.yaml").write_text(yaml.safe_dump(cluster(ALIVE)))
     assert main(["cluster.yaml"]) == SUCCESS, capsys.readouterr().err
-    assert capsys.readouterr().out == f"1 machines, the head is {ALIVE}\nready: ray up cluster.yaml\n"
+    first, *known, last = capsys.readouterr().out.splitlines()
+    assert (first, last) == (f"1 machine, the head is {ALIVE}", "ready: ray up cluster.yaml")
+    assert all("no tmux on the head" in words for words in known)
 
 
 def test_a_wrong_key_is_named_with_its_user(ssh_server: Path, place: Path) -> None:
@@ -200,6 +221,259 @@ def test_another_ray_on_a_machine_is_named_with_ours(ssh_server: Path, place: Pa
     assert ray.startswith(f"{ALIVE}: Ray 2.1.0 there, {RAY} here; make them one")
 
 
+@pytest.mark.parametrize(
+    ("hosts", "message"),
+    [
+        (
+            (DEAD, "127.0.0.79", "127.0.0.79"),
+            "provider.worker_ips: 127.0.0.79 stands there 2 times; leave it there once",
+        ),
+        (
+            (DEAD, DEAD),
+            f"provider.worker_ips: {DEAD} is provider.head_ip, too, and the head trains anyway; take it out of "
+            "provider.worker_ips",
+        ),
+    ],
+)
+def test_a_machine_that_is_named_twice(hosts: tuple[str, ...], message: str, place: Path) -> None:
+    config = cluster(*hosts)
+    told = problems_of(config, place)
+    assert told[0] == message
+    assert len(told) == 1 + len(set(hosts)), "each machine is asked once"
+    with pytest.raises(AssertionError):  # What Ray says of it.
+        ClusterState(str(place / "lock"), str(place / "state"), config["provider"])
+
+
+def test_a_machine_of_two_names(place: Path) -> None:
+    told = problems_of(cluster("127.0.0.1", "localhost"), place)
+    assert "127.0.0.1 and localhost are one machine, 127.0.0.1; name it once" in told
+
+
+@pytest.mark.parametrize("auth", [None, {}, {"ssh_private_key": "~/key"}, {"ssh_user": "-oProxyCommand=touch made"}])
+def test_a_user_is_asked_for(auth: dict[str, str] | None, place: Path) -> None:
+    config = cluster(DEAD)
+    del config["auth"]
+    if auth is not None:
+        config["auth"] = auth
+    user, machine = problems_of(config, place)
+    assert user.startswith("auth.ssh_user: expected the user who logs in to the machines, found ")
+    assert machine.startswith(f"{DEAD}: the machine answers, but no ssh server")
+
+
+@pytest.mark.parametrize("name", ["lab..x", "a" * 70, "-oProxyCommand=x", "two words", "::1", ""])
+def test_what_is_no_machine_s_name_does_not_stop_the_others(name: str, place: Path) -> None:
+    told = problems_of(cluster(DEAD, name), place)
+    assert len(told) == 2
+    assert any(
+        "no machine of that name with an IPv4 address" in words or "expected an address" in words for words in told
+    )
+    assert any(words.startswith(f"{DEAD}: the machine answers") for words in told)
+
+
+@pytest.mark.parametrize("workers", [[None], [7], [{"a": 1}]])
+def test_a_worker_that_is_no_text(workers: list[Any], place: Path) -> None:
+    config = cluster(DEAD)
+    config["provider"]["worker_ips"] = workers
+    assert f"found {workers[0]!r}; correct it" in problems_of(config, place)[0]
+
+
+def test_a_look_that_trips_is_heard_and_the_next_ones_go_on() -> None:
+    def look() -> Iterator[str]:
+        yield "first"
+        raise KeyError("user\nand more")
+
+    assert gathered("auth", look) == ["first", unforeseen("auth", KeyError("user\nand more"))]
+    assert gathered("auth", look, lambda error: f"no {type(error).__name__}") == ["first", "no KeyError"]
+    assert unforeseen("auth", ValueError("user\nmore")).startswith("auth: cannot be looked at (ValueError: user); ")
+
+
+def damage_key(key: Path, how: str) -> None:
+    if how == "passphrase":
+        make_key(key, "secret words")
+    elif how == "link":
+        key.rename(key.with_name("real"))
+        key.symlink_to(key.with_name("real"))
+    elif how == "directory":
+        key.unlink()
+        key.mkdir()
+    else:
+        text = {"public": key.with_suffix(".pub").read_text(), "other": "a key\n", "half": key.read_text()[:200]}
+        key.write_text(text[how])
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("passphrase", "key has a passphrase, and `ray up` copies the key to the head"),
+        ("public", "key is a public key; name the private one"),
+        ("other", "key is no private key; name one that ssh-keygen made"),
+        ("half", r"key cannot be opened \(ssh-keygen: .*\); name a whole key"),
+        ("directory", "key is a directory; name the key in it"),
+        ("link", "key is a link, which `ray up` copies to the head as a link that leads nowhere; name the file.*/real"),
+    ],
+)
+def test_a_key_that_opens_nothing_is_said_once(how: str, message: str, place: Path) -> None:
+    damage_key(place / "key", how)
+    key, *machines = problems_of(cluster(DEAD, "127.0.0.79"), place)
+    assert re.search(f"^auth.ssh_private_key: {place}/{message}", key)
+    assert len(machines) == 2
+    assert all("no ssh server" in words for words in machines)
+
+
+def test_a_key_of_nobody_and_a_mount_of_nobody(place: Path) -> None:
+    config = cluster(DEAD, ssh_private_key="~nosuchuser/key")
+    config["file_mounts"] |= {"~/x": "~nosuchuser/x", "~/y": "/no/such", 3: "constraints.txt"}
+    told = "\n".join(problems_of(config, place))
+    for words in (
+        "auth.ssh_private_key: ~nosuchuser/key is of a user who is not here; correct the path",
+        "file_mounts.~/x: ~nosuchuser/x is of a user who is not here; correct the path",
+        "file_mounts.~/y: no /no/such on this machine; correct the path, or take the line away",
+        "file_mounts.3: expected a path there and one here, found 3: 'constraints.txt'; correct it",
+        f"{DEAD}: the machine answers",
+    ):
+        assert words in told
+
+
+def test_a_token_or_pins_that_cannot_be_read(place: Path) -> None:
+    token = place / ".ray" / "auth_token"
+    token.write_bytes(b"\xff\xfe")
+    (place / "constraints.txt").unlink()
+    (place / "constraints.txt").mkdir()
+    told = problems_of(cluster(DEAD), place)
+    assert told[0].startswith(f"{token}: cannot be read as a token ('utf-8' codec can't decode")
+    assert told[1].startswith("constraints.txt: cannot be read ([Errno 21] Is a directory")
+    assert len(told) == 3
+    token.unlink()
+    token.mkdir()
+    assert problems_of(cluster(DEAD), place)[0].startswith(f"{token}: cannot be read as a token ([Errno 21]")
+
+
+def test_a_link_to_a_file_is_not_copied_as_one_and_a_link_to_a_folder_is(place: Path) -> None:
+    for name in (".ray/auth_token", "constraints.txt"):
+        (place / name).rename(place / "real")
+        (place / name).symlink_to(place / "real")
+        link, machine = problems_of(cluster(DEAD), place)
+        assert f"{name} is a link, which is copied as a link that leads nowhere on the machines; name the file" in link
+        assert link.endswith(f" itself: {place}/real")
+        (place / "real").rename(place / name)
+    (place / "folder").mkdir()
+    (place / "link").symlink_to("folder")
+    config = cluster(DEAD)
+    config["file_mounts"]["~/p/folder"] = "link"
+    (machine,) = problems_of(config, place)
+    assert machine.startswith(DEAD)
+
+
+@pytest.mark.parametrize(
+    ("pins", "message"),
+    [
+        (
+            f"ray == {RAY}\n",
+            f"constraints.txt: set-up looks for the line ray=={RAY}, found 'ray == {RAY}'; write it so",
+        ),
+        ("torch==2.0\n", f"constraints.txt: expected a line ray=={RAY}, found none, so that machines get any Ray"),
+    ],
+)
+def test_pins_that_set_up_does_not_find(pins: str, message: str, place: Path) -> None:
+    (place / "constraints.txt").write_text(pins)
+    assert problems_of(cluster(DEAD), place)[0].startswith(message)
+
+
+def test_another_key_in_an_agent_is_not_the_one_that_ray_takes(
+    ssh_server: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", place / "agent"], stdout=subprocess.DEVNULL)
+    try:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(place / "agent"))
+        deadline = time.monotonic() + 30
+        while subprocess.run(["ssh-add", "-q", place / "key"], stderr=subprocess.DEVNULL).returncode:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        # The public half of the agent's key beside it would make ssh ask the agent.
+        shutil.copy(place / "key.pub", place / "other.pub")
+        (problem,) = problems_of(cluster(ALIVE, ssh_private_key="~/other"), place)
+        assert f"{ALIVE}: refuses user" in problem
+    finally:
+        agent.terminate()
+        agent.wait()
+
+
+def other_python(home: Path, patch: str) -> None:
+    """Let a machine's interactive shells find a python3 to which ``patch`` was done."""
+    place = home / "bin"
+    place.mkdir()
+    (place / "sitecustomize.py").write_text(patch)
+    (place / "python3").write_text(f'#!/bin/sh\nPYTHONPATH={place} exec {sys.executable} "$@"\n')
+    (place / "python3").chmod(0o755)
+    (home / ".bashrc").write_text(f"case $- in *i*) ;; *) return ;; esac\nPATH={place}:/usr/bin:/bin\n")
+    (home / ".profile").write_text("")
+
+
+def test_a_machine_is_asked_in_the_shell_that_ray_uses(ssh_server: Path, place: Path) -> None:
+    other_python(ssh_server, "import platform\nplatform.python_version = lambda: '3.9.7'\n")
+    assert problems_of(cluster(ALIVE), place) == [f"{ALIVE}: Python 3.9.7 there, 3.11 or newer is needed"]
+
+
+def test_what_a_shell_prints_is_no_answer(ssh_server: Path, place: Path) -> None:
+    bashrc = ssh_server / ".bashrc"
+    bashrc.write_text(bashrc.read_text() + "echo python rules; printf '\\377 python 2.7'; echo hello >&2\n")
+    assert problems_of(cluster(ALIVE), place) == []
+    bashrc.write_text("case $- in *i*) PATH=/nowhere ;; esac; echo python rules; echo rsync yes\n")
+    rsync, python = problems_of(cluster(ALIVE), place)
+    assert rsync.startswith(f"{ALIVE}: no rsync there")
+    assert python.startswith(f"{ALIVE}: no python3 there")
+    bashrc.write_text("echo goodbye; exit 3\n")
+    (problem,) = problems_of(cluster(ALIVE), place)
+    assert problem.startswith(
+        f"{ALIVE}: the shell ended before it answered, with status 3 (goodbye); `ray up` needs bash"
+    )
+
+
+def test_a_file_in_the_way_and_a_python_that_makes_no_environment(ssh_server: Path, place: Path) -> None:
+    other_python(ssh_server, "import sys\nsys.modules['ensurepip'] = None\n")
+    (ssh_server / "leukemia-search").write_text("")
+    config = cluster(ALIVE)
+    assert problems_of(config, place) == []  # This file puts nothing there and makes no environment.
+    config["file_mounts"]["~/leukemia-search/constraints.txt"] = "constraints.txt"
+    config["setup_commands"] = yaml.safe_load((ROOT / "cluster.onprem.yaml").read_text())["setup_commands"]
+    assert problems_of(config, place) == [
+        f"{ALIVE}: ~/leukemia-search is a file there, and the project needs a folder of that name; move the file away",
+        f"{ALIVE}: its python3 cannot make an environment (venv, ensurepip); apt-get install python3-venv there",
+    ]
+    (ssh_server / "leukemia-search").unlink()
+    shutil.copytree(ssh_server / "bin", ssh_server / "leukemia-search" / ".venv" / "bin")
+    (ssh_server / "leukemia-search" / ".venv" / "bin" / "python3").rename(
+        ssh_server / "leukemia-search" / ".venv" / "bin" / "python"
+    )
+    assert problems_of(config, place) == []
+
+
+def test_no_tmux_on_the_head_is_worth_knowing(ssh_server: Path, place: Path) -> None:
+    tools = ssh_server / "tools"
+    tools.mkdir()
+    for tool in ("rsync", "bash"):
+        found = shutil.which(tool)
+        assert found
+        (tools / tool).symlink_to(found)
+    (tools / "python3").symlink_to(sys.executable)
+    (ssh_server / ".bashrc").write_text(f"PATH={tools}\n")
+    (place / "cluster.yaml").write_text(yaml.safe_dump(cluster(ALIVE)))
+    problems, known = findings(read_cluster(place / "cluster.yaml"))
+    assert problems == []
+    assert known[1] == f"{ALIVE}: no tmux on the head, and `ray exec --tmux` needs it; apt-get install tmux there"
+
+
+def test_the_head_is_asked_where_it_is_seen_from_here(ssh_server: Path, place: Path) -> None:
+    config = cluster(DEAD)
+    config["provider"]["external_head_ip"] = ALIVE
+    assert problems_of(config, place) == []
+    config["provider"] |= {"head_ip": ALIVE, "external_head_ip": DEAD}
+    (problem,) = problems_of(config, place)
+    assert problem.startswith(f"{DEAD}: the machine answers, but no ssh server")
+    config["provider"]["use_internal_ips"] = True
+    assert problems_of(config, place) == []
+
+
 def test_no_aws_credentials(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -222,6 +496,59 @@ def test_no_region_and_no_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     (problem,) = problems_of(aws_cluster(), place)
     assert problem.startswith("AWS cannot be asked (Could not connect to the endpoint URL")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("credential_process = /no/such/program", r"FileNotFoundError: .*'/no/such/program'"),
+        ("credential_process = echo rubbish", "JSONDecodeError: Expecting value"),
+        ("endpoint_url = nonsense\naws_access_key_id = a\naws_secret_access_key = b", "ValueError: Invalid endpoint"),
+        ("endpoint_url = URL\naws_access_key_id = a\naws_secret_access_key = b", "what answers is not AWS"),
+    ],
+)
+def test_settings_of_aws_that_lead_nowhere(
+    settings: str, message: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    with http.server.HTTPServer(("127.0.0.1", 0), LoginPage) as portal:
+        threading.Thread(target=portal.serve_forever, daemon=True).start()
+        (place / ".aws").mkdir()
+        url = f"http://127.0.0.1:{portal.server_port}"
+        (place / ".aws" / "config").write_text(f"[default]\n{settings.replace('URL', url)}\n")
+        config = aws_cluster()
+        config["file_mounts"]["~/x"] = "absent"
+        mount, account = problems_of(config, place)
+        portal.shutdown()
+    assert mount.startswith("file_mounts.~/x: no absent")
+    assert re.match(rf"(AWS cannot be asked \()?{message}", account)
+    assert "rubbish" not in account
+
+
+class LoginPage(http.server.BaseHTTPRequestHandler):
+    """What a hotel's network answers to every question."""
+
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<html>log in</html>")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.mark.slow
+def test_aws_that_does_not_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        (problem,) = problems_of(aws_cluster(), place)
+    assert problem.startswith("AWS cannot be asked (Read timeout on endpoint URL")
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(
@@ -253,7 +580,7 @@ def test_an_account_before_and_after_its_stack(place: Path, monkeypatch: pytest.
         assert [words.split(";")[0] for words in absent] == [
             f"the account has no launch template leukemia-{name} in us-east-1" for name in ("head", "worker")
         ]
-        assert all(words.endswith(aws.deploy_command("us-east-1")) for words in absent)
+        assert all(words.endswith(deploy_command("us-east-1")) for words in absent)
 
         double.deploy()
         assert problems_of(aws_cluster(), place) == []
@@ -274,3 +601,86 @@ def test_an_account_before_and_after_its_stack(place: Path, monkeypatch: pytest.
         assert world.startswith(f"security group {group['GroupId']} lets 0.0.0.0/0 in (ports: 22 to 22)")
     finally:
         double.server.stop()
+
+
+@pytest.fixture
+def account(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An account with the stack of cluster.account.yaml; yields a client of EC2."""
+    double = AwsDouble(place)
+    try:
+        double.settle(monkeypatch, place)
+        double.deploy()
+        yield boto3.client("ec2")
+    finally:
+        double.server.stop()
+
+
+@pytest.mark.slow
+def test_what_a_file_lays_over_its_launch_templates(account: Any, place: Path) -> None:
+    (vpc,) = account.describe_vpcs()["Vpcs"]
+    opened = account.create_security_group(GroupName="open", Description="x", VpcId=vpc["VpcId"])["GroupId"]
+    account.authorize_security_group_ingress(GroupId=opened, IpProtocol="-1", CidrIp="0.0.0.0/0")
+    (template,) = account.describe_launch_templates(LaunchTemplateNames=["leukemia-worker"])["LaunchTemplates"]
+    data = account.describe_launch_template_versions(LaunchTemplateName="leukemia-worker", Versions=["$Latest"])[
+        "LaunchTemplateVersions"
+    ][0]["LaunchTemplateData"]
+    by_id = {"LaunchTemplateId": template["LaunchTemplateId"], "Version": "$Latest"}
+    field = "available_node_types.worker.node_config"
+    for laid_over, message in (
+        ({}, None),
+        ({"LaunchTemplate": by_id}, None),
+        ({"LaunchTemplate": by_id | {"Version": 1}}, None),
+        ({"LaunchTemplate": by_id | {"Version": "9"}}, f"launch template {by_id['LaunchTemplateId']} has no version 9"),
+        (
+            {"LaunchTemplate": "leukemia-worker"},
+            f"{field}.LaunchTemplate: expected {{LaunchTemplateName: NAME}} of one",
+        ),
+        ({"LaunchTemplate": None}, f"{field}.LaunchTemplate: expected .*found None; name it so"),
+        ({"LaunchTemplate": {"LaunchTemplateName": 5}}, f"{field}.LaunchTemplate: expected .*found .*5"),
+        ({"LaunchTemplate": {"LaunchTemplateName": ""}}, f"{field}.LaunchTemplate: expected .*found .*''"),
+        (
+            {"LaunchTemplate": {"LaunchTemplateId": "lt-0123456789abcdef0"}},
+            "the account has no launch template lt-0123",
+        ),
+        ({"SecurityGroupIds": [opened]}, rf"security group {opened} lets 0\.0\.0\.0/0 in \(ports: all\)"),
+        ({"NetworkInterfaces": [{"Groups": [opened]}]}, f"security group {opened} lets 0"),
+        (
+            {"SecurityGroupIds": ["sg-00000000"]},
+            r"the account has no security group sg-00000000 \(worker\) in us-east-1",
+        ),
+        ({"InstanceType": "g99.huge"}, r"available_node_types: us-east-1 has no machines of type g99.huge \(worker\)"),
+        ({"InstanceType": 5}, f"{field}.InstanceType: expected a type such as g6.xlarge, found 5"),
+        ({"InstanceType": None}, f"{field}.InstanceType: expected a type such as g6.xlarge, found None"),
+        ({"SecurityGroupIds": opened}, f"{field}.SecurityGroupIds: expected .*, found '{opened}'; write it so"),
+        (
+            {"InstanceMarketOptions": "spot"},
+            f"{field}.InstanceMarketOptions: expected {{MarketType: spot}}, found 'spot'",
+        ),
+    ):
+        config = aws_cluster()
+        config["available_node_types"]["worker"]["node_config"] |= laid_over
+        told = problems_of(config, place)
+        if message is None:
+            assert told == [], laid_over
+        else:
+            assert len(told) == 1, (laid_over, told)
+            assert re.match(message.replace("{", r"\{").replace("}", r"\}"), told[0])
+
+    # What a template gives a file may give itself.
+    config = aws_cluster()
+    del config["available_node_types"]["worker"]["node_config"]["LaunchTemplate"]
+    config["available_node_types"]["worker"]["node_config"] |= data
+    assert problems_of(config, place) == []
+
+    # One mistake does not hide the others.
+    config = aws_cluster()
+    config["available_node_types"]["head"]["node_config"]["LaunchTemplate"] = None
+    config["available_node_types"]["worker"]["node_config"] |= {
+        "SecurityGroupIds": [opened],
+        "InstanceType": "g99.huge",
+    }
+    assert [words.split()[0] for words in problems_of(config, place)] == [
+        "available_node_types.head.node_config.LaunchTemplate:",
+        "available_node_types:",
+        "security",
+    ]
