@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-from leukemia.files import check_fields
+from leukemia.files import check_fields, make_folder
 from leukemia.mistakes import MissingFile, Mistake
 from leukemia.study import Study, check_name
+from search.address import read_address
 from search.checkpoints import CHECKPOINTS
+from search.leftovers import is_result
 from search.mirror import Mirror, SilentMirror
-from search.plan import NO_STORAGE, Request, study_to_resume
+from search.plan import JOURNAL, NO_STORAGE, Request, study_to_resume
 from search.probe import probe
 from search.retrieval import compare, fetch_study, known_studies
 from search.storage import Storage, StorageFailed
@@ -23,14 +26,18 @@ def storage_of(request: Request, *, resume: bool) -> Storage | None:
     Raises:
         Mistake: it does not work, and why.
     """
+    if request.storage == NO_STORAGE:
+        return None
     if request.storage is not None:
-        return None if request.storage == NO_STORAGE else probe(request.storage)
+        _refuse_overlap(request, resume=resume)
+        return probe(request.storage)
     if not resume:
         return None
     study = study_to_resume(request)
     remembered = remembered_by(study)
     if remembered is None:
         return None
+    _refuse_overlap(dataclasses.replace(request, storage=remembered), resume=True)
     try:
         return probe(remembered)
     except Mistake as mistake:
@@ -64,6 +71,7 @@ def claimed(request: Request, storage: Storage | None) -> Iterator[Mirror | Sile
     with _held(storage, folder) as mirror:
         with _answered(storage):
             if is_here:
+                make_folder(folder, "make it writable for you, or name another --runs")
                 compare(mirror.storage, Study.open(folder))
             else:
                 fetch_study(mirror.storage, folder)
@@ -86,10 +94,54 @@ def claimed_new(storage: Storage | None, folder: Path) -> Iterator[Mirror | Sile
                 raise Mistake(
                     f"study {folder.name} exists in {storage}; go on with --resume, or choose another --study"
                 )
+            left = [name for name in mirror.storage.names("trials") if is_result(name)]
+            if left or mirror.storage.modified(JOURNAL) is not None:
+                raise Mistake(
+                    f"{mirror.storage} holds the trials of a study whose study.json is missing; restore that file from "
+                    "a copy, or choose another --study"
+                )
             # What a start left that died before there was a study.
             for name in ("trials", CHECKPOINTS):
                 mirror.storage.remove_folder(name)
         yield mirror
+
+
+def _refuse_overlap(request: Request, *, resume: bool) -> None:
+    """Refuse a mirror that would lie in what it mirrors, or among the images; before anything is written there.
+
+    Raises:
+        Mistake: which folders.
+    """
+    address = read_address(str(request.storage))
+    if address.scheme:
+        return
+    storage, runs, name = Path(address.root), _resolved(request.runs), request.study
+    if name is None and resume:
+        with contextlib.suppress(Mistake):
+            name = study_to_resume(request).name
+    if name is not None:
+        check_name(name)
+    mirror, folder = storage / (name or ""), runs / (name or "")
+    if storage == runs or (name is not None and (mirror.is_relative_to(folder) or folder.is_relative_to(mirror))):
+        raise Mistake(
+            f"--storage {request.storage}: expected another folder than that of --runs, which it mirrors, and neither "
+            f"study within the other, got {mirror} for {folder}; name a folder beside them"
+        )
+    data = None if request.data is None else _resolved(Path(request.data))
+    if data is None or not data.is_dir():
+        return
+    if mirror.is_relative_to(data) or (name is not None and data.is_relative_to(mirror)):
+        raise Mistake(
+            f"--storage {request.storage}: expected a folder apart from the images in {data}, got {mirror}; name a "
+            "folder beside them"
+        )
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise Mistake(f"{path}: there is no such folder ({error}); correct --runs or --data") from None
 
 
 def _folder(request: Request, storage: Storage) -> Path:
@@ -105,8 +157,6 @@ def _folder(request: Request, storage: Storage) -> Path:
 
 @contextlib.contextmanager
 def _held(storage: Storage, folder: Path) -> Iterator[Mirror]:
-    if Path(str(storage)).resolve() == folder.parent.resolve():
-        raise Mistake(f"--storage {storage}: expected another folder than that of --runs, which it mirrors")
     with _answered(storage):
         mirror = Mirror(storage, folder.name)
     try:

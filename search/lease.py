@@ -15,6 +15,9 @@ from search.storage import Storage
 LEASE = "driver.json"
 """Name of the object: ``{host, pid, token}``."""
 
+LARGEST_PID = 2**31 - 1
+"""That a system may give to a process."""
+
 REFRESH_SECONDS = 30.0
 LEASE_SECONDS = 120.0
 """So long after it was last refreshed a lease is taken for that of a dead driver."""
@@ -43,6 +46,10 @@ class Lease:
         if holder is not None and not self._is_dead(holder):
             modified, now = self._storage.modified(LEASE), self._now()
             left = LEASE_SECONDS if modified is None else LEASE_SECONDS - (now - modified.timestamp())
+            if left > LEASE_SECONDS:
+                # Whoever set that time, it was not this storage's clock: said again, it runs out like any other.
+                self._storage.write(json.dumps(holder).encode(), LEASE)
+                left = LEASE_SECONDS
             if left > 0:
                 raise Mistake(
                     f"the study in {self._storage} is being run by process {holder['pid']} on {holder['host']}; stop "
@@ -82,16 +89,21 @@ class Lease:
         self._refreshed = time.monotonic()
 
     def _holder(self) -> dict[str, Any] | None:
+        """Who has the lease; a damaged one is nobody's."""
         content = self._storage.read(LEASE)
         try:
             holder = json.loads(content or b"null")
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
-        return holder if isinstance(holder, dict) and set(self._own) <= set(holder) else None
+        if not isinstance(holder, dict) or not all(
+            type(holder.get(name)) is type(self._own[name]) for name in self._own
+        ):
+            return None
+        return holder if holder["host"].isprintable() and 0 < holder["pid"] <= LARGEST_PID else None
 
     def _is_dead(self, holder: dict[str, Any]) -> bool:
         """Whether it is known to be dead: a process of this machine that is gone."""
-        if holder["host"] != self._own["host"] or not isinstance(holder["pid"], int):
+        if holder["host"] != self._own["host"]:
             return False
         if holder["pid"] == self._own["pid"]:
             return True

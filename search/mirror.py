@@ -17,6 +17,7 @@ from leukemia.study import State, Study
 from leukemia.train import Epoch
 from search.checkpoints import CHECKPOINTS, remove_ended
 from search.lease import REFRESH_SECONDS, Lease, TakenOver
+from search.leftovers import clear_leftovers
 from search.listeners import Display
 from search.plan import JOURNAL
 from search.retrieval import NUM_AT_ONCE, OWN, rank_of
@@ -106,10 +107,7 @@ class Mirror:
             Mistake: it has not.
         """
         try:
-            # What an earlier head stored of trials that no journal knows: their numbers may get other recipes now.
-            for name in self._storage.names("trials"):
-                if not (study.folder / name).is_file():
-                    self._storage.remove(name)
+            clear_leftovers(self._storage, study.folder)
             for name in ("splits.json", "study.json"):
                 self._storage.put(study.folder / name, name)
         except StorageFailed as failure:
@@ -160,10 +158,12 @@ class Mirror:
         self._woken.set()
         if self._thread.is_alive():
             self._thread.join(5)
-        if not self._away and self._lost is None:
-            # Else it runs out by itself.
+        if not self._away and self._lost is None:  # Else it runs out by itself.
             with contextlib.suppress(StorageFailed):
                 self._lease.release()
+                if self._study is None:
+                    # Refused after all: what the lease alone has made goes with it.
+                    self._storage.remove_if_empty()
 
     def _work(self) -> None:
         pause = 1.0

@@ -19,7 +19,7 @@ from leukemia.device import choose_device, describe_device
 from leukemia.files import Fields, check_fields
 from leukemia.folds import Protocol, Splits, choose_protocol, make_splits
 from leukemia.images import View
-from leukemia.mistakes import Mistake
+from leukemia.mistakes import MissingFile, Mistake
 from leukemia.model import build_model
 from leukemia.place import locate, uri_of
 from leukemia.study import Study, check_name
@@ -79,6 +79,14 @@ RESUMED: Fields = {
     "warm_start": list,
 }
 """What ``study.json`` holds besides what every reader needs."""
+
+DATA: Fields = {
+    "uri": str,
+    "fingerprint": str,
+    "base": (str, type(None)),
+    "subjects_from": (str, type(None)),
+}
+"""What its field ``data`` holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,13 +256,8 @@ def plan_resumed(request: Request) -> Plan:
     """
     _check_trials(request)
     study = study_to_resume(request)
+    splits = check_study(study)
     info = study.info
-    check_fields(info, RESUMED, study.folder / "study.json")
-    if not 0 <= info["margin"] < math.inf:
-        raise Mistake(
-            f"{study.folder / 'study.json'}: field 'margin': expected a finite number of at least 0, got "
-            f"{info['margin']!r}; restore the file from a copy"
-        )
     _refuse_other_arguments(request, info)
     own = [number for number in study.trials() if study.origin(number) is None]
     if request.trials is not None:
@@ -281,11 +284,6 @@ def plan_resumed(request: Request) -> Plan:
             f"study {study.name} was run on other data: fingerprint {data['fingerprint'][:16]}, "
             f"{catalog.root} has {catalog.fingerprint[:16]}; give --data as it was, or start a new study"
         )
-    splits = Splits.load(study.folder / "splits.json", catalog.fingerprint)
-    if splits.sha256() != info["splits_sha256"]:
-        raise Mistake(
-            f"{study.folder / 'splits.json'} is not the split that the study began with; restore it from a copy"
-        )
     start = Recipe.from_flat(info["start"]).resolved(catalog.smallest_side_px)
     space = make_space(start, info["settings"])
     if space.describe() != info["space"]:
@@ -295,6 +293,31 @@ def plan_resumed(request: Request) -> Plan:
         )
     priors = priors_of(study)
     return Plan(folder=study.folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
+
+
+def check_study(study: Study) -> Splits:
+    """The split of a study whose ``study.json`` and ``splits.json`` say what is needed to go on.
+
+    Raises:
+        Mistake: one of them is missing or damaged.
+    """
+    path, info = study.folder / "study.json", study.info
+    check_fields(info, RESUMED, path)
+    check_fields(info["data"], DATA, path)
+    if not 0 <= info["margin"] < math.inf:
+        raise Mistake(
+            f"{path}: field 'margin': expected a finite number of at least 0, got {info['margin']!r}; restore the file "
+            "from a copy"
+        )
+    try:
+        splits = Splits.load(study.folder / "splits.json", info["data"]["fingerprint"])
+    except MissingFile as missing:
+        raise MissingFile(f"{missing}; restore it from a copy") from None
+    if splits.sha256() != info["splits_sha256"]:
+        raise Mistake(
+            f"{study.folder / 'splits.json'} is not the split that the study began with; restore it from a copy"
+        )
+    return splits
 
 
 def _check_trials(request: Request) -> None:

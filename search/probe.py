@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import uuid
 from collections.abc import Callable
 
 from leukemia.mistakes import Mistake
-from search.storage import CREDENTIALS, OPTIONS, Storage, StorageFailed, open_storage
+from search.address import CREDENTIALS, OPTIONS
+from search.storage import Storage, StorageFailed, open_storage
 
-PROBE_SECONDS = 60.0
+PROBE_SECONDS = 30.0
 """How long the start of a search waits for its storage."""
 
 
@@ -26,8 +28,13 @@ def probe(uri: str) -> Storage:
         try:
             storage = open_storage(uri)
             storage.write(b"probe", name)
-            if storage.read(name) != b"probe":
-                raise StorageFailed("what was written cannot be read")
+            try:
+                if storage.read(name) != b"probe":
+                    raise StorageFailed("what was written cannot be read")
+            except StorageFailed:
+                with contextlib.suppress(StorageFailed):
+                    storage.remove(name)
+                raise
             storage.remove(name)
             found.append(storage)
         except Exception as problem:
@@ -39,7 +46,7 @@ def probe(uri: str) -> Storage:
     problem = problems[0] if problems else StorageFailed(f"no answer in {PROBE_SECONDS:g} s")
     if not isinstance(problem, StorageFailed):
         raise problem
-    raise Mistake(f"--storage {uri.partition('?')[0]}: {_advice(uri, problem)}")
+    raise Mistake(f"--storage {uri.partition('?')[0][:200]}: {_advice(uri, problem)}")
 
 
 def _within(seconds: float, action: Callable[[], None]) -> None:
@@ -58,18 +65,22 @@ _ADVICE = {
     "the bucket is in another region; add ?region=REGION to the address": (
         *("PermanentRedirect", "MovedPermanently", "AuthorizationHeaderMalformed", "IllegalLocationConstraint", "301"),
     ),
+    "there are no credentials, or none that can be looked up from here; expected some in {credentials}": (
+        "OAuth2 access token",
+    ),
     "its owner does not let the credentials found here read, write and delete; expected some in {credentials}": (
         *("ACCESS_DENIED", "INVALID_ACCESS_KEY", "SIGNATURE", "INVALID_CLIENT", "TOKEN", "UNRECOGNIZED_CLIENT", "403"),
+        *("PERMISSION_DENIED", "UNAUTHENTICATED"),
     ),
     "it cannot be reached; look at the address and at this machine's network": (
-        *("NETWORK_CONNECTION", "REQUEST_TIMEOUT", "timed out", "no answer"),
+        *("NETWORK_CONNECTION", "REQUEST_TIMEOUT", "timed out", "no answer", "UNAVAILABLE"),
     ),
 }
 """What to do about errors that hold one of these marks, as the libraries below write them."""
 
 
 def _advice(uri: str, problem: StorageFailed) -> str:
-    scheme, words = uri.partition("://")[0], str(problem)
+    scheme, words = uri.partition("://")[0].lower(), str(problem)
     if scheme not in OPTIONS:
         reason = os.strerror(problem.number) if problem.number else words
         return f"cannot be written ({reason}); name a folder that you can write"

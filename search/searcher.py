@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from leukemia.config import Recipe
-from leukemia.mistakes import Mistake
+from leukemia.mistakes import Mistake, first_line
 from leukemia.study import State
 from search.journal_file import JournalFile
 from search.race import Job
@@ -204,16 +204,21 @@ class Journal:
 
 
 def begun_trials(path: Path) -> set[int]:
-    """Numbers of the trials that a journal has begun.
+    """Numbers of the trials that a journal has begun; none where it is empty.
 
     Raises:
-        Mistake: this is no journal.
+        Mistake: this is no journal, or its study is lost.
     """
     try:
         studies = JournalStorage(JournalFile(path))
-        trials = [trial for study in optuna.get_all_study_names(studies) for trial in _trials(studies, study)]
-    except (ValueError, KeyError, TypeError) as error:
-        raise Mistake(f"{path}: this is no journal of Optuna's ({error}); restore it from a copy") from None
+        names = optuna.get_all_study_names(studies)
+        trials = [trial for name in names for trial in _trials(studies, name)]
+    except Exception as error:
+        # Optuna trusts its file: what it stumbles over where that is damaged may be anything.
+        words = f"{type(error).__name__}: {first_line(error)}"
+        raise Mistake(f"{path}: this is no journal of Optuna's ({words}); restore it from a copy") from None
+    if not names and path.stat().st_size:
+        raise Mistake(f"{path}: expected a study of Optuna's, found none; restore it from a copy")
     return {trial.number for trial in trials if trial.state != TrialState.WAITING}
 
 

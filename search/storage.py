@@ -8,23 +8,21 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import pyarrow
 from pyarrow import fs
 
-from leukemia.mistakes import Mistake, first_line
+from leukemia.mistakes import first_line
+from search.address import is_plain, read_address
 
 CONNECT_SECONDS, REQUEST_SECONDS, ATTEMPTS = 5.0, 30.0, 3
-"""Of each request to a bucket; by default one that is answered by nobody is repeated for minutes."""
+GOOGLE_SECONDS = 12.0
+"""Of each request to a bucket; by default one that is answered by nobody is repeated for minutes. Google's client
+counts its last pause on top of the seconds that it is given."""
 
-OPTIONS = {"s3": ("region", "endpoint_override", "scheme"), "gs": ("endpoint_override", "scheme")}
-"""What may stand behind the ``?`` of an address, as pyarrow names it. Keys and tokens have no place there."""
-
-CREDENTIALS = {
-    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws, or this machine's role",
-    "gs": "GOOGLE_APPLICATION_CREDENTIALS, or this machine's service account",
-}
+CHUNK_BYTES = 8_000_000
+"""Fetched at once."""
 
 _LOCAL = fs.LocalFileSystem()
 
@@ -39,6 +37,10 @@ class StorageFailed(OSError):
         """
         super().__init__(words)
         self.number = number
+
+
+class NoRoomHere(StorageFailed):
+    """What a storage gave could not be written on this side."""
 
 
 class Storage:
@@ -98,24 +100,30 @@ class Storage:
         """Bring a file here, whole or not at all; returns whether there is one.
 
         Raises:
+            NoRoomHere: this side does not take it.
             StorageFailed: there is no knowing, or it breaks off.
         """
-        local.parent.mkdir(parents=True, exist_ok=True)
         temporary = local.with_name(f".{local.name}.{uuid.uuid4().hex[:8]}.tmp")
-        try:
+        with contextlib.ExitStack() as stack:
             with _failing():
                 try:
-                    fs.copy_files(
-                        self._path(name),
-                        str(temporary),
-                        source_filesystem=self._filesystem,
-                        destination_filesystem=_LOCAL,
-                    )
+                    source = stack.enter_context(self._filesystem.open_input_stream(self._path(name)))
+                    content = source.read(CHUNK_BYTES)
                 except FileNotFoundError:
                     return False
-            temporary.replace(local)
-        finally:
-            temporary.unlink(missing_ok=True)
+            try:
+                local.parent.mkdir(parents=True, exist_ok=True)
+                stack.callback(temporary.unlink, missing_ok=True)
+                with temporary.open("wb") as target:
+                    while content:
+                        target.write(content)
+                        with _failing():
+                            content = source.read(CHUNK_BYTES)
+                temporary.replace(local)
+            except StorageFailed:
+                raise
+            except OSError as error:
+                raise NoRoomHere(str(error.strerror), error.errno) from None
         return True
 
     def names(self, prefix: str = "") -> list[str]:
@@ -129,7 +137,7 @@ class Storage:
             found = [info.path for info in self._filesystem.get_file_info(selector) if info.type == fs.FileType.File]
         names = [path.removeprefix(f"{self._root}/") for path in found]
         # Keys of a bucket may be anything; a file that is being written is none yet.
-        return sorted(name for name in names if _is_plain(name) and not name.endswith(".tmp"))
+        return sorted(name for name in names if is_plain(name) and not name.endswith(".tmp"))
 
     def modified(self, name: str) -> datetime.datetime | None:
         """When a file was written, by the storage's own clock; None where there is none.
@@ -159,8 +167,34 @@ class Storage:
         with _failing(), contextlib.suppress(FileNotFoundError):
             self._filesystem.delete_dir(self._path(name))
 
+    def move(self, name: str, target: str) -> None:
+        """Give a file another name; while it has both, it is there under both.
+
+        Raises:
+            StorageFailed: it may have either name, or both.
+        """
+        with _failing():
+            if self._filesystem.type_name == "local":
+                Path(self._path(target)).parent.mkdir(parents=True, exist_ok=True)
+            self._filesystem.move(self._path(name), self._path(target))
+
+    def remove_if_empty(self) -> None:
+        """Remove this folder itself, unless something lies in it. In a bucket it is an object that nobody needs.
+
+        Raises:
+            StorageFailed: it may be there still.
+        """
+        with _failing(), contextlib.suppress(FileNotFoundError):
+            if self._filesystem.type_name == "local":
+                if not any(Path(self._root).iterdir()):
+                    Path(self._root).rmdir()
+            elif "/" in self._root and not self._filesystem.get_file_info(
+                fs.FileSelector(self._root, recursive=True, allow_not_found=True)
+            ):
+                self._filesystem.delete_dir(self._root)
+
     def _path(self, name: str) -> str:
-        assert not name or _is_plain(name), name
+        assert not name or is_plain(name), name
         return f"{self._root}/{name}" if name else self._root
 
     @contextlib.contextmanager
@@ -190,46 +224,21 @@ def open_storage(uri: str) -> Storage:
         Mistake: no address of these, or one with credentials in it.
         StorageFailed: the bucket's region cannot be found out.
     """
-    if "://" not in uri:
-        folder = str(Path(uri).expanduser().resolve())
-        return Storage(_LOCAL, folder, folder, {})
-    parts = urlsplit(uri)
-    if parts.scheme not in OPTIONS:
-        raise Mistake(
-            f"--storage: expected a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER, got {parts.scheme[:20]}://..."
-        )
-    if "@" in parts.netloc:
-        raise Mistake(
-            f"--storage: an address must not hold credentials, they would end up in files and logs; expected them in "
-            f"{CREDENTIALS[parts.scheme]}"
-        )
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = sorted(set(options) - set(OPTIONS[parts.scheme]))
-    if unknown or not parts.netloc or parts.fragment or not _is_plain((parts.netloc + parts.path).rstrip("/")):
-        raise Mistake(
-            f"--storage: expected {parts.scheme}://BUCKET/FOLDER and behind it at most "
-            f"?{'=...&'.join(OPTIONS[parts.scheme])}=..., got {parts.scheme}://{parts.netloc}{parts.path}"
-            + (f" with {', '.join(unknown)}" if unknown else "")
-        )
-    root = (parts.netloc + parts.path).rstrip("/")
-    filesystem = _s3(parts.netloc, options) if parts.scheme == "s3" else _google(options)
-    return Storage(filesystem, root, f"{parts.scheme}://{root}", options)
+    address = read_address(uri)
+    if not address.scheme:
+        return Storage(_LOCAL, address.root, address.root, {})
+    options = dict(address.options)
+    with _failing():
+        filesystem = _s3(address.root.partition("/")[0], options) if address.scheme == "s3" else _google(options)
+    return Storage(filesystem, address.root, f"{address.scheme}://{address.root}", options)
 
 
 def _s3(bucket: str, options: dict[str, str]) -> fs.FileSystem:
-    """Writes what the environment said into ``options``: other machines may have another one."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if "endpoint_override" not in options and endpoint:
-        options["endpoint_override"] = endpoint
-    if "://" in options.get("endpoint_override", ""):
-        options["scheme"], _, options["endpoint_override"] = options["endpoint_override"].rstrip("/").partition("://")
-    if "@" in options.get("endpoint_override", ""):
-        raise Mistake("--storage: the address of its endpoint must not hold credentials")
+    """Writes the region that it finds out into ``options``: other machines may have another one."""
     if "region" not in options:
         named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         if named is None and "endpoint_override" not in options:
-            with _failing():
-                named = fs.resolve_s3_region(bucket)
+            named = fs.resolve_s3_region(bucket)
         options["region"] = named or "us-east-1"
     return fs.S3FileSystem(
         region=options["region"],
@@ -247,7 +256,7 @@ def _google(options: dict[str, str]) -> fs.FileSystem:
     return fs.GcsFileSystem(
         endpoint_override=options.get("endpoint_override"),
         scheme=options.get("scheme"),
-        retry_time_limit=datetime.timedelta(seconds=REQUEST_SECONDS),
+        retry_time_limit=datetime.timedelta(seconds=GOOGLE_SECONDS),
     )
 
 
@@ -259,10 +268,5 @@ def _failing() -> Iterator[None]:
     except StorageFailed:
         raise
     except (OSError, pyarrow.ArrowException) as error:
-        words = first_line(error).partition(" (Request ID")[0]
+        words = first_line(error).partition(" (Request ID")[0].partition(". The request was not sent")[0]
         raise StorageFailed(words[:300], error.errno if isinstance(error, OSError) else None) from None
-
-
-def _is_plain(name: str) -> bool:
-    """Whether a name stays within its folder."""
-    return all(part not in ("", ".", "..") and "\\" not in part and "\0" not in part for part in name.split("/"))

@@ -25,10 +25,10 @@ leukemia.winner leukemia.report leukemia.delivery leukemia.final leukemia.leakch
 search search.signals search.space search.hindsight search.cluster search.nodes search.resources
 search.spending search.judge search.race search.journal_file search.searcher search.evidence search.listeners
 search.health search.effort search.packing search.backlog search.fleet
-search.driver search.display search.outcome search.storage search.probe search.lease search.checkpoints search.trainable
-search.warmstart search.plan search.retrieval search.mirror search.custody
+search.driver search.display search.outcome search.address search.storage search.probe search.lease search.checkpoints
+search.trainable search.warmstart search.plan search.leftovers search.retrieval search.mirror search.custody
 search.arguments search.needs search.tuner
-search.aws search.hosts search.preflight
+search.finding search.machines search.aws search.login search.hosts search.ssh_key search.mounts search.preflight
 search.run
 """.split()
 """Every module, from the ground up: each imports only from those before it."""

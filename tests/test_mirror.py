@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import threading
@@ -26,11 +27,27 @@ from search import lease as lease_module
 from search import mirror as mirror_module
 from search.checkpoints import folder_of
 from search.lease import LEASE, Lease, TakenOver
+from search.leftovers import ASIDE
 from search.mirror import Mirror, MirroredDisplay
+from search.plan import JOURNAL
 from search.retrieval import compare, fetch_study, known_studies
 from search.storage import Storage, StorageFailed, open_storage
 
 NAME = "study"
+
+PLANNED = {
+    "trials": 3,
+    "preset": "debug",
+    "settings": {},
+    "start": {},
+    "space": {},
+    "racing": False,
+    "margin": 3.0,
+    "repeats": 0,
+    "patience": 25,
+    "warm_start": [],
+}
+"""What a command writes down besides and the driver does not ask for."""
 
 
 @pytest.fixture
@@ -38,9 +55,21 @@ def storage(tmp_path: Path) -> Storage:
     return open_storage(str(tmp_path / "storage"))
 
 
+def worlds_in(folder: Path, catalog: Catalog) -> Callable[..., World]:
+    """What makes the study that a command would begin or go on with, by the name of its head."""
+
+    def begin(head: str, **settings: Any) -> World:
+        world = World(folder / head / NAME, catalog, **settings)
+        if "trials" not in (info := world.study.info):
+            write_json(world.study.folder / "study.json", {**info, **PLANNED})
+        return world
+
+    return begin
+
+
 @pytest.fixture
 def world_in(tmp_path: Path, tiny_catalog: Catalog) -> Callable[..., World]:
-    return lambda head, **settings: World(tmp_path / head / NAME, tiny_catalog, **settings)
+    return worlds_in(tmp_path, tiny_catalog)
 
 
 @pytest.fixture
@@ -165,6 +194,7 @@ def test_a_head_that_dies_between_two_uploads_is_replaced_by_another(
         assert_no_fold_is_lost(dead.study, new.study, place / NAME / "checkpoints")
         Head(new, storage, checkpoint_writer(place)).run()
         assert everything(new) == expected, f"died at change {at}"
+        shutil.rmtree(place / NAME / ASIDE, ignore_errors=True)
         assert files_of(place / NAME) == files_of(new.study.folder), f"died at change {at}"
 
 
@@ -294,8 +324,30 @@ def test_a_dead_process_of_this_machine_is_not_waited_for(storage: Storage) -> N
     storage.write(json.dumps({"host": socket.gethostname(), "pid": 1, "token": "x"}).encode(), LEASE)
     with pytest.raises(Mistake, match="is being run by process 1 on"):
         Lease(storage).claim()
-    storage.write(b"damaged", LEASE)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"damaged", b"", b"[1]", b"[" * 100_000, b'{"host": "there", "pid": 7}'),
+        *(b'{"host": "there", "pid": %d, "token": "x"}' % pid for pid in (-1, 0, 10**30)),
+        b'{"host": "there", "pid": "7", "token": "x"}',
+        b'{"host": "two\\nlines", "pid": 7, "token": "x"}',
+    ],
+)
+def test_a_damaged_lease_is_nobodys(storage: Storage, content: bytes) -> None:
+    storage.write(content, LEASE)
     Lease(storage).claim()
+
+
+def test_a_lease_from_the_future_runs_out_like_any_other(storage: Storage) -> None:
+    storage.write(json.dumps({"host": "there", "pid": 7, "token": "x"}).encode(), LEASE)
+    os.utime(Path(str(storage)) / LEASE, (time.time() + 86_400,) * 2)
+    with pytest.raises(Mistake, match=r"run by process 7 on there; .* try again in 120 s"):
+        Lease(storage).claim()
+    assert abs((Path(str(storage)) / LEASE).stat().st_mtime - time.time()) < 60
+    with pytest.raises(Mistake, match=r"run by process 7 on there; .* try again in 1[12]\d s"):
+        Lease(storage).claim()
 
 
 def test_a_search_that_was_taken_over_ends_and_stores_nothing_more(
@@ -337,6 +389,10 @@ def test_a_mirror_that_is_ahead_or_another_study_is_refused(
     (behind / "trials" / "0001" / "state.json").unlink()
     with pytest.raises(Mistake, match=r"holds 1 results that .* lacks, such as trials/0001/state.json.*; move .* away"):
         compare(storage.folder(NAME), Study(behind))
+    shutil.copy(world.study.folder / "trials" / "0001" / "state.json", behind / "trials" / "0001")
+    (behind / JOURNAL).write_bytes((behind / JOURNAL).read_bytes()[:-50])
+    with pytest.raises(Mistake, match=rf"{JOURNAL} holds more than .*{JOURNAL}: the one here lost lines, or"):
+        compare(storage.folder(NAME), Study(behind))
     info = world.study.info
     write_json(world.study.folder / "study.json", {**info, "study_uid": "ffff0000"})
     with pytest.raises(Mistake, match=r"holds another study of this name \(study_uid abcd1234, here ffff0000\)"):
@@ -360,10 +416,12 @@ def test_a_fetch_that_breaks_off_leaves_nothing(
         patch.setattr(Storage, "fetch", broken)
         with pytest.raises(StorageFailed, match="broke off"):
             fetch_study(storage.folder(NAME), tmp_path / "new" / NAME)
-    assert list((tmp_path / "new").iterdir()) == []
-    (tmp_path / "new" / NAME).mkdir()
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "new" / NAME).mkdir(parents=True)
     fetch_study(storage.folder(NAME), tmp_path / "new" / NAME)
-    with pytest.raises(Mistake, match=r"the study cannot be put to .* \(Directory not empty\); move that away"):
+    with pytest.raises(
+        Mistake, match=r"the study cannot be put to .* \(Directory not empty\); move that away, or name"
+    ):
         fetch_study(storage.folder(NAME), tmp_path / "new" / NAME)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,14 @@ from pathlib import Path
 import boto3
 import numpy as np
 import pytest
+from pyarrow import fs
 from s3_server import BUCKET, S3Server
 
 from leukemia.mistakes import Mistake
+from search import probe as probe_module
 from search import storage as storage_module
 from search.probe import probe
-from search.storage import Storage, StorageFailed, open_storage
+from search.storage import NoRoomHere, Storage, StorageFailed, open_storage
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -125,6 +128,22 @@ def test_an_address_leads_to_the_same_place_from_a_machine_with_another_environm
         ("s3://", r"expected s3://BUCKET/FOLDER"),
         ("s3://bucket/a/../b", r"expected s3://BUCKET/FOLDER"),
         ("s3://bucket/a#b", r"expected s3://BUCKET/FOLDER"),
+        (
+            "s3:/bucket/x",
+            r"expected a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER, got 's3:/bucket/x'; a folder w",
+        ),
+        ("s3:", r"expected a folder, .* got 's3:'"),
+        ("", r"expected a folder, .* got ''"),
+        (" ", r"expected a folder, .* got ' '"),
+        ("a\nb", r"expected a folder"),
+        ("a\0b", r"expected a folder"),
+        ("s3://[bucket]/x", r"expected a folder, s3://BUCKET/FOLDER .* got 's3://\[bucket\]/x' \("),
+        ("~nosuchuser/x", r"--storage ~nosuchuser/x: there is no such folder \(.*\); name a folder"),
+        ("s3://bucket/x?scheme=foo", r"--storage: its scheme: expected http or https, got 'foo'"),
+        ("s3://bucket/x?endpoint_override=ftp://host", r"--storage: its scheme: expected http or https, got 'ftp'"),
+        ("s3://bucket/x?endpoint_override=", r"--storage: its endpoint_override: expected HOST:PORT, .* got ''"),
+        ("s3://bucket/x?region=mars%2f1", r"--storage: its region: expected a region's name, such as .*, got 'mars/1'"),
+        ("gs://bucket/x?scheme=foo", r"--storage: its scheme: expected http or https, got 'foo'"),
         ("ftp://host/x", r"--storage: expected a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER, got ftp://"),
     ],
 )
@@ -133,6 +152,43 @@ def test_an_address_that_is_none_or_holds_secrets_is_refused(uri: str, message: 
         open_storage(uri)
     assert "verysecret" not in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_link_to_itself_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(Mistake, match=r"^--storage .*loop: there is no such folder \(.*\); name a folder"):
+        probe(str(tmp_path / "loop"))
+
+
+def test_an_address_may_be_shouted(s3: S3Server, tmp_path: Path) -> None:
+    assert str(probe(s3.uri(tmp_path.name).replace("s3:", "S3:"))) == f"s3://{BUCKET}/{tmp_path.name}"
+    with pytest.raises(Mistake, match=r"^--storage S3://no-such-bucket/.*: there is no such bucket; make it first"):
+        probe(s3.uri(tmp_path.name).replace("s3:", "S3:").replace(BUCKET, "no-such-bucket"))
+
+
+def test_a_file_is_moved(storage: Storage) -> None:
+    storage.write(b"x", "a/1")
+    storage.move("a/1", "b/c/1")
+    assert storage.names() == ["b/c/1"]
+    assert storage.read("b/c/1") == b"x"
+
+
+def test_an_empty_folder_is_removed_and_no_other(storage: Storage) -> None:
+    storage.write(b"x", "a/1")
+    storage.write(b"x", "b/1")
+    storage.remove("b/1")
+    storage.folder("a").remove_if_empty()
+    storage.folder("b").remove_if_empty()
+    storage.folder("absent").remove_if_empty()
+    found = storage._filesystem.get_file_info(fs.FileSelector(storage._root))
+    assert [info.base_name for info in found] == ["a"]
+
+
+def test_a_disk_that_takes_no_file_is_not_the_storages_fault(storage: Storage, tmp_path: Path) -> None:
+    storage.write(b"x", "name")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NoRoomHere, match=r"^Not a directory$|^File exists$"):
+        storage.fetch("name", tmp_path / "file" / "name")
 
 
 def test_a_probe_leaves_nothing(s3: S3Server, tmp_path: Path) -> None:
@@ -194,6 +250,31 @@ def test_a_storage_that_never_answers_is_refused_in_time(tmp_path: Path, monkeyp
     monkeypatch.setattr(storage_module.Storage, "write", lambda *_: time.sleep(1))
     with pytest.raises(Mistake, match=r"no answer in 0\.2 s"):
         probe(str(tmp_path))
+
+
+def test_an_endpoint_that_is_silent_is_refused_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert probe_module.PROBE_SECONDS <= 30
+    monkeypatch.setattr(probe_module, "PROBE_SECONDS", 0.5)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(Mistake, match=r"it cannot be reached; .* \(no answer in 0\.5 s\)"):
+            probe(f"s3://bucket/x?endpoint_override={address}&scheme=http&region=us-east-1")
+
+
+def test_google_without_credentials_says_where_they_are_expected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_module, "GOOGLE_SECONDS", 0.5)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    # Where machines of Google's answer: nothing does here.
+    monkeypatch.setenv("GCE_METADATA_ROOT", "127.0.0.1:9")
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    with pytest.raises(
+        Mistake, match=r"^--storage gs://bucket/x: there are no credentials, .* expected some in GOOGLE_APPLICATION"
+    ):
+        probe("gs://bucket/x")
 
 
 def test_a_failure_is_one_line(s3: S3Server, tmp_path: Path) -> None:
