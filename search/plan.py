@@ -111,6 +111,7 @@ class Request:
 
     repeats: int | None
     patience: int | None
+    budget_hours: float | None
     warm_start: list[str] | None
     storage: str | None
     """Address of a storage, or ``NO_STORAGE``."""
@@ -142,6 +143,11 @@ class Plan:
     def num_trials(self) -> int:
         """Trials wanted in all."""
         return int(self.info["trials"])
+
+    @property
+    def budget_hours(self) -> float:
+        """Device hours after which nothing more begins."""
+        return float(self.info.get("budget_hours", math.inf))
 
     @property
     def rules(self) -> Rules:
@@ -234,6 +240,7 @@ def plan_new(request: Request, command: str) -> Plan:
         "commit": provenance.commit(),
         "hardware": provenance.hardware(describe_device(choose_device("auto"))),
         **_storage_of(request),
+        **({} if request.budget_hours is None else {"budget_hours": request.budget_hours}),
     }
     earlier = [request.runs / each for each in info["warm_start"]]
     priors = take_priors(earlier, info, space, validation_of(splits, catalog))
@@ -267,7 +274,7 @@ def plan_resumed(request: Request) -> Plan:
                 f"{request.trials}; it can be raised, or left out to resume"
             )
         info["trials"] = request.trials
-    for name in ("repeats", "patience"):
+    for name in ("repeats", "patience", "budget_hours"):
         if getattr(request, name) is not None:
             info[name] = getattr(request, name)
     info |= _storage_of(request)
@@ -304,11 +311,13 @@ def check_study(study: Study) -> Splits:
     path, info = study.folder / "study.json", study.info
     check_fields(info, RESUMED, path)
     check_fields(info["data"], DATA, path)
-    if not 0 <= info["margin"] < math.inf:
-        raise Mistake(
-            f"{path}: field 'margin': expected a finite number of at least 0, got {info['margin']!r}; restore the file "
-            "from a copy"
-        )
+    for name in ("margin", "budget_hours"):
+        value = info.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            raise Mistake(
+                f"{path}: field '{name}': expected a finite number of at least 0, got {value!r}; restore the file from "
+                "a copy"
+            )
     try:
         splits = Splits.load(study.folder / "splits.json", info["data"]["fingerprint"])
     except MissingFile as missing:

@@ -8,7 +8,6 @@ import dataclasses
 import errno
 import functools
 import logging
-import math
 import shlex
 import shutil
 import sys
@@ -260,10 +259,7 @@ def _search(
         study,
         journal,
         plan.catalog,
-        limits=Limits(
-            num_trials=plan.num_trials,
-            budget_hours=math.inf if arguments.budget_hours is None else arguments.budget_hours,
-        ),
+        limits=Limits(num_trials=plan.num_trials, budget_hours=plan.budget_hours),
         rules=plan.rules,
         tracker=tracker,
         display=MirroredDisplay(display, mirror),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -267,6 +268,21 @@ def test_repeats_and_patience_may_change_on_resume(
     assert (more.rules.repeats, more.rules.patience) == (4, 50)
     assert (more.info["repeats"], more.info["patience"]) == (4, 50)
     assert plan_resumed(bare(request_for(), repeats=0)).rules.repeats == 0
+
+
+def test_a_budget_is_remembered_and_may_change_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    """Or a search that died would go on for as long as it likes."""
+    assert plan_new(request_for(), COMMAND).budget_hours == math.inf
+    plan = begun(budget_hours=1.5)
+    assert plan_resumed(bare(request_for())).budget_hours == 1.5
+    more = plan_resumed(bare(request_for(), budget_hours=3.0))
+    assert (more.budget_hours, more.info["budget_hours"]) == (3.0, 3.0)
+    for value in ("much", -1, True, None):
+        write_json(plan.folder / "study.json", {"schema": 1, **plan.info, "budget_hours": value})
+        with pytest.raises(Mistake, match=r"study\.json: field 'budget_hours': expected a finite number of at least 0"):
+            plan_resumed(bare(request_for()))
 
 
 def test_a_study_of_a_version_without_a_race_is_refused_on_resume(
