@@ -27,6 +27,7 @@ from search.nodes import look
 from search.race import Job
 from search.resources import Resources
 from search.searcher import TruthfulSearcher, Watch
+from search.shortage import shortage_as_death
 from search.trainable import DEVICE_MB, NOTES, REPORT, TrialData, at_place, checkpoints_of, job_of, run_trial
 
 log = logging.getLogger("search")
@@ -105,7 +106,8 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
         ),
     )
     try:
-        tuner.fit()
+        with shortage_as_death():
+            tuner.fit()
     except Exception:
         if watch.error is None:
             raise

@@ -27,7 +27,7 @@ search.spending search.judge search.race search.journal_file search.searcher sea
 search.health search.effort search.packing search.backlog search.fleet
 search.driver search.display search.outcome search.address search.storage search.probe search.lease search.checkpoints
 search.trainable search.warmstart search.plan search.leftovers search.retrieval search.mirror search.custody
-search.arguments search.needs search.tuner
+search.arguments search.needs search.shortage search.tuner
 search.finding search.machines search.aws search.login search.hosts search.ssh_key search.mounts search.preflight
 search.run
 """.split()
@@ -42,7 +42,7 @@ ROOMS = {
     "ranger21": {"leukemia.optim"},
     "ray": {
         *("search.preflight", "search.cluster", "search.fleet", "search.nodes", "search.resources", "search.searcher"),
-        *("search.trainable", "search.tuner"),
+        *("search.shortage", "search.trainable", "search.tuner"),
     },
     "sklearn": {"leukemia.folds"},
     "ttach": {"leukemia.predict"},
