@@ -22,11 +22,11 @@ def shortage_as_death() -> Iterator[None]:
     """
     hear = RayActorManager._actor_task_failed
 
-    def hear_of_death(self: RayActorManager, task: TrackedActorTask, exception: Exception) -> None:
+    def hear_of_death(self: RayActorManager, tracked_actor_task: TrackedActorTask, exception: Exception) -> None:
         if isinstance(exception, OutOfMemoryError):
             log.warning("a node is short of memory, and Ray ended a trial's process; --cpus-per-trial lets fewer run")
             exception = RayActorError(error_msg=str(exception))
-        hear(self, task, exception)
+        hear(self, tracked_actor_task=tracked_actor_task, exception=exception)
 
     RayActorManager._actor_task_failed = hear_of_death
     try:

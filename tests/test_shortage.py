@@ -20,13 +20,15 @@ def test_a_worker_ended_for_want_of_memory_has_died(
     manager, task = object.__new__(RayActorManager), TrackedActorTask(TrackedActor(actor_id=0))
     shortage = OutOfMemoryError("2 worker(s) were killed")
     with pytest.raises(RuntimeError, match="Caught unexpected exception"):
-        # Tune's own answer; when it has learned better, search/shortage.py can go.
-        manager._actor_task_failed(task, shortage)
+        # Tune's own answer, called by name as Tune does; when it has learned better, search/shortage.py can go.
+        manager._actor_task_failed(tracked_actor_task=task, exception=shortage)
     heard: list[Exception] = []
-    monkeypatch.setattr(RayActorManager, "_actor_task_failed", lambda self, task, exception: heard.append(exception))
+    monkeypatch.setattr(
+        RayActorManager, "_actor_task_failed", lambda self, tracked_actor_task, exception: heard.append(exception)
+    )
     with shortage_as_death():
-        manager._actor_task_failed(task, shortage)
-        manager._actor_task_failed(task, KeyError("another"))
+        for error in (shortage, KeyError("another")):
+            manager._actor_task_failed(tracked_actor_task=task, exception=error)
     assert [type(error) for error in heard] == [RayActorError, KeyError]
     assert str(heard[0]) == str(shortage)
     assert caplog.text.count("short of memory") == 1
