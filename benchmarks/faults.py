@@ -58,8 +58,9 @@ SEARCH = [
 class ClusterSearch(Search):
     """A search on a cluster."""
 
-    address: str
-    """Of the cluster; set before it begins."""
+    def __init__(self, folder: Path, family: Family, data: Path, address: str) -> None:
+        super().__init__(folder, family, data)
+        self.address = address
 
     def begin(self, *more: str) -> None:
         self.start_there("--data", str(self.data), *SEARCH, *more)
@@ -176,9 +177,9 @@ def hit(search: ClusterSearch, fault: str, cluster: Cluster, cut_seconds: float)
     return max(heard.values(), default=float("nan")), search.wait()
 
 
-def lose(search: ClusterSearch, storage: Path) -> tuple[float, int]:
-    """A search whose machines are lost, resumed on others: seconds until each trial came further, and the status."""
-    stored = storage / search.folder.name
+def lose(folder: Path, family: Family, data: Path, storage: Path) -> tuple[ClusterSearch, float, int]:
+    """A search whose machines are lost, resumed on others; seconds until each trial came further, and the status."""
+    stored = storage / folder.name
 
     def is_stored() -> bool:
         trials = [path.stat().st_mtime for path in stored.glob("trials/*/epochs.csv")]
@@ -187,14 +188,14 @@ def lose(search: ClusterSearch, storage: Path) -> tuple[float, int]:
         return len(trials) == TRIALS and journal.exists() and journal.stat().st_mtime >= max(trials)
 
     with cluster_of(NUM_NODES) as cluster:
-        search.address = str(cluster.address)
+        search = ClusterSearch(folder, family, data, str(cluster.address))
         search.begin("--storage", str(storage))
         search.wait_until(is_stored)
         before = search.epochs()
         kill(search.process.pid)
         search.process.wait()
-    shutil.rmtree(checkpoints_of(Study.open(search.folder)))
-    shutil.rmtree(search.folder)
+    shutil.rmtree(checkpoints_of(Study.open(folder)))
+    shutil.rmtree(folder)
     with cluster_of(NUM_NODES) as cluster:
         search.address = str(cluster.address)
         start = time.monotonic()
@@ -203,7 +204,7 @@ def lose(search: ClusterSearch, storage: Path) -> tuple[float, int]:
             lambda: len(now := search.epochs()) == TRIALS and all(now[trial] > before[trial] for trial in before)
         )
         seconds = time.monotonic() - start
-        return seconds, search.wait()
+        return search, seconds, search.wait()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -224,12 +225,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         calm = arguments.runs / f"{prefix}-calm"
         for fault in ("calm", *arguments.fault):
-            search = ClusterSearch(arguments.runs / f"{prefix}-{fault}", family, cells / TRAINING)
+            folder = arguments.runs / f"{prefix}-{fault}"
             if fault == "head":
-                seconds, status = lose(search, storage)
+                search, seconds, status = lose(folder, family, cells / TRAINING, storage)
             else:
                 with cluster_of(NUM_NODES) as cluster:
-                    search.address = str(cluster.address)
+                    search = ClusterSearch(folder, family, cells / TRAINING, str(cluster.address))
                     if fault == "calm":
                         search.begin()
                         if search.wait() != 0:

@@ -128,7 +128,13 @@ def test_nodes_come_for_a_search_and_go_after_it() -> None:
 @pytest.mark.slow
 def test_an_interrupt_leaves_no_ray_behind() -> None:
     running = subprocess.Popen(
-        [*COMMAND, *SMALL], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*COMMAND, *SMALL],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Where tests run beside each other they ignore interrupts, and what they start would, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     started = wait_for_raylets(running.pid, 3)
     assert started, "Ray did not start"
