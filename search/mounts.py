@@ -11,9 +11,7 @@ from typing import Any
 
 from leukemia.mistakes import first_line
 from search.finding import gathered
-
-OTHERS = 0o077
-"""Permission bits of everybody but the owner."""
+from search.ssh_key import OTHERS
 
 TOKEN = ".ray/auth_token"
 MAKE_TOKEN = "(umask 077; ray get-auth-token --generate > /dev/null)"

@@ -25,6 +25,7 @@ from scale_search import idle_share, read_slept
 from leukemia.mistakes import Mistake
 
 ROOT = Path(__file__).resolve().parent.parent
+MISSING = why_not()
 COMMAND = [sys.executable, str(ROOT / "benchmarks" / "scale.py")]
 SMALL = ["--workers", "1", "3", "--trials", "9", "--rounds", "4", "--nodes", "2", "--seconds", "0.5", "--before", "3"]
 
@@ -110,7 +111,7 @@ def test_searches_on_simulated_nodes_end_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+@pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 def test_nodes_come_for_a_search_and_go_after_it() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "autoscaling.py")]
     ran = subprocess.run(
