@@ -16,7 +16,8 @@ from leukemia.mistakes import Mistake
 END: Fields = {"state": str, "reason": str, "score": (int, float, type(None))}
 ORIGIN: Fields = {"study": str, "study_uid": str, "trial": str, "seeds": list}
 FOLD: Fields = {"fold": int, "seed": int, "n": int, "scores": dict, "seconds": (int, float), "device": str}
-"""What ``state.json``, ``origin.json`` and ``fold_K.json`` hold at least."""
+HINDSIGHT: Fields = {"lines": list, "importances": dict}
+"""What ``state.json``, ``origin.json``, ``fold_K.json`` and ``hindsight.json`` hold at least."""
 
 FOLD_COLUMNS = ("image_id", "subject", "group", "label", "probability_leukemic")
 
@@ -46,9 +47,7 @@ def read_fold(path: Path, objective: str) -> dict[str, Any]:
     require_score(record, objective, path)
     for name, score in record["scores"].items():
         _check_score(score, f"the score {name}", path)
-    seconds = record["seconds"]
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise Mistake(f"{path}: expected seconds of at least 0, got {seconds!r}; {RESTORE}")
+    _check_seconds([record["seconds"]], path)
     return record
 
 
@@ -58,10 +57,34 @@ def require_score(record: dict[str, Any], name: str, path: Path) -> None:
         raise Mistake(f"{path}: expected a score {name}, found none; {RESTORE}")
 
 
+def _check_seconds(spans: Collection[float], path: Path) -> None:
+    for seconds in spans:
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise Mistake(f"{path}: expected seconds of at least 0, got {seconds!r}; {RESTORE}")
+
+
 def _check_score(score: Any, name: str, path: Path) -> None:
     is_number = isinstance(score, int | float) and not isinstance(score, bool)
     if score is not None and not (is_number and 0 <= score <= 1):
         raise Mistake(f"{path}: expected {name} to be null or from 0 to 1, got {repr(score)[:60]}; {RESTORE}")
+
+
+def read_hindsight(path: Path) -> dict[str, Any]:
+    """``hindsight.json``: ``lines``, sentences; ``importances``, a share in 0..1 for each name of a parameter.
+
+    Raises:
+        Mistake: a line is no text, or an importance no number in 0..1.
+    """
+    record = read_record(path, HINDSIGHT)
+    for name, share in record["importances"].items():
+        # NaN fails the comparison, as it should; true is no number. A sum of shares may exceed 1 by the last bits.
+        if type(share) not in (int, float) or not 0 <= share <= 1 + 1e-9:
+            raise Mistake(
+                f"{path}: field 'importances.{name}': expected a number in 0..1, got {repr(share)[:60]}; {RESTORE}"
+            )
+    if not all(isinstance(line, str) for line in record["lines"]):
+        raise Mistake(f"{path}: field 'lines': expected sentences only; {RESTORE}")
+    return record
 
 
 def read_predictions(path: Path, num_images: int) -> pd.DataFrame:
@@ -102,6 +125,20 @@ def check_images(path: Path, table: pd.DataFrame, expected: pd.DataFrame) -> Non
             raise Mistake(
                 f"{path}: row {row} is not of the data: expected {column} {wanted[row]}, got {found[row]}; {RESTORE}"
             )
+
+
+def read_epochs(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """``epochs.csv`` or ``repeated.csv``: seed, fold and epoch int64, what follows float64.
+
+    Raises:
+        Mistake: other columns, a seed, fold or epoch that is no whole number, or seconds that are no time span.
+    """
+    table = read_table(path, columns, exact=columns[3:])
+    for column in columns[:3]:
+        if len(table) and not pd.api.types.is_integer_dtype(table[column]):
+            raise Mistake(f"{path}: expected whole numbers as {column}; {RESTORE}")
+    _check_seconds(table["seconds"].tolist(), path)
+    return table
 
 
 def read_table(path: Path, columns: Sequence[str], *, exact: Sequence[str], text: Sequence[str] = ()) -> pd.DataFrame:

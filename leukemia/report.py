@@ -11,14 +11,14 @@ import pandas as pd
 from leukemia import CLASS_NAMES, __version__
 from leukemia.best import Best
 from leukemia.crossval import score_name
-from leukemia.files import read_record
 from leukemia.folds import RANDOM_CELL_WARNING
 from leukemia.ledger import KIND_NAMES, Ledger, duration, ledger_of
 from leukemia.metrics import majority_rate
-from leukemia.mistakes import SUCCESS, Mistake, run_command
+from leukemia.mistakes import SUCCESS, run_command
 from leukemia.page import Section, write_page
 from leukemia.place import SAMPLE, SAMPLE_WARNING
 from leukemia.plots import plot_front, plot_importances, plot_search, plot_spending
+from leukemia.records import read_hindsight
 from leukemia.study import Study
 from leukemia.winner import recipe_section, score_section, winner_section
 
@@ -183,16 +183,7 @@ def _hindsight_sections(study: Study) -> list[Section]:
     path, picture = study.folder / "hindsight.json", study.folder / "importances.png"
     if not path.is_file():
         return []
-    content = read_record(path, {"lines": list, "importances": dict})
-    for name, share in content["importances"].items():
-        # NaN fails the comparison, as it should; true is no number.
-        if type(share) not in (int, float) or not 0 <= share <= 1 + 1e-9:
-            raise Mistake(
-                f"{path}: field 'importances.{name}': expected a number in 0..1, got {share!r}; "
-                "restore the file from a copy"
-            )
-    if not all(isinstance(line, str) for line in content["lines"]):
-        raise Mistake(f"{path}: field 'lines': expected sentences only; restore the file from a copy")
+    content = read_hindsight(path)
     if content["importances"]:
         plot_importances(content["importances"], picture)
     return [

@@ -21,7 +21,7 @@ from leukemia.config import Recipe
 from leukemia.crossval import FoldResult, score_name
 from leukemia.files import Fields, atomic, check_fields, read_record, write_json, write_text
 from leukemia.mistakes import MissingFile, Mistake
-from leukemia.records import FOLD_COLUMNS, ORIGIN, read_end, read_fold, read_predictions, read_table
+from leukemia.records import FOLD_COLUMNS, ORIGIN, read_end, read_epochs, read_fold, read_predictions
 from leukemia.train import Epoch
 
 SCHEMA = 1
@@ -240,14 +240,14 @@ class Study:
         path = self.trial_folder(number) / "repeated.csv"
         if not path.is_file():
             return pd.DataFrame(columns=list(REPEATED_COLUMNS))
-        return read_table(path, REPEATED_COLUMNS, exact=REPEATED_COLUMNS[3:])
+        return read_epochs(path, REPEATED_COLUMNS)
 
     def epochs(self, number: int) -> pd.DataFrame:
         """A trial's epochs, sorted by seed, fold, epoch; empty where none has ended."""
         path = self.trial_folder(number) / "epochs.csv"
         if not path.is_file():
             return pd.DataFrame(columns=list(EPOCH_COLUMNS))
-        return read_table(path, EPOCH_COLUMNS, exact=EPOCH_COLUMNS[3:])
+        return read_epochs(path, EPOCH_COLUMNS)
 
     def write_fold(self, number: int, result: FoldResult, table: pd.DataFrame) -> bool:
         """Commit a finished fold: first its predictions, then its JSON as the mark. Returns whether it was new."""

@@ -9,8 +9,8 @@ from leukemia import client
 from leukemia.best import Best
 from leukemia.client import Mode, Opening
 from leukemia.crossval import score_name
-from leukemia.files import read_json
 from leukemia.ledger import ledger_of
+from leukemia.records import read_hindsight
 from leukemia.study import State, Study
 from leukemia.trial_run import provenance_of, remove_local, run_id
 
@@ -124,6 +124,6 @@ class StudyRun:
         folder = self._study.folder
         outcome: dict[str, Any] = {"trials": client.frame(self._study.trial_table())}
         if (folder / "hindsight.json").is_file():
-            importances = read_json(folder / "hindsight.json").get("importances") or {}
+            importances = read_hindsight(folder / "hindsight.json")["importances"]
             outcome |= {f"importance/{key}": value for key, value in importances.items()}
         return outcome | {f"report/{path.stem}": client.image(path) for path in sorted(folder.glob("*.png"))}

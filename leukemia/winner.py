@@ -10,13 +10,13 @@ from leukemia.plots import plot_calibration, plot_confusion, plot_curves, plot_r
 from leukemia.study import Study
 
 _SCORES = {
+    "headline": "the one to quote: the lower correction, never above pooled",
     "raw": "mean over folds and seeds: what was maximized",
     "pooled": "over all out-of-fold images at once, mean over seeds",
     "bootstrap": "a winner chosen on drawn groups, scored on the groups not drawn",
     "leave_fold_out": "less what winners chosen without a fold lose in that fold",
-    "headline": "the one to quote: the lower correction, never above pooled",
 }
-"""Entries of ``score`` in ``best.json`` and what each is."""
+"""Entries of ``score`` in ``best.json`` and what each is, the honest one first."""
 
 _COMPARED = {
     "winner_vs_start": "Against the starting recipe",
@@ -27,7 +27,7 @@ _COMPARED = {
 _SCORES_BY_COST = {
     "bootstrap": "the best by score on drawn groups, scored on the groups not drawn",
     "leave_fold_out": "what the best by score without a fold score in that fold",
-    "headline": "the one to quote: the lowest of the three above",
+    "headline": "the one to quote: the lowest of pooled and the two corrections",
 }
 """The same where cost was the second objective, as far as it differs."""
 
@@ -55,10 +55,12 @@ def winner_section(study: Study, best: Best) -> Section:
     scores = {name: Interval.from_dict(value) for name, value in best.scores.items()}
     alone = f"of seed {seed} alone, " if len(best.seeds) > 1 else ""
     text = (
-        f"Trial {best.trial}: {best.recipe.describe()}. Mean of {score_name(best.objective)} over folds"
-        f"{' and seeds' if len(best.seeds) > 1 else ''}: {best.score['raw']:.4f}. The table below is {alone}over the "
-        f"{best.n} out-of-fold images under test-time augmentation, with 95 % intervals from a bootstrap over groups. "
-        "The best of many trials is a little lucky: expect less on new patients."
+        f"Trial {best.trial}: {best.recipe.describe()}. Its {score_name(best.objective)}, corrected for a choice among "
+        f"{best.num_complete} complete trials: {_value(best.score['headline'])}. That is the number to "
+        f"quote. What was maximized, the mean over folds{' and seeds' if len(best.seeds) > 1 else ''}, is "
+        f"{best.score['raw']:.3f}. The table below is {alone}over the {best.n} out-of-fold images under test-time "
+        "augmentation, with 95 % intervals from a bootstrap over groups. It is not corrected, and the best of many "
+        "trials is a little lucky: expect less on new patients."
     )
     several = epochs["seed"].nunique() > 1
     which = f"out of fold, seed {seed}" if several else "out of fold"
@@ -91,17 +93,11 @@ def _noise(best: Best) -> list[str]:
 def score_section(best: Best) -> Section:
     """The score that was searched for, as it is and corrected for the choice of its trial."""
     meanings = _SCORES | _SCORES_BY_COST if best.by_cost else dict(_SCORES)
-    text = f"The score that was searched for ({score_name(best.objective)}), read in several ways."
-    if not best.score.keys() & {"bootstrap", "leave_fold_out"}:
-        meanings["headline"] = "over all out-of-fold images at once"
-    else:
-        text += _BY_COST if best.by_cost else _BY_SCORE
-        text += " Stopped trials are absent from the corrections: they lack folds."
-    rows = [
-        (name.replace("_", " "), _value(best.score[name]), meaning)
-        for name, meaning in meanings.items()
-        if best.score.get(name) is not None
-    ]
+    text = (
+        f"The score that was searched for ({score_name(best.objective)}), read in several ways."
+        f"{_BY_COST if best.by_cost else _BY_SCORE} Stopped trials are absent from the corrections: they lack folds."
+    )
+    rows = [(name.replace("_", " "), _value(best.score[name]), meaning) for name, meaning in meanings.items()]
     return Section(title="Score", text=text, table=[("score", "value (interval)", "what it is"), *rows])
 
 

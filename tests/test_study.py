@@ -170,6 +170,25 @@ def test_lock_names_the_other_driver_and_is_free_after_it_was_killed(study: Stud
         pass
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("seconds", "", "expected seconds of at least 0, got nan; restore"),
+        ("seconds", "-2.0", "expected seconds of at least 0, got -2.0; restore"),
+        ("epoch", "1.5", "expected whole numbers as epoch; restore"),
+        ("train_loss", "low", r"cannot be read \(could not convert string to float: 'low'\); restore"),
+    ],
+)
+def test_epochs_that_cannot_be_are_named(study: Study, column: str, value: str, message: str) -> None:
+    study.write_epoch(3, epoch_of(1))
+    path = study.trial_folder(3) / "epochs.csv"
+    header, row = (line.split(",") for line in path.read_text().splitlines())
+    row[header.index(column)] = value
+    path.write_text(f"{','.join(header)}\n{','.join(row)}\n")
+    with pytest.raises(Mistake, match=rf"epochs.csv: {message}"):
+        Study(study.folder).epochs(3)
+
+
 def test_epochs_come_back_exactly_sorted_and_once(study: Study) -> None:
     written = [epoch_of(2), epoch_of(1, fold=1), epoch_of(1)]
     assert [study.write_epoch(3, epoch) for epoch in written] == [True, True, True]
