@@ -112,12 +112,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _require_positive(arguments: argparse.Namespace, *names: str) -> None:
+    """Refuse numbers below 1; None stands for the default."""
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise Mistake(f"--{name}: expected 1 or more, got {value}")
+
+
 def _record(arguments: argparse.Namespace) -> int:
     # Whoever only replays does not wait for PyTorch.
     from recording import Wanted, record
 
     from leukemia.config import parse_settings
 
+    _require_positive(arguments, "recipes", "folds", "seeds", "images", "workers")
     wanted = Wanted(
         data=arguments.data,
         settings=parse_settings(arguments.settings),
@@ -133,9 +142,7 @@ def _record(arguments: argparse.Namespace) -> int:
 
 def _replay(arguments: argparse.Namespace, argv: list[str]) -> int:
     start = time.perf_counter()
-    for name in ("seeds", "workers", "processes"):
-        if getattr(arguments, name) < 1:
-            raise Mistake(f"--{name}: expected 1 or more, got {getattr(arguments, name)}")
+    _require_positive(arguments, "seeds", "workers", "recipes", "processes")
     source = Source(arguments.table.resolve(), arguments.recipes)
     seen = stage_of(source, 0).view.seen
     pool = Pool(arguments.processes)

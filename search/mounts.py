@@ -65,8 +65,10 @@ def _token_problems(token: Path) -> Iterator[str]:
     except (OSError, UnicodeDecodeError) as error:
         yield f"{token}: cannot be read as a token ({first_line(error)}); move it away and make one: {MAKE_TOKEN}"
         return
-    if not text.strip():
+    if not text.split():
         yield f"{token}: no token there, and without one whoever reaches a port runs code; {MAKE_TOKEN}"
+    elif len(text.split()) > 1:
+        yield f"{token}: expected one word, found {len(text.split())}; move it away and make one: {MAKE_TOKEN}"
     elif token.stat().st_mode & OTHERS:
         yield f"{token}: others on this machine may read the token; chmod 600 {token}"
 

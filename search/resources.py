@@ -42,7 +42,10 @@ class Resources:
         total = sum(self.on(node) for node in nodes.now) + sum(more)
         if self.device == "mps":
             return min(total, 1)
-        return total if self.max_gpus is None or not self.gpus else min(total, int(self.max_gpus / self.gpus + 1e-6))
+        if self.max_gpus is None or not self.gpus:
+            return total
+        # Whoever allows more GPUs than there are, be it a number of any size, allows all.
+        return min(total, int(min(self.max_gpus, total * self.gpus) / self.gpus + 1e-6))
 
 
 def plan_resources(
@@ -99,14 +102,14 @@ def plan_resources(
 
 def _share(node: Node, device: str, gpus: float, max_gpus: int | None) -> int:
     """Processors of a trial on a node, 0 where it has none."""
-    usable = node.gpus if max_gpus is None else min(node.gpus, float(max_gpus))
+    usable = node.gpus if max_gpus is None else min(node.gpus, max_gpus)
     trials = int(usable / gpus + 1e-6) if gpus else (1 if device == "mps" else 2)
     return max(1, node.cpus // max(1, trials)) if node.cpus else 0
 
 
 def _sizes(nodes: tuple[Node, ...], max_gpus: int | None) -> str:
     """The kinds of node of a cluster, in words."""
-    limit = float("inf") if max_gpus is None else float(max_gpus)
+    limit = float("inf") if max_gpus is None else max_gpus
     kinds = sorted({(node.cpus, min(node.gpus, limit)) for node in nodes}, reverse=True)
     if len(nodes) == 1:
         return f"the cluster has {kinds[0][0]} and {kinds[0][1]:g}"

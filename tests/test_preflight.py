@@ -343,6 +343,8 @@ def test_a_token_or_pins_that_cannot_be_read(place: Path) -> None:
     assert told[0].startswith(f"{token}: cannot be read as a token ('utf-8' codec can't decode")
     assert told[1].startswith("constraints.txt: cannot be read ([Errno 21] Is a directory")
     assert len(told) == 3
+    token.write_text("0123 4567\n")
+    assert problems_of(cluster(DEAD), place)[0].startswith(f"{token}: expected one word, found 2; move it away and")
     token.unlink()
     token.mkdir()
     assert problems_of(cluster(DEAD), place)[0].startswith(f"{token}: cannot be read as a token ([Errno 21]")

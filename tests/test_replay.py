@@ -477,6 +477,10 @@ def test_the_command_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit):
         main(["--table", str(tmp_path), "--seeds", "0"])
     assert "--seeds: expected 1 or more, got 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["record", "sample", str(tmp_path / "record"), "--workers", "0"])
+    assert "--workers: expected 1 or more, got 0" in capsys.readouterr().err
+    assert not (tmp_path / "record").exists()
 
 
 def played(seen: Seen, rung: FirstRung | None, *, num_workers: int = 1, tpe: bool = False) -> tuple[FoldSearch, float]:

@@ -43,6 +43,8 @@ def cluster(*now: tuple[float, float], more: tuple[tuple[float, float], ...] = (
         ({"CPU": 16, "GPU": 1}, ("cuda", None, 0.25, None), ("cuda", 4, 0.25, 4)),
         ({"CPU": 16, "GPU": 1}, ("auto", None, 0.1, None), ("cuda", 1, 0.1, 10)),
         ({"CPU": 64, "GPU": 8}, ("auto", None, None, 3), ("cuda", 21, 1, 3)),
+        ({"CPU": 64, "GPU": 8}, ("auto", None, None, 10**400), ("cuda", 8, 1, 8)),
+        ({"CPU": 64, "GPU": 2}, ("auto", None, 0.3, 10**400), ("cuda", 10, 0.3, 6)),
         ({"CPU": 64, "GPU": 8}, ("auto", 4, 2, None), ("cuda", 4, 2, 4)),
         ({"CPU": 3, "GPU": 8}, ("auto", None, None, None), ("cuda", 1, 1, 3)),
     ],
