@@ -1,6 +1,6 @@
 """What a search on several nodes loses when one of them does: does it end with the undisturbed numbers, and how soon?
 
-    python benchmarks/faults.py [--fault worker|node|notice|cut ...] [--runs DIR] [--seconds 120]
+    python benchmarks/faults.py [--fault worker|node|notice|cut|head ...] [--runs DIR] [--seconds 120]
 
 Three nodes of one processor each and a head without any, all on this machine (``ray.cluster_utils.Cluster``), and one
 small search that joins them, three trials at once. It runs undisturbed; then once for each fault, which hits the node
@@ -10,9 +10,11 @@ worker  the process that trains is killed
 node    the node is gone: its raylet and all its processes are killed
 notice  the raylet gets SIGTERM, and two seconds later the node is gone: how a spot machine is taken away
 cut     the node is cut off: its processes are stopped for ``--seconds``, then go on, as does a network that comes back
+head    the whole cluster is gone, and with it study folder and checkpoints: another cluster resumes from ``--storage``
 
-Checkpoints lie in a cache that all nodes share here, as they do with shared storage. All numbers must be those of the
-undisturbed search (``kills.py``). Prints a table; status 1 if anything differs. Linux only.
+Checkpoints lie in a cache that all nodes share here, as they do with shared storage; in ``head`` they lie in a storage.
+All numbers must be those of the undisturbed search (``kills.py``). Prints a table; status 1 if anything differs. Linux
+only.
 """
 
 from __future__ import annotations
@@ -37,15 +39,18 @@ from leukemia.ledger import ledger_of
 from leukemia.mistakes import FAILURE, SUCCESS, run_command
 from leukemia.sample import TRAINING, generate
 from leukemia.study import Study
+from search.plan import JOURNAL
+from search.run import checkpoints_of
 
-FAULTS = ("worker", "node", "notice", "cut")
+FAULTS = ("worker", "node", "notice", "cut", "head")
 NUM_NODES, TRIALS, FOLDS, EPOCHS = 3, 3, 2, 4
 NOTICE_SECONDS = 2.0
 
 # Fewer trials than Optuna draws at random before it learns: then no recipe depends on who was quicker.
+PLACE = ("--device", "cpu", "--cpus-per-trial", "1")
 SEARCH = [
     *("--preset", "debug", "--trials", str(TRIALS), "--folds", str(FOLDS), "--repeats", "0", "--no-racing"),
-    *("--device", "cpu", "--cpus-per-trial", "1", "--quiet"),
+    *(*PLACE, "--quiet"),
     *(word for key, value in {**SETTINGS, "train.epochs": EPOCHS}.items() for word in ("--set", f"{key}={value}")),
 ]
 
@@ -57,11 +62,18 @@ class ClusterSearch(Search):
         super().__init__(folder, family, data)
         self.address = address
 
-    def begin(self) -> None:
+    def begin(self, *more: str) -> None:
+        self.start_there("--data", str(self.data), *SEARCH, *more)
+
+    def resume(self, *more: str) -> None:
+        self.start_there("--resume", "--quiet", *PLACE, *more)
+
+    def start_there(self, *words: str) -> None:
+        """Start a search of this study on the cluster."""
         place = ("--study", self.folder.name, "--runs", str(self.folder.parent), "--address", self.address)
         with self.output.open("a") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "search.run", "--data", str(self.data), *place, *SEARCH],
+                [sys.executable, "-m", "search.run", *words, *place],
                 env=os.environ | ENVIRONMENT,
                 stdout=output,
                 stderr=output,
@@ -165,6 +177,36 @@ def hit(search: ClusterSearch, fault: str, cluster: Cluster, cut_seconds: float)
     return max(heard.values(), default=float("nan")), search.wait()
 
 
+def lose(folder: Path, family: Family, data: Path, storage: Path) -> tuple[ClusterSearch, float, int]:
+    """A search whose machines are lost, resumed on others; seconds until each trial came further, and the status."""
+    stored = storage / folder.name
+
+    def is_stored() -> bool:
+        trials = [path.stat().st_mtime for path in stored.glob("trials/*/epochs.csv")]
+        journal = stored / JOURNAL
+        # The journal is the last of a round.
+        return len(trials) == TRIALS and journal.exists() and journal.stat().st_mtime >= max(trials)
+
+    with cluster_of(NUM_NODES) as cluster:
+        search = ClusterSearch(folder, family, data, str(cluster.address))
+        search.begin("--storage", str(storage))
+        search.wait_until(is_stored)
+        before = search.epochs()
+        kill(search.process.pid)
+        search.process.wait()
+    shutil.rmtree(checkpoints_of(Study.open(folder)))
+    shutil.rmtree(folder)
+    with cluster_of(NUM_NODES) as cluster:
+        search.address = str(cluster.address)
+        start = time.monotonic()
+        search.resume("--storage", str(storage))
+        search.wait_until(
+            lambda: len(now := search.epochs()) == TRIALS and all(now[trial] > before[trial] for trial in before)
+        )
+        seconds = time.monotonic() - start
+        return search, seconds, search.wait()
+
+
 def main(argv: list[str] | None = None) -> int:
     """The evidence run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -176,24 +218,27 @@ def main(argv: list[str] | None = None) -> int:
     arguments.runs.mkdir(parents=True, exist_ok=True)
     cells = arguments.runs / f"{prefix}-cells"
     generate(cells, num_subjects=12, images_per_subject=4, num_test_images=2)
+    storage = arguments.runs / f"{prefix}-storage"
     family, failed = Family(), False
     head = "| fault | heard again after, s | epochs repeated | device time repeated, s | numbers |"
     rows = [head, "|---|---|---|---|---|"]
     try:
         calm = arguments.runs / f"{prefix}-calm"
         for fault in ("calm", *arguments.fault):
-            with cluster_of(NUM_NODES) as cluster:
-                search = ClusterSearch(
-                    arguments.runs / f"{prefix}-{fault}", family, cells / TRAINING, str(cluster.address)
-                )
-                if fault == "calm":
-                    search.begin()
-                    if search.wait() != 0:
-                        print(f"the undisturbed search failed; see {search.output}", file=sys.stderr)
-                        return FAILURE
-                    print(f"undisturbed: {sum(search.epochs().values())} epochs", flush=True)
-                    continue
-                seconds, status = hit(search, fault, cluster, arguments.seconds)
+            folder = arguments.runs / f"{prefix}-{fault}"
+            if fault == "head":
+                search, seconds, status = lose(folder, family, cells / TRAINING, storage)
+            else:
+                with cluster_of(NUM_NODES) as cluster:
+                    search = ClusterSearch(folder, family, cells / TRAINING, str(cluster.address))
+                    if fault == "calm":
+                        search.begin()
+                        if search.wait() != 0:
+                            print(f"the undisturbed search failed; see {search.output}", file=sys.stderr)
+                            return FAILURE
+                        print(f"undisturbed: {sum(search.epochs().values())} epochs", flush=True)
+                        continue
+                    seconds, status = hit(search, fault, cluster, arguments.seconds)
             problems = [f"status {status}; see {search.output}"] if status else list(compared(calm, search.folder))
             study = Study.open(search.folder)
             repeated = sum(len(study.repeated(number)) for number in study.trials())
@@ -204,6 +249,7 @@ def main(argv: list[str] | None = None) -> int:
             if not problems:
                 shutil.rmtree(search.folder)
                 search.output.unlink()
+                shutil.rmtree(storage, ignore_errors=True)
     finally:
         family.end()
     print("\n".join(rows))
