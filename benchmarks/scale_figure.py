@@ -68,6 +68,8 @@ def _draw_idle(axes: Axes, runs: Sequence[dict[str, Any]]) -> None:
             fontsize=10,
             color=INK,
             weight="bold",
+            # The line to a higher neighbour runs behind it.
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
         )
     axes.set(ylabel="idle, % of the workers' time", ylim=(0, max(1.0, 1.35 * max(shares))))
     _title(axes, "workers, all in flight")
