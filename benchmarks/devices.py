@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from leukemia.config import PRESETS, Recipe
+from leukemia.config import Recipe
 from leukemia.device import DEVICES, choose_device, compute_dtype, describe_device
 from leukemia.mistakes import SUCCESS, Mistake, run_command
+from leukemia.presets import PRESETS
 from leukemia.train import Side, fit
 
 SIZE_PX = 224

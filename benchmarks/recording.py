@@ -26,7 +26,7 @@ import torch
 
 from leukemia import provenance
 from leukemia.catalog import Catalog, read_catalog
-from leukemia.config import PRESETS, Recipe
+from leukemia.config import Recipe
 from leukemia.crossval import FoldResult, cross_validate
 from leukemia.device import choose_device, describe_device
 from leukemia.files import atomic, read_json, read_record, write_json
@@ -34,6 +34,7 @@ from leukemia.folds import choose_protocol, make_splits
 from leukemia.images import View, open_images
 from leukemia.mistakes import Mistake
 from leukemia.place import locate
+from leukemia.presets import PRESETS
 from search.space import Space, fixed_start, make_space
 
 PARTS = "parts"

@@ -124,7 +124,7 @@ def _record(arguments: argparse.Namespace) -> int:
     # Whoever only replays does not wait for PyTorch.
     from recording import Wanted, record
 
-    from leukemia.config import parse_settings
+    from leukemia.fields import parse_settings
 
     _require_positive(arguments, "recipes", "folds", "seeds", "images", "workers")
     wanted = Wanted(

@@ -13,7 +13,8 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from leukemia.config import Augment, Recipe
+from leukemia.config import Recipe
+from leukemia.sections import Augment
 
 Key = tuple[int, int, int, int]
 """(seed, fold, epoch, image row): all that the randomness of one training image depends on."""

@@ -19,9 +19,10 @@ from rich.console import Console
 from leukemia import __version__, provenance
 from leukemia.best import Best
 from leukemia.catalog import Catalog, read_catalog
-from leukemia.config import Recipe, parse_settings
+from leukemia.config import Recipe
 from leukemia.delivery import Delivery, Tested
 from leukemia.device import DEVICES, choose_device, describe_device
+from leukemia.fields import parse_settings
 from leukemia.files import cache_dir, locked, require_space
 from leukemia.images import open_images
 from leukemia.metrics import describe_difference, majority_rate, paired_difference, scores

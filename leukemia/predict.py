@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from leukemia import ALL, __version__
 from leukemia.augment import evaluation_pipeline
-from leukemia.config import Recipe, Tta
+from leukemia.config import Recipe
 from leukemia.device import DEVICES, choose_device, compute_dtype
 from leukemia.images import ImageRows, Loader, View, crop_and_resize, evaluation_batches
 from leukemia.mistakes import SUCCESS, MissingFile, Mistake, listed, run_command
 from leukemia.model import ResNet, load_model
 from leukemia.pixels import Unreadable, decode
+from leukemia.sections import Tta
 
 EVALUATION_BATCH = 64
 """Images a forward pass; it bounds memory and changes no number by more than rounding."""

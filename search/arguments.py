@@ -8,13 +8,13 @@ import math
 from pathlib import Path
 
 from leukemia import __version__
-from leukemia.config import PRESETS
 from leukemia.crossval import COST, OBJECTIVES
 from leukemia.device import DEVICES
 from leukemia.folds import PROTOCOLS
 from leukemia.mistakes import Mistake
+from leukemia.presets import PRESETS
 from search.packing import MAX_PER_GPU
-from search.plan import DEFAULTS, NO_STORAGE, Request
+from search.request import DEFAULTS, NO_STORAGE, Request
 from search.resources import AUTO
 
 LOWEST = {

@@ -14,8 +14,10 @@ from search.address import read_address
 from search.checkpoints import CHECKPOINTS
 from search.leftovers import is_result
 from search.mirror import Mirror, SilentMirror
-from search.plan import JOURNAL, NO_STORAGE, Request, study_to_resume
+from search.plan import JOURNAL
 from search.probe import probe
+from search.request import NO_STORAGE, Request
+from search.resumption import study_to_resume
 from search.retrieval import compare, fetch_study, known_studies
 from search.storage import Storage, StorageFailed
 

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from leukemia.catalog import Catalog
 from leukemia.crossval import FoldResult
-from leukemia.folds import Splits
 from leukemia.study import State, Study
 from leukemia.train import Epoch
 from search.backlog import Backlog, Known
 from search.effort import effort
-from search.evidence import Validation, check_ended, check_journal, predictions, validation_of
+from search.evidence import check_journal, observations
 from search.health import MAX_PUT_BACK, PutBack
+from search.history import remember, seconds_spent, unfinished_repeats
 from search.judge import Contender
 from search.listeners import Display, Tracker
 from search.race import Heard, Job, Race, Rules
@@ -65,8 +64,6 @@ class Driver:
         self._limits, self._rules = limits, rules
         self._tracker, self._display, self._on_best = tracker, display, on_best
         self._race = Race(rules)
-        self._by_image = study.info["protocol"] == "random-cell"
-        self._seeds: dict[int, int] = {}
         self._running: set[Job] = set()
         self._stopped: dict[Job, str] = {}
         self._failures: dict[Job, str] = {}
@@ -74,11 +71,11 @@ class Driver:
         self._times_back: Counter[Job] = Counter()
         self._said: set[str] = set()
         check_journal(study, journal.ends())
-        self._device_seconds = self._spent_before()
+        self._device_seconds = seconds_spent(study)
         self._best: Contender | None = None
-        self._remember()
+        self._seeds = remember(study, catalog, self._race)
         self._backlog = Backlog(self._cost)
-        for known in (*self._settle(), *self._unfinished_repeats()):
+        for known in (*self._settle(), *map(self._repeat, unfinished_repeats(study, self._seeds))):
             self._backlog.add(known)
         # A driver that died may not have announced it; and one that was taken over was never announced.
         self._note_best()
@@ -215,15 +212,11 @@ class Driver:
         rows = self._catalog.table.loc[result.rows]
         return Heard(
             labels=rows["label"].to_numpy(),
-            groups=self._groups(rows),
+            groups=observations(rows, self._study.info["protocol"]),
             probabilities=result.probabilities,
             score=score,
             seconds=result.seconds,
         )
-
-    def _groups(self, rows: pd.DataFrame) -> np.ndarray:
-        """What is compared as one observation: a group, or an image where the split was by images."""
-        return rows["image_id" if self._by_image else "group"].to_numpy()
 
     def _stopped_by_hand(self, job: Job) -> bool:
         """Whether a person has stopped the trial from outside; after its last fold that comes too late."""
@@ -319,43 +312,6 @@ class Driver:
     def _label(self, job: Job) -> str:
         return f"{job.number:04d} seed {job.seed}" if self._is_repeat(job) else f"{job.number:04d}"
 
-    def _remember(self) -> None:
-        """Tell the race what the study folder holds."""
-        numbers = self._study.trials()
-        if not numbers:
-            return
-        splits = Splits.load(self._study.folder / "splits.json", self._catalog.fingerprint)
-        validation = validation_of(splits, self._catalog)
-        for number in numbers:
-            check_ended(self._study, number, self._rules.objective)
-            self._seeds[number] = self._study.recipe(number).train.seed
-            own = self._seeds[number]
-            for seed in sorted({own, *self._study.seeds(number)}, key=lambda seed: (seed != own, seed)):
-                self._remember_job(Job(number, seed), validation)
-            end = self._study.end(number)
-            if end is not None:
-                self._race.end(number, end["state"])
-
-    def _remember_job(self, job: Job, validation: Validation) -> None:
-        self._race.begin(job)
-        if self._study.repeat_failure(*job) is not None:
-            self._race.fail_repeat(job)
-        for fold, rows in predictions(self._study, *job, validation):
-            record = self._study.fold(job.number, job.seed, fold)
-            score = record["scores"][self._rules.objective]
-            if score is not None:
-                self._race.hear(
-                    job,
-                    fold,
-                    Heard(
-                        labels=rows["label"].to_numpy(),
-                        groups=self._groups(rows),
-                        probabilities=rows["probability_leukemic"].to_numpy(),
-                        score=score,
-                        seconds=record["seconds"],
-                    ),
-                )
-
     def _settle(self) -> list[Known]:
         """Trials that a dead driver left running: those whose end is written are closed, the rest go on."""
         going_on = []
@@ -372,19 +328,6 @@ class Driver:
             self._close(number, end["state"], end["reason"], end["score"])
         return going_on
 
-    def _unfinished_repeats(self) -> list[Known]:
-        jobs = (
-            Job(number, seed)
-            for number, own in self._seeds.items()
-            for seed in self._study.seeds(number)
-            if seed != own
-        )
-        return [
-            self._repeat(job)
-            for job in jobs
-            if len(self.folds_done(job)) < self._rules.num_folds and self._study.repeat_failure(*job) is None
-        ]
-
     def _recall(self) -> None:
         for number in self._study.trials():
             end, job = self._study.end(number), Job(number, self._seeds[number])
@@ -400,14 +343,6 @@ class Driver:
                 break
             scores.append(score)
         return scores
-
-    def _spent_before(self) -> float:
-        spent = 0.0
-        for number in self._study.trials():
-            epochs, origin = self._study.epochs(number), self._study.origin(number)
-            elsewhere = [] if origin is None else origin["seeds"]
-            spent += float(epochs.loc[~epochs["seed"].isin(elsewhere), "seconds"].sum())
-        return spent
 
     def _budget_spent(self) -> bool:
         return self._device_seconds / 3600.0 >= self._limits.budget_hours

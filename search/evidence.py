@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from leukemia.catalog import Catalog
@@ -19,6 +20,11 @@ Validation = Sequence[pd.DataFrame]
 def validation_of(splits: Splits, catalog: Catalog) -> Validation:
     """What each fold validates."""
     return [catalog.table.loc[rows] for _, rows in splits.rows(catalog)]
+
+
+def observations(rows: pd.DataFrame, protocol: str) -> np.ndarray:
+    """What is compared as one observation, text (n,): a group, or an image where the split was by images."""
+    return rows["image_id" if protocol == "random-cell" else "group"].to_numpy()
 
 
 def check_journal(study: Study, journal: Mapping[int, State | None]) -> None:

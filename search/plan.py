@@ -1,4 +1,4 @@
-"""What a search is about to do: data, folds, space and study, from the arguments or from the study that goes on."""
+"""What a search is about to do: data, folds, space and study, from the arguments of a new one."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import torch
 
 from leukemia import provenance
 from leukemia.catalog import Catalog, read_catalog
-from leukemia.config import PRESETS, Recipe, parse_settings
-from leukemia.crossval import COST, OBJECTIVES, score_name
+from leukemia.config import Recipe
+from leukemia.crossval import COST, score_name
 from leukemia.device import choose_device, describe_device
-from leukemia.files import Fields, check_fields
-from leukemia.folds import Protocol, Splits, choose_protocol, make_splits
+from leukemia.folds import Splits, choose_protocol, make_splits
 from leukemia.images import View
-from leukemia.mistakes import MissingFile, Mistake
+from leukemia.mistakes import Mistake
 from leukemia.model import build_model
 from leukemia.place import locate, uri_of
-from leukemia.study import Study, check_name
+from leukemia.presets import PRESETS
+from leukemia.study import check_name
 from search.evidence import validation_of
-from search.judge import MARGIN
 from search.race import Rules
+from search.request import DEFAULTS, Request
 from search.space import Choice, Space, fixed_start, make_space
-from search.warmstart import Taken, priors_of, take_priors
+from search.warmstart import Taken, take_priors
 
 JOURNAL = "optuna.journal"
 """File of a study folder: what Optuna knows. Only a search that has begun writes it."""
@@ -47,74 +47,6 @@ WORDS = (
     "maple",
     "opal",
 )
-
-NO_STORAGE = "none"
-"""What ``--storage`` says to resume a study without the storage that it remembers."""
-
-DEFAULTS: dict[str, Any] = {
-    "folds": 5,
-    "seed": 0,
-    "trials": 50,
-    "preset": "seed",
-    "objective": OBJECTIVES[0],
-    "racing": True,
-    "margin": 100 * MARGIN,
-    "repeats": 2,
-    "patience": 25,
-}
-"""Arguments that a new study takes where none is given; a resumed one takes what it began with."""
-
-
-RESUMED: Fields = {
-    "trials": int,
-    "preset": str,
-    "settings": dict,
-    "start": dict,
-    "space": dict,
-    "splits_sha256": str,
-    "racing": bool,
-    "margin": (int, float),
-    "repeats": int,
-    "patience": int,
-    "warm_start": list,
-}
-"""What ``study.json`` holds besides what every reader needs."""
-
-DATA: Fields = {
-    "uri": str,
-    "fingerprint": str,
-    "base": (str, type(None)),
-    "subjects_from": (str, type(None)),
-}
-"""What its field ``data`` holds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """The arguments that shape a study; None where not given."""
-
-    data: str | None
-    subjects_from: Path | None
-    base: Path | None
-    study: str | None
-    runs: Path
-    trials: int | None
-    folds: int | None
-    preset: str | None
-    settings: list[str]
-    objective: str | None
-    protocol: Protocol | None
-    seed: int | None
-    racing: bool | None
-    margin: float | None
-    """In points."""
-
-    repeats: int | None
-    patience: int | None
-    budget_hours: float | None
-    warm_start: list[str] | None
-    storage: str | None
-    """Address of a storage, or ``NO_STORAGE``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,10 +128,9 @@ def plan_new(request: Request, command: str) -> Plan:
     Raises:
         Mistake: whatever is wrong with the arguments or the data.
     """
-    _check_trials(request)
+    request.check()
     name = new_name() if request.study is None else request.study
     check_name(name)
-    _check_objective(request.objective)
     folder = request.runs / name
     if (folder / "study.json").exists():
         raise Mistake(f"study {name} exists in {request.runs}; go on with --resume, or choose another --study")
@@ -209,7 +140,7 @@ def plan_new(request: Request, command: str) -> Plan:
             "choose another --study"
         )
     chosen = {key: getattr(request, key) if getattr(request, key) is not None else DEFAULTS[key] for key in DEFAULTS}
-    settings = _settings(request)
+    settings = request.fields_set()
     start = fixed_start(PRESETS[chosen["preset"]](), settings)
     catalog = read_catalog(locate(uri_of(request.data)), base=request.base, subjects_from=request.subjects_from)
     protocol = choose_protocol(catalog, request.protocol)
@@ -233,13 +164,13 @@ def plan_new(request: Request, command: str) -> Plan:
         "data": {
             "uri": uri_of(request.data),
             "fingerprint": catalog.fingerprint,
-            "base": _text(request.base),
-            "subjects_from": _text(request.subjects_from),
+            "base": path_text(request.base),
+            "subjects_from": path_text(request.subjects_from),
         },
         "versions": provenance.versions(),
         "commit": provenance.commit(),
         "hardware": provenance.hardware(describe_device(choose_device("auto"))),
-        **_storage_of(request),
+        **request.storage_named(),
         **({} if request.budget_hours is None else {"budget_hours": request.budget_hours}),
     }
     earlier = [request.runs / each for each in info["warm_start"]]
@@ -247,143 +178,8 @@ def plan_new(request: Request, command: str) -> Plan:
     return Plan(folder=folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
 
 
-def _check_objective(objective: str | None) -> None:
-    if objective is not None and objective not in [*OBJECTIVES, *(f"{score},{COST}" for score in OBJECTIVES)]:
-        raise Mistake(
-            f"--objective: expected {', '.join(OBJECTIVES)}, or one of these with the cost, as in "
-            f"{OBJECTIVES[0]},{COST}; got {objective!r}"
-        )
-
-
-def plan_resumed(request: Request) -> Plan:
-    """Plan to go on with a study: data, folds, space and seed are the study's own; more trials may be asked for.
-
-    Raises:
-        Mistake: an argument, the data or this version's space differ from what the study began with.
-    """
-    _check_trials(request)
-    study = study_to_resume(request)
-    splits = check_study(study)
-    info = study.info
-    _refuse_other_arguments(request, info)
-    own = [number for number in study.trials() if study.origin(number) is None]
-    if request.trials is not None:
-        if request.trials < max(info["trials"], len(own)):
-            raise Mistake(
-                f"--trials: study {study.name} has begun {len(own)} of its {info['trials']} trials, got "
-                f"{request.trials}; it can be raised, or left out to resume"
-            )
-        info["trials"] = request.trials
-    for name in ("repeats", "patience", "budget_hours"):
-        if getattr(request, name) is not None:
-            info[name] = getattr(request, name)
-    info |= _storage_of(request)
-    if request.storage == NO_STORAGE:
-        info.pop("storage", None)
-    data = info["data"]
-    # Data may have moved: where they lie now is what the winner will remember.
-    data["uri"] = data["uri"] if request.data is None else uri_of(request.data)
-    data["base"] = _text(request.base) or data["base"]
-    data["subjects_from"] = _text(request.subjects_from) or data["subjects_from"]
-    catalog = read_catalog(locate(data["uri"]), base=_path(data["base"]), subjects_from=_path(data["subjects_from"]))
-    if catalog.fingerprint != data["fingerprint"]:
-        raise Mistake(
-            f"study {study.name} was run on other data: fingerprint {data['fingerprint'][:16]}, "
-            f"{catalog.root} has {catalog.fingerprint[:16]}; give --data as it was, or start a new study"
-        )
-    start = Recipe.from_flat(info["start"]).resolved(catalog.smallest_side_px)
-    space = make_space(start, info["settings"])
-    if space.describe() != info["space"]:
-        raise Mistake(
-            f"study {study.name} searches another space than this version of the program; resume it with version "
-            f"{info['versions']['leukemia-search']} (commit {info['commit'][:12]}), or start a new study"
-        )
-    priors = priors_of(study)
-    return Plan(folder=study.folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
-
-
-def check_study(study: Study) -> Splits:
-    """The split of a study whose ``study.json`` and ``splits.json`` say what is needed to go on.
-
-    Raises:
-        Mistake: one of them is missing or damaged.
-    """
-    path, info = study.folder / "study.json", study.info
-    check_fields(info, RESUMED, path)
-    check_fields(info["data"], DATA, path)
-    for name in ("margin", "budget_hours"):
-        value = info.get(name, 0)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-            raise Mistake(
-                f"{path}: field '{name}': expected a finite number of at least 0, got {value!r}; restore the file from "
-                "a copy"
-            )
-    try:
-        splits = Splits.load(study.folder / "splits.json", info["data"]["fingerprint"])
-    except MissingFile as missing:
-        raise MissingFile(f"{missing}; restore it from a copy") from None
-    if splits.sha256() != info["splits_sha256"]:
-        raise Mistake(
-            f"{study.folder / 'splits.json'} is not the split that the study began with; restore it from a copy"
-        )
-    return splits
-
-
-def _check_trials(request: Request) -> None:
-    if request.trials is not None and request.trials < 1:
-        raise Mistake(f"--trials: expected at least 1, got {request.trials}")
-
-
-def _storage_of(request: Request) -> dict[str, str]:
-    return {} if request.storage in (None, NO_STORAGE) else {"storage": str(request.storage)}
-
-
-def study_to_resume(request: Request) -> Study:
-    """The named study of ``--runs``, or the newest.
-
-    Raises:
-        MissingFile: no study of that name.
-        Mistake: no study at all.
-    """
-    if request.study is not None:
-        check_name(request.study)
-        return Study.open(request.runs / request.study)
-    studies = [Study.open(path.parent) for path in request.runs.glob("*/study.json")]
-    if not studies:
-        raise Mistake(
-            f"--resume: no study in {request.runs}; start one without --resume, or name the folder with --runs"
-        )
-    return max(studies, key=lambda study: (str(study.info["created"]), study.name))
-
-
-def _refuse_other_arguments(request: Request, info: dict[str, Any]) -> None:
-    fixed = ("folds", "seed", "preset", "objective", "protocol", "racing", "margin", "warm_start")
-    given = {key: getattr(request, key) for key in fixed}
-    if request.settings:
-        given["settings"] = _settings(request)
-    for key, value in given.items():
-        if value is not None and value != info[key]:
-            flag, words = f"--{key.replace('_', '-')}", f"with {info[key]!r}, got {value!r}"
-            if key == "settings":
-                flag = "--set"
-            if key == "racing":
-                flag, words = "--no-racing", f"{'with' if info[key] else 'without'} racing"
-            raise Mistake(f"{flag}: the study was begun {words}; leave it out to resume, or start a new study")
-
-
-def _settings(request: Request) -> dict[str, Any]:
-    """The fields set; the path of weights is made absolute, since a study may be resumed from another folder."""
-    settings = parse_settings(request.settings)
-    if settings.get("model.pretrained") is not None:
-        settings["model.pretrained"] = str(Path(settings["model.pretrained"]).resolve())
-    return settings
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
-
-
-def _text(path: Path | None) -> str | None:
+def path_text(path: Path | None) -> str | None:
+    """A path as ``study.json`` keeps it: absolute."""
     return None if path is None else str(path.resolve())
 
 

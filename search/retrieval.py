@@ -16,7 +16,8 @@ from leukemia.study import Study
 from search.checkpoints import CHECKPOINTS
 from search.lease import LEASE
 from search.leftovers import ASIDE, check_known, taken_over, trial_of
-from search.plan import JOURNAL, check_study
+from search.plan import JOURNAL
+from search.resumption import check_study
 from search.searcher import begun_trials
 from search.storage import NoRoomHere, Storage, StorageFailed
 

@@ -39,8 +39,9 @@ from search.mirror import Mirror, MirroredDisplay, SilentMirror
 from search.needs import print_needs
 from search.outcome import print_outcome, write_best, write_hindsight
 from search.packing import MAX_PER_GPU
-from search.plan import JOURNAL, Plan, describe_rules, plan_new, plan_resumed
+from search.plan import JOURNAL, Plan, describe_rules, plan_new
 from search.resources import Resources, describe, plan_resources
+from search.resumption import plan_resumed
 from search.searcher import Journal
 from search.trainable import TrialData
 from search.tuner import run_trials

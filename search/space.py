@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from leukemia.config import SCHEDULED, Recipe
+from leukemia.config import Recipe
+from leukemia.sections import SCHEDULED
 
 
 @dataclass(frozen=True, kw_only=True)

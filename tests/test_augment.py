@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from leukemia.augment import IMAGENET_MEAN, IMAGENET_STD, augmented_sheet, evaluation_pipeline, training_pipeline
-from leukemia.config import Augment, Data, Recipe
+from leukemia.config import Recipe
+from leukemia.sections import Augment, Data
 
 NAMES = [item.name for item in dataclasses.fields(Augment)]
 KEY = (0, 1, 2, 3)

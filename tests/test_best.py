@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from leukemia.best import INTERVALS, SCHEMA, Best
-from leukemia.config import Optimizer, Recipe
+from leukemia.config import Recipe
 from leukemia.metrics import METRICS
 from leukemia.mistakes import MissingFile, Mistake
+from leukemia.sections import Optimizer
 from leukemia.study import Study
 
 EXAMPLE = Path(__file__).parent / "example_study"

@@ -10,21 +10,11 @@ from typing import Any
 
 import pytest
 
-from leukemia.config import (
-    FIELDS,
-    LEARNING_RATES,
-    PRESETS,
-    Data,
-    Model,
-    Optimizer,
-    Recipe,
-    Train,
-    parse_setting,
-    parse_settings,
-    seed,
-    strong,
-)
+from leukemia.config import Recipe
+from leukemia.fields import FIELDS, parse_setting, parse_settings
 from leukemia.mistakes import MissingFile, Mistake
+from leukemia.presets import PRESETS, seed, strong
+from leukemia.sections import LEARNING_RATES, Data, Model, Optimizer, Train
 
 ADAMW = Recipe(optimizer=Optimizer(name="adamw", learning_rate=3e-4, weight_decay=0.1, restart_epochs=7))
 

@@ -19,7 +19,9 @@ from search.arguments import parse, request_of
 from search.custody import claimed, claimed_new, remembered_by, storage_of
 from search.lease import LEASE
 from search.mirror import SilentMirror
-from search.plan import JOURNAL, NO_STORAGE, Request, plan_new, plan_resumed
+from search.plan import JOURNAL, plan_new
+from search.request import NO_STORAGE, Request
+from search.resumption import plan_resumed
 from search.storage import open_storage
 
 

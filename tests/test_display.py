@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from leukemia.config import Recipe, Train
+from leukemia.config import Recipe
+from leukemia.sections import Train
 from leukemia.train import Epoch
 from search.display import TerminalDisplay, log, logging_to, print_trials, say
 

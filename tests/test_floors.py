@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 FLOORS = """
-leukemia leukemia.mistakes leukemia.files leukemia.config
+leukemia leukemia.mistakes leukemia.files leukemia.sections leukemia.fields leukemia.config leukemia.presets
 leukemia.bootstrap leukemia.metrics leukemia.jackknife leukemia.selection leukemia.plots leukemia.page
 leukemia.sources leukemia.listing leukemia.cnmc leukemia.layouts leukemia.pixels leukemia.hashes leukemia.groups
 leukemia.catalog leukemia.cell leukemia.sample leukemia.place leukemia.folds
@@ -24,9 +24,10 @@ leukemia.sweep leukemia.publish leukemia.tracking
 leukemia.winner leukemia.report leukemia.delivery leukemia.final leukemia.leakcheck
 search search.signals search.space search.hindsight search.cluster search.nodes search.resources
 search.spending search.judge search.race search.journal_file search.searcher search.evidence search.listeners
-search.health search.effort search.packing search.backlog search.fleet
+search.health search.effort search.packing search.backlog search.fleet search.history
 search.driver search.display search.outcome search.address search.storage search.probe search.lease search.checkpoints
-search.trainable search.warmstart search.plan search.leftovers search.retrieval search.mirror search.custody
+search.trainable search.warmstart search.request search.plan search.resumption
+search.leftovers search.retrieval search.mirror search.custody
 search.arguments search.needs search.shortage search.tuner
 search.finding search.machines search.aws search.login search.hosts search.ssh_key search.mounts search.preflight
 search.run

@@ -21,7 +21,7 @@ from PIL import Image
 from leukemia import files, images
 from leukemia.augment import evaluation_pipeline, training_pipeline
 from leukemia.catalog import Catalog
-from leukemia.config import Data, Recipe, Train
+from leukemia.config import Recipe
 from leukemia.images import (
     ImageRows,
     Loader,
@@ -34,6 +34,7 @@ from leukemia.images import (
 )
 from leukemia.mistakes import Mistake
 from leukemia.pixels import pixel_sha256
+from leukemia.sections import Data, Train
 
 FORK = multiprocessing.get_context("fork")
 VIEW = View(crop_px=20, size_px=20)

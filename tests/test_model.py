@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from leukemia.config import Data, Model, Recipe
+from leukemia.config import Recipe
 from leukemia.mistakes import MissingFile, Mistake
 from leukemia.model import ResNet, build_model, load_model, save_model
+from leukemia.sections import Data, Model
 
 NUM_BLOCKS = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3], 50: [3, 4, 6, 3], 101: [3, 4, 23, 3], 152: [3, 8, 36, 3]}
 

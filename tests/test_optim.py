@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from leukemia.config import Optimizer, Recipe, Train
+from leukemia.config import Recipe
 from leukemia.optim import HIDDEN_COUNTERS, ScheduledOptimizer, build_optimizer
+from leukemia.sections import Optimizer, Train
 
 NAMES = ("ranger21", "adamw", "ranger21_cosine")
 BATCHES_PER_EPOCH = 5

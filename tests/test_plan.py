@@ -20,8 +20,10 @@ from leukemia.mistakes import MissingFile, Mistake
 from leukemia.model import ResNet
 from leukemia.study import Study
 from search.needs import describe_cost
-from search.plan import DEFAULTS, JOURNAL, Plan, Request, describe_rules, new_name, plan_new, plan_resumed
+from search.plan import JOURNAL, Plan, describe_rules, new_name, plan_new
 from search.race import Rules
+from search.request import DEFAULTS, Request
+from search.resumption import plan_resumed
 from search.warmstart import copy_priors
 
 COMMAND = "python -m search.run"

@@ -17,11 +17,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from leukemia.augment import evaluation_pipeline
-from leukemia.config import Recipe, Tta
+from leukemia.config import Recipe
 from leukemia.files import write_text
 from leukemia.mistakes import MissingFile, Mistake
 from leukemia.model import ResNet, build_model, save_model
 from leukemia.predict import load_delivered, main, predict, with_tta
+from leukemia.sections import Tta
 
 CPU = torch.device("cpu")
 RECIPE = Recipe.from_flat({"data.size_px": 32, "train.precision": "float32", "evaluate.tta": "d4"}).resolved(64)

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from leukemia import __version__, device, place, provenance
-from leukemia.config import Recipe, Train
+from leukemia.config import Recipe
 from leukemia.mistakes import Mistake
+from leukemia.sections import Train
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from leukemia.config import PRESETS, Optimizer, Recipe, Train
+from leukemia.config import Recipe
 from leukemia.mistakes import Mistake
 from leukemia.optim import build_optimizer
+from leukemia.presets import PRESETS
+from leukemia.sections import Optimizer, Train
 from search.space import CONDITIONAL, Choice, Real, Space, fixed_start, make_space, restart_choices
 
 SIDE_PX = 450

@@ -17,12 +17,13 @@ import pandas as pd
 import pytest
 
 from leukemia.best import Best
-from leukemia.config import Model, Recipe
+from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
 from leukemia.folds import Splits
 from leukemia.metrics import Interval, point_scores
 from leukemia.mistakes import MissingFile, Mistake
 from leukemia.records import FOLD_COLUMNS
+from leukemia.sections import Model
 from leukemia.study import EPOCH_COLUMNS, Study, check_name
 from leukemia.train import Epoch
 

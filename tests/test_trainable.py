@@ -13,8 +13,9 @@ import ray
 import torch
 
 from leukemia import train
-from leukemia.config import Recipe, Train
+from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
+from leukemia.sections import Train
 from leukemia.train import Epoch, epochs_in
 from search import checkpoints as checkpoints_module
 from search import trainable

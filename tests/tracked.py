@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leukemia.config import Recipe, Train
+from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
+from leukemia.sections import Train
 from leukemia.study import State, Study
 from leukemia.tracking import SilentTracker, WandbTracker
 from leukemia.train import Epoch
