@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import ray
@@ -30,10 +30,10 @@ CONNECT_SECONDS = 10
 """How long a Ray cluster's head may take to answer."""
 
 KNOCK_SECONDS = 2.0
-"""Head and raylet of a joined cluster are knocked at so often."""
+"""Head and raylet of a joined cluster are knocked at, and processes of our own looked at, so often."""
 
 NOTICE_SECONDS = 10.0
-"""After the death of a cluster the search has so long to notice; a call of Ray's may be waiting."""
+"""After the death of Ray the search has so long to notice; a call of Ray's may be waiting."""
 
 MAX_SILENT = 5
 """So many knocks in a row without an answer, and a joined cluster is dead. Ray itself waits for a minute, and then ends
@@ -79,14 +79,18 @@ def ray_session(address: str | None) -> Iterator[bool]:
                 f"Ray did not start ({first_line(error)}); try again when the machine is less busy, or look why in "
                 "Ray's own logs (by default /tmp/ray/session_latest/logs)"
             ) from None
+    knocks: dict[str, Callable[[], None]] = {}
+    if joining is not None:
+        raylet = worker._global_node.raylet_socket_name
+        knocks = {
+            f"its head at {joining}": lambda: _require_answer(joining),
+            "its raylet on this machine": lambda: _require_socket(raylet),
+        }
     try:
-        if joining is None:
-            yield True
-        else:
-            with _pulse.felt(joining, worker._global_node.raylet_socket_name):
-                yield False
+        with _pulse.felt(knocks):
+            yield joining is None
     finally:
-        if _pulse.dead is None:
+        if joining is None or _pulse.dead is None:
             ray.shutdown()
         else:
             # Of a dead cluster Ray would take leave for a minute, now or at the end of the process, or crash there.
@@ -206,27 +210,34 @@ class RayDied(BaseException):
     """
 
 
+def _died() -> str | None:
+    """Which needed process of a Ray of our own is gone, in words; a joined cluster has none here."""
+    dead = [name for name, _ in worker._global_node.dead_processes() if name in NEEDED_PROCESSES]
+    return f"Ray died ({', '.join(dead)})" if dead else None
+
+
 class _Pulse:
-    """Whether head and raylet of a joined cluster answer: felt by a thread, since Ray's own calls wait for the dead."""
+    """Whether Ray lives: felt by a thread, since Ray's own calls wait for the dead."""
 
     def __init__(self) -> None:
         self.dead: str | None = None
-        """Who does not answer any more, in words."""
+        """What has died, in words."""
 
         self.last_words: Callable[[str], None] = log.error
         """Told of a death by the thread, when the search itself cannot."""
 
         self.noticed = threading.Event()
-        self._knocks: dict[str, Callable[[], None]] = {}
+        self._knocks: Mapping[str, Callable[[], None]] = {}
 
     @contextlib.contextmanager
-    def felt(self, address: str, raylet: str) -> Iterator[None]:
-        """Feel it in the background."""
+    def felt(self, knocks: Mapping[str, Callable[[], None]]) -> Iterator[None]:
+        """Feel it in the background.
+
+        Args:
+            knocks: of a joined cluster, by the words for it, how head and raylet are asked; ``OSError``: no answer.
+        """
         self.dead, self.noticed, done = None, threading.Event(), threading.Event()
-        self._knocks = {
-            f"its head at {address}": lambda: _require_answer(address),
-            "its raylet on this machine": lambda: _require_socket(raylet),
-        }
+        self._knocks = knocks
         thread = threading.Thread(target=self._feel, args=(done,), name="pulse", daemon=True)
         thread.start()
         try:
@@ -253,12 +264,13 @@ class _Pulse:
             silent = self.silent()
             times = Counter({who: times[who] + 1 for who in silent})
             gone = [who for who in silent if times[who] >= MAX_SILENT]
-            if gone:
-                self.dead = f"the Ray cluster died: {' and '.join(gone)} does not answer"
+            self.dead = f"the Ray cluster died: {' and '.join(gone)} does not answer" if gone else _died()
         if self.dead is not None and not self.noticed.wait(NOTICE_SECONDS):
             # The search waits within Ray, for the dead, and Ray would end the process in its own words. What is
             # finished is on the disk.
             self.last_words(self.dead)
+            # Of a Ray of our own; a joined cluster has none here.
+            worker._global_node.kill_all_processes(check_alive=False, allow_graceful=True)
             _end_now()
 
 
@@ -266,8 +278,13 @@ _pulse = _Pulse()
 
 
 def on_death(last_words: Callable[[str], None]) -> None:
-    """What to say when a joined cluster dies while the search waits for it and cannot say it itself."""
+    """What to say when Ray dies while the search waits for it and cannot say it itself."""
     _pulse.last_words = last_words
+
+
+def let_go() -> None:
+    """Wait within Ray no more: should it die from now on, the search ends as it would have ended."""
+    _pulse.noticed.set()
 
 
 def require_ray(*, surely: bool = False) -> None:
@@ -280,12 +297,11 @@ def require_ray(*, surely: bool = False) -> None:
         RayDied: it does not.
     """
     while True:
+        # Here, and not by the thread alone: of our own, what is gone is known at once.
+        _pulse.dead = _pulse.dead or _died()
         if _pulse.dead is not None:
             _pulse.noticed.set()
             raise RayDied(_pulse.dead)
-        dead = [name for name, _ in worker._global_node.dead_processes() if name in NEEDED_PROCESSES]
-        if dead:
-            raise RayDied(f"Ray died ({', '.join(dead)})")
         if not surely or not _pulse.silent():
             return
         time.sleep(KNOCK_SECONDS / 4)

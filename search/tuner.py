@@ -19,7 +19,7 @@ from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
 from leukemia.train import Epoch
 from search import signals
-from search.cluster import require_ray
+from search.cluster import let_go, require_ray
 from search.driver import Driver
 from search.fleet import Fleet, request_of
 from search.health import PutBack
@@ -112,6 +112,7 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
         if watch.error is None:
             raise
     finally:
+        let_go()
         shutil.rmtree(scratch, ignore_errors=True)
     if watch.error is not None:
         raise watch.error

@@ -7,6 +7,8 @@ import os
 import platform
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -140,15 +142,22 @@ def test_a_cluster_that_asks_for_its_token_says_so(monkeypatch: pytest.MonkeyPat
         ray_session("127.0.0.1:9").__enter__()
 
 
+class Node:
+    """What Ray knows of the processes that it has started here."""
+
+    def __init__(self, dead: list[str]) -> None:
+        self.dead = dead
+
+    def dead_processes(self) -> list[tuple[str, object]]:
+        return [(name, object()) for name in self.dead]
+
+
 @pytest.mark.parametrize(("dead", "gone"), [(["raylet"], True), (["log_monitor", "gcs_server"], True), ([], False)])
 def test_a_trial_that_dies_with_ray_is_not_called_failed(
     monkeypatch: pytest.MonkeyPatch, dead: list[str], gone: bool
 ) -> None:
-    class Node:
-        def dead_processes(self) -> list[tuple[str, object]]:
-            return [(name, object()) for name in dead]
-
-    monkeypatch.setattr(cluster.worker, "_global_node", Node())
+    monkeypatch.setattr(cluster, "_pulse", cluster._Pulse())
+    monkeypatch.setattr(cluster.worker, "_global_node", Node(dead))
     if gone:
         with pytest.raises(RayDied, match=rf"^Ray died \({dead[-1]}\)$"):
             cluster.require_ray()
@@ -166,7 +175,13 @@ def test_a_joined_cluster_that_answers_no_more_is_dead(
     with socket.create_server(("127.0.0.1", 0), backlog=1000) as head, socket.socket(socket.AF_UNIX) as raylet:
         raylet.bind(str(tmp_path / "raylet"))
         raylet.listen(1000)
-        with pulse.felt(f"127.0.0.1:{head.getsockname()[1]}", str(tmp_path / "raylet")):
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        knocks = {
+            f"its head at {address}": lambda: cluster._require_answer(address),
+            "its raylet on this machine": lambda: cluster._require_socket(str(tmp_path / "raylet")),
+        }
+        monkeypatch.setattr(cluster.worker, "_global_node", Node([]))
+        with pulse.felt(knocks):
             time.sleep(0.1)
             assert pulse.dead is None
             (head, raylet)[closed].close()
@@ -175,6 +190,38 @@ def test_a_joined_cluster_that_answers_no_more_is_dead(
                 time.sleep(0.01)
             with pytest.raises(RayDied, match=rf"^the Ray cluster died: {words} does not answer$"):
                 cluster.require_ray()
+
+
+WAITS_FOR_THE_DEAD = """
+import os, signal, sys
+import ray
+from ray._private import worker
+from search import cluster
+with cluster.ray_session("local"):
+    cluster.on_death(lambda words: print(words, file=sys.stderr))
+    started = {name: each[0].process.pid for name, each in worker._global_node.all_processes.items()}
+    print(*started.values(), flush=True)
+    os.kill(started["gcs_server"], signal.SIGKILL)
+    ray.nodes()
+"""
+
+
+@pytest.mark.slow
+def test_a_search_that_waits_within_ray_for_the_dead_ends_in_its_own_words() -> None:
+    """Ray's call returns never, and after a minute Ray would end the process in words of its own."""
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    ran = subprocess.run(
+        [sys.executable, "-c", WAITS_FOR_THE_DEAD],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=Path(__file__).parent.parent,
+        timeout=120,
+    )
+    assert (ran.returncode, ran.stderr) == (1, "Ray died (gcs_server)\n")
+    pids = ran.stdout.split()
+    assert len(pids) >= 2
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
 def listening(pids: set[int]) -> dict[str, str]:
