@@ -30,7 +30,7 @@ SCHEMA = 2
 INTERVALS = ("pooled", "bootstrap", "leave_fold_out", "headline")
 """Entries of ``score`` that have an interval."""
 
-_TRIAL = re.compile(r"[0-9]{4,}")
+_TRIAL = re.compile(r"[0-9]{4,9}")
 _FIELDS: Fields = {
     "study": str,
     "study_uid": str,

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from leukemia.files import Fields, read_record
-from leukemia.mistakes import Mistake
+from leukemia.crossval import COST, OBJECTIVES
+from leukemia.files import Fields, check_fields, read_record
+from leukemia.folds import PROTOCOLS
+from leukemia.mistakes import Mistake, first_line
+
+INFO: Fields = {
+    "study_uid": str,
+    "created": str,
+    "command": str,
+    "folds": int,
+    "seed": int,
+    "objective": str,
+    "protocol": str,
+    "data": dict,
+    "versions": dict,
+    "commit": str,
+}
+"""What ``study.json`` holds at least."""
 
 END: Fields = {"state": str, "reason": str, "score": (int, float, type(None))}
 ORIGIN: Fields = {"study": str, "study_uid": str, "trial": str, "seeds": list}
@@ -22,6 +38,36 @@ HINDSIGHT: Fields = {"lines": list, "importances": dict}
 FOLD_COLUMNS = ("image_id", "subject", "group", "label", "probability_leukemic")
 
 RESTORE = "restore the file from a copy"
+
+MOST_SECONDS = 1e9
+"""No device has worked for longer on one epoch or fold."""
+
+MOST_FOLDS = 10_000
+"""More than any data set has subjects."""
+
+_UID = re.compile(r"[0-9a-f]{8}")
+_PARAMETER = re.compile(r"[A-Za-z0-9_.]{1,80}")
+
+
+def check_info(info: Mapping[str, Any], path: Path) -> None:
+    """Refuse a ``study.json``, read from ``path``, that no search writes.
+
+    Raises:
+        Mistake: the field is named.
+    """
+    check_fields(info, INFO, path)
+    objectives = [*OBJECTIVES, *(f"{name},{COST}" for name in OBJECTIVES)]
+    are_right = {
+        # Folders are named by it: it must not lead elsewhere.
+        "study_uid": _UID.fullmatch(info["study_uid"]),
+        "folds": type(info["folds"]) is int and 2 <= info["folds"] <= MOST_FOLDS,
+        "seed": type(info["seed"]) is int and info["seed"] >= 0,
+        "objective": info["objective"] in objectives,
+        "protocol": info["protocol"] in PROTOCOLS,
+    }
+    for name, is_right in are_right.items():
+        if not is_right:
+            raise Mistake(f"{path}: field {name!r} has an unexpected value ({repr(info[name])[:60]}); {RESTORE}")
 
 
 def read_end(path: Path, states: Collection[str]) -> dict[str, Any]:
@@ -59,8 +105,9 @@ def require_score(record: dict[str, Any], name: str, path: Path) -> None:
 
 def _check_seconds(spans: Collection[float], path: Path) -> None:
     for seconds in spans:
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise Mistake(f"{path}: expected seconds of at least 0, got {seconds!r}; {RESTORE}")
+        # NaN lies in no range.
+        if not 0 <= seconds <= MOST_SECONDS:
+            raise Mistake(f"{path}: expected seconds of at least 0, got {repr(seconds)[:60]}; {RESTORE}")
 
 
 def _check_score(score: Any, name: str, path: Path) -> None:
@@ -77,6 +124,8 @@ def read_hindsight(path: Path) -> dict[str, Any]:
     """
     record = read_record(path, HINDSIGHT)
     for name, share in record["importances"].items():
+        if not _PARAMETER.fullmatch(name):
+            raise Mistake(f"{path}: field 'importances': expected names of parameters, got {name[:60]!r}; {RESTORE}")
         # NaN fails the comparison, as it should; true is no number. A sum of shares may exceed 1 by the last bits.
         if type(share) not in (int, float) or not 0 <= share <= 1 + 1e-9:
             raise Mistake(
@@ -137,6 +186,9 @@ def read_epochs(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     for column in columns[:3]:
         if len(table) and not pd.api.types.is_integer_dtype(table[column]):
             raise Mistake(f"{path}: expected whole numbers as {column}; {RESTORE}")
+        least = 1 if column == "epoch" else 0
+        if (table[column] < least).any():
+            raise Mistake(f"{path}: expected {column}s from {least} on, got {table[column].min()}; {RESTORE}")
     _check_seconds(table["seconds"].tolist(), path)
     return table
 
@@ -156,8 +208,9 @@ def read_table(path: Path, columns: Sequence[str], *, exact: Sequence[str], text
             converters=dict.fromkeys(exact, _exact),
         )
     except (ValueError, OSError) as error:
-        raise Mistake(f"{path}: cannot be read ({error}); {RESTORE}") from None
-    if tuple(table.columns) != tuple(columns):
+        raise Mistake(f"{path}: cannot be read ({first_line(error)}); {RESTORE}") from None
+    # Where every line has more values than the header, pandas takes the first ones for an index, and shifts the rest.
+    if tuple(table.columns) != tuple(columns) or not isinstance(table.index, pd.RangeIndex):
         raise Mistake(f"{path}: expected the columns {', '.join(columns)}; {RESTORE}")
     return table
 

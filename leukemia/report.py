@@ -67,7 +67,7 @@ def _trials_section(study: Study, trials: pd.DataFrame, ledger: Ledger) -> Secti
         plot_search(drawn, picture, majority_rate=rate, objective=objective)
     table = _shown(trials, ledger)
     text = (
-        f"{shares}. A stopped or failed trial's score is the mean over the folds that it finished and cannot win. "
+        f"{shares}. A stopped or failed trial cannot win; its score is the mean over the folds that it finished. "
         f"{'A complete trial has the mean over its seeds. ' if 'seeds' in table else ''}"
         f"{f'The majority rate is {majority_rate(labels):.3f}.' if len(labels) else ''}"
     )

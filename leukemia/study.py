@@ -19,9 +19,9 @@ import pandas as pd
 
 from leukemia.config import Recipe
 from leukemia.crossval import FoldResult, score_name
-from leukemia.files import Fields, atomic, check_fields, read_record, write_json, write_text
+from leukemia.files import atomic, read_record, write_json, write_text
 from leukemia.mistakes import MissingFile, Mistake
-from leukemia.records import FOLD_COLUMNS, ORIGIN, read_end, read_epochs, read_fold, read_predictions
+from leukemia.records import FOLD_COLUMNS, ORIGIN, check_info, read_end, read_epochs, read_fold, read_predictions
 from leukemia.train import Epoch
 
 SCHEMA = 1
@@ -35,21 +35,7 @@ EPOCH_COLUMNS = tuple(field.name for field in dataclasses.fields(Epoch))
 
 REPEATED_COLUMNS = ("seed", "fold", "epoch", "seconds")
 
-INFO: Fields = {
-    "study_uid": str,
-    "created": str,
-    "command": str,
-    "folds": int,
-    "seed": int,
-    "objective": str,
-    "protocol": str,
-    "data": dict,
-    "versions": dict,
-    "commit": str,
-}
-"""What ``study.json`` holds at least."""
-
-_UID, _TRIAL = re.compile(r"[0-9a-f]{8}"), re.compile(r"[0-9]{4,}")
+_TRIAL = re.compile(r"[0-9]{4,}")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -124,10 +110,7 @@ class Study:
         content = read_record(path, {"schema": int})
         if content["schema"] != SCHEMA:
             raise Mistake(f"{path}: expected schema {SCHEMA}, got {content['schema']!r}; use the version that wrote it")
-        check_fields(content, INFO, path)
-        # Folders are named by it: it must not lead elsewhere.
-        if not _UID.fullmatch(content["study_uid"]):
-            raise Mistake(f"{path}: field 'study_uid' has an unexpected value; restore the file from a copy")
+        check_info(content, path)
         return content
 
     @functools.cached_property

@@ -5,8 +5,10 @@ from __future__ import annotations
 from leukemia.best import Best
 from leukemia.crossval import score_name
 from leukemia.metrics import Interval, confusion_matrix
+from leukemia.mistakes import Mistake
 from leukemia.page import Section, describe_interval, metrics_table
 from leukemia.plots import plot_calibration, plot_confusion, plot_curves, plot_roc
+from leukemia.records import RESTORE
 from leukemia.study import Study
 
 _SCORES = {
@@ -48,6 +50,8 @@ def winner_section(study: Study, best: Best) -> Section:
     seen = best.out_of_fold(study)
     labels, probabilities = seen["label"].to_numpy(), seen["probability_leukemic"].to_numpy()
     folder, epochs = study.folder, study.epochs(number)
+    if epochs.empty:
+        raise Mistake(f"{study.trial_folder(number) / 'epochs.csv'}: the winner has no epochs there; {RESTORE}")
     plot_confusion(confusion_matrix(labels, probabilities), folder / "confusion.png")
     plot_roc(labels, probabilities, folder / "roc.png")
     plot_calibration(labels, probabilities, folder / "calibration.png")
@@ -55,10 +59,9 @@ def winner_section(study: Study, best: Best) -> Section:
     scores = {name: Interval.from_dict(value) for name, value in best.scores.items()}
     alone = f"of seed {seed} alone, " if len(best.seeds) > 1 else ""
     text = (
-        f"Trial {best.trial}: {best.recipe.describe()}. Its {score_name(best.objective)}, corrected for a choice among "
-        f"{best.num_complete} complete trials: {_value(best.score['headline'])}. That is the number to "
-        f"quote. What was maximized, the mean over folds{' and seeds' if len(best.seeds) > 1 else ''}, is "
-        f"{best.score['raw']:.3f}. The table below is {alone}over the {best.n} out-of-fold images under test-time "
+        f"Trial {best.trial}: {best.recipe.describe()}. Its {score_name(best.objective)}, {_quoted(best)} What was "
+        f"maximized, the mean over folds{' and seeds' if len(best.seeds) > 1 else ''}, is {best.score['raw']:.3f}. The "
+        f"table below is {alone}over the {best.n} out-of-fold images under test-time "
         "augmentation, with 95 % intervals from a bootstrap over groups. It is not corrected, and the best of many "
         "trials is a little lucky: expect less on new patients."
     )
@@ -76,6 +79,16 @@ def winner_section(study: Study, best: Best) -> Section:
             (folder / "curves.png", f"training, one line per fold{' and seed' if several else ''}"),
         ],
     )
+
+
+def _quoted(best: Best) -> str:
+    """The number to quote, as the rest of a sentence."""
+    headline = _value(best.score["headline"])
+    if best.score["headline"]["value"] is None:
+        return f"corrected for the choice of its trial, is {headline}; there is no number to quote."
+    if best.num_complete == 1:
+        return f"of the only complete trial: {headline}. That is the number to quote."
+    return f"corrected for a choice among {best.num_complete} complete trials: {headline}. That is the number to quote."
 
 
 def _noise(best: Best) -> list[str]:

@@ -24,6 +24,8 @@ def remember(study: Study, catalog: Catalog, race: Race) -> dict[int, int]:
     validation = validation_of(splits, catalog)
     for number, own in seeds.items():
         check_ended(study, number, race.rules.objective)
+        # What was trained twice is looked at when all is over: too late to hear that the file is damaged.
+        study.repeated(number)
         for seed in sorted({own, *study.seeds(number)}, key=lambda seed: (seed != own, seed)):
             _remember_job(study, Job(number, seed), validation, race)
         end = study.end(number)

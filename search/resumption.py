@@ -105,6 +105,12 @@ def check_study(study: Study) -> Splits:
                 f"{path}: field '{name}': expected a finite number of at least 0, got {value!r}; restore the file from "
                 "a copy"
             )
+    for name, least in (("trials", 1), ("repeats", 0), ("patience", 1)):
+        if type(info[name]) is not int or info[name] < least:
+            raise Mistake(
+                f"{path}: field {name!r}: expected a whole number from {least} on, got {repr(info[name])[:60]}; "
+                "restore the file from a copy"
+            )
     try:
         splits = Splits.load(study.folder / "splits.json", info["data"]["fingerprint"])
     except MissingFile as missing:

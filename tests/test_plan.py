@@ -250,6 +250,16 @@ def test_a_margin_that_is_no_number_of_points_is_refused_on_resume(
         plan_resumed(bare(request_for()))
 
 
+@pytest.mark.parametrize(("field", "value", "least"), [("trials", -3, 1), ("repeats", -2, 0), ("patience", True, 1)])
+def test_numbers_that_no_search_begins_with_are_refused_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request], field: str, value: int, least: int
+) -> None:
+    plan = begun()
+    write_json(plan.folder / "study.json", {"schema": 1, **plan.info, field: value})
+    with pytest.raises(Mistake, match=rf"study.json: field '{field}': expected a whole number from {least} on, got"):
+        plan_resumed(request_for())
+
+
 def test_a_study_that_lost_its_study_json_is_not_begun_over(
     begun: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:

@@ -143,6 +143,26 @@ def test_study_that_has_just_begun(tmp_path: Path) -> None:
     assert "0 complete, 0 stopped, 0 failed, 0 running" in text.words
 
 
+def test_winner_without_epochs_is_named(study: Study) -> None:
+    (study.trial_folder(0) / "epochs.csv").unlink()
+    with pytest.raises(Mistake, match=r"0000/epochs.csv: the winner has no epochs there; restore"):
+        write_study_report(study)
+
+
+def test_only_complete_trial_was_chosen_among_no_others(study: Study) -> None:
+    change_best(study, num_complete=1)
+    assert (
+        "Its tta_accuracy, of the only complete trial: 0.953 (0.890 to 0.990)" in read(write_study_report(study)).words
+    )
+
+
+def test_number_that_is_not_defined_is_none_to_quote(study: Study) -> None:
+    nothing = dict.fromkeys(("value", "low", "high"))
+    change_best(study, score={**dict.fromkeys(BLOCK, nothing), "raw": 0.5})
+    words = read(write_study_report(study)).words
+    assert "is not defined: a class is absent; there is no number to quote." in words
+
+
 def test_names_are_escaped(study: Study) -> None:
     evil = "<script>alert(1)</script>&<b>"
     change_info(study, data={**study.info["data"], "uri": evil}, command=f"python {evil}")
@@ -230,6 +250,13 @@ def test_importances_that_are_none_are_named(study: Study, share: str) -> None:
     with pytest.raises(
         Mistake, match=r"hindsight.json: field 'importances.model.depth': expected a number in 0..1, got"
     ):
+        write_study_report(study)
+
+
+@pytest.mark.parametrize("name", ["$x^$", "a\x1b[31m\nb", "\ud800", "", "x" * 5000])
+def test_parameters_that_are_none_are_named(study: Study, name: str) -> None:
+    write_json(study.folder / "hindsight.json", {"lines": [], "importances": {name: 0.5}})
+    with pytest.raises(Mistake, match=r"^[^\n]*hindsight.json: field 'importances': expected names of parameters, got"):
         write_study_report(study)
 
 

@@ -19,6 +19,7 @@ import pytest
 from leukemia.best import Best
 from leukemia.config import Recipe
 from leukemia.crossval import FoldResult
+from leukemia.files import write_json
 from leukemia.folds import Splits
 from leukemia.metrics import Interval, point_scores
 from leukemia.mistakes import MissingFile, Mistake
@@ -176,7 +177,10 @@ def test_lock_names_the_other_driver_and_is_free_after_it_was_killed(study: Stud
     [
         ("seconds", "", "expected seconds of at least 0, got nan; restore"),
         ("seconds", "-2.0", "expected seconds of at least 0, got -2.0; restore"),
+        ("seconds", "1e308", r"expected seconds of at least 0, got 1e\+308; restore"),
         ("epoch", "1.5", "expected whole numbers as epoch; restore"),
+        ("epoch", "0", "expected epochs from 1 on, got 0; restore"),
+        ("device_memory_mb", "1,2,3", "expected the columns seed, fold, epoch, .*; restore"),
         ("train_loss", "low", r"cannot be read \(could not convert string to float: 'low'\); restore"),
     ],
 )
@@ -188,6 +192,23 @@ def test_epochs_that_cannot_be_are_named(study: Study, column: str, value: str, 
     path.write_text(f"{','.join(header)}\n{','.join(row)}\n")
     with pytest.raises(Mistake, match=rf"epochs.csv: {message}"):
         Study(study.folder).epochs(3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("folds", True),
+        ("folds", 1),
+        ("folds", 10**400),
+        ("seed", -1),
+        ("objective", "nonsense"),
+        ("protocol", "nonsense"),
+    ],
+)
+def test_study_that_no_search_began_is_refused(study: Study, field: str, value: object) -> None:
+    write_json(study.folder / "study.json", {**study.info, field: value})
+    with pytest.raises(Mistake, match=rf"study.json: field '{field}' has an unexpected value \(.{{1,60}}\); restore"):
+        Study.open(study.folder)
 
 
 def test_epochs_come_back_exactly_sorted_and_once(study: Study) -> None:
