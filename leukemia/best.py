@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from leukemia.config import Recipe
-from leukemia.crossval import COST, OBJECTIVES
+from leukemia.crossval import ALL_OBJECTIVES, COST
 from leukemia.files import Fields, check_fields, read_record, write_json
 from leukemia.folds import PROTOCOLS
 from leukemia.metrics import METRICS, Interval, checked
@@ -223,8 +223,7 @@ def _check_values(content: Mapping[str, Any], path: Path) -> None:
     """Refuse what no search writes; the types of all fields are known already."""
     if not _TRIAL.fullmatch(content["trial"]):
         raise _wrong(path, "trial", "four digits", content["trial"])
-    objectives = [*OBJECTIVES, *(f"{name},{COST}" for name in OBJECTIVES)]
-    for name, choices in (("objective", objectives), ("protocol", PROTOCOLS)):
+    for name, choices in (("objective", ALL_OBJECTIVES), ("protocol", PROTOCOLS)):
         if content[name] not in choices:
             raise _wrong(path, name, f"one of {', '.join(choices)}", content[name])
     for name, (low, high) in _RANGES.items():

@@ -22,6 +22,9 @@ OBJECTIVES = ("tta_accuracy", "tta_balanced_accuracy", "tta_weighted_f1", "tta_a
 COST = "cost"
 """Second objective that a search may minimize: device seconds of a trial."""
 
+ALL_OBJECTIVES = (*OBJECTIVES, *(f"{name},{COST}" for name in OBJECTIVES))
+"""What ``--objective`` may be: a score, or a score and the cost."""
+
 
 def score_name(objective: str) -> str:
     """The score of an objective, which is a score alone or a score and the cost.

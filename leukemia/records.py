@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leukemia.crossval import COST, OBJECTIVES
+from leukemia.crossval import ALL_OBJECTIVES
+from leukemia.fields import FIELDS
 from leukemia.files import Fields, check_fields, read_record
 from leukemia.folds import PROTOCOLS
 from leukemia.mistakes import Mistake, first_line
@@ -42,11 +43,7 @@ RESTORE = "restore the file from a copy"
 MOST_SECONDS = 1e9
 """No device has worked for longer on one epoch or fold."""
 
-MOST_FOLDS = 10_000
-"""More than any data set has subjects."""
-
 _UID = re.compile(r"[0-9a-f]{8}")
-_PARAMETER = re.compile(r"[A-Za-z0-9_.]{1,80}")
 
 
 def check_info(info: Mapping[str, Any], path: Path) -> None:
@@ -56,13 +53,12 @@ def check_info(info: Mapping[str, Any], path: Path) -> None:
         Mistake: the field is named.
     """
     check_fields(info, INFO, path)
-    objectives = [*OBJECTIVES, *(f"{name},{COST}" for name in OBJECTIVES)]
     are_right = {
         # Folders are named by it: it must not lead elsewhere.
         "study_uid": _UID.fullmatch(info["study_uid"]),
-        "folds": type(info["folds"]) is int and 2 <= info["folds"] <= MOST_FOLDS,
+        "folds": type(info["folds"]) is int and info["folds"] >= 2,
         "seed": type(info["seed"]) is int and info["seed"] >= 0,
-        "objective": info["objective"] in objectives,
+        "objective": info["objective"] in ALL_OBJECTIVES,
         "protocol": info["protocol"] in PROTOCOLS,
     }
     for name, is_right in are_right.items():
@@ -107,7 +103,7 @@ def _check_seconds(spans: Collection[float], path: Path) -> None:
     for seconds in spans:
         # NaN lies in no range.
         if not 0 <= seconds <= MOST_SECONDS:
-            raise Mistake(f"{path}: expected seconds of at least 0, got {repr(seconds)[:60]}; {RESTORE}")
+            raise Mistake(f"{path}: expected seconds from 0 to {MOST_SECONDS:g}, got {repr(seconds)[:60]}; {RESTORE}")
 
 
 def _check_score(score: Any, name: str, path: Path) -> None:
@@ -117,15 +113,15 @@ def _check_score(score: Any, name: str, path: Path) -> None:
 
 
 def read_hindsight(path: Path) -> dict[str, Any]:
-    """``hindsight.json``: ``lines``, sentences; ``importances``, a share in 0..1 for each name of a parameter.
+    """``hindsight.json``: ``lines``, sentences; ``importances``, a share in 0..1 for each field that was searched.
 
     Raises:
-        Mistake: a line is no text, or an importance no number in 0..1.
+        Mistake: a line is no text, or an importance is of no field of a recipe or no number in 0..1.
     """
     record = read_record(path, HINDSIGHT)
     for name, share in record["importances"].items():
-        if not _PARAMETER.fullmatch(name):
-            raise Mistake(f"{path}: field 'importances': expected names of parameters, got {name[:60]!r}; {RESTORE}")
+        if name not in FIELDS:
+            raise Mistake(f"{path}: field 'importances': expected fields of a recipe, got {name[:60]!r}; {RESTORE}")
         # NaN fails the comparison, as it should; true is no number. A sum of shares may exceed 1 by the last bits.
         if type(share) not in (int, float) or not 0 <= share <= 1 + 1e-9:
             raise Mistake(

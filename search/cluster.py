@@ -79,13 +79,7 @@ def ray_session(address: str | None) -> Iterator[bool]:
                 f"Ray did not start ({first_line(error)}); try again when the machine is less busy, or look why in "
                 "Ray's own logs (by default /tmp/ray/session_latest/logs)"
             ) from None
-    knocks: dict[str, Callable[[], None]] = {}
-    if joining is not None:
-        raylet = worker._global_node.raylet_socket_name
-        knocks = {
-            f"its head at {joining}": lambda: _require_answer(joining),
-            "its raylet on this machine": lambda: _require_socket(raylet),
-        }
+    knocks = {} if joining is None else _knocks_at(joining, worker._global_node.raylet_socket_name)
     try:
         with _pulse.felt(knocks):
             yield joining is None
@@ -199,6 +193,14 @@ def _require_socket(path: str) -> None:
         connection.connect(path.removeprefix("unix://"))
 
 
+def _knocks_at(head: str, raylet: str) -> dict[str, Callable[[], None]]:
+    """How head and raylet of a joined cluster are asked, by the words for each; ``OSError``: no answer."""
+    return {
+        f"its head at {head}": lambda: _require_answer(head),
+        "its raylet on this machine": lambda: _require_socket(raylet),
+    }
+
+
 class RayNotStarted(RuntimeError):
     """A Ray of our own did not start: ``ray.init`` raises whatever it likes."""
 
@@ -234,7 +236,7 @@ class _Pulse:
         """Feel it in the background.
 
         Args:
-            knocks: of a joined cluster, by the words for it, how head and raylet are asked; ``OSError``: no answer.
+            knocks: as ``_knocks_at`` returns them; none for a Ray of our own.
         """
         self.dead, self.noticed, done = None, threading.Event(), threading.Event()
         self._knocks = knocks
@@ -283,7 +285,7 @@ def on_death(last_words: Callable[[str], None]) -> None:
 
 
 def let_go() -> None:
-    """Wait within Ray no more: should it die from now on, the search ends as it would have ended."""
+    """Wait within Ray no more: should it die from now on, that cuts the end of the search no shorter."""
     _pulse.noticed.set()
 
 

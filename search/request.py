@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leukemia.crossval import COST, OBJECTIVES
+from leukemia.crossval import ALL_OBJECTIVES, COST, OBJECTIVES
 from leukemia.fields import parse_settings
 from leukemia.folds import Protocol
 from leukemia.mistakes import Mistake
@@ -64,8 +64,7 @@ class Request:
         """
         if self.trials is not None and self.trials < 1:
             raise Mistake(f"--trials: expected at least 1, got {self.trials}")
-        objectives = [*OBJECTIVES, *(f"{score},{COST}" for score in OBJECTIVES)]
-        if self.objective is not None and self.objective not in objectives:
+        if self.objective is not None and self.objective not in ALL_OBJECTIVES:
             raise Mistake(
                 f"--objective: expected {', '.join(OBJECTIVES)}, or one of these with the cost, as in "
                 f"{OBJECTIVES[0]},{COST}; got {self.objective!r}"

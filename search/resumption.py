@@ -119,6 +119,11 @@ def check_study(study: Study) -> Splits:
         raise Mistake(
             f"{study.folder / 'splits.json'} is not the split that the study began with; restore it from a copy"
         )
+    if len(splits.folds) != info["folds"]:
+        raise Mistake(
+            f"{path}: field 'folds': expected {len(splits.folds)}, as in splits.json, got {repr(info['folds'])[:60]}; "
+            "restore the file from a copy"
+        )
     return splits
 
 

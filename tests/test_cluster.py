@@ -151,6 +151,11 @@ class Node:
     def dead_processes(self) -> list[tuple[str, object]]:
         return [(name, object()) for name in self.dead]
 
+    def kill_all_processes(self, check_alive: bool, allow_graceful: bool) -> None:
+        assert not check_alive
+        assert allow_graceful
+        self.dead = ["all"]
+
 
 @pytest.mark.parametrize(("dead", "gone"), [(["raylet"], True), (["log_monitor", "gcs_server"], True), ([], False)])
 def test_a_trial_that_dies_with_ray_is_not_called_failed(
@@ -176,12 +181,8 @@ def test_a_joined_cluster_that_answers_no_more_is_dead(
         raylet.bind(str(tmp_path / "raylet"))
         raylet.listen(1000)
         address = f"127.0.0.1:{head.getsockname()[1]}"
-        knocks = {
-            f"its head at {address}": lambda: cluster._require_answer(address),
-            "its raylet on this machine": lambda: cluster._require_socket(str(tmp_path / "raylet")),
-        }
         monkeypatch.setattr(cluster.worker, "_global_node", Node([]))
-        with pulse.felt(knocks):
+        with pulse.felt(cluster._knocks_at(address, str(tmp_path / "raylet"))):
             time.sleep(0.1)
             assert pulse.dead is None
             (head, raylet)[closed].close()
@@ -190,6 +191,25 @@ def test_a_joined_cluster_that_answers_no_more_is_dead(
                 time.sleep(0.01)
             with pytest.raises(RayDied, match=rf"^the Ray cluster died: {words} does not answer$"):
                 cluster.require_ray()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_thread_ends_a_search_only_while_it_waits_within_ray(monkeypatch: pytest.MonkeyPatch, waits: bool) -> None:
+    said: list[str] = []
+    ended = threading.Event()
+    monkeypatch.setattr(cluster, "KNOCK_SECONDS", 0.01)
+    monkeypatch.setattr(cluster, "NOTICE_SECONDS", 0.05)
+    monkeypatch.setattr(cluster, "_end_now", ended.set)
+    monkeypatch.setattr(cluster, "_pulse", pulse := cluster._Pulse())
+    monkeypatch.setattr(cluster.worker, "_global_node", node := Node([]))
+    cluster.on_death(said.append)
+    with pulse.felt({}):
+        if not waits:
+            cluster.let_go()
+        node.dead = ["gcs_server"]
+        assert ended.wait(10 if waits else 0.5) == waits
+    assert said == (["Ray died (gcs_server)"] if waits else [])
+    assert node.dead == (["all"] if waits else ["gcs_server"])
 
 
 WAITS_FOR_THE_DEAD = """

@@ -454,6 +454,15 @@ def test_more_trials_may_be_asked_for_on_resume(world_in: Callable[..., World]) 
     assert more.study.trials() == [0, 1, 2, 3]
 
 
+def test_a_damaged_record_of_repeated_epochs_is_refused_before_anything_begins(world_in: Callable[..., World]) -> None:
+    world_in(trials=2).run()
+    again = world_in(trials=3)
+    (again.study.trial_folder(1) / "repeated.csv").write_text("seed,fold,epoch,seconds\n0,0,1,-3.0\n")
+    with pytest.raises(Mistake, match=r"0001/repeated.csv: expected seconds from 0 to 1e\+09, got -3.0; restore"):
+        again.driver()
+    assert again.study.trials() == [0, 1]
+
+
 def test_ended_trials_are_shown_again_on_resume(world_in: Callable[..., World]) -> None:
     world_in(trials=2, fates={1: "failed"}).run()
     again = world_in(trials=2)

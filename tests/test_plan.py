@@ -260,6 +260,15 @@ def test_numbers_that_no_search_begins_with_are_refused_on_resume(
         plan_resumed(request_for())
 
 
+def test_a_number_of_folds_that_is_not_that_of_the_split_is_refused_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    plan = begun()
+    write_json(plan.folder / "study.json", {"schema": 1, **plan.info, "folds": 7})
+    with pytest.raises(Mistake, match=r"study.json: field 'folds': expected 2, as in splits.json, got 7; restore"):
+        plan_resumed(bare(request_for()))
+
+
 def test_a_study_that_lost_its_study_json_is_not_begun_over(
     begun: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:

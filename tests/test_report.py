@@ -256,7 +256,7 @@ def test_importances_that_are_none_are_named(study: Study, share: str) -> None:
 @pytest.mark.parametrize("name", ["$x^$", "a\x1b[31m\nb", "\ud800", "", "x" * 5000])
 def test_parameters_that_are_none_are_named(study: Study, name: str) -> None:
     write_json(study.folder / "hindsight.json", {"lines": [], "importances": {name: 0.5}})
-    with pytest.raises(Mistake, match=r"^[^\n]*hindsight.json: field 'importances': expected names of parameters, got"):
+    with pytest.raises(Mistake, match=r"^[^\n]*hindsight.json: field 'importances': expected fields of a recipe, got"):
         write_study_report(study)
 
 

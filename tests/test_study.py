@@ -175,9 +175,9 @@ def test_lock_names_the_other_driver_and_is_free_after_it_was_killed(study: Stud
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("seconds", "", "expected seconds of at least 0, got nan; restore"),
-        ("seconds", "-2.0", "expected seconds of at least 0, got -2.0; restore"),
-        ("seconds", "1e308", r"expected seconds of at least 0, got 1e\+308; restore"),
+        ("seconds", "", r"expected seconds from 0 to 1e\+09, got nan; restore"),
+        ("seconds", "-2.0", r"expected seconds from 0 to 1e\+09, got -2.0; restore"),
+        ("seconds", "1e308", r"expected seconds from 0 to 1e\+09, got 1e\+308; restore"),
         ("epoch", "1.5", "expected whole numbers as epoch; restore"),
         ("epoch", "0", "expected epochs from 1 on, got 0; restore"),
         ("device_memory_mb", "1,2,3", "expected the columns seed, fold, epoch, .*; restore"),
@@ -199,7 +199,6 @@ def test_epochs_that_cannot_be_are_named(study: Study, column: str, value: str, 
     [
         ("folds", True),
         ("folds", 1),
-        ("folds", 10**400),
         ("seed", -1),
         ("objective", "nonsense"),
         ("protocol", "nonsense"),
@@ -483,8 +482,8 @@ def test_damaged_records_of_a_trial_are_named(study: Study) -> None:
         ({"scores": {"tta_accuracy": float("nan")}}, "expected the score tta_accuracy to be null or from 0 to 1, got "),
         ({"scores": {"tta_accuracy": 1, "tta_ece": "low"}}, "expected the score tta_ece to be null or from 0 to 1, "),
         ({"scores": {"tta_accuracy": True}}, "expected the score tta_accuracy to be null or from 0 to 1, got True; "),
-        ({"seconds": -1.0}, "expected seconds of at least 0, got -1.0; restore"),
-        ({"seconds": float("inf")}, "expected seconds of at least 0, got inf; restore"),
+        ({"seconds": -1.0}, r"expected seconds from 0 to 1e\+09, got -1.0; restore"),
+        ({"seconds": float("inf")}, r"expected seconds from 0 to 1e\+09, got inf; restore"),
     ],
 )
 def test_values_of_a_fold_that_cannot_be_are_refused(study: Study, changes: dict[str, Any], message: str) -> None:
