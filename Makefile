@@ -37,11 +37,11 @@ test: setup
 
 # Three machines on two processors are alone: Ray gives each half a minute to start.
 test-slow: cluster-test
-	$(BIN)/python -m pytest -q -m slow --ignore tests/cluster $(BESIDE)
+	$(BIN)/python -m pytest -q -m slow --ignore tests/machines $(BESIDE)
 
 # A cluster of three machines made of namespaces: as root, with sshd, rsync, ip and tmux. Skipped by name elsewhere.
 cluster-test: setup
-	$(BIN)/python -m pytest -q -s tests/cluster
+	$(BIN)/python -m pytest -q -s tests/machines
 
 clean:
 	rm -rf $(VENV) *.egg-info

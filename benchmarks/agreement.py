@@ -21,9 +21,9 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from leukemia.crossval import score_name
-from leukemia.mistakes import FAILURE, SUCCESS, MissingFile, Mistake, run_command
-from leukemia.study import Study
+from leukemia.base.errors import FAILURE, SUCCESS, MissingFile, UserError, run_command
+from leukemia.config.results import score_name
+from leukemia.study.folder import Study
 
 STATES = {"complete": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL"}
 SERIES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate")
@@ -63,7 +63,7 @@ def _journal_of(study: Study) -> optuna.Study:
     try:
         return optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(path))))
     except (ValueError, KeyError, TypeError) as error:
-        raise Mistake(f"{path}: expected a journal with one study ({error}); restore it from a copy") from None
+        raise UserError(f"{path}: expected a journal with one study ({error}); restore it from a copy") from None
 
 
 def _folds(study: Study, number: int) -> dict[int, dict[str, Any]]:

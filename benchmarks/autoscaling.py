@@ -21,7 +21,7 @@ import sys
 
 from scale import measure_apart
 
-from leukemia.mistakes import SUCCESS, Mistake, run_command
+from leukemia.base.errors import SUCCESS, UserError, run_command
 
 NAMESPACES = [
     *("unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc", "sh", "-c"),
@@ -51,11 +51,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     for name in ("trials", "nodes"):
         if getattr(arguments, name) < 1:
-            raise Mistake(f"--{name}: expected at least 1, got {getattr(arguments, name)}")
+            raise UserError(f"--{name}: expected at least 1, got {getattr(arguments, name)}")
     if not 0 < arguments.seconds <= 3600:
-        raise Mistake(f"--seconds: expected more than 0 and at most 3600, got {arguments.seconds:g}")
+        raise UserError(f"--seconds: expected more than 0 and at most 3600, got {arguments.seconds:g}")
     if reason := why_not():
-        raise Mistake(f"{reason}: Ray ends other Rays here by name")
+        raise UserError(f"{reason}: Ray ends other Rays here by name")
     found = measure_apart(
         "autoscaling_search.py", arguments.trials, arguments.seconds, arguments.nodes, before=NAMESPACES
     )

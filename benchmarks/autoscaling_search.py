@@ -25,12 +25,12 @@ from scale_calls import Calls
 from scale_nodes import STORE_MEGABYTES
 from scale_search import SECONDS, check, make_driver, sleep_and_report
 
-from leukemia.files import write_json
-from search import signals
-from search.cluster import ray_session
-from search.display import logging_to
-from search.resources import Resources
-from search.tuner import run_trials
+from leukemia.base.files import write_json
+from search.cluster import signals
+from search.cluster.resources import Resources
+from search.cluster.session import ray_session
+from search.cluster.tuner import run_trials
+from search.trials.display import logging_to
 
 IDLE_MINUTES = 0.1
 """After which a node that nobody uses is let go."""

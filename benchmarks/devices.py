@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from leukemia.config import Recipe
-from leukemia.device import DEVICES, choose_device, compute_dtype, describe_device
-from leukemia.mistakes import SUCCESS, Mistake, run_command
-from leukemia.presets import PRESETS
-from leukemia.train import Side, fit
+from leukemia.base.errors import SUCCESS, UserError, run_command
+from leukemia.config.presets import PRESETS
+from leukemia.config.recipe import Recipe
+from leukemia.training.device import DEVICES, choose_device, compute_dtype, describe_device
+from leukemia.training.train import Split, fit
 
 SIZE_PX = 224
 OPTIMIZERS = ("ranger21", "adamw")
@@ -77,7 +77,7 @@ def measure(work: Work, together: Any = None) -> tuple[float, float]:
     recipe = work.recipe
     num_images = work.num_batches * recipe.train.batch_size
     shape = (num_images, SIZE_PX, SIZE_PX, 3)
-    side = Side(
+    side = Split(
         images=np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8),
         labels=np.arange(num_images) % 2,
         training=np.arange(num_images),
@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     arguments = parser.parse_args(argv)
     if min(arguments.batches, arguments.repetitions, *arguments.at_once) < 1:
-        raise Mistake("--batches, --repetitions, --at-once: expected at least 1")
+        raise UserError("--batches, --repetitions, --at-once: expected at least 1")
     device = choose_device(arguments.device)
     workers = arguments.workers
     if workers is None:

@@ -17,8 +17,8 @@ from stopping import aggressive, dropping, forgiving, never, signed_ranks
 from strategies import FoldSearch, ParallelFoldSearch, RungFirstSearch, Stock, StockSearch
 from table import View
 
-from search.judge import ERROR, MARGIN
-from search.race import Rules
+from search.policy.judge import ERROR, MARGIN
+from search.policy.race import Rules
 
 RuleName = Literal[
     "never", "aggressive", "forgiving", "signed ranks", "dropping", "race", "oracle of truth", "oracle of scores"

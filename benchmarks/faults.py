@@ -35,11 +35,11 @@ from kills import ENVIRONMENT, SETTINGS, Family, Search, compared, kill, process
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
-from leukemia.ledger import ledger_of
-from leukemia.mistakes import FAILURE, SUCCESS, run_command
-from leukemia.sample import TRAINING, generate
-from leukemia.study import Study
-from search.plan import JOURNAL
+from leukemia.base.errors import FAILURE, SUCCESS, run_command
+from leukemia.data.sample import TRAINING, generate
+from leukemia.study.folder import Study
+from leukemia.study.ledger import ledger_of
+from search.planning.plan import JOURNAL
 from search.run import checkpoints_of
 
 FAULTS = ("worker", "node", "notice", "cut", "head")

@@ -12,15 +12,14 @@ import numpy as np
 import pandas as pd
 from wandb.util import get_core_path
 
-from leukemia import provenance
-from leukemia.catalog import Catalog
-from leukemia.config import Recipe
-from leukemia.crossval import FoldResult
-from leukemia.folds import Splits, make_splits
-from leukemia.metrics import point_scores
-from leukemia.study import Study
-from leukemia.train import Epoch
-from search.space import Space, make_space
+from leukemia.base import provenance
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch, FoldResult
+from leukemia.data.catalog import Catalog
+from leukemia.data.folds import Splits, make_splits
+from leukemia.scoring.metrics import point_scores
+from leukemia.study.folder import Study
+from search.policy.space import Space, make_space
 
 NUM_WORKERS, NUM_FOLDS = 2, 2
 NUM_REPORTS = 2 * NUM_FOLDS

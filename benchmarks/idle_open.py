@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 from idle import MEASURED, answers, begin_study, num_whole, space, trial_runs
 
-from leukemia.files import write_json
-from leukemia.tracking import WandbTracker
+from leukemia.base.files import write_json
+from leukemia.tracking.tracker import WandbTracker
 
 
 def _settle(tracker: WandbTracker) -> None:

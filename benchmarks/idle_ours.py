@@ -16,20 +16,20 @@ import ray.tune
 from idle import MEASURED, NUM_FOLDS, NUM_REPORTS, NUM_WORKERS, answers, begin_study, num_whole, space, trial_runs
 from rich.console import Console
 
-from leukemia.catalog import Catalog
-from leukemia.files import write_json
-from leukemia.folds import Splits
-from leukemia.study import Study
-from leukemia.tracking import SilentTracker, WandbTracker
-from search.cluster import ray_session
-from search.display import TerminalDisplay, logging_to
-from search.driver import Driver, Limits
-from search.outcome import write_best
-from search.race import Rules
-from search.resources import Resources
-from search.searcher import Journal
-from search.trainable import REPORT, TrialData
-from search.tuner import run_trials
+from leukemia.base.files import write_json
+from leukemia.data.catalog import Catalog
+from leukemia.data.folds import Splits
+from leukemia.study.folder import Study
+from leukemia.tracking.tracker import SilentTracker, WandbTracker
+from search.cluster.resources import Resources
+from search.cluster.session import ray_session
+from search.cluster.trainable import REPORT, TrialData
+from search.cluster.tuner import run_trials
+from search.policy.race import Rules
+from search.sampling.journal import Journal
+from search.trials.display import TerminalDisplay, logging_to
+from search.trials.driver import Driver, Limits
+from search.trials.outcome import write_best
 
 
 def _do_nothing(config: dict[str, Any], data: TrialData, resources: Resources) -> None:

@@ -18,8 +18,8 @@ from idle import MEASURED, NUM_REPORTS, NUM_WORKERS, num_whole, space
 from ray.air.integrations.wandb import WandbLoggerCallback
 from ray.tune.search.optuna import OptunaSearch
 
-from leukemia.files import write_json
-from search.space import Real
+from leukemia.base.files import write_json
+from search.policy.space import Real
 
 
 def _parameters() -> dict[str, Any]:

@@ -9,8 +9,8 @@ from remembering import Memory, RememberingRace
 from stopping import Stops, never
 from table import Seen
 
-from leukemia.study import State
-from search.race import Job, Rules
+from leukemia.study.folder import State
+from search.policy.race import Job, Rules
 
 
 class Judge(Protocol):
@@ -91,7 +91,7 @@ class Oracle(AgainstBest):
 
 
 class Raced:
-    """``search.race`` as the driver uses it."""
+    """``search.policy.race`` as the driver uses it."""
 
     def __init__(self, seen: Seen, memory: Memory, rules: Rules, *, luck: bool = True, early: bool = False) -> None:
         self._seen, self._memory = seen, memory

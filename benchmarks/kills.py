@@ -32,10 +32,10 @@ from typing import Any
 from agreement import differences
 from ray._private.utils import get_num_cpus
 
-from leukemia.best import Best
-from leukemia.mistakes import FAILURE, SUCCESS, Mistake, run_command
-from leukemia.sample import TRAINING, generate
-from leukemia.study import Study
+from leukemia.base.errors import FAILURE, SUCCESS, UserError, run_command
+from leukemia.data.sample import TRAINING, generate
+from leukemia.study.best import Best
+from leukemia.study.folder import Study
 
 ROOT = Path(__file__).resolve().parent.parent
 TRIALS, FOLDS, EPOCHS = 3, 2, 3
@@ -266,7 +266,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments (default: 0)")
     arguments = parser.parse_args(argv)
     if arguments.times < 1:
-        raise Mistake(f"--times: expected at least 1, got {arguments.times}")
+        raise UserError(f"--times: expected at least 1, got {arguments.times}")
     arguments.runs.mkdir(parents=True, exist_ok=True)
     prefix = f"kills-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
     family, failed = Family(), 0

@@ -33,14 +33,14 @@ from idle import answers, begin_study  # noqa: E402
 from idle_ours import RESOURCES, make_data, make_driver  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from leukemia import client  # noqa: E402
-from leukemia.mistakes import SUCCESS, Mistake, run_command  # noqa: E402
-from leukemia.tracking import SilentTracker, WandbTracker  # noqa: E402
-from search.cluster import ray_session  # noqa: E402
-from search.display import logging_to  # noqa: E402
-from search.resources import Resources  # noqa: E402
-from search.trainable import REPORT, TrialData  # noqa: E402
-from search.tuner import run_trials  # noqa: E402
+from leukemia.base.errors import SUCCESS, UserError, run_command  # noqa: E402
+from leukemia.tracking import client  # noqa: E402
+from leukemia.tracking.tracker import SilentTracker, WandbTracker  # noqa: E402
+from search.cluster.resources import Resources  # noqa: E402
+from search.cluster.session import ray_session  # noqa: E402
+from search.cluster.trainable import REPORT, TrialData  # noqa: E402
+from search.cluster.tuner import run_trials  # noqa: E402
+from search.trials.display import logging_to  # noqa: E402
 
 FAULTS = ("well", "500", "401", "drop", "hang", "slow", "gone")
 
@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=1.0, help="between two reports (default: 1)")
     arguments = parser.parse_args(argv)
     if min(arguments.trials, arguments.repetitions) < 1 or not arguments.seconds > 0:
-        raise Mistake("--trials, --repetitions, --seconds: expected more than 0")
+        raise UserError("--trials, --repetitions, --seconds: expected more than 0")
     os.environ["OUTAGE_SECONDS"] = str(arguments.seconds)
     found: dict[str | None, list[tuple[float, float]]] = {side: [] for side in (None, *FAULTS)}
     with ray_session("local"):

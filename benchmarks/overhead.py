@@ -36,10 +36,10 @@ from typing import Any
 import torch
 from idle import IMAGES_PER_SUBJECT, MEASURED, NUM_REPORTS, NUM_SUBJECTS, NUM_WORKERS
 
-from leukemia import provenance
-from leukemia.device import describe_device
-from leukemia.files import read_json, write_text
-from leukemia.mistakes import SUCCESS, Mistake, run_command
+from leukemia.base import provenance
+from leukemia.base.errors import SUCCESS, UserError, run_command
+from leukemia.base.files import read_json, write_text
+from leukemia.training.device import describe_device
 
 HERE = Path(__file__).resolve().parent
 
@@ -170,7 +170,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     for name, least in (("trials", 2), ("stock_trials", 2), ("repetitions", 1), ("open", 0)):
         if getattr(arguments, name) < least:
-            raise Mistake(f"--{name.replace('_', '-')}: expected at least {least}, got {getattr(arguments, name)}")
+            raise UserError(f"--{name.replace('_', '-')}: expected at least {least}, got {getattr(arguments, name)}")
     start, pairs = time.perf_counter(), []
     for number in range(1, arguments.repetitions + 1):
         pair = {"ours": _measure("ours", arguments.trials), "stock": _measure("stock", arguments.stock_trials)}

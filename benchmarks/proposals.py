@@ -1,7 +1,7 @@
 """Who proposes the next recipe of a table: chance, or TPE.
 
 ``TableTPE`` ranks the recipes that are left by the acquisition function of Optuna's TPESampler (5.0; multivariate, in
-groups, with the constant liar: its defaults and what ``search.searcher`` sets). Optuna itself takes 6 to 11 ms a
+groups, with the constant liar: what ``search.sampling.journal`` sets). Optuna itself takes 6 to 11 ms a
 proposal; here the kernels of all dimensions are one matrix product. A test holds the densities against Optuna's.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.special import ndtr
 
-from leukemia.study import State
+from leukemia.study.folder import State
 
 STARTUP = 10
 """Ended trials before TPE proposes: TPESampler's default."""

@@ -4,7 +4,7 @@
 
 Each race draws the difficulty of every image, N complete trials of one true accuracy, and a challenger that equals them
 or is worse; the reference is the best of the N by its mean over all folds, as in a search, and the challenger is judged
-after each fold by ``search.judge``. The fold noise is not given to the judge: it estimates it from one repeat.
+after each fold by ``search.policy.judge``. The fold noise is not given to the judge: it estimates it from one repeat.
 
 Model. An image is answered correctly with probability q from a beta distribution of mean 0.85, the wider, the more two
 recipes agree. Challenger and reference disagree on 12 % of the images, before deviations. A recipe's deviation (worse
@@ -21,9 +21,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from leukemia.jackknife import Difference
-from leukemia.mistakes import SUCCESS, Mistake, run_command
-from search.judge import Verdict, fold_noise, judge_race
+from leukemia.base.errors import SUCCESS, UserError, run_command
+from leukemia.scoring.jackknife import Difference
+from search.policy.judge import Verdict, fold_noise, judge_race
 
 ACCURACY = 0.85
 DISAGREEMENT = 0.12
@@ -161,7 +161,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     arguments = parser.parse_args(argv)
     if arguments.races < FEWEST_RACES:
-        raise Mistake(f"--races: expected at least {FEWEST_RACES}, got {arguments.races}")
+        raise UserError(f"--races: expected at least {FEWEST_RACES}, got {arguments.races}")
     found, start = [], time.perf_counter()
     print("images  groups  subject  noise  rivals  worse  margin   stopped after fold 1, 2, 3, 4    by fold 2   in all")
     for cell in [*equal_cells(), *worse_cells()]:

@@ -24,18 +24,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from leukemia import provenance
-from leukemia.catalog import Catalog, read_catalog
-from leukemia.config import Recipe
-from leukemia.crossval import FoldResult, cross_validate
-from leukemia.device import choose_device, describe_device
-from leukemia.files import atomic, read_json, read_record, write_json
-from leukemia.folds import choose_protocol, make_splits
-from leukemia.images import View, open_images
-from leukemia.mistakes import Mistake
-from leukemia.place import locate
-from leukemia.presets import PRESETS
-from search.space import Space, fixed_start, make_space
+from leukemia.base import provenance
+from leukemia.base.errors import UserError
+from leukemia.base.files import atomic, read_json, read_record, write_json
+from leukemia.config.presets import PRESETS
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import FoldResult
+from leukemia.data.catalog import Catalog, read_catalog
+from leukemia.data.folds import choose_protocol, make_splits
+from leukemia.data.images import View, open_images
+from leukemia.data.location import locate
+from leukemia.training.crossval import cross_validate
+from leukemia.training.device import choose_device, describe_device
+from search.policy.space import Space, fixed_start, make_space
 
 PARTS = "parts"
 """Folder of a record in the making: one file per recipe, seed and fold, so that it can be interrupted."""
@@ -87,14 +88,14 @@ def record(wanted: Wanted, folder: Path, num_workers: int) -> None:
     """Train what is missing, then write the two tables.
 
     Raises:
-        Mistake: the data cannot be read, or the folder holds a record of something else.
+        UserError: the data cannot be read, or the folder holds a record of something else.
     """
     plan = folder / "wanted.json"
     asked = json.loads(json.dumps(vars(wanted)))
     begun = read_record(plan, {}) if plan.is_file() else asked
     other = sorted(key for key in {*asked, *begun} if asked.get(key) != begun.get(key))
     if other:
-        raise Mistake(f"{plan}: the record in the making has another {', '.join(other)}; choose another folder")
+        raise UserError(f"{plan}: the record in the making has another {', '.join(other)}; choose another folder")
     # A pool replaces a worker that dies at its start, without end: what cannot be read is refused here.
     _material(wanted)
     (folder / PARTS).mkdir(parents=True, exist_ok=True)

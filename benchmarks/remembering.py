@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 from table import Seen
 
-from leukemia.study import State
-from search.judge import GO_ON, Contender, Verdict, judge_fold, judge_race, selection_luck
-from search.race import Heard, Job, Race, Rules
+from leukemia.study.folder import State
+from search.policy.judge import GO_ON, Contender, Verdict, judge_fold, judge_race, selection_luck
+from search.policy.race import FoldEvidence, Job, Race, Rules
 
 CLEARLY_ABOVE = 0.65
 """Balanced accuracy of a fold, a tenth above what is hopeless."""
@@ -20,15 +20,15 @@ class Memory:
 
     def __init__(self, seen: Seen) -> None:
         self._seen = seen
-        self._folds: dict[tuple[int, int, int], Heard] = {}
+        self._folds: dict[tuple[int, int, int], FoldEvidence] = {}
         self._verdicts: dict[tuple[int, tuple[int, ...]], Verdict] = {}
 
-    def heard(self, seed: int, recipe: int, fold: int) -> Heard:
+    def heard(self, seed: int, recipe: int, fold: int) -> FoldEvidence:
         """A fold as a race hears it."""
         key = (seed, recipe, fold)
         if key not in self._folds:
             seen, rows = self._seen, self._seen.fold_rows[fold]
-            self._folds[key] = Heard(
+            self._folds[key] = FoldEvidence(
                 labels=seen.labels[rows],
                 groups=seen.groups[rows],
                 probabilities=seen.probabilities[seed, recipe, rows].astype(np.float64),
@@ -98,7 +98,7 @@ class RememberingRace(Race):
         self.recipes[job.number] = recipe
         self.begin(job)
 
-    def hear(self, job: Job, fold: int, heard: Heard) -> None:
+    def hear(self, job: Job, fold: int, heard: FoldEvidence) -> None:
         super().hear(job, fold, heard)
         if job != self._first[job.number] and len(self._folds[job]) == self.rules.num_folds:
             self._make(job.number)

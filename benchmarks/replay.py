@@ -48,8 +48,8 @@ from regret_figure import COLORS, draw_regret
 from replaying import CRITERIA, GRID, Criterion, Pool, Replays, Source, median, ratio, replay_all, stage_of, tune
 from table import reduce_table
 
-from leukemia import provenance
-from leukemia.mistakes import Mistake
+from leukemia.base import provenance
+from leukemia.base.errors import UserError
 
 HERE = Path(__file__).resolve().parent
 
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{arguments.to}: {sum(file.stat().st_size for file in arguments.to.iterdir()) / 1e6:.1f} MB")
             return 0
         return _replay(arguments, sys.argv[1:] if argv is None else argv)
-    except (Mistake, FileNotFoundError) as error:
+    except (UserError, FileNotFoundError) as error:
         parser.exit(2, f"{error}\n")
 
 
@@ -117,14 +117,14 @@ def _require_positive(arguments: argparse.Namespace, *names: str) -> None:
     for name in names:
         value = getattr(arguments, name)
         if value is not None and value < 1:
-            raise Mistake(f"--{name}: expected 1 or more, got {value}")
+            raise UserError(f"--{name}: expected 1 or more, got {value}")
 
 
 def _record(arguments: argparse.Namespace) -> int:
     # Whoever only replays does not wait for PyTorch.
     from recording import Wanted, record
 
-    from leukemia.fields import parse_settings
+    from leukemia.config.fields import parse_settings
 
     _require_positive(arguments, "recipes", "folds", "seeds", "images", "workers")
     wanted = Wanted(

@@ -16,7 +16,7 @@ from entrants import Entrant, Stage, enter
 from resampling import Landscape, fit, resample
 from table import Seen, View, read_table, take_turns
 
-from leukemia.mistakes import Mistake
+from leukemia.base.errors import UserError
 
 TOLERANCE = 0.005
 """A choice is good when it is within half a point of what a criterion asks for."""
@@ -47,7 +47,7 @@ class Source:
 
     def __post_init__(self) -> None:
         if self.num_recipes is not None and self.num_recipes < 2:
-            raise Mistake(f"--recipes: expected 2 or more, got {self.num_recipes}")
+            raise UserError(f"--recipes: expected 2 or more, got {self.num_recipes}")
 
     @property
     def name(self) -> str:

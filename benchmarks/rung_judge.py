@@ -13,9 +13,9 @@ from remembering import Memory
 from scipy.special import stdtrit
 from table import Seen
 
-from leukemia.jackknife import Difference, paired_jackknife
-from search.judge import selection_luck
-from search.race import Job, Rules
+from leukemia.scoring.jackknife import Difference, paired_jackknife
+from search.policy.judge import selection_luck
+from search.policy.race import Job, Rules
 
 RungRule = Literal["hopeless", "raced", "foreseen", "lowest", "foretelling"]
 

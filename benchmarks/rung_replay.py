@@ -23,8 +23,8 @@ from entrants import OURS, Entrant, enter, rung_entrants
 from replaying import CRITERIA, Pool, Source, costs_of, median, ratio, stage_of
 from strategies import FoldSearch, RungFirstSearch
 
-from leukemia import provenance
-from leukemia.mistakes import Mistake
+from leukemia.base import provenance
+from leukemia.base.errors import UserError
 
 HERE = Path(__file__).resolve().parent
 
@@ -145,12 +145,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         for name in ("seeds", "workers", "processes"):
             if getattr(arguments, name) < 1:
-                raise Mistake(f"--{name}: expected 1 or more, got {getattr(arguments, name)}")
+                raise UserError(f"--{name}: expected 1 or more, got {getattr(arguments, name)}")
         source = Source(arguments.table.resolve(), arguments.recipes)
         seen = stage_of(source, 0).view.seen
         if seen.rungs is None:
-            raise Mistake(f"{source.folder}: expected a record with rungs.parquet")
-    except (Mistake, FileNotFoundError) as error:
+            raise UserError(f"{source.folder}: expected a record with rungs.parquet")
+    except (UserError, FileNotFoundError) as error:
         parser.exit(2, f"{error}\n")
     entrants, seeds = rung_entrants(len(seen.scores)), range(arguments.seeds)
     jobs = [(entrant, source, seed, arguments.workers) for entrant in entrants for seed in seeds]

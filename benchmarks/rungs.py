@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from leukemia.mistakes import Mistake
+from leukemia.base.errors import UserError
 
 RUNGS = "rungs.parquet"
 """Their file in a recorded table; not in every one."""
@@ -41,13 +41,13 @@ def read_rungs(folder: Path, shape: tuple[int, int, int], num_epochs: int) -> Ru
         num_epochs: of a fold.
 
     Raises:
-        Mistake: rungs are missing, or have several lengths.
+        UserError: rungs are missing, or have several lengths.
     """
     if not (folder / RUNGS).is_file():
         return None
     frame = pd.read_parquet(folder / RUNGS).sort_values(["seed", "recipe_id", "image_id"])
     epochs = frame["epochs"].unique()
     if len(frame) != np.prod(shape) or len(epochs) != 1:
-        raise Mistake(f"{folder / RUNGS}: expected one rung of (seeds, recipes, images) = {shape}; record them anew")
+        raise UserError(f"{folder / RUNGS}: expected one rung of (seeds, recipes, images) = {shape}; record them anew")
     probabilities = frame["probability_leukemic"].to_numpy(dtype=np.float32).reshape(shape)
     return Rungs(probabilities=probabilities, share=float(epochs[0]) / num_epochs)

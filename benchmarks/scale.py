@@ -40,10 +40,10 @@ from overhead import DROPPED, ENVIRONMENT
 from scale_figure import LIMIT_MS, draw_scale
 from scale_search import EARLY
 
-from leukemia import provenance
-from leukemia.device import describe_device
-from leukemia.files import read_json, write_text
-from leukemia.mistakes import SUCCESS, Mistake, run_command
+from leukemia.base import provenance
+from leukemia.base.errors import SUCCESS, UserError, run_command
+from leukemia.base.files import read_json, write_text
+from leukemia.training.device import describe_device
 
 HERE = Path(__file__).resolve().parent
 
@@ -182,14 +182,14 @@ def _checked(argv: list[str] | None) -> argparse.Namespace:
     arguments = _parser().parse_args(argv)
     for name, least in (("rounds", 2), ("nodes", 1), ("before", 0)):
         if getattr(arguments, name) < least:
-            raise Mistake(f"--{name}: expected at least {least}, got {getattr(arguments, name)}")
+            raise UserError(f"--{name}: expected at least {least}, got {getattr(arguments, name)}")
     workers = arguments.workers
     if workers[0] < 1 or workers != sorted(set(workers)):
-        raise Mistake(f"--workers: expected ascending numbers from 1 on, got {' '.join(map(str, workers))}")
+        raise UserError(f"--workers: expected ascending numbers from 1 on, got {' '.join(map(str, workers))}")
     if arguments.trials < 2 * workers[-1]:
-        raise Mistake(f"--trials: expected at least two for each of {workers[-1]} workers, got {arguments.trials}")
+        raise UserError(f"--trials: expected at least two for each of {workers[-1]} workers, got {arguments.trials}")
     if not 0 < arguments.seconds <= 3600:
-        raise Mistake(f"--seconds: expected more than 0 and at most 3600, got {arguments.seconds:g}")
+        raise UserError(f"--seconds: expected more than 0 and at most 3600, got {arguments.seconds:g}")
     return arguments
 
 

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from leukemia.files import atomic
-from leukemia.plots import BLUE, DPI, GREEN, GREY, INK, ORANGE, PURPLE, SKY
+from leukemia.base.files import atomic
+from leukemia.reporting.plots import BLUE, DPI, GREEN, GREY, INK, ORANGE, PURPLE, SKY
 
 CALLS = {
     "begin": ("begin a trial", BLUE, "o"),

@@ -23,24 +23,23 @@ from rich.console import Console
 from scale_calls import Call, Calls, series, spread
 from scale_nodes import Memory, simulated_nodes
 
-from leukemia.catalog import Catalog
-from leukemia.config import Recipe
-from leukemia.crossval import FoldResult
-from leukemia.files import write_json
-from leukemia.folds import Splits
-from leukemia.study import Study
-from leukemia.tracking import SilentTracker
-from leukemia.train import Epoch
-from search import signals
-from search.cluster import ray_session
-from search.display import TerminalDisplay, logging_to
-from search.driver import Driver, Limits
-from search.outcome import write_best
-from search.race import Job, Rules
-from search.resources import Resources
-from search.searcher import Journal
-from search.trainable import REPORT, TrialData
-from search.tuner import run_trials
+from leukemia.base.files import write_json
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch, FoldResult
+from leukemia.data.catalog import Catalog
+from leukemia.data.folds import Splits
+from leukemia.study.folder import Study
+from leukemia.tracking.tracker import SilentTracker
+from search.cluster import signals
+from search.cluster.resources import Resources
+from search.cluster.session import ray_session
+from search.cluster.trainable import REPORT, TrialData
+from search.cluster.tuner import run_trials
+from search.policy.race import Job, Rules
+from search.sampling.journal import Journal
+from search.trials.display import TerminalDisplay, logging_to
+from search.trials.driver import Driver, Limits
+from search.trials.outcome import write_best
 
 SECONDS = "SCALE_SECONDS"
 """Environment variable: how long a trial sleeps before each report."""

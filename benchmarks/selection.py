@@ -8,7 +8,7 @@ has above that is luck. Prints per kind of study, in percentage points and as me
 An image's difficulty q ~ Beta(0.756, 0.133) is the chance that any recipe is right on it: two recipes disagree on about
 12 % of images. There are 5 folds of 200 images. Luck comes on top, in points of accuracy (standard deviations):
 ``recipe`` is one recipe's in one fold, ``fold`` one fold's for all recipes, and with 15 groups (patients) in a fold 3
-points are one recipe's on one patient. A raced study judges each recipe after each fold by ``search.judge`` against the
+points are one recipe's on one patient. A raced study judges each recipe after each fold by the real judge against the
 best complete one; the judge estimates the noise of a fold from one repeat of the first recipe, as a search does.
 
 The same numbers come out on every machine; ``error`` is the standard error of the headline's mean.
@@ -27,10 +27,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from leukemia.jackknife import Difference, paired_jackknife
-from leukemia.provenance import versions
-from leukemia.selection import Candidates, corrected
-from search.judge import fold_noise, judge_race
+from leukemia.base.provenance import versions
+from leukemia.scoring.jackknife import Difference, paired_jackknife
+from leukemia.scoring.selection import Candidates, corrected
+from search.policy.judge import fold_noise, judge_race
 
 DIFFICULTY = (0.756, 0.133)
 TRUTH = DIFFICULTY[0] / sum(DIFFICULTY)

@@ -13,8 +13,8 @@ from proposals import Proposer
 from rung_judge import FirstRung, RungRaced
 from table import Seen
 
-from leukemia.study import State
-from search.race import Job
+from leukemia.study.folder import State
+from search.policy.race import Job
 
 RUNG = -1
 """The step of a trial's first rung; its folds count from 0."""

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from rungs import RUNGS, Rungs, read_rungs
 
-from leukemia.files import atomic, read_json, write_json
-from leukemia.metrics import THRESHOLD
-from leukemia.mistakes import Mistake
+from leukemia.base.errors import UserError
+from leukemia.base.files import atomic, read_json, write_json
+from leukemia.scoring.metrics import THRESHOLD
 
 CURVES, PREDICTIONS, ABOUT = "curves.parquet", "predictions.parquet", "record.json"
 """Files of a recorded table, as ``recording`` writes them."""
@@ -30,7 +30,7 @@ class Seen:
     """Flat keys; recipe 0 is the starting recipe."""
 
     space: Mapping[str, Any]
-    """As ``search.space.Space.describe`` tells it."""
+    """As ``search.policy.space.Space.describe`` tells it."""
 
     labels: np.ndarray
     """int64 (images,), 0 or 1."""
@@ -126,7 +126,7 @@ def read_table(folder: Path) -> Seen:
 
     Raises:
         FileNotFoundError: the folder holds no table.
-        Mistake: recipes, seeds or folds are missing in it.
+        UserError: recipes, seeds or folds are missing in it.
     """
     missing = [name for name in (CURVES, PREDICTIONS, ABOUT) if not (folder / name).is_file()]
     if missing:
@@ -136,7 +136,7 @@ def read_table(folder: Path) -> Seen:
     curves, predictions = curves.sort_values([*key, "epoch"]), predictions.sort_values([*key, "image_id"])
     shape = (*(int(curves[name].max()) + 1 for name in key), int(curves["epoch"].max()))
     if len(curves) != np.prod(shape) or len(predictions) % (shape[0] * shape[1]):
-        raise Mistake(f"{folder}: expected every epoch of (seeds, recipes, folds, epochs) = {shape}; record it anew")
+        raise UserError(f"{folder}: expected every epoch of (seeds, recipes, folds, epochs) = {shape}; record it anew")
     images = predictions[(predictions["seed"] == 0) & (predictions["recipe_id"] == 0)]
     recipes = curves[curves["seed"] == 0].drop_duplicates("recipe_id")["recipe"]
     num_images = int((images["fold"] == 0).sum())
@@ -157,11 +157,11 @@ def take_turns(recorded: Seen) -> tuple[View, ...]:
     """A search sees one seed and is measured on the others: a view for each seed.
 
     Raises:
-        Mistake: there is one seed only.
+        UserError: there is one seed only.
     """
     seeds = range(len(recorded.scores))
     if len(seeds) < 2:
-        raise Mistake("a table of one seed has nothing that a search does not see; record it with --seeds 2")
+        raise UserError("a table of one seed has nothing that a search does not see; record it with --seeds 2")
     means = recorded.scores.mean(axis=2)
     return tuple(View(seen=recorded.of_seed(seed), truth=np.delete(means, seed, axis=0).mean(axis=0)) for seed in seeds)
 

@@ -16,22 +16,24 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from leukemia import __version__, provenance
-from leukemia.best import Best
-from leukemia.catalog import Catalog, read_catalog
-from leukemia.config import Recipe
-from leukemia.delivery import Delivery, Tested
-from leukemia.device import DEVICES, choose_device, describe_device
-from leukemia.fields import parse_settings
-from leukemia.files import cache_dir, locked, require_space
-from leukemia.images import open_images
-from leukemia.metrics import describe_difference, majority_rate, paired_difference, scores
-from leukemia.mistakes import SUCCESS, Mistake, listed, run_command
-from leukemia.model import ResNet, build_model
-from leukemia.predict import predict
-from leukemia.study import Study
-from leukemia.train import Epoch, NonFiniteLoss, Side, fit
-from leukemia.training_data import training_data, view_of
+from leukemia import __version__
+from leukemia.base import provenance
+from leukemia.base.errors import SUCCESS, UserError, listed, run_command
+from leukemia.base.files import cache_dir, locked, require_space
+from leukemia.config.fields import parse_settings
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch
+from leukemia.data.catalog import Catalog, read_catalog
+from leukemia.data.images import open_images
+from leukemia.delivery.model_folder import Delivery, Tested
+from leukemia.delivery.searched_data import training_data, view_of
+from leukemia.scoring.metrics import describe_difference, majority_rate, paired_difference, scores
+from leukemia.study.best import Best
+from leukemia.study.folder import Study
+from leukemia.training.device import DEVICES, choose_device, describe_device
+from leukemia.training.inference import predict
+from leukemia.training.model import ResNet, build_model
+from leukemia.training.train import NonFiniteLoss, Split, fit
 
 COMPARED = ("accuracy", "balanced_accuracy")
 """Metrics in which the winner is compared with the starting recipe."""
@@ -74,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     """Deliver the winner; returns the exit status."""
     arguments = _parser().parse_args(argv)
     if arguments.against_start and arguments.test is None:
-        raise Mistake("--against-start: the two are compared on test images; give a labelled --test")
+        raise UserError("--against-start: the two are compared on test images; give a labelled --test")
     study = Study.find(arguments.runs, arguments.best or None)
     best = Best.of(study)
     _check_wandb()
@@ -120,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
 def _check_wandb() -> None:
     """Refuse settings of W&B's that cannot be meant now, not after hours of training."""
     with suppress(ModuleNotFoundError):
-        from leukemia.account import check_settings
+        from leukemia.tracking.account import check_settings
 
         check_settings()
 
@@ -128,7 +130,7 @@ def _check_wandb() -> None:
 def _tell(console: Console, study: Study) -> None:
     """Say it to W&B, too; a model can be trained and delivered where that is not installed."""
     try:
-        from leukemia.tracking import tell_final
+        from leukemia.tracking.tracker import tell_final
     except ModuleNotFoundError as error:
         _say(console, f"W&B: {error}")
         return
@@ -149,7 +151,9 @@ def _test_data(arguments: argparse.Namespace) -> Catalog | None:
         return None
     test = read_catalog(Path(arguments.test), labels=False)
     if arguments.against_start and not test.has_labels:
-        raise Mistake("--against-start: the test set has no labels, so nothing can be compared; give a labelled --test")
+        raise UserError(
+            "--against-start: the test set has no labels, so nothing can be compared; give a labelled --test"
+        )
     return test
 
 
@@ -157,7 +161,7 @@ def _overlap(catalog: Catalog, test: Catalog | None, allowed: bool) -> tuple[str
     """Test images (by pixels) and subjects that are in the training data.
 
     Raises:
-        Mistake: there are some and the user has not allowed them.
+        UserError: there are some and the user has not allowed them.
     """
     if test is None:
         return ()
@@ -168,7 +172,7 @@ def _overlap(catalog: Catalog, test: Catalog | None, allowed: bool) -> tuple[str
         common = set(test.table["subject"]) & set(catalog.table["subject"])
         subjects = [f"subject {subject}" for subject in sorted(common)]
     if (images or subjects) and not allowed:
-        raise Mistake(
+        raise UserError(
             f"--test: {len(images)} images and {len(subjects)} subjects of the test set are in the training data, so "
             "its scores would be too high; give other test data, or --allow-overlap (every output will then say so):\n"
             + listed([*images, *subjects])
@@ -192,7 +196,7 @@ def _retrain(
 ) -> tuple[ResNet, pd.DataFrame]:
     """Train on all images; a retraining that was killed goes on from its last epoch."""
     images = open_images(catalog, view_of(recipe))
-    side = Side(
+    side = Split(
         images=images,
         labels=catalog.table["label"].to_numpy(dtype=np.int64),
         training=np.arange(len(images)),
@@ -211,7 +215,7 @@ def _retrain(
             except StopIteration as end:
                 return end.value, pd.DataFrame([dataclasses.asdict(epoch) for epoch in epochs])
             except NonFiniteLoss as error:
-                raise Mistake(f"retraining failed: {error} (--set optimizer.learning_rate=...)") from error
+                raise UserError(f"retraining failed: {error} (--set optimizer.learning_rate=...)") from error
             words = f"epoch {epochs[-1].epoch}/{recipe.train.epochs}: loss {epochs[-1].train_loss:.4f}"
             status.update(words)
             if not console.is_terminal:

@@ -10,21 +10,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from leukemia import __version__, provenance
-from leukemia.best import Best
-from leukemia.catalog import Catalog
-from leukemia.config import Recipe
-from leukemia.crossval import FoldResult, cross_validate, score_name
-from leukemia.device import DEVICES, choose_device, describe_device
-from leukemia.files import write_json
-from leukemia.folds import make_splits
-from leukemia.images import open_images
-from leukemia.metrics import Interval, paired_difference, scores
-from leukemia.mistakes import SUCCESS, Mistake, run_command
-from leukemia.place import SAMPLE, SAMPLE_WARNING
-from leukemia.study import Study
-from leukemia.train import NonFiniteLoss
-from leukemia.training_data import training_data, view_of
+from leukemia import __version__
+from leukemia.base import provenance
+from leukemia.base.errors import SUCCESS, UserError, run_command
+from leukemia.base.files import write_json
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import FoldResult, score_name
+from leukemia.data.catalog import Catalog
+from leukemia.data.folds import make_splits
+from leukemia.data.images import open_images
+from leukemia.data.location import SAMPLE, SAMPLE_WARNING
+from leukemia.delivery.searched_data import training_data, view_of
+from leukemia.scoring.metrics import Interval, paired_difference, scores
+from leukemia.study.best import Best
+from leukemia.study.folder import Study
+from leukemia.training.crossval import cross_validate
+from leukemia.training.device import DEVICES, choose_device, describe_device
+from leukemia.training.train import NonFiniteLoss
 
 FILE = "leakcheck.json"
 """File of a study folder: the outcome."""
@@ -35,7 +37,7 @@ class LeakCheck:
     """One recipe and seed, cross-validated on folds that keep patients apart and on folds that do not."""
 
     metric: str
-    """The objective's name in ``leukemia.metrics``."""
+    """The objective's name in ``leukemia.scoring.metrics``."""
 
     grouped: Interval
     """Out-of-fold score of the study, its interval over groups; not corrected for being the best of several trials."""
@@ -101,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     study = Study.find(arguments.runs, arguments.study)
     best = Best.of(study)
     if best.protocol != "grouped":
-        raise Mistake(
+        raise UserError(
             f"study {study.name} was split by images itself ({best.protocol}), so it has no grouped score to compare; "
             "search with --protocol grouped on data whose subjects are known"
         )
@@ -149,11 +151,11 @@ def _grouped(study: Study, best: Best, catalog: Catalog) -> np.ndarray:
     """The winner's out-of-fold probabilities (n,) in the catalogue's order.
 
     Raises:
-        Mistake: they are not of the catalogue's images, each once. Said before the training, not after it.
+        UserError: they are not of the catalogue's images, each once. Said before the training, not after it.
     """
     seen, wanted = best.out_of_fold(study), catalog.table["image_id"]
     if sorted(seen["image_id"]) != sorted(wanted):
-        raise Mistake(
+        raise UserError(
             f"{study.trial_folder(int(best.trial))}: the predictions are not of the {len(wanted)} images of the data, "
             "each once; restore the folder from a copy"
         )
@@ -177,7 +179,7 @@ def _random_cells(recipe: Recipe, catalog: Catalog, num_folds: int, seed: int, d
                     f"fold {report.fold + 1}/{num_folds}: accuracy {accuracy:.4f}, {report.seconds:.0f} s", flush=True
                 )
     except NonFiniteLoss as error:
-        raise Mistake(f"the recipe diverges on random-cell folds, so there is nothing to compare: {error}") from error
+        raise UserError(f"the recipe diverges on random-cell folds, so there is nothing to compare: {error}") from error
     return probabilities
 
 

@@ -17,35 +17,37 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from leukemia import CLASS_NAMES, provenance
-from leukemia.account import check_settings
-from leukemia.augment import augmented_sheet
-from leukemia.files import cache_dir, make_folder, require_space, write_json
-from leukemia.folds import RANDOM_CELL_WARNING
-from leukemia.images import open_images
-from leukemia.metrics import majority_rate
-from leukemia.mistakes import FAILURE, INTERRUPTED, SUCCESS, Mistake, run_command
-from leukemia.place import SAMPLE, SAMPLE_WARNING
-from leukemia.plots import plot_augmented
-from leukemia.report import AUGMENTED
-from leukemia.study import Study
-from leukemia.tracking import SilentTracker, WandbTracker, make_tracker
-from search import cluster, nodes, signals
-from search.arguments import parse, request_of
-from search.custody import claimed, claimed_new, remembered_by, storage_of
-from search.display import TerminalDisplay, logging_to, say
-from search.driver import Driver, Limits
-from search.mirror import Mirror, MirroredDisplay, SilentMirror
-from search.needs import print_needs
-from search.outcome import print_outcome, write_best, write_hindsight
-from search.packing import MAX_PER_GPU
-from search.plan import JOURNAL, Plan, describe_rules, plan_new
-from search.resources import Resources, describe, plan_resources
-from search.resumption import plan_resumed
-from search.searcher import Journal
-from search.trainable import TrialData
-from search.tuner import run_trials
-from search.warmstart import copy_priors
+from leukemia import CLASS_NAMES
+from leukemia.base import provenance
+from leukemia.base.errors import FAILURE, INTERRUPTED, SUCCESS, UserError, run_command
+from leukemia.base.files import cache_dir, make_folder, require_space, write_json
+from leukemia.data.augment import augmented_sheet
+from leukemia.data.folds import RANDOM_CELL_WARNING
+from leukemia.data.images import open_images
+from leukemia.data.location import SAMPLE, SAMPLE_WARNING
+from leukemia.reporting.plots import plot_augmented
+from leukemia.reporting.study_report import AUGMENTED
+from leukemia.scoring.metrics import majority_rate
+from leukemia.study.folder import Study
+from leukemia.tracking.account import check_settings
+from leukemia.tracking.tracker import SilentTracker, WandbTracker, make_tracker
+from search.cluster import nodes, signals
+from search.cluster import session as cluster
+from search.cluster.resources import Resources, describe, plan_resources
+from search.cluster.trainable import TrialData
+from search.cluster.tuner import run_trials
+from search.planning.arguments import parse, request_of
+from search.planning.estimate import print_needs
+from search.planning.plan import JOURNAL, Plan, describe_rules, plan_new
+from search.planning.resumption import plan_resumed
+from search.policy.packing import MAX_PER_GPU
+from search.sampling.journal import Journal
+from search.storage.claim import claimed, claimed_new, remembered_by, storage_of
+from search.storage.mirror import Mirror, MirroredDisplay, SilentMirror
+from search.trials.display import TerminalDisplay, logging_to, say
+from search.trials.driver import Driver, Limits
+from search.trials.outcome import print_outcome, write_best, write_hindsight
+from search.trials.warmstart import copy_priors
 
 log = logging.getLogger("search")
 
@@ -147,7 +149,7 @@ def _last_words(console: Console, study: Study) -> Iterator[None]:
     except cluster.RayDied as death:
         _say_death(study, str(death))
         sys.exit(FAILURE)
-    except Mistake as mistake:
+    except UserError as mistake:
         log.error("%s", mistake)
         raise
     except Exception as error:

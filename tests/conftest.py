@@ -11,26 +11,19 @@ os.environ["WANDB_MODE"] = "offline"
 import logging
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 import torch
-from PIL import Image
-from s3_server import CREDENTIALS, S3Server
-from wandb_server import KEY, WandbServer
+from helpers.cells import TinyImages, draw_cell, draw_cells
+from helpers.s3_server import CREDENTIALS, S3Server
+from helpers.wandb_server import KEY, WandbServer
 
-from leukemia import CLASS_NAMES
-from leukemia.catalog import Catalog, read_catalog
+from leukemia.data.catalog import Catalog, read_catalog
 
 torch.set_num_threads(1)
-
-NUM_SUBJECTS = 6
-"""Subjects of each class in ``tiny_folder``."""
-
-SIZE_PX = 32
 
 
 @pytest.fixture(scope="session")
@@ -104,27 +97,6 @@ def s3(running_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     return running_s3
 
 
-def draw_cell(generator: np.random.Generator, label: int) -> np.ndarray:
-    """A purple disc on black, (32, 32, 3) uint8; leukemic ones are larger, with some overlap of their sizes."""
-    radius = (7.0, 11.0)[label] + generator.normal(0.0, 0.8)
-    rows, columns = np.mgrid[:SIZE_PX, :SIZE_PX] - (SIZE_PX - 1) / 2
-    disc = (rows**2 + columns**2 < radius**2)[:, :, None] * np.array([130.0, 60.0, 150.0])
-    return np.clip(disc + generator.normal(0.0, 8.0, disc.shape), 0, 255).astype(np.uint8)
-
-
-def draw_cells(folder: Path, *, seed: int, subjects: range = range(1, NUM_SUBJECTS + 1), per_subject: int = 4) -> Path:
-    """Images in C-NMC's layout and names: ``fold_K/{hem,all}/UID_SUBJECT_N_1_CLASS.png``; subjects Hn and n."""
-    generator = np.random.default_rng(seed)
-    for label, name in enumerate(CLASS_NAMES):
-        for subject in subjects:
-            place = folder / f"fold_{subject % 3}" / name
-            place.mkdir(parents=True, exist_ok=True)
-            for number in range(1, per_subject + 1):
-                file = f"UID_{'H' if label == 0 else ''}{subject}_{number}_1_{name}.png"
-                Image.fromarray(draw_cell(generator, label)).save(place / file)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """48 images of 32 px, 6 subjects of each class, 4 images of each; only read."""
@@ -134,17 +106,6 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_catalog(tiny_folder: Path) -> Catalog:
     return read_catalog(tiny_folder)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TinyImages:
-    """Learnable images in memory."""
-
-    images: np.ndarray
-    """uint8 (48, 32, 32, 3)."""
-
-    labels: np.ndarray
-    """int64 (48,): 0 and 1 by turns."""
 
 
 @pytest.fixture(scope="session")

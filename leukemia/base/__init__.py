@@ -1,0 +1,1 @@
+"""Errors, files, provenance: what everything else may use."""

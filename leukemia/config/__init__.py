@@ -1,0 +1,1 @@
+"""What one training is: recipes, their fields and presets."""

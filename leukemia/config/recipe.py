@@ -1,0 +1,167 @@
+"""A recipe: every setting of one training, checked on construction, to and from JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.files import read_json
+from leukemia.config.fields import SECTIONS, check_key, checked_type
+from leukemia.config.sections import (
+    DEFAULT_CROP_PX,
+    DEFAULT_SIZE_PX,
+    SCHEDULED,
+    SMALLEST_SIZE_PX,
+    Augment,
+    Data,
+    Evaluate,
+    Model,
+    Optimizer,
+    Train,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All settings of one training. Dotted keys such as ``optimizer.learning_rate`` name the fields everywhere."""
+
+    data: Data = field(default_factory=Data)
+    augment: Augment = field(default_factory=Augment)
+    model: Model = field(default_factory=Model)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    train: Train = field(default_factory=Train)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+
+    def flat(self) -> dict[str, Any]:
+        """Every field by dotted key, JSON types only.
+
+        >>> Recipe().flat()["optimizer.learning_rate"]
+        0.001
+        """
+        return {
+            f"{section}.{key}": value
+            for section, fields in dataclasses.asdict(self).items()
+            for key, value in fields.items()
+        }
+
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any]) -> Recipe:
+        """A recipe from dotted keys; absent ones take their defaults, unknown ones are refused.
+
+        Raises:
+            UserError: an unknown key (the nearest names are given), or a value of the wrong type or range.
+        """
+        if not isinstance(values, Mapping):
+            raise UserError(f"recipe: expected fields and their values, got {values!r}")
+        sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+        for key, value in values.items():
+            check_key(key)
+            section, name = key.split(".")
+            sections[section][name] = checked_type(key, value)
+        return cls(**{section: SECTIONS[section](**fields) for section, fields in sections.items()})
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Recipe:
+        """This recipe with some fields set; the settings of an optimizer that is replaced are dropped with it."""
+        for key in settings:
+            check_key(key)
+        values = self.flat()
+        if settings.get("optimizer.name", self.optimizer.name) != self.optimizer.name:
+            for name in ("learning_rate", "weight_decay", "restart_epochs", "restart_factor"):
+                del values[f"optimizer.{name}"]
+        elif self.optimizer.restart_epochs == self.train.epochs and "train.epochs" in settings:
+            # One cycle over all epochs stays one cycle over all epochs.
+            values["optimizer.restart_epochs"] = settings["train.epochs"]
+        if settings.get("model.pretrained", self.model.pretrained) is None:
+            values["model.pretrained_sha256"] = None
+        return Recipe.from_flat({**values, **settings})
+
+    def resolved(self, smallest_side_px: int) -> Recipe:
+        """This recipe with the fields filled in that depend on the data or on files.
+
+        Args:
+            smallest_side_px: the shorter side of the smallest image.
+
+        Raises:
+            UserError: images smaller than the crop, or weights that changed since their SHA-256 was taken.
+            MissingFile: no file at ``model.pretrained``.
+        """
+        if smallest_side_px < SMALLEST_SIZE_PX:
+            raise UserError(
+                f"the smallest image's side is {smallest_side_px} px; a ResNet needs at least {SMALLEST_SIZE_PX} px: "
+                "take small images out of the data, or enlarge them all"
+            )
+        crop_px = self.data.crop_px or min(DEFAULT_CROP_PX, smallest_side_px)
+        if crop_px > smallest_side_px:
+            raise UserError(
+                f"data.crop_px: the crop is {crop_px} px, but the smallest image's side is {smallest_side_px} px; "
+                f"set data.crop_px to at most {smallest_side_px}"
+            )
+        values: dict[str, Any] = {
+            "data.crop_px": crop_px,
+            "data.size_px": self.data.size_px or min(DEFAULT_SIZE_PX, crop_px),
+        }
+        if self.optimizer.name in SCHEDULED and self.optimizer.restart_epochs is None:
+            values["optimizer.restart_epochs"] = self.train.epochs
+        if self.model.pretrained is not None:
+            values["model.pretrained_sha256"] = self._pretrained_sha256(Path(self.model.pretrained))
+        return self.with_settings(values)
+
+    def _pretrained_sha256(self, path: Path) -> str:
+        if not path.is_file():
+            raise MissingFile(f"model.pretrained: no file at {path}; give the path of a ResNet state dict")
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if self.model.pretrained_sha256 not in (None, digest):
+            raise UserError(
+                f"model.pretrained: {path} has SHA-256 {digest}, but this recipe was run with "
+                f"{self.model.pretrained_sha256}; bring the original file back"
+            )
+        return digest
+
+    def describe(self) -> str:
+        """A recipe in a few words: what differs most between trials.
+
+        >>> Recipe().describe()
+        'ResNet-18 add, colour, ranger21 1.0e-03'
+        """
+        colour = "gray" if self.data.grayscale else "colour"
+        optimizer = f"{self.optimizer.name} {self.optimizer.learning_rate:.1e}"
+        return f"ResNet-{self.model.depth} {self.model.shortcut}, {colour}, {optimizer}"
+
+    def to_json(self) -> str:
+        """Dotted keys and values, sorted, as JSON text."""
+        return json.dumps(self.flat(), indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """The inverse of ``to_json``.
+
+        >>> Recipe.from_json(Recipe().to_json()) == Recipe()
+        True
+
+        Raises:
+            UserError: no JSON, or what ``from_flat`` refuses.
+        """
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"recipe: expected JSON, got something else ({error}); restore it from a copy") from None
+        return cls.from_flat(values)
+
+    @classmethod
+    def load(cls, path: Path) -> Recipe:
+        """A recipe from its file.
+
+        Raises:
+            UserError: no JSON, or what ``from_flat`` refuses; the file is named.
+        """
+        try:
+            return cls.from_flat(read_json(path))
+        except UserError as mistake:
+            raise UserError(str(mistake) if str(path) in str(mistake) else f"{path}: {mistake}") from None

@@ -1,0 +1,240 @@
+"""What a data set holds: image sources -> one table ``path, label, subject, group``; duplicates and leaks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from leukemia import CLASS_NAMES
+from leukemia.base.errors import UserError, listed
+from leukemia.data.groups import borrow_subjects, gathered, group_names
+from leukemia.data.hashes import hash_images
+from leukemia.data.layouts.detect import find_images
+from leukemia.data.layouts.source import Layout, Source
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Catalog:
+    """All images of one source, checked, with what must stay together in a split."""
+
+    table: pd.DataFrame
+    """One row per image, sorted by ``image_id``, index 0..n-1: ``image_id`` (str, POSIX path relative to ``root``),
+    ``path`` (str, absolute), ``label`` (int64: 0 normal, 1 leukemic, or -1 in every row), ``subject`` (str, or None in
+    every row), ``group`` (str), ``pixel_sha256`` (str), ``width`` and ``height`` (int64, pixels)."""
+
+    root: Path
+    """The folder that image ids are relative to."""
+
+    layout: Layout
+    """How the images were found."""
+
+    fingerprint: str
+    """SHA-256 over the sorted (image id, pixel hash, label, subject); free of absolute paths and times."""
+
+    duplicates: tuple[tuple[str, ...], ...]
+    """Sets of image ids whose pixels are identical."""
+
+    apart: tuple[str, ...] = ()
+    """Test images that were seen beside the training data and left out: folder and number."""
+
+    notes: tuple[str, ...] = ()
+    """What a reader of the data set should know, one line each."""
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """How the images can be split: ``grouped`` needs subjects."""
+        return ("grouped", "random-cell") if self.has_subjects else ("random-cell",)
+
+    @property
+    def smallest_side_px(self) -> int:
+        """The shorter side of the smallest image, in pixels."""
+        return int(self.table[["width", "height"]].to_numpy().min())
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the images carry labels: all of them or none."""
+        return bool((self.table["label"] >= 0).all())
+
+    @property
+    def has_subjects(self) -> bool:
+        """Whether the images carry subjects: all of them or none."""
+        return bool(self.table["subject"].notna().all())
+
+
+def read_catalog(
+    data: Path, *, base: Path | None = None, subjects_from: Path | None = None, labels: bool = True
+) -> Catalog:
+    """Find, read and check every image of a data set.
+
+    Args:
+        data: C-NMC's folder as published, or one of its test phases or that one's labels CSV; a CSV ``Path,label``
+            (header in any case, optional column ``subject``); or folders named by class.
+        base: the folder that a CSV's paths are relative to. None: the CSV's own.
+        subjects_from: a copy of the same images that tells their subjects, matched by pixels.
+        labels: False accepts images without any labels; labels for some of them only stay a mistake.
+
+    Raises:
+        MissingFile: nothing at ``data``.
+        UserError: whatever is wrong with it, all offending files or rows in one message.
+    """
+    source = find_images(Path(data), base, labels=labels)
+    table = _table(source)
+    if subjects_from is not None:
+        table = _borrowed(table, data, Path(subjects_from))
+    _check_labels(table, data, required=labels)
+    return Catalog(
+        table=table,
+        root=source.root,
+        layout=source.layout,
+        fingerprint=_fingerprint(table),
+        duplicates=_duplicates(table),
+        apart=source.apart,
+        notes=source.notes,
+    )
+
+
+def _table(source: Source) -> pd.DataFrame:
+    rows = sorted(source.rows, key=lambda row: row.path.relative_to(source.root).as_posix())
+    image_ids = [row.path.relative_to(source.root).as_posix() for row in rows]
+    unprintable = [ascii(image_id) for image_id in image_ids if not _is_utf8(image_id)]
+    if unprintable:
+        raise UserError(f"{source.root}: file names that are not UTF-8; rename these:\n{listed(unprintable)}")
+    hashed = hash_images(source.root, [row.path for row in rows])
+    subjects = [row.subject for row in rows if row.subject is not None]
+    # Every layout knows all subjects or none.
+    assert len(subjects) in (0, len(rows))
+    hashes = [image.sha256 for image in hashed]
+    return pd.DataFrame(
+        {
+            "image_id": image_ids,
+            "path": [str(row.path) for row in rows],
+            "label": pd.Series([-1 if row.label is None else row.label for row in rows], dtype="int64"),
+            "subject": pd.Series([row.subject for row in rows], dtype="object"),
+            "group": group_names(image_ids, subjects or None, hashes),
+            "pixel_sha256": hashes,
+            "width": [image.width for image in hashed],
+            "height": [image.height for image in hashed],
+        }
+    )
+
+
+def _is_utf8(text: str) -> bool:
+    # Python stands in for a byte that it cannot decode with a lone surrogate.
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _borrowed(table: pd.DataFrame, data: Path, subjects_from: Path) -> pd.DataFrame:
+    if table["subject"].notna().all():
+        raise UserError(f"--subjects-from has no effect: {data} names its subjects itself; leave it out")
+    reference = read_catalog(subjects_from, labels=False)
+    if not reference.has_subjects:
+        raise UserError(f"--subjects-from {subjects_from}: no subjects are known there either; give a copy of C-NMC")
+    return borrow_subjects(table, reference.table, subjects_from)
+
+
+def _check_labels(table: pd.DataFrame, data: Path, *, required: bool) -> None:
+    labels = gathered(zip(table["pixel_sha256"], zip(table["image_id"], table["label"], strict=True), strict=True))
+    conflicts = [
+        " = ".join(f"{image_id} ({label})" for image_id, label in images)
+        for images in labels.values()
+        if len({label for _, label in images}) > 1
+    ]
+    if conflicts:
+        raise UserError(f"{data}: the same pixels under both labels; correct or remove these:\n{listed(conflicts)}")
+    present = sorted(set(table["label"]))
+    if required and len(present) == 1:
+        raise UserError(
+            f"{data}: expected images of both classes, found {len(table)} of class {present[0]} "
+            f"({CLASS_NAMES[present[0]]}) only; add the other class"
+        )
+
+
+def _duplicates(table: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
+    sets = gathered(zip(table["pixel_sha256"], table["image_id"], strict=True)).values()
+    return tuple(tuple(image_ids) for image_ids in sets if len(image_ids) > 1)
+
+
+def _fingerprint(table: pd.DataFrame) -> str:
+    rows = zip(table["image_id"], table["pixel_sha256"], table["label"].tolist(), table["subject"], strict=True)
+    return hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
+
+
+def describe(catalog: Catalog) -> str:
+    """What a data set holds, as plain text."""
+    return "\n".join(f"{title and title + ':':<13}{text}" for title, text in _findings(catalog)) + "\n"
+
+
+def _findings(catalog: Catalog) -> Iterator[tuple[str, str]]:
+    table = catalog.table
+    yield "data", f"{catalog.root} (layout {catalog.layout})"
+    yield "fingerprint", catalog.fingerprint
+    yield "images", _images(catalog)
+    if catalog.has_subjects:
+        yield "subjects", _subjects(catalog)
+    else:
+        yield "subjects", "unknown"
+    yield "groups", _groups(catalog)
+    subjects = dict(zip(table["image_id"], table["subject"], strict=True))
+    across = [images for images in catalog.duplicates if len({subjects[name] for name in images}) > 1]
+    inside = [images for images in catalog.duplicates if images not in across]
+    if catalog.has_subjects:
+        yield "duplicates", f"across subjects: {_sets(across)}"
+        yield "", f"inside a subject: {_sets(inside)}"
+    else:
+        yield "duplicates", _sets(inside)
+    sizes = Counter(zip(table["width"], table["height"], strict=True)).most_common()
+    yield "sizes", ", ".join(f"{width}x{height} px: {number}" for (width, height), number in sizes[:8])
+    if len(sizes) > 8:
+        yield "", f"and {len(sizes) - 8} sizes more; the smallest side is {catalog.smallest_side_px} px"
+    yield "unreadable", "none"
+    for number, text in enumerate(catalog.apart):
+        yield "" if number else "apart", f"{text}, left out: not among the training folders, never trained on"
+    for number, text in enumerate(catalog.notes):
+        yield "" if number else "notes", text
+    yield "protocol", _PROTOCOL[catalog.protocols]
+
+
+_PROTOCOL = {
+    ("grouped", "random-cell"): "grouped or random-cell",
+    (
+        "random-cell",
+    ): "random-cell only: no subject is known, so images of one patient may lie on both sides of a split",
+}
+
+
+def _images(catalog: Catalog) -> str:
+    if not catalog.has_labels:
+        return f"{len(catalog.table)}, without labels: for prediction only"
+    counts = [int((catalog.table["label"] == label).sum()) for label in (0, 1)]
+    majority = CLASS_NAMES[counts.index(max(counts))]
+    each = ", ".join(f"{number} {name}" for number, name in zip(counts, CLASS_NAMES, strict=True))
+    return f"{sum(counts)} ({each}); majority rate {max(counts) / sum(counts):.3f} (always {majority})"
+
+
+def _subjects(catalog: Catalog) -> str:
+    table = catalog.table
+    text = str(table["subject"].nunique())
+    if not catalog.has_labels:
+        return text
+    each = [f"{table.loc[table['label'] == label, 'subject'].nunique()} {CLASS_NAMES[label]}" for label in (0, 1)]
+    both = int((table.groupby("subject")["label"].nunique() > 1).sum())
+    return f"{text} ({', '.join(each)})" + (f"; {both} with images of both classes" if both else "")
+
+
+def _groups(catalog: Catalog) -> str:
+    groups = catalog.table["group"]
+    if not catalog.has_subjects:
+        return f"{groups.nunique()} (images of identical pixels are one)"
+    members = catalog.table.groupby("group")["subject"].nunique()
+    joined = [str(name) for name in members.index[members > 1]]
+    return f"{groups.nunique()}" + (f"; joined by shared images: {', '.join(joined)}" if joined else "")
+
+
+def _sets(duplicates: list[tuple[str, ...]]) -> str:
+    return "\n".join([str(len(duplicates) or "none"), *(f"{'':<15}{' = '.join(images)}" for images in duplicates)])

@@ -1,0 +1,177 @@
+"""Folds: subject-grouped, stratified splits, written once to ``splits.json`` and read afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from leukemia import CLASS_NAMES
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.files import read_json, write_json
+from leukemia.data.catalog import Catalog
+
+Protocol = Literal["grouped", "random-cell"]
+PROTOCOLS: tuple[Protocol, ...] = ("grouped", "random-cell")
+"""``grouped``: no subject on both sides of a split. ``random-cell``: images are split, subjects are not looked at."""
+
+RANDOM_CELL_WARNING = (
+    "random-cell protocol: images of one patient may lie on both sides of a split, "
+    "so scores are too high for new patients"
+)
+"""Stands beside every number of a study that was split by images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """One split, as sorted image ids."""
+
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """All folds of a study; the content of ``splits.json``."""
+
+    protocol: Protocol
+    seed: int
+    fingerprint: str
+    """Fingerprint of the catalogue that was split."""
+
+    folds: tuple[Fold, ...]
+
+    def sha256(self) -> str:
+        """Identity of the split: SHA-256 of its JSON."""
+        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def rows(self, catalog: Catalog) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Per fold: training rows and validation rows of the catalogue's table, int64, ascending.
+
+        Raises:
+            UserError: a fold that is no split of the catalogue's images, each on one side.
+        """
+        row_of = pd.Series(catalog.table.index, index=catalog.table["image_id"])
+        known = sorted(row_of.index)
+        for number, fold in enumerate(self.folds):
+            if sorted([*fold.training, *fold.validation]) != known:
+                raise UserError(
+                    f"fold {number} does not hold every image of {catalog.root} exactly once; "
+                    "restore splits.json from a copy"
+                )
+            yield (
+                np.sort(row_of[list(fold.training)].to_numpy(dtype=np.int64)),
+                np.sort(row_of[list(fold.validation)].to_numpy(dtype=np.int64)),
+            )
+
+    def save(self, path: Path) -> None:
+        """Write ``splits.json``."""
+        write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, path: Path, fingerprint: str) -> Splits:
+        """Read ``splits.json``.
+
+        Raises:
+            MissingFile: no such file.
+            UserError: the split belongs to other data than ``fingerprint``, or the file is damaged.
+        """
+        if not path.is_file():
+            raise MissingFile(f"no split at {path}; a study writes it when it starts")
+        content: dict[str, Any] = read_json(path)
+        try:
+            folds = tuple(
+                Fold(training=tuple(fold["training"]), validation=tuple(fold["validation"]))
+                for fold in content["folds"]
+            )
+            splits = cls(**{**content, "folds": folds})
+        except (KeyError, TypeError, AttributeError):
+            raise UserError(f"{path}: this is not a split as this program writes it; restore it from a copy") from None
+        if splits.fingerprint != fingerprint:
+            raise UserError(
+                f"{path} splits other data: it was made for fingerprint {splits.fingerprint[:16]}, "
+                f"the data now have {fingerprint[:16]}; give the data that the study was started with"
+            )
+        return splits
+
+
+def choose_protocol(catalog: Catalog, wanted: Protocol | None) -> Protocol:
+    """The protocol asked for, else ``grouped`` where subjects are known, else ``random-cell``.
+
+    Raises:
+        UserError: ``grouped`` is wanted but no subject is known.
+    """
+    if wanted is None:
+        return "grouped" if "grouped" in catalog.protocols else "random-cell"
+    if wanted not in catalog.protocols:
+        raise UserError(
+            f"--protocol grouped: no subject is known in {catalog.root}; "
+            "give a subject column, --subjects-from a copy that has them, or --protocol random-cell"
+        )
+    return wanted
+
+
+def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol) -> Splits:
+    """Split a labelled catalogue into folds, stratified by class.
+
+    ``grouped`` keeps each group (subjects joined by shared images) on one side. ``random-cell`` splits distinct images:
+    pixel-identical copies stay together, since a copy on the other side would be the same question twice.
+
+    Raises:
+        UserError: fewer groups of a class than folds, so that some fold would lack a class.
+    """
+    if num_folds < 2:
+        raise UserError(f"--folds: expected at least 2, got {num_folds}")
+    if not 0 <= seed < 2**32:
+        raise UserError(f"--seed: expected 0 to {2**32 - 1}, got {seed}")
+    table = catalog.table
+    unit = table["group"] if protocol == "grouped" else table["pixel_sha256"]
+    name = "groups of subjects" if protocol == "grouped" else "distinct images"
+    for label, class_name in enumerate(CLASS_NAMES):
+        num_units = unit[table["label"] == label].nunique()
+        if num_units < num_folds:
+            raise UserError(
+                f"{num_folds} folds need at least {num_folds} {name} of class {label} ({class_name}), "
+                f"found {num_units} in {catalog.root}; use fewer folds (--folds) or more data"
+            )
+    sides = _grouped(table, unit, num_folds, seed) if protocol == "grouped" else _by_image(table, num_folds, seed)
+    ids = table["image_id"].to_numpy()
+    folds = tuple(
+        Fold(training=tuple(sorted(ids[~validation])), validation=tuple(sorted(ids[validation])))
+        for validation in sides
+    )
+    for number, validation in enumerate(sides):
+        if table["label"][validation].nunique() < 2 or table["label"][~validation].nunique() < 2:
+            raise UserError(
+                f"fold {number} of {num_folds} would hold one class only on a side; "
+                "use fewer folds (--folds) or another --seed"
+            )
+    return Splits(protocol=protocol, seed=seed, fingerprint=catalog.fingerprint, folds=folds)
+
+
+def _grouped(table: pd.DataFrame, groups: pd.Series, num_folds: int, seed: int) -> list[np.ndarray]:
+    splitter = StratifiedGroupKFold(n_splits=num_folds, shuffle=True, random_state=seed)
+    return [_mask(len(table), rows) for _, rows in splitter.split(table, table["label"], groups)]
+
+
+def _by_image(table: pd.DataFrame, num_folds: int, seed: int) -> list[np.ndarray]:
+    distinct = table.drop_duplicates("pixel_sha256")
+    splitter = StratifiedKFold(n_splits=num_folds, shuffle=True, random_state=seed)
+    return [
+        table["pixel_sha256"].isin(distinct["pixel_sha256"].iloc[rows]).to_numpy()
+        for _, rows in splitter.split(distinct, distinct["label"])
+    ]
+
+
+def _mask(length: int, rows: np.ndarray) -> np.ndarray:
+    mask = np.zeros(length, dtype=bool)
+    mask[rows] = True
+    return mask

@@ -1,0 +1,72 @@
+"""Which layout a data set has: recognized by itself, or refused with what was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.data.layouts import cnmc
+from leukemia.data.layouts.listing import list_images, read_listing
+from leukemia.data.layouts.source import (
+    CLASS_FOLDERS,
+    Source,
+    class_folders,
+    direct_images,
+    flat_folder,
+    subfolders,
+    walk,
+)
+
+
+def find_images(data: Path, base: Path | None, *, labels: bool) -> Source:
+    """The images of a folder or a CSV, none of them read yet.
+
+    Args:
+        data: C-NMC's folder, one of its test phases or that one's labels CSV; a CSV ``Path,label``; a folder of
+            folders named by class; without labels also a folder of images.
+        base: the folder that a CSV's paths are relative to; None: the CSV's own.
+        labels: whether every image must have a label.
+
+    Raises:
+        MissingFile: nothing at ``data``.
+        UserError: no known layout, no images, no labels though they are needed, or what the layout's reader refuses.
+    """
+    if not data.exists():
+        raise MissingFile(f"no folder or CSV at {data}; give C-NMC's folder, a CSV Path,label, or folders by class")
+    if data.is_dir():
+        if base is not None:
+            raise UserError(f"--base has no effect with {data}, which is a folder and no CSV; leave it out")
+        source = _in_folder(data.resolve())
+    else:
+        listing = read_listing(data.resolve())
+        is_test = cnmc.is_test_listing(listing)
+        source = cnmc.listed_test_images(listing, base) if is_test else list_images(listing, base, labels=labels)
+    if not source.rows:
+        raise UserError(f"{data}: the folders are there, but no images in them; unpack the data set again")
+    if labels and source.rows[0].label is None:
+        raise UserError(
+            f"{data}: images without labels; expected C-NMC's fold_*/{{all,hem}}, folders named by class "
+            f"({', '.join(CLASS_FOLDERS)}), or a CSV with the columns Path and label"
+        )
+    return source
+
+
+def _in_folder(data: Path) -> Source:
+    for reader in (cnmc.training_images, cnmc.phase_images, class_folders, flat_folder):
+        source = reader(data)
+        if source is not None:
+            return source
+    raise UserError(
+        f"{data}: expected C-NMC's fold_*/{{all,hem}}, folders named by class ({', '.join(CLASS_FOLDERS)}), or a CSV; "
+        f"found {_contents(data)}"
+    )
+
+
+def _contents(data: Path) -> str:
+    tables = sorted(path.name for path in data.iterdir() if path.suffix.lower() == ".csv")
+    if tables:
+        return f"{', '.join(tables)}: give the path of the one you mean"
+    folders = [folder.name for folder in subfolders(data) if direct_images(folder)]
+    if folders:
+        return f"images in folders of other names: {', '.join(folders[:20])}; rename them"
+    return "other files only" if any(walk(data)) else "no images at all"

@@ -1,0 +1,161 @@
+"""Pixels of one image file: the same RGB bytes on every machine, or a short reason why there are none."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from leukemia.base.errors import UserError
+
+MAX_PIXELS = 64_000_000
+"""Larger images are refused by their header, before anything is decoded: a small file can claim any size."""
+
+FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+"""What is decoded; Pillow's rarer decoders stay shut."""
+
+# Pillow's own limit warns from 89 megapixels on and does not say the size; MAX_PIXELS takes its place.
+Image.MAX_IMAGE_PIXELS = None
+
+_MAGIC = (b"BM", b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
+_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, OverflowError, MemoryError)
+_ORIENTATION_TAG = 0x0112
+# The turn that brings each EXIF orientation upright (CIPA DC-008, section 4.6.5.1).
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Unreadable(UserError):
+    """An image file that cannot be used; the message is a short reason, such as ``truncated``, without the path."""
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels, after EXIF rotation, from the file's header.
+
+    A PNG may carry its EXIF block behind the pixels; only then are they read.
+
+    Raises:
+        Unreadable: missing, empty, not an image, larger than 64 megapixels, or with a damaged header.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        return (height, width) if _orientation(image) >= 5 else (width, height)
+
+
+def decode(path: Path) -> np.ndarray:
+    """The image as (H, W, 3) uint8 RGB in 0..255, upright by its EXIF orientation.
+
+    Grey and palette images are converted; of 16 bits a channel the upper 8 are kept, where Pillow's own conversion of
+    16-bit grey would clip almost everything to white. An alpha channel is dropped only where it is fully opaque.
+
+    Raises:
+        Unreadable: what ``read_size`` refuses, and truncated or damaged pixels, transparency, several frames, and
+            pixel types other than these (CMYK, 32-bit integers, floating point).
+    """
+    with _opened(path) as image:
+        try:
+            image.load()
+        except _DECODER_ERRORS as error:
+            raise Unreadable(_reason(error)) from None
+        # Pillow accepts a PNG whose last chunks are gone.
+        if image.format == "PNG" and b"IEND\xae\x42\x60\x82" not in path.read_bytes():
+            raise Unreadable("truncated")
+        turn = _UPRIGHT.get(_orientation(image))
+        return _rgb(image if turn is None else image.transpose(turn))
+
+
+def pixel_sha256(array: np.ndarray) -> str:
+    """SHA-256, as hexadecimal digits, of an (H, W, 3) uint8 RGB image: of the text ``HxW`` and then its bytes."""
+    assert array.dtype == np.uint8
+    assert array.shape[2:] == (3,)
+    digest = hashlib.sha256(f"{array.shape[0]}x{array.shape[1]}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image with its header read and checked, its pixels not yet decoded."""
+    try:
+        # RunSpec a pipe would wait for somebody to write into it.
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise Unreadable("not a regular file")
+        stream = path.open("rb")
+    except OSError as error:
+        raise Unreadable("missing" if isinstance(error, FileNotFoundError) else _reason(error)) from None
+    with stream:
+        if os.fstat(stream.fileno()).st_size == 0:
+            raise Unreadable("empty file")
+        try:
+            image = Image.open(stream, formats=FORMATS)
+        except UnidentifiedImageError:
+            stream.seek(0)
+            known = stream.read(8).startswith(_MAGIC)
+            raise Unreadable(
+                "truncated or damaged header" if known else "not an image (BMP, JPEG, PNG, TIFF or WebP)"
+            ) from None
+        except _DECODER_ERRORS as error:
+            raise Unreadable(_reason(error)) from None
+        with image:
+            _check_header(image)
+            yield image
+
+
+def _check_header(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise Unreadable(f"larger than {MAX_PIXELS // 1_000_000} megapixels ({width} x {height})")
+    num_frames = getattr(image, "n_frames", 1)
+    # An MPO is a camera's JPEG with a preview behind it: its first frame is the picture.
+    if num_frames > 1 and image.format != "MPO":
+        raise Unreadable(f"has {num_frames} frames; save the one that counts")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except _DECODER_ERRORS as error:
+        raise Unreadable(f"EXIF block: {_reason(error)}") from None
+    return value if isinstance(value, int) else 1
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        if "transparency" in image.info:
+            raise Unreadable("has transparency; save it without an alpha channel")
+        grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+    if image.has_transparency_data:
+        return _opaque(image)
+    if image.mode not in ("1", "L", "P", "RGB"):
+        raise Unreadable(f"pixels of type {image.mode}; save it as 8-bit RGB or grey")
+    return np.array(image.convert("RGB"))
+
+
+def _opaque(image: Image.Image) -> np.ndarray:
+    rgba = np.asarray(image.convert("RGBA"))
+    if rgba[:, :, 3].min() < 255:
+        raise Unreadable("has transparency; save it without an alpha channel")
+    return rgba[:, :, :3].copy()
+
+
+def _reason(error: BaseException) -> str:
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    lowered = text.lower()
+    if "truncated" in lowered or "buffer is not large enough" in lowered:
+        return "truncated"
+    return f"damaged ({text})" if not isinstance(error, OSError) or error.errno is None else text.lower()

@@ -1,0 +1,1 @@
+"""What becomes of a winner: retrained, tested, checked for leaks, delivered."""

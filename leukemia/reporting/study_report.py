@@ -1,0 +1,240 @@
+"""``python -m leukemia.report STUDY``: what a study found, as pictures and one page that needs nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from leukemia import CLASS_NAMES
+from leukemia.config.results import score_name
+from leukemia.data.folds import RANDOM_CELL_WARNING
+from leukemia.data.location import SAMPLE, SAMPLE_WARNING
+from leukemia.reporting.page import Section, write_page
+from leukemia.reporting.plots import plot_front, plot_importances, plot_search, plot_spending
+from leukemia.reporting.winner import recipe_section, score_section, winner_section
+from leukemia.scoring.metrics import majority_rate
+from leukemia.study.best import Best
+from leukemia.study.folder import Study
+from leukemia.study.ledger import KIND_NAMES, Ledger, duration, ledger_of
+from leukemia.study.records import read_hindsight
+
+AUGMENTED = "augmented.png"
+"""Contact sheet of augmented samples; drawn when the search starts, since only then the images are at hand."""
+
+
+def write_study_report(study: Study, best: Best | None) -> Path:
+    """Write ``report.html`` and its PNG files into the study folder; returns the page's path.
+
+    It draws from the study folder alone: no images, no Ray, no Optuna.
+
+    Args:
+        best: the study's own (``Best.found_in``), None where it has no winner.
+    """
+    trials, ledger, info, folder = study.trial_table(), ledger_of(study), study.info, study.folder
+    sections = [
+        *([] if best is None else [winner_section(study, best), score_section(best)]),
+        _trials_section(study, trials, ledger),
+        *_front_sections(study, trials, ledger, None if best is None else best.trial),
+        *_ledger_sections(study, ledger),
+        *_hindsight_sections(study),
+        *_augmentation_sections(study),
+        *([] if best is None else [recipe_section(best)]),
+        _evidence_section(study),
+    ]
+    warning = f" {RANDOM_CELL_WARNING.capitalize()}." if info["protocol"] == "random-cell" else ""
+    if info["data"]["uri"] == SAMPLE:
+        warning += f" Note: {SAMPLE_WARNING}."
+    subtitle = (
+        f"Begun {info['created']}, {len(trials)} trials, {info['folds']} folds, protocol {info['protocol']}.{warning}"
+    )
+    path = folder / "report.html"
+    write_page(path, f"Study {study.name}", subtitle, sections)
+    return path
+
+
+def _trials_section(study: Study, trials: pd.DataFrame, ledger: Ledger) -> Section:
+    counts = trials["state"].value_counts()
+    shares = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("complete", "stopped", "failed", "running"))
+    labels, objective = _labels(study), score_name(study.info["objective"])
+    picture = study.folder / "search.png"
+    drawn = trials[trials["state"] != "running"].assign(trial=lambda table: table["trial"].astype(int))
+    rate = majority_rate(labels) if len(labels) and objective == "tta_accuracy" else None
+    if len(drawn):
+        plot_search(drawn, picture, majority_rate=rate, objective=objective)
+    table = _shown(trials, ledger)
+    text = (
+        f"{shares}. A stopped or failed trial cannot win; its score is the mean over the folds that it finished. "
+        f"{'A complete trial has the mean over its seeds. ' if 'seeds' in table else ''}"
+        f"{f'The majority rate is {majority_rate(labels):.3f}.' if len(labels) else ''}"
+    )
+    return Section(
+        title="Trials",
+        text=text,
+        table=table.rename(columns={"score": objective}),
+        pictures=[(picture, f"{objective} by trial")] if len(drawn) else [],
+    )
+
+
+def _shown(trials: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """The table of trials in words; a column of seeds where any trial was repeated."""
+    spent = ledger.table().set_index("trial").loc[trials["trial"]]
+    columns = {
+        "trial": trials["trial"],
+        "state": trials["state"],
+        "recipe": trials["recipe"],
+        "folds": trials["folds"],
+        "seeds": trials["seeds"].map(str),
+        "score": trials["score"].map(_score),
+        "weighted F1": trials["weighted_f1"].map(_score),
+        "device time": [
+            "taken over" if is_old else duration(seconds)
+            for is_old, seconds in zip(spent["taken_over"], spent["total"], strict=True)
+        ],
+        "reason": trials["reason"],
+    }
+    if (trials["seeds"] <= 1).all():
+        del columns["seeds"]
+    return pd.DataFrame(columns)
+
+
+def _front_sections(study: Study, trials: pd.DataFrame, ledger: Ledger, winner: str | None) -> list[Section]:
+    """Score against cost, where the search was for both."""
+    spent = ledger.table().set_index("trial")["cost"]
+    complete = trials[(trials["state"] == "complete") & trials["score"].notna()]
+    if "," not in study.info["objective"] or complete.empty:
+        return []
+    seconds = spent.loc[complete["trial"]].to_numpy()
+    table = complete.assign(
+        seconds=seconds,
+        front=pareto_front(complete["score"].to_numpy(), seconds),
+        winner=complete["trial"] == winner,
+    )
+    objective, picture = score_name(study.info["objective"]), study.folder / "front.png"
+    plot_front(table, picture, objective=objective)
+    listed = table[table["front"] | table["winner"]].sort_values(["seconds", "trial"])
+    rows = [
+        (
+            row["trial"],
+            row["recipe"],
+            _score(row["score"]),
+            duration(row["seconds"]),
+            _role(row["front"], row["winner"]),
+        )
+        for row in listed.to_dict("records")
+    ]
+    text = (
+        "The front holds the complete trials that no other beats in both score and device time (of all folds, first "
+        "seed). The winner is by the one-standard-error rule: the cheapest complete trial whose score is not below the "
+        "best one's by more than one standard error of the paired difference."
+    )
+    return [
+        Section(
+            title="Score and cost",
+            text=text,
+            table=[("trial", "recipe", objective, "device time", ""), *rows],
+            pictures=[(picture, "score against device time")],
+        )
+    ]
+
+
+def _role(is_front: bool, is_winner: bool) -> str:
+    return ", ".join([*["front"] * is_front, *["winner"] * is_winner])
+
+
+def pareto_front(scores: np.ndarray, costs: np.ndarray) -> np.ndarray:
+    """Which of n trials no other dominates, bool (n,): none scores at least as high at no more cost, one being better.
+
+    >>> pareto_front(np.array([0.9, 0.8, 0.8, 0.7]), np.array([9.0, 3.0, 4.0, 1.0])).tolist()
+    [True, True, False, True]
+    """
+    higher, cheaper = scores[:, None] >= scores, costs[:, None] <= costs
+    better = (scores[:, None] > scores) | (costs[:, None] < costs)
+    return np.logical_not((higher & cheaper & better).any(axis=0))
+
+
+def _ledger_sections(study: Study, ledger: Ledger) -> list[Section]:
+    if not ledger.total:
+        return []
+    picture = study.folder / "device_time.png"
+    spent = ledger.table().assign(trial=lambda table: table["trial"].astype(int))
+    plot_spending(spent, picture, names={str(kind): name for kind, name in KIND_NAMES.items()})
+    rows = [
+        (KIND_NAMES[kind], duration(seconds), f"{100 * seconds / ledger.total:.0f} %")
+        for kind, seconds in ledger.seconds.items()
+        if seconds
+    ]
+    fold = "" if np.isnan(ledger.fold_seconds) else f" A finished fold took {duration(ledger.fold_seconds)} on average."
+    return [
+        Section(
+            title="Device time",
+            text=f"{_sentence(ledger.describe())}{fold}",
+            table=[("what", "device time", "share"), *rows, ("all", duration(ledger.total), "100 %")],
+            pictures=[(picture, "device time by trial")],
+        )
+    ]
+
+
+def _hindsight_sections(study: Study) -> list[Section]:
+    """What the search says about its space, where ``hindsight.json`` was written."""
+    path, picture = study.folder / "hindsight.json", study.folder / "importances.png"
+    if not path.is_file():
+        return []
+    content = read_hindsight(path)
+    if content["importances"]:
+        plot_importances(content["importances"], picture)
+    return [
+        Section(
+            title="Looking back",
+            text="What the trials say about the space that was searched.",
+            points=[_sentence(line) for line in content["lines"]],
+            pictures=[(picture, "what the score depends on, among complete trials")] if content["importances"] else [],
+        )
+    ]
+
+
+def _augmentation_sections(study: Study) -> list[Section]:
+    if not (study.folder / AUGMENTED).is_file():
+        return []
+    return [
+        Section(
+            title="Augmentation",
+            text="Training images under the starting recipe; the first column is the original.",
+            pictures=[(study.folder / AUGMENTED, "augmented training images")],
+        )
+    ]
+
+
+def _sentence(line: str) -> str:
+    """A line of the terminal as a sentence; a recipe's field keeps its small letter."""
+    is_field = "." in line.split(" ")[0]
+    return f"{line if is_field else line[:1].upper() + line[1:]}."
+
+
+def _score(score: float) -> str:
+    return "" if np.isnan(score) else f"{score:.4f}"
+
+
+def _labels(study: Study) -> np.ndarray:
+    for number in study.trials():
+        seen = study.out_of_fold(number, study.recipe(number).train.seed)
+        if len(seen):
+            return seen["label"].to_numpy(dtype=np.int64)
+    return np.zeros(0, dtype=np.int64)
+
+
+def _evidence_section(study: Study) -> Section:
+    info = study.info
+    rows = [
+        ("what", "value"),
+        ("classes", f"0 = {CLASS_NAMES[0]} (normal), 1 = {CLASS_NAMES[1]} (leukemic)"),
+        ("data", str(info["data"]["uri"])),
+        ("data fingerprint", info["data"]["fingerprint"]),
+        ("protocol", info["protocol"]),
+        ("folds, seed", f"{info['folds']}, {info['seed']}"),
+        ("command", info["command"]),
+        ("commit", info["commit"]),
+        *((f"version of {name}", version) for name, version in info["versions"].items()),
+    ]
+    return Section(title="Evidence", text="Where these numbers come from.", table=rows)

@@ -1,0 +1,169 @@
+"""The cluster bootstrap (Field & Welsh 2007): whole groups drawn with replacement, each draw a weighting of groups.
+
+Here labels are int64 (n,) of 0 or 1, probabilities float64 (n,) of class 1 in 0..1, and codes int64 (n,) the number of
+each image's group from 0. What a group adds to a score is counted once, and then weighted in every resample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+Groups: TypeAlias = Iterable[Hashable]
+
+THRESHOLD = 0.5
+"""Probability of class 1 from which an image counts as leukemic."""
+
+NUM_BINS = 15
+"""Bins of the calibration error."""
+
+_CHUNK_CELLS = 2_000_000  # resamples x images held at once: 16 MB an array
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and the ends of its interval. NaN stands for what is not defined."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, float | None]:
+        """For JSON, which has no NaN: None in its place.
+
+        >>> Interval(0.5, 0.4, float("nan")).to_dict()
+        {'value': 0.5, 'low': 0.4, 'high': None}
+        """
+        return {key: None if math.isnan(number) else number for key, number in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, float | None]) -> Interval:
+        """The inverse of ``to_dict``."""
+        return cls(*(math.nan if number is None else number for number in map(values.get, ("value", "low", "high"))))
+
+
+class Tally:
+    """What each group adds to each score, so that a resample is a weighting of groups."""
+
+    def __init__(self, labels: Ints, probabilities: Floats, codes: Ints) -> None:
+        self.num_images, self.num_groups = len(labels), int(codes.max()) + 1
+        self._labels, self._probabilities, self._codes = labels, probabilities, codes
+        cells = 4 * codes + 2 * labels + (probabilities >= THRESHOLD)
+        self._confusion = np.bincount(cells, minlength=4 * self.num_groups).reshape(-1, 4).astype(np.float64)
+
+    def point(self, metrics: Iterable[str]) -> dict[str, float]:
+        """Scores where each image counts once; NaN where a class that a score needs is absent."""
+        weighted = self.weighted(np.ones((1, self.num_groups)), metrics)
+        return {metric: float(values[0]) for metric, values in weighted.items()}
+
+    def weighted(self, weights: Floats, metrics: Iterable[str]) -> dict[str, Floats]:
+        """Scores (resamples,) where each image counts as often as its group in ``weights`` (resamples, groups).
+
+        Metrics are ``leukemia.scoring.metrics.METRICS``; NaN where nothing, or a class that is needed, is drawn.
+        """
+        true_normal, false_leukemic, false_normal, true_leukemic = (weights @ self._confusion).T
+        normal, leukemic = true_normal + false_leukemic, false_normal + true_leukemic
+        total, wrong = normal + leukemic, false_leukemic + false_normal
+        sensitivity, specificity = divide(true_leukemic, leukemic), divide(true_normal, normal)
+        # F1 = 2 TP / (2 TP + FP + FN); an absent class has no weight, and its 0 / 0 must not spoil the sum.
+        f1 = [np.nan_to_num(divide(2 * right, 2 * right + wrong)) for right in (true_normal, true_leukemic)]
+        formulas = {
+            "accuracy": lambda: divide(true_normal + true_leukemic, total),
+            "balanced_accuracy": lambda: (sensitivity + specificity) / 2,
+            "weighted_f1": lambda: divide(normal * f1[0] + leukemic * f1[1], total),
+            "sensitivity": lambda: sensitivity,
+            "specificity": lambda: specificity,
+            "auroc": lambda: self._auroc(weights),
+            "ece": lambda: divide(np.abs(weights @ self._gaps).sum(axis=1), total),
+        }
+        return {metric: formulas[metric]() for metric in metrics}
+
+    @cached_property
+    def _gaps(self) -> Floats:
+        """Sum of confidence less accuracy, (groups, NUM_BINS)."""
+        bins, confidence, right = confidence_bins(self._labels, self._probabilities)
+        gaps = np.bincount(NUM_BINS * self._codes + bins, confidence - right, NUM_BINS * self.num_groups)
+        return gaps.astype(np.float64).reshape(-1, NUM_BINS)
+
+    @cached_property
+    def _ranked(self) -> tuple[Ints, Ints, Ints]:
+        """Codes and labels by ascending probability, and where each distinct probability starts."""
+        order = np.argsort(self._probabilities, kind="stable")
+        starts = np.append(0, np.flatnonzero(np.diff(self._probabilities[order])) + 1)
+        return self._codes[order], self._labels[order], starts
+
+    def _auroc(self, weights: Floats) -> Floats:
+        """Weighted Mann-Whitney statistic: per leukemic image the normal ones below it, and half of those equal."""
+        codes, labels, starts = self._ranked
+        images = weights[:, codes]
+        positive = np.add.reduceat(images * labels, starts, axis=1)
+        negative = np.add.reduceat(images * (1 - labels), starts, axis=1)
+        below = np.cumsum(negative, axis=1)
+        wins = np.einsum("ij,ij->i", positive, below - negative / 2)
+        return divide(wins, positive.sum(axis=1) * below[:, -1])
+
+
+def resampled(tallies: list[Tally], metrics: tuple[str, ...], seed: int, num_resamples: int) -> list[dict[str, Floats]]:
+    """Per tally and metric the scores (num_resamples,), all on the same draws of groups."""
+    parts: list[list[dict[str, Floats]]] = [[] for _ in tallies]
+    for weights in draws(tallies[0], seed, num_resamples):
+        for part, tally in zip(parts, tallies, strict=True):
+            part.append(tally.weighted(weights, metrics))
+    return [{metric: np.concatenate([each[metric] for each in part]) for metric in metrics} for part in parts]
+
+
+def draws(tally: Tally, seed: int, num_resamples: int) -> Iterator[Floats]:
+    """How often each group is drawn, (resamples, groups), in chunks that fit the memory."""
+    generator = np.random.default_rng(seed)
+    num_groups, chunk = tally.num_groups, max(1, _CHUNK_CELLS // tally.num_images)
+    for start in range(0, num_resamples, chunk):
+        rows = min(chunk, num_resamples - start)
+        drawn = generator.integers(num_groups, size=(rows, num_groups)) + num_groups * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * num_groups).reshape(rows, num_groups).astype(np.float64)
+
+
+def interval_of(value: float, samples: Floats, num_groups: int, level: float) -> Interval:
+    """The value with the percentiles of its resamples (those that are not NaN); NaN ends from fewer than two groups."""
+    samples = samples[~np.isnan(samples)]
+    if num_groups < 2 or math.isnan(value) or not len(samples):
+        return Interval(value, math.nan, math.nan)
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def confidence_bins(labels: Ints, probabilities: Floats) -> tuple[Ints, Floats, Floats]:
+    """Per image its bin, the confidence in its predicted class (0.5..1), and 1 where that class is right, else 0."""
+    predicted = probabilities >= THRESHOLD
+    confidence = np.where(predicted, probabilities, 1 - probabilities)
+    bins = np.ceil(confidence * NUM_BINS).astype(np.int64) - 1
+    return bins, confidence, (predicted == labels).astype(np.float64)
+
+
+def divide(numerator: Floats, denominator: Floats) -> Floats:
+    """The quotient, NaN where the denominator is 0."""
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
+
+
+def group_codes(groups: Groups, num_images: int) -> Ints:
+    """Groups numbered from 0 in order of appearance, (n,).
+
+    Raises:
+        ValueError: a missing group, or not ``num_images`` of them.
+    """
+    known: dict[Hashable, int] = {}
+    codes: list[int] = []
+    for row, group in enumerate(groups):
+        if group is None or group != group:
+            raise ValueError(f"groups: expected a group for every image, got {group} at row {row}")
+        codes.append(known.setdefault(group, len(known)))
+    if len(codes) != num_images:
+        raise ValueError(f"groups: expected {num_images} values as the labels, got {len(codes)}")
+    return np.array(codes, dtype=np.int64)

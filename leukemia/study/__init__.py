@@ -1,0 +1,1 @@
+"""The study folder: its records, its winner, where its device time went."""

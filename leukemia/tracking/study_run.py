@@ -1,0 +1,129 @@
+"""The search's own run in W&B: how the best score rose and what it cost, the table of trials, the report."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from leukemia.config.results import score_name
+from leukemia.study.best import Best
+from leukemia.study.folder import State, Study
+from leukemia.study.ledger import ledger_of
+from leukemia.study.records import read_hindsight
+from leukemia.tracking import client
+from leukemia.tracking.client import Mode, RunSpec
+from leukemia.tracking.trial_run import provenance_of, remove_local, run_id
+
+LOGGED = ("best.json", "report.html", "study.json", "splits.json", "hindsight.json", "ledger.json")
+"""Files of the study folder that go into the artifact, as far as they are there."""
+
+
+class StudyRun:
+    """One run for the search itself: an even step is a trial that has ended, an odd one an outcome after it."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._objective = score_name(study.info["objective"])
+        self._run: client.Run = None
+        self._ended: list[int] = []
+        self._last = -1
+        self._counts: dict[State, int] = {}
+        self._best = -math.inf
+        self._seconds = 0.0
+        self._table_at = 1
+
+    @property
+    def id(self) -> str:
+        """W&B's id of the run."""
+        return run_id(self._study.info["study_uid"], "search")
+
+    def open(self, mode: Mode, sweep: str | None) -> None:
+        """Open the run; trials that have ended already are logged first, in the order in which they ended."""
+        remove_local(self._study, self.id)
+        self._run = client.open_run(self._opening(), mode)
+        self._ended, self._last, self._counts = [], int(self._run.starting_step) - 1, {}
+        self._best, self._seconds, self._table_at = -math.inf, 0.0, 1
+        self._run.define_metric("search/ended")
+        self._run.define_metric("search/*", step_metric="search/ended")
+        folders = ((number, self._study.trial_folder(number) / "state.json") for number in self._study.trials())
+        ended = sorted((path.stat().st_mtime, number) for number, path in folders if path.is_file())
+        for _, number in ended:
+            self.end(number)
+
+    def _opening(self) -> RunSpec:
+        info = self._study.info
+        kept = ("trials", "preset", "settings", "space", "racing", "margin", "repeats", "patience", "warm_start")
+        return RunSpec(
+            id=self.id,
+            name=f"{self._study.name}-search",
+            group=self._study.name,
+            job_type="search",
+            folder=self._study.folder,
+            config={f"search.{key}": info[key] for key in kept if key in info} | provenance_of(self._study),
+            tags=(info["protocol"],),
+        )
+
+    def end(self, number: int) -> None:
+        """Log that a trial has ended; one that is known is left alone."""
+        end = self._study.end(number)
+        if end is None or number in self._ended:
+            return
+        self._ended.append(number)
+        state, score = end["state"], end["score"]
+        self._counts[state] = self._counts.get(state, 0) + 1
+        if self._study.origin(number) is None:
+            self._seconds += float(self._study.epochs(number)["seconds"].sum())
+        self._best = max(self._best, -math.inf if score is None else score)
+        row = {
+            "search/ended": len(self._ended),
+            "search/trial": number,
+            f"search/{self._objective}": score,
+            f"search/best_{self._objective}": self._best if math.isfinite(self._best) else None,
+            "search/device_hours": self._seconds / 3600,
+            **{f"search/{each}": self._counts.get(each, 0) for each in ("complete", "stopped", "failed")},
+        }
+        row = {key: value for key, value in row.items() if value is not None}
+        if len(self._ended) >= self._table_at:
+            # The whole table each time: at every trial of a long search that would be its square.
+            row["trials"] = client.frame(self._study.trial_table())
+            self._table_at = math.ceil(1.3 * len(self._ended) + 0.5)
+        self._log(2 * len(self._ended) - 2, row)
+
+    def _log(self, step: int, values: dict[str, Any]) -> None:
+        if step > self._last:
+            self._run.log(values, step=step)
+            self._last = step
+
+    def close(self, *, finished: bool) -> None:
+        """Log the outcome and close the run; the report and ``best.json`` go along as an artifact.
+
+        Args:
+            finished: whether the search came to its end.
+
+        Raises:
+            TimeoutError: W&B's server does not take the end of the run.
+        """
+        folder = self._study.folder
+        ledger = ledger_of(self._study)
+        summary: dict[str, Any] = {"state": "finished" if finished else "interrupted"}
+        summary |= {f"device_hours/{kind}": seconds / 3600 for kind, seconds in ledger.seconds.items()}
+        best = Best.found_in(self._study)
+        if best is not None:
+            summary |= {"best_trial": best.trial, self._objective: best.score["raw"]}
+            summary |= {f"{self._objective}_corrected_{key}": value for key, value in best.score["headline"].items()}
+        self._run.summary.update(summary)
+        if finished:
+            self._log(2 * len(self._ended) - 1, self._outcome())
+            files = [folder / name for name in LOGGED if (folder / name).is_file()]
+            made = client.artifact(f"search-{self._study.info['study_uid']}", "search", files, summary)
+            self._run.log_artifact(made, aliases=["latest", self._study.name])
+        self._run.finish(exit_code=0 if finished else 130)
+
+    def _outcome(self) -> dict[str, Any]:
+        """The last table of trials, importances, and the report's pictures."""
+        folder = self._study.folder
+        outcome: dict[str, Any] = {"trials": client.frame(self._study.trial_table())}
+        if (folder / "hindsight.json").is_file():
+            importances = read_hindsight(folder / "hindsight.json")["importances"]
+            outcome |= {f"importance/{key}": value for key, value in importances.items()}
+        return outcome | {f"report/{path.stem}": client.image(path) for path in sorted(folder.glob("*.png"))}

@@ -1,0 +1,198 @@
+"""A trial's run in W&B: what it says is what the study folder holds, each thing once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch, score_name
+from leukemia.scoring.metrics import scores
+from leukemia.study.best import Best
+from leukemia.study.folder import State, Study
+from leukemia.tracking import client
+from leukemia.tracking.client import Mode, RunSpec
+
+SERIES = (
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "learning_rate",
+    "images_per_second",
+    "device_memory_mb",
+)
+"""Of an epoch, each as ``fold_K/...``."""
+
+
+def run_id(study_uid: str, name: str) -> str:
+    """W&B's id of a study's run: of trial ``0007``, of the ``search``, of the ``final`` training."""
+    return f"{study_uid}-{name}"
+
+
+def remove_local(study: Study, identity: str) -> None:
+    """Remove what an earlier process left of a run on this disk: the run is written again from the study folder."""
+    for left in (study.folder / "wandb").glob(f"*run-*-{identity}"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def provenance_of(study: Study) -> dict[str, Any]:
+    """Where a run's numbers come from, in dotted keys."""
+    info = study.info
+    kept = ("commit", "command", "protocol", "folds", "seed", "objective", "hardware", "versions", "splits_sha256")
+    return {f"provenance.{key}": info[key] for key in kept if key in info} | {
+        "provenance.study": study.name,
+        "provenance.study_uid": info["study_uid"],
+        "provenance.data": info["data"]["fingerprint"],
+    }
+
+
+class TrialRun:
+    """One trial, with its recipe as config, a series per epoch and per fold, its predictions and a summary.
+
+    A step of the run is a place in the trial: fold by fold its epochs, then the fold itself. A step that the run has
+    is never logged again, so that the run can be opened again at any time and continued from the study folder.
+    """
+
+    def __init__(self, study: Study, number: int, recipe: Recipe, on_stop: Callable[[], None]) -> None:
+        """
+        Args:
+            on_stop: called from another thread when somebody stops the run in W&B.
+        """
+        self._study, self._number, self._recipe, self._on_stop = study, number, recipe, on_stop
+        self._info = study.info
+        self._run: client.Run = None
+        self._last = -1
+        self._epochs: dict[int, list[Epoch]] = {}
+        self._scores: list[float] = []
+
+    @property
+    def id(self) -> str:
+        """W&B's id of the run."""
+        return run_id(self._info["study_uid"], f"{self._number:04d}")
+
+    @property
+    def folder(self) -> Path:
+        """Its files on this disk."""
+        return Path(self._run.settings.sync_dir)
+
+    def open(self, mode: Mode, sweep: str | None) -> None:
+        """Open the run; what the study folder holds of it already is logged first."""
+        remove_local(self._study, self.id)
+        self._run = client.open_run(self._opening(sweep), mode)
+        self._last, self._epochs, self._scores = int(self._run.starting_step) - 1, {}, []
+        self._run.define_metric("epoch")
+        for fold in range(self._info["folds"]):
+            self._run.define_metric(f"fold_{fold}/*", step_metric="epoch")
+        self._run.define_metric("fold/number")
+        self._run.define_metric("fold/*", step_metric="fold/number")
+        seed = self._recipe.train.seed
+        table = self._study.epochs(self._number)
+        rows = table[table["seed"] == seed].to_dict("records")
+        epochs = [Epoch(**{str(key): value for key, value in row.items()}) for row in rows]
+        done = self._study.folds_done(self._number, seed)
+        for fold in range(self._info["folds"]):
+            for epoch in epochs:
+                if epoch.fold == fold:
+                    self.epoch(epoch)
+            if fold in done:
+                self.fold(self._study.fold(self._number, seed, fold))
+
+    def _opening(self, sweep: str | None) -> RunSpec:
+        recipe = self._recipe
+        return RunSpec(
+            id=self.id,
+            name=f"{self._study.name}-{self._number:04d}",
+            group=self._study.name,
+            job_type="trial",
+            folder=self._study.folder,
+            config=recipe.flat() | provenance_of(self._study),
+            tags=(
+                f"depth-{recipe.model.depth}",
+                recipe.optimizer.name,
+                recipe.model.shortcut,
+                self._info["protocol"],
+            ),
+            sweep=sweep,
+            on_stop=self._on_stop,
+        )
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Log an epoch as ``fold_K/...``."""
+        known = self._epochs.setdefault(epoch.fold, [])
+        if all(each.epoch != epoch.epoch for each in known):
+            known.append(epoch)
+        series = {f"fold_{epoch.fold}/{name}": getattr(epoch, name) for name in SERIES}
+        self._log(epoch.fold * self._steps_of_fold + epoch.epoch - 1, series | {"epoch": epoch.epoch})
+
+    def fold(self, fold: dict[str, Any]) -> None:
+        """Log a committed fold as ``fold/...``, with the mean of the objective over the folds so far."""
+        objective = score_name(self._info["objective"])
+        number, score = fold["fold"], fold["scores"].get(objective)
+        if score is not None and len(self._scores) == number:
+            self._scores.append(score)
+        series = {f"fold/{name}": value for name, value in fold["scores"].items() if value is not None}
+        if self._scores and len(self._scores) == number + 1:
+            series[f"fold/mean_{objective}"] = float(np.mean(self._scores))
+        if epochs := self._epochs.get(number):
+            series["fold/images_per_second"] = float(np.mean([epoch.images_per_second for epoch in epochs]))
+            series["fold/device_memory_mb"] = max(epoch.device_memory_mb for epoch in epochs)
+        step = (number + 1) * self._steps_of_fold - 1
+        self._log(step, series | {"fold/number": number, "fold/seconds": fold["seconds"]})
+
+    def _log(self, step: int, values: dict[str, Any]) -> None:
+        # An event may come when the run was opened after the study folder held it.
+        if step > self._last:
+            self._run.log(values, step=step)
+            self._last = step
+
+    @property
+    def _steps_of_fold(self) -> int:
+        return self._recipe.train.epochs + 1
+
+    def close(self, state: State | None, reason: str, score: float | None, best: Best | None = None) -> None:
+        """Write predictions and summary and close the run. A failed trial has exit code 1.
+
+        Args:
+            state: None where the search ends before the trial does.
+            best: where this trial is the winner.
+
+        Raises:
+            TimeoutError: W&B's server does not take the end of the run.
+        """
+        seed = self._recipe.train.seed
+        predictions = self._study.out_of_fold(self._number, seed)
+        if state is not None and len(predictions):
+            self._log(self._info["folds"] * self._steps_of_fold, client.evidence(predictions))
+        self._run.summary.update(
+            {
+                "state": state or "interrupted",
+                "reason": reason,
+                "folds_done": len(self._study.folds_done(self._number, seed)),
+                "cost_seconds": sum(epoch.seconds for epochs in self._epochs.values() for epoch in epochs),
+            }
+            | self._score(predictions, score, best)
+        )
+        if best is not None:
+            folder = self._study.trial_folder(self._number)
+            files = [folder / "recipe.json", folder / f"seed_{seed}"]
+            self._run.log_artifact(client.artifact(f"trial-{self.id}", "trial", files, {"score": score}))
+        self._run.finish(exit_code=1 if state == "failed" else 0 if state else 130)
+
+    def _score(self, seen: pd.DataFrame, score: float | None, best: Best | None) -> dict[str, Any]:
+        if score is None:
+            return {}
+        objective = score_name(self._info["objective"])
+        groups = seen["image_id" if self._info["protocol"] == "random-cell" else "group"]
+        found = scores(seen["label"].to_numpy(), seen["probability_leukemic"].to_numpy(), groups.to_numpy())
+        interval = found[objective.removeprefix("tta_")].to_dict()
+        summary = {objective: score, f"{objective}_low": interval["low"], f"{objective}_high": interval["high"]}
+        if best is not None:
+            summary |= {f"{objective}_corrected_{key}": value for key, value in best.score["headline"].items()}
+            summary |= {f"{objective}_all_seeds": best.score["raw"], "seeds": len(best.seeds)}
+        return summary

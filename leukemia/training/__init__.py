@@ -1,0 +1,1 @@
+"""One recipe on one split: model, optimizer, training loop, inference, cross-validation."""

@@ -1,0 +1,70 @@
+"""Cross-validation as a generator: a fresh model, optimizer and random state in each fold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch, FoldResult
+from leukemia.scoring.metrics import point_scores
+from leukemia.training.device import compute_dtype, describe_device
+from leukemia.training.inference import predict
+from leukemia.training.train import Split, fit
+
+
+def cross_validate(
+    recipe: Recipe,
+    images: np.ndarray,
+    labels: np.ndarray,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    device: torch.device,
+    skip: Collection[int] = (),
+    num_workers: int = 0,
+    checkpoints: Path | None = None,
+) -> Iterator[Epoch | FoldResult]:
+    """Train and validate a recipe once per fold.
+
+    Each yield is the one place where a trial reports or is stopped: the caller stops it by asking for no more.
+
+    Args:
+        recipe: resolved.
+        images: uint8 (n, H, W, 3), the recipe's view.
+        labels: int64 (n,).
+        folds: per fold training and validation rows.
+        skip: folds that are finished already.
+        checkpoints: folder for one checkpoint per fold, or None.
+
+    Raises:
+        NonFiniteLoss: training diverged.
+    """
+    for fold, (training, validation) in enumerate(folds):
+        if fold in skip:
+            continue
+        start = time.perf_counter()
+        checkpoint = None if checkpoints is None else checkpoints / f"seed_{recipe.train.seed}" / f"fold_{fold}.pt"
+        side = Split(images=images, labels=labels, training=training, validation=validation)
+        model = yield from fit(recipe, side, fold=fold, device=device, num_workers=num_workers, checkpoint=checkpoint)
+        plain = predict(model, recipe, images, validation, device=device, tta="none", num_workers=num_workers)
+        tta = recipe.evaluate.tta
+        probabilities = (
+            plain
+            if tta == "none"
+            else predict(model, recipe, images, validation, device=device, tta=tta, num_workers=num_workers)
+        )
+        yield FoldResult(
+            seed=recipe.train.seed,
+            fold=fold,
+            rows=validation,
+            probabilities=probabilities,
+            scores={f"tta_{name}": value for name, value in point_scores(labels[validation], probabilities).items()}
+            | {"plain_accuracy": float(((plain >= 0.5) == labels[validation]).mean())},
+            seconds=time.perf_counter() - start,
+            device=describe_device(device),
+            precision=str(compute_dtype(recipe, device)).removeprefix("torch."),
+        )

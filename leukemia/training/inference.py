@@ -1,0 +1,180 @@
+"""A model and images in, probabilities out: with precise BatchNorm and test-time augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import ttach
+from torch import Tensor, nn
+
+from leukemia import ALL
+from leukemia.base.errors import MissingFile, UserError, listed
+from leukemia.config.recipe import Recipe
+from leukemia.config.sections import Tta
+from leukemia.data.augment import evaluation_pipeline
+from leukemia.data.images import ImageRows, Loader, View, crop_and_resize, evaluation_batches
+from leukemia.data.pixels import Unreadable, decode
+from leukemia.training.device import compute_dtype
+from leukemia.training.model import ResNet, load_model
+
+EVALUATION_BATCH = 64
+"""Images a forward pass; it bounds memory and changes no number by more than rounding."""
+
+
+class _Probabilities(nn.Module):
+    """Softmax behind the logits, since ttach averages whatever the model returns."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images).float().softmax(dim=1)
+
+
+def with_tta(model: nn.Module, tta: Tta) -> nn.Module:
+    """A module from images (N, C, H, W) to class probabilities (N, 2), averaged over the views of ``tta``.
+
+    The views are ttach's: ``flips`` (identity, horizontal, vertical, both) and ``d4`` (with transposed ones, 8).
+    """
+    probabilities = _Probabilities(model)
+    if tta == "none":
+        return probabilities
+    views = ttach.aliases.flip_transform() if tta == "flips" else ttach.aliases.d4_transform()
+    return ttach.ClassificationTTAWrapper(probabilities, views, merge_mode="mean")
+
+
+def precise_batchnorm(model: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Replace BatchNorm's running statistics by those of all ``batches`` together, whatever their sizes.
+
+    Running statistics are an exponential average over past weights and lag behind fast ones. The variance is the
+    population's: of all values around their common mean, divided by their number (Wu & Johnson, "Rethinking Batch in
+    BatchNorm", arXiv:2105.07576, section 3). The model is left in eval mode.
+
+    Args:
+        model: changed in place.
+        batches: images (N, C, H, W), on the model's device.
+    """
+    populations = [_Population(module) for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    model.train()
+    try:
+        with torch.no_grad():
+            for images in batches:
+                model(images)
+    finally:
+        for population in populations:
+            population.close()
+    model.eval()
+
+
+class _Population:
+    """What passes through one BatchNorm layer: count, mean and squared deviations, merged batch by batch.
+
+    Merging (Chan, Golub & LeVeque, 1983) is exact and stable in float32 where E[x^2] - E[x]^2 would cancel.
+    """
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        self._norm, self._momentum = norm, norm.momentum
+        self._count = 0
+        self._mean = torch.zeros_like(norm.running_mean)
+        self._squares = torch.zeros_like(norm.running_var)
+        # After a forward pass with momentum 1 the buffers hold that batch's own statistics.
+        norm.momentum = 1.0
+        self._hook = norm.register_forward_hook(self._merge)
+
+    def _merge(self, norm: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        batch_mean, batch_variance = self._buffers()
+        count = inputs[0].numel() // inputs[0].shape[1]
+        total = self._count + count
+        apart = batch_mean - self._mean
+        # The buffer's variance is divided by count - 1.
+        self._squares += batch_variance * (count - 1) + apart**2 * (self._count * count / total)
+        self._mean += apart * (count / total)
+        self._count = total
+
+    def close(self) -> None:
+        """Put the statistics into the layer, and leave it as it was otherwise."""
+        self._hook.remove()
+        self._norm.momentum = self._momentum
+        mean, variance = self._buffers()
+        mean.copy_(self._mean)
+        variance.copy_(self._squares / max(1, self._count))
+
+    def _buffers(self) -> tuple[Tensor, Tensor]:
+        mean, variance = self._norm.running_mean, self._norm.running_var
+        assert mean is not None
+        assert variance is not None
+        return mean, variance
+
+
+def predict(
+    model: ResNet,
+    recipe: Recipe,
+    images: np.ndarray,
+    rows: Sequence[int] | np.ndarray,
+    *,
+    device: torch.device,
+    tta: Tta,
+    num_workers: int = 0,
+) -> np.ndarray:
+    """Probability of class 1 (leukemic) for the given rows, float64 (len(rows),), in their order.
+
+    Args:
+        model: on ``device``; used in eval mode.
+        images: uint8 (n, H, W, 3), the view that the recipe asks for.
+    """
+    dataset = ImageRows(images, np.zeros(len(images), dtype=np.int64), evaluation_pipeline(recipe))
+    module = with_tta(model, tta).eval()
+    loader = Loader(dataset, num_workers=num_workers, pin_memory=device.type == "cuda")
+    dtype = compute_dtype(recipe, device)
+    parts = []
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            for batch, _ in loader(evaluation_batches(rows, EVALUATION_BATCH)):
+                parts.append(module(to_device(batch, device))[:, ALL].double().cpu().numpy())
+    finally:
+        loader.close()
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def to_device(batch: Tensor, device: torch.device) -> Tensor:
+    """A batch of images on the device, channels last: the layout in which convolutions are fastest."""
+    return batch.to(device, memory_format=torch.channels_last, non_blocking=True)
+
+
+def load_delivered(folder: Path) -> tuple[ResNet, Recipe]:
+    """Model and recipe from a folder that ``leukemia.final`` wrote. No pickle is run.
+
+    Raises:
+        MissingFile: the folder holds no ``recipe.json`` or ``model.safetensors``.
+        UserError: one of them is damaged.
+    """
+    recipe_path = folder / "recipe.json"
+    if not recipe_path.is_file():
+        raise MissingFile(f"--model {folder}: no recipe.json there; give the folder 'final' of a study")
+    recipe = Recipe.load(recipe_path)
+    if recipe.data.crop_px is None or recipe.data.size_px is None:
+        raise UserError(f"{recipe_path}: expected data.crop_px and data.size_px; restore the file from a copy")
+    return load_model(folder / "model.safetensors", recipe), recipe
+
+
+def read_images(paths: Sequence[Path], view: View) -> np.ndarray:
+    """Image files as one view, uint8 (n, H, W, 3), in their order.
+
+    Raises:
+        UserError: images that cannot be read or are too small, all of them listed.
+    """
+    images, problems = [], []
+    for path in paths:
+        try:
+            images.append(crop_and_resize(decode(path), view))
+        except (Unreadable, UserError) as error:
+            problems.append(f"{path}: {error}")
+    if problems:
+        raise UserError(f"{len(problems)} of {len(paths)} images cannot be used:\n{listed(problems)}")
+    return np.stack(images)

@@ -1,0 +1,1 @@
+"""Ray: joining or starting a cluster, and running trials on it."""

@@ -1,0 +1,134 @@
+"""What a trial occupies of a Ray cluster, and how many run at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import ray
+import torch
+
+from leukemia.base.errors import UserError
+from leukemia.training.device import DEVICES
+from search.cluster.nodes import Node, Nodes
+from search.policy.packing import AUTO
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one trial occupies, and how many may run at once."""
+
+    device: str
+    cpus: int
+    gpus: float
+    concurrent: int
+    """At most, once the cluster has grown as far as it can."""
+
+    max_gpus: int | None = None
+    packed: bool = False
+    """Whether a trial may get a part of ``gpus`` and ``cpus``, as its network needs."""
+
+    def on(self, node: Node) -> int:
+        """How many trials run on a node at once."""
+        by_cpu = node.cpus // self.cpus
+        return min(by_cpu, int(node.gpus / self.gpus + 1e-6)) if self.gpus else by_cpu
+
+    def room(self, nodes: Nodes) -> int:
+        """How many trials a cluster runs at once when it has grown as far as it can."""
+        # Of the nodes that may still be started the best ones: what is asked for decides which.
+        more = sorted((self.on(node) for node in nodes.more), reverse=True)[: nodes.max_more]
+        total = sum(self.on(node) for node in nodes.now) + sum(more)
+        if self.device == "mps":
+            return min(total, 1)
+        if self.max_gpus is None or not self.gpus:
+            return total
+        # Whoever allows more GPUs than there are, be it a number of any size, allows all.
+        return min(total, int(min(self.max_gpus, total * self.gpus) / self.gpus + 1e-6))
+
+
+def plan_resources(
+    device: str, cpus: int | None, gpus: float | str | None, max_gpus: int | None, nodes: Nodes
+) -> Resources:
+    """Divide what a cluster has, or may grow to, among trials.
+
+    ``auto`` takes GPUs where a node has some, else what the machine has. By default a trial gets a whole GPU and its
+    share of the processors of the smallest node with one; without GPUs two trials run on each node at once.
+
+    Args:
+        gpus: of a trial, or ``AUTO``.
+
+    Raises:
+        UserError: a device, or more of it, than any node has; such a trial would wait for ever.
+    """
+    every = (*nodes.now, *nodes.more)
+    if not any(node.cpus for node in every):
+        raise UserError(
+            "no node of the cluster offers trials a processor; wait until workers have joined (`ray status` shows them)"
+        )
+    total_gpus = sum(node.gpus for node in every)
+    assert device in DEVICES
+    if device == "auto":
+        device = "cuda" if total_gpus else ("mps" if torch.backends.mps.is_available() else "cpu")
+    if device == "cuda" and not total_gpus:
+        raise UserError("--device cuda: Ray sees no GPU; use --device auto or cpu")
+    if gpus is not None and device != "cuda":
+        raise UserError(f"--gpus-per-trial has no effect on {device}; leave it out")
+    packed = gpus == AUTO
+    number = 1.0 if gpus is None or isinstance(gpus, str) else gpus
+    if number > 1 and number != int(number):
+        raise UserError(f"--gpus-per-trial: expected a fraction up to 1 or a whole number, got {number:g}")
+    gpus_per_trial = number if device == "cuda" else 0.0
+    shares = [_share(node, device, gpus_per_trial, max_gpus) for node in every if node.gpus >= gpus_per_trial]
+    # Of nodes of different sizes the smallest decides: the processors of a trial decide its numbers.
+    cpus_per_trial = cpus or min((share for share in shares if share), default=max(node.cpus for node in every))
+    resources = Resources(
+        device=device,
+        cpus=cpus_per_trial,
+        gpus=gpus_per_trial,
+        concurrent=0,
+        max_gpus=max_gpus if device == "cuda" else None,
+        packed=packed,
+    )
+    concurrent = resources.room(nodes)
+    if concurrent < 1:
+        raise UserError(
+            f"a trial asks for {cpus_per_trial} CPUs and {gpus_per_trial:g} GPUs, {_sizes(every, max_gpus)}; "
+            "lower --cpus-per-trial or --gpus-per-trial"
+        )
+    return dataclasses.replace(resources, concurrent=concurrent)
+
+
+def _share(node: Node, device: str, gpus: float, max_gpus: int | None) -> int:
+    """Processors of a trial on a node, 0 where it has none."""
+    usable = node.gpus if max_gpus is None else min(node.gpus, max_gpus)
+    trials = int(usable / gpus + 1e-6) if gpus else (1 if device == "mps" else 2)
+    return max(1, node.cpus // max(1, trials)) if node.cpus else 0
+
+
+def _sizes(nodes: tuple[Node, ...], max_gpus: int | None) -> str:
+    """The kinds of node of a cluster, in words."""
+    limit = float("inf") if max_gpus is None else max_gpus
+    kinds = sorted({(node.cpus, min(node.gpus, limit)) for node in nodes}, reverse=True)
+    if len(nodes) == 1:
+        return f"the cluster has {kinds[0][0]} and {kinds[0][1]:g}"
+    return "no node of the cluster has both: " + ", ".join(f"{cpus} and {gpus:g}" for cpus, gpus in kinds)
+
+
+def describe(resources: Resources, nodes: Nodes, own: bool) -> str:
+    """Where trials run, in one line for the user."""
+    part = " or less of it, as its network needs" if resources.packed else ""
+    gpus = f", {resources.gpus:g} GPU{part}" if resources.gpus else ""
+    place = "a Ray of its own" if own else f"the Ray cluster at {ray.get_runtime_context().gcs_address}"
+    words = (
+        f"device: {resources.device}; up to {resources.concurrent} trials at once on {place}, "
+        f"each with {resources.cpus} CPU{gpus}"
+    )
+    return words + (f"; {_growth(resources, nodes)}" if nodes.max_more else "")
+
+
+def _growth(resources: Resources, nodes: Nodes) -> str:
+    what = "GPUs" if resources.gpus else "CPUs"
+    sizes = [(node.gpus if resources.gpus else node.cpus) for node in nodes.now]
+    more = sorted(((node.gpus if resources.gpus else node.cpus) for node in nodes.more), reverse=True)
+    now = sum(sizes)
+    return f"the cluster has {now:g} {what} now and may grow to {now + sum(more[: nodes.max_more]):g}"

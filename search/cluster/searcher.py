@@ -1,0 +1,81 @@
+"""What Ray Tune asks for trials, as the driver answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from search.policy.race import Job
+
+
+class DriverSearcher(Searcher):
+    """What Ray Tune asks for trials: it hands out what ``begin`` gives and passes on how they end.
+
+    Tune's own ``OptunaSearch`` stores a trial that a scheduler stopped as COMPLETE with its partial score, leaves a
+    NaN running for ever and keeps its state in a pickle.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[], dict[str, Any] | None],
+        end: Callable[[Job, bool], None],
+        idle: Callable[[], bool],
+    ) -> None:
+        """
+        Args:
+            begin: the next job's configuration with ``number`` and ``seed``, or None where there is nothing to run now.
+            end: called once per job with whether its process failed.
+            idle: whether no job is running; then None from ``begin`` is final.
+        """
+        super().__init__()
+        self._begin, self._end, self._idle = begin, end, idle
+        self._jobs: dict[str, Job] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its parts to restore them later, which we never do, and the driver stays here."""
+        return {}
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        """Nothing to set: the objective is the driver's business."""
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next configuration, None until a running one ends, or ``FINISHED``."""
+        assignment = self._begin()
+        if assignment is None:
+            return Searcher.FINISHED if self._idle() else None
+        self._jobs[trial_id] = Job(assignment["number"], assignment["seed"])
+        return assignment
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Pass on the end of a trial."""
+        self._end(self._jobs.pop(trial_id), error)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: journal and study folder are the state, so that resuming runs no pickle."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, as for ``save``."""
+
+
+class Watch:
+    """Remembers the first exception of the driver's methods; afterwards none of them is called again."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    def __call__(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """The method, watched."""
+
+        def watched(*args: Any) -> Any:
+            if self.error is not None:
+                raise self.error
+            try:
+                return method(*args)
+            except Exception as error:
+                self.error = error
+                raise
+
+        return watched

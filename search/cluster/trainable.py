@@ -1,0 +1,146 @@
+"""What a worker process does: one recipe, cross-validated, reported epoch by epoch and fold by fold."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray.tune
+import torch
+
+from leukemia.base.errors import first_line
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch, FoldResult
+from leukemia.training.crossval import cross_validate
+from leukemia.training.device import (
+    BrokenDevice,
+    check_device,
+    device_memory_mb,
+    is_device_fault,
+    is_out_of_memory,
+    limit_memory,
+)
+from search.cluster.resources import Resources
+from search.policy.health import Rescheduled
+from search.policy.race import Job
+from search.storage.checkpoints import Checkpoints
+
+REPORT = "report"
+"""Key of a trial's report in Tune's result: an ``Epoch``, a ``FoldResult``, the words of a failure or a ``Rescheduled``."""
+
+DEVICE_MB = "device_mb"
+"""Key of the device's memory in Tune's result."""
+
+NOTES = "notes"
+"""Key of what a person should hear of a trial that goes on, a list of lines; absent where there is nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialData:
+    """What every trial needs and none changes; it travels once per node."""
+
+    images: np.ndarray | Path
+    """uint8 (n, H, W, 3), or on one machine the path of that array, which all trials then map."""
+
+    labels: np.ndarray
+    folds: list[tuple[np.ndarray, np.ndarray]]
+    checkpoints: Path
+    """Folder on the worker's own disk."""
+
+    storage: str | None = None
+    """Address of the mirrored study, which keeps checkpoints for other workers; None where there is no storage."""
+
+
+def checkpoints_of(data: TrialData, job: Job) -> Path:
+    return data.checkpoints / f"{job.number:04d}-{job.seed}"
+
+
+def job_of(config: dict[str, Any]) -> Job:
+    return Job(config["number"], config["seed"])
+
+
+class EndWorker(RuntimeError):
+    """Ends the worker's process after a ``Rescheduled``: a device that has failed stays broken in its process."""
+
+
+def reschedule(error: Exception, *, at_fault: bool, while_training: bool = False) -> EndWorker:
+    """Report that the job cannot go on here; returns what is then raised.
+
+    Args:
+        at_fault: whether the node's device failed, not only too small a part of it.
+    """
+    words = first_line(error)
+    report = Rescheduled(words=words)
+    if at_fault:
+        context = ray.get_runtime_context()
+        node_id, node = context.get_node_id(), ray.util.get_node_ip_address()
+        report = Rescheduled(words=words, node_id=node_id, node=node, while_training=while_training)
+    ray.tune.report({REPORT: report})
+    return EndWorker(words)
+
+
+def at_place(config: dict[str, Any], work: Any, data: TrialData, resources: Resources) -> None:
+    """Run a trainable with what its job was given, on a device that computes."""
+    here = dataclasses.replace(resources, cpus=config["place"]["cpus"], gpus=config["place"]["gpus"])
+    device = torch.device(here.device)
+    if device.type != "cpu":
+        try:
+            check_device(device)
+            limit_memory(device, here.gpus)
+        except BrokenDevice as broken:
+            raise reschedule(broken, at_fault=True) from None
+        except Exception as error:
+            ray.tune.report({REPORT: _words_of(error)})
+            return
+    work(config, data=data, resources=here)
+
+
+def _words_of(error: Exception) -> str:
+    """An error with its place: raising it would cost the worker its process, and the driver needs the words only."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+
+
+def run_trial(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
+    """The trainable: one recipe, cross-validated; runs in a worker process."""
+    torch.set_num_threads(max(1, resources.cpus))
+    images = data.images if isinstance(data.images, np.ndarray) else np.load(data.images, mmap_mode="r")
+    job, device = job_of(config), torch.device(resources.device)
+    try:
+        recipe = Recipe.from_flat(config["recipe"])
+        checkpoints = Checkpoints(checkpoints_of(data, job), recipe, job=job, study=data.storage)
+        assert recipe.data.crop_px is not None
+        # Pretrained weights must be the study's on this machine, too: resolving compares their SHA-256.
+        recipe = recipe.resolved(recipe.data.crop_px)
+        checkpoints.fetch(recipe, config["skip"])
+        for report in cross_validate(
+            recipe,
+            images,
+            data.labels,
+            data.folds,
+            device=device,
+            skip=config["skip"],
+            num_workers=resources.cpus - 1 if resources.device == "cuda" else 0,
+            checkpoints=checkpoints.local,
+        ):
+            if isinstance(report, Epoch):
+                # Before anybody hears of the epoch: a worker that takes over repeats none that was reported.
+                checkpoints.store(report.fold)
+            notes = checkpoints.take_notes()
+            result = {REPORT: report, DEVICE_MB: device_memory_mb(device)}
+            ray.tune.report(result | ({NOTES: notes} if notes else {}))
+            if isinstance(report, FoldResult):
+                # The report returns when the driver has committed the fold.
+                checkpoints.clear()
+    except Exception as error:
+        if is_device_fault(error):
+            raise reschedule(error, at_fault=True, while_training=True) from None
+        if is_out_of_memory(error) and 0 < resources.gpus < 1:
+            raise reschedule(error, at_fault=False) from None
+        ray.tune.report({REPORT: _words_of(error)})
+    shutil.rmtree(checkpoints_of(data, job), ignore_errors=True)

@@ -1,0 +1,144 @@
+"""The arguments of ``python -m search.run``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+from pathlib import Path
+
+from leukemia import __version__
+from leukemia.base.errors import UserError
+from leukemia.config.presets import PRESETS
+from leukemia.config.results import COST, OBJECTIVES
+from leukemia.data.folds import PROTOCOLS
+from leukemia.training.device import DEVICES
+from search.planning.request import DEFAULTS, NO_STORAGE, Request
+from search.policy.packing import AUTO, MAX_PER_GPU
+
+LOWEST = {
+    "gpus_per_trial": 0.01,
+    "cpus_per_trial": 1,
+    "max_gpus": 1,
+    "budget_hours": 0,
+    "seed": 0,
+    "margin": 0,
+    "repeats": 0,
+    "patience": 1,
+}
+"""The least that a number may be; trials and folds are looked at with the study and the data."""
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The arguments of a command line, None where not given.
+
+    Raises:
+        UserError: a number is too low or not finite.
+    """
+    arguments = _parser().parse_args(argv)
+    for name, low in LOWEST.items():
+        value, flag = getattr(arguments, name), f"--{name.replace('_', '-')}"
+        if value is None or isinstance(value, str):
+            continue
+        if not value >= low:
+            raise UserError(f"{flag}: expected at least {low:g}, got {value:g}")
+        if value == math.inf:
+            raise UserError(f"{flag}: expected a finite number, got {value:g}; leave it out for the default")
+    return arguments
+
+
+def request_of(arguments: argparse.Namespace) -> Request:
+    """Those arguments that shape a study."""
+    names = {field.name for field in dataclasses.fields(Request)} - {"settings"}
+    return Request(settings=arguments.set, **{name: getattr(arguments, name) for name in names})
+
+
+def _number_or_auto(text: str) -> float | str:
+    if text == AUTO:
+        return AUTO
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number or {AUTO}, got {text!r}") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m search.run",
+        description="Search for the best recipe: Optuna proposes, Ray Tune runs trials, Weights & Biases shows them.",
+        epilog="example: python -m search.run --data C-NMC_Leukemia --trials 50 --set train.epochs=30",
+    )
+    data = parser.add_argument_group("data and study")
+    data.add_argument("--data", metavar="DATA", help="C-NMC folder, CSV, or class folders (default: the sample set)")
+    data.add_argument("--base", type=Path, metavar="DIR", help="folder that a CSV's paths are relative to")
+    data.add_argument("--subjects-from", type=Path, metavar="DIR", help="borrow subjects from a copy, by pixels")
+    data.add_argument("--study", metavar="NAME", help="name of the study (default: time and a random word)")
+    data.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where studies lie (default: runs)"
+    )
+    data.add_argument("--resume", action="store_true", help="go on with --study, or with the newest one")
+    data.add_argument(
+        "--storage",
+        metavar="URI",
+        help="folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER that mirrors the study and keeps checkpoints, so that "
+        f"other machines go on; --resume remembers it, {NO_STORAGE} forgets it",
+    )
+    what = parser.add_argument_group("what is searched")
+    what.add_argument("--trials", type=int, metavar="N", help=f"trials in all (default: {DEFAULTS['trials']})")
+    what.add_argument("--folds", type=int, metavar="K", help=f"folds of each trial (default: {DEFAULTS['folds']})")
+    what.add_argument(
+        "--preset", choices=list(PRESETS), help=f"trial 0 and every field not searched (default: {DEFAULTS['preset']})"
+    )
+    what.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="fix a recipe field, such as train.epochs=40"
+    )
+    what.add_argument(
+        "--objective",
+        metavar="NAME",
+        help=f"score to maximize: {', '.join(OBJECTIVES)}; or a score and the cost, as in {OBJECTIVES[0]},{COST} "
+        f"(default: {DEFAULTS['objective']})",
+    )
+    what.add_argument("--protocol", choices=PROTOCOLS, help="how to split (default: grouped where subjects are known)")
+    what.add_argument("--seed", type=int, metavar="N", help="seed of folds and proposals (default: 0)")
+    what.add_argument(
+        "--warm-start", nargs="+", metavar="STUDY", help="begin with the finished trials of these studies of --runs"
+    )
+    race = parser.add_argument_group("how long it goes on")
+    race.add_argument("--budget-hours", type=float, metavar="H", help="device hours after which nothing more begins")
+    race.add_argument(
+        "--no-racing", dest="racing", action="store_const", const=False, help="run all folds of every trial"
+    )
+    race.add_argument(
+        "--margin",
+        type=float,
+        metavar="POINTS",
+        help="stop a trial that is worse than the best by more than this, with 95 %% confidence "
+        f"(default: {DEFAULTS['margin']:g})",
+    )
+    race.add_argument(
+        "--repeats",
+        type=int,
+        metavar="N",
+        help=f"other seeds, at most, for the starting recipe and the leading trials (default: {DEFAULTS['repeats']})",
+    )
+    race.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        help=f"trials without an improvement beyond noise after which no more begin (default: {DEFAULTS['patience']})",
+    )
+    where = parser.add_argument_group("where it runs")
+    where.add_argument("--address", metavar="ADDR", help="Ray cluster, or local (default: this machine's cluster)")
+    where.add_argument("--device", choices=DEVICES, default="auto", help="default: cuda, else mps, else cpu")
+    where.add_argument(
+        "--gpus-per-trial",
+        type=_number_or_auto,
+        metavar="X",
+        help=f"GPUs of a trial, may be a fraction; {AUTO}: up to {MAX_PER_GPU} share one, by their memory (default: 1)",
+    )
+    where.add_argument("--cpus-per-trial", type=int, metavar="N", help="processors of a trial (default: its share)")
+    where.add_argument("--max-gpus", type=int, metavar="N", help="use at most so many GPUs")
+    parser.add_argument("--dry-run", action="store_true", help="print space, cost and disk needed, and stop")
+    parser.add_argument("--quiet", action="store_true", help="no progress display")
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser

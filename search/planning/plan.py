@@ -1,0 +1,199 @@
+"""What a search is about to do: data, folds, space and study, from the arguments of a new one."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from leukemia.base import provenance
+from leukemia.base.errors import UserError
+from leukemia.config.presets import PRESETS
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import COST, score_name
+from leukemia.data.catalog import Catalog, read_catalog
+from leukemia.data.folds import Splits, choose_protocol, make_splits
+from leukemia.data.images import View
+from leukemia.data.location import locate, uri_of
+from leukemia.study.folder import check_name
+from leukemia.training.device import choose_device, describe_device
+from leukemia.training.model import build_model
+from search.planning.request import DEFAULTS, Request
+from search.policy.race import Rules
+from search.policy.space import Choice, Space, fixed_start, make_space
+from search.trials.evidence import validation_of
+from search.trials.warmstart import Taken, take_priors
+
+JOURNAL = "optuna.journal"
+"""File of a study folder: what Optuna knows. Only a search that has begun writes it."""
+
+WORDS = (
+    "amber",
+    "azure",
+    "basil",
+    "cedar",
+    "coral",
+    "daisy",
+    "fern",
+    "hazel",
+    "ivory",
+    "jade",
+    "lilac",
+    "maple",
+    "opal",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that is decided before the first trial."""
+
+    folder: Path
+    info: dict[str, Any]
+    """``study.json`` without its schema."""
+
+    catalog: Catalog
+    splits: Splits
+    space: Space
+    priors: tuple[Taken, ...] = ()
+    """Trials of earlier studies that this one begins with."""
+
+    @property
+    def view(self) -> View:
+        """The one view that all trials share."""
+        data = self.space.start.data
+        assert data.crop_px is not None
+        assert data.size_px is not None
+        return View(crop_px=data.crop_px, size_px=data.size_px)
+
+    @property
+    def num_trials(self) -> int:
+        """Trials wanted in all."""
+        return int(self.info["trials"])
+
+    @property
+    def budget_hours(self) -> float:
+        """Device hours after which nothing more begins."""
+        return float(self.info.get("budget_hours", math.inf))
+
+    @property
+    def rules(self) -> Rules:
+        """How trials are raced."""
+        info, recipes = self.info, [each.prior.recipe for each in self.priors]
+        return Rules(
+            num_folds=info["folds"],
+            objective=score_name(info["objective"]),
+            by_cost=COST in info["objective"].split(","),
+            racing=info["racing"],
+            repeats=info["repeats"],
+            patience=info["patience"],
+            margin=info["margin"] / 100,
+            num_priors=len(recipes),
+            start=recipes.index(self.space.start) if self.space.start in recipes else len(recipes),
+        )
+
+    def image_bytes(self) -> int:
+        """Size of the decoded images on disk."""
+        return len(self.catalog.table) * self.view.size_px**2 * 3
+
+    def checkpoint_bytes(self) -> int:
+        """Size of a checkpoint of the largest network in the space: weights and up to five tensors of each."""
+        choices = {
+            dimension.key: dimension.choices for dimension in self.space.dimensions if isinstance(dimension, Choice)
+        }
+        model = self.space.start.model
+        largest = 0
+        for depth in choices.get("model.depth", (model.depth,)):
+            for shortcut in choices.get("model.shortcut", (model.shortcut,)):
+                with torch.device("meta"):
+                    network = build_model(Recipe().with_settings({"model.depth": depth, "model.shortcut": shortcut}))
+                largest = max(largest, sum(parameter.numel() for parameter in network.parameters()))
+        return 6 * 4 * largest
+
+
+def new_name() -> str:
+    """A study's name by time and a random word."""
+    moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    return f"{moment}-{secrets.choice(WORDS)}"
+
+
+def plan_new(request: Request, command: str) -> Plan:
+    """Plan a new study; nothing is written yet.
+
+    Raises:
+        UserError: whatever is wrong with the arguments or the data.
+    """
+    request.check()
+    name = new_name() if request.study is None else request.study
+    check_name(name)
+    folder = request.runs / name
+    if (folder / "study.json").exists():
+        raise UserError(f"study {name} exists in {request.runs}; go on with --resume, or choose another --study")
+    if (folder / JOURNAL).exists():
+        raise UserError(
+            f"{folder} holds the trials of a study whose study.json is missing; restore that file from a copy, or "
+            "choose another --study"
+        )
+    chosen = {key: getattr(request, key) if getattr(request, key) is not None else DEFAULTS[key] for key in DEFAULTS}
+    settings = request.fields_set()
+    start = fixed_start(PRESETS[chosen["preset"]](), settings)
+    catalog = read_catalog(locate(uri_of(request.data)), base=request.base, subjects_from=request.subjects_from)
+    protocol = choose_protocol(catalog, request.protocol)
+    splits = make_splits(catalog, chosen["folds"], chosen["seed"], protocol)
+    start = start.resolved(catalog.smallest_side_px)
+    if start.model.pretrained is not None:
+        # Weights that do not fit are refused here, not in every trial.
+        build_model(start)
+    space = make_space(start, settings)
+    info = {
+        "study_uid": secrets.token_hex(4),
+        "splits_sha256": splits.sha256(),
+        "warm_start": request.warm_start or [],
+        "created": provenance.now(),
+        "command": command,
+        **chosen,
+        "protocol": protocol,
+        "settings": settings,
+        "start": start.flat(),
+        "space": space.describe(),
+        "data": {
+            "uri": uri_of(request.data),
+            "fingerprint": catalog.fingerprint,
+            "base": path_text(request.base),
+            "subjects_from": path_text(request.subjects_from),
+        },
+        "versions": provenance.versions(),
+        "commit": provenance.commit(),
+        "hardware": provenance.hardware(describe_device(choose_device("auto"))),
+        **request.storage_named(),
+        **({} if request.budget_hours is None else {"budget_hours": request.budget_hours}),
+    }
+    earlier = [request.runs / each for each in info["warm_start"]]
+    priors = take_priors(earlier, info, space, validation_of(splits, catalog))
+    return Plan(folder=folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
+
+
+def path_text(path: Path | None) -> str | None:
+    """A path as ``study.json`` keeps it: absolute."""
+    return None if path is None else str(path.resolve())
+
+
+def describe_rules(plan: Plan) -> list[str]:
+    """How the search stops trials and repeats the best, in words."""
+    info = plan.info
+    racing = (
+        f"racing: a trial is stopped after a fold when it is worse than the best by more than {info['margin']:g} "
+        f"points, with 95 % confidence over all looks"
+        if info["racing"]
+        else "racing: off, every trial runs all folds unless it is hopeless"
+    )
+    repeats = f"; starting recipe and leaders get up to {info['repeats']} other seeds" if info["repeats"] else ""
+    words = [racing + repeats]
+    if plan.priors:
+        words.append(f"warm start: {len(plan.priors)} trials of {', '.join(info['warm_start'])}")
+    return words

@@ -1,0 +1,1 @@
+"""Decisions of a search. Pure: no Ray, no Optuna, no files."""

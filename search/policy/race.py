@@ -1,0 +1,307 @@
+"""The race as a whole, in memory: who leads, who may still win, what to run next. Knows neither disk nor Ray."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import stdtrit
+
+from leukemia.scoring.jackknife import Difference, paired_jackknife
+from leukemia.scoring.metrics import Interval
+from leukemia.scoring.selection import Candidates
+from leukemia.study.folder import State
+from search.policy.judge import (
+    ERROR,
+    MARGIN,
+    PRIOR_NOISE,
+    Contender,
+    Verdict,
+    best_of,
+    fold_noise,
+    judge_fold,
+    judge_race,
+)
+
+MAX_REPEATED = 3
+"""So many trials at most get all their repeats; a leader always gets one."""
+
+
+class Job(NamedTuple):
+    """One recipe under one seed, cross-validated: a trial, or a repeat of it with another seed."""
+
+    number: int
+    """Of the trial."""
+
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How a search is raced."""
+
+    num_folds: int
+    objective: str
+    """Score of a fold that is maximized, such as ``tta_accuracy``."""
+
+    by_cost: bool = False
+    """Whether the cheapest of those that the leader does not clearly beat wins (two objectives)."""
+
+    racing: bool = True
+    """Whether trials are stopped against the best complete one; the hopeless are always stopped."""
+
+    repeats: int = 2
+    """Other seeds that a leading trial gets at most."""
+
+    patience: int = 25
+    """Trials in a row without an improvement beyond noise, after which no more begin."""
+
+    num_priors: int = 0
+    """Trials taken over from earlier studies: the first numbers."""
+
+    start: int = 0
+    """Number of the starting recipe's trial."""
+
+    margin: float = MARGIN
+    error: float = ERROR
+    prior_noise: float = PRIOR_NOISE
+
+    @property
+    def metric(self) -> str:
+        """The objective's name in ``leukemia.scoring.metrics``."""
+        return self.objective.removeprefix("tta_")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldEvidence:
+    """A finished fold as the race needs it: the same images in the same order from every trial."""
+
+    labels: np.ndarray
+    """int64 (n,)."""
+
+    groups: np.ndarray
+    """(n,), hashables."""
+
+    probabilities: np.ndarray
+    """float64 (n,), of class 1."""
+
+    score: float
+    """The objective."""
+
+    seconds: float
+    """Device seconds."""
+
+
+class Race:
+    """Hears finished folds and answers questions. What it answers depends on what it heard, not on the order."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self._folds: dict[Job, dict[int, FoldEvidence]] = {}
+        self._first: dict[int, Job] = {}
+        self._jobs: dict[int, list[Job]] = {}
+        self._ends: dict[int, State] = {}
+        self._failed_repeats: set[Job] = set()
+
+    def begin(self, job: Job) -> None:
+        """A trial, or a repeat of one, is run. The first job of a number is the trial itself."""
+        self._first.setdefault(job.number, job)
+        if job not in self._folds:
+            self._folds[job] = {}
+            self._jobs.setdefault(job.number, []).append(job)
+
+    def hear(self, job: Job, fold: int, heard: FoldEvidence) -> None:
+        """Take in a finished fold of a begun job."""
+        self._folds[job][fold] = heard
+
+    def end(self, number: int, state: State) -> None:
+        """A trial has ended."""
+        self._ends[number] = state
+
+    def fail_repeat(self, job: Job) -> None:
+        """A repeat has ended without all folds: it counts for nothing and is not tried again."""
+        self._failed_repeats.add(job)
+
+    def judge(self, number: int) -> Verdict:
+        """Whether a trial goes on, after the folds heard of it: is it any good, and may it still win?"""
+        job = self._first[number]
+        folds = sorted(self._folds[job])
+        verdict = self._judge_alone(job, folds)
+        reference = self.leader()
+        if not verdict.go_on or not self.rules.racing or reference is None or reference.number == number:
+            return verdict
+        jobs = self.complete_jobs(reference.number)
+        return judge_race(
+            self._difference([job], jobs, folds),
+            folds_seen=len(folds),
+            num_folds=self.rules.num_folds,
+            noise=self.noise(),
+            num_rivals=self._num_rivals(),
+            reference_seeds=len(jobs),
+            margin=self.rules.margin,
+            error=self.rules.error,
+        )
+
+    def _num_rivals(self) -> int:
+        """Trials that the reference was chosen from."""
+        return len(self.contenders())
+
+    def _judge_alone(self, job: Job, folds: list[int]) -> Verdict:
+        seen = [self._folds[job][fold] for fold in folds]
+        return judge_fold(
+            np.concatenate([each.labels for each in seen]),
+            np.concatenate([each.probabilities for each in seen]),
+            np.concatenate([each.groups for each in seen]),
+            np.repeat(folds, [len(each.labels) for each in seen]),
+        )
+
+    def contenders(self) -> list[Contender]:
+        """The complete trials, ascending."""
+        return [
+            Contender(number=number, fold_scores=tuple(self._scores(number)))
+            for number, state in sorted(self._ends.items())
+            if state == "complete"
+        ]
+
+    def _scores(self, number: int) -> Iterator[float]:
+        for job in self.complete_jobs(number):
+            yield from (heard.score for _, heard in sorted(self._folds[job].items()))
+
+    def complete_jobs(self, number: int) -> list[Job]:
+        """The trial and its repeats, as far as they have all folds; the trial first."""
+        first = self._first[number]
+        ordered = sorted(self._jobs[number], key=lambda job: (job != first, job.seed))
+        complete = [job for job in ordered if len(self._folds[job]) == self.rules.num_folds]
+        return [job for job in complete if job not in self._failed_repeats]
+
+    def candidates(self) -> Candidates:
+        """All complete trials with all their seeds, on the same images, for the correction of the best one's score."""
+        folds = range(self.rules.num_folds)
+        chosen = [self.complete_jobs(contender.number) for contender in self.contenders()]
+        seen = [self._folds[chosen[0][0]][fold] for fold in folds]
+        return Candidates(
+            labels=np.concatenate([each.labels for each in seen]),
+            groups=np.concatenate([each.groups for each in seen]).tolist(),
+            folds=np.repeat(folds, [len(each.labels) for each in seen]),
+            probabilities=[np.stack([self._predicted(job, list(folds)) for job in jobs]) for jobs in chosen],
+        )
+
+    def _predicted(self, job: Job, folds: list[int]) -> np.ndarray:
+        return np.concatenate([self._folds[job][fold].probabilities for fold in folds])
+
+    def leader(self) -> Contender | None:
+        """The complete trial of the highest score: what others are raced against."""
+        return best_of(self.contenders())
+
+    def winner(self) -> Contender | None:
+        """The leader; with cost as second objective the cheapest complete trial that it does not clearly beat.
+
+        Clearly is more than one standard error of the paired difference (Breiman et al. 1984, the 1-SE rule).
+        """
+        leader = self.leader()
+        if leader is None or not self.rules.by_cost:
+            return leader
+        close = []
+        for contender in self.contenders():
+            lost = self.difference(leader.number, contender.number)
+            if contender == leader or lost.value <= math.sqrt(self._with_noise(lost, leader.number, contender.number)):
+                close.append(contender)
+        return min(close, key=lambda contender: (self.cost(contender.number), contender.number))
+
+    def cost(self, number: int) -> float:
+        """Device seconds of a trial: all folds heard of its first seed."""
+        return sum(heard.seconds for heard in self._folds[self._first[number]].values())
+
+    def noise(self) -> float:
+        """Standard deviation of a fold's noise, in score, from this study's repeats, else from the prior."""
+        differences: list[Difference] = []
+        for number in self._first:
+            jobs = self.complete_jobs(number)
+            for one, other in itertools.pairwise(jobs):
+                differences.extend(self._difference([one], [other], [fold]) for fold in range(self.rules.num_folds))
+        return fold_noise(differences, self.rules.prior_noise)
+
+    def difference(self, a: int, b: int) -> Difference:
+        """Score of trial a minus score of trial b, both complete, over all folds and seeds."""
+        return self._difference(self.complete_jobs(a), self.complete_jobs(b), list(range(self.rules.num_folds)))
+
+    def _difference(self, a: list[Job], b: list[Job], folds: list[int]) -> Difference:
+        seen = [self._folds[a[0]][fold] for fold in folds]
+        labels, groups = (np.concatenate([getattr(each, name) for each in seen]) for name in ("labels", "groups"))
+        sides = [np.stack([self._predicted(job, folds) for job in side]) for side in (a, b)]
+        return paired_jackknife(labels, sides[0], sides[1], groups, self.rules.metric)
+
+    def _with_noise(self, difference: Difference, a: int, b: int) -> float:
+        """Variance of a difference over all folds: that of the groups, and the noise of each fold and seed."""
+        per_seed = self.noise() ** 2 / self.rules.num_folds
+        seeds = (len(self.complete_jobs(number)) for number in (a, b))
+        return difference.variance + sum(per_seed / count for count in seeds)
+
+    def interval(self, a: int, b: int, level: float = 0.95) -> Interval:
+        """``difference`` with its interval by Student's t over groups, fold and seed noise included; else NaN."""
+        difference = self.difference(a, b)
+        spread = stdtrit(max(1, difference.num_groups - 1), (1 + level) / 2) * math.sqrt(
+            self._with_noise(difference, a, b)
+        )
+        return Interval(difference.value, difference.value - spread, difference.value + spread)
+
+    def stale(self) -> int:
+        """Trials ended in a row, by number, since the best score last rose by more than its noise."""
+        mark, since = -math.inf, 0
+        scores = {contender.number: contender.score for contender in self.contenders()}
+        step = self.noise() / math.sqrt(self.rules.num_folds)
+        for number in sorted(self._ends):
+            if scores.get(number, -math.inf) > mark + step:
+                mark, since = scores[number], 0
+            elif number >= self.rules.num_priors:
+                since += 1
+        return since
+
+    def out_of_patience(self) -> bool:
+        """Whether no trial has improved beyond noise for so long that no more should begin."""
+        return self.stale() >= self.rules.patience
+
+    def first_repeat(self, running: set[Job]) -> Job | None:
+        """The starting recipe's repeat, wanted as soon as it is complete: the noise that others are judged by."""
+        if self.rules.repeats and self._ends.get(self.rules.start) == "complete":
+            return self._next_seed(self.rules.start, running, most=1)
+        return None
+
+    def last_repeat(self, running: set[Job]) -> Job | None:
+        """The next repeat that tells the leading two apart, once no more trials begin; None when all is settled.
+
+        A leader always gets a repeat. Leader and runner-up then get others in turn, until their difference is settled
+        or each has had all of its own, at most ``MAX_REPEATED`` trials.
+        """
+        ranked = sorted(self.contenders(), key=lambda contender: (-contender.score, contender.number))[:2]
+        if not self.rules.repeats or not ranked:
+            return None
+        first = self._next_seed(ranked[0].number, running, most=1)
+        if first is not None or len(ranked) < 2 or self._settled(ranked[0].number, ranked[1].number):
+            return first
+        spent = sum(len(self._begun(number)) - 1 for number in self._first if number != self.rules.start)
+        if spent >= MAX_REPEATED * self.rules.repeats:
+            return None
+        for contender in sorted(ranked, key=lambda contender: len(self._begun(contender.number))):
+            job = self._next_seed(contender.number, running, most=self.rules.repeats)
+            if job is not None:
+                return job
+        return None
+
+    def _settled(self, a: int, b: int) -> bool:
+        interval = self.interval(a, b)
+        return interval.low > 0 or interval.high < 0
+
+    def _begun(self, number: int) -> list[Job]:
+        return self._jobs.get(number, [])
+
+    def _next_seed(self, number: int, running: set[Job], most: int) -> Job | None:
+        """The next repeat of a trial, unless one is running or it has had ``most``."""
+        begun = self._begun(number)
+        if len(begun) > most or any(job in running for job in begun):
+            return None
+        return Job(number, max(job.seed for job in begun) + 1)

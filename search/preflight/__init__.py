@@ -1,0 +1,1 @@
+"""``python -m search.preflight CLUSTER.yaml``: problems that would make ``ray up`` fail."""

@@ -1,0 +1,1 @@
+"""Optuna: which recipe to try next."""

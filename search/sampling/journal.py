@@ -1,0 +1,245 @@
+"""Optuna, told the truth: a journal that proposes recipes, and the adapter that Ray Tune asks."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.storages import JournalStorage
+from optuna.trial import TrialState
+
+from leukemia.base.errors import UserError, first_line
+from leukemia.config.recipe import Recipe
+from leukemia.study.folder import State
+from search.policy.space import Choice, Dimension, Space
+from search.sampling.journal_file import JournalFile
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+logging.getLogger("optuna").propagate = False
+
+STATES: dict[State, TrialState] = {
+    "complete": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+"""What Optuna is told: only a trial with all folds is COMPLETE, else its partial score could win."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prior:
+    """A finished trial of an earlier study, as this one's journal takes it over."""
+
+    recipe: Recipe
+    state: State
+    fold_scores: dict[int, float]
+    cost: float
+    """Device seconds."""
+
+    origin: str
+    """Study uid and trial, for the record."""
+
+
+class Journal:
+    """The Optuna study of a search, kept in ``optuna.journal``: it proposes recipes and hears how they did."""
+
+    def __init__(
+        self,
+        path: Path,
+        space: Space,
+        *,
+        seed: int,
+        name: str,
+        by_cost: bool = False,
+        priors: Sequence[Prior] = (),
+    ) -> None:
+        """Open or begin a journal. The caller holds the study's lock: what a dead driver left half-done is removed.
+
+        Args:
+            name: of the study that is begun; one that the journal holds is opened whatever its name, since a study's
+                folder may be renamed.
+            by_cost: minimize the cost as a second objective.
+            priors: take the first numbers; those that the journal holds already are not added again.
+        """
+        self._space, self._seed, self._by_cost, self._num_priors = space, seed, by_cost, len(priors)
+        self._file = JournalFile(path)
+        try:
+            storage = JournalStorage(self._file)
+            names = optuna.get_all_study_names(storage)
+            self._study = optuna.create_study(
+                storage=storage,
+                study_name=names[0] if names else name,
+                directions=["maximize", "minimize"] if by_cost else ["maximize"],
+                load_if_exists=True,
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: this is no journal of Optuna's ({error}); restore it from a copy") from None
+        if len(names) > 1:
+            raise UserError(
+                f"{path}: expected one study, got {len(names)} ({', '.join(names)}); restore it from a copy"
+            )
+        self._open: dict[int, optuna.Trial] = {}
+        known = len(self._study.get_trials(deepcopy=False))
+        with self._file.together():
+            for prior in priors[known:]:
+                self._study.add_trial(self._frozen(prior))
+        if known <= len(priors) and all(prior.recipe != space.start for prior in priors):
+            self._study.enqueue_trial(space.parameters(space.start))
+
+    def _waiting(self) -> list[int]:
+        trials = self._study.get_trials(deepcopy=False)
+        return [trial.number for trial in trials if trial.state == TrialState.WAITING]
+
+    def _frozen(self, prior: Prior) -> optuna.trial.FrozenTrial:
+        """A prior as Optuna stores it."""
+        parameters = self._space.parameters(prior.recipe)
+        values = None
+        if prior.state == "complete":
+            values = [float(np.mean(list(prior.fold_scores.values()))), *([prior.cost] if self._by_cost else [])]
+        return optuna.trial.create_trial(
+            state=STATES[prior.state],
+            params=parameters,
+            distributions={
+                dimension.key: _distribution(dimension)
+                for dimension in self._space.dimensions
+                if dimension.key in parameters
+            },
+            values=values,
+            intermediate_values={} if self._by_cost else prior.fold_scores,
+            user_attrs={"origin": prior.origin},
+        )
+
+    def num_trials(self) -> int:
+        """Trials of this study begun so far, ended or not; without those of earlier studies."""
+        trials = self._study.get_trials(deepcopy=False)
+        return sum(trial.state != TrialState.WAITING for trial in trials) - self._num_priors
+
+    def states(self) -> dict[int, TrialState]:
+        """State of each begun trial by number."""
+        trials = self._study.get_trials(deepcopy=False)
+        return {trial.number: trial.state for trial in trials if trial.state != TrialState.WAITING}
+
+    def ends(self) -> dict[int, State | None]:
+        """How each begun trial ended, by number; None while it has not."""
+        named = {theirs: ours for ours, theirs in STATES.items()}
+        return {number: named.get(state) for number, state in self.states().items()}
+
+    def ask(self) -> tuple[int, Recipe]:
+        """A new trial: its number and recipe. Trial 0 is the starting recipe."""
+        waiting = self._waiting()
+        self._study.sampler = self._sampler(waiting[0] if waiting else len(self._study.get_trials(deepcopy=False)))
+        with self._file.together():
+            return self._propose(self._study.ask())
+
+    def adopt(self) -> list[tuple[int, Recipe]]:
+        """The trials that a driver left running when it died: same numbers, same recipes."""
+        return [
+            self._adopt(trial.number, trial._trial_id)
+            for trial in self._study.get_trials(deepcopy=False)
+            if trial.state == TrialState.RUNNING
+        ]
+
+    def _adopt(self, number: int, trial_id: int) -> tuple[int, Recipe]:
+        self._study.sampler = self._sampler(number)
+        with self._file.together():
+            return self._propose(optuna.Trial(self._study, trial_id))
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        # One seed for all would propose the first trials again after a resume.
+        seed = int(np.random.SeedSequence((self._seed, number)).generate_state(1)[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(multivariate=True, group=True, seed=seed)
+
+    def _propose(self, trial: optuna.Trial) -> tuple[int, Recipe]:
+        with warnings.catch_warnings():
+            # The starting recipe may lie outside a range, on purpose; Optuna warns and takes the value.
+            warnings.simplefilter("ignore", UserWarning)
+            recipe = self._space.propose(_Suggest(trial))
+        self._open[trial.number] = trial
+        return trial.number, recipe
+
+    def report(self, number: int, fold: int, score: float) -> None:
+        """Record a fold's score as the trial's intermediate value; one that is known already is left alone.
+
+        Optuna refuses intermediate values where there are two objectives: there they are the trial's attributes.
+        """
+        trial = self._open[number]
+        stored = self._study._storage.get_trial(trial._trial_id)
+        if self._by_cost:
+            if f"fold_{fold}" not in stored.user_attrs:
+                trial.set_user_attr(f"fold_{fold}", score)
+        elif fold not in stored.intermediate_values:
+            trial.report(score, step=fold)
+
+    def tell(self, number: int, state: State, score: float | None, cost: float) -> None:
+        """Close a trial. ``score``, the mean over all folds, belongs to complete trials only.
+
+        Args:
+            cost: device seconds; told where it is an objective.
+        """
+        trial = self._open.pop(number)
+        values = None if score is None or state != "complete" else [score, *([cost] if self._by_cost else [])]
+        self._study.tell(trial, values, state=STATES[state])
+
+    def importances(self) -> dict[str, float]:
+        """Share of the score's variance over complete trials that each parameter explains, largest first; may be empty.
+
+        From fANOVA (Hutter, Hoos & Leyton-Brown, ICML 2014) over the parameters that all complete trials have.
+        """
+        complete = [trial for trial in self._study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
+        if len(complete) < 2 or len({trial.values[0] for trial in complete}) < 2:
+            return {}
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._seed)
+        return dict(
+            optuna.importance.get_param_importances(
+                self._study, evaluator=evaluator, target=lambda trial: float(trial.values[0])
+            )
+        )
+
+
+def begun_trials(path: Path) -> set[int]:
+    """Numbers of the trials that a journal has begun; none where it is empty.
+
+    Raises:
+        UserError: this is no journal, or its study is lost.
+    """
+    try:
+        studies = JournalStorage(JournalFile(path))
+        names = optuna.get_all_study_names(studies)
+        trials = [trial for name in names for trial in _trials(studies, name)]
+    except Exception as error:
+        # Optuna trusts its file: what it stumbles over where that is damaged may be anything.
+        words = f"{type(error).__name__}: {first_line(error)}"
+        raise UserError(f"{path}: this is no journal of Optuna's ({words}); restore it from a copy") from None
+    if not names and path.stat().st_size:
+        raise UserError(f"{path}: expected a study of Optuna's, found none; restore it from a copy")
+    return {trial.number for trial in trials if trial.state != TrialState.WAITING}
+
+
+def _trials(studies: JournalStorage, name: str) -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name=name, storage=studies).get_trials(deepcopy=False)
+
+
+def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
+    if isinstance(dimension, Choice):
+        return optuna.distributions.CategoricalDistribution(dimension.choices)
+    return optuna.distributions.FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+
+
+class _Suggest:
+    """Optuna's trial as the space asks it."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self._trial = trial
+
+    def real(self, key: str, low: float, high: float, log: bool) -> float:
+        return self._trial.suggest_float(key, low, high, log=log)
+
+    def choice(self, key: str, choices: tuple[Any, ...]) -> Any:
+        return self._trial.suggest_categorical(key, choices)

@@ -1,0 +1,1 @@
+"""The driver: starts trials, judges their results and writes the study folder."""

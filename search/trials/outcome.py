@@ -1,0 +1,166 @@
+"""How a search came out: ``best.json`` with its interval and its evidence, and what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+
+from leukemia.base import provenance
+from leukemia.base.errors import NO_WINNER, SUCCESS
+from leukemia.base.files import read_json, write_json
+from leukemia.config.results import score_name
+from leukemia.data.folds import Splits
+from leukemia.reporting.study_report import write_study_report
+from leukemia.scoring.metrics import describe_difference, majority_rate, scores
+from leukemia.scoring.selection import corrected
+from leukemia.study.best import FILE, Best
+from leukemia.study.folder import Study
+from leukemia.study.ledger import ledger_of
+from search.policy.hindsight import look_back
+from search.policy.judge import Contender, best_of
+from search.policy.race import Race
+from search.policy.space import Space
+from search.sampling.journal import Journal
+from search.trials.display import print_trials, say
+
+LEAK_SUSPECTED = 0.93
+"""Accuracy on unseen patients above which a leak is likelier than a feat: the best published weighted F1 on C-NMC
+2019 is 0.925 in the preliminary and 0.910 in the final phase of its challenge."""
+
+
+def write_best(study: Study, splits: Splits, race: Race) -> None:
+    """Write ``best.json`` for the winner.
+
+    The raw score is the mean over folds and seeds that the search maximized; the headline is the lower one of two
+    corrections for having been chosen as the best of several (``leukemia.scoring.selection``).
+    """
+    winner = race.winner()
+    assert winner is not None
+    info, recipe = study.info, study.recipe(winner.number)
+    seen = study.out_of_fold(winner.number, recipe.train.seed)
+    labels, groups = seen["label"].to_numpy(), seen["group"].to_numpy()
+    found = scores(labels, seen["probability_leukemic"].to_numpy(), groups)
+    numbers = [contender.number for contender in race.contenders()]
+    correction = corrected(race.candidates(), race.rules.metric, winner=numbers.index(winner.number))
+    best = Best(
+        study=study.name,
+        study_uid=info["study_uid"],
+        trial=f"{winner.number:04d}",
+        recipe=recipe,
+        objective=info["objective"],
+        score={
+            "raw": winner.score,
+            "pooled": correction.raw.to_dict(),
+            "bootstrap": correction.bootstrap.to_dict(),
+            "leave_fold_out": correction.leave_fold_out.to_dict(),
+            "headline": correction.headline.to_dict(),
+        },
+        scores={name: interval.to_dict() for name, interval in found.items()},
+        noise=_noise(race, winner),
+        majority_rate=majority_rate(labels),
+        folds=info["folds"],
+        folds_done=info["folds"],
+        seeds=[job.seed for job in race.complete_jobs(winner.number)],
+        n=len(seen),
+        num_complete=len(numbers),
+        protocol=info["protocol"],
+        data={key: info["data"][key] for key in ("uri", "fingerprint", "base", "subjects_from")},
+        splits_sha256=splits.sha256(),
+        versions=provenance.versions(),
+        commit=provenance.commit(),
+        hardware=provenance.hardware(_device_of(study, winner.number, recipe.train.seed)),
+        command=info["command"],
+    )
+    best.save(study.folder / FILE)
+
+
+def _noise(race: Race, winner: Contender) -> dict[str, Any]:
+    """What other seeds say: the winner against starting recipe and runner-up, in words, and the noise itself."""
+    others = [contender for contender in race.contenders() if contender.number != winner.number]
+    second = best_of(others)
+    compared = {"winner_vs_start": race.rules.start, "winner_vs_second": None if second is None else second.number}
+    complete = {contender.number for contender in others}
+    return {
+        name: describe_difference(race.interval(winner.number, number))
+        for name, number in compared.items()
+        if number in complete
+    } | {
+        "fold_noise": race.noise(),
+        "seeds": {
+            f"{number:04d}": [job.seed for job in race.complete_jobs(number)]
+            for number in sorted({*complete, winner.number})
+            if len(race.complete_jobs(number)) > 1
+        },
+    }
+
+
+def write_hindsight(study: Study, space: Space, journal: Journal) -> None:
+    """Write ``hindsight.json``, the search's look back at itself, and ``ledger.json``, what it cost."""
+    past = []
+    for number in study.trials():
+        end = study.end(number)
+        if end is not None:
+            past.append((space.parameters(study.recipe(number)), end["score"], end["state"]))
+    write_json(study.folder / "hindsight.json", look_back(space, past, journal.importances()).to_dict())
+    write_json(study.folder / "ledger.json", ledger_of(study).to_dict())
+
+
+def _device_of(study: Study, number: int, seed: int) -> str:
+    devices = {study.fold(number, seed, fold)["device"] for fold in study.folds_done(number, seed)}
+    return ", ".join(sorted(devices))
+
+
+def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
+    """Print the trials, the winner with its interval and where the files lie; returns the exit status.
+
+    Args:
+        has_winner: whether the search has one; it alone knows, for a ``best.json`` may come from elsewhere.
+    """
+    path = study.folder / FILE
+    best = Best.of(study) if has_winner else None
+    write_study_report(study, best)
+    trials = study.trial_table()
+    print_trials(console, trials, score_name(study.info["objective"]))
+    if best is None:
+        say(console, f"no winner: none of {len(trials)} trials finished all folds with a usable score")
+        if path.is_file():
+            say(console, f"warning: {path} is not of this search, which has no winner; remove it")
+        say(console, f"report: {study.folder / 'report.html'}")
+        return NO_WINNER
+    for words in _describe(best):
+        say(console, words)
+    for words in read_json(study.folder / "hindsight.json")["lines"]:
+        say(console, words)
+    say(console, ledger_of(study).describe())
+    say(console, f"best: {path}\nreport: {study.folder / 'report.html'}")
+    say(console, f"next: python -m leukemia.final --best {study.name} --runs {study.folder.parent}")
+    return SUCCESS
+
+
+def _describe(best: Best) -> Iterator[str]:
+    headline, name = best.score["headline"], score_name(best.objective)
+    chosen = "for a choice by score among the" if best.by_cost else "for being the best of"
+    yield f"winner: trial {best.trial}, {best.recipe.describe()}"
+    yield (
+        f"{name} {_interval(headline)}, corrected {chosen} {best.num_complete} complete trials; "
+        f"raw {best.score['raw']:.4f} (mean over {best.folds} folds and {len(best.seeds)} seed(s)), {best.n} images, "
+        f"majority rate {best.majority_rate:.4f}, {best.protocol}"
+    )
+    for key, other in (("winner_vs_start", "the starting recipe"), ("winner_vs_second", "the runner-up")):
+        if key in best.noise:
+            yield f"against {other}: {best.noise[key]}"
+    if best.protocol == "grouped" and (best.scores["accuracy"]["value"] or 0) > LEAK_SUSPECTED:
+        yield (
+            f"warning: accuracy above {LEAK_SUSPECTED} on unseen patients is more than any published result on C-NMC; "
+            "look for a leak before you believe it (python -m leukemia.leakcheck)"
+        )
+
+
+def _interval(value: dict[str, float | None]) -> str:
+    if value["value"] is None:
+        return "(not defined: a class is absent)"
+    if value["low"] is None:
+        return f"{value['value']:.4f} (no interval: one group only)"
+    return f"{value['value']:.4f}, 95 % interval {value['low']:.4f} to {value['high']:.4f}"

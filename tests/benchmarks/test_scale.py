@@ -1,0 +1,158 @@
+"""The benchmark of how far a search scales, small: its searches end whole, and it takes no wrong arguments."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from autoscaling import why_not
+from PIL import Image
+from scale import main
+from scale_calls import Call, Calls, series, spread
+from scale_figure import CALLS, draw_scale
+from scale_search import idle_share, read_slept
+
+from leukemia.base.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+MISSING = why_not()
+COMMAND = [sys.executable, str(ROOT / "benchmarks" / "scale.py")]
+SMALL = ["--workers", "1", "3", "--trials", "9", "--rounds", "4", "--nodes", "2", "--seconds", "0.5", "--before", "3"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workers", "4", "1"], "--workers: expected ascending numbers from 1 on, got 4 1"),
+        (["--workers", "0"], "--workers: expected ascending numbers from 1 on, got 0"),
+        (["--trials", "100"], "--trials: expected at least two for each of 64 workers, got 100"),
+        (["--rounds", "1"], "--rounds: expected at least 2, got 1"),
+        (["--nodes", "0"], "--nodes: expected at least 1, got 0"),
+        (["--before", "-1"], "--before: expected at least 0, got -1"),
+        (["--seconds", "nan"], "--seconds: expected more than 0 and at most 3600, got nan"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=f"^{message}$"):
+        main(arguments)
+
+
+def test_workers_are_idle_while_they_do_not_sleep(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("0,4\n5,9\n")
+    (tmp_path / "2.csv").write_text("2,6\n")
+    slept = read_slept(tmp_path)
+    assert [times.tolist() for times in slept] == [[[0, 4], [5, 9]], [[2, 6]]]
+    assert idle_share(slept, 2, 6, 2) == pytest.approx(1 - (2 + 1 + 4) / 8)
+    assert idle_share(slept, 0, 10, 2) == pytest.approx(1 - 12 / 20)
+    assert math.isnan(idle_share(slept, 6, 6, 2)), "nothing was measured"
+
+
+def test_calls_are_timed_and_named_by_what_they_return() -> None:
+    calls = Calls(num_ended=7)
+    assert calls.time(max, 0, 2, kind=lambda found: f"of {found}") == 2
+    calls.num_ended += 1
+    calls.time(time.sleep, 0.05, kind=lambda _: "sleep")
+    assert [call.num_ended for call in calls.by_kind["of 2"]] == [7]
+    (slept,) = calls.by_kind["sleep"]
+    assert slept.num_ended == 8
+    assert slept.seconds >= 0.05 > slept.cpu_seconds
+
+
+def test_calls_are_summed_up_in_milliseconds() -> None:
+    calls = [Call(0.0, number / 1000, number / 2000, number) for number in range(1, 101)]
+    found = spread(calls)
+    assert (found["count"], found["median"], found["max"], found["cpu_median"]) == (100, 50.5, 100, 25.25)
+    assert found["p95"] == pytest.approx(95.05)
+    assert [row[0] for row in series(calls, 50)] == [25.5, 75.5]
+    assert series(calls, 100)[0] == pytest.approx([50.5, 50.5, 95.05, 25.25])
+
+
+def made_up_run(workers: int) -> dict[str, Any]:
+    calls = {kind: {"median": 3.0 * place + workers / 10, "p95": 40.0} for place, kind in enumerate(CALLS, 1)}
+    asks = [[50.0 * part, 20.0 + part, 40.0 + part, 15.0 + part] for part in range(1, 40)]
+    return {"workers": workers, "idle": workers / 500, "calls": calls, "ask_series": asks}
+
+
+def test_the_figure_shows_every_number_of_workers(tmp_path: Path) -> None:
+    for counts, name in (((1, 4, 16, 64), "four.png"), ((1, 4), "two.png")):
+        draw_scale([made_up_run(count) for count in counts], tmp_path / name)
+    pictures = [np.asarray(Image.open(tmp_path / name).convert("L")) for name in ("four.png", "two.png")]
+    assert all(picture.std() > 10 for picture in pictures)
+    assert not np.array_equal(*pictures)
+
+
+@pytest.mark.slow
+def test_searches_on_simulated_nodes_end_whole(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [*COMMAND, *SMALL, "--results", str(tmp_path), "--json"], capture_output=True, text=True, timeout=1800
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert [(run["workers"], run["trials"], run["nodes"]) for run in found["runs"]] == [(1, 4, 2), (3, 9, 2)]
+    for run in found["runs"]:
+        assert run["slept_seconds"] >= run["trials"] * 4 * 0.5
+        assert run["calls"]["begin"]["count"] == run["trials"]
+        assert run["calls"]["epoch"]["count"] == run["calls"]["foldresult"]["count"] == 2 * run["trials"]
+        assert run["calls"]["ask"]["max"] < run["calls"]["begin"]["max"]
+        assert 0 < run["idle_whole"] < 1
+    text = (tmp_path / "scale.md").read_text()
+    assert "All 13 trials are complete" in text
+    assert (tmp_path / "scale.png").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+def test_nodes_come_for_a_search_and_go_after_it() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "autoscaling.py")]
+    ran = subprocess.run(
+        [*command, "--trials", "4", "--nodes", "2", "--seconds", "1", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert 0 < found["first_up_seconds"] < found["seconds"]
+    assert 1 <= found["nodes"] <= 2
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_no_ray_behind() -> None:
+    running = subprocess.Popen(
+        [*COMMAND, *SMALL],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Where tests run beside each other they ignore interrupts, and what they start would, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    started = wait_for_raylets(running.pid, 3)
+    assert started, "Ray did not start"
+    os.killpg(running.pid, signal.SIGINT)
+    output = running.communicate(timeout=300)
+    assert running.returncode == 130, output
+    # Ray's agents of a node that has gone notice it within a minute or two.
+    _, alive = psutil.wait_procs(started, timeout=180)
+    assert not alive
+
+
+def wait_for_raylets(pid: int, count: int, seconds: float = 300) -> list[psutil.Process]:
+    """All processes below one, once so many of them are raylets."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and psutil.pid_exists(pid):
+        below = psutil.Process(pid).children(recursive=True)
+        if sum(process.name() == "raylet" for process in below) >= count:
+            return below
+        time.sleep(0.5)
+    return []

@@ -1,0 +1,211 @@
+"""The nodes of a cluster: what it has, what its autoscaler may start, and what a search does when they come and die."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import faults
+import pytest
+import ray
+import ray.tune
+from faults import ClusterSearch, cluster_of
+from idle import answers, begin_study
+from idle_ours import _do_nothing, make_data, make_driver
+from kills import Family, kill
+from ray.cluster_utils import Cluster
+
+from leukemia.data.sample import TRAINING, generate
+from leukemia.study.folder import Study
+from leukemia.tracking.tracker import SilentTracker
+from leukemia.training.device import BrokenDevice
+from search.cluster.fleet import NoNodeLeft
+from search.cluster.nodes import Node, Nodes, grown, nodes_now
+from search.cluster.resources import Resources
+from search.cluster.session import is_own, ray_session
+from search.cluster.trainable import REPORT, TrialData
+from search.cluster.tuner import run_trials
+
+HEAD = Node(cpus=2, gpus=0.0, node_id="head")
+GPU = Node(cpus=8, gpus=1.0, node_id="gpu")
+
+CONFIG: dict[str, Any] = {
+    "max_workers": 5,
+    "head_node_type": "head",
+    "available_node_types": {
+        "head": {"resources": {"CPU": 2}, "max_workers": 0},
+        "small": {"resources": {"CPU": 8, "GPU": 1}, "max_workers": 3},
+        "big": {"resources": {"CPU": 96, "GPU": 8}},
+    },
+}
+
+
+def sizes(nodes: Nodes) -> list[tuple[int, float]]:
+    return [(node.cpus, node.gpus) for node in nodes.more]
+
+
+def test_what_may_come_is_what_is_configured_and_not_there() -> None:
+    nodes = grown((HEAD,), CONFIG)
+    assert nodes.now == (HEAD,)
+    assert sizes(nodes) == [(8, 1)] * 3 + [(96, 8)] * 5
+    assert nodes.max_more == 5
+    nodes = grown((HEAD, GPU, GPU), CONFIG)
+    assert sizes(nodes) == [(8, 1)] + [(96, 8)] * 5
+    assert nodes.max_more == 3
+
+
+def test_machines_whose_size_nobody_wrote_down_promise_nothing() -> None:
+    """As in a lab: they count when they are there."""
+    local = {
+        "max_workers": 2,
+        "head_node_type": "local",
+        "available_node_types": {"local": {"resources": {}, "max_workers": 2}},
+    }
+    assert grown((HEAD,), local) == Nodes(now=(HEAD,))
+    other = {**local, "head_node_type": "head"}
+    assert grown((HEAD, GPU), other) == Nodes(now=(HEAD, GPU))
+    assert grown((HEAD,), {}) == Nodes(now=(HEAD,))
+
+
+def test_avoided_nodes_are_taken_out() -> None:
+    nodes = grown((HEAD, GPU), CONFIG)
+    assert nodes.without(frozenset({"gpu"})).now == (HEAD,)
+    assert nodes.without(frozenset({"gpu"})).more == nodes.more
+
+
+ONE_CPU = Resources(device="cpu", cpus=1, gpus=0.0, concurrent=2)
+BROKEN, DEATHS = "broken", "deaths"
+
+
+@pytest.fixture
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers import what they run by its module's name."""
+    folders = (str(Path(str(module.__file__)).parent) for module in (sys.modules[__name__], faults))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
+
+
+@pytest.fixture
+def two_nodes(importable: None) -> Iterator[Cluster]:
+    with cluster_of(2) as cluster:
+        yield cluster
+
+
+def note(data: TrialData, name: str, words: str) -> int:
+    """Add a line to a file of the test; returns how many it has."""
+    path = data.checkpoints / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as stream:
+        stream.write(f"{words}\n")
+    return len(path.read_text().splitlines())
+
+
+def run_but_on_broken_nodes(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
+    """A worker's: the nodes that the file names have a device that does not compute."""
+    here = ray.get_runtime_context().get_node_id()
+    if here in (data.checkpoints / BROKEN).read_text():
+        note(data, "visits", here)
+        raise reschedule(BrokenDevice("cuda does not compute"), at_fault=True)
+    # Else the good node may have done all the work before the third fault.
+    deadline = time.monotonic() + 60
+    while num_visits(data.checkpoints) < 3 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    _do_nothing(config, data, resources)
+
+
+def num_visits(folder: Path) -> int:
+    path = folder / "visits"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def run_and_die(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
+    """A worker's: the process of trial 0 dies after each new report, that of trial 1 before any."""
+    if config["number"] == 1:
+        os._exit(1)
+    num_heard = note(data, DEATHS, str(config["skip"])) - 1
+    for fold, reports in zip((0, 1), answers(0, config["seed"], data.labels, data.folds), strict=True):
+        for number, report in enumerate(reports, start=2 * fold):
+            if fold not in config["skip"]:
+                ray.tune.report({REPORT: report})
+                if number >= num_heard:
+                    os._exit(1)
+
+
+def search_in(folder: Path, num_trials: int, trainable: Any, broken: list[str]) -> Study:
+    catalog, splits, study = begin_study(folder)
+    data = make_data(folder, catalog, splits)
+    data.checkpoints.mkdir(parents=True)
+    (data.checkpoints / BROKEN).write_text("\n".join(broken))
+    driver = make_driver(study, catalog, splits, SilentTracker(), num_trials)
+    try:
+        run_trials(driver, data, ONE_CPU, trainable)
+    finally:
+        assert not (data.checkpoints / "tune").exists()
+    return study
+
+
+@pytest.mark.slow
+def test_a_node_with_a_broken_device_is_avoided_and_the_others_go_on(
+    two_nodes: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("search"), "propagate", True)
+    with ray_session(str(two_nodes.address)) as own:
+        assert not own
+        assert not is_own()
+        broken = next(node.node_id for node in nodes_now() if node.cpus)
+        study = search_in(tmp_path, 6, run_but_on_broken_nodes, [broken])
+    assert list(study.trial_table()["state"]) == ["complete"] * 6
+    words = "is avoided: its device failed 3 times (cuda does not compute); 1 other nodes go on"
+    assert f"node {ray.util.get_node_ip_address()} {words}" in caplog.text
+    # One that waited when the node was given up may still have come there.
+    assert 3 <= num_visits(tmp_path / "checkpoints") <= 4
+
+
+@pytest.mark.slow
+def test_where_every_device_is_broken_the_search_ends_and_nothing_has_failed(tmp_path: Path, importable: None) -> None:
+    with ray_session("local"):
+        here = ray.get_runtime_context().get_node_id()
+        with pytest.raises(
+            NoNodeLeft, match=r"is avoided: its device failed 3 times .*; no other node can run a trial"
+        ):
+            search_in(tmp_path, 2, run_but_on_broken_nodes, [here])
+    study = Study.open(next(tmp_path.glob("**/study.json")).parent)
+    assert [study.end(number) for number in study.trials()] == [None, None]
+
+
+@pytest.mark.slow
+def test_processes_may_die_often_as_long_as_there_is_progress(tmp_path: Path, importable: None) -> None:
+    """Trial 0 dies after each of its four reports, once more than may be without progress; trial 1 gets nowhere."""
+    with ray_session("local"):
+        study = search_in(tmp_path, 2, run_and_die, [])
+    assert len((tmp_path / "checkpoints" / DEATHS).read_text().splitlines()) == 5
+    assert list(study.trial_table().sort_values("trial")["state"]) == ["complete", "failed"]
+    end = study.end(1)
+    assert end is not None
+    assert end["reason"] == "its process died again and again"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["gcs_server", "raylet"])
+def test_a_cluster_that_dies_ends_the_search_with_one_line(two_nodes: Cluster, tmp_path: Path, part: str) -> None:
+    generate(tmp_path / "cells", num_subjects=12, images_per_subject=4, num_test_images=2)
+    family = Family()
+    search = ClusterSearch(tmp_path / "runs" / "study", family, tmp_path / "cells" / TRAINING, str(two_nodes.address))
+    search.folder.parent.mkdir()
+    try:
+        search.begin()
+        assert search.wait_until(lambda: sum(search.epochs().values()) >= 1), search.output.read_text()
+        kill(two_nodes.head_node.all_processes[part][0].process.pid)
+        assert search.wait() == 1
+    finally:
+        family.end()
+    (line,) = [line for line in search.output.read_text().splitlines() if line.startswith("error: ")]
+    who = "its head at" if part == "gcs_server" else "its raylet on this machine"
+    assert line.startswith(f"error: the Ray cluster died: {who}")
+    assert line.endswith("finished folds are kept. Go on with:")
+    study = Study.open(search.folder)
+    assert all(study.end(number) is None for number in study.trials())

@@ -1,0 +1,256 @@
+"""What a worker does: its reports, its checkpoints, its ways to end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+import torch
+
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch, FoldResult
+from leukemia.config.sections import Train
+from leukemia.training import train
+from leukemia.training.train import epochs_in
+from search.cluster import trainable
+from search.cluster.resources import Resources
+from search.cluster.trainable import NOTES, REPORT, TrialData, run_trial
+from search.policy.race import Job
+from search.storage import checkpoints as checkpoints_module
+from search.storage.checkpoints import Checkpoints, folder_of
+from search.storage.filesystem import Storage, StorageFailed, open_storage
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What a trainable reports, in the place of Tune."""
+    heard: list[Any] = []
+    monkeypatch.setattr(ray.tune, "report", lambda result: heard.append(result[REPORT]))
+    return heard
+
+
+@pytest.fixture
+def data(tiny_images: Any, tmp_path: Path) -> TrialData:
+    np.save(tmp_path / "images.npy", tiny_images.images)
+    rows = np.arange(len(tiny_images.labels))
+    return TrialData(
+        images=tmp_path / "images.npy",
+        labels=tiny_images.labels,
+        folds=[(rows[:24], rows[24:]), (rows[24:], rows[:24])],
+        checkpoints=tmp_path / "checkpoints",
+    )
+
+
+# AdamW keeps a third of what Ranger21 does: checkpoints are what takes time here.
+RECIPE = (
+    Recipe(train=Train(epochs=1, batch_size=8))
+    .with_settings({"optimizer.name": "adamw", "evaluate.tta": "none"})
+    .resolved(32)
+)
+ONE_CPU = Resources(device="cpu", cpus=1, gpus=0.0, concurrent=1)
+
+
+def assignment(recipe: Recipe = RECIPE, skip: tuple[int, ...] = ()) -> dict[str, Any]:
+    return {"number": 7, "seed": 0, "recipe": recipe.flat(), "skip": list(skip)}
+
+
+def test_a_trial_reports_epochs_and_folds_and_leaves_no_checkpoints(reports: list[Any], data: TrialData) -> None:
+    run_trial(assignment(), data, ONE_CPU)
+    assert [type(report) for report in reports] == [Epoch, FoldResult, Epoch, FoldResult]
+    assert [report.fold for report in reports] == [0, 0, 1, 1]
+    assert list(data.checkpoints.iterdir()) == []
+
+
+def test_finished_folds_are_skipped(reports: list[Any], data: TrialData) -> None:
+    run_trial(assignment(skip=(0,)), data, ONE_CPU)
+    assert [report.fold for report in reports] == [1, 1]
+    run_trial(assignment(skip=(0, 1)), data, ONE_CPU)
+    assert len(reports) == 2
+
+
+def test_checkpoints_of_a_fold_go_when_it_is_committed(monkeypatch: pytest.MonkeyPatch, data: TrialData) -> None:
+    kept: list[list[str]] = []
+    monkeypatch.setattr(
+        ray.tune, "report", lambda result: kept.append([path.name for path in data.checkpoints.rglob("*.pt")])
+    )
+    run_trial(assignment(), data, ONE_CPU)
+    assert kept == [["fold_0.pt"], ["fold_0.pt"], ["fold_1.pt"], ["fold_1.pt"]]
+
+
+def test_a_trial_and_its_repeat_keep_checkpoints_apart(monkeypatch: pytest.MonkeyPatch, data: TrialData) -> None:
+    """They may run side by side: the end of one must not take the other's."""
+    folders: list[Path] = []
+    monkeypatch.setattr(
+        trainable, "cross_validate", lambda *_, checkpoints, **__: iter(folders.append(checkpoints) or ())
+    )
+    for seed in (0, 1):
+        recipe = RECIPE.with_settings({"train.seed": seed})
+        run_trial({**assignment(recipe), "seed": seed}, data, ONE_CPU)
+    assert [folder.name for folder in folders] == ["0007-0", "0007-1"]
+
+
+def test_a_diverging_trial_says_so_in_words_with_the_place(
+    reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = torch.nn.functional.cross_entropy
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", lambda *args, **kwargs: loss(*args, **kwargs) * np.inf)
+    run_trial(assignment(), data, ONE_CPU)
+    (words,) = reports
+    assert words.startswith("NonFiniteLoss: non-finite")
+    assert "at fold 0, epoch 1, step 1" in words
+    assert "lower optimizer.learning_rate (train.py, line" in words
+
+
+def test_an_error_of_ours_becomes_words_not_an_exception(
+    reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any, **settings: Any) -> Iterator[Any]:
+        yield "first"
+        raise MemoryError("no room for 3 GB")
+
+    monkeypatch.setattr(trainable, "cross_validate", broken)
+    (data.checkpoints / "0007-0" / "seed_0").mkdir(parents=True)
+    run_trial(assignment(), data, ONE_CPU)
+    assert reports[0] == "first"
+    assert reports[1].startswith("MemoryError: no room for 3 GB (test_trainable.py, line ")
+    assert list(data.checkpoints.iterdir()) == []
+
+
+LONGER = RECIPE.with_settings({"train.epochs": 3})
+
+
+@pytest.fixture
+def stored(data: TrialData, tmp_path: Path) -> TrialData:
+    """The same data, and a storage that holds the study."""
+    study = open_storage(str(tmp_path / "storage"))
+    study.write(b"{}", "study.json")
+    return dataclasses.replace(data, storage=study.uri)
+
+
+def without_times(reports: list[Any]) -> list[Any]:
+    """What must be the same bit for bit; an epoch comes again where a checkpoint remembers it."""
+    plain = []
+    for report in reports:
+        values = {name: value for name, value in vars(report).items() if name not in ("seconds", "images_per_second")}
+        values = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
+        if values not in plain:
+            plain.append(values)
+    return plain
+
+
+class Died(BaseException):
+    """Stands for the end of a worker's machine."""
+
+
+def test_another_worker_goes_on_bit_for_bit_and_repeats_nothing(
+    data: TrialData, stored: TrialData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reports: list[Any]
+) -> None:
+    run_trial(assignment(LONGER), data, ONE_CPU)
+    undisturbed, first = list(reports), list[Any]()
+    study = open_storage(str(stored.storage))
+
+    def until_the_second_epoch(result: dict[str, Any]) -> None:
+        # Before anybody hears of an epoch, its checkpoint is stored.
+        epochs = len(first) + 1
+        assert study.fetch(f"checkpoints/{folder_of(Job(7, 0), LONGER)}/seed_0/fold_0.pt", tmp_path / "seen.pt")
+        assert epochs_in(tmp_path / "seen.pt", LONGER, 0) == epochs
+        first.append(result[REPORT])
+        if epochs == 2:
+            raise Died
+
+    monkeypatch.setattr(ray.tune, "report", until_the_second_epoch)
+    with pytest.raises(Died):
+        run_trial(assignment(LONGER), stored, ONE_CPU)
+    second, trained = list[Any](), list[int]()
+    run_epoch = train._Fitting.run_epoch
+    monkeypatch.setattr(
+        train._Fitting, "run_epoch", lambda self, epoch: trained.append(epoch) or run_epoch(self, epoch)
+    )
+    monkeypatch.setattr(ray.tune, "report", lambda result: second.append(result[REPORT]))
+    run_trial(assignment(LONGER), dataclasses.replace(stored, checkpoints=tmp_path / "other disk"), ONE_CPU)
+    assert trained == [3, 1, 2, 3], "the last epoch of fold 0, then fold 1"
+    assert without_times([*first, *second]) == without_times(undisturbed)
+    assert list((tmp_path / "other disk").iterdir()) == []
+
+
+def test_of_two_checkpoints_the_one_that_came_further_is_taken(stored: TrialData, tmp_path: Path) -> None:
+    """A trial may come back to a machine that it has left long ago."""
+    study = str(stored.storage)
+    path = tmp_path / "checkpoints" / "seed_0" / "fold_0.pt"
+    old, new = [
+        Checkpoints(path.parent.parent.with_name(name), LONGER, job=Job(7, 0), study=study) for name in ("old", "new")
+    ]
+    for checkpoints, epochs in ((old, 1), (new, 2)):
+        write_checkpoint(checkpoints.local / "seed_0" / "fold_0.pt", LONGER, epochs)
+    for checkpoints in (old, new):
+        checkpoints.fetch(LONGER, [])
+        checkpoints.store(0)
+    old.fetch(LONGER, [])
+    assert epochs_in(old.local / "seed_0" / "fold_0.pt", LONGER, 0) == 2
+    write_checkpoint(old.local / "seed_0" / "fold_0.pt", LONGER, 3)
+    old.fetch(LONGER, [])
+    assert epochs_in(old.local / "seed_0" / "fold_0.pt", LONGER, 0) == 3
+    assert [path.name for path in old.local.rglob("*.pt*")] == ["fold_0.pt"]
+
+
+def write_checkpoint(path: Path, recipe: Recipe, epochs: int, fold: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"recipe": recipe.to_json(), "fold": fold, "epochs": [{}] * epochs}, path)
+
+
+@pytest.mark.parametrize("where", ["disk", "storage"])
+def test_a_checkpoint_of_another_recipe_does_not_fail_the_trial(
+    stored: TrialData, reports: list[Any], where: str
+) -> None:
+    """A head that was lost gave the trial's number to another recipe."""
+    other = LONGER.with_settings({"augment.rotate": 0.25})
+    if where == "disk":
+        write_checkpoint(stored.checkpoints / "0007-0" / "seed_0" / "fold_0.pt", other, 1)
+    else:
+        place = open_storage(str(stored.storage)).folder(f"checkpoints/{folder_of(Job(7, 0), RECIPE)}")
+        write_checkpoint(stored.checkpoints / "foreign.pt", other, 1)
+        place.put(stored.checkpoints / "foreign.pt", "seed_0/fold_0.pt")
+    run_trial(assignment(), stored, ONE_CPU)
+    assert [type(report) for report in reports] == [Epoch, FoldResult, Epoch, FoldResult]
+
+
+def test_a_storage_that_takes_nothing_is_noted_once_and_the_trial_goes_on(
+    stored: TrialData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints_module, "PAUSES", (0.0, 0.0))
+    attempts, results = list[str](), list[dict[str, Any]]()
+    put = Storage.put
+
+    def failing(self: Storage, local: Path, name: str) -> None:
+        attempts.append(name)
+        if len(attempts) <= 4:
+            raise StorageFailed("no way there")
+        put(self, local, name)
+
+    monkeypatch.setattr(Storage, "put", failing)
+    monkeypatch.setattr(ray.tune, "report", lambda result: results.append(result))
+    run_trial(assignment(LONGER), stored, ONE_CPU)
+    assert [type(result[REPORT]) for result in results].count(FoldResult) == 2
+    notes = [note for result in results for note in result.get(NOTES, [])]
+    place = str(stored.storage).partition("?")[0]
+    assert notes == [
+        f"trial 0007 seed 0: storage {place} takes no checkpoint; if its machine dies, the fold is repeated "
+        "(no way there)",
+        f"trial 0007 seed 0: storage {place} takes checkpoints again",
+    ]
+    # Three attempts at the first epoch, then one an epoch.
+    assert len(attempts) == 3 + 1 + 1 + 3
+
+
+def test_a_folder_that_is_not_shared_is_noted(data: TrialData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    results: list[dict[str, Any]] = []
+    monkeypatch.setattr(ray.tune, "report", lambda result: results.append(result))
+    run_trial(assignment(), dataclasses.replace(data, storage=str(tmp_path / "mine alone")), ONE_CPU)
+    (note,) = [note for result in results for note in result.get(NOTES, [])]
+    assert "mine alone does not hold the study as " in note
+    assert not (tmp_path / "mine alone").exists()

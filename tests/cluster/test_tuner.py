@@ -1,0 +1,90 @@
+"""Tune around the driver: what its scheduler asks, and what it does with the answer."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from leukemia.config.results import Epoch, FoldResult
+from search.cluster import tuner
+from search.cluster.trainable import REPORT
+from search.policy.health import Rescheduled
+from search.policy.race import Job
+
+
+class Assigned:
+    """Tune's trial, as far as its scheduler is concerned."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+        self.run_metadata = SimpleNamespace(num_failures=2)
+
+    def set_config(self, config: dict[str, Any]) -> None:
+        self.config = config
+
+
+def test_the_driver_is_asked_by_number_and_seed() -> None:
+    heard: list[tuple[Job, Any]] = []
+
+    def hear(job: Job, report: Any) -> bool:
+        heard.append((job, report))
+        return not isinstance(report, FoldResult)
+
+    result = FoldResult(
+        seed=2,
+        fold=0,
+        rows=np.arange(2),
+        probabilities=np.array([0.2, 0.8]),
+        scores={},
+        seconds=1.0,
+        device="cpu (test)",
+        precision="float32",
+    )
+    judging = tuner._Judging(hear, lambda job: [0] if job == Job(7, 2) else [])
+    trial: Any = Assigned({"number": 7, "seed": 2, "skip": []})
+    verdicts = [judging.on_trial_result(None, trial, {REPORT: report}) for report in ("words", result)]  # type: ignore[arg-type]
+    assert verdicts == [judging.CONTINUE, judging.STOP]
+    assert heard == [(Job(7, 2), "words"), (Job(7, 2), result)]
+    assert trial.config["skip"] == [0]
+    assert judging.on_trial_result(None, trial, {}) == judging.CONTINUE  # type: ignore[arg-type]
+    assert len(heard) == 2
+
+
+def epoch_of(fold: int, epoch: int) -> Epoch:
+    return Epoch(
+        seed=0,
+        fold=fold,
+        epoch=epoch,
+        train_loss=0.5,
+        train_accuracy=0.5,
+        validation_loss=0.7,
+        validation_accuracy=0.5,
+        learning_rate=1e-3,
+        seconds=1.0,
+        images_per_second=10.0,
+        device_memory_mb=0.0,
+    )
+
+
+def test_deaths_count_only_as_long_as_a_trial_comes_no_further() -> None:
+    judging = tuner._Judging(lambda *heard: True, lambda job: [])
+    trial: Any = Assigned({"number": 0, "seed": 0, "skip": []})
+    # After a death a checkpoint's epochs come again: they are no progress.
+    steps = [((0, 1), 0), ((0, 2), 0), ((0, 1), 2), ((0, 2), 2), ((0, 3), 0), ((0, 3), 2), ((1, 1), 0)]
+    for (fold, epoch), failures in steps:
+        trial.run_metadata.num_failures = 2
+        judging.on_trial_result(None, trial, {REPORT: epoch_of(fold, epoch)})  # type: ignore[arg-type]
+        assert trial.run_metadata.num_failures == failures, (fold, epoch)
+    trial.run_metadata.num_failures = 2
+    judging.on_trial_result(None, trial, {REPORT: "NonFiniteLoss"})  # type: ignore[arg-type]
+    assert trial.run_metadata.num_failures == 2
+
+
+def test_a_trial_that_is_put_back_is_not_retried_where_it_is() -> None:
+    judging = tuner._Judging(lambda *heard: False, lambda job: [])
+    trial: Any = Assigned({"number": 0, "seed": 0, "skip": []})
+    verdict = judging.on_trial_result(None, trial, {REPORT: Rescheduled(words="no GPU", node_id="a")})  # type: ignore[arg-type]
+    assert verdict == judging.CONTINUE, "stopped, its process with the broken device would be used again"
+    assert trial.run_metadata.num_failures == tuner.MAX_PROCESS_FAILURES

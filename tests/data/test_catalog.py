@@ -1,0 +1,529 @@
+"""What a data set holds, in every layout; what is refused, and with which words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from leukemia import catalog as catalog_command
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.catalog import main
+from leukemia.data import hashes
+from leukemia.data.catalog import Catalog, describe, read_catalog
+from leukemia.data.groups import group_names
+from leukemia.data.pixels import decode, pixel_sha256
+
+REAL = pytest.mark.skipif("LEUKEMIA_DATA" not in os.environ, reason="LEUKEMIA_DATA is unset: real images are not here")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("LEUKEMIA_CACHE", str(folder))
+    return folder
+
+
+def draw(path: Path, number: int, size: tuple[int, int] = (12, 10)) -> Path:
+    """An image whose pixels depend on the number alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def cnmc(tmp_path: Path) -> Path:
+    """Three folds, subjects 20 and 21 with shared pixels, h3 = H3, a pair inside H3, and a labelled test phase."""
+    data = tmp_path / "C-NMC mit Umläuten"
+    training = data / "C-NMC_training_data"
+    draw(training / "fold_0/all/UID_20_1_1_all.bmp", 1)
+    draw(training / "fold_2/all/UID_21_1_1_all.bmp", 1)
+    draw(training / "fold_1/all/UID_5_1_1_all.bmp", 2)
+    draw(training / "fold_0/hem/UID_h3_1_1_hem.bmp", 3)
+    draw(training / "fold_1/hem/UID_H3_1_2_hem.bmp", 4)
+    draw(training / "fold_1/hem/UID_H3_1_3_hem.bmp", 4)
+    test = data / "C-NMC_test_prelim_phase_data"
+    draw(test / "1.bmp", 11)
+    draw(test / "2.bmp", 12)
+    (data / "C-NMC_test_prelim_phase_data_labels.csv").write_text(
+        "Patient_ID,new_names,labels\nUID_57_29_1_all.bmp,1.bmp,1\nUID_h49_35_1_hem.bmp,2.bmp,0\n"
+    )
+    return data
+
+
+@pytest.fixture
+def listed_images(tmp_path: Path) -> Path:
+    """A folder with a CSV of four images, two of each class."""
+    for number in range(4):
+        draw(tmp_path / "set" / "images" / f"{number}.png", number)
+    return write_csv(tmp_path, "Path,label", [f"images/{number}.png,{number % 2}" for number in range(4)])
+
+
+def write_csv(tmp_path: Path, header: str, rows: list[str]) -> Path:
+    path = tmp_path / "set" / "train.csv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def column(catalog: Catalog, name: str) -> dict[str, object]:
+    return dict(zip(catalog.table["image_id"], catalog.table[name].tolist(), strict=True))
+
+
+def test_cnmc_gives_subjects_groups_and_duplicates(cnmc: Path) -> None:
+    catalog = read_catalog(cnmc)
+    assert catalog.layout == "cnmc"
+    assert catalog.root == cnmc / "C-NMC_training_data"
+    table = catalog.table
+    assert table["image_id"].tolist() == [
+        "fold_0/all/UID_20_1_1_all.bmp",
+        "fold_0/hem/UID_h3_1_1_hem.bmp",
+        "fold_1/all/UID_5_1_1_all.bmp",
+        "fold_1/hem/UID_H3_1_2_hem.bmp",
+        "fold_1/hem/UID_H3_1_3_hem.bmp",
+        "fold_2/all/UID_21_1_1_all.bmp",
+    ]
+    assert table.index.tolist() == list(range(6))
+    assert table["label"].tolist() == [1, 0, 1, 0, 0, 1]
+    assert str(table["label"].dtype) == "int64"
+    assert table["subject"].tolist() == ["20", "H3", "5", "H3", "H3", "21"]
+    assert table["group"].tolist() == ["20+21", "H3", "5", "H3", "H3", "20+21"]
+    assert set(zip(table["width"], table["height"], strict=True)) == {(12, 10)}
+    assert table["pixel_sha256"].tolist() == [pixel_sha256(decode(Path(path))) for path in table["path"]]
+    assert catalog.duplicates == (
+        ("fold_0/all/UID_20_1_1_all.bmp", "fold_2/all/UID_21_1_1_all.bmp"),
+        ("fold_1/hem/UID_H3_1_2_hem.bmp", "fold_1/hem/UID_H3_1_3_hem.bmp"),
+    )
+    assert catalog.apart == ("C-NMC_test_prelim_phase_data: 2 images",)
+    assert catalog.protocols == ("grouped", "random-cell")
+    assert catalog.smallest_side_px == 10
+    assert catalog.has_labels
+
+
+def test_cnmc_is_the_same_at_every_depth(cnmc: Path, tmp_path: Path) -> None:
+    fingerprint = read_catalog(cnmc).fingerprint
+    assert read_catalog(cnmc / "C-NMC_training_data").fingerprint == fingerprint
+    assert read_catalog(cnmc.parent).fingerprint == fingerprint
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    cnmc.rename(outer / "moved")
+    assert read_catalog(outer).fingerprint == fingerprint
+
+
+def test_fingerprint_is_over_ids_pixels_labels_and_subjects(cnmc: Path) -> None:
+    catalog = read_catalog(cnmc)
+    rows = catalog.table[["image_id", "pixel_sha256", "label", "subject"]].to_numpy().tolist()
+    assert catalog.fingerprint == hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
+    draw(cnmc / "C-NMC_training_data/fold_1/all/UID_5_1_1_all.bmp", 99)
+    assert read_catalog(cnmc).fingerprint != catalog.fingerprint
+
+
+def test_flattened_cnmc_keeps_its_subjects(tmp_path: Path) -> None:
+    draw(tmp_path / "all" / "UID_7_1_1_all.bmp", 1)
+    draw(tmp_path / "hem" / "UID_H9_1_1_hem.bmp", 2)
+    catalog = read_catalog(tmp_path)
+    assert catalog.layout == "cnmc"
+    assert catalog.table["subject"].tolist() == ["7", "H9"]
+
+
+def test_cnmc_refuses_what_it_cannot_place(cnmc: Path) -> None:
+    training = cnmc / "C-NMC_training_data"
+    stray = draw(training / "fold_0" / "stray.bmp", 5)
+    with pytest.raises(UserError, match=r"these lie elsewhere; move them away:\n  fold_0/stray.bmp$"):
+        read_catalog(cnmc)
+    stray.rename(training / "fold_0/all/cell.bmp")
+    with pytest.raises(UserError, match=r"expected names as UID_SUBJECT_.*\n  fold_0/all/cell.bmp$"):
+        read_catalog(cnmc)
+    (training / "fold_0/all/cell.bmp").rename(training / "fold_0/all/UID_H8_1_1_hem.bmp")
+    with pytest.raises(UserError, match=r"one class, the folder or label another.*\n  fold_0/all/UID_H8_1_1_hem.bmp$"):
+        read_catalog(cnmc)
+
+
+def test_several_copies_are_refused(cnmc: Path) -> None:
+    draw(cnmc / "copy" / "fold_0" / "all" / "UID_1_1_1_all.bmp", 9)
+    with pytest.raises(UserError, match=r"several copies of C-NMC; name one:\n.*C-NMC_training_data\n.*copy"):
+        read_catalog(cnmc)
+
+
+@pytest.mark.parametrize("name", ["C-NMC_test_prelim_phase_data", "C-NMC_test_prelim_phase_data_labels.csv"])
+def test_test_phase_is_labelled_by_its_csv(cnmc: Path, name: str) -> None:
+    catalog = read_catalog(cnmc / name)
+    assert column(catalog, "label") == {"1.bmp": 1, "2.bmp": 0}
+    assert column(catalog, "subject") == {"1.bmp": "57", "2.bmp": "H49"}
+    assert catalog.layout == "cnmc"
+
+
+def test_test_phase_may_lie_one_folder_deeper(cnmc: Path, tmp_path: Path) -> None:
+    outer = tmp_path / "validation_data"
+    outer.mkdir()
+    for name in ("C-NMC_test_prelim_phase_data", "C-NMC_test_prelim_phase_data_labels.csv"):
+        (cnmc / name).rename(outer / name)
+    assert column(read_catalog(outer), "label") == {"1.bmp": 1, "2.bmp": 0}
+
+
+def test_test_phase_without_csv_has_no_labels(cnmc: Path) -> None:
+    (cnmc / "C-NMC_test_prelim_phase_data_labels.csv").unlink()
+    folder = cnmc / "C-NMC_test_prelim_phase_data"
+    catalog = read_catalog(folder, labels=False)
+    assert catalog.table["label"].tolist() == [-1, -1]
+    assert catalog.table["subject"].tolist() == [None, None]
+    assert not catalog.has_labels
+    assert "2, without labels: for prediction only" in describe(catalog)
+    with pytest.raises(UserError, match="images without labels"):
+        read_catalog(folder)
+
+
+def test_test_phase_and_its_csv_must_agree(cnmc: Path) -> None:
+    folder = cnmc / "C-NMC_test_prelim_phase_data"
+    draw(folder / "3.bmp", 13)
+    with pytest.raises(UserError, match=r"images of .* have no row.*\n  3.bmp$"):
+        read_catalog(folder)
+    assert read_catalog(cnmc / f"{folder.name}_labels.csv").notes == (
+        f"1 images in {folder} are not in {folder.name}_labels.csv and were left out",
+    )
+    (folder / "1.bmp").unlink()
+    with pytest.raises(UserError, match=r"1 of 2 images cannot be used.*\n  1.bmp: missing$"):
+        read_catalog(cnmc / f"{folder.name}_labels.csv")
+
+
+def test_csv_without_subjects(listed_images: Path) -> None:
+    catalog = read_catalog(listed_images)
+    assert catalog.layout == "csv"
+    assert column(catalog, "label") == {f"images/{number}.png": number % 2 for number in range(4)}
+    assert catalog.table["subject"].isna().all()
+    assert catalog.table["group"].tolist() == catalog.table["image_id"].tolist()
+    assert catalog.protocols == ("random-cell",)
+    assert catalog.notes == ()
+
+
+def test_csv_with_subjects_other_case_and_byte_order_mark(tmp_path: Path, listed_images: Path) -> None:
+    rows = [f"images/{number}.png, {number % 2}.0 ,p{number // 2}" for number in range(4)]
+    path = write_csv(tmp_path, "\ufeffPATH,Label,Subject", rows)
+    catalog = read_catalog(path)
+    assert catalog.table["subject"].tolist() == ["p0", "p0", "p1", "p1"]
+    assert catalog.protocols == ("grouped", "random-cell")
+    assert "2 with images of both classes" in describe(catalog)
+
+
+def test_csv_relative_to_a_base(tmp_path: Path, listed_images: Path) -> None:
+    moved = listed_images.rename(tmp_path / "elsewhere.csv")
+    assert read_catalog(moved, base=tmp_path / "set").root == tmp_path / "set"
+    with pytest.raises(UserError, match=r"no folder at .*absent; --base names the folder"):
+        read_catalog(moved, base=tmp_path / "absent")
+    with pytest.raises(UserError, match="--base has no effect with"):
+        read_catalog(tmp_path / "set", base=tmp_path)
+
+
+def test_base_name_is_looked_up_and_counted(tmp_path: Path, listed_images: Path) -> None:
+    rows = ["/content/drive/0.png,0", r"C:\course\1.png,1", "images/2.png,0", "old/3.png,1"]
+    catalog = read_catalog(write_csv(tmp_path, "Path,label", rows))
+    assert column(catalog, "label") == {f"images/{number}.png": number % 2 for number in range(4)}
+    assert catalog.notes == (
+        "3 of 4 paths in train.csv do not exist as written; "
+        f"their images were found by base name below {tmp_path / 'set'}",
+    )
+    draw(tmp_path / "set" / "more" / "0.png", 7)
+    with pytest.raises(
+        UserError, match=r"several files have the name.*\n  row 2: .*/0.png may be images/0.png, more/0.png$"
+    ):
+        read_catalog(listed_images)
+
+
+def test_csv_paths_stay_in_their_folder(tmp_path: Path, listed_images: Path) -> None:
+    secret = draw(tmp_path / "secret.png", 8)
+    (tmp_path / "set" / "link.png").symlink_to(secret)
+    rows = ["images/0.png,0", "../secret.png,1", f"{secret},1", "link.png,1", "images/../../secret.png,1", ",0"]
+    path = write_csv(tmp_path, "Path,label", [*rows, "../absent.png,1", "old/link.png,1"])
+    with pytest.raises(UserError, match="expected paths inside") as caught:
+        read_catalog(path)
+    named = [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:]]
+    assert named == [f"row {number}" for number in (3, 4, 5, 6, 7, 8, 9)]
+
+
+def test_csv_links_that_stay_inside_are_followed_and_not_counted_twice(tmp_path: Path, listed_images: Path) -> None:
+    (tmp_path / "set" / "link.png").symlink_to("images/0.png")
+    catalog = read_catalog(write_csv(tmp_path, "Path,label", ["link.png,0", "images/../images/1.png,1"]))
+    assert catalog.table["image_id"].tolist() == ["images/0.png", "images/1.png"]
+    path = write_csv(tmp_path, "Path,label", ["link.png,0", "images/1.png,1", "images/0.png,0", "./images/1.png,1"])
+    with pytest.raises(UserError, match=r"listed twice.*\n  row 4: images/0.png, as in row 2\n  row 5: ./images/1.png"):
+        read_catalog(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "message"),
+    [
+        ("File,label", ["images/0.png,0"], r"expected the columns Path and label, found File, label"),
+        ("Path", ["images/0.png"], r"expected the columns Path and label, found Path"),
+        ("Path,label", [], r"a header and no rows"),
+        ("", [], r"the CSV is empty"),
+        ("Path,label,LABEL", ["images/0.png,0,0"], r"column label occurs twice"),
+        ("Path,label", ["images/0.png,0", "images/1.png"], r"expected 2 values in every row.*\n  row 3: 1 values$"),
+        (
+            "Path,label",
+            ["images/0.png,2", "images/1.png,1", "images/2.png,", "images/3.png,all"],
+            r"expected the label 0 \(normal\) or 1 \(leukemic\).*\n  row 2: '2'\n  row 4: no label\n  row 5: 'all'$",
+        ),
+        (
+            "Path,label,subject",
+            ["images/0.png,0,a", "images/1.png,1,"],
+            r"expected a subject in every row; fill these in, or remove the column:\n  row 3$",
+        ),
+        ("Path,label", ["images/0.png,1", "images/1.png,1"], r"both classes, found 2 of class 1 \(all\) only"),
+        (
+            "Path,label",
+            ["a.png,0", "b.png,1"],
+            r"none of its 2 images exists below .*set, the first is a.png; .*--base",
+        ),
+    ],
+)
+def test_csv_mistakes_are_named(
+    tmp_path: Path, listed_images: Path, header: str, rows: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        read_catalog(write_csv(tmp_path, header, rows))
+
+
+def test_csv_that_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected a CSV in UTF-8"):
+        read_catalog(draw(tmp_path / "x.png", 0))
+
+
+def test_csv_of_a_test_set(tmp_path: Path, listed_images: Path) -> None:
+    assert read_catalog(listed_images, labels=False).table["label"].tolist() == [0, 1, 0, 1]
+    for header, rows in (("Path", ["images/0.png"]), ("Path,label", ["images/0.png,"])):
+        catalog = read_catalog(write_csv(tmp_path, header, rows), labels=False)
+        assert catalog.table["label"].tolist() == [-1]
+    path = write_csv(tmp_path, "Path,label", ["images/0.png,1", "images/1.png,", "images/2.png,x"])
+    with pytest.raises(UserError, match=r"\n  row 3: no label\n  row 4: 'x'$"):
+        read_catalog(path, labels=False)
+
+
+@pytest.mark.parametrize(
+    ("normal", "leukemic"), [("hem", "all"), ("Normal", "Leukemia"), ("benign", "malignant"), ("0", "1")]
+)
+def test_folders_named_by_class(tmp_path: Path, normal: str, leukemic: str) -> None:
+    draw(tmp_path / normal / "a.png", 1, (20, 11))
+    draw(tmp_path / leukemic / "deep" / "b.PNG", 2)
+    (tmp_path / leukemic / ".DS_Store").write_text("x")
+    (tmp_path / leukemic / "readme.txt").write_text("x")
+    catalog = read_catalog(tmp_path)
+    assert catalog.layout == "folders"
+    assert column(catalog, "label") == {f"{normal}/a.png": 0, f"{leukemic}/deep/b.PNG": 1}
+    assert column(catalog, "width")[f"{normal}/a.png"] == 20
+    assert catalog.protocols == ("random-cell",)
+    assert catalog.notes == (
+        f"1 files that are no images by their name were left out, the first is {leukemic}/readme.txt",
+    )
+    draw(tmp_path / "early" / "c.png", 3)
+    draw(tmp_path / "stray.png", 4)
+    with pytest.raises(UserError, match=r"folders named by class \(hem, normal.*\n  early/\n  stray.png$"):
+        read_catalog(tmp_path)
+
+
+def test_folders_that_are_no_data_set(tmp_path: Path) -> None:
+    with pytest.raises(MissingFile, match=r"no folder or CSV at .*absent"):
+        read_catalog(tmp_path / "absent")
+    with pytest.raises(UserError, match="found no images at all"):
+        read_catalog(tmp_path)
+    (tmp_path / "hem").mkdir()
+    (tmp_path / "all").mkdir()
+    with pytest.raises(UserError, match="no images in them"):
+        read_catalog(tmp_path)
+    draw(tmp_path / "all" / "a.png", 1)
+    with pytest.raises(UserError, match=r"both classes, found 1 of class 1 \(all\) only"):
+        read_catalog(tmp_path)
+    other = tmp_path / "other"
+    draw(other / "cats" / "a.png", 1)
+    with pytest.raises(UserError, match="images in folders of other names: cats; rename them"):
+        read_catalog(other)
+    (other / "train.csv").touch()
+    with pytest.raises(UserError, match=r"found train.csv: give the path of the one you mean"):
+        read_catalog(other)
+
+
+def test_flat_folder_only_without_labels(tmp_path: Path) -> None:
+    draw(tmp_path / "a.png", 1)
+    assert read_catalog(tmp_path, labels=False).table["label"].tolist() == [-1]
+    with pytest.raises(UserError, match="images without labels; expected C-NMC's"):
+        read_catalog(tmp_path)
+
+
+def test_all_unreadable_images_are_listed(cnmc: Path) -> None:
+    training = cnmc / "C-NMC_training_data"
+    first = training / "fold_0/all/UID_20_1_1_all.bmp"
+    first.write_bytes(first.read_bytes()[:-50])
+    (training / "fold_1/hem/UID_H3_1_2_hem.bmp").write_bytes(b"")
+    (training / "fold_2/all/UID_21_1_1_all.bmp").write_text("no image")
+    (training / "fold_2/all/UID_21_1_2_all.bmp").symlink_to("gone.bmp")
+    with pytest.raises(UserError, match=r"4 of 7 images cannot be used") as caught:
+        read_catalog(cnmc)
+    assert str(caught.value).splitlines()[1:] == [
+        "  fold_0/all/UID_20_1_1_all.bmp: truncated",
+        "  fold_1/hem/UID_H3_1_2_hem.bmp: empty file",
+        "  fold_2/all/UID_21_1_1_all.bmp: not an image (BMP, JPEG, PNG, TIFF or WebP)",
+        "  fold_2/all/UID_21_1_2_all.bmp: missing",
+    ]
+
+
+def test_duplicates_with_other_labels_are_refused(tmp_path: Path, listed_images: Path) -> None:
+    draw(tmp_path / "set/images/1.png", 0)
+    draw(tmp_path / "set/images/3.png", 2)
+    message = (
+        r"same pixels under both labels.*\n  images/0.png \(0\) = images/1.png \(1\)\n  images/2.png \(0\) = images/3"
+    )
+    with pytest.raises(UserError, match=message):
+        read_catalog(listed_images)
+
+
+def test_duplicates_without_subjects_are_one_group(tmp_path: Path, listed_images: Path) -> None:
+    draw(tmp_path / "set/images/2.png", 0)
+    catalog = read_catalog(listed_images)
+    assert column(catalog, "group")["images/2.png"] == "images/0.png"
+    assert catalog.duplicates == (("images/0.png", "images/2.png"),)
+
+
+def test_groups_join_through_third_subjects() -> None:
+    subjects = ["51", "75", "51", "78", "5", "5", "80"]
+    hashes = ["a", "a", "b", "b", "c", "d", "e"]
+    assert group_names(list("ijklmno"), subjects, hashes) == ["51+75+78"] * 4 + ["5", "5", "80"]
+
+
+def test_groups_are_the_connected_components_of_a_graph() -> None:
+    scipy = pytest.importorskip("scipy.sparse")
+    rng = np.random.default_rng(3)
+    subjects, hashes = rng.integers(0, 40, 90), rng.integers(0, 70, 90)
+    edges = scipy.coo_matrix((np.ones(90), (subjects, 40 + hashes)), shape=(110, 110))
+    _, component = scipy.csgraph.connected_components(edges, directed=False)
+    groups = group_names(list(map(str, range(90))), list(map(str, subjects)), list(map(str, hashes)))
+    same_group = np.array(groups)[:, None] == np.array(groups)
+    np.testing.assert_array_equal(same_group, component[subjects][:, None] == component[subjects])
+
+
+def renumbered(cnmc: Path, folder: Path) -> Path:
+    """A copy of the training images in the course's manner: other names, other format, no subjects."""
+    table = read_catalog(cnmc).table
+    rows = []
+    for number, (path, label) in enumerate(zip(table["path"], table["label"], strict=True)):
+        folder.mkdir(exist_ok=True)
+        Image.open(path).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{label}")
+    (folder / "train.csv").write_text("\n".join(["Path,label", *rows]))
+    return folder / "train.csv"
+
+
+def test_subjects_are_borrowed_by_pixels(cnmc: Path, tmp_path: Path) -> None:
+    copy = renumbered(cnmc, tmp_path / "copy")
+    catalog = read_catalog(copy, subjects_from=cnmc)
+    assert catalog.table["subject"].tolist() == ["20", "H3", "5", "H3", "H3", "20"]
+    assert catalog.table["group"].tolist() == ["20+21", "H3", "5", "H3", "H3", "20+21"]
+    assert catalog.protocols == ("grouped", "random-cell")
+    assert catalog.fingerprint != read_catalog(copy).fingerprint
+
+
+def test_subjects_that_cannot_be_borrowed(cnmc: Path, tmp_path: Path) -> None:
+    copy = renumbered(cnmc, tmp_path / "copy")
+    with pytest.raises(UserError, match=r"--subjects-from has no effect: .* names its subjects itself"):
+        read_catalog(cnmc, subjects_from=cnmc)
+    with pytest.raises(UserError, match="no subjects are known there either"):
+        read_catalog(copy, subjects_from=copy)
+    copy.write_text(copy.read_text().replace("2.png,1", "2.png,0"))
+    with pytest.raises(UserError, match=r"labels differ for the same pixels.*:\n  2.png: 0 here, 1 there$"):
+        read_catalog(copy, subjects_from=cnmc)
+    draw(copy.parent / "0.png", 50)
+    draw(copy.parent / "3.png", 51)
+    with pytest.raises(UserError, match=r"2 of 6 images are not there, .*\n  0.png\n  3.png$"):
+        read_catalog(copy, subjects_from=cnmc)
+
+
+def test_second_reading_decodes_only_what_changed(cnmc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = read_catalog(cnmc)
+    decoded = []
+    monkeypatch.setattr(hashes, "decode", lambda path: decoded.append(path.name) or decode(path))
+    assert read_catalog(cnmc).fingerprint == first.fingerprint
+    assert decoded == []
+    changed = draw(cnmc / "C-NMC_training_data/fold_1/all/UID_5_1_1_all.bmp", 77)
+    os.utime(changed, ns=(1, 1))
+    assert read_catalog(cnmc).fingerprint != first.fingerprint
+    assert decoded == ["UID_5_1_1_all.bmp"]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema": 1}', "half", "types"])
+def test_damaged_cache_is_rebuilt(cnmc: Path, own_cache: Path, damage: str) -> None:
+    first = read_catalog(cnmc)
+    (cache,) = (own_cache / "hashes").glob("*.json")
+    whole = cache.read_text()
+    texts = {"half": whole[: len(whole) // 2], "types": whole.replace('"fold', '"x').replace("[", '["a",')}
+    cache.write_text(texts.get(damage, damage))
+    assert read_catalog(cnmc).fingerprint == first.fingerprint
+    assert json.loads(cache.read_text()) == json.loads(whole)
+
+
+def test_cache_keeps_rows_of_other_images_below_the_root(tmp_path: Path, listed_images: Path, own_cache: Path) -> None:
+    read_catalog(listed_images)
+    draw(tmp_path / "set" / "more.png", 9)
+    read_catalog(write_csv(tmp_path, "Path,label", ["images/0.png,0", "more.png,1"]))
+    (cache,) = (own_cache / "hashes").glob("*.json")
+    assert len(json.loads(cache.read_text())["images"]) == 5
+
+
+def test_names_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
+    draw(tmp_path / "all" / "a.png", 1)
+    try:
+        draw(tmp_path / "hem" / "b.png", 2).rename(os.fsdecode(os.fsencode(tmp_path / "hem") + b"/\xff.png"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with pytest.raises(UserError, match=r"not UTF-8; rename these:\n  'hem/\\udcff.png'"):
+        read_catalog(tmp_path)
+
+
+def test_report_names_what_matters(cnmc: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(cnmc)]) == 0
+    report = capsys.readouterr().out
+    for line in (
+        "images:      6 (3 hem, 3 all); majority rate 0.500",
+        "subjects:    4 (1 hem, 3 all)",
+        "groups:      3; joined by shared images: 20+21",
+        "across subjects: 1\n",
+        "fold_0/all/UID_20_1_1_all.bmp = fold_2/all/UID_21_1_1_all.bmp",
+        "inside a subject: 1\n",
+        "12x10 px: 6",
+        "C-NMC_test_prelim_phase_data: 2 images, left out",
+        "protocol:    grouped or random-cell\n",
+    ):
+        assert line in report
+
+
+def test_command_ends_with_status_2_and_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", catalog_command.__name__, str(tmp_path / "absent")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: no folder or CSV at")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@REAL
+def test_real_cnmc() -> None:
+    catalog = read_catalog(Path(os.environ["LEUKEMIA_DATA"]) / "cnmc")
+    assert catalog.table["label"].value_counts().to_dict() == {1: 76, 0: 60}
+    assert {group for group in catalog.table["group"] if "+" in group} == {"20+21", "H2+H4"}
+    assert len(catalog.duplicates) == 3
+    assert catalog.apart == ("C-NMC_test_prelim_phase_data: 14 images",)
+    test = read_catalog(Path(os.environ["LEUKEMIA_DATA"]) / "cnmc" / "C-NMC_test_prelim_phase_data")
+    assert test.table["label"].value_counts().to_dict() == {1: 10, 0: 4}
+    assert not set(test.table["subject"]) & set(catalog.table["subject"])
+
+
+@REAL
+def test_real_taleqani() -> None:
+    catalog = read_catalog(Path(os.environ["LEUKEMIA_DATA"]) / "taleqani" / "train.csv")
+    assert len(catalog.table) == 1286
+    assert "random-cell only" in describe(catalog)

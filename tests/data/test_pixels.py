@@ -1,0 +1,201 @@
+"""One image file: equal to an independent decoder, or refused with a reason."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from leukemia.data.pixels import Unreadable, decode, pixel_sha256, read_size
+
+
+@pytest.fixture
+def rgb() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+
+
+def saved(path: Path, array: np.ndarray, mode: str | None = None, **options: object) -> Path:
+    image = Image.fromarray(array)
+    (image.convert(mode) if mode else image).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "png", "tif"])
+def test_lossless_formats_give_the_saved_pixels(tmp_path: Path, rgb: np.ndarray, suffix: str) -> None:
+    path = saved(tmp_path / f"x.{suffix}", rgb)
+    array = decode(path)
+    assert array.dtype == np.uint8
+    np.testing.assert_array_equal(array, rgb)
+    assert read_size(path) == (40, 30)
+
+
+def test_jpeg_agrees_with_opencv(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 255, 40 * 30 * 3).reshape(30, 40, 3).astype(np.uint8)
+    path = saved(tmp_path / "x.jpg", ramp)
+    opencv = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    assert np.abs(decode(path).astype(int) - opencv).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turned"),
+    [
+        (1, lambda a: a),
+        (2, np.fliplr),
+        (3, lambda a: np.rot90(a, 2)),
+        (4, np.flipud),
+        (5, lambda a: a.transpose(1, 0, 2)),
+        (6, lambda a: np.rot90(a, -1)),
+        (7, lambda a: np.rot90(a, 2).transpose(1, 0, 2)),
+        (8, np.rot90),
+    ],
+)
+def test_exif_orientation_is_applied(tmp_path: Path, rgb: np.ndarray, orientation: int, turned) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path / "x.png", rgb, exif=exif)
+    np.testing.assert_array_equal(decode(path), turned(rgb))
+    assert read_size(path) == decode(path).shape[1::-1]
+
+
+def test_palette_and_grey_become_rgb(tmp_path: Path, rgb: np.ndarray) -> None:
+    grey = rgb[:, :, 0]
+    np.testing.assert_array_equal(decode(saved(tmp_path / "g.bmp", grey)), np.stack([grey] * 3, axis=2))
+    indexed = Image.fromarray(grey // 128)
+    indexed.putpalette([1, 2, 3, 200, 100, 50])
+    indexed.save(tmp_path / "p.png")
+    palette = np.array([[1, 2, 3], [200, 100, 50]], dtype=np.uint8)
+    np.testing.assert_array_equal(decode(tmp_path / "p.png"), palette[grey // 128])
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bit_grey_keeps_its_upper_byte(tmp_path: Path, suffix: str) -> None:
+    deep = np.arange(30 * 40, dtype=np.uint16).reshape(30, 40) * 54
+    array = decode(saved(tmp_path / f"x.{suffix}", deep))
+    np.testing.assert_array_equal(array, np.stack([(deep // 256).astype(np.uint8)] * 3, axis=2))
+
+
+def test_16_bit_colour_keeps_its_upper_byte(tmp_path: Path) -> None:
+    deep = np.random.default_rng(1).integers(0, 65536, (8, 9, 3), dtype=np.uint16)
+    path = tmp_path / "x.png"
+    cv2.imwrite(str(path), deep[:, :, ::-1])
+    np.testing.assert_array_equal(decode(path), (deep // 256).astype(np.uint8))
+
+
+def test_opaque_alpha_is_dropped_and_transparency_refused(tmp_path: Path, rgb: np.ndarray) -> None:
+    alpha = np.full((30, 40, 1), 255, dtype=np.uint8)
+    np.testing.assert_array_equal(decode(saved(tmp_path / "o.png", np.concatenate([rgb, alpha], axis=2))), rgb)
+    alpha[3, 4] = 254
+    path = saved(tmp_path / "t.png", np.concatenate([rgb, alpha], axis=2))
+    with pytest.raises(Unreadable, match="has transparency; save it without an alpha channel"):
+        decode(path)
+    keyed = saved(tmp_path / "k.png", rgb[:, :, 0], transparency=int(rgb[0, 0, 0]))
+    with pytest.raises(Unreadable, match="has transparency"):
+        decode(keyed)
+
+
+@pytest.mark.filterwarnings("ignore:Truncated File Read")
+@pytest.mark.parametrize("suffix", ["bmp", "jpg", "png", "tif", "webp"])
+def test_no_truncated_file_is_half_decoded(tmp_path: Path, rgb: np.ndarray, suffix: str) -> None:
+    whole = saved(tmp_path / f"x.{suffix}", rgb).read_bytes()
+    cut = tmp_path / f"cut.{suffix}"
+    for kept in (len(whole) - 1, len(whole) - 20, len(whole) * 3 // 4, len(whole) // 2, 60):
+        cut.write_bytes(whole[:kept])
+        with pytest.raises(Unreadable, match=r"truncated|damaged"):
+            decode(cut)
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "jpg", "png"])
+def test_truncated_is_said(tmp_path: Path, rgb: np.ndarray, suffix: str) -> None:
+    path = saved(tmp_path / f"x.{suffix}", rgb)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(Unreadable, match=r"^truncated$"):
+        decode(path)
+
+
+def test_truncated_grey_bmp_is_refused(tmp_path: Path, rgb: np.ndarray) -> None:
+    # Pillow maps 8-bit bitmaps into memory, another path than the decoder's.
+    path = saved(tmp_path / "x.bmp", rgb[:, :, 0])
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(Unreadable, match=r"^truncated$"):
+        decode(path)
+
+
+def test_damaged_png_is_refused(tmp_path: Path, rgb: np.ndarray) -> None:
+    path = saved(tmp_path / "x.png", rgb)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(Unreadable, match=r"damaged|truncated"):
+        decode(path)
+
+
+def test_missing_empty_and_foreign_files_have_their_reasons(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match=r"^missing$"):
+        decode(tmp_path / "absent.bmp")
+    with pytest.raises(Unreadable, match=r"is a directory"):
+        decode(tmp_path)
+    path = tmp_path / "x.bmp"
+    path.write_bytes(b"")
+    with pytest.raises(Unreadable, match=r"^empty file$"):
+        decode(path)
+    path.write_text("hello, I am no image")
+    with pytest.raises(Unreadable, match=r"^not an image \(BMP, JPEG, PNG, TIFF or WebP\)$"):
+        decode(path)
+    path.write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(Unreadable, match="truncated or damaged header"):
+        decode(path)
+
+
+def png_header(width: int, height: int) -> bytes:
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(b"\0" * 100)
+    parts = [struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in (chunk, data)]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("side", [8001, 10_000, 60_000])
+def test_huge_images_are_refused_by_their_header(tmp_path: Path, side: int) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(png_header(side, 8000))
+    for read in (decode, read_size):
+        with pytest.raises(Unreadable, match=rf"^larger than 64 megapixels \({side} x 8000\)$"):
+            read(path)
+
+
+def test_other_pixel_types_and_several_frames_are_named(tmp_path: Path, rgb: np.ndarray) -> None:
+    with pytest.raises(Unreadable, match="pixels of type CMYK"):
+        decode(saved(tmp_path / "c.jpg", rgb, "CMYK"))
+    with pytest.raises(Unreadable, match="pixels of type F"):
+        decode(saved(tmp_path / "f.tif", rgb[:, :, 0].astype(np.float32)))
+    frames = [Image.fromarray(rgb), Image.fromarray(rgb[::-1].copy())]
+    frames[0].save(tmp_path / "m.tif", save_all=True, append_images=frames[1:])
+    with pytest.raises(Unreadable, match="has 2 frames"):
+        decode(tmp_path / "m.tif")
+
+
+def test_pixel_sha256_is_over_size_and_bytes(rgb: np.ndarray) -> None:
+    assert pixel_sha256(rgb) == hashlib.sha256(b"30x40" + rgb.tobytes()).hexdigest()
+    assert pixel_sha256(rgb[:, ::-1]) == pixel_sha256(rgb[:, ::-1].copy())
+    assert pixel_sha256(rgb.reshape(40, 30, 3)) != pixel_sha256(rgb)
+
+
+@pytest.mark.skipif("LEUKEMIA_DATA" not in os.environ, reason="LEUKEMIA_DATA is unset: real images are not here")
+def test_real_images_agree_with_opencv() -> None:
+    data = Path(os.environ["LEUKEMIA_DATA"])
+    cell = next((data / "cnmc").rglob("*.bmp"))
+    np.testing.assert_array_equal(decode(cell), cv2.cvtColor(cv2.imread(str(cell)), cv2.COLOR_BGR2RGB))
+    smear = next((data / "taleqani" / "images").glob("*.jpg"))
+    assert np.abs(decode(smear).astype(int) - cv2.cvtColor(cv2.imread(str(smear)), cv2.COLOR_BGR2RGB)).max() <= 3
+
+
+def test_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(Unreadable, match=r"^not a regular file$"):
+        decode(tmp_path / "pipe.png")

@@ -1,0 +1,570 @@
+"""The winner retrained and delivered: what is refused before the training, what is said, and what is left on disk."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers.cells import draw_cells
+from helpers.wandb_server import WandbServer
+from PIL import Image
+
+from leukemia import final
+from leukemia import predict as predict_command
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.files import write_json
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch, FoldResult
+from leukemia.data.catalog import Catalog, read_catalog
+from leukemia.data.folds import RANDOM_CELL_WARNING, Protocol, make_splits
+from leukemia.delivery import model_folder as delivery
+from leukemia.final import main
+from leukemia.scoring.metrics import majority_rate, scores
+from leukemia.study.best import INTERVALS, Best
+from leukemia.study.folder import Study
+from leukemia.tracking.publish import publish
+from leukemia.training.model import ResNet, build_model
+from leukemia.training.train import NonFiniteLoss
+
+REAL = pytest.mark.skipif("LEUKEMIA_DATA" not in os.environ, reason="LEUKEMIA_DATA is unset: real images are not here")
+
+RECIPE = Recipe.from_flat(
+    {
+        "data.size_px": 32,
+        "optimizer.name": "adamw",
+        "train.epochs": 1,
+        "train.batch_size": 16,
+        "train.precision": "float32",
+        "evaluate.tta": "flips",
+    }
+).resolved(32)
+
+
+def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "grouped", name: str = "one") -> Study:
+    """A study as a search leaves it: trial 0 with two folds, and ``best.json``; its probabilities are made up."""
+    splits = make_splits(catalog, 2, 0, protocol)
+    data = {"uri": uri, "fingerprint": catalog.fingerprint, "base": None, "subjects_from": None}
+    info = {
+        "created": "2026-01-01T00:00:00Z",
+        "study_uid": "abcd1234",
+        "command": "python -m search.run",
+        "folds": 2,
+        "seed": 0,
+        "objective": "tta_accuracy",
+        "protocol": protocol,
+        "data": data,
+        "versions": {},
+        "commit": "unknown",
+    }
+    study = Study.create(runs / name, info)
+    splits.save(study.folder / "splits.json")
+    study.begin_trial(0, RECIPE)
+    labels, generator = catalog.table["label"].to_numpy(), np.random.default_rng(0)
+    for fold, (_, rows) in enumerate(splits.rows(catalog)):
+        result = FoldResult(
+            seed=0,
+            fold=fold,
+            rows=rows,
+            probabilities=np.clip(labels[rows] + generator.normal(0, 0.4, len(rows)), 0, 1),
+            scores={"tta_accuracy": 0.8, "tta_weighted_f1": 0.8},
+            seconds=1.0,
+            device="cpu",
+            precision="float32",
+        )
+        study.write_fold(0, result, catalog.table)
+    study.end_trial(0, "complete", "all 2 folds", 0.8)
+    seen = study.out_of_fold(0, 0)
+    found = scores(seen["label"], seen["probability_leukemic"], seen["group"])
+    Best(
+        study=name,
+        study_uid="abcd1234",
+        trial="0000",
+        recipe=RECIPE,
+        objective="tta_accuracy",
+        score={"raw": 0.8, **dict.fromkeys(INTERVALS, found["accuracy"].to_dict())},
+        noise={},
+        num_complete=1,
+        scores={metric: interval.to_dict() for metric, interval in found.items()},
+        majority_rate=majority_rate(seen["label"]),
+        folds=2,
+        folds_done=2,
+        seeds=[0],
+        n=len(seen),
+        protocol=protocol,
+        data=data,
+        splits_sha256=splits.sha256(),
+        versions={},
+        commit="unknown",
+        hardware={},
+        command="python -m search.run",
+    ).save(study.folder / "best.json")
+    return study
+
+
+@pytest.fixture
+def study(tmp_path: Path, tiny_catalog: Catalog, tiny_folder: Path) -> Study:
+    return searched(tmp_path / "runs", tiny_catalog, str(tiny_folder))
+
+
+@pytest.fixture(scope="module")
+def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 labelled images of subjects that are not in ``tiny_folder``."""
+    return draw_cells(tmp_path_factory.mktemp("test") / "patients", seed=7, subjects=range(11, 14), per_subject=2)
+
+
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
+    """A network as it begins, in the place of a training; holds the recipes that were asked for."""
+    asked: list[Recipe] = []
+
+    def fit(recipe: Recipe, side: object, *, fold: int, **rest: object) -> Generator[Epoch, None, ResNet]:
+        asked.append(recipe)
+        yield Epoch(
+            seed=recipe.train.seed,
+            fold=fold,
+            epoch=1,
+            train_loss=0.5,
+            train_accuracy=0.5,
+            validation_loss=float("nan"),
+            validation_accuracy=float("nan"),
+            learning_rate=1e-3,
+            seconds=1.0,
+            images_per_second=1.0,
+            device_memory_mb=0.0,
+        )
+        torch.manual_seed(recipe.train.seed)
+        return build_model(recipe).eval()
+
+    monkeypatch.setattr(final, "fit", fit)
+    return asked
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is refused is refused before hours are spent."""
+    monkeypatch.delattr(final, "fit")
+
+
+def deliver(study: Study, *words: str | Path) -> int:
+    return main(["--best", study.name, "--runs", str(study.folder.parent), "--device", "cpu", *map(str, words)])
+
+
+def metrics_of(study: Study) -> dict:
+    return json.loads((study.folder / "final" / "metrics.json").read_text())
+
+
+def hidden(study: Study) -> list[str]:
+    """What a delivery must not leave behind."""
+    return [path.name for path in study.folder.glob(".*") if path.name != ".final.lock"]
+
+
+def test_winner_is_trained_delivered_and_used(
+    study: Study, patients: Path, capsys: pytest.CaptureFixture[str], session_cache: Path
+) -> None:
+    assert main(["--best", "--runs", str(study.folder.parent), "--device", "cpu", "--test", str(patients)]) == 0
+    said, folder = capsys.readouterr().out, study.folder / "final"
+    assert "epoch 1/1: loss " in said
+    assert f"next: python -m leukemia.predict --model {folder} IMAGES..." in said
+    names = "model.safetensors recipe.json metrics.json predictions.csv MODEL_CARD.md report.html".split()
+    names += "epochs.csv curves.png confusion.png roc.png calibration.png".split()
+    assert {path.name for path in folder.iterdir()} == set(names)
+    assert hidden(study) == []
+    assert not (session_cache / "checkpoints" / "abcd1234-final").exists()
+    table, test = pd.read_csv(folder / "predictions.csv", dtype={"subject": str}), read_catalog(patients)
+    assert table["image_id"].tolist() == test.table["image_id"].tolist()
+    assert table["subject"].tolist() == test.table["subject"].tolist()
+    assert table["label"].tolist() == test.table["label"].tolist()
+    metrics = metrics_of(study)
+    assert metrics["test"]["n"] == 12
+    assert metrics["test"]["protocol"] == "grouped"
+    assert metrics["test"]["accuracy"]["value"] == (table["predicted"] == table["label"]).mean()
+    assert f"test accuracy: {metrics['test']['accuracy']['value']:.4f}, 95 % interval" in said
+    assert metrics["out_of_fold"]["n"] == 48
+    assert metrics["caveats"] == []
+    # Another process with the folder alone: the same probabilities.
+    paths = [str(path) for path in test.table["path"]]
+    assert predict_command.main(["--model", str(folder), *paths, "--device", "cpu"]) == 0
+    again = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    np.testing.assert_allclose(again["probability_leukemic"], table["probability_leukemic"], atol=2e-6)
+
+
+def test_killed_retraining_goes_on_to_the_same_model(
+    study: Study, monkeypatch: pytest.MonkeyPatch, session_cache: Path
+) -> None:
+    long = ["--set", "train.epochs=2"]
+    deliver(study, *long)
+    expected = (study.folder / "final" / "model.safetensors").read_bytes()
+    say, told = final._say, []
+
+    def die(console: object, words: str) -> None:
+        told.append(words)
+        if words.startswith("epoch 1/2"):
+            raise KeyboardInterrupt
+        say(console, words)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(final, "_say", die)
+        with pytest.raises(KeyboardInterrupt):
+            deliver(study, *long)
+    assert len(list((session_cache / "checkpoints" / "abcd1234-final").glob("*.pt"))) == 1
+    shutil.rmtree(study.folder / "final")
+    deliver(study, *long)
+    assert (study.folder / "final" / "model.safetensors").read_bytes() == expected
+
+
+@pytest.mark.usefixtures("untrained")
+def test_without_a_test_set_the_out_of_fold_scores_are_all(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    assert deliver(study) == 0
+    assert metrics_of(study)["test"] is None
+    assert "no --test: metrics.json holds the out-of-fold scores of the search only" in capsys.readouterr().out
+    assert not (study.folder / "final" / "predictions.csv").exists()
+
+
+def copy_into(folder: Path, source: Path, pattern: str, rename: Callable[[str], str]) -> None:
+    for path in sorted(source.glob(pattern)):
+        target = folder / path.parent.relative_to(source) / rename(path.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+
+
+@pytest.fixture
+def overlapping(tmp_path: Path, patients: Path, tiny_folder: Path) -> Path:
+    """The test set, two training images under new subjects, and new images of a subject that was trained on."""
+    folder = tmp_path / "overlapping"
+    shutil.copytree(patients, folder)
+    copy_into(folder, tiny_folder, "fold_1/all/UID_1_[12]_1_all.png", lambda name: name.replace("UID_1_", "UID_99_"))
+    copy_into(folder, patients, "fold_*/hem/UID_H11_*", lambda name: name.replace("UID_H11_", "UID_H4_"))
+    for path in folder.glob("fold_*/hem/UID_H4_*"):
+        Image.fromarray(np.asarray(Image.open(path)) // 2).save(path)
+    return folder
+
+
+@pytest.mark.usefixtures("no_training")
+def test_overlap_of_images_or_subjects_is_refused(study: Study, overlapping: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^--test: 2 images and 1 subjects of the test set are in the training data"
+    ) as mistake:
+        deliver(study, "--test", overlapping)
+    message = str(mistake.value)
+    assert "--allow-overlap" in message
+    assert message.splitlines()[1:] == [
+        "  image fold_1/all/UID_99_1_1_all.png",
+        "  image fold_1/all/UID_99_2_1_all.png",
+        "  subject H4",
+    ]
+    assert not (study.folder / "final").exists()
+
+
+@pytest.mark.usefixtures("untrained")
+def test_overlap_that_is_allowed_is_said_everywhere(
+    study: Study, overlapping: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert deliver(study, "--test", overlapping, "--allow-overlap") == 0
+    metrics, folder = metrics_of(study), study.folder / "final"
+    assert metrics["test"]["overlap"] == ["2 images", "1 subjects"]
+    assert metrics["test"]["protocol"] == "random-cell"
+    caveat = "The test set overlaps the training data (2 images; 1 subjects): its scores are too high."
+    assert metrics["caveats"] == [caveat]
+    assert caveat in (folder / "MODEL_CARD.md").read_text()
+    assert caveat in (folder / "report.html").read_text()
+    assert f"caveat: {caveat}" in capsys.readouterr().out
+
+
+@pytest.fixture
+def listing(tmp_path: Path, patients: Path) -> Callable[[list[str]], Path]:
+    """A CSV of the test images without subjects; labels as given, [] for no such column."""
+
+    def write(labels: list[str]) -> Path:
+        paths, target = sorted(patients.rglob("*.png")), tmp_path / "listed" / "test.csv"
+        target.parent.mkdir(exist_ok=True)
+        with target.open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["Path", "label"] if labels else ["Path"])
+            for number, path in enumerate(paths):
+                shutil.copy(path, target.parent / f"{number}.png")
+                writer.writerow([f"{number}.png", *labels[number : number + 1]])
+        return target
+
+    return write
+
+
+@pytest.mark.usefixtures("untrained")
+def test_unlabelled_test_set_gives_predictions_only(
+    study: Study, listing: Callable[[list[str]], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert deliver(study, "--test", listing([])) == 0
+    assert "12 test images without labels: predictions only" in capsys.readouterr().out
+    assert metrics_of(study)["test"] is None
+    table = pd.read_csv(study.folder / "final" / "predictions.csv")
+    assert len(table) == 12
+    assert table["label"].isna().all()
+    assert table["probability_leukemic"].between(0, 1).all()
+    assert not (study.folder / "final" / "confusion.png").exists()
+
+
+@pytest.mark.usefixtures("untrained")
+def test_test_set_without_subjects_is_no_grouped_test(study: Study, listing: Callable[[list[str]], Path]) -> None:
+    assert deliver(study, "--test", listing(["0", "1"] * 6)) == 0
+    assert metrics_of(study)["test"]["protocol"] == "random-cell"
+    caveat = "Subjects are not known on both sides: patients of the test set may have been trained on."
+    assert metrics_of(study)["caveats"] == [caveat]
+
+
+@pytest.mark.usefixtures("untrained")
+def test_training_data_without_subjects_make_no_grouped_test(tmp_path: Path, tiny_folder: Path, patients: Path) -> None:
+    folder = tmp_path / "nameless"
+    for label, name in enumerate(("hem", "all")):
+        copy_into(folder, tiny_folder, f"fold_*/{name}/*.png", lambda name: name.replace("UID_", "cell_"))
+        for number, path in enumerate(sorted(folder.glob(f"fold_*/{name}/*.png"))):
+            target = folder / name / f"{label}-{number}.png"
+            target.parent.mkdir(exist_ok=True)
+            path.rename(target)
+    for path in folder.glob("fold_*"):
+        shutil.rmtree(path)
+    study = searched(tmp_path / "runs", read_catalog(folder), str(folder), "random-cell")
+    assert deliver(study, "--test", patients) == 0
+    metrics = metrics_of(study)
+    assert metrics["test"]["protocol"] == "random-cell"
+    assert metrics["caveats"][0] == f"Out-of-fold scores: {RANDOM_CELL_WARNING}."
+    assert metrics["caveats"][1].startswith("Subjects are not known on both sides")
+
+
+@pytest.mark.usefixtures("no_training")
+def test_what_is_refused_before_the_training(
+    study: Study, tiny_folder: Path, patients: Path, listing: Callable[[list[str]], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        UserError, match=r"expected the label 0 \(normal\) or 1 \(leukemic\) in every row.*\n  row 3: no"
+    ):
+        deliver(study, "--test", listing(["0", "", "1", "1"] * 3))
+    with pytest.raises(UserError, match=r"^--data .*patients: the search ran on other data \(fingerprint .*; give the"):
+        deliver(study, "--data", patients)
+    with pytest.raises(
+        UserError, match=r"^--against-start: the two are compared on test images; give a labelled --test"
+    ):
+        deliver(study, "--against-start")
+    with pytest.raises(UserError, match=r"^--against-start: the test set has no labels, so nothing can be compared"):
+        deliver(study, "--against-start", "--test", listing([]))
+    with pytest.raises(UserError, match=r"^unknown recipe field 'epoch'"):
+        deliver(study, "--set", "epoch=3")
+    with pytest.raises(MissingFile, match=r"nowhere"):
+        deliver(study, "--test", tmp_path / "nowhere")
+    small = shutil.copytree(patients, tmp_path / "small")
+    for path in small.rglob("*.png"):
+        Image.open(path).crop((0, 0, 31, 32)).save(path)
+    with pytest.raises(UserError, match=r"^12 of 12 images are smaller than the crop of 32 px"):
+        deliver(study, "--test", small)
+    assert not (study.folder / "final").exists()
+
+
+@pytest.mark.usefixtures("no_training")
+def test_study_whose_files_changed_is_refused(study: Study) -> None:
+    splits, best = study.folder / "splits.json", study.folder / "best.json"
+    content = json.loads(splits.read_text())
+    splits.write_text(json.dumps({**content, "folds": content["folds"][::-1]}))
+    with pytest.raises(UserError, match=r"splits.json is not the split that best.json was scored on; restore it"):
+        deliver(study)
+    splits.write_text(json.dumps(content))
+    whole = Best.load(best)
+    dataclasses.replace(whole, study_uid="00000000").save(best)
+    with pytest.raises(
+        UserError, match=r"best.json: field 'study_uid': expected 'abcd1234' as in study.json, got '0000000"
+    ):
+        deliver(study)
+    dataclasses.replace(whole, folds_done=1).save(best)
+    with pytest.raises(UserError, match=r"best.json: trial 0000 finished 1 of 2 folds; only a complete trial can win"):
+        deliver(study)
+    best.unlink()
+    with pytest.raises(MissingFile, match=r"best.json: this study has no complete trial"):
+        deliver(study)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_disk_without_room_is_refused_before_the_training(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(study.folder)._replace(free=10**6)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(UserError, match=r"^no disk space for the delivered model: it needs 65 MB in .*, 1 MB are free"):
+        deliver(study)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_failing_write_leaves_the_old_delivery(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver(study)
+    before = {path.name: path.read_bytes() for path in (study.folder / "final").iterdir()}
+
+    def fail(*arguments: object) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, "write_page", fail)
+        with pytest.raises(OSError, match=r"^disk full$"):
+            deliver(study, "--set", "train.seed=5")
+    assert {path.name: path.read_bytes() for path in (study.folder / "final").iterdir()} == before
+    assert hidden(study) == []
+    deliver(study, "--set", "train.seed=5")
+    assert (study.folder / "final" / "model.safetensors").read_bytes() != before["model.safetensors"]
+    assert hidden(study) == []
+
+
+def test_what_a_killed_delivery_left_is_cleared_up(tmp_path: Path) -> None:
+    folder = tmp_path / "final"
+    for name in (".final-new", ".final-old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "which").write_text(name)
+    # Killed between the renames: the old delivery is the only whole one, and a failure now must not lose it.
+    with pytest.raises(RuntimeError), final._replacing(folder):
+        raise RuntimeError
+    assert (folder / "which").read_text() == ".final-old"
+    with final._replacing(folder) as fresh:
+        (fresh / "which").write_text("third")
+    assert (folder / "which").read_text() == "third"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".final.lock", "final"]
+
+
+def test_changed_recipe_is_said(study: Study, untrained: list[Recipe]) -> None:
+    deliver(study, "--set", "train.epochs=7")
+    assert untrained[-1].train.epochs == 7
+    assert untrained[-1].optimizer.restart_epochs == 7
+    assert any("The recipe was changed after the search" in caveat for caveat in metrics_of(study)["caveats"])
+    assert Recipe.from_json((study.folder / "final" / "recipe.json").read_text()) == untrained[-1]
+
+
+def test_winner_is_compared_with_the_start_retrained(study: Study, patients: Path, untrained: list[Recipe]) -> None:
+    deliver(study, "--test", patients, "--against-start", "--set", "train.seed=9")
+    assert [recipe.train.seed for recipe in untrained] == [9, 0]
+    difference = metrics_of(study)["difference"]
+    assert difference["against"] == "the starting recipe (trial 0000) retrained"
+    assert set(difference) == {"against", "accuracy", "balanced_accuracy"}
+    assert "on the same test images" in (study.folder / "final" / "MODEL_CARD.md").read_text()
+
+
+def test_divergence_is_one_line(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(*arguments: object, **settings: object) -> Generator[Epoch, None, ResNet]:
+        raise NonFiniteLoss("non-finite loss at fold 2, epoch 1, step 3")
+        yield
+
+    monkeypatch.setattr(final, "fit", diverge)
+    with pytest.raises(
+        UserError, match=r"^retraining failed: non-finite loss at fold 2, epoch 1, step 3 \(--set optim"
+    ):
+        deliver(study)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_names_with_html_in_them_are_escaped(tmp_path: Path, patients: Path, tiny_folder: Path) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "<img src=x>" / "<script>&")
+    test = shutil.copytree(patients, tmp_path / "<b>test")
+    study = searched(tmp_path / "runs", read_catalog(folder), str(folder))
+    assert deliver(study, "--data", folder, "--test", test) == 0
+    for name in ("report.html", "MODEL_CARD.md"):
+        text = (study.folder / "final" / name).read_text()
+        assert "&lt;script&gt;&amp;" in text
+        for tag in ("<script", "<img src=x", "<b>"):
+            assert tag not in text
+
+
+@pytest.mark.usefixtures("untrained")
+def test_study_and_data_that_were_moved(study: Study, tiny_folder: Path, tmp_path: Path) -> None:
+    moved = Study(Path(shutil.move(study.folder, tmp_path / "elsewhere" / "other-name")))
+    data = shutil.copytree(tiny_folder, tmp_path / "Zellen mit é")
+    assert deliver(moved, "--data", data) == 0
+    assert (moved.folder / "final" / "model.safetensors").is_file()
+
+
+def test_csv_whose_base_folder_was_moved(tmp_path: Path, tiny_folder: Path, untrained: list[Recipe]) -> None:
+    base, listing = tmp_path / "base", tmp_path / "train.csv"
+    shutil.copytree(tiny_folder, base)
+    lines = [f"{path.relative_to(base)},{int(path.parent.name == 'all')}" for path in sorted(base.rglob("*.png"))]
+    listing.write_text("\n".join(["Path,label", *lines]) + "\n")
+    study = searched(tmp_path / "runs", read_catalog(listing, base=base), str(listing), "random-cell")
+    best = Best.load(study.folder / "best.json")
+    dataclasses.replace(best, data={**best.data, "base": str(base)}).save(study.folder / "best.json")
+    base.rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=r"^no folder at .*base; --base names the folder"):
+        deliver(study)
+    assert deliver(study, "--base", tmp_path / "moved") == 0
+    assert len(untrained) == 1
+
+
+@REAL
+def test_real_test_phase_is_seen_to_be_apart(tmp_path: Path) -> None:
+    """C-NMC's sample: no subject and no image of its test phase lies in its training folds."""
+    data = Path(os.environ["LEUKEMIA_DATA"]) / "cnmc"
+    catalog = read_catalog(data)
+    test = read_catalog(next(data.rglob("*labels.csv")), labels=False)
+    assert test.has_labels
+    assert final._overlap(catalog, test, allowed=False) == ()
+    with pytest.raises(UserError, match=rf"^--test: {len(catalog.table)} images and "):
+        final._overlap(catalog, catalog, allowed=False)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_wandb_is_told_of_the_model_and_whose_winner_it_is(
+    study: Study, patients: Path, wandb_server: WandbServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert deliver(study, "--test", patients) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("W&B: model and run sent; not linked to the run of its trial ("), "it was never published"
+    (identity,) = wandb_server.runs
+    run = wandb_server.runs[identity]
+    assert (run.job_type, run.group, run.complete, run.exit_code) == ("final", "one", True, 0)
+    assert run.config["provenance.trial_run"] == "abcd1234-0000"
+    assert run.summary["test/accuracy"] == metrics_of(study)["test"]["accuracy"]["value"]
+    assert [row.get("train_loss") for row in run.history] == [0.5, None]
+    model = wandb_server.artifacts["model-abcd1234:v0"]
+    assert {"best", "one", "latest"} == set(model.aliases)
+    assert {"model.safetensors", "metrics.json", "MODEL_CARD.md"} <= set(model.files)
+    assert (model.state, model.created_by) == ("COMMITTED", identity)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_publishing_links_the_model_to_the_run_of_its_trial(
+    study: Study, monkeypatch: pytest.MonkeyPatch, wandb_server: WandbServer
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    write_json(study.folder / "study.json", {**study.info, "space": {}})
+    assert deliver(study) == 0
+    assert wandb_server.runs == {}
+    monkeypatch.setenv("WANDB_MODE", "online")
+    publish(study, print)
+    (final_run,) = [name for name, run in wandb_server.runs.items() if run.job_type == "final"]
+    assert wandb_server.artifacts["trial-abcd1234-0000:v0"].used_by == [final_run]
+    assert wandb_server.artifacts["trial-abcd1234-0000:v0"].created_by == "abcd1234-0000"
+    assert wandb_server.unknown == []
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_server_that_fails_costs_nothing_but_a_line(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("leukemia.tracking.client.INIT_TIMEOUT_SECONDS", 2)
+    wandb_server.fault_at, wandb_server.fault = "UpsertBucket", "500"
+    assert deliver(study) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("W&B: the model was not sent (")
+    assert said.endswith(
+        f"); this sends it: python -m leukemia.tracking publish one --runs {shlex.quote(str(study.folder.parent))}"
+    )
+    assert (study.folder / "final" / "model.safetensors").is_file()
+
+
+@pytest.mark.usefixtures("no_training", "fresh_wandb")
+@pytest.mark.parametrize(("name", "value"), [("BASE_URL", "localhost:8080"), ("PROJECT", "a/b"), ("MODE", "nonsense")])
+def test_settings_of_wandb_are_refused_before_the_training(
+    study: Study, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"WANDB_{name}", value)
+    with pytest.raises(UserError, match=rf"^WANDB_{name}: .*$"):
+        deliver(study)
+    assert not (study.folder / "final").exists()

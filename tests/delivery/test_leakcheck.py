@@ -1,0 +1,259 @@
+"""The leak check: what it compares, what it writes and says, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.cells import draw_cells
+from sklearn.metrics import accuracy_score
+
+from leukemia import leakcheck
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import FoldResult
+from leukemia.data.catalog import Catalog
+from leukemia.data.folds import Protocol, make_splits
+from leukemia.leakcheck import LeakCheck, main
+from leukemia.scoring.metrics import Interval, scores
+from leukemia.study.best import INTERVALS, Best
+from leukemia.study.folder import Study
+from leukemia.training.train import NonFiniteLoss
+
+RECIPE = Recipe.from_flat(
+    {
+        "data.size_px": 32,
+        "optimizer.name": "adamw",
+        "train.epochs": 1,
+        "train.batch_size": 16,
+        "train.seed": 3,
+        "train.precision": "float32",
+        "evaluate.tta": "none",
+    }
+).resolved(32)
+
+
+def result_of(fold: int, rows: np.ndarray, probabilities: np.ndarray) -> FoldResult:
+    return FoldResult(
+        seed=RECIPE.train.seed,
+        fold=fold,
+        rows=rows,
+        probabilities=probabilities,
+        scores={"tta_accuracy": 0.8},
+        seconds=1.0,
+        device="cpu",
+        precision="float32",
+    )
+
+
+def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "grouped") -> Study:
+    """A study of two folds whose winner, trial 0, is right about every image of class 1 and wrong about the others."""
+    splits = make_splits(catalog, 2, 0, protocol)
+    info: dict[str, Any] = {
+        "created": "2026-01-01T00:00:00Z",
+        "study_uid": "abcd1234",
+        "command": "python -m search.run",
+        "folds": 2,
+        "seed": 0,
+        "objective": "tta_accuracy",
+        "protocol": protocol,
+        "data": {"uri": uri, "fingerprint": catalog.fingerprint, "base": None, "subjects_from": None},
+        "versions": {},
+        "commit": "unknown",
+    }
+    study = Study.create(runs / "one", info)
+    splits.save(study.folder / "splits.json")
+    study.begin_trial(0, RECIPE)
+    for fold, (_, rows) in enumerate(splits.rows(catalog)):
+        study.write_fold(0, result_of(fold, rows, np.full(len(rows), 0.9)), catalog.table)
+    study.end_trial(0, "complete", "all 2 folds", 0.5)
+    seen = study.out_of_fold(0, RECIPE.train.seed)
+    found = scores(seen["label"], seen["probability_leukemic"], seen["group"])
+    Best(
+        study="one",
+        study_uid="abcd1234",
+        trial="0000",
+        recipe=RECIPE,
+        objective="tta_accuracy",
+        score={"raw": 0.5, **dict.fromkeys(INTERVALS, found["accuracy"].to_dict())},
+        scores={metric: interval.to_dict() for metric, interval in found.items()},
+        noise={},
+        num_complete=1,
+        majority_rate=0.5,
+        folds=2,
+        folds_done=2,
+        seeds=[RECIPE.train.seed],
+        n=len(seen),
+        protocol=protocol,
+        data=info["data"],
+        splits_sha256=splits.sha256(),
+        versions={},
+        commit="unknown",
+        hardware={},
+        command="python -m search.run",
+    ).save(study.folder / "best.json")
+    return study
+
+
+@pytest.fixture
+def study(tmp_path: Path, tiny_catalog: Catalog, tiny_folder: Path) -> Study:
+    return searched(tmp_path / "runs", tiny_catalog, str(tiny_folder))
+
+
+def check(study: Study, *words: str) -> int:
+    return main(["one", "--runs", str(study.folder.parent), "--device", "cpu", *words])
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[np.ndarray]]:
+    """A network that knows every image, in the place of training; holds the validation rows that were asked for."""
+    folds_asked: list[list[np.ndarray]] = []
+
+    def knowing(
+        recipe: Recipe, images: np.ndarray, labels: np.ndarray, folds: Any, **settings: Any
+    ) -> Iterator[FoldResult]:
+        assert recipe == RECIPE
+        assert images.shape == (len(labels), 32, 32, 3)
+        folds_asked.append([validation for _, validation in folds])
+        for fold, (training, validation) in enumerate(folds):
+            assert not set(training) & set(validation)
+            yield result_of(fold, validation, labels[validation].astype(float))
+
+    monkeypatch.setattr(leakcheck, "cross_validate", knowing)
+    return folds_asked
+
+
+def test_the_same_images_are_scored_on_both_kinds_of_folds(
+    study: Study, asked: list[list[np.ndarray]], tiny_catalog: Catalog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(study) == 0
+    content = json.loads((study.folder / "leakcheck.json").read_text())
+    labels, groups = (tiny_catalog.table[name].to_numpy() for name in ("label", "group"))
+    assert content["grouped"] == scores(labels, np.full(48, 0.9), groups)["accuracy"].to_dict()
+    assert content["grouped"]["value"] == accuracy_score(labels, np.ones(48)) == 0.5
+    assert content["random_cell"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert content["gap_points"] == 50
+    assert content["gap"]["value"] == 0.5
+    assert content["gap"]["low"] > 0
+    expected = {"metric": "accuracy", "n": 48, "trial": "0000", "seed": 3, "folds": 2, "folds_seed": 0}
+    assert expected.items() <= content.items()
+    assert Recipe.from_flat(content["recipe"]) == RECIPE
+    (validations,) = asked
+    assert sorted(np.concatenate(validations)) == list(range(48))
+    assert set(groups[validations[0]]) & set(groups[validations[1]]), "patients lie on both sides"
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines[:3]] == ["study one, trial 0000", "fold 1/2", "fold 2/2"]
+    assert lines[3] == content["words"]
+    assert lines[3].startswith("grouped 0.500, random cells 1.000: 50.0 points of a random split's accuracy come from")
+    assert lines[4] == f"leak check: {study.folder / 'leakcheck.json'}"
+
+
+def test_it_trains(study: Study) -> None:
+    assert check(study) == 0
+    content = json.loads((study.folder / "leakcheck.json").read_text())
+    assert 0 <= content["random_cell"]["low"] <= content["random_cell"]["value"] <= content["random_cell"]["high"] <= 1
+    assert content["gap_points"] == pytest.approx(100 * (content["random_cell"]["value"] - 0.5))
+
+
+def test_no_gap_is_not_called_one() -> None:
+    same = Interval(0.9, 0.8, 0.95)
+    found = LeakCheck(metric="balanced_accuracy", grouped=same, random_cell=same, gap=Interval(0.0, -0.02, 0.01), n=9)
+    assert found.describe() == (
+        "grouped 0.900, random cells 0.900: +0.0 points, 95 % interval -2.0 to 1.0: "
+        "no sign here that knowing the patients helps"
+    )
+
+
+def test_a_study_split_by_images_has_nothing_to_compare(
+    tmp_path: Path, tiny_catalog: Catalog, tiny_folder: Path, asked: list[list[np.ndarray]]
+) -> None:
+    study = searched(tmp_path / "runs", tiny_catalog, str(tiny_folder), "random-cell")
+    with pytest.raises(UserError, match=r"^study one was split by images itself \(random-cell\).*--protocol grouped"):
+        check(study)
+    assert asked == []
+
+
+def test_other_data_are_refused(study: Study, tmp_path: Path, asked: list[list[np.ndarray]]) -> None:
+    other = draw_cells(tmp_path / "other", seed=9)
+    with pytest.raises(
+        UserError, match=r"^--data .*other: the search ran on other data .*give the data that it ran on"
+    ):
+        check(study, "--data", str(other))
+    assert asked == []
+    assert not (study.folder / "leakcheck.json").exists()
+
+
+def test_moved_data_are_found_with_data(
+    tmp_path: Path, tiny_catalog: Catalog, tiny_folder: Path, asked: list[list[np.ndarray]]
+) -> None:
+    study = searched(tmp_path / "runs", tiny_catalog, str(tmp_path / "where they were"))
+    with pytest.raises(MissingFile, match="where they were"):
+        check(study)
+    assert check(study, "--data", str(tiny_folder)) == 0
+
+
+def test_a_recipe_that_diverges_leaves_nothing(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverging(*arguments: Any, **settings: Any) -> Iterator[FoldResult]:
+        raise NonFiniteLoss("non-finite loss at fold 0")
+        yield
+
+    monkeypatch.setattr(leakcheck, "cross_validate", diverging)
+    with pytest.raises(UserError, match=r"^the recipe diverges on random-cell folds, .*: non-finite loss at fold 0"):
+        check(study)
+    assert not (study.folder / "leakcheck.json").exists()
+
+
+def test_predictions_that_are_missing_are_noticed(study: Study, asked: list[list[np.ndarray]]) -> None:
+    (study.trial_folder(0) / "seed_3" / "fold_1.json").unlink()
+    with pytest.raises(
+        UserError, match=r"seed_3: trial 0000 has \d+ predictions of 48 images; restore the folder from a"
+    ):
+        check(study)
+    assert asked == [], "said before the training"
+
+
+def test_predictions_of_other_images_are_noticed_before_the_training(
+    study: Study, asked: list[list[np.ndarray]]
+) -> None:
+    path = study.trial_folder(0) / "seed_3" / "fold_1.csv"
+    head, first, second, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([head, first, first, *rest]))
+    assert first != second
+    with pytest.raises(UserError, match=r"restore the f(ile|older) from a copy"):
+        check(study)
+    assert asked == []
+
+
+def test_best_json_of_no_trial_is_noticed_before_the_training(study: Study, asked: list[list[np.ndarray]]) -> None:
+    path = study.folder / "best.json"
+    path.write_text(path.read_text().replace('"trial": "0000"', '"trial": "0099"'))
+    with pytest.raises(
+        UserError, match=r"best.json: field 'trial': the study has no trial 0099; restore the file from a"
+    ):
+        check(study)
+    assert asked == []
+
+
+CTRL_C = """
+from leukemia import leakcheck
+from leukemia.base.errors import run_command
+
+def interrupted(*arguments, **settings):
+    raise KeyboardInterrupt
+
+leakcheck.cross_validate = interrupted
+run_command(leakcheck.main)
+"""
+
+
+def test_ctrl_c_is_status_130(study: Study) -> None:
+    words = ["one", "--runs", str(study.folder.parent), "--device", "cpu"]
+    ended = subprocess.run([sys.executable, "-c", CTRL_C, *words], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "\ninterrupted\n")
+    assert not (study.folder / "leakcheck.json").exists()

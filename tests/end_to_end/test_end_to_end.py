@@ -1,0 +1,466 @@
+"""The commands as a user types them: a search to its end, killed and resumed, misused, and its winner delivered.
+
+Held here, on every change: all records agree; ``kill -9`` of driver, worker and Ray itself; Ctrl-C; a moved study; two
+searches at once; spaces and non-ASCII letters; data that are only read; no winner without hope; a full disk; mistakes
+with status 2. What needs real images and many minutes (Taleqani to a balanced accuracy of 0.93, a learning rate of 10)
+stands in ``docs/evidence.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from helpers.command import Command
+from helpers.searches import ONE_AT_A_TIME, ROOT, SETTINGS, descendants, numbers, title_of
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from PIL import Image
+
+from leukemia import CLASS_NAMES
+from leukemia.study.best import Best
+from leukemia.study.folder import Study
+from search.sampling.journal import STATES
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc").exists(), reason="finds processes in Linux's /proc"),
+]
+
+TRIALS, FOLDS = 3, 2
+SEARCH = [f"--trials={TRIALS}", f"--folds={FOLDS}", "--repeats=1", *SETTINGS, *ONE_AT_A_TIME]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with spaces and letters beyond ASCII in its path."""
+    folder = tmp_path_factory.mktemp("end to end") / "Leukämie – Läufe"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment(session_cache: Path) -> dict[str, str]:
+    dropped = ("WANDB_API_KEY", "COLUMNS")
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return kept | {
+        "LEUKEMIA_CACHE": str(session_cache / "end to end"),
+        "WANDB_MODE": "offline",
+        # Not the Ray of anybody else who uses this machine.
+        "RAY_ADDRESS": "local",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+@pytest.fixture
+def start(place: Path, environment: dict[str, str]) -> Iterator[Callable[..., Command]]:
+    """Start a command; whatever still runs at the test's end is killed."""
+    started: list[Command] = []
+
+    def begin(module: str, *arguments: str) -> Command:
+        started.append(Command(module, list(arguments), place, environment))
+        return started[-1]
+
+    yield begin
+    for command in started:
+        command.process.kill()
+
+
+def folds_in(study: Path) -> int:
+    return len(list(study.glob("trials/*/seed_0/fold_*.json")))
+
+
+def is_running(pid: int, title: str) -> bool:
+    return bool(title) and title_of(pid) == title
+
+
+def wandb_summary(run: Path) -> dict[str, Any]:
+    """What W&B's own reader says about an offline run."""
+    (log,) = run.glob("*.wandb")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(log)]
+    content: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return content
+
+
+def assert_agreement(folder: Path) -> None:
+    """For every trial study folder, journal and W&B say the same; W&B has exactly one run of it."""
+    study = Study(folder)
+    storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
+    trials = optuna.load_study(study_name=None, storage=storage).trials
+    assert [trial.number for trial in trials] == study.trials()
+    runs = sorted((folder / "wandb").glob(f"*run-*-{study.info['study_uid']}-[0-9]*"), key=lambda run: run.name[-4:])
+    assert [run.name[-4:] for run in runs] == [f"{number:04d}" for number in study.trials()]
+    for trial, run in zip(trials, runs, strict=True):
+        end = study.end(trial.number)
+        assert end is not None
+        assert trial.state == STATES[end["state"]]
+        folds = [study.fold(trial.number, 0, fold) for fold in study.folds_done(trial.number, 0)]
+        assert trial.intermediate_values == {fold["fold"]: fold["scores"]["tta_accuracy"] for fold in folds}
+        told = wandb_summary(run)
+        summary = told["summary"]
+        assert summary["state"] == end["state"]
+        assert summary["reason"] == end["reason"]
+        assert summary["folds_done"] == len(folds)
+        assert told["config"].items() >= study.recipe(trial.number).flat().items()
+        if end["state"] == "complete":
+            assert trial.value == summary["tta_accuracy"] == end["score"]
+        for fold in folds[-1:]:
+            assert summary["fold/tta_accuracy"] == fold["scores"]["tta_accuracy"]
+
+
+def kept(folder: Path) -> dict[str, int]:
+    """The folds that are committed, with the time of each file."""
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.glob("trials/*/seed_0/*.json")}
+
+
+def leftovers(environment: dict[str, str], folder: Path) -> list[Path]:
+    checkpoints = Path(environment["LEUKEMIA_CACHE"]) / "checkpoints" / str(Study(folder).info["study_uid"])
+    return list(checkpoints.rglob("*"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(place: Path, environment: dict[str, str], tiny_folder: Path) -> Path:
+    """A search that ran to its end, one trial at a time."""
+    before = {path: path.stat().st_mtime_ns for path in tiny_folder.rglob("*")}
+    command = Command("search.run", ["--data", str(tiny_folder), "--study", "calm", *SEARCH], place, environment)
+    assert command.wait() == 0
+    assert command.stderr == ""
+    assert {path: path.stat().st_mtime_ns for path in tiny_folder.rglob("*")} == before, "data are only read"
+    folder = place / "runs" / "calm"
+    (place / "calm.out").write_text(command.stdout)
+    return folder
+
+
+def test_a_search_ends_with_a_winner_and_everyone_agrees(
+    undisturbed: Path, environment: dict[str, str], place: Path
+) -> None:
+    assert_agreement(undisturbed)
+    best = Best.load(undisturbed / "best.json")
+    table = Study(undisturbed).trial_table()
+    assert (best.trial, best.score["raw"]) == (table["trial"][0], table["score"][0])
+    assert (best.n, best.folds_done) == (48, FOLDS)
+    assert (undisturbed / "report.html").is_file()
+    assert leftovers(environment, undisturbed) == []
+    assert sorted(path.name for path in Path(environment["LEUKEMIA_CACHE"]).iterdir()) == [
+        "checkpoints",
+        "hashes",
+        "views",
+    ]
+
+
+def test_nothing_but_our_own_words_is_printed(undisturbed: Path, place: Path) -> None:
+    lines = (place / "calm.out").read_text().splitlines()
+    expected = [
+        "study calm in ",
+        "data: 48 images of ",
+        "protocol: grouped, 2 folds",
+        "racing: ",
+        "space: ",
+        "device: ",
+        "W&B: offline in ",
+    ]
+    assert [line[: len(words)] for line, words in zip(lines, expected, strict=False)] == expected
+    rest = [line.strip() for line in lines[len(expected) :] if line.strip()]
+    known = (
+        "trial ",
+        "0",
+        "───",
+        "winner: trial ",
+        "tta_accuracy ",
+        "against the ",
+        "warning: accuracy above ",
+        f"of {TRIALS} trials ",
+        f"{TRIALS} complete trials are too few to tell",
+        "device time: ",
+        "best: ",
+        "report: ",
+        "next: python -m leukemia.final",
+        "W&B: offline; after `wandb login` this sends it: python -m leukemia.tracking publish calm --runs ",
+    )
+    assert [line for line in rest if not line.startswith(known)] == []
+    assert "Traceback" not in (undisturbed / "search.log").read_text()
+
+
+def test_a_driver_killed_in_the_middle_goes_on_to_the_same_numbers(
+    undisturbed: Path, place: Path, tiny_folder: Path, start: Callable[..., Command], environment: dict[str, str]
+) -> None:
+    folder = place / "runs" / "killed"
+    killed = start("search.run", "--data", str(tiny_folder), "--study", "killed", *SEARCH)
+    # In the second trial's second fold, or just before it.
+    killed.wait_until(lambda: folds_in(folder) == FOLDS + 1)
+    processes = descendants(killed.process.pid)
+    workers = {pid: title for pid, title in processes.items() if "ImplicitFunc" in title or "wandb-core" in title}
+    assert len(workers) >= 2, processes
+    killed.kill()
+    before = kept(folder)
+    deadline = time.monotonic() + 20
+    while any(is_running(pid, title) for pid, title in workers.items()):
+        assert time.monotonic() < deadline, "workers outlive their driver"
+        time.sleep(0.2)
+
+    resumed = start("search.run", "--resume", "--study", "killed", *ONE_AT_A_TIME)
+    assert resumed.wait() == 0
+    assert resumed.stderr == ""
+    assert f"trial 0001 goes on after 1 of {FOLDS} folds" in resumed.stdout
+    assert "trial 0000" not in resumed.stdout.partition("winner")[0].partition(" trial ")[0]
+    assert numbers(folder) == numbers(undisturbed)
+    assert before.items() <= kept(folder).items(), "finished folds are not run again"
+    assert_agreement(folder)
+    assert leftovers(environment, folder) == []
+
+
+def test_a_worker_that_is_killed_is_replaced_and_nothing_changes(
+    undisturbed: Path, place: Path, tiny_folder: Path, start: Callable[..., Command]
+) -> None:
+    folder = place / "runs" / "wounded"
+    command = start("search.run", "--data", str(tiny_folder), "--study", "wounded", *SEARCH)
+    for num_folds in (1, FOLDS + 1):
+        command.wait_until(lambda wanted=num_folds: folds_in(folder) >= wanted)  # type: ignore[misc]
+        workers = [pid for pid, title in descendants(command.process.pid).items() if "ImplicitFunc" in title]
+        assert workers
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+    assert command.wait() == 0
+    assert command.stderr == ""
+    assert "raylet" not in command.stdout
+    assert "Ray: A worker died or was killed" in (folder / "search.log").read_text()
+    assert numbers(folder) == numbers(undisturbed)
+    assert_agreement(folder)
+
+
+def test_a_search_whose_ray_dies_says_so_and_goes_on_to_the_same_numbers(
+    undisturbed: Path, place: Path, tiny_folder: Path, start: Callable[..., Command], environment: dict[str, str]
+) -> None:
+    folder = place / "runs" / "orphaned"
+    command = start("search.run", "--data", str(tiny_folder), "--study", "orphaned", *SEARCH)
+    advice = "Go on with:\n  python -m search.run --resume --study orphaned --runs runs\n"
+    for name, num_folds in (("gcs_server", 1), ("raylet", FOLDS + 1)):
+        command.wait_until(lambda wanted=num_folds: folds_in(folder) >= wanted)  # type: ignore[misc]
+        victims = [pid for pid, title in descendants(command.process.pid).items() if f"/{name} " in title]
+        assert len(victims) == 1
+        os.kill(victims[0], signal.SIGKILL)
+        assert command.wait(120) == 1
+        assert command.stderr == f"error: Ray died ({name}); finished folds are kept. {advice}"
+        ends = [json.loads(path.read_text())["state"] for path in folder.glob("trials/*/state.json")]
+        assert "failed" not in ends, "a trial that Ray took along has not failed"
+        command = start("search.run", "--resume", "--study", "orphaned", *ONE_AT_A_TIME)
+    assert command.wait() == 0
+    assert numbers(folder) == numbers(undisturbed)
+    assert_agreement(folder)
+    assert leftovers(environment, folder) == []
+
+
+def test_interrupted_moved_resumed_reported_and_delivered(
+    undisturbed: Path, place: Path, tiny_folder: Path, start: Callable[..., Command]
+) -> None:
+    folder = place / "runs" / "moving"
+    command = start("search.run", "--data", str(tiny_folder), "--study", "moving", *SEARCH)
+    command.wait_until(lambda: folds_in(folder) == 1)
+
+    # However long the second takes to start, the first is then still in the middle.
+    command.process.send_signal(signal.SIGSTOP)
+    second = start("search.run", "--resume", "--study", "moving")
+    assert second.wait() == 2
+    assert second.stdout == ""
+    assert second.stderr.startswith(f"error: study moving is being run by process {command.process.pid} on ")
+
+    command.process.send_signal(signal.SIGINT)
+    command.process.send_signal(signal.SIGCONT)
+    assert command.wait(120) == 130
+    assert command.stderr == ""
+    advice = "Go on with:\n  python -m search.run --resume --study moving --runs runs\n"
+    assert f"interrupted; finished folds are kept. {advice}" in command.stdout
+    assert not list(folder.glob("trials/*/state.json")), "a trial that was interrupted has not ended"
+
+    runs = place / "somewhere else"
+    runs.mkdir()
+    shutil.move(folder, runs / "moving")
+    resumed = start("search.run", "--resume", "--runs", str(runs), *ONE_AT_A_TIME)
+    assert resumed.wait() == 0
+    assert numbers(runs / "moving") == numbers(undisturbed)
+    assert_agreement(runs / "moving")
+
+    assert start("leukemia.report", "moving", "--runs", str(runs)).wait() == 0
+    delivered = start("leukemia.final", "--best", "moving", "--runs", str(runs))
+    assert delivered.wait() == 0
+    metrics = json.loads((runs / "moving" / "final" / "metrics.json").read_text())
+    assert metrics["test"] is None
+
+
+def test_more_trials_are_added_to_a_search_that_had_ended(
+    undisturbed: Path, place: Path, start: Callable[..., Command]
+) -> None:
+    shutil.copytree(undisturbed, place / "runs" / "longer", symlinks=True)
+    before = numbers(undisturbed)
+    longer = start("search.run", "--resume", "--study", "longer", "--trials", str(TRIALS + 1), "--quiet")
+    assert longer.wait() == 0
+    assert "begins" not in longer.stdout
+    after = numbers(place / "runs" / "longer")
+    assert {job: after[job] for job in before} == before
+    assert Study(place / "runs" / "longer").trials() == list(range(TRIALS + 1))
+    nothing = start("search.run", "--resume", "--study", "longer")
+    assert nothing.wait() == 0
+    assert numbers(place / "runs" / "longer") == after
+    assert "begins" not in nothing.stdout
+
+
+def draw_nothing(folder: Path) -> Path:
+    """Images that differ in one pixel, which tells nothing: whatever is trained on them answers the same to all."""
+    for number in range(48):
+        label, subject = number % 2, number // 8
+        place = folder / "fold_0" / CLASS_NAMES[label]
+        place.mkdir(parents=True, exist_ok=True)
+        image = np.full((32, 32, 3), 40, np.uint8)
+        image[0, 0] = number
+        name = f"UID_{'' if label else 'H'}{subject}_{number}_1_{CLASS_NAMES[label]}.png"
+        Image.fromarray(image).save(place / name)
+    return folder
+
+
+def test_a_search_without_hope_has_no_winner(place: Path, start: Callable[..., Command]) -> None:
+    data = str(draw_nothing(place / "nothing"))
+    rate = ["--set", "optimizer.learning_rate=10"]
+    command = start("search.run", "--data", data, "--study", "hopeless", "--trials=2", "--folds=2", *SETTINGS, *rate)
+    assert command.wait() == 3
+    assert command.stderr == ""
+    folder = place / "runs" / "hopeless"
+    table = Study(folder).trial_table()
+    assert set(table["state"]) <= {"stopped", "failed"}
+    assert table["reason"].str.contains("hopeless: one answer|NonFiniteLoss").all()
+    assert not (folder / "best.json").exists()
+    assert "no winner: none of 2 trials finished all folds" in command.stdout
+    assert_agreement(folder)
+
+
+def test_two_searches_at_once_do_not_disturb_each_other(
+    place: Path, tiny_folder: Path, start: Callable[..., Command]
+) -> None:
+    words = ["--data", str(tiny_folder), "--trials=1", "--folds=2", "--repeats=0", *SETTINGS]
+    both = [start("search.run", *words, "--study", name) for name in ("left", "right")]
+    assert [command.wait() for command in both] == [0, 0]
+    left, right = (numbers(place / "runs" / name) for name in ("left", "right"))
+    assert left == right
+    for name in ("left", "right"):
+        assert_agreement(place / "runs" / name)
+
+
+def test_a_budget_of_nothing_begins_nothing(place: Path, tiny_folder: Path, start: Callable[..., Command]) -> None:
+    command = start("search.run", "--data", str(tiny_folder), "--study", "poor", "--budget-hours=0", *SETTINGS)
+    assert command.wait() == 3
+    assert "no winner: none of 0 trials" in command.stdout
+    assert Study(place / "runs" / "poor").trials() == []
+
+
+CRASH = """
+import sys
+from leukemia.base.errors import run_command
+from search import run
+from search.trials import driver
+
+def hear(self, number, report):
+    raise RuntimeError("a bug of ours")
+
+driver.Driver.hear = hear
+run_command(run.main)
+"""
+
+
+def test_a_failure_of_ours_is_one_line_with_the_traceback_in_the_log(
+    place: Path, tiny_folder: Path, environment: dict[str, str]
+) -> None:
+    words = ["--data", str(tiny_folder), "--study", "broken", "--trials=1", "--folds=2", *SETTINGS]
+    ended = subprocess.run(
+        [sys.executable, "-c", CRASH, *words], cwd=place, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == f"error: RuntimeError: a bug of ours; the traceback is in {Path('runs/broken/search.log')}\n"
+    log = (place / "runs" / "broken" / "search.log").read_text()
+    assert "CRITICAL the search failed\nTraceback" in log
+    assert "a bug of ours" in log
+    assert "TuneError" not in log
+
+
+FULL_DISK = """
+import errno
+from leukemia.base.errors import run_command
+from leukemia.study.folder import Study
+from search import run
+
+def write_fold(self, number, result, table):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+Study.write_fold = write_fold
+run_command(run.main)
+"""
+
+
+def test_a_full_disk_ends_a_search_that_goes_on_when_there_is_room(
+    undisturbed: Path, place: Path, tiny_folder: Path, environment: dict[str, str], start: Callable[..., Command]
+) -> None:
+    words = ["--data", str(tiny_folder), "--study", "full", *SEARCH]
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, *words],
+        cwd=place,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: the disk is full (No space left on device); make room, or set")
+    assert ended.stderr.count("\n") == 1
+    folder = place / "runs" / "full"
+    assert not list(folder.glob("trials/*/state.json")), "a trial that could not be written has not ended"
+    assert start("search.run", "--resume", "--study", "full", *ONE_AT_A_TIME).wait() == 0
+    assert numbers(folder) == numbers(undisturbed)
+    assert_agreement(folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nowhere"], "nowhere"),
+        (["--set", "train.epoch=3"], "error: unknown recipe field 'train.epoch'; did you mean train.epochs"),
+        (["--folds=99"], "error: 99 folds need at least 99 groups of subjects"),
+        (["--address", "127.0.0.1:1"], "error: --address 127.0.0.1:1: no Ray there"),
+        (["--device", "cuda", "--address", "local"], "error: --device cuda: Ray sees no GPU"),
+        (["--cpus-per-trial=9999"], "error: a trial asks for 9999 CPUs"),
+        (["--gpus-per-trial=0"], "error: --gpus-per-trial: expected at least 0.01, got 0"),
+        (["--resume", "--study", "absent"], "error: no study at "),
+    ],
+)
+def test_mistakes_are_one_line_status_2_and_leave_nothing(
+    tmp_path: Path, environment: dict[str, str], tiny_folder: Path, arguments: list[str], message: str
+) -> None:
+    if "cuda" in arguments and Path("/dev/nvidia0").exists():
+        pytest.skip("this machine has a GPU")
+    words = arguments if "--data" in arguments else [*arguments, "--data", str(tiny_folder)]
+    command = Command("search.run", [*words, "--runs", str(tmp_path / "runs")], tmp_path, environment)
+    assert command.wait() == 2
+    assert command.stdout == ""
+    assert command.stderr.count("\n") == 1
+    assert message in command.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_tells_and_writes_nothing(tmp_path: Path, environment: dict[str, str], tiny_folder: Path) -> None:
+    words = ["--data", str(tiny_folder), "--dry-run", *SETTINGS, "--set", "optimizer.restart_epochs=2"]
+    command = Command("search.run", words, tmp_path, environment)
+    assert command.wait() == 0
+    assert command.stderr == ""
+    assert "optimizer.learning_rate: 0.0001 to 0.01 (log); " in command.stdout
+    assert "optimizer.restart_epochs: 2, set\n" in command.stdout
+    assert "cost: 50 trials x 5 folds x 2 epochs" in command.stdout
+    assert "disk: " in command.stdout
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,140 @@
+"""A whole search with a W&B server on this machine: killed and resumed, with a server that dies, its key kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from helpers.command import Command
+from helpers.wandb_server import KEY, WandbServer
+from ray._private.utils import get_num_cpus
+
+from leukemia.study.folder import Study
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("wandb_server"),
+    pytest.mark.skipif(not Path("/proc").exists(), reason="Ray's session folder is looked for in Linux's /tmp"),
+]
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = {
+    "model.depth": 18,
+    "model.shortcut": "add",
+    "optimizer.name": "adamw",
+    "data.size_px": 32,
+    "train.epochs": 2,
+    "train.batch_size": 8,
+    "evaluate.tta": "none",
+}
+SEARCH = [
+    *(
+        "--trials=3",
+        "--folds=2",
+        "--repeats=0",
+        "--study=online",
+        "--address=local",
+        f"--cpus-per-trial={get_num_cpus()}",
+    ),
+    *(word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")),
+]
+
+
+@pytest.fixture
+def environment(wandb_server: WandbServer) -> dict[str, str]:
+    return dict(os.environ) | {"PYTHONPATH": str(ROOT)}
+
+
+def search(place: Path, environment: dict[str, str], *arguments: str) -> Command:
+    return Command("search.run", list(arguments), place, environment)
+
+
+def num_folds(study: Path) -> int:
+    return len(list(study.glob("trials/*/seed_0/fold_*.json")))
+
+
+def files_with_the_key(folder: Path, since: float) -> list[Path]:
+    """Files written since then that hold the key."""
+    found = []
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file() and path.stat().st_mtime >= since and KEY.encode() in path.read_bytes():
+                found.append(path)
+        except OSError:
+            continue
+    return found
+
+
+def assert_complete(server: WandbServer, study: Study) -> None:
+    """One complete run of every trial, with a row for each epoch and fold and one for the predictions."""
+    assert len(study.trials()) == 3
+    for number in study.trials():
+        run, end = server.runs[f"{study.info['study_uid']}-{number:04d}"], study.end(number)
+        assert end is not None
+        assert (run.complete, run.exit_code, run.summary["state"]) == (True, 0, end["state"])
+        rows = len(study.epochs(number)) + len(study.folds_done(number, 0))
+        steps = [row["_step"] for row in run.history]
+        assert len(steps) == rows + 1
+        assert steps == sorted(set(steps))
+    assert server.runs[f"{study.info['study_uid']}-search"].complete
+    assert len(server.runs) == 4
+    assert server.unknown == []
+
+
+def test_killed_half_way_and_resumed_it_ends_with_one_complete_run_per_trial(
+    tmp_path: Path, tiny_folder: Path, wandb_server: WandbServer, environment: dict[str, str]
+) -> None:
+    start, folder = time.time(), tmp_path / "runs" / "online"
+    killed = search(tmp_path, environment, "--data", str(tiny_folder), *SEARCH)
+    killed.wait_until(lambda: num_folds(folder) == 3)
+    killed.kill()
+    resumed = search(tmp_path, environment, "--resume", "--study", "online", "--address", "local")
+    assert resumed.wait() == 0
+    assert resumed.stderr == ""
+    study = Study.open(folder)
+    assert_complete(wandb_server, study)
+    ((identity, sweep),) = wandb_server.sweeps.items()
+    link = f"W&B: {wandb_server.url}/lab/leukemia-search/sweeps/{identity}"
+    for command in (killed, resumed):
+        assert link in command.stdout
+    assert resumed.stdout.splitlines()[-1] == link
+    assert sweep.config["parameters"].keys() == study.info["space"].keys()
+    # What Ray keeps of a session, and all that the search leaves.
+    assert files_with_the_key(Path("/tmp/ray"), start) == []
+    assert files_with_the_key(tmp_path / "runs", start) == []
+    assert KEY not in killed.stdout + resumed.stdout
+
+
+def test_a_server_that_dies_in_the_middle_is_sent_the_rest_by_publish(
+    tmp_path: Path, tiny_folder: Path, wandb_server: WandbServer, environment: dict[str, str]
+) -> None:
+    folder = tmp_path / "runs" / "online"
+    command = search(tmp_path, environment, "--data", str(tiny_folder), *SEARCH)
+    command.wait_until(lambda: num_folds(folder) == 2)
+    wandb_server.stop()
+    assert command.wait() == 0
+    send = "python -m leukemia.tracking publish online --runs runs"
+    assert command.stdout.splitlines()[-1] == f"W&B: not everything was sent; this sends it: {send}"
+    wandb_server.start()
+    for _ in range(2):
+        sent = Command("leukemia.tracking", send.split()[3:], tmp_path, environment)
+        assert sent.wait() == 0
+        assert sent.stderr == ""
+        assert_complete(wandb_server, Study.open(folder))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_search_says_so_to_wandb(
+    number: signal.Signals, tmp_path: Path, tiny_folder: Path, wandb_server: WandbServer, environment: dict[str, str]
+) -> None:
+    folder = tmp_path / "runs" / "online"
+    command = search(tmp_path, environment, "--data", str(tiny_folder), *SEARCH)
+    command.wait_until(lambda: num_folds(folder) == 1)
+    command.process.send_signal(number)
+    assert command.wait(120) == 130
+    assert command.stderr == ""
+    run = wandb_server.runs[f"{Study.open(folder).info['study_uid']}-0000"]
+    assert (run.complete, run.exit_code, run.summary["state"]) == (True, 130, "interrupted")

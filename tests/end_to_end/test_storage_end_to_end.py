@@ -1,0 +1,100 @@
+"""A search with ``--storage``: its machine lost for good, it goes on elsewhere from what is stored, to the same end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from helpers.command import Command
+from helpers.s3_server import BUCKET, CREDENTIALS, S3Server
+from helpers.searches import ONE_AT_A_TIME, ROOT, SETTINGS, descendants, numbers
+
+from leukemia.study.folder import Study
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc").exists(), reason="finds processes in Linux's /proc"),
+]
+
+SEARCH = ["--trials=2", "--folds=2", "--repeats=0", *SETTINGS, *ONE_AT_A_TIME]
+
+
+@pytest.fixture
+def environment(tmp_path: Path, s3: S3Server) -> dict[str, str]:
+    dropped = ("WANDB_API_KEY", "COLUMNS", *CREDENTIALS)
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return kept | {
+        "LEUKEMIA_CACHE": str(tmp_path / "cache"),
+        "WANDB_MODE": "offline",
+        # Not the Ray of anybody else who uses this machine.
+        "RAY_ADDRESS": "local",
+        "PYTHONPATH": str(ROOT),
+        "AWS_ENDPOINT_URL": s3.endpoint,
+        **CREDENTIALS,
+    }
+
+
+@pytest.fixture
+def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[..., Command]]:
+    """Start a search on a head of its own; whatever still runs at the test's end is killed."""
+    started: list[Command] = []
+
+    def begin(head: str, *arguments: str) -> Command:
+        (tmp_path / head).mkdir(exist_ok=True)
+        started.append(Command("search.run", list(arguments), tmp_path / head, environment))
+        return started[-1]
+
+    yield begin
+    for command in started:
+        command.process.kill()
+
+
+def test_a_study_whose_machine_is_lost_goes_on_from_its_bucket(
+    tmp_path: Path, tiny_folder: Path, s3: S3Server, start: Callable[..., Command]
+) -> None:
+    words = ["--data", str(tiny_folder), "--study", "lost", *SEARCH]
+    assert start("calm", *words).wait() == 0
+
+    place = tmp_path.name
+    first = start("head", *words, "--storage", f"s3://{BUCKET}/{place}")
+
+    def is_in_the_middle() -> bool:
+        """The second trial's first epoch is stored and its first fold has not ended."""
+        keys = s3.keys(f"{place}/lost")
+        return any(key.startswith("checkpoints/0001-0-") and key.endswith(".pt") for key in keys)
+
+    first.wait_until(is_in_the_middle)
+    everyone = [first.process.pid, *descendants(first.process.pid)]
+    for pid in everyone:
+        os.kill(pid, signal.SIGKILL)
+    first.process.wait()
+    assert f"storage: mirrored in s3://{BUCKET}/{place}/lost\n" in first.stdout
+    shutil.rmtree(tmp_path / "head")
+    shutil.rmtree(tmp_path / "cache" / "checkpoints")
+
+    lost = start("new head", "--resume", "--storage", f"s3://{BUCKET}/{place}")
+    assert lost.wait() == 2
+    assert f"or name a study of s3://{BUCKET}/{place} with --study: it holds lost" in lost.stderr
+    second = start("new head", "--resume", "--study", "lost", "--storage", f"s3://{BUCKET}/{place}", *ONE_AT_A_TIME)
+    assert second.wait() == 0
+    assert second.stderr == ""
+    assert "trial 0000 " not in second.stdout.partition("winner")[0]
+
+    study = Study(tmp_path / "new head" / "runs" / "lost")
+    assert numbers(study.folder) == numbers(tmp_path / "calm" / "runs" / "lost")
+    columns = ["trial", "state", "recipe", "folds", "seeds", "score", "weighted_f1", "reason"]
+    calm = Study(tmp_path / "calm" / "runs" / "lost")
+    assert study.trial_table()[columns].equals(calm.trial_table()[columns])
+    assert [len(study.repeated(number)) for number in study.trials()] in ([0, 0], [0, 1])
+    # Folders of a bucket are empty objects that end in a slash.
+    stored = {key for key in s3.keys(f"{place}/lost") if key and not key.endswith("/")}
+    here = [path for path in study.folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert stored == {str(path.relative_to(study.folder)) for path in here} - {"driver.lock"}
+    for name in stored:
+        content = s3.client.get_object(Bucket=BUCKET, Key=f"{place}/lost/{name}")["Body"].read()
+        assert content == (study.folder / name).read_bytes(), name
+    assert list((tmp_path / "cache" / "checkpoints").rglob("*")) == []

@@ -1,0 +1,68 @@
+"""Searches as a user types them: small settings, processes, the numbers they leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ray._private.utils import get_num_cpus
+
+from leukemia.study.folder import Study
+
+ROOT = Path(__file__).parents[2]
+EPOCHS = 2
+
+
+RECIPE = {
+    "model.depth": 18,
+    "optimizer.name": "adamw",
+    "data.size_px": 32,
+    "train.epochs": EPOCHS,
+    "train.batch_size": 8,
+    "evaluate.tta": "flips",
+}
+
+
+SETTINGS = [word for key, value in RECIPE.items() for word in ("--set", f"{key}={value}")]
+
+
+ONE_AT_A_TIME = ["--cpus-per-trial", str(get_num_cpus())]
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Processes below this one: what each calls itself, by number."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] != "Z":
+            children.setdefault(int(fields[1]), []).append(int(folder.name))
+    found, new = {}, [pid]
+    while new:
+        new = [child for parent in new for child in children.get(parent, [])]
+        found |= {child: title_of(child) for child in new}
+    return found
+
+
+def title_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except OSError:
+        return ""
+
+
+def numbers(folder: Path) -> dict[tuple[int, int], Any]:
+    """All that must not depend on kills, by trial and seed: ends, recipes, epochs and predictions, without times."""
+    study, found = Study(folder), {}
+    for number in study.trials():
+        epochs = study.epochs(number).drop(columns=["seconds", "images_per_second"])
+        for seed in study.seeds(number):
+            found[number, seed] = (
+                study.end(number),
+                study.recipe(number),
+                epochs[epochs["seed"] == seed].to_dict("records"),
+                study.out_of_fold(number, seed).to_dict("records"),
+            )
+    return found

@@ -1,0 +1,289 @@
+"""A study with its driver and everyone it talks to, played without Ray."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial
+
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch, FoldResult
+from leukemia.data.catalog import Catalog
+from leukemia.data.folds import Splits, make_splits
+from leukemia.scoring.metrics import point_scores
+from leukemia.study.folder import Study
+from search.policy.judge import Contender
+from search.policy.race import Job, Race, Rules
+from search.policy.space import make_space
+from search.sampling.journal import Journal
+from search.trials.driver import Driver, Limits
+from search.trials.evidence import validation_of
+from search.trials.warmstart import copy_priors, priors_of, take_priors
+
+NUM_FOLDS = 2
+
+
+EPOCHS = 2
+
+
+SETTINGS: dict[str, Any] = {"train.epochs": EPOCHS, "data.size_px": 32}
+
+
+SPACE = make_space(Recipe().with_settings(SETTINGS).resolved(32), SETTINGS)
+
+
+Report = Epoch | FoldResult | str
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+class RecordingTracker:
+    """What W&B would hold: a run per trial, written again from the study folder when it is begun again."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.runs: dict[int, dict[str, Any]] = {}
+        self.stopped: set[int] = set()
+
+    def is_stopped(self, number: int) -> bool:
+        return number in self.stopped
+
+    def begin(self, number: int, recipe: Recipe) -> None:
+        seed, epochs = recipe.train.seed, self.study.epochs(number)
+        epochs = epochs[epochs["seed"] == seed]
+        self.runs[number] = {
+            "epochs": list(zip(epochs["fold"], epochs["epoch"], epochs["train_loss"], strict=True)),
+            "folds": [self.study.fold(number, seed, fold) for fold in self.study.folds_done(number, seed)],
+            "end": None,
+        }
+
+    def epoch(self, number: int, epoch: Epoch) -> None:
+        self.runs[number]["epochs"].append((epoch.fold, epoch.epoch, epoch.train_loss))
+
+    def fold(self, number: int, fold: dict[str, Any]) -> None:
+        self.runs[number]["folds"].append(fold)
+
+    def end(self, number: int, state: str, reason: str, score: float | None) -> None:
+        self.runs[number]["end"] = (state, reason, score)
+
+
+class RecordingDisplay:
+    """What a person was shown, in order."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Any, ...]] = []
+
+    def recall(self, label: str, recipe: Recipe, state: str, scores: list[float]) -> None:
+        self.seen.append(("recall", label, state, scores))
+
+    def begin(self, label: str, recipe: Recipe, scores: list[float]) -> None:
+        self.seen.append(("begin", label, scores))
+
+    def epoch(self, label: str, epoch: Epoch) -> None:
+        self.seen.append(("epoch", label, epoch.fold, epoch.epoch))
+
+    def fold(self, label: str, fold: int, score: float) -> None:
+        self.seen.append(("fold", label, fold, score))
+
+    def end(self, label: str, state: str, reason: str, score: float | None) -> None:
+        self.seen.append(("end", label, state))
+
+    def note(self, words: str) -> None:
+        self.seen.append(("note", words))
+
+
+class World:
+    """One study with its driver and everyone it talks to; opened again it is a new process over the same folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        catalog: Catalog,
+        *,
+        trials: int = 3,
+        fates: Mapping[int | Job, str] | None = None,
+        objective: str = "tta_accuracy",
+        budget_hours: float = math.inf,
+        warm_start: Sequence[Study] = (),
+        journal_name: str = "study",
+        **rules: Any,
+    ) -> None:
+        """
+        Args:
+            fates: what becomes of a trial, by number, or of a repeat, by job.
+            rules: of the race; without any, trials are neither raced nor repeated.
+        """
+        self.catalog, self.fates = catalog, fates or {}
+        self.splits: Splits = make_splits(catalog, NUM_FOLDS, 0, "grouped")
+        if not folder.exists():
+            info = {
+                "created": "2026-01-01T00:00:00Z",
+                "study_uid": "abcd1234",
+                "command": "python -m search.run",
+                "folds": NUM_FOLDS,
+                "seed": 0,
+                "objective": objective,
+                "protocol": "grouped",
+                "data": {"uri": "cells", "fingerprint": catalog.fingerprint, "base": None, "subjects_from": None},
+                "splits_sha256": self.splits.sha256(),
+                "versions": {},
+                "commit": "unknown",
+            }
+            validation = validation_of(self.splits, catalog)
+            copy_priors(take_priors([study.folder for study in warm_start], info, SPACE, validation), folder)
+            Study.create(folder, info)
+            self.splits.save(folder / "splits.json")
+        self.study = Study(folder)
+        self.tracker, self.display = RecordingTracker(self.study), RecordingDisplay()
+        self.bests: list[Contender] = []
+        score, *cost = objective.split(",")
+        defaults: dict[str, Any] = {"racing": False, "repeats": 0, "by_cost": bool(cost)}
+        self.rules = Rules(num_folds=NUM_FOLDS, objective=score, **{**defaults, **rules})
+        self.journal = Journal(
+            folder / "optuna.journal",
+            SPACE,
+            seed=0,
+            name=journal_name,
+            by_cost=self.rules.by_cost,
+            priors=[taken.prior for taken in priors_of(self.study)],
+        )
+        self.limits = Limits(num_trials=trials, budget_hours=budget_hours)
+
+    def driver(self) -> Driver:
+        return Driver(
+            self.study,
+            self.journal,
+            self.catalog,
+            limits=self.limits,
+            rules=self.rules,
+            tracker=self.tracker,
+            display=self.display,
+            on_best=self.announce,
+        )
+
+    def announce(self, race: Race) -> None:
+        winner = race.winner()
+        assert winner is not None
+        self.bests.append(winner)
+
+    def run(self) -> Driver:
+        """Play the workers: one job after the other, to the end."""
+        driver = self.driver()
+        while (assignment := driver.begin()) is not None:
+            self.work(driver, assignment)
+        assert driver.idle()
+        return driver
+
+    def work(self, driver: Driver, assignment: dict[str, Any]) -> None:
+        job = job_of(assignment)
+        for report in self.reports(assignment):
+            if not driver.hear(job, report):
+                break
+        driver.end(job, self.fate(job) == "crashed")
+
+    def fate(self, job: Job) -> str:
+        is_trial = job.seed == SPACE.start.train.seed
+        return self.fates.get(job.number if is_trial else job, "complete")
+
+    def reports(self, assignment: dict[str, Any]) -> Iterator[Report]:
+        """What a worker reports: the same for a recipe whenever and wherever it is run."""
+        fate, recipe = self.fate(job_of(assignment)), Recipe.from_flat(assignment["recipe"])
+        for fold, (_, validation) in enumerate(self.splits.rows(self.catalog)):
+            if fold in assignment["skip"]:
+                continue
+            if fate in ("crashed", "failed") and fold == 1:
+                yield from () if fate == "crashed" else ("NonFiniteLoss: at fold 1",)
+                return
+            for epoch in range(1, EPOCHS + 1):
+                yield epoch_of(fold, epoch, seed=recipe.train.seed)
+            yield fold_of(recipe, fold, validation, self.catalog, "hopeless" if fate == "stopped" else fate)
+
+
+def job_of(assignment: dict[str, Any]) -> Job:
+    return Job(assignment["number"], assignment["seed"])
+
+
+def epoch_of(fold: int, epoch: int, *, seed: int = 0) -> Epoch:
+    return Epoch(
+        seed=seed,
+        fold=fold,
+        epoch=epoch,
+        train_loss=1 / (seed + fold + epoch + 2),
+        train_accuracy=0.5,
+        validation_loss=0.7,
+        validation_accuracy=0.5,
+        learning_rate=1e-3,
+        seconds=36.0,
+        images_per_second=10.0,
+        device_memory_mb=0.0,
+    )
+
+
+def fold_of(recipe: Recipe, fold: int, rows: np.ndarray, catalog: Catalog, fate: str) -> FoldResult:
+    labels = catalog.table["label"].to_numpy()[rows]
+    generator = np.random.default_rng([fold, *recipe.to_json().encode()])
+    right = generator.random(len(rows)) < 0.85
+    if fate == "worse":
+        # By far, and in every group alike: every other image is wrong.
+        right = np.arange(len(rows)) % 2 == 0
+    probabilities = np.where(right == (labels == 1), 0.8, 0.2) + generator.uniform(-0.1, 0.1, len(rows))
+    if fate == "hopeless":
+        probabilities = np.full(len(rows), 0.9)
+    scores = {f"tta_{name}": value for name, value in point_scores(labels, probabilities).items()}
+    if fate == "undefined":
+        scores["tta_accuracy"] = math.nan
+    return FoldResult(
+        seed=recipe.train.seed,
+        fold=fold,
+        rows=rows,
+        probabilities=probabilities,
+        scores=scores,
+        seconds={"cheap": 40.0, "dear": 800.0}.get(fate, 80.0),
+        device="cpu (test)",
+        precision="float32",
+    )
+
+
+STEPS = {
+    "study": ("begin_trial", "begin_repeat", "write_epoch", "write_fold", "fail_repeat", "end_trial"),
+    "journal": ("ask", "report", "tell"),
+    "tracker": ("begin", "epoch", "fold", "end"),
+    "bests": ("append",),
+}
+
+
+KILLED: dict[str, dict[str, Any]] = {
+    "trials": {"trials": 4, "fates": {1: "stopped", 2: "undefined"}},
+    # The start's first repeat fails; then leader and runner-up get theirs.
+    "race": {"trials": 4, "racing": True, "repeats": 2, "fates": {1: "worse", 2: "undefined", Job(0, 1): "failed"}},
+}
+
+
+def frozen(world: World) -> list[FrozenTrial]:
+    storage = JournalStorage(JournalFileBackend(str(world.study.folder / "optuna.journal")))
+    return optuna.load_study(study_name="study", storage=storage).trials
+
+
+def everything(world: World) -> dict[str, Any]:
+    """All that a search leaves, for comparison with another search."""
+    study = world.study
+    jobs = [(number, seed) for number in study.trials() for seed in study.seeds(number)]
+    return {
+        "table": study.trial_table().astype(str).to_dict("records"),
+        "epochs": {number: study.epochs(number).to_dict("records") for number in study.trials()},
+        "predictions": {job: study.out_of_fold(*job).to_dict("records") for job in jobs},
+        "failures": {job: study.repeat_failure(*job) for job in jobs},
+        "journal": [
+            (trial.number, trial.state, trial.values, trial.params, trial.intermediate_values, trial.user_attrs)
+            for trial in frozen(world)
+        ],
+    }

@@ -1,0 +1,453 @@
+"""What a search is about to do: each refusal in one clear line, and nothing written before all is decided."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.files import write_json
+from leukemia.config.recipe import Recipe
+from leukemia.study.folder import Study
+from leukemia.training.model import ResNet
+from search.planning.estimate import describe_cost
+from search.planning.plan import JOURNAL, Plan, describe_rules, new_name, plan_new
+from search.planning.request import DEFAULTS, Request
+from search.planning.resumption import plan_resumed
+from search.policy.race import Rules
+from search.trials.warmstart import copy_priors
+
+COMMAND = "python -m search.run"
+
+
+@pytest.fixture
+def request_for(tmp_path: Path, tiny_folder: Path) -> Callable[..., Request]:
+    def make(**changes: Any) -> Request:
+        given: dict[str, Any] = {field.name: None for field in dataclasses.fields(Request)}
+        given |= {"data": str(tiny_folder), "runs": tmp_path / "runs", "study": "one", "settings": [], "folds": 2}
+        return Request(**{**given, **changes})
+
+    return make
+
+
+@pytest.fixture
+def begun(request_for: Callable[..., Request]) -> Callable[..., Plan]:
+    """Begin a study as the command does."""
+
+    def begin(**changes: Any) -> Plan:
+        plan = plan_new(request_for(**changes), COMMAND)
+        plan.folder.mkdir(parents=True)
+        plan.splits.save(plan.folder / "splits.json")
+        copy_priors(plan.priors, plan.folder)
+        Study.create(plan.folder, plan.info)
+        return plan
+
+    return begin
+
+
+def bare(request: Request, **changes: Any) -> Request:
+    """The same command with ``--resume`` and little else."""
+    nothing = {"data": None, "folds": None}
+    return dataclasses.replace(request, **{**nothing, **changes})
+
+
+def test_a_plan_holds_all_decisions_and_writes_nothing(request_for: Callable[..., Request], tmp_path: Path) -> None:
+    plan = plan_new(request_for(trials=7, settings=["data.size_px=32", "train.epochs=3"], seed=5), COMMAND)
+    assert (plan.num_trials, plan.view.crop_px, plan.view.size_px) == (7, 32, 32)
+    assert plan.info["settings"] == {"data.size_px": 32, "train.epochs": 3}
+    assert (plan.info["seed"], plan.splits.seed, len(plan.splits.folds)) == (5, 5, 2)
+    assert plan.info["protocol"] == "grouped"
+    assert Recipe.from_flat(plan.info["start"]) == plan.space.start
+    assert plan.info["space"] == plan.space.describe()
+    assert json.loads(json.dumps(plan.info)) == plan.info
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_defaults_are_those_of_the_help(request_for: Callable[..., Request]) -> None:
+    plan = plan_new(request_for(folds=None), COMMAND)
+    expected = {
+        "folds": 5,
+        "seed": 0,
+        "trials": 50,
+        "preset": "seed",
+        "objective": "tta_accuracy",
+        "racing": True,
+        "margin": 1.0,
+        "repeats": 2,
+        "patience": 25,
+    }
+    assert {key: plan.info[key] for key in DEFAULTS} == expected
+    assert plan.info["warm_start"] == []
+    assert plan.rules == Rules(num_folds=5, objective="tta_accuracy")
+
+
+def test_rules_of_the_race_are_the_requests(request_for: Callable[..., Request]) -> None:
+    request = request_for(objective="tta_auroc,cost", racing=False, margin=2.5, repeats=0, patience=3)
+    assert plan_new(request, COMMAND).rules == Rules(
+        num_folds=2, objective="tta_auroc", by_cost=True, racing=False, margin=0.025, repeats=0, patience=3
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"study": "a/b"}, r"--study: expected letters, digits.*got 'a/b'"),
+        ({"study": ".."}, r"--study: expected letters"),
+        ({"study": ""}, r"--study: expected letters, digits.*got ''"),
+        ({"trials": 0}, r"--trials: expected at least 1, got 0"),
+        ({"folds": 1}, r"--folds: expected at least 2, got 1"),
+        ({"folds": 7}, r"7 folds need at least 7 groups of subjects of class 0 \(hem\), found 6"),
+        ({"settings": ["optimizer.lr=1"]}, r"unknown recipe field 'optimizer.lr'; did you mean"),
+        ({"settings": ["learning_rate=1"]}, r"did you mean optimizer.learning_rate\?"),
+        ({"settings": ["train.epochs"]}, r"--set: expected FIELD=VALUE"),
+        ({"settings": ["train.epochs=many"]}, r"train.epochs: expected a whole number, got 'many'"),
+        ({"settings": ["train.epochs=1", "train.epochs=2"]}, r"train.epochs is set twice"),
+        ({"settings": ["augment.blur=2"]}, r"augment.blur: expected a value from 0 to 1"),
+        ({"settings": ["data.crop_px=64"]}, r"crop is 64 px, but the smallest image's side is 32 px"),
+        ({"settings": ["optimizer.restart_epochs=0"]}, r"optimizer.restart_epochs: expected a value from 1"),
+        ({"settings": ["model.pretrained=absent.pt"]}, r"model.pretrained: no file at .*absent.pt"),
+        ({"subjects_from": Path("x")}, r"--subjects-from has no effect: .* names its subjects itself"),
+        ({"data": "/nowhere/at/all"}, r"/nowhere/at/all"),
+        ({"objective": "accuracy"}, r"--objective: expected tta_accuracy, .*as in tta_accuracy,cost; got 'accuracy'"),
+        ({"objective": "cost"}, r"--objective: expected tta_accuracy, .*got 'cost'"),
+        ({"objective": "cost,tta_accuracy"}, r"--objective: expected .*got 'cost,tta_accuracy'"),
+        ({"objective": "tta_accuracy,tta_auroc"}, r"--objective: expected .*got 'tta_accuracy,tta_auroc'"),
+        ({"objective": ""}, r"--objective: expected .*got ''"),
+        ({"warm_start": ["absent"]}, r"no study at .*absent"),
+    ],
+)
+def test_what_is_wrong_is_refused_in_one_line_and_nothing_is_written(
+    request_for: Callable[..., Request], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message) as refusal:
+        plan_new(request_for(**changes), COMMAND)
+    assert "\n" not in str(refusal.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_class_only_is_refused(request_for: Callable[..., Request], tmp_path: Path) -> None:
+    data = tmp_path / "data" / "fold_0" / "all"
+    data.mkdir(parents=True)
+    for subject in range(4):
+        Image.fromarray(np.full((32, 32, 3), subject, np.uint8)).save(data / f"UID_{subject}_1_1_all.png")
+    with pytest.raises(UserError, match=r"expected images of both classes, found 4 of class 1 \(all\) only"):
+        plan_new(request_for(data=str(tmp_path / "data")), COMMAND)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_data_without_subjects_are_split_by_cell_and_not_by_group(
+    request_for: Callable[..., Request], tiny_folder: Path, tmp_path: Path
+) -> None:
+    rows = [f"{path.relative_to(tiny_folder)},{int(path.parent.name == 'all')}" for path in tiny_folder.rglob("*.png")]
+    table = tmp_path / "images.csv"
+    table.write_text("\n".join(["Path,label", *sorted(rows)]))
+    request = request_for(data=str(table), base=tiny_folder)
+    assert plan_new(request, COMMAND).info["protocol"] == "random-cell"
+    with pytest.raises(UserError, match=r"--protocol grouped: no subject is known"):
+        plan_new(dataclasses.replace(request, protocol="grouped"), COMMAND)
+
+
+def test_weights_that_do_not_fit_are_refused_before_any_trial(
+    request_for: Callable[..., Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(ResNet(18, num_classes=1000).state_dict(), tmp_path / "w.pt")
+    monkeypatch.chdir(tmp_path)
+    plan = plan_new(request_for(settings=["model.pretrained=w.pt"]), COMMAND)
+    assert plan.info["settings"]["model.pretrained"] == str(tmp_path / "w.pt")
+    assert plan.space.start.model.pretrained_sha256 is not None
+    with pytest.raises(UserError, match=r"does not fit: expected ResNet-50"):
+        plan_new(request_for(settings=["model.pretrained=w.pt", "model.depth=50"]), COMMAND)
+
+
+def test_a_study_that_exists_is_refused(begun: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
+    begun()
+    with pytest.raises(UserError, match=r"study one exists in .*runs; go on with --resume"):
+        plan_new(request_for(), COMMAND)
+
+
+def test_a_name_is_made_where_none_is_given(request_for: Callable[..., Request]) -> None:
+    plan = plan_new(request_for(study=None), COMMAND)
+    assert plan.folder.parent == request_for().runs
+    assert plan.folder.name[:8].isdigit()
+    assert len({new_name() for _ in range(40)}) > 3
+
+
+def test_resuming_takes_everything_from_the_study(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    plan = begun(settings=["data.size_px=32"], seed=3, trials=4, objective="tta_auroc")
+    again = plan_resumed(bare(request_for()))
+    assert again.info == {"schema": 1, **plan.info}
+    assert (again.space, again.splits) == (plan.space, plan.splits)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"folds": 3}, r"--folds: the study was begun with 2, got 3; leave it out to resume"),
+        ({"seed": 1}, r"--seed: the study was begun with 0, got 1"),
+        ({"preset": "debug"}, r"--preset: the study was begun with 'seed', got 'debug'"),
+        ({"objective": "tta_auroc"}, r"--objective: the study was begun with 'tta_accuracy', got 'tta_auroc'"),
+        ({"objective": "tta_accuracy,cost"}, r"--objective: the study was begun with 'tta_accuracy', got '.*,cost'"),
+        ({"racing": False}, r"^--no-racing: the study was begun with racing; leave it out to resume"),
+        ({"margin": 2.0}, r"--margin: the study was begun with 1.0, got 2.0"),
+        ({"warm_start": ["old"]}, r"--warm-start: the study was begun with \[\], got \['old'\]"),
+        ({"protocol": "random-cell"}, r"--protocol: the study was begun with 'grouped', got 'random-cell'"),
+        ({"settings": ["train.epochs=9"]}, r"--set: the study was begun with .*32.*, got .*9"),
+        ({"trials": 0}, r"--trials: expected at least 1, got 0"),
+        ({"study": "two"}, r"no study at .*two"),
+    ],
+)
+def test_other_arguments_are_refused_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request], changes: dict[str, Any], message: str
+) -> None:
+    begun(settings=["data.size_px=32"])
+    with pytest.raises(UserError, match=message):
+        plan_resumed(bare(request_for(), **changes))
+
+
+def test_the_same_arguments_are_accepted_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    arguments = {"settings": ["data.size_px=32"], "seed": 0, "preset": "seed", "trials": 3, "margin": 1.0}
+    begun(**arguments)
+    assert plan_resumed(request_for(**arguments)).num_trials == 3
+
+
+def test_trials_may_be_added_but_not_taken_back(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    plan = begun(trials=2)
+    assert plan_resumed(bare(request_for(), trials=9)).num_trials == 9
+    for number in range(2):
+        Study(plan.folder).begin_trial(number, plan.space.start)
+    assert plan_resumed(bare(request_for(), trials=2)).num_trials == 2
+    with pytest.raises(
+        UserError, match=r"--trials: study one has begun 2 of its 2 trials, got 1; it can be raised, or"
+    ):
+        plan_resumed(bare(request_for(), trials=1))
+    begun(study="two", trials=5)
+    with pytest.raises(
+        UserError, match=r"--trials: study two has begun 0 of its 5 trials, got 4; .* left out to resume"
+    ):
+        plan_resumed(bare(request_for(), study="two", trials=4))
+
+
+@pytest.mark.parametrize(("written", "shown"), [("Infinity", "inf"), ("NaN", "nan"), ("-1.0", r"-1\.0")])
+def test_a_margin_that_is_no_number_of_points_is_refused_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request], written: str, shown: str
+) -> None:
+    path = begun().folder / "study.json"
+    path.write_text(path.read_text().replace('"margin": 1.0', f'"margin": {written}'))
+    with pytest.raises(
+        UserError, match=rf"study\.json: field 'margin': expected a finite number .*, got {shown}; restore"
+    ):
+        plan_resumed(bare(request_for()))
+
+
+@pytest.mark.parametrize(("field", "value", "least"), [("trials", -3, 1), ("repeats", -2, 0), ("patience", True, 1)])
+def test_numbers_that_no_search_begins_with_are_refused_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request], field: str, value: int, least: int
+) -> None:
+    plan = begun()
+    write_json(plan.folder / "study.json", {"schema": 1, **plan.info, field: value})
+    with pytest.raises(UserError, match=rf"study.json: field '{field}': expected a whole number from {least} on, got"):
+        plan_resumed(request_for())
+
+
+def test_a_number_of_folds_that_is_not_that_of_the_split_is_refused_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    plan = begun()
+    write_json(plan.folder / "study.json", {"schema": 1, **plan.info, "folds": 7})
+    with pytest.raises(UserError, match=r"study.json: field 'folds': expected 2, as in splits.json, got 7; restore"):
+        plan_resumed(bare(request_for()))
+
+
+def test_a_study_that_lost_its_study_json_is_not_begun_over(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    folder = begun().folder
+    (folder / "study.json").unlink()
+    (folder / JOURNAL).touch()
+    with pytest.raises(UserError, match=r"runs/one holds the trials of a study whose study.json is missing; restore"):
+        plan_new(request_for(), COMMAND)
+
+
+def test_repeats_and_patience_may_change_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    begun(repeats=1, patience=9)
+    same = plan_resumed(bare(request_for()))
+    assert (same.rules.repeats, same.rules.patience) == (1, 9)
+    more = plan_resumed(bare(request_for(), repeats=4, patience=50))
+    assert (more.rules.repeats, more.rules.patience) == (4, 50)
+    assert (more.info["repeats"], more.info["patience"]) == (4, 50)
+    assert plan_resumed(bare(request_for(), repeats=0)).rules.repeats == 0
+
+
+def test_a_budget_is_remembered_and_may_change_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    """Or a search that died would go on for as long as it likes."""
+    assert plan_new(request_for(), COMMAND).budget_hours == math.inf
+    plan = begun(budget_hours=1.5)
+    assert plan_resumed(bare(request_for())).budget_hours == 1.5
+    more = plan_resumed(bare(request_for(), budget_hours=3.0))
+    assert (more.budget_hours, more.info["budget_hours"]) == (3.0, 3.0)
+    for value in ("much", -1, True, None):
+        write_json(plan.folder / "study.json", {"schema": 1, **plan.info, "budget_hours": value})
+        with pytest.raises(
+            UserError, match=r"study\.json: field 'budget_hours': expected a finite number of at least 0"
+        ):
+            plan_resumed(bare(request_for()))
+
+
+def test_a_study_of_a_version_without_a_race_is_refused_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    plan = begun()
+    info = {key: value for key, value in plan.info.items() if key != "racing"}
+    write_json(plan.folder / "study.json", {"schema": 1, **info})
+    with pytest.raises(UserError, match=r"study.json: expected a field 'racing'"):
+        plan_resumed(bare(request_for()))
+
+
+def test_a_warm_start_begins_with_the_trials_of_earlier_studies(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    old = begun(study="old")
+    for number, state in enumerate(("failed", "stopped", "stopped")):
+        Study(old.folder).begin_trial(number, old.space.start.with_settings({"augment.rotate": number / 4}))
+        Study(old.folder).end_trial(number, state, "why", None)  # type: ignore[arg-type]
+    plan = begun(study="new", warm_start=["old"], trials=1)
+    assert [each.origin["trial"] for each in plan.priors] == ["0001", "0002"]
+    assert plan.info["warm_start"] == ["old"]
+    assert describe_rules(plan)[-1] == "warm start: 2 trials of old"
+    again = plan_resumed(bare(request_for(), study="new"))
+    assert [each.prior for each in again.priors] == [each.prior for each in plan.priors]
+    # Trials taken over do not count among those that were asked for.
+    Study(plan.folder).begin_trial(2, plan.space.start)
+    assert plan_resumed(bare(request_for(), study="new", trials=1)).num_trials == 1
+
+
+def test_a_warm_start_from_other_folds_or_another_space_is_refused(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    old = begun(study="old")
+    Study(old.folder).begin_trial(0, old.space.start)
+    Study(old.folder).end_trial(0, "stopped", "why", None)
+    with pytest.raises(UserError, match=r"--warm-start: study old has other folds; .*\(2, 0, grouped\)"):
+        plan_new(request_for(seed=1, warm_start=["old"]), COMMAND)
+    with pytest.raises(UserError, match=r"--warm-start: none of the 1 finished trials of study old fits this space"):
+        plan_new(request_for(settings=["train.epochs=3"], warm_start=["old"]), COMMAND)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {},
+            "racing: a trial is stopped after a fold when it is worse than the best by more than 1 points, with 95 % "
+            "confidence over all looks; starting recipe and leaders get up to 2 other seeds",
+        ),
+        ({"racing": False, "repeats": 0}, "racing: off, every trial runs all folds unless it is hopeless"),
+    ],
+)
+def test_the_rules_are_told_in_words(request_for: Callable[..., Request], changes: dict[str, Any], words: str) -> None:
+    assert describe_rules(plan_new(request_for(**changes), COMMAND)) == [words]
+
+
+def test_other_data_are_refused_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    begun()
+    data = tmp_path / "other"
+    for label, name in enumerate(("hem", "all")):
+        for subject in range(3):
+            path = data / "fold_0" / name / f"UID_{subject + 9 * label}_1_1_{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((32, 32, 3), 50 * label + subject, np.uint8)).save(path)
+    with pytest.raises(UserError, match=r"study one was run on other data: fingerprint \w{16}, .* has \w{16}"):
+        plan_resumed(bare(request_for(), data=str(data)))
+
+
+def test_data_that_moved_are_found_where_the_user_says_and_remembered(
+    begun: Callable[..., Plan], request_for: Callable[..., Request], tiny_folder: Path, tmp_path: Path
+) -> None:
+    begun()
+    moved = tmp_path / "moved"
+    moved.symlink_to(tiny_folder)
+    assert plan_resumed(bare(request_for(), data=str(moved))).info["data"]["uri"] == str(moved.resolve())
+
+
+def test_another_split_is_refused_on_resume(begun: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
+    plan = begun()
+    path = plan.folder / "splits.json"
+    content = json.loads(path.read_text())
+    first = content["folds"][0]
+    first["training"][0], first["validation"][0] = first["validation"][0], first["training"][0]
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"splits.json is not the split that the study began with; restore it"):
+        plan_resumed(bare(request_for()))
+
+
+def test_another_space_is_refused_on_resume(begun: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
+    plan = begun()
+    space = plan.info["space"] | {"augment.blur": {"low": 0.0, "high": 0.9, "log": False}}
+    write_json(plan.folder / "study.json", {"schema": 1, **plan.info, "space": space})
+    with pytest.raises(UserError, match=r"study one searches another space than this version.*version \d+\.\d+"):
+        plan_resumed(bare(request_for()))
+
+
+def test_weights_that_changed_are_refused_on_resume(
+    begun: Callable[..., Plan], request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    weights = tmp_path / "w.pt"
+    torch.save(ResNet(18, num_classes=1000).state_dict(), weights)
+    begun(settings=[f"model.pretrained={weights}"])
+    plan_resumed(bare(request_for()))
+    torch.save({"conv1.weight": torch.zeros(1)}, weights)
+    with pytest.raises(UserError, match=r"has SHA-256 .* but this recipe was run with"):
+        plan_resumed(bare(request_for()))
+
+
+def test_resuming_without_a_name_takes_the_newest(
+    begun: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    for name, created in (("a", "2026-01-02T00:00:00Z"), ("b", "2026-03-01T00:00:00Z"), ("c", "2026-02-01T00:00:00Z")):
+        plan = begun(study=name)
+        write_json(plan.folder / "study.json", {"schema": 1, **plan.info, "created": created})
+    assert plan_resumed(bare(request_for(), study=None)).folder.name == "b"
+
+
+def test_resuming_without_any_study_is_refused(request_for: Callable[..., Request]) -> None:
+    with pytest.raises(UserError, match=r"--resume: no study in .*runs; start one without --resume"):
+        plan_resumed(bare(request_for(), study=None))
+    with pytest.raises(MissingFile, match=r"no study at .*runs/one"):
+        plan_resumed(bare(request_for()))
+
+
+def test_cost_counts_trials_folds_and_epochs(request_for: Callable[..., Request]) -> None:
+    plan = plan_new(request_for(trials=10, settings=["train.epochs=5", "model.depth=18"]), COMMAND)
+    # 10 trials x 48 images x (2 - 1) folds' worth x 5 epochs x 3 s = 2 h.
+    words = describe_cost(plan, 3.0, "cpu (test)")
+    assert "10 trials x 2 folds x 5 epochs" in words
+    assert "2.0 device hours" in words
+    assert describe_cost(plan, 0.03, "cpu (test)").count("2 device minutes") == 1
+    assert plan.image_bytes() == 48 * 32 * 32 * 3
+
+
+def test_checkpoint_size_is_that_of_the_largest_network(request_for: Callable[..., Request]) -> None:
+    fixed = plan_new(request_for(settings=["model.depth=18", "model.shortcut=add"]), COMMAND)
+    assert fixed.checkpoint_bytes() == 6 * 4 * 11_177_538
+    assert plan_new(request_for(), COMMAND).checkpoint_bytes() > 6 * 4 * 58_147_906

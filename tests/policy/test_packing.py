@@ -1,0 +1,98 @@
+"""How many trials share a GPU: whole ones until something was measured, then as many as fit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from leukemia.config.recipe import Recipe
+from leukemia.training.device import CONTEXT_MB
+from leukemia.training.model import build_model
+from search.policy.backlog import Backlog
+from search.policy.effort import effort, memory_mb, network_of
+from search.policy.packing import MARGIN, MAX_PER_GPU, USABLE, Packing
+from search.policy.race import Job
+
+
+def recipe(depth: int = 18, shortcut: str = "add", **settings: object) -> Recipe:
+    return (
+        Recipe()
+        .with_settings({"data.crop_px": 224, "data.size_px": 224, "model.depth": depth, "model.shortcut": shortcut})
+        .with_settings({key.replace("__", "."): value for key, value in settings.items()})
+    )
+
+
+def test_counts_are_those_of_the_network_itself() -> None:
+    """Multiplications of a forward pass as torch counts them, within a twentieth."""
+    counted, network = network_of(18, "add", 64), build_model(recipe())
+    assert counted.parameters == sum(parameter.numel() for parameter in network.parameters())
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval()(torch.zeros(1, 3, 64, 64))
+    assert counted.multiplications == pytest.approx(counter.get_total_flops() / 2, rel=0.05)
+
+
+def test_deeper_longer_and_wider_cost_more() -> None:
+    efforts = [effort(each) for each in (recipe(18), recipe(50), recipe(152), recipe(152, "concat"))]
+    assert efforts == sorted(efforts)
+    assert effort(recipe(train__epochs=80)) == 2 * effort(recipe(train__epochs=40))
+    memories = [memory_mb(each) for each in (recipe(18), recipe(50), recipe(152), recipe(152, "concat"))]
+    assert memories == sorted(memories)
+    assert memory_mb(recipe(train__batch_size=64)) > memory_mb(recipe(train__batch_size=32))
+
+
+def test_nothing_shares_a_gpu_before_anything_was_measured() -> None:
+    packing = Packing()
+    assert packing.per_gpu(recipe()) == 1
+    packing.hear(recipe(), 0.0, 0.0)
+    assert packing.per_gpu(recipe()) == 1, "a processor measures nothing"
+
+
+def test_as_many_share_a_gpu_as_fit_into_it() -> None:
+    packing = Packing()
+    packing.hear(recipe(50), 2 * memory_mb(recipe(50)), 80_000.0)
+    assert packing.per_gpu(recipe(18)) == MAX_PER_GPU
+    assert packing.per_gpu(recipe(152, "concat")) == 1
+    for depth in (18, 50, 152):
+        for shortcut in ("add", "concat"):
+            count = packing.per_gpu(recipe(depth, shortcut))
+            needed = MARGIN * 2 * memory_mb(recipe(depth, shortcut)) + CONTEXT_MB
+            assert count == 1 or count * needed <= USABLE * 80_000
+            assert count == MAX_PER_GPU or (count + 1) * needed > USABLE * 80_000
+
+
+def test_the_worst_that_was_seen_counts() -> None:
+    packing = Packing()
+    packing.hear(recipe(18), memory_mb(recipe(18)), 80_000.0)
+    before = packing.per_gpu(recipe(50))
+    packing.hear(recipe(50), 9 * memory_mb(recipe(50)), 80_000.0)
+    packing.hear(recipe(18), memory_mb(recipe(18)), 80_000.0)
+    assert packing.per_gpu(recipe(50)) < before
+    packing.hear(recipe(18), memory_mb(recipe(18)), 8_000.0)
+    assert packing.per_gpu(recipe(50)) == 1, "trials may come to the smallest GPU"
+
+
+def known(number: int, depth: int) -> tuple[Job, Recipe]:
+    return Job(number, 0), recipe(depth)
+
+
+def test_the_costliest_begin_first_where_several_run() -> None:
+    def order(places: int) -> list[int]:
+        backlog = Backlog(lambda each: effort(each[1]))
+        for number, depth in enumerate((18, 152, 50, 152)):
+            backlog.add_ahead(known(number, depth))
+        backlog.add(known(4, 18))
+        taken = []
+        while (each := backlog.take(places)) is not None:
+            taken.append(each[0].number)
+        return taken
+
+    assert order(1) == [4, 0, 1, 2, 3]
+    assert order(2) == [4, 1, 3, 2, 0], "those begun before are first; of equals the earlier one"
+
+
+def test_what_was_not_begun_may_wait() -> None:
+    backlog = Backlog(lambda each: 1.0)
+    backlog.add_ahead(known(0, 18))
+    assert backlog.take(2, ahead=False) is None
+    assert len(backlog) == 1

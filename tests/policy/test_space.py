@@ -1,0 +1,215 @@
+"""The search space: every proposal is a valid recipe, and what the user fixed stays fixed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from leukemia.base.errors import UserError
+from leukemia.config.presets import PRESETS
+from leukemia.config.recipe import Recipe
+from leukemia.config.sections import Optimizer, Train
+from leukemia.training.optim import build_optimizer
+from search.policy.space import CONDITIONAL, Choice, Real, Space, fixed_start, make_space, restart_choices
+
+SIDE_PX = 450
+
+
+class RandomSuggest:
+    """Draws uniformly and remembers what it was asked."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = np.random.default_rng(seed)
+        self.values: dict[str, Any] = {}
+
+    def real(self, key: str, low: float, high: float, log: bool) -> float:
+        value = self.generator.uniform(*(np.log([low, high]) if log else (low, high)))
+        self.values[key] = float(np.clip(np.exp(value) if log else value, low, high))
+        return self.values[key]
+
+    def choice(self, key: str, choices: tuple[Any, ...]) -> Any:
+        self.values[key] = choices[self.generator.integers(len(choices))]
+        return self.values[key]
+
+
+def space_of(preset: str = "seed", **settings: Any) -> Space:
+    chosen = {key.replace("__", "."): value for key, value in settings.items()}
+    return make_space(fixed_start(PRESETS[preset](), chosen).resolved(SIDE_PX), chosen)
+
+
+def proposals(space: Space, count: int = 200) -> list[tuple[dict[str, Any], Recipe]]:
+    found = []
+    for seed in range(count):
+        suggest = RandomSuggest(seed)
+        recipe = space.propose(suggest)
+        found.append((suggest.values, recipe))
+    return found
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_proposal_is_a_valid_recipe_with_the_values_proposed(preset: str) -> None:
+    space = space_of(preset)
+    for values, recipe in proposals(space):
+        assert recipe == Recipe.from_json(recipe.to_json())
+        assert recipe == recipe.resolved(SIDE_PX), "a proposal needs nothing filled in"
+        assert values.items() <= recipe.flat().items()
+        assert space.fits(recipe)
+
+
+def test_proposals_reach_every_choice() -> None:
+    space = space_of()
+    seen = Counter((key, value) for values, _ in proposals(space) for key, value in values.items())
+    for dimension in space.dimensions:
+        if isinstance(dimension, Choice):
+            assert all(seen[dimension.key, choice] for choice in dimension.choices), dimension.key
+
+
+def test_conditional_fields_are_asked_only_with_their_optimizer() -> None:
+    for values, recipe in proposals(space_of()):
+        for key, optimizers in CONDITIONAL.items():
+            assert (key in values) == (recipe.optimizer.name in optimizers), (key, recipe.optimizer.name)
+
+
+def test_fields_of_an_optimizer_that_was_set_are_asked_without_asking_for_it() -> None:
+    space = space_of(optimizer__name="ranger21_cosine")
+    keys = {dimension.key for dimension in space.dimensions}
+    assert "optimizer.name" not in keys
+    assert "optimizer.weight_decay" not in keys
+    assert {"optimizer.restart_epochs", "optimizer.restart_factor"} <= keys
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.depth", 34),
+        ("optimizer.learning_rate", 0.02),
+        ("augment.rotate", 0.25),
+        ("data.grayscale", True),
+        ("train.epochs", 7),
+        ("data.size_px", 96),
+    ],
+)
+def test_a_field_that_is_set_leaves_the_space_and_holds_everywhere(key: str, value: Any) -> None:
+    space = make_space(fixed_start(Recipe(), {key: value}).resolved(SIDE_PX), {key: value})
+    assert key not in {dimension.key for dimension in space.dimensions}
+    assert space.start.flat()[key] == value
+    assert all(recipe.flat()[key] == value for _, recipe in proposals(space, 50))
+
+
+@pytest.mark.parametrize("preset", ["seed", "strong"])
+def test_a_conditional_field_that_is_set_holds_wherever_the_optimizer_has_it(preset: str) -> None:
+    space = space_of(preset, optimizer__restart_epochs=4, optimizer__weight_decay=0.125)
+    seen = set()
+    for _, recipe in proposals(space):
+        name = recipe.optimizer.name
+        seen.add(name)
+        assert recipe.optimizer.restart_epochs == (None if name == "ranger21" else 4)
+        assert recipe.optimizer.weight_decay == (0.125 if name == "adamw" else None)
+    assert seen == {"ranger21", "adamw", "ranger21_cosine"}
+
+
+def test_restart_epochs_set_to_null_means_one_cycle_in_proposals_too() -> None:
+    space = space_of(optimizer__restart_epochs=None, train__epochs=6)
+    scheduled = [recipe for _, recipe in proposals(space, 50) if recipe.optimizer.name != "ranger21"]
+    assert {recipe.optimizer.restart_epochs for recipe in scheduled} == {6}
+
+
+def test_size_set_to_null_stays_filled_in() -> None:
+    space = space_of(data__size_px=None)
+    assert {recipe.data.size_px for _, recipe in proposals(space, 10)} == {224}
+
+
+def test_settings_that_no_trial_could_have_are_refused() -> None:
+    with pytest.raises(UserError, match=r"optimizer\.weight_decay has no effect with ranger21"):
+        fixed_start(Recipe(), {"optimizer.name": "ranger21", "optimizer.weight_decay": 0.1})
+    with pytest.raises(UserError, match=r"optimizer\.restart_epochs: expected a value from 1"):
+        fixed_start(Recipe(), {"optimizer.restart_epochs": 0})
+
+
+def test_pretrained_weights_bind_the_depth() -> None:
+    space = space_of(model__pretrained=None)
+    assert "model.depth" in {dimension.key for dimension in space.dimensions}
+    start = Recipe().with_settings({"model.pretrained": "weights.pt", "model.depth": 50})
+    bound = make_space(start, {"model.pretrained": "weights.pt"})
+    assert {recipe.model.depth for _, recipe in proposals(bound, 20)} == {50}
+
+
+def test_parameters_and_recipe_are_inverse() -> None:
+    space = space_of()
+    for values, recipe in proposals(space, 50):
+        assert space.parameters(recipe) == values
+        assert space.recipe(values) == recipe
+    for preset in PRESETS.values():
+        start = space_of(preset.__name__)
+        assert start.recipe(start.parameters(start.start)) == start.start
+
+
+def test_fits_knows_both_ends_and_beyond() -> None:
+    space = space_of()
+    rate = next(dimension for dimension in space.dimensions if dimension.key == "optimizer.learning_rate")
+    assert isinstance(rate, Real)
+    for value, inside in ((rate.low, True), (rate.high, True), (rate.low * 0.99, False), (rate.high * 1.01, False)):
+        assert space.fits(space.start.with_settings({"optimizer.learning_rate": value})) is inside
+    assert not space.fits(space.start.with_settings({"model.depth": 34}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train.epochs": 7},
+        {"train.seed": 1},
+        {"data.size_px": 64},
+        {"optimizer.name": "adamw", "optimizer.weight_decay": 0.02, "train.batch_size": 16},
+    ],
+)
+def test_a_recipe_that_differs_outside_of_the_space_does_not_fit(changes: dict[str, Any]) -> None:
+    space = space_of()
+    assert not space.fits(space.start.with_settings(changes).resolved(SIDE_PX))
+
+
+def test_a_field_that_was_set_must_be_as_it_was_set() -> None:
+    space = space_of(augment__blur=0.125)
+    assert space.fits(space.start)
+    assert not space.fits(space.start.with_settings({"augment.blur": 0.25}))
+
+
+def test_describe_is_json_and_tells_spaces_apart() -> None:
+    described = space_of().describe()
+    assert json.loads(json.dumps(described)) == described
+    assert described == space_of().describe()
+    assert described != space_of(augment__blur=0.1).describe()
+    assert described["optimizer.weight_decay"]["optimizers"] == ["adamw"]
+
+
+def test_every_dimension_gives_its_reason() -> None:
+    for dimension in space_of().dimensions:
+        assert len(dimension.reason.split()) >= 3, dimension.key
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 7, 12, 30, 45, 100])
+def test_some_cycle_ends_with_training_for_every_restart_choice(epochs: int) -> None:
+    choices = restart_choices(epochs)
+    assert choices[0] == epochs
+    assert list(choices) == sorted(set(choices), reverse=True)
+    for first in choices:
+        assert epochs % first == 0
+        assert epochs in {first * (2**cycles - 1) for cycles in range(1, 10)}
+
+
+def test_a_cosine_cycle_of_every_choice_can_be_trained() -> None:
+    for first in restart_choices(6):
+        recipe = Recipe(
+            optimizer=Optimizer(name="adamw", restart_epochs=first, restart_factor=2), train=Train(epochs=6)
+        )
+        build_optimizer(torch.nn.Linear(2, 2), recipe, batches_per_epoch=3).step()
+
+
+def test_starting_recipe_may_lie_outside_a_range() -> None:
+    space = make_space(Recipe(optimizer=Optimizer(learning_rate=0.05)).resolved(SIDE_PX), {})
+    assert space.parameters(space.start)["optimizer.learning_rate"] == 0.05
+    assert not space.fits(space.start)

@@ -1,0 +1,268 @@
+"""Pictures hold what they should."""
+
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from leukemia.reporting import plots
+from leukemia.reporting.plots import (
+    plot_augmented,
+    plot_calibration,
+    plot_confusion,
+    plot_curves,
+    plot_front,
+    plot_importances,
+    plot_roc,
+    plot_search,
+    plot_spending,
+)
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> list[Figure]:
+    """The figures as they are when saved."""
+    figures: list[Figure] = []
+    save = plots._save
+    monkeypatch.setattr(plots, "_save", lambda figure, path: (figures.append(figure), save(figure, path)))
+    return figures
+
+
+def predictions(num_images: int = 200):
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, num_images)
+    return labels, np.clip(0.5 + 0.2 * (2 * labels - 1) + 0.25 * generator.normal(size=num_images), 0, 1)
+
+
+def epochs(num_folds: int = 2, num_epochs: int = 4) -> pd.DataFrame:
+    rows = [(fold, 0, epoch) for fold in range(num_folds) for epoch in range(1, num_epochs + 1)]
+    table = pd.DataFrame(rows, columns=["fold", "seed", "epoch"])
+    for column in ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate"):
+        table[column] = 0.5 / table["epoch"] + 0.1 * table["fold"]
+    return table
+
+
+def trials() -> pd.DataFrame:
+    scores = [0.7, 0.6, math.nan, 0.8, 0.75, 0.9]
+    states = ["complete", "stopped", "failed", "complete", "complete", "stopped"]
+    return pd.DataFrame({"trial": range(6), "state": states, "score": scores})
+
+
+def spending() -> pd.DataFrame:
+    """Hours of a complete and repeated, a stopped and a failed trial, in seconds."""
+    table = pd.DataFrame(0.0, index=range(3), columns=[*plots.SPENDING, "left_out"]).assign(trial=range(3))
+    table.loc[0, ["useful", "repeats"]] = 3600.0, 7200.0
+    table.loc[1, ["stopped", "left_out"]] = 1800.0, 5400.0
+    table.loc[2, "failed"] = 900.0
+    return table
+
+
+NAMES = {kind: f"the {kind}" for kind in plots.SPENDING}
+
+
+def complete() -> pd.DataFrame:
+    table = pd.DataFrame({"trial": ["0000", "0001", "0002"], "score": [0.8, 0.9, 0.7], "seconds": [60.0, 90.0, 80.0]})
+    return table.assign(front=[True, True, False], winner=[True, False, False])
+
+
+def texts(figure: Figure) -> set[str]:
+    return {each.get_text() for axes in figure.axes for each in axes.texts}
+
+
+def test_every_plot_is_a_whole_png_of_readable_size(tmp_path):
+    labels, probabilities = predictions()
+    plot_confusion([[90, 10], [20, 80]], tmp_path / "confusion.png")
+    plot_roc(labels, probabilities, tmp_path / "roc.png")
+    plot_calibration(labels, probabilities, tmp_path / "calibration.png")
+    plot_curves(epochs(), tmp_path / "curves.png")
+    plot_search(trials(), tmp_path / "search.png", majority_rate=0.68)
+    plot_augmented(np.zeros((2, 3, 32, 32, 3), dtype=np.uint8), tmp_path / "augmented.png")
+    plot_spending(spending(), tmp_path / "device_time.png", names=NAMES)
+    plot_importances({"a": 0.9, "b": 0.1, "c": 0.0, "d": 0.0}, tmp_path / "importances.png")
+    plot_front(complete(), tmp_path / "front.png", objective="tta_accuracy")
+    assert len(list(tmp_path.iterdir())) == 9, "temporary files are left behind"
+    for path in tmp_path.iterdir():
+        with Image.open(path) as image:
+            image.load()
+            assert image.format == "PNG"
+            assert min(image.size) > 300
+
+
+def test_equal_pictures_are_equal_files(tmp_path):
+    for name in ("a.png", "b.png"):
+        plot_confusion([[9, 1], [2, 8]], tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_confusion_shows_counts_and_shares_of_the_true_class(tmp_path, drawn):
+    plot_confusion(np.array([[1500, 500], [0, 8]]), tmp_path / "x.png")
+    assert texts(drawn[0]) == {
+        "1,500",
+        "500",
+        "0",
+        "8",
+        "75.0 % of row",
+        "25.0 % of row",
+        "0.0 % of row",
+        "100.0 % of row",
+    }
+    axes = drawn[0].axes[0]
+    assert [each.get_text() for each in axes.get_xticklabels()] == ["normal (hem)", "leukemic (all)"]
+    assert axes.get_xlabel() == "predicted class"
+
+
+def test_confusion_of_an_absent_class_divides_by_nothing(tmp_path, drawn):
+    plot_confusion([[0, 0], [1, 3]], tmp_path / "x.png")
+    assert "0.0 % of row" in texts(drawn[0])
+
+
+def test_confusion_refuses_another_shape(tmp_path):
+    with pytest.raises(ValueError, match=r"matrix: expected shape \(2, 2\), got \(3, 3\)"):
+        plot_confusion(np.eye(3), tmp_path / "x.png")
+
+
+def test_roc_marks_the_threshold(tmp_path, drawn):
+    plot_roc([0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9], tmp_path / "x.png")
+    lines = {line.get_label(): line.get_xydata().tolist() for line in drawn[0].axes[0].lines}
+    assert lines["threshold 0.5"] == [[0.5, 1.0]]
+    assert "AUROC 1.000" in lines
+
+
+def test_roc_of_one_class_says_so(tmp_path, drawn):
+    plot_roc([1, 1], [0.1, 0.6], tmp_path / "x.png")
+    assert texts(drawn[0]) == {"not defined: only one class"}
+
+
+def test_calibration_counts_every_image_and_states_the_error(tmp_path, drawn):
+    labels, probabilities = predictions()
+    plot_calibration(labels, probabilities, tmp_path / "x.png")
+    upper, lower = drawn[0].axes
+    assert sum(bar.get_height() for bar in lower.patches) == len(labels)
+    assert re.fullmatch(r"expected calibration error 0\.\d{3} \(15 bins\)", upper.get_title("left"))
+
+
+def test_curves_have_a_thin_line_per_fold_and_a_thick_mean(tmp_path, drawn):
+    plot_curves(epochs(num_folds=3), tmp_path / "x.png")
+    loss, accuracy, rate = drawn[0].axes
+    for axes, num_series in ((loss, 2), (accuracy, 2), (rate, 1)):
+        assert len(axes.lines) == num_series * (3 + 1)
+    assert loss.get_yscale() == "linear"
+    thick = [line for line in rate.lines if line.get_linewidth() > 2]
+    np.testing.assert_allclose(thick[0].get_ydata(), [0.6, 0.35, 0.5 / 3 + 0.1, 0.225])
+
+
+def test_a_diverged_loss_gets_a_logarithmic_axis(tmp_path, drawn):
+    table = epochs()
+    table.loc[7, "train_loss"] = 1e6
+    table.loc[6, "validation_loss"] = math.inf
+    plot_curves(table, tmp_path / "x.png")
+    assert drawn[0].axes[0].get_yscale() == "log"
+    assert "log" in drawn[0].axes[0].get_ylabel()
+
+
+def test_curves_of_one_epoch_without_validation_are_still_visible(tmp_path, drawn):
+    table = epochs(num_epochs=1).assign(validation_loss=math.nan, validation_accuracy=math.nan)
+    plot_curves(table, tmp_path / "x.png")
+    assert any(line.get_marker() == "o" for line in drawn[0].axes[0].lines)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (
+            lambda path: plot_curves(epochs().drop(columns="fold"), path),
+            "epochs: expected the columns .*; fold missing",
+        ),
+        (lambda path: plot_curves(epochs().head(0), path), "epochs: expected at least one row, got none"),
+        (lambda path: plot_search(trials().drop(columns="score"), path), "trials: expected .*; score missing"),
+        (lambda path: plot_search(trials().assign(state="PRUNED"), path), "a state of complete, .*, got PRUNED"),
+        (
+            lambda path: plot_spending(spending().drop(columns="redone"), path, names=NAMES),
+            "expected .*; redone missing",
+        ),
+        (lambda path: plot_importances({}, path), "importances: expected at least one parameter, got none"),
+        (
+            lambda path: plot_front(complete().head(0), path, objective=""),
+            "trials: expected at least one row, got none",
+        ),
+        (lambda path: plot_augmented(np.zeros((1, 2, 8, 8, 3)), path), r"images: expected .* uint8, got .* float64"),
+        (lambda path: plot_augmented(np.zeros((2, 8, 8, 3), np.uint8), path), r"got \(2, 8, 8, 3\)"),
+    ],
+)
+def test_unusable_tables_are_refused_and_nothing_is_written(draw, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        draw(tmp_path / "x.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_search_follows_the_best_complete_trial_only(tmp_path, drawn):
+    plot_search(trials().sample(frac=1, random_state=0), tmp_path / "x.png", majority_rate=0.68)
+    lines = {line.get_label(): line for line in drawn[0].axes[0].lines}
+    best = lines["best complete so far"]
+    assert best.get_xdata().tolist() == [0, 3, 4, 5]
+    assert best.get_ydata().tolist() == [0.7, 0.8, 0.8, 0.8]
+    assert lines["majority 0.680"].get_ydata() == [0.68, 0.68]
+
+
+def test_search_shows_every_trial_in_the_marker_of_its_state(tmp_path, drawn):
+    plot_search(trials(), tmp_path / "x.png")
+    points = {each.get_label(): len(each.get_offsets()) for each in drawn[0].axes[0].collections}
+    assert {state: points[state] for state in plots.STATES} == {"complete": 3, "stopped": 2, "failed": 0}
+    assert sum(points.values()) == len(trials()), "the failed trial stands on the axis"
+
+
+def test_search_of_failed_trials_only(tmp_path):
+    plot_search(trials().assign(state="failed", score=math.nan), tmp_path / "x.png", majority_rate=0.7)
+    assert (tmp_path / "x.png").stat().st_size > 0
+
+
+def test_augmented_names_the_original(tmp_path, drawn):
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 16, 3), dtype=np.uint8)
+    plot_augmented(images, tmp_path / "x.png")
+    axes = drawn[0].axes
+    assert [each.get_title() for each in axes] == ["original", "augmented 1", "augmented 2", "", "", ""]
+    np.testing.assert_array_equal(axes[4].images[0].get_array(), images[1, 1])
+
+
+def test_spending_is_stacked_in_the_unit_of_the_highest_bar(tmp_path, drawn):
+    plot_spending(spending(), tmp_path / "x.png", names=NAMES)
+    (axes,) = drawn[0].axes
+    bars = {each.get_label(): [(bar.get_y(), bar.get_height()) for bar in each] for each in axes.containers}
+    assert bars == {
+        "the useful": [(0, 1), (0, 0), (0, 0)],
+        "the repeats": [(1, 2), (0, 0), (0, 0)],
+        "the stopped": [(3, 0), (0, 0.5), (0, 0)],
+        "the failed": [(3, 0), (0.5, 0), (0, 0.25)],
+        "left out (estimate)": [(0.5, 1.5)],
+    }
+    assert axes.get_ylabel() == "device time (hours)"
+    assert axes.get_ylim() == pytest.approx((0, 3.15))
+
+
+@pytest.mark.parametrize(("seconds", "unit"), [(119, "seconds"), (120, "minutes"), (7199, "minutes"), (7200, "hours")])
+def test_time_has_the_unit_of_its_longest_span(seconds, unit):
+    assert plots._time_unit(seconds)[1] == unit
+
+
+def test_importances_are_ranked_from_the_top(tmp_path, drawn):
+    plot_importances({"b": 0.2, "a": 0.2, "c": 0.6}, tmp_path / "x.png")
+    (axes,) = drawn[0].axes
+    assert [each.get_text() for each in axes.get_yticklabels()] == ["a", "b", "c"]
+    assert [round(bar.get_width()) for bar in axes.patches] == [20, 20, 60]
+    assert texts(drawn[0]) == {"20 %", "60 %"}
+
+
+def test_front_is_joined_and_the_winner_is_ringed(tmp_path, drawn):
+    plot_front(complete().iloc[[1, 2, 0]], tmp_path / "x.png", objective="tta_accuracy")
+    (axes,) = drawn[0].axes
+    points = {each.get_label(): each.get_offsets().tolist() for each in axes.collections}
+    assert points["front: none beats it in both"] == [[60, 0.8], [90, 0.9]]
+    assert points["complete trial"] == [[80, 0.7]]
+    assert points["winner"] == [[60, 0.8]]
+    assert axes.lines[0].get_xydata().tolist() == [[60, 0.8], [90, 0.9]]
+    assert texts(drawn[0]) == {"0000", "0001"}
+    assert axes.get_xlabel() == "device time of all folds (seconds)"

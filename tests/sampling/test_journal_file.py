@@ -1,0 +1,86 @@
+"""The journal's file: Optuna's own bytes, forced to the disk once for what is written together."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.storages.journal import JournalFileBackend
+
+from leukemia.config.recipe import Recipe
+from search.policy.space import make_space
+from search.sampling.journal import Journal
+from search.sampling.journal_file import JournalFile
+
+RECORDS: list[dict[str, Any]] = [{"op_code": 4, "worker_id": "a", "value": value} for value in (0.5, None, "é")]
+
+
+@pytest.fixture
+def forced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Size of each file that was forced to the disk, when it was."""
+    sizes: list[int] = []
+    real = os.fsync
+
+    def force(descriptor: int) -> None:
+        sizes.append(os.fstat(descriptor).st_size)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", force)
+    return sizes
+
+
+def test_records_are_written_as_optuna_writes_them(tmp_path: Path) -> None:
+    ours, theirs = JournalFile(tmp_path / "ours"), JournalFileBackend(str(tmp_path / "theirs"))
+    for backend in (ours, theirs):
+        backend.append_logs(RECORDS[:2])
+        backend.append_logs(RECORDS[2:])
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+    assert list(ours.read_logs(1)) == RECORDS[1:]
+    assert not list(tmp_path.glob("*.lock*"))
+
+
+def test_a_record_alone_is_forced_at_once(tmp_path: Path, forced: list[int]) -> None:
+    file = JournalFile(tmp_path / "journal")
+    for number in (1, 2):
+        file.append_logs(RECORDS[:1])
+        assert len(forced) == number
+        assert forced[-1] == (tmp_path / "journal").stat().st_size
+
+
+def test_records_together_are_read_at_once_and_forced_at_the_end(tmp_path: Path, forced: list[int]) -> None:
+    path = tmp_path / "journal"
+    file = JournalFile(path)
+    with file.together():
+        for number, record in enumerate(RECORDS, 1):
+            file.append_logs([record])
+            assert len(list(JournalFileBackend(str(path)).read_logs(0))) == number, "a killed process loses none"
+        assert forced == []
+    assert forced == [path.stat().st_size]
+
+
+def test_what_was_written_before_an_error_is_forced(tmp_path: Path, forced: list[int]) -> None:
+    file = JournalFile(tmp_path / "journal")
+
+    def write_and_fail() -> None:
+        with file.together():
+            file.append_logs(RECORDS)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_and_fail()
+    assert forced == [(tmp_path / "journal").stat().st_size]
+    file.append_logs(RECORDS)
+    assert len(forced) == 2, "and later ones are again"
+
+
+def test_a_proposal_is_forced_to_the_disk_once(tmp_path: Path, forced: list[int]) -> None:
+    path = tmp_path / "optuna.journal"
+    journal = Journal(path, make_space(Recipe().resolved(64), {}), seed=0, name="study")
+    for number in range(12):
+        forced.clear()
+        journal.ask()
+        assert forced == [path.stat().st_size]
+        journal.report(number, 0, 0.5)
+        journal.tell(number, "complete", 0.5, 1.0)

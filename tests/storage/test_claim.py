@@ -1,0 +1,250 @@
+"""Which storage a search uses, and who may use it: named, remembered, moved, refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.s3_server import BUCKET, S3Server
+
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.study.folder import Study
+from search.planning.arguments import parse, request_of
+from search.planning.plan import JOURNAL, plan_new
+from search.planning.request import NO_STORAGE, Request
+from search.planning.resumption import plan_resumed
+from search.storage.claim import claimed, claimed_new, remembered_by, storage_of
+from search.storage.filesystem import open_storage
+from search.storage.lease import LEASE
+from search.storage.mirror import SilentMirror
+
+
+def request_for(data: Path, runs: Path, *more: str) -> Request:
+    words = ["--preset", "debug", "--folds", "2", "--set", "data.size_px=32"]
+    return request_of(parse(["--data", str(data), "--runs", str(runs), "--study", "one", *words, *more]))
+
+
+def begun(request: Request) -> Study:
+    """Begin a study as the command does."""
+    storage = storage_of(request, resume=False)
+    if storage is not None:
+        request = dataclasses.replace(request, storage=storage.uri)
+    plan = plan_new(request, "python -m search.run")
+    with claimed_new(storage, plan.folder) as mirror:
+        plan.folder.mkdir(parents=True)
+        plan.splits.save(plan.folder / "splits.json")
+        study = Study.create(plan.folder, plan.info)
+        mirror.begin(study)
+        assert mirror.close(finished=False) == ""
+    return study
+
+
+def test_a_storage_is_remembered_moved_and_forgotten(tiny_folder: Path, tmp_path: Path) -> None:
+    request = request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage"))
+    study = begun(request)
+    assert remembered_by(study) == str(tmp_path / "storage")
+    bare = dataclasses.replace(request, storage=None)
+    assert str(storage_of(bare, resume=True)) == str(tmp_path / "storage")
+    assert plan_resumed(bare).info["storage"] == str(tmp_path / "storage")
+    moved = dataclasses.replace(request, storage=str(tmp_path / "elsewhere"))
+    assert str(storage_of(moved, resume=True)) == str(tmp_path / "elsewhere")
+    assert plan_resumed(moved).info["storage"] == str(tmp_path / "elsewhere")
+    forgotten = dataclasses.replace(request, storage=NO_STORAGE)
+    assert storage_of(forgotten, resume=True) is None
+    assert "storage" not in plan_resumed(forgotten).info
+
+
+def test_without_a_storage_nothing_is_said_of_one(tiny_folder: Path, tmp_path: Path) -> None:
+    request = request_for(tiny_folder, tmp_path / "runs")
+    study = begun(request)
+    assert "storage" not in study.info
+    assert storage_of(request, resume=True) is None
+    with claimed(request, None) as mirror:
+        assert isinstance(mirror, SilentMirror)
+        assert mirror.uri is None
+
+
+def test_a_remembered_storage_that_is_gone_is_named_with_the_way_around(tiny_folder: Path, tmp_path: Path) -> None:
+    request = request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage" / "place"))
+    begun(request)
+    shutil.rmtree(tmp_path / "storage")
+    (tmp_path / "storage").write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot be written .*study one is mirrored there; --storage none goes on"):
+        storage_of(dataclasses.replace(request, storage=None), resume=True)
+
+
+def test_a_study_of_the_same_name_is_not_begun_over(tiny_folder: Path, tmp_path: Path) -> None:
+    begun(request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage")))
+    with pytest.raises(UserError, match=r"study one exists in .*storage; go on with --resume, or choose another"):
+        begun(request_for(tiny_folder, tmp_path / "other runs", "--storage", str(tmp_path / "storage")))
+    assert not (tmp_path / "other runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("runs", "storage"),
+    [("runs", "runs"), ("runs", "runs/one"), ("runs", "runs/one/deeper"), ("storage/one", "storage")],
+    ids=["same", "in the study", "deeper in the study", "around the study"],
+)
+def test_a_mirror_within_what_it_mirrors_is_refused(tiny_folder: Path, tmp_path: Path, runs: str, storage: str) -> None:
+    request = request_for(tiny_folder, tmp_path / runs, "--storage", str(tmp_path / storage))
+    for resume in (False, True):
+        with pytest.raises(UserError, match=r"^--storage .*: expected another folder than that of --runs"):
+            storage_of(request, resume=resume)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_is_not_resumed_in_its_own_mirror(tiny_folder: Path, tmp_path: Path) -> None:
+    begun(request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage")))
+    within = dataclasses.replace(request_for(tiny_folder, tmp_path / "storage"), data=None)
+    with pytest.raises(UserError, match=r"^--storage .*: expected another folder than that of --runs"):
+        storage_of(within, resume=True)
+
+
+def test_runs_that_are_a_link_to_themselves_are_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UserError, match=r"loop: there is no such folder \(.*\); correct --runs or --data"):
+        storage_of(request_for(tiny_folder, tmp_path / "loop", "--storage", str(tmp_path / "storage")), resume=False)
+
+
+def test_a_mirror_among_the_images_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    before = sorted(tiny_folder.rglob("*"))
+    for place in (tiny_folder, tiny_folder / "fold_0", tiny_folder / "new"):
+        with pytest.raises(UserError, match=r"^--storage .*: expected a folder apart from the images in"):
+            storage_of(request_for(tiny_folder, tmp_path / "runs", "--storage", str(place)), resume=False)
+    assert sorted(tiny_folder.rglob("*")) == before
+    # Beside them is well, whatever else lies there.
+    unnamed = dataclasses.replace(request_for(tiny_folder, tmp_path / "runs"), study=None, storage=str(tmp_path))
+    assert str(storage_of(unnamed, resume=False)) == str(tmp_path)
+
+
+def test_a_stored_study_without_its_study_json_is_not_begun_over(tiny_folder: Path, tmp_path: Path) -> None:
+    request = request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage"))
+    (tmp_path / "storage" / "one" / "trials" / "0000").mkdir(parents=True)
+    result = tmp_path / "storage" / "one" / "trials" / "0000" / "state.json"
+    result.write_text("{}")
+    with pytest.raises(UserError, match=r"holds the trials of a study whose study.json is missing; restore that file"):
+        begun(request)
+    assert result.is_file()
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_a_start_that_is_refused_leaves_nothing_in_the_storage(
+    request: pytest.FixtureRequest, tiny_folder: Path, tmp_path: Path, kind: str
+) -> None:
+    place = str(tmp_path / "storage")
+    if kind == "s3":
+        place = request.getfixturevalue("s3").uri(tmp_path.name)
+    wanted = request_for(tiny_folder, tmp_path / "runs", "--storage", place)
+    storage = storage_of(wanted, resume=False)
+    with pytest.raises(UserError, match="no Ray"), claimed_new(storage, tmp_path / "runs" / "one"):
+        raise UserError("no Ray")
+    if kind == "s3":
+        assert [key for key in request.getfixturevalue("s3").keys(tmp_path.name) if key] == []
+    else:
+        assert list((tmp_path / "storage").iterdir()) == []
+
+
+def damaged_info(**fields: Any) -> Callable[[Path], object]:
+    def damage(study: Path) -> None:
+        info = json.loads((study / "study.json").read_text())
+        (study / "study.json").write_text(json.dumps({**info, **fields}))
+
+    return damage
+
+
+def made_a_file(study: Path) -> None:
+    shutil.rmtree(study / "trials", ignore_errors=True)
+    (study / "trials").write_text("")
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "message"),
+    [
+        (lambda study: (study / "study.json").write_text(""), "study.json", "expected JSON"),
+        (lambda study: (study / "study.json").write_bytes(b"\xff\x00"), "study.json", "expected JSON"),
+        (lambda study: (study / "study.json").write_text("[]"), "study.json", "expected a JSON object"),
+        (damaged_info(schema=99), "study.json", "expected schema 1, got 99"),
+        (damaged_info(trials="x"), "study.json", "field 'trials' has an unexpected value"),
+        (damaged_info(data={}), "study.json", "expected a field 'uri'"),
+        (
+            damaged_info(data={"uri": 5, "fingerprint": "x", "base": None, "subjects_from": None}),
+            "study.json",
+            r"field 'uri' has an unexpected value \(5\)",
+        ),
+        (lambda study: (study / "splits.json").unlink(), "splits.json", "restore it from a copy"),
+        (lambda study: (study / "splits.json").write_text("{"), "splits.json", "expected JSON"),
+        (lambda study: (study / "splits.json").write_text("{}"), "splits.json", "this is not a split"),
+        (made_a_file, "trials", "expected a folder, found something else of that name; move that away"),
+    ],
+    ids=["empty", "bytes", "list", "schema", "trials", "data", "uri", "no split", "split", "no folds", "file"],
+)
+def test_a_damaged_mirror_is_named_and_not_fetched(
+    tiny_folder: Path, tmp_path: Path, damage: Callable[[Path], object], file: str, message: str
+) -> None:
+    request = request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage"))
+    begun(request)
+    damage(tmp_path / "storage" / "one")
+    there = dataclasses.replace(request, runs=tmp_path / "new" / "runs")
+    with pytest.raises(UserError, match=message) as refusal:
+        claimed(there, storage_of(there, resume=True)).__enter__()
+    assert f"{tmp_path}/storage/one/{file}" in str(refusal.value)
+    assert ".tmp" not in str(refusal.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_names_that_are_files_and_folders_at_once_are_refused(tiny_folder: Path, tmp_path: Path, s3: S3Server) -> None:
+    request = request_for(tiny_folder, tmp_path / "runs", "--storage", s3.uri(tmp_path.name))
+    begun(request)
+    there = dataclasses.replace(request, runs=tmp_path / "new")
+    storage = storage_of(request, resume=True)
+    for name, words in ((f"{JOURNAL}/x", "expected a file"), ("extra/sub", "expected a folder")):
+        for key in {name, "extra"}:
+            s3.client.put_object(Bucket=BUCKET, Key=f"{tmp_path.name}/one/{key}", Body=b"x")
+        with pytest.raises(UserError, match=rf"^s3://{BUCKET}/.*/one/{name.partition('/')[0]}: {words}"):
+            claimed(there, storage).__enter__()
+        for key in {name, "extra"}:
+            s3.client.delete_object(Bucket=BUCKET, Key=f"{tmp_path.name}/one/{key}")
+    assert not (tmp_path / "new").exists()
+
+
+def test_runs_that_cannot_hold_the_study_are_named(tiny_folder: Path, tmp_path: Path) -> None:
+    request = request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage"))
+    begun(request)
+    storage = open_storage(str(tmp_path / "storage"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot make the folder .*file .*; name another folder with --runs"):
+        claimed(dataclasses.replace(request, runs=tmp_path / "file"), storage).__enter__()
+    (tmp_path / "storage" / "one" / ("a" * 250)).write_text("")
+    with pytest.raises(UserError, match=r"the study cannot be put to .*new/one \(File name too long\)"):
+        claimed(dataclasses.replace(request, runs=tmp_path / "new"), storage).__enter__()
+    assert not (tmp_path / "new").exists()
+    if os.geteuid() != 0:
+        (tmp_path / "closed").mkdir(mode=0o500)
+        with pytest.raises(UserError, match=r"cannot write to the folder .*closed; name another folder with --runs"):
+            claimed(dataclasses.replace(request, runs=tmp_path / "closed"), storage).__enter__()
+        (tmp_path / "runs" / "one").chmod(0o500)
+        with pytest.raises(UserError, match=r"cannot write to the folder .*one; make it writable"):
+            claimed(request, storage).__enter__()
+        (tmp_path / "runs" / "one").chmod(0o700)
+
+
+def test_a_study_is_fetched_where_it_is_absent(tiny_folder: Path, tmp_path: Path) -> None:
+    request = request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage"))
+    study = begun(request)
+    storage = open_storage(str(tmp_path / "storage"))
+    there = dataclasses.replace(request, runs=tmp_path / "new runs")
+    with claimed(there, storage):
+        assert Study.open(tmp_path / "new runs" / "one").info == study.info
+        assert storage.read(f"one/{LEASE}") is not None
+    assert storage.read(f"one/{LEASE}") is None
+    with pytest.raises(MissingFile, match=r"no study two in .*new runs nor in .*storage; it holds one"):
+        claimed(dataclasses.replace(there, study="two"), storage).__enter__()
+    nowhere = dataclasses.replace(request, study=None, runs=tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"no study in .*or name a study of .*storage with --study: it holds one"):
+        claimed(nowhere, storage).__enter__()

@@ -1,0 +1,393 @@
+"""The mirror of a study: whatever dies, and whenever, a study can go on from what is stored, to the same end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.mirrors import NAME, files_of, mirrored, worlds_in
+from helpers.s3_server import S3Server
+from helpers.worlds import KILLED, STEPS, Killed, World, everything, job_of
+
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.files import write_json
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch
+from leukemia.data.catalog import Catalog
+from leukemia.study.folder import Study
+from search.planning.plan import JOURNAL
+from search.storage import lease as lease_module
+from search.storage import mirror as mirror_module
+from search.storage.checkpoints import folder_of
+from search.storage.filesystem import Storage, StorageFailed, open_storage
+from search.storage.lease import LEASE, Lease, TakenOver
+from search.storage.leftovers import ASIDE
+from search.storage.mirror import Mirror, MirroredDisplay
+from search.storage.retrieval import compare, fetch_study, known_studies
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return open_storage(str(tmp_path / "storage"))
+
+
+@pytest.fixture
+def world_in(tmp_path: Path, tiny_catalog: Catalog) -> Callable[..., World]:
+    return worlds_in(tmp_path, tiny_catalog)
+
+
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mirror has no thread: the test says when it stores something."""
+    monkeypatch.setattr(Mirror, "_work", lambda self: None)
+
+
+class PowerCut:
+    """Counts what changes a storage; at the given change and ever after, the machine is dead."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+        self.at, self.count, self._lock = at, 0, threading.Lock()
+        for name in ("put", "write", "remove", "remove_folder"):
+            monkeypatch.setattr(Storage, name, self.watched(getattr(Storage, name)))
+
+    def watched(self, change: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: Any) -> None:
+            with self._lock:
+                self.count += 1
+                if 0 <= self.at < self.count:
+                    raise Killed
+            change(*arguments)
+
+        return call
+
+
+class Head:
+    """A driver with its mirror, which stores something after about every second step that leaves a trace."""
+
+    def __init__(self, world: World, storage: Storage, store: Callable[..., None]) -> None:
+        self.world, self.store = world, store
+        self.mirror = Mirror(storage, NAME)
+        self.mirror.begin(world.study)
+        self.generator = np.random.default_rng(0)
+        world.display = MirroredDisplay(world.display, self.mirror)  # type: ignore[assignment]
+        for part in ("study", "journal", "tracker"):
+            for name in STEPS[part]:
+                setattr(getattr(world, part), name, self.followed(getattr(getattr(world, part), name)))
+
+    def followed(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            result = step(*arguments)
+            if self.generator.random() < 0.5:
+                self.mirror._round(ending=False)
+            return result
+
+        return call
+
+    def run(self) -> None:
+        driver = self.world.driver()
+        while (assignment := driver.begin()) is not None:
+            self.work(driver, assignment)
+        self.mirror._finished = True
+        self.mirror._round(ending=True)
+        self.mirror.release()
+
+    def work(self, driver: Any, assignment: dict[str, Any]) -> None:
+        """A worker that stores a checkpoint before it reports an epoch."""
+        job, recipe = job_of(assignment), Recipe.from_flat(assignment["recipe"])
+        for report in self.world.reports(assignment):
+            if isinstance(report, Epoch):
+                self.store(f"{folder_of(job, recipe)}/seed_{job.seed}/fold_{report.fold}.pt")
+            if not driver.hear(job, report):
+                break
+        driver.end(job, self.world.fate(job) == "crashed")
+
+
+def checkpoint_writer(folder: Path) -> Callable[[str], None]:
+    def store(name: str) -> None:
+        path = folder / NAME / "checkpoints" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"weights")
+
+    return store
+
+
+def assert_no_fold_is_lost(before: Study, after: Study, checkpoints: Path) -> None:
+    """A fold that the dead head had and the stored study lacks can be taken up from its checkpoint."""
+    for number in before.trials():
+        recipe = before.recipe(number)
+        for seed in before.seeds(number):
+            job = job_of({"number": number, "seed": seed})
+            for fold in set(before.folds_done(number, seed)) - set(after.folds_done(number, seed)):
+                path = checkpoints / folder_of(job, recipe) / f"seed_{seed}" / f"fold_{fold}.pt"
+                assert path.is_file(), f"neither fold {fold} nor its checkpoint of trial {number} seed {seed}"
+
+
+@pytest.mark.usefixtures("by_hand")
+@pytest.mark.parametrize("stride", [29, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("search", KILLED)
+def test_a_head_that_dies_between_two_uploads_is_replaced_by_another(
+    world_in: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: str, stride: int
+) -> None:
+    settings = KILLED[search]
+    calm = world_in("calm", **settings)
+    with monkeypatch.context() as patch:
+        cut = PowerCut(patch, -1)
+        place = tmp_path / "calm storage"
+        Head(calm, open_storage(str(place)), checkpoint_writer(place)).run()
+    expected = everything(calm)
+    assert files_of(place / NAME) == files_of(calm.study.folder)
+    assert cut.count > 40
+    # The first changes are the lease and the two files that make a study.
+    for at in range(4, cut.count - 2, stride):
+        place, storage = tmp_path / f"storage {at}", open_storage(str(tmp_path / f"storage {at}"))
+        dead = world_in(f"dead {at}", **settings)
+        with monkeypatch.context() as patch:
+            PowerCut(patch, at)
+            with pytest.raises(Killed):
+                Head(dead, storage, checkpoint_writer(place)).run()
+        fetch_study(storage.folder(NAME), tmp_path / f"new {at}" / NAME)
+        new = world_in(f"new {at}", **settings)
+        assert_no_fold_is_lost(dead.study, new.study, place / NAME / "checkpoints")
+        Head(new, storage, checkpoint_writer(place)).run()
+        assert everything(new) == expected, f"died at change {at}"
+        shutil.rmtree(place / NAME / ASIDE, ignore_errors=True)
+        assert files_of(place / NAME) == files_of(new.study.folder), f"died at change {at}"
+
+
+def until(happened: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.02)
+
+
+def test_a_search_is_mirrored_beside_itself_in_a_bucket(
+    world_in: Callable[..., World], s3: S3Server, tmp_path: Path
+) -> None:
+    world = world_in("head", trials=2)
+    mirror = Mirror(open_storage(s3.uri(tmp_path.name)), NAME)
+    mirror.begin(world.study)
+    world.display = MirroredDisplay(world.display, mirror)  # type: ignore[assignment]
+    (world.study.folder / "wandb" / "run").mkdir(parents=True)
+    (world.study.folder / "wandb" / "run" / "file").write_text("told")
+    (world.study.folder / "driver.lock").write_text("process 1 on here")
+    world.run()
+    until(lambda: f"{NAME}/trials/0001/state.json" in s3.keys(tmp_path.name))
+    assert f"{NAME}/wandb/run/file" not in s3.keys(tmp_path.name)
+    assert f"{NAME}/{LEASE}" in s3.keys(tmp_path.name)
+    assert mirror.close(finished=True) == ""
+    mirror.release()
+    # Folders of a bucket are empty objects that end in a slash.
+    stored = [key for key in s3.keys(tmp_path.name) if not key.endswith("/")]
+    assert stored == sorted(f"{NAME}/{name}" for name in files_of(world.study.folder))
+    fetch_study(mirror.storage, tmp_path / "back" / NAME)
+    assert files_of(tmp_path / "back" / NAME) == files_of(world.study.folder)
+
+
+@pytest.fixture
+def unreliable(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Storages that take nothing while the event is set."""
+    away = threading.Event()
+    for name in ("put", "write"):
+        change = getattr(Storage, name)
+
+        def call(*arguments: Any, change: Callable[..., None] = change) -> None:
+            if away.is_set():
+                raise StorageFailed("no way there")
+            change(*arguments)
+
+        monkeypatch.setattr(Storage, name, call)
+    yield away
+    away.clear()
+
+
+def test_a_storage_that_is_away_is_noted_once_and_gets_the_rest_later(
+    world_in: Callable[..., World],
+    storage: Storage,
+    unreliable: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(mirror_module, "LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(mirror_module.log, "propagate", True)
+    world = world_in("head", trials=1)
+    mirror = Mirror(storage, NAME)
+    mirror.begin(world.study)
+    until(lambda: "trials" not in str(mirror._dirty) and "optuna.journal" in storage.folder(NAME).names())
+    unreliable.set()
+    world.display = MirroredDisplay(world.display, mirror)  # type: ignore[assignment]
+    world.run()
+    until(lambda: bool(caplog.records))
+    time.sleep(0.3)
+    unreliable.clear()
+    until(lambda: len(caplog.records) == 2)
+    assert [record.getMessage().partition(f"{storage}/{NAME} ")[2] for record in caplog.records] == [
+        "is away (no way there); the search goes on, what it misses is stored later",
+        "is back; what it missed is stored",
+    ]
+    assert mirror.close(finished=True) == ""
+    mirror.release()
+    assert files_of(Path(str(storage)) / NAME) == files_of(world.study.folder)
+
+
+def test_a_storage_that_stays_away_is_waited_for_so_long_and_named(
+    world_in: Callable[..., World], storage: Storage, unreliable: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror_module, "CLOSE_SECONDS", 0.5)
+    world = world_in("head", trials=1)
+    mirror = Mirror(storage, NAME)
+    mirror.begin(world.study)
+    unreliable.set()
+    world.run()
+    before = time.monotonic()
+    words = mirror.close(finished=True)
+    assert time.monotonic() - before < 5
+    assert words == (
+        f"storage: not everything of the study is in {storage}/{NAME} (no way there); --resume stores the rest"
+    )
+    mirror.release()
+
+
+def on_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "another-head")
+
+
+def test_of_two_heads_the_second_is_refused_until_the_first_is_silent(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Lease(storage)
+    first.claim()
+    held = json.loads((Path(str(storage)) / LEASE).read_text())
+    here = socket.gethostname()
+    on_another_machine(monkeypatch)
+    second = Lease(storage)
+    with pytest.raises(UserError, match=rf"is being run by process {held['pid']} on {here}; .* try again in 1\d\d s"):
+        second.claim()
+    monkeypatch.setattr(lease_module, "LEASE_SECONDS", 0.0)
+    second.claim()
+    first._refreshed = -1e9
+    with pytest.raises(TakenOver, match=rf"is run by process {held['pid']} on another-head now.*this search has ended"):
+        first.refresh()
+    first.release()
+    assert json.loads((Path(str(storage)) / LEASE).read_text())["host"] == "another-head"
+    second.release()
+    assert storage.names() == []
+
+
+def test_a_dead_process_of_this_machine_is_not_waited_for(storage: Storage) -> None:
+    storage.write(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1, "token": "x"}).encode(), LEASE)
+    Lease(storage).claim()
+    storage.write(json.dumps({"host": socket.gethostname(), "pid": 1, "token": "x"}).encode(), LEASE)
+    with pytest.raises(UserError, match="is being run by process 1 on"):
+        Lease(storage).claim()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"damaged", b"", b"[1]", b"[" * 100_000, b'{"host": "there", "pid": 7}'),
+        *(b'{"host": "there", "pid": %d, "token": "x"}' % pid for pid in (-1, 0, 10**30)),
+        b'{"host": "there", "pid": "7", "token": "x"}',
+        b'{"host": "two\\nlines", "pid": 7, "token": "x"}',
+    ],
+)
+def test_a_damaged_lease_is_nobodys(storage: Storage, content: bytes) -> None:
+    storage.write(content, LEASE)
+    Lease(storage).claim()
+
+
+def test_a_lease_from_the_future_runs_out_like_any_other(storage: Storage) -> None:
+    storage.write(json.dumps({"host": "there", "pid": 7, "token": "x"}).encode(), LEASE)
+    os.utime(Path(str(storage)) / LEASE, (time.time() + 86_400,) * 2)
+    with pytest.raises(UserError, match=r"run by process 7 on there; .* try again in 120 s"):
+        Lease(storage).claim()
+    assert abs((Path(str(storage)) / LEASE).stat().st_mtime - time.time()) < 60
+    with pytest.raises(UserError, match=r"run by process 7 on there; .* try again in 1[12]\d s"):
+        Lease(storage).claim()
+
+
+def test_a_search_that_was_taken_over_ends_and_stores_nothing_more(
+    world_in: Callable[..., World], storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror_module, "REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr(lease_module, "REFRESH_SECONDS", 0.0)
+    world = world_in("head", trials=3)
+    mirror = Mirror(storage, NAME)
+    mirror.begin(world.study)
+    world.display = MirroredDisplay(world.display, mirror)  # type: ignore[assignment]
+    until(lambda: "optuna.journal" in storage.folder(NAME).names())
+    storage.write(json.dumps({"host": "another-head", "pid": 5, "token": "x"}).encode(), f"{NAME}/{LEASE}")
+    until(lambda: mirror._lost is not None)
+    with pytest.raises(TakenOver, match="is run by process 5 on another-head now"):
+        world.run()
+    mirror.close(finished=False)
+    mirror.release()
+    assert not [name for name in storage.folder(NAME).names("trials") if name.endswith(".json")]
+    assert b"another-head" in (storage.read(f"{NAME}/{LEASE}") or b"")
+
+
+def test_a_mirror_that_is_ahead_or_another_study_is_refused(
+    world_in: Callable[..., World], storage: Storage, tmp_path: Path
+) -> None:
+    world = world_in("head", trials=2)
+    world.run()
+    mirrored(world, storage)
+    compare(storage.folder(NAME), world.study)
+    behind = tmp_path / "old" / NAME
+    shutil.copytree(world.study.folder, behind)
+    (behind / "trials" / "0001" / "state.json").unlink()
+    with pytest.raises(
+        UserError, match=r"holds 1 results that .* lacks, such as trials/0001/state.json.*; move .* away"
+    ):
+        compare(storage.folder(NAME), Study(behind))
+    shutil.copy(world.study.folder / "trials" / "0001" / "state.json", behind / "trials" / "0001")
+    (behind / JOURNAL).write_bytes((behind / JOURNAL).read_bytes()[:-50])
+    with pytest.raises(UserError, match=rf"{JOURNAL} holds more than .*{JOURNAL}: the one here lost lines, or"):
+        compare(storage.folder(NAME), Study(behind))
+    info = world.study.info
+    write_json(world.study.folder / "study.json", {**info, "study_uid": "ffff0000"})
+    with pytest.raises(UserError, match=r"holds another study of this name \(study_uid abcd1234, here ffff0000\)"):
+        compare(storage.folder(NAME), world.study)
+
+
+def test_a_fetch_that_breaks_off_leaves_nothing(
+    world_in: Callable[..., World], storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_in("head", trials=2)
+    world.run()
+    mirrored(world, storage)
+    fetch = Storage.fetch
+
+    def broken(self: Storage, name: str, local: Path) -> bool:
+        if name == "trials/0001/epochs.csv":
+            raise StorageFailed("broke off")
+        return fetch(self, name, local)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "fetch", broken)
+        with pytest.raises(StorageFailed, match="broke off"):
+            fetch_study(storage.folder(NAME), tmp_path / "new" / NAME)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "new" / NAME).mkdir(parents=True)
+    fetch_study(storage.folder(NAME), tmp_path / "new" / NAME)
+    with pytest.raises(
+        UserError, match=r"the study cannot be put to .* \(Directory not empty\); move that away, or name"
+    ):
+        fetch_study(storage.folder(NAME), tmp_path / "new" / NAME)
+
+
+def test_studies_of_a_storage_are_named(world_in: Callable[..., World], storage: Storage, tmp_path: Path) -> None:
+    assert known_studies(storage) == "it holds no study"
+    mirrored(world_in("head"), storage)
+    assert known_studies(storage) == "it holds study"
+    with pytest.raises(MissingFile, match=r"no study at .*absent; correct --storage or --study"):
+        fetch_study(storage.folder("absent"), tmp_path / "absent")

@@ -1,0 +1,264 @@
+"""``best.json``: there and back; what is no winner."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.config.recipe import Recipe
+from leukemia.config.sections import Optimizer
+from leukemia.scoring.metrics import METRICS
+from leukemia.study.best import INTERVALS, SCHEMA, Best
+from leukemia.study.folder import Study
+
+EXAMPLE = Path(__file__).parents[1] / "example_study"
+
+BEST = Best(
+    study="one",
+    study_uid="abcd1234",
+    trial="0007",
+    recipe=Recipe(optimizer=Optimizer(name="adamw", learning_rate=0.1 + 0.2)).resolved(64),
+    objective="tta_accuracy",
+    score={
+        "raw": 1 / 3,
+        "pooled": {"value": 0.32, "low": 0.2, "high": 0.5},
+        "bootstrap": {"value": 0.31, "low": 0.2, "high": 0.5},
+        "leave_fold_out": {"value": 0.3, "low": None, "high": 0.4},
+        "headline": {"value": 0.3, "low": None, "high": 0.4},
+    },
+    scores={name: {"value": 0.3, "low": None, "high": 0.4} for name in METRICS},
+    noise={"winner_vs_start": "better by 1.0 points", "fold_noise": 0.01, "seeds": {"0007": [0, 1]}},
+    num_complete=5,
+    majority_rate=2 / 3,
+    folds=3,
+    folds_done=3,
+    seeds=[0],
+    n=12,
+    protocol="grouped",
+    data={"uri": "cells", "fingerprint": "f" * 64, "base": None, "subjects_from": None},
+    splits_sha256="0" * 64,
+    versions={"torch": "2"},
+    commit="unknown",
+    hardware={"device": "cpu"},
+    command="python -m search.run",
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "best.json"
+    BEST.save(path)
+    return path
+
+
+def change(path: Path, **values: Any) -> None:
+    """Overwrite fields of the file; None removes one."""
+    content = {**json.loads(path.read_text()), **values}
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+
+
+def test_best_comes_back_exactly(path: Path) -> None:
+    assert Best.load(path) == BEST
+    content = json.loads(path.read_text())
+    assert content["recipe"] == BEST.recipe.flat()
+    assert content["schema"] == SCHEMA == 2
+
+
+def test_study_without_a_winner(tmp_path: Path) -> None:
+    with pytest.raises(MissingFile, match=r"^no .*best.json: this study has no complete trial; let the search finish"):
+        Best.load(tmp_path / "best.json")
+
+
+def test_incomplete_trial(tmp_path: Path) -> None:
+    path = tmp_path / "best.json"
+    dataclasses.replace(BEST, folds_done=2).save(path)
+    with pytest.raises(UserError, match=r"best.json: trial 0007 finished 2 of 3 folds; only a complete trial can win"):
+        Best.load(path)
+
+
+def test_other_schema(path: Path) -> None:
+    change(path, schema=1)
+    with pytest.raises(UserError, match=r"best.json: expected schema 2; it was written by another version"):
+        Best.load(path)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "{}", '{"schema": "1"}'])
+def test_file_that_is_no_best(path: Path, text: str) -> None:
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"best.json: (expected a JSON|expected a field|field .schema.)"):
+        Best.load(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("trial", "../../etc"),
+        ("trial", 5),
+        ("scores", []),
+        ("scores", {"accuracy": {"value": "good", "low": None, "high": None}}),
+        ("score", {}),
+        ("score", {"raw": 0.5}),
+        ("score", {"raw": 0.5, **{name: {"value": 0.5, "low": 0.4} for name in INTERVALS}}),
+        ("score", {"raw": "good", **dict.fromkeys(INTERVALS, BEST.score["pooled"])}),
+        ("noise", []),
+        ("num_complete", 1.5),
+        ("majority_rate", "x"),
+        ("folds", "3"),
+        ("data", {}),
+    ],
+)
+def test_field_of_another_kind(path: Path, field: str, value: Any) -> None:
+    change(path, **{field: value})
+    with pytest.raises(UserError, match=r"best.json: (field '|expected a field ').*; restore the file from a copy$"):
+        Best.load(path)
+
+
+def test_fields_missing_or_unknown(path: Path) -> None:
+    change(path, luck=1, trial=None)
+    with pytest.raises(UserError, match=r"best.json: fields missing or unknown: luck, trial$"):
+        Best.load(path)
+
+
+@pytest.mark.parametrize("recipe", [{"train.epoch": 3}, {"train.epochs": 0}])
+def test_recipe_that_is_none(path: Path, recipe: Any) -> None:
+    change(path, recipe=recipe)
+    with pytest.raises(UserError, match=r"best.json: (unknown recipe field|train.epochs)"):
+        Best.load(path)
+
+
+def test_damaged_file(path: Path) -> None:
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(
+        UserError, match=r"best.json: expected JSON, got something else .*; restore the file from a copy"
+    ):
+        Best.load(path)
+
+
+def interval(value: Any, low: Any, high: Any) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "name"),
+    [
+        ("score", {**BEST.score, "raw": float("nan")}, "score.raw"),
+        ("score", {**BEST.score, "raw": 2.5}, "score.raw"),
+        ("score", {**BEST.score, "raw": True}, "score.raw"),
+        ("score", {**BEST.score, "headline": interval(0.999, 0.2, 1.0)}, "score.headline"),
+        ("score", {**BEST.score, "pooled": interval(0.5, 0.6, 0.4)}, "score.pooled"),
+        ("score", {**BEST.score, "bootstrap": interval(None, 0.4, 0.6)}, "score.bootstrap"),
+        ("scores", {**BEST.scores, "auroc": interval(0.5, -0.1, 0.6)}, "scores.auroc.low"),
+        ("scores", {**BEST.scores, "ece": interval(float("inf"), None, None)}, "scores.ece.value"),
+        ("majority_rate", 7, "majority_rate"),
+        ("majority_rate", 0.4, "majority_rate"),
+        ("folds", 1, "folds"),
+        ("n", -4, "n"),
+        ("n", True, "n"),
+        ("num_complete", -1, "num_complete"),
+        ("objective", "foo", "objective"),
+        ("objective", "tta_accuracy,", "objective"),
+        ("protocol", "none", "protocol"),
+        ("seeds", 3, "seeds"),
+        ("seeds", [], "seeds"),
+        ("seeds", ["0"], "seeds"),
+        ("seeds", [1, 0], "seeds"),
+        ("versions", {"torch": 2}, "versions.torch"),
+        ("versions", [], "versions"),
+        ("hardware", {"device": []}, "hardware.device"),
+        ("commit", 5, "commit"),
+        ("command", [], "command"),
+        ("noise", {"winner_vs_start": 1}, "noise.winner_vs_start"),
+        ("noise", {"winner_vs_third": "better"}, "noise"),
+        ("noise", {"fold_noise": "loud"}, "noise.fold_noise"),
+        ("noise", {"fold_noise": float("nan")}, "noise.fold_noise"),
+        ("noise", {"fold_noise": float("inf")}, "noise.fold_noise"),
+        ("noise", {"seeds": []}, "noise.seeds"),
+        ("noise", {"seeds": {"0007": 3}}, "noise.seeds.0007"),
+        ("noise", {"seeds": {"seven": [0]}}, "noise.seeds"),
+    ],
+)
+def test_value_that_cannot_be(path: Path, field: str, value: Any, name: str) -> None:
+    change(path, **{field: value})
+    with pytest.raises(UserError, match=rf"best.json: field '{name}'.*; restore the file from a copy$"):
+        Best.load(path)
+
+
+def test_two_objectives_are_known(path: Path) -> None:
+    assert not Best.load(path).by_cost
+    change(path, objective="tta_auroc,cost")
+    assert Best.load(path).by_cost
+
+
+def test_mean_of_skewed_resamples_may_lie_outside_of_them(path: Path) -> None:
+    # From five groups of three images: nearly every draw scores 1, so that both percentiles do.
+    skewed, sure = interval(0.9966145833333333, 1.0, 1.0), interval(1.0, 1.0, 1.0)
+    score = {"raw": 1.0, "pooled": sure, "bootstrap": skewed, "leave_fold_out": sure, "headline": skewed}
+    change(path, score=score)
+    assert Best.load(path).score == score
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study.open(Path(shutil.copytree(EXAMPLE, tmp_path / "example")))
+
+
+def test_best_of_a_study(study: Study) -> None:
+    assert Best.of(study) == Best.found_in(study) == Best.load(study.folder / "best.json")
+    (study.folder / "best.json").unlink()
+    assert Best.found_in(study) is None
+    with pytest.raises(MissingFile, match="this study has no complete trial"):
+        Best.of(study)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("study_uid", "00000000"),
+        ("objective", "tta_auroc"),
+        ("protocol", "random-cell"),
+    ],
+)
+def test_best_of_another_study(study: Study, field: str, value: str) -> None:
+    change(study.folder / "best.json", **{field: value})
+    with pytest.raises(
+        UserError, match=rf"field '{field}': expected '.*' as in study.json, got '{value}': it is of anoth"
+    ):
+        Best.of(study)
+
+
+def test_best_of_other_folds_or_data(study: Study) -> None:
+    path = study.folder / "best.json"
+    data = json.loads(path.read_text())["data"]
+    change(path, folds=99, folds_done=99)
+    with pytest.raises(UserError, match=r"field 'folds': expected 2 as in study.json, got 99"):
+        Best.of(study)
+    change(path, folds=2, folds_done=2, data={**data, "fingerprint": "0" * 64})
+    with pytest.raises(UserError, match=r"field 'data.fingerprint': expected '.*' as in study.json, got '0000"):
+        Best.of(study)
+
+
+def test_best_whose_trial_is_not_there_or_is_another(study: Study) -> None:
+    path = study.folder / "best.json"
+    change(path, trial="0099")
+    with pytest.raises(UserError, match=r"field 'trial': the study has no trial 0099; restore the file from a copy"):
+        Best.of(study)
+    change(path, trial="0001")
+    with pytest.raises(
+        UserError, match=r"field 'recipe': it is not that of trial 0001 \(.*recipe.json\); restore the file"
+    ):
+        Best.of(study)
+
+
+def test_predictions_of_the_winner(study: Study) -> None:
+    best = Best.of(study)
+    assert len(best.out_of_fold(study)) == best.n == 48
+    with pytest.raises(
+        UserError, match=r"seed_0: trial 0000 has 48 predictions of 4 images; restore the folder from a"
+    ):
+        dataclasses.replace(best, n=4).out_of_fold(study)

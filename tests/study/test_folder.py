@@ -1,0 +1,525 @@
+"""The study folder: one driver, files that are whole, numbers that come back exactly; one real example of each file."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.files import write_json
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch, FoldResult
+from leukemia.config.sections import Model
+from leukemia.data.folds import Splits
+from leukemia.scoring.metrics import Interval, point_scores
+from leukemia.study.best import Best
+from leukemia.study.folder import EPOCH_COLUMNS, Study, check_name
+from leukemia.study.records import FOLD_COLUMNS
+
+EXAMPLE = Path(__file__).parents[1] / "example_study"
+
+TABLE = pd.DataFrame(
+    {
+        "image_id": ["a/NA", "b/é, 2.png", "c/null", 'd/"4".png'],
+        "subject": ["007", "1e5", "NA", "H3"],
+        "group": ["007+1e5", "007+1e5", "NA", "H3"],
+        "label": [1, 0, 1, 0],
+    }
+)
+
+
+def info_of(**changes: Any) -> dict[str, Any]:
+    return {
+        "created": "2026-01-01T00:00:00Z",
+        "study_uid": "abcd1234",
+        "command": "python -m search.run",
+        "folds": 2,
+        "seed": 0,
+        "objective": "tta_accuracy",
+        "protocol": "grouped",
+        "data": {},
+        "versions": {},
+        "commit": "unknown",
+        **changes,
+    }
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    study = Study.create(tmp_path / "runs" / "one", info_of())
+    study.begin_trial(3, Recipe())
+    return study
+
+
+def epoch_of(epoch: int, fold: int = 0, seed: int = 0, **changes: float) -> Epoch:
+    values: dict[str, float] = {
+        "train_loss": 0.1 + 0.2,
+        "train_accuracy": 2 / 3,
+        "validation_loss": 1e-17 / 3,
+        "validation_accuracy": float("nan"),
+        "learning_rate": 3e-5 / 7,
+        "seconds": 12345.678901234567,
+        "images_per_second": 1 / 3,
+        "device_memory_mb": 0.0,
+        **changes,
+    }
+    return Epoch(seed=seed, fold=fold, epoch=epoch, **values)
+
+
+def result_of(fold: int, score: float = 0.75, rows: tuple[int, ...] = (0, 1, 3), seed: int = 0) -> FoldResult:
+    return FoldResult(
+        seed=seed,
+        fold=fold,
+        rows=np.array(rows),
+        probabilities=np.array([0.1 + 0.2, 1 / 3, 5e-324, 1.0])[: len(rows)],
+        scores={"tta_accuracy": score, "tta_weighted_f1": score / 2, "tta_auroc": float("nan")},
+        seconds=1.25,
+        device="cpu (test)",
+        precision="float32",
+    )
+
+
+def test_study_is_created_and_opened(study: Study) -> None:
+    opened = Study.open(study.folder)
+    assert opened.info == {"schema": 1, **info_of()}
+    assert opened.name == "one"
+    assert opened.trials() == [3]
+    assert opened.recipe(3) == Recipe()
+    assert opened.end(3) is None
+
+
+def test_study_is_not_created_over_another(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^study one exists in .*; go on with --resume, or choose another --study$"):
+        Study.create(study.folder, info_of(folds=9))
+    assert study.info["folds"] == 2
+    # A start that was killed before it wrote study.json is in nobody's way.
+    (tmp_path / "two" / "trials").mkdir(parents=True)
+    assert Study.create(tmp_path / "two", info_of()).trials() == []
+
+
+def test_folder_that_is_no_study(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(MissingFile, match=r"^no study at .*none; --runs and the study's name must lead to a folder"):
+        Study.open(tmp_path / "none")
+    (study.folder / "study.json").write_text('{"schema": 99}')
+    with pytest.raises(UserError, match=r"study.json: expected schema 1, got 99; use the version that wrote it"):
+        Study.open(study.folder)
+
+
+def test_newest_study_with_a_winner_is_found(tmp_path: Path) -> None:
+    # The oldest folder is made last: the file system's times must not count.
+    for name, day, won in [("c", 3, True), ("d", 4, False), ("b", 2, True), ("a", 1, True)]:
+        created = Study.create(tmp_path / name, info_of(created=f"2026-01-0{day}T00:00:00Z"))
+        if won:
+            (created.folder / "best.json").write_text("{}")
+    assert Study.find(tmp_path, None).name == "c"
+    assert Study.find(tmp_path, "d").name == "d"
+    with pytest.raises(MissingFile, match=r"^no study at .*e; "):
+        Study.find(tmp_path, "e")
+    with pytest.raises(MissingFile, match=r"^no study with a best.json in .*empty; run a search first, or name the"):
+        Study.find(tmp_path / "empty", None)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "é", "-x\n", "<b>"])
+def test_names_that_are_no_portable_folder_names(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^--study: expected letters, digits, '.', '_' or '-', got "):
+        check_name(name)
+    with pytest.raises(UserError, match=r"^--study: "):
+        Study.find(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["20261124-101500-amber", "a.b_C-1", "..."])
+def test_names_that_are(name: str) -> None:
+    check_name(name)
+
+
+def test_lock_names_the_other_driver_and_is_free_after_it_was_killed(study: Study) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from leukemia.study.folder import Study\n"
+        "with Study(Path(sys.argv[1])).lock():\n    print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(study.folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        name = f"process {holder.pid} on {socket.gethostname()}"
+        message = rf"^study one is being run by {name}; wait for it, stop it, or start"
+        with pytest.raises(UserError, match=message), study.lock():
+            pass
+    finally:
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.wait()
+        holder.stdout.close()
+    with study.lock():
+        assert (study.folder / "driver.lock").read_text() == f"process {os.getpid()} on {socket.gethostname()}\n"
+    with study.lock():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("seconds", "", r"expected seconds from 0 to 1e\+09, got nan; restore"),
+        ("seconds", "-2.0", r"expected seconds from 0 to 1e\+09, got -2.0; restore"),
+        ("seconds", "1e308", r"expected seconds from 0 to 1e\+09, got 1e\+308; restore"),
+        ("epoch", "1.5", "expected whole numbers as epoch; restore"),
+        ("epoch", "0", "expected epochs from 1 on, got 0; restore"),
+        ("device_memory_mb", "1,2,3", "expected the columns seed, fold, epoch, .*; restore"),
+        ("train_loss", "low", r"cannot be read \(could not convert string to float: 'low'\); restore"),
+    ],
+)
+def test_epochs_that_cannot_be_are_named(study: Study, column: str, value: str, message: str) -> None:
+    study.write_epoch(3, epoch_of(1))
+    path = study.trial_folder(3) / "epochs.csv"
+    header, row = (line.split(",") for line in path.read_text().splitlines())
+    row[header.index(column)] = value
+    path.write_text(f"{','.join(header)}\n{','.join(row)}\n")
+    with pytest.raises(UserError, match=rf"epochs.csv: {message}"):
+        Study(study.folder).epochs(3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("folds", True),
+        ("folds", 1),
+        ("seed", -1),
+        ("objective", "nonsense"),
+        ("protocol", "nonsense"),
+    ],
+)
+def test_study_that_no_search_began_is_refused(study: Study, field: str, value: object) -> None:
+    write_json(study.folder / "study.json", {**study.info, field: value})
+    with pytest.raises(UserError, match=rf"study.json: field '{field}' has an unexpected value \(.{{1,60}}\); restore"):
+        Study.open(study.folder)
+
+
+def test_epochs_come_back_exactly_sorted_and_once(study: Study) -> None:
+    written = [epoch_of(2), epoch_of(1, fold=1), epoch_of(1)]
+    assert [study.write_epoch(3, epoch) for epoch in written] == [True, True, True]
+    before = (study.trial_folder(3) / "epochs.csv").read_bytes()
+    assert not study.write_epoch(3, epoch_of(2, train_loss=9.0))
+    # Another process, after this one was killed.
+    again = Study(study.folder)
+    assert not again.write_epoch(3, epoch_of(1, train_loss=9.0))
+    assert (study.trial_folder(3) / "epochs.csv").read_bytes() == before
+    assert again.write_epoch(3, epoch_of(2, fold=1))
+    table = again.epochs(3)
+    assert tuple(table.columns) == EPOCH_COLUMNS
+    assert list(zip(table["fold"], table["epoch"], strict=True)) == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    for name in EPOCH_COLUMNS[3:]:
+        expected = getattr(epoch_of(1), name)
+        assert all(value == expected or (np.isnan(value) and np.isnan(expected)) for value in table[name]), name
+    assert study.epochs(9).empty
+
+
+def test_fold_comes_back_exactly_and_once(study: Study) -> None:
+    assert study.write_fold(3, result_of(1), TABLE)
+    assert not study.write_fold(3, result_of(1, score=0.1), TABLE)
+    assert study.folds_done(3, 0) == [1]
+    assert study.folds_done(3, 1) == []
+    fold = study.fold(3, 0, 1)
+    assert fold["scores"] == {"tta_accuracy": 0.75, "tta_weighted_f1": 0.375, "tta_auroc": None}
+    assert (fold["n"], fold["device"], fold["precision"], fold["seconds"]) == (3, "cpu (test)", "float32", 1.25)
+    seen = study.out_of_fold(3, 0)
+    assert tuple(seen.columns) == (*FOLD_COLUMNS, "fold")
+    assert seen["probability_leukemic"].tolist() == result_of(1).probabilities.tolist()
+    for name in ("image_id", "subject", "group", "label"):
+        assert seen[name].tolist() == TABLE[name].iloc[[0, 1, 3]].tolist()
+
+
+def test_folds_are_joined_in_order_and_subjects_may_be_unknown(study: Study) -> None:
+    table = TABLE.assign(subject=None)
+    study.write_fold(3, result_of(1, rows=(0, 1)), table)
+    study.write_fold(3, result_of(0, rows=(2, 3)), table)
+    seen = study.out_of_fold(3, 0)
+    assert seen["image_id"].tolist() == [TABLE["image_id"][row] for row in (2, 3, 0, 1)]
+    assert seen["fold"].tolist() == [0, 0, 1, 1]
+    assert seen["subject"].tolist() == [""] * 4
+
+
+def test_json_is_the_mark_of_a_finished_fold(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(path: Path, value: Any) -> None:
+        assert path.with_suffix(".csv").is_file()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("leukemia.study.folder.write_json", die)
+        with pytest.raises(KeyboardInterrupt):
+            study.write_fold(3, result_of(0), TABLE)
+    assert study.folds_done(3, 0) == []
+    assert study.out_of_fold(3, 0).empty
+    assert study.write_fold(3, result_of(0), TABLE)
+    assert study.folds_done(3, 0) == [0]
+
+
+def test_trials_are_listed_complete_ones_first_by_score(tmp_path: Path) -> None:
+    study = Study.create(tmp_path / "many", info_of())
+    ended: list[tuple[int, Any, list[float]]] = [
+        (0, "complete", [0.5, 0.75]),
+        (1, "stopped", [0.875]),
+        (2, "complete", [0.75, 0.75]),
+        (3, "failed", []),
+        (4, "complete", [0.75, 0.5]),
+        (5, None, [0.25]),
+        (6, "failed", [float("nan")]),
+    ]
+    for number, state, scores in ended:
+        study.begin_trial(number, Recipe(model=Model(depth=50)))
+        for fold, score in enumerate(scores):
+            study.write_fold(number, result_of(fold, score), TABLE)
+        if state:
+            study.end_trial(number, state, f"why {number}", None)
+    table = study.trial_table()
+    assert table["trial"].tolist() == ["0002", "0000", "0004", "0001", "0005", "0003", "0006"]
+    assert table["state"].tolist() == ["complete"] * 3 + ["stopped", "running", "failed", "failed"]
+    assert table["score"].tolist()[:5] == [0.75, 0.625, 0.625, 0.875, 0.25]
+    assert table["weighted_f1"].tolist()[:5] == [0.375, 0.3125, 0.3125, 0.4375, 0.125]
+    assert table["score"].isna().tolist()[5:] == [True, True]
+    assert table["folds"].tolist() == ["2/2", "2/2", "2/2", "1/2", "1/2", "0/2", "1/2"]
+    assert table["seconds"].tolist() == [2.5, 2.5, 2.5, 1.25, 1.25, 0, 1.25]
+    assert table["reason"].tolist()[3:5] == ["why 1", ""]
+    assert set(table["recipe"]) == {"ResNet-50 add, colour, ranger21 1.0e-03"}
+    assert Study.create(tmp_path / "none", info_of()).trial_table().empty
+
+
+def test_seeds_are_those_that_were_begun(study: Study) -> None:
+    assert study.seeds(3) == []
+    for seed in (10, 2):
+        study.begin_repeat(3, seed)
+    study.begin_repeat(3, 2)
+    study.write_fold(3, result_of(0), TABLE)
+    (study.trial_folder(3) / "seed_x").mkdir()
+    assert study.seeds(3) == [0, 2, 10]
+    assert study.folds_done(3, 2) == []
+    assert study.seeds(9) == []
+
+
+def test_a_failed_repeat_says_why(study: Study) -> None:
+    study.begin_repeat(3, 1)
+    assert study.repeat_failure(3, 1) is None
+    study.fail_repeat(3, 1, "NonFiniteLoss: é")
+    assert study.repeat_failure(3, 1) == "NonFiniteLoss: é"
+    assert study.folds_done(3, 1) == []
+    (study.trial_folder(3) / "seed_1" / "failed.json").write_text("{}")
+    with pytest.raises(UserError, match=r"failed.json: expected a field 'reason'"):
+        study.repeat_failure(3, 1)
+
+
+def test_folds_of_a_repeat_lie_beside_those_of_the_trial(study: Study) -> None:
+    assert study.write_fold(3, result_of(0, 0.5), TABLE)
+    assert study.write_fold(3, result_of(0, 0.75, seed=1), TABLE)
+    assert not study.write_fold(3, result_of(0, 0.75, seed=1), TABLE)
+    assert [study.fold(3, seed, 0)["scores"]["tta_accuracy"] for seed in (0, 1)] == [0.5, 0.75]
+    assert [study.write_epoch(3, epoch_of(1, seed=seed)) for seed in (1, 0)] == [True, True]
+    assert study.epochs(3)["seed"].tolist() == [0, 1]
+
+
+def test_only_epochs_that_were_trained_twice_are_noted_as_repeated(study: Study) -> None:
+    first = epoch_of(1)
+    study.write_epoch(3, first)
+    # What the checkpoint remembers comes again with the very same seconds.
+    assert not study.write_epoch(3, first)
+    assert study.repeated(3).empty
+    assert not study.write_epoch(3, epoch_of(1, seconds=0.1 + 0.2))
+    # Another process, after this one was killed.
+    again = Study(study.folder)
+    assert not again.write_epoch(3, first)
+    assert not again.write_epoch(3, epoch_of(1, seconds=7.5))
+    again.write_epoch(3, epoch_of(2, fold=1, seed=1))
+    again.write_epoch(3, epoch_of(2, fold=1, seed=1, seconds=2.0))
+    assert again.repeated(3).to_dict("list") == {
+        "seed": [0, 0, 1],
+        "fold": [0, 0, 1],
+        "epoch": [1, 1, 2],
+        "seconds": [0.1 + 0.2, 7.5, 2.0],
+    }
+    assert again.epochs(3)["seconds"].tolist() == [first.seconds] * 2
+
+
+def test_origin_is_known_of_trials_taken_over(study: Study) -> None:
+    assert study.origin(3) is None
+    origin = {"study": "old", "study_uid": "00000001", "trial": "0002", "seeds": [0]}
+    (study.trial_folder(3) / "origin.json").write_text(json.dumps(origin))
+    assert study.origin(3) == origin
+    (study.trial_folder(3) / "origin.json").write_text('{"study": "old"}')
+    with pytest.raises(UserError, match=r"origin.json: expected a field 'study_uid'"):
+        study.origin(3)
+
+
+def test_trials_are_listed_with_the_seeds_that_they_finished(study: Study) -> None:
+    for fold, score in enumerate((0.5, 0.75)):
+        study.write_fold(3, result_of(fold, score), TABLE)
+        study.write_fold(3, result_of(fold, score + 0.125, seed=1), TABLE)
+        study.write_fold(3, result_of(fold, 0.0, seed=2), TABLE)
+    study.write_fold(3, result_of(0, 1.0, seed=4), TABLE)
+    study.fail_repeat(3, 2, "undefined")
+    study.end_trial(3, "complete", "all 2 folds", 0.625)
+    (row,) = study.trial_table().to_dict("records")
+    assert (row["seeds"], row["folds"], row["seconds"]) == (2, "2/2", 2.5)
+    assert row["score"] == pytest.approx((0.5 + 0.75 + 0.625 + 0.875) / 4)
+    assert row["weighted_f1"] == pytest.approx(row["score"] / 2)
+
+
+def test_trials_of_two_objectives_are_listed_by_score(tmp_path: Path) -> None:
+    study = Study.create(tmp_path / "two", info_of(objective="tta_accuracy,cost"))
+    study.begin_trial(0, Recipe())
+    study.write_fold(0, result_of(0, 0.75), TABLE)
+    assert study.trial_table()["score"].tolist() == [0.75]
+
+
+def test_example_study_loads(tmp_path: Path) -> None:
+    # A copy: a study may be moved.
+    study = Study.open(Path(shutil.copytree(EXAMPLE, tmp_path / "moved")))
+    best = Best.load(study.folder / "best.json")
+    splits = Splits.load(study.folder / "splits.json", study.info["data"]["fingerprint"])
+    assert splits.sha256() == best.splits_sha256
+    assert (len(splits.folds), splits.protocol) == (study.info["folds"], study.info["protocol"])
+    assert best.study_uid == study.info["study_uid"]
+    assert study.trials() == [0, 1]
+    number = int(best.trial)
+    assert study.recipe(number) == best.recipe
+    assert Recipe.from_flat(study.info["start"]) == study.recipe(0)
+    end, epochs, seen = study.end(number), study.epochs(number), study.out_of_fold(number, 0)
+    assert end is not None
+    assert (end["state"], end["score"]) == ("complete", best.score["raw"])
+    assert len(epochs) == study.info["folds"] * best.recipe.train.epochs
+    for fold, split in enumerate(splits.folds):
+        assert tuple(seen.loc[seen["fold"] == fold, "image_id"]) == split.validation
+    scores = point_scores(seen["label"], seen["probability_leukemic"])
+    assert {name: Interval.from_dict(value).value for name, value in best.scores.items()} == pytest.approx(scores)
+
+
+def test_example_delivery_loads() -> None:
+    best = Best.load(EXAMPLE / "best.json")
+    metrics = json.loads((EXAMPLE / "final" / "metrics.json").read_text())
+    predictions = pd.read_csv(EXAMPLE / "final" / "predictions.csv")
+    assert Recipe.from_json((EXAMPLE / "final" / "recipe.json").read_text()) == best.recipe
+    assert list(predictions.columns) == ["image_id", "subject", "label", "probability_leukemic", "predicted"]
+    assert metrics["test"]["n"] == len(predictions)
+    assert metrics["test"]["accuracy"]["value"] == (predictions["label"] == predictions["predicted"]).mean()
+    assert metrics["out_of_fold"]["accuracy"] == best.scores["accuracy"]
+
+
+def test_example_journal_loads_in_optuna(tmp_path: Path) -> None:
+    optuna = pytest.importorskip("optuna")
+    backend = optuna.storages.journal.JournalFileBackend(shutil.copy(EXAMPLE / "optuna.journal", tmp_path))
+    (summary,) = optuna.get_all_study_summaries(optuna.storages.JournalStorage(backend))
+    trials = optuna.load_study(
+        study_name=summary.study_name, storage=optuna.storages.JournalStorage(backend)
+    ).get_trials()
+    study = Study.open(EXAMPLE)
+    for trial in trials:
+        end = study.end(trial.number)
+        assert end is not None
+        assert (trial.state.name.lower(), trial.value) == (end["state"], end["score"])
+
+
+def test_example_study_is_of_no_particular_machine() -> None:
+    for path in EXAMPLE.rglob("*"):
+        if path.is_file():
+            words = path.read_text(encoding="utf-8")
+            assert "/tmp" not in words
+            assert "/home" not in words
+            assert Path.home().as_posix() not in words or Path.home() == Path("/")
+
+
+@pytest.mark.parametrize("uid", ["../../victim", "/tmp/victim", "abcd123", "ABCD1234"])
+def test_study_uid_that_leads_elsewhere_is_refused(study: Study, uid: str) -> None:
+    path = study.folder / "study.json"
+    path.write_text(json.dumps({**study.info, "study_uid": uid}))
+    with pytest.raises(UserError, match=r"study.json: field 'study_uid' has an unexpected value"):
+        Study.open(study.folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '{"schema": 1}', "[" * 100_000])
+def test_study_json_that_is_none_is_refused(study: Study, text: str) -> None:
+    (study.folder / "study.json").write_text(text)
+    with pytest.raises(UserError, match=r"study.json: expected"):
+        Study.open(study.folder)
+
+
+def test_damaged_records_of_a_trial_are_named(study: Study) -> None:
+    study.begin_trial(0, Recipe())
+    study.write_fold(0, result_of(0, 0.75), TABLE)
+    folder = study.trial_folder(0) / "seed_0"
+    whole = (folder / "fold_0.csv").read_text()
+    (folder / "fold_0.csv").write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    with pytest.raises(UserError, match=r"fold_0.csv: lines are missing or too many"):
+        study.out_of_fold(0, 0)
+    (folder / "fold_0.csv").write_text("")
+    with pytest.raises(UserError, match=r"fold_0.csv: cannot be read"):
+        study.out_of_fold(0, 0)
+    (folder / "fold_0.json").write_text("[]")
+    with pytest.raises(UserError, match=r"fold_0.json: expected a JSON object, got list"):
+        study.trial_table()
+    (study.trial_folder(0) / "state.json").write_text("5")
+    with pytest.raises(UserError, match=r"state.json: expected a JSON object, got int"):
+        study.end(0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": {"tta_auroc": 0.5}}, "expected a score tta_accuracy, found none; restore the file from a copy"),
+        ({"scores": {"tta_accuracy": 1.5}}, "expected the score tta_accuracy to be null or from 0 to 1, got 1.5; "),
+        ({"scores": {"tta_accuracy": float("nan")}}, "expected the score tta_accuracy to be null or from 0 to 1, got "),
+        ({"scores": {"tta_accuracy": 1, "tta_ece": "low"}}, "expected the score tta_ece to be null or from 0 to 1, "),
+        ({"scores": {"tta_accuracy": True}}, "expected the score tta_accuracy to be null or from 0 to 1, got True; "),
+        ({"seconds": -1.0}, r"expected seconds from 0 to 1e\+09, got -1.0; restore"),
+        ({"seconds": float("inf")}, r"expected seconds from 0 to 1e\+09, got inf; restore"),
+    ],
+)
+def test_values_of_a_fold_that_cannot_be_are_refused(study: Study, changes: dict[str, Any], message: str) -> None:
+    study.write_fold(3, result_of(0), TABLE)
+    path = study.fold_file(3, 0, 0)
+    path.write_text(json.dumps({**study.fold(3, 0, 0), **changes}))
+    with pytest.raises(UserError, match=rf"fold_0.json: {message}"):
+        study.fold(3, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("H3,0,", "H3,2,", "expected labels 0 and 1, got 2; restore"),
+        ("H3,0,", "H3,,", "expected labels 0 and 1, got ; restore"),
+        ("H3,0,", "H3,0.5,", r"expected labels 0 and 1, got (0|1).\d; restore"),
+        (",5e-324", ",1.5", "expected probabilities from 0 to 1, got 1.5; restore"),
+        (",5e-324", ",", "expected probabilities from 0 to 1, got nan; restore"),
+        (",5e-324", ",high", "cannot be read"),
+    ],
+)
+def test_predictions_that_cannot_be_are_refused(study: Study, old: str, new: str, message: str) -> None:
+    study.write_fold(3, result_of(0), TABLE)
+    path = study.fold_file(3, 0, 0).with_suffix(".csv")
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(UserError, match=rf"fold_0.csv: {message}"):
+        study.out_of_fold(3, 0)
+
+
+def test_a_state_that_there_is_not_is_refused(study: Study) -> None:
+    path = study.trial_folder(3) / "state.json"
+    path.write_text('{"state": "won", "reason": "", "score": 0.5}')
+    with pytest.raises(
+        UserError, match=r"state.json: expected a state of complete, stopped, failed, got 'won'; restore"
+    ):
+        study.end(3)
+    path.write_text('{"state": "complete", "reason": "", "score": 50}')
+    with pytest.raises(UserError, match=r"state.json: expected the score to be null or from 0 to 1, got 50; restore"):
+        study.end(3)

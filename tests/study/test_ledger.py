@@ -1,0 +1,212 @@
+"""The ledger adds up: every second is of one kind, and what was not run is claimed with care."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leukemia.base.errors import UserError
+from leukemia.base.files import write_json
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch, FoldResult
+from leukemia.reporting import plots
+from leukemia.study.folder import State, Study
+from leukemia.study.ledger import KIND_NAMES, KINDS, duration, ledger_of
+
+TABLE = pd.DataFrame({"image_id": ["a", "b"], "subject": ["1", "2"], "group": ["1", "2"], "label": [0, 1]})
+
+INFO = {
+    "created": "2026-01-01T00:00:00Z",
+    "study_uid": "abcd1234",
+    "command": "python -m search.run",
+    "folds": 3,
+    "seed": 0,
+    "objective": "tta_accuracy",
+    "protocol": "grouped",
+    "data": {},
+    "versions": {},
+    "commit": "unknown",
+}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study.create(tmp_path / "one", dict(INFO))
+
+
+def run(study: Study, number: int, folds: dict[tuple[int, int], tuple[list[float], float | None]]) -> None:
+    """A trial of (seed, fold) to the seconds of its epochs and, where it has ended, of the fold."""
+    study.begin_trial(number, Recipe())
+    for (seed, fold), (epochs, seconds) in folds.items():
+        for epoch, spent in enumerate(epochs, start=1):
+            study.write_epoch(
+                number,
+                Epoch(
+                    seed=seed,
+                    fold=fold,
+                    epoch=epoch,
+                    train_loss=0.5,
+                    train_accuracy=0.5,
+                    validation_loss=0.5,
+                    validation_accuracy=0.5,
+                    learning_rate=0.1,
+                    seconds=spent,
+                    images_per_second=1.0,
+                    device_memory_mb=0.0,
+                ),
+            )
+        if seconds is not None:
+            result = FoldResult(
+                seed=seed,
+                fold=fold,
+                rows=np.array([0, 1]),
+                probabilities=np.array([0.25, 0.75]),
+                scores={"tta_accuracy": 1.0, "tta_weighted_f1": 1.0},
+                seconds=seconds,
+                device="cpu (test)",
+                precision="float32",
+            )
+            study.write_fold(number, result, TABLE)
+
+
+def end(study: Study, number: int, state: State) -> None:
+    study.end_trial(number, state, "", None)
+
+
+def full(study: Study) -> None:
+    """One trial of each fate."""
+    # Its second fold was interrupted: the fold's own seconds lack an epoch of 30.
+    run(study, 0, {(0, 0): ([40.0, 40.0], 100.0), (0, 1): ([30.0, 60.0], 70.0), (0, 2): ([], 110.0)})
+    run(study, 0, {(1, 0): ([50.0], 60.0), (1, 1): ([25.0], None)})
+    end(study, 0, "complete")
+    run(study, 1, {(0, 0): ([80.0], 90.0), (0, 1): ([], 50.0)})
+    end(study, 1, "stopped")
+    run(study, 2, {(0, 0): ([7.0], None)})
+    end(study, 2, "failed")
+    run(study, 3, {(0, 0): ([10.0], 20.0), (0, 1): ([5.0], None)})
+    (study.trial_folder(3) / "repeated.csv").write_text("seed,fold,epoch,seconds\n0,0,1,8.0\n0,0,2,4.5\n")
+
+
+def test_every_second_is_of_one_kind(study: Study) -> None:
+    full(study)
+    ledger = ledger_of(study)
+    expected = {
+        "useful": 100.0 + 90.0 + 110.0,
+        "repeats": 60.0,
+        "stopped": 140.0,
+        "failed": 7.0,
+        "redone": 12.5,
+        "unfinished": 25.0 + 20.0 + 5.0,
+    }
+    assert ledger.seconds == expected
+    assert ledger.total == sum(expected.values()) == 569.5
+    assert [trial.total for trial in ledger.trials] == [385.0, 140.0, 7.0, 37.5]
+    assert [trial.cost for trial in ledger.trials] == [300.0, 140.0, 0.0, 20.0]
+    assert [trial.seeds for trial in ledger.trials] == [2, 1, 0, 1]
+    # Finished folds: 100, 90, 110 and 60; 90 and 50; none; 20.
+    assert ledger.fold_seconds == pytest.approx(520 / 7)
+
+
+def test_only_stopped_trials_leave_folds_out(study: Study) -> None:
+    full(study)
+    ledger = ledger_of(study)
+    # One of three folds, at the mean of 90 and 50; the failed trial ran none of its three and claims nothing.
+    assert [trial.folds_left_out for trial in ledger.trials] == [0, 1, 0, 0]
+    assert (ledger.folds_left_out, ledger.folds_wanted, ledger.seconds_left_out) == (1, 6, 70.0)
+
+
+def test_ledger_in_words(study: Study) -> None:
+    assert ledger_of(study).describe() == "device time: none yet"
+    full(study)
+    assert ledger_of(study).describe() == (
+        "device time: 9 min, of it 5 min useful, 1 min repeats with other seeds, 2 min stopped, 7 s failed, "
+        "12 s done twice after a crash, 50 s unfinished; stopping early left out 1 of 6 folds, about 1 min"
+    )
+
+
+def test_nothing_is_claimed_of_a_stopped_trial_without_a_fold(study: Study) -> None:
+    run(study, 0, {(0, 0): ([30.0], None)})
+    end(study, 0, "stopped")
+    words = "device time: 30 s, of it 30 s stopped; stopping early left out 3 of 3 folds"
+    assert ledger_of(study).describe() == words
+
+
+def test_repeat_that_failed_is_no_evidence(study: Study) -> None:
+    run(study, 0, {(seed, fold): ([], 10.0) for seed, fold in [(0, 0), (0, 1), (0, 2), (1, 0)]})
+    end(study, 0, "complete")
+    study.fail_repeat(0, 1, "NonFiniteLoss")
+    (trial,) = ledger_of(study).trials
+    assert (trial.seconds["useful"], trial.seconds["repeats"], trial.seconds["failed"]) == (30.0, 0.0, 10.0)
+    assert trial.seeds == 1
+
+
+def test_trial_taken_over_costs_nothing_here(study: Study) -> None:
+    run(study, 0, {(0, fold): ([], 10.0) for fold in range(3)})
+    end(study, 0, "complete")
+    run(study, 1, {(0, 0): ([], 10.0)})
+    end(study, 1, "stopped")
+    for number in (0, 1):
+        origin = {"study": "old", "study_uid": "00000000", "trial": "0000", "seeds": [0]}
+        write_json(study.trial_folder(number) / "origin.json", origin)
+    ledger = ledger_of(study)
+    assert (ledger.total, ledger.folds_left_out, ledger.folds_wanted) == (0.0, 0, 0)
+    assert [trial.cost for trial in ledger.trials] == [30.0, 10.0]
+    assert ledger.describe() == "device time: none yet; trials taken over from an earlier study: 2"
+
+
+def test_table_has_a_row_per_trial(study: Study) -> None:
+    full(study)
+    table = ledger_of(study).table()
+    columns = ["trial", "state", "folds", "seeds", "taken_over", "cost", *KINDS, "total", "fold", "left_out"]
+    assert list(table.columns) == columns
+    assert table["trial"].tolist() == ["0000", "0001", "0002", "0003"]
+    assert table["state"].tolist() == ["complete", "stopped", "failed", "running"]
+    assert table["folds"].tolist() == ["3/3", "2/3", "0/3", "1/3"]
+    assert table["left_out"].tolist() == [0.0, 70.0, 0.0, 0.0]
+    assert table["fold"].tolist()[:2] == [90.0, 70.0]
+    assert math.isnan(table["fold"][2])
+    assert table[list(KINDS)].sum(axis=1).tolist() == table["total"].tolist()
+    assert list(ledger_of(Study.create(study.folder.parent / "none", dict(INFO))).table().columns) == columns
+
+
+def test_ledger_is_json(study: Study) -> None:
+    full(study)
+    content = ledger_of(study).to_dict()
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert content["seconds"]["total"] == 569.5
+    assert content["left_out"] == {"folds": 1, "of": 6, "seconds": 70.0}
+    assert content["trials"][2] == {
+        "trial": "0002",
+        "state": "failed",
+        "folds_done": 0,
+        "folds": 3,
+        "seeds": 0,
+        "taken_over": False,
+        "cost": 0.0,
+        "seconds": {**dict.fromkeys(KINDS, 0.0), "failed": 7.0, "total": 7.0},
+        "fold_seconds": None,
+        "left_out": {"folds": 0, "seconds": 0.0},
+    }
+
+
+def test_damaged_list_of_repeated_work_is_named(study: Study) -> None:
+    full(study)
+    (study.trial_folder(3) / "repeated.csv").write_text("seed,fold\n0,0\n")
+    with pytest.raises(UserError, match=r"repeated.csv: expected the columns seed, fold, epoch, seconds; restore"):
+        ledger_of(study)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.0, "0 s"), (59.0, "59 s"), (59.6, "1 min"), (3599.0, "1.0 h"), (3600.0, "1.0 h")]
+)
+def test_durations_round_into_the_next_unit(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_every_kind_has_a_name_and_a_colour() -> None:
+    assert set(KIND_NAMES) == set(plots.SPENDING) == set(KINDS)

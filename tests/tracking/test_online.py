@@ -1,0 +1,363 @@
+"""Against a server: one complete run per trial, whatever happens to server or driver; what is not sent can be sent."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import wandb
+from helpers.tracked import RECIPE, REPORTS, begin, end, expected_rows, folders, make_study, run_trial, write
+from helpers.wandb_server import KEY, WandbServer
+
+from leukemia.base.errors import UserError
+from leukemia.base.files import write_json
+from leukemia.study.folder import Study
+from leukemia.tracking import client
+from leukemia.tracking import tracker as tracking
+from leukemia.tracking.__main__ import main
+from leukemia.tracking.publish import publish
+from leukemia.tracking.tracker import SilentTracker, WandbTracker, make_tracker
+
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return make_study(tmp_path / "my-study")
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For servers that do not answer. One that does may need longer than this to open a run on a busy machine."""
+    monkeypatch.setattr(client, "INIT_TIMEOUT_SECONDS", 2)
+    monkeypatch.setattr(client, "FINISH_TIMEOUT_SECONDS", 2)
+    monkeypatch.setattr(tracking, "CLOSE_SECONDS", 5.0)
+
+
+def assert_holds(server: WandbServer, study: Study, number: int = 0, *, exit_code: int = 0) -> None:
+    """The server has one complete run of the trial, with every epoch and fold of the study folder at its step."""
+    run = server.runs[f"c0ffee00-{number:04d}"]
+    rows = [{key: value for key, value in row.items() if key not in ("_runtime", "_timestamp")} for row in run.history]
+    assert [row for row in rows if "epoch" in row or "fold/number" in row] == expected_rows(study, number)
+    steps = [row["_step"] for row in rows]
+    assert steps == sorted(set(steps))
+    if run.summary["state"] == "complete":
+        assert steps == list(range(len(rows))), "contiguous"
+    assert (run.complete, run.exit_code) == (True, exit_code)
+    assert run.summary["state"] == (study.end(number) or {})["state"]
+
+
+def test_every_run_is_complete_on_the_server(study: Study, wandb_server: WandbServer) -> None:
+    tracker, _ = make_tracker(study)
+    run_trial(study, tracker, 0)
+    begin(study, tracker, 1)
+    write(study, tracker, 1, REPORTS[0])
+    end(study, tracker, 1, "failed", "NonFiniteLoss", None)
+    begin(study, tracker, 2)
+    for report in REPORTS[:3]:
+        write(study, tracker, 2, report)
+    end(study, tracker, 2, "stopped", "cannot win", None)
+    tracker.close(finished=True)
+    assert sorted(wandb_server.runs) == ["c0ffee00-0000", "c0ffee00-0001", "c0ffee00-0002", "c0ffee00-search"]
+    assert_holds(wandb_server, study, 0)
+    assert_holds(wandb_server, study, 1, exit_code=1)
+    assert_holds(wandb_server, study, 2)
+    run = wandb_server.runs["c0ffee00-0000"]
+    assert (run.group, run.job_type, run.display_name) == ("my-study", "trial", "my-study-0000")
+    assert RECIPE.flat().items() <= run.config.items()
+    search = wandb_server.runs["c0ffee00-search"]
+    assert [row["search/trial"] for row in search.history if "search/trial" in row] == [0, 1, 2]
+    assert (search.complete, search.job_type) == (True, "search")
+    made = [each for each in wandb_server.artifacts.values() if each.type == "search"]
+    assert [(each.state, each.created_by) for each in made] == [("COMMITTED", "c0ffee00-search")]
+    assert {"latest", "my-study"} <= set(made[0].aliases)
+    assert wandb_server.unknown == []
+
+
+@pytest.mark.slow
+def test_a_killed_and_resumed_search_has_one_run_per_trial(study: Study, wandb_server: WandbServer) -> None:
+    """The killed one is another process, as in life."""
+    code = f"""
+        import os, signal, sys
+        sys.path.insert(0, {str(TESTS)!r})
+        from pathlib import Path
+        from helpers.tracked import REPORTS, begin, write
+        from leukemia.study.folder import Study
+        from leukemia.tracking.tracker import make_tracker
+        study = Study.open(Path(sys.argv[1]))
+        tracker, _ = make_tracker(study)
+        begin(study, tracker, 0)
+        for report in REPORTS[:4]:
+            write(study, tracker, 0, report)
+        sys.stdin.readline()
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(study.folder)]
+    killed = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, cwd=TESTS.parent)
+    # W&B's client sends what is logged every 15 seconds.
+    wandb_server.wait_for(
+        lambda: "c0ffee00-0000" in wandb_server.runs and wandb_server.runs["c0ffee00-0000"].history, seconds=60
+    )
+    killed.communicate("\n")
+    assert killed.returncode == -signal.SIGKILL
+    tracker, words = make_tracker(study)
+    tracker.begin(0, RECIPE)
+    for report in REPORTS[4:]:
+        write(study, tracker, 0, report)
+    end(study, tracker, 0, "complete", "all 2 folds", 0.75)
+    assert tracker.close(finished=True) == words
+    assert len(wandb_server.sweeps) == 1, "the resumed search keeps its sweep"
+    assert_holds(wandb_server, study)
+    assert len(folders(study)) == 1
+
+
+@pytest.mark.usefixtures("short_waits")
+@pytest.mark.parametrize("fault", ["500", "401", "drop", "hang"])
+def test_a_server_that_fails_in_the_middle_neither_stops_nor_slows_the_search(
+    study: Study, wandb_server: WandbServer, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker, _ = make_tracker(study)
+    run_trial(study, tracker, 0)
+    begin(study, tracker, 1)
+    wandb_server.wait_for(lambda: "c0ffee00-0001" in wandb_server.runs)
+    wandb_server.fault = fault
+    start = time.monotonic()
+    for report in REPORTS:
+        write(study, tracker, 1, report)
+    end(study, tracker, 1, "complete", "all 2 folds", 0.75)
+    run_trial(study, tracker, 2)
+    assert time.monotonic() - start < 1, "nothing here waits for W&B"
+    words = tracker.close(finished=True)
+    assert time.monotonic() - start < 20
+    assert words.startswith("W&B: not everything was sent; this sends it: python -m leukemia.tracking publish"), words
+    assert KEY not in words + caplog.text
+    wandb_server.fault = None
+    publish(study, lambda words: None)
+    for number in range(3):
+        assert_holds(wandb_server, study, number)
+    assert wandb_server.runs["c0ffee00-search"].complete
+    assert wandb_server.unknown == []
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_a_key_that_is_refused_in_the_middle_is_noticed(study: Study, wandb_server: WandbServer) -> None:
+    """W&B's client gives up on the run, and closes it without a word, though the server is well again by then."""
+    tracker, _ = make_tracker(study)
+    begin(study, tracker, 0)
+    wandb_server.wait_for(lambda: "c0ffee00-0000" in wandb_server.runs)
+    wandb_server.fault_at = "c0ffee00-0000/file_stream"
+    wandb_server.fault = "401"
+    for report in REPORTS:
+        write(study, tracker, 0, report)
+    end(study, tracker, 0, "complete", "all 2 folds", 0.75)
+    assert tracker.close(finished=True).startswith("W&B: not everything was sent; this sends it: ")
+    with pytest.raises(UserError, match=r"W&B: 1 of its runs did not arrive to their end \(c0ffee00-0000\)"):
+        publish(study, lambda words: None)
+    wandb_server.fault = None
+    publish(study, lambda words: None)
+    assert_holds(wandb_server, study)
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_a_server_that_dies_and_comes_back_is_sent_the_rest(study: Study, wandb_server: WandbServer) -> None:
+    tracker, _ = make_tracker(study)
+    begin(study, tracker, 0)
+    wandb_server.wait_for(lambda: "c0ffee00-0000" in wandb_server.runs)
+    wandb_server.stop()
+    for report in REPORTS:
+        write(study, tracker, 0, report)
+    end(study, tracker, 0, "complete", "all 2 folds", 0.75)
+    assert "not everything was sent" in tracker.close(finished=True)
+    wandb_server.start()
+    publish(study, lambda words: None)
+    assert_holds(wandb_server, study)
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_a_slow_server_slows_nothing(study: Study, wandb_server: WandbServer) -> None:
+    wandb_server.delay = 0.2
+    tracker, _ = make_tracker(study)
+    wandb_server.fault = "slow"
+    start = time.monotonic()
+    for number in range(3):
+        run_trial(study, tracker, number)
+    assert time.monotonic() - start < 1
+    tracker.close(finished=True)
+    wandb_server.fault = None
+    publish(study, lambda words: None)
+    for number in range(3):
+        assert_holds(wandb_server, study, number)
+
+
+def test_an_offline_study_is_published_and_can_be_again(
+    study: Study, wandb_server: WandbServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offline = WandbTracker(study, mode="offline")
+    run_trial(study, offline, 0)
+    begin(study, offline, 1)
+    end(study, offline, 1, "failed", "x", None)
+    offline.close(finished=True)
+    assert wandb_server.runs == {}
+    for _ in range(2):
+        assert main(["publish", "my-study", "--runs", str(study.folder.parent)]) == 0
+        ((identity, sweep),) = wandb_server.sweeps.items()
+        said = capsys.readouterr().out.splitlines()
+        assert said == [
+            "trial 0000: sending",
+            "trial 0001: sending",
+            "search: sending",
+            f"W&B: {wandb_server.url}/lab/leukemia-search/sweeps/{identity}",
+        ]
+        assert sweep.prior_runs == ["c0ffee00-0000", "c0ffee00-0001"]
+        assert_holds(wandb_server, study, 0)
+        assert_holds(wandb_server, study, 1, exit_code=1)
+        rows = wandb_server.runs["c0ffee00-search"].history
+        assert [row["_step"] for row in rows] == [0, 2, 3]
+    assert wandb_server.unknown == []
+
+
+@pytest.mark.slow
+def test_stop_in_the_web_page_is_heard(study: Study, wandb_server: WandbServer) -> None:
+    tracker, _ = make_tracker(study)
+    begin(study, tracker, 0)
+    begin(study, tracker, 1)
+    wandb_server.wait_for(lambda: "c0ffee00-0001" in wandb_server.runs)
+    wandb_server.stop_run("c0ffee00-0001")
+    write(study, tracker, 1, REPORTS[0])
+    deadline = time.monotonic() + 120
+    while not tracker.is_stopped(1) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (tracker.is_stopped(0), tracker.is_stopped(1)) == (False, True)
+    tracker.close(finished=False)
+
+
+def test_the_key_is_in_no_file(study: Study, wandb_server: WandbServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    tracker, _ = make_tracker(study)
+    run_trial(study, tracker, 0)
+    tracker.close(finished=True)
+    leaks = [path for path in study.folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+    assert leaks == []
+    assert KEY not in caplog.text
+
+
+def test_publish_says_what_is_wrong_and_sends_nothing(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_trial(study, SilentTracker(), 0)
+    monkeypatch.setenv("WANDB_API_KEY", KEY[::-1])
+    with pytest.raises(UserError, match=r"W&B: .*answers 401.*; nothing was sent\. Fix that and try again"):
+        publish(study, print)
+    monkeypatch.delenv("WANDB_API_KEY")
+    with pytest.raises(UserError, match=r"there is no key \(`wandb login`\); nothing was sent"):
+        publish(study, print)
+    assert wandb_server.runs == {}
+
+
+def test_variables_of_whoever_started_this_process_make_no_other_runs(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent of another sweep, or a launched job, would name project and run itself."""
+    for name, value in {
+        "WANDB_SWEEP_ID": "theirs",
+        "WANDB_LAUNCH": "true",
+        "WANDB_RUN_ID": "theirs",
+        "WANDB_RESUME": "must",
+        "TRAINING_JOB_NAME": "theirs",
+        "SM_TRAINING_ENV": "{}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    run_trial(study, SilentTracker(), 0)
+    for _ in range(2):
+        publish(study, lambda words: None)
+        wandb.teardown()
+    found = {name: (run.project, run.entity) for name, run in wandb_server.runs.items()}
+    assert found == dict.fromkeys(["c0ffee00-0000", "c0ffee00-search"], ("leukemia-search", "lab"))
+    assert_holds(wandb_server, study)
+
+
+def test_stop_in_the_web_page_leaves_nothing_unsent(study: Study, wandb_server: WandbServer) -> None:
+    """W&B calls such a run killed, however it was closed."""
+    tracker, words = make_tracker(study)
+    begin(study, tracker, 0)
+    wandb_server.wait_for(lambda: "c0ffee00-0000" in wandb_server.runs)
+    wandb_server.stop_run("c0ffee00-0000")
+    write(study, tracker, 0, REPORTS[0])
+    end(study, tracker, 0, "stopped", "stopped in W&B", None)
+    assert tracker.close(finished=True) == words
+    publish(study, lambda words: None)
+
+
+@pytest.mark.parametrize(("name", "value"), [("BASE_URL", "localhost:8080"), ("PROJECT", "a/b"), ("MODE", "nonsense")])
+def test_publish_refuses_settings_in_one_line(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"WANDB_{name}", value)
+    with pytest.raises(UserError, match=rf"^W&B: WANDB_{name}: [^\n]*; nothing was sent\. Fix that and try again$"):
+        publish(study, print)
+
+
+def test_a_trial_that_lost_its_recipe_is_named(study: Study, wandb_server: WandbServer) -> None:
+    for number in range(2):
+        run_trial(study, SilentTracker(), number)
+    (study.trial_folder(1) / "recipe.json").unlink()
+    study.trial_folder(2).mkdir()
+    said: list[str] = []
+    publish(study, said.append)
+    assert said[-1] == (
+        f"warning: not sent, for want of a recipe.json: 0001 in {study.folder / 'trials'}; "
+        "restore it, or remove what is left of them, and publish again"
+    )
+    assert wandb_server.runs["c0ffee00-search"].summary["state"] == "interrupted"
+
+
+def test_a_trial_taken_over_from_another_study_is_not_sent_and_leaves_nothing_unfinished(
+    study: Study, wandb_server: WandbServer
+) -> None:
+    for number in range(2):
+        run_trial(study, SilentTracker(), number)
+    origin = {"study": "earlier", "study_uid": "0a0a0a0a", "trial": "0003", "seeds": [0]}
+    write_json(study.trial_folder(0) / "origin.json", origin)
+    publish(study, lambda words: None)
+    assert sorted(wandb_server.runs) == ["c0ffee00-0001", "c0ffee00-search"]
+    search = wandb_server.runs["c0ffee00-search"]
+    assert (search.exit_code, search.summary["state"]) == (0, "finished")
+
+
+def test_a_server_without_sweeps_is_sent_everything_all_the_same(study: Study, wandb_server: WandbServer) -> None:
+    run_trial(study, SilentTracker(), 0)
+    wandb_server.fault_at, wandb_server.fault = "UpsertSweep", "401"
+    said: list[str] = []
+    publish(study, said.append)
+    assert said[-1].startswith("W&B: all sent to project leukemia-search, group my-study; no sweep page (")
+    wandb_server.fault = None
+    assert_holds(wandb_server, study)
+
+
+def test_publish_waits_for_no_search(study: Study, wandb_server: WandbServer) -> None:
+    with study.lock(), pytest.raises(UserError, match=f"is being run by process {os.getpid()}"):
+        publish(Study.open(study.folder), print)
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_publish_that_is_cut_off_says_so_and_goes_on_later(study: Study, wandb_server: WandbServer) -> None:
+    for number in range(2):
+        run_trial(study, SilentTracker(), number)
+
+    def break_at_the_second(words: str) -> None:
+        if words.startswith("trial 0001"):
+            wandb_server.fault = "500"
+
+    with pytest.raises(UserError, match=r"W&B: .*what was sent is kept there\. Try again"):
+        publish(study, break_at_the_second)
+    wandb_server.fault = None
+    publish(study, lambda words: None)
+    for number in range(2):
+        assert_holds(wandb_server, study, number)

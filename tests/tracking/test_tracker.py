@@ -1,0 +1,343 @@
+"""Offline runs hold what the study folder holds, once; whatever W&B does, the search goes on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+from helpers.tracked import (
+    RECIPE,
+    REPORTS,
+    begin,
+    end,
+    epoch_of,
+    expected_rows,
+    folders,
+    history,
+    make_study,
+    of_kind,
+    records,
+    run_trial,
+    summary,
+    write,
+)
+
+from leukemia.base.files import write_json
+from leukemia.study.folder import Study
+from leukemia.tracking import client
+from leukemia.tracking.tracker import SilentTracker, WandbTracker, make_tracker
+
+pytestmark = pytest.mark.usefixtures("fresh_wandb")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return make_study(tmp_path / "my-study")
+
+
+def offline(study: Study) -> WandbTracker:
+    return WandbTracker(study, mode="offline")
+
+
+def settle(tracker: WandbTracker) -> None:
+    """Wait until all that was said has been said to W&B."""
+    while not tracker._waiting.empty():
+        time.sleep(0.01)
+    time.sleep(0.1)
+
+
+def heads(row: dict[str, Any]) -> set[str]:
+    """First parts of a row's keys: tables and figures have several."""
+    return {key.partition(".")[0] for key in row}
+
+
+def assert_holds_the_study(study: Study, run: Path, number: int = 0) -> None:
+    """Every epoch and fold of a trial, in order, with the exact values, and last its predictions."""
+    rows = history(run)
+    assert [row for row in rows if "epoch" in row or "fold/number" in row] == expected_rows(study, number)
+    assert [row["_step"] for row in rows] == list(range(len(rows)))
+
+
+def test_an_offline_run_holds_what_the_study_holds(study: Study) -> None:
+    tracker = offline(study)
+    run_trial(study, tracker, 0)
+    tracker.close(finished=True)
+    (run,) = folders(study)
+    assert run.name.endswith("-c0ffee00-0000")
+    assert_holds_the_study(study, run)
+    found = records(run)
+    (head,) = of_kind(found, "run")
+    assert head["run_id"] == "c0ffee00-0000"
+    assert (head["display_name"], head["run_group"], head["job_type"]) == ("my-study-0000", "my-study", "trial")
+    assert head["tags"] == ["depth-18", "ranger21", "add", "grouped"]
+    config = head["config"]["update"]
+    assert RECIPE.flat().items() <= config.items()
+    assert config["provenance.protocol"] == "grouped"
+    assert config["provenance.data"] == "f" * 64
+    assert config["provenance.splits_sha256"] == "5" * 64
+    assert config["provenance.versions"] == {"torch": "2.13.0"}
+    told = summary(run)
+    assert told.items() >= {"state": "complete", "tta_accuracy": 0.75, "folds_done": 2, "cost_seconds": 6.0}.items()
+    assert (told["tta_accuracy_low"], told["tta_accuracy_high"]) == (1.0, 1.0), "all four predictions are right"
+    assert [end.get("exit_code", 0) for end in of_kind(found, "exit")] == [0]
+    assert {"out_of_fold", "confusion_matrix_table", "roc_table"} <= heads(history(run)[-1])
+
+
+def test_the_searchs_own_run_tells_of_every_trial(study: Study) -> None:
+    tracker = offline(study)
+    run_trial(study, tracker, 0)
+    begin(study, tracker, 1)
+    end(study, tracker, 1, "failed", "NonFiniteLoss", None)
+    tracker.close(finished=True)
+    (run,) = folders(study, "search")
+    rows = history(run)
+    assert [row["_step"] for row in rows] == [0, 2, 3]
+    assert rows[0].items() >= {"search/trial": 0, "search/tta_accuracy": 0.75, "search/best_tta_accuracy": 0.75}.items()
+    assert rows[1].items() >= {"search/trial": 1, "search/failed": 1, "search/complete": 1, "search/ended": 2}.items()
+    assert rows[1]["search/device_hours"] == 6.0 / 3600
+    assert "trials" in heads(rows[-1])
+    assert summary(run)["state"] == "finished"
+    (made,) = [each for each in of_kind(records(run), "artifact") if each["type"] != "run_table"]
+    assert (made["type"], set(made["aliases"])) == ("search", {"latest", "my-study"})
+    assert {entry["path"] for entry in made["manifest"]["contents"]} == {"study.json"}
+
+
+def test_a_run_written_again_holds_no_repeat_and_the_score_alone(study: Study) -> None:
+    """The folder of a trial holds its repeats' epochs, too; the cost is no part of the score's name."""
+    write_json(study.folder / "study.json", {**study.info, "objective": "tta_accuracy,cost"})
+    study.begin_trial(0, RECIPE)
+    for report in REPORTS:
+        write(study, SilentTracker(), 0, report)
+    study.write_epoch(0, epoch_of(0, 1, seed=1))
+    tracker = offline(study)
+    tracker.begin(0, RECIPE)
+    end(study, tracker, 0, "complete", "all 2 folds", 0.75)
+    tracker.close(finished=False)
+    (run,) = folders(study)
+    assert_holds_the_study(study, run)
+    assert summary(run)["tta_accuracy"] == 0.75
+    assert "tta_accuracy,cost" not in summary(run)
+
+
+def test_a_failed_trial_has_exit_code_1_and_no_score(study: Study) -> None:
+    tracker = offline(study)
+    begin(study, tracker, 0)
+    write(study, tracker, 0, REPORTS[0])
+    end(study, tracker, 0, "failed", "NonFiniteLoss", None)
+    tracker.close(finished=False)
+    (run,) = folders(study)
+    assert [ended["exit_code"] for ended in of_kind(records(run), "exit")] == [1]
+    assert summary(run)["state"] == "failed"
+    assert "tta_accuracy" not in summary(run)
+
+
+def test_a_trial_that_the_search_leaves_is_marked(study: Study) -> None:
+    tracker = offline(study)
+    begin(study, tracker, 0)
+    write(study, tracker, 0, REPORTS[0])
+    tracker.close(finished=False)
+    (run,) = folders(study)
+    assert [ended["exit_code"] for ended in of_kind(records(run), "exit")] == [130]
+    assert summary(run)["state"] == "interrupted"
+
+
+def test_a_run_that_goes_on_after_a_kill_is_one_run(study: Study) -> None:
+    killed = offline(study)
+    begin(study, killed, 0)
+    for report in REPORTS[:4]:
+        write(study, killed, 0, report)
+    settle(killed)
+    client.end_client()
+    resumed = offline(study)
+    resumed.begin(0, RECIPE)
+    for report in REPORTS[4:]:
+        write(study, resumed, 0, report)
+    end(study, resumed, 0, "complete", "all 2 folds", 0.75)
+    resumed.close(finished=True)
+    (run,) = folders(study)
+    assert_holds_the_study(study, run)
+    (search,) = folders(study, "search")
+    assert history(search)[0]["search/tta_accuracy"] == 0.75
+
+
+def test_what_the_folder_held_when_the_run_was_opened_is_not_said_twice(study: Study) -> None:
+    """The thread may open a run after the driver has written its first epochs."""
+    tracker = offline(study)
+    study.begin_trial(0, RECIPE)
+    study.write_epoch(0, epoch_of(0, 1))
+    study.write_epoch(0, epoch_of(0, 2))
+    tracker.begin(0, RECIPE)
+    tracker.epoch(0, epoch_of(0, 1))
+    tracker.epoch(0, epoch_of(0, 2))
+    tracker.close(finished=False)
+    (run,) = folders(study)
+    assert history(run) == expected_rows(study)
+
+
+def test_many_runs_are_open_at_once_each_with_its_own_values(study: Study) -> None:
+    tracker = offline(study)
+    for number in range(3):
+        begin(study, tracker, number)
+    for number in range(3):
+        write(study, tracker, number, epoch_of(0, number + 1))
+    for number in range(3):
+        end(study, tracker, number, "stopped", "hopeless", None)
+    tracker.close(finished=False)
+    runs = folders(study)
+    assert len(runs) == 3
+    assert [history(run)[0]["fold_0/train_loss"] for run in runs] == [1 / 3, 1 / 6, 1 / 9]
+
+
+def test_the_second_end_of_a_trial_is_ignored(study: Study) -> None:
+    tracker = offline(study)
+    begin(study, tracker, 0)
+    end(study, tracker, 0, "stopped", "hopeless", None)
+    tracker.end(0, "complete", "all 2 folds", 0.9)
+    tracker.close(finished=False)
+    (run,) = folders(study)
+    assert len(of_kind(records(run), "exit")) == 1
+
+
+def test_when_wandb_itself_dies_the_runs_are_written_again(study: Study, caplog: pytest.LogCaptureFixture) -> None:
+    tracker = offline(study)
+    begin(study, tracker, 0)
+    for report in REPORTS[:3]:
+        write(study, tracker, 0, report)
+    settle(tracker)
+    kill_core()
+    for report in REPORTS[3:]:
+        write(study, tracker, 0, report)
+    settle(tracker)
+    kill_core()
+    end(study, tracker, 0, "complete", "all 2 folds", 0.75)
+    tracker.close(finished=True)
+    (run,) = folders(study)
+    assert_holds_the_study(study, run)
+    assert len(of_kind(records(run), "exit")) == 1
+    assert len(folders(study, "search")) == 1
+    assert caplog.text.count("its open runs are written again") == 2
+
+
+def kill_core() -> None:
+    """Kill the wandb-core that this process has started."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            is_core = parent == os.getpid() and b"wandb-core" in (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if is_core:
+            os.kill(int(folder.name), 9)
+            os.waitpid(int(folder.name), 0)
+
+
+def test_when_wandb_cannot_be_started_the_search_goes_on_and_says_so(
+    study: Study, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(**settings: Any) -> None:
+        raise wandb.errors.UsageError("no binary")
+
+    monkeypatch.setattr(wandb, "init", broken)
+    tracker = offline(study)
+    run_trial(study, tracker, 0)
+    last = tracker.close(finished=True)
+    assert "W&B failed again (no binary); the search goes on without it" in caplog.text
+    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 2, "said once"
+    assert last == (
+        "W&B: offline, and not everything could be kept; after `wandb login` this rebuilds it from the study folder "
+        f"and sends it: python -m leukemia.tracking publish my-study --runs {study.folder.parent}"
+    )
+
+
+def test_a_full_disk_leaves_the_terminal_clean(
+    study: Study, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.FileHandler, "_open", lambda _: open("/dev/full", "w"))  # noqa: SIM115
+    tracker = offline(study)
+    run_trial(study, tracker, 0)
+    tracker.close(finished=True)
+    assert capfd.readouterr().err == ""
+
+
+def test_what_is_said_takes_no_time_of_the_driver(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = client.open_run
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.5)
+        return opened(*arguments)
+
+    monkeypatch.setattr(client, "open_run", slow)
+    tracker = offline(study)
+    start = time.monotonic()
+    run_trial(study, tracker, 0)
+    assert time.monotonic() - start < 0.5
+    tracker.close(finished=True)
+    assert_holds_the_study(study, *folders(study))
+
+
+def test_a_hanging_wandb_is_left_after_a_time(
+    study: Study, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("leukemia.tracking.tracker.CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr(client, "open_run", lambda *_: time.sleep(5))
+    tracker = WandbTracker(study, mode="online")
+    run_trial(study, tracker, 0)
+    start = time.monotonic()
+    words = tracker.close(finished=True)
+    assert time.monotonic() - start < 7
+    assert words == (
+        "W&B: not everything was sent; this sends it: python -m leukemia.tracking publish "
+        f"my-study --runs {study.folder.parent}"
+    )
+    assert capfd.readouterr() == ("", "")
+
+
+def test_wandb_prints_nothing(study: Study, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = offline(study)
+    run_trial(study, tracker, 0)
+    begin(study, tracker, 1)
+    end(study, tracker, 1, "failed", "x", None)
+    tracker.close(finished=True)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_disabled_says_nothing_to_anyone(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    tracker, words = make_tracker(study)
+    assert words == "W&B: disabled by WANDB_MODE"
+    run_trial(study, tracker, 0)
+    assert not tracker.is_stopped(0)
+    assert tracker.close(finished=True) == ""
+    assert not (study.folder / "wandb").exists()
+
+
+def test_offline_names_the_folder_and_how_to_send_it(study: Study) -> None:
+    tracker, words = make_tracker(study)
+    assert isinstance(tracker, WandbTracker)
+    assert words == f"W&B: offline in {study.folder / 'wandb'} (`wandb login` to go online)"
+    assert tracker.close(finished=True) == (
+        "W&B: offline; after `wandb login` this sends it: python -m leukemia.tracking publish "
+        f"my-study --runs {study.folder.parent}"
+    )
+
+
+def test_online_without_a_key_goes_on_offline(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    tracker, words = make_tracker(study)
+    tracker.close(finished=True)
+    assert words == "W&B: there is no key (`wandb login`); going on offline"
+
+
+def test_settings_take_nothing_from_the_machine() -> None:
+    settings = client._quiet_settings()
+    assert settings.silent
+    assert settings.console == "off"
+    assert settings.x_disable_meta
+    assert settings.x_disable_stats
+    assert not settings.save_code

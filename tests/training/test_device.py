@@ -1,0 +1,82 @@
+"""The device: does it compute, and whose fault is an error?"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from leukemia.training import device
+from leukemia.training.device import BrokenDevice, check_device, is_device_fault, is_out_of_memory
+
+CPU = torch.device("cpu")
+
+
+def test_a_device_that_computes_passes_and_leaves_random_numbers_alone() -> None:
+    before = torch.get_rng_state()
+    check_device(CPU)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_device_without_a_driver_is_broken() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(BrokenDevice, match=r"^cuda does not compute \(\w+: .*CUDA"):
+        check_device(torch.device("cuda"))
+
+
+@pytest.mark.parametrize("factor", [1.1, float("nan")])
+def test_a_device_that_computes_wrong_numbers_is_broken(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    convolve, calls = torch.nn.functional.conv2d, []
+
+    def first_wrong(*arguments: object, **settings: object) -> torch.Tensor:
+        calls.append(arguments)
+        result: torch.Tensor = convolve(*arguments, **settings)  # type: ignore[arg-type]
+        return result * factor if len(calls) == 1 else result
+
+    monkeypatch.setattr(device.torch.nn.functional, "conv2d", first_wrong)
+    with pytest.raises(BrokenDevice, match=r"^cpu computes wrong numbers"):
+        check_device(CPU)
+
+
+@pytest.mark.parametrize(
+    ("error", "memory", "fault"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True, False),
+        (RuntimeError("CUDA error: out of memory"), True, False),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True, False),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), False, True),
+        (RuntimeError("CUDA error: unspecified launch failure"), False, True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"), False, True),
+        (RuntimeError("CUDA error: no kernel image is available for execution on the device"), False, True),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), False, True),
+        (BrokenDevice("cuda does not compute"), False, True),
+        # The recipe's, or ours: another device would answer the same.
+        (RuntimeError("CUDA error: device-side assert triggered"), False, False),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"), False, False),
+        (RuntimeError("shape '[2, 3]' is invalid for input of size 5"), False, False),
+        (ValueError("CUDA error: in a sentence of ours"), False, False),
+        (MemoryError("no room"), False, False),
+    ],
+)
+def test_an_error_is_the_devices_or_the_recipes(error: Exception, memory: bool, fault: bool) -> None:
+    assert is_out_of_memory(error) is memory
+    assert is_device_fault(error) is fault
+
+
+def test_a_processor_has_no_memory_to_be_shared() -> None:
+    assert device.device_memory_mb(CPU) == 0.0
+    device.limit_memory(CPU, 0.25)
+
+
+def test_a_share_of_a_gpu_is_set_in_words_that_torch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU, as far as torch goes before it asks the driver: its own check of the arguments runs."""
+    heard: list[tuple[float, int]] = []
+    monkeypatch.setattr(torch.cuda.memory, "_lazy_init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(device, "device_memory_mb", lambda _: 80_000.0)
+    monkeypatch.setattr(
+        torch._C, "_cuda_setMemoryFraction", lambda share, index: heard.append((share, index)), raising=False
+    )
+    device.limit_memory(torch.device("cuda"), 0.25)
+    device.limit_memory(torch.device("cuda"), 1.0)
+    assert heard == [(0.25 - device.CONTEXT_MB / 80_000, 0)]

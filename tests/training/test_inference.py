@@ -1,0 +1,174 @@
+"""Probabilities: views averaged as by hand, rows in order; the command prints a CSV or says what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.cells import TinyImages, draw_cell
+from PIL import Image
+from torch import Tensor, nn
+
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.files import write_text
+from leukemia.config.recipe import Recipe
+from leukemia.config.sections import Tta
+from leukemia.data.augment import evaluation_pipeline
+from leukemia.predict import main
+from leukemia.training.inference import load_delivered, predict, with_tta
+from leukemia.training.model import ResNet, build_model, save_model
+
+CPU = torch.device("cpu")
+RECIPE = Recipe.from_flat({"data.size_px": 32, "train.precision": "float32", "evaluate.tta": "d4"}).resolved(64)
+
+Views = list[Callable[[np.ndarray], np.ndarray]]
+
+FLIPS: Views = [lambda x: x, np.flipud, np.fliplr, lambda x: np.flipud(np.fliplr(x))]
+VIEWS: dict[Tta, Views] = {
+    "none": [lambda x: x],
+    "flips": FLIPS,
+    "d4": [*FLIPS, *(lambda x, flip=flip: flip(x.transpose(1, 0, 2)) for flip in FLIPS)],
+}
+"""On (H, W, C) images: the square's symmetries by flips and the transposition."""
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def model() -> ResNet:
+    """Random weights, and a head that makes the probabilities spread."""
+    torch.manual_seed(0)
+    model = build_model(RECIPE)
+    with torch.no_grad():
+        model.fc.weight.mul_(3)
+    return model.eval()
+
+
+@pytest.mark.parametrize("tta", ["none", "flips", "d4"])
+def test_views_are_averaged_as_by_hand(model: ResNet, tiny_images: TinyImages, tta: Tta) -> None:
+    rows, pipeline = [5, 0, 3], evaluation_pipeline(RECIPE)
+    expected = np.zeros(len(rows))
+    for view in VIEWS[tta]:
+        turned = [np.ascontiguousarray(view(tiny_images.images[row])) for row in rows]
+        batch = torch.from_numpy(np.stack([pipeline(image, None) for image in turned]))
+        with torch.no_grad():
+            expected += softmax(model(batch).double().numpy())[:, 1] / len(VIEWS[tta])
+    found = predict(model, RECIPE, tiny_images.images, rows, device=CPU, tta=tta)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_softmax_is_taken_before_the_mean() -> None:
+    class TopLeft(nn.Module):
+        """Logits that differ from view to view: the value of one corner, and 0."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.stack([torch.zeros(len(images)), images[:, 0, 0, 0]], dim=1)
+
+    image = torch.zeros(1, 1, 2, 2)
+    image[0, 0] = torch.tensor([[4.0, -1.0], [0.0, 1.0]])
+    corners = np.array([4.0, -1.0, 0.0, 1.0])
+    expected = (1 / (1 + np.exp(-corners))).mean()
+    for tta in ("flips", "d4"):
+        found = with_tta(TopLeft(), tta)(image)
+        np.testing.assert_allclose(found[0, 1], expected, rtol=1e-6)
+    assert abs(expected - 1 / (1 + np.exp(-corners.mean()))) > 0.05
+
+
+def test_rows_come_back_in_their_order(model: ResNet, tiny_images: TinyImages) -> None:
+    # More rows than one batch of evaluation, not ascending, one twice.
+    rows = np.concatenate([np.arange(48)[::-1], np.arange(0, 48, 2), [7, 7]])
+    every = predict(model, RECIPE, tiny_images.images, range(48), device=CPU, tta="none")
+    found = predict(model, RECIPE, tiny_images.images, rows, device=CPU, tta="none")
+    np.testing.assert_allclose(found, every[rows], atol=1e-6)
+    assert np.ptp(every) > 0.01
+    assert predict(model, RECIPE, tiny_images.images, [], device=CPU, tta="d4").shape == (0,)
+
+
+def test_model_in_training_mode_is_evaluated_all_the_same(model: ResNet, tiny_images: TinyImages) -> None:
+    expected = predict(model, RECIPE, tiny_images.images, range(4), device=CPU, tta="flips")
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    model.train()
+    assert np.array_equal(predict(model, RECIPE, tiny_images.images, range(4), device=CPU, tta="flips"), expected)
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+@pytest.fixture(scope="module")
+def delivered(model: ResNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study") / "final"
+    folder.mkdir()
+    save_model(model, folder / "model.safetensors")
+    write_text(folder / "recipe.json", RECIPE.to_json())
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    generator = np.random.default_rng(4)
+    paths = [tmp_path / "Zellen, é" / f"{number}.png" for number in range(3)]
+    paths[0].parent.mkdir()
+    for number, path in enumerate(paths):
+        Image.fromarray(np.kron(draw_cell(generator, number % 2), np.ones((4, 4, 1), np.uint8))).save(path)
+    return paths
+
+
+def test_command_prints_a_csv(
+    model: ResNet, delivered: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--model", str(delivered), *map(str, pictures), "--device", "cpu"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["path"] for row in rows] == [str(path) for path in pictures]
+    # The crop of 64 px of each 128 px image, then 32 px: by Pillow's box filter instead of OpenCV's areas.
+    views = [
+        np.asarray(Image.open(path).crop((32, 32, 96, 96)).resize((32, 32), Image.Resampling.BOX)) for path in pictures
+    ]
+    expected = predict(model, RECIPE, np.stack(views), range(3), device=CPU, tta="d4")
+    found = np.array([float(row["probability_leukemic"]) for row in rows])
+    np.testing.assert_allclose(found, expected, atol=5e-3)
+    assert [row["predicted"] for row in rows] == [str(int(value >= 0.5)) for value in found]
+
+
+def test_command_lists_all_bad_images(delivered: Path, pictures: list[Path], tmp_path: Path) -> None:
+    broken, small, folder = tmp_path / "broken.png", tmp_path / "small.png", tmp_path / "folder.png"
+    broken.write_bytes(pictures[0].read_bytes()[:200])
+    Image.fromarray(np.zeros((20, 31, 3), np.uint8)).save(small)
+    folder.mkdir()
+    paths = [pictures[0], broken, small, tmp_path / "absent.png", folder]
+    with pytest.raises(UserError, match=r"^4 of 5 images cannot be used:\n") as mistake:
+        main(["--model", str(delivered), *map(str, paths), "--device", "cpu"])
+    message = str(mistake.value)
+    assert f"{small}: 31x20 px is smaller than the crop of 64 px" in message
+    assert f"{tmp_path / 'absent.png'}: missing" in message
+    assert f"  {broken}: " in message
+    assert f"  {folder}: " in message
+    assert str(pictures[0]) not in message
+
+
+def test_folder_without_a_model(delivered: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingFile, match=r"^--model .*: no recipe.json there; give the folder 'final' of a study"):
+        load_delivered(tmp_path)
+    (tmp_path / "recipe.json").write_text((delivered / "recipe.json").read_text())
+    with pytest.raises(MissingFile, match=r"model.safetensors"):
+        load_delivered(tmp_path)
+    (tmp_path / "recipe.json").write_text("{")
+    with pytest.raises(UserError, match=r"recipe.json: expected JSON"):
+        load_delivered(tmp_path)
+
+
+def test_mistake_at_the_command_line_is_a_line_and_status_2(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "leukemia.predict", "--model", str(tmp_path), "x.png"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.startswith(f"error: --model {tmp_path}: no recipe.json there")
+    assert len(ended.stderr.splitlines()) == 1

@@ -1,0 +1,383 @@
+"""Fitting: killed and continued to the same weights, reproducible, honest about divergence, precise BatchNorm."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pickle
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers.cells import TinyImages
+from torch import Tensor, nn
+
+from leukemia.base.errors import UserError
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch
+from leukemia.data.augment import training_pipeline
+from leukemia.data.images import training_batches
+from leukemia.training import train
+from leukemia.training.inference import precise_batchnorm, predict
+from leukemia.training.model import ResNet
+from leukemia.training.train import NonFiniteLoss, Split, fit
+
+CPU = torch.device("cpu")
+GOLDEN = Path(__file__).parents[1] / "golden_losses.json"
+OPTIMIZERS = ("ranger21", "adamw", "ranger21_cosine")
+
+
+def recipe_of(optimizer: str = "adamw", **settings: object) -> Recipe:
+    """Four epochs of three steps on 32 px, float32; ``settings`` with ``__`` for the dot."""
+    flat = {
+        "optimizer.name": optimizer,
+        "train.epochs": 4,
+        "train.batch_size": 12,
+        "train.precision": "float32",
+        **{key.replace("__", "."): value for key, value in settings.items()},
+    }
+    return Recipe.from_flat(flat).resolved(32)
+
+
+@pytest.fixture
+def side(tiny_images: TinyImages) -> Split:
+    return Split(
+        images=tiny_images.images, labels=tiny_images.labels, training=np.arange(32), validation=np.arange(32, 48)
+    )
+
+
+class Small(nn.Module):
+    """A network of a few thousand weights with all that a fit has to keep: convolutions, BatchNorm, a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(8)
+        self.conv2 = nn.Conv2d(8, 16, 3, stride=2, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(16)
+        self.fc = nn.Linear(16, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, 2) of images (N, 3, H, W)."""
+        x = F.relu(self.bn1(self.conv1(images)))
+        return self.fc(F.relu(self.bn2(self.conv2(x))).mean(dim=(2, 3)))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranger21 goes through every weight several times a step: a ResNet would take seconds an epoch."""
+    monkeypatch.setattr(train, "build_model", lambda recipe: Small())
+
+
+def run(fitting: Generator[Epoch, None, ResNet]) -> tuple[list[Epoch], dict[str, Tensor]]:
+    """All epochs and the state dict of the model at the end."""
+    epochs = []
+    while True:
+        try:
+            epochs.append(next(fitting))
+        except StopIteration as end:
+            return epochs, end.value.state_dict()
+
+
+def numbers(epochs: list[Epoch]) -> list[tuple[float, ...]]:
+    """What must repeat exactly: all but times."""
+    return [
+        (epoch.epoch, epoch.train_loss, epoch.train_accuracy, epoch.validation_loss, epoch.learning_rate)
+        for epoch in epochs
+    ]
+
+
+def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_killed_fit_continues_to_the_same_weights(optimizer: str, side: Split, tmp_path: Path) -> None:
+    recipe = recipe_of(optimizer)
+    epochs, weights = run(fit(recipe, side, fold=1, device=CPU))
+    path = tmp_path / "fold_1.pt"
+    killed = fit(recipe, side, fold=1, device=CPU, checkpoint=path)
+    heard = [next(killed), next(killed)]
+    killed.close()
+    again, continued = run(fit(recipe, side, fold=1, device=CPU, checkpoint=path))
+    assert numbers(again) == numbers(epochs)
+    # The epochs of before the kill are told again, as they were.
+    assert again[:2] == heard
+    assert_same(weights, continued)
+
+
+@pytest.mark.usefixtures("small")
+def test_epoch_whose_checkpoint_was_written_but_which_nobody_heard(
+    side: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, path = recipe_of("ranger21"), tmp_path / "fold_0.pt"
+    epochs, weights = run(fit(recipe, side, fold=0, device=CPU))
+    killed = fit(recipe, side, fold=0, device=CPU, checkpoint=path)
+    next(killed)
+
+    def save_and_die(self: train._Fitting, path: Path) -> None:
+        save(self, path)
+        raise KeyboardInterrupt
+
+    save = train._Fitting.save
+    with monkeypatch.context() as patch:
+        patch.setattr(train._Fitting, "save", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            next(killed)
+    again, continued = run(fit(recipe, side, fold=0, device=CPU, checkpoint=path))
+    assert numbers(again) == numbers(epochs)
+    assert_same(weights, continued)
+
+
+@pytest.mark.usefixtures("small")
+def test_finished_checkpoint_gives_the_model_without_training(
+    side: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, path = recipe_of(train__epochs=2), tmp_path / "fold_0.pt"
+    epochs, weights = run(fit(recipe, side, fold=0, device=CPU, checkpoint=path))
+    monkeypatch.delattr(train._Fitting, "run_epoch")
+    again, restored = run(fit(recipe, side, fold=0, device=CPU, checkpoint=path))
+    assert again == epochs
+    assert_same(weights, restored)
+
+
+@pytest.mark.usefixtures("small")
+def test_damaged_checkpoint_costs_time_and_changes_nothing(
+    side: Split, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "fold_0.pt"
+    path.write_bytes(pickle.dumps({"recipe": "a stranger's"}))
+    damaged = list(fit(recipe_of(), side, fold=0, device=CPU, checkpoint=path))
+    assert "fold_0.pt is damaged" in caplog.text
+    whole = list(fit(recipe_of(), side, fold=0, device=CPU))
+    assert [epoch.train_loss for epoch in damaged] == [epoch.train_loss for epoch in whole]
+
+
+@pytest.mark.usefixtures("small")
+def test_checkpoint_is_plain_and_belongs_to_one_recipe_and_fold(side: Split, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "fold_0.pt"
+    fitting = fit(recipe_of(), side, fold=0, device=CPU, checkpoint=path)
+    next(fitting)
+    fitting.close()
+    state = torch.load(path, weights_only=True)
+    assert state["recipe"] == recipe_of().to_json()
+    assert [path.name for path in path.parent.iterdir()] == ["fold_0.pt"]
+    for recipe, fold in ((recipe_of(augment__blur=0.3), 0), (recipe_of(), 1)):
+        with pytest.raises(UserError, match=r"fold_0.pt: this checkpoint belongs to another recipe or fold; remove it"):
+            next(fit(recipe, side, fold=fold, device=CPU, checkpoint=path))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_first_losses_are_those_of_the_golden_file(optimizer: str, side: Split) -> None:
+    # A small rate: what rounds differently on another processor must not grow.
+    recipe = recipe_of(optimizer, train__epochs=2, train__batch_size=8, optimizer__learning_rate=1e-4)
+    few = dataclasses.replace(side, training=np.arange(16), validation=np.arange(0))
+    epochs, _ = run(fit(recipe, few, fold=0, device=CPU))
+    losses = [epoch.train_loss for epoch in epochs]
+    if "LEUKEMIA_WRITE_GOLDEN" in os.environ:
+        golden = json.loads(GOLDEN.read_text()) if GOLDEN.is_file() else {}
+        GOLDEN.write_text(json.dumps({**golden, optimizer: losses}, indent=2) + "\n")
+    np.testing.assert_allclose(losses, json.loads(GOLDEN.read_text())[optimizer], rtol=1e-4)
+
+
+@pytest.mark.usefixtures("small")
+def test_seed_and_fold_decide_the_weights(side: Split) -> None:
+    recipe = recipe_of(train__epochs=1)
+    _, weights = run(fit(recipe, side, fold=0, device=CPU))
+    # Whatever used the global generator before must not matter.
+    torch.rand(7)
+    _, repeated = run(fit(recipe, side, fold=0, device=CPU))
+    assert_same(weights, repeated)
+    other_seed = run(fit(recipe_of(train__epochs=1, train__seed=1), side, fold=0, device=CPU))[1]
+    other_fold = run(fit(recipe, side, fold=1, device=CPU))[1]
+    for other in (other_seed, other_fold):
+        assert not torch.equal(weights["conv1.weight"], other["conv1.weight"])
+
+
+@pytest.mark.usefixtures("small")
+def test_loader_processes_change_no_number(side: Split) -> None:
+    recipe = recipe_of(train__epochs=1)
+    alone, weights = run(fit(recipe, side, fold=0, device=CPU, num_workers=0))
+    shared, same = run(fit(recipe, side, fold=0, device=CPU, num_workers=2))
+    assert numbers(alone) == numbers(shared)
+    assert_same(weights, same)
+
+
+def test_it_learns_and_its_epochs_say_so(side: Split) -> None:
+    recipe = recipe_of(train__epochs=6, optimizer__learning_rate=2e-4)
+    fitting = fit(recipe, side, fold=0, device=CPU)
+    epochs = [next(fitting) for _ in range(6)]
+    with pytest.raises(StopIteration) as end:
+        next(fitting)
+    model = end.value.value
+    assert not model.training
+    probabilities = predict(model, recipe, side.images, side.validation, device=CPU, tta="none")
+    assert ((probabilities >= 0.5) == side.labels[side.validation]).mean() >= 0.9
+    assert [epoch.epoch for epoch in epochs] == list(range(1, 7))
+    assert min(epoch.train_loss for epoch in epochs) < epochs[0].train_loss / 3
+    assert epochs[-1].validation_loss < epochs[0].validation_loss / 3
+    assert all(epoch.seconds > 0 and epoch.images_per_second > 0 and epoch.device_memory_mb == 0 for epoch in epochs)
+
+
+@pytest.mark.usefixtures("small")
+def test_without_validation_images_there_are_no_validation_numbers(side: Split) -> None:
+    everything = dataclasses.replace(side, training=np.arange(48), validation=np.arange(0))
+    epochs, _ = run(fit(recipe_of(train__epochs=1), everything, fold=2, device=CPU))
+    assert np.isnan([epochs[0].validation_loss, epochs[0].validation_accuracy]).all()
+    assert np.isfinite(epochs[0].train_loss)
+
+
+@pytest.mark.usefixtures("small")
+def test_diverging_loss_names_where_it_happened(side: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    cross_entropy, calls = train.F.cross_entropy, []
+
+    def break_at_fifth(*arguments: Tensor, **settings: Tensor) -> Tensor:
+        calls.append(1)
+        return cross_entropy(*arguments, **settings) * (float("inf") if len(calls) == 5 else 1.0)
+
+    monkeypatch.setattr(train.F, "cross_entropy", break_at_fifth)
+    fitting = fit(recipe_of(), side, fold=3, device=CPU)
+    next(fitting)
+    message = (
+        r"^non-finite loss at fold 3, epoch 2, step 2 of ResNet-18 add, colour, adamw 3.0e-04, seed 0; lower optimizer"
+    )
+    with pytest.raises(NonFiniteLoss, match=message):
+        next(fitting)
+
+
+@pytest.mark.usefixtures("small")
+def test_ranger_meeting_nan_gradients_names_where_it_happened(side: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: object) -> None:
+        raise FloatingPointError("expected finite gradients")
+
+    monkeypatch.setattr("leukemia.training.optim.ScheduledOptimizer.step", refuse)
+    with pytest.raises(NonFiniteLoss, match=r"^non-finite gradient at fold 0, epoch 1, step 1 of .*ranger21"):
+        next(fit(recipe_of("ranger21"), side, fold=0, device=CPU))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_real_divergence_under_each_optimizer(optimizer: str, side: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build_exploding(recipe: Recipe) -> Small:
+        model = Small()
+        torch.nn.init.constant_(model.fc.weight, 3e38)
+        return model
+
+    monkeypatch.setattr(train, "build_model", build_exploding)
+    with pytest.raises(NonFiniteLoss, match=r"^non-finite (loss|gradient) at fold 0, epoch 1, step 1 "):
+        next(fit(recipe_of(optimizer), side, fold=0, device=CPU))
+
+
+@pytest.mark.parametrize("precise_bn", [False, True])
+@pytest.mark.usefixtures("small")
+def test_damage_of_the_last_step_is_not_delivered(
+    precise_bn: bool, side: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = train.ScheduledOptimizer.step
+
+    def last_step_breaks(self: train.ScheduledOptimizer) -> None:
+        step(self)
+        for group in self._optimizer.param_groups:
+            group["params"][0].data[0] = float("nan")
+
+    one_batch = recipe_of(train__epochs=1, train__batch_size=64, evaluate__precise_bn=precise_bn)
+    everything = dataclasses.replace(side, training=np.arange(48), validation=np.arange(0))
+    monkeypatch.setattr(train.ScheduledOptimizer, "step", last_step_breaks)
+    with pytest.raises(NonFiniteLoss, match=r"^non-finite weight at fold 0, epoch 1, step 1"):
+        run(fit(one_batch, everything, fold=0, device=CPU))
+
+
+def test_a_batch_of_one_small_image(side: Split) -> None:
+    with pytest.raises(
+        UserError, match=r"^train.batch_size: 1 leaves a batch of one image, .* data.size_px 32; set train"
+    ):
+        next(fit(recipe_of(train__batch_size=1), side, fold=0, device=CPU))
+
+
+def test_class_weights_are_scikit_learns() -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = np.array([0] * 10 + [1] * 30)
+    weights = train._class_weight(recipe_of(train__class_weight="balanced"), labels)
+    expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=labels)
+    np.testing.assert_allclose(weights.numpy(), expected, rtol=1e-6)
+    assert train._class_weight(recipe_of(), labels).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.usefixtures("small")
+def test_balanced_classes_change_the_loss(side: Split) -> None:
+    rows = np.concatenate([np.flatnonzero(side.labels == 1), np.flatnonzero(side.labels == 0)[:8]])
+    uneven = dataclasses.replace(side, training=rows)
+    losses = [
+        run(fit(recipe_of(train__epochs=1, train__class_weight=weight), uneven, fold=0, device=CPU))[0][0].train_loss
+        for weight in ("none", "balanced")
+    ]
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize("sizes", [(16, 16), (20, 9, 3), (2, 30)])
+def test_precise_batchnorm_is_the_whole_sets_statistics(sizes: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    model = ResNet(18)
+    # Far from zero, where E[x^2] - E[x]^2 loses its digits in float32.
+    images = torch.randn(sum(sizes), 3, 32, 32) * torch.linspace(0.5, 2, sum(sizes))[:, None, None, None] + 30
+    state = {name: value.clone() for name, value in model.named_parameters()}
+    precise_batchnorm(model, torch.split(images, sizes))
+    with torch.no_grad():
+        values = model.conv1.double()(images.double()).numpy()
+    np.testing.assert_allclose(model.bn1.running_mean.numpy(), values.mean(axis=(0, 2, 3)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(model.bn1.running_var.numpy(), values.var(axis=(0, 2, 3)), rtol=1e-4)
+    assert not model.training
+    assert {module.momentum for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)} == {0.1}
+    assert all(torch.equal(value, state[name]) for name, value in model.named_parameters() if name != "conv1.weight")
+
+
+def test_precise_batchnorm_of_one_batch_evaluates_like_training() -> None:
+    # One batch's statistics are what training mode normalizes with: every layer must agree, not only the first.
+    torch.manual_seed(0)
+    model = ResNet(18)
+    images = torch.randn(6, 3, 32, 32)
+    with torch.no_grad():
+        trained = model.train()(images)
+        precise_batchnorm(model, [images])
+        torch.testing.assert_close(model(images), trained, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("small")
+def test_fit_ends_with_statistics_over_all_training_images(side: Split) -> None:
+    recipe = recipe_of(train__epochs=2)
+    _, weights = run(fit(recipe, side, fold=0, device=CPU))
+    pipeline = training_pipeline(recipe)
+    keys = [key for batch in training_batches(recipe, side.training, 0, 2) for key in batch]
+    images = torch.from_numpy(np.stack([pipeline(side.images[key[3]], key) for key in keys]))
+    values = torch.nn.functional.conv2d(images.double(), weights["conv1.weight"].double(), stride=2, padding=1)
+    np.testing.assert_allclose(weights["bn1.running_mean"], values.mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(weights["bn1.running_var"], values.var(dim=(0, 2, 3), correction=0), rtol=1e-3)
+
+
+@pytest.mark.usefixtures("small")
+def test_statistics_stay_running_averages_where_precise_ones_are_off(side: Split) -> None:
+    off = run(fit(recipe_of(train__epochs=1, evaluate__precise_bn=False), side, fold=0, device=CPU))[1]
+    on = run(fit(recipe_of(train__epochs=1), side, fold=0, device=CPU))[1]
+    assert torch.equal(off["conv1.weight"], on["conv1.weight"])
+    assert not torch.allclose(off["bn1.running_var"], on["bn1.running_var"])
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("num_batches", [1, 7, 8, 40])
+def test_between_epochs_at_most_an_eighth_is_looked_at(
+    side: Split, num_batches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(train, "precise_batchnorm", lambda model, batches: seen.append(len(list(batches))))
+    monkeypatch.setattr(train, "training_batches", lambda *arguments: [[(0, 0, 1, 0), (0, 0, 1, 1)]] * num_batches)
+    fitting = train._Fitting(recipe_of(), side, 0, CPU, 0)
+    fitting.make_precise(1, everything=False)
+    fitting.make_precise(1, everything=True)
+    assert seen == [max(1, num_batches // 8), num_batches]

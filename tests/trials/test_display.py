@@ -1,0 +1,219 @@
+"""What a person sees: a table on a terminal, lines elsewhere, nothing on a quiet console; the log hears all."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch
+from leukemia.config.sections import Train
+from search.trials.display import TerminalDisplay, log, logging_to, print_trials, say
+
+RECIPE = Recipe(train=Train(epochs=30))
+
+
+@pytest.fixture(autouse=True)
+def logger_as_it_was() -> Iterator[None]:
+    before = log.level, log.propagate, logging.raiseExceptions
+    yield
+    log.level, log.propagate, logging.raiseExceptions = before
+
+
+def console_of(*, terminal: bool, width: int = 100, height: int = 30) -> tuple[Console, io.StringIO]:
+    stream = io.StringIO()
+    return Console(file=stream, force_terminal=terminal, width=width, height=height, _environ={}), stream
+
+
+def display_on(console: Console, num_trials: int = 4) -> TerminalDisplay:
+    return TerminalDisplay(console, num_trials=num_trials, num_folds=2, objective="tta_accuracy")
+
+
+def epoch_of(fold: int, epoch: int) -> Epoch:
+    return Epoch(
+        seed=0,
+        fold=fold,
+        epoch=epoch,
+        train_loss=0.25,
+        train_accuracy=0.5,
+        validation_loss=0.7,
+        validation_accuracy=0.5,
+        learning_rate=1e-3,
+        seconds=1.0,
+        images_per_second=10.0,
+        device_memory_mb=0.0,
+    )
+
+
+def play(display: TerminalDisplay) -> None:
+    """Trial 0 ended before, 1 completes and is run with another seed, 2 is stopped, 3 runs."""
+    display.recall("0000", RECIPE, "failed", [])
+    display.begin("0001", RECIPE, [0.5])
+    display.fold("0001", 1, 0.75)
+    display.end("0001", "complete", "all 2 folds", 0.625)
+    display.begin("0001 seed 1", RECIPE, [])
+    display.fold("0001 seed 1", 0, 0.875)
+    display.begin("0002", RECIPE, [])
+    display.fold("0002", 0, 0.5)
+    display.end("0002", "stopped", "hopeless: bound [0.4]", None)
+    display.begin("0003", RECIPE, [])
+    display.epoch("0003", epoch_of(0, 7))
+
+
+def rendered(display: TerminalDisplay, console: Console) -> list[str]:
+    with console.capture() as capture:
+        console.print(display._render())
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", capture.get())
+    return [" ".join(line.split()) for line in plain.splitlines() if line.strip()]
+
+
+def test_table_shows_every_trial_where_it_stands() -> None:
+    console, _ = console_of(terminal=True)
+    display = display_on(console)
+    play(display)
+    recipe = RECIPE.describe()
+    head, _, *rows, foot = rendered(display, console)
+    assert head == "trial state recipe fold epoch tta_accuracy"
+    assert rows == [
+        f"0000 failed {recipe} 0/2",
+        f"0001 complete {recipe} 2/2 0.6250",
+        f"0001 seed 1 running {recipe} 1/2 0/30 0.8750",
+        f"0002 stopped {recipe} 1/2 0.5000",
+        f"0003 running {recipe} 1/2 7/30",
+    ]
+    assert re.fullmatch(r"3 of 4 trials, best 0\.6250, 0:0\d, Ctrl-C keeps all finished folds", foot)
+
+
+def test_best_counts_complete_trials_only() -> None:
+    console, _ = console_of(terminal=True)
+    display = display_on(console)
+    display.recall("0000", RECIPE, "stopped", [0.99])
+    assert "best" not in rendered(display, console)[-1]
+
+
+def test_a_trial_that_goes_on_stands_in_its_next_fold() -> None:
+    console, _ = console_of(terminal=True)
+    display = display_on(console)
+    display.begin("0000", RECIPE, [0.5])
+    assert rendered(display, console)[2].endswith("2/2 0/30 0.5000")
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 8), (80, 24), (200, 50)])
+def test_table_fits_any_terminal(width: int, height: int) -> None:
+    console, _ = console_of(terminal=True, width=width, height=height)
+    display = display_on(console, num_trials=100)
+    for number in range(60):
+        display.begin(f"{number:04d}", RECIPE, [])
+    lines = rendered(display, console)
+    assert len(lines) <= height
+    assert any(re.match(r"0059 running \S.* 1/2 0/30$", line) for line in lines), "the latest are shown"
+    assert lines[0] == "trial state recipe fold epoch tta_accuracy"
+
+
+def test_elsewhere_each_event_is_a_line() -> None:
+    console, stream = console_of(terminal=False, width=20)
+    display = display_on(console)
+    with display.running():
+        play(display)
+    assert stream.getvalue().splitlines() == [
+        f"trial 0001 goes on after 1 of 2 folds: {RECIPE.describe()}",
+        "trial 0001 fold 2/2: tta_accuracy 0.7500",
+        "trial 0001 complete: tta_accuracy 0.6250",
+        f"trial 0001 seed 1 begins: {RECIPE.describe()}",
+        "trial 0001 seed 1 fold 1/2: tta_accuracy 0.8750",
+        f"trial 0002 begins: {RECIPE.describe()}",
+        "trial 0002 fold 1/2: tta_accuracy 0.5000",
+        "trial 0002 stopped: hopeless: bound [0.4]",
+        f"trial 0003 begins: {RECIPE.describe()}",
+    ]
+
+
+def test_a_repeat_is_no_trial_of_its_own_in_the_foot() -> None:
+    console, _ = console_of(terminal=True)
+    display = display_on(console)
+    display.recall("0000", RECIPE, "complete", [0.5])
+    display.recall("0000 seed 1", RECIPE, "complete", [0.875])
+    assert rendered(display, console)[-1].startswith("1 of 4 trials, best 0.5000")
+
+
+def test_a_note_is_a_line_and_goes_to_the_log(tmp_path: Path) -> None:
+    console, stream = console_of(terminal=False)
+    with logging_to(tmp_path / "search.log", console):
+        display_on(console).note("no more [begin]")
+    assert stream.getvalue() == "no more [begin]\n"
+    assert "INFO no more [begin]" in (tmp_path / "search.log").read_text()
+
+
+def test_on_a_terminal_the_table_is_drawn_and_taken_away() -> None:
+    console, stream = console_of(terminal=True)
+    display = display_on(console)
+    with display.running():
+        play(display)
+    assert "0003" in stream.getvalue()
+    assert "trial 0002 stopped" not in stream.getvalue()
+
+
+def test_a_quiet_console_shows_nothing_and_the_log_hears_all(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, quiet=True, force_terminal=False)
+    display = display_on(console)
+    with logging_to(tmp_path / "search.log", console), display.running():
+        play(display)
+    assert stream.getvalue() == ""
+    lines = (tmp_path / "search.log").read_text().splitlines()
+    assert len(lines) == 10
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ INFO trial 0003 fold 1/2 epoch 7/30: loss 0\.2500", lines[-1])
+
+
+def test_warnings_reach_the_terminal_and_the_log_and_errors_the_log(tmp_path: Path) -> None:
+    console, stream = console_of(terminal=False)
+    with logging_to(tmp_path / "search.log", console):
+        log.warning("W&B [is] gone")
+        log.error("all is lost")
+    assert stream.getvalue() == "warning: W&B [is] gone\n"
+    assert "WARNING W&B [is] gone" in (tmp_path / "search.log").read_text()
+    assert "ERROR all is lost" in (tmp_path / "search.log").read_text()
+    log.warning("nobody listens any more")
+    assert "nobody" not in stream.getvalue() + (tmp_path / "search.log").read_text()
+
+
+def test_words_are_printed_as_they_are() -> None:
+    console, stream = console_of(terminal=False, width=20)
+    say(console, "a path with [brackets] that is longer than the console")
+    assert stream.getvalue() == "a path with [brackets] that is longer than the console\n"
+
+
+def trials() -> pd.DataFrame:
+    rows = [
+        ("0001", "complete", "2/2", 3, 0.91234, "all 2 folds"),
+        ("0000", "stopped", "1/2", 1, 0.5, "hopeless: one answer [sic]"),
+        ("0002", "failed", "0/2", 1, float("nan"), "NonFiniteLoss: at step 3"),
+        ("0003", "running", "0/2", 1, float("nan"), ""),
+    ]
+    table = pd.DataFrame(rows, columns=["trial", "state", "folds", "seeds", "score", "reason"])
+    return table.assign(recipe=RECIPE.describe())
+
+
+def test_final_table_lists_all_trials_and_says_why_some_ended_early() -> None:
+    console, stream = console_of(terminal=False, width=88)
+    print_trials(console, trials(), "tta_accuracy")
+    text = stream.getvalue()
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    assert lines[0] == "trial state recipe folds seeds tta_accuracy"
+    assert lines[2] == f"0001 complete {RECIPE.describe()} 2/2 3 0.9123"
+    assert lines[4] == f"0002 failed {RECIPE.describe()} 0/2 1"
+    assert lines[-2:] == ["0000 stopped: hopeless: one answer [sic]", "0002 failed: NonFiniteLoss: at step 3"]
+    assert max(map(len, text.splitlines())) <= 88
+
+
+def test_final_table_of_a_search_without_trials() -> None:
+    console, stream = console_of(terminal=False)
+    print_trials(console, trials().iloc[:0], "tta_accuracy")
+    assert "tta_accuracy" in stream.getvalue()

@@ -1,0 +1,835 @@
+"""The driver, with a loop in the place of Ray: study folder, journal and tracker agree, whatever happens and when."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import agreement
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.worlds import EPOCHS, KILLED, NUM_FOLDS, SPACE, STEPS, Killed, World, everything, frozen, job_of
+from optuna.trial import FrozenTrial, TrialState
+
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.data.catalog import Catalog
+from leukemia.scoring.metrics import describe_difference
+from leukemia.study.best import Best
+from leukemia.study.ledger import ledger_of
+from search.policy.effort import effort
+from search.policy.health import Rescheduled
+from search.policy.judge import Contender
+from search.policy.race import Job
+from search.sampling.journal import STATES
+from search.trials.driver import Limits
+from search.trials.outcome import write_best
+
+FATES = {1: "stopped", 2: "failed", 3: "crashed", 4: "undefined"}
+EXPECTED = {0: "complete", 1: "stopped", 2: "failed", 3: "failed", 4: "failed", 5: "complete"}
+
+
+def assert_agreement(world: World) -> None:
+    """Study folder, journal and tracker say the same of every trial."""
+    trials = frozen(world)
+    assert [trial.number for trial in trials] == world.study.trials()
+    assert sorted(world.tracker.runs) == [
+        number for number in world.study.trials() if world.study.origin(number) is None
+    ]
+    for trial in trials:
+        assert_agreement_on(world, trial)
+
+
+def assert_agreement_on(world: World, trial: FrozenTrial) -> None:
+    number, end = trial.number, world.study.end(trial.number)
+    assert end is not None
+    assert trial.state == STATES[end["state"]]
+    assert SPACE.recipe(trial.params) == world.study.recipe(number)
+    folds = [world.study.fold(number, 0, fold) for fold in world.study.folds_done(number, 0)]
+    scores = [fold["scores"][world.rules.objective] for fold in folds]
+    defined = {fold: score for fold, score in enumerate(scores) if score is not None}
+    assert trial.intermediate_values == ({} if world.rules.by_cost else defined)
+    epochs = world.study.epochs(number)
+    epochs = epochs[epochs["seed"] == 0]
+    if number in world.tracker.runs:
+        run = world.tracker.runs[number]
+        assert run["end"] == (end["state"], end["reason"], end["score"])
+        assert run["folds"] == folds
+        assert run["epochs"] == list(zip(epochs["fold"], epochs["epoch"], epochs["train_loss"], strict=True))
+    assert len(epochs) == len(set(zip(epochs["fold"], epochs["epoch"], strict=True)))
+    if end["state"] == "complete":
+        assert len(folds) == NUM_FOLDS
+        assert trial.values[0] == end["score"] == pytest.approx(np.mean(scores))
+    else:
+        assert end["score"] is None
+
+
+def seen_of(world: World, number: int) -> dict[str, Any]:
+    """How a trial ended."""
+    end = world.study.end(number)
+    assert end is not None
+    return end
+
+
+@pytest.fixture
+def world_in(tmp_path: Path, tiny_catalog: Catalog) -> Callable[..., World]:
+    return lambda name="study", **settings: World(tmp_path / name, tiny_catalog, **settings)
+
+
+def test_all_that_can_happen_to_a_trial_is_told_to_everyone(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=6, fates=FATES)
+    world.run()
+    assert_agreement(world)
+    ends = {number: world.study.end(number) for number in world.study.trials()}
+    assert {number: end and end["state"] for number, end in ends.items()} == EXPECTED
+    reasons = [str(end and end["reason"]) for end in ends.values()]
+    assert reasons[0] == "all 2 folds"
+    assert reasons[1] == "hopeless: one answer to all images of fold 0 after 1 of 2 folds"
+    assert reasons[2] == "NonFiniteLoss: at fold 1"
+    assert reasons[3] == "its process died again and again"
+    assert reasons[4] == "tta_accuracy is undefined in fold 0"
+    assert [trial.state for trial in frozen(world)][1] == TrialState.PRUNED
+
+
+def test_trial_0_is_the_starting_recipe_and_workers_get_plain_values(world_in: Callable[..., World]) -> None:
+    assignment = world_in().driver().begin()
+    assert assignment == {"number": 0, "seed": 0, "recipe": SPACE.start.flat(), "skip": []}
+
+
+def test_best_is_announced_for_complete_trials_only_and_only_when_it_changes(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=8, fates=FATES)
+    world.run()
+    scores = {
+        number: world.study.end(number)["score"]  # type: ignore[index]
+        for number in world.study.trials()
+        if EXPECTED.get(number, "complete") == "complete"
+    }
+    rising = []
+    for number, score in scores.items():
+        if not rising or score > scores[rising[-1]]:
+            rising.append(number)
+    assert [best.number for best in world.bests] == rising
+    assert world.driver().best == world.bests[-1]
+
+
+def test_without_a_complete_trial_no_best_is_announced(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=2, fates={0: "stopped", 1: "failed"})
+    world.run()
+    assert world.bests == []
+    assert world.driver().best is None
+
+
+@pytest.mark.parametrize("heard", [1, EPOCHS, EPOCHS + 1])
+def test_a_trial_that_a_person_stops_ends_after_what_it_reports_next(
+    world_in: Callable[..., World], heard: int
+) -> None:
+    world = world_in(trials=2)
+    driver = world.driver()
+    assignment = driver.begin()
+    assert assignment is not None
+    reports = list(world.reports(assignment))
+    assert all(driver.hear(job_of(assignment), report) for report in reports[: heard - 1])
+    world.tracker.stopped.add(0)
+    assert not driver.hear(job_of(assignment), reports[heard - 1])
+    driver.end(job_of(assignment), False)
+    end = world.study.end(0)
+    folds = int(heard > EPOCHS)
+    assert end == {
+        "state": "stopped",
+        "reason": f"stopped by hand in W&B after {folds} of {NUM_FOLDS} folds",
+        "score": None,
+    }
+    assert frozen(world)[0].state == TrialState.PRUNED
+    world.run()
+    assert_agreement(world)
+
+
+def test_a_trial_that_is_stopped_when_it_has_all_folds_is_complete(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1)
+    driver = world.driver()
+    assignment = driver.begin()
+    assert assignment is not None
+    *before, last = world.reports(assignment)
+    assert all(driver.hear(job_of(assignment), report) for report in before)
+    world.tracker.stopped.add(0)
+    assert driver.hear(job_of(assignment), last)
+    driver.end(job_of(assignment), False)
+    assert (world.study.end(0) or {})["state"] == "complete"
+
+
+def test_a_report_that_arrives_twice_counts_once(world_in: Callable[..., World]) -> None:
+    once, twice = world_in("once"), world_in("twice")
+    once.run()
+    driver = twice.driver()
+    while (assignment := driver.begin()) is not None:
+        for report in twice.reports(assignment):
+            assert driver.hear(job_of(assignment), report)
+            assert driver.hear(job_of(assignment), report)
+        driver.end(job_of(assignment), False)
+    assert everything(twice) == everything(once)
+    assert_agreement(twice)
+
+
+def test_a_stopped_trial_is_not_heard_any_more(world_in: Callable[..., World]) -> None:
+    world = world_in(fates={0: "stopped"})
+    driver = world.driver()
+    assignment = driver.begin()
+    assert assignment is not None
+    reports = list(world.reports(assignment))
+    heard = [driver.hear(Job(0, 0), report) for report in reports]
+    assert heard == [True, True, False, False, False, False]
+    assert driver.folds_done(Job(0, 0)) == [0]
+    assert len(world.study.epochs(0)) == EPOCHS
+
+
+def test_an_undefined_objective_fails_the_trial_and_others_are_searched_by_it(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1, fates={0: "undefined"}, objective="tta_balanced_accuracy")
+    world.run()
+    assert_agreement(world)
+    assert world.study.end(0)["state"] == "complete"  # type: ignore[index]
+
+
+def test_more_trials_may_be_asked_for_on_resume(world_in: Callable[..., World]) -> None:
+    world_in(trials=2).run()
+    more = world_in(trials=4)
+    more.run()
+    undisturbed = world_in("undisturbed", trials=4)
+    undisturbed.run()
+    assert everything(more) == everything(undisturbed)
+    assert more.study.trials() == [0, 1, 2, 3]
+
+
+def test_a_damaged_record_of_repeated_epochs_is_refused_before_anything_begins(world_in: Callable[..., World]) -> None:
+    world_in(trials=2).run()
+    again = world_in(trials=3)
+    (again.study.trial_folder(1) / "repeated.csv").write_text("seed,fold,epoch,seconds\n0,0,1,-3.0\n")
+    with pytest.raises(UserError, match=r"0001/repeated.csv: expected seconds from 0 to 1e\+09, got -3.0; restore"):
+        again.driver()
+    assert again.study.trials() == [0, 1]
+
+
+def test_ended_trials_are_shown_again_on_resume(world_in: Callable[..., World]) -> None:
+    world_in(trials=2, fates={1: "failed"}).run()
+    again = world_in(trials=2)
+    again.run()
+    scores = [again.study.fold(0, 0, fold)["scores"]["tta_accuracy"] for fold in range(NUM_FOLDS)]
+    assert again.display.seen[0] == ("recall", "0000", "complete", scores)
+    assert again.display.seen[1][:3] == ("recall", "0001", "failed")
+    assert len(again.display.seen) == 2
+
+
+def test_no_trial_begins_once_the_budget_is_spent(world_in: Callable[..., World]) -> None:
+    # An epoch is a hundredth of an hour, a trial four of them.
+    world = world_in(trials=9, budget_hours=0.10)
+    world.run()
+    assert world.study.trials() == [0, 1, 2]
+    again = world_in(trials=9, budget_hours=0.10)
+    again.run()
+    assert again.study.trials() == [0, 1, 2], "what was spent before a resume counts"
+    notes = [words for words in again.display.seen if words[0] == "note"]
+    assert notes == [("note", "0.1 device hours are spent: no more begin (--budget-hours)")], "said once"
+    assert world_in("none", trials=9, budget_hours=0.0).driver().begin() is None
+
+
+def test_trials_may_run_side_by_side(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=4, fates={1: "stopped"})
+    driver = world.driver()
+    running = [(a, world.reports(a)) for a in (driver.begin(), driver.begin(), driver.begin()) if a is not None]
+    assert [assignment["number"] for assignment, _ in running] == [0, 1, 2]
+    while running:
+        for pair in list(running):
+            job, report = job_of(pair[0]), next(pair[1], None)
+            if report is None or not driver.hear(job, report):
+                driver.end(job, False)
+                running.remove(pair)
+    assert driver.begin() is not None
+    driver.end(Job(3, 0), False)
+    assert_agreement(world)
+
+
+def begun(world: World) -> list[str]:
+    """Labels of all jobs in the order in which they began."""
+    return [event[1] for event in world.display.seen if event[0] == "begin"]
+
+
+def test_repeats_of_the_leading_come_after_the_trials_and_are_no_trials(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=3, repeats=2, fates={1: "worse"})
+    world.run()
+    labels = begun(world)
+    assert labels[:4] == ["0000", "0000 seed 1", "0001", "0002"]
+    assert set(labels[4:]) == {"0000 seed 2", "0002 seed 1", "0002 seed 2"}
+    assert [world.study.seeds(number) for number in range(3)] == [[0, 1, 2], [0], [0, 1, 2]]
+    for number, seed in itertools.product((0, 2), (1, 2)):
+        assert world.study.folds_done(number, seed) == [0, 1]
+        assert (world.study.trial_folder(number) / f"seed_{seed}" / "fold_1.csv").is_file()
+    assert len(frozen(world)) == 3
+    # Neither the journal nor the tracker has heard of a repeat.
+    assert_agreement(world)
+    assert set(world.study.epochs(0)["seed"]) == {0, 1, 2}
+    assert world.study.trial_table().set_index("trial")["seeds"].to_dict() == {"0000": 3, "0001": 1, "0002": 3}
+
+
+def test_repeats_get_the_recipe_under_another_seed(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1, repeats=1)
+    driver = world.driver()
+    trial = driver.begin()
+    assert trial is not None
+    world.work(driver, trial)
+    repeat = driver.begin()
+    assert repeat == {
+        "number": 0,
+        "seed": 1,
+        "recipe": SPACE.start.with_settings({"train.seed": 1}).flat(),
+        "skip": [],
+    }
+
+
+def test_nothing_to_run_now_is_told_apart_from_nothing_at_all(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=3, repeats=1)
+    driver = world.driver()
+    assert driver.idle()
+    first, second, third = driver.begin(), driver.begin(), driver.begin()
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert (driver.begin(), driver.idle()) == (None, False)
+    world.work(driver, first)
+    repeat = driver.begin()
+    assert repeat is not None
+    assert job_of(repeat) == Job(0, 1), "the start's repeat does not wait"
+    world.work(driver, repeat)
+    world.work(driver, second)
+    assert driver.race.last_repeat(set()) == Job(1, 1)
+    assert (driver.begin(), driver.idle()) == (None, False), "the others do"
+    world.work(driver, third)
+    last = driver.begin()
+    assert last is not None
+    assert last["seed"] == 1
+    world.work(driver, last)
+    while (assignment := driver.begin()) is not None:
+        world.work(driver, assignment)
+    assert driver.idle()
+
+
+def test_a_repeat_that_was_killed_goes_on(world_in: Callable[..., World]) -> None:
+    undisturbed = world_in("undisturbed", trials=2, repeats=1)
+    undisturbed.run()
+    killed = world_in(trials=2, repeats=1)
+    driver = killed.driver()
+    trial = driver.begin()
+    assert trial is not None
+    killed.work(driver, trial)
+    repeat = driver.begin()
+    assert repeat is not None
+    reports = killed.reports(repeat)
+    for report in itertools.islice(reports, EPOCHS + 2):
+        assert driver.hear(Job(0, 1), report)
+    again = world_in(trials=2, repeats=1)
+    resumed = again.driver()
+    adopted = resumed.begin()
+    assert adopted is not None
+    assert (job_of(adopted), adopted["skip"]) == (Job(0, 1), [0])
+    score = again.study.fold(0, 1, 0)["scores"]["tta_accuracy"]
+    assert again.display.seen[-1] == ("begin", "0000 seed 1", [score])
+    again.work(resumed, adopted)
+    while (assignment := resumed.begin()) is not None:
+        again.work(resumed, assignment)
+    assert everything(again) == everything(undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("fate", "reason"),
+    [
+        ("failed", "NonFiniteLoss: at fold 1"),
+        ("crashed", "its process died again and again"),
+        ("undefined", "tta_accuracy is undefined in fold 0"),
+    ],
+)
+def test_a_failed_repeat_counts_for_nothing_and_is_not_tried_again(
+    world_in: Callable[..., World], fate: str, reason: str
+) -> None:
+    world = world_in(trials=1, repeats=1, fates={Job(0, 1): fate})
+    driver = world.run()
+    assert world.study.repeat_failure(0, 1) == reason
+    assert ("end", "0000 seed 1", "failed") in world.display.seen
+    assert seen_of(world, 0)["state"] == "complete"
+    assert driver.race.complete_jobs(0) == [Job(0, 0)]
+    assert world.study.trial_table()["seeds"].tolist() == [1]
+    assert_agreement(world)
+    again = world_in(trials=1, repeats=1)
+    again.run()
+    assert begun(again) == []
+
+
+def test_a_repeat_is_never_stopped(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=2, repeats=1, racing=True, fates={Job(0, 1): "hopeless", 1: "worse"})
+    world.run()
+    assert world.study.folds_done(0, 1) == [0, 1]
+    assert world.study.repeat_failure(0, 1) is None
+
+
+def test_a_trial_that_cannot_win_is_stopped_and_told_so(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=3, racing=True, fates={1: "worse"})
+    world.run()
+    assert_agreement(world)
+    assert [seen_of(world, number)["state"] for number in range(3)] == ["complete", "stopped", "complete"]
+    reason = r"cannot win: -\d+\.\d points against the best, at most -\d+\.\d after 1 of 2 folds"
+    assert re.fullmatch(reason, seen_of(world, 1)["reason"])
+    stopped = frozen(world)[1]
+    score = world.study.fold(1, 0, 0)["scores"]["tta_accuracy"]
+    assert (stopped.state, stopped.intermediate_values) == (TrialState.PRUNED, {0: score})
+    run_whole = world_in("whole", trials=3, fates={1: "worse"})
+    run_whole.run()
+    assert seen_of(run_whole, 1)["state"] == "complete"
+
+
+def test_score_and_cost_are_told_and_a_cheaper_one_within_the_error_wins(world_in: Callable[..., World]) -> None:
+    fates = {1: "worse", 2: "stopped", 3: "failed", 4: "cheap", 5: "dear"}
+    world = world_in(trials=6, objective="tta_accuracy,cost", racing=True, fates=fates)
+    driver = world.run()
+    assert_agreement(world)
+    trials = frozen(world)
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "PRUNED", "PRUNED", "FAIL", "COMPLETE", "COMPLETE"]
+    for trial in trials:
+        folds = [world.study.fold(trial.number, 0, fold) for fold in world.study.folds_done(trial.number, 0)]
+        scores = {f"fold_{fold['fold']}": fold["scores"]["tta_accuracy"] for fold in folds}
+        assert trial.user_attrs == scores
+        values = [np.mean(list(scores.values())), sum(fold["seconds"] for fold in folds)]
+        assert trial.values == (values if trial.state == TrialState.COMPLETE else None)
+    assert [trials[number].values[1] for number in (0, 4, 5)] == [160.0, 80.0, 1600.0]
+    # Trial 5 leads and is dear; it does not clearly beat the start, but trial 4, which is the cheapest.
+    leader = driver.race.leader()
+    assert leader is not None
+    assert leader.number == 5
+    assert driver.best is not None
+    assert driver.best.number == 0
+    assert world.bests[-1] == driver.best
+
+
+def test_best_is_announced_again_when_a_repeat_says_more_of_it(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1, repeats=1)
+    world.run()
+    assert [(best.number, len(best.fold_scores)) for best in world.bests] == [(0, 2), (0, 4)]
+    again = world_in(trials=1, repeats=1)
+    again.driver()
+    assert again.bests == world.bests[-1:], "what a driver that died may have kept to itself"
+
+
+def test_best_json_tells_what_other_seeds_say(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=3, repeats=1, racing=True, fates={1: "worse", 2: "worse"}, margin=0.9)
+    driver = world.run()
+    write_best(world.study, world.splits, driver.race)
+    best = Best.load(world.study.folder / "best.json")
+    assert driver.best is not None
+    assert (best.trial, best.seeds, best.num_complete) == ("0000", [0, 1], 3)
+    assert best.score["raw"] == driver.best.score == pytest.approx(np.mean(driver.best.fold_scores))
+    # Folds of one size: the pooled accuracy of both seeds is the mean over folds and seeds.
+    assert best.score["pooled"]["value"] == pytest.approx(best.score["raw"])
+    assert best.score["headline"]["value"] <= best.score["pooled"]["value"]
+    assert set(best.noise) == {"winner_vs_second", "fold_noise", "seeds"}, "it is the start itself"
+    assert best.noise["winner_vs_second"].startswith("better by ")
+    assert best.noise["fold_noise"] == driver.race.noise()
+    assert best.noise["seeds"]["0000"] == [0, 1]
+
+
+def test_best_json_compares_the_winner_with_the_start(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=4, fates={0: "worse", 1: "worse", 2: "failed"})
+    driver = world.run()
+    write_best(world.study, world.splits, driver.race)
+    best = Best.load(world.study.folder / "best.json")
+    assert (best.trial, best.num_complete) == ("0003", 3)
+    # Both others are equally bad, and the earlier one of them is the start.
+    assert best.noise["winner_vs_start"] == best.noise["winner_vs_second"]
+    assert best.noise["winner_vs_start"] == describe_difference(driver.race.interval(3, 0))
+    assert best.noise["winner_vs_start"].endswith(": settled")
+    assert best.noise["seeds"] == {}
+
+
+def test_no_repeat_begins_once_the_budget_is_spent(world_in: Callable[..., World]) -> None:
+    # Four epochs of a hundredth of an hour each: trial 0, and its repeat.
+    world = world_in(trials=9, repeats=2, budget_hours=0.07)
+    world.run()
+    assert begun(world) == ["0000", "0000 seed 1"]
+    again = world_in(trials=9, repeats=2, budget_hours=0.07)
+    again.run()
+    assert begun(again) == [], "what repeats spent before a resume counts"
+    none = world_in("none", trials=9, repeats=2, budget_hours=0.03)
+    none.run()
+    assert begun(none) == ["0000"]
+
+
+def test_no_trial_begins_when_none_has_improved_for_so_long(world_in: Callable[..., World]) -> None:
+    fates = dict.fromkeys(range(1, 9), "worse")
+    world = world_in(trials=9, patience=3, repeats=1, fates=fates)
+    world.run()
+    assert world.study.trials() == [0, 1, 2, 3]
+    notes = [event[1] for event in world.display.seen if event[0] == "note"]
+    assert notes == ["no trial of the last 3 has improved the score beyond its noise: no more begin (--patience)"], (
+        "said once"
+    )
+    more = world_in(trials=9, patience=4, repeats=1, fates=fates)
+    more.run()
+    assert more.study.trials() == [0, 1, 2, 3, 4]
+
+
+WARM = {1: "stopped", 2: "failed"}
+
+
+@pytest.fixture
+def earlier(world_in: Callable[..., World]) -> World:
+    """A study of four trials: two complete, the first of them repeated, one stopped, one failed."""
+    world = world_in("earlier", trials=4, repeats=1, fates=WARM)
+    world.run()
+    return world
+
+
+def test_a_warm_start_takes_over_what_has_ended(world_in: Callable[..., World], earlier: World) -> None:
+    world = world_in(trials=2, warm_start=[earlier.study])
+    assert world.study.trials() == [0, 1, 2]
+    world.run()
+    assert world.study.trials() == [0, 1, 2, 3, 4], "its own trials come on top"
+    assert_agreement(world)
+    for number, there in enumerate((0, 1, 3)):
+        origin = {
+            "study": "earlier",
+            "study_uid": "abcd1234",
+            "trial": f"{there:04d}",
+            "seeds": earlier.study.seeds(there),
+        }
+        assert world.study.origin(number) == origin
+        assert world.study.recipe(number) == earlier.study.recipe(there)
+        assert world.study.end(number) == earlier.study.end(there)
+        assert world.study.seeds(number) == earlier.study.seeds(there)
+        pd.testing.assert_frame_equal(world.study.out_of_fold(number, 0), earlier.study.out_of_fold(there, 0))
+        assert frozen(world)[number].user_attrs["origin"] == f"abcd1234-{there:04d}"
+    states = [trial.state.name for trial in frozen(world)]
+    assert states == ["COMPLETE", "PRUNED", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert world.study.recipe(3) != SPACE.start, "the start is known already"
+    assert [event[:3] for event in world.display.seen[:3]] == [
+        ("recall", "0000", "complete"),
+        ("recall", "0001", "stopped"),
+        ("recall", "0002", "complete"),
+    ]
+    assert sorted(world.tracker.runs) == [3, 4]
+
+
+def test_a_prior_leads_wins_and_is_what_trials_are_raced_against(
+    world_in: Callable[..., World], earlier: World
+) -> None:
+    world = world_in(trials=2, warm_start=[earlier.study], racing=True, fates={3: "worse", 4: "worse"})
+    driver = world.run()
+    assert driver.best is not None
+    assert driver.best.number in (0, 2)
+    assert world.bests == [driver.best], "known from the start"
+    for number in (3, 4):
+        assert seen_of(world, number)["reason"].startswith("cannot win")
+    assert len(driver.race.contenders()[0].fold_scores) == 4, "the prior's repeat is known"
+
+
+def test_a_warm_start_is_resumed(world_in: Callable[..., World], earlier: World) -> None:
+    undisturbed = world_in("undisturbed", trials=3, warm_start=[earlier.study], racing=True)
+    undisturbed.run()
+    world_in(trials=1, warm_start=[earlier.study], racing=True).run()
+    resumed = world_in(trials=3, racing=True)
+    resumed.run()
+    assert everything(resumed) == everything(undisturbed)
+    assert begun(resumed) == ["0004", "0005"]
+    assert sorted(resumed.tracker.runs) == [4, 5]
+
+
+def test_what_priors_cost_is_not_this_budgets(world_in: Callable[..., World], earlier: World) -> None:
+    for _ in range(2):
+        world = world_in(trials=9, warm_start=[earlier.study], budget_hours=0.07)
+        world.run()
+        assert world.study.trials() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("objective", ["tta_accuracy,cost", "tta_auroc"])
+def test_priors_are_read_by_the_new_objective(world_in: Callable[..., World], earlier: World, objective: str) -> None:
+    world = world_in(trials=1, warm_start=[earlier.study], objective=objective)
+    world.run()
+    scores = [world.study.fold(0, 0, fold)["scores"][world.rules.objective] for fold in range(NUM_FOLDS)]
+    values = [np.mean(scores), 160.0] if world.rules.by_cost else [np.mean(scores)]
+    assert frozen(world)[0].values == values
+    assert frozen(world)[1].state == TrialState.PRUNED
+
+
+def test_a_renamed_study_goes_on(world_in: Callable[..., World], tmp_path: Path) -> None:
+    world_in(trials=1).run()
+    (tmp_path / "study").rename(tmp_path / "moved")
+    moved = world_in("moved", trials=2, journal_name="moved")
+    moved.run()
+    assert begun(moved) == ["0001"]
+    assert len(frozen(moved)) == 2
+
+
+def test_a_lost_journal_and_stray_and_lost_folders_are_named(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=2)
+    world.run()
+    trials, journal = world.study.folder / "trials", world.study.folder / "optuna.journal"
+    shutil.copytree(trials / "0000", trials / "0007")
+    with pytest.raises(
+        UserError, match=r"optuna.journal: knows nothing of trials 0007, which lie in .*trials; restore it"
+    ):
+        world_in().driver()
+    shutil.rmtree(trials / "0007")
+    whole = journal.read_bytes()
+    journal.unlink()
+    with pytest.raises(
+        UserError, match=r"optuna.journal: knows nothing of trials 0000, 0001, which lie in .* from a copy"
+    ):
+        world_in().driver()
+    journal.write_bytes(whole)
+    end = (trials / "0001" / "state.json").read_text()
+    (trials / "0001" / "state.json").write_text(end.replace("complete", "failed"))
+    with pytest.raises(UserError, match=r"0001/state.json: expected complete, as in the journal, got failed; restore"):
+        world_in().driver()
+    shutil.rmtree(trials / "0001")
+    with pytest.raises(
+        UserError, match=r"trials: recipe.json or state.json is missing of trials 0001, which have ended; "
+    ):
+        world_in().driver()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("fold_1.json", None, None, "is missing, but trial 0000 is complete; restore the file from a copy"),
+        (
+            "fold_1.json",
+            r'"tta_accuracy": [\d.]+',
+            '"tta_accuracy": null',
+            "tta_accuracy is undefined, but trial 0000 is",
+        ),
+        (
+            "fold_0.csv",
+            r"(?m)^(.*),0,([\d.]+)$",
+            r"\1,1,\2",
+            "row 0 is not of the data: expected label 0, got 1; restore",
+        ),
+        ("fold_0.csv", "fold_", "f_", "row 0 is not of the data: expected image_id fold_.*, got f_.*; restore"),
+    ],
+)
+def test_folds_that_cannot_be_are_named(
+    world_in: Callable[..., World], name: str, old: str | None, new: str, message: str
+) -> None:
+    world = world_in(trials=1)
+    world.run()
+    path = world.study.trial_folder(0) / "seed_0" / name
+    if old is None:
+        path.unlink()
+    else:
+        changed = re.sub(old, new, path.read_text())
+        assert changed != path.read_text()
+        path.write_text(changed)
+    with pytest.raises(UserError, match=rf"0000/seed_0/{name}: {message}".replace("row 0", r"row \d+")):
+        world_in().driver()
+
+
+def test_a_fold_that_the_study_does_not_have_is_named(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1)
+    world.run()
+    folder = world.study.trial_folder(0) / "seed_0"
+    for suffix in (".csv", ".json"):
+        shutil.copy(folder / f"fold_1{suffix}", folder / f"fold_7{suffix}")
+    with pytest.raises(UserError, match=r"fold_7.json: the study has 2 folds, counted from 0; remove the file"):
+        world_in().driver()
+
+
+def test_a_priors_repeat_that_had_not_ended_is_run_and_paid_for_here(world_in: Callable[..., World]) -> None:
+    earlier = world_in("earlier", trials=1, repeats=1)
+    driver = earlier.driver()
+    trial = driver.begin()
+    assert trial is not None
+    earlier.work(driver, trial)
+    repeat = driver.begin()
+    assert repeat is not None
+    for report in itertools.islice(earlier.reports(repeat), EPOCHS + 2):
+        assert driver.hear(Job(0, 1), report)
+    # The repeat's four epochs spend the budget: no trial begins.
+    world = world_in(trials=1, repeats=1, warm_start=[earlier.study], budget_hours=0.04)
+    world.run()
+    assert begun(world) == ["0000 seed 1"]
+    assert world.study.origin(0)["seeds"] == [0]  # type: ignore[index]
+    seconds = ledger_of(world.study).seconds
+    assert seconds["repeats"] == ledger_of(world.study).total == NUM_FOLDS * 80.0
+
+
+def test_agreement_is_told_whatever_the_folder_is_called(
+    world_in: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world_in(trials=1).run()
+    folder = (tmp_path / "study").rename(tmp_path / "moved")
+    monkeypatch.setattr(agreement, "_wandb", lambda *_: [])
+    assert agreement.main([str(folder)]) == 0
+    with pytest.raises(MissingFile, match=r"^no study at .*nowhere"):
+        agreement.main([str(tmp_path / "nowhere")])
+    with pytest.raises(SystemExit, match="2"):
+        agreement.main([])
+    (folder / "optuna.journal").unlink()
+    with pytest.raises(MissingFile, match=r"^no journal at .*optuna.journal; restore it from a copy"):
+        agreement.main([str(folder)])
+
+
+class Fuse:
+    """Counts the steps that leave a trace; at the given one the process is killed, before or after it."""
+
+    def __init__(self, world: World, at: int, *, after: bool) -> None:
+        self.at, self.after, self.count = at, after, 0
+        world.bests = _Bests()
+        for part, names in STEPS.items():
+            for name in names:
+                target = getattr(world, part)
+                setattr(target, name, self.watched(getattr(target, name)))
+
+    def watched(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            number, self.count = self.count, self.count + 1
+            if number == self.at and not self.after:
+                raise Killed
+            result = step(*arguments)
+            if number == self.at:
+                raise Killed
+            return result
+
+        return call
+
+
+class _Bests(list[Contender]):
+    """A list whose methods can be replaced."""
+
+
+@pytest.mark.parametrize("stride", [37, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("search", KILLED)
+def test_a_kill_at_any_step_changes_nothing(
+    world_in: Callable[..., World], search: str, after: bool, stride: int
+) -> None:
+    settings = KILLED[search]
+    undisturbed = world_in("undisturbed", **settings)
+    fuse = Fuse(undisturbed, -1, after=after)
+    undisturbed.run()
+    expected = everything(undisturbed)
+    assert fuse.count > 40
+    for at in range(0, fuse.count, stride):
+        killed = world_in(f"killed-{at}", **settings)
+        Fuse(killed, at, after=after)
+        with pytest.raises(Killed):
+            killed.run()
+        resumed = world_in(f"killed-{at}", **settings)
+        resumed.run()
+        assert everything(resumed) == expected, f"killed at step {at}"
+        announced = [*killed.bests, *resumed.bests]
+        assert announced, f"killed at step {at}"
+        assert announced[-1] == undisturbed.bests[-1], f"killed at step {at}"
+        for number, run in resumed.tracker.runs.items():
+            assert run == undisturbed.tracker.runs[number], f"killed at step {at}"
+
+
+NO_GPU = Rescheduled(words="cuda does not compute", node_id="a", node="10.0.0.7")
+
+
+def run_ordered(world: World, places: int) -> list[int]:
+    """As many workers as places; returns the numbers of the trials as they began."""
+    driver, order, running = world.driver(), [], []
+    while True:
+        while len(running) < places and (assignment := driver.begin(places)) is not None:
+            order.append(assignment["number"])
+            running.append(assignment)
+        if not running:
+            assert driver.idle()
+            return order
+        world.work(driver, running.pop(0))
+
+
+def test_a_job_that_is_put_back_ends_as_if_nothing_had_been(world_in: Callable[..., World]) -> None:
+    calm, world = world_in("calm", repeats=1), world_in("hit", repeats=1)
+    calm.run()
+    driver = world.driver()
+    while (assignment := driver.begin()) is not None:
+        job = job_of(assignment)
+        if driver._times_back[job] < 2:
+            # Once before it has begun, once after its first epoch.
+            if driver._times_back[job]:
+                assert driver.hear(job, next(world.reports(assignment)))
+            assert not driver.hear(job, NO_GPU)
+            assert not driver.end(job, process_failed=True)
+            assert driver.idle()
+        else:
+            world.work(driver, assignment)
+    assert everything(world) == everything(calm)
+    assert_agreement(world)
+    notes = [words for kind, *words in world.display.seen if kind == "note"]
+    assert notes.count(["trial 0001 is put back: cuda does not compute"]) == 2
+    assert notes.count(["trial 0000 seed 1 is put back: cuda does not compute"]) == 2
+
+
+def test_finished_folds_stay_when_a_job_is_put_back(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1)
+    driver = world.driver()
+    assignment = driver.begin()
+    assert assignment is not None
+    job = job_of(assignment)
+    for report in itertools.takewhile(lambda report: report.fold == 0, world.reports(assignment)):  # type: ignore[union-attr]
+        driver.hear(job, report)
+    driver.hear(job, NO_GPU)
+    assert not driver.hear(job, "CUDA error"), "what comes after is not heard"
+    driver.end(job, process_failed=True)
+    again = driver.begin()
+    assert again is not None
+    assert (again["number"], again["skip"]) == (0, [0])
+
+
+def test_a_job_that_is_put_back_again_and_again_has_failed(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1)
+    driver = world.driver()
+    times = 0
+    while (assignment := driver.begin()) is not None:
+        driver.hear(job_of(assignment), NO_GPU)
+        driver.end(job_of(assignment), process_failed=True)
+        times += 1
+    assert times == 11
+    assert seen_of(world, 0)["state"] == "failed"
+    assert seen_of(world, 0)["reason"] == "put back 10 times, and again: cuda does not compute"
+
+
+def test_the_last_trials_begin_with_the_costliest(world_in: Callable[..., World]) -> None:
+    alone = world_in("alone", trials=6)
+    assert run_ordered(alone, places=1) == [0, 1, 2, 3, 4, 5]
+    world = world_in("several", trials=6)
+    order = run_ordered(world, places=3)
+    assert order[:3] == [0, 1, 2]
+    efforts = [effort(world.study.recipe(number)) for number in order[3:]]
+    assert efforts == sorted(efforts, reverse=True)
+    assert sorted(order) == list(range(6))
+    assert [world.study.recipe(n) for n in range(6)] == [alone.study.recipe(n) for n in range(6)]
+    assert_agreement(world)
+
+
+def test_trials_asked_for_ahead_do_not_begin_when_the_budget_is_spent_but_after_a_resume(
+    world_in: Callable[..., World],
+) -> None:
+    # Four epochs of 36 s each trial: the first one spends the budget.
+    world = world_in(trials=2, budget_hours=0.03)
+    driver = world.driver()
+    first = driver.begin(2)
+    assert first is not None
+    world.work(driver, first)
+    assert driver.begin(2) is None
+    assert world.study.trials() == [first["number"]]
+    world.limits = Limits(num_trials=2)
+    world.run()
+    assert [seen_of(world, number)["state"] for number in (0, 1)] == ["complete", "complete"]
+
+
+def test_adopted_trials_begin_with_the_costliest(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=4)
+    driver = world.driver()
+    assert [driver.begin(2) is not None for _ in range(4)] == [True] * 4
+    order = run_ordered(world, places=2)
+    efforts = [effort(world.study.recipe(number)) for number in order]
+    assert efforts == sorted(efforts, reverse=True)

@@ -1,0 +1,260 @@
+"""Warm start: finished trials of earlier studies, on the same data and folds, in the same space; each recipe once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch, FoldResult
+from leukemia.study.folder import State, Study
+from search.policy.space import make_space
+from search.sampling.journal import Prior
+from search.trials.warmstart import copy_priors, priors_of, take_priors
+
+SPACE = make_space(Recipe().resolved(64), {})
+TABLE = pd.DataFrame({"image_id": ["a", "b"], "subject": ["1", "2"], "group": ["1", "2"], "label": [1, 0]})
+INFO: dict[str, Any] = {
+    "created": "2026-01-01T00:00:00Z",
+    "study_uid": "abcd1234",
+    "command": "python -m search.run",
+    "folds": 2,
+    "seed": 0,
+    "objective": "tta_accuracy",
+    "protocol": "grouped",
+    "data": {"fingerprint": "f" * 64},
+    "splits_sha256": "0" * 64,
+    "versions": {},
+    "commit": "unknown",
+}
+
+
+def recipe_of(rotate: float) -> Recipe:
+    return SPACE.start.with_settings({"augment.rotate": rotate})
+
+
+def fold_of(fold: int, seed: int = 0, auroc: float = 1.0) -> FoldResult:
+    return FoldResult(
+        seed=seed,
+        fold=fold,
+        rows=np.array([0, 1]),
+        probabilities=np.array([0.9, 0.2]),
+        scores={"tta_accuracy": 0.75 + fold / 8, "tta_auroc": auroc},
+        seconds=20.0,
+        device="cpu (test)",
+        precision="float32",
+    )
+
+
+def epoch_of(fold: int, seed: int, seconds: float = 1 / 3) -> Epoch:
+    return Epoch(
+        seed=seed,
+        fold=fold,
+        epoch=1,
+        train_loss=0.1 + 0.2,
+        train_accuracy=0.5,
+        validation_loss=0.5,
+        validation_accuracy=0.5,
+        learning_rate=0.1,
+        seconds=seconds,
+        images_per_second=1.0,
+        device_memory_mb=0.0,
+    )
+
+
+def add(study: Study, recipe: Recipe, state: State | None = "complete", folds: int = 2, auroc: float = 1.0) -> None:
+    """The study's next trial."""
+    number = len(study.trials())
+    study.begin_trial(number, recipe)
+    for fold in range(folds):
+        study.write_fold(number, fold_of(fold, auroc=auroc), TABLE)
+    if state is not None:
+        study.end_trial(number, state, "why", 0.8125 if state == "complete" else None)
+
+
+@pytest.fixture
+def study_in(tmp_path: Path) -> Callable[..., Study]:
+    return lambda name="old", **changes: Study.create(tmp_path / name, {**INFO, **changes})
+
+
+def test_complete_and_stopped_trials_are_taken_with_scores_and_cost(study_in: Callable[..., Study]) -> None:
+    study = study_in()
+    add(study, SPACE.start)
+    add(study, recipe_of(0.1), "failed", folds=1)
+    add(study, recipe_of(0.2), None, folds=1)
+    add(study, recipe_of(0.3), "stopped", folds=1)
+    first, second = take_priors([study.folder], INFO, SPACE)
+    assert first.prior == Prior(
+        recipe=SPACE.start,
+        state="complete",
+        fold_scores={0: 0.75, 1: 0.875},
+        cost=40.0,
+        origin="abcd1234-0000",
+    )
+    assert first.origin == {"study": "old", "study_uid": "abcd1234", "trial": "0000"}
+    assert (second.prior.state, second.prior.fold_scores, second.prior.cost) == ("stopped", {0: 0.75}, 20.0)
+    assert second.folder == study.trial_folder(3)
+
+
+@pytest.mark.parametrize("objective", ["tta_auroc", "tta_auroc,cost"])
+def test_scores_are_those_of_the_new_objective(study_in: Callable[..., Study], objective: str) -> None:
+    study = study_in()
+    add(study, SPACE.start)
+    (taken,) = take_priors([study.folder], {**INFO, "objective": objective}, SPACE)
+    assert taken.prior.fold_scores == {0: 1.0, 1: 1.0}
+
+
+def test_a_trial_without_the_new_objective_in_some_fold_is_left_behind(study_in: Callable[..., Study]) -> None:
+    study = study_in()
+    add(study, SPACE.start, auroc=float("nan"))
+    add(study, recipe_of(0.1))
+    assert len(take_priors([study.folder], INFO, SPACE)) == 2
+    (taken,) = take_priors([study.folder], {**INFO, "objective": "tta_auroc"}, SPACE)
+    assert taken.prior.origin == "abcd1234-0001"
+
+
+def test_each_recipe_is_taken_once_in_the_order_given(study_in: Callable[..., Study]) -> None:
+    one, two = study_in("one"), study_in("two", study_uid="00000002")
+    for study, rotations in ((one, (0.1, 0.2)), (two, (0.2, 0.3))):
+        for rotate in rotations:
+            add(study, recipe_of(rotate))
+    taken = take_priors([one.folder, two.folder], INFO, SPACE)
+    assert [each.prior.recipe.augment.rotate for each in taken] == [0.1, 0.2, 0.3]
+    assert [each.prior.origin for each in taken] == ["abcd1234-0000", "abcd1234-0001", "00000002-0001"]
+    assert take_priors([], INFO, SPACE) == ()
+
+
+def test_recipes_outside_of_the_space_are_left_behind_and_none_at_all_is_refused(
+    study_in: Callable[..., Study],
+) -> None:
+    study = study_in()
+    add(study, SPACE.start.with_settings({"train.epochs": 7}))
+    add(study, SPACE.start.with_settings({"optimizer.learning_rate": 0.5}))
+    message = (
+        r"^--warm-start: none of the 2 finished trials of study old fits this space; "
+        r"give both searches the same --preset and --set$"
+    )
+    with pytest.raises(UserError, match=message):
+        take_priors([study.folder], INFO, SPACE)
+    add(study, recipe_of(0.5))
+    assert [each.prior.origin for each in take_priors([study.folder], INFO, SPACE)] == ["abcd1234-0002"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"data": {"fingerprint": "e" * 64}},
+            r"^--warm-start: study old was run on other data: fingerprint e{16}, here f{16}$",
+        ),
+        ({"data": {}}, r"^--warm-start: study old was run on other data: fingerprint None, here f{16}$"),
+        (
+            {"splits_sha256": "1" * 64, "folds": 3, "seed": 5},
+            r"^--warm-start: study old has other folds; give the same --folds, --seed and --protocol as there "
+            r"\(3, 5, grouped\)$",
+        ),
+    ],
+)
+def test_other_data_and_other_folds_are_refused(
+    study_in: Callable[..., Study], changes: dict[str, Any], message: str
+) -> None:
+    study = study_in(**changes)
+    add(study, SPACE.start)
+    with pytest.raises(UserError, match=message):
+        take_priors([study.folder], INFO, SPACE)
+
+
+def test_a_study_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingFile, match=r"^no study at .*nowhere"):
+        take_priors([tmp_path / "nowhere"], INFO, SPACE)
+
+
+def test_trials_are_copied_with_all_their_seeds_and_their_origin(
+    study_in: Callable[..., Study], tmp_path: Path
+) -> None:
+    old = study_in()
+    add(old, recipe_of(0.1), "failed")
+    add(old, SPACE.start)
+    for seed, fold in ((1, 0), (1, 1), (2, 0), (3, 0)):
+        old.write_fold(1, fold_of(fold, seed=seed), TABLE)
+        old.write_epoch(1, epoch_of(fold, seed))
+    old.write_epoch(1, epoch_of(0, 2, seconds=7.0))
+    old.fail_repeat(1, 3, "NonFiniteLoss")
+    taken = take_priors([old.folder], INFO, SPACE)
+    # What a start that was killed has left is replaced.
+    (tmp_path / "new" / "trials" / "0000" / "seed_0").mkdir(parents=True)
+    (tmp_path / "new" / "trials" / "0000" / "seed_0" / "fold_9.json").write_text("{}")
+    copy_priors(taken, tmp_path / "new")
+    new = Study.create(tmp_path / "new", {**INFO, "study_uid": "00000002"})
+    assert new.trials() == [0]
+    assert (new.recipe(0), new.end(0), new.seeds(0)) == (old.recipe(1), old.end(1), [0, 1, 3])
+    assert new.folds_done(0, 0) == [0, 1]
+    # A repeat that had not ended is left behind, so that one here is wholly this study's.
+    assert new.epochs(0)["seed"].tolist() == [1, 1, 3]
+    assert new.repeated(0).empty
+    assert not old.repeated(1).empty
+    assert new.origin(0) == {"study": "old", "study_uid": "abcd1234", "trial": "0001", "seeds": [0, 1, 3]}
+    pd.testing.assert_frame_equal(new.out_of_fold(0, 0), old.out_of_fold(1, 0))
+    assert old.origin(1) is None, "the earlier study is left as it was"
+    # Its own trials are no priors.
+    add(new, recipe_of(0.4))
+    assert [each.prior for each in priors_of(new)] == [each.prior for each in taken]
+
+
+def test_a_trial_that_was_taken_over_twice_keeps_its_first_origin(
+    study_in: Callable[..., Study], tmp_path: Path
+) -> None:
+    old = study_in()
+    add(old, recipe_of(0.1), "failed")
+    add(old, SPACE.start)
+    copy_priors(take_priors([old.folder], INFO, SPACE), tmp_path / "new")
+    new = Study.create(tmp_path / "new", {**INFO, "study_uid": "00000002"})
+    (taken,) = take_priors([new.folder], INFO, SPACE)
+    assert taken.origin == {"study": "old", "study_uid": "abcd1234", "trial": "0001"}
+    assert taken.prior.origin == "abcd1234-0001"
+
+
+def test_a_damaged_trial_is_refused_before_anything_is_written(study_in: Callable[..., Study]) -> None:
+    study, validation = study_in(), [TABLE, TABLE]
+    add(study, SPACE.start)
+    assert len(take_priors([study.folder], INFO, SPACE, validation)) == 1
+    table = study.trial_folder(0) / "seed_0" / "fold_1.csv"
+    whole = table.read_text()
+    table.write_text(whole.replace("a,1,1,1", "a,1,1,0"))
+    with pytest.raises(
+        UserError, match=r"seed_0/fold_1.csv: row 0 is not of the data: expected label 1, got 0; restore"
+    ):
+        take_priors([study.folder], INFO, SPACE, validation)
+    table.write_text(whole)
+    path = table.with_suffix(".json")
+    record = path.read_text()
+    path.write_text(record.replace("0.875", "null"))
+    with pytest.raises(UserError, match=r"fold_1.json: tta_accuracy is undefined, but trial 0000 is complete; restore"):
+        take_priors([study.folder], INFO, SPACE)
+    path.write_text(record.replace("0.875", "87.5"))
+    with pytest.raises(
+        UserError, match=r"fold_1.json: expected the score tta_accuracy to be null or from 0 to 1, got 87"
+    ):
+        take_priors([study.folder], INFO, SPACE)
+    path.write_text(record.replace("tta_auroc", "auroc"))
+    with pytest.raises(UserError, match=r"fold_1.json: expected a score tta_auroc, found none; restore"):
+        take_priors([study.folder], {**INFO, "objective": "tta_auroc"}, SPACE)
+    path.unlink()
+    with pytest.raises(MissingFile, match=r"fold_1.json: is missing, but trial 0000 is complete; restore"):
+        take_priors([study.folder], INFO, SPACE)
+
+
+def test_a_trial_that_was_taken_over_and_lost_its_end_is_named(study_in: Callable[..., Study], tmp_path: Path) -> None:
+    study = study_in()
+    add(study, SPACE.start)
+    copy_priors(take_priors([study.folder], INFO, SPACE), tmp_path / "new")
+    new = Study.create(tmp_path / "new", {**INFO, "study_uid": "00000002"})
+    (new.trial_folder(0) / "state.json").unlink()
+    with pytest.raises(MissingFile, match=r"0000/state.json: is missing, but the trial was taken over; restore"):
+        priors_of(new)
