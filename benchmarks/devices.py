@@ -77,13 +77,13 @@ def measure(work: Work, together: Any = None) -> tuple[float, float]:
     recipe = work.recipe
     num_images = work.num_batches * recipe.train.batch_size
     shape = (num_images, SIZE_PX, SIZE_PX, 3)
-    side = Split(
+    split = Split(
         images=np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8),
         labels=np.arange(num_images) % 2,
         training=np.arange(num_images),
         validation=np.arange(0),
     )
-    epochs = fit(recipe, side, fold=0, device=torch.device(work.device), num_workers=work.num_workers)
+    epochs = fit(recipe, split, fold=0, device=torch.device(work.device), num_workers=work.num_workers)
     next(epochs)
     if together is not None:
         together.wait()

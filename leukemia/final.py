@@ -196,7 +196,7 @@ def _retrain(
 ) -> tuple[ResNet, pd.DataFrame]:
     """Train on all images; a retraining that was killed goes on from its last epoch."""
     images = open_images(catalog, view_of(recipe))
-    side = Split(
+    split = Split(
         images=images,
         labels=catalog.table["label"].to_numpy(dtype=np.int64),
         training=np.arange(len(images)),
@@ -205,7 +205,7 @@ def _retrain(
     # The training images and the recipe name the checkpoint: other ones begin afresh.
     identity = hashlib.sha256((recipe.to_json() + catalog.fingerprint).encode()).hexdigest()[:16]
     fitting = fit(
-        recipe, side, fold=study.info["folds"], device=device, checkpoint=_checkpoints(study) / f"{identity}.pt"
+        recipe, split, fold=study.info["folds"], device=device, checkpoint=_checkpoints(study) / f"{identity}.pt"
     )
     epochs: list[Epoch] = []
     with console.status("training") as status:

@@ -13,7 +13,7 @@ DEFAULT_CROP_PX = 384
 """A centred square of 384 px holds 99 % of C-NMC's cells whole; 210 px cuts over half of them."""
 
 DEFAULT_SIZE_PX = 224
-"""Split of the network's input after the crop: the size that ImageNet weights were trained at."""
+"""Side of the network's input after the crop: the size that ImageNet weights were trained at."""
 
 SMALLEST_SIZE_PX = 32
 """A ResNet halves its maps five times. Below 17 px a strided 3x3 convolution meets a map of one pixel, and there the
@@ -34,10 +34,10 @@ class Data:
     """What the network sees of an image."""
 
     crop_px: int | None = None
-    """Split of the centred square that is cut out, in pixels. None: the smaller of 384 and the smallest image's side."""
+    """Side of the centred square that is cut out, in pixels. None: the smaller of 384 and the smallest image's side."""
 
     size_px: int | None = None
-    """Split after resizing, at most ``crop_px``. None: the smaller of 224 and ``crop_px``."""
+    """Side after resizing, at most ``crop_px``. None: the smaller of 224 and ``crop_px``."""
 
     grayscale: bool = False
     """One luminance channel instead of three colours."""

@@ -31,7 +31,7 @@ whole grey levels, so that sqrt(30) leaves 25.95: the variance left of s is the 
 over k = 1, 2, ..., and 30.00 for this s."""
 
 CUTOUT_SIDE = 0.125
-"""Split of the hole as a share of the image's side."""
+"""Side of the hole as a share of the image's side."""
 
 BLUR_SIGMA_PX = 0.8
 """What OpenCV takes for a kernel of 3 px: 0.3 ((3 - 1) / 2 - 1) + 0.8."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from leukemia import HEM
 
 SIDE_PX = 450
-"""Split of an image, as in C-NMC's training set."""
+"""Side of an image, as in C-NMC's training set."""
 
 Plane = NDArray[np.float32]
 

@@ -50,10 +50,10 @@ class View:
     """What is cut out of every image, the same for training and evaluation."""
 
     crop_px: int
-    """Split of the centred square, in pixels."""
+    """Side of the centred square, in pixels."""
 
     size_px: int
-    """Split after resizing, in pixels."""
+    """Side after resizing, in pixels."""
 
 
 def crop_and_resize(image: np.ndarray, view: View) -> np.ndarray:

@@ -48,8 +48,8 @@ def cross_validate(
             continue
         start = time.perf_counter()
         checkpoint = None if checkpoints is None else checkpoints / f"seed_{recipe.train.seed}" / f"fold_{fold}.pt"
-        side = Split(images=images, labels=labels, training=training, validation=validation)
-        model = yield from fit(recipe, side, fold=fold, device=device, num_workers=num_workers, checkpoint=checkpoint)
+        split = Split(images=images, labels=labels, training=training, validation=validation)
+        model = yield from fit(recipe, split, fold=fold, device=device, num_workers=num_workers, checkpoint=checkpoint)
         plain = predict(model, recipe, images, validation, device=device, tta="none", num_workers=num_workers)
         tta = recipe.evaluate.tta
         probabilities = (

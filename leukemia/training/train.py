@@ -58,7 +58,7 @@ class Split:
 
 def fit(
     recipe: Recipe,
-    side: Split,
+    split: Split,
     *,
     fold: int,
     device: torch.device,
@@ -80,7 +80,7 @@ def fit(
         UserError: the checkpoint is another recipe's, or images and batches are too small for BatchNorm.
     """
     make_deterministic(recipe.train.seed, fold)
-    fitting = _Fitting(recipe, side, fold, device, num_workers)
+    fitting = _Fitting(recipe, split, fold, device, num_workers)
     try:
         if checkpoint is not None:
             fitting.restore(checkpoint)
@@ -121,17 +121,17 @@ def make_deterministic(seed: int, fold: int) -> None:
 class _Fitting:
     """The moving parts of one fit; everything that a checkpoint must hold is here."""
 
-    def __init__(self, recipe: Recipe, side: Split, fold: int, device: torch.device, num_workers: int) -> None:
-        self.recipe, self.side, self.fold, self.device = recipe, side, fold, device
+    def __init__(self, recipe: Recipe, split: Split, fold: int, device: torch.device, num_workers: int) -> None:
+        self.recipe, self.split, self.fold, self.device = recipe, split, fold, device
         self.num_workers = num_workers
         self.epochs: list[Epoch] = []
         self.model = build_model(recipe).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        batches = training_batches(recipe, side.training, fold, 1)
+        batches = training_batches(recipe, split.training, fold, 1)
         _refuse_single(recipe, min(map(len, batches)))
         self.optimizer: ScheduledOptimizer = build_optimizer(self.model, recipe, len(batches))
-        self.class_weight = _class_weight(recipe, side.labels[side.training]).to(device)
+        self.class_weight = _class_weight(recipe, split.labels[split.training]).to(device)
         self.dtype = compute_dtype(recipe, device)
-        dataset = ImageRows(side.images, side.labels, training_pipeline(recipe))
+        dataset = ImageRows(split.images, split.labels, training_pipeline(recipe))
         self.loader = Loader(dataset, num_workers=num_workers, pin_memory=device.type == "cuda")
 
     def run_epoch(self, epoch: int) -> Epoch:
@@ -152,7 +152,7 @@ class _Fitting:
             validation_accuracy=validation_accuracy,
             learning_rate=learning_rate,
             seconds=time.perf_counter() - start,
-            images_per_second=len(self.side.training) / (trained - start),
+            images_per_second=len(self.split.training) / (trained - start),
             device_memory_mb=memory,
         )
 
@@ -179,11 +179,11 @@ class _Fitting:
             num_correct += (logits.argmax(dim=1) == labels).sum()
         self._refuse_non_finite(losses, epoch)
         self._refuse_broken(epoch, len(losses))
-        num_images = len(self.side.training)
+        num_images = len(self.split.training)
         return weighted_loss.item() / num_images, num_correct.item() / num_images, learning_rate
 
     def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels in self.loader(training_batches(self.recipe, self.side.training, self.fold, epoch)):
+        for images, labels in self.loader(training_batches(self.recipe, self.split.training, self.fold, epoch)):
             yield to_device(images, self.device), labels.to(self.device, non_blocking=True)
 
     def _autocast(self) -> torch.autocast:
@@ -217,7 +217,7 @@ class _Fitting:
         """Precise BatchNorm over the epoch's first batches: an eighth of the images, or all of them."""
         if not self.recipe.evaluate.precise_bn:
             return
-        batches = training_batches(self.recipe, self.side.training, self.fold, epoch)
+        batches = training_batches(self.recipe, self.split.training, self.fold, epoch)
         count = len(batches) if everything else max(1, len(batches) // PRECISE_BN_PART)
         with self._autocast():
             precise_batchnorm(
@@ -226,7 +226,7 @@ class _Fitting:
         self._refuse_broken(epoch, len(batches))
 
     def _validate(self, epoch: int) -> tuple[float, float]:
-        rows = self.side.validation
+        rows = self.split.validation
         if len(rows) == 0:
             return float("nan"), float("nan")
         self.make_precise(epoch, everything=False)
@@ -234,13 +234,13 @@ class _Fitting:
         probability = predict(
             self.model,
             self.recipe,
-            self.side.images,
+            self.split.images,
             rows,
             device=self.device,
             tta="none",
             num_workers=self.num_workers,
         )
-        labels = self.side.labels[rows]
+        labels = self.split.labels[rows]
         of_label = np.where(labels == 1, probability, 1.0 - probability)
         loss = float(-np.log(np.maximum(of_label, np.finfo(np.float32).tiny)).mean())
         return loss, float(((probability >= 0.5) == labels).mean())

@@ -31,7 +31,7 @@ from search.policy.race import Job
 from search.storage.checkpoints import Checkpoints
 
 REPORT = "report"
-"""Key of a trial's report in Tune's result: an ``Epoch``, a ``FoldResult``, the words of a failure or a ``Rescheduled``."""
+"""Key of a report in Tune's result: an ``Epoch``, a ``FoldResult``, a failure as text or a ``Rescheduled``."""
 
 DEVICE_MB = "device_mb"
 """Key of the device's memory in Tune's result."""

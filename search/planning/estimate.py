@@ -53,14 +53,14 @@ def _seconds_per_image(plan: Plan, device: torch.device) -> float:
     noise = np.random.default_rng(0).integers(
         0, 256, (num_images, plan.view.size_px, plan.view.size_px, 3), dtype=np.uint8
     )
-    side = Split(
+    split = Split(
         images=noise,
         labels=np.arange(num_images) % 2,
         training=np.arange(num_images),
         validation=np.arange(0),
     )
     # The first epoch warms up; the second counts.
-    return 1.0 / list(fit(recipe, side, fold=0, device=device))[-1].images_per_second
+    return 1.0 / list(fit(recipe, split, fold=0, device=device))[-1].images_per_second
 
 
 def _hours(hours: float) -> str:

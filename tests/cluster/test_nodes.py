@@ -28,7 +28,7 @@ from search.cluster.fleet import NoNodeLeft
 from search.cluster.nodes import Node, Nodes, grown, nodes_now
 from search.cluster.resources import Resources
 from search.cluster.session import is_own, ray_session
-from search.cluster.trainable import REPORT, TrialData
+from search.cluster.trainable import REPORT, TrialData, reschedule
 from search.cluster.tuner import run_trials
 
 HEAD = Node(cpus=2, gpus=0.0, node_id="head")

@@ -97,8 +97,8 @@ def test_every_fold_begins_afresh(
 ) -> None:
     """The last fold after two others equals the last fold alone, trained and predicted here by hand."""
     training, validation = folds[2]
-    side = Split(images=small, labels=tiny_images.labels, training=training, validation=validation)
-    fitting = fit(RECIPE, side, fold=2, device=CPU)
+    split = Split(images=small, labels=tiny_images.labels, training=training, validation=validation)
+    fitting = fit(RECIPE, split, fold=2, device=CPU)
     next(fitting)
     next(fitting)
     with pytest.raises(StopIteration) as end:
@@ -131,7 +131,7 @@ def test_each_fold_has_its_own_checkpoint_and_a_stop_is_asking_no_more(
 ) -> None:
     begun: list[Path] = []
 
-    def spy(recipe: Recipe, side: Split, *, fold: int, checkpoint: Path, **rest: object):
+    def spy(recipe: Recipe, split: Split, *, fold: int, checkpoint: Path, **rest: object):
         begun.append(checkpoint)
         yield Epoch(
             seed=3,

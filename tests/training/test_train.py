@@ -44,7 +44,7 @@ def recipe_of(optimizer: str = "adamw", **settings: object) -> Recipe:
 
 
 @pytest.fixture
-def side(tiny_images: TinyImages) -> Split:
+def split(tiny_images: TinyImages) -> Split:
     return Split(
         images=tiny_images.images, labels=tiny_images.labels, training=np.arange(32), validation=np.arange(32, 48)
     )
@@ -99,14 +99,14 @@ def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_killed_fit_continues_to_the_same_weights(optimizer: str, side: Split, tmp_path: Path) -> None:
+def test_killed_fit_continues_to_the_same_weights(optimizer: str, split: Split, tmp_path: Path) -> None:
     recipe = recipe_of(optimizer)
-    epochs, weights = run(fit(recipe, side, fold=1, device=CPU))
+    epochs, weights = run(fit(recipe, split, fold=1, device=CPU))
     path = tmp_path / "fold_1.pt"
-    killed = fit(recipe, side, fold=1, device=CPU, checkpoint=path)
+    killed = fit(recipe, split, fold=1, device=CPU, checkpoint=path)
     heard = [next(killed), next(killed)]
     killed.close()
-    again, continued = run(fit(recipe, side, fold=1, device=CPU, checkpoint=path))
+    again, continued = run(fit(recipe, split, fold=1, device=CPU, checkpoint=path))
     assert numbers(again) == numbers(epochs)
     # The epochs of before the kill are told again, as they were.
     assert again[:2] == heard
@@ -115,11 +115,11 @@ def test_killed_fit_continues_to_the_same_weights(optimizer: str, side: Split, t
 
 @pytest.mark.usefixtures("small")
 def test_epoch_whose_checkpoint_was_written_but_which_nobody_heard(
-    side: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, path = recipe_of("ranger21"), tmp_path / "fold_0.pt"
-    epochs, weights = run(fit(recipe, side, fold=0, device=CPU))
-    killed = fit(recipe, side, fold=0, device=CPU, checkpoint=path)
+    epochs, weights = run(fit(recipe, split, fold=0, device=CPU))
+    killed = fit(recipe, split, fold=0, device=CPU, checkpoint=path)
     next(killed)
 
     def save_and_die(self: train._Fitting, path: Path) -> None:
@@ -131,39 +131,39 @@ def test_epoch_whose_checkpoint_was_written_but_which_nobody_heard(
         patch.setattr(train._Fitting, "save", save_and_die)
         with pytest.raises(KeyboardInterrupt):
             next(killed)
-    again, continued = run(fit(recipe, side, fold=0, device=CPU, checkpoint=path))
+    again, continued = run(fit(recipe, split, fold=0, device=CPU, checkpoint=path))
     assert numbers(again) == numbers(epochs)
     assert_same(weights, continued)
 
 
 @pytest.mark.usefixtures("small")
 def test_finished_checkpoint_gives_the_model_without_training(
-    side: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, path = recipe_of(train__epochs=2), tmp_path / "fold_0.pt"
-    epochs, weights = run(fit(recipe, side, fold=0, device=CPU, checkpoint=path))
+    epochs, weights = run(fit(recipe, split, fold=0, device=CPU, checkpoint=path))
     monkeypatch.delattr(train._Fitting, "run_epoch")
-    again, restored = run(fit(recipe, side, fold=0, device=CPU, checkpoint=path))
+    again, restored = run(fit(recipe, split, fold=0, device=CPU, checkpoint=path))
     assert again == epochs
     assert_same(weights, restored)
 
 
 @pytest.mark.usefixtures("small")
 def test_damaged_checkpoint_costs_time_and_changes_nothing(
-    side: Split, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    split: Split, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "fold_0.pt"
     path.write_bytes(pickle.dumps({"recipe": "a stranger's"}))
-    damaged = list(fit(recipe_of(), side, fold=0, device=CPU, checkpoint=path))
+    damaged = list(fit(recipe_of(), split, fold=0, device=CPU, checkpoint=path))
     assert "fold_0.pt is damaged" in caplog.text
-    whole = list(fit(recipe_of(), side, fold=0, device=CPU))
+    whole = list(fit(recipe_of(), split, fold=0, device=CPU))
     assert [epoch.train_loss for epoch in damaged] == [epoch.train_loss for epoch in whole]
 
 
 @pytest.mark.usefixtures("small")
-def test_checkpoint_is_plain_and_belongs_to_one_recipe_and_fold(side: Split, tmp_path: Path) -> None:
+def test_checkpoint_is_plain_and_belongs_to_one_recipe_and_fold(split: Split, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "fold_0.pt"
-    fitting = fit(recipe_of(), side, fold=0, device=CPU, checkpoint=path)
+    fitting = fit(recipe_of(), split, fold=0, device=CPU, checkpoint=path)
     next(fitting)
     fitting.close()
     state = torch.load(path, weights_only=True)
@@ -171,14 +171,14 @@ def test_checkpoint_is_plain_and_belongs_to_one_recipe_and_fold(side: Split, tmp
     assert [path.name for path in path.parent.iterdir()] == ["fold_0.pt"]
     for recipe, fold in ((recipe_of(augment__blur=0.3), 0), (recipe_of(), 1)):
         with pytest.raises(UserError, match=r"fold_0.pt: this checkpoint belongs to another recipe or fold; remove it"):
-            next(fit(recipe, side, fold=fold, device=CPU, checkpoint=path))
+            next(fit(recipe, split, fold=fold, device=CPU, checkpoint=path))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_first_losses_are_those_of_the_golden_file(optimizer: str, side: Split) -> None:
+def test_first_losses_are_those_of_the_golden_file(optimizer: str, split: Split) -> None:
     # A small rate: what rounds differently on another processor must not grow.
     recipe = recipe_of(optimizer, train__epochs=2, train__batch_size=8, optimizer__learning_rate=1e-4)
-    few = dataclasses.replace(side, training=np.arange(16), validation=np.arange(0))
+    few = dataclasses.replace(split, training=np.arange(16), validation=np.arange(0))
     epochs, _ = run(fit(recipe, few, fold=0, device=CPU))
     losses = [epoch.train_loss for epoch in epochs]
     if "LEUKEMIA_WRITE_GOLDEN" in os.environ:
@@ -188,38 +188,38 @@ def test_first_losses_are_those_of_the_golden_file(optimizer: str, side: Split) 
 
 
 @pytest.mark.usefixtures("small")
-def test_seed_and_fold_decide_the_weights(side: Split) -> None:
+def test_seed_and_fold_decide_the_weights(split: Split) -> None:
     recipe = recipe_of(train__epochs=1)
-    _, weights = run(fit(recipe, side, fold=0, device=CPU))
+    _, weights = run(fit(recipe, split, fold=0, device=CPU))
     # Whatever used the global generator before must not matter.
     torch.rand(7)
-    _, repeated = run(fit(recipe, side, fold=0, device=CPU))
+    _, repeated = run(fit(recipe, split, fold=0, device=CPU))
     assert_same(weights, repeated)
-    other_seed = run(fit(recipe_of(train__epochs=1, train__seed=1), side, fold=0, device=CPU))[1]
-    other_fold = run(fit(recipe, side, fold=1, device=CPU))[1]
+    other_seed = run(fit(recipe_of(train__epochs=1, train__seed=1), split, fold=0, device=CPU))[1]
+    other_fold = run(fit(recipe, split, fold=1, device=CPU))[1]
     for other in (other_seed, other_fold):
         assert not torch.equal(weights["conv1.weight"], other["conv1.weight"])
 
 
 @pytest.mark.usefixtures("small")
-def test_loader_processes_change_no_number(side: Split) -> None:
+def test_loader_processes_change_no_number(split: Split) -> None:
     recipe = recipe_of(train__epochs=1)
-    alone, weights = run(fit(recipe, side, fold=0, device=CPU, num_workers=0))
-    shared, same = run(fit(recipe, side, fold=0, device=CPU, num_workers=2))
+    alone, weights = run(fit(recipe, split, fold=0, device=CPU, num_workers=0))
+    shared, same = run(fit(recipe, split, fold=0, device=CPU, num_workers=2))
     assert numbers(alone) == numbers(shared)
     assert_same(weights, same)
 
 
-def test_it_learns_and_its_epochs_say_so(side: Split) -> None:
+def test_it_learns_and_its_epochs_say_so(split: Split) -> None:
     recipe = recipe_of(train__epochs=6, optimizer__learning_rate=2e-4)
-    fitting = fit(recipe, side, fold=0, device=CPU)
+    fitting = fit(recipe, split, fold=0, device=CPU)
     epochs = [next(fitting) for _ in range(6)]
     with pytest.raises(StopIteration) as end:
         next(fitting)
     model = end.value.value
     assert not model.training
-    probabilities = predict(model, recipe, side.images, side.validation, device=CPU, tta="none")
-    assert ((probabilities >= 0.5) == side.labels[side.validation]).mean() >= 0.9
+    probabilities = predict(model, recipe, split.images, split.validation, device=CPU, tta="none")
+    assert ((probabilities >= 0.5) == split.labels[split.validation]).mean() >= 0.9
     assert [epoch.epoch for epoch in epochs] == list(range(1, 7))
     assert min(epoch.train_loss for epoch in epochs) < epochs[0].train_loss / 3
     assert epochs[-1].validation_loss < epochs[0].validation_loss / 3
@@ -227,15 +227,15 @@ def test_it_learns_and_its_epochs_say_so(side: Split) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_without_validation_images_there_are_no_validation_numbers(side: Split) -> None:
-    everything = dataclasses.replace(side, training=np.arange(48), validation=np.arange(0))
+def test_without_validation_images_there_are_no_validation_numbers(split: Split) -> None:
+    everything = dataclasses.replace(split, training=np.arange(48), validation=np.arange(0))
     epochs, _ = run(fit(recipe_of(train__epochs=1), everything, fold=2, device=CPU))
     assert np.isnan([epochs[0].validation_loss, epochs[0].validation_accuracy]).all()
     assert np.isfinite(epochs[0].train_loss)
 
 
 @pytest.mark.usefixtures("small")
-def test_diverging_loss_names_where_it_happened(side: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_diverging_loss_names_where_it_happened(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     cross_entropy, calls = train.F.cross_entropy, []
 
     def break_at_fifth(*arguments: Tensor, **settings: Tensor) -> Tensor:
@@ -243,7 +243,7 @@ def test_diverging_loss_names_where_it_happened(side: Split, monkeypatch: pytest
         return cross_entropy(*arguments, **settings) * (float("inf") if len(calls) == 5 else 1.0)
 
     monkeypatch.setattr(train.F, "cross_entropy", break_at_fifth)
-    fitting = fit(recipe_of(), side, fold=3, device=CPU)
+    fitting = fit(recipe_of(), split, fold=3, device=CPU)
     next(fitting)
     message = (
         r"^non-finite loss at fold 3, epoch 2, step 2 of ResNet-18 add, colour, adamw 3.0e-04, seed 0; lower optimizer"
@@ -253,17 +253,17 @@ def test_diverging_loss_names_where_it_happened(side: Split, monkeypatch: pytest
 
 
 @pytest.mark.usefixtures("small")
-def test_ranger_meeting_nan_gradients_names_where_it_happened(side: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranger_meeting_nan_gradients_names_where_it_happened(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: object) -> None:
         raise FloatingPointError("expected finite gradients")
 
     monkeypatch.setattr("leukemia.training.optim.ScheduledOptimizer.step", refuse)
     with pytest.raises(NonFiniteLoss, match=r"^non-finite gradient at fold 0, epoch 1, step 1 of .*ranger21"):
-        next(fit(recipe_of("ranger21"), side, fold=0, device=CPU))
+        next(fit(recipe_of("ranger21"), split, fold=0, device=CPU))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_real_divergence_under_each_optimizer(optimizer: str, side: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_divergence_under_each_optimizer(optimizer: str, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     def build_exploding(recipe: Recipe) -> Small:
         model = Small()
         torch.nn.init.constant_(model.fc.weight, 3e38)
@@ -271,13 +271,13 @@ def test_real_divergence_under_each_optimizer(optimizer: str, side: Split, monke
 
     monkeypatch.setattr(train, "build_model", build_exploding)
     with pytest.raises(NonFiniteLoss, match=r"^non-finite (loss|gradient) at fold 0, epoch 1, step 1 "):
-        next(fit(recipe_of(optimizer), side, fold=0, device=CPU))
+        next(fit(recipe_of(optimizer), split, fold=0, device=CPU))
 
 
 @pytest.mark.parametrize("precise_bn", [False, True])
 @pytest.mark.usefixtures("small")
 def test_damage_of_the_last_step_is_not_delivered(
-    precise_bn: bool, side: Split, monkeypatch: pytest.MonkeyPatch
+    precise_bn: bool, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = train.ScheduledOptimizer.step
 
@@ -287,17 +287,17 @@ def test_damage_of_the_last_step_is_not_delivered(
             group["params"][0].data[0] = float("nan")
 
     one_batch = recipe_of(train__epochs=1, train__batch_size=64, evaluate__precise_bn=precise_bn)
-    everything = dataclasses.replace(side, training=np.arange(48), validation=np.arange(0))
+    everything = dataclasses.replace(split, training=np.arange(48), validation=np.arange(0))
     monkeypatch.setattr(train.ScheduledOptimizer, "step", last_step_breaks)
     with pytest.raises(NonFiniteLoss, match=r"^non-finite weight at fold 0, epoch 1, step 1"):
         run(fit(one_batch, everything, fold=0, device=CPU))
 
 
-def test_a_batch_of_one_small_image(side: Split) -> None:
+def test_a_batch_of_one_small_image(split: Split) -> None:
     with pytest.raises(
         UserError, match=r"^train.batch_size: 1 leaves a batch of one image, .* data.size_px 32; set train"
     ):
-        next(fit(recipe_of(train__batch_size=1), side, fold=0, device=CPU))
+        next(fit(recipe_of(train__batch_size=1), split, fold=0, device=CPU))
 
 
 def test_class_weights_are_scikit_learns() -> None:
@@ -311,9 +311,9 @@ def test_class_weights_are_scikit_learns() -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_balanced_classes_change_the_loss(side: Split) -> None:
-    rows = np.concatenate([np.flatnonzero(side.labels == 1), np.flatnonzero(side.labels == 0)[:8]])
-    uneven = dataclasses.replace(side, training=rows)
+def test_balanced_classes_change_the_loss(split: Split) -> None:
+    rows = np.concatenate([np.flatnonzero(split.labels == 1), np.flatnonzero(split.labels == 0)[:8]])
+    uneven = dataclasses.replace(split, training=rows)
     losses = [
         run(fit(recipe_of(train__epochs=1, train__class_weight=weight), uneven, fold=0, device=CPU))[0][0].train_loss
         for weight in ("none", "balanced")
@@ -350,21 +350,21 @@ def test_precise_batchnorm_of_one_batch_evaluates_like_training() -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_fit_ends_with_statistics_over_all_training_images(side: Split) -> None:
+def test_fit_ends_with_statistics_over_all_training_images(split: Split) -> None:
     recipe = recipe_of(train__epochs=2)
-    _, weights = run(fit(recipe, side, fold=0, device=CPU))
+    _, weights = run(fit(recipe, split, fold=0, device=CPU))
     pipeline = training_pipeline(recipe)
-    keys = [key for batch in training_batches(recipe, side.training, 0, 2) for key in batch]
-    images = torch.from_numpy(np.stack([pipeline(side.images[key[3]], key) for key in keys]))
+    keys = [key for batch in training_batches(recipe, split.training, 0, 2) for key in batch]
+    images = torch.from_numpy(np.stack([pipeline(split.images[key[3]], key) for key in keys]))
     values = torch.nn.functional.conv2d(images.double(), weights["conv1.weight"].double(), stride=2, padding=1)
     np.testing.assert_allclose(weights["bn1.running_mean"], values.mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(weights["bn1.running_var"], values.var(dim=(0, 2, 3), correction=0), rtol=1e-3)
 
 
 @pytest.mark.usefixtures("small")
-def test_statistics_stay_running_averages_where_precise_ones_are_off(side: Split) -> None:
-    off = run(fit(recipe_of(train__epochs=1, evaluate__precise_bn=False), side, fold=0, device=CPU))[1]
-    on = run(fit(recipe_of(train__epochs=1), side, fold=0, device=CPU))[1]
+def test_statistics_stay_running_averages_where_precise_ones_are_off(split: Split) -> None:
+    off = run(fit(recipe_of(train__epochs=1, evaluate__precise_bn=False), split, fold=0, device=CPU))[1]
+    on = run(fit(recipe_of(train__epochs=1), split, fold=0, device=CPU))[1]
     assert torch.equal(off["conv1.weight"], on["conv1.weight"])
     assert not torch.allclose(off["bn1.running_var"], on["bn1.running_var"])
 
@@ -372,12 +372,12 @@ def test_statistics_stay_running_averages_where_precise_ones_are_off(side: Split
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("num_batches", [1, 7, 8, 40])
 def test_between_epochs_at_most_an_eighth_is_looked_at(
-    side: Split, num_batches: int, monkeypatch: pytest.MonkeyPatch
+    split: Split, num_batches: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
     monkeypatch.setattr(train, "precise_batchnorm", lambda model, batches: seen.append(len(list(batches))))
     monkeypatch.setattr(train, "training_batches", lambda *arguments: [[(0, 0, 1, 0), (0, 0, 1, 1)]] * num_batches)
-    fitting = train._Fitting(recipe_of(), side, 0, CPU, 0)
+    fitting = train._Fitting(recipe_of(), split, 0, CPU, 0)
     fitting.make_precise(1, everything=False)
     fitting.make_precise(1, everything=True)
     assert seen == [max(1, num_batches // 8), num_batches]
