@@ -31,7 +31,7 @@ from leukemia.scoring.metrics import majority_rate
 from leukemia.study.folder import Study
 from leukemia.tracking.account import check_settings
 from leukemia.tracking.tracker import SilentTracker, WandbTracker, make_tracker
-from search.cluster import nodes, signals
+from search.cluster import heartbeat, nodes, ray_private, signals
 from search.cluster import session as cluster
 from search.cluster.resources import Resources, describe, plan_resources
 from search.cluster.trainable import TrialData
@@ -139,15 +139,15 @@ def _describe_storage(plan: Plan, mirror: Mirror | SilentMirror, *, resume: bool
 @contextlib.contextmanager
 def _last_words(console: Console, study: Study) -> Iterator[None]:
     """Say how a search that has begun came to its end before its time."""
-    cluster.on_death(functools.partial(_say_death, study))
+    heartbeat.on_crash(functools.partial(_report_crash, study))
     try:
         yield
     except KeyboardInterrupt:
         console.print()
         say(console, f"interrupted; {_going_on(study)}")
         sys.exit(INTERRUPTED)
-    except cluster.RayDied as death:
-        _say_death(study, str(death))
+    except heartbeat.RayCrashed as crash:
+        _report_crash(study, str(crash))
         sys.exit(FAILURE)
     except UserError as mistake:
         log.error("%s", mistake)
@@ -161,7 +161,7 @@ def _last_words(console: Console, study: Study) -> Iterator[None]:
         sys.exit(FAILURE)
 
 
-def _say_death(study: Study, words: str) -> None:
+def _report_crash(study: Study, words: str) -> None:
     log.error("%s", words)
     print(f"error: {words}; {_going_on(study)}", file=sys.stderr)
 
@@ -269,7 +269,7 @@ def _search(
         on_best=write,
     )
     data = TrialData(
-        images=Path(str(images.filename)) if cluster.is_own() else images,  # type: ignore[attr-defined]
+        images=Path(str(images.filename)) if ray_private.is_own() else images,  # type: ignore[attr-defined]
         labels=plan.catalog.table["label"].to_numpy(dtype=np.int64),
         folds=list(plan.splits.rows(plan.catalog)),
         checkpoints=checkpoints_of(study),

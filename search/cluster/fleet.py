@@ -11,9 +11,9 @@ from typing import Any
 from ray.tune import PlacementGroupFactory
 
 from leukemia.config.recipe import Recipe
+from search.cluster.heartbeat import RayCrashed
 from search.cluster.nodes import Nodes
 from search.cluster.resources import Resources
-from search.cluster.session import RayDied
 from search.policy.health import Health, Rescheduled
 from search.policy.packing import Packing
 from search.policy.race import Job
@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 60.0
 """After so long without a trial that trains, the user hears what is waited for."""
 
 
-class NoNodeLeft(RayDied):
+class NoNodeLeft(RayCrashed):
     """No node is left where a trial may begin: nothing has failed, the search only cannot go on here."""
 
 

@@ -19,11 +19,11 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from search.cluster import signals
 from search.cluster.fleet import Fleet, request_of
+from search.cluster.heartbeat import require_ray, stop_watching
 from search.cluster.nodes import look
 from search.cluster.ray_private import treat_oom_as_crash
 from search.cluster.resources import Resources
 from search.cluster.searcher import DriverSearcher, Watch
-from search.cluster.session import require_ray, stop_watching
 from search.cluster.trainable import DEVICE_MB, NOTES, REPORT, TrialData, at_place, checkpoints_of, job_of, run_trial
 from search.policy.health import Rescheduled
 from search.policy.race import Job
@@ -51,7 +51,7 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
 
     Raises:
         Exception: the first that the driver raised; Tune would bury it under its own.
-        RayDied: Ray itself is gone; trials that were running are left as they are, to be taken up again.
+        RayCrashed: Ray itself is gone; trials that were running are left as they are, to be taken up again.
     """
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     # Tune's own files are never read again; beside the study's checkpoints, a dead driver's are found and removed.
@@ -77,7 +77,7 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
     def end(job: Job, process_failed: bool) -> None:
         if process_failed:
             # A trial whose processes died with Ray is not a failed one.
-            require_ray(surely=True)
+            require_ray(wait=True)
         fleet.leave(job)
         if driver.end(job, process_failed):
             shutil.rmtree(checkpoints_of(data, job), ignore_errors=True)

@@ -10,9 +10,9 @@ import pytest
 from leukemia.config.recipe import Recipe
 from search.cluster import fleet
 from search.cluster.fleet import Fleet, NoNodeLeft, request_of
+from search.cluster.heartbeat import RayCrashed
 from search.cluster.nodes import Node, Nodes
 from search.cluster.resources import Resources
-from search.cluster.session import RayDied
 from search.policy.effort import memory_mb
 from search.policy.health import Rescheduled
 from search.policy.race import Job
@@ -79,7 +79,7 @@ def test_without_another_node_the_search_ends_and_nothing_has_failed() -> None:
     ours = Fleet(GPU, lambda: Nodes(now=(node("a"), node("head", gpus=0.0))))
     with pytest.raises(NoNodeLeft, match=r"^node 10\.0\.0\.a is avoided: .*; no other node can run a trial$") as death:
         break_device(ours, "a")
-    assert isinstance(death.value, RayDied), "said, and resumed, as after the death of Ray"
+    assert isinstance(death.value, RayCrashed), "said, and resumed, as after the death of Ray"
 
 
 def test_a_node_that_can_still_be_started_is_hope(said: pytest.LogCaptureFixture) -> None:

@@ -26,8 +26,9 @@ from leukemia.tracking.tracker import SilentTracker
 from leukemia.training.device import BrokenDevice
 from search.cluster.fleet import NoNodeLeft
 from search.cluster.nodes import Node, Nodes, grown, nodes_now
+from search.cluster.ray_private import is_own
 from search.cluster.resources import Resources
-from search.cluster.session import is_own, ray_session
+from search.cluster.session import ray_session
 from search.cluster.trainable import REPORT, TrialData, reschedule
 from search.cluster.tuner import run_trials
 
@@ -205,7 +206,7 @@ def test_a_cluster_that_dies_ends_the_search_with_one_line(two_nodes: Cluster, t
         family.end()
     (line,) = [line for line in search.output.read_text().splitlines() if line.startswith("error: ")]
     who = "its head at" if part == "gcs_server" else "its raylet on this machine"
-    assert line.startswith(f"error: the Ray cluster died: {who}")
+    assert line.startswith(f"error: the Ray cluster is unreachable: no response from {who}")
     assert line.endswith("finished folds are kept. Go on with:")
     study = Study.open(search.folder)
     assert all(study.end(number) is None for number in study.trials())

@@ -251,7 +251,7 @@ def test_a_search_whose_ray_dies_says_so_and_goes_on_to_the_same_numbers(
         assert len(victims) == 1
         os.kill(victims[0], signal.SIGKILL)
         assert command.wait(120) == 1
-        assert command.stderr == f"error: Ray died ({name}); finished folds are kept. {advice}"
+        assert command.stderr == f"error: Ray crashed ({name}); finished folds are kept. {advice}"
         ends = [json.loads(path.read_text())["state"] for path in folder.glob("trials/*/state.json")]
         assert "failed" not in ends, "a trial that Ray took along has not failed"
         command = start("search.run", "--resume", "--study", "orphaned", *ONE_AT_A_TIME)
