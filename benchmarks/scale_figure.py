@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from leukemia.base.files import atomic
-from leukemia.reporting.plots import BLUE, DPI, GREEN, GREY, INK, ORANGE, PURPLE, SKY
+from leukemia.reporting.canvas import BLUE, DPI, GREEN, GREY, INK, ORANGE, PURPLE, SKY
 
 CALLS = {
     "begin": ("begin a trial", BLUE, "o"),

@@ -25,7 +25,7 @@ from leukemia.data.augment import augmented_sheet
 from leukemia.data.folds import RANDOM_CELL_WARNING
 from leukemia.data.images import open_images
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
-from leukemia.reporting.plots import plot_augmented
+from leukemia.reporting.model_plots import plot_augmented
 from leukemia.reporting.study_report import AUGMENTED
 from leukemia.scoring.metrics import majority_rate
 from leukemia.study.folder import Study

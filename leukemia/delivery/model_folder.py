@@ -17,8 +17,8 @@ from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import RANDOM_CELL_WARNING
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
+from leukemia.reporting.model_plots import plot_calibration, plot_confusion, plot_curves, plot_roc
 from leukemia.reporting.page import Section, metrics_table, write_page
-from leukemia.reporting.plots import plot_calibration, plot_confusion, plot_curves, plot_roc
 from leukemia.scoring.metrics import Interval, confusion_matrix, describe_difference, majority_rate
 from leukemia.study.best import Best
 from leukemia.training.model import ResNet, save_model

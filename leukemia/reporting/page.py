@@ -15,7 +15,7 @@ import pandas as pd
 
 from leukemia.base.errors import MissingFile
 from leukemia.base.files import write_text
-from leukemia.reporting.plots import DPI
+from leukemia.reporting.canvas import DPI
 from leukemia.scoring.metrics import METRICS, Interval
 
 Table: TypeAlias = pd.DataFrame | Sequence[Sequence[Any]]

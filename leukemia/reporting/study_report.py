@@ -12,7 +12,7 @@ from leukemia.config.results import score_name
 from leukemia.data.folds import RANDOM_CELL_WARNING
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.reporting.page import Section, write_page
-from leukemia.reporting.plots import plot_front, plot_importances, plot_search, plot_spending
+from leukemia.reporting.search_plots import plot_front, plot_importances, plot_search, plot_spending
 from leukemia.reporting.winner import recipe_section, score_section, winner_section
 from leukemia.scoring.metrics import majority_rate
 from leukemia.study.best import Best

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from leukemia.base.errors import UserError
 from leukemia.config.results import score_name
+from leukemia.reporting.model_plots import plot_calibration, plot_confusion, plot_curves, plot_roc
 from leukemia.reporting.page import Section, describe_interval, metrics_table
-from leukemia.reporting.plots import plot_calibration, plot_confusion, plot_curves, plot_roc
 from leukemia.scoring.metrics import Interval, confusion_matrix
 from leukemia.study.best import Best
 from leukemia.study.folder import Study

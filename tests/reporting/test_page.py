@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from leukemia.base.errors import MissingFile
+from leukemia.reporting.model_plots import plot_confusion
 from leukemia.reporting.page import Section, metrics_table, write_page
-from leukemia.reporting.plots import plot_confusion
 from leukemia.scoring.metrics import Interval
 
 
@@ -116,7 +116,7 @@ def test_a_missing_picture_is_named_and_no_page_is_written(tmp_path):
 
 def test_report_needs_no_display_and_no_heavy_library():
     check = (
-        "import sys, leukemia.reporting.page, leukemia.reporting.plots; "
+        "import sys, leukemia.reporting.page, leukemia.reporting.model_plots, leukemia.reporting.search_plots; "
         "print(sorted({'matplotlib.pyplot', 'torch', 'ray', 'optuna', 'wandb', 'search'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)

@@ -9,26 +9,19 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from leukemia.reporting import plots
-from leukemia.reporting.plots import (
-    plot_augmented,
-    plot_calibration,
-    plot_confusion,
-    plot_curves,
-    plot_front,
-    plot_importances,
-    plot_roc,
-    plot_search,
-    plot_spending,
-)
+from leukemia.reporting import canvas, model_plots, search_plots
+from leukemia.reporting.model_plots import plot_augmented, plot_calibration, plot_confusion, plot_curves, plot_roc
+from leukemia.reporting.search_plots import plot_front, plot_importances, plot_search, plot_spending
 
 
 @pytest.fixture
 def drawn(monkeypatch) -> list[Figure]:
     """The figures as they are when saved."""
     figures: list[Figure] = []
-    save = plots._save
-    monkeypatch.setattr(plots, "_save", lambda figure, path: (figures.append(figure), save(figure, path)))
+    for module in (model_plots, search_plots):
+        monkeypatch.setattr(
+            module, "save_figure", lambda figure, path: (figures.append(figure), canvas.save_figure(figure, path))
+        )
     return figures
 
 
@@ -54,14 +47,14 @@ def trials() -> pd.DataFrame:
 
 def spending() -> pd.DataFrame:
     """Hours of a complete and repeated, a stopped and a failed trial, in seconds."""
-    table = pd.DataFrame(0.0, index=range(3), columns=[*plots.SPENDING, "left_out"]).assign(trial=range(3))
+    table = pd.DataFrame(0.0, index=range(3), columns=[*search_plots.SPENDING, "left_out"]).assign(trial=range(3))
     table.loc[0, ["useful", "repeats"]] = 3600.0, 7200.0
     table.loc[1, ["stopped", "left_out"]] = 1800.0, 5400.0
     table.loc[2, "failed"] = 900.0
     return table
 
 
-NAMES = {kind: f"the {kind}" for kind in plots.SPENDING}
+NAMES = {kind: f"the {kind}" for kind in search_plots.SPENDING}
 
 
 def complete() -> pd.DataFrame:
@@ -211,7 +204,7 @@ def test_search_follows_the_best_complete_trial_only(tmp_path, drawn):
 def test_search_shows_every_trial_in_the_marker_of_its_state(tmp_path, drawn):
     plot_search(trials(), tmp_path / "x.png")
     points = {each.get_label(): len(each.get_offsets()) for each in drawn[0].axes[0].collections}
-    assert {state: points[state] for state in plots.STATES} == {"complete": 3, "stopped": 2, "failed": 0}
+    assert {state: points[state] for state in search_plots.STATES} == {"complete": 3, "stopped": 2, "failed": 0}
     assert sum(points.values()) == len(trials()), "the failed trial stands on the axis"
 
 
@@ -245,7 +238,7 @@ def test_spending_is_stacked_in_the_unit_of_the_highest_bar(tmp_path, drawn):
 
 @pytest.mark.parametrize(("seconds", "unit"), [(119, "seconds"), (120, "minutes"), (7199, "minutes"), (7200, "hours")])
 def test_time_has_the_unit_of_its_longest_span(seconds, unit):
-    assert plots._time_unit(seconds)[1] == unit
+    assert canvas.time_unit(seconds)[1] == unit
 
 
 def test_importances_are_ranked_from_the_top(tmp_path, drawn):

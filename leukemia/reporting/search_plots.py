@@ -1,0 +1,196 @@
+"""Plots of a search: scores, device time, importances, score against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from leukemia.reporting.canvas import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    new_canvas,
+    require_columns,
+    save_figure,
+    time_unit,
+)
+
+STATES: dict[str, tuple[str, str]] = {"complete": (BLUE, "o"), "stopped": (ORANGE, "v"), "failed": (INK, "x")}
+"""States that a trial ends in, with colour and marker: shape tells them apart as well, for those who see no colour."""
+
+SPENDING: dict[str, tuple[str, str]] = {
+    "useful": (BLUE, ""),
+    "repeats": (SKY, ""),
+    "stopped": (ORANGE, "///"),
+    "failed": (INK, ""),
+    "redone": (PURPLE, "..."),
+    "unfinished": (GREY, "xxx"),
+}
+"""What device time goes into, from the foot of a bar up, with colour and hatch."""
+
+
+def plot_search(
+    trials: pd.DataFrame, path: Path, *, majority_rate: float | None = None, objective: str = "tta_accuracy"
+) -> None:
+    """Draw the score of every trial, the best complete one so far, and the rate of always answering one class.
+
+    Args:
+        trials: columns trial (int), state (a key of ``STATES``) and score (float, NaN for none).
+        majority_rate: height of the line, for an objective that it can be compared with; None draws none.
+        objective: what the score is, for the axis.
+
+    Raises:
+        ValueError: a column is missing, there is no row, or a state is unknown.
+    """
+    require_columns(trials, "trials", ("trial", "state", "score"))
+    unknown = sorted(set(trials["state"]) - set(STATES))
+    if unknown:
+        raise ValueError(f"trials: expected a state of {', '.join(STATES)}, got {', '.join(map(str, unknown))}")
+    figure, (axes,) = new_canvas(1, 8.5, 4.2)
+    trials = trials.sort_values("trial")
+    complete = trials[(trials["state"] == "complete") & trials["score"].notna()]
+    if len(complete):
+        # The best stays the best until the last trial, complete or not.
+        numbers = np.append(complete["trial"], trials["trial"].max())
+        best = np.maximum.accumulate(np.append(complete["score"], -np.inf))
+        axes.step(numbers, best, where="post", color=GREEN, linewidth=2, label="best complete so far")
+    if majority_rate is not None:
+        axes.axhline(majority_rate, color=GREY, linestyle="--", linewidth=1.2, label=f"majority {majority_rate:.3f}")
+    for state in STATES:
+        _draw_trials(axes, trials[trials["state"] == state], state)
+    axes.set(xlabel="trial", ylabel=f"score ({objective})")
+    axes.margins(x=0.03, y=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False, fontsize=9)
+    save_figure(figure, path)
+
+
+def plot_spending(trials: pd.DataFrame, path: Path, *, names: Mapping[str, str]) -> None:
+    """Draw the device time of every trial as a bar of its kinds; what stopping left out stands above it, hollow.
+
+    Args:
+        trials: columns trial (int), left_out and the keys of ``SPENDING``, all in seconds.
+        names: each kind as the legend calls it.
+
+    Raises:
+        ValueError: a column is missing, or there is no row.
+    """
+    require_columns(trials, "trials", ("trial", "left_out", *SPENDING))
+    figure, (axes,) = new_canvas(1, 8.5, 3.8)
+    kinds = [kind for kind in SPENDING if trials[kind].any()]
+    tops = trials[[*SPENDING, "left_out"]].sum(axis=1)
+    divisor, unit = time_unit(tops.max())
+    foot = np.zeros(len(trials))
+    for kind in kinds:
+        colour, hatch = SPENDING[kind]
+        axes.bar(
+            trials["trial"],
+            trials[kind] / divisor,
+            0.8,
+            bottom=foot,
+            label=names[kind],
+            color=colour,
+            edgecolor="white",
+            linewidth=0.6,
+            hatch=hatch,
+        )
+        foot += trials[kind].to_numpy() / divisor
+    is_cut = (trials["left_out"] > 0).to_numpy()
+    if is_cut.any():
+        cut = trials[is_cut]
+        axes.bar(
+            cut["trial"],
+            cut["left_out"] / divisor,
+            0.74,
+            bottom=foot[is_cut],
+            label="left out (estimate)",
+            color="none",
+            edgecolor=GREY,
+            linestyle="--",
+        )
+    axes.set(xlabel="trial", ylabel=f"device time ({unit})")
+    axes.set_xlim(trials["trial"].min() - 0.8, trials["trial"].max() + 0.8)
+    axes.set_ylim(0, 1.05 * max(tops.max(), 1e-9) / divisor)
+    axes.grid(False, axis="x")
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False, fontsize=9)
+    save_figure(figure, path)
+
+
+def plot_importances(importances: Mapping[str, float], path: Path) -> None:
+    """Draw the share of the score's variance that each parameter explains, 0..1, the largest on top.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not importances:
+        raise ValueError("importances: expected at least one parameter, got none")
+    # Sorted from the foot up; equals in the order of their names.
+    ranked = sorted(importances.items(), key=lambda item: (item[1], item[0]))
+    shares = np.array([share for _, share in ranked])
+    figure, (axes,) = new_canvas(1, 7.5, 0.9 + 0.28 * len(ranked))
+    bars = axes.barh([name for name, _ in ranked], 100 * shares, 0.7, color=BLUE)
+    axes.bar_label(bars, [f"{100 * share:.0f} %" for share in shares], padding=4, fontsize=9, color=INK)
+    axes.set(xlabel="share of the score's variance (%)", xlim=(0, 112 * max(shares.max(), 0.01)))
+    axes.grid(False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    save_figure(figure, path)
+
+
+def plot_front(trials: pd.DataFrame, path: Path, *, objective: str) -> None:
+    """Draw score against device time of complete trials, the front of those that none beats in both, and the winner.
+
+    Args:
+        trials: columns trial (str), score, seconds, front (bool) and winner (bool).
+        objective: what the score is, for the axis.
+
+    Raises:
+        ValueError: a column is missing, or there is no row.
+    """
+    require_columns(trials, "trials", ("trial", "score", "seconds", "front", "winner"))
+    figure, (axes,) = new_canvas(1, 8.5, 4.4)
+    divisor, unit = time_unit(trials["seconds"].max())
+    trials = trials.assign(time=trials["seconds"] / divisor).sort_values(["time", "score"])
+    front, rest, winner = trials[trials["front"]], trials[~trials["front"]], trials[trials["winner"]]
+    axes.scatter(rest["time"], rest["score"], c=GREY, s=32, alpha=0.8, label="complete trial")
+    axes.step(front["time"], front["score"], where="post", color=BLUE, linewidth=1.2, alpha=0.6)
+    axes.scatter(
+        front["time"], front["score"], c=BLUE, marker="D", s=40, zorder=3, label="front: none beats it in both"
+    )
+    axes.scatter(
+        winner["time"],
+        winner["score"],
+        label="winner",
+        facecolors="none",
+        edgecolors=ORANGE,
+        linewidths=2.2,
+        s=190,
+        zorder=4,
+    )
+    for row in trials[trials["front"] | trials["winner"]].to_dict("records"):
+        # Nothing lies above and to the left of the front; beside another winner it may.
+        offset, side = ((-6, 6), "right") if row["front"] else ((9, -13), "left")
+        place = (row["time"], row["score"])
+        axes.annotate(row["trial"], place, offset, textcoords="offset points", ha=side, fontsize=9, color=INK)
+    axes.set(xlabel=f"device time of all folds ({unit})", ylabel=f"score ({objective})")
+    axes.margins(x=0.08, y=0.14)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    save_figure(figure, path)
+
+
+def _draw_trials(axes: Axes, trials: pd.DataFrame, state: str) -> None:
+    colour, marker = STATES[state]
+    scored, unscored = trials[trials["score"].notna()], trials[trials["score"].isna()]
+    axes.scatter(scored["trial"], scored["score"], c=colour, marker=marker, s=36, zorder=3, label=state)
+    # Trials without a score stand on the axis, not at an invented height.
+    foot = np.full(len(unscored), 0.03)
+    axes.scatter(unscored["trial"], foot, c=colour, marker=marker, s=36, zorder=3, transform=axes.get_xaxis_transform())
