@@ -17,12 +17,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from helpers.needs import PATH, lacking, skip_for
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-TOOLS = ("sshd", "ssh", "ssh-keygen", "rsync", "ip", "tmux", "unshare", "nsenter", "setpriv")
-"""In Debian: openssh-server, openssh-client, rsync, iproute2, tmux, util-linux."""
-
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+TOOLS = ("sshd", "ssh", "ssh-keygen", "rsync", "ip", "tmux", "unshare", "nsenter", "setpriv", "ps", "pgrep", "bash")
 
 USER = "lab"
 """A second name of root, with a home of its own."""
@@ -59,17 +58,12 @@ while :; do wait -n || sleep 0.2; done
 PROBE = "mount -t tmpfs tmpfs /mnt && ip link add lan type bridge && ip link add name cable type veth peer name plug"
 
 
-def what_is_missing() -> str | None:
-    """Why machines cannot be made here, or None."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        return "needs root on Linux"
-    absent = [tool for tool in TOOLS if shutil.which(tool, path=PATH) is None]
-    if absent:
-        return f"needs {', '.join(absent)}"
+def skip_without_machines() -> None:
+    """Skip the test where machines cannot be made."""
+    skip_for(lacking(*TOOLS, root=True))
     command = ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "sh", "-c", PROBE]
     if subprocess.run(command, env={"PATH": PATH}, capture_output=True).returncode:
-        return "needs leave to make namespaces, as root of a container has none"
-    return None
+        skip_for("needs leave to make namespaces, as root of a container has none")
 
 
 def wait_until(happened: Callable[[], object], seconds: float, what: str) -> None:
@@ -110,7 +104,7 @@ class Machine:
             stderr=subprocess.STDOUT,
         )
         try:
-            wait_until((self.folder / "ready").exists, 10, f"machine {name} to start, see {self.folder}/log")
+            wait_until((self.folder / "ready").exists, 120, f"machine {name} to start, see {self.folder}/log")
             self.pid = _child_of(self._process.pid)
         except BaseException:
             self.kill()
@@ -207,7 +201,8 @@ class Lab:
 
 @contextlib.contextmanager
 def lab_of(*names: str) -> Iterator[Lab]:
-    """A laptop and machines of these names, gone at the end however it comes."""
+    """A laptop and machines of these names, gone at the end however it comes; skips the test where none can be made."""
+    skip_without_machines()
     _remove_leftovers()
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=PLACE))
     lab = Lab(folder, list(names))
@@ -245,6 +240,6 @@ def _child_of(parent: int) -> int:
 
 
 def _run(*words: str) -> None:
-    ended = subprocess.run(words, env={"PATH": PATH}, capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(words, env={"PATH": PATH}, capture_output=True, text=True, timeout=300)
     if ended.returncode:
         raise RuntimeError(f"`{' '.join(words)}` ended with {ended.returncode}: {ended.stderr.strip()}")

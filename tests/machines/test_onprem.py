@@ -18,14 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hosts import PATH, ROOT, USER, Lab, Machine, lab_of, wait_until, what_is_missing
+from hosts import PATH, ROOT, USER, Lab, Machine, lab_of, wait_until
 
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 
-MISSING = what_is_missing()
-
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
+pytestmark = pytest.mark.slow
 
 CLUSTER = "cluster.onprem.yaml"
 HEAD, WORKERS = "head", ("worker1", "worker2")
@@ -47,7 +45,8 @@ SEARCH = " ".join(
 )
 """Its trials depend on nothing but their numbers, so that two searches can be compared."""
 
-MINUTE = 60
+PATIENCE = 600
+"""Seconds that what takes seconds, a minute at most, may take: a machine may be ten times slower."""
 
 LINGERING = ("log_monitor.py", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
 """What outlives a worker's raylet by minutes, or for good."""
@@ -164,63 +163,65 @@ def test_the_commands_of_the_documentation_on_three_machines(lab: Lab, tiny_fold
     print()
 
     with step("ray get-auth-token --generate, ray up"):
-        laptop.run("(umask 077; ray get-auth-token --generate > /dev/null)", MINUTE)
-        laptop.run(f"ray up -y ~/{CLUSTER}", 5 * MINUTE)
+        laptop.run("(umask 077; ray get-auth-token --generate > /dev/null)", PATIENCE)
+        laptop.run(f"ray up -y ~/{CLUSTER}", 5 * PATIENCE)
         for machine in lab.machines.values():
             token = machine.home / ".ray" / "auth_token"
-            wait_until(token.exists, 2 * MINUTE, f"the token on {machine.name}")
+            wait_until(token.exists, 2 * PATIENCE, f"the token on {machine.name}")
             assert token.stat().st_mode & 0o777 == 0o600
 
     with step("all machines have joined"):
-        wait_until(lambda: "/3.0 CPU" in laptop.on_head("ray status", MINUTE), 5 * MINUTE, "both workers to join")
+        wait_until(lambda: "/3.0 CPU" in laptop.on_head("ray status", PATIENCE), 5 * PATIENCE, "both workers to join")
 
     with step("without the token a client is refused"):
         address = f"{head.address}:6379"
-        assert "AuthenticationError" in laptop.run(f"ray status --address {address}", MINUTE, home="/tmp", status=1)
+        assert "AuthenticationError" in laptop.run(f"ray status --address {address}", PATIENCE, home="/tmp", status=1)
         refused = laptop.run(
-            f"python -m search.run --data ~lab/cells --address {address}", 4 * MINUTE, home="/tmp", status=2
+            f"python -m search.run --data ~lab/cells --address {address}", 4 * PATIENCE, home="/tmp", status=2
         )
         assert f"error: --address {address}: this cluster lets nobody in without its token" in refused.splitlines()[-1]
-        assert "Active:" in laptop.run(f"RAY_AUTH_MODE=token ray status --address {address}", MINUTE)
+        assert "Active:" in laptop.run(f"RAY_AUTH_MODE=token ray status --address {address}", PATIENCE)
 
     with step("the search has trained an epoch on worker1"):
         command = f"cd leukemia-search && {SEARCH} --study onprem > search.out 2>&1; echo $? > search.status"
-        laptop.run(f"ray exec --tmux ~/{CLUSTER} '{command}'", MINUTE)
+        laptop.run(f"ray exec --tmux ~/{CLUSTER} '{command}'", PATIENCE)
         status, output, victim = project / "search.status", project / "search.out", lab.machines["worker1"]
         with showing(output):
-            wait_until(lambda: checkpoints(victim) or status.exists(), 5 * MINUTE, "an epoch on worker1")
+            wait_until(lambda: checkpoints(victim) or status.exists(), 5 * PATIENCE, "an epoch on worker1")
             assert not status.exists(), "the search ended too early"
 
     with step("worker1 is killed, the search finishes"):
         lab.cut_off(victim.name)
         victim.kill()
         with showing(output):
-            wait_until(status.exists, 10 * MINUTE, "the search to finish")
+            wait_until(status.exists, 10 * PATIENCE, "the search to finish")
             assert status.read_text() == "0\n"
 
     with step("leukemia.final --best"):
-        laptop.on_head("cd leukemia-search && python -m leukemia.final --best onprem", 5 * MINUTE)
-        laptop.run(f"ray rsync-down ~/{CLUSTER} leukemia-search/runs/ ~/runs/", MINUTE)
+        laptop.on_head("cd leukemia-search && python -m leukemia.final --best onprem", 5 * PATIENCE)
+        laptop.run(f"ray rsync-down ~/{CLUSTER} leukemia-search/runs/ ~/runs/", PATIENCE)
 
     with step("the same search on one machine has the same results"):
-        laptop.on_head(f"cd leukemia-search && {SEARCH} --study alone --address local", 10 * MINUTE)
+        laptop.on_head(f"cd leukemia-search && {SEARCH} --study alone --address local", 10 * PATIENCE)
         fetched = lab.laptop.home / "runs" / "onprem"
         assert results(fetched) == results(project / "runs" / "alone")
         assert Best.load(fetched / "best.json").folds_done == FOLDS
         assert (fetched / "final" / "model.safetensors").is_file()
 
     with step("ray down"):
-        laptop.run(f"ray down -y ~/{CLUSTER}", 2 * MINUTE)
+        laptop.run(f"ray down -y ~/{CLUSTER}", 2 * PATIENCE)
         rest = [head, lab.machines["worker2"]]
         wait_until(
             lambda: not [words for words in left_on(*rest) if not any(each in words for each in LINGERING)],
-            3 * MINUTE,
+            3 * PATIENCE,
             "Ray's end",
         )
 
     with step("ray stop on the workers"):
         for machine in rest[1:]:
-            laptop.run(f"ssh -o StrictHostKeyChecking=no {USER}@{machine.address} 'bash -ic \"ray stop\"'", 2 * MINUTE)
+            laptop.run(
+                f"ssh -o StrictHostKeyChecking=no {USER}@{machine.address} 'bash -ic \"ray stop\"'", 2 * PATIENCE
+            )
         assert left_on(*rest) == []
 
 
