@@ -1,16 +1,16 @@
-"""``python -m search.preflight``: each mistake around ``ray up`` in a line that says what to do."""
+"""``python -m search.preflight``: each mistake around ``ray up`` in a line that says what to do.
+
+``ssh_double.py`` stands for ssh and its machines; ``test_preflight_ssh.py`` asks real ones.
+"""
 
 from __future__ import annotations
 
 import getpass
 import http.server
-import importlib.metadata
 import os
+import platform
 import re
-import shutil
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,54 +21,33 @@ import boto3
 import pytest
 import yaml
 from helpers.aws_double import AwsDouble
+from helpers.local_cluster import ALIVE, BAD_KEYS, DEAD, RAY, cluster, damage_key, looked_at, problems_of, settle
+from helpers.ssh_double import SshDouble, answers, make_key
 from ray.autoscaler._private.local.node_provider import ClusterState
 
 from leukemia.base.errors import SUCCESS, USER_ERROR, UserError
-from search.preflight import aws
+from search.preflight import aws, login
 from search.preflight.__main__ import main
-from search.preflight.check import findings, read_cluster
+from search.preflight.check import read_cluster
 from search.preflight.machines import deploy_command
 from search.preflight.problems import gathered, unforeseen
 
 ROOT = Path(__file__).parents[2]
-RAY = importlib.metadata.version("ray")
 
-SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin")
-ALIVE, DEAD = "127.0.0.77", "127.0.0.78"
+KNOWN = {"rsync": "yes", "tmux": "yes", "python": platform.python_version(), "venv": "yes", "ray": RAY}
+"""What a machine answers on which all is well."""
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's folder and a home in which all is well."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / ".ray").mkdir()
-    for name, text in {".ray/auth_token": "0123", "constraints.txt": f"ray=={RAY}\n"}.items():
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o600)
-    make_key(tmp_path / "key")
+    settle(tmp_path, monkeypatch, make_key)
     return tmp_path
 
 
-def make_key(path: Path, passphrase: str = "") -> None:
-    for old in (path, path.with_suffix(".pub")):
-        old.unlink(missing_ok=True)
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", path], check=True)
-
-
-def cluster(*hosts: str, **auth: str) -> dict[str, Any]:
-    return {
-        "cluster_name": "test",
-        "provider": {"type": "local", "head_ip": hosts[0], "worker_ips": list(hosts[1:])},
-        "auth": {"ssh_user": getpass.getuser(), "ssh_private_key": "~/key", **auth},
-        "file_mounts": {"~/.ray/auth_token": "~/.ray/auth_token", "~/p/constraints.txt": "constraints.txt"},
-    }
-
-
-def problems_of(config: dict[str, Any], place: Path) -> list[str]:
-    path = place / "cluster.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return findings(read_cluster(path))[0]
+@pytest.fixture(autouse=True)
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SshDouble:
+    return SshDouble(tmp_path / "tools", monkeypatch)
 
 
 def aws_cluster(**provider: str) -> dict[str, Any]:
@@ -153,73 +132,116 @@ def test_absent_tools_are_named(place: Path, monkeypatch: pytest.MonkeyPatch) ->
     ]
 
 
-@pytest.fixture
-def ssh_server(place: Path) -> Iterator[Path]:
-    """An ssh server of this machine, to which ``key`` opens; yields the home that it gives."""
-    if SSHD is None or os.geteuid() != 0:
-        pytest.skip("port 22 needs root and sshd")
-    home = place / "far"
-    home.mkdir()
-    # A login shell sets the path anew; a machine's owner has the last word there.
-    (home / ".bashrc").write_text(f"PATH={Path(sys.executable).parent}:/usr/bin:/bin\n")
-    for name in ("host", "other"):
-        make_key(place / name)
-    Path("/run/sshd").mkdir(exist_ok=True)
-    settings = {
-        "ListenAddress": f"{ALIVE}:22",
-        "HostKey": place / "host",
-        "AuthorizedKeysFile": place / "key.pub",
-        "StrictModes": "no",
-        "PidFile": "none",
-        "UsePAM": "no",
-        "PermitRootLogin": "prohibit-password",
-        "SetEnv": f"HOME={home}",
-    }
-    (place / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
-    with (place / "sshd.log").open("w") as log:
-        server = subprocess.Popen([SSHD, "-D", "-e", "-f", place / "sshd_config"], stderr=log)
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection((ALIVE, 22), timeout=1).close()
-            break
-        except OSError:
-            assert server.poll() is None, (place / "sshd.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-    yield home
-    server.terminate()
-    server.wait()
-
-
-def test_a_machine_that_can_be_used_is_ready(ssh_server: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_machine_that_can_be_used_is_ready(ssh: SshDouble, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ssh.machine(ALIVE, "welcome\r\n" + answers(**KNOWN) + "goodbye\r\n")
     (place / "cluster.yaml").write_text(yaml.safe_dump(cluster(ALIVE)))
     assert main(["cluster.yaml"]) == SUCCESS, capsys.readouterr().err
-    first, *known, last = capsys.readouterr().out.splitlines()
+    first, last = capsys.readouterr().out.splitlines()
     assert (first, last) == (f"1 machine, the head is {ALIVE}", "ready: ray up cluster.yaml")
-    assert all("no tmux on the head" in words for words in known)
 
 
-def test_a_wrong_key_is_named_with_its_user(ssh_server: Path, place: Path) -> None:
-    (problem,) = problems_of(cluster(ALIVE, ssh_private_key="~/other"), place)
-    whom = f"{getpass.getuser()}@{ALIVE}"
-    assert problem == (
-        f"{ALIVE}: refuses user {getpass.getuser()} with the key {place}/other; correct auth, or let the key in: "
-        f"ssh-copy-id -i {place}/other {whom}"
-    )
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"rsync": None}, "no rsync there, and Ray copies files with it; apt-get install rsync"),
+        ({"python": None}, "no python3 there; Python 3.11 or newer is needed"),
+        ({"python": "3.9.7"}, "Python 3.9.7 there, 3.11 or newer is needed"),
+        ({"ray": "2.1.0"}, f"Ray 2.1.0 there, {RAY} here; make them one"),
+        ({"ray": None}, None),
+        ({"blocked": "yes"}, "~/leukemia-search is a file there, and the project needs a folder of that name"),
+        ({"venv": None}, r"its python3 cannot make an environment \(venv, ensurepip\); apt-get install python3-venv"),
+        ({"venv": None, "environment": "yes"}, None),
+    ],
+)
+def test_what_a_machine_lacks_is_named(
+    changed: dict[str, str | None], message: str | None, ssh: SshDouble, place: Path
+) -> None:
+    ssh.machine(ALIVE, answers(**{name: value for name, value in (KNOWN | changed).items() if value is not None}))
+    config = cluster(ALIVE)
+    config["file_mounts"]["~/leukemia-search/constraints.txt"] = "constraints.txt"
+    config["setup_commands"] = yaml.safe_load((ROOT / "cluster.onprem.yaml").read_text())["setup_commands"]
+    told = problems_of(config, place)
+    assert len(told) == (message is not None)
+    assert all(re.match(f"{ALIVE}: {message}", words) for words in told)
 
 
-def test_another_ray_on_a_machine_is_named_with_ours(ssh_server: Path, place: Path) -> None:
-    other = ssh_server / "other" / "ray-2.1.0.dist-info"
-    other.mkdir(parents=True)
-    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: ray\nVersion: 2.1.0\n")
-    python = ssh_server / "leukemia-search" / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nPYTHONPATH={other.parent} exec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    dead, ray = sorted(problems_of(cluster(ALIVE, DEAD), place), key=lambda words: ALIVE in words)
-    assert dead.startswith(f"{DEAD}: the machine answers, but no ssh server")
-    assert ray.startswith(f"{ALIVE}: Ray 2.1.0 there, {RAY} here; make them one")
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (
+            {"status": 255, "err": "lab@there: Permission denied (publickey)."},
+            "refuses user USER with the key PLACE/key; correct auth, or let the key in: ssh-copy-id -i PLACE/key USER@",
+        ),
+        ({"status": 255, "err": "Connection reset"}, r"ssh as USER fails \(Connection reset\); try `ssh USER@"),
+        (
+            {"status": 3, "out": "goodbye\r\n"},
+            r"the shell ended before it answered, with status 3 \(goodbye\); `ray up` needs bash there",
+        ),
+    ],
+)
+def test_a_login_that_fails_is_told_with_what_to_do(
+    said: dict[str, Any], message: str, ssh: SshDouble, place: Path
+) -> None:
+    ssh.machine(ALIVE, **said)
+    (problem,) = problems_of(cluster(ALIVE), place)
+    words = message.replace("USER", getpass.getuser()).replace("PLACE", str(place))
+    assert re.match(f"{ALIVE}: {words}", problem)
+
+
+def test_a_login_that_does_not_end_is_left(ssh: SshDouble, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "LOGIN_SECONDS", 0.1)
+    ssh.machine(ALIVE)
+    ssh.install("ssh", "exec sleep 3600\n")
+    (problem,) = problems_of(cluster(ALIVE), place)
+    assert problem.startswith(f"{ALIVE}: ssh as {getpass.getuser()} did not end within 0.1 s; does ~/.bashrc wait")
+
+
+def test_no_tmux_on_the_head_is_worth_knowing(ssh: SshDouble, place: Path) -> None:
+    for host in (ALIVE, DEAD):
+        ssh.machine(host, answers(**{name: value for name, value in KNOWN.items() if name != "tmux"}))
+    problems, known = looked_at(cluster(ALIVE, DEAD), place)
+    assert problems == []
+    tmux = f"{ALIVE}: no tmux on the head, and `ray exec --tmux` needs it; apt-get install tmux there"
+    assert known == [f"2 machines, the head is {ALIVE}", tmux]
+
+
+def test_machines_of_different_pythons_are_named_together(ssh: SshDouble, place: Path) -> None:
+    for host, python in ((ALIVE, "3.12.1"), (DEAD, "3.12.2")):
+        ssh.machine(host, answers(**KNOWN | {"python": python}))
+    (problem,) = problems_of(cluster(ALIVE, DEAD), place)
+    assert f"found 3.12.1 on {ALIVE}, 3.12.2 on {DEAD}; make them alike" in problem
+
+
+@pytest.mark.parametrize(
+    ("said", "problem", "known"),
+    [
+        ({"out": answers(**KNOWN)}, "", ""),
+        ({"status": 255, "err": "channel 0: open failed: connect failed"}, "the head does not reach it, either", ""),
+        ({"status": 255, "err": "open failed: administratively prohibited"}, "", "the head lets nobody through"),
+    ],
+)
+def test_a_worker_out_of_reach_is_asked_through_the_head(
+    said: dict[str, Any], problem: str, known: str, ssh: SshDouble, place: Path
+) -> None:
+    ssh.machine(ALIVE, answers(**KNOWN))
+    ssh.machine(DEAD, fault=OSError("no way there"), **said)
+    told, more = looked_at(cluster(ALIVE, DEAD), place)
+    found = (told, more[1:])
+    for lines, words in zip(found, (problem, known), strict=True):
+        assert len(lines) == bool(words)
+        assert all(f"{DEAD}: port 22 cannot be reached (no way there)" in line and words in line for line in lines)
+
+
+def test_the_head_is_asked_where_it_is_seen_from_here(ssh: SshDouble, place: Path) -> None:
+    ssh.machine(ALIVE, answers(**KNOWN))
+    config = cluster(DEAD)
+    config["provider"]["external_head_ip"] = ALIVE
+    assert problems_of(config, place) == []
+    config["provider"] |= {"head_ip": ALIVE, "external_head_ip": DEAD}
+    (problem,) = problems_of(config, place)
+    assert problem.startswith(f"{DEAD}: the machine answers, but no ssh server")
+    config["provider"]["use_internal_ips"] = True
+    assert problems_of(config, place) == []
 
 
 @pytest.mark.parametrize(
@@ -288,33 +310,9 @@ def test_a_look_that_trips_is_heard_and_the_next_ones_go_on() -> None:
     assert unforeseen("auth", ValueError("user\nmore")).startswith("auth: cannot be looked at (ValueError: user); ")
 
 
-def damage_key(key: Path, how: str) -> None:
-    if how == "passphrase":
-        make_key(key, "secret words")
-    elif how == "link":
-        key.rename(key.with_name("real"))
-        key.symlink_to(key.with_name("real"))
-    elif how == "directory":
-        key.unlink()
-        key.mkdir()
-    else:
-        text = {"public": key.with_suffix(".pub").read_text(), "other": "a key\n", "half": key.read_text()[:200]}
-        key.write_text(text[how])
-
-
-@pytest.mark.parametrize(
-    ("how", "message"),
-    [
-        ("passphrase", "key has a passphrase, and `ray up` copies the key to the head"),
-        ("public", "key is a public key; name the private one"),
-        ("other", "key is no private key; name one that ssh-keygen made"),
-        ("half", r"key cannot be opened \(ssh-keygen: .*\); name a whole key"),
-        ("directory", "key is a directory; name the key in it"),
-        ("link", "key is a link, which `ray up` copies to the head as a link that leads nowhere; name the file.*/real"),
-    ],
-)
+@pytest.mark.parametrize(("how", "message"), BAD_KEYS)
 def test_a_key_that_opens_nothing_is_said_once(how: str, message: str, place: Path) -> None:
-    damage_key(place / "key", how)
+    damage_key(place / "key", how, make_key)
     key, *machines = problems_of(cluster(DEAD, "127.0.0.79"), place)
     assert re.search(f"^auth.ssh_private_key: {place}/{message}", key)
     assert len(machines) == 2
@@ -380,101 +378,6 @@ def test_a_link_to_a_file_is_not_copied_as_one_and_a_link_to_a_folder_is(place: 
 def test_pins_that_set_up_does_not_find(pins: str, message: str, place: Path) -> None:
     (place / "constraints.txt").write_text(pins)
     assert problems_of(cluster(DEAD), place)[0].startswith(message)
-
-
-def test_another_key_in_an_agent_is_not_the_one_that_ray_takes(
-    ssh_server: Path, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    agent = subprocess.Popen(["ssh-agent", "-D", "-a", place / "agent"], stdout=subprocess.DEVNULL)
-    try:
-        monkeypatch.setenv("SSH_AUTH_SOCK", str(place / "agent"))
-        deadline = time.monotonic() + 30
-        while subprocess.run(["ssh-add", "-q", place / "key"], stderr=subprocess.DEVNULL).returncode:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        # The public half of the agent's key beside it would make ssh ask the agent.
-        shutil.copy(place / "key.pub", place / "other.pub")
-        (problem,) = problems_of(cluster(ALIVE, ssh_private_key="~/other"), place)
-        assert f"{ALIVE}: refuses user" in problem
-    finally:
-        agent.terminate()
-        agent.wait()
-
-
-def other_python(home: Path, patch: str) -> None:
-    """Let a machine's interactive shells find a python3 to which ``patch`` was done."""
-    place = home / "bin"
-    place.mkdir()
-    (place / "sitecustomize.py").write_text(patch)
-    (place / "python3").write_text(f'#!/bin/sh\nPYTHONPATH={place} exec {sys.executable} "$@"\n')
-    (place / "python3").chmod(0o755)
-    (home / ".bashrc").write_text(f"case $- in *i*) ;; *) return ;; esac\nPATH={place}:/usr/bin:/bin\n")
-    (home / ".profile").write_text("")
-
-
-def test_a_machine_is_asked_in_the_shell_that_ray_uses(ssh_server: Path, place: Path) -> None:
-    other_python(ssh_server, "import platform\nplatform.python_version = lambda: '3.9.7'\n")
-    assert problems_of(cluster(ALIVE), place) == [f"{ALIVE}: Python 3.9.7 there, 3.11 or newer is needed"]
-
-
-def test_what_a_shell_prints_is_no_answer(ssh_server: Path, place: Path) -> None:
-    bashrc = ssh_server / ".bashrc"
-    bashrc.write_text(bashrc.read_text() + "echo python rules; printf '\\377 python 2.7'; echo hello >&2\n")
-    assert problems_of(cluster(ALIVE), place) == []
-    bashrc.write_text("case $- in *i*) PATH=/nowhere ;; esac; echo python rules; echo rsync yes\n")
-    rsync, python = problems_of(cluster(ALIVE), place)
-    assert rsync.startswith(f"{ALIVE}: no rsync there")
-    assert python.startswith(f"{ALIVE}: no python3 there")
-    bashrc.write_text("echo goodbye; exit 3\n")
-    (problem,) = problems_of(cluster(ALIVE), place)
-    assert problem.startswith(
-        f"{ALIVE}: the shell ended before it answered, with status 3 (goodbye); `ray up` needs bash"
-    )
-
-
-def test_a_file_in_the_way_and_a_python_that_makes_no_environment(ssh_server: Path, place: Path) -> None:
-    other_python(ssh_server, "import sys\nsys.modules['ensurepip'] = None\n")
-    (ssh_server / "leukemia-search").write_text("")
-    config = cluster(ALIVE)
-    assert problems_of(config, place) == []  # This file puts nothing there and makes no environment.
-    config["file_mounts"]["~/leukemia-search/constraints.txt"] = "constraints.txt"
-    config["setup_commands"] = yaml.safe_load((ROOT / "cluster.onprem.yaml").read_text())["setup_commands"]
-    assert problems_of(config, place) == [
-        f"{ALIVE}: ~/leukemia-search is a file there, and the project needs a folder of that name; move the file away",
-        f"{ALIVE}: its python3 cannot make an environment (venv, ensurepip); apt-get install python3-venv there",
-    ]
-    (ssh_server / "leukemia-search").unlink()
-    shutil.copytree(ssh_server / "bin", ssh_server / "leukemia-search" / ".venv" / "bin")
-    (ssh_server / "leukemia-search" / ".venv" / "bin" / "python3").rename(
-        ssh_server / "leukemia-search" / ".venv" / "bin" / "python"
-    )
-    assert problems_of(config, place) == []
-
-
-def test_no_tmux_on_the_head_is_worth_knowing(ssh_server: Path, place: Path) -> None:
-    tools = ssh_server / "tools"
-    tools.mkdir()
-    for tool in ("rsync", "bash"):
-        found = shutil.which(tool)
-        assert found
-        (tools / tool).symlink_to(found)
-    (tools / "python3").symlink_to(sys.executable)
-    (ssh_server / ".bashrc").write_text(f"PATH={tools}\n")
-    (place / "cluster.yaml").write_text(yaml.safe_dump(cluster(ALIVE)))
-    problems, known = findings(read_cluster(place / "cluster.yaml"))
-    assert problems == []
-    assert known[1] == f"{ALIVE}: no tmux on the head, and `ray exec --tmux` needs it; apt-get install tmux there"
-
-
-def test_the_head_is_asked_where_it_is_seen_from_here(ssh_server: Path, place: Path) -> None:
-    config = cluster(DEAD)
-    config["provider"]["external_head_ip"] = ALIVE
-    assert problems_of(config, place) == []
-    config["provider"] |= {"head_ip": ALIVE, "external_head_ip": DEAD}
-    (problem,) = problems_of(config, place)
-    assert problem.startswith(f"{DEAD}: the machine answers, but no ssh server")
-    config["provider"]["use_internal_ips"] = True
-    assert problems_of(config, place) == []
 
 
 def test_no_aws_credentials(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -551,7 +454,7 @@ def test_aws_that_does_not_answer(place: Path, monkeypatch: pytest.MonkeyPatch) 
         began = time.monotonic()
         (problem,) = problems_of(aws_cluster(), place)
     assert problem.startswith("AWS cannot be asked (Read timeout on endpoint URL")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 200, "boto3 by itself asks for five minutes"
 
 
 @pytest.mark.parametrize(
