@@ -15,6 +15,7 @@ import pytest
 import yaml
 from cfnlint.api import lint
 from helpers.aws_double import AwsDouble, inbound_rules, role_names
+from helpers.needs import requires
 from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
 from ray.autoscaler._private.util import prepare_config, validate_config
 
@@ -139,17 +140,26 @@ def test_the_whole_project_is_copied_so_that_results_know_their_commit() -> None
     assert not {"runs", ".venv", "."} & set(mounts.values())
 
 
+SETUP = [*CLUSTER["setup_commands"], *CLUSTER["worker_setup_commands"]]
+
+
+@pytest.mark.slow
+def test_setup_is_read_by_bash() -> None:
+    requires("bash")
+    assert all(subprocess.run(["bash", "-n", "-c", command]).returncode == 0 for command in SETUP)
+
+
 def test_setup_installs_what_constraints_name() -> None:
-    commands = [*CLUSTER["setup_commands"], *CLUSTER["worker_setup_commands"]]
-    for command in commands:
+    for command in SETUP:
         assert "!" not in command, "Ray's shells are interactive: ! is history there"
-        assert subprocess.run(["bash", "-n", "-c", command]).returncode == 0
         for installs in re.findall(r"(?:uv )?pip install[^&|]*", command):
             assert "--constraint constraints.txt" in installs or "constraints.txt)" in installs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pinned", ["2.60.0", "2.1.0"])
 def test_another_ray_on_a_machine_ends_its_setup(pinned: str, tmp_path: Path) -> None:
+    requires("bash", "hostname", "sed")
     (check,) = [command for command in CLUSTER["setup_commands"] if "ray.__version__" in command]
     project = tmp_path / "leukemia-search"
     (project / ".venv" / "bin").mkdir(parents=True)

@@ -1,8 +1,7 @@
-"""``cluster.onprem.yaml``: Ray accepts it, and it keeps its promises. ``tests/cluster`` runs it."""
+"""``cluster.onprem.yaml``: Ray accepts it, and it keeps its promises. ``tests/cluster`` runs it whole."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers.needs import PATH, requires
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +94,7 @@ class Home:
 
     def set_up(self, config: dict[str, Any]) -> bool:
         """Whether all commands succeeded, each in a shell of its own, as Ray runs them; ``said`` is the last one's."""
-        environment = {"HOME": str(self.folder), "PATH": f"{self.folder}/tools:{os.defpath}"}
+        environment = {"HOME": str(self.folder), "PATH": f"{self.folder}/tools:{PATH}"}
         for command in config["setup_commands"]:
             ended = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True)
             self.said = ended.stderr
@@ -112,6 +112,8 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
+    """The setup commands run in the shell and with the tools that a machine has."""
+    requires("bash", "cmp", "grep", "hostname", "sed")
     return Home(tmp_path)
 
 
@@ -121,6 +123,7 @@ INSTALLED = [
 ]
 
 
+@pytest.mark.slow
 def test_an_environment_is_made_once_and_again_when_pins_change(config: dict[str, Any], home: Home) -> None:
     assert home.set_up(config)
     assert home.asked() == INSTALLED
@@ -132,6 +135,7 @@ def test_an_environment_is_made_once_and_again_when_pins_change(config: dict[str
     assert home.asked() == INSTALLED
 
 
+@pytest.mark.slow
 def test_an_environment_that_is_prepared_is_taken_as_it_is(config: dict[str, Any], home: Home) -> None:
     prepared = home.folder / "prepared"
     (prepared / "bin").mkdir(parents=True)
@@ -142,6 +146,7 @@ def test_an_environment_that_is_prepared_is_taken_as_it_is(config: dict[str, Any
     assert home.asked() == []
 
 
+@pytest.mark.slow
 def test_a_failed_installation_fails_and_is_tried_again(config: dict[str, Any], home: Home) -> None:
     (home.folder / "offline").touch()
     assert not home.set_up(config)
@@ -151,6 +156,7 @@ def test_a_failed_installation_fails_and_is_tried_again(config: dict[str, Any], 
     assert home.asked() == INSTALLED
 
 
+@pytest.mark.slow
 def test_another_ray_is_named(config: dict[str, Any], home: Home) -> None:
     home.has_ray("9")
     assert not home.set_up(config)
@@ -158,10 +164,11 @@ def test_another_ray_is_named(config: dict[str, Any], home: Home) -> None:
     assert ", constraints.txt asks for 1; rm -r ~/leukemia-search/.venv there and ray up again" in home.said
 
 
+@pytest.mark.slow
 def test_login_shells_find_ray_and_the_token(config: dict[str, Any], home: Home) -> None:
     for _ in range(2):
         assert home.set_up(config)
-    environment = {"HOME": str(home.folder), "PATH": os.defpath}
+    environment = {"HOME": str(home.folder), "PATH": PATH}
     shown = subprocess.run(
         ["bash", "-c", "source ~/.bashrc; echo $RAY_AUTH_MODE; command -v python"],
         env=environment,
