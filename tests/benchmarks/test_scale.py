@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 from autoscaling import why_not
+from helpers.needs import skip_for
 from PIL import Image
 from scale import main
 from scale_calls import Call, Calls, series, spread
@@ -25,7 +27,6 @@ from scale_search import idle_share, read_slept
 from leukemia.base.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-MISSING = why_not()
 COMMAND = [sys.executable, str(ROOT / "benchmarks" / "scale.py")]
 SMALL = ["--workers", "1", "3", "--trials", "9", "--rounds", "4", "--nodes", "2", "--seconds", "0.5", "--before", "3"]
 
@@ -57,15 +58,15 @@ def test_workers_are_idle_while_they_do_not_sleep(tmp_path: Path) -> None:
     assert math.isnan(idle_share(slept, 6, 6, 2)), "nothing was measured"
 
 
-def test_calls_are_timed_and_named_by_what_they_return() -> None:
+def test_calls_are_timed_and_named_by_what_they_return(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, cpu = iter([10.0, 12.0, 20.0, 25.0]), iter([1.0, 1.5, 2.0, 2.25])
+    clock = SimpleNamespace(monotonic=lambda: next(whole), thread_time=lambda: next(cpu))
+    monkeypatch.setattr("scale_calls.time", clock)
     calls = Calls(num_ended=7)
     assert calls.time(max, 0, 2, kind=lambda found: f"of {found}") == 2
     calls.num_ended += 1
-    calls.time(time.sleep, 0.05, kind=lambda _: "sleep")
-    assert [call.num_ended for call in calls.by_kind["of 2"]] == [7]
-    (slept,) = calls.by_kind["sleep"]
-    assert slept.num_ended == 8
-    assert slept.seconds >= 0.05 > slept.cpu_seconds
+    calls.time(min, 0, 2, kind=lambda found: f"of {found}")
+    assert calls.by_kind == {"of 2": [Call(10.0, 2.0, 0.5, 7)], "of 0": [Call(20.0, 5.0, 0.25, 8)]}
 
 
 def test_calls_are_summed_up_in_milliseconds() -> None:
@@ -94,7 +95,7 @@ def test_the_figure_shows_every_number_of_workers(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_searches_on_simulated_nodes_end_whole(tmp_path: Path) -> None:
     ran = subprocess.run(
-        [*COMMAND, *SMALL, "--results", str(tmp_path), "--json"], capture_output=True, text=True, timeout=1800
+        [*COMMAND, *SMALL, "--results", str(tmp_path), "--json"], capture_output=True, text=True, timeout=3600
     )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout.splitlines()[-1])
@@ -111,14 +112,14 @@ def test_searches_on_simulated_nodes_end_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 def test_nodes_come_for_a_search_and_go_after_it() -> None:
+    skip_for(why_not())
     command = [sys.executable, str(ROOT / "benchmarks" / "autoscaling.py")]
     ran = subprocess.run(
         [*command, "--trials", "4", "--nodes", "2", "--seconds", "1", "--json"],
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=3600,
     )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout.splitlines()[-1])
@@ -140,14 +141,14 @@ def test_an_interrupt_leaves_no_ray_behind() -> None:
     started = wait_for_raylets(running.pid, 3)
     assert started, "Ray did not start"
     os.killpg(running.pid, signal.SIGINT)
-    output = running.communicate(timeout=300)
+    output = running.communicate(timeout=1200)
     assert running.returncode == 130, output
     # Ray's agents of a node that has gone notice it within a minute or two.
-    _, alive = psutil.wait_procs(started, timeout=180)
+    _, alive = psutil.wait_procs(started, timeout=1200)
     assert not alive
 
 
-def wait_for_raylets(pid: int, count: int, seconds: float = 300) -> list[psutil.Process]:
+def wait_for_raylets(pid: int, count: int, seconds: float = 1200) -> list[psutil.Process]:
     """All processes below one, once so many of them are raylets."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and psutil.pid_exists(pid):

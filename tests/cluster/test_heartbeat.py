@@ -60,7 +60,7 @@ def test_a_joined_cluster_that_stops_responding_is_unreachable(
             time.sleep(0.1)
             assert monitor.crash is None
             (head, raylet)[closed].close()
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 120
             while monitor.crash is None and time.monotonic() < deadline:
                 time.sleep(0.01)
             with pytest.raises(RayCrashed, match=rf"^the Ray cluster is unreachable: no response from {name}$"):
@@ -83,7 +83,7 @@ def test_the_thread_ends_a_search_only_while_it_is_blocked_inside_ray(
         if not waits:
             heartbeat.stop_watching()
         node.dead = ["gcs_server"]
-        assert ended.wait(10 if waits else 0.5) == waits
+        assert ended.wait(120 if waits else 0.5) == waits
     assert printed == (["Ray crashed (gcs_server)"] if waits else [])
     assert node.dead == (["all"] if waits else ["gcs_server"])
 
@@ -113,7 +113,7 @@ def test_a_search_blocked_inside_a_crashed_ray_exits_with_its_own_message() -> N
         text=True,
         env=environment,
         cwd=Path(__file__).parents[2],
-        timeout=120,
+        timeout=1200,
     )
     assert (ran.returncode, ran.stderr) == (1, "Ray crashed (gcs_server)\n")
     pids = ran.stdout.split()

@@ -25,13 +25,16 @@ from search.cluster.session import RayNotStarted, ray_session
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "127.0.0.1:port", "ray://127.0.0.1:1", "auto"])
-def test_an_address_without_a_ray_is_refused_quickly(address: str) -> None:
-    start = time.monotonic()
+def test_an_address_without_a_ray_is_refused_before_ray_asks(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would ask again and again, for half a minute."""
+    asked: list[Any] = []
+    for module, name in ((ray_private, "GcsClient"), (ray, "init")):
+        monkeypatch.setattr(module, name, lambda **given: asked.append(given))
     with pytest.raises(
         UserError, match=rf"--address {address}: no Ray cluster found there \(.+\); start one with"
     ) as refusal:
         ray_session(address).__enter__()
-    assert time.monotonic() - start < 10
+    assert asked == []
     assert "\n" not in str(refusal.value)
     assert not ray.is_initialized()
 
@@ -43,9 +46,12 @@ def test_an_address_that_is_none_is_said_to_be_none(address: str) -> None:
 
 
 @pytest.mark.parametrize("words", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", None])
-def test_what_listens_and_is_no_ray_is_noticed_quickly(monkeypatch: pytest.MonkeyPatch, words: bytes | None) -> None:
+def test_what_listens_and_is_no_ray_is_noticed_before_ray_asks(
+    monkeypatch: pytest.MonkeyPatch, words: bytes | None
+) -> None:
     """Ray itself asks such a server for forty seconds."""
-    monkeypatch.setattr(heartbeat, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(heartbeat, "TIMEOUT_SECONDS", 0.5 if words is None else 120)
+    monkeypatch.setattr(ray_private, "GcsClient", lambda **_: pytest.fail("Ray asks"))
 
     def answer() -> None:
         while True:
@@ -61,14 +67,12 @@ def test_what_listens_and_is_no_ray_is_noticed_quickly(monkeypatch: pytest.Monke
                     connection.shutdown(socket.SHUT_WR)
 
     kept: list[socket.socket] = []
-    start = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=answer, daemon=True).start()
         reason = "timed out" if words is None else "the service at that address is not Ray"
         # The way in of ``ray_session``; that would ask at the machine's own address instead, not on loopback.
         with pytest.raises(OSError, match=reason):
             session._require_access(f"127.0.0.1:{listener.getsockname()[1]}")
-    assert time.monotonic() - start < 10
 
 
 def test_an_address_from_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +214,7 @@ def test_our_own_ray_listens_on_loopback_only_and_leaves_no_process(
         assert os.environ["WANDB_API_KEY"] == key, "the driver keeps it"
     assert ray_constants.ENABLE_RAY_CLUSTER, "a cluster may be joined afterwards"
     assert ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR not in os.environ
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 200
     while family(os.getpid()) - before and time.monotonic() < deadline:
         time.sleep(0.5)
     assert family(os.getpid()) - before == set()

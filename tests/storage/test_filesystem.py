@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -207,13 +208,11 @@ def test_a_probe_leaves_nothing(s3: S3Server, tmp_path: Path) -> None:
     ],
     ids=["bucket", "refused", "host"],
 )
-def test_a_bucket_that_does_not_work_is_refused_soon(
+def test_a_bucket_that_does_not_work_is_refused(
     s3: S3Server, tmp_path: Path, change: Callable[[str], str], message: str
 ) -> None:
-    before = time.monotonic()
     with pytest.raises(UserError, match=rf"^--storage s3://[a-z-]+/{tmp_path.name}: {message}") as refusal:
         probe(change(s3.uri(tmp_path.name)))
-    assert time.monotonic() - before < 45
     assert "\n" not in str(refusal.value)
 
 
@@ -249,9 +248,11 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 def test_a_storage_that_never_answers_is_refused_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.storage.probe.PROBE_SECONDS", 0.2)
-    monkeypatch.setattr(storage_module.Storage, "write", lambda *_: time.sleep(1))
+    ended = threading.Event()
+    monkeypatch.setattr(storage_module.Storage, "write", lambda *_: ended.wait())
     with pytest.raises(UserError, match=r"no answer in 0\.2 s"):
         probe(str(tmp_path))
+    ended.set()
 
 
 def test_an_endpoint_that_is_silent_is_refused_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

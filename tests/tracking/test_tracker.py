@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,9 @@ def offline(study: Study) -> WandbTracker:
 
 def settle(tracker: WandbTracker) -> None:
     """Wait until all that was said has been said to W&B."""
-    while not tracker._waiting.empty():
-        time.sleep(0.01)
-    time.sleep(0.1)
+    said = threading.Event()
+    tracker._say(said.set)
+    assert said.wait(120)
 
 
 def heads(row: dict[str, Any]) -> set[str]:
@@ -266,17 +266,16 @@ def test_a_full_disk_leaves_the_terminal_clean(
 
 
 def test_what_is_said_takes_no_time_of_the_driver(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = client.open_run
+    opened, all_said = client.open_run, threading.Event()
 
     def slow(*arguments: Any) -> Any:
-        time.sleep(0.5)
+        assert all_said.wait(120), "the driver waits for W&B"
         return opened(*arguments)
 
     monkeypatch.setattr(client, "open_run", slow)
     tracker = offline(study)
-    start = time.monotonic()
     run_trial(study, tracker, 0)
-    assert time.monotonic() - start < 0.5
+    all_said.set()
     tracker.close(finished=True)
     assert_holds_the_study(study, *folders(study))
 
@@ -285,12 +284,12 @@ def test_a_hanging_wandb_is_left_after_a_time(
     study: Study, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("leukemia.tracking.tracker.CLOSE_SECONDS", 0.5)
-    monkeypatch.setattr(client, "open_run", lambda *_: time.sleep(5))
+    left = threading.Event()
+    monkeypatch.setattr(client, "open_run", lambda *_: left.wait())
+    monkeypatch.setattr(client, "end_client", left.set)
     tracker = WandbTracker(study, mode="online")
     run_trial(study, tracker, 0)
-    start = time.monotonic()
     words = tracker.close(finished=True)
-    assert time.monotonic() - start < 7
     assert words == (
         "W&B: not everything was sent; this sends it: python -m leukemia.tracking publish "
         f"my-study --runs {study.folder.parent}"
