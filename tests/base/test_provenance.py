@@ -77,7 +77,7 @@ def test_commit_says_whether_files_differ(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_time_is_utc() -> None:
     moment = datetime.datetime.strptime(provenance.now(), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.UTC)
-    assert abs((datetime.datetime.now(datetime.UTC) - moment).total_seconds()) < 5
+    assert abs((datetime.datetime.now(datetime.UTC) - moment).total_seconds()) < 60
 
 
 def test_hardware_is_told() -> None:

@@ -45,7 +45,7 @@ def test_a_run_without_its_rows_or_its_end_does_not_count(tmp_path: Path) -> Non
 def test_both_sides_are_measured(tmp_path: Path) -> None:
     small = ["--trials", "4", "--stock-trials", "4", "--repetitions", "1", "--open", "4"]
     ran = subprocess.run(
-        [*COMMAND, *small, "--results", str(tmp_path), "--json"], capture_output=True, text=True, timeout=600
+        [*COMMAND, *small, "--results", str(tmp_path), "--json"], capture_output=True, text=True, timeout=3600
     )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout.splitlines()[-1])

@@ -112,7 +112,7 @@ def run_but_on_broken_nodes(config: dict[str, Any], data: TrialData, resources: 
         note(data, "visits", here)
         raise reschedule(BrokenDevice("cuda does not compute"), at_fault=True)
     # Else the good node may have done all the work before the third fault.
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while num_visits(data.checkpoints) < 3 and time.monotonic() < deadline:
         time.sleep(0.1)
     _do_nothing(config, data, resources)

@@ -207,9 +207,9 @@ def test_two_processes_at_once_build_once(catalog, pixels):
     processes = [FORK.Process(target=_open_counting, args=(catalog, barrier, num_decoded, results)) for _ in range(2)]
     for process in processes:
         process.start()
-    outputs = [results.get(timeout=30) for _ in processes]
+    outputs = [results.get(timeout=300) for _ in processes]
     for process in processes:
-        process.join(timeout=30)
+        process.join(timeout=300)
     assert num_decoded.value == len(pixels)
     assert outputs == [np.ascontiguousarray(pixels[:, 2:22, 3:23]).tobytes()] * 2
 
@@ -220,7 +220,7 @@ def _open_and_hang(catalog, hanging) -> None:
     def hang_late(path: Path) -> np.ndarray:
         if path.name == "6.png":
             hanging.set()
-            time.sleep(60)
+            time.sleep(3600)
         return decode(path)
 
     images.decode = hang_late
@@ -231,9 +231,9 @@ def test_a_builder_killed_half_way_leaves_no_harm(catalog, pixels, cache):
     hanging = FORK.Event()
     process = FORK.Process(target=_open_and_hang, args=(catalog, hanging))
     process.start()
-    assert hanging.wait(timeout=30)
+    assert hanging.wait(timeout=300)
     os.kill(process.pid, signal.SIGKILL)
-    process.join(timeout=30)
+    process.join(timeout=300)
     assert the_only(cache, ".*.tmp").is_file()
     assert not list(cache.glob("*.npy"))
     assert np.array_equal(open_images(catalog, VIEW), pixels[:, 2:22, 3:23])

@@ -27,7 +27,7 @@ class Command:
     def stderr(self) -> str:
         return self.out.with_suffix(".err").read_text(encoding="utf-8")
 
-    def wait(self, seconds: float = 600) -> int:
+    def wait(self, seconds: float = 3600) -> int:
         """The status; the output is shown where the test then fails."""
         try:
             status = self.process.wait(seconds)
@@ -36,7 +36,7 @@ class Command:
         print(self.stdout, self.stderr)
         return status
 
-    def wait_until(self, happened: Callable[[], bool], seconds: float = 300) -> None:
+    def wait_until(self, happened: Callable[[], bool], seconds: float = 3600) -> None:
         deadline = time.monotonic() + seconds
         while not happened():
             assert self.process.poll() is None, f"ended too early:\n{self.stdout}{self.stderr}"

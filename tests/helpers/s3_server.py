@@ -40,7 +40,7 @@ class S3Server:
 
     def __enter__(self) -> S3Server:
         self._process = subprocess.Popen([sys.executable, "-c", SERVE, str(self.port)], stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not self._answers():
             assert self._process.poll() is None, "the server has ended"
             assert time.monotonic() < deadline, "the server does not answer"
@@ -54,7 +54,7 @@ class S3Server:
         self._process.wait()
 
     def _answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 10):
             return True
         return False
 
@@ -84,11 +84,11 @@ class S3Server:
     @contextlib.contextmanager
     def looking_at_credentials(self) -> Iterator[None]:
         """The server asks who one is and what one may."""
-        requests.post(f"{self.endpoint}/moto-api/reset-auth", data=b"0", timeout=30).raise_for_status()
+        requests.post(f"{self.endpoint}/moto-api/reset-auth", data=b"0", timeout=300).raise_for_status()
         try:
             yield
         finally:
-            requests.post(f"{self.endpoint}/moto-api/reset-auth", data=b"inf", timeout=30).raise_for_status()
+            requests.post(f"{self.endpoint}/moto-api/reset-auth", data=b"inf", timeout=300).raise_for_status()
 
     def keys(self, folder: str) -> list[str]:
         """All objects below a folder, relative to it."""

@@ -158,7 +158,7 @@ class WandbServer:
         with self._changed:
             self.runs[run_id].stopped = True
 
-    def wait_for(self, condition: Callable[[], Any], *, seconds: float = 60.0) -> None:
+    def wait_for(self, condition: Callable[[], Any], *, seconds: float = 600.0) -> None:
         """Wait until it holds.
 
         Raises:

@@ -146,7 +146,7 @@ def test_names_that_are(name: str) -> None:
 def test_lock_names_the_other_driver_and_is_free_after_it_was_killed(study: Study) -> None:
     code = (
         "import sys, time; from pathlib import Path; from leukemia.study.folder import Study\n"
-        "with Study(Path(sys.argv[1])).lock():\n    print('held', flush=True); time.sleep(60)"
+        "with Study(Path(sys.argv[1])).lock():\n    print('held', flush=True); time.sleep(3600)"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(study.folder)],
