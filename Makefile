@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Two at a time, a file's tests one after the other: they share what is made once, and mostly wait for processes to start.
 BESIDE := -n 2 --dist loadfile
 
-.PHONY: setup search test test-slow cluster-test clean
+.PHONY: setup search test test-slow test-long cluster-test clean
 
 setup: $(STAMP)
 
@@ -33,15 +33,19 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m 'not slow' $(BESIDE)
+	$(BIN)/python -m pytest -q -m 'not slow and not long' $(BESIDE)
 
 # Three machines on two processors are alone: Ray gives each half a minute to start.
 test-slow: cluster-test
-	$(BIN)/python -m pytest -q -m slow --ignore tests/machines $(BESIDE)
+	$(BIN)/python -m pytest -q -m 'slow and not long' --ignore tests/machines $(BESIDE)
+
+# For what takes longer than continuous integration may. pytest's status 5: no test is marked so.
+test-long: setup
+	$(BIN)/python -m pytest -q -m long $(BESIDE) || { test $$? -eq 5 && echo 'No test is marked long.'; }
 
 # A cluster of three machines made of namespaces: as root, with sshd, rsync, ip and tmux. Skipped by name elsewhere.
 cluster-test: setup
-	$(BIN)/python -m pytest -q -s tests/machines
+	$(BIN)/python -m pytest -q -s -m 'not long' tests/machines
 
 clean:
 	rm -rf $(VENV) *.egg-info
