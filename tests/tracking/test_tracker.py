@@ -247,7 +247,8 @@ def test_when_wandb_cannot_be_started_the_search_goes_on_and_says_so(
     run_trial(study, tracker, 0)
     last = tracker.close(finished=True)
     assert "W&B failed again (no binary); the search goes on without it" in caplog.text
-    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    # asyncio warns, too, of connections that an earlier test has cut.
+    warnings = [record for record in caplog.records if (record.name, record.levelname) == ("search", "WARNING")]
     assert len(warnings) == 2, "said once"
     assert last == (
         "W&B: offline, and not everything could be kept; after `wandb login` this rebuilds it from the study folder "
