@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from leukemia.base.cli import DEVICES
 from leukemia.base.errors import SUCCESS, UserError, run_command
 from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
-from leukemia.training.device import DEVICES, choose_device, compute_dtype, describe_device
+from leukemia.training.device import choose_device, compute_dtype, describe_device
 from leukemia.training.train import Split, fit
 
 SIZE_PX = 224

@@ -39,8 +39,8 @@ from leukemia.base.errors import FAILURE, SUCCESS, run_command
 from leukemia.data.sample import TRAINING, generate
 from leukemia.study.folder import Study
 from leukemia.study.ledger import ledger_of
+from search.launch.search import checkpoints_of
 from search.planning.plan import JOURNAL
-from search.run import checkpoints_of
 
 FAULTS = ("worker", "node", "notice", "cut", "head")
 NUM_NODES, TRIALS, FOLDS, EPOCHS = 3, 3, 2, 4

@@ -3,197 +3,43 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-
-from leukemia import __version__
-from leukemia.base import provenance
-from leukemia.base.errors import SUCCESS, UserError, run_command
-from leukemia.base.files import write_json
-from leukemia.config.recipe import Recipe
-from leukemia.config.results import FoldResult, score_name
-from leukemia.data.catalog import Catalog
-from leukemia.data.folds import make_splits
-from leukemia.data.images import open_images
-from leukemia.data.location import SAMPLE, SAMPLE_WARNING
-from leukemia.delivery.searched_data import training_data, view_of
-from leukemia.scoring.metrics import Interval, paired_difference, scores
-from leukemia.study.best import Best
-from leukemia.study.folder import Study
-from leukemia.training.crossval import cross_validate
-from leukemia.training.device import DEVICES, choose_device, describe_device
-from leukemia.training.train import NonFiniteLoss
-
-FILE = "leakcheck.json"
-"""File of a study folder: the outcome."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeakCheck:
-    """One recipe and seed, cross-validated on folds that keep patients apart and on folds that do not."""
-
-    metric: str
-    """The objective's name in ``leukemia.scoring.metrics``."""
-
-    grouped: Interval
-    """Out-of-fold score of the study, its interval over groups; not corrected for being the best of several trials."""
-
-    random_cell: Interval
-    """The same on random-cell folds, its interval over images, as one would believe who does not know the patients."""
-
-    gap: Interval
-    """``random_cell`` minus ``grouped`` on the same images, in -1..1, its interval over groups."""
-
-    n: int
-    """Images, each of which is scored once on either side."""
-
-    @property
-    def gap_points(self) -> float:
-        """The gap in percentage points."""
-        return 100 * self.gap.value
-
-    def describe(self) -> str:
-        """The outcome in plain words.
-
-        >>> few, many, gap = Interval(0.862, 0.8, 0.9), Interval(0.949, 0.93, 0.96), Interval(0.087, 0.051, 0.123)
-        >>> words = LeakCheck(metric="accuracy", grouped=few, random_cell=many, gap=gap, n=300).describe()
-        >>> words.partition(" (")[0]
-        "grouped 0.862, random cells 0.949: 8.7 points of a random split's accuracy come from knowing the patients"
-        """
-        points, low, high = (round(100 * number, 1) + 0.0 for number in (self.gap.value, self.gap.low, self.gap.high))
-        both = f"grouped {self.grouped.value:.3f}, random cells {self.random_cell.value:.3f}"
-        interval = f"95 % interval {low:.1f} to {high:.1f}"
-        if self.gap.low > 0:
-            name = self.metric.replace("_", " ")
-            return f"{both}: {points:.1f} points of a random split's {name} come from knowing the patients ({interval})"
-        return f"{both}: {points:+.1f} points, {interval}: no sign here that knowing the patients helps"
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        intervals = {name: getattr(self, name).to_dict() for name in ("grouped", "random_cell", "gap")}
-        return {"metric": self.metric, **intervals, "gap_points": self.gap_points, "n": self.n}
+from leukemia.base import cli
+from leukemia.base.errors import SUCCESS, run_command
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m leukemia.leakcheck",
-        description="Cross-validate a study's winner once more with images split at random: the score that patients on "
-        "both sides of a split would have made of it, beside the one on unseen patients.",
-        epilog="example: python -m leukemia.leakcheck my-study --device cuda",
+    parser = cli.command_parser(
+        "leukemia.leakcheck",
+        "Cross-validate a study's winner again with images split at random, and compare the score with the one on "
+        "unseen patients: the difference is what patients on both sides of a split add.",
+        "my-study --device cuda",
     )
-    parser.add_argument("study", nargs="?", metavar="STUDY", help="the study (default: the newest with a winner)")
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where studies lie (default: runs)"
-    )
-    parser.add_argument("--data", metavar="DATA", help="training data (default: where the search had them)")
-    parser.add_argument("--base", type=Path, metavar="DIR", help="folder that a training CSV's paths are relative to")
-    parser.add_argument("--subjects-from", type=Path, metavar="DIR", help="copy that tells the training subjects")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: cuda, else mps, else cpu")
-    parser.add_argument("--version", action="version", version=__version__)
+    cli.add_study(parser)
+    cli.add_data(parser, "where the search found it")
+    cli.add_device(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Check one study; returns the exit status."""
     arguments = _parser().parse_args(argv)
-    study = Study.find(arguments.runs, arguments.study)
-    best = Best.of(study)
-    if best.protocol != "grouped":
-        raise UserError(
-            f"study {study.name} was split by images itself ({best.protocol}), so it has no grouped score to compare; "
-            "search with --protocol grouped on data whose subjects are known"
-        )
-    catalog = training_data(
-        study, best, data=arguments.data, base=arguments.base, subjects_from=arguments.subjects_from
-    )
-    grouped = _grouped(study, best, catalog)
-    recipe = best.recipe.resolved(catalog.smallest_side_px)
-    device = choose_device(arguments.device)
-    print(
-        f"study {study.name}, trial {best.trial}: {recipe.describe()} on {describe_device(device)}, "
-        f"{best.folds} folds of random cells",
-        flush=True,
-    )
-    if best.data["uri"] == SAMPLE:
-        print(f"note: {SAMPLE_WARNING}")
-    random_cells = _random_cells(recipe, catalog, best.folds, study.info["seed"], device)
-    found = _compare(best, catalog, grouped, random_cells)
-    write_json(
-        study.folder / FILE,
-        found.to_dict()
-        | {
-            "study": study.name,
-            "study_uid": best.study_uid,
-            "trial": best.trial,
-            "recipe": recipe.flat(),
-            "seed": recipe.train.seed,
-            "folds": best.folds,
-            "folds_seed": study.info["seed"],
-            "fingerprint": catalog.fingerprint,
-            "words": found.describe(),
-            "created": provenance.now(),
-            "command": provenance.command_line("leukemia.leakcheck", argv),
-            "hardware": provenance.hardware(describe_device(device)),
-            "versions": provenance.versions(),
-            "commit": provenance.commit(),
-        },
+
+    from leukemia.base.provenance import command_line
+    from leukemia.delivery.leak_check import check
+    from leukemia.study.folder import Study
+
+    found, path = check(
+        Study.find(arguments.runs, arguments.study),
+        data=arguments.data,
+        base=arguments.base,
+        subjects_from=arguments.subjects_from,
+        device_name=arguments.device,
+        command=command_line("leukemia.leakcheck", argv),
     )
     print(found.describe())
-    print(f"leak check: {study.folder / FILE}")
+    print(f"leak check: {path}")
     return SUCCESS
-
-
-def _grouped(study: Study, best: Best, catalog: Catalog) -> np.ndarray:
-    """The winner's out-of-fold probabilities (n,) in the catalogue's order.
-
-    Raises:
-        UserError: they are not of the catalogue's images, each once. Said before the training, not after it.
-    """
-    seen, wanted = best.out_of_fold(study), catalog.table["image_id"]
-    if sorted(seen["image_id"]) != sorted(wanted):
-        raise UserError(
-            f"{study.trial_folder(int(best.trial))}: the predictions are not of the {len(wanted)} images of the data, "
-            "each once; restore the folder from a copy"
-        )
-    return seen.set_index("image_id")["probability_leukemic"].reindex(wanted).to_numpy()
-
-
-def _random_cells(recipe: Recipe, catalog: Catalog, num_folds: int, seed: int, device: torch.device) -> np.ndarray:
-    """Out-of-fold probabilities (n,) in the catalogue's order, patients not looked at."""
-    splits = make_splits(catalog, num_folds, seed, "random-cell")
-    labels = catalog.table["label"].to_numpy(dtype=np.int64)
-    probabilities = np.full(len(labels), np.nan)
-    reports = cross_validate(
-        recipe, open_images(catalog, view_of(recipe)), labels, list(splits.rows(catalog)), device=device
-    )
-    try:
-        for report in reports:
-            if isinstance(report, FoldResult):
-                probabilities[report.rows] = report.probabilities
-                accuracy = report.scores["tta_accuracy"]
-                print(
-                    f"fold {report.fold + 1}/{num_folds}: accuracy {accuracy:.4f}, {report.seconds:.0f} s", flush=True
-                )
-    except NonFiniteLoss as error:
-        raise UserError(f"the recipe diverges on random-cell folds, so there is nothing to compare: {error}") from error
-    return probabilities
-
-
-def _compare(best: Best, catalog: Catalog, grouped: np.ndarray, random_cells: np.ndarray) -> LeakCheck:
-    """Score both kinds of probabilities (n,), which are in the catalogue's order."""
-    labels, groups = catalog.table["label"].to_numpy(), catalog.table["group"].to_numpy()
-    metric = score_name(best.objective).removeprefix("tta_")
-    return LeakCheck(
-        metric=metric,
-        grouped=scores(labels, grouped, groups)[metric],
-        random_cell=scores(labels, random_cells, np.arange(len(labels)))[metric],
-        gap=paired_difference(labels, random_cells, grouped, groups, metric),
-        n=len(labels),
-    )
 
 
 if __name__ == "__main__":

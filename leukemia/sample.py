@@ -5,21 +5,31 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from leukemia import __version__
+from leukemia.base import cli
 from leukemia.base.errors import SUCCESS, run_command
-from leukemia.data.sample import generate, sample_set
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.command_parser(
+        "leukemia.sample",
+        "Generate the sample set: 336 synthetic images in the layout of C-NMC 2019 (205 MB).",
+        "--root data/sample",
+    )
+    parser.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="folder to create (default: sample-v1 in the cache, which is generated only once)",
+    )
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command: generate a sample set and print where it lies."""
-    parser = argparse.ArgumentParser(
-        prog="python -m leukemia.sample",
-        description="Generate the sample set: 336 made images in the layout of C-NMC 2019 (205 MB).",
-        epilog="example: python -m leukemia.sample --root data/sample",
-    )
-    parser.add_argument("--root", type=Path, help="folder to make (default: sample-v1 in the cache, generated once)")
-    parser.add_argument("--version", action="version", version=f"leukemia-search {__version__}")
-    root: Path | None = parser.parse_args(argv).root
+    """Generate a sample set and print where it lies; returns the exit status."""
+    root: Path | None = _parser().parse_args(argv).root
+
+    from leukemia.data.sample import generate, sample_set
+
     if root is None:
         root = sample_set()
     else:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 WINGS = """
 leukemia.base leukemia.scoring leukemia.config leukemia.data leukemia.training leukemia.study leukemia.tracking
 leukemia.reporting leukemia.delivery
-search.policy search.sampling search.trials search.planning search.storage search.cluster
+search.policy search.sampling search.trials search.planning search.storage search.cluster search.launch
 """.split()
 """From the bottom up: each imports only from itself and from those before it."""
 

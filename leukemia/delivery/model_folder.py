@@ -7,44 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from leukemia import CLASS_NAMES
 from leukemia.base import provenance
 from leukemia.base.files import atomic, write_json, write_text
 from leukemia.config.recipe import Recipe
-from leukemia.data.catalog import Catalog
 from leukemia.data.folds import RANDOM_CELL_WARNING
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
+from leukemia.delivery.evaluation import Tested
 from leukemia.reporting.model_plots import plot_calibration, plot_confusion, plot_curves, plot_roc
 from leukemia.reporting.page import Section, metrics_table, write_page
 from leukemia.scoring.metrics import Interval, confusion_matrix, describe_difference, majority_rate
 from leukemia.study.best import Best
 from leukemia.training.model import ResNet, save_model
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tested:
-    """What the delivered model said of a test set."""
-
-    catalog: Catalog
-    probabilities: np.ndarray
-    """float64 (n,), of class 1 (leukemic), row by row of the catalogue."""
-
-    scores: dict[str, Interval] | None
-    """None where the test set has no labels."""
-
-    overlap: tuple[str, ...]
-    """Test images or subjects that were trained on, in words; empty unless the user allowed them."""
-
-    subjects_compared: bool
-    """Whether subjects are known on both sides, so that none can be shared unseen."""
-
-    @property
-    def protocol(self) -> str:
-        """``grouped`` where it is known that no subject was trained on, else ``random-cell``."""
-        return "grouped" if self.subjects_compared and not self.overlap else "random-cell"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,6 @@ import torch
 from leukemia.base.errors import UserError, first_line
 from leukemia.config.recipe import Recipe
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-
 
 def choose_device(name: str) -> torch.device:
     """``auto`` takes cuda, then mps, then cpu; a device asked for by name must be there.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import ray
 import torch
 
+from leukemia.base.cli import DEVICES
 from leukemia.base.errors import UserError
-from leukemia.training.device import DEVICES
 from search.cluster.nodes import Node, Nodes
 from search.policy.packing import AUTO
 

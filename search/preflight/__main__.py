@@ -6,23 +6,27 @@ import argparse
 import sys
 from pathlib import Path
 
-from leukemia import __version__
+from leukemia.base import cli
 from leukemia.base.errors import SUCCESS, USER_ERROR, listed, run_command
-from search.preflight.check import findings, read_cluster
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.command_parser(
+        "search.preflight",
+        "Look for everything that would make `ray up` fail, and change nothing.",
+        "cluster.yaml && ray up cluster.yaml",
+    )
+    parser.add_argument("cluster", type=Path, metavar="CLUSTER.yaml", help="cluster file, as for `ray up`")
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Look, and say what was found; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m search.preflight",
-        description="Look for everything that would make `ray up` fail, and change nothing.",
-        epilog="example: python -m search.preflight cluster.yaml && ray up cluster.yaml",
-    )
-    parser.add_argument("cluster", type=Path, metavar="CLUSTER.yaml", help="the cluster's file, as for `ray up`")
-    parser.add_argument("--version", action="version", version=__version__)
-    path = parser.parse_args(argv).cluster
-    config = read_cluster(path)
-    problems, known = findings(config)
+    """Look for problems and print them; returns the exit status."""
+    path = _parser().parse_args(argv).cluster
+
+    from search.preflight.check import findings, read_cluster
+
+    problems, known = findings(read_cluster(path))
     for words in known:
         print(words)
     if problems:

@@ -13,7 +13,8 @@ from leukemia.base.errors import FAILURE, UserError
 from leukemia.study.folder import Study
 from search import run
 from search.cluster import session as cluster
-from search.planning.arguments import parse, request_of
+from search.launch.arguments import parse, request_of
+from search.launch.study_folder import created
 from search.planning.plan import Plan, plan_new
 
 WORDS = ["--preset", "debug", "--folds", "2", "--set", "data.size_px=32"]
@@ -57,7 +58,7 @@ def plan_of(data: Path, runs: Path, *more: str) -> Plan:
 def earlier(tiny_folder: Path, tmp_path: Path) -> Study:
     """A study ``old`` with two trials that can be taken over."""
     plan = plan_of(tiny_folder, tmp_path, "--study", "old")
-    with run._created(plan) as study:
+    with created(plan) as study:
         for number in range(2):
             study.begin_trial(number, plan.space.start.with_settings({"augment.rotate": number / 4}))
             study.end_trial(number, "stopped", "why", None)
@@ -74,11 +75,11 @@ def test_what_a_warm_start_that_died_left_behind_is_no_part_of_the_next_study(
 
     with monkeypatch.context() as patch:
         patch.setattr(Study, "create", die)
-        with pytest.raises(KeyboardInterrupt), run._created(warm):
+        with pytest.raises(KeyboardInterrupt), created(warm):
             pass
     assert Study(warm.folder).trials() == [0, 1]
     lock = (warm.folder / "driver.lock").stat().st_ino
-    with run._created(plan_of(tiny_folder, tmp_path)) as study:
+    with created(plan_of(tiny_folder, tmp_path)) as study:
         assert study.trials() == []
     assert (warm.folder / "driver.lock").stat().st_ino == lock
     assert earlier.trials() == [0, 1]
@@ -87,7 +88,7 @@ def test_what_a_warm_start_that_died_left_behind_is_no_part_of_the_next_study(
 def test_a_warm_start_takes_no_more_than_its_own_trials(earlier: Study, tiny_folder: Path, tmp_path: Path) -> None:
     warm = plan_of(tiny_folder, tmp_path, "--warm-start", "old")
     Study(warm.folder).begin_trial(7, warm.space.start)
-    with run._created(warm) as study:
+    with created(warm) as study:
         assert study.trials() == [0, 1]
 
 
@@ -97,17 +98,17 @@ def test_a_link_in_the_place_of_trials_is_removed_and_not_followed(
     plan = plan_of(tiny_folder, tmp_path)
     plan.folder.mkdir()
     (plan.folder / "trials").symlink_to(earlier.folder / "trials")
-    with run._created(plan) as study:
+    with created(plan) as study:
         assert study.trials() == []
     assert earlier.trials() == [0, 1]
 
 
 def test_a_study_that_is_there_loses_nothing(earlier: Study, tiny_folder: Path, tmp_path: Path) -> None:
     plan = plan_of(tiny_folder, tmp_path)
-    with run._created(plan) as study:
+    with created(plan) as study:
         study.begin_trial(0, plan.space.start)
     # Of two commands with one name the second was planned before the first wrote.
-    with pytest.raises(UserError, match=r"study new exists in .*; go on with --resume"), run._created(plan):
+    with pytest.raises(UserError, match=r"study new exists in .*; go on with --resume"), created(plan):
         pass
     assert study.trials() == [0]
 

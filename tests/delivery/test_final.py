@@ -20,7 +20,6 @@ from helpers.cells import draw_cells
 from helpers.wandb_server import WandbServer
 from PIL import Image
 
-from leukemia import final
 from leukemia import predict as predict_command
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.files import write_json
@@ -29,6 +28,9 @@ from leukemia.config.results import Epoch, FoldResult
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import RANDOM_CELL_WARNING, Protocol, make_splits
 from leukemia.delivery import model_folder as delivery
+from leukemia.delivery import retraining
+from leukemia.delivery.evaluation import overlap_of
+from leukemia.delivery.replacement import replacing
 from leukemia.final import main
 from leukemia.scoring.metrics import majority_rate, scores
 from leukemia.study.best import INTERVALS, Best
@@ -146,14 +148,14 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
         torch.manual_seed(recipe.train.seed)
         return build_model(recipe).eval()
 
-    monkeypatch.setattr(final, "fit", fit)
+    monkeypatch.setattr(retraining, "fit", fit)
     return asked
 
 
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is refused is refused before hours are spent."""
-    monkeypatch.delattr(final, "fit")
+    monkeypatch.delattr(retraining, "fit")
 
 
 def deliver(study: Study, *words: str | Path) -> int:
@@ -205,7 +207,7 @@ def test_killed_retraining_goes_on_to_the_same_model(
     long = ["--set", "train.epochs=2"]
     deliver(study, *long)
     expected = (study.folder / "final" / "model.safetensors").read_bytes()
-    say, told = final._say, []
+    say, told = retraining.say, []
 
     def die(console: object, words: str) -> None:
         told.append(words)
@@ -214,7 +216,7 @@ def test_killed_retraining_goes_on_to_the_same_model(
         say(console, words)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(final, "_say", die)
+        patch.setattr(retraining, "say", die)
         with pytest.raises(KeyboardInterrupt):
             deliver(study, *long)
     assert len(list((session_cache / "checkpoints" / "abcd1234-final").glob("*.pt"))) == 1
@@ -423,10 +425,10 @@ def test_what_a_killed_delivery_left_is_cleared_up(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "which").write_text(name)
     # Killed between the renames: the old delivery is the only whole one, and a failure now must not lose it.
-    with pytest.raises(RuntimeError), final._replacing(folder):
+    with pytest.raises(RuntimeError), replacing(folder):
         raise RuntimeError
     assert (folder / "which").read_text() == ".final-old"
-    with final._replacing(folder) as fresh:
+    with replacing(folder) as fresh:
         (fresh / "which").write_text("third")
     assert (folder / "which").read_text() == "third"
     assert sorted(path.name for path in tmp_path.iterdir()) == [".final.lock", "final"]
@@ -454,7 +456,7 @@ def test_divergence_is_one_line(study: Study, monkeypatch: pytest.MonkeyPatch) -
         raise NonFiniteLoss("non-finite loss at fold 2, epoch 1, step 3")
         yield
 
-    monkeypatch.setattr(final, "fit", diverge)
+    monkeypatch.setattr(retraining, "fit", diverge)
     with pytest.raises(
         UserError, match=r"^retraining failed: non-finite loss at fold 2, epoch 1, step 3 \(--set optim"
     ):
@@ -504,9 +506,9 @@ def test_real_test_phase_is_seen_to_be_apart(tmp_path: Path) -> None:
     catalog = read_catalog(data)
     test = read_catalog(next(data.rglob("*labels.csv")), labels=False)
     assert test.has_labels
-    assert final._overlap(catalog, test, allowed=False) == ()
+    assert overlap_of(catalog, test, allowed=False) == ()
     with pytest.raises(UserError, match=rf"^--test: {len(catalog.table)} images and "):
-        final._overlap(catalog, catalog, allowed=False)
+        overlap_of(catalog, catalog, allowed=False)
 
 
 @pytest.mark.usefixtures("untrained")

@@ -14,13 +14,14 @@ import pytest
 from helpers.cells import draw_cells
 from sklearn.metrics import accuracy_score
 
-from leukemia import leakcheck
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import FoldResult
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Protocol, make_splits
-from leukemia.leakcheck import LeakCheck, main
+from leukemia.delivery import leak_check
+from leukemia.delivery.leak_check import LeakCheck
+from leukemia.leakcheck import main
 from leukemia.scoring.metrics import Interval, scores
 from leukemia.study.best import INTERVALS, Best
 from leukemia.study.folder import Study
@@ -125,7 +126,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[np.ndarray]]:
             assert not set(training) & set(validation)
             yield result_of(fold, validation, labels[validation].astype(float))
 
-    monkeypatch.setattr(leakcheck, "cross_validate", knowing)
+    monkeypatch.setattr(leak_check, "cross_validate", knowing)
     return folds_asked
 
 
@@ -203,7 +204,7 @@ def test_a_recipe_that_diverges_leaves_nothing(study: Study, monkeypatch: pytest
         raise NonFiniteLoss("non-finite loss at fold 0")
         yield
 
-    monkeypatch.setattr(leakcheck, "cross_validate", diverging)
+    monkeypatch.setattr(leak_check, "cross_validate", diverging)
     with pytest.raises(UserError, match=r"^the recipe diverges on random-cell folds, .*: non-finite loss at fold 0"):
         check(study)
     assert not (study.folder / "leakcheck.json").exists()
@@ -242,12 +243,13 @@ def test_best_json_of_no_trial_is_noticed_before_the_training(study: Study, aske
 
 CTRL_C = """
 from leukemia import leakcheck
+from leukemia.delivery import leak_check
 from leukemia.base.errors import run_command
 
 def interrupted(*arguments, **settings):
     raise KeyboardInterrupt
 
-leakcheck.cross_validate = interrupted
+leak_check.cross_validate = interrupted
 run_command(leakcheck.main)
 """
 

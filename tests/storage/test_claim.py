@@ -15,7 +15,7 @@ from helpers.s3_server import BUCKET, S3Server
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.study.folder import Study
-from search.planning.arguments import parse, request_of
+from search.launch.arguments import parse, request_of
 from search.planning.plan import JOURNAL, plan_new
 from search.planning.request import NO_STORAGE, Request
 from search.planning.resumption import plan_resumed

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-from pathlib import Path
 
-from leukemia import __version__
+from leukemia.base import cli
 from leukemia.base.errors import UserError
 from leukemia.config.presets import PRESETS
 from leukemia.config.results import COST, OBJECTIVES
 from leukemia.data.folds import PROTOCOLS
-from leukemia.training.device import DEVICES
 from search.planning.request import DEFAULTS, NO_STORAGE, Request
 from search.policy.packing import AUTO, MAX_PER_GPU
 
@@ -49,8 +47,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def request_of(arguments: argparse.Namespace) -> Request:
     """Those arguments that shape a study."""
-    names = {field.name for field in dataclasses.fields(Request)} - {"settings"}
-    return Request(settings=arguments.set, **{name: getattr(arguments, name) for name in names})
+    return Request(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Request)})
 
 
 def _number_or_auto(text: str) -> float | str:
@@ -63,19 +60,15 @@ def _number_or_auto(text: str) -> float | str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m search.run",
-        description="Search for the best recipe: Optuna proposes, Ray Tune runs trials, Weights & Biases shows them.",
-        epilog="example: python -m search.run --data C-NMC_Leukemia --trials 50 --set train.epochs=30",
+    parser = cli.command_parser(
+        "search.run",
+        "Search for the best recipe: Optuna proposes recipes, Ray Tune runs them, Weights & Biases shows them.",
+        "--data C-NMC_Leukemia --trials 50 --set train.epochs=30",
     )
     data = parser.add_argument_group("data and study")
-    data.add_argument("--data", metavar="DATA", help="C-NMC folder, CSV, or class folders (default: the sample set)")
-    data.add_argument("--base", type=Path, metavar="DIR", help="folder that a CSV's paths are relative to")
-    data.add_argument("--subjects-from", type=Path, metavar="DIR", help="borrow subjects from a copy, by pixels")
+    cli.add_data(data, "the sample set")
     data.add_argument("--study", metavar="NAME", help="name of the study (default: time and a random word)")
-    data.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where studies lie (default: runs)"
-    )
+    cli.add_runs(data)
     data.add_argument("--resume", action="store_true", help="go on with --study, or with the newest one")
     data.add_argument(
         "--storage",
@@ -89,9 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--preset", choices=list(PRESETS), help=f"trial 0 and every field not searched (default: {DEFAULTS['preset']})"
     )
-    what.add_argument(
-        "--set", action="append", default=[], metavar="FIELD=VALUE", help="fix a recipe field, such as train.epochs=40"
-    )
+    cli.add_settings(what, "fix a field of the recipe, such as train.epochs=40; can be repeated")
     what.add_argument(
         "--objective",
         metavar="NAME",
@@ -129,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     where = parser.add_argument_group("where it runs")
     where.add_argument("--address", metavar="ADDR", help="Ray cluster, or local (default: this machine's cluster)")
-    where.add_argument("--device", choices=DEVICES, default="auto", help="default: cuda, else mps, else cpu")
+    cli.add_device(where)
     where.add_argument(
         "--gpus-per-trial",
         type=_number_or_auto,
@@ -140,5 +131,4 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--max-gpus", type=int, metavar="N", help="use at most so many GPUs")
     parser.add_argument("--dry-run", action="store_true", help="print space, cost and disk needed, and stop")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
-    parser.add_argument("--version", action="version", version=__version__)
     return parser

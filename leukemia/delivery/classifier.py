@@ -1,0 +1,30 @@
+"""A delivered model applied to image files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from leukemia.delivery.searched_data import view_of
+from leukemia.training.device import choose_device
+from leukemia.training.inference import load_delivered, predict, read_images
+
+
+def classify(folder: Path, images: Sequence[Path], device_name: str) -> np.ndarray:
+    """Probabilities of class 1 (leukemic), float64 (n,), one per image, under the TTA of the delivered recipe.
+
+    Args:
+        folder: a delivered model, ``final/`` of a study.
+        device_name: as for ``choose_device``.
+
+    Raises:
+        UserError: the folder holds no model, or an image cannot be read.
+    """
+    model, recipe = load_delivered(folder)
+    device = choose_device(device_name)
+    pixels = read_images(images, view_of(recipe))
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return predict(model, recipe, pixels, range(len(pixels)), device=device, tta=recipe.evaluate.tta)

@@ -1,0 +1,181 @@
+"""A study's winner under folds that split images at random: how much of that score is knowing the patients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from leukemia.base import provenance
+from leukemia.base.errors import UserError
+from leukemia.base.files import write_json
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import FoldResult, score_name
+from leukemia.data.catalog import Catalog
+from leukemia.data.folds import make_splits
+from leukemia.data.images import open_images
+from leukemia.data.location import SAMPLE, SAMPLE_WARNING
+from leukemia.delivery.searched_data import training_data, view_of
+from leukemia.scoring.metrics import Interval, paired_difference, scores
+from leukemia.study.best import Best
+from leukemia.study.folder import Study
+from leukemia.training.crossval import cross_validate
+from leukemia.training.device import choose_device, describe_device
+from leukemia.training.train import NonFiniteLoss
+
+FILE = "leakcheck.json"
+"""File of a study folder: the outcome."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakCheck:
+    """One recipe and seed, cross-validated on folds that keep patients apart and on folds that do not."""
+
+    metric: str
+    """The objective's name in ``leukemia.scoring.metrics``."""
+
+    grouped: Interval
+    """Out-of-fold score of the study, its interval over groups; not corrected for being the best of several trials."""
+
+    random_cell: Interval
+    """The same on random-cell folds, its interval over images, as one would believe who does not know the patients."""
+
+    gap: Interval
+    """``random_cell`` minus ``grouped`` on the same images, in -1..1, its interval over groups."""
+
+    n: int
+    """Images, each of which is scored once on either side."""
+
+    @property
+    def gap_points(self) -> float:
+        """The gap in percentage points."""
+        return 100 * self.gap.value
+
+    def describe(self) -> str:
+        """The outcome in plain words.
+
+        >>> few, many, gap = Interval(0.862, 0.8, 0.9), Interval(0.949, 0.93, 0.96), Interval(0.087, 0.051, 0.123)
+        >>> words = LeakCheck(metric="accuracy", grouped=few, random_cell=many, gap=gap, n=300).describe()
+        >>> words.partition(" (")[0]
+        "grouped 0.862, random cells 0.949: 8.7 points of a random split's accuracy come from knowing the patients"
+        """
+        points, low, high = (round(100 * number, 1) + 0.0 for number in (self.gap.value, self.gap.low, self.gap.high))
+        both = f"grouped {self.grouped.value:.3f}, random cells {self.random_cell.value:.3f}"
+        interval = f"95 % interval {low:.1f} to {high:.1f}"
+        if self.gap.low > 0:
+            name = self.metric.replace("_", " ")
+            return f"{both}: {points:.1f} points of a random split's {name} come from knowing the patients ({interval})"
+        return f"{both}: {points:+.1f} points, {interval}: no sign here that knowing the patients helps"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        intervals = {name: getattr(self, name).to_dict() for name in ("grouped", "random_cell", "gap")}
+        return {"metric": self.metric, **intervals, "gap_points": self.gap_points, "n": self.n}
+
+
+def check(
+    study: Study, *, data: str | None, base: Path | None, subjects_from: Path | None, device_name: str, command: str
+) -> tuple[LeakCheck, Path]:
+    """Cross-validate the winner on random-cell folds; writes and returns the outcome, and the file it is in.
+
+    Args:
+        data: with ``base`` and ``subjects_from`` as in ``training_data``.
+        device_name: as for ``choose_device``.
+        command: the command line, for the file.
+
+    Raises:
+        UserError: a study without a winner or without known patients, other data, or a recipe that diverges.
+    """
+    best = Best.of(study)
+    if best.protocol != "grouped":
+        raise UserError(
+            f"study {study.name} was split by images itself ({best.protocol}), so it has no grouped score to compare; "
+            "search with --protocol grouped on data whose subjects are known"
+        )
+    catalog = training_data(study, best, data=data, base=base, subjects_from=subjects_from)
+    grouped = _grouped(study, best, catalog)
+    recipe = best.recipe.resolved(catalog.smallest_side_px)
+    device = choose_device(device_name)
+    print(
+        f"study {study.name}, trial {best.trial}: {recipe.describe()} on {describe_device(device)}, "
+        f"{best.folds} folds of random cells",
+        flush=True,
+    )
+    if best.data["uri"] == SAMPLE:
+        print(f"note: {SAMPLE_WARNING}")
+    random_cells = _random_cells(recipe, catalog, best.folds, study.info["seed"], device)
+    found = _compare(best, catalog, grouped, random_cells)
+    path = study.folder / FILE
+    write_json(
+        path,
+        found.to_dict()
+        | {
+            "study": study.name,
+            "study_uid": best.study_uid,
+            "trial": best.trial,
+            "recipe": recipe.flat(),
+            "seed": recipe.train.seed,
+            "folds": best.folds,
+            "folds_seed": study.info["seed"],
+            "fingerprint": catalog.fingerprint,
+            "words": found.describe(),
+            "created": provenance.now(),
+            "command": command,
+            "hardware": provenance.hardware(describe_device(device)),
+            "versions": provenance.versions(),
+            "commit": provenance.commit(),
+        },
+    )
+    return found, path
+
+
+def _grouped(study: Study, best: Best, catalog: Catalog) -> np.ndarray:
+    """The winner's out-of-fold probabilities (n,) in the catalogue's order.
+
+    Raises:
+        UserError: they are not of the catalogue's images, each once. Said before the training, not after it.
+    """
+    seen, wanted = best.out_of_fold(study), catalog.table["image_id"]
+    if sorted(seen["image_id"]) != sorted(wanted):
+        raise UserError(
+            f"{study.trial_folder(int(best.trial))}: the predictions are not of the {len(wanted)} images of the data, "
+            "each once; restore the folder from a copy"
+        )
+    return seen.set_index("image_id")["probability_leukemic"].reindex(wanted).to_numpy()
+
+
+def _random_cells(recipe: Recipe, catalog: Catalog, num_folds: int, seed: int, device: torch.device) -> np.ndarray:
+    """Out-of-fold probabilities (n,) in the catalogue's order, patients not looked at."""
+    splits = make_splits(catalog, num_folds, seed, "random-cell")
+    labels = catalog.table["label"].to_numpy(dtype=np.int64)
+    probabilities = np.full(len(labels), np.nan)
+    reports = cross_validate(
+        recipe, open_images(catalog, view_of(recipe)), labels, list(splits.rows(catalog)), device=device
+    )
+    try:
+        for report in reports:
+            if isinstance(report, FoldResult):
+                probabilities[report.rows] = report.probabilities
+                accuracy = report.scores["tta_accuracy"]
+                print(
+                    f"fold {report.fold + 1}/{num_folds}: accuracy {accuracy:.4f}, {report.seconds:.0f} s", flush=True
+                )
+    except NonFiniteLoss as error:
+        raise UserError(f"the recipe diverges on random-cell folds, so there is nothing to compare: {error}") from error
+    return probabilities
+
+
+def _compare(best: Best, catalog: Catalog, grouped: np.ndarray, random_cells: np.ndarray) -> LeakCheck:
+    """Score both kinds of probabilities (n,), which are in the catalogue's order."""
+    labels, groups = catalog.table["label"].to_numpy(), catalog.table["group"].to_numpy()
+    metric = score_name(best.objective).removeprefix("tta_")
+    return LeakCheck(
+        metric=metric,
+        grouped=scores(labels, grouped, groups)[metric],
+        random_cell=scores(labels, random_cells, np.arange(len(labels)))[metric],
+        gap=paired_difference(labels, random_cells, grouped, groups, metric),
+        n=len(labels),
+    )

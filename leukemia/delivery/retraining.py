@@ -1,0 +1,81 @@
+"""A recipe trained on all images of a study; an interrupted training continues from its last epoch."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.console import Console
+
+from leukemia.base.errors import UserError
+from leukemia.base.files import cache_dir, require_space
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch
+from leukemia.data.catalog import Catalog
+from leukemia.data.images import open_images
+from leukemia.delivery.messages import say
+from leukemia.delivery.searched_data import view_of
+from leukemia.study.folder import Study
+from leukemia.training.model import ResNet, build_model
+from leukemia.training.train import NonFiniteLoss, Split, fit
+
+
+def require_room(study: Study, recipe: Recipe) -> None:
+    """Refuse before the training what the disks cannot hold: the delivery, and a checkpoint.
+
+    Raises:
+        UserError: a disk has too little room.
+    """
+    with torch.device("meta"):
+        network = build_model(recipe.with_settings({"model.pretrained": None}))
+    num_bytes = 4 * sum(parameter.numel() for parameter in network.parameters())
+    require_space(study.folder, num_bytes + 20_000_000, "the delivered model")
+    # Weights and up to five tensors of each; the next checkpoint is written beside the last.
+    require_space(cache_dir(), 12 * num_bytes, "the training's checkpoints")
+
+
+def retrain(
+    console: Console, study: Study, recipe: Recipe, catalog: Catalog, device: torch.device
+) -> tuple[ResNet, pd.DataFrame]:
+    """Train on all images; returns the model and one row per epoch, with the fields of ``Epoch``.
+
+    Args:
+        recipe: resolved.
+
+    Raises:
+        UserError: the training diverges.
+    """
+    images = open_images(catalog, view_of(recipe))
+    split = Split(
+        images=images,
+        labels=catalog.table["label"].to_numpy(dtype=np.int64),
+        training=np.arange(len(images)),
+        validation=np.zeros(0, dtype=np.int64),
+    )
+    # The training images and the recipe name the checkpoint, so that others start from scratch.
+    identity = hashlib.sha256((recipe.to_json() + catalog.fingerprint).encode()).hexdigest()[:16]
+    fitting = fit(
+        recipe, split, fold=study.info["folds"], device=device, checkpoint=checkpoints_of(study) / f"{identity}.pt"
+    )
+    epochs: list[Epoch] = []
+    with console.status("training") as status:
+        while True:
+            try:
+                epochs.append(next(fitting))
+            except StopIteration as end:
+                return end.value, pd.DataFrame([dataclasses.asdict(epoch) for epoch in epochs])
+            except NonFiniteLoss as error:
+                raise UserError(f"retraining failed: {error} (--set optimizer.learning_rate=...)") from error
+            words = f"epoch {epochs[-1].epoch}/{recipe.train.epochs}: loss {epochs[-1].train_loss:.4f}"
+            status.update(words)
+            if not console.is_terminal:
+                say(console, words)
+
+
+def checkpoints_of(study: Study) -> Path:
+    """Where the retraining of this study keeps its checkpoints."""
+    return cache_dir() / "checkpoints" / f"{study.info['study_uid']}-final"

@@ -1,0 +1,1 @@
+"""A search from its parsed command line to its exit status."""

@@ -1,0 +1,51 @@
+"""What a search prints before its first trial: data, split, rules, space, and where the study is mirrored."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from leukemia import CLASS_NAMES
+from leukemia.data.folds import RANDOM_CELL_WARNING
+from leukemia.data.location import SAMPLE, SAMPLE_WARNING
+from leukemia.scoring.metrics import majority_rate
+from leukemia.study.folder import Study
+from search.cluster import nodes
+from search.planning.plan import Plan, describe_rules
+from search.storage.claim import remembered_by
+from search.storage.mirror import Mirror, SilentMirror
+from search.trials.display import say
+
+
+def print_plan(console: Console, plan: Plan) -> None:
+    """Print and log what is about to be searched."""
+    catalog, info = plan.catalog, plan.info
+    labels = catalog.table["label"].to_numpy()
+    say(
+        console,
+        f"data: {len(labels)} images of {catalog.root}, {int((labels == 1).sum())} {CLASS_NAMES[1]} and "
+        f"{int((labels == 0).sum())} {CLASS_NAMES[0]} (majority rate {majority_rate(labels):.3f}), "
+        f"crop {plan.view.crop_px} px, {plan.view.size_px} px to the network",
+    )
+    if info["data"]["uri"] == SAMPLE:
+        say(console, f"note: {SAMPLE_WARNING}")
+    say(console, f"protocol: {info['protocol']}, {info['folds']} folds, objective {info['objective']}")
+    if info["protocol"] == "random-cell":
+        say(console, f"warning: {RANDOM_CELL_WARNING}")
+    for words in describe_rules(plan):
+        say(console, words)
+    say(console, f"space: {len(plan.space.dimensions)} fields, trial 0 is {plan.space.start.describe()}")
+
+
+def describe_storage(plan: Plan, mirror: Mirror | SilentMirror, *, resume: bool) -> str:
+    """Where the study is mirrored, or what its absence costs where that is not obvious; empty otherwise."""
+    if isinstance(mirror, Mirror):
+        earlier = remembered_by(Study.open(plan.folder)) if resume else None
+        moved = f"; what {earlier} holds stays as it is" if earlier not in (None, plan.info["storage"]) else ""
+        return f"storage: mirrored in {mirror.storage}{moved}"
+    known = nodes.look()
+    if len(known.now) + known.max_more <= 1:
+        return ""
+    return (
+        "storage: none; a trial whose node dies repeats its fold, and if this machine is lost, so is the study "
+        f"({plan.folder}), unless --storage names a place for both"
+    )

@@ -1,0 +1,187 @@
+"""One search: its plan, its study, Ray and the trials, put together and run to the end."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import functools
+import logging
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from leukemia import CLASS_NAMES
+from leukemia.base.errors import FAILURE, SUCCESS
+from leukemia.base.files import cache_dir, require_space
+from leukemia.data.augment import augmented_sheet
+from leukemia.data.images import open_images
+from leukemia.reporting.model_plots import plot_augmented
+from leukemia.reporting.study_report import AUGMENTED
+from leukemia.study.folder import Study
+from leukemia.tracking.account import check_settings
+from leukemia.tracking.tracker import SilentTracker, WandbTracker, make_tracker
+from search.cluster import nodes, ray_private, signals
+from search.cluster import session as cluster
+from search.cluster.resources import Resources, describe, plan_resources
+from search.cluster.trainable import TrialData
+from search.cluster.tuner import run_trials
+from search.launch.arguments import request_of
+from search.launch.ending import closing, explained
+from search.launch.messages import describe_storage, print_plan
+from search.launch.study_folder import created, resumed
+from search.planning.estimate import print_needs
+from search.planning.plan import JOURNAL, Plan, plan_new
+from search.planning.resumption import plan_resumed
+from search.policy.packing import MAX_PER_GPU
+from search.sampling.journal import Journal
+from search.storage.claim import claimed, claimed_new, storage_of
+from search.storage.mirror import Mirror, MirroredDisplay, SilentMirror
+from search.trials.display import TerminalDisplay, logging_to, say
+from search.trials.driver import Driver, Limits
+from search.trials.outcome import print_outcome, write_best, write_hindsight
+
+log = logging.getLogger("search")
+
+LOG = "search.log"
+"""File of a study folder: what happened, in full."""
+
+
+def search(arguments: argparse.Namespace, command: str) -> int:
+    """Plan a search and run it; returns the exit status.
+
+    Args:
+        arguments: of ``search.launch.arguments.parse``.
+        command: the command line that a new study records.
+
+    Raises:
+        UserError: whatever is wrong with the arguments, the data or the machine.
+        SystemExit: the search has started and ended early.
+    """
+    check_settings()
+    # Where no terminal tells its width, a table may be as wide as its recipes.
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    request = request_of(arguments)
+    if arguments.dry_run:
+        plan = plan_resumed(request) if arguments.resume else plan_new(request, command)
+        print_plan(console, plan)
+        print_needs(console, plan, arguments.device)
+        return SUCCESS
+    storage = storage_of(request, resume=arguments.resume)
+    if storage is not None:
+        request = dataclasses.replace(request, storage=storage.uri)
+    with contextlib.ExitStack() as stack:
+        if arguments.resume:
+            mirror = stack.enter_context(claimed(request, storage))
+            plan = plan_resumed(request)
+        else:
+            plan = plan_new(request, command)
+            mirror = stack.enter_context(claimed_new(storage, plan.folder))
+        images = open_images(plan.catalog, plan.view)
+        if arguments.resume:
+            stack.enter_context(Study.open(plan.folder).lock())
+        try:
+            own = stack.enter_context(cluster.ray_session(arguments.address))
+        except cluster.RayNotStarted as failure:
+            print(f"error: {failure}", file=sys.stderr)
+            return FAILURE
+        # Not before: Ray's own handler would print where its threads are, and end the process.
+        stack.enter_context(signals.listening())
+        resources = _resources(plan, arguments)
+        kept = describe_storage(plan, mirror, resume=arguments.resume)
+        # A new study is written only now, when nothing can be refused any more.
+        study = resumed(plan) if arguments.resume else stack.enter_context(created(plan))
+        stack.enter_context(logging_to(study.folder / LOG, console))
+        stack.enter_context(explained(console, study, study.folder / LOG))
+        log.info("command: %s", command)
+        say(console, f"study {study.name} in {study.folder}")
+        print_plan(console, plan)
+        say(console, describe(resources, nodes.look(), own))
+        for words in filter(None, [kept]):
+            say(console, words)
+        stack.enter_context(closing(console, mirror))
+        mirror.begin(study)
+        tracker, words = make_tracker(study)
+        stack.enter_context(closing(console, tracker))
+        say(console, words)
+        has_winner = _run(console, plan, study, images, resources, arguments, tracker, mirror)
+        return print_outcome(console, study, has_winner=has_winner)
+
+
+def _resources(plan: Plan, arguments: argparse.Namespace) -> Resources:
+    resources = plan_resources(
+        arguments.device, arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.max_gpus, nodes.look()
+    )
+    here = sum(resources.on(node) for node in nodes.nodes_now() if nodes.is_here(node))
+    sharing = MAX_PER_GPU if resources.packed else 1
+    require_space(cache_dir(), plan.checkpoint_bytes() * here * sharing, "the trials' checkpoints")
+    return resources
+
+
+def _run(
+    console: Console,
+    plan: Plan,
+    study: Study,
+    images: np.ndarray,
+    resources: Resources,
+    arguments: argparse.Namespace,
+    tracker: WandbTracker | SilentTracker,
+    mirror: Mirror | SilentMirror,
+) -> bool:
+    """Run all trials and write down what came of them; returns whether there is a winner."""
+    _draw_augmented(images, plan, study)
+    display = TerminalDisplay(
+        Console(quiet=True, force_terminal=False) if arguments.quiet else console,
+        num_trials=plan.num_trials + len(plan.priors),
+        num_folds=plan.info["folds"],
+        objective=plan.rules.objective,
+    )
+    journal = Journal(
+        study.folder / JOURNAL,
+        plan.space,
+        seed=plan.info["seed"],
+        name=study.name,
+        by_cost=plan.rules.by_cost,
+        priors=[taken.prior for taken in plan.priors],
+    )
+    write = functools.partial(write_best, study, plan.splits)
+    driver = Driver(
+        study,
+        journal,
+        plan.catalog,
+        limits=Limits(num_trials=plan.num_trials, budget_hours=plan.budget_hours),
+        rules=plan.rules,
+        tracker=tracker,
+        display=MirroredDisplay(display, mirror),
+        on_best=write,
+    )
+    data = TrialData(
+        images=Path(str(images.filename)) if ray_private.is_own() else images,  # type: ignore[attr-defined]
+        labels=plan.catalog.table["label"].to_numpy(dtype=np.int64),
+        folds=list(plan.splits.rows(plan.catalog)),
+        checkpoints=checkpoints_of(study),
+        storage=mirror.uri,
+    )
+    with display.running():
+        run_trials(driver, data, resources)
+    if driver.best is not None:
+        # Later trials change what luck the winner may have had.
+        write(driver.race)
+    write_hindsight(study, plan.space, journal)
+    shutil.rmtree(checkpoints_of(study), ignore_errors=True)
+    return driver.best is not None
+
+
+def _draw_augmented(images: np.ndarray, plan: Plan, study: Study) -> None:
+    """A few images of both classes under the starting recipe, for the report."""
+    labels = plan.catalog.table["label"].to_numpy()
+    rows = np.concatenate([np.flatnonzero(labels == label)[:3] for label in range(len(CLASS_NAMES))])
+    plot_augmented(augmented_sheet(np.asarray(images[rows]), plan.space.start), study.folder / AUGMENTED)
+
+
+def checkpoints_of(study: Study) -> Path:
+    """Where this study's trials keep their checkpoints, on each worker's own disk."""
+    return cache_dir() / "checkpoints" / str(study.info["study_uid"])

@@ -1,0 +1,48 @@
+"""A plan's study folder: created and locked, or opened again."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from leukemia.base.files import make_folder, require_space, write_json
+from leukemia.study.folder import Study
+from search.planning.plan import Plan
+from search.trials.warmstart import copy_priors
+
+
+@contextlib.contextmanager
+def created(plan: Plan) -> Iterator[Study]:
+    """A new study, locked while it is run.
+
+    Raises:
+        UserError: the disk has no room, or another command has created the study since it was planned.
+    """
+    make_folder(plan.folder, "name another folder with --runs")
+    require_space(plan.folder, 50_000_000, "the study folder")
+    # Locked before it is made: of two commands with one name, one makes it and the other is refused.
+    with Study(plan.folder).lock():
+        if not (plan.folder / "study.json").exists():
+            # The split first: a folder with study.json is a study.
+            plan.splits.save(plan.folder / "splits.json")
+            _remove(plan.folder / "trials")
+            copy_priors(plan.priors, plan.folder)
+        yield Study.create(plan.folder, plan.info)
+
+
+def resumed(plan: Plan) -> Study:
+    """The study of a resumed plan; ``study.json`` is rewritten where an argument changed it."""
+    study = Study.open(plan.folder)
+    if study.info != plan.info:
+        write_json(plan.folder / "study.json", plan.info)
+    return study
+
+
+def _remove(leftover: Path) -> None:
+    """Remove what a start left behind that ended before there was a study: nothing there belongs to the next one."""
+    if leftover.is_symlink() or leftover.is_file():
+        leftover.unlink()
+    elif leftover.is_dir():
+        shutil.rmtree(leftover)
