@@ -42,6 +42,9 @@ LIBRARIES = {
 }
 """The wings that import a library. Nothing else has to change when the library does."""
 
+WITHOUT_TORCH = {"leukemia.study", "leukemia.tracking", "leukemia.reporting"}
+"""Wings that compute nothing: what they import, directly or not, imports neither torch nor albumentations."""
+
 RAY_PRIVATE = "search.cluster.ray_private"
 """The one module that touches Ray's private parts, which may change with any release."""
 
@@ -118,6 +121,16 @@ def test_nothing_imports_a_command() -> None:
 def test_a_heavy_library_stays_in_its_wing(library: str) -> None:
     users = {name for name, found in IMPORTS.items() if library in {module.split(".")[0] for module in found}}
     assert {wing_of(name) for name in users - {RAY_PRIVATE}} == LIBRARIES[library], users
+
+
+def test_studies_are_reported_and_published_without_torch() -> None:
+    found, more = set(), {name for name in IMPORTS if wing_of(name) in WITHOUT_TORCH}
+    while more:
+        found |= more
+        more = {module for name in more for module in IMPORTS[name] if module in IMPORTS} - found
+    assert {wing_of(name) for name in found} >= {"leukemia.config", "leukemia.scoring", *WITHOUT_TORCH}
+    for name in found:
+        assert {module.split(".")[0] for module in IMPORTS[name]}.isdisjoint({"torch", "albumentations"}), name
 
 
 def test_rays_private_parts_are_in_one_file() -> None:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from leukemia import __version__
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
+AUTO = "auto"
+"""The value of an argument that leaves the choice to the command."""
+
+DEVICES = (AUTO, "cpu", "cuda", "mps")
 """What ``--device`` may be."""
 
 Arguments = argparse._ActionsContainer
@@ -74,7 +77,7 @@ def add_device(arguments: Arguments) -> None:
     arguments.add_argument(
         "--device",
         choices=DEVICES,
-        default="auto",
+        default=AUTO,
         help="device to compute on (default: %(default)s, which takes cuda, else mps, else cpu)",
     )
 

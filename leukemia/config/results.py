@@ -1,10 +1,12 @@
-"""What training yields, and what a search can optimize: epochs, fold results, objectives. Needs no torch."""
+"""What training yields, and what a search can optimize: epochs, fold results, objectives. Needs no heavy library."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 OBJECTIVES = ("tta_accuracy", "tta_balanced_accuracy", "tta_weighted_f1", "tta_auroc")
 """Scores of a fold that a search can maximize, each 0..1."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,17 +17,8 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from leukemia import CLASS_NAMES
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.files import read_json, write_json
+from leukemia.config.protocol import Protocol
 from leukemia.data.catalog import Catalog
-
-Protocol = Literal["grouped", "random-cell"]
-PROTOCOLS: tuple[Protocol, ...] = ("grouped", "random-cell")
-"""``grouped``: no subject on both sides of a split. ``random-cell``: images are split, subjects are not looked at."""
-
-RANDOM_CELL_WARNING = (
-    "random-cell protocol: images of one patient may lie on both sides of a split, "
-    "so scores are too high for new patients"
-)
-"""Stands beside every number of a study that was split by images."""
 
 
 @dataclass(frozen=True, kw_only=True)

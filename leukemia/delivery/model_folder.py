@@ -12,8 +12,8 @@ import pandas as pd
 from leukemia import CLASS_NAMES
 from leukemia.base import provenance
 from leukemia.base.files import atomic, write_json, write_text
+from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.config.recipe import Recipe
-from leukemia.data.folds import RANDOM_CELL_WARNING
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.delivery.evaluation import Tested
 from leukemia.reporting.model_plots import plot_calibration, plot_confusion, plot_curves, plot_roc

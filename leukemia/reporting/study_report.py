@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from leukemia import CLASS_NAMES
+from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.config.results import score_name
-from leukemia.data.folds import RANDOM_CELL_WARNING
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.reporting.page import Section, write_page
 from leukemia.reporting.search_plots import plot_front, plot_importances, plot_search, plot_spending

@@ -14,9 +14,9 @@ import pandas as pd
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.files import Fields, check_fields, read_record, write_json
+from leukemia.config.protocol import PROTOCOLS
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import ALL_OBJECTIVES, COST
-from leukemia.data.folds import PROTOCOLS
 from leukemia.scoring.metrics import METRICS, Interval, checked
 from leukemia.scoring.selection import Correction
 from leukemia.study.folder import Study

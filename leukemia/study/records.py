@@ -13,8 +13,8 @@ import pandas as pd
 from leukemia.base.errors import UserError, first_line
 from leukemia.base.files import Fields, check_fields, read_record
 from leukemia.config.fields import FIELDS
+from leukemia.config.protocol import PROTOCOLS
 from leukemia.config.results import ALL_OBJECTIVES
-from leukemia.data.folds import PROTOCOLS
 
 INFO: Fields = {
     "study_uid": str,

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import ray
 import torch
 
-from leukemia.base.cli import DEVICES
+from leukemia.base.cli import AUTO, DEVICES
 from leukemia.base.errors import UserError
 from search.cluster.nodes import Node, Nodes
-from search.policy.packing import AUTO
 
 
 @dataclass(frozen=True, kw_only=True)

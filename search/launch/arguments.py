@@ -9,10 +9,9 @@ import math
 from leukemia.base import cli
 from leukemia.base.errors import UserError
 from leukemia.config.presets import PRESETS
+from leukemia.config.protocol import PROTOCOLS
 from leukemia.config.results import COST, OBJECTIVES
-from leukemia.data.folds import PROTOCOLS
 from search.planning.request import DEFAULTS, NO_STORAGE, Request
-from search.policy.packing import AUTO, MAX_PER_GPU
 
 LOWEST = {
     "gpus_per_trial": 0.01,
@@ -51,12 +50,12 @@ def request_of(arguments: argparse.Namespace) -> Request:
 
 
 def _number_or_auto(text: str) -> float | str:
-    if text == AUTO:
-        return AUTO
+    if text == cli.AUTO:
+        return cli.AUTO
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number or {AUTO}, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"expected a number or {cli.AUTO}, got {text!r}") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,20 +66,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     data = parser.add_argument_group("data and study")
     cli.add_data(data, "the sample set")
-    data.add_argument("--study", metavar="NAME", help="name of the study (default: time and a random word)")
+    data.add_argument("--study", metavar="NAME", help="name of the study (default: the time and a random word)")
     cli.add_runs(data)
-    data.add_argument("--resume", action="store_true", help="go on with --study, or with the newest one")
+    data.add_argument("--resume", action="store_true", help="resume --study, or the newest study")
     data.add_argument(
         "--storage",
         metavar="URI",
-        help="folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER that mirrors the study and keeps checkpoints, so that "
-        f"other machines go on; --resume remembers it, {NO_STORAGE} forgets it",
+        help="folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER to mirror the study and its checkpoints to, so that it "
+        f"can be resumed on other machines; remembered by --resume, {NO_STORAGE!r} disables it",
     )
-    what = parser.add_argument_group("what is searched")
-    what.add_argument("--trials", type=int, metavar="N", help=f"trials in all (default: {DEFAULTS['trials']})")
-    what.add_argument("--folds", type=int, metavar="K", help=f"folds of each trial (default: {DEFAULTS['folds']})")
+    what = parser.add_argument_group("search")
+    what.add_argument("--trials", type=int, metavar="N", help=f"total number of trials (default: {DEFAULTS['trials']})")
+    what.add_argument("--folds", type=int, metavar="K", help=f"folds per trial (default: {DEFAULTS['folds']})")
     what.add_argument(
-        "--preset", choices=list(PRESETS), help=f"trial 0 and every field not searched (default: {DEFAULTS['preset']})"
+        "--preset",
+        choices=list(PRESETS),
+        help=f"recipe of trial 0, and value of every field not searched (default: {DEFAULTS['preset']})",
     )
     cli.add_settings(what, "fix a field of the recipe, such as train.epochs=40; can be repeated")
     what.add_argument(
@@ -89,46 +90,64 @@ def _parser() -> argparse.ArgumentParser:
         help=f"score to maximize: {', '.join(OBJECTIVES)}; or a score and the cost, as in {OBJECTIVES[0]},{COST} "
         f"(default: {DEFAULTS['objective']})",
     )
-    what.add_argument("--protocol", choices=PROTOCOLS, help="how to split (default: grouped where subjects are known)")
-    what.add_argument("--seed", type=int, metavar="N", help="seed of folds and proposals (default: 0)")
     what.add_argument(
-        "--warm-start", nargs="+", metavar="STUDY", help="begin with the finished trials of these studies of --runs"
+        "--protocol", choices=PROTOCOLS, help="how images are split (default: grouped if patient IDs are known)"
     )
-    race = parser.add_argument_group("how long it goes on")
-    race.add_argument("--budget-hours", type=float, metavar="H", help="device hours after which nothing more begins")
+    what.add_argument(
+        "--seed", type=int, metavar="N", help=f"seed of folds and proposals (default: {DEFAULTS['seed']})"
+    )
+    what.add_argument(
+        "--warm-start", nargs="+", metavar="STUDY", help="start from the finished trials of these studies in --runs"
+    )
+    race = parser.add_argument_group("stopping rules")
     race.add_argument(
-        "--no-racing", dest="racing", action="store_const", const=False, help="run all folds of every trial"
+        "--budget-hours", type=float, metavar="H", help="stop starting trials after H device hours (default: no limit)"
+    )
+    race.add_argument(
+        "--no-racing",
+        dest="racing",
+        action="store_const",
+        const=False,
+        help="run all folds of every trial, except those no better than chance",
     )
     race.add_argument(
         "--margin",
         type=float,
         metavar="POINTS",
-        help="stop a trial that is worse than the best by more than this, with 95 %% confidence "
+        help="stop trials that are worse than the best by more than this, with 95 %% confidence "
         f"(default: {DEFAULTS['margin']:g})",
     )
     race.add_argument(
         "--repeats",
         type=int,
         metavar="N",
-        help=f"other seeds, at most, for the starting recipe and the leading trials (default: {DEFAULTS['repeats']})",
+        help="maximum number of extra seeds for the starting recipe and the leading trials "
+        f"(default: {DEFAULTS['repeats']})",
     )
     race.add_argument(
         "--patience",
         type=int,
         metavar="N",
-        help=f"trials without an improvement beyond noise after which no more begin (default: {DEFAULTS['patience']})",
+        help="stop starting trials after N trials without an improvement beyond noise "
+        f"(default: {DEFAULTS['patience']})",
     )
-    where = parser.add_argument_group("where it runs")
-    where.add_argument("--address", metavar="ADDR", help="Ray cluster, or local (default: this machine's cluster)")
+    where = parser.add_argument_group("hardware")
+    where.add_argument(
+        "--address",
+        metavar="ADDR",
+        help="address of a Ray cluster, or 'local' (default: the cluster that this machine belongs to, else local)",
+    )
     cli.add_device(where)
     where.add_argument(
         "--gpus-per-trial",
         type=_number_or_auto,
         metavar="X",
-        help=f"GPUs of a trial, may be a fraction; {AUTO}: up to {MAX_PER_GPU} share one, by their memory (default: 1)",
+        help=f"GPUs per trial, fractions allowed; {cli.AUTO}: trials share a GPU where its memory allows (default: 1)",
     )
-    where.add_argument("--cpus-per-trial", type=int, metavar="N", help="processors of a trial (default: its share)")
-    where.add_argument("--max-gpus", type=int, metavar="N", help="use at most so many GPUs")
-    parser.add_argument("--dry-run", action="store_true", help="print space, cost and disk needed, and stop")
-    parser.add_argument("--quiet", action="store_true", help="no progress display")
+    where.add_argument("--cpus-per-trial", type=int, metavar="N", help="CPU cores per trial (default: an equal share)")
+    where.add_argument("--max-gpus", type=int, metavar="N", help="use at most N GPUs (default: all)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print search space, cost and disk space needed, then exit"
+    )
+    parser.add_argument("--quiet", action="store_true", help="do not show progress")
     return parser

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from leukemia import CLASS_NAMES
-from leukemia.data.folds import RANDOM_CELL_WARNING
+from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.scoring.metrics import majority_rate
 from leukemia.study.folder import Study

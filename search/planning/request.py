@@ -8,9 +8,8 @@ from typing import Any
 
 from leukemia.base.errors import UserError
 from leukemia.config.fields import parse_settings
+from leukemia.config.protocol import Protocol
 from leukemia.config.results import ALL_OBJECTIVES, COST, OBJECTIVES
-from leukemia.data.folds import Protocol
-from search.policy.judge import MARGIN
 
 NO_STORAGE = "none"
 """What ``--storage`` says to resume a study without the storage that it remembers."""
@@ -22,7 +21,7 @@ DEFAULTS: dict[str, Any] = {
     "preset": "seed",
     "objective": OBJECTIVES[0],
     "racing": True,
-    "margin": 100 * MARGIN,
+    "margin": 1.0,
     "repeats": 2,
     "patience": 25,
 }

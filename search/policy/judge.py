@@ -36,7 +36,7 @@ CONFIDENCE = 0.95
 """Level of the one-sided upper bound of ``judge_fold``."""
 
 MARGIN = 0.01
-"""A trial that is worse by less than this is let run: a point of the score."""
+"""A trial that is worse by less than this is let run: a point of the score, the default of ``--margin``."""
 
 ERROR = 0.05
 """Chance of stopping a trial that equals the reference, over all looks together."""

@@ -10,9 +10,6 @@ MAX_PER_GPU = 4
 """Trials that share a GPU at most: one alone leaves it idle while it scores folds and waits for images; with more than
 a few each waits for the others, and each wants processors of its own."""
 
-AUTO = "auto"
-"""Instead of a number of GPUs per trial: as large a part of one as the trial's network needs."""
-
 USABLE = 0.9
 """Of a GPU's memory."""
 

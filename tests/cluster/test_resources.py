@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from leukemia.base.cli import AUTO
 from leukemia.base.errors import UserError
 from search.cluster.nodes import Node, Nodes
 from search.cluster.resources import Resources, describe, plan_resources
-from search.policy.packing import AUTO
 
 
 @pytest.fixture(autouse=True)

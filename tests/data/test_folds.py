@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from leukemia.base.errors import MissingFile, UserError
+from leukemia.config.protocol import PROTOCOLS, Protocol
 from leukemia.data.catalog import Catalog
-from leukemia.data.folds import PROTOCOLS, Protocol, Splits, choose_protocol, make_splits
+from leukemia.data.folds import Splits, choose_protocol, make_splits
 
 
 def catalog_of(rows: list[tuple[str, int, str | None, str, str]]) -> Catalog:

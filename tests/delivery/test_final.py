@@ -23,10 +23,11 @@ from PIL import Image
 from leukemia import predict as predict_command
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.files import write_json
+from leukemia.config.protocol import RANDOM_CELL_WARNING, Protocol
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.data.catalog import Catalog, read_catalog
-from leukemia.data.folds import RANDOM_CELL_WARNING, Protocol, make_splits
+from leukemia.data.folds import make_splits
 from leukemia.delivery import model_folder as delivery
 from leukemia.delivery import retraining
 from leukemia.delivery.evaluation import overlap_of

@@ -15,10 +15,11 @@ from helpers.cells import draw_cells
 from sklearn.metrics import accuracy_score
 
 from leukemia.base.errors import MissingFile, UserError
+from leukemia.config.protocol import Protocol
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import FoldResult
 from leukemia.data.catalog import Catalog
-from leukemia.data.folds import Protocol, make_splits
+from leukemia.data.folds import make_splits
 from leukemia.delivery import leak_check
 from leukemia.delivery.leak_check import LeakCheck
 from leukemia.leakcheck import main

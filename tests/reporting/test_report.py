@@ -14,8 +14,8 @@ from rich.console import Console
 
 from leukemia.base.errors import NO_WINNER, MissingFile, UserError
 from leukemia.base.files import write_json
+from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.config.recipe import Recipe
-from leukemia.data.folds import RANDOM_CELL_WARNING
 from leukemia.report import main
 from leukemia.reporting.study_report import _hindsight_sections, pareto_front
 from leukemia.reporting.study_report import write_study_report as write_report

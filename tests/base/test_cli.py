@@ -1,0 +1,51 @@
+"""The parser that the commands have in common, and the arguments that several of them take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from leukemia import __version__
+from leukemia.base import cli
+
+
+def test_a_parser_knows_its_command_and_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = cli.command_parser("leukemia.thing", "Do a thing.", "--now")
+    with pytest.raises(SystemExit, match="0"):
+        parser.parse_args(["--version"])
+    assert capsys.readouterr().out == f"{__version__}\n"
+    text = parser.format_help()
+    assert text.startswith("usage: python -m leukemia.thing [-h] [--version]\n\nDo a thing.\n")
+    assert text.endswith("example: python -m leukemia.thing --now\n")
+
+
+def test_shared_arguments_have_their_defaults_and_types() -> None:
+    parser = cli.command_parser("leukemia.thing", "Do a thing.", "")
+    group = parser.add_argument_group("a group")
+    cli.add_study(parser)
+    cli.add_data(group, "the sample set")
+    cli.add_device(group)
+    cli.add_settings(group, "change a field")
+    assert vars(parser.parse_args([])) == {
+        "study": None,
+        "runs": Path("runs"),
+        "data": None,
+        "base": None,
+        "subjects_from": None,
+        "device": "auto",
+        "settings": [],
+    }
+    words = ["one", "--runs", "r", "--data", "d", "--base", "b", "--subjects-from", "s", "--device", "cpu"]
+    given = parser.parse_args([*words, "--set", "a.b=1", "--set", "c.d=2"])
+    assert (given.study, given.runs, given.data, given.base) == ("one", Path("r"), "d", Path("b"))
+    assert (given.subjects_from, given.device, given.settings) == (Path("s"), "cpu", ["a.b=1", "c.d=2"])
+    assert "(default: the sample set)" in parser.format_help()
+
+
+def test_an_unknown_device_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = cli.command_parser("leukemia.thing", "Do a thing.", "")
+    cli.add_device(parser)
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(["--device", "tpu"])
+    assert "invalid choice: 'tpu'" in capsys.readouterr().err

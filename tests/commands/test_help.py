@@ -1,0 +1,86 @@
+"""``--help`` of every command needs no heavy library; reports and publishing need no torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+COMMANDS = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for package in ("leukemia", "search")
+    for path in (ROOT / package).rglob("*.py")
+    if "run_command(main)" in path.read_text(encoding="utf-8")
+)
+
+HEAVY = ("torch", "ray", "optuna", "albumentations", "pandas", "scipy", "sklearn", "matplotlib", "wandb")
+
+RUN = """
+import importlib, sys
+from leukemia.base.errors import UserError
+
+status = None
+try:
+    status = importlib.import_module(sys.argv[1]).main(sys.argv[2:])
+except SystemExit as end:
+    status = end.code
+except UserError as refusal:
+    print(refusal)
+print(status, *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+"""Runs a command; the last line has its status, None for a refusal, and the libraries that it imported."""
+
+
+def run(place: Path, *words: str) -> tuple[str, str, set[str]]:
+    """Output, status and imported libraries of a command in a process of its own."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "NETRC"))}
+    environment |= {"PYTHONPATH": str(ROOT), "HOME": str(place), "MPLBACKEND": "agg"}
+    ended = subprocess.run(
+        [sys.executable, "-c", RUN, *words], capture_output=True, text=True, cwd=place, env=environment
+    )
+    assert ended.returncode == 0, ended.stderr
+    output, _, last = ended.stdout.rstrip("\n").rpartition("\n")
+    status, *libraries = last.split()
+    return output, status, set(libraries)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "tests" / "example_study", tmp_path / "runs" / "example")
+    return tmp_path / "runs"
+
+
+def test_all_commands_are_found() -> None:
+    assert len(COMMANDS) == 9
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_needs_no_heavy_library(tmp_path: Path, command: str) -> None:
+    name = command.removesuffix(".__main__")
+    output, status, libraries = run(tmp_path, command, "--help")
+    assert status == "0"
+    assert output.startswith(f"usage: python -m {name} ")
+    assert f"example: python -m {name} " in output
+    assert "--version" in output
+    assert libraries.isdisjoint(HEAVY), f"{command} --help imports {sorted(libraries & set(HEAVY))}"
+
+
+def test_a_report_needs_no_torch(runs: Path) -> None:
+    output, status, libraries = run(runs.parent, "leukemia.report", "example")
+    assert (output, status) == ("runs/example/report.html", "0")
+    assert libraries >= {"pandas", "matplotlib"}
+    assert libraries.isdisjoint({"torch", "albumentations", "ray", "optuna", "wandb"})
+
+
+def test_publishing_needs_no_torch(runs: Path) -> None:
+    output, status, libraries = run(runs.parent, "leukemia.tracking.__main__", "publish", "example")
+    assert status == "None"
+    assert "there is no key (`wandb login`); nothing was sent" in output
+    assert libraries >= {"pandas", "wandb"}
+    assert libraries.isdisjoint({"torch", "albumentations", "ray", "optuna"})
