@@ -16,7 +16,6 @@ from leukemia.config.fields import SECTIONS, check_key, checked_type
 from leukemia.config.sections import (
     DEFAULT_CROP_PX,
     DEFAULT_SIZE_PX,
-    SCHEDULED,
     SMALLEST_SIZE_PX,
     Augment,
     Data,
@@ -72,8 +71,7 @@ class Recipe:
             check_key(key)
         values = self.flat()
         if settings.get("optimizer.name", self.optimizer.name) != self.optimizer.name:
-            for name in ("learning_rate", "weight_decay", "restart_epochs", "restart_factor"):
-                del values[f"optimizer.{name}"]
+            values = {key: value for key, value in values.items() if not key.startswith("optimizer.")}
         elif self.optimizer.restart_epochs == self.train.epochs and "train.epochs" in settings:
             # One cycle over all epochs stays one cycle over all epochs.
             values["optimizer.restart_epochs"] = settings["train.epochs"]
@@ -106,7 +104,7 @@ class Recipe:
             "data.crop_px": crop_px,
             "data.size_px": self.data.size_px or min(DEFAULT_SIZE_PX, crop_px),
         }
-        if self.optimizer.name in SCHEDULED and self.optimizer.restart_epochs is None:
+        if self.optimizer.has("restart_epochs") and self.optimizer.restart_epochs is None:
             values["optimizer.restart_epochs"] = self.train.epochs
         if self.model.pretrained is not None:
             values["model.pretrained_sha256"] = self._pretrained_sha256(Path(self.model.pretrained))

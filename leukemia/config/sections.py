@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from leukemia.base.errors import UserError
+from leukemia.config.optimizers import OPTIMIZERS, OptimizerName
 
 DEFAULT_CROP_PX = 384
 """A centred square of 384 px holds 99 % of C-NMC's cells whole; 210 px cuts over half of them."""
@@ -19,14 +20,7 @@ SMALLEST_SIZE_PX = 32
 """A ResNet halves its maps five times. Below 17 px a strided 3x3 convolution meets a map of one pixel, and there the
 bfloat16 weight gradient of torch 2.13.0 on a CPU holds uninitialized memory: other numbers in every run, up to 1e36."""
 
-OptimizerName = Literal["ranger21", "adamw", "ranger21_cosine"]
 Tta = Literal["none", "flips", "d4"]
-
-LEARNING_RATES: dict[str, float] = {"ranger21": 1e-3, "adamw": 3e-4, "ranger21_cosine": 1e-3}
-"""Peak rate of each optimizer where none is set. Places to start from, not results: the search covers 1e-4 to 1e-2."""
-
-SCHEDULED: tuple[str, ...] = ("adamw", "ranger21_cosine")
-"""Optimizers that run under cosine annealing with warm restarts; plain ``ranger21`` brings its own schedule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,41 +101,39 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """How weights are updated. Fields that an optimizer does not have are None, and setting them is an error."""
+    """How weights are updated; the fields of each optimizer, their defaults and ranges are in ``OPTIMIZERS``."""
 
     name: OptimizerName = "ranger21"
     """``ranger21`` with its own warm-up and warm-down; ``adamw`` with warm restarts; ``ranger21_cosine``: Ranger21
     with its own schedule off, under the same warm restarts."""
 
     learning_rate: float = None  # type: ignore[assignment]  # filled in below, by optimizer
-    """Peak learning rate; by default the one of ``LEARNING_RATES``. Ranger21's warm-down would raise a rate below 3e-5
-    to 3e-5, so less is refused for it."""
+    """Peak learning rate."""
 
     weight_decay: float | None = None
-    """Decoupled weight decay, ``adamw`` only (there 0.01 by default): ranger21 0.1.0 applies it to its last
-    parameter alone, so there it is not a setting."""
+    """Decoupled weight decay, ``adamw`` only."""
 
     restart_epochs: int | None = None
     """Length of the first cosine cycle in epochs, ``adamw`` and ``ranger21_cosine`` only. None there: all epochs."""
 
     restart_factor: int | None = None
-    """Each cycle is this many times as long as the one before, 1 or 2; same optimizers, there 1 by default."""
+    """Each cycle is this many times as long as the one before, 1 or 2; same optimizers."""
 
     def __post_init__(self) -> None:
-        _one_of("optimizer.name", self.name, typing.get_args(OptimizerName))
-        _fill(self, "learning_rate", LEARNING_RATES[self.name])
-        _within("optimizer.learning_rate", self.learning_rate, 3e-5 if self.name == "ranger21" else 1e-8, 100.0)
-        if self.name == "adamw":
-            _fill(self, "weight_decay", 0.01)
-            _within("optimizer.weight_decay", self.weight_decay, 0.0, 1.0)
-        else:
-            _without_effect(self, ("weight_decay",))
-        if self.name in SCHEDULED:
-            _fill(self, "restart_factor", 1)
-            _within("optimizer.restart_epochs", self.restart_epochs, 1, 100_000)
-            _within("optimizer.restart_factor", self.restart_factor, 1, 2)
-        else:
-            _without_effect(self, ("restart_epochs", "restart_factor"))
+        _one_of("optimizer.name", self.name, tuple(OPTIMIZERS))
+        for field in dataclasses.fields(self)[1:]:
+            key, value = f"optimizer.{field.name}", getattr(self, field.name)
+            if self.has(field.name):
+                setting = OPTIMIZERS[self.name].settings[field.name]
+                value = setting.default if value is None else value
+                _within(key, value, setting.low, setting.high)
+                object.__setattr__(self, field.name, value)
+            elif value is not None:
+                raise UserError(f"{key} has no effect with {self.name}; leave it out")
+
+    def has(self, field: str) -> bool:
+        """Whether the field is a setting of this optimizer."""
+        return field in OPTIMIZERS[self.name].settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,14 +185,3 @@ def _one_of(key: str, value: Any, choices: tuple[Any, ...]) -> None:
 def _within(key: str, value: float | None, low: float, high: float) -> None:
     if value is not None and not low <= value <= high:
         raise UserError(f"{key}: expected a value from {low:g} to {high:g}, got {value!r}")
-
-
-def _fill(section: Any, name: str, default: Any) -> None:
-    if getattr(section, name) is None:
-        object.__setattr__(section, name, default)
-
-
-def _without_effect(optimizer: Optimizer, names: tuple[str, ...]) -> None:
-    for name in names:
-        if getattr(optimizer, name) is not None:
-            raise UserError(f"optimizer.{name} has no effect with {optimizer.name}; leave it out")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
+from leukemia.config.optimizers import OptimizerName
 from leukemia.config.recipe import Recipe
 
 FLOOR = 0.01
@@ -110,17 +112,12 @@ def build_optimizer(model: nn.Module, recipe: Recipe, batches_per_epoch: int) ->
         batches_per_epoch: optimizer steps in one epoch, at least 1.
     """
     assert batches_per_epoch >= 1
-    if recipe.optimizer.name == "ranger21":
-        engine = _ranger21(model, recipe, batches_per_epoch, own_schedule=True)
-        return ScheduledOptimizer(engine, _OwnSchedule(engine), HIDDEN_COUNTERS)
-    if recipe.optimizer.name == "ranger21_cosine":
-        engine = _ranger21(model, recipe, batches_per_epoch, own_schedule=False)
-        return ScheduledOptimizer(engine, _warm_restarts(engine, recipe, batches_per_epoch), HIDDEN_COUNTERS)
-    adamw = _adamw(model, recipe)
-    return ScheduledOptimizer(adamw, _warm_restarts(adamw, recipe, batches_per_epoch), ())
+    engine_of, schedule_of, hidden = PARTS[recipe.optimizer.name]
+    engine = engine_of(model, recipe, batches_per_epoch)
+    return ScheduledOptimizer(engine, schedule_of(engine, recipe, batches_per_epoch), hidden)
 
 
-def _adamw(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+def _adamw(model: nn.Module, recipe: Recipe, batches_per_epoch: int) -> torch.optim.AdamW:
     matrices = [parameter for parameter in model.parameters() if parameter.dim() >= 2]
     vectors = [parameter for parameter in model.parameters() if parameter.dim() < 2]
     assert recipe.optimizer.weight_decay is not None
@@ -131,7 +128,7 @@ def _adamw(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.optimizer.learning_rate, fused=True)
 
 
-def _ranger21(model: nn.Module, recipe: Recipe, batches_per_epoch: int, own_schedule: bool) -> Any:
+def _ranger21(model: nn.Module, recipe: Recipe, batches_per_epoch: int, *, own_schedule: bool) -> Any:
     # Brings matplotlib.pyplot along, which opens no display before something is drawn: imported only by its users.
     from ranger21 import ranger21 as library
 
@@ -168,7 +165,7 @@ def _warm_restarts(optimizer: torch.optim.Optimizer, recipe: Recipe, batches_per
 class _OwnSchedule:
     """Ranger21's schedule seen from outside: it moves by itself in the engine's ``step``; here it is only told."""
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, recipe: Recipe, batches_per_epoch: int) -> None:
         self._engine = engine
         self._steps_done = 0
 
@@ -188,3 +185,20 @@ class _OwnSchedule:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._steps_done = state_dict["steps_done"]
+
+
+class Parts(NamedTuple):
+    """What an optimizer is built from; both builders take the batches in an epoch last."""
+
+    engine: Callable[[nn.Module, Recipe, int], Any]
+    schedule: Callable[[Any, Recipe, int], Schedule]
+    hidden: tuple[str, ...] = ()
+    """Attributes of the engine that its ``state_dict`` leaves out."""
+
+
+PARTS: dict[OptimizerName, Parts] = {
+    "ranger21": Parts(functools.partial(_ranger21, own_schedule=True), _OwnSchedule, HIDDEN_COUNTERS),
+    "adamw": Parts(_adamw, _warm_restarts),
+    "ranger21_cosine": Parts(functools.partial(_ranger21, own_schedule=False), _warm_restarts, HIDDEN_COUNTERS),
+}
+"""The optimizers of ``leukemia.config.optimizers.OPTIMIZERS``."""

@@ -13,6 +13,7 @@ import torch
 
 from leukemia.base import provenance
 from leukemia.base.errors import UserError
+from leukemia.config.optimizers import MOST_STATES
 from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import COST, score_name
@@ -102,7 +103,7 @@ class Plan:
         return len(self.catalog.table) * self.view.size_px**2 * 3
 
     def checkpoint_bytes(self) -> int:
-        """Size of a checkpoint of the largest network in the space: weights and up to five tensors of each."""
+        """Size of a checkpoint of the largest network in the space: weights and the optimizer's tensors of each."""
         choices = {
             dimension.key: dimension.choices for dimension in self.space.dimensions if isinstance(dimension, Choice)
         }
@@ -113,7 +114,7 @@ class Plan:
                 with torch.device("meta"):
                     network = build_model(Recipe().with_settings({"model.depth": depth, "model.shortcut": shortcut}))
                 largest = max(largest, sum(parameter.numel() for parameter in network.parameters()))
-        return 6 * 4 * largest
+        return (1 + MOST_STATES) * 4 * largest
 
 
 def new_name() -> str:

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from leukemia.config.optimizers import OPTIMIZERS
 from leukemia.config.recipe import Recipe
 from leukemia.training.model import build_model
 
 STEP_OPERATIONS = 100
 """Operations on each parameter in a step of the optimizer, about: they read memory more than they compute."""
-
-STATES = {"adamw": 2, "ranger21": 5, "ranger21_cosine": 5}
-"""Tensors of a parameter's size that an optimizer keeps beside it."""
 
 KEPT = 2
 """Of a convolution: its output and that of the normalization behind it, which backward needs."""
@@ -69,5 +67,5 @@ def effort(recipe: Recipe) -> float:
 def memory_mb(recipe: Recipe) -> float:
     """Memory of a training, about: weights, gradients, the optimizer's state in float32, outputs in two bytes."""
     network = _network(recipe)
-    weights = 4 * network.parameters * (2 + STATES[recipe.optimizer.name])
+    weights = 4 * network.parameters * (2 + OPTIMIZERS[recipe.optimizer.name].num_states)
     return (weights + 2 * network.outputs * recipe.train.batch_size) / 1e6

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from leukemia.config.optimizers import OPTIMIZERS, optimizers_with
 from leukemia.config.recipe import Recipe
-from leukemia.config.sections import SCHEDULED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,10 @@ class Choice:
 Dimension = Real | Choice
 
 CONDITIONAL: dict[str, tuple[str, ...]] = {
-    "optimizer.weight_decay": ("adamw",),
-    "optimizer.restart_epochs": SCHEDULED,
-    "optimizer.restart_factor": SCHEDULED,
+    f"optimizer.{field}": optimizers_with(field)
+    for spec in OPTIMIZERS.values()
+    for field in spec.settings
+    if len(optimizers_with(field)) < len(OPTIMIZERS)
 }
 """Recipe fields that only some optimizers have."""
 
@@ -81,7 +82,7 @@ class Space:
         # With another optimizer its other fields start afresh: those that the user set are set again.
         fixed = {key: value for key, value in _had_by(name, self.settings).items() if key.startswith("optimizer.")}
         recipe = self.start.with_settings({**fixed, **values})
-        if name in SCHEDULED and recipe.optimizer.restart_epochs is None:
+        if recipe.optimizer.has("restart_epochs") and recipe.optimizer.restart_epochs is None:
             # Set to null by the user: one cycle, as in a starting recipe.
             recipe = recipe.with_settings({"optimizer.restart_epochs": recipe.train.epochs})
         return recipe

@@ -1,0 +1,42 @@
+"""The table of optimizers agrees with the recipe's section and with what training builds."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import pytest
+
+from leukemia.base.errors import UserError
+from leukemia.config.optimizers import OPTIMIZERS, OptimizerName
+from leukemia.config.sections import Optimizer
+from leukemia.training.optim import PARTS
+
+FIELDS = {field.name for field in dataclasses.fields(Optimizer)} - {"name"}
+
+
+def test_every_optimizer_has_a_name_a_table_entry_and_parts() -> None:
+    assert tuple(OPTIMIZERS) == typing.get_args(OptimizerName)
+    assert set(PARTS) == set(OPTIMIZERS)
+
+
+def test_settings_are_fields_of_the_section_and_each_field_has_an_optimizer() -> None:
+    assert {field for spec in OPTIMIZERS.values() for field in spec.settings} == FIELDS
+    assert all("learning_rate" in spec.settings for spec in OPTIMIZERS.values())
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_takes_its_defaults_and_refuses_the_rest(name: OptimizerName) -> None:
+    settings = OPTIMIZERS[name].settings
+    optimizer = Optimizer(name=name)
+    for field in FIELDS:
+        assert optimizer.has(field) == (field in settings)
+        assert getattr(optimizer, field) == (settings[field].default if field in settings else None)
+    for field, setting in settings.items():
+        for value in (setting.low, setting.high):
+            assert getattr(dataclasses.replace(optimizer, **{field: value}), field) == value
+        with pytest.raises(UserError, match=f"^optimizer.{field}: expected a value from "):
+            dataclasses.replace(optimizer, **{field: 2 * setting.high})
+    for field in FIELDS - settings.keys():
+        with pytest.raises(UserError, match=f"^optimizer.{field} has no effect with {name}; leave it out$"):
+            dataclasses.replace(optimizer, **{field: 1})
