@@ -21,12 +21,15 @@ def _parser() -> argparse.ArgumentParser:
         const="",
         required=True,
         metavar="STUDY",
-        help="the study (default: the newest study with a winner)",
+        help="name of the study (default: the newest with a winner)",
     )
     cli.add_runs(parser)
     cli.add_data(parser, "where the search found it")
     parser.add_argument(
-        "--test", type=Path, metavar="DATA", help="test data: C-NMC test folder or labels CSV, CSV, class folders"
+        "--test",
+        type=Path,
+        metavar="DATA",
+        help="test data: C-NMC test folder or its labels CSV, CSV file, or one folder per class",
     )
     cli.add_settings(parser, "change a field of the recipe; can be repeated")
     cli.add_device(parser)

@@ -44,7 +44,9 @@ def add_runs(arguments: Arguments) -> None:
 
 def add_study(arguments: Arguments) -> None:
     """An optional STUDY, and ``--runs``."""
-    arguments.add_argument("study", nargs="?", metavar="STUDY", help="name (default: the newest study with a winner)")
+    arguments.add_argument(
+        "study", nargs="?", metavar="STUDY", help="name of the study (default: the newest with a winner)"
+    )
     add_runs(arguments)
 
 
@@ -62,7 +64,7 @@ def add_reading(arguments: Arguments) -> None:
         "--base",
         type=Path,
         metavar="DIR",
-        help="base directory for relative paths in the CSV (default: the directory of the CSV)",
+        help="base directory for relative paths in the CSV, where it is not the directory of the CSV",
     )
     arguments.add_argument(
         "--subjects-from",

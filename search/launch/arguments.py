@@ -135,7 +135,8 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--address",
         metavar="ADDR",
-        help="address of a Ray cluster, or 'local' (default: the cluster that this machine belongs to, else local)",
+        help="address of a Ray cluster, or 'local' for this machine alone "
+        "(default: the cluster that this machine belongs to, else local)",
     )
     cli.add_device(where)
     where.add_argument(
