@@ -1,4 +1,8 @@
-"""The optimizers by name, and what each has of its own. ``leukemia.training.optim`` builds them."""
+"""The optimizers by name, and what each has of its own.
+
+A new one needs a name and an entry here, its parts in ``leukemia.training.optim``, and a choice in
+``search.policy.space`` if it is searched.
+"""
 
 from __future__ import annotations
 
