@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import faults
 import pytest
 import ray
 import ray.tune
-from faults import ClusterSearch, cluster_of
-from idle import answers, begin_study
-from idle_ours import _do_nothing, make_data, make_driver
-from kills import Family, kill
 from ray.cluster_utils import Cluster
 
+from benchmarks.faults.harness.cluster import cluster_of, search_on
+from benchmarks.faults.harness.processes import ProcessTree, kill
+from benchmarks.idle.driver import make_data, make_driver, report_only
+from benchmarks.idle.process import ROOT
+from benchmarks.idle.study import create_study, reports
 from leukemia.data.sample import TRAINING, generate
 from leukemia.study.folder import Study
 from leukemia.tracking.tracker import SilentTracker
@@ -86,8 +85,7 @@ BROKEN, DEATHS = "broken", "deaths"
 @pytest.fixture
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers import what they run by its module's name."""
-    folders = (str(Path(str(module.__file__)).parent) for module in (sys.modules[__name__], faults))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(ROOT)]))
 
 
 @pytest.fixture
@@ -115,7 +113,7 @@ def run_but_on_broken_nodes(config: dict[str, Any], data: TrialData, resources: 
     deadline = time.monotonic() + 600
     while num_visits(data.checkpoints) < 3 and time.monotonic() < deadline:
         time.sleep(0.1)
-    _do_nothing(config, data, resources)
+    report_only(config, data, resources)
 
 
 def num_visits(folder: Path) -> int:
@@ -128,8 +126,8 @@ def run_and_die(config: dict[str, Any], data: TrialData, resources: Resources) -
     if config["number"] == 1:
         os._exit(1)
     num_heard = note(data, DEATHS, str(config["skip"])) - 1
-    for fold, reports in zip((0, 1), answers(0, config["seed"], data.labels, data.folds), strict=True):
-        for number, report in enumerate(reports, start=2 * fold):
+    for fold, pair in zip((0, 1), reports(0, config["seed"], data.labels, data.folds), strict=True):
+        for number, report in enumerate(pair, start=2 * fold):
             if fold not in config["skip"]:
                 ray.tune.report({REPORT: report})
                 if number >= num_heard:
@@ -137,7 +135,7 @@ def run_and_die(config: dict[str, Any], data: TrialData, resources: Resources) -
 
 
 def search_in(folder: Path, num_trials: int, trainable: Any, broken: list[str]) -> Study:
-    catalog, splits, study = begin_study(folder)
+    catalog, splits, study = create_study(folder, "pytest")
     data = make_data(folder, catalog, splits)
     data.checkpoints.mkdir(parents=True)
     (data.checkpoints / BROKEN).write_text("\n".join(broken))
@@ -194,16 +192,16 @@ def test_processes_may_die_often_as_long_as_there_is_progress(tmp_path: Path, im
 @pytest.mark.parametrize("part", ["gcs_server", "raylet"])
 def test_a_cluster_that_dies_ends_the_search_with_one_line(two_nodes: Cluster, tmp_path: Path, part: str) -> None:
     generate(tmp_path / "cells", num_subjects=12, images_per_subject=4, num_test_images=2)
-    family = Family()
-    search = ClusterSearch(tmp_path / "runs" / "study", family, tmp_path / "cells" / TRAINING, str(two_nodes.address))
+    tree = ProcessTree()
+    search = search_on(two_nodes, tmp_path / "runs" / "study", tree, tmp_path / "cells" / TRAINING)
     search.folder.parent.mkdir()
     try:
-        search.begin()
+        search.start()
         assert search.wait_until(lambda: sum(search.epochs().values()) >= 1), search.output.read_text()
         kill(two_nodes.head_node.all_processes[part][0].process.pid)
         assert search.wait() == 1
     finally:
-        family.end()
+        tree.kill()
     (line,) = [line for line in search.output.read_text().splitlines() if line.startswith("error: ")]
     who = "its head at" if part == "gcs_server" else "its raylet on this machine"
     assert line.startswith(f"error: the Ray cluster is unreachable: no response from {who}")

@@ -1,11 +1,9 @@
 """Corrections of the best of many: by hand where it is small, against plain loops, and by simulation of pure luck."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
-import selection
 from sklearn.metrics import f1_score, roc_auc_score
 
 from leukemia.scoring.bootstrap import Interval, Tally
@@ -266,7 +264,7 @@ def test_every_trial_is_scored_on_all_resamples_together(monkeypatch):
 
 @pytest.mark.parametrize("recipe_sd", [0.0, 0.02])
 def test_the_headline_has_little_luck_left_and_the_raw_score_much(recipe_sd):
-    """Twenty equal recipes, right on 85 % in the long run, with luck per recipe and fold: benchmarks/selection.py."""
+    """Twenty equal recipes, right on 85 % in the long run, with luck per recipe and fold; see benchmarks/racing."""
     left, truth = [], 0.756 / 0.889
     folds = np.repeat(np.arange(5), 200)
     for study in range(60):
@@ -285,17 +283,6 @@ def test_the_headline_has_little_luck_left_and_the_raw_score_much(recipe_sd):
     assert -1.0 < headline < 0.5
     # Luck of whole folds is in and out of the bag: only leaving the fold out removes it.
     assert bootstrap > 0.8 if recipe_sd else abs(bootstrap) < 0.3
-
-
-def test_the_simulated_race_is_the_searchs():
-    """Of equals it stops next to none, but a recipe that is much worse: benchmarks/selection.py."""
-    world = selection.World(num_recipes=20, patients=True, recipe_sd=0.01, fold_sd=0.02)
-    study = selection.simulate(world, np.random.default_rng(0))
-    assert len(selection.raced(study)) >= 19
-    worse = study.correct.copy()
-    worse[7] &= np.random.default_rng(1).random(worse.shape[1]) < 0.7
-    assert 7 not in selection.raced(replace(study, correct=worse))
-    assert selection.all_of_them(study) == list(range(20))
 
 
 def test_what_is_missing_is_said():

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import agreement
 import numpy as np
 import pandas as pd
 import pytest
 from helpers.worlds import EPOCHS, KILLED, NUM_FOLDS, SPACE, STEPS, Killed, World, everything, frozen, job_of
 from optuna.trial import FrozenTrial, TrialState
 
-from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.errors import UserError
 from leukemia.data.catalog import Catalog
 from leukemia.scoring.metrics import describe_difference
 from leukemia.study.best import Best
@@ -657,22 +656,6 @@ def test_a_priors_repeat_that_had_not_ended_is_run_and_paid_for_here(world_in: C
     assert world.study.origin(0)["seeds"] == [0]  # type: ignore[index]
     seconds = ledger_of(world.study).seconds
     assert seconds["repeats"] == ledger_of(world.study).total == NUM_FOLDS * 80.0
-
-
-def test_agreement_is_told_whatever_the_folder_is_called(
-    world_in: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world_in(trials=1).run()
-    folder = (tmp_path / "study").rename(tmp_path / "moved")
-    monkeypatch.setattr(agreement, "_wandb", lambda *_: [])
-    assert agreement.main([str(folder)]) == 0
-    with pytest.raises(MissingFile, match=r"^no study at .*nowhere"):
-        agreement.main([str(tmp_path / "nowhere")])
-    with pytest.raises(SystemExit, match="2"):
-        agreement.main([])
-    (folder / "optuna.journal").unlink()
-    with pytest.raises(MissingFile, match=r"^no journal at .*optuna.journal; restore it from a copy"):
-        agreement.main([str(folder)])
 
 
 class Fuse:

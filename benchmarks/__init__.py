@@ -1,0 +1,1 @@
+"""Benchmarks: measurements that take too long for a test. Run each as a module from the repository root."""

@@ -1,0 +1,112 @@
+"""Studies whose trials report random results without training: made-up images, the default space, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leukemia.base import provenance
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch, FoldResult
+from leukemia.data.catalog import Catalog
+from leukemia.data.folds import Splits, make_splits
+from leukemia.scoring.metrics import point_scores
+from leukemia.study.folder import Study
+from search.policy.space import Space, make_space
+
+NUM_FOLDS = 2
+NUM_REPORTS = 2 * NUM_FOLDS
+"""Reports of a trial: one epoch and one fold result for each fold."""
+
+NUM_SUBJECTS, IMAGES_PER_SUBJECT = 24, 12
+"""As in the sample data set: predictions are part of what is written and tracked."""
+
+
+def made_up_catalog() -> Catalog:
+    """A catalog of images that do not exist, each subject in one class."""
+    rows = [
+        {
+            "image_id": f"{subject:02d}_{image:02d}.bmp",
+            "path": f"/nowhere/{subject:02d}_{image:02d}.bmp",
+            "label": int(subject % 12 < 7),
+            "subject": str(subject),
+            "group": str(subject),
+            "pixel_sha256": f"{subject:032x}{image:032x}",
+            "width": 32,
+            "height": 32,
+        }
+        for subject in range(NUM_SUBJECTS)
+        for image in range(IMAGES_PER_SUBJECT)
+    ]
+    return Catalog(table=pd.DataFrame(rows), root=Path("/nowhere"), layout="csv", fingerprint="0" * 64, duplicates=())
+
+
+def space() -> Space:
+    """The default search space, for images of 32 px."""
+    settings = {"train.epochs": 1, "data.size_px": 32}
+    return make_space(Recipe().with_settings(settings).resolved(32), settings)
+
+
+def create_study(folder: Path, command: str) -> tuple[Catalog, Splits, Study]:
+    """Create ``folder/study``; ``command`` is recorded in it."""
+    catalog = made_up_catalog()
+    splits = make_splits(catalog, NUM_FOLDS, 0, "grouped")
+    info = {
+        "study_uid": "0be4ead0",
+        "created": provenance.now(),
+        "command": command,
+        "folds": NUM_FOLDS,
+        "seed": 0,
+        "objective": "tta_accuracy",
+        "protocol": splits.protocol,
+        "data": {"uri": "nowhere", "fingerprint": catalog.fingerprint, "base": None, "subjects_from": None},
+        "splits_sha256": splits.sha256(),
+        "versions": provenance.versions(),
+        "commit": provenance.commit(),
+        "hardware": provenance.hardware("cpu"),
+    }
+    return catalog, splits, Study.create(folder / "study", info)
+
+
+def reports(
+    number: int, seed: int, labels: Any, folds: Sequence[tuple[Any, Any]], skip: Sequence[int] = ()
+) -> Iterator[tuple[Epoch, FoldResult]]:
+    """The reports of a trial for each fold: random predictions, 85 % of them correct."""
+    for fold, (_, validation) in enumerate(folds):
+        if fold in skip:
+            continue
+        generator = np.random.default_rng([number, fold])
+        right = generator.random(len(validation)) < 0.85
+        far = generator.uniform(0.5, 1.0, len(validation))
+        probabilities = np.where(right == (labels[validation] == 1), far, 1 - far)
+        found = point_scores(labels[validation], probabilities)
+        epoch = Epoch(
+            seed=seed,
+            fold=fold,
+            epoch=1,
+            train_loss=float(generator.random()),
+            train_accuracy=0.85,
+            validation_loss=0.5,
+            validation_accuracy=found["accuracy"],
+            learning_rate=1e-3,
+            seconds=1.0,
+            images_per_second=100.0,
+            device_memory_mb=0.0,
+        )
+        yield (
+            epoch,
+            FoldResult(
+                seed=seed,
+                fold=fold,
+                rows=validation,
+                probabilities=probabilities,
+                scores={f"tta_{name}": score for name, score in found.items()} | {"plain_accuracy": found["accuracy"]},
+                seconds=1.0,
+                device="cpu",
+                precision="float32",
+            ),
+        )

@@ -1,0 +1,34 @@
+"""The simulation of selection bias: its race is the search's own, and its recipes are equally good."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.racing import selection_bias
+from benchmarks.racing.selection_bias import World, raced, simulate, unraced
+from leukemia.base.errors import UserError
+
+WORLD = World(num_recipes=20, patients=True, recipe_sd=0.01, fold_sd=0.02)
+
+
+def test_the_race_stops_a_much_worse_recipe_and_hardly_any_equal_one() -> None:
+    study = simulate(WORLD, np.random.default_rng(0))
+    assert len(raced(study)) >= 19
+    worse = study.correct.copy()
+    worse[7] &= np.random.default_rng(1).random(worse.shape[1]) < 0.7
+    assert 7 not in raced(replace(study, correct=worse))
+    assert unraced(study) == list(range(20))
+
+
+def test_all_recipes_have_the_same_true_accuracy() -> None:
+    means = [simulate(WORLD, np.random.default_rng(seed)).correct.mean(axis=1) for seed in range(100)]
+    assert np.mean(means, axis=0) == pytest.approx(selection_bias.TRUTH, abs=0.01)
+
+
+@pytest.mark.parametrize("count", [-1, 1])
+def test_too_few_studies_are_refused(count: int) -> None:
+    with pytest.raises(UserError, match=rf"--studies: expected 2 or more, got {count}"):
+        selection_bias.main(["--studies", str(count)])
