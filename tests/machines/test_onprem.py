@@ -1,4 +1,4 @@
-"""A cluster of three machines on this one, with the very commands of docs/cluster.md: ``make cluster-test``.
+"""A cluster of three machines on this one, with the very commands of docs/cluster/onprem.md: ``make cluster-test``.
 
 The machines are made of namespaces (``hosts.py``). The shipped cluster.onprem.yaml is used with their addresses in it;
 what is prepared on them is what a lab may prepare, too: a Python environment. Each machine offers Ray one processor.
