@@ -8,7 +8,6 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 
-import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +60,6 @@ def fresh_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     """W&B reads environment and settings files once in a process; here a test has its own."""
     import wandb
 
-    monkeypatch.setattr(logging.getLogger("search"), "propagate", True)
     for kind in ("CONFIG", "CACHE", "DATA", "ARTIFACT"):
         monkeypatch.setenv(f"WANDB_{kind}_DIR", str(tmp_path / "wandb" / kind.lower()))
     (tmp_path / "netrc").write_text("")

@@ -36,7 +36,7 @@ from search.cluster.resources import Resources
 from search.cluster.session import ray_session
 from search.cluster.trainable import REPORT, TrialData
 from search.cluster.tuner import run_trials
-from search.trials.display import logging_to
+from search.trials.study_log import study_log
 
 if TYPE_CHECKING:
     from helpers.wandb_server import WandbServer
@@ -83,7 +83,7 @@ def measure(fault: str | None, num_trials: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as place, wandb_server() as server:
         folder = Path(place)
         catalog, splits, study = create_study(folder, "python -m benchmarks.tracking.outage")
-        with logging_to(study.folder / "search.log", Console(quiet=True)):
+        with study_log(study.folder, Console(quiet=True)):
             tracker = SilentTracker() if fault is None else WandbTracker(study, mode="online")
             if fault is not None:
                 threading.Thread(target=fail, args=(server, fault), daemon=True).start()

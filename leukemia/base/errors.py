@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
+from leukemia.base.logs import StderrHandler, logging_to
+
 SUCCESS, FAILURE, USER_ERROR, NO_WINNER, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit statuses: done; a failure of ours; a user's mistake; a search without a winner; Ctrl-C."""
 
@@ -42,9 +44,10 @@ def first_line(error: BaseException) -> str:
 
 
 def run_command(main: Callable[[list[str] | None], int]) -> NoReturn:
-    """Run a command's ``main`` and exit with its status; mistakes and Ctrl-C become a line and a status."""
+    """Run a command's ``main`` and exit with its status; mistakes, warnings and Ctrl-C become a line."""
     try:
-        status = main(None)
+        with logging_to(StderrHandler()):
+            status = main(None)
         sys.stdout.flush()
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)

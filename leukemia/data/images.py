@@ -39,7 +39,7 @@ CHUNK = 256
 PROGRESS_FROM = 500
 """More images than this take long enough for a progress bar."""
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 # OpenCV's own threads would compete with torch's and with the loader's processes; one image is too small to share.
 cv2.setNumThreads(0)
@@ -102,7 +102,7 @@ def open_images(catalog: Catalog, view: View) -> np.ndarray:
     with locked(path.with_suffix(".lock")):
         if not _is_whole(path, shape):
             if path.exists():
-                logger.warning("%s is damaged; building it again", path)
+                log.warning("%s is damaged; building it again", path)
             _build(path, table, view, shape)
         return np.load(path, mmap_mode="r")
 

@@ -12,7 +12,7 @@ from leukemia.config.results import score_name
 from leukemia.study.folder import Study
 from leukemia.tracking import client
 
-log = logging.getLogger("search")
+log = logging.getLogger(__name__)
 
 METHODS = ("custom", "random")
 """Who proposes: somebody else; else, where the server does not know that, the nearest that it does."""

@@ -26,7 +26,7 @@ from leukemia.tracking.study_run import StudyRun
 from leukemia.tracking.sweep import make_sweep
 from leukemia.tracking.trial_run import TrialRun
 
-log = logging.getLogger("search")
+log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 60.0
 """How long the end of a search waits for W&B."""

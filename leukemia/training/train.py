@@ -26,7 +26,7 @@ from leukemia.training.inference import precise_batchnorm, predict, to_device
 from leukemia.training.model import ResNet, build_model
 from leukemia.training.optim import ScheduledOptimizer, build_optimizer
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 PRECISE_BN_PART = 8
 """During training BatchNorm is made precise over at most one in so many training images; at the end over all."""
@@ -271,7 +271,7 @@ class _Fitting:
             raise
         except Exception as error:
             # Parsers of damaged files raise whatever the damage makes them stumble over. A checkpoint saves time only.
-            logger.warning("%s is damaged (%s); its fold is trained afresh", path, type(error).__name__)
+            log.warning("%s is damaged (%s); its fold is trained afresh", path, type(error).__name__)
             path.unlink()
             return
         self.model.load_state_dict(state["model"])

@@ -18,7 +18,7 @@ from search.policy.health import Health, Rescheduled
 from search.policy.packing import Packing
 from search.policy.race import Job
 
-log = logging.getLogger("search")
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
 """The cluster is looked at so often: nodes join and leave within minutes."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from leukemia.base.errors import FAILURE
 from search.cluster import ray_private
 
-log = logging.getLogger("search")
+log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 10
 """How long a process of a cluster may take to accept a connection."""

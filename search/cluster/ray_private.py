@@ -21,7 +21,7 @@ from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError
 
-log = logging.getLogger("search")
+log = logging.getLogger(__name__)
 
 NEEDED_PROCESSES = (ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER)
 """Of a Ray of our own; it goes on without its others."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import ray.tune
 import torch
 
 from leukemia.base.errors import first_line
+from leukemia.base.logs import logging_to
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.training.crossval import cross_validate
@@ -25,6 +27,7 @@ from leukemia.training.device import (
     is_out_of_memory,
     limit_memory,
 )
+from search.cluster.notes import Notes
 from search.cluster.resources import Resources
 from search.policy.health import Rescheduled
 from search.policy.race import Job
@@ -37,7 +40,7 @@ DEVICE_MB = "device_mb"
 """Key of the device's memory in Tune's result."""
 
 NOTES = "notes"
-"""Key of what a person should hear of a trial that goes on, a list of lines; absent where there is nothing."""
+"""Key of the trial's warnings since its last report, a list of lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +71,14 @@ class EndWorker(RuntimeError):
     """Ends the worker's process after a ``Rescheduled``: a device that has failed stays broken in its process."""
 
 
-def reschedule(error: Exception, *, at_fault: bool, while_training: bool = False) -> EndWorker:
+def reschedule(
+    error: Exception, *, at_fault: bool, while_training: bool = False, notes: Sequence[str] = ()
+) -> EndWorker:
     """Report that the job cannot go on here; returns what is then raised.
 
     Args:
         at_fault: whether the node's device failed, not only too small a part of it.
+        notes: the trial's warnings since its last report.
     """
     words = first_line(error)
     report = Rescheduled(words=words)
@@ -80,7 +86,7 @@ def reschedule(error: Exception, *, at_fault: bool, while_training: bool = False
         context = ray.get_runtime_context()
         node_id, node = context.get_node_id(), ray.util.get_node_ip_address()
         report = Rescheduled(words=words, node_id=node_id, node=node, while_training=while_training)
-    ray.tune.report({REPORT: report})
+    ray.tune.report({REPORT: report, NOTES: list(notes)})
     return EndWorker(words)
 
 
@@ -109,38 +115,44 @@ def _words_of(error: Exception) -> str:
 def run_trial(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
     """The trainable: one recipe, cross-validated; runs in a worker process."""
     torch.set_num_threads(max(1, resources.cpus))
+    job = job_of(config)
+    notes = Notes(job)
+    with logging_to(notes):
+        try:
+            _cross_validate(config, data, resources, notes)
+        except Exception as error:
+            if is_device_fault(error):
+                raise reschedule(error, at_fault=True, while_training=True, notes=notes.take()) from None
+            if is_out_of_memory(error) and 0 < resources.gpus < 1:
+                raise reschedule(error, at_fault=False, notes=notes.take()) from None
+            ray.tune.report({REPORT: _words_of(error), NOTES: notes.take()})
+    shutil.rmtree(checkpoints_of(data, job), ignore_errors=True)
+
+
+def _cross_validate(config: dict[str, Any], data: TrialData, resources: Resources, notes: Notes) -> None:
+    """Train the folds that are left, each report with the warnings before it."""
     images = data.images if isinstance(data.images, np.ndarray) else np.load(data.images, mmap_mode="r")
     job, device = job_of(config), torch.device(resources.device)
-    try:
-        recipe = Recipe.from_flat(config["recipe"])
-        checkpoints = Checkpoints(checkpoints_of(data, job), recipe, job=job, study=data.storage)
-        assert recipe.data.crop_px is not None
-        # Pretrained weights must be the study's on this machine, too: resolving compares their SHA-256.
-        recipe = recipe.resolved(recipe.data.crop_px)
-        checkpoints.fetch(recipe, config["skip"])
-        for report in cross_validate(
-            recipe,
-            images,
-            data.labels,
-            data.folds,
-            device=device,
-            skip=config["skip"],
-            num_workers=resources.cpus - 1 if resources.device == "cuda" else 0,
-            checkpoints=checkpoints.local,
-        ):
-            if isinstance(report, Epoch):
-                # Before anybody hears of the epoch: a worker that takes over repeats none that was reported.
-                checkpoints.store(report.fold)
-            notes = checkpoints.take_notes()
-            result = {REPORT: report, DEVICE_MB: device_memory_mb(device)}
-            ray.tune.report(result | ({NOTES: notes} if notes else {}))
-            if isinstance(report, FoldResult):
-                # The report returns when the driver has committed the fold.
-                checkpoints.clear()
-    except Exception as error:
-        if is_device_fault(error):
-            raise reschedule(error, at_fault=True, while_training=True) from None
-        if is_out_of_memory(error) and 0 < resources.gpus < 1:
-            raise reschedule(error, at_fault=False) from None
-        ray.tune.report({REPORT: _words_of(error)})
-    shutil.rmtree(checkpoints_of(data, job), ignore_errors=True)
+    recipe = Recipe.from_flat(config["recipe"])
+    checkpoints = Checkpoints(checkpoints_of(data, job), recipe, job=job, study=data.storage)
+    assert recipe.data.crop_px is not None
+    # Pretrained weights must be the study's on this machine, too: resolving compares their SHA-256.
+    recipe = recipe.resolved(recipe.data.crop_px)
+    checkpoints.fetch(recipe, config["skip"])
+    for report in cross_validate(
+        recipe,
+        images,
+        data.labels,
+        data.folds,
+        device=device,
+        skip=config["skip"],
+        num_workers=resources.cpus - 1 if resources.device == "cuda" else 0,
+        checkpoints=checkpoints.local,
+    ):
+        if isinstance(report, Epoch):
+            # Before anybody hears of the epoch: a worker that takes over repeats none that was reported.
+            checkpoints.store(report.fold)
+        ray.tune.report({REPORT: report, DEVICE_MB: device_memory_mb(device), NOTES: notes.take()})
+        if isinstance(report, FoldResult):
+            # The report returns when the driver has committed the fold.
+            checkpoints.clear()

@@ -29,7 +29,7 @@ from search.policy.health import Rescheduled
 from search.policy.race import Job
 from search.trials.driver import Driver
 
-log = logging.getLogger("search")
+log = logging.getLogger(__name__)
 
 MAX_PROCESS_FAILURES = 3
 """How often in a row, without an epoch in between, a trial goes on from its last epoch after its process died: on

@@ -20,7 +20,7 @@ from search.cluster import heartbeat
 from search.storage.mirror import Mirror, SilentMirror
 from search.trials.display import say
 
-log = logging.getLogger("search")
+log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager

@@ -40,14 +40,12 @@ from search.policy.packing import MAX_PER_GPU
 from search.sampling.journal import Journal
 from search.storage.claim import claimed, claimed_new, storage_of
 from search.storage.mirror import Mirror, MirroredDisplay, SilentMirror
-from search.trials.display import TerminalDisplay, logging_to, say
+from search.trials.display import TerminalDisplay, say
 from search.trials.driver import Driver, Limits
 from search.trials.outcome import print_outcome, write_best, write_hindsight
+from search.trials.study_log import LOG, study_log
 
-log = logging.getLogger("search")
-
-LOG = "search.log"
-"""File of a study folder: what happened, in full."""
+log = logging.getLogger(__name__)
 
 
 def search(arguments: argparse.Namespace, command: str) -> int:
@@ -94,7 +92,7 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         kept = describe_storage(plan, mirror, resume=arguments.resume)
         # A new study is written only now, when nothing can be refused any more.
         study = resumed(plan) if arguments.resume else stack.enter_context(created(plan))
-        stack.enter_context(logging_to(study.folder / LOG, console))
+        stack.enter_context(study_log(study.folder, console))
         stack.enter_context(explained(console, study, study.folder / LOG))
         log.info("command: %s", command)
         say(console, f"study {study.name} in {study.folder}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import re
 import shutil
 import socket
@@ -16,6 +17,8 @@ from leukemia.study.folder import Study
 from leukemia.training.train import epochs_in
 from search.policy.race import Job
 from search.storage.filesystem import Storage, StorageFailed, open_storage
+
+log = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
 """Folder of a mirrored study; it is never in the study itself."""
@@ -53,7 +56,7 @@ class Checkpoints:
             recipe: as the job was given it.
             study: address of the mirrored study; None where there is no storage.
         """
-        self.local, self._notes = local, list[str]()
+        self.local = local
         self._recipe, self._job, self._address = recipe, job, study
         self._storage: Storage | None = None
         self._failing = False
@@ -74,7 +77,7 @@ class Checkpoints:
             if study.read("study.json") is None:
                 # A folder of this machine alone, which has the same name.
                 self._storage = None
-                self._note(f"does not hold the study as {socket.gethostname()} sees it; checkpoints stay there")
+                self._warn(f"does not hold the study as {socket.gethostname()} sees it; checkpoints stay there")
                 return
             for name in self._storage.names():
                 fold = fold_of(name)
@@ -95,7 +98,7 @@ class Checkpoints:
             fetched.unlink(missing_ok=True)
 
     def store(self, fold: int) -> None:
-        """Store a fold's checkpoint if it is not stored yet. A storage that fails never ends a trial: it is noted."""
+        """Store a fold's checkpoint if it is not stored yet. A failing storage causes a warning, not a failed trial."""
         name = f"seed_{self._job.seed}/fold_{fold}.pt"
         path = self.local / name
         if self._storage is None or not path.is_file() or self._stored.get(path) == _stamp(path):
@@ -105,41 +108,39 @@ class Checkpoints:
                 self._storage.put(path, name)
             except StorageFailed as failure:
                 if pause is None:
-                    self._failed(failure, "takes no checkpoint; if its machine dies, the fold is repeated")
+                    self._failed(
+                        failure, f"takes no checkpoint of fold {fold}; if its machine dies, the fold is repeated"
+                    )
                 else:
                     time.sleep(pause)
             else:
                 self._stored[path] = _stamp(path)
                 if self._failing:
                     self._failing = False
-                    self._note("takes checkpoints again")
+                    self._warn(f"takes checkpoints again, that of fold {fold} first")
                 return
 
     def clear(self) -> None:
         """Remove them from this worker's disk; the storage's go when the mirror holds what they led to."""
         shutil.rmtree(self.local, ignore_errors=True)
 
-    def take_notes(self) -> list[str]:
-        """What there is to tell since this was last asked."""
-        notes, self._notes = self._notes, []
-        return notes
-
     def _drop_foreign(self, recipe: Recipe) -> None:
         """Remove checkpoints of another recipe: an earlier head, which is dead, gave the trial's number to that one."""
         for path in self.local.glob("seed_*/fold_*.pt"):
             fold = fold_of(str(path.relative_to(self.local)))
             if fold is not None and epochs_in(path, recipe, fold) == 0:
+                log.warning("checkpoint %s is damaged or of another recipe; its fold starts from scratch", path)
                 with contextlib.suppress(OSError):
                     path.unlink()
 
     def _failed(self, failure: StorageFailed, words: str) -> None:
         if not self._failing:
             self._failing = True
-            self._note(f"{words} ({failure})")
+            self._warn(f"{words} ({failure})")
 
-    def _note(self, words: str) -> None:
-        place = (self._address or "").partition("?")[0]
-        self._notes.append(f"trial {self._job.number:04d} seed {self._job.seed}: storage {place} {words}")
+    def _warn(self, words: str) -> None:
+        # Without the query, which may hold credentials.
+        log.warning("storage %s %s", (self._address or "").partition("?")[0], words)
 
 
 def remove_ended(storage: Storage, study: Study, stored: Collection[str]) -> None:

@@ -11,7 +11,7 @@ from leukemia.base.errors import UserError
 from search.planning.plan import JOURNAL
 from search.storage.filesystem import Storage
 
-log = logging.getLogger("search")
+log = logging.getLogger(__name__)
 
 ASIDE = "aside"
 """Folder of a mirrored study for results that are no part of it; it is never in the study itself."""

@@ -23,7 +23,7 @@ from search.storage.leftovers import clear_leftovers
 from search.storage.retrieval import NUM_AT_ONCE, OWN, rank_of
 from search.trials.listeners import Display
 
-log = logging.getLogger("search")
+log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 60.0
 """How long the end of a search waits for a storage that takes nothing."""

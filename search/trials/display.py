@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 from rich import box
@@ -21,7 +20,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.study.folder import State
 
-log = logging.getLogger("search")
+log = logging.getLogger(__name__)
 
 _STYLES: dict[str, str] = {"complete": "green", "stopped": "yellow", "failed": "red", "running": "cyan"}
 
@@ -137,40 +136,6 @@ def _table(*names: str) -> Table:
 
 def _recipe_cell(words: str) -> Text:
     return Text(words, no_wrap=True, overflow="ellipsis")
-
-
-@contextlib.contextmanager
-def logging_to(path: Path, console: Console) -> Iterator[None]:
-    """Everything goes to the log at ``path``; warnings go to the terminal, too."""
-    to_file = logging.FileHandler(path, encoding="utf-8")
-    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    to_file.setFormatter(formatter)
-    to_terminal = _ToConsole(console)
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    # On a full disk each line would otherwise print a traceback.
-    logging.raiseExceptions = False
-    for handler in (to_file, to_terminal):
-        log.addHandler(handler)
-    try:
-        yield
-    finally:
-        for handler in (to_file, to_terminal):
-            log.removeHandler(handler)
-            handler.close()
-
-
-class _ToConsole(logging.Handler):
-    """Warnings, printed above the live table."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(logging.WARNING)
-        self.addFilter(lambda record: record.levelno == logging.WARNING)
-        self._console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._console.print(f"warning: {record.getMessage()}", markup=False, highlight=False, soft_wrap=True)
 
 
 def say(console: Console, words: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import pytest
@@ -26,12 +25,6 @@ def node(name: str, cpus: int = 4, gpus: float = 1.0) -> Node:
 
 
 TWO = Nodes(now=(node("a"), node("b")))
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(logging.getLogger("search"), "propagate", True)
-    return caplog
 
 
 def break_device(ours: Fleet, name: str) -> None:
@@ -62,11 +55,11 @@ def test_nodes_that_join_are_used_and_a_cluster_without_any_keeps_one_job_waitin
     assert ours.places() == 1
 
 
-def test_a_node_whose_device_fails_is_avoided_and_named(said: pytest.LogCaptureFixture) -> None:
+def test_a_node_whose_device_fails_is_avoided_and_named(caplog: pytest.LogCaptureFixture) -> None:
     ours = Fleet(GPU, lambda: TWO)
     assert request_of({"place": ours.place(Job(9, 0), RECIPE)}).bundles == [{"CPU": 4.0, "GPU": 1.0}]
     break_device(ours, "b")
-    assert "node 10.0.0.b is avoided: its device failed 3 times (no driver); 1 other nodes go on" in said.text
+    assert "node 10.0.0.b is avoided: its device failed 3 times (no driver); 1 other nodes go on" in caplog.text
     assert ours.places() == 1
     before, after = ({"cpus": 4, "gpus": 1.0, "avoid": avoid} for avoid in ([], ["b"]))
     assert ours.place(Job(9, 0), RECIPE) == after
@@ -82,9 +75,9 @@ def test_without_another_node_the_search_ends_and_nothing_has_failed() -> None:
     assert isinstance(death.value, RayCrashed), "said, and resumed, as after the death of Ray"
 
 
-def test_a_node_that_can_still_be_started_is_hope(said: pytest.LogCaptureFixture) -> None:
+def test_a_node_that_can_still_be_started_is_hope(caplog: pytest.LogCaptureFixture) -> None:
     break_device(Fleet(GPU, lambda: Nodes(now=(node("a"),), more=(node(""),), max_more=1)), "a")
-    assert "terminate it, so that another one is started" in said.text
+    assert "terminate it, so that another one is started" in caplog.text
 
 
 def test_parts_of_a_gpu_follow_what_was_measured() -> None:
@@ -110,21 +103,21 @@ def test_a_part_that_the_user_chose_may_be_too_small_as_well() -> None:
     assert ours.place(Job(0, 0), RECIPE) == {"cpus": 2, "gpus": 1.0, "avoid": []}
 
 
-def test_silence_is_explained(said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_is_explained(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "PATIENCE_SECONDS", -1.0)
     ours = Fleet(GPU, lambda: TWO)
     ours.watch()
-    assert not said.text, "nothing is waited for"
+    assert not caplog.text, "nothing is waited for"
     ours.place(Job(0, 0), RECIPE)
     ours.watch()
     ours.watch()
-    assert said.text.count("waiting for the cluster: 1 trials pending, each needs 4 CPU and 1 GPU on one node;") == 1
-    assert "others seem to use the cluster" in said.text
+    assert caplog.text.count("waiting for the cluster: 1 trials pending, each needs 4 CPU and 1 GPU on one node;") == 1
+    assert "others seem to use the cluster" in caplog.text
     ours.start(Job(0, 0))
     ours.watch()
     ours.wait(Job(0, 0))
     ours.watch()
-    assert said.text.count("waiting for the cluster") == 2, "its node has died, and no other one is free"
+    assert caplog.text.count("waiting for the cluster") == 2, "its node has died, and no other one is free"
 
 
 @pytest.mark.parametrize(
@@ -135,10 +128,10 @@ def test_silence_is_explained(said: pytest.LogCaptureFixture, monkeypatch: pytes
     ],
 )
 def test_who_is_waited_for(
-    said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, nodes: Nodes, words: str
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, nodes: Nodes, words: str
 ) -> None:
     monkeypatch.setattr(fleet, "PATIENCE_SECONDS", -1.0)
     ours = Fleet(GPU, lambda: nodes)
     ours.place(Job(0, 0), RECIPE)
     ours.watch()
-    assert words in said.text
+    assert words in caplog.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -149,9 +148,8 @@ def search_in(folder: Path, num_trials: int, trainable: Any, broken: list[str]) 
 
 @pytest.mark.slow
 def test_a_node_with_a_broken_device_is_avoided_and_the_others_go_on(
-    two_nodes: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    two_nodes: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("search"), "propagate", True)
     with ray_session(str(two_nodes.address)) as own:
         assert not own
         assert not is_own()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import ray
 import torch
+from rich.console import Console
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
@@ -18,12 +22,16 @@ from leukemia.config.sections import Train
 from leukemia.training import train
 from leukemia.training.train import epochs_in
 from search.cluster import trainable
+from search.cluster.fleet import Fleet
+from search.cluster.nodes import Nodes
 from search.cluster.resources import Resources
-from search.cluster.trainable import NOTES, REPORT, TrialData, run_trial
+from search.cluster.trainable import NOTES, REPORT, TrialData, checkpoints_of, run_trial
+from search.cluster.tuner import _Silence
 from search.policy.race import Job
 from search.storage import checkpoints as checkpoints_module
 from search.storage.checkpoints import Checkpoints, folder_of
 from search.storage.filesystem import Storage, StorageFailed, open_storage
+from search.trials.study_log import LOG, study_log
 
 
 @pytest.fixture
@@ -236,12 +244,12 @@ def test_a_storage_that_takes_nothing_is_noted_once_and_the_trial_goes_on(
     monkeypatch.setattr(ray.tune, "report", lambda result: results.append(result))
     run_trial(assignment(LONGER), stored, ONE_CPU)
     assert [type(result[REPORT]) for result in results].count(FoldResult) == 2
-    notes = [note for result in results for note in result.get(NOTES, [])]
+    notes = [note for result in results for note in result[NOTES]]
     place = str(stored.storage).partition("?")[0]
     assert notes == [
-        f"trial 0007 seed 0: storage {place} takes no checkpoint; if its machine dies, the fold is repeated "
+        f"trial 0007 seed 0: storage {place} takes no checkpoint of fold 0; if its machine dies, the fold is repeated "
         "(no way there)",
-        f"trial 0007 seed 0: storage {place} takes checkpoints again",
+        f"trial 0007 seed 0: storage {place} takes checkpoints again, that of fold 0 first",
     ]
     # Three attempts at the first epoch, then one an epoch.
     assert len(attempts) == 3 + 1 + 1 + 3
@@ -251,6 +259,48 @@ def test_a_folder_that_is_not_shared_is_noted(data: TrialData, monkeypatch: pyte
     results: list[dict[str, Any]] = []
     monkeypatch.setattr(ray.tune, "report", lambda result: results.append(result))
     run_trial(assignment(), dataclasses.replace(data, storage=str(tmp_path / "mine alone")), ONE_CPU)
-    (note,) = [note for result in results for note in result.get(NOTES, [])]
+    (note,) = [note for result in results for note in result[NOTES]]
     assert "mine alone does not hold the study as " in note
     assert not (tmp_path / "mine alone").exists()
+
+
+def test_warnings_travel_with_the_next_report_each_once(data: TrialData, monkeypatch: pytest.MonkeyPatch) -> None:
+    results: list[dict[str, Any]] = []
+
+    def warning(*arguments: Any, **settings: Any) -> Iterator[Any]:
+        for word in ("first", "second"):
+            logging.getLogger("leukemia.training.train").warning("loss is high")
+            logging.getLogger("leukemia.training.train").info("nothing to see")
+            yield word
+        logging.getLogger("leukemia.data.images").warning("memory is short")
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(trainable, "cross_validate", warning)
+    monkeypatch.setattr(ray.tune, "report", lambda result: results.append(result))
+    run_trial(assignment(), data, ONE_CPU)
+    assert [result[NOTES] for result in results] == [
+        ["trial 0007 seed 0: loss is high"],
+        [],
+        ["trial 0007 seed 0: memory is short"],
+    ]
+    assert results[2][REPORT].startswith("MemoryError: no room")
+    assert not logging.getLogger("leukemia").handlers
+
+
+def test_warnings_of_a_trial_reach_the_log_of_the_study(
+    data: TrialData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    results: list[dict[str, Any]] = []
+    monkeypatch.setattr(ray.tune, "report", lambda result: results.append(result))
+    damaged = checkpoints_of(data, Job(7, 0)) / "seed_0" / "fold_1.pt"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"damaged")
+    run_trial(assignment(), data, ONE_CPU)
+    shown = io.StringIO()
+    with study_log(tmp_path, Console(file=shown, width=40)):
+        silence: Any = _Silence(Fleet(ONE_CPU, lambda: Nodes(now=())))
+        for result in results:
+            silence.on_trial_result(0, [], SimpleNamespace(config=assignment()), result)
+    words = f"trial 0007 seed 0: checkpoint {damaged} is damaged or of another recipe; its fold starts from scratch"
+    assert shown.getvalue() == f"warning: {words}\n"
+    assert (tmp_path / LOG).read_text().endswith(f"Z WARNING {words}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import time
@@ -111,7 +110,6 @@ def test_results_that_a_dead_head_stored_after_the_journal_are_put_aside(
     request: pytest.FixtureRequest,
     world_in: Callable[..., World],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     kind: str,
 ) -> None:
@@ -127,7 +125,6 @@ def test_results_that_a_dead_head_stored_after_the_journal_are_put_aside(
     fetch_study(storage, tmp_path / "new" / NAME)
     new = world_in("new", trials=2)
     assert new.study.trials() == [0, 1]
-    monkeypatch.setattr(logging.getLogger("search"), "propagate", True)
     mirror = Mirror(open_storage(place), NAME)
     mirror.begin(new.study)
     assert mirror.close(finished=False) == ""

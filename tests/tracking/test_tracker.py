@@ -248,7 +248,11 @@ def test_when_wandb_cannot_be_started_the_search_goes_on_and_says_so(
     last = tracker.close(finished=True)
     assert "W&B failed again (no binary); the search goes on without it" in caplog.text
     # asyncio warns, too, of connections that an earlier test has cut.
-    warnings = [record for record in caplog.records if (record.name, record.levelname) == ("search", "WARNING")]
+    warnings = [
+        record
+        for record in caplog.records
+        if (record.name, record.levelname) == ("leukemia.tracking.tracker", "WARNING")
+    ]
     assert len(warnings) == 2, "said once"
     assert last == (
         "W&B: offline, and not everything could be kept; after `wandb login` this rebuilds it from the study folder "

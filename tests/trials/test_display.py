@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -15,16 +13,10 @@ from rich.console import Console
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.config.sections import Train
-from search.trials.display import TerminalDisplay, log, logging_to, print_trials, say
+from search.trials.display import TerminalDisplay, print_trials, say
+from search.trials.study_log import study_log
 
 RECIPE = Recipe(train=Train(epochs=30))
-
-
-@pytest.fixture(autouse=True)
-def logger_as_it_was() -> Iterator[None]:
-    before = log.level, log.propagate, logging.raiseExceptions
-    yield
-    log.level, log.propagate, logging.raiseExceptions = before
 
 
 def console_of(*, terminal: bool, width: int = 100, height: int = 30) -> tuple[Console, io.StringIO]:
@@ -145,7 +137,7 @@ def test_a_repeat_is_no_trial_of_its_own_in_the_foot() -> None:
 
 def test_a_note_is_a_line_and_goes_to_the_log(tmp_path: Path) -> None:
     console, stream = console_of(terminal=False)
-    with logging_to(tmp_path / "search.log", console):
+    with study_log(tmp_path, console):
         display_on(console).note("no more [begin]")
     assert stream.getvalue() == "no more [begin]\n"
     assert "INFO no more [begin]" in (tmp_path / "search.log").read_text()
@@ -164,24 +156,12 @@ def test_a_quiet_console_shows_nothing_and_the_log_hears_all(tmp_path: Path) -> 
     stream = io.StringIO()
     console = Console(file=stream, quiet=True, force_terminal=False)
     display = display_on(console)
-    with logging_to(tmp_path / "search.log", console), display.running():
+    with study_log(tmp_path, console), display.running():
         play(display)
     assert stream.getvalue() == ""
     lines = (tmp_path / "search.log").read_text().splitlines()
     assert len(lines) == 10
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ INFO trial 0003 fold 1/2 epoch 7/30: loss 0\.2500", lines[-1])
-
-
-def test_warnings_reach_the_terminal_and_the_log_and_errors_the_log(tmp_path: Path) -> None:
-    console, stream = console_of(terminal=False)
-    with logging_to(tmp_path / "search.log", console):
-        log.warning("W&B [is] gone")
-        log.error("all is lost")
-    assert stream.getvalue() == "warning: W&B [is] gone\n"
-    assert "WARNING W&B [is] gone" in (tmp_path / "search.log").read_text()
-    assert "ERROR all is lost" in (tmp_path / "search.log").read_text()
-    log.warning("nobody listens any more")
-    assert "nobody" not in stream.getvalue() + (tmp_path / "search.log").read_text()
 
 
 def test_words_are_printed_as_they_are() -> None:

@@ -31,7 +31,7 @@ from search.cluster import signals
 from search.cluster.resources import Resources
 from search.cluster.session import ray_session
 from search.cluster.tuner import run_trials
-from search.trials.display import logging_to
+from search.trials.study_log import study_log
 
 IDLE_MINUTES = 0.1
 """Idle time after which a node is stopped."""
@@ -115,7 +115,7 @@ def measure(folder: Path, num_trials: int, max_nodes: int) -> dict[str, Any]:
     )
     cluster.start()
     try:
-        with ray_session("127.0.0.1:6379"), logging_to(study.folder / "search.log", Console(quiet=True)):
+        with ray_session("127.0.0.1:6379"), study_log(study.folder, Console(quiet=True)):
             nodes = NodeCounter()
             nodes.start()
             time.sleep(1)

@@ -39,8 +39,8 @@ from search.cluster.tuner import run_trials
 from search.policy.health import Rescheduled
 from search.policy.race import Job
 from search.sampling.journal import Journal
-from search.trials.display import logging_to
 from search.trials.driver import Driver
+from search.trials.study_log import study_log
 
 SECONDS = "SCALE_SECONDS"
 """Environment variable: how long a trial sleeps before each report."""
@@ -142,7 +142,7 @@ def measure(folder: Path, num_workers: int, num_trials: int, num_nodes: int, num
     with (
         simulated_nodes(num_nodes, num_workers) as address,
         ray_session(address),
-        logging_to(study.folder / "search.log", Console(quiet=True)),
+        study_log(study.folder, Console(quiet=True)),
     ):
         up_seconds = time.monotonic() - cluster_start
         driver = timed_driver(calls, study, catalog, splits, num_finished + num_trials)

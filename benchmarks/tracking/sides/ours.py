@@ -20,14 +20,14 @@ from leukemia.base.files import write_json
 from leukemia.tracking.tracker import WandbTracker
 from search.cluster.session import ray_session
 from search.cluster.tuner import run_trials
-from search.trials.display import logging_to
+from search.trials.study_log import study_log
 
 
 def run(folder: Path, num_trials: int) -> dict[str, Any]:
     """Run the search and return its measurements."""
     catalog, splits, study = create_study(folder, "python -m benchmarks.tracking.overhead")
     data = make_data(folder, catalog, splits)
-    with ray_session("local"), logging_to(study.folder / "search.log", Console(quiet=True)):
+    with ray_session("local"), study_log(study.folder, Console(quiet=True)):
         start = time.perf_counter()
         tracker = WandbTracker(study, mode="offline")
         run_trials(make_driver(study, catalog, splits, tracker, num_trials), data, RESOURCES, report_only)
