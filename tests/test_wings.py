@@ -8,24 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
-
-WINGS = """
-leukemia.base leukemia.scoring leukemia.config leukemia.data leukemia.training leukemia.study leukemia.tracking
-leukemia.reporting leukemia.delivery
-search.policy search.sampling search.trials search.planning search.storage search.cluster search.launch
-""".split()
-"""From the bottom up: each imports only from itself and from those before it."""
-
-APART = {"search.preflight": {"leukemia.base", "search.cluster.ray_private"}}
-"""Imported by nothing, and what of ours it may import."""
-
-COMMANDS = {
-    "leukemia": {"catalog", "final", "leakcheck", "predict", "report", "sample", "tracking"},
-    "search": {"preflight", "run"},
-}
-"""What a person types after ``python -m``: a file of the package, or a wing with a ``__main__``."""
+from helpers.wings import APART, COMMANDS, ROOT, WINGS
 
 LIBRARIES = {
     "albumentations": {"leukemia.data"},
