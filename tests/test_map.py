@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers.wings import APART, COMMANDS, ROOT, WINGS
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "pyproject.toml", "docs/*.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "pyproject.toml", "docs/**/*.md", "benchmarks/**/*.md"]
 
 PATH = re.compile(r"(?<![\w./~-])(?:leukemia|search|tests|benchmarks|docs)/[\w./-]*\w/?")
 """A path of the repository, but not ``~/.cache/leukemia/...`` or ``leukemia-search/...``."""
