@@ -1,9 +1,8 @@
-"""What people read: lines are short, links lead somewhere, and every command, file and test that is named exists."""
+"""The documents: short lines, links that resolve, tests that exist. ``test_map.py`` checks commands and paths."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,6 @@ CODE = re.compile(r"^```.*?^```$|(?<=\n\n)(?: {4}[^\n]*\n|\n)+", re.MULTILINE | 
 CODE_SPAN = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-MODULE = re.compile(r"python -m ((?:leukemia|search|benchmarks)(?:\.\w+)*)")
-SCRIPT = re.compile(r"(?:benchmarks|tests)/[\w/]+\.(?:py|sh)\b")
 TEST = re.compile(r"\btest_\w+\.py\b")
 
 
@@ -49,15 +46,6 @@ def broken_links(path: Path, page: str) -> list[str]:
     return broken
 
 
-def is_module(name: str) -> bool:
-    place = ROOT.joinpath(*name.split("."))
-    return place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
-
-
-def is_test(name: str) -> bool:
-    return any((ROOT / "tests").rglob(name))
-
-
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_page_is_wrapped_and_its_links_resolve(path: Path) -> None:
     page = path.read_text(encoding="utf-8")
@@ -65,15 +53,10 @@ def test_a_page_is_wrapped_and_its_links_resolve(path: Path) -> None:
     assert broken_links(path, page) == []
 
 
-@pytest.mark.parametrize(
-    ("pattern", "exists"),
-    [(MODULE, is_module), (SCRIPT, lambda name: (ROOT / name).is_file()), (TEST, is_test)],
-    ids=["commands", "scripts", "tests"],
-)
-def test_what_a_page_names_exists(pattern: re.Pattern[str], exists: Callable[[str], bool]) -> None:
-    named = {name for path in PAGES for name in pattern.findall(path.read_text(encoding="utf-8"))}
+def test_every_test_that_a_page_names_exists() -> None:
+    named = {name for path in PAGES for name in TEST.findall(path.read_text(encoding="utf-8"))}
     assert named
-    assert sorted(name for name in named if not exists(name)) == []
+    assert sorted(name for name in named if not any((ROOT / "tests").rglob(name))) == []
 
 
 def test_every_page_is_in_the_index() -> None:
@@ -99,7 +82,3 @@ def test_faults_in_a_page_are_found(tmp_path: Path) -> None:
     path.write_text(page, encoding="utf-8")
     assert long_lines(page) == ["word " * 25]
     assert broken_links(path, page) == [f"{'x' * 120}.md", "#a-title"]
-    assert is_module("search.run")
-    assert is_module("search.preflight")
-    assert not is_module("search.cluster")
-    assert not is_test("test_nothing.py")

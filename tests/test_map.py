@@ -15,7 +15,7 @@ DOCUMENTS = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "pyproject.toml", "d
 PATH = re.compile(r"(?<![\w./~-])(?:leukemia|search|tests|benchmarks|docs)/[\w./-]*\w/?")
 """A path of the repository, but not ``~/.cache/leukemia/...`` or ``leukemia-search/...``."""
 
-COMMAND = re.compile(r"python -m ((?:leukemia|search)[\w.]*\w)")
+COMMAND = re.compile(r"python -m ((?:leukemia|search|benchmarks)[\w.]*\w)")
 
 
 def table() -> list[str]:
@@ -50,13 +50,13 @@ def test_the_table_of_wings_is_the_trees() -> None:
     assert rows[start : start + len(expected)] == expected, "paste:\n" + "\n".join(expected)
 
 
-@pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_path_in_a_document_exists(document: Path) -> None:
     named = set(PATH.findall(document.read_text(encoding="utf-8")))
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
 
-@pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_in_a_document_exists(document: Path) -> None:
     named = set(COMMAND.findall(document.read_text(encoding="utf-8")))
     assert sorted(name for name in named if importlib.util.find_spec(name) is None) == []
