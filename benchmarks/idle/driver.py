@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import ray.tune
@@ -15,14 +14,16 @@ from benchmarks.idle.study import NUM_FOLDS, reports, space
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
 from leukemia.study.folder import Study
-from leukemia.tracking.tracker import SilentTracker, WandbTracker
+from leukemia.tracking.tracker import NoTracker, WandbTracker
 from search.cluster.resources import Resources
 from search.cluster.trainable import REPORT, TrialData
 from search.policy.race import Rules
 from search.sampling.journal import Journal
+from search.trials.assignment import Assignment
 from search.trials.display import TerminalDisplay
-from search.trials.driver import Driver, Limits
+from search.trials.driver import Driver
 from search.trials.outcome import write_best
+from search.trials.schedule import Limits
 
 RESOURCES = Resources(device="cpu", cpus=1, gpus=0.0, concurrent=2)
 """One CPU per trial, two trials at a time."""
@@ -32,7 +33,7 @@ def make_driver(
     study: Study,
     catalog: Catalog,
     splits: Splits,
-    tracker: WandbTracker | SilentTracker,
+    tracker: WandbTracker | NoTracker,
     num_trials: int,
     *,
     driver: Callable[..., Driver] = Driver,
@@ -51,14 +52,16 @@ def make_driver(
         catalog,
         limits=Limits(num_trials=num_trials),
         rules=Rules(num_folds=NUM_FOLDS, objective=objective, racing=False, repeats=0, patience=num_trials + 1),
-        tracker=tracker,
-        display=TerminalDisplay(
-            Console(quiet=True, force_terminal=False),
-            num_trials=num_trials,
-            num_folds=NUM_FOLDS,
-            objective=objective,
-        ),
-        on_best=partial(write_best, study, splits),
+        listeners=[
+            tracker,
+            TerminalDisplay(
+                Console(quiet=True, force_terminal=False),
+                num_trials=num_trials,
+                num_folds=NUM_FOLDS,
+                objective=objective,
+            ),
+        ],
+        on_best=partial(write_best, study, catalog, splits),
     )
 
 
@@ -72,8 +75,8 @@ def make_data(folder: Path, catalog: Catalog, splits: Splits) -> TrialData:
     )
 
 
-def report_only(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
+def report_only(assignment: Assignment, data: TrialData, resources: Resources) -> None:
     """The trainable of an idle trial, in a worker process: report without training."""
-    for pair in reports(config["number"], config["seed"], data.labels, data.folds, config["skip"]):
+    for pair in reports(assignment.job.number, assignment.job.seed, data.labels, data.folds, assignment.skip):
         for report in pair:
             ray.tune.report({REPORT: report})

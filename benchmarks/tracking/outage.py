@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ray.tune
 from rich.console import Console
@@ -31,11 +31,12 @@ from benchmarks.idle.process import ROOT
 from benchmarks.idle.study import create_study, reports
 from leukemia.base.errors import SUCCESS, UserError, run_command
 from leukemia.tracking import client
-from leukemia.tracking.tracker import SilentTracker, WandbTracker
+from leukemia.tracking.tracker import NoTracker, WandbTracker
 from search.cluster.resources import Resources
 from search.cluster.session import ray_session
 from search.cluster.trainable import REPORT, TrialData
 from search.cluster.tuner import run_trials
+from search.trials.assignment import Assignment
 from search.trials.study_log import study_log
 
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ def wandb_server() -> Iterator[WandbServer]:
         yield server
 
 
-def sleep_and_report(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
+def sleep_and_report(assignment: Assignment, data: TrialData, resources: Resources) -> None:
     """The trainable, in a worker process."""
-    for pair in reports(config["number"], config["seed"], data.labels, data.folds, config["skip"]):
+    for pair in reports(assignment.job.number, assignment.job.seed, data.labels, data.folds, assignment.skip):
         for report in pair:
             time.sleep(float(os.environ[SECONDS]))
             ray.tune.report({REPORT: report})
@@ -84,7 +85,7 @@ def measure(fault: str | None, num_trials: int) -> tuple[float, float]:
         folder = Path(place)
         catalog, splits, study = create_study(folder, "python -m benchmarks.tracking.outage")
         with study_log(study.folder, Console(quiet=True)):
-            tracker = SilentTracker() if fault is None else WandbTracker(study, mode="online")
+            tracker = NoTracker() if fault is None else WandbTracker(study, mode="online")
             if fault is not None:
                 threading.Thread(target=fail, args=(server, fault), daemon=True).start()
             driver = make_driver(study, catalog, splits, tracker, num_trials)

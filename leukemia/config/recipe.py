@@ -110,6 +110,16 @@ class Recipe:
             values["model.pretrained_sha256"] = self._pretrained_sha256(Path(self.model.pretrained))
         return self.with_settings(values)
 
+    def check_pretrained(self) -> None:
+        """Check that this machine has the pretrained weights, if any, that the recipe was resolved with.
+
+        Raises:
+            UserError: other weights.
+            MissingFile: no file at ``model.pretrained``.
+        """
+        if self.model.pretrained is not None:
+            self._pretrained_sha256(Path(self.model.pretrained))
+
     def _pretrained_sha256(self, path: Path) -> str:
         if not path.is_file():
             raise MissingFile(f"model.pretrained: no file at {path}; give the path of a ResNet state dict")

@@ -158,10 +158,17 @@ class Study:
         """The recipe of a trial."""
         return Recipe.load(self.trial_folder(number) / "recipe.json")
 
-    def end_trial(self, number: int, state: State, reason: str, score: float | None) -> None:
-        """Write how a trial ended, before anyone else is told."""
-        path = self.trial_folder(number) / "state.json"
-        write_json(path, {"state": state, "reason": reason, "score": score})
+    def end_trial(
+        self, number: int, state: State, reason: str, score: float | None, *, traceback: str | None = None
+    ) -> None:
+        """Write how a trial ended, before anyone else is told.
+
+        Args:
+            traceback: of a failed trial, as Python prints it; becomes ``traceback.txt``.
+        """
+        folder = self.trial_folder(number)
+        _write_traceback(folder, traceback)
+        write_json(folder / "state.json", {"state": state, "reason": reason, "score": score})
 
     def end(self, number: int) -> dict[str, Any] | None:
         """``{state, reason, score}`` of a trial that has ended, else None."""
@@ -182,9 +189,15 @@ class Study:
         """Note that a trial is run with another seed; its folds lie beside those of the first."""
         (self.trial_folder(number) / f"seed_{seed}").mkdir(parents=True, exist_ok=True)
 
-    def fail_repeat(self, number: int, seed: int, reason: str) -> None:
-        """Write why a repeat ended without all folds."""
-        write_json(self.trial_folder(number) / f"seed_{seed}" / "failed.json", {"reason": reason})
+    def fail_repeat(self, number: int, seed: int, reason: str, *, traceback: str | None = None) -> None:
+        """Write why a repeat ended without all folds.
+
+        Args:
+            traceback: as Python prints it; becomes ``traceback.txt`` beside the repeat's folds.
+        """
+        folder = self.trial_folder(number) / f"seed_{seed}"
+        _write_traceback(folder, traceback)
+        write_json(folder / "failed.json", {"reason": reason})
 
     def repeat_failure(self, number: int, seed: int) -> str | None:
         """Why a repeat failed, or None."""
@@ -233,10 +246,14 @@ class Study:
             return pd.DataFrame(columns=list(EPOCH_COLUMNS))
         return read_epochs(path, EPOCH_COLUMNS)
 
-    def write_fold(self, number: int, result: FoldResult, table: pd.DataFrame) -> bool:
-        """Commit a finished fold: first its predictions, then its JSON as the mark. Returns whether it was new."""
+    def write_fold(self, number: int, result: FoldResult, table: pd.DataFrame) -> dict[str, Any] | None:
+        """Commit a finished fold: first its predictions, then its JSON as the mark.
+
+        Returns:
+            What ``fold`` will read; None if the fold was committed before, which is then left alone.
+        """
         if result.fold in self.folds_done(number, result.seed):
-            return False
+            return None
         folder = self.trial_folder(number) / f"seed_{result.seed}"
         folder.mkdir(parents=True, exist_ok=True)
         predictions = table.loc[result.rows, ["image_id", "subject", "group", "label"]].assign(
@@ -244,20 +261,17 @@ class Study:
         )
         with atomic(folder / f"fold_{result.fold}.csv") as temporary:
             predictions.to_csv(temporary, index=False)
-        scores = {name: value if np.isfinite(value) else None for name, value in result.scores.items()}
-        write_json(
-            folder / f"fold_{result.fold}.json",
-            {
-                "fold": result.fold,
-                "seed": result.seed,
-                "n": len(result.rows),
-                "scores": scores,
-                "seconds": result.seconds,
-                "device": result.device,
-                "precision": result.precision,
-            },
-        )
-        return True
+        record = {
+            "fold": result.fold,
+            "seed": result.seed,
+            "n": len(result.rows),
+            "scores": {name: value if np.isfinite(value) else None for name, value in result.scores.items()},
+            "seconds": result.seconds,
+            "device": result.device,
+            "precision": result.precision,
+        }
+        write_json(folder / f"fold_{result.fold}.json", record)
+        return record
 
     def folds_done(self, number: int, seed: int) -> list[int]:
         """Numbers of a trial's committed folds, ascending."""
@@ -326,6 +340,14 @@ class Study:
             path = self.fold_file(number, seed, fold).with_suffix(".csv")
             tables.append(read_predictions(path, self.fold(number, seed, fold)["n"]).assign(fold=fold))
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*FOLD_COLUMNS, "fold"])
+
+
+def _write_traceback(folder: Path, traceback: str | None) -> None:
+    """Write ``traceback.txt``, or remove one of a driver that crashed before it wrote the end of the job."""
+    if traceback is None:
+        (folder / "traceback.txt").unlink(missing_ok=True)
+    else:
+        write_text(folder / "traceback.txt", traceback)
 
 
 def _mean(scores: Iterable[float | None]) -> float:

@@ -1,4 +1,4 @@
-"""What a search says to Weights & Biases, beside the search and never in its way; and its silent twin.
+"""What a search says to Weights & Biases, beside the search and never in its way; and a no-op version.
 
 ``python -m leukemia.tracking publish STUDY`` sends what has not been sent.
 """
@@ -9,7 +9,7 @@ import logging
 import queue
 import shlex
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,8 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.study.best import Best
 from leukemia.study.folder import State, Study
+from leukemia.study.job import Job
+from leukemia.study.listener import Listener
 from leukemia.tracking import client
 from leukemia.tracking.account import server_problem, wanted_mode
 from leukemia.tracking.client import Mode
@@ -32,32 +34,16 @@ CLOSE_SECONDS = 60.0
 """How long the end of a search waits for W&B."""
 
 
-class SilentTracker:
-    """The twin that says nothing."""
-
-    def begin(self, number: int, recipe: Recipe) -> None:
-        """A trial begins or goes on."""
-
-    def epoch(self, number: int, epoch: Epoch) -> None:
-        """An epoch has ended."""
-
-    def fold(self, number: int, fold: dict[str, Any]) -> None:
-        """A fold is committed."""
-
-    def end(self, number: int, state: State, reason: str, score: float | None) -> None:
-        """A trial has ended."""
-
-    def is_stopped(self, number: int) -> bool:
-        """Whether somebody wants the trial to stop."""
-        return False
+class NoTracker(Listener):
+    """A search that is not tracked."""
 
     def close(self, *, finished: bool) -> str:
-        """The search is over; returns words for the user, or nothing."""
+        """The search is over; returns a message for the user, or nothing."""
         return ""
 
 
-class WandbTracker:
-    """One run per trial, and one for the search. What is said here returns at once; one thread says it to W&B.
+class WandbTracker(Listener):
+    """One run per trial, and one for the search; a repeat has none. All methods return at once; one thread calls W&B.
 
     The study folder holds everything before it is said, so that any run can be written again from there. That is done
     when a search goes on (offline, W&B would begin a second folder), when the server refuses a run, which then is
@@ -82,26 +68,30 @@ class WandbTracker:
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
         self._thread.start()
 
-    def begin(self, number: int, recipe: Recipe) -> None:
+    def begin(self, job: Job, recipe: Recipe, scores: Sequence[float]) -> None:
         """Open a trial's run; what the study folder holds of it already is logged first."""
-        self._say(partial(self._begin, number, recipe))
+        if not job.is_repeat:
+            self._say(partial(self._begin, job.number, recipe))
 
-    def epoch(self, number: int, epoch: Epoch) -> None:
+    def epoch(self, job: Job, epoch: Epoch) -> None:
         """Log an epoch as ``fold_K/...``."""
-        self._say(lambda: self._trials[number].epoch(epoch), number)
+        if not job.is_repeat:
+            self._say(lambda: self._trials[job.number].epoch(epoch), job.number)
 
-    def fold(self, number: int, fold: dict[str, Any]) -> None:
+    def fold(self, job: Job, fold: dict[str, Any]) -> None:
         """Log a committed fold as ``fold/...``."""
-        self._say(lambda: self._trials[number].fold(fold), number)
+        if not job.is_repeat:
+            self._say(lambda: self._trials[job.number].fold(fold), job.number)
 
-    def end(self, number: int, state: State, reason: str, score: float | None) -> None:
+    def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
         """Write predictions and summary and close the run; failed trials have exit code 1."""
-        self._say(partial(self._end, number, state, reason, score), number, ends=True)
-        self._say(lambda: self._search.end(number))
+        if not job.is_repeat:
+            self._say(partial(self._end, job.number, state, reason, score), job.number, ends=True)
+            self._say(lambda: self._search.end(job.number))
 
-    def is_stopped(self, number: int) -> bool:
+    def is_stopped(self, job: Job) -> bool:
         """Whether somebody has pressed Stop on the trial's page."""
-        return number in self._stopped
+        return job.number in self._stopped
 
     def close(self, *, finished: bool) -> str:
         """Close all runs, and wait for W&B at most ``CLOSE_SECONDS``; returns words for the user.
@@ -209,11 +199,11 @@ class WandbTracker:
             self._end(number, end["state"], end["reason"], end["score"], best)
 
 
-def make_tracker(study: Study) -> tuple[WandbTracker | SilentTracker, str]:
+def make_tracker(study: Study) -> tuple[WandbTracker | NoTracker, str]:
     """The tracker that this machine allows, and one line for the user that says where the runs go."""
     mode = wanted_mode()
     if mode == "disabled":
-        return SilentTracker(), "W&B: disabled by WANDB_MODE"
+        return NoTracker(), "W&B: disabled by WANDB_MODE"
     if mode == "online":
         problem = server_problem()
         if problem is None:

@@ -11,12 +11,13 @@ from typing import Any
 from ray.tune import PlacementGroupFactory
 
 from leukemia.config.recipe import Recipe
+from leukemia.study.job import Job
 from search.cluster.heartbeat import RayCrashed
 from search.cluster.nodes import Nodes
 from search.cluster.resources import Resources
+from search.cluster.tune_config import Place, place_of
 from search.policy.health import Health, Rescheduled
 from search.policy.packing import Packing
-from search.policy.race import Job
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +37,11 @@ def request_of(config: dict[str, Any]) -> PlacementGroupFactory:
 
     Tune pickles the function: what it goes by must be in the configuration.
     """
-    place = config["place"]
-    bundle = {"CPU": place["cpus"], "GPU": place["gpus"]}
-    if not place["avoid"]:
+    place = place_of(config)
+    bundle = {"CPU": place.cpus, "GPU": place.gpus}
+    if not place.avoid:
         return PlacementGroupFactory([bundle])
-    elsewhere = {"ray.io/node-id": f"!in({','.join(place['avoid'])})"}
+    elsewhere = {"ray.io/node-id": f"!in({','.join(place.avoid)})"}
     return PlacementGroupFactory([bundle], bundle_label_selector=[elsewhere])
 
 
@@ -73,8 +74,8 @@ class Fleet:
             return sum(self._placed.values()) > self.places() - 1e-3
         return len(self._placed) >= self.places()
 
-    def place(self, job: Job, recipe: Recipe) -> dict[str, Any]:
-        """What a job occupies, and which nodes it keeps away from; see ``request_of``."""
+    def place(self, job: Job, recipe: Recipe) -> Place:
+        """A place for a job, which it occupies until it leaves."""
         shared = 1
         gpus = self._resources.gpus
         if job in self._need_whole:
@@ -84,11 +85,8 @@ class Fleet:
             # Ray counts in ten-thousandths: three thirds must not be more than one.
             gpus = math.floor(1e4 / shared) / 1e4
         self._placed[job] = gpus
-        return {
-            "cpus": max(1, self._resources.cpus // shared),
-            "gpus": gpus,
-            "avoid": sorted(self._health.avoided),
-        }
+        cpus = max(1, self._resources.cpus // shared)
+        return Place(cpus=cpus, gpus=gpus, avoid=tuple(sorted(self._health.avoided)))
 
     def start(self, job: Job) -> None:
         """A job has a process."""
@@ -99,16 +97,16 @@ class Fleet:
         self._started.discard(job)
 
     def leave(self, job: Job) -> None:
-        """A job is over, or put back."""
+        """A job is over, or rescheduled."""
         self._started.discard(job)
         self._placed.pop(job, None)
 
     def measure(self, recipe: Recipe, peak_mb: float, device_mb: float) -> None:
         """An epoch has ended, and this is the memory that it took."""
-        self._packing.hear(recipe, peak_mb, device_mb)
+        self._packing.measure(recipe, peak_mb, device_mb)
 
-    def hear(self, job: Job, fault: Rescheduled) -> None:
-        """A job comes back because of the place where it ran.
+    def reschedule(self, job: Job, fault: Rescheduled) -> None:
+        """A job is to run elsewhere because of the place where it ran.
 
         Raises:
             NoNodeLeft: after this there is none where one may run.
@@ -116,17 +114,17 @@ class Fleet:
         if fault.needs_whole_gpu:
             self._need_whole.add(job)
             return
-        words = self._health.hear(job, fault)
-        if words is None:
+        problem = self._health.count(job, fault)
+        if problem is None:
             return
         # Autoscaler v1 takes the free place of an avoided node for an answer to what waits, and starts no other one.
         left = [node for node in self.nodes().now if self._resources.on(node)]
         coming = self._resources.room(Nodes(now=(), more=self._nodes.more, max_more=self._nodes.max_more))
         if not left and not coming:
-            raise NoNodeLeft(f"{words}; no other node can run a trial")
+            raise NoNodeLeft(f"{problem}; no other node can run a trial")
         log.warning(
             "%s; %s",
-            words,
+            problem,
             f"{len(left)} other nodes go on" if left else "terminate it, so that another one is started",
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from search.policy.race import Job
+from leukemia.study.job import Job
 
 
 class Notes(logging.Handler):

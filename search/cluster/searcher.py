@@ -7,7 +7,8 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from search.policy.race import Job
+from leukemia.study.job import Job
+from search.cluster.tune_config import job_of
 
 
 class DriverSearcher(Searcher):
@@ -25,7 +26,7 @@ class DriverSearcher(Searcher):
     ) -> None:
         """
         Args:
-            begin: the next job's configuration with ``number`` and ``seed``, or None where there is nothing to run now.
+            begin: the next job's configuration (``tune_config``), or None if there is nothing to run now.
             end: called once per job with whether its process failed.
             idle: whether no job is running; then None from ``begin`` is final.
         """
@@ -43,11 +44,11 @@ class DriverSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next configuration, None until a running one ends, or ``FINISHED``."""
-        assignment = self._begin()
-        if assignment is None:
+        config = self._begin()
+        if config is None:
             return Searcher.FINISHED if self._idle() else None
-        self._jobs[trial_id] = Job(assignment["number"], assignment["seed"])
-        return assignment
+        self._jobs[trial_id] = job_of(config)
+        return config
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Pass on the end of a trial."""

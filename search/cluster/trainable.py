@@ -16,8 +16,8 @@ import torch
 
 from leukemia.base.errors import first_line
 from leukemia.base.logs import logging_to
-from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
+from leukemia.study.job import Job
 from leukemia.training.crossval import cross_validate
 from leukemia.training.device import (
     BrokenDevice,
@@ -29,12 +29,13 @@ from leukemia.training.device import (
 )
 from search.cluster.notes import Notes
 from search.cluster.resources import Resources
+from search.cluster.tune_config import assignment_of, place_of
 from search.policy.health import Rescheduled
-from search.policy.race import Job
 from search.storage.checkpoints import Checkpoints
+from search.trials.assignment import Assignment, Failure
 
 REPORT = "report"
-"""Key of a report in Tune's result: an ``Epoch``, a ``FoldResult``, a failure as text or a ``Rescheduled``."""
+"""Key of a ``Report`` in Tune's result."""
 
 DEVICE_MB = "device_mb"
 """Key of the device's memory in Tune's result."""
@@ -63,10 +64,6 @@ def checkpoints_of(data: TrialData, job: Job) -> Path:
     return data.checkpoints / f"{job.number:04d}-{job.seed}"
 
 
-def job_of(config: dict[str, Any]) -> Job:
-    return Job(config["number"], config["seed"])
-
-
 class EndWorker(RuntimeError):
     """Ends the worker's process after a ``Rescheduled``: a device that has failed stays broken in its process."""
 
@@ -80,19 +77,18 @@ def reschedule(
         at_fault: whether the node's device failed, not only too small a part of it.
         notes: the trial's warnings since its last report.
     """
-    words = first_line(error)
-    report = Rescheduled(words=words)
+    report = Rescheduled(message=first_line(error), traceback=_traceback_of(error))
     if at_fault:
-        context = ray.get_runtime_context()
-        node_id, node = context.get_node_id(), ray.util.get_node_ip_address()
-        report = Rescheduled(words=words, node_id=node_id, node=node, while_training=while_training)
+        node_id, node = ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address()
+        report = dataclasses.replace(report, node_id=node_id, node=node, while_training=while_training)
     ray.tune.report({REPORT: report, NOTES: list(notes)})
-    return EndWorker(words)
+    return EndWorker(report.message)
 
 
 def at_place(config: dict[str, Any], work: Any, data: TrialData, resources: Resources) -> None:
     """Run a trainable with what its job was given, on a device that computes."""
-    here = dataclasses.replace(resources, cpus=config["place"]["cpus"], gpus=config["place"]["gpus"])
+    place = place_of(config)
+    here = dataclasses.replace(resources, cpus=place.cpus, gpus=place.gpus)
     device = torch.device(here.device)
     if device.type != "cpu":
         try:
@@ -101,56 +97,60 @@ def at_place(config: dict[str, Any], work: Any, data: TrialData, resources: Reso
         except BrokenDevice as broken:
             raise reschedule(broken, at_fault=True) from None
         except Exception as error:
-            ray.tune.report({REPORT: _words_of(error)})
+            ray.tune.report({REPORT: _failure_of(error)})
             return
-    work(config, data=data, resources=here)
+    work(assignment_of(config), data=data, resources=here)
 
 
-def _words_of(error: Exception) -> str:
-    """An error with its place: raising it would cost the worker its process, and the driver needs the words only."""
+def _failure_of(error: Exception) -> Failure:
+    """An error as a report: raising it would cost the worker its process."""
     place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+    message = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+    return Failure(message=message, traceback=_traceback_of(error))
 
 
-def run_trial(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
+def _traceback_of(error: Exception) -> str:
+    """As Python prints it: lines of code, no values of variables; what UTF-8 lacks is escaped."""
+    return "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def run_trial(assignment: Assignment, data: TrialData, resources: Resources) -> None:
     """The trainable: one recipe, cross-validated; runs in a worker process."""
     torch.set_num_threads(max(1, resources.cpus))
-    job = job_of(config)
+    job = assignment.job
     notes = Notes(job)
     with logging_to(notes):
         try:
-            _cross_validate(config, data, resources, notes)
+            _cross_validate(assignment, data, resources, notes)
         except Exception as error:
             if is_device_fault(error):
                 raise reschedule(error, at_fault=True, while_training=True, notes=notes.take()) from None
             if is_out_of_memory(error) and 0 < resources.gpus < 1:
                 raise reschedule(error, at_fault=False, notes=notes.take()) from None
-            ray.tune.report({REPORT: _words_of(error), NOTES: notes.take()})
+            ray.tune.report({REPORT: _failure_of(error), NOTES: notes.take()})
     shutil.rmtree(checkpoints_of(data, job), ignore_errors=True)
 
 
-def _cross_validate(config: dict[str, Any], data: TrialData, resources: Resources, notes: Notes) -> None:
+def _cross_validate(assignment: Assignment, data: TrialData, resources: Resources, notes: Notes) -> None:
     """Train the folds that are left, each report with the warnings before it."""
     images = data.images if isinstance(data.images, np.ndarray) else np.load(data.images, mmap_mode="r")
-    job, device = job_of(config), torch.device(resources.device)
-    recipe = Recipe.from_flat(config["recipe"])
+    job, recipe, device = assignment.job, assignment.recipe, torch.device(resources.device)
+    # They must be the study's on this machine, too.
+    recipe.check_pretrained()
     checkpoints = Checkpoints(checkpoints_of(data, job), recipe, job=job, study=data.storage)
-    assert recipe.data.crop_px is not None
-    # Pretrained weights must be the study's on this machine, too: resolving compares their SHA-256.
-    recipe = recipe.resolved(recipe.data.crop_px)
-    checkpoints.fetch(recipe, config["skip"])
+    checkpoints.fetch(assignment.skip)
     for report in cross_validate(
         recipe,
         images,
         data.labels,
         data.folds,
         device=device,
-        skip=config["skip"],
+        skip=assignment.skip,
         num_workers=resources.cpus - 1 if resources.device == "cuda" else 0,
         checkpoints=checkpoints.local,
     ):
         if isinstance(report, Epoch):
-            # Before anybody hears of the epoch: a worker that takes over repeats none that was reported.
+            # Before the epoch is reported: a worker that takes over repeats none that was reported.
             checkpoints.store(report.fold)
         ray.tune.report({REPORT: report, DEVICE_MB: device_memory_mb(device), NOTES: notes.take()})
         if isinstance(report, FoldResult):

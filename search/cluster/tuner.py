@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import os
@@ -15,8 +16,8 @@ from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
 
-from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
+from leukemia.study.job import Job
 from search.cluster import signals
 from search.cluster.fleet import Fleet, request_of
 from search.cluster.heartbeat import require_ray, stop_watching
@@ -24,37 +25,38 @@ from search.cluster.nodes import look
 from search.cluster.ray_private import treat_oom_as_crash
 from search.cluster.resources import Resources
 from search.cluster.searcher import DriverSearcher, Watch
-from search.cluster.trainable import DEVICE_MB, NOTES, REPORT, TrialData, at_place, checkpoints_of, job_of, run_trial
+from search.cluster.trainable import DEVICE_MB, NOTES, REPORT, TrialData, at_place, checkpoints_of, run_trial
+from search.cluster.tune_config import assignment_of, config_of, job_of, place_of
 from search.policy.health import Rescheduled
-from search.policy.race import Job
+from search.trials.assignment import Assignment, Report
 from search.trials.driver import Driver
 
 log = logging.getLogger(__name__)
 
 MAX_PROCESS_FAILURES = 3
-"""How often in a row, without an epoch in between, a trial goes on from its last epoch after its process died: on
-machines that are taken away at any time a long trial dies often. Our own errors are not retried."""
+"""How often in a row, without an epoch in between, a trial resumes from its last epoch after its process crashed: on
+machines that are taken away at any time a long trial crashes often. Our own errors are not retried."""
 
 MAX_TRIALS = 4096
 """At once; more than any cluster has room for."""
 
-Trainable = Callable[[dict[str, Any], TrialData, Resources], None]
-"""What a worker process does with a job's configuration, and reports as ``REPORT``; its parameters have these names:
-``config, data, resources``."""
+Trainable = Callable[[Assignment, TrialData, Resources], None]
+"""What a worker process does with an assignment, and reports as ``REPORT``; its parameters have these names:
+``assignment, data, resources``."""
 
 
 def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable: Trainable | None = None) -> None:
     """Run trials until the driver has no more; returns when the last has ended.
 
     Args:
-        trainable: in the place of cross-validation, for whoever measures what is around it.
+        trainable: instead of cross-validation, to measure what is around it.
 
     Raises:
-        Exception: the first that the driver raised; Tune would bury it under its own.
+        Exception: the first that the driver raised; Tune would hide it behind its own.
         RayCrashed: Ray itself is gone; trials that were running are left as they are, to be taken up again.
     """
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-    # Tune's own files are never read again; beside the study's checkpoints, a dead driver's are found and removed.
+    # Tune's own files are never read again; beside the study's checkpoints, a crashed driver's are found and removed.
     scratch = data.checkpoints / "tune"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -66,17 +68,17 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
         assignment = driver.begin(fleet.places())
         if assignment is None:
             return None
-        return assignment | {"place": fleet.place(job_of(assignment), Recipe.from_flat(assignment["recipe"]))}
+        return config_of(assignment, fleet.place(assignment.job, assignment.recipe))
 
-    def hear(job: Job, report: Any) -> bool:
-        goes_on = driver.hear(job, report)
+    def receive(job: Job, report: Report) -> bool:
+        goes_on = driver.receive(job, report)
         if isinstance(report, Rescheduled):
-            fleet.hear(job, report)
+            fleet.reschedule(job, report)
         return goes_on
 
     def end(job: Job, process_failed: bool) -> None:
         if process_failed:
-            # A trial whose processes died with Ray is not a failed one.
+            # A trial whose processes ended with Ray is not a failed one.
             require_ray(wait=True)
         fleet.leave(job)
         if driver.end(job, process_failed):
@@ -89,7 +91,7 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
         ),
         tune_config=ray.tune.TuneConfig(
             search_alg=DriverSearcher(watch(begin), watch(end), driver.idle),
-            scheduler=_Judging(watch(hear), driver.folds_done),
+            scheduler=_Judging(watch(receive), driver.folds_done),
             num_samples=-1,
             # The fleet knows how many there is room for. Without a limit Tune holds one pending trial, and no
             # autoscaler would start more than one node at a time.
@@ -118,11 +120,11 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
 
 
 class _Judging(FIFOScheduler):
-    """Tune's scheduler that asks the driver after each report, and forgives deaths once there is progress."""
+    """Tune's scheduler that asks the driver after each report, and forgives crashes once there is progress."""
 
-    def __init__(self, hear: Callable[..., bool], folds_done: Callable[[Job], list[int]]) -> None:
+    def __init__(self, receive: Callable[..., bool], folds_done: Callable[[Job], list[int]]) -> None:
         super().__init__()
-        self._hear, self._folds_done = hear, folds_done
+        self._receive, self._folds_done = receive, folds_done
         self._furthest: dict[Job, tuple[int, float]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -133,8 +135,9 @@ class _Judging(FIFOScheduler):
         # The last result comes twice, the second time without a report: Tune's own notice that the trial is done.
         if REPORT not in result:
             return str(self.CONTINUE)
-        job, report = job_of(trial.config), result[REPORT]
-        goes_on = self._hear(job, report)
+        assignment, report = assignment_of(trial.config), result[REPORT]
+        job = assignment.job
+        goes_on = self._receive(job, report)
         if isinstance(report, Rescheduled):
             # The worker ends its process, which may hold a broken device, by raising: that is not to be retried here.
             trial.run_metadata.num_failures = MAX_PROCESS_FAILURES
@@ -142,13 +145,14 @@ class _Judging(FIFOScheduler):
         if self._is_progress(job, report):
             trial.run_metadata.num_failures = 0
         if isinstance(report, FoldResult):
-            # A worker that takes over from a dead one leaves out what is committed.
-            trial.set_config(trial.config | {"skip": self._folds_done(job)})
+            # A worker that takes over from a crashed one leaves out what is committed.
+            assignment = dataclasses.replace(assignment, skip=tuple(self._folds_done(job)))
+            trial.set_config(config_of(assignment, place_of(trial.config)))
         return str(self.CONTINUE if goes_on else self.STOP)
 
-    def _is_progress(self, job: Job, report: Epoch | FoldResult | str) -> bool:
-        """Whether a trial has come further than ever: a checkpoint's epochs are reported again after each death."""
-        if isinstance(report, str):
+    def _is_progress(self, job: Job, report: Report) -> bool:
+        """Whether a trial has come further than ever: a checkpoint's epochs are reported again after each crash."""
+        if not isinstance(report, Epoch | FoldResult):
             return False
         reached = (report.fold, report.epoch if isinstance(report, Epoch) else math.inf)
         if reached <= self._furthest.get(job, (-1, 0)):
@@ -158,7 +162,7 @@ class _Judging(FIFOScheduler):
 
 
 class _Silence(TrialProgressCallback):
-    """In the place of Tune's own callback, which prints. Removes reports once they are heard: Tune would keep them."""
+    """Instead of Tune's own callback, which prints. Removes reports once they are received: Tune would keep them."""
 
     def __init__(self, fleet: Fleet) -> None:
         super().__init__()
@@ -180,13 +184,13 @@ class _Silence(TrialProgressCallback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         report = result.pop(REPORT, None)
-        for words in result.pop(NOTES, ()):
-            log.warning("%s", words)
+        for note in result.pop(NOTES, ()):
+            log.warning("%s", note)
         if isinstance(report, Epoch):
-            recipe = Recipe.from_flat(trial.config["recipe"])
+            recipe = assignment_of(trial.config).recipe
             self._fleet.measure(recipe, report.device_memory_mb, result.get(DEVICE_MB, 0.0))
 
-    def on_trial_error(self, *heard: Any, **info: Any) -> None:
-        """The driver has heard of it."""
+    def on_trial_error(self, *arguments: Any, **info: Any) -> None:
+        """The driver knows of it."""
 
     on_trial_complete = on_trial_error

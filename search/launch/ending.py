@@ -15,16 +15,16 @@ from rich.console import Console
 
 from leukemia.base.errors import FAILURE, INTERRUPTED, UserError
 from leukemia.study.folder import Study
-from leukemia.tracking.tracker import SilentTracker, WandbTracker
+from leukemia.tracking.tracker import NoTracker, WandbTracker
 from search.cluster import heartbeat
-from search.storage.mirror import Mirror, SilentMirror
+from search.storage.mirror import Mirror, NoMirror
 from search.trials.display import say
 
 log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def closing(console: Console, listener: WandbTracker | SilentTracker | Mirror | SilentMirror) -> Iterator[None]:
+def closing(console: Console, listener: WandbTracker | NoTracker | Mirror | NoMirror) -> Iterator[None]:
     """Close the tracker or the mirror at the end, however it comes; its words are the last."""
     try:
         yield

@@ -12,7 +12,7 @@ from leukemia.study.folder import Study
 from search.cluster import nodes
 from search.planning.plan import Plan, describe_rules
 from search.storage.claim import remembered_by
-from search.storage.mirror import Mirror, SilentMirror
+from search.storage.mirror import Mirror, NoMirror
 from search.trials.display import say
 
 
@@ -36,7 +36,7 @@ def print_plan(console: Console, plan: Plan) -> None:
     say(console, f"space: {len(plan.space.dimensions)} fields, trial 0 is {plan.space.start.describe()}")
 
 
-def describe_storage(plan: Plan, mirror: Mirror | SilentMirror, *, resume: bool) -> str:
+def describe_storage(plan: Plan, mirror: Mirror | NoMirror, *, resume: bool) -> str:
     """Where the study is mirrored, or what its absence costs where that is not obvious; empty otherwise."""
     if isinstance(mirror, Mirror):
         earlier = remembered_by(Study.open(plan.folder)) if resume else None

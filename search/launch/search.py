@@ -23,7 +23,7 @@ from leukemia.reporting.model_plots import plot_augmented
 from leukemia.reporting.study_report import AUGMENTED
 from leukemia.study.folder import Study
 from leukemia.tracking.account import check_settings
-from leukemia.tracking.tracker import SilentTracker, WandbTracker, make_tracker
+from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker
 from search.cluster import nodes, ray_private, signals
 from search.cluster import session as cluster
 from search.cluster.resources import Resources, describe, plan_resources
@@ -39,10 +39,11 @@ from search.planning.resumption import plan_resumed
 from search.policy.packing import MAX_PER_GPU
 from search.sampling.journal import Journal
 from search.storage.claim import claimed, claimed_new, storage_of
-from search.storage.mirror import Mirror, MirroredDisplay, SilentMirror
+from search.storage.mirror import Mirror, NoMirror
 from search.trials.display import TerminalDisplay, say
-from search.trials.driver import Driver, Limits
+from search.trials.driver import Driver
 from search.trials.outcome import print_outcome, write_best, write_hindsight
+from search.trials.schedule import Limits
 from search.trials.study_log import LOG, study_log
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         for words in filter(None, [kept]):
             say(console, words)
         stack.enter_context(closing(console, mirror))
-        mirror.begin(study)
+        mirror.start(study)
         tracker, words = make_tracker(study)
         stack.enter_context(closing(console, tracker))
         say(console, words)
@@ -126,8 +127,8 @@ def _run(
     images: np.ndarray,
     resources: Resources,
     arguments: argparse.Namespace,
-    tracker: WandbTracker | SilentTracker,
-    mirror: Mirror | SilentMirror,
+    tracker: WandbTracker | NoTracker,
+    mirror: Mirror | NoMirror,
 ) -> bool:
     """Run all trials and write down what came of them; returns whether there is a winner."""
     _draw_augmented(images, plan, study)
@@ -145,15 +146,14 @@ def _run(
         by_cost=plan.rules.by_cost,
         priors=[taken.prior for taken in plan.priors],
     )
-    write = functools.partial(write_best, study, plan.splits)
+    write = functools.partial(write_best, study, plan.catalog, plan.splits)
     driver = Driver(
         study,
         journal,
         plan.catalog,
         limits=Limits(num_trials=plan.num_trials, budget_hours=plan.budget_hours),
         rules=plan.rules,
-        tracker=tracker,
-        display=MirroredDisplay(display, mirror),
+        listeners=[tracker, mirror, display],
         on_best=write,
     )
     data = TrialData(
@@ -167,7 +167,7 @@ def _run(
         run_trials(driver, data, resources)
     if driver.best is not None:
         # Later trials change what luck the winner may have had.
-        write(driver.race)
+        write(driver.progress)
     write_hindsight(study, plan.space, journal)
     shutil.rmtree(checkpoints_of(study), ignore_errors=True)
     return driver.best is not None

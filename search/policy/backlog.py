@@ -1,11 +1,11 @@
-"""Jobs that are known and wait for a place: left over by a dead driver, put back, or asked for ahead of time."""
+"""Jobs that are known and wait for a place: left over by a crashed driver, rescheduled, or asked for ahead of time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from leukemia.config.recipe import Recipe
-from search.policy.race import Job
+from leukemia.study.job import Job
 
 Known = tuple[Job, Recipe]
 

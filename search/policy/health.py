@@ -9,15 +9,18 @@ MAX_NODE_FAULTS = 3
 """So many faults of a node, and no more trials begin there."""
 
 MAX_RESCHEDULES = 10
-"""A job that was put back more often fails: then it is the recipe, after all."""
+"""A job that is rescheduled more often fails: then it is the recipe, after all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rescheduled:
     """A report: the job cannot go on where it is, and is not to blame. It is begun again from its finished folds."""
 
-    words: str
+    message: str
     """What happened."""
+
+    traceback: str | None = None
+    """As Python prints it, code lines without the values of variables."""
 
     node_id: str = ""
     """Ray's id of the node whose device failed; empty where a part of a device was too small for the job."""
@@ -41,8 +44,8 @@ class Health:
         self._faults: dict[str, list[str]] = defaultdict(list)
         self._names: dict[str, str] = {}
 
-    def hear(self, job: object, fault: Rescheduled) -> str | None:
-        """Count a node's fault; says so once it is to be avoided from now on.
+    def count(self, job: object, fault: Rescheduled) -> str | None:
+        """Count a node's fault; returns a message once the node is to be avoided from now on.
 
         Faults while training count once per job: three of one recipe may be the recipe's.
         """
@@ -53,7 +56,7 @@ class Health:
         faults.append(who)
         if len(faults) < MAX_NODE_FAULTS:
             return None
-        return f"node {fault.node} is avoided: its device failed {len(faults)} times ({fault.words})"
+        return f"node {fault.node} is avoided: its device failed {len(faults)} times ({fault.message})"
 
     @property
     def avoided(self) -> frozenset[str]:

@@ -29,7 +29,7 @@ class Packing:
         self._ratio: float | None = None
         self._smallest_mb = float("inf")
 
-    def hear(self, recipe: Recipe, peak_mb: float, device_mb: float) -> None:
+    def measure(self, recipe: Recipe, peak_mb: float, device_mb: float) -> None:
         """An epoch has ended.
 
         Args:

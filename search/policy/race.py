@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
@@ -15,6 +14,7 @@ from leukemia.scoring.jackknife import Difference, paired_jackknife
 from leukemia.scoring.metrics import Interval
 from leukemia.scoring.selection import Candidates
 from leukemia.study.folder import State
+from leukemia.study.job import Job
 from search.policy.judge import (
     ERROR,
     MARGIN,
@@ -29,15 +29,6 @@ from search.policy.judge import (
 
 MAX_REPEATED = 3
 """So many trials at most get all their repeats; a leader always gets one."""
-
-
-class Job(NamedTuple):
-    """One recipe under one seed, cross-validated: a trial, or a repeat of it with another seed."""
-
-    number: int
-    """Of the trial."""
-
-    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +88,7 @@ class FoldEvidence:
 
 
 class Race:
-    """Hears finished folds and answers questions. What it answers depends on what it heard, not on the order."""
+    """Takes in finished folds and answers questions. What it answers depends on the folds, not on their order."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -114,9 +105,9 @@ class Race:
             self._folds[job] = {}
             self._jobs.setdefault(job.number, []).append(job)
 
-    def hear(self, job: Job, fold: int, heard: FoldEvidence) -> None:
+    def add(self, job: Job, fold: int, evidence: FoldEvidence) -> None:
         """Take in a finished fold of a begun job."""
-        self._folds[job][fold] = heard
+        self._folds[job][fold] = evidence
 
     def end(self, number: int, state: State) -> None:
         """A trial has ended."""
@@ -127,7 +118,7 @@ class Race:
         self._failed_repeats.add(job)
 
     def judge(self, number: int) -> Verdict:
-        """Whether a trial goes on, after the folds heard of it: is it any good, and may it still win?"""
+        """Whether a trial goes on, after the folds known of it: is it any good, and may it still win?"""
         job = self._first[number]
         folds = sorted(self._folds[job])
         verdict = self._judge_alone(job, folds)
@@ -169,7 +160,7 @@ class Race:
 
     def _scores(self, number: int) -> Iterator[float]:
         for job in self.complete_jobs(number):
-            yield from (heard.score for _, heard in sorted(self._folds[job].items()))
+            yield from (evidence.score for _, evidence in sorted(self._folds[job].items()))
 
     def complete_jobs(self, number: int) -> list[Job]:
         """The trial and its repeats, as far as they have all folds; the trial first."""
@@ -213,8 +204,8 @@ class Race:
         return min(close, key=lambda contender: (self.cost(contender.number), contender.number))
 
     def cost(self, number: int) -> float:
-        """Device seconds of a trial: all folds heard of its first seed."""
-        return sum(heard.seconds for heard in self._folds[self._first[number]].values())
+        """Device seconds of a trial: all known folds of its first seed."""
+        return sum(evidence.seconds for evidence in self._folds[self._first[number]].values())
 
     def noise(self) -> float:
         """Standard deviation of a fold's noise, in score, from this study's repeats, else from the prior."""
@@ -304,4 +295,4 @@ class Race:
         begun = self._begun(number)
         if len(begun) > most or any(job in running for job in begun):
             return None
-        return Job(number, max(job.seed for job in begun) + 1)
+        return Job(number, max(job.seed for job in begun) + 1, is_repeat=True)

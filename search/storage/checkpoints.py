@@ -14,8 +14,8 @@ from pathlib import Path
 
 from leukemia.config.recipe import Recipe
 from leukemia.study.folder import Study
+from leukemia.study.job import Job
 from leukemia.training.train import epochs_in
-from search.policy.race import Job
 from search.storage.filesystem import Storage, StorageFailed, open_storage
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Checkpoints:
         """
         Args:
             local: folder on this worker's disk.
-            recipe: as the job was given it.
+            recipe: resolved, as it is trained.
             study: address of the mirrored study; None where there is no storage.
         """
         self.local = local
@@ -62,13 +62,13 @@ class Checkpoints:
         self._failing = False
         self._stored: dict[Path, tuple[int, int]] = {}
 
-    def fetch(self, recipe: Recipe, skip: list[int]) -> None:
+    def fetch(self, skip: Collection[int]) -> None:
         """Bring what another worker has stored of folds that are not finished, where it came further than this one.
 
         Args:
-            recipe: resolved, as it is trained.
+            skip: folds that are finished.
         """
-        self._drop_foreign(recipe)
+        self._drop_foreign()
         if self._address is None:
             return
         study = open_storage(self._address)
@@ -82,16 +82,16 @@ class Checkpoints:
             for name in self._storage.names():
                 fold = fold_of(name)
                 if fold is not None and fold not in skip:
-                    self._take(name, recipe, fold)
+                    self._take(name, fold)
         except StorageFailed as failure:
             self._failed(failure, "cannot be asked for checkpoints; the trial goes on with what its machine has")
 
-    def _take(self, name: str, recipe: Recipe, fold: int) -> None:
+    def _take(self, name: str, fold: int) -> None:
         assert self._storage is not None
         path = self.local / name
         fetched = path.with_name(f".{path.name}.fetched")
         try:
-            if self._storage.fetch(name, fetched) and epochs_in(fetched, recipe, fold) > epochs_in(path, recipe, fold):
+            if self._storage.fetch(name, fetched) and self._num_epochs(fetched, fold) > self._num_epochs(path, fold):
                 fetched.replace(path)
                 self._stored[path] = _stamp(path)
         finally:
@@ -124,11 +124,14 @@ class Checkpoints:
         """Remove them from this worker's disk; the storage's go when the mirror holds what they led to."""
         shutil.rmtree(self.local, ignore_errors=True)
 
-    def _drop_foreign(self, recipe: Recipe) -> None:
+    def _num_epochs(self, path: Path, fold: int) -> int:
+        return epochs_in(path, self._recipe, fold)
+
+    def _drop_foreign(self) -> None:
         """Remove checkpoints of another recipe: an earlier head, which is dead, gave the trial's number to that one."""
         for path in self.local.glob("seed_*/fold_*.pt"):
             fold = fold_of(str(path.relative_to(self.local)))
-            if fold is not None and epochs_in(path, recipe, fold) == 0:
+            if fold is not None and self._num_epochs(path, fold) == 0:
                 log.warning("checkpoint %s is damaged or of another recipe; its fold starts from scratch", path)
                 with contextlib.suppress(OSError):
                     path.unlink()

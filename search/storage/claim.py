@@ -17,7 +17,7 @@ from search.storage.address import read_address
 from search.storage.checkpoints import CHECKPOINTS
 from search.storage.filesystem import Storage, StorageFailed
 from search.storage.leftovers import is_result
-from search.storage.mirror import Mirror, SilentMirror
+from search.storage.mirror import Mirror, NoMirror
 from search.storage.probe import probe
 from search.storage.retrieval import compare, fetch_study, known_studies
 
@@ -56,14 +56,14 @@ def remembered_by(study: Study) -> str | None:
 
 
 @contextlib.contextmanager
-def claimed(request: Request, storage: Storage | None) -> Iterator[Mirror | SilentMirror]:
+def claimed(request: Request, storage: Storage | None) -> Iterator[Mirror | NoMirror]:
     """The mirror of the study to resume, which is fetched where ``--runs`` does not have it.
 
     Raises:
         UserError: it is run by another driver, is not there, or is another one than here.
     """
     if storage is None:
-        yield SilentMirror()
+        yield NoMirror()
         return
     folder = _folder(request, storage)
     is_here = (folder / "study.json").is_file()
@@ -81,14 +81,14 @@ def claimed(request: Request, storage: Storage | None) -> Iterator[Mirror | Sile
 
 
 @contextlib.contextmanager
-def claimed_new(storage: Storage | None, folder: Path) -> Iterator[Mirror | SilentMirror]:
+def claimed_new(storage: Storage | None, folder: Path) -> Iterator[Mirror | NoMirror]:
     """The mirror of the study that is about to be made at ``folder``.
 
     Raises:
         UserError: the storage has a study of that name.
     """
     if storage is None:
-        yield SilentMirror()
+        yield NoMirror()
         return
     with _held(storage, folder) as mirror:
         with _answered(storage):

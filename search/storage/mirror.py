@@ -1,4 +1,4 @@
-"""The study's mirror in a storage: what a search has written, stored and never in its way; and its silent twin."""
+"""The study's mirror in a storage: what a search has written, stored and never in its way; and a no-op version."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from leukemia.base.errors import UserError, first_line
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
-from leukemia.study.folder import State, Study
+from leukemia.study.folder import Study
+from leukemia.study.job import Job
+from leukemia.study.listener import Listener
 from search.planning.plan import JOURNAL
 from search.storage.checkpoints import CHECKPOINTS, remove_ended
 from search.storage.filesystem import Storage, StorageFailed
 from search.storage.lease import REFRESH_SECONDS, Lease, TakenOver
 from search.storage.leftovers import clear_leftovers
 from search.storage.retrieval import NUM_AT_ONCE, OWN, rank_of
-from search.trials.listeners import Display
 
 log = logging.getLogger(__name__)
 
@@ -35,30 +37,24 @@ LOG = "search.log"
 """It grows with each epoch: stored when nothing else is, and at the end."""
 
 
-class SilentMirror:
-    """The twin of a search without a storage."""
+class NoMirror(Listener):
+    """A search without a storage."""
 
     uri: str | None = None
 
-    def changed(self, number: int, *, at_once: bool) -> None:
-        """Something of a trial was written."""
-
-    def check(self) -> None:
-        """The search may go on."""
-
-    def begin(self, study: Study) -> None:
-        """Mirror this study from now on."""
+    def start(self, study: Study) -> None:
+        """Nothing is stored."""
 
     def close(self, *, finished: bool) -> str:
-        """The search is over; returns words for the user, or nothing."""
+        """The search is over; returns a message for the user, or nothing."""
         return ""
 
     def release(self) -> None:
         """Let another driver have the study."""
 
 
-class Mirror:
-    """One study in a storage. A thread stores what changes; the driver says what did and goes on.
+class Mirror(Listener):
+    """One study in a storage. A thread stores what changes; the driver is never kept waiting.
 
     Whenever that thread or the machine dies, what is stored is a study that can go on: the journal is read first and
     stored last, so that it never claims what is not stored; in a fold the CSV comes before the JSON, in a trial its end
@@ -100,7 +96,7 @@ class Mirror:
         """Where the mirrored study lies."""
         return self._storage
 
-    def begin(self, study: Study) -> None:
+    def start(self, study: Study) -> None:
         """Mirror this study from now on. Returns when the storage has what makes a study of it.
 
         Raises:
@@ -115,21 +111,36 @@ class Mirror:
         self._study = study
         self._woken.set()
 
-    def changed(self, number: int, *, at_once: bool) -> None:
-        """Something of a trial was written: the thread stores it, at the latest when it refreshes the lease."""
-        with self._lock:
-            self._dirty.add(number)
-        if at_once:
-            self._woken.set()
+    def begin(self, job: Job, recipe: Recipe, scores: Sequence[float]) -> None:
+        """Store the recipe, soon."""
+        self._store_soon(job)
 
-    def check(self) -> None:
-        """Whether the search may go on.
+    def epoch(self, job: Job, epoch: Epoch) -> None:
+        """Store the epoch, at the latest when the lease is refreshed."""
+        self._note_changed(job)
+
+    def fold(self, job: Job, fold: dict[str, Any]) -> None:
+        """Store the fold, soon."""
+        self._store_soon(job)
+
+    def recorded(self, job: Job) -> None:
+        """Store the end of the job, soon; it waits for the journal, which is stored with it."""
+        self._store_soon(job)
+
+    def _note_changed(self, job: Job) -> None:
+        """Have the thread store a trial's files at its next round.
 
         Raises:
-            TakenOver: another driver runs the study.
+            TakenOver: another driver runs the study. Raised in the driver's thread, it ends the search.
         """
         if self._lost is not None:
             raise self._lost
+        with self._lock:
+            self._dirty.add(job.number)
+
+    def _store_soon(self, job: Job) -> None:
+        self._note_changed(job)
+        self._woken.set()
 
     def close(self, *, finished: bool) -> str:
         """Store the rest, waiting as long as something is stored every ``CLOSE_SECONDS``; returns words for the user.
@@ -315,37 +326,3 @@ def _trials_in(records: bytes) -> set[int]:
 def _stamp(path: Path) -> tuple[int, ...]:
     about = path.stat()
     return about.st_mtime_ns, about.st_size, about.st_ino
-
-
-class MirroredDisplay:
-    """A display that also says to the mirror what was written."""
-
-    def __init__(self, display: Display, mirror: Mirror | SilentMirror) -> None:
-        self._display, self._mirror = display, mirror
-
-    def recall(self, label: str, recipe: Recipe, state: State, scores: list[float]) -> None:
-        self._display.recall(label, recipe, state, scores)
-
-    def begin(self, label: str, recipe: Recipe, scores: list[float]) -> None:
-        self._tell(label, at_once=True)
-        self._display.begin(label, recipe, scores)
-
-    def epoch(self, label: str, epoch: Epoch) -> None:
-        self._tell(label, at_once=False)
-        self._display.epoch(label, epoch)
-
-    def fold(self, label: str, fold: int, score: float) -> None:
-        self._tell(label, at_once=True)
-        self._display.fold(label, fold, score)
-
-    def end(self, label: str, state: State, reason: str, score: float | None) -> None:
-        self._tell(label, at_once=True)
-        self._display.end(label, state, reason, score)
-
-    def note(self, words: str) -> None:
-        self._display.note(words)
-
-    def _tell(self, label: str, *, at_once: bool) -> None:
-        # Raised here, in the driver's thread, it ends the search.
-        self._mirror.check()
-        self._mirror.changed(int(label.split()[0]), at_once=at_once)

@@ -6,8 +6,9 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 from rich import box
@@ -19,6 +20,8 @@ from rich.text import Text
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.study.folder import State
+from leukemia.study.job import Job
+from leukemia.study.listener import Listener
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +43,13 @@ class _Line:
         return sum(self.scores) / len(self.scores) if self.scores else None
 
 
-class TerminalDisplay:
+class TerminalDisplay(Listener):
     """The search as it runs. On a terminal a table is redrawn; elsewhere each event is a line. The log hears all."""
 
     def __init__(self, console: Console, *, num_trials: int, num_folds: int, objective: str) -> None:
         self._console, self._num_trials, self._num_folds = console, num_trials, num_folds
         self._objective = objective
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[Job, _Line] = {}
         self._start = time.monotonic()
 
     @contextlib.contextmanager
@@ -58,62 +61,63 @@ class TerminalDisplay:
         with Live(get_renderable=self._render, console=self._console, refresh_per_second=2, transient=True):
             yield
 
-    def recall(self, label: str, recipe: Recipe, state: State, scores: list[float]) -> None:
-        """A trial that had ended before this search was resumed."""
-        self._lines[label] = _Line(recipe=recipe, state=state, scores=list(scores))
+    def recall(self, job: Job, recipe: Recipe, state: State, scores: Sequence[float]) -> None:
+        """Show a trial that had ended before this search was resumed."""
+        self._lines[job] = _Line(recipe=recipe, state=state, scores=list(scores))
 
-    def begin(self, label: str, recipe: Recipe, scores: list[float]) -> None:
-        """A trial begins, or goes on after the folds of these ``scores``."""
-        self._lines[label] = _Line(recipe=recipe, scores=list(scores), fold=len(scores))
-        how = f"goes on after {len(scores)} of {self._num_folds} folds" if scores else "begins"
-        self._say(f"trial {label} {how}: {recipe.describe()}")
+    def begin(self, job: Job, recipe: Recipe, scores: Sequence[float]) -> None:
+        """Show a job from now on."""
+        self._lines[job] = _Line(recipe=recipe, scores=list(scores), fold=len(scores))
+        how = f"resumes after {len(scores)} of {self._num_folds} folds" if scores else "begins"
+        self._print(f"trial {job.label} {how}: {recipe.describe()}")
 
-    def epoch(self, label: str, epoch: Epoch) -> None:
-        """An epoch has ended."""
-        line = self._lines[label]
+    def epoch(self, job: Job, epoch: Epoch) -> None:
+        """Show how far the job is; the log has the loss."""
+        line = self._lines[job]
         line.fold, line.epoch = epoch.fold, epoch.epoch
         log.info(
-            f"trial {label} fold {epoch.fold + 1}/{self._num_folds} "
+            f"trial {job.label} fold {epoch.fold + 1}/{self._num_folds} "
             f"epoch {epoch.epoch}/{line.recipe.train.epochs}: loss {epoch.train_loss:.4f}"
         )
 
-    def fold(self, label: str, fold: int, score: float) -> None:
-        """A fold has ended."""
-        line = self._lines[label]
-        line.scores.append(score)
-        self._say(f"trial {label} fold {fold + 1}/{self._num_folds}: {self._objective} {score:.4f}")
+    def fold(self, job: Job, fold: dict[str, Any]) -> None:
+        """Show the score of a fold; without one the trial fails, and its end says why."""
+        score = fold["scores"][self._objective]
+        if score is not None:
+            self._lines[job].scores.append(score)
+            number = fold["fold"] + 1
+            self._print(f"trial {job.label} fold {number}/{self._num_folds}: {self._objective} {score:.4f}")
 
-    def end(self, label: str, state: State, reason: str, score: float | None) -> None:
-        """A trial has ended."""
-        self._lines[label].state = state
-        words = f"{self._objective} {score:.4f}" if score is not None else reason
-        self._say(f"trial {label} {state}: {words}")
+    def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
+        """Show how a job ended."""
+        self._lines[job].state = state
+        result = f"{self._objective} {score:.4f}" if score is not None else reason
+        self._print(f"trial {job.label} {state}: {result}")
 
-    def note(self, words: str) -> None:
-        """Something worth knowing about the search as a whole."""
-        self._say(words)
+    def note(self, message: str) -> None:
+        """Show a message about the search as a whole."""
+        self._print(message)
 
-    def _say(self, words: str) -> None:
-        log.info(words)
+    def _print(self, message: str) -> None:
+        log.info(message)
         if not self._console.is_terminal:
-            self._console.print(words, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(message, markup=False, highlight=False, soft_wrap=True)
 
     def _render(self) -> Group:
         # Called from the thread that refreshes the terminal: the lines are copied first.
-        lines = sorted(self._lines.items())
+        lines = sorted(self._lines.items(), key=lambda item: (item[0].number, item[0].is_repeat, item[0].seed))
         table = _table("trial", "state", "recipe", "fold", "epoch", self._objective)
-        for label, line in lines[-max(4, self._console.height - 6) :]:
+        for job, line in lines[-max(4, self._console.height - 6) :]:
             running = line.state == "running"
             table.add_row(
-                label,
+                job.label,
                 Text(line.state, style=_STYLES[line.state]),
                 _recipe_cell(line.recipe.describe()),
                 f"{min(line.fold + 1, self._num_folds) if running else len(line.scores)}/{self._num_folds}",
                 f"{line.epoch}/{line.recipe.train.epochs}" if running else "",
                 "" if line.mean is None else f"{line.mean:.4f}",
             )
-        # A repeat, labelled with its seed, is no trial of its own.
-        return Group(table, self._foot([line for label, line in lines if label.isdecimal()]))
+        return Group(table, self._foot([line for job, line in lines if not job.is_repeat]))
 
     def _foot(self, lines: list[_Line]) -> Text:
         ended = sum(line.state != "running" for line in lines)

@@ -1,36 +1,26 @@
-"""The driver: begins trials, hears their reports, judges, ends them; the only writer of the study folder."""
+"""The driver: begins trials, receives their reports, judges, ends them; the only writer of the study folder."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.data.catalog import Catalog
 from leukemia.study.folder import State, Study
-from search.policy.backlog import Backlog, Known
-from search.policy.effort import effort
+from leukemia.study.job import Job
+from leukemia.study.listener import Listener
 from search.policy.health import MAX_RESCHEDULES, Rescheduled
 from search.policy.judge import Contender
-from search.policy.race import FoldEvidence, Job, Race, Rules
+from search.policy.race import Race, Rules
 from search.sampling.journal import Journal
-from search.trials.evidence import check_journal, observations
-from search.trials.history import remember, seconds_spent, unfinished_repeats
-from search.trials.listeners import Display, Tracker
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """When a search has done enough."""
-
-    num_trials: int
-    budget_hours: float = math.inf
-    """Device hours; no trial and no repeat begins once they are spent."""
+from search.trials.assignment import Assignment, Failure, Report
+from search.trials.evidence import check_journal
+from search.trials.history import replay, seconds_spent, unfinished_repeats
+from search.trials.progress import Progress
+from search.trials.schedule import Limits, Schedule
 
 
 class Driver:
@@ -48,37 +38,40 @@ class Driver:
         *,
         limits: Limits,
         rules: Rules,
-        tracker: Tracker,
-        display: Display,
-        on_best: Callable[[Race], None],
+        listeners: Sequence[Listener],
+        on_best: Callable[[Progress], None],
     ) -> None:
         """
         Args:
-            on_best: called when the winner or what is known of it changes, before anything says that a trial has ended.
+            listeners: notified in this order.
+            on_best: called when the winner or what is known of it changes, before the journal has the trial's end.
 
         Raises:
             UserError: study folder, journal and data contradict each other.
         """
         self._study, self._journal, self._catalog = study, journal, catalog
-        self._limits, self._rules = limits, rules
-        self._tracker, self._display, self._on_best = tracker, display, on_best
-        self._race = Race(rules)
+        self._rules, self._listeners, self._on_best = rules, listeners, on_best
         self._running: set[Job] = set()
         self._stopped: dict[Job, str] = {}
-        self._failures: dict[Job, str] = {}
-        self._put_back: dict[Job, Rescheduled] = {}
-        self._times_back: Counter[Job] = Counter()
-        self._said: set[str] = set()
+        self._failures: dict[Job, Failure] = {}
+        self._rescheduled: dict[Job, Rescheduled] = {}
+        self._times_rescheduled: Counter[Job] = Counter()
         check_journal(study, journal.ends())
-        self._device_seconds = seconds_spent(study)
         self._best: Contender | None = None
-        self._seeds = remember(study, catalog, self._race)
-        self._backlog = Backlog(self._cost)
-        for known in (*self._settle(), *map(self._repeat, unfinished_repeats(study, self._seeds))):
-            self._backlog.add(known)
-        # A driver that died may not have announced it; and one that was taken over was never announced.
-        self._note_best()
+        self._progress = replay(study, catalog, rules)
+        self._race = self._progress.race
+        self._schedule = Schedule(journal, self._progress, limits, seconds=seconds_spent(study), note=self._note)
+        self._settle()
+        for repeat in unfinished_repeats(study, self._progress):
+            self._schedule.resume(repeat)
+        # An earlier driver may have crashed before it announced its best; and one taken over was never announced.
+        self._announce_best()
         self._recall()
+
+    @property
+    def progress(self) -> Progress:
+        """What all jobs have achieved."""
+        return self._progress
 
     @property
     def race(self) -> Race:
@@ -90,151 +83,94 @@ class Driver:
         """The winner so far."""
         return self._best
 
-    def begin(self, places: int = 1) -> dict[str, Any] | None:
-        """The next job as its worker needs it (number, seed, recipe as flat keys, finished folds).
+    def begin(self, places: int = 1) -> Assignment | None:
+        """The next job as its worker needs it.
 
-        None where there is nothing to run now: for good when no job is running (``idle``), else until one ends.
+        None if there is nothing to run now: for good when no job is running (``idle``), else until one ends.
 
         Args:
             places: how many jobs run at once. When no more trials are left than that, all are asked for and the
                 costliest begin first, or the last one would keep everybody waiting; with one place nothing changes.
         """
-        job, recipe = self._next(places) or (None, None)
-        if job is None or recipe is None:
+        known = self._schedule.next(places, self._running)
+        if known is None:
             return None
+        job, recipe = known
         self._running.add(job)
-        self._race.begin(job)
-        scores = self._scores(job)
-        if self._is_repeat(job):
-            self._study.begin_repeat(*job)
-        else:
-            if job.number not in self._study.trials():
-                self._study.begin_trial(job.number, recipe)
-            self._tracker.begin(job.number, recipe)
-        self._display.begin(self._label(job), recipe, scores)
+        if job.is_repeat:
+            self._study.begin_repeat(job.number, job.seed)
+        elif job.number not in self._progress:
+            self._study.begin_trial(job.number, recipe)
+        self._progress.begin(job, recipe)
+        for listener in self._listeners:
+            listener.begin(job, recipe, self._scores(job))
         skip = self.folds_done(job)
         if skip and not self._judge(job):
-            # Decided before the last driver died: a worker that skips all folds ends the job at once.
+            # Decided before the last driver crashed: a worker that skips all folds ends the job at once.
             skip = list(range(self._rules.num_folds))
-        return {"number": job.number, "seed": job.seed, "recipe": recipe.flat(), "skip": skip}
+        return Assignment(job=job, recipe=recipe, skip=tuple(skip))
 
     def idle(self) -> bool:
         """Whether no job is running."""
         return not self._running
 
-    def _next(self, places: int) -> Known | None:
-        known = self._backlog.take(places, ahead=False)
-        if known is not None:
-            return known
-        if self._budget_spent():
-            hours = f"{self._limits.budget_hours:g}"
-            self._say_once(f"{hours} device hours are spent: no more begin (--budget-hours)", about="budget")
-            return None
-        repeat = self._race.first_repeat(self._running)
-        if repeat is not None:
-            return self._repeat(repeat)
-        if not len(self._backlog) and self._wants_trials():
-            left = self._limits.num_trials - self._journal.num_trials()
-            for _ in range(left if left <= places else 1):
-                number, recipe = self._journal.ask()
-                self._seeds[number] = recipe.train.seed
-                self._backlog.add_ahead((Job(number, recipe.train.seed), recipe))
-        known = self._backlog.take(places)
-        if known is not None:
-            return known
-        # Not before the last trial has ended: what is repeated should not depend on who was quicker.
-        if any(not self._is_repeat(job) for job in self._running):
-            return None
-        repeat = self._race.last_repeat(self._running)
-        return None if repeat is None else self._repeat(repeat)
-
-    def _wants_trials(self) -> bool:
-        if self._journal.num_trials() >= self._limits.num_trials:
-            return False
-        if not self._race.out_of_patience():
-            return True
-        self._say_once(
-            f"no trial of the last {self._race.stale()} has improved the score beyond its noise: no more begin "
-            "(--patience)",
-            about="patience",
-        )
-        return False
-
-    def _say_once(self, words: str, *, about: str) -> None:
-        if about not in self._said:
-            self._said.add(about)
-            self._display.note(words)
-
-    def _cost(self, known: Known) -> float:
-        job, recipe = known
-        return effort(recipe) * (self._rules.num_folds - len(self.folds_done(job)))
-
-    def _repeat(self, job: Job) -> Known:
-        return job, self._study.recipe(job.number).with_settings({"train.seed": job.seed})
+    def _note(self, message: str) -> None:
+        for listener in self._listeners:
+            listener.note(message)
 
     def folds_done(self, job: Job) -> list[int]:
         """Numbers of a job's committed folds, ascending."""
-        return self._study.folds_done(job.number, job.seed)
+        return self._progress.folds_done(job)
 
-    def hear(self, job: Job, report: Epoch | FoldResult | Rescheduled | str) -> bool:
-        """Take in what a job reports; returns whether it goes on.
-
-        Args:
-            report: an epoch; a finished fold; why it failed, in words; or why it cannot go on where it is.
-        """
-        if job in self._stopped or job in self._failures or job in self._put_back:
+    def receive(self, job: Job, report: Report) -> bool:
+        """Take in what a job reports; returns whether it goes on."""
+        if job in self._stopped or job in self._failures or job in self._rescheduled:
             return False
         if isinstance(report, Rescheduled):
-            self._put_back[job] = report
+            self._rescheduled[job] = report
             return False
-        if isinstance(report, str):
+        if isinstance(report, Failure):
             self._failures[job] = report
             return False
         if isinstance(report, Epoch):
-            if self._study.write_epoch(job.number, report):
-                self._device_seconds += report.seconds
-                if not self._is_repeat(job):
-                    self._tracker.epoch(job.number, report)
-                self._display.epoch(self._label(job), report)
+            self._receive_epoch(job, report)
             return not self._stopped_by_hand(job)
-        if self._study.write_fold(job.number, report, self._catalog.table):
-            fold = self._study.fold(job.number, report.seed, report.fold)
-            if not self._is_repeat(job):
-                self._tracker.fold(job.number, fold)
-            score = fold["scores"][self._rules.objective]
-            if score is not None:
-                self._race.hear(job, report.fold, self._heard(report, score))
-                self._display.fold(self._label(job), report.fold, score)
+        self._receive_fold(job, report)
         return self._judge(job)
 
-    def _heard(self, result: FoldResult, score: float) -> FoldEvidence:
-        rows = self._catalog.table.loc[result.rows]
-        return FoldEvidence(
-            labels=rows["label"].to_numpy(),
-            groups=observations(rows, self._study.info["protocol"]),
-            probabilities=result.probabilities,
-            score=score,
-            seconds=result.seconds,
-        )
+    def _receive_epoch(self, job: Job, epoch: Epoch) -> None:
+        if self._study.write_epoch(job.number, epoch):
+            self._schedule.spend(epoch.seconds)
+            for listener in self._listeners:
+                listener.epoch(job, epoch)
+
+    def _receive_fold(self, job: Job, result: FoldResult) -> None:
+        table = self._catalog.table
+        fold = self._study.write_fold(job.number, result, table)
+        if fold is not None:
+            self._progress.add(job, fold, table.loc[result.rows], result.probabilities)
+            for listener in self._listeners:
+                listener.fold(job, fold)
 
     def _stopped_by_hand(self, job: Job) -> bool:
         """Whether a person has stopped the trial from outside; after its last fold that comes too late."""
         folds = len(self.folds_done(job))
-        if self._is_repeat(job) or folds == self._rules.num_folds or not self._tracker.is_stopped(job.number):
+        if job.is_repeat or folds == self._rules.num_folds:
+            return False
+        if not any(listener.is_stopped(job) for listener in self._listeners):
             return False
         self._stopped[job] = f"stopped by hand in W&B after {folds} of {self._rules.num_folds} folds"
         return True
 
     def _judge(self, job: Job) -> bool:
         """Tell Optuna the folds so far and ask the judge whether the job goes on; a repeat always does."""
-        for done in self.folds_done(job):
-            score = self._study.fold(job.number, job.seed, done)["scores"][self._rules.objective]
-            if score is None:
-                self._failures[job] = f"{self._rules.objective} is undefined in fold {done}"
-                return False
-            if not self._is_repeat(job):
-                self._journal.report(job.number, done, score)
-        if self._is_repeat(job):
+        if not job.is_repeat:
+            self._report_scores(job)
+        undefined = self._progress.undefined(job)
+        if undefined is not None:
+            self._failures[job] = Failure(message=f"{self._rules.objective} is undefined in fold {undefined}")
+            return False
+        if job.is_repeat:
             return True
         if self._stopped_by_hand(job):
             return False
@@ -243,105 +179,92 @@ class Driver:
             self._stopped[job] = f"{verdict.reason} after {len(self.folds_done(job))} of {self._rules.num_folds} folds"
         return verdict.go_on
 
+    def _report_scores(self, job: Job) -> None:
+        for fold, score in self._progress.scores(job).items():
+            self._journal.report(job.number, fold, score)
+
     def end(self, job: Job, process_failed: bool) -> bool:
-        """A job has left its place: decide what it was, write it down, tell the tracker, then Optuna.
+        """A job has left its place: decide what it was, write it down, notify the listeners, then tell Optuna.
 
         Returns:
-            Whether it is over; else it was put back, and begins again from its finished folds.
+            Whether it is over; else it was rescheduled, and begins again from its finished folds.
         """
         self._running.discard(job)
-        if self._goes_back(job):
+        if self._reschedule(job):
             return False
-        score: float | None = None
-        state: State
-        if job in self._failures:
-            state, reason = "failed", self._failures[job]
-        elif job in self._stopped:
-            state, reason = "stopped", self._stopped[job]
-        elif len(self.folds_done(job)) == self._rules.num_folds:
-            state, reason = "complete", f"all {self._rules.num_folds} folds"
-            score = float(np.mean(self._scores(job)))
-        else:
-            state = "failed"
-            reason = "its process died again and again" if process_failed else "it ended before its last fold"
-        if self._is_repeat(job):
-            self._close_repeat(job, state, reason)
-        else:
-            self._close(job.number, state, reason, score)
-        self._display.end(self._label(job), state, reason, score)
+        state, reason, score, traceback = self._outcome(job, process_failed)
+        if not job.is_repeat:
+            self._study.end_trial(job.number, state, reason, score, traceback=traceback)
+        elif state != "complete":
+            self._study.fail_repeat(job.number, job.seed, reason, traceback=traceback)
+        self._close(job, state, reason, score)
         return True
 
-    def _goes_back(self, job: Job) -> bool:
-        """Put a job back whose place was at fault; one that was put back all too often has failed."""
-        fault = self._put_back.pop(job, None)
+    def _outcome(self, job: Job, process_failed: bool) -> tuple[State, str, float | None, str | None]:
+        """State, reason, score and traceback of a job that has ended."""
+        if job in self._failures:
+            return "failed", self._failures[job].message, None, self._failures[job].traceback
+        if job in self._stopped:
+            return "stopped", self._stopped[job], None, None
+        if len(self.folds_done(job)) == self._rules.num_folds:
+            return "complete", f"all {self._rules.num_folds} folds", float(np.mean(self._scores(job))), None
+        reason = "its process crashed repeatedly" if process_failed else "it ended before its last fold"
+        return "failed", reason, None, None
+
+    def _reschedule(self, job: Job) -> bool:
+        """Run a job again whose place was at fault; one that was rescheduled too often has failed."""
+        fault = self._rescheduled.pop(job, None)
         if fault is None:
             return False
-        self._times_back[job] += 1
-        if self._times_back[job] > MAX_RESCHEDULES:
-            self._failures[job] = f"put back {MAX_RESCHEDULES} times, and again: {fault.words}"
+        self._times_rescheduled[job] += 1
+        if self._times_rescheduled[job] > MAX_RESCHEDULES:
+            message = f"rescheduled {MAX_RESCHEDULES} times; giving up: {fault.message}"
+            self._failures[job] = Failure(message=message, traceback=fault.traceback)
             return False
-        self._display.note(f"trial {self._label(job)} is put back: {fault.words}")
-        recipe = self._study.recipe(job.number)
-        self._backlog.add(self._repeat(job) if self._is_repeat(job) else (job, recipe))
+        self._note(f"trial {job.label} is rescheduled: {fault.message}")
+        self._schedule.resume(job)
         return True
 
-    def _close(self, number: int, state: State, reason: str, score: float | None) -> None:
-        # The journal comes last: a trial that it holds as ended is complete everywhere else.
-        self._study.end_trial(number, state, reason, score)
-        self._race.end(number, state)
-        self._tracker.end(number, state, reason, score)
-        self._note_best()
-        self._journal.tell(number, state, score, self._race.cost(number))
-
-    def _close_repeat(self, job: Job, state: State, reason: str) -> None:
-        if state != "complete":
-            self._study.fail_repeat(job.number, job.seed, reason)
+    def _close(self, job: Job, state: State, reason: str, score: float | None) -> None:
+        """Let everybody know the end of a job, which the study folder holds."""
+        if not job.is_repeat:
+            self._race.end(job.number, state)
+        elif state != "complete":
             self._race.fail_repeat(job)
-        self._note_best()
+        for listener in self._listeners:
+            listener.end(job, state, reason, score)
+        self._announce_best()
+        if not job.is_repeat:
+            # The journal comes last: a trial that it holds as ended is complete everywhere else.
+            self._journal.tell(job.number, state, score, self._race.cost(job.number))
+        for listener in self._listeners:
+            listener.recorded(job)
 
-    def _note_best(self) -> None:
+    def _announce_best(self) -> None:
         best = self._race.winner()
         if best is not None and best != self._best:
             self._best = best
-            self._on_best(self._race)
+            self._on_best(self._progress)
 
-    def _is_repeat(self, job: Job) -> bool:
-        return job.seed != self._seeds[job.number]
-
-    def _label(self, job: Job) -> str:
-        return f"{job.number:04d} seed {job.seed}" if self._is_repeat(job) else f"{job.number:04d}"
-
-    def _settle(self) -> list[Known]:
-        """Trials that a dead driver left running: those whose end is written are closed, the rest go on."""
-        going_on = []
+    def _settle(self) -> None:
+        """Trials that a crashed driver left running: those whose end is written are closed, the rest go on."""
         for number, recipe in self._journal.adopt():
-            self._seeds[number] = recipe.train.seed
             job = Job(number, recipe.train.seed)
             end = self._study.end(number)
             if end is None:
-                going_on.append((job, recipe))
+                self._schedule.adopt((job, recipe))
                 continue
-            self._tracker.begin(number, recipe)
-            for fold, score in enumerate(self._scores(job)):
-                self._journal.report(number, fold, score)
-            self._close(number, end["state"], end["reason"], end["score"])
-        return going_on
+            for listener in self._listeners:
+                listener.begin(job, recipe, self._scores(job))
+            self._report_scores(job)
+            self._close(job, end["state"], end["reason"], end["score"])
 
     def _recall(self) -> None:
-        for number in self._study.trials():
-            end, job = self._study.end(number), Job(number, self._seeds[number])
+        for job in self._progress:
+            end = None if job.is_repeat else self._study.end(job.number)
             if end is not None:
-                self._display.recall(self._label(job), self._study.recipe(number), end["state"], self._scores(job))
+                for listener in self._listeners:
+                    listener.recall(job, self._progress.recipe(job), end["state"], self._scores(job))
 
     def _scores(self, job: Job) -> list[float]:
-        """The objective of each committed fold, up to the first where it is undefined."""
-        scores: list[float] = []
-        for fold in self.folds_done(job):
-            score = self._study.fold(job.number, job.seed, fold)["scores"][self._rules.objective]
-            if score is None:
-                break
-            scores.append(score)
-        return scores
-
-    def _budget_spent(self) -> bool:
-        return self._device_seconds / 3600.0 >= self._limits.budget_hours
+        return list(self._progress.scores(job).values())

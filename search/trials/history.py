@@ -1,68 +1,60 @@
-"""What a study folder holds of earlier drivers: told to a race that begins again, and added up."""
+"""Replay a study folder into memory after a restart."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
 from leukemia.study.folder import Study
-from search.policy.race import FoldEvidence, Job, Race
-from search.trials.evidence import Validation, check_ended, observations, predictions, validation_of
+from leukemia.study.job import Job
+from search.policy.race import Rules
+from search.trials.evidence import Validation, check_ended, predictions, validation_of
+from search.trials.progress import Progress
 
 
-def remember(study: Study, catalog: Catalog, race: Race) -> dict[int, int]:
-    """Tell a race all finished folds and how trials ended; returns each trial's own seed.
+def replay(study: Study, catalog: Catalog, rules: Rules) -> Progress:
+    """All jobs of earlier drivers with their finished folds, and how trials ended.
 
     Raises:
         UserError: a file of the study is not of these data, these folds or this trial.
     """
-    seeds = {number: study.recipe(number).train.seed for number in study.trials()}
-    if not seeds:
-        return seeds
-    splits = Splits.load(study.folder / "splits.json", catalog.fingerprint)
-    validation = validation_of(splits, catalog)
-    for number, own in seeds.items():
-        check_ended(study, number, race.rules.objective)
-        # What was trained twice is looked at when all is over: too late to hear that the file is damaged.
+    progress = Progress(rules, study.info["protocol"])
+    numbers = study.trials()
+    if not numbers:
+        return progress
+    validation = validation_of(Splits.load(study.folder / "splits.json", catalog.fingerprint), catalog)
+    for number in numbers:
+        check_ended(study, number, rules.objective)
+        # Read only at the end of a search, which is too late to learn that the file is damaged.
         study.repeated(number)
-        for seed in sorted({own, *study.seeds(number)}, key=lambda seed: (seed != own, seed)):
-            _remember_job(study, Job(number, seed), validation, race)
+        recipe = study.recipe(number)
+        progress.begin(Job(number, recipe.train.seed), recipe)
+        for seed in study.seeds(number):
+            if seed != recipe.train.seed:
+                progress.begin(Job(number, seed, is_repeat=True), recipe)
         end = study.end(number)
         if end is not None:
-            race.end(number, end["state"])
-    return seeds
+            progress.race.end(number, end["state"])
+    for job in progress:
+        _replay_job(study, job, validation, progress)
+    return progress
 
 
-def _remember_job(study: Study, job: Job, validation: Validation, race: Race) -> None:
-    race.begin(job)
-    if study.repeat_failure(*job) is not None:
-        race.fail_repeat(job)
-    for fold, rows in predictions(study, *job, validation):
-        record = study.fold(job.number, job.seed, fold)
-        score = record["scores"][race.rules.objective]
-        if score is not None:
-            heard = FoldEvidence(
-                labels=rows["label"].to_numpy(),
-                groups=observations(rows, study.info["protocol"]),
-                probabilities=rows["probability_leukemic"].to_numpy(),
-                score=score,
-                seconds=record["seconds"],
-            )
-            race.hear(job, fold, heard)
+def _replay_job(study: Study, job: Job, validation: Validation, progress: Progress) -> None:
+    if study.repeat_failure(job.number, job.seed) is not None:
+        progress.race.fail_repeat(job)
+    for fold, table in predictions(study, job.number, job.seed, validation):
+        probabilities = table["probability_leukemic"].to_numpy()
+        progress.add(job, study.fold(job.number, job.seed, fold), table, probabilities)
 
 
-def unfinished_repeats(study: Study, seeds: Mapping[int, int]) -> list[Job]:
-    """Repeats that have begun, have not failed, and lack folds.
-
-    Args:
-        seeds: each trial's own.
-    """
-    repeats = [Job(number, seed) for number, own in seeds.items() for seed in study.seeds(number) if seed != own]
+def unfinished_repeats(study: Study, progress: Progress) -> list[Job]:
+    """Repeats that have begun, have not failed, and lack folds."""
     return [
         job
-        for job in repeats
-        if len(study.folds_done(*job)) < study.info["folds"] and study.repeat_failure(*job) is None
+        for job in progress
+        if job.is_repeat
+        and len(progress.folds_done(job)) < study.info["folds"]
+        and study.repeat_failure(job.number, job.seed) is None
     ]
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 
 from leukemia.base import provenance
 from leukemia.base.errors import NO_WINNER, SUCCESS
 from leukemia.base.files import read_json, write_json
 from leukemia.config.results import score_name
+from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
 from leukemia.reporting.study_report import write_study_report
 from leukemia.scoring.metrics import describe_difference, majority_rate, scores
@@ -24,31 +26,34 @@ from search.policy.race import Race
 from search.policy.space import Space
 from search.sampling.journal import Journal
 from search.trials.display import print_trials, say
+from search.trials.evidence import validation_of
+from search.trials.progress import Progress
 
 LEAK_SUSPECTED = 0.93
 """Accuracy on unseen patients above which a leak is likelier than a feat: the best published weighted F1 on C-NMC
 2019 is 0.925 in the preliminary and 0.910 in the final phase of its challenge."""
 
 
-def write_best(study: Study, splits: Splits, race: Race) -> None:
+def write_best(study: Study, catalog: Catalog, splits: Splits, progress: Progress) -> None:
     """Write ``best.json`` for the winner.
 
     The raw score is the mean over folds and seeds that the search maximized; the headline is the lower one of two
     corrections for having been chosen as the best of several (``leukemia.scoring.selection``).
     """
+    race = progress.race
     winner = race.winner()
     assert winner is not None
-    info, recipe = study.info, study.recipe(winner.number)
-    seen = study.out_of_fold(winner.number, recipe.train.seed)
-    labels, groups = seen["label"].to_numpy(), seen["group"].to_numpy()
-    found = scores(labels, seen["probability_leukemic"].to_numpy(), groups)
+    info, jobs = study.info, race.complete_jobs(winner.number)
     numbers = [contender.number for contender in race.contenders()]
-    correction = corrected(race.candidates(), race.rules.metric, winner=numbers.index(winner.number))
+    index, candidates = numbers.index(winner.number), race.candidates()
+    groups = pd.concat(validation_of(splits, catalog))["group"].to_numpy()
+    found = scores(candidates.labels, candidates.probabilities[index][0], groups)
+    correction = corrected(candidates, race.rules.metric, winner=index)
     best = Best(
         study=study.name,
         study_uid=info["study_uid"],
         trial=f"{winner.number:04d}",
-        recipe=recipe,
+        recipe=progress.recipe(jobs[0]),
         objective=info["objective"],
         score={
             "raw": winner.score,
@@ -59,18 +64,18 @@ def write_best(study: Study, splits: Splits, race: Race) -> None:
         },
         scores={name: interval.to_dict() for name, interval in found.items()},
         noise=_noise(race, winner),
-        majority_rate=majority_rate(labels),
+        majority_rate=majority_rate(candidates.labels),
         folds=info["folds"],
         folds_done=info["folds"],
-        seeds=[job.seed for job in race.complete_jobs(winner.number)],
-        n=len(seen),
+        seeds=[job.seed for job in jobs],
+        n=len(candidates.labels),
         num_complete=len(numbers),
         protocol=info["protocol"],
         data={key: info["data"][key] for key in ("uri", "fingerprint", "base", "subjects_from")},
         splits_sha256=splits.sha256(),
         versions=provenance.versions(),
         commit=provenance.commit(),
-        hardware=provenance.hardware(_device_of(study, winner.number, recipe.train.seed)),
+        hardware=provenance.hardware(", ".join(progress.devices(jobs[0]))),
         command=info["command"],
     )
     best.save(study.folder / FILE)
@@ -105,11 +110,6 @@ def write_hindsight(study: Study, space: Space, journal: Journal) -> None:
             past.append((space.parameters(study.recipe(number)), end["score"], end["state"]))
     write_json(study.folder / "hindsight.json", look_back(space, past, journal.importances()).to_dict())
     write_json(study.folder / "ledger.json", ledger_of(study).to_dict())
-
-
-def _device_of(study: Study, number: int, seed: int) -> str:
-    devices = {study.fold(number, seed, fold)["device"] for fold in study.folds_done(number, seed)}
-    return ", ".join(sorted(devices))
 
 
 def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from leukemia.config.recipe import Recipe
+from leukemia.study.job import Job
 from search.cluster import fleet
 from search.cluster.fleet import Fleet, NoNodeLeft, request_of
 from search.cluster.heartbeat import RayCrashed
 from search.cluster.nodes import Node, Nodes
 from search.cluster.resources import Resources
+from search.cluster.tune_config import Place, config_of
 from search.policy.effort import memory_mb
 from search.policy.health import Rescheduled
-from search.policy.race import Job
+from search.trials.assignment import Assignment
 
 RECIPE = Recipe().with_settings({"data.crop_px": 64, "data.size_px": 64, "model.depth": 18, "model.shortcut": "add"})
 GPU = Resources(device="cuda", cpus=4, gpus=1.0, concurrent=2)
@@ -27,9 +29,13 @@ def node(name: str, cpus: int = 4, gpus: float = 1.0) -> Node:
 TWO = Nodes(now=(node("a"), node("b")))
 
 
+def at(place: Place) -> dict[str, Any]:
+    return config_of(Assignment(job=Job(9, 0), recipe=RECIPE), place)
+
+
 def break_device(ours: Fleet, name: str) -> None:
     for number in range(3):
-        ours.hear(Job(number, 0), Rescheduled(words="no driver", node_id=name, node=f"10.0.0.{name}"))
+        ours.reschedule(Job(number, 0), Rescheduled(message="no driver", node_id=name, node=f"10.0.0.{name}"))
 
 
 def test_no_more_jobs_are_handed_out_than_there_is_room_for() -> None:
@@ -57,15 +63,15 @@ def test_nodes_that_join_are_used_and_a_cluster_without_any_keeps_one_job_waitin
 
 def test_a_node_whose_device_fails_is_avoided_and_named(caplog: pytest.LogCaptureFixture) -> None:
     ours = Fleet(GPU, lambda: TWO)
-    assert request_of({"place": ours.place(Job(9, 0), RECIPE)}).bundles == [{"CPU": 4.0, "GPU": 1.0}]
+    assert request_of(at(ours.place(Job(9, 0), RECIPE))).bundles == [{"CPU": 4.0, "GPU": 1.0}]
     break_device(ours, "b")
     assert "node 10.0.0.b is avoided: its device failed 3 times (no driver); 1 other nodes go on" in caplog.text
     assert ours.places() == 1
-    before, after = ({"cpus": 4, "gpus": 1.0, "avoid": avoid} for avoid in ([], ["b"]))
+    before, after = (Place(cpus=4, gpus=1.0, avoid=avoid) for avoid in ((), ("b",)))
     assert ours.place(Job(9, 0), RECIPE) == after
     # Tune keeps a worker for the next trial that asks for the same: not one on a node that is avoided now.
-    assert request_of({"place": before}) != request_of({"place": after})
-    assert request_of({"place": after})._bound.kwargs["bundle_label_selector"] == [{"ray.io/node-id": "!in(b)"}]
+    assert request_of(at(before)) != request_of(at(after))
+    assert request_of(at(after))._bound.kwargs["bundle_label_selector"] == [{"ray.io/node-id": "!in(b)"}]
 
 
 def test_without_another_node_the_search_ends_and_nothing_has_failed() -> None:
@@ -83,24 +89,24 @@ def test_a_node_that_can_still_be_started_is_hope(caplog: pytest.LogCaptureFixtu
 def test_parts_of_a_gpu_follow_what_was_measured() -> None:
     packed = Resources(device="cuda", cpus=8, gpus=1.0, concurrent=2, packed=True)
     ours = Fleet(packed, lambda: Nodes(now=(node("a", cpus=8), node("b", cpus=8))))
-    assert ours.place(Job(0, 0), RECIPE)["gpus"] == 1.0
+    assert ours.place(Job(0, 0), RECIPE).gpus == 1.0
     ours.measure(RECIPE, memory_mb(RECIPE), 80_000.0)
-    place: dict[str, Any] = ours.place(Job(1, 0), RECIPE)
-    assert (place["cpus"], place["gpus"]) == (2, 0.25)
+    place = ours.place(Job(1, 0), RECIPE)
+    assert (place.cpus, place.gpus) == (2, 0.25)
     for number in (2, 3, 4):
         assert not ours.is_full()
         ours.place(Job(number, 0), RECIPE)
     assert ours.is_full(), "one GPU is taken by one trial, the other by four"
     ours.leave(Job(1, 0))
-    ours.hear(Job(1, 0), Rescheduled(words="CUDA out of memory"))
-    assert ours.place(Job(1, 0), RECIPE)["gpus"] == 1.0, "it has shown that a part is too small for it"
+    ours.reschedule(Job(1, 0), Rescheduled(message="CUDA out of memory"))
+    assert ours.place(Job(1, 0), RECIPE).gpus == 1.0, "it has shown that a part is too small for it"
 
 
 def test_a_part_that_the_user_chose_may_be_too_small_as_well() -> None:
     ours = Fleet(Resources(device="cuda", cpus=2, gpus=0.5, concurrent=4), lambda: TWO)
-    assert ours.place(Job(0, 0), RECIPE)["gpus"] == 0.5
-    ours.hear(Job(0, 0), Rescheduled(words="CUDA out of memory"))
-    assert ours.place(Job(0, 0), RECIPE) == {"cpus": 2, "gpus": 1.0, "avoid": []}
+    assert ours.place(Job(0, 0), RECIPE).gpus == 0.5
+    ours.reschedule(Job(0, 0), Rescheduled(message="CUDA out of memory"))
+    assert ours.place(Job(0, 0), RECIPE) == Place(cpus=2, gpus=1.0)
 
 
 def test_silence_is_explained(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

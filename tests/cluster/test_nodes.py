@@ -20,7 +20,7 @@ from benchmarks.idle.process import ROOT
 from benchmarks.idle.study import create_study, reports
 from leukemia.data.sample import TRAINING, generate
 from leukemia.study.folder import Study
-from leukemia.tracking.tracker import SilentTracker
+from leukemia.tracking.tracker import NoTracker
 from leukemia.training.device import BrokenDevice
 from search.cluster.fleet import NoNodeLeft
 from search.cluster.nodes import Node, Nodes, grown, nodes_now
@@ -29,6 +29,7 @@ from search.cluster.resources import Resources
 from search.cluster.session import ray_session
 from search.cluster.trainable import REPORT, TrialData, reschedule
 from search.cluster.tuner import run_trials
+from search.trials.assignment import Assignment
 
 HEAD = Node(cpus=2, gpus=0.0, node_id="head")
 GPU = Node(cpus=8, gpus=1.0, node_id="gpu")
@@ -102,7 +103,7 @@ def note(data: TrialData, name: str, words: str) -> int:
     return len(path.read_text().splitlines())
 
 
-def run_but_on_broken_nodes(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
+def run_but_on_broken_nodes(assignment: Assignment, data: TrialData, resources: Resources) -> None:
     """A worker's: the nodes that the file names have a device that does not compute."""
     here = ray.get_runtime_context().get_node_id()
     if here in (data.checkpoints / BROKEN).read_text():
@@ -112,7 +113,7 @@ def run_but_on_broken_nodes(config: dict[str, Any], data: TrialData, resources: 
     deadline = time.monotonic() + 600
     while num_visits(data.checkpoints) < 3 and time.monotonic() < deadline:
         time.sleep(0.1)
-    report_only(config, data, resources)
+    report_only(assignment, data, resources)
 
 
 def num_visits(folder: Path) -> int:
@@ -120,14 +121,14 @@ def num_visits(folder: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def run_and_die(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
+def run_and_die(assignment: Assignment, data: TrialData, resources: Resources) -> None:
     """A worker's: the process of trial 0 dies after each new report, that of trial 1 before any."""
-    if config["number"] == 1:
+    if assignment.job.number == 1:
         os._exit(1)
-    num_heard = note(data, DEATHS, str(config["skip"])) - 1
-    for fold, pair in zip((0, 1), reports(0, config["seed"], data.labels, data.folds), strict=True):
+    num_heard = note(data, DEATHS, str(assignment.skip)) - 1
+    for fold, pair in zip((0, 1), reports(0, assignment.job.seed, data.labels, data.folds), strict=True):
         for number, report in enumerate(pair, start=2 * fold):
-            if fold not in config["skip"]:
+            if fold not in assignment.skip:
                 ray.tune.report({REPORT: report})
                 if number >= num_heard:
                     os._exit(1)
@@ -138,7 +139,7 @@ def search_in(folder: Path, num_trials: int, trainable: Any, broken: list[str]) 
     data = make_data(folder, catalog, splits)
     data.checkpoints.mkdir(parents=True)
     (data.checkpoints / BROKEN).write_text("\n".join(broken))
-    driver = make_driver(study, catalog, splits, SilentTracker(), num_trials)
+    driver = make_driver(study, catalog, splits, NoTracker(), num_trials)
     try:
         run_trials(driver, data, ONE_CPU, trainable)
     finally:
@@ -183,7 +184,7 @@ def test_processes_may_die_often_as_long_as_there_is_progress(tmp_path: Path, im
     assert list(study.trial_table().sort_values("trial")["state"]) == ["complete", "failed"]
     end = study.end(1)
     assert end is not None
-    assert end["reason"] == "its process died again and again"
+    assert end["reason"] == "its process crashed repeatedly"
 
 
 @pytest.mark.slow

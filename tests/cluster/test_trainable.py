@@ -19,6 +19,7 @@ from rich.console import Console
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.config.sections import Train
+from leukemia.study.job import Job
 from leukemia.training import train
 from leukemia.training.train import epochs_in
 from search.cluster import trainable
@@ -27,19 +28,19 @@ from search.cluster.nodes import Nodes
 from search.cluster.resources import Resources
 from search.cluster.trainable import NOTES, REPORT, TrialData, checkpoints_of, run_trial
 from search.cluster.tuner import _Silence
-from search.policy.race import Job
 from search.storage import checkpoints as checkpoints_module
 from search.storage.checkpoints import Checkpoints, folder_of
 from search.storage.filesystem import Storage, StorageFailed, open_storage
+from search.trials.assignment import Assignment, Failure
 from search.trials.study_log import LOG, study_log
 
 
 @pytest.fixture
 def reports(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What a trainable reports, in the place of Tune."""
-    heard: list[Any] = []
-    monkeypatch.setattr(ray.tune, "report", lambda result: heard.append(result[REPORT]))
-    return heard
+    received: list[Any] = []
+    monkeypatch.setattr(ray.tune, "report", lambda result: received.append(result[REPORT]))
+    return received
 
 
 @pytest.fixture
@@ -63,8 +64,8 @@ RECIPE = (
 ONE_CPU = Resources(device="cpu", cpus=1, gpus=0.0, concurrent=1)
 
 
-def assignment(recipe: Recipe = RECIPE, skip: tuple[int, ...] = ()) -> dict[str, Any]:
-    return {"number": 7, "seed": 0, "recipe": recipe.flat(), "skip": list(skip)}
+def assignment(recipe: Recipe = RECIPE, skip: tuple[int, ...] = ()) -> Assignment:
+    return Assignment(job=Job(7, recipe.train.seed), recipe=recipe, skip=skip)
 
 
 def test_a_trial_reports_epochs_and_folds_and_leaves_no_checkpoints(reports: list[Any], data: TrialData) -> None:
@@ -98,34 +99,41 @@ def test_a_trial_and_its_repeat_keep_checkpoints_apart(monkeypatch: pytest.Monke
     )
     for seed in (0, 1):
         recipe = RECIPE.with_settings({"train.seed": seed})
-        run_trial({**assignment(recipe), "seed": seed}, data, ONE_CPU)
+        run_trial(assignment(recipe), data, ONE_CPU)
     assert [folder.name for folder in folders] == ["0007-0", "0007-1"]
 
 
-def test_a_diverging_trial_says_so_in_words_with_the_place(
+def test_a_diverging_trial_reports_message_place_and_traceback(
     reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loss = torch.nn.functional.cross_entropy
     monkeypatch.setattr(torch.nn.functional, "cross_entropy", lambda *args, **kwargs: loss(*args, **kwargs) * np.inf)
     run_trial(assignment(), data, ONE_CPU)
-    (words,) = reports
-    assert words.startswith("NonFiniteLoss: non-finite")
-    assert "at fold 0, epoch 1, step 1" in words
-    assert "lower optimizer.learning_rate (train.py, line" in words
+    (failure,) = reports
+    assert failure.message.startswith("NonFiniteLoss: non-finite")
+    assert "at fold 0, epoch 1, step 1" in failure.message
+    assert "lower optimizer.learning_rate (train.py, line" in failure.message
+    assert failure.traceback.startswith("Traceback (most recent call last):\n")
+    assert "in run_trial" in failure.traceback
+    assert failure.traceback.splitlines()[-1].endswith(failure.message.partition(" (train.py")[0])
 
 
-def test_an_error_of_ours_becomes_words_not_an_exception(
+def test_an_error_of_ours_becomes_a_report_not_an_exception(
     reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: Any, **settings: Any) -> Iterator[Any]:
-        yield "first"
+        secret = "wandb-key"
+        yield secret
         raise MemoryError("no room for 3 GB")
 
     monkeypatch.setattr(trainable, "cross_validate", broken)
     (data.checkpoints / "0007-0" / "seed_0").mkdir(parents=True)
     run_trial(assignment(), data, ONE_CPU)
-    assert reports[0] == "first"
-    assert reports[1].startswith("MemoryError: no room for 3 GB (test_trainable.py, line ")
+    assert reports[0] == "wandb-key"
+    assert isinstance(reports[1], Failure)
+    assert reports[1].message.startswith("MemoryError: no room for 3 GB (test_trainable.py, line ")
+    assert str(reports[1].traceback).splitlines()[-1] == "MemoryError: no room for 3 GB"
+    assert "wandb-key" not in str(reports[1].traceback), "no values of variables"
     assert list(data.checkpoints.iterdir()) == []
 
 
@@ -196,12 +204,12 @@ def test_of_two_checkpoints_the_one_that_came_further_is_taken(stored: TrialData
     for checkpoints, epochs in ((old, 1), (new, 2)):
         write_checkpoint(checkpoints.local / "seed_0" / "fold_0.pt", LONGER, epochs)
     for checkpoints in (old, new):
-        checkpoints.fetch(LONGER, [])
+        checkpoints.fetch([])
         checkpoints.store(0)
-    old.fetch(LONGER, [])
+    old.fetch([])
     assert epochs_in(old.local / "seed_0" / "fold_0.pt", LONGER, 0) == 2
     write_checkpoint(old.local / "seed_0" / "fold_0.pt", LONGER, 3)
-    old.fetch(LONGER, [])
+    old.fetch([])
     assert epochs_in(old.local / "seed_0" / "fold_0.pt", LONGER, 0) == 3
     assert [path.name for path in old.local.rglob("*.pt*")] == ["fold_0.pt"]
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
+from leukemia.study.job import Job
 from search.cluster import tuner
 from search.cluster.trainable import REPORT
+from search.cluster.tune_config import Place, assignment_of, config_of
 from search.policy.health import Rescheduled
-from search.policy.race import Job
+from search.trials.assignment import Assignment, Failure
 
 
 class Assigned:
@@ -26,12 +29,13 @@ class Assigned:
 
 
 def test_the_driver_is_asked_by_number_and_seed() -> None:
-    heard: list[tuple[Job, Any]] = []
+    received: list[tuple[Job, Any]] = []
 
-    def hear(job: Job, report: Any) -> bool:
-        heard.append((job, report))
+    def receive(job: Job, report: Any) -> bool:
+        received.append((job, report))
         return not isinstance(report, FoldResult)
 
+    failure = Failure(message="NonFiniteLoss")
     result = FoldResult(
         seed=2,
         fold=0,
@@ -42,14 +46,14 @@ def test_the_driver_is_asked_by_number_and_seed() -> None:
         device="cpu (test)",
         precision="float32",
     )
-    judging = tuner._Judging(hear, lambda job: [0] if job == Job(7, 2) else [])
-    trial: Any = Assigned({"number": 7, "seed": 2, "skip": []})
-    verdicts = [judging.on_trial_result(None, trial, {REPORT: report}) for report in ("words", result)]  # type: ignore[arg-type]
+    judging = tuner._Judging(receive, lambda job: [0] if job == Job(7, 2) else [])
+    trial: Any = Assigned(config_of(Assignment(job=Job(7, 2), recipe=Recipe()), Place(cpus=1, gpus=0.0)))
+    verdicts = [judging.on_trial_result(None, trial, {REPORT: report}) for report in (failure, result)]  # type: ignore[arg-type]
     assert verdicts == [judging.CONTINUE, judging.STOP]
-    assert heard == [(Job(7, 2), "words"), (Job(7, 2), result)]
-    assert trial.config["skip"] == [0]
+    assert received == [(Job(7, 2), failure), (Job(7, 2), result)]
+    assert assignment_of(trial.config).skip == (0,)
     assert judging.on_trial_result(None, trial, {}) == judging.CONTINUE  # type: ignore[arg-type]
-    assert len(heard) == 2
+    assert len(received) == 2
 
 
 def epoch_of(fold: int, epoch: int) -> Epoch:
@@ -69,8 +73,8 @@ def epoch_of(fold: int, epoch: int) -> Epoch:
 
 
 def test_deaths_count_only_as_long_as_a_trial_comes_no_further() -> None:
-    judging = tuner._Judging(lambda *heard: True, lambda job: [])
-    trial: Any = Assigned({"number": 0, "seed": 0, "skip": []})
+    judging = tuner._Judging(lambda *report: True, lambda job: [])
+    trial: Any = Assigned(config_of(Assignment(job=Job(0, 0), recipe=Recipe()), Place(cpus=1, gpus=0.0)))
     # After a death a checkpoint's epochs come again: they are no progress.
     steps = [((0, 1), 0), ((0, 2), 0), ((0, 1), 2), ((0, 2), 2), ((0, 3), 0), ((0, 3), 2), ((1, 1), 0)]
     for (fold, epoch), failures in steps:
@@ -78,13 +82,13 @@ def test_deaths_count_only_as_long_as_a_trial_comes_no_further() -> None:
         judging.on_trial_result(None, trial, {REPORT: epoch_of(fold, epoch)})  # type: ignore[arg-type]
         assert trial.run_metadata.num_failures == failures, (fold, epoch)
     trial.run_metadata.num_failures = 2
-    judging.on_trial_result(None, trial, {REPORT: "NonFiniteLoss"})  # type: ignore[arg-type]
+    judging.on_trial_result(None, trial, {REPORT: Failure(message="NonFiniteLoss")})  # type: ignore[arg-type]
     assert trial.run_metadata.num_failures == 2
 
 
 def test_a_trial_that_is_put_back_is_not_retried_where_it_is() -> None:
-    judging = tuner._Judging(lambda *heard: False, lambda job: [])
-    trial: Any = Assigned({"number": 0, "seed": 0, "skip": []})
-    verdict = judging.on_trial_result(None, trial, {REPORT: Rescheduled(words="no GPU", node_id="a")})  # type: ignore[arg-type]
+    judging = tuner._Judging(lambda *report: False, lambda job: [])
+    trial: Any = Assigned(config_of(Assignment(job=Job(0, 0), recipe=Recipe()), Place(cpus=1, gpus=0.0)))
+    verdict = judging.on_trial_result(None, trial, {REPORT: Rescheduled(message="no GPU", node_id="a")})  # type: ignore[arg-type]
     assert verdict == judging.CONTINUE, "stopped, its process with the broken device would be used again"
     assert trial.run_metadata.num_failures == tuner.MAX_PROCESS_FAILURES

@@ -212,7 +212,7 @@ def test_a_driver_killed_in_the_middle_goes_on_to_the_same_numbers(
     resumed = start("search.run", "--resume", "--study", "killed", *ONE_AT_A_TIME)
     assert resumed.wait() == 0
     assert resumed.stderr == ""
-    assert f"trial 0001 goes on after 1 of {FOLDS} folds" in resumed.stdout
+    assert f"trial 0001 resumes after 1 of {FOLDS} folds" in resumed.stdout
     assert "trial 0000" not in resumed.stdout.partition("winner")[0].partition(" trial ")[0]
     assert numbers(folder) == numbers(undisturbed)
     assert before.items() <= kept(folder).items(), "finished folds are not run again"

@@ -53,6 +53,6 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def mirrored(world: World, storage: Storage) -> None:
     mirror = Mirror(storage, NAME)
-    mirror.begin(world.study)
+    mirror.start(world.study)
     assert mirror.close(finished=False) == ""
     mirror.release()

@@ -15,7 +15,8 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.config.sections import Train
 from leukemia.study.folder import State, Study
-from leukemia.tracking.tracker import SilentTracker, WandbTracker
+from leukemia.study.job import Job
+from leukemia.tracking.tracker import NoTracker, WandbTracker
 
 RECIPE = Recipe(train=Train(epochs=2))
 TABLE = pd.DataFrame(
@@ -88,29 +89,30 @@ REPORTS: tuple[Epoch | FoldResult, ...] = (
 )
 """A whole trial."""
 
-Tracker = WandbTracker | SilentTracker
+Tracker = WandbTracker | NoTracker
 
 
 def begin(study: Study, tracker: Tracker, number: int) -> None:
     """As the driver begins a trial."""
     study.begin_trial(number, RECIPE)
-    tracker.begin(number, RECIPE)
+    tracker.begin(Job(number, 0), RECIPE, [])
 
 
 def write(study: Study, tracker: Tracker, number: int, report: Epoch | FoldResult) -> None:
     """What the driver does with a report: first the study folder, then the tracker."""
     if isinstance(report, Epoch):
         study.write_epoch(number, report)
-        tracker.epoch(number, report)
+        tracker.epoch(Job(number, 0), report)
     else:
-        study.write_fold(number, report, TABLE)
-        tracker.fold(number, study.fold(number, report.seed, report.fold))
+        fold = study.write_fold(number, report, TABLE)
+        assert fold is not None
+        tracker.fold(Job(number, 0), fold)
 
 
 def end(study: Study, tracker: Tracker, number: int, state: State, reason: str, score: float | None) -> None:
     """As the driver ends a trial."""
     study.end_trial(number, state, reason, score)
-    tracker.end(number, state, reason, score)
+    tracker.end(Job(number, 0), state, reason, score)
 
 
 def run_trial(study: Study, tracker: Tracker, number: int) -> None:

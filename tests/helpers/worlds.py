@@ -18,13 +18,18 @@ from leukemia.config.results import Epoch, FoldResult
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits, make_splits
 from leukemia.scoring.metrics import point_scores
-from leukemia.study.folder import Study
+from leukemia.study.folder import State, Study
+from leukemia.study.job import Job
+from leukemia.study.listener import Listener
 from search.policy.judge import Contender
-from search.policy.race import Job, Race, Rules
+from search.policy.race import Rules
 from search.policy.space import make_space
 from search.sampling.journal import Journal
-from search.trials.driver import Driver, Limits
+from search.trials.assignment import Assignment, Failure, Report
+from search.trials.driver import Driver
 from search.trials.evidence import validation_of
+from search.trials.progress import Progress
+from search.trials.schedule import Limits
 from search.trials.warmstart import copy_priors, priors_of, take_priors
 
 NUM_FOLDS = 2
@@ -39,14 +44,11 @@ SETTINGS: dict[str, Any] = {"train.epochs": EPOCHS, "data.size_px": 32}
 SPACE = make_space(Recipe().with_settings(SETTINGS).resolved(32), SETTINGS)
 
 
-Report = Epoch | FoldResult | str
-
-
 class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 
 
-class RecordingTracker:
+class RecordingTracker(Listener):
     """What W&B would hold: a run per trial, written again from the study folder when it is begun again."""
 
     def __init__(self, study: Study) -> None:
@@ -54,11 +56,13 @@ class RecordingTracker:
         self.runs: dict[int, dict[str, Any]] = {}
         self.stopped: set[int] = set()
 
-    def is_stopped(self, number: int) -> bool:
-        return number in self.stopped
+    def is_stopped(self, job: Job) -> bool:
+        return job.number in self.stopped
 
-    def begin(self, number: int, recipe: Recipe) -> None:
-        seed, epochs = recipe.train.seed, self.study.epochs(number)
+    def begin(self, job: Job, recipe: Recipe, scores: Sequence[float]) -> None:
+        if job.is_repeat:
+            return
+        number, seed, epochs = job.number, job.seed, self.study.epochs(job.number)
         epochs = epochs[epochs["seed"] == seed]
         self.runs[number] = {
             "epochs": list(zip(epochs["fold"], epochs["epoch"], epochs["train_loss"], strict=True)),
@@ -66,39 +70,49 @@ class RecordingTracker:
             "end": None,
         }
 
-    def epoch(self, number: int, epoch: Epoch) -> None:
-        self.runs[number]["epochs"].append((epoch.fold, epoch.epoch, epoch.train_loss))
+    def epoch(self, job: Job, epoch: Epoch) -> None:
+        if not job.is_repeat:
+            self.runs[job.number]["epochs"].append((epoch.fold, epoch.epoch, epoch.train_loss))
 
-    def fold(self, number: int, fold: dict[str, Any]) -> None:
-        self.runs[number]["folds"].append(fold)
+    def fold(self, job: Job, fold: dict[str, Any]) -> None:
+        if not job.is_repeat:
+            self.runs[job.number]["folds"].append(fold)
 
-    def end(self, number: int, state: str, reason: str, score: float | None) -> None:
-        self.runs[number]["end"] = (state, reason, score)
+    def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
+        if not job.is_repeat:
+            self.runs[job.number]["end"] = (state, reason, score)
 
 
-class RecordingDisplay:
+class RecordingDisplay(Listener):
     """What a person was shown, in order."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[Any, ...]] = []
 
-    def recall(self, label: str, recipe: Recipe, state: str, scores: list[float]) -> None:
-        self.seen.append(("recall", label, state, scores))
+    def recall(self, job: Job, recipe: Recipe, state: State, scores: Sequence[float]) -> None:
+        self.seen.append(("recall", job.label, state, scores))
 
-    def begin(self, label: str, recipe: Recipe, scores: list[float]) -> None:
-        self.seen.append(("begin", label, scores))
+    def begin(self, job: Job, recipe: Recipe, scores: Sequence[float]) -> None:
+        self.seen.append(("begin", job.label, scores))
 
-    def epoch(self, label: str, epoch: Epoch) -> None:
-        self.seen.append(("epoch", label, epoch.fold, epoch.epoch))
+    def epoch(self, job: Job, epoch: Epoch) -> None:
+        self.seen.append(("epoch", job.label, epoch.fold, epoch.epoch))
 
-    def fold(self, label: str, fold: int, score: float) -> None:
-        self.seen.append(("fold", label, fold, score))
+    def fold(self, job: Job, fold: dict[str, Any]) -> None:
+        self.seen.append(("fold", job.label, fold["fold"], fold["scores"]))
 
-    def end(self, label: str, state: str, reason: str, score: float | None) -> None:
-        self.seen.append(("end", label, state))
+    def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
+        self.seen.append(("end", job.label, state))
 
-    def note(self, words: str) -> None:
-        self.seen.append(("note", words))
+    def recorded(self, job: Job) -> None:
+        self.seen.append(("recorded", job.label))
+
+    def note(self, message: str) -> None:
+        self.seen.append(("note", message))
+
+
+FAILURE = Failure(message="NonFiniteLoss: at fold 1", traceback="Traceback (most recent call last):\n  at fold 1\n")
+"""What a trial of the fate ``failed`` reports."""
 
 
 class World:
@@ -144,6 +158,7 @@ class World:
             self.splits.save(folder / "splits.json")
         self.study = Study(folder)
         self.tracker, self.display = RecordingTracker(self.study), RecordingDisplay()
+        self.listeners: list[Listener] = [self.tracker, self.display]
         self.bests: list[Contender] = []
         score, *cost = objective.split(",")
         defaults: dict[str, Any] = {"racing": False, "repeats": 0, "by_cost": bool(cost)}
@@ -165,13 +180,12 @@ class World:
             self.catalog,
             limits=self.limits,
             rules=self.rules,
-            tracker=self.tracker,
-            display=self.display,
+            listeners=self.listeners,
             on_best=self.announce,
         )
 
-    def announce(self, race: Race) -> None:
-        winner = race.winner()
+    def announce(self, progress: Progress) -> None:
+        winner = progress.race.winner()
         assert winner is not None
         self.bests.append(winner)
 
@@ -183,10 +197,10 @@ class World:
         assert driver.idle()
         return driver
 
-    def work(self, driver: Driver, assignment: dict[str, Any]) -> None:
-        job = job_of(assignment)
+    def work(self, driver: Driver, assignment: Assignment) -> None:
+        job = assignment.job
         for report in self.reports(assignment):
-            if not driver.hear(job, report):
+            if not driver.receive(job, report):
                 break
         driver.end(job, self.fate(job) == "crashed")
 
@@ -194,22 +208,18 @@ class World:
         is_trial = job.seed == SPACE.start.train.seed
         return self.fates.get(job.number if is_trial else job, "complete")
 
-    def reports(self, assignment: dict[str, Any]) -> Iterator[Report]:
+    def reports(self, assignment: Assignment) -> Iterator[Report]:
         """What a worker reports: the same for a recipe whenever and wherever it is run."""
-        fate, recipe = self.fate(job_of(assignment)), Recipe.from_flat(assignment["recipe"])
+        fate, recipe = self.fate(assignment.job), assignment.recipe
         for fold, (_, validation) in enumerate(self.splits.rows(self.catalog)):
-            if fold in assignment["skip"]:
+            if fold in assignment.skip:
                 continue
             if fate in ("crashed", "failed") and fold == 1:
-                yield from () if fate == "crashed" else ("NonFiniteLoss: at fold 1",)
+                yield from () if fate == "crashed" else (FAILURE,)
                 return
             for epoch in range(1, EPOCHS + 1):
                 yield epoch_of(fold, epoch, seed=recipe.train.seed)
             yield fold_of(recipe, fold, validation, self.catalog, "hopeless" if fate == "stopped" else fate)
-
-
-def job_of(assignment: dict[str, Any]) -> Job:
-    return Job(assignment["number"], assignment["seed"])
 
 
 def epoch_of(fold: int, epoch: int, *, seed: int = 0) -> Epoch:
@@ -247,7 +257,7 @@ def fold_of(recipe: Recipe, fold: int, rows: np.ndarray, catalog: Catalog, fate:
         rows=rows,
         probabilities=probabilities,
         scores=scores,
-        seconds={"cheap": 40.0, "dear": 800.0}.get(fate, 80.0),
+        seconds={"cheap": 40.0, "expensive": 800.0}.get(fate, 80.0),
         device="cpu (test)",
         precision="float32",
     )
@@ -282,6 +292,9 @@ def everything(world: World) -> dict[str, Any]:
         "epochs": {number: study.epochs(number).to_dict("records") for number in study.trials()},
         "predictions": {job: study.out_of_fold(*job).to_dict("records") for job in jobs},
         "failures": {job: study.repeat_failure(*job) for job in jobs},
+        "tracebacks": {
+            str(path.relative_to(study.folder)): path.read_text() for path in study.folder.rglob("traceback.txt")
+        },
         "journal": [
             (trial.number, trial.state, trial.values, trial.params, trial.intermediate_values, trial.user_attrs)
             for trial in frozen(world)

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+from leukemia.study.job import Job
 from search.policy.health import Health, Rescheduled
-from search.policy.race import Job
 
 
 def fault(node: str = "a", *, training: bool = False) -> Rescheduled:
-    return Rescheduled(words="CUDA error", node_id=node, node=f"10.0.0.{node}", while_training=training)
+    return Rescheduled(message="CUDA error", node_id=node, node=f"10.0.0.{node}", while_training=training)
 
 
 def test_a_node_is_avoided_and_named_after_three_faults() -> None:
     health, job = Health(), Job(0, 0)
-    assert [health.hear(job, fault()), health.hear(job, fault("b")), health.hear(job, fault())] == [None] * 3
+    assert [health.count(job, fault()), health.count(job, fault("b")), health.count(job, fault())] == [None] * 3
     assert health.avoided == frozenset()
-    assert health.hear(job, fault()) == "node 10.0.0.a is avoided: its device failed 3 times (CUDA error)"
+    assert health.count(job, fault()) == "node 10.0.0.a is avoided: its device failed 3 times (CUDA error)"
     assert health.avoided == {"a"}
-    assert health.hear(job, fault()) is None, "said once"
+    assert health.count(job, fault()) is None, "said once"
 
 
 def test_one_recipe_alone_condemns_no_node() -> None:
     """An error while training may be the recipe's: each job counts once."""
     health = Health()
-    assert [health.hear(Job(0, 0), fault(training=True)) for _ in range(5)] == [None] * 5
-    assert health.hear(Job(1, 0), fault(training=True)) is None
-    assert health.hear(Job(2, 0), fault(training=True)) is not None
+    assert [health.count(Job(0, 0), fault(training=True)) for _ in range(5)] == [None] * 5
+    assert health.count(Job(1, 0), fault(training=True)) is None
+    assert health.count(Job(2, 0), fault(training=True)) is not None
 
 
 def test_too_small_a_part_of_a_gpu_is_no_fault_of_the_node() -> None:
-    assert Rescheduled(words="CUDA out of memory").needs_whole_gpu
+    assert Rescheduled(message="CUDA out of memory").needs_whole_gpu
     assert not fault().needs_whole_gpu

@@ -7,12 +7,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from leukemia.config.recipe import Recipe
+from leukemia.study.job import Job
 from leukemia.training.device import CONTEXT_MB
 from leukemia.training.model import build_model
 from search.policy.backlog import Backlog
 from search.policy.effort import effort, memory_mb, network_of
 from search.policy.packing import MARGIN, MAX_PER_GPU, USABLE, Packing
-from search.policy.race import Job
 
 
 def recipe(depth: int = 18, shortcut: str = "add", **settings: object) -> Recipe:
@@ -44,13 +44,13 @@ def test_deeper_longer_and_wider_cost_more() -> None:
 def test_nothing_shares_a_gpu_before_anything_was_measured() -> None:
     packing = Packing()
     assert packing.per_gpu(recipe()) == 1
-    packing.hear(recipe(), 0.0, 0.0)
+    packing.measure(recipe(), 0.0, 0.0)
     assert packing.per_gpu(recipe()) == 1, "a processor measures nothing"
 
 
 def test_as_many_share_a_gpu_as_fit_into_it() -> None:
     packing = Packing()
-    packing.hear(recipe(50), 2 * memory_mb(recipe(50)), 80_000.0)
+    packing.measure(recipe(50), 2 * memory_mb(recipe(50)), 80_000.0)
     assert packing.per_gpu(recipe(18)) == MAX_PER_GPU
     assert packing.per_gpu(recipe(152, "concat")) == 1
     for depth in (18, 50, 152):
@@ -63,12 +63,12 @@ def test_as_many_share_a_gpu_as_fit_into_it() -> None:
 
 def test_the_worst_that_was_seen_counts() -> None:
     packing = Packing()
-    packing.hear(recipe(18), memory_mb(recipe(18)), 80_000.0)
+    packing.measure(recipe(18), memory_mb(recipe(18)), 80_000.0)
     before = packing.per_gpu(recipe(50))
-    packing.hear(recipe(50), 9 * memory_mb(recipe(50)), 80_000.0)
-    packing.hear(recipe(18), memory_mb(recipe(18)), 80_000.0)
+    packing.measure(recipe(50), 9 * memory_mb(recipe(50)), 80_000.0)
+    packing.measure(recipe(18), memory_mb(recipe(18)), 80_000.0)
     assert packing.per_gpu(recipe(50)) < before
-    packing.hear(recipe(18), memory_mb(recipe(18)), 8_000.0)
+    packing.measure(recipe(18), memory_mb(recipe(18)), 8_000.0)
     assert packing.per_gpu(recipe(50)) == 1, "trials may come to the smallest GPU"
 
 

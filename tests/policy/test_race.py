@@ -13,8 +13,9 @@ from scipy.stats import t as student
 
 from leukemia.scoring.jackknife import paired_jackknife
 from leukemia.study.folder import State
+from leukemia.study.job import Job
 from search.policy.judge import GO_ON, PRIOR_NOISE, fold_noise, judge_race
-from search.policy.race import MAX_REPEATED, FoldEvidence, Job, Race, Rules
+from search.policy.race import MAX_REPEATED, FoldEvidence, Race, Rules
 
 NUM_FOLDS = 3
 NUM_IMAGES = 40
@@ -26,7 +27,7 @@ RULES = Rules(num_folds=NUM_FOLDS, objective="tta_accuracy")
 def heard(job: Job, fold: int, score: float, seconds: float = 10.0) -> FoldEvidence:
     """A fold with this share of its images right; which ones they are is the job's own luck."""
     labels = np.arange(NUM_IMAGES) % 2
-    order = np.random.default_rng([*job, fold]).permutation(NUM_IMAGES)
+    order = np.random.default_rng([job.number, job.seed, fold]).permutation(NUM_IMAGES)
     right = order < round(score * NUM_IMAGES)
     return FoldEvidence(
         labels=labels,
@@ -43,7 +44,7 @@ def run(race: Race, number: int, *scores: float, seed: int = 0, seconds: float =
     is_trial = job.number not in race._first
     race.begin(job)
     for fold, score in enumerate(scores):
-        race.hear(job, fold, heard(job, fold, score, seconds))
+        race.add(job, fold, heard(job, fold, score, seconds))
     if is_trial:
         race.end(number, "complete" if len(scores) == NUM_FOLDS else "stopped")
 
@@ -101,9 +102,9 @@ def test_without_a_reference_only_the_hopeless_are_stopped() -> None:
     race = Race(RULES)
     job = Job(0, 0)
     race.begin(job)
-    race.hear(job, 0, heard(job, 0, 0.6))
+    race.add(job, 0, heard(job, 0, 0.6))
     assert race.judge(0) == GO_ON
-    race.hear(job, 1, replace(heard(job, 1, 0.6), probabilities=np.full(NUM_IMAGES, 0.9)))
+    race.add(job, 1, replace(heard(job, 1, 0.6), probabilities=np.full(NUM_IMAGES, 0.9)))
     assert race.judge(0).reason == "hopeless: one answer to all images of fold 1"
 
 
@@ -112,7 +113,7 @@ def judged(race: Race, number: int, *scores: float) -> str:
     job = Job(number, 0)
     race.begin(job)
     for fold, score in enumerate(scores):
-        race.hear(job, fold, heard(job, fold, score))
+        race.add(job, fold, heard(job, fold, score))
     return race.judge(number).reason
 
 
@@ -155,7 +156,7 @@ def test_rules_are_followed(rules: dict[str, Any]) -> None:
     assert judged(race_of((0.95, 0.95, 0.95)), 1, 0.7, 0.7) != ""
     hopeless = race_of((0.95, 0.95, 0.95), **rules)
     hopeless.begin(Job(1, 0))
-    hopeless.hear(Job(1, 0), 0, replace(heard(Job(1, 0), 0, 0.5), probabilities=np.zeros(NUM_IMAGES)))
+    hopeless.add(Job(1, 0), 0, replace(heard(Job(1, 0), 0, 0.5), probabilities=np.zeros(NUM_IMAGES)))
     assert hopeless.judge(1).reason.startswith("hopeless")
 
 
@@ -257,7 +258,7 @@ def test_the_start_is_repeated_once_and_only_when_it_is_complete() -> None:
     run(race, 1, 0.9, 0.9, 0.9)
     assert race.first_repeat({Job(0, 5)}) is None, "the start has not ended"
     for fold in range(NUM_FOLDS):
-        race.hear(Job(0, 5), fold, heard(Job(0, 5), fold, 0.8))
+        race.add(Job(0, 5), fold, heard(Job(0, 5), fold, 0.8))
     race.end(0, "complete")
     assert race.first_repeat({Job(0, 5)}) is None, "it is running still"
     assert race.first_repeat(set()) == Job(0, 6)
@@ -402,7 +403,7 @@ def test_answers_do_not_depend_on_the_order_of_hearing() -> None:
         for job in scores:
             race.begin(job)
         for job, fold in order:
-            race.hear(job, fold, heard(job, fold, scores[job][fold]))
+            race.add(job, fold, heard(job, fold, scores[job][fold]))
         for number in ends:
             race.end(number, "complete")
         return (

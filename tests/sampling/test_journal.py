@@ -17,10 +17,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
+from leukemia.study.job import Job
 from search.cluster.searcher import DriverSearcher, Watch
-from search.policy.race import Job
+from search.cluster.tune_config import Place, config_of
 from search.policy.space import Space, make_space
 from search.sampling.journal import STATES, Journal, Prior
+from search.trials.assignment import Assignment
 
 SPACE = make_space(Recipe().resolved(64), {})
 
@@ -322,13 +324,17 @@ def test_proposals_learn_from_priors(tmp_path: Path) -> None:
     assert asked[0] != asked[1]
 
 
+def config_for(job: Job) -> dict[str, Any]:
+    return config_of(Assignment(job=job, recipe=SPACE.start), Place(cpus=1, gpus=0.0))
+
+
 def searcher_of(assignments: list[Any], ends: list[Any], *, idle: list[bool] | None = None) -> DriverSearcher:
     said = iter(idle or [])
     return DriverSearcher(lambda: assignments.pop(0), lambda *end: ends.append(end), lambda: next(said))
 
 
 def test_the_searcher_hands_out_and_passes_on() -> None:
-    assignments = [{"number": 4, "seed": 0}, {"number": 4, "seed": 1}, None]
+    assignments = [config_for(Job(4, 0)), config_for(Job(4, 1)), None]
     ends: list[tuple[Job, bool]] = []
     searcher = searcher_of(assignments.copy(), ends, idle=[True])
     assert searcher.suggest("x") == assignments[0]
@@ -340,9 +346,9 @@ def test_the_searcher_hands_out_and_passes_on() -> None:
 
 
 def test_nothing_to_run_now_is_the_end_only_when_no_job_is_running() -> None:
-    searcher = searcher_of([None, {"number": 1, "seed": 0}, None], [], idle=[False, True])
+    searcher = searcher_of([None, config_for(Job(1, 0)), None], [], idle=[False, True])
     assert searcher.suggest("x") is None
-    assert searcher.suggest("x") == {"number": 1, "seed": 0}
+    assert searcher.suggest("x") == config_for(Job(1, 0))
     assert searcher.suggest("y") == searcher.FINISHED
 
 

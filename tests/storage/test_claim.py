@@ -22,7 +22,7 @@ from search.planning.resumption import plan_resumed
 from search.storage.claim import claimed, claimed_new, remembered_by, storage_of
 from search.storage.filesystem import open_storage
 from search.storage.lease import LEASE
-from search.storage.mirror import SilentMirror
+from search.storage.mirror import NoMirror
 
 
 def request_for(data: Path, runs: Path, *more: str) -> Request:
@@ -40,7 +40,7 @@ def begun(request: Request) -> Study:
         plan.folder.mkdir(parents=True)
         plan.splits.save(plan.folder / "splits.json")
         study = Study.create(plan.folder, plan.info)
-        mirror.begin(study)
+        mirror.start(study)
         assert mirror.close(finished=False) == ""
     return study
 
@@ -66,7 +66,7 @@ def test_without_a_storage_nothing_is_said_of_one(tiny_folder: Path, tmp_path: P
     assert "storage" not in study.info
     assert storage_of(request, resume=True) is None
     with claimed(request, None) as mirror:
-        assert isinstance(mirror, SilentMirror)
+        assert isinstance(mirror, NoMirror)
         assert mirror.uri is None
 
 

@@ -126,7 +126,7 @@ def test_results_that_a_dead_head_stored_after_the_journal_are_put_aside(
     new = world_in("new", trials=2)
     assert new.study.trials() == [0, 1]
     mirror = Mirror(open_storage(place), NAME)
-    mirror.begin(new.study)
+    mirror.start(new.study)
     assert mirror.close(finished=False) == ""
     mirror.release()
     assert "results of 1 trials that the study here does not know" in caplog.text

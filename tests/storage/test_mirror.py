@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 from helpers.mirrors import NAME, files_of, mirrored, worlds_in
 from helpers.s3_server import S3Server
-from helpers.worlds import KILLED, STEPS, Killed, World, everything, job_of
+from helpers.worlds import KILLED, STEPS, Killed, World, everything
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.files import write_json
-from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog
 from leukemia.study.folder import Study
+from leukemia.study.job import Job
 from search.planning.plan import JOURNAL
 from search.storage import lease as lease_module
 from search.storage import mirror as mirror_module
@@ -31,8 +31,10 @@ from search.storage.checkpoints import folder_of
 from search.storage.filesystem import Storage, StorageFailed, open_storage
 from search.storage.lease import LEASE, Lease, TakenOver
 from search.storage.leftovers import ASIDE
-from search.storage.mirror import Mirror, MirroredDisplay
+from search.storage.mirror import Mirror
 from search.storage.retrieval import compare, fetch_study, known_studies
+from search.trials.assignment import Assignment
+from search.trials.driver import Driver
 
 
 @pytest.fixture
@@ -76,16 +78,16 @@ class Head:
     def __init__(self, world: World, storage: Storage, store: Callable[..., None]) -> None:
         self.world, self.store = world, store
         self.mirror = Mirror(storage, NAME)
-        self.mirror.begin(world.study)
+        self.mirror.start(world.study)
         self.generator = np.random.default_rng(0)
-        world.display = MirroredDisplay(world.display, self.mirror)  # type: ignore[assignment]
+        world.listeners.insert(1, self.mirror)
         for part in ("study", "journal", "tracker"):
             for name in STEPS[part]:
                 setattr(getattr(world, part), name, self.followed(getattr(getattr(world, part), name)))
 
     def followed(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            result = step(*arguments)
+        def call(*arguments: Any, **options: Any) -> Any:
+            result = step(*arguments, **options)
             if self.generator.random() < 0.5:
                 self.mirror._round(ending=False)
             return result
@@ -100,13 +102,13 @@ class Head:
         self.mirror._round(ending=True)
         self.mirror.release()
 
-    def work(self, driver: Any, assignment: dict[str, Any]) -> None:
+    def work(self, driver: Driver, assignment: Assignment) -> None:
         """A worker that stores a checkpoint before it reports an epoch."""
-        job, recipe = job_of(assignment), Recipe.from_flat(assignment["recipe"])
+        job, recipe = assignment.job, assignment.recipe
         for report in self.world.reports(assignment):
             if isinstance(report, Epoch):
                 self.store(f"{folder_of(job, recipe)}/seed_{job.seed}/fold_{report.fold}.pt")
-            if not driver.hear(job, report):
+            if not driver.receive(job, report):
                 break
         driver.end(job, self.world.fate(job) == "crashed")
 
@@ -125,7 +127,7 @@ def assert_no_fold_is_lost(before: Study, after: Study, checkpoints: Path) -> No
     for number in before.trials():
         recipe = before.recipe(number)
         for seed in before.seeds(number):
-            job = job_of({"number": number, "seed": seed})
+            job = Job(number, seed)
             for fold in set(before.folds_done(number, seed)) - set(after.folds_done(number, seed)):
                 path = checkpoints / folder_of(job, recipe) / f"seed_{seed}" / f"fold_{fold}.pt"
                 assert path.is_file(), f"neither fold {fold} nor its checkpoint of trial {number} seed {seed}"
@@ -175,8 +177,8 @@ def test_a_search_is_mirrored_beside_itself_in_a_bucket(
 ) -> None:
     world = world_in("head", trials=2)
     mirror = Mirror(open_storage(s3.uri(tmp_path.name)), NAME)
-    mirror.begin(world.study)
-    world.display = MirroredDisplay(world.display, mirror)  # type: ignore[assignment]
+    mirror.start(world.study)
+    world.listeners.insert(1, mirror)
     (world.study.folder / "wandb" / "run").mkdir(parents=True)
     (world.study.folder / "wandb" / "run" / "file").write_text("told")
     (world.study.folder / "driver.lock").write_text("process 1 on here")
@@ -221,10 +223,10 @@ def test_a_storage_that_is_away_is_noted_once_and_gets_the_rest_later(
     monkeypatch.setattr(mirror_module.log, "propagate", True)
     world = world_in("head", trials=1)
     mirror = Mirror(storage, NAME)
-    mirror.begin(world.study)
+    mirror.start(world.study)
     until(lambda: "trials" not in str(mirror._dirty) and "optuna.journal" in storage.folder(NAME).names())
     unreliable.set()
-    world.display = MirroredDisplay(world.display, mirror)  # type: ignore[assignment]
+    world.listeners.insert(1, mirror)
     world.run()
     until(lambda: bool(caplog.records))
     time.sleep(0.3)
@@ -245,7 +247,7 @@ def test_a_storage_that_stays_away_is_waited_for_so_long_and_named(
     monkeypatch.setattr(mirror_module, "CLOSE_SECONDS", 0.5)
     world = world_in("head", trials=1)
     mirror = Mirror(storage, NAME)
-    mirror.begin(world.study)
+    mirror.start(world.study)
     unreliable.set()
     world.run()
     words = mirror.close(finished=True)
@@ -320,8 +322,8 @@ def test_a_search_that_was_taken_over_ends_and_stores_nothing_more(
     monkeypatch.setattr(lease_module, "REFRESH_SECONDS", 0.0)
     world = world_in("head", trials=3)
     mirror = Mirror(storage, NAME)
-    mirror.begin(world.study)
-    world.display = MirroredDisplay(world.display, mirror)  # type: ignore[assignment]
+    mirror.start(world.study)
+    world.listeners.insert(1, mirror)
     until(lambda: "optuna.journal" in storage.folder(NAME).names())
     storage.write(json.dumps({"host": "another-head", "pid": 5, "token": "x"}).encode(), f"{NAME}/{LEASE}")
     until(lambda: mirror._lost is not None)

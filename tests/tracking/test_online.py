@@ -21,11 +21,12 @@ from helpers.wandb_server import KEY, WandbServer
 from leukemia.base.errors import UserError
 from leukemia.base.files import write_json
 from leukemia.study.folder import Study
+from leukemia.study.job import Job
 from leukemia.tracking import client
 from leukemia.tracking import tracker as tracking
 from leukemia.tracking.__main__ import main
 from leukemia.tracking.publish import publish
-from leukemia.tracking.tracker import SilentTracker, WandbTracker, make_tracker
+from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker
 
 TESTS = Path(__file__).parents[1]
 
@@ -112,7 +113,7 @@ def test_a_killed_and_resumed_search_has_one_run_per_trial(study: Study, wandb_s
     killed.communicate("\n")
     assert killed.returncode == -signal.SIGKILL
     tracker, words = make_tracker(study)
-    tracker.begin(0, RECIPE)
+    tracker.begin(Job(0, 0), RECIPE, [])
     for report in REPORTS[4:]:
         write(study, tracker, 0, report)
     end(study, tracker, 0, "complete", "all 2 folds", 0.75)
@@ -231,9 +232,9 @@ def test_stop_in_the_web_page_is_heard(study: Study, wandb_server: WandbServer) 
     wandb_server.stop_run("c0ffee00-0001")
     write(study, tracker, 1, REPORTS[0])
     deadline = time.monotonic() + 1200
-    while not tracker.is_stopped(1) and time.monotonic() < deadline:
+    while not tracker.is_stopped(Job(1, 0)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert (tracker.is_stopped(0), tracker.is_stopped(1)) == (False, True)
+    assert (tracker.is_stopped(Job(0, 0)), tracker.is_stopped(Job(1, 0))) == (False, True)
     tracker.close(finished=False)
 
 
@@ -250,7 +251,7 @@ def test_the_key_is_in_no_file(study: Study, wandb_server: WandbServer, caplog: 
 def test_publish_says_what_is_wrong_and_sends_nothing(
     study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_trial(study, SilentTracker(), 0)
+    run_trial(study, NoTracker(), 0)
     monkeypatch.setenv("WANDB_API_KEY", KEY[::-1])
     with pytest.raises(UserError, match=r"W&B: .*answers 401.*; nothing was sent\. Fix that and try again"):
         publish(study, print)
@@ -273,7 +274,7 @@ def test_variables_of_whoever_started_this_process_make_no_other_runs(
         "SM_TRAINING_ENV": "{}",
     }.items():
         monkeypatch.setenv(name, value)
-    run_trial(study, SilentTracker(), 0)
+    run_trial(study, NoTracker(), 0)
     for _ in range(2):
         publish(study, lambda words: None)
         wandb.teardown()
@@ -305,7 +306,7 @@ def test_publish_refuses_settings_in_one_line(
 
 def test_a_trial_that_lost_its_recipe_is_named(study: Study, wandb_server: WandbServer) -> None:
     for number in range(2):
-        run_trial(study, SilentTracker(), number)
+        run_trial(study, NoTracker(), number)
     (study.trial_folder(1) / "recipe.json").unlink()
     study.trial_folder(2).mkdir()
     said: list[str] = []
@@ -321,7 +322,7 @@ def test_a_trial_taken_over_from_another_study_is_not_sent_and_leaves_nothing_un
     study: Study, wandb_server: WandbServer
 ) -> None:
     for number in range(2):
-        run_trial(study, SilentTracker(), number)
+        run_trial(study, NoTracker(), number)
     origin = {"study": "earlier", "study_uid": "0a0a0a0a", "trial": "0003", "seeds": [0]}
     write_json(study.trial_folder(0) / "origin.json", origin)
     publish(study, lambda words: None)
@@ -331,7 +332,7 @@ def test_a_trial_taken_over_from_another_study_is_not_sent_and_leaves_nothing_un
 
 
 def test_a_server_without_sweeps_is_sent_everything_all_the_same(study: Study, wandb_server: WandbServer) -> None:
-    run_trial(study, SilentTracker(), 0)
+    run_trial(study, NoTracker(), 0)
     wandb_server.fault_at, wandb_server.fault = "UpsertSweep", "401"
     said: list[str] = []
     publish(study, said.append)
@@ -347,7 +348,7 @@ def test_publish_waits_for_no_search(study: Study, wandb_server: WandbServer) ->
 
 def test_publish_that_is_cut_off_says_so_and_goes_on_later(study: Study, wandb_server: WandbServer) -> None:
     for number in range(2):
-        run_trial(study, SilentTracker(), number)
+        run_trial(study, NoTracker(), number)
 
     def break_at_the_second(words: str) -> None:
         if words.startswith("trial 0001"):

@@ -16,7 +16,7 @@ from leukemia.study.folder import Study
 from leukemia.tracking import client, sweep
 from leukemia.tracking.publish import publish
 from leukemia.tracking.sweep import known_sweep, make_sweep, sweep_config
-from leukemia.tracking.tracker import SilentTracker, make_tracker
+from leukemia.tracking.tracker import NoTracker, make_tracker
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_a_sweep_is_remembered_before_anything_else_is_asked(
 
 
 def test_a_sweep_that_was_removed_is_made_anew(study: Study, wandb_server: WandbServer) -> None:
-    run_trial(study, SilentTracker(), 0)
+    run_trial(study, NoTracker(), 0)
     publish(study, lambda words: None)
     wandb_server.sweeps.clear()
     said: list[str] = []

@@ -29,8 +29,9 @@ from helpers.tracked import (
 
 from leukemia.base.files import write_json
 from leukemia.study.folder import Study
+from leukemia.study.job import Job
 from leukemia.tracking import client
-from leukemia.tracking.tracker import SilentTracker, WandbTracker, make_tracker
+from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker
 
 pytestmark = pytest.mark.usefixtures("fresh_wandb")
 
@@ -112,10 +113,10 @@ def test_a_run_written_again_holds_no_repeat_and_the_score_alone(study: Study) -
     write_json(study.folder / "study.json", {**study.info, "objective": "tta_accuracy,cost"})
     study.begin_trial(0, RECIPE)
     for report in REPORTS:
-        write(study, SilentTracker(), 0, report)
+        write(study, NoTracker(), 0, report)
     study.write_epoch(0, epoch_of(0, 1, seed=1))
     tracker = offline(study)
-    tracker.begin(0, RECIPE)
+    tracker.begin(Job(0, 0), RECIPE, [])
     end(study, tracker, 0, "complete", "all 2 folds", 0.75)
     tracker.close(finished=False)
     (run,) = folders(study)
@@ -154,7 +155,7 @@ def test_a_run_that_goes_on_after_a_kill_is_one_run(study: Study) -> None:
     settle(killed)
     client.end_client()
     resumed = offline(study)
-    resumed.begin(0, RECIPE)
+    resumed.begin(Job(0, 0), RECIPE, [])
     for report in REPORTS[4:]:
         write(study, resumed, 0, report)
     end(study, resumed, 0, "complete", "all 2 folds", 0.75)
@@ -171,9 +172,9 @@ def test_what_the_folder_held_when_the_run_was_opened_is_not_said_twice(study: S
     study.begin_trial(0, RECIPE)
     study.write_epoch(0, epoch_of(0, 1))
     study.write_epoch(0, epoch_of(0, 2))
-    tracker.begin(0, RECIPE)
-    tracker.epoch(0, epoch_of(0, 1))
-    tracker.epoch(0, epoch_of(0, 2))
+    tracker.begin(Job(0, 0), RECIPE, [])
+    tracker.epoch(Job(0, 0), epoch_of(0, 1))
+    tracker.epoch(Job(0, 0), epoch_of(0, 2))
     tracker.close(finished=False)
     (run,) = folders(study)
     assert history(run) == expected_rows(study)
@@ -197,7 +198,7 @@ def test_the_second_end_of_a_trial_is_ignored(study: Study) -> None:
     tracker = offline(study)
     begin(study, tracker, 0)
     end(study, tracker, 0, "stopped", "hopeless", None)
-    tracker.end(0, "complete", "all 2 folds", 0.9)
+    tracker.end(Job(0, 0), "complete", "all 2 folds", 0.9)
     tracker.close(finished=False)
     (run,) = folders(study)
     assert len(of_kind(records(run), "exit")) == 1
@@ -316,7 +317,7 @@ def test_disabled_says_nothing_to_anyone(study: Study, monkeypatch: pytest.Monke
     tracker, words = make_tracker(study)
     assert words == "W&B: disabled by WANDB_MODE"
     run_trial(study, tracker, 0)
-    assert not tracker.is_stopped(0)
+    assert not tracker.is_stopped(Job(0, 0))
     assert tracker.close(finished=True) == ""
     assert not (study.folder / "wandb").exists()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from rich.console import Console
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.config.sections import Train
+from leukemia.study.job import Job
 from search.trials.display import TerminalDisplay, print_trials, say
 from search.trials.study_log import study_log
 
@@ -44,19 +46,24 @@ def epoch_of(fold: int, epoch: int) -> Epoch:
     )
 
 
+def fold_of(fold: int, score: float | None) -> dict[str, Any]:
+    """What a listener needs of a committed fold."""
+    return {"fold": fold, "scores": {"tta_accuracy": score}}
+
+
 def play(display: TerminalDisplay) -> None:
     """Trial 0 ended before, 1 completes and is run with another seed, 2 is stopped, 3 runs."""
-    display.recall("0000", RECIPE, "failed", [])
-    display.begin("0001", RECIPE, [0.5])
-    display.fold("0001", 1, 0.75)
-    display.end("0001", "complete", "all 2 folds", 0.625)
-    display.begin("0001 seed 1", RECIPE, [])
-    display.fold("0001 seed 1", 0, 0.875)
-    display.begin("0002", RECIPE, [])
-    display.fold("0002", 0, 0.5)
-    display.end("0002", "stopped", "hopeless: bound [0.4]", None)
-    display.begin("0003", RECIPE, [])
-    display.epoch("0003", epoch_of(0, 7))
+    display.recall(Job(0, 0), RECIPE, "failed", [])
+    display.begin(Job(1, 0), RECIPE, [0.5])
+    display.fold(Job(1, 0), fold_of(1, 0.75))
+    display.end(Job(1, 0), "complete", "all 2 folds", 0.625)
+    display.begin(Job(1, 1, is_repeat=True), RECIPE, [])
+    display.fold(Job(1, 1, is_repeat=True), fold_of(0, 0.875))
+    display.begin(Job(2, 0), RECIPE, [])
+    display.fold(Job(2, 0), fold_of(0, 0.5))
+    display.end(Job(2, 0), "stopped", "hopeless: bound [0.4]", None)
+    display.begin(Job(3, 0), RECIPE, [])
+    display.epoch(Job(3, 0), epoch_of(0, 7))
 
 
 def rendered(display: TerminalDisplay, console: Console) -> list[str]:
@@ -86,14 +93,14 @@ def test_table_shows_every_trial_where_it_stands() -> None:
 def test_best_counts_complete_trials_only() -> None:
     console, _ = console_of(terminal=True)
     display = display_on(console)
-    display.recall("0000", RECIPE, "stopped", [0.99])
+    display.recall(Job(0, 0), RECIPE, "stopped", [0.99])
     assert "best" not in rendered(display, console)[-1]
 
 
 def test_a_trial_that_goes_on_stands_in_its_next_fold() -> None:
     console, _ = console_of(terminal=True)
     display = display_on(console)
-    display.begin("0000", RECIPE, [0.5])
+    display.begin(Job(0, 0), RECIPE, [0.5])
     assert rendered(display, console)[2].endswith("2/2 0/30 0.5000")
 
 
@@ -102,7 +109,7 @@ def test_table_fits_any_terminal(width: int, height: int) -> None:
     console, _ = console_of(terminal=True, width=width, height=height)
     display = display_on(console, num_trials=100)
     for number in range(60):
-        display.begin(f"{number:04d}", RECIPE, [])
+        display.begin(Job(number, 0), RECIPE, [])
     lines = rendered(display, console)
     assert len(lines) <= height
     assert any(re.match(r"0059 running \S.* 1/2 0/30$", line) for line in lines), "the latest are shown"
@@ -115,7 +122,7 @@ def test_elsewhere_each_event_is_a_line() -> None:
     with display.running():
         play(display)
     assert stream.getvalue().splitlines() == [
-        f"trial 0001 goes on after 1 of 2 folds: {RECIPE.describe()}",
+        f"trial 0001 resumes after 1 of 2 folds: {RECIPE.describe()}",
         "trial 0001 fold 2/2: tta_accuracy 0.7500",
         "trial 0001 complete: tta_accuracy 0.6250",
         f"trial 0001 seed 1 begins: {RECIPE.describe()}",
@@ -130,9 +137,18 @@ def test_elsewhere_each_event_is_a_line() -> None:
 def test_a_repeat_is_no_trial_of_its_own_in_the_foot() -> None:
     console, _ = console_of(terminal=True)
     display = display_on(console)
-    display.recall("0000", RECIPE, "complete", [0.5])
-    display.recall("0000 seed 1", RECIPE, "complete", [0.875])
+    display.recall(Job(0, 0), RECIPE, "complete", [0.5])
+    display.recall(Job(0, 1, is_repeat=True), RECIPE, "complete", [0.875])
     assert rendered(display, console)[-1].startswith("1 of 4 trials, best 0.5000")
+
+
+def test_a_fold_without_a_score_is_not_shown() -> None:
+    console, stream = console_of(terminal=False)
+    display = display_on(console)
+    display.begin(Job(0, 0), RECIPE, [])
+    display.fold(Job(0, 0), fold_of(0, None))
+    assert "fold 1/2" not in stream.getvalue()
+    assert rendered(display, console)[2].endswith("running " + RECIPE.describe() + " 1/2 0/30")
 
 
 def test_a_note_is_a_line_and_goes_to_the_log(tmp_path: Path) -> None:

@@ -12,21 +12,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.worlds import EPOCHS, KILLED, NUM_FOLDS, SPACE, STEPS, Killed, World, everything, frozen, job_of
+from helpers.worlds import EPOCHS, KILLED, NUM_FOLDS, SPACE, STEPS, Killed, World, everything, frozen
 from optuna.trial import FrozenTrial, TrialState
 
 from leukemia.base.errors import UserError
 from leukemia.data.catalog import Catalog
 from leukemia.scoring.metrics import describe_difference
 from leukemia.study.best import Best
+from leukemia.study.job import Job
 from leukemia.study.ledger import ledger_of
 from search.policy.effort import effort
 from search.policy.health import Rescheduled
 from search.policy.judge import Contender
-from search.policy.race import Job
 from search.sampling.journal import STATES
-from search.trials.driver import Limits
+from search.trials.assignment import Assignment, Failure
 from search.trials.outcome import write_best
+from search.trials.schedule import Limits
 
 FATES = {1: "stopped", 2: "failed", 3: "crashed", 4: "undefined"}
 EXPECTED = {0: "complete", 1: "stopped", 2: "failed", 3: "failed", 4: "failed", 5: "complete"}
@@ -89,14 +90,14 @@ def test_all_that_can_happen_to_a_trial_is_told_to_everyone(world_in: Callable[.
     assert reasons[0] == "all 2 folds"
     assert reasons[1] == "hopeless: one answer to all images of fold 0 after 1 of 2 folds"
     assert reasons[2] == "NonFiniteLoss: at fold 1"
-    assert reasons[3] == "its process died again and again"
+    assert reasons[3] == "its process crashed repeatedly"
     assert reasons[4] == "tta_accuracy is undefined in fold 0"
     assert [trial.state for trial in frozen(world)][1] == TrialState.PRUNED
 
 
-def test_trial_0_is_the_starting_recipe_and_workers_get_plain_values(world_in: Callable[..., World]) -> None:
+def test_trial_0_is_the_starting_recipe(world_in: Callable[..., World]) -> None:
     assignment = world_in().driver().begin()
-    assert assignment == {"number": 0, "seed": 0, "recipe": SPACE.start.flat(), "skip": []}
+    assert assignment == Assignment(job=Job(0, 0), recipe=SPACE.start)
 
 
 def test_best_is_announced_for_complete_trials_only_and_only_when_it_changes(world_in: Callable[..., World]) -> None:
@@ -131,10 +132,10 @@ def test_a_trial_that_a_person_stops_ends_after_what_it_reports_next(
     assignment = driver.begin()
     assert assignment is not None
     reports = list(world.reports(assignment))
-    assert all(driver.hear(job_of(assignment), report) for report in reports[: heard - 1])
+    assert all(driver.receive(assignment.job, report) for report in reports[: heard - 1])
     world.tracker.stopped.add(0)
-    assert not driver.hear(job_of(assignment), reports[heard - 1])
-    driver.end(job_of(assignment), False)
+    assert not driver.receive(assignment.job, reports[heard - 1])
+    driver.end(assignment.job, False)
     end = world.study.end(0)
     folds = int(heard > EPOCHS)
     assert end == {
@@ -153,10 +154,10 @@ def test_a_trial_that_is_stopped_when_it_has_all_folds_is_complete(world_in: Cal
     assignment = driver.begin()
     assert assignment is not None
     *before, last = world.reports(assignment)
-    assert all(driver.hear(job_of(assignment), report) for report in before)
+    assert all(driver.receive(assignment.job, report) for report in before)
     world.tracker.stopped.add(0)
-    assert driver.hear(job_of(assignment), last)
-    driver.end(job_of(assignment), False)
+    assert driver.receive(assignment.job, last)
+    driver.end(assignment.job, False)
     assert (world.study.end(0) or {})["state"] == "complete"
 
 
@@ -166,9 +167,9 @@ def test_a_report_that_arrives_twice_counts_once(world_in: Callable[..., World])
     driver = twice.driver()
     while (assignment := driver.begin()) is not None:
         for report in twice.reports(assignment):
-            assert driver.hear(job_of(assignment), report)
-            assert driver.hear(job_of(assignment), report)
-        driver.end(job_of(assignment), False)
+            assert driver.receive(assignment.job, report)
+            assert driver.receive(assignment.job, report)
+        driver.end(assignment.job, False)
     assert everything(twice) == everything(once)
     assert_agreement(twice)
 
@@ -179,7 +180,7 @@ def test_a_stopped_trial_is_not_heard_any_more(world_in: Callable[..., World]) -
     assignment = driver.begin()
     assert assignment is not None
     reports = list(world.reports(assignment))
-    heard = [driver.hear(Job(0, 0), report) for report in reports]
+    heard = [driver.receive(Job(0, 0), report) for report in reports]
     assert heard == [True, True, False, False, False, False]
     assert driver.folds_done(Job(0, 0)) == [0]
     assert len(world.study.epochs(0)) == EPOCHS
@@ -230,7 +231,9 @@ def test_no_trial_begins_once_the_budget_is_spent(world_in: Callable[..., World]
     again.run()
     assert again.study.trials() == [0, 1, 2], "what was spent before a resume counts"
     notes = [words for words in again.display.seen if words[0] == "note"]
-    assert notes == [("note", "0.1 device hours are spent: no more begin (--budget-hours)")], "said once"
+    assert notes == [("note", "budget of 0.1 device hours used up; no new trials will start (--budget-hours)")], (
+        "said once"
+    )
     assert world_in("none", trials=9, budget_hours=0.0).driver().begin() is None
 
 
@@ -238,11 +241,11 @@ def test_trials_may_run_side_by_side(world_in: Callable[..., World]) -> None:
     world = world_in(trials=4, fates={1: "stopped"})
     driver = world.driver()
     running = [(a, world.reports(a)) for a in (driver.begin(), driver.begin(), driver.begin()) if a is not None]
-    assert [assignment["number"] for assignment, _ in running] == [0, 1, 2]
+    assert [assignment.job.number for assignment, _ in running] == [0, 1, 2]
     while running:
         for pair in list(running):
-            job, report = job_of(pair[0]), next(pair[1], None)
-            if report is None or not driver.hear(job, report):
+            job, report = pair[0].job, next(pair[1], None)
+            if report is None or not driver.receive(job, report):
                 driver.end(job, False)
                 running.remove(pair)
     assert driver.begin() is not None
@@ -279,12 +282,8 @@ def test_repeats_get_the_recipe_under_another_seed(world_in: Callable[..., World
     assert trial is not None
     world.work(driver, trial)
     repeat = driver.begin()
-    assert repeat == {
-        "number": 0,
-        "seed": 1,
-        "recipe": SPACE.start.with_settings({"train.seed": 1}).flat(),
-        "skip": [],
-    }
+    assert repeat == Assignment(job=Job(0, 1), recipe=SPACE.start.with_settings({"train.seed": 1}))
+    assert repeat.job.is_repeat
 
 
 def test_nothing_to_run_now_is_told_apart_from_nothing_at_all(world_in: Callable[..., World]) -> None:
@@ -299,7 +298,7 @@ def test_nothing_to_run_now_is_told_apart_from_nothing_at_all(world_in: Callable
     world.work(driver, first)
     repeat = driver.begin()
     assert repeat is not None
-    assert job_of(repeat) == Job(0, 1), "the start's repeat does not wait"
+    assert repeat.job == Job(0, 1), "the start's repeat does not wait"
     world.work(driver, repeat)
     world.work(driver, second)
     assert driver.race.last_repeat(set()) == Job(1, 1)
@@ -307,7 +306,7 @@ def test_nothing_to_run_now_is_told_apart_from_nothing_at_all(world_in: Callable
     world.work(driver, third)
     last = driver.begin()
     assert last is not None
-    assert last["seed"] == 1
+    assert last.job.seed == 1
     world.work(driver, last)
     while (assignment := driver.begin()) is not None:
         world.work(driver, assignment)
@@ -326,12 +325,12 @@ def test_a_repeat_that_was_killed_goes_on(world_in: Callable[..., World]) -> Non
     assert repeat is not None
     reports = killed.reports(repeat)
     for report in itertools.islice(reports, EPOCHS + 2):
-        assert driver.hear(Job(0, 1), report)
+        assert driver.receive(repeat.job, report)
     again = world_in(trials=2, repeats=1)
     resumed = again.driver()
     adopted = resumed.begin()
     assert adopted is not None
-    assert (job_of(adopted), adopted["skip"]) == (Job(0, 1), [0])
+    assert (adopted.job, adopted.skip) == (Job(0, 1), (0,))
     score = again.study.fold(0, 1, 0)["scores"]["tta_accuracy"]
     assert again.display.seen[-1] == ("begin", "0000 seed 1", [score])
     again.work(resumed, adopted)
@@ -344,7 +343,7 @@ def test_a_repeat_that_was_killed_goes_on(world_in: Callable[..., World]) -> Non
     ("fate", "reason"),
     [
         ("failed", "NonFiniteLoss: at fold 1"),
-        ("crashed", "its process died again and again"),
+        ("crashed", "its process crashed repeatedly"),
         ("undefined", "tta_accuracy is undefined in fold 0"),
     ],
 )
@@ -387,7 +386,7 @@ def test_a_trial_that_cannot_win_is_stopped_and_told_so(world_in: Callable[..., 
 
 
 def test_score_and_cost_are_told_and_a_cheaper_one_within_the_error_wins(world_in: Callable[..., World]) -> None:
-    fates = {1: "worse", 2: "stopped", 3: "failed", 4: "cheap", 5: "dear"}
+    fates = {1: "worse", 2: "stopped", 3: "failed", 4: "cheap", 5: "expensive"}
     world = world_in(trials=6, objective="tta_accuracy,cost", racing=True, fates=fates)
     driver = world.run()
     assert_agreement(world)
@@ -400,7 +399,7 @@ def test_score_and_cost_are_told_and_a_cheaper_one_within_the_error_wins(world_i
         values = [np.mean(list(scores.values())), sum(fold["seconds"] for fold in folds)]
         assert trial.values == (values if trial.state == TrialState.COMPLETE else None)
     assert [trials[number].values[1] for number in (0, 4, 5)] == [160.0, 80.0, 1600.0]
-    # Trial 5 leads and is dear; it does not clearly beat the start, but trial 4, which is the cheapest.
+    # Trial 5 leads and is expensive; it does not clearly beat the start, but trial 4, which is the cheapest.
     leader = driver.race.leader()
     assert leader is not None
     assert leader.number == 5
@@ -421,7 +420,7 @@ def test_best_is_announced_again_when_a_repeat_says_more_of_it(world_in: Callabl
 def test_best_json_tells_what_other_seeds_say(world_in: Callable[..., World]) -> None:
     world = world_in(trials=3, repeats=1, racing=True, fates={1: "worse", 2: "worse"}, margin=0.9)
     driver = world.run()
-    write_best(world.study, world.splits, driver.race)
+    write_best(world.study, world.catalog, world.splits, driver.progress)
     best = Best.load(world.study.folder / "best.json")
     assert driver.best is not None
     assert (best.trial, best.seeds, best.num_complete) == ("0000", [0, 1], 3)
@@ -438,7 +437,7 @@ def test_best_json_tells_what_other_seeds_say(world_in: Callable[..., World]) ->
 def test_best_json_compares_the_winner_with_the_start(world_in: Callable[..., World]) -> None:
     world = world_in(trials=4, fates={0: "worse", 1: "worse", 2: "failed"})
     driver = world.run()
-    write_best(world.study, world.splits, driver.race)
+    write_best(world.study, world.catalog, world.splits, driver.progress)
     best = Best.load(world.study.folder / "best.json")
     assert (best.trial, best.num_complete) == ("0003", 3)
     # Both others are equally bad, and the earlier one of them is the start.
@@ -467,7 +466,7 @@ def test_no_trial_begins_when_none_has_improved_for_so_long(world_in: Callable[.
     world.run()
     assert world.study.trials() == [0, 1, 2, 3]
     notes = [event[1] for event in world.display.seen if event[0] == "note"]
-    assert notes == ["no trial of the last 3 has improved the score beyond its noise: no more begin (--patience)"], (
+    assert notes == ["no improvement beyond noise in the last 3 trials; no new trials will start (--patience)"], (
         "said once"
     )
     more = world_in(trials=9, patience=4, repeats=1, fates=fates)
@@ -648,7 +647,7 @@ def test_a_priors_repeat_that_had_not_ended_is_run_and_paid_for_here(world_in: C
     repeat = driver.begin()
     assert repeat is not None
     for report in itertools.islice(earlier.reports(repeat), EPOCHS + 2):
-        assert driver.hear(Job(0, 1), report)
+        assert driver.receive(repeat.job, report)
     # The repeat's four epochs spend the budget: no trial begins.
     world = world_in(trials=1, repeats=1, warm_start=[earlier.study], budget_hours=0.04)
     world.run()
@@ -670,11 +669,11 @@ class Fuse:
                 setattr(target, name, self.watched(getattr(target, name)))
 
     def watched(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
             number, self.count = self.count, self.count + 1
             if number == self.at and not self.after:
                 raise Killed
-            result = step(*arguments)
+            result = step(*arguments, **options)
             if number == self.at:
                 raise Killed
             return result
@@ -713,7 +712,7 @@ def test_a_kill_at_any_step_changes_nothing(
             assert run == undisturbed.tracker.runs[number], f"killed at step {at}"
 
 
-NO_GPU = Rescheduled(words="cuda does not compute", node_id="a", node="10.0.0.7")
+NO_GPU = Rescheduled(message="cuda does not compute", node_id="a", node="10.0.0.7")
 
 
 def run_ordered(world: World, places: int) -> list[int]:
@@ -721,7 +720,7 @@ def run_ordered(world: World, places: int) -> list[int]:
     driver, order, running = world.driver(), [], []
     while True:
         while len(running) < places and (assignment := driver.begin(places)) is not None:
-            order.append(assignment["number"])
+            order.append(assignment.job.number)
             running.append(assignment)
         if not running:
             assert driver.idle()
@@ -734,12 +733,12 @@ def test_a_job_that_is_put_back_ends_as_if_nothing_had_been(world_in: Callable[.
     calm.run()
     driver = world.driver()
     while (assignment := driver.begin()) is not None:
-        job = job_of(assignment)
-        if driver._times_back[job] < 2:
+        job = assignment.job
+        if driver._times_rescheduled[job] < 2:
             # Once before it has begun, once after its first epoch.
-            if driver._times_back[job]:
-                assert driver.hear(job, next(world.reports(assignment)))
-            assert not driver.hear(job, NO_GPU)
+            if driver._times_rescheduled[job]:
+                assert driver.receive(job, next(world.reports(assignment)))
+            assert not driver.receive(job, NO_GPU)
             assert not driver.end(job, process_failed=True)
             assert driver.idle()
         else:
@@ -747,8 +746,8 @@ def test_a_job_that_is_put_back_ends_as_if_nothing_had_been(world_in: Callable[.
     assert everything(world) == everything(calm)
     assert_agreement(world)
     notes = [words for kind, *words in world.display.seen if kind == "note"]
-    assert notes.count(["trial 0001 is put back: cuda does not compute"]) == 2
-    assert notes.count(["trial 0000 seed 1 is put back: cuda does not compute"]) == 2
+    assert notes.count(["trial 0001 is rescheduled: cuda does not compute"]) == 2
+    assert notes.count(["trial 0000 seed 1 is rescheduled: cuda does not compute"]) == 2
 
 
 def test_finished_folds_stay_when_a_job_is_put_back(world_in: Callable[..., World]) -> None:
@@ -756,15 +755,15 @@ def test_finished_folds_stay_when_a_job_is_put_back(world_in: Callable[..., Worl
     driver = world.driver()
     assignment = driver.begin()
     assert assignment is not None
-    job = job_of(assignment)
+    job = assignment.job
     for report in itertools.takewhile(lambda report: report.fold == 0, world.reports(assignment)):  # type: ignore[union-attr]
-        driver.hear(job, report)
-    driver.hear(job, NO_GPU)
-    assert not driver.hear(job, "CUDA error"), "what comes after is not heard"
+        driver.receive(job, report)
+    driver.receive(job, NO_GPU)
+    assert not driver.receive(job, Failure(message="CUDA error")), "what comes after is not heard"
     driver.end(job, process_failed=True)
     again = driver.begin()
     assert again is not None
-    assert (again["number"], again["skip"]) == (0, [0])
+    assert (again.job, again.skip) == (job, (0,))
 
 
 def test_a_job_that_is_put_back_again_and_again_has_failed(world_in: Callable[..., World]) -> None:
@@ -772,12 +771,12 @@ def test_a_job_that_is_put_back_again_and_again_has_failed(world_in: Callable[..
     driver = world.driver()
     times = 0
     while (assignment := driver.begin()) is not None:
-        driver.hear(job_of(assignment), NO_GPU)
-        driver.end(job_of(assignment), process_failed=True)
+        driver.receive(assignment.job, NO_GPU)
+        driver.end(assignment.job, process_failed=True)
         times += 1
     assert times == 11
     assert seen_of(world, 0)["state"] == "failed"
-    assert seen_of(world, 0)["reason"] == "put back 10 times, and again: cuda does not compute"
+    assert seen_of(world, 0)["reason"] == "rescheduled 10 times; giving up: cuda does not compute"
 
 
 def test_the_last_trials_begin_with_the_costliest(world_in: Callable[..., World]) -> None:
@@ -803,7 +802,7 @@ def test_trials_asked_for_ahead_do_not_begin_when_the_budget_is_spent_but_after_
     assert first is not None
     world.work(driver, first)
     assert driver.begin(2) is None
-    assert world.study.trials() == [first["number"]]
+    assert world.study.trials() == [first.job.number]
     world.limits = Limits(num_trials=2)
     world.run()
     assert [seen_of(world, number)["state"] for number in (0, 1)] == ["complete", "complete"]

@@ -8,8 +8,9 @@ import numpy as np
 
 from benchmarks.racing.replaying.table import Table
 from leukemia.study.folder import State
+from leukemia.study.job import Job
 from search.policy.judge import GO_ON, Contender, Verdict, judge_fold, judge_race, selection_luck
-from search.policy.race import FoldEvidence, Job, Race, Rules
+from search.policy.race import FoldEvidence, Race, Rules
 
 CLEARLY_ABOVE = 0.65
 """Balanced accuracy of a fold, 0.1 above the limit below which a trial is hopeless."""
@@ -84,8 +85,8 @@ class CachedRace(Race):
         self.recipes[job.number] = recipe
         self.begin(job)
 
-    def hear(self, job: Job, fold: int, heard: FoldEvidence) -> None:
-        super().hear(job, fold, heard)
+    def add(self, job: Job, fold: int, evidence: FoldEvidence) -> None:
+        super().add(job, fold, evidence)
         if job != self._first[job.number] and len(self._folds[job]) == self.rules.num_folds:
             self._refresh(job.number)
 

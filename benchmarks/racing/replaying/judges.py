@@ -10,7 +10,8 @@ from benchmarks.racing.replaying.cached_race import CachedRace, TableCache
 from benchmarks.racing.replaying.stopping import Stops, never
 from benchmarks.racing.replaying.table import Table
 from leukemia.study.folder import State
-from search.policy.race import Job, Rules
+from leukemia.study.job import Job
+from search.policy.race import Rules
 
 
 class Judge(Protocol):
@@ -101,7 +102,7 @@ class Raced:
         self._race.begin_recipe(job, recipe)
 
     def add_fold(self, job: Job, fold: int) -> None:
-        self._race.hear(job, fold, self._cache.evidence(job.seed, self._race.recipes[job.number], fold))
+        self._race.add(job, fold, self._cache.evidence(job.seed, self._race.recipes[job.number], fold))
 
     def goes_on(self, number: int) -> bool:
         return self._race.judge(number).go_on

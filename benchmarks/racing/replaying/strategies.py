@@ -13,7 +13,7 @@ from benchmarks.racing.replaying.judges import Judge
 from benchmarks.racing.replaying.proposals import Proposer
 from benchmarks.racing.replaying.table import Table
 from leukemia.study.folder import State
-from search.policy.race import Job
+from leukemia.study.job import Job
 
 Layout = Literal["lock step", "fold after fold"]
 Pick = Literal["last reported", "all epochs"]

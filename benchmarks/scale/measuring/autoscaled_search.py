@@ -26,7 +26,7 @@ from benchmarks.idle.study import create_study
 from benchmarks.scale.measuring.nodes import STORE_MEGABYTES
 from benchmarks.scale.measuring.sleeping_search import SECONDS, check, sleep_and_report
 from leukemia.base.files import write_json
-from leukemia.tracking.tracker import SilentTracker
+from leukemia.tracking.tracker import NoTracker
 from search.cluster import signals
 from search.cluster.resources import Resources
 from search.cluster.session import ray_session
@@ -119,7 +119,7 @@ def measure(folder: Path, num_trials: int, max_nodes: int) -> dict[str, Any]:
             nodes = NodeCounter()
             nodes.start()
             time.sleep(1)
-            driver = make_driver(study, catalog, splits, SilentTracker(), num_trials)
+            driver = make_driver(study, catalog, splits, NoTracker(), num_trials)
             start = time.monotonic()
             resources = Resources(device="cpu", cpus=1, gpus=0.0, concurrent=max_nodes)
             run_trials(driver, data, resources, sleep_and_report)

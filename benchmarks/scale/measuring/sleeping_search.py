@@ -26,19 +26,18 @@ from benchmarks.scale.measuring.calls import Call, Calls, series, spread
 from benchmarks.scale.measuring.nodes import MemorySnapshot, simulated_nodes
 from leukemia.base.files import write_json
 from leukemia.config.recipe import Recipe
-from leukemia.config.results import Epoch, FoldResult
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
 from leukemia.study.folder import Study
-from leukemia.tracking.tracker import SilentTracker
+from leukemia.study.job import Job
+from leukemia.tracking.tracker import NoTracker
 from search.cluster import signals
 from search.cluster.resources import Resources
 from search.cluster.session import ray_session
 from search.cluster.trainable import REPORT, TrialData
 from search.cluster.tuner import run_trials
-from search.policy.health import Rescheduled
-from search.policy.race import Job
 from search.sampling.journal import Journal
+from search.trials.assignment import Assignment, Report
 from search.trials.driver import Driver
 from search.trials.study_log import study_log
 
@@ -68,14 +67,14 @@ class TimedDriver(Driver):
         super().__init__(*arguments, **named)
         self._calls = calls
 
-    def begin(self, places: int = 1) -> dict[str, Any] | None:
+    def begin(self, places: int = 1) -> Assignment | None:
         """``Driver.begin``, timed; there may be nothing to start."""
         return self._calls.time(super().begin, places, kind=lambda job: "begin" if job else "wait")
 
-    def hear(self, job: Job, report: Epoch | FoldResult | Rescheduled | str) -> bool:
-        """``Driver.hear``, timed."""
+    def receive(self, job: Job, report: Report) -> bool:
+        """``Driver.receive``, timed."""
         kind = type(report).__name__.lower()
-        return self._calls.time(super().hear, job, report, kind=lambda _: kind)
+        return self._calls.time(super().receive, job, report, kind=lambda _: kind)
 
     def end(self, job: Job, process_failed: bool) -> bool:
         """``Driver.end``, timed."""
@@ -86,24 +85,24 @@ class TimedDriver(Driver):
 
 def timed_driver(calls: Calls, study: Study, catalog: Catalog, splits: Splits, num_trials: int) -> Driver:
     """An untracked driver whose calls and proposals are timed; ``overhead`` and ``outage`` measure W&B."""
-    tracker, driver, journal = SilentTracker(), partial(TimedDriver, calls), partial(TimedJournal, calls)
+    tracker, driver, journal = NoTracker(), partial(TimedDriver, calls), partial(TimedJournal, calls)
     return make_driver(study, catalog, splits, tracker, num_trials, driver=driver, journal=journal)
 
 
 def finish_trials(driver: Driver, data: TrialData) -> None:
     """Finish all trials of the driver one after the other, without workers."""
-    while (config := driver.begin()) is not None:
-        job = Job(config["number"], config["seed"])
-        for pair in reports(*job, data.labels, data.folds):
+    while (assignment := driver.begin()) is not None:
+        job = assignment.job
+        for pair in reports(job.number, job.seed, data.labels, data.folds):
             for report in pair:
-                driver.hear(job, report)
+                driver.receive(job, report)
         driver.end(job, False)
 
 
-def sleep_and_report(config: dict[str, Any], data: TrialData, resources: Resources) -> None:
+def sleep_and_report(assignment: Assignment, data: TrialData, resources: Resources) -> None:
     """The trainable, in a worker process; records when it slept."""
     slept = data.checkpoints / "slept" / f"{os.getpid()}.csv"
-    for pair in reports(config["number"], config["seed"], data.labels, data.folds, config["skip"]):
+    for pair in reports(assignment.job.number, assignment.job.seed, data.labels, data.folds, assignment.skip):
         for report in pair:
             start = time.monotonic()
             time.sleep(float(os.environ[SECONDS]))

@@ -18,6 +18,7 @@ from benchmarks.idle.process import MEASURED
 from benchmarks.idle.study import create_study, reports, space
 from benchmarks.tracking.sides.offline_runs import num_complete, trial_runs
 from leukemia.base.files import write_json
+from leukemia.study.job import Job
 from leukemia.tracking.tracker import WandbTracker
 
 
@@ -50,18 +51,19 @@ def run(folder: Path, num_runs: int) -> dict[str, Any]:
 
     def begin(number: int) -> None:
         study.begin_trial(number, recipe)
-        tracker.begin(number, recipe)
+        tracker.begin(Job(number, recipe.train.seed), recipe, [])
 
     def report(number: int) -> None:
         epoch, fold = next(reports(number, recipe.train.seed, labels, rows))
         study.write_epoch(number, epoch)
-        tracker.epoch(number, epoch)
-        study.write_fold(number, fold, catalog.table)
-        tracker.fold(number, study.fold(number, fold.seed, fold.fold))
+        tracker.epoch(Job(number, epoch.seed), epoch)
+        committed = study.write_fold(number, fold, catalog.table)
+        assert committed is not None
+        tracker.fold(Job(number, fold.seed), committed)
 
     def end(number: int) -> None:
         study.end_trial(number, "stopped", "after 1 of 2 folds", None)
-        tracker.end(number, "stopped", "after 1 of 2 folds", None)
+        tracker.end(Job(number, recipe.train.seed), "stopped", "after 1 of 2 folds", None)
 
     # W&B's process must be running before the first run is timed.
     _settle(tracker)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from helpers.replay_tables import NUM_FOLDS, make_table
 
 from benchmarks.racing.replaying.cached_race import CachedRace, TableCache
-from search.policy.race import Job, Race, Rules
+from leukemia.study.job import Job
+from search.policy.race import Race, Rules
 
 
 def test_the_cached_race_judges_as_the_race() -> None:
@@ -20,7 +21,7 @@ def test_the_cached_race_judges_as_the_race() -> None:
         cached.begin_recipe(jobs[0], recipe)
         for fold in range(NUM_FOLDS):
             for race in (plain, cached):
-                race.hear(jobs[0], fold, cache.evidence(0, recipe, fold))
+                race.add(jobs[0], fold, cache.evidence(0, recipe, fold))
             verdict = plain.judge(recipe)
             assert cached.judge(recipe) == verdict
             if not verdict.go_on:
@@ -35,7 +36,7 @@ def test_the_cached_race_judges_as_the_race() -> None:
             cached.begin_recipe(repeat, repeat.number)
             for fold in range(NUM_FOLDS):
                 for race in (plain, cached):
-                    race.hear(repeat, fold, cache.evidence(1, repeat.number, fold))
+                    race.add(repeat, fold, cache.evidence(1, repeat.number, fold))
         assert cached.leader() == plain.leader()
         assert cached.noise() == plain.noise()
         assert cached.contenders() == plain.contenders()

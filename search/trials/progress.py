@@ -1,0 +1,89 @@
+"""What all jobs of a study have achieved, in memory: the disk is read only when a study is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leukemia.config.recipe import Recipe
+from leukemia.study.job import Job
+from search.policy.race import FoldEvidence, Race, Rules
+from search.trials.evidence import observations
+
+
+class Progress:
+    """Recipes, committed folds, and the race between the trials."""
+
+    def __init__(self, rules: Rules, protocol: str) -> None:
+        self.race = Race(rules)
+        self._protocol = protocol
+        self._recipes: dict[int, Recipe] = {}
+        self._folds: dict[Job, dict[int, dict[str, Any]]] = {}
+
+    def __contains__(self, number: int) -> bool:
+        """Whether a trial has begun."""
+        return number in self._recipes
+
+    def __iter__(self) -> Iterator[Job]:
+        """All jobs in the order in which they began."""
+        return iter(self._folds)
+
+    def begin(self, job: Job, recipe: Recipe) -> None:
+        """A job begins, a trial before its repeats; one that is known already is left alone."""
+        self._recipes.setdefault(job.number, recipe)
+        self._folds.setdefault(job, {})
+        self.race.begin(job)
+
+    def recipe(self, job: Job) -> Recipe:
+        """The recipe of a begun trial, or of a repeat of it: the same with the repeat's seed."""
+        recipe = self._recipes[job.number]
+        return recipe.with_settings({"train.seed": job.seed}) if job.is_repeat else recipe
+
+    def add(self, job: Job, fold: dict[str, Any], images: pd.DataFrame, probabilities: np.ndarray) -> None:
+        """A fold of a begun job is committed. The race learns of it unless the objective is undefined.
+
+        Args:
+            fold: content of ``fold_K.json``.
+            images: the catalogue's rows that the fold validates.
+            probabilities: float64 (n,), of class 1, one for each of ``images``.
+        """
+        self._folds[job][fold["fold"]] = fold
+        score = self._score(fold)
+        if score is not None:
+            evidence = FoldEvidence(
+                labels=images["label"].to_numpy(),
+                groups=observations(images, self._protocol),
+                probabilities=probabilities,
+                score=score,
+                seconds=fold["seconds"],
+            )
+            self.race.add(job, fold["fold"], evidence)
+
+    def folds_done(self, job: Job) -> list[int]:
+        """Numbers of a job's committed folds, ascending."""
+        return sorted(self._folds.get(job, ()))
+
+    def scores(self, job: Job) -> dict[int, float]:
+        """The objective of each committed fold in order, up to the first where it is undefined."""
+        scores: dict[int, float] = {}
+        for number in self.folds_done(job):
+            score = self._score(self._folds[job][number])
+            if score is None:
+                break
+            scores[number] = score
+        return scores
+
+    def undefined(self, job: Job) -> int | None:
+        """The first committed fold where the objective is undefined, or None."""
+        return next((fold for fold in self.folds_done(job) if self._score(self._folds[job][fold]) is None), None)
+
+    def devices(self, job: Job) -> list[str]:
+        """The devices that a job's folds were trained on, each once, sorted."""
+        return sorted({fold["device"] for fold in self._folds[job].values()})
+
+    def _score(self, fold: dict[str, Any]) -> float | None:
+        score: float | None = fold["scores"][self.race.rules.objective]
+        return score
