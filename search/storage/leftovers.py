@@ -32,6 +32,11 @@ def is_result(name: str) -> bool:
 
     >>> [is_result(f"trials/0007/{file}") for file in ("recipe.json", "epochs.csv", "seed_0/fold_1.json", "state.json")]
     [False, True, True, True]
+
+    A traceback explains a result, and is none without it.
+
+    >>> is_result("trials/0007/traceback.txt")
+    False
     """
     file = name.rpartition("/")[2]
     return file in ("state.json", "failed.json", "epochs.csv") or file.startswith("fold_")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,6 +136,36 @@ def test_an_error_of_ours_becomes_a_report_not_an_exception(
     assert str(reports[1].traceback).splitlines()[-1] == "MemoryError: no room for 3 GB"
     assert "wandb-key" not in str(reports[1].traceback), "no values of variables"
     assert list(data.checkpoints.iterdir()) == []
+
+
+def test_other_pretrained_weights_on_this_machine_fail_the_trial(
+    reports: list[Any], data: TrialData, tmp_path: Path
+) -> None:
+    weights = tmp_path / "resnet18.pt"
+    weights.write_bytes(b"the study's")
+    recipe = RECIPE.with_settings({"model.pretrained": str(weights)}).resolved(32)
+    weights.write_bytes(b"others")
+    run_trial(assignment(recipe), data, ONE_CPU)
+    weights.unlink()
+    run_trial(assignment(recipe), data, ONE_CPU)
+    others, missing = reports
+    assert re.match(
+        r"UserError: model.pretrained: .* but this recipe was run with .* \(recipe.py, line", others.message
+    )
+    assert "in check_pretrained" in others.traceback
+    assert missing.message.startswith(f"MissingFile: model.pretrained: no file at {weights}")
+
+
+def test_what_utf_8_lacks_is_escaped_in_a_traceback(
+    reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any, **settings: Any) -> Iterator[Any]:
+        raise OSError("no \udcff.bmp")
+        yield
+
+    monkeypatch.setattr(trainable, "cross_validate", broken)
+    run_trial(assignment(), data, ONE_CPU)
+    assert reports[0].traceback.endswith("OSError: no \\udcff.bmp\n")
 
 
 LONGER = RECIPE.with_settings({"train.epochs": 3})

@@ -86,7 +86,7 @@ def test_deaths_count_only_as_long_as_a_trial_comes_no_further() -> None:
     assert trial.run_metadata.num_failures == 2
 
 
-def test_a_trial_that_is_put_back_is_not_retried_where_it_is() -> None:
+def test_a_trial_that_is_rescheduled_is_not_retried_where_it_is() -> None:
     judging = tuner._Judging(lambda *report: False, lambda job: [])
     trial: Any = Assigned(config_of(Assignment(job=Job(0, 0), recipe=Recipe()), Place(cpus=1, gpus=0.0)))
     verdict = judging.on_trial_result(None, trial, {REPORT: Rescheduled(message="no GPU", node_id="a")})  # type: ignore[arg-type]

@@ -192,7 +192,10 @@ def test_pretrained_weights_are_held_to_their_hash(tmp_path: Path) -> None:
     resolved = recipe.resolved(64)
     assert resolved.model.pretrained_sha256 == hashlib.sha256(b"first").hexdigest()
     assert resolved.resolved(64) == resolved
+    resolved.check_pretrained()
     weights.write_bytes(b"second")
+    with pytest.raises(UserError, match=r"but this recipe was run with .*; bring the original file back"):
+        resolved.check_pretrained()
     with pytest.raises(UserError, match=r"but this recipe was run with .*; bring the original file back"):
         resolved.resolved(64)
     assert resolved.with_settings({"model.pretrained": None}).model == Model()

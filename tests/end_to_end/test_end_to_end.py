@@ -368,10 +368,10 @@ from leukemia.base.errors import run_command
 from search import run
 from search.trials import driver
 
-def hear(self, number, report):
+def receive(self, job, report):
     raise RuntimeError("a bug of ours")
 
-driver.Driver.hear = hear
+driver.Driver.receive = receive
 run_command(run.main)
 """
 

@@ -23,6 +23,7 @@ from leukemia.config.results import Epoch, FoldResult
 from leukemia.config.sections import Model
 from leukemia.data.folds import Splits
 from leukemia.scoring.metrics import Interval, point_scores
+from leukemia.study import folder as folder_module
 from leukemia.study.best import Best
 from leukemia.study.folder import EPOCH_COLUMNS, Study, check_name
 from leukemia.study.records import FOLD_COLUMNS
@@ -523,3 +524,26 @@ def test_a_state_that_there_is_not_is_refused(study: Study) -> None:
     path.write_text('{"state": "complete", "reason": "", "score": 50}')
     with pytest.raises(UserError, match=r"state.json: expected the score to be null or from 0 to 1, got 50; restore"):
         study.end(3)
+
+
+def test_a_traceback_is_written_before_the_end_and_goes_with_a_crashed_drivers(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study.begin_trial(3, Recipe())
+    study.begin_repeat(3, 1)
+    paths = [study.trial_folder(3) / "traceback.txt", study.trial_folder(3) / "seed_1" / "traceback.txt"]
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_module, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            study.end_trial(3, "failed", "why", None, traceback="Traceback ü\n")
+        with pytest.raises(KeyboardInterrupt):
+            study.fail_repeat(3, 1, "why", traceback="Traceback ü\n")
+    assert [path.read_text(encoding="utf-8") for path in paths] == ["Traceback ü\n"] * 2
+    assert (study.end(3), study.repeat_failure(3, 1)) == (None, None)
+    study.end_trial(3, "complete", "all 2 folds", 0.5)
+    study.fail_repeat(3, 1, "its process crashed repeatedly")
+    assert not [path for path in paths if path.exists()]

@@ -12,15 +12,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.worlds import EPOCHS, KILLED, NUM_FOLDS, SPACE, STEPS, Killed, World, everything, frozen
+from helpers.worlds import EPOCHS, FAILURE, KILLED, NUM_FOLDS, SPACE, STEPS, Killed, World, everything, frozen
 from optuna.trial import FrozenTrial, TrialState
 
+from leukemia.base import provenance
 from leukemia.base.errors import UserError
+from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog
-from leukemia.scoring.metrics import describe_difference
+from leukemia.scoring.metrics import describe_difference, scores
 from leukemia.study.best import Best
+from leukemia.study.folder import State
 from leukemia.study.job import Job
 from leukemia.study.ledger import ledger_of
+from leukemia.study.listener import Listener
 from search.policy.effort import effort
 from search.policy.health import Rescheduled
 from search.policy.judge import Contender
@@ -93,6 +97,96 @@ def test_all_that_can_happen_to_a_trial_is_told_to_everyone(world_in: Callable[.
     assert reasons[3] == "its process crashed repeatedly"
     assert reasons[4] == "tta_accuracy is undefined in fold 0"
     assert [trial.state for trial in frozen(world)][1] == TrialState.PRUNED
+
+
+def test_a_failed_trial_keeps_its_traceback_and_others_have_none(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=6, fates=FATES, repeats=1)
+    world.fates = {**FATES, Job(0, 1): "failed"}
+    world.run()
+    found = {str(path.relative_to(world.study.folder)): path.read_text() for path in tracebacks_of(world)}
+    assert found == dict.fromkeys(["trials/0000/seed_1/traceback.txt", "trials/0002/traceback.txt"], FAILURE.traceback)
+    assert str(FAILURE.traceback).startswith("Traceback")
+
+
+def tracebacks_of(world: World) -> list[Path]:
+    return sorted(world.study.folder.rglob("traceback.txt"))
+
+
+class Watcher(Listener):
+    """Notes of each event what the study folder and the journal hold at that time."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.seen = world, list[tuple[Any, ...]]()
+
+    def fold(self, job: Job, fold: dict[str, Any]) -> None:
+        study = self.world.study
+        assert fold == study.fold(job.number, job.seed, fold["fold"]), "committed, and the same to the last bit"
+        self.seen.append(("fold", job.label, fold["fold"], job.number in frozen_scores(self.world)))
+
+    def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
+        known = (
+            self.world.study.repeat_failure(job.number, job.seed) if job.is_repeat else seen_of(self.world, job.number)
+        )
+        self.seen.append(("end", job.label, state, known is not None, self.world.journal.ends()[job.number]))
+
+    def recorded(self, job: Job) -> None:
+        self.seen.append(("recorded", job.label, self.world.journal.ends()[job.number], len(self.world.bests)))
+
+
+def frozen_scores(world: World) -> dict[int, dict[int, float]]:
+    """Per trial the scores that the journal has."""
+    return {trial.number: trial.intermediate_values for trial in frozen(world) if trial.intermediate_values}
+
+
+def test_the_disk_has_an_event_before_its_listeners_and_the_journal_after(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=2, fates={1: "failed", Job(0, 1): "failed"}, repeats=1)
+    watcher = Watcher(world)
+    world.listeners.append(watcher)
+    world.run()
+    assert watcher.seen == [
+        ("fold", "0000", 0, False),
+        ("fold", "0000", 1, True),
+        ("end", "0000", "complete", True, None),
+        ("recorded", "0000", "complete", 1),
+        ("fold", "0000 seed 1", 0, True),
+        ("end", "0000 seed 1", "failed", True, "complete"),
+        ("recorded", "0000 seed 1", "complete", 1),
+        ("fold", "0001", 0, False),
+        ("end", "0001", "failed", True, None),
+        ("recorded", "0001", "failed", 1),
+    ]
+
+
+def test_what_a_listener_raises_ends_the_search(world_in: Callable[..., World]) -> None:
+    class Refusing(Listener):
+        def epoch(self, job: Job, epoch: Epoch) -> None:
+            raise UserError("taken over")
+
+    world = world_in(trials=1)
+    world.listeners.append(Refusing())
+    with pytest.raises(UserError, match="taken over"):
+        world.run()
+    assert len(world.study.epochs(0)) == 1, "written before"
+
+
+def test_an_open_study_is_not_read_again(world_in: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folds go to judge, listeners and best.json from memory."""
+    world_in(trials=1, repeats=1).run()
+    again = world_in(trials=4, racing=True, repeats=1, fates={1: "worse", 2: "undefined"})
+    again.listeners.remove(again.tracker)
+    driver = again.driver()
+    with monkeypatch.context() as patch:
+        for name in ("fold", "out_of_fold", "recipe", "trials", "end"):
+            patch.setattr(again.study, name, lambda *arguments, name=name: pytest.fail(f"Study.{name} reads the disk"))
+        while (assignment := driver.begin()) is not None:
+            again.work(driver, assignment)
+        write_best(again.study, again.catalog, again.splits, driver.progress)
+    best = Best.load(again.study.folder / "best.json")
+    assert [seen_of(again, number)["state"] for number in range(4)] == ["complete", "stopped", "failed", "complete"]
+    seen = again.study.out_of_fold(int(best.trial), 0)
+    found = scores(*(seen[name].to_numpy() for name in ("label", "probability_leukemic", "group")))
+    assert best.scores == {name: interval.to_dict() for name, interval in found.items()}
+    assert best.hardware == provenance.hardware("cpu (test)")
 
 
 def test_trial_0_is_the_starting_recipe(world_in: Callable[..., World]) -> None:
@@ -712,7 +806,7 @@ def test_a_kill_at_any_step_changes_nothing(
             assert run == undisturbed.tracker.runs[number], f"killed at step {at}"
 
 
-NO_GPU = Rescheduled(message="cuda does not compute", node_id="a", node="10.0.0.7")
+NO_GPU = Rescheduled(message="cuda does not compute", traceback="Traceback: no GPU\n", node_id="a", node="10.0.0.7")
 
 
 def run_ordered(world: World, places: int) -> list[int]:
@@ -728,7 +822,7 @@ def run_ordered(world: World, places: int) -> list[int]:
         world.work(driver, running.pop(0))
 
 
-def test_a_job_that_is_put_back_ends_as_if_nothing_had_been(world_in: Callable[..., World]) -> None:
+def test_a_job_that_is_rescheduled_ends_as_if_nothing_had_been(world_in: Callable[..., World]) -> None:
     calm, world = world_in("calm", repeats=1), world_in("hit", repeats=1)
     calm.run()
     driver = world.driver()
@@ -750,7 +844,7 @@ def test_a_job_that_is_put_back_ends_as_if_nothing_had_been(world_in: Callable[.
     assert notes.count(["trial 0000 seed 1 is rescheduled: cuda does not compute"]) == 2
 
 
-def test_finished_folds_stay_when_a_job_is_put_back(world_in: Callable[..., World]) -> None:
+def test_finished_folds_stay_when_a_job_is_rescheduled(world_in: Callable[..., World]) -> None:
     world = world_in(trials=1)
     driver = world.driver()
     assignment = driver.begin()
@@ -759,14 +853,14 @@ def test_finished_folds_stay_when_a_job_is_put_back(world_in: Callable[..., Worl
     for report in itertools.takewhile(lambda report: report.fold == 0, world.reports(assignment)):  # type: ignore[union-attr]
         driver.receive(job, report)
     driver.receive(job, NO_GPU)
-    assert not driver.receive(job, Failure(message="CUDA error")), "what comes after is not heard"
+    assert not driver.receive(job, Failure(message="CUDA error")), "what comes after is ignored"
     driver.end(job, process_failed=True)
     again = driver.begin()
     assert again is not None
     assert (again.job, again.skip) == (job, (0,))
 
 
-def test_a_job_that_is_put_back_again_and_again_has_failed(world_in: Callable[..., World]) -> None:
+def test_a_job_that_is_rescheduled_too_often_has_failed(world_in: Callable[..., World]) -> None:
     world = world_in(trials=1)
     driver = world.driver()
     times = 0
@@ -776,6 +870,7 @@ def test_a_job_that_is_put_back_again_and_again_has_failed(world_in: Callable[..
         times += 1
     assert times == 11
     assert seen_of(world, 0)["state"] == "failed"
+    assert [path.read_text() for path in tracebacks_of(world)] == ["Traceback: no GPU\n"]
     assert seen_of(world, 0)["reason"] == "rescheduled 10 times; giving up: cuda does not compute"
 
 
