@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from leukemia.base.errors import UserError, first_line
@@ -18,12 +15,10 @@ from leukemia.config.results import Epoch
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.study.listener import Listener
-from search.planning.plan import JOURNAL
-from search.storage.checkpoints import CHECKPOINTS, remove_ended
 from search.storage.filesystem import Storage, StorageFailed
 from search.storage.lease import REFRESH_SECONDS, Lease, TakenOver
 from search.storage.leftovers import clear_leftovers
-from search.storage.retrieval import NUM_AT_ONCE, OWN, rank_of
+from search.storage.upload import Upload
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +27,6 @@ CLOSE_SECONDS = 60.0
 
 LONGEST_PAUSE_SECONDS = 30.0
 """Between two attempts while the storage is away."""
-
-LOG = "search.log"
-"""It grows with each epoch: stored when nothing else is, and at the end."""
 
 
 class NoMirror(Listener):
@@ -74,7 +66,7 @@ class Mirror(Listener):
         self._storage = storage.folder(name)
         self._lease = Lease(self._storage)
         self._study: Study | None = None
-        self._sent: dict[str, tuple[int, ...]] = {}
+        self._upload = Upload(self._storage, self._note_stored)
         self._dirty: set[int] = set()
         self._everything = True
         self._lock, self._woken, self._ending = threading.Lock(), threading.Event(), threading.Event()
@@ -212,84 +204,16 @@ class Mirror(Listener):
             everything, dirty = self._everything or ending, self._dirty
             self._everything, self._dirty = False, set()
         try:
-            self._store(self._study, None if everything else dirty, ending)
+            self._upload.store(self._study, None if everything else dirty, ending=ending, finished=self._finished)
         except Exception:
             with self._lock:
                 self._everything, self._dirty = self._everything or everything, self._dirty | dirty
             raise
 
-    def _store(self, study: Study, numbers: set[int] | None, ending: bool) -> None:
-        """Store what has changed of these trials, or of all, and of the rest of the folder."""
-        before = set(self._sent)
-        journal = study.folder / JOURNAL
-        records = _whole_lines(journal.read_bytes()) if journal.is_file() else b""
-        if numbers is not None:
-            # What the journal says of a trial may be known here before anybody has said that the trial has changed.
-            stored = self._sent.get(JOURNAL, (0,))[0]
-            numbers = numbers | _trials_in(records[stored:])
-        # Beside the journal lie Optuna's locks, which come and go.
-        top = [path for path in sorted(study.folder.iterdir()) if not path.name.startswith((JOURNAL, *OWN))]
-        top = [path for path in top if path.is_file() and not path.is_symlink()]
-        if not ending and numbers:
-            top = [path for path in top if path.name != LOG]
-        # Read now: what they say of trials is stored before they are.
-        contents = {path.name: (_stamp(path), path.read_bytes()) for path in top if self._is_new(path.name, path)}
-        folders = _trial_folders(study) if numbers is None else [study.trial_folder(number) for number in numbers]
-        files = [path for folder in sorted(folders) for path in folder.rglob("*")]
-        if numbers is None:
-            others = [path for path in study.folder.iterdir() if path.is_dir() and path.name != "trials"]
-            files += [
-                path
-                for folder in others
-                if folder.name != "wandb" or (ending and self._finished)
-                for path in folder.rglob("*")
-            ]
-        self._put_all(study.folder, files)
-        for name, (stamp, content) in contents.items():
-            self._write(content, name, stamp)
-        stamp = (len(records),)
-        if records and self._sent.get(JOURNAL) != stamp:
-            self._write(records, JOURNAL, stamp)
-        if ending and self._finished:
-            self._storage.remove_folder(CHECKPOINTS)
-            # W&B's client has written some runs again, under other names.
-            for name in self._storage.names("wandb"):
-                if not (study.folder / name).is_file():
-                    self._storage.remove(name)
-        else:
-            remove_ended(self._storage, study, before)
-
-    def _put_all(self, folder: Path, files: Iterable[Path]) -> None:
-        new = [(str(path.relative_to(folder)), path) for path in files if path.is_file() and not path.is_symlink()]
-        new = [(name, path) for name, path in new if self._is_new(name, path)]
-        with ThreadPoolExecutor(NUM_AT_ONCE) as pool:
-            for rank in range(3):
-                # All of them are awaited, and the first problem is raised: nothing of the next rank is stored then.
-                list(pool.map(lambda item: self._put(*item), [item for item in new if rank_of(item[0]) == rank]))
-
-    def _put(self, name: str, path: Path) -> None:
-        # A temporary file may be gone, and a table replaced by a newer one, which is then stored again.
-        with contextlib.suppress(FileNotFoundError):
-            stamp = _stamp(path)
-            self._storage.put(path, name)
-            self._note_sent(name, stamp)
-
-    def _write(self, content: bytes, name: str, stamp: tuple[int, ...]) -> None:
-        self._storage.write(content, name)
-        self._note_sent(name, stamp)
-
-    def _note_sent(self, name: str, stamp: tuple[int, ...]) -> None:
-        self._sent[name] = stamp
+    def _note_stored(self) -> None:
         self._progress = time.monotonic()
         # A long round must not cost the lease.
         self._lease.refresh()
-
-    def _is_new(self, name: str, path: Path) -> bool:
-        if path.name.startswith(".") and path.name.endswith(".tmp"):
-            return False
-        with contextlib.suppress(FileNotFoundError):
-            return self._sent.get(name) != _stamp(path)
-        return False
 
     def _note_away(self, error: Exception) -> None:
         self._problem = first_line(error)
@@ -306,23 +230,3 @@ class Mirror(Listener):
         if self._away:
             self._away = False
             log.warning("storage %s is back; what it missed is stored", self._storage)
-
-
-def _trial_folders(study: Study) -> list[Path]:
-    return [study.trial_folder(number) for number in study.trials()]
-
-
-def _whole_lines(content: bytes) -> bytes:
-    """Without a last line that is being written."""
-    return content[: content.rfind(b"\n") + 1]
-
-
-def _trials_in(records: bytes) -> set[int]:
-    """Numbers of the trials that records of a journal of one study speak of."""
-    found = (json.loads(line).get("trial_id") for line in records.splitlines())
-    return {number for number in found if number is not None}
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    about = path.stat()
-    return about.st_mtime_ns, about.st_size, about.st_ino
