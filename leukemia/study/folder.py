@@ -161,7 +161,7 @@ class Study:
     def end_trial(
         self, number: int, state: State, reason: str, score: float | None, *, traceback: str | None = None
     ) -> None:
-        """Write how a trial ended, before anyone else is told.
+        """Write how a trial ended, before anyone else is notified.
 
         Args:
             traceback: of a failed trial, as Python prints it; becomes ``traceback.txt``.

@@ -25,7 +25,7 @@ LOOK_SECONDS = 5.0
 """The cluster is looked at so often: nodes join and leave within minutes."""
 
 PATIENCE_SECONDS = 60.0
-"""After so long without a trial that trains, the user hears what is waited for."""
+"""After so long without a trial that trains, the user is shown what the search waits for."""
 
 
 class NoNodeLeft(RayCrashed):
@@ -129,7 +129,7 @@ class Fleet:
         )
 
     def watch(self) -> None:
-        """Say what is waited for when no trial has had a process for a while. Called again and again."""
+        """Log what the search waits for when no trial has had a process for a while. Called several times a second."""
         if self._started or not self._placed:
             self._moved, self._said = time.monotonic(), False
         elif not self._said and time.monotonic() > self._moved + PATIENCE_SECONDS:

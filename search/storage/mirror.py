@@ -48,7 +48,7 @@ class NoMirror(Listener):
 class Mirror(Listener):
     """One study in a storage. A thread stores what changes; the driver is never kept waiting.
 
-    Whenever that thread or the machine dies, what is stored is a study that can go on: the journal is read first and
+    Whenever thread or machine fails, what is stored is a study that can be resumed: the journal is read first and
     stored last, so that it never claims what is not stored; in a fold the CSV comes before the JSON, in a trial its end
     comes last; and a checkpoint is removed only when the fold that it led to is stored.
     """
@@ -135,7 +135,7 @@ class Mirror(Listener):
         self._woken.set()
 
     def close(self, *, finished: bool) -> str:
-        """Store the rest, waiting as long as something is stored every ``CLOSE_SECONDS``; returns words for the user.
+        """Store the rest while something is stored every ``CLOSE_SECONDS``; returns a message for the user.
 
         Args:
             finished: whether the search has come to its end; then W&B's own folders are stored, too, and no checkpoint

@@ -44,7 +44,7 @@ class _Line:
 
 
 class TerminalDisplay(Listener):
-    """The search as it runs. On a terminal a table is redrawn; elsewhere each event is a line. The log hears all."""
+    """The search as it runs. On a terminal a table is redrawn; elsewhere each event is a line. All goes to the log."""
 
     def __init__(self, console: Console, *, num_trials: int, num_folds: int, objective: str) -> None:
         self._console, self._num_trials, self._num_folds = console, num_trials, num_folds
@@ -138,8 +138,8 @@ def _table(*names: str) -> Table:
     return table
 
 
-def _recipe_cell(words: str) -> Text:
-    return Text(words, no_wrap=True, overflow="ellipsis")
+def _recipe_cell(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def say(console: Console, words: str) -> None:
