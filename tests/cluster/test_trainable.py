@@ -28,6 +28,7 @@ from search.cluster.fleet import Fleet
 from search.cluster.nodes import Nodes
 from search.cluster.resources import Resources
 from search.cluster.trainable import NOTES, REPORT, TrialData, checkpoints_of, run_trial
+from search.cluster.tune_config import Place, config_of
 from search.cluster.tuner import _Silence
 from search.storage import checkpoints as checkpoints_module
 from search.storage.checkpoints import Checkpoints, folder_of
@@ -322,7 +323,7 @@ def test_warnings_travel_with_the_next_report_each_once(data: TrialData, monkeyp
         [],
         ["trial 0007 seed 0: memory is short"],
     ]
-    assert results[2][REPORT].startswith("MemoryError: no room")
+    assert results[2][REPORT].message.startswith("MemoryError: no room")
     assert not logging.getLogger("leukemia").handlers
 
 
@@ -339,7 +340,9 @@ def test_warnings_of_a_trial_reach_the_log_of_the_study(
     with study_log(tmp_path, Console(file=shown, width=40)):
         silence: Any = _Silence(Fleet(ONE_CPU, lambda: Nodes(now=())))
         for result in results:
-            silence.on_trial_result(0, [], SimpleNamespace(config=assignment()), result)
+            silence.on_trial_result(
+                0, [], SimpleNamespace(config=config_of(assignment(), Place(cpus=1, gpus=0.0))), result
+            )
     words = f"trial 0007 seed 0: checkpoint {damaged} is damaged or of another recipe; its fold starts from scratch"
     assert shown.getvalue() == f"warning: {words}\n"
     assert (tmp_path / LOG).read_text().endswith(f"Z WARNING {words}\n")
