@@ -6,11 +6,12 @@ import argparse
 
 from leukemia.base import cli
 from leukemia.base.errors import SUCCESS, run_command
+from leukemia.study import layout
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
-        "leukemia.report", "Write a study's report.html and its figures.", "20261124-101500-amber"
+        "leukemia.report", f"Write a study's {layout.REPORT} and its figures.", "20261124-101500-amber"
     )
     cli.add_study(parser)
     return parser

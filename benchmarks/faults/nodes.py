@@ -34,9 +34,9 @@ from benchmarks.faults.harness.search import Search
 from leukemia.base.errors import FAILURE, SUCCESS, run_command
 from leukemia.data.sample import TRAINING, generate
 from leukemia.study.folder import Study
+from leukemia.study.layout import JOURNAL
 from leukemia.study.ledger import ledger_of
 from search.launch.search import checkpoints_of
-from search.planning.plan import JOURNAL
 
 FAULTS = ("worker", "node", "notice", "cut", "head")
 NUM_NODES = 3

@@ -45,7 +45,7 @@ def make_driver(
         driver: called instead of ``Driver``, for example to time its calls.
         journal: called instead of ``Journal``.
     """
-    objective = study.info["objective"]
+    objective = study.info.objective
     return driver(
         study,
         journal(study.folder / "optuna.journal", space(), seed=0, name=study.name),

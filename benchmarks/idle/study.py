@@ -16,6 +16,7 @@ from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits, make_splits
 from leukemia.scoring.metrics import point_scores
 from leukemia.study.folder import Study
+from leukemia.study.schema import DataSource, StudyInfo
 from search.policy.space import Space, make_space
 
 NUM_FOLDS = 2
@@ -55,20 +56,18 @@ def create_study(folder: Path, command: str) -> tuple[Catalog, Splits, Study]:
     """Create ``folder/study``; ``command`` is recorded in it."""
     catalog = made_up_catalog()
     splits = make_splits(catalog, NUM_FOLDS, 0, "grouped")
-    info = {
-        "study_uid": "0be4ead0",
-        "created": provenance.now(),
-        "command": command,
-        "folds": NUM_FOLDS,
-        "seed": 0,
-        "objective": "tta_accuracy",
-        "protocol": splits.protocol,
-        "data": {"uri": "nowhere", "fingerprint": catalog.fingerprint, "base": None, "subjects_from": None},
-        "splits_sha256": splits.sha256(),
-        "versions": provenance.versions(),
-        "commit": provenance.commit(),
-        "hardware": provenance.hardware("cpu"),
-    }
+    info = StudyInfo(
+        study_uid="0be4ead0",
+        created=provenance.now(),
+        command=command,
+        folds=NUM_FOLDS,
+        protocol=splits.protocol,
+        data=DataSource(uri="nowhere", fingerprint=catalog.fingerprint),
+        splits_sha256=splits.sha256(),
+        versions=provenance.versions(),
+        commit=provenance.commit(),
+        hardware=provenance.hardware("cpu"),
+    )
     return catalog, splits, Study.create(folder / "study", info)
 
 

@@ -42,7 +42,7 @@ def compare(unraced: Study, raced: Study) -> Iterator[str]:
         return
     for number in raced.trials():
         for fold in set(raced.folds_done(number, 0)) & set(unraced.folds_done(number, 0)):
-            if raced.fold(number, 0, fold)["scores"] != unraced.fold(number, 0, fold)["scores"]:
+            if raced.fold(number, 0, fold).scores != unraced.fold(number, 0, fold).scores:
                 yield f"trial {number:04d}, fold {fold}: the scores differ"
     for study in (unraced, raced):
         yield from (f"{study.name}: {line}" for line in differences(study.folder))
@@ -52,14 +52,17 @@ def describe(unraced: Study, raced: Study) -> Iterator[str]:
     """Winner and device time of both searches, and what the stopped recipes scored without racing."""
     for study in (unraced, raced):
         best = Best.load(study.folder / "best.json")
-        yield f"{study.name}: winner {best.trial}, raw {best.score['raw']:.4f}, headline {best.score['headline']}"
+        headline = best.score.headline.interval.to_dict()
+        yield f"{study.name}: winner {best.trial}, raw {best.score.raw:.4f}, headline {headline}"
         yield f"  {ledger_of(study).describe()}"
-    scores: dict[int, float | None] = {number: (unraced.end(number) or {}).get("score") for number in unraced.trials()}
+    scores: dict[int, float | None] = {
+        number: end.score for number in unraced.trials() if (end := unraced.end(number)) is not None
+    }
     yield f"scores without racing: { {number: score and round(score, 4) for number, score in scores.items()} }"
-    ends = {number: raced.end(number) or {} for number in raced.trials()}
-    stopped = [number for number, end in ends.items() if end.get("state") == "stopped"]
+    ends = {number: end for number in raced.trials() if (end := raced.end(number)) is not None}
+    stopped = [number for number, end in ends.items() if end.state == "stopped"]
     for number in stopped:
-        yield f"stopped {number:04d}: {ends[number]['reason']}; without racing it scored {scores[number]}"
+        yield f"stopped {number:04d}: {ends[number].reason}; without racing it scored {scores.get(number)}"
     winner = max((score, -number) for number, score in scores.items() if score is not None)
     yield f"a stopped recipe would have won: {'yes' if -winner[1] in stopped else 'no'}"
 

@@ -30,6 +30,7 @@ from benchmarks.idle.driver import RESOURCES, make_data, make_driver
 from benchmarks.idle.process import ROOT
 from benchmarks.idle.study import create_study, reports
 from leukemia.base.errors import SUCCESS, UserError, run_command
+from leukemia.study.table import trial_table
 from leukemia.tracking import client
 from leukemia.tracking.tracker import NoTracker, WandbTracker
 from search.cluster.resources import Resources
@@ -94,7 +95,7 @@ def measure(fault: str | None, num_trials: int) -> tuple[float, float]:
             searched = time.perf_counter()
             tracker.close(finished=True)
             closed = time.perf_counter()
-        assert list(study.trial_table()["state"]) == ["complete"] * num_trials
+        assert list(trial_table(study)["state"]) == ["complete"] * num_trials
     return searched - start, closed - searched
 
 

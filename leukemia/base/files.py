@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,32 +66,11 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: expected JSON, got something else ({error}); restore the file from a copy") from None
+        raise UserError(
+            f"{path}: expected JSON, got something else ({error}); restore the file from a backup"
+        ) from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); restore the file from a copy") from None
-
-
-Fields = Mapping[str, type | tuple[type, ...]]
-"""Names of JSON fields and the types that their values may have."""
-
-
-def read_record(path: Path, fields: Fields) -> dict[str, Any]:
-    """Read a JSON object that has at least ``fields``, each of its type, or say in one line which one is wrong."""
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a JSON object, got {type(content).__name__}; restore the file from a copy")
-    check_fields(content, fields, path)
-    return content
-
-
-def check_fields(content: Mapping[str, Any], fields: Fields, path: Path) -> None:
-    """Refuse a record of the file ``path`` that lacks one of ``fields``, or has it with another type."""
-    for name, kinds in fields.items():
-        if name not in content:
-            raise UserError(f"{path}: expected a field {name!r}, found none; restore the file from a copy")
-        if not isinstance(content[name], kinds):
-            found = repr(content[name])[:60]
-            raise UserError(f"{path}: field {name!r} has an unexpected value ({found}); restore the file from a copy")
+        raise UserError(f"{path}: cannot be read ({error.strerror}); restore the file from a backup") from None
 
 
 @contextlib.contextmanager

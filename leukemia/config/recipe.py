@@ -159,7 +159,7 @@ class Recipe:
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise UserError(f"recipe: expected JSON, got something else ({error}); restore it from a copy") from None
+            raise UserError(f"recipe: expected JSON, got something else ({error}); restore it from a backup") from None
         return cls.from_flat(values)
 
     @classmethod

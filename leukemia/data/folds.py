@@ -56,7 +56,7 @@ class Splits:
             if sorted([*fold.training, *fold.validation]) != known:
                 raise UserError(
                     f"fold {number} does not hold every image of {catalog.root} exactly once; "
-                    "restore splits.json from a copy"
+                    "restore the split from a backup"
                 )
             yield (
                 np.sort(row_of[list(fold.training)].to_numpy(dtype=np.int64)),
@@ -85,7 +85,9 @@ class Splits:
             )
             splits = cls(**{**content, "folds": folds})
         except (KeyError, TypeError, AttributeError):
-            raise UserError(f"{path}: this is not a split as this program writes it; restore it from a copy") from None
+            raise UserError(
+                f"{path}: this is not a split as this program writes it; restore it from a backup"
+            ) from None
         if splits.fingerprint != fingerprint:
             raise UserError(
                 f"{path} splits other data: it was made for fingerprint {splits.fingerprint[:16]}, "

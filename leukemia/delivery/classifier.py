@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from leukemia.delivery.loading import load_delivered
 from leukemia.delivery.searched_data import view_of
 from leukemia.training.device import choose_device
-from leukemia.training.inference import load_delivered, predict, read_images
+from leukemia.training.inference import predict, read_images
 
 
 def classify(folder: Path, images: Sequence[Path], device_name: str) -> np.ndarray:

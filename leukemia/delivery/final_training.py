@@ -21,6 +21,7 @@ from leukemia.delivery.replacement import replacing
 from leukemia.delivery.retraining import checkpoints_of, require_room, retrain
 from leukemia.delivery.searched_data import training_data, view_of
 from leukemia.scoring.metrics import Interval
+from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.training.device import choose_device, describe_device
@@ -90,10 +91,10 @@ class FinalTraining:
             command=self.command,
             notes=unfinished,
         )
-        with replacing(study.folder / "final") as folder:
+        with replacing(study.folder / layout.FINAL) as folder:
             delivery.write(folder)
         shutil.rmtree(checkpoints_of(study), ignore_errors=True)
-        print_outcome(console, study.folder / "final", delivery)
+        print_outcome(console, study.folder / layout.FINAL, delivery)
         _tell(console, study)
 
     def _test_data(self) -> Catalog | None:
@@ -128,7 +129,8 @@ def _tell(console: Console, study: Study) -> None:
 
 def _unfinished(study: Study) -> tuple[str, ...]:
     """A warning where the search would still have gone on; empty when it is over."""
-    wanted, ended = study.info.get("trials", 0), sum(study.end(number) is not None for number in study.trials())
+    info, ended = study.info, sum(study.end(number) is not None for number in study.trials())
+    wanted = 0 if "trials" in info.absent else info.trials
     if ended >= wanted:
         return ()
     return (f"The search is not finished: {ended} of {wanted} trials have ended, and a later one may win.",)

@@ -20,14 +20,12 @@ from leukemia.data.images import open_images
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.delivery.searched_data import training_data, view_of
 from leukemia.scoring.metrics import Interval, paired_difference, scores
+from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.training.crossval import cross_validate
 from leukemia.training.device import choose_device, describe_device
 from leukemia.training.train import NonFiniteLoss
-
-FILE = "leakcheck.json"
-"""File of a study folder: the outcome."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +102,11 @@ def check(
         f"{best.folds} folds of random cells",
         flush=True,
     )
-    if best.data["uri"] == SAMPLE:
+    if best.data.uri == SAMPLE:
         print(f"note: {SAMPLE_WARNING}")
-    random_cells = _random_cells(recipe, catalog, best.folds, study.info["seed"], device)
+    random_cells = _random_cells(recipe, catalog, best.folds, study.info.seed, device)
     found = _compare(best, catalog, grouped, random_cells)
-    path = study.folder / FILE
+    path = study.folder / layout.LEAKCHECK
     write_json(
         path,
         found.to_dict()
@@ -119,7 +117,7 @@ def check(
             "recipe": recipe.flat(),
             "seed": recipe.train.seed,
             "folds": best.folds,
-            "folds_seed": study.info["seed"],
+            "folds_seed": study.info.seed,
             "fingerprint": catalog.fingerprint,
             "words": found.describe(),
             "created": provenance.now(),
@@ -142,7 +140,7 @@ def _grouped(study: Study, best: Best, catalog: Catalog) -> np.ndarray:
     if sorted(seen["image_id"]) != sorted(wanted):
         raise UserError(
             f"{study.trial_folder(int(best.trial))}: the predictions are not of the {len(wanted)} images of the data, "
-            "each once; restore the folder from a copy"
+            "each once; restore the folder from a backup"
         )
     return seen.set_index("image_id")["probability_leukemic"].reindex(wanted).to_numpy()
 

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from leukemia.delivery.model_folder import Delivery
 from leukemia.scoring.metrics import describe_difference, majority_rate
+from leukemia.study import layout
 
 
 def say(console: Console, words: str) -> None:
@@ -19,7 +20,7 @@ def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
     """Print test scores, differences and caveats, and where the model lies."""
     tested = delivery.tested
     if tested is None:
-        say(console, "no --test: metrics.json holds the out-of-fold scores of the search only")
+        say(console, f"no --test: {layout.METRICS} holds the out-of-fold scores of the search only")
     elif tested.scores is None:
         say(console, f"{len(tested.probabilities)} test images without labels: predictions only")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from leukemia.delivery.evaluation import Tested
 from leukemia.reporting.model_plots import plot_calibration, plot_confusion, plot_curves, plot_roc
 from leukemia.reporting.page import Section, metrics_table, write_page
 from leukemia.scoring.metrics import Interval, confusion_matrix, describe_difference, majority_rate
+from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.training.model import ResNet, save_model
 
@@ -46,7 +48,7 @@ class Delivery:
     def caveats(self) -> list[str]:
         """What a reader of any number must know, one sentence each."""
         found = list(self.notes)
-        if self.best.data["uri"] == SAMPLE:
+        if self.best.data.uri == SAMPLE:
             found.append(f"{SAMPLE_WARNING[0].upper()}{SAMPLE_WARNING[1:]}.")
         if self.best.protocol == "random-cell":
             found.append(f"Out-of-fold scores: {RANDOM_CELL_WARNING}.")
@@ -64,21 +66,21 @@ class Delivery:
 
     def write(self, folder: Path) -> None:
         """Write every file of the delivery into an existing, empty folder."""
-        save_model(self.model, folder / "model.safetensors")
-        write_text(folder / "recipe.json", self.recipe.to_json())
-        write_json(folder / "metrics.json", self._metrics())
-        write_text(folder / "epochs.csv", self.epochs.to_csv(index=False))
-        plot_curves(self.epochs, folder / "curves.png")
+        save_model(self.model, folder / layout.WEIGHTS)
+        write_text(folder / layout.RECIPE, self.recipe.to_json())
+        write_json(folder / layout.METRICS, self._metrics())
+        write_text(folder / layout.EPOCHS, self.epochs.to_csv(index=False))
+        plot_curves(self.epochs, folder / layout.CURVES)
         if self.tested is not None:
-            self._write_predictions(folder / "predictions.csv", self.tested)
+            self._write_predictions(folder / layout.PREDICTIONS, self.tested)
             if self.tested.scores is not None:
                 labels = self.tested.catalog.table["label"].to_numpy()
-                plot_confusion(confusion_matrix(labels, self.tested.probabilities), folder / "confusion.png")
-                plot_roc(labels, self.tested.probabilities, folder / "roc.png")
-                plot_calibration(labels, self.tested.probabilities, folder / "calibration.png")
-        write_text(folder / "MODEL_CARD.md", self._card())
+                plot_confusion(confusion_matrix(labels, self.tested.probabilities), folder / layout.CONFUSION)
+                plot_roc(labels, self.tested.probabilities, folder / layout.ROC)
+                plot_calibration(labels, self.tested.probabilities, folder / layout.CALIBRATION)
+        write_text(folder / layout.CARD, self._card())
         title = f"Model of study {self.best.study}, trial {self.best.trial}"
-        write_page(folder / "report.html", title, self.recipe.describe(), self._sections(folder))
+        write_page(folder / layout.REPORT, title, self.recipe.describe(), self._sections(folder))
 
     def _metrics(self) -> dict[str, Any]:
         test: dict[str, Any] | None = None
@@ -96,7 +98,7 @@ class Delivery:
             "n": self.best.n,
             "protocol": self.best.protocol,
             "majority_rate": self.best.majority_rate,
-            **self.best.scores,
+            **{name: dataclasses.asdict(record) for name, record in self.best.scores.items()},
         }
         difference = None
         if self.difference is not None:
@@ -120,7 +122,7 @@ class Delivery:
         return [
             ("study, trial", f"{best.study} ({best.study_uid}), {best.trial}"),
             ("training images", f"{self.num_training_images}"),
-            ("training data fingerprint", str(best.data["fingerprint"])),
+            ("training data fingerprint", best.data.fingerprint),
             ("split SHA-256", best.splits_sha256),
             ("device", self.device),
             ("commit", provenance.commit()),
@@ -152,11 +154,11 @@ class Delivery:
         if self.tested is not None and self.tested.scores is not None:
             table = metrics_table(self.tested.scores, majority_rate(self.tested.catalog.table["label"].to_numpy()))
             pictures = [
-                (folder / "confusion.png", "confusion matrix of the test set"),
-                (folder / "roc.png", "receiver operating characteristic of the test set"),
-                (folder / "calibration.png", "calibration on the test set"),
+                (folder / layout.CONFUSION, "confusion matrix of the test set"),
+                (folder / layout.ROC, "receiver operating characteristic of the test set"),
+                (folder / layout.CALIBRATION, "calibration on the test set"),
             ]
-        out_of_fold = {name: Interval.from_dict(value) for name, value in self.best.scores.items()}
+        out_of_fold = {name: record.interval for name, record in self.best.scores.items()}
         return [
             Section(title="Test set", text=text, table=table, pictures=pictures),
             Section(
@@ -167,7 +169,7 @@ class Delivery:
             Section(
                 title="Training",
                 text=f"Retrained on all {self.num_training_images} training images.",
-                pictures=[(folder / "curves.png", "retraining")],
+                pictures=[(folder / layout.CURVES, "retraining")],
             ),
             Section(
                 title="Recipe",
@@ -180,7 +182,7 @@ class Delivery:
     def _card(self) -> str:
         """A model card (Mitchell et al., 2019, arXiv:1810.03993) in Markdown."""
         tested = self.tested.scores if self.tested is not None else None
-        scores = tested or {name: Interval.from_dict(value) for name, value in self.best.scores.items()}
+        scores = tested or {name: record.interval for name, record in self.best.scores.items()}
         rate = self.best.majority_rate
         if tested is not None and self.tested is not None:
             rate = majority_rate(self.tested.catalog.table["label"].to_numpy())

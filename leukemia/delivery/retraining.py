@@ -60,7 +60,7 @@ def retrain(
     # The training images and the recipe name the checkpoint, so that others start from scratch.
     identity = hashlib.sha256((recipe.to_json() + catalog.fingerprint).encode()).hexdigest()[:16]
     fitting = fit(
-        recipe, split, fold=study.info["folds"], device=device, checkpoint=checkpoints_of(study) / f"{identity}.pt"
+        recipe, split, fold=study.info.folds, device=device, checkpoint=checkpoints_of(study) / f"{identity}.pt"
     )
     epochs: list[Epoch] = []
     with console.status("training") as status:
@@ -79,4 +79,4 @@ def retrain(
 
 def checkpoints_of(study: Study) -> Path:
     """Where the retraining of this study keeps its checkpoints."""
-    return cache_dir() / "checkpoints" / f"{study.info['study_uid']}-final"
+    return cache_dir() / "checkpoints" / f"{study.info.study_uid}-final"

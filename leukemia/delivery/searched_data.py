@@ -10,6 +10,7 @@ from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import Splits
 from leukemia.data.images import View
 from leukemia.data.location import locate, uri_of
+from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 
@@ -26,20 +27,21 @@ def training_data(
     Raises:
         UserError: other data than the search's, or another split than the winner's.
     """
-    searched_base, searched_subjects = best.data["base"], best.data["subjects_from"]
+    searched_base, searched_subjects = best.data.base, best.data.subjects_from
     catalog = read_catalog(
-        locate(uri_of(data) if data else str(best.data["uri"])),
+        locate(uri_of(data) if data else best.data.uri),
         base=base or (Path(searched_base) if searched_base else None),
         subjects_from=subjects_from or (Path(searched_subjects) if searched_subjects else None),
     )
-    if catalog.fingerprint != best.data["fingerprint"]:
+    if catalog.fingerprint != best.data.fingerprint:
         raise UserError(
-            f"--data {catalog.root}: the search ran on other data (fingerprint {str(best.data['fingerprint'])[:16]}, "
+            f"--data {catalog.root}: the search ran on other data (fingerprint {best.data.fingerprint[:16]}, "
             f"here {catalog.fingerprint[:16]}); give the data that it ran on"
         )
-    if Splits.load(study.folder / "splits.json", catalog.fingerprint).sha256() != best.splits_sha256:
+    if Splits.load(study.folder / layout.SPLITS, catalog.fingerprint).sha256() != best.splits_sha256:
         raise UserError(
-            f"{study.folder / 'splits.json'} is not the split that best.json was scored on; restore it from a copy"
+            f"{study.folder / layout.SPLITS} is not the split that {layout.BEST} was scored on; restore it from a "
+            "backup"
         )
     return catalog
 

@@ -8,20 +8,19 @@ import numpy as np
 import pandas as pd
 
 from leukemia import CLASS_NAMES
+from leukemia.base.record import read_record
 from leukemia.config.protocol import RANDOM_CELL_WARNING
-from leukemia.config.results import score_name
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.reporting.page import Section, write_page
 from leukemia.reporting.search_plots import plot_front, plot_importances, plot_search, plot_spending
 from leukemia.reporting.winner import recipe_section, score_section, winner_section
 from leukemia.scoring.metrics import majority_rate
+from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.ledger import KIND_NAMES, Ledger, duration, ledger_of
-from leukemia.study.records import read_hindsight
-
-AUGMENTED = "augmented.png"
-"""Contact sheet of augmented samples; drawn when the search starts, since only then the images are at hand."""
+from leukemia.study.schema import HindsightRecord
+from leukemia.study.table import trial_table
 
 
 def write_study_report(study: Study, best: Best | None) -> Path:
@@ -32,7 +31,7 @@ def write_study_report(study: Study, best: Best | None) -> Path:
     Args:
         best: the study's own (``Best.found_in``), None where it has no winner.
     """
-    trials, ledger, info, folder = study.trial_table(), ledger_of(study), study.info, study.folder
+    trials, ledger, info, folder = trial_table(study), ledger_of(study), study.info, study.folder
     sections = [
         *([] if best is None else [winner_section(study, best), score_section(best)]),
         _trials_section(study, trials, ledger),
@@ -43,13 +42,11 @@ def write_study_report(study: Study, best: Best | None) -> Path:
         *([] if best is None else [recipe_section(best)]),
         _evidence_section(study),
     ]
-    warning = f" {RANDOM_CELL_WARNING.capitalize()}." if info["protocol"] == "random-cell" else ""
-    if info["data"]["uri"] == SAMPLE:
+    warning = f" {RANDOM_CELL_WARNING.capitalize()}." if info.protocol == "random-cell" else ""
+    if info.data.uri == SAMPLE:
         warning += f" Note: {SAMPLE_WARNING}."
-    subtitle = (
-        f"Begun {info['created']}, {len(trials)} trials, {info['folds']} folds, protocol {info['protocol']}.{warning}"
-    )
-    path = folder / "report.html"
+    subtitle = f"Begun {info.created}, {len(trials)} trials, {info.folds} folds, protocol {info.protocol}.{warning}"
+    path = folder / layout.REPORT
     write_page(path, f"Study {study.name}", subtitle, sections)
     return path
 
@@ -57,8 +54,8 @@ def write_study_report(study: Study, best: Best | None) -> Path:
 def _trials_section(study: Study, trials: pd.DataFrame, ledger: Ledger) -> Section:
     counts = trials["state"].value_counts()
     shares = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("complete", "stopped", "failed", "running"))
-    labels, objective = _labels(study), score_name(study.info["objective"])
-    picture = study.folder / "search.png"
+    labels, objective = _labels(study), study.objective
+    picture = study.folder / layout.SEARCH
     drawn = trials[trials["state"] != "running"].assign(trial=lambda table: table["trial"].astype(int))
     rate = majority_rate(labels) if len(labels) and objective == "tta_accuracy" else None
     if len(drawn):
@@ -103,7 +100,7 @@ def _front_sections(study: Study, trials: pd.DataFrame, ledger: Ledger, winner: 
     """Score against cost, where the search was for both."""
     spent = ledger.table().set_index("trial")["cost"]
     complete = trials[(trials["state"] == "complete") & trials["score"].notna()]
-    if "," not in study.info["objective"] or complete.empty:
+    if "," not in study.info.objective or complete.empty:
         return []
     seconds = spent.loc[complete["trial"]].to_numpy()
     table = complete.assign(
@@ -111,7 +108,7 @@ def _front_sections(study: Study, trials: pd.DataFrame, ledger: Ledger, winner: 
         front=pareto_front(complete["score"].to_numpy(), seconds),
         winner=complete["trial"] == winner,
     )
-    objective, picture = score_name(study.info["objective"]), study.folder / "front.png"
+    objective, picture = study.objective, study.folder / layout.FRONT
     plot_front(table, picture, objective=objective)
     listed = table[table["front"] | table["winner"]].sort_values(["seconds", "trial"])
     rows = [
@@ -157,7 +154,7 @@ def pareto_front(scores: np.ndarray, costs: np.ndarray) -> np.ndarray:
 def _ledger_sections(study: Study, ledger: Ledger) -> list[Section]:
     if not ledger.total:
         return []
-    picture = study.folder / "device_time.png"
+    picture = study.folder / layout.DEVICE_TIME
     spent = ledger.table().assign(trial=lambda table: table["trial"].astype(int))
     plot_spending(spent, picture, names={str(kind): name for kind, name in KIND_NAMES.items()})
     rows = [
@@ -178,30 +175,30 @@ def _ledger_sections(study: Study, ledger: Ledger) -> list[Section]:
 
 def _hindsight_sections(study: Study) -> list[Section]:
     """What the search says about its space, where ``hindsight.json`` was written."""
-    path, picture = study.folder / "hindsight.json", study.folder / "importances.png"
+    path, picture = study.folder / layout.HINDSIGHT, study.folder / layout.IMPORTANCES
     if not path.is_file():
         return []
-    content = read_hindsight(path)
-    if content["importances"]:
-        plot_importances(content["importances"], picture)
+    content = read_record(HindsightRecord, path)
+    if content.importances:
+        plot_importances(content.importances, picture)
     return [
         Section(
             title="Looking back",
             text="What the trials say about the space that was searched.",
-            points=[_sentence(line) for line in content["lines"]],
-            pictures=[(picture, "what the score depends on, among complete trials")] if content["importances"] else [],
+            points=[_sentence(line) for line in content.lines],
+            pictures=[(picture, "what the score depends on, among complete trials")] if content.importances else [],
         )
     ]
 
 
 def _augmentation_sections(study: Study) -> list[Section]:
-    if not (study.folder / AUGMENTED).is_file():
+    if not (study.folder / layout.AUGMENTED).is_file():
         return []
     return [
         Section(
             title="Augmentation",
             text="Training images under the starting recipe; the first column is the original.",
-            pictures=[(study.folder / AUGMENTED, "augmented training images")],
+            pictures=[(study.folder / layout.AUGMENTED, "augmented training images")],
         )
     ]
 
@@ -229,12 +226,12 @@ def _evidence_section(study: Study) -> Section:
     rows = [
         ("what", "value"),
         ("classes", f"0 = {CLASS_NAMES[0]} (normal), 1 = {CLASS_NAMES[1]} (leukemic)"),
-        ("data", str(info["data"]["uri"])),
-        ("data fingerprint", info["data"]["fingerprint"]),
-        ("protocol", info["protocol"]),
-        ("folds, seed", f"{info['folds']}, {info['seed']}"),
-        ("command", info["command"]),
-        ("commit", info["commit"]),
-        *((f"version of {name}", version) for name, version in info["versions"].items()),
+        ("data", info.data.uri),
+        ("data fingerprint", info.data.fingerprint),
+        ("protocol", info.protocol),
+        ("folds, seed", f"{info.folds}, {info.seed}"),
+        ("command", info.command),
+        ("commit", info.commit),
+        *((f"version of {name}", version) for name, version in info.versions.items()),
     ]
     return Section(title="Evidence", text="Where these numbers come from.", table=rows)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from leukemia.base.errors import UserError
+from leukemia.base.record import RESTORE
 from leukemia.config.results import score_name
 from leukemia.reporting.model_plots import plot_calibration, plot_confusion, plot_curves, plot_roc
 from leukemia.reporting.page import Section, describe_interval, metrics_table
-from leukemia.scoring.metrics import Interval, confusion_matrix
-from leukemia.study.best import Best
+from leukemia.scoring.metrics import confusion_matrix
+from leukemia.study import layout
+from leukemia.study.best import Best, IntervalRecord
 from leukemia.study.folder import Study
-from leukemia.study.records import RESTORE
 
 _SCORES = {
     "headline": "the one to quote: the lower correction, never above pooled",
@@ -51,16 +52,16 @@ def winner_section(study: Study, best: Best) -> Section:
     labels, probabilities = seen["label"].to_numpy(), seen["probability_leukemic"].to_numpy()
     folder, epochs = study.folder, study.epochs(number)
     if epochs.empty:
-        raise UserError(f"{study.trial_folder(number) / 'epochs.csv'}: the winner has no epochs there; {RESTORE}")
-    plot_confusion(confusion_matrix(labels, probabilities), folder / "confusion.png")
-    plot_roc(labels, probabilities, folder / "roc.png")
-    plot_calibration(labels, probabilities, folder / "calibration.png")
-    plot_curves(epochs, folder / "curves.png")
-    scores = {name: Interval.from_dict(value) for name, value in best.scores.items()}
+        raise UserError(f"{study.trial_folder(number) / layout.EPOCHS}: the winner has no epochs there; {RESTORE}")
+    plot_confusion(confusion_matrix(labels, probabilities), folder / layout.CONFUSION)
+    plot_roc(labels, probabilities, folder / layout.ROC)
+    plot_calibration(labels, probabilities, folder / layout.CALIBRATION)
+    plot_curves(epochs, folder / layout.CURVES)
+    scores = {name: record.interval for name, record in best.scores.items()}
     alone = f"of seed {seed} alone, " if len(best.seeds) > 1 else ""
     text = (
         f"Trial {best.trial}: {best.recipe.describe()}. Its {score_name(best.objective)}, {_quoted(best)} What was "
-        f"maximized, the mean over folds{' and seeds' if len(best.seeds) > 1 else ''}, is {best.score['raw']:.3f}. The "
+        f"maximized, the mean over folds{' and seeds' if len(best.seeds) > 1 else ''}, is {best.score.raw:.3f}. The "
         f"table below is {alone}over the {best.n} out-of-fold images under test-time "
         "augmentation, with 95 % intervals from a bootstrap over groups. It is not corrected, and the best of many "
         "trials is a little lucky: expect less on new patients."
@@ -73,18 +74,18 @@ def winner_section(study: Study, best: Best) -> Section:
         points=_noise(best),
         table=metrics_table(scores, best.majority_rate),
         pictures=[
-            (folder / "confusion.png", f"confusion matrix, {which}"),
-            (folder / "roc.png", f"receiver operating characteristic, {which}"),
-            (folder / "calibration.png", f"calibration, {which}"),
-            (folder / "curves.png", f"training, one line per fold{' and seed' if several else ''}"),
+            (folder / layout.CONFUSION, f"confusion matrix, {which}"),
+            (folder / layout.ROC, f"receiver operating characteristic, {which}"),
+            (folder / layout.CALIBRATION, f"calibration, {which}"),
+            (folder / layout.CURVES, f"training, one line per fold{' and seed' if several else ''}"),
         ],
     )
 
 
 def _quoted(best: Best) -> str:
     """The number to quote, as the rest of a sentence."""
-    headline = _value(best.score["headline"])
-    if best.score["headline"]["value"] is None:
+    headline = _value(best.score.headline)
+    if best.score.headline.value is None:
         return f"corrected for the choice of its trial, is {headline}; there is no number to quote."
     if best.num_complete == 1:
         return f"of the only complete trial: {headline}. That is the number to quote."
@@ -94,11 +95,11 @@ def _quoted(best: Best) -> str:
 def _noise(best: Best) -> list[str]:
     """What other trials and seeds say about the winner, as sentences."""
     noise = best.noise
-    words = [f"{name}: {noise[key]}." for key, name in _COMPARED.items() if key in noise]
-    repeated = [f"{trial} ({', '.join(map(str, seeds))})" for trial, seeds in noise.get("seeds", {}).items()]
+    words = [f"{name}: {words}." for key, name in _COMPARED.items() if (words := getattr(noise, key)) is not None]
+    repeated = [f"{trial} ({', '.join(map(str, seeds))})" for trial, seeds in noise.seeds.items()]
     # Without repeats the noise is an assumption, nothing that was found.
-    if repeated and noise.get("fold_noise"):
-        points = 100 * noise["fold_noise"]
+    if repeated and noise.fold_noise:
+        points = 100 * noise.fold_noise
         words.append(f"A fold's score varies by {points:.1f} points (standard deviation) with the seed alone.")
     return words + ([f"Trials repeated, with their seeds: {', '.join(repeated)}."] if repeated else [])
 
@@ -110,12 +111,12 @@ def score_section(best: Best) -> Section:
         f"The score that was searched for ({score_name(best.objective)}), read in several ways."
         f"{_BY_COST if best.by_cost else _BY_SCORE} Stopped trials are absent from the corrections: they lack folds."
     )
-    rows = [(name.replace("_", " "), _value(best.score[name]), meaning) for name, meaning in meanings.items()]
+    rows = [(name.replace("_", " "), _value(getattr(best.score, name)), meaning) for name, meaning in meanings.items()]
     return Section(title="Score", text=text, table=[("score", "value (interval)", "what it is"), *rows])
 
 
-def _value(score: float | dict[str, float | None]) -> str:
-    return describe_interval(Interval.from_dict(score)) if isinstance(score, dict) else f"{score:.3f}"
+def _value(score: float | IntervalRecord) -> str:
+    return describe_interval(score.interval) if isinstance(score, IntervalRecord) else f"{score:.3f}"
 
 
 def recipe_section(best: Best) -> Section:

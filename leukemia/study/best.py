@@ -3,123 +3,184 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+import operator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import Fields, check_fields, read_record, write_json
-from leukemia.config.protocol import PROTOCOLS
+from leukemia.base.files import write_json
+from leukemia.base.record import RESTORE, read_record, wrong_value
+from leukemia.config.protocol import Protocol
 from leukemia.config.recipe import Recipe
-from leukemia.config.results import ALL_OBJECTIVES, COST
+from leukemia.config.results import COST
 from leukemia.scoring.metrics import METRICS, Interval, checked
 from leukemia.scoring.selection import Correction
+from leukemia.study import layout
 from leukemia.study.folder import Study
-
-FILE = "best.json"
-"""Its name in a study folder."""
+from leukemia.study.schema import DataSource, NonNegative, Objective, Positive, Seeds, Share, TrialId, check_version
 
 SCHEMA = 2
 """Version of the file's shape; raised with every change that an older reader would misread."""
 
-INTERVALS = ("pooled", "bootstrap", "leave_fold_out", "headline")
-"""Entries of ``score`` that have an interval."""
 
-_TRIAL = re.compile(r"[0-9]{4,9}")
-_FIELDS: Fields = {
-    "study": str,
-    "study_uid": str,
-    "trial": str,
-    "recipe": dict,
-    "objective": str,
-    "score": dict,
-    "scores": dict,
-    "noise": dict,
-    "num_complete": int,
-    "majority_rate": (int, float),
-    "folds": int,
-    "folds_done": int,
-    "seeds": list,
-    "n": int,
-    "protocol": str,
-    "data": dict,
-    "splits_sha256": str,
-    "versions": dict,
-    "commit": str,
-    "hardware": dict,
-    "command": str,
-}
-_DATA: Fields = {"uri": str, "fingerprint": str, "base": (str, type(None)), "subjects_from": (str, type(None))}
-_NOISE: Fields = {"winner_vs_start": str, "winner_vs_second": str, "fold_noise": (int, float), "seeds": dict}
-"""What ``noise`` may hold, and nothing else."""
+@dataclass(frozen=True, kw_only=True)
+class IntervalRecord:
+    """An ``Interval`` as JSON has it: None instead of NaN."""
 
-_NOISE_NAMES = {"winner_vs_start": "words", "winner_vs_second": "words", "fold_noise": "a number", "seeds": "an object"}
+    value: Share | None
+    low: Share | None
+    high: Share | None
 
-_RANGES = {"num_complete": (1, None), "majority_rate": (0.5, 1), "folds": (2, None), "n": (1, None)}
-"""Lowest and highest value; None: no limit."""
+    def __post_init__(self) -> None:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError("low at most high")
+        if self.value is None and not self.low is self.high is None:
+            raise ValueError("no ends where there is no value")
+
+    @classmethod
+    def of(cls, interval: Interval) -> IntervalRecord:
+        """The record of an interval."""
+        return cls(**interval.to_dict())
+
+    @property
+    def interval(self) -> Interval:
+        """The interval of a record."""
+        return Interval.from_dict(dataclasses.asdict(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestScore:
+    """The score that was searched for, read in several ways.
+
+    All but ``raw`` are over all out-of-fold images. Trials that were stopped are absent from the corrections. A mean of
+    skewed resamples may lie outside of their percentiles, so ``value`` need not lie between ``low`` and ``high``.
+    """
+
+    raw: Share
+    """Mean over folds and seeds."""
+
+    pooled: IntervalRecord
+    """As it is."""
+
+    bootstrap: IntervalRecord
+    leave_fold_out: IntervalRecord
+    """Both corrected for being the best of several, as in ``leukemia.scoring.selection``."""
+
+    headline: IntervalRecord
+    """The lowest of the others."""
+
+    @classmethod
+    def of(cls, raw: float, correction: Correction) -> BestScore:
+        """The mean over folds and seeds beside what is left of it."""
+        return cls(
+            raw=raw,
+            pooled=IntervalRecord.of(correction.raw),
+            bootstrap=IntervalRecord.of(correction.bootstrap),
+            leave_fold_out=IntervalRecord.of(correction.leave_fold_out),
+            headline=IntervalRecord.of(correction.headline),
+        )
+
+    @property
+    def lowest(self) -> IntervalRecord:
+        """What ``headline`` must be."""
+        pooled, bootstrap, fold = self.pooled.interval, self.bootstrap.interval, self.leave_fold_out.interval
+        return IntervalRecord.of(Correction(winner=0, raw=pooled, bootstrap=bootstrap, leave_fold_out=fold).headline)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """What other trials and other seeds say about the winner."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    winner_vs_start: str | None = None
+    """The paired difference as text; None if the winner is the starting recipe, or that is not complete."""
+
+    winner_vs_second: str | None = None
+    """None if there is no other complete trial."""
+
+    fold_noise: NonNegative | None = None
+    """Standard deviation of a fold's score that no image explains."""
+
+    seeds: dict[TrialId, Seeds] = field(default_factory=dict)
+    """Of each trial that was repeated."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: what is known."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+
+def _recipe(values: object) -> Recipe:
+    if not isinstance(values, dict):
+        raise ValueError("an object")
+    return Recipe.from_flat(values)
+
+
+def _has_metrics(scores: dict[str, IntervalRecord]) -> dict[str, IntervalRecord]:
+    if missing := [name for name in METRICS if name not in scores]:
+        raise ValueError(f"each of {', '.join(METRICS)}; without {', '.join(missing)}")
+    return scores
+
+
+def _is_plain(value: object) -> object:
+    if value is not None and not isinstance(value, str | int | float):
+        raise ValueError("text or a number")
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
 class Best:
     """The winning complete trial of a study."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     study: str
     study_uid: str
-    trial: str
+    trial: TrialId
     """Trial id, four digits."""
 
-    recipe: Recipe
+    recipe: Annotated[Recipe, PlainValidator(_recipe)]
     """As run, all defaults filled in."""
 
-    objective: str
+    objective: Objective
     """Name of the score that the search maximized."""
 
-    score: dict[str, Any]
-    """``raw``: mean over folds and seeds of the objective. The others are {value, low, high} over all out-of-fold
-    images: ``pooled`` as it is, ``bootstrap`` and ``leave_fold_out`` corrected for being the best of several,
-    ``headline`` the lower one of these. Trials that were stopped are absent from the corrections. A mean of skewed
-    resamples may lie outside of their percentiles, so ``value`` need not lie between ``low`` and ``high``."""
-
-    scores: dict[str, dict[str, float | None]]
+    score: BestScore
+    scores: Annotated[dict[str, IntervalRecord], AfterValidator(_has_metrics)]
     """All metrics over the out-of-fold images, each with its interval."""
 
-    noise: dict[str, Any]
-    """What other seeds say: ``winner_vs_start`` and ``winner_vs_second`` in words, ``fold_noise`` as a standard
-    deviation, ``seeds`` of each repeated trial."""
-
-    num_complete: int
+    noise: Noise
+    num_complete: Positive
     """Complete trials that the winner was chosen from."""
 
-    majority_rate: float
+    majority_rate: Annotated[float, Field(ge=0.5 - 1e-9, le=1 + 1e-9, allow_inf_nan=False)]
     """Accuracy of always answering the more frequent class, 0..1."""
 
-    folds: int
+    folds: Annotated[int, Field(ge=2)]
     folds_done: int
-    seeds: list[int]
+    seeds: Seeds
     """Seeds that the winner was run with, its recipe's own first."""
 
-    n: int
+    n: Positive
     """Number of out-of-fold images."""
 
-    protocol: str
-    data: dict[str, str | None]
-    """``uri``: where the data were; ``fingerprint``: what they were; ``base`` and ``subjects_from`` as given."""
-
+    protocol: Protocol
+    data: DataSource
     splits_sha256: str
     versions: dict[str, str]
     commit: str
-    hardware: dict[str, Any]
+    hardware: dict[str, Annotated[Any, AfterValidator(_is_plain)]]
     command: str
     schema: int = SCHEMA
 
     def save(self, path: Path) -> None:
         """Write ``best.json``."""
-        write_json(path, dataclasses.asdict(self) | {"recipe": self.recipe.flat()})
+        content = dataclasses.asdict(self) | {"recipe": self.recipe.flat(), "noise": self.noise.to_dict()}
+        write_json(path, content)
 
     @property
     def by_cost(self) -> bool:
@@ -134,50 +195,47 @@ class Best:
             MissingFile: there is none: the study has no complete trial yet.
             UserError: as ``load``; it is another study's; or its trial is not there, or has another recipe.
         """
-        path, info = study.folder / FILE, study.info
+        path, info = study.folder / layout.BEST, study.info
         best = cls.load(path)
-        expected = {name: info[name] for name in ("study_uid", "objective", "protocol", "folds")}
-        found = {name: getattr(best, name) for name in expected}
-        expected["data.fingerprint"] = info["data"].get("fingerprint")
-        found["data.fingerprint"] = best.data["fingerprint"]
-        for name, value in expected.items():
-            if found[name] != value:
+        for name in ("study_uid", "objective", "protocol", "folds", "data.fingerprint"):
+            find = operator.attrgetter(name)
+            if find(best) != find(info):
                 raise UserError(
-                    f"{path}: field {name!r}: expected {_shown(value)} as in study.json, got {_shown(found[name])}: it "
-                    "is of another study; restore the file from a copy"
+                    f"{path}: field {name!r}: expected {find(info)!r} as in {layout.STUDY}, got {find(best)!r}: it "
+                    f"belongs to another study; {RESTORE}"
                 )
         number = int(best.trial)
         if number not in study.trials():
-            raise UserError(f"{path}: field 'trial': the study has no trial {best.trial}; restore the file from a copy")
+            raise UserError(f"{path}: field 'trial': the study has no trial {best.trial}; {RESTORE}")
         if study.recipe(number) != best.recipe:
             raise UserError(
                 f"{path}: field 'recipe': it is not that of trial {best.trial} ("
-                f"{study.trial_folder(number) / 'recipe.json'}); restore the file from a copy"
+                f"{study.trial_folder(number) / layout.RECIPE}); {RESTORE}"
             )
         return best
 
     @classmethod
     def found_in(cls, study: Study) -> Best | None:
         """``Best.of`` a study, or None where there is no ``best.json``."""
-        return cls.of(study) if (study.folder / FILE).is_file() else None
+        return cls.of(study) if (study.folder / layout.BEST).is_file() else None
 
     def out_of_fold(self, study: Study) -> pd.DataFrame:
         """The winner's out-of-fold predictions under its first seed, as ``Study.out_of_fold``.
 
         Raises:
-            UserError: some are missing, or one is none.
+            UserError: some are missing or invalid.
         """
         number, seed = int(self.trial), self.recipe.train.seed
-        folder, seen = study.trial_folder(number) / f"seed_{seed}", study.out_of_fold(number, seed)
+        folder, seen = study.seed_folder(number, seed), study.out_of_fold(number, seed)
         if len(seen) != self.n:
             raise UserError(
                 f"{folder}: trial {self.trial} has {len(seen)} predictions of {self.n} images; "
-                "restore the folder from a copy"
+                "restore the folder from a backup"
             )
         try:
             checked(seen["label"], seen["probability_leukemic"])
         except ValueError as error:
-            raise UserError(f"{folder}: {error}; restore the folder from a copy") from None
+            raise UserError(f"{folder}: {error}; restore the folder from a backup") from None
         return seen
 
     @classmethod
@@ -191,102 +249,17 @@ class Best:
         """
         if not path.is_file():
             raise MissingFile(f"no {path}: this study has no complete trial; let the search finish (--resume)")
-        content = read_record(path, {"schema": int})
-        if content["schema"] != SCHEMA:
-            raise UserError(f"{path}: expected schema {SCHEMA}; it was written by another version of this program")
-        names = {item.name for item in dataclasses.fields(cls)}
-        if set(content) != names:
-            raise UserError(f"{path}: fields missing or unknown: {', '.join(sorted(set(content) ^ names))}")
-        check_fields(content, _FIELDS, path)
-        check_fields(content["data"], _DATA, path)
-        check_fields(content["score"], {"raw": (int, float), **dict.fromkeys(INTERVALS, dict)}, path)
-        check_fields(content["scores"], dict.fromkeys(METRICS, dict), path)
-        for interval in [*(content["score"][name] for name in INTERVALS), *content["scores"].values()]:
-            check_fields(interval, dict.fromkeys(("value", "low", "high"), (int, float, type(None))), path)
-        _check_values(content, path)
-        try:
-            recipe = Recipe.from_flat(content["recipe"])
-        except UserError as mistake:
-            raise UserError(f"{path}: {mistake}") from None
-        best = cls(**{**content, "recipe": recipe})
-        if best.seeds[0] != recipe.train.seed:
-            raise _wrong(path, "seeds", f"the recipe's seed {recipe.train.seed} first", best.seeds)
+        check_version(path, SCHEMA)
+        best = read_record(cls, path)
+        if best.score.headline != best.score.lowest:
+            lowest = dataclasses.asdict(best.score.lowest)
+            found = dataclasses.asdict(best.score.headline)
+            raise wrong_value(path, "score.headline", f"{lowest}, the lowest of the others", found)
+        if best.seeds[0] != best.recipe.train.seed:
+            raise wrong_value(path, "seeds", f"the recipe's seed {best.recipe.train.seed} first", best.seeds)
         if best.folds_done != best.folds:
             raise UserError(
                 f"{path}: trial {best.trial} finished {best.folds_done} of {best.folds} folds; "
                 "only a complete trial can win: finish the search (--resume)"
             )
         return best
-
-
-def _check_values(content: Mapping[str, Any], path: Path) -> None:
-    """Refuse what no search writes; the types of all fields are known already."""
-    if not _TRIAL.fullmatch(content["trial"]):
-        raise _wrong(path, "trial", "four digits", content["trial"])
-    for name, choices in (("objective", ALL_OBJECTIVES), ("protocol", PROTOCOLS)):
-        if content[name] not in choices:
-            raise _wrong(path, name, f"one of {', '.join(choices)}", content[name])
-    for name, (low, high) in _RANGES.items():
-        _check_number(path, name, content[name], low, high)
-    _check_seeds(path, "seeds", content["seeds"])
-    for name, kinds in (("versions", (str,)), ("hardware", (str, int, float, type(None)))):
-        for key, value in content[name].items():
-            if not isinstance(value, kinds):
-                raise _wrong(path, f"{name}.{key}", "words" if name == "versions" else "words or a number", value)
-    _check_noise(path, content["noise"])
-    _check_number(path, "score.raw", content["score"]["raw"], 0, 1)
-    for name in INTERVALS:
-        _check_interval(path, f"score.{name}", content["score"][name])
-    for name in METRICS:
-        _check_interval(path, f"scores.{name}", content["scores"][name])
-    pooled, bootstrap, leave_fold_out, headline = (Interval.from_dict(content["score"][name]) for name in INTERVALS)
-    lowest = Correction(winner=0, raw=pooled, bootstrap=bootstrap, leave_fold_out=leave_fold_out).headline
-    if headline.to_dict() != lowest.to_dict():
-        raise _wrong(path, "score.headline", f"{lowest.to_dict()}, the lowest of the others", headline.to_dict())
-
-
-def _check_noise(path: Path, noise: Mapping[str, Any]) -> None:
-    for key, value in noise.items():
-        if key not in _NOISE:
-            raise _wrong(path, "noise", f"nothing but {', '.join(_NOISE)}", key)
-        if not isinstance(value, _NOISE[key]):
-            raise _wrong(path, f"noise.{key}", _NOISE_NAMES[key], value)
-    if "fold_noise" in noise:
-        _check_number(path, "noise.fold_noise", noise["fold_noise"], 0, None)
-    for trial, seeds in noise.get("seeds", {}).items():
-        if not _TRIAL.fullmatch(trial):
-            raise _wrong(path, "noise.seeds", "trials of four digits", trial)
-        _check_seeds(path, f"noise.seeds.{trial}", seeds)
-
-
-def _check_interval(path: Path, name: str, interval: Mapping[str, float | None]) -> None:
-    """Each number in 0..1, the ends in order, and none where the value is not defined."""
-    for key in ("value", "low", "high"):
-        if interval[key] is not None:
-            _check_number(path, f"{name}.{key}", interval[key], 0, 1)
-    value, low, high = interval["value"], interval["low"], interval["high"]
-    if low is not None and high is not None and low > high:
-        raise _wrong(path, name, "low at most high", {"low": low, "high": high})
-    if value is None and not low is high is None:
-        raise _wrong(path, name, "no ends where there is no value", {"low": low, "high": high})
-
-
-def _check_number(path: Path, name: str, value: Any, low: float, high: float | None) -> None:
-    # A mean may exceed its largest term by the last bits. NaN and infinity fail these comparisons, true is no number.
-    limit = sys.float_info.max if high is None else high + 1e-9
-    if isinstance(value, bool) or not low - 1e-9 <= value <= limit:
-        wanted = f"a number of at least {low:g}" if high is None else f"a number in {low:g}..{high:g}"
-        raise _wrong(path, name, wanted, value)
-
-
-def _check_seeds(path: Path, name: str, seeds: Any) -> None:
-    if not isinstance(seeds, list) or not seeds or any(type(seed) is not int or seed < 0 for seed in seeds):
-        raise _wrong(path, name, "a list of whole numbers", seeds)
-
-
-def _wrong(path: Path, name: str, wanted: str, found: Any) -> UserError:
-    return UserError(f"{path}: field {name!r}: expected {wanted}, got {_shown(found)}; restore the file from a copy")
-
-
-def _shown(value: Any) -> str:
-    return repr(value)[:80]

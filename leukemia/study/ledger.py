@@ -191,19 +191,19 @@ def duration(seconds: float) -> str:
 
 def ledger_of(study: Study) -> Ledger:
     """Add up the device time of every trial from its epochs and folds."""
-    num_folds = study.info["folds"]
+    num_folds = study.info.folds
     return Ledger(trials=tuple(_cost_of(study, number, num_folds) for number in study.trials()))
 
 
 def _cost_of(study: Study, number: int, num_folds: int) -> TrialCost:
     first, end = study.recipe(number).train.seed, study.end(number)
-    state, origin = end["state"] if end else "running", study.origin(number)
-    elsewhere = [] if origin is None else origin["seeds"]
+    state, origin = end.state if end else "running", study.origin(number)
+    elsewhere = [] if origin is None else origin.seeds
     spent, finished, seeds = _spent(study, number), {}, study.seeds(number)
     for seed in seeds:
         for fold in study.folds_done(number, seed):
             # A fold's own seconds lack the epochs before an interruption; the epochs lack the predictions after them.
-            own = float(study.fold(number, seed, fold)["seconds"])
+            own = float(study.fold(number, seed, fold).seconds)
             finished[seed, fold] = max(own, spent.get((seed, fold), 0.0))
     failed = {seed for seed in seeds if study.repeat_failure(number, seed) is not None}
     seconds = dict.fromkeys(KINDS, 0.0)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
-from leukemia.study.folder import State
 from leukemia.study.job import Job
+from leukemia.study.schema import FoldRecord, State
 
 
 class Listener:
@@ -26,8 +25,8 @@ class Listener:
     def epoch(self, job: Job, epoch: Epoch) -> None:
         """An epoch has ended."""
 
-    def fold(self, job: Job, fold: dict[str, Any]) -> None:
-        """A fold is committed: the content of its ``fold_K.json``."""
+    def fold(self, job: Job, fold: FoldRecord) -> None:
+        """A fold is committed."""
 
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
         """A job has ended. The journal holds this only after all listeners were notified."""

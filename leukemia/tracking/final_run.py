@@ -10,6 +10,7 @@ import pandas as pd
 from leukemia.base.errors import first_line
 from leukemia.base.files import read_json
 from leukemia.config.recipe import Recipe
+from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.tracking import client
@@ -22,13 +23,13 @@ class FinalRun:
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        self._folder = study.folder / "final"
+        self._folder = study.folder / layout.FINAL
 
     @property
     def id(self) -> str:
         """W&B's id of the run: that of the same recipe, trained to the same numbers."""
-        content = b"".join((self._folder / name).read_bytes() for name in ("recipe.json", "epochs.csv"))
-        return run_id(self._study.info["study_uid"], f"final-{hashlib.sha256(content).hexdigest()[:8]}")
+        content = b"".join((self._folder / name).read_bytes() for name in (layout.RECIPE, layout.EPOCHS))
+        return run_id(self._study.info.study_uid, f"final-{hashlib.sha256(content).hexdigest()[:8]}")
 
     def write(self, mode: Mode) -> str:
         """Open the run, log everything, close it; returns what could not be done, in words, or nothing.
@@ -36,25 +37,23 @@ class FinalRun:
         Raises:
             Exception: W&B's own, of many kinds.
         """
-        best, recipe = Best.of(self._study), Recipe.load(self._folder / "recipe.json")
-        trial = run_id(self._study.info["study_uid"], best.trial)
+        best, recipe = Best.of(self._study), Recipe.load(self._folder / layout.RECIPE)
+        trial = run_id(self._study.info.study_uid, best.trial)
         remove_local(self._study, self.id)
         run = client.open_run(self._opening(recipe, trial), mode)
         first = int(run.starting_step)
-        for row in pd.read_csv(self._folder / "epochs.csv").to_dict("records"):
+        for row in pd.read_csv(self._folder / layout.EPOCHS).to_dict("records"):
             series = {name: row[name] for name in SERIES if pd.notna(row[name])}
             if row["epoch"] > first:
                 run.log(series | {"epoch": row["epoch"]}, step=row["epoch"] - 1)
-        figures = {f"report/{path.stem}": client.image(path) for path in sorted(self._folder.glob("*.png"))}
+        figures = {f"report/{path.stem}": client.image(path) for path in sorted(self._folder.glob(layout.PICTURES))}
         if first <= recipe.train.epochs:
             run.log(figures, step=recipe.train.epochs)
-        metrics = read_json(self._folder / "metrics.json")
+        metrics = read_json(self._folder / layout.METRICS)
         run.summary.update(_flat("test", metrics["test"]) | _flat("out_of_fold", metrics["out_of_fold"]))
         run.summary.update({"caveats": metrics["caveats"]})
         note = self._use_trial(run, trial) if mode == "online" else ""
-        model = client.artifact(
-            f"model-{self._study.info['study_uid']}", "model", [self._folder], {"trial": best.trial}
-        )
+        model = client.artifact(f"model-{self._study.info.study_uid}", "model", [self._folder], {"trial": best.trial})
         run.log_artifact(model, aliases=["best", self._study.name])
         run.finish()
         return note

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from leukemia.base.errors import UserError, first_line
+from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.tracking import client
@@ -39,7 +40,7 @@ def publish(study: Study, say: Callable[[str], None]) -> None:
 
 def _publish(study: Study, say: Callable[[str], None]) -> None:
     sweep = known_sweep(study)
-    if sweep is None and (study.folder / "sweep.json").is_file():
+    if sweep is None and (study.folder / layout.SWEEP).is_file():
         say("W&B: the study's earlier sweep was removed, or is another project's or server's; a new one is made")
     best = Best.found_in(study)
     sent = []
@@ -50,12 +51,12 @@ def _publish(study: Study, say: Callable[[str], None]) -> None:
             continue
         say(f"trial {number:04d}: sending")
         run = TrialRun(study, number, study.recipe(number), lambda: None)
-        run.open("online", sweep["id"] if sweep else None)
+        run.open("online", sweep.id if sweep else None)
         is_winner = best is not None and int(best.trial) == number
-        run.close(end["state"], end["reason"], end["score"], best if is_winner else None)
+        run.close(end.state, end.reason, end.score, best if is_winner else None)
         sent.append(run.id)
     finals = []
-    if (study.folder / "final" / "epochs.csv").is_file():
+    if (study.folder / layout.FINAL / layout.EPOCHS).is_file():
         say("final: sending")
         final = FinalRun(study)
         finals.append(final.id)
@@ -69,23 +70,23 @@ def _publish(study: Study, say: Callable[[str], None]) -> None:
     if missing := client.not_complete(study.name, [*sent, *finals, search.id]):
         raise ConnectionError(f"{len(missing)} of its runs did not arrive to their end ({', '.join(missing[:3])})")
     try:
-        say(f"W&B: {make_sweep(study, sent)['url']}")
+        say(f"W&B: {make_sweep(study, sent).url}")
     except Exception as error:
         # Servers of W&B's kind without sweeps hold the runs all the same.
         say(f"W&B: all sent to project {client.project()}, group {study.name}; no sweep page ({first_line(error)})")
     if damaged:
         say(
-            f"warning: not sent, for want of a recipe.json: {', '.join(damaged[:3])}"
+            f"warning: not sent, because {layout.RECIPE} is missing: {', '.join(damaged[:3])}"
             + (f" and {len(damaged) - 3} more" if len(damaged) > 3 else "")
-            + f" in {study.folder / 'trials'}; restore it, or remove what is left of them, and publish again"
+            + f" in {study.folder / layout.TRIALS}; restore it, or remove what is left of them, and publish again"
         )
 
 
 def _without_recipe(study: Study) -> list[str]:
     """Trials' folders that have lost their recipe; an empty one is of a trial that never began."""
-    folders = sorted((study.folder / "trials").glob("[0-9][0-9][0-9][0-9]*"))
+    folders = sorted((study.folder / layout.TRIALS).glob("[0-9][0-9][0-9][0-9]*"))
     return [
         folder.name
         for folder in folders
-        if not (folder / "recipe.json").is_file() and any(path.name[0] != "." for path in folder.iterdir())
+        if not (folder / layout.RECIPE).is_file() and any(path.name[0] != "." for path in folder.iterdir())
     ]

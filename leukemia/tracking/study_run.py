@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
-from leukemia.config.results import score_name
+from leukemia.base.record import read_record
+from leukemia.study import layout
 from leukemia.study.best import Best
-from leukemia.study.folder import State, Study
+from leukemia.study.folder import Study
 from leukemia.study.ledger import ledger_of
-from leukemia.study.records import read_hindsight
+from leukemia.study.schema import HindsightRecord, State
+from leukemia.study.table import trial_table
 from leukemia.tracking import client
 from leukemia.tracking.client import Mode, RunSpec
 from leukemia.tracking.trial_run import provenance_of, remove_local, run_id
 
-LOGGED = ("best.json", "report.html", "study.json", "splits.json", "hindsight.json", "ledger.json")
+LOGGED = (layout.BEST, layout.REPORT, layout.STUDY, layout.SPLITS, layout.HINDSIGHT, layout.LEDGER)
 """Files of the study folder that go into the artifact, as far as they are there."""
 
 
@@ -23,7 +26,7 @@ class StudyRun:
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        self._objective = score_name(study.info["objective"])
+        self._objective = study.objective
         self._run: client.Run = None
         self._ended: list[int] = []
         self._last = -1
@@ -35,7 +38,7 @@ class StudyRun:
     @property
     def id(self) -> str:
         """W&B's id of the run."""
-        return run_id(self._study.info["study_uid"], "search")
+        return run_id(self._study.info.study_uid, "search")
 
     def open(self, mode: Mode, sweep: str | None) -> None:
         """Open the run; trials that have ended already are logged first, in the order in which they ended."""
@@ -45,13 +48,13 @@ class StudyRun:
         self._best, self._seconds, self._table_at = -math.inf, 0.0, 1
         self._run.define_metric("search/ended")
         self._run.define_metric("search/*", step_metric="search/ended")
-        folders = ((number, self._study.trial_folder(number) / "state.json") for number in self._study.trials())
+        folders = ((number, self._study.trial_folder(number) / layout.STATE) for number in self._study.trials())
         ended = sorted((path.stat().st_mtime, number) for number, path in folders if path.is_file())
         for _, number in ended:
             self.end(number)
 
     def _opening(self) -> RunSpec:
-        info = self._study.info
+        info, written = self._study.info, self._study.info.to_dict()
         kept = ("trials", "preset", "settings", "space", "racing", "margin", "repeats", "patience", "warm_start")
         return RunSpec(
             id=self.id,
@@ -59,8 +62,8 @@ class StudyRun:
             group=self._study.name,
             job_type="search",
             folder=self._study.folder,
-            config={f"search.{key}": info[key] for key in kept if key in info} | provenance_of(self._study),
-            tags=(info["protocol"],),
+            config={f"search.{key}": written[key] for key in kept if key in written} | provenance_of(self._study),
+            tags=(info.protocol,),
         )
 
     def end(self, number: int) -> None:
@@ -69,7 +72,7 @@ class StudyRun:
         if end is None or number in self._ended:
             return
         self._ended.append(number)
-        state, score = end["state"], end["score"]
+        state, score = end.state, end.score
         self._counts[state] = self._counts.get(state, 0) + 1
         if self._study.origin(number) is None:
             self._seconds += float(self._study.epochs(number)["seconds"].sum())
@@ -85,7 +88,7 @@ class StudyRun:
         row = {key: value for key, value in row.items() if value is not None}
         if len(self._ended) >= self._table_at:
             # The whole table each time: at every trial of a long search that would be its square.
-            row["trials"] = client.frame(self._study.trial_table())
+            row["trials"] = client.frame(trial_table(self._study))
             self._table_at = math.ceil(1.3 * len(self._ended) + 0.5)
         self._log(2 * len(self._ended) - 2, row)
 
@@ -109,21 +112,24 @@ class StudyRun:
         summary |= {f"device_hours/{kind}": seconds / 3600 for kind, seconds in ledger.seconds.items()}
         best = Best.found_in(self._study)
         if best is not None:
-            summary |= {"best_trial": best.trial, self._objective: best.score["raw"]}
-            summary |= {f"{self._objective}_corrected_{key}": value for key, value in best.score["headline"].items()}
+            summary |= {"best_trial": best.trial, self._objective: best.score.raw}
+            summary |= {
+                f"{self._objective}_corrected_{key}": value
+                for key, value in dataclasses.asdict(best.score.headline).items()
+            }
         self._run.summary.update(summary)
         if finished:
             self._log(2 * len(self._ended) - 1, self._outcome())
             files = [folder / name for name in LOGGED if (folder / name).is_file()]
-            made = client.artifact(f"search-{self._study.info['study_uid']}", "search", files, summary)
+            made = client.artifact(f"search-{self._study.info.study_uid}", "search", files, summary)
             self._run.log_artifact(made, aliases=["latest", self._study.name])
         self._run.finish(exit_code=0 if finished else 130)
 
     def _outcome(self) -> dict[str, Any]:
         """The last table of trials, importances, and the report's pictures."""
         folder = self._study.folder
-        outcome: dict[str, Any] = {"trials": client.frame(self._study.trial_table())}
-        if (folder / "hindsight.json").is_file():
-            importances = read_hindsight(folder / "hindsight.json")["importances"]
+        outcome: dict[str, Any] = {"trials": client.frame(trial_table(self._study))}
+        if (folder / layout.HINDSIGHT).is_file():
+            importances = read_record(HindsightRecord, folder / layout.HINDSIGHT).importances
             outcome |= {f"importance/{key}": value for key, value in importances.items()}
-        return outcome | {f"report/{path.stem}": client.image(path) for path in sorted(folder.glob("*.png"))}
+        return outcome | {f"report/{path.stem}": client.image(path) for path in sorted(folder.glob(layout.PICTURES))}

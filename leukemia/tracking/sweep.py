@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from leukemia.base.files import Fields, read_record, write_json
+from leukemia.base.files import write_json
+from leukemia.base.record import read_record
 from leukemia.config.results import score_name
+from leukemia.study import layout
 from leukemia.study.folder import Study
+from leukemia.study.schema import SweepRecord
 from leukemia.tracking import client
 
 log = logging.getLogger(__name__)
@@ -19,9 +23,6 @@ METHODS = ("custom", "random")
 
 SWEEP_SECONDS = 20.0
 """How long a sweep may take to be found or made; by itself, W&B's client tries for minutes."""
-
-FIELDS: Fields = {"id": str, "server": str, "project": str, "url": str}
-"""What ``sweep.json`` holds."""
 
 
 def sweep_config(name: str, objective: str, space: Mapping[str, Any], method: str) -> dict[str, Any]:
@@ -46,24 +47,24 @@ def _parameter(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {"distribution": distribution, "min": entry["low"], "max": entry["high"]}
 
 
-def known_sweep(study: Study) -> dict[str, Any] | None:
+def known_sweep(study: Study) -> SweepRecord | None:
     """The study's sweep in this server's project, whoever's that is now, or None; one that was removed there is none.
 
     Raises:
         Exception: W&B's own, where the server does not answer.
     """
-    path = study.folder / "sweep.json"
+    path = study.folder / layout.SWEEP
     if not path.is_file():
         return None
-    known = read_record(path, FIELDS)
-    if (known["server"], known["project"]) != (client.base_url(), client.project()):
+    known = read_record(SweepRecord, path)
+    if (known.server, known.project) != (client.base_url(), client.project()):
         return None
     entity = client.entity()
-    is_ours = known["url"].endswith("/" + client.sweep_path(entity, known["id"]))
-    return known if is_ours and client.has_sweep(entity, known["id"]) else None
+    is_ours = known.url.endswith("/" + client.sweep_path(entity, known.id))
+    return known if is_ours and client.has_sweep(entity, known.id) else None
 
 
-def make_sweep(study: Study, runs: Sequence[str] = ()) -> dict[str, Any]:
+def make_sweep(study: Study, runs: Sequence[str] = ()) -> SweepRecord:
     """The study's sweep, created where there is none; ``sweep.json`` remembers it.
 
     Args:
@@ -73,7 +74,7 @@ def make_sweep(study: Study, runs: Sequence[str] = ()) -> dict[str, Any]:
         Exception: W&B's own, where the server does not answer or takes no sweep.
         TimeoutError: it has not answered in ``SWEEP_SECONDS``. W&B's process is ended then, so no run may be open.
     """
-    made: list[dict[str, Any]] = []
+    made: list[SweepRecord] = []
     failures: list[Exception] = []
 
     def make() -> None:
@@ -98,11 +99,11 @@ def make_sweep(study: Study, runs: Sequence[str] = ()) -> dict[str, Any]:
     raise failures[0]
 
 
-def _created(study: Study, runs: Sequence[str]) -> dict[str, Any]:
+def _created(study: Study, runs: Sequence[str]) -> SweepRecord:
     """A new sweep, remembered as soon as it is there: what was asked after that could leave it without an owner."""
     entity = client.entity()
     for method in METHODS:
-        config = sweep_config(study.name, study.info["objective"], study.info["space"], method)
+        config = sweep_config(study.name, study.info.objective, study.info.space, method)
         try:
             identity = client.create_sweep(config, entity, runs)
             break
@@ -110,11 +111,11 @@ def _created(study: Study, runs: Sequence[str]) -> dict[str, Any]:
             if method == METHODS[-1] or "method" not in str(error).lower():
                 raise
             log.info("W&B takes no sweep of method %s (%s)", method, error)
-    made = {
-        "id": identity,
-        "server": client.base_url(),
-        "project": client.project(),
-        "url": client.sweep_url(entity, identity),
-    }
-    write_json(study.folder / "sweep.json", made)
+    made = SweepRecord(
+        id=identity,
+        server=client.base_url(),
+        project=client.project(),
+        url=client.sweep_url(entity, identity),
+    )
+    write_json(study.folder / layout.SWEEP, dataclasses.asdict(made))
     return made

@@ -11,15 +11,16 @@ import shlex
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from leukemia.base.errors import first_line
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
+from leukemia.study import layout
 from leukemia.study.best import Best
-from leukemia.study.folder import State, Study
+from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.study.listener import Listener
+from leukemia.study.schema import FoldRecord, State, SweepRecord
 from leukemia.tracking import client
 from leukemia.tracking.account import server_problem, wanted_mode
 from leukemia.tracking.client import Mode
@@ -51,7 +52,7 @@ class WandbTracker(Listener):
     W&B and says so.
     """
 
-    def __init__(self, study: Study, *, mode: Mode, sweep: dict[str, Any] | None = None) -> None:
+    def __init__(self, study: Study, *, mode: Mode, sweep: SweepRecord | None = None) -> None:
         """
         Args:
             sweep: of ``leukemia.tracking.sweep``; the trials' runs belong to it.
@@ -78,7 +79,7 @@ class WandbTracker(Listener):
         if not job.is_repeat:
             self._say(lambda: self._trials[job.number].epoch(epoch), job.number)
 
-    def fold(self, job: Job, fold: dict[str, Any]) -> None:
+    def fold(self, job: Job, fold: FoldRecord) -> None:
         """Log a committed fold as ``fold/...``."""
         if not job.is_repeat:
             self._say(lambda: self._trials[job.number].fold(fold), job.number)
@@ -118,7 +119,7 @@ class WandbTracker(Listener):
             return f"W&B: offline; after `wandb login` {send}"
         if self._incomplete:
             return f"W&B: not everything was sent; {send}"
-        return f"W&B: {self._sweep['url']}" if self._sweep else f"W&B: all sent, but there is no sweep page; {send}"
+        return f"W&B: {self._sweep.url}" if self._sweep else f"W&B: all sent, but there is no sweep page; {send}"
 
     def _say(self, action: Callable[[], None], number: int | None = None, *, ends: bool = False) -> None:
         """Let the thread do it, if it is about the search or a trial whose run is open by then.
@@ -161,7 +162,7 @@ class WandbTracker(Listener):
                 log.warning("W&B failed again (%s); the search goes on without it", first_line(second))
 
     def _open(self, run: TrialRun | StudyRun) -> None:
-        run.open(self._mode, self._sweep["id"] if self._sweep and self._mode == "online" else None)
+        run.open(self._mode, self._sweep.id if self._sweep and self._mode == "online" else None)
 
     def _begin(self, number: int, recipe: Recipe) -> None:
         self._trials[number] = TrialRun(self._study, number, recipe, partial(self._stopped.add, number))
@@ -196,7 +197,7 @@ class WandbTracker(Listener):
         end = self._study.end(number)
         if end is not None and self._study.origin(number) is None:
             self._begin(number, self._study.recipe(number))
-            self._end(number, end["state"], end["reason"], end["score"], best)
+            self._end(number, end.state, end.reason, end.score, best)
 
 
 def make_tracker(study: Study) -> tuple[WandbTracker | NoTracker, str]:
@@ -209,7 +210,7 @@ def make_tracker(study: Study) -> tuple[WandbTracker | NoTracker, str]:
         if problem is None:
             return _online(study)
         return WandbTracker(study, mode="offline"), f"W&B: {problem}; going on offline"
-    folder = study.folder / "wandb"
+    folder = study.folder / layout.WANDB
     return WandbTracker(study, mode="offline"), f"W&B: offline in {folder} (`wandb login` to go online)"
 
 
@@ -219,7 +220,7 @@ def _online(study: Study) -> tuple[WandbTracker, str]:
     except Exception as error:
         words = f"W&B: online, project {client.project()}, group {study.name}; no sweep page ({first_line(error)})"
         return WandbTracker(study, mode="online"), words
-    return WandbTracker(study, mode="online", sweep=sweep), f"W&B: {sweep['url']}"
+    return WandbTracker(study, mode="online", sweep=sweep), f"W&B: {sweep.url}"
 
 
 def tell_final(study: Study) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,12 @@ import numpy as np
 import pandas as pd
 
 from leukemia.config.recipe import Recipe
-from leukemia.config.results import Epoch, score_name
+from leukemia.config.results import Epoch
 from leukemia.scoring.metrics import scores
+from leukemia.study import layout
 from leukemia.study.best import Best
-from leukemia.study.folder import State, Study
+from leukemia.study.folder import Study
+from leukemia.study.schema import FoldRecord, State
 from leukemia.tracking import client
 from leukemia.tracking.client import Mode, RunSpec
 
@@ -37,18 +40,18 @@ def run_id(study_uid: str, name: str) -> str:
 
 def remove_local(study: Study, identity: str) -> None:
     """Remove what an earlier process left of a run on this disk: the run is written again from the study folder."""
-    for left in (study.folder / "wandb").glob(f"*run-*-{identity}"):
+    for left in (study.folder / layout.WANDB).glob(f"*run-*-{identity}"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def provenance_of(study: Study) -> dict[str, Any]:
     """Where a run's numbers come from, in dotted keys."""
-    info = study.info
+    info, written = study.info, study.info.to_dict()
     kept = ("commit", "command", "protocol", "folds", "seed", "objective", "hardware", "versions", "splits_sha256")
-    return {f"provenance.{key}": info[key] for key in kept if key in info} | {
+    return {f"provenance.{key}": written[key] for key in kept if key in written} | {
         "provenance.study": study.name,
-        "provenance.study_uid": info["study_uid"],
-        "provenance.data": info["data"]["fingerprint"],
+        "provenance.study_uid": info.study_uid,
+        "provenance.data": info.data.fingerprint,
     }
 
 
@@ -74,7 +77,7 @@ class TrialRun:
     @property
     def id(self) -> str:
         """W&B's id of the run."""
-        return run_id(self._info["study_uid"], f"{self._number:04d}")
+        return run_id(self._info.study_uid, f"{self._number:04d}")
 
     @property
     def folder(self) -> Path:
@@ -87,7 +90,7 @@ class TrialRun:
         self._run = client.open_run(self._opening(sweep), mode)
         self._last, self._epochs, self._scores = int(self._run.starting_step) - 1, {}, []
         self._run.define_metric("epoch")
-        for fold in range(self._info["folds"]):
+        for fold in range(self._info.folds):
             self._run.define_metric(f"fold_{fold}/*", step_metric="epoch")
         self._run.define_metric("fold/number")
         self._run.define_metric("fold/*", step_metric="fold/number")
@@ -96,7 +99,7 @@ class TrialRun:
         rows = table[table["seed"] == seed].to_dict("records")
         epochs = [Epoch(**{str(key): value for key, value in row.items()}) for row in rows]
         done = self._study.folds_done(self._number, seed)
-        for fold in range(self._info["folds"]):
+        for fold in range(self._info.folds):
             for epoch in epochs:
                 if epoch.fold == fold:
                     self.epoch(epoch)
@@ -116,7 +119,7 @@ class TrialRun:
                 f"depth-{recipe.model.depth}",
                 recipe.optimizer.name,
                 recipe.model.shortcut,
-                self._info["protocol"],
+                self._info.protocol,
             ),
             sweep=sweep,
             on_stop=self._on_stop,
@@ -130,20 +133,20 @@ class TrialRun:
         series = {f"fold_{epoch.fold}/{name}": getattr(epoch, name) for name in SERIES}
         self._log(epoch.fold * self._steps_of_fold + epoch.epoch - 1, series | {"epoch": epoch.epoch})
 
-    def fold(self, fold: dict[str, Any]) -> None:
+    def fold(self, fold: FoldRecord) -> None:
         """Log a committed fold as ``fold/...``, with the mean of the objective over the folds so far."""
-        objective = score_name(self._info["objective"])
-        number, score = fold["fold"], fold["scores"].get(objective)
+        objective = self._study.objective
+        number, score = fold.fold, fold.scores.get(objective)
         if score is not None and len(self._scores) == number:
             self._scores.append(score)
-        series = {f"fold/{name}": value for name, value in fold["scores"].items() if value is not None}
+        series = {f"fold/{name}": value for name, value in fold.scores.items() if value is not None}
         if self._scores and len(self._scores) == number + 1:
             series[f"fold/mean_{objective}"] = float(np.mean(self._scores))
         if epochs := self._epochs.get(number):
             series["fold/images_per_second"] = float(np.mean([epoch.images_per_second for epoch in epochs]))
             series["fold/device_memory_mb"] = max(epoch.device_memory_mb for epoch in epochs)
         step = (number + 1) * self._steps_of_fold - 1
-        self._log(step, series | {"fold/number": number, "fold/seconds": fold["seconds"]})
+        self._log(step, series | {"fold/number": number, "fold/seconds": fold.seconds})
 
     def _log(self, step: int, values: dict[str, Any]) -> None:
         # An event may come when the run was opened after the study folder held it.
@@ -168,7 +171,7 @@ class TrialRun:
         seed = self._recipe.train.seed
         predictions = self._study.out_of_fold(self._number, seed)
         if state is not None and len(predictions):
-            self._log(self._info["folds"] * self._steps_of_fold, client.evidence(predictions))
+            self._log(self._info.folds * self._steps_of_fold, client.evidence(predictions))
         self._run.summary.update(
             {
                 "state": state or "interrupted",
@@ -180,19 +183,21 @@ class TrialRun:
         )
         if best is not None:
             folder = self._study.trial_folder(self._number)
-            files = [folder / "recipe.json", folder / f"seed_{seed}"]
+            files = [folder / layout.RECIPE, folder / layout.seed(seed)]
             self._run.log_artifact(client.artifact(f"trial-{self.id}", "trial", files, {"score": score}))
         self._run.finish(exit_code=1 if state == "failed" else 0 if state else 130)
 
     def _score(self, seen: pd.DataFrame, score: float | None, best: Best | None) -> dict[str, Any]:
         if score is None:
             return {}
-        objective = score_name(self._info["objective"])
-        groups = seen["image_id" if self._info["protocol"] == "random-cell" else "group"]
+        objective = self._study.objective
+        groups = seen["image_id" if self._info.protocol == "random-cell" else "group"]
         found = scores(seen["label"].to_numpy(), seen["probability_leukemic"].to_numpy(), groups.to_numpy())
         interval = found[objective.removeprefix("tta_")].to_dict()
         summary = {objective: score, f"{objective}_low": interval["low"], f"{objective}_high": interval["high"]}
         if best is not None:
-            summary |= {f"{objective}_corrected_{key}": value for key, value in best.score["headline"].items()}
-            summary |= {f"{objective}_all_seeds": best.score["raw"], "seeds": len(best.seeds)}
+            summary |= {
+                f"{objective}_corrected_{key}": value for key, value in dataclasses.asdict(best.score.headline).items()
+            }
+            summary |= {f"{objective}_all_seeds": best.score.raw, "seeds": len(best.seeds)}
         return summary

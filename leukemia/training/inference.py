@@ -11,14 +11,14 @@ import ttach
 from torch import Tensor, nn
 
 from leukemia import ALL
-from leukemia.base.errors import MissingFile, UserError, listed
+from leukemia.base.errors import UserError, listed
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.data.augment import evaluation_pipeline
 from leukemia.data.images import ImageRows, Loader, View, crop_and_resize, evaluation_batches
 from leukemia.data.pixels import Unreadable, decode
 from leukemia.training.device import compute_dtype
-from leukemia.training.model import ResNet, load_model
+from leukemia.training.model import ResNet
 
 EVALUATION_BATCH = 64
 """Images a forward pass; it bounds memory and changes no number by more than rounding."""
@@ -145,22 +145,6 @@ def predict(
 def to_device(batch: Tensor, device: torch.device) -> Tensor:
     """A batch of images on the device, channels last: the layout in which convolutions are fastest."""
     return batch.to(device, memory_format=torch.channels_last, non_blocking=True)
-
-
-def load_delivered(folder: Path) -> tuple[ResNet, Recipe]:
-    """Model and recipe from a folder that ``leukemia.final`` wrote. No pickle is run.
-
-    Raises:
-        MissingFile: the folder holds no ``recipe.json`` or ``model.safetensors``.
-        UserError: one of them is damaged.
-    """
-    recipe_path = folder / "recipe.json"
-    if not recipe_path.is_file():
-        raise MissingFile(f"--model {folder}: no recipe.json there; give the folder 'final' of a study")
-    recipe = Recipe.load(recipe_path)
-    if recipe.data.crop_px is None or recipe.data.size_px is None:
-        raise UserError(f"{recipe_path}: expected data.crop_px and data.size_px; restore the file from a copy")
-    return load_model(folder / "model.safetensors", recipe), recipe
 
 
 def read_images(paths: Sequence[Path], view: View) -> np.ndarray:

@@ -11,7 +11,13 @@ from leukemia.base.errors import UserError
 from leukemia.config.presets import PRESETS
 from leukemia.config.protocol import PROTOCOLS
 from leukemia.config.results import COST, OBJECTIVES
-from search.planning.request import DEFAULTS, NO_STORAGE, Request
+from leukemia.study.schema import SearchOptions
+from search.planning.request import NO_STORAGE, Request, settings_of
+
+DEFAULTS = SearchOptions()
+
+OPTIONS = {field.name for field in dataclasses.fields(SearchOptions)} - {"settings", "storage"}
+"""Options that arguments of the same name give."""
 
 LOWEST = {
     "gpus_per_trial": 0.01,
@@ -46,7 +52,18 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def request_of(arguments: argparse.Namespace) -> Request:
     """Those arguments that shape a study."""
-    return Request(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Request)})
+    options = {name: getattr(arguments, name) for name in OPTIONS}
+    if arguments.settings:
+        options["settings"] = settings_of(arguments.settings)
+    return Request(
+        runs=arguments.runs,
+        study=arguments.study,
+        data=arguments.data,
+        base=arguments.base,
+        subjects_from=arguments.subjects_from,
+        storage=arguments.storage,
+        given={name: value for name, value in options.items() if value is not None},
+    )
 
 
 def _number_or_auto(text: str) -> float | str:
@@ -76,26 +93,24 @@ def _parser() -> argparse.ArgumentParser:
         f"can be resumed on other machines; remembered by --resume, {NO_STORAGE!r} disables it",
     )
     what = parser.add_argument_group("search")
-    what.add_argument("--trials", type=int, metavar="N", help=f"total number of trials (default: {DEFAULTS['trials']})")
-    what.add_argument("--folds", type=int, metavar="K", help=f"folds per trial (default: {DEFAULTS['folds']})")
+    what.add_argument("--trials", type=int, metavar="N", help=f"total number of trials (default: {DEFAULTS.trials})")
+    what.add_argument("--folds", type=int, metavar="K", help=f"folds per trial (default: {DEFAULTS.folds})")
     what.add_argument(
         "--preset",
         choices=list(PRESETS),
-        help=f"recipe of trial 0, and value of every field not searched (default: {DEFAULTS['preset']})",
+        help=f"recipe of trial 0, and value of every field not searched (default: {DEFAULTS.preset})",
     )
     cli.add_settings(what, "fix a field of the recipe, such as train.epochs=40; can be repeated")
     what.add_argument(
         "--objective",
         metavar="NAME",
         help=f"score to maximize: {', '.join(OBJECTIVES)}; or a score and the cost, as in {OBJECTIVES[0]},{COST} "
-        f"(default: {DEFAULTS['objective']})",
+        f"(default: {DEFAULTS.objective})",
     )
     what.add_argument(
         "--protocol", choices=PROTOCOLS, help="how images are split (default: grouped if patient IDs are known)"
     )
-    what.add_argument(
-        "--seed", type=int, metavar="N", help=f"seed of folds and proposals (default: {DEFAULTS['seed']})"
-    )
+    what.add_argument("--seed", type=int, metavar="N", help=f"seed of folds and proposals (default: {DEFAULTS.seed})")
     what.add_argument(
         "--warm-start", nargs="+", metavar="STUDY", help="start from the finished trials of these studies in --runs"
     )
@@ -115,21 +130,20 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         metavar="POINTS",
         help="stop trials that are worse than the best by more than this, with 95 %% confidence "
-        f"(default: {DEFAULTS['margin']:g})",
+        f"(default: {DEFAULTS.margin:g})",
     )
     race.add_argument(
         "--repeats",
         type=int,
         metavar="N",
         help="maximum number of extra seeds for the starting recipe and the leading trials "
-        f"(default: {DEFAULTS['repeats']})",
+        f"(default: {DEFAULTS.repeats})",
     )
     race.add_argument(
         "--patience",
         type=int,
         metavar="N",
-        help="stop starting trials after N trials without an improvement beyond noise "
-        f"(default: {DEFAULTS['patience']})",
+        help=f"stop starting trials after N trials without an improvement beyond noise (default: {DEFAULTS.patience})",
     )
     where = parser.add_argument_group("hardware")
     where.add_argument(

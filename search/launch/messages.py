@@ -26,10 +26,10 @@ def print_plan(console: Console, plan: Plan) -> None:
         f"{int((labels == 0).sum())} {CLASS_NAMES[0]} (majority rate {majority_rate(labels):.3f}), "
         f"crop {plan.view.crop_px} px, {plan.view.size_px} px to the network",
     )
-    if info["data"]["uri"] == SAMPLE:
+    if info.data.uri == SAMPLE:
         say(console, f"note: {SAMPLE_WARNING}")
-    say(console, f"protocol: {info['protocol']}, {info['folds']} folds, objective {info['objective']}")
-    if info["protocol"] == "random-cell":
+    say(console, f"protocol: {info.protocol}, {info.folds} folds, objective {info.objective}")
+    if info.protocol == "random-cell":
         say(console, f"warning: {RANDOM_CELL_WARNING}")
     for words in describe_rules(plan):
         say(console, words)
@@ -40,7 +40,7 @@ def describe_storage(plan: Plan, mirror: Mirror | NoMirror, *, resume: bool) -> 
     """Where the study is mirrored, or what its absence costs where that is not obvious; empty otherwise."""
     if isinstance(mirror, Mirror):
         earlier = remembered_by(Study.open(plan.folder)) if resume else None
-        moved = f"; what {earlier} holds stays as it is" if earlier not in (None, plan.info["storage"]) else ""
+        moved = f"; what {earlier} holds stays as it is" if earlier not in (None, plan.info.storage) else ""
         return f"storage: mirrored in {mirror.storage}{moved}"
     known = nodes.look()
     if len(known.now) + known.max_more <= 1:

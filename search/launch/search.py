@@ -20,7 +20,7 @@ from leukemia.base.files import cache_dir, require_space
 from leukemia.data.augment import augmented_sheet
 from leukemia.data.images import open_images
 from leukemia.reporting.model_plots import plot_augmented
-from leukemia.reporting.study_report import AUGMENTED
+from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.tracking.account import check_settings
 from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker
@@ -34,7 +34,7 @@ from search.launch.ending import closing, explained
 from search.launch.messages import describe_storage, print_plan
 from search.launch.study_folder import created, resumed
 from search.planning.estimate import print_needs
-from search.planning.plan import JOURNAL, Plan, plan_new
+from search.planning.plan import Plan, plan_new
 from search.planning.resumption import plan_resumed
 from search.policy.packing import MAX_PER_GPU
 from search.sampling.journal import Journal
@@ -44,7 +44,7 @@ from search.trials.display import TerminalDisplay, say
 from search.trials.driver import Driver
 from search.trials.outcome import print_outcome, write_best, write_hindsight
 from search.trials.schedule import Limits
-from search.trials.study_log import LOG, study_log
+from search.trials.study_log import study_log
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         # A new study is written only now, when nothing can be refused any more.
         study = resumed(plan) if arguments.resume else stack.enter_context(created(plan))
         stack.enter_context(study_log(study.folder, console))
-        stack.enter_context(explained(console, study, study.folder / LOG))
+        stack.enter_context(explained(console, study, study.folder / layout.LOG))
         log.info("command: %s", command)
         say(console, f"study {study.name} in {study.folder}")
         print_plan(console, plan)
@@ -134,14 +134,14 @@ def _run(
     _draw_augmented(images, plan, study)
     display = TerminalDisplay(
         Console(quiet=True, force_terminal=False) if arguments.quiet else console,
-        num_trials=plan.num_trials + len(plan.priors),
-        num_folds=plan.info["folds"],
+        num_trials=plan.info.trials + len(plan.priors),
+        num_folds=plan.info.folds,
         objective=plan.rules.objective,
     )
     journal = Journal(
-        study.folder / JOURNAL,
+        study.folder / layout.JOURNAL,
         plan.space,
-        seed=plan.info["seed"],
+        seed=plan.info.seed,
         name=study.name,
         by_cost=plan.rules.by_cost,
         priors=[taken.prior for taken in plan.priors],
@@ -151,7 +151,7 @@ def _run(
         study,
         journal,
         plan.catalog,
-        limits=Limits(num_trials=plan.num_trials, budget_hours=plan.budget_hours),
+        limits=Limits(num_trials=plan.info.trials, budget_hours=plan.info.budget_hours),
         rules=plan.rules,
         listeners=[tracker, mirror, display],
         on_best=write,
@@ -177,9 +177,9 @@ def _draw_augmented(images: np.ndarray, plan: Plan, study: Study) -> None:
     """A few images of both classes under the starting recipe, for the report."""
     labels = plan.catalog.table["label"].to_numpy()
     rows = np.concatenate([np.flatnonzero(labels == label)[:3] for label in range(len(CLASS_NAMES))])
-    plot_augmented(augmented_sheet(np.asarray(images[rows]), plan.space.start), study.folder / AUGMENTED)
+    plot_augmented(augmented_sheet(np.asarray(images[rows]), plan.space.start), study.folder / layout.AUGMENTED)
 
 
 def checkpoints_of(study: Study) -> Path:
     """Where this study's trials keep their checkpoints, on each worker's own disk."""
-    return cache_dir() / "checkpoints" / str(study.info["study_uid"])
+    return cache_dir() / "checkpoints" / study.info.study_uid

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from leukemia.base.files import make_folder, require_space, write_json
+from leukemia.base.files import make_folder, require_space
+from leukemia.study import layout
 from leukemia.study.folder import Study
 from search.planning.plan import Plan
 from search.trials.warmstart import copy_priors
@@ -24,20 +25,17 @@ def created(plan: Plan) -> Iterator[Study]:
     require_space(plan.folder, 50_000_000, "the study folder")
     # Locked before it is made: of two commands with one name, one makes it and the other is refused.
     with Study(plan.folder).lock():
-        if not (plan.folder / "study.json").exists():
+        if not (plan.folder / layout.STUDY).exists():
             # The split first: a folder with study.json is a study.
-            plan.splits.save(plan.folder / "splits.json")
-            _remove(plan.folder / "trials")
+            plan.splits.save(plan.folder / layout.SPLITS)
+            _remove(plan.folder / layout.TRIALS)
             copy_priors(plan.priors, plan.folder)
         yield Study.create(plan.folder, plan.info)
 
 
 def resumed(plan: Plan) -> Study:
     """The study of a resumed plan; ``study.json`` is rewritten where an argument changed it."""
-    study = Study.open(plan.folder)
-    if study.info != plan.info:
-        write_json(plan.folder / "study.json", plan.info)
-    return study
+    return Study.open(plan.folder).updated(plan.info)
 
 
 def _remove(leftover: Path) -> None:

@@ -35,11 +35,11 @@ def print_needs(console: Console, plan: Plan, device_name: str) -> None:
 def describe_cost(plan: Plan, seconds_per_image: float, device: str) -> str:
     """What the search will need, in words, from a timing of the starting recipe on this machine."""
     start, info = plan.space.start, plan.info
-    num_images = len(plan.catalog.table) * (info["folds"] - 1)
-    hours = info["trials"] * num_images * start.train.epochs * seconds_per_image / 3600
+    num_images = len(plan.catalog.table) * (info.folds - 1)
+    hours = info.trials * num_images * start.train.epochs * seconds_per_image / 3600
     gigabytes = (plan.image_bytes() + plan.checkpoint_bytes()) / 1e9
     return (
-        f"cost: {info['trials']} trials x {info['folds']} folds x {start.train.epochs} epochs; if all cost what the "
+        f"cost: {info.trials} trials x {info.folds} folds x {start.train.epochs} epochs; if all cost what the "
         f"starting recipe costs on one {device}: {_hours(hours)} (deeper networks cost several times as much)\n"
         f"disk: {gigabytes:.1f} GB ({plan.image_bytes() / 1e9:.2f} for decoded images, "
         f"{plan.checkpoint_bytes() / 1e9:.2f} for a checkpoint of the largest network, per trial at once)"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-import math
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,17 +20,16 @@ from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import Splits, choose_protocol, make_splits
 from leukemia.data.images import View
 from leukemia.data.location import locate, uri_of
+from leukemia.study import layout
 from leukemia.study.folder import check_name
+from leukemia.study.schema import DataSource, SearchOptions, StudyInfo
 from leukemia.training.device import choose_device, describe_device
 from leukemia.training.model import build_model
-from search.planning.request import DEFAULTS, Request
+from search.planning.request import Request
 from search.policy.race import Rules
 from search.policy.space import Choice, Space, fixed_start, make_space
 from search.trials.evidence import validation_of
 from search.trials.warmstart import Taken, take_priors
-
-JOURNAL = "optuna.journal"
-"""File of a study folder: what Optuna knows. Only a search that has begun writes it."""
 
 WORDS = (
     "amber",
@@ -55,9 +53,7 @@ class Plan:
     """Everything that is decided before the first trial."""
 
     folder: Path
-    info: dict[str, Any]
-    """``study.json`` without its schema."""
-
+    info: StudyInfo
     catalog: Catalog
     splits: Splits
     space: Space
@@ -73,27 +69,17 @@ class Plan:
         return View(crop_px=data.crop_px, size_px=data.size_px)
 
     @property
-    def num_trials(self) -> int:
-        """Trials wanted in all."""
-        return int(self.info["trials"])
-
-    @property
-    def budget_hours(self) -> float:
-        """Device hours after which nothing more begins."""
-        return float(self.info.get("budget_hours", math.inf))
-
-    @property
     def rules(self) -> Rules:
         """How trials are raced."""
         info, recipes = self.info, [each.prior.recipe for each in self.priors]
         return Rules(
-            num_folds=info["folds"],
-            objective=score_name(info["objective"]),
-            by_cost=COST in info["objective"].split(","),
-            racing=info["racing"],
-            repeats=info["repeats"],
-            patience=info["patience"],
-            margin=info["margin"] / 100,
+            num_folds=info.folds,
+            objective=score_name(info.objective),
+            by_cost=COST in info.objective.split(","),
+            racing=info.racing,
+            repeats=info.repeats,
+            patience=info.patience,
+            margin=info.margin / 100,
             num_priors=len(recipes),
             start=recipes.index(self.space.start) if self.space.start in recipes else len(recipes),
         )
@@ -129,52 +115,45 @@ def plan_new(request: Request, command: str) -> Plan:
     Raises:
         UserError: whatever is wrong with the arguments or the data.
     """
-    request.check()
     name = new_name() if request.study is None else request.study
     check_name(name)
     folder = request.runs / name
-    if (folder / "study.json").exists():
+    if (folder / layout.STUDY).exists():
         raise UserError(f"study {name} exists in {request.runs}; go on with --resume, or choose another --study")
-    if (folder / JOURNAL).exists():
+    if (folder / layout.JOURNAL).exists():
         raise UserError(
-            f"{folder} holds the trials of a study whose study.json is missing; restore that file from a copy, or "
-            "choose another --study"
+            f"{folder} holds the trials of a study whose {layout.STUDY} is missing; restore that file from a backup, "
+            "or choose another --study"
         )
-    chosen = {key: getattr(request, key) if getattr(request, key) is not None else DEFAULTS[key] for key in DEFAULTS}
-    settings = request.fields_set()
-    start = fixed_start(PRESETS[chosen["preset"]](), settings)
+    options = SearchOptions(**request.given)
+    start = fixed_start(PRESETS[options.preset](), options.settings)
     catalog = read_catalog(locate(uri_of(request.data)), base=request.base, subjects_from=request.subjects_from)
-    protocol = choose_protocol(catalog, request.protocol)
-    splits = make_splits(catalog, chosen["folds"], chosen["seed"], protocol)
+    protocol = choose_protocol(catalog, request.given.get("protocol"))
+    splits = make_splits(catalog, options.folds, options.seed, protocol)
     start = start.resolved(catalog.smallest_side_px)
     if start.model.pretrained is not None:
         # Weights that do not fit are refused here, not in every trial.
         build_model(start)
-    space = make_space(start, settings)
-    info = {
-        "study_uid": secrets.token_hex(4),
-        "splits_sha256": splits.sha256(),
-        "warm_start": request.warm_start or [],
-        "created": provenance.now(),
-        "command": command,
-        **chosen,
-        "protocol": protocol,
-        "settings": settings,
-        "start": start.flat(),
-        "space": space.describe(),
-        "data": {
-            "uri": uri_of(request.data),
-            "fingerprint": catalog.fingerprint,
-            "base": path_text(request.base),
-            "subjects_from": path_text(request.subjects_from),
-        },
-        "versions": provenance.versions(),
-        "commit": provenance.commit(),
-        "hardware": provenance.hardware(describe_device(choose_device("auto"))),
-        **request.storage_named(),
-        **({} if request.budget_hours is None else {"budget_hours": request.budget_hours}),
-    }
-    earlier = [request.runs / each for each in info["warm_start"]]
+    space = make_space(start, options.settings)
+    info = StudyInfo(
+        **vars(dataclasses.replace(options, protocol=protocol, storage=request.storage_named)),
+        study_uid=secrets.token_hex(4),
+        created=provenance.now(),
+        command=command,
+        start=start.flat(),
+        space=space.describe(),
+        data=DataSource(
+            uri=uri_of(request.data),
+            fingerprint=catalog.fingerprint,
+            base=path_text(request.base),
+            subjects_from=path_text(request.subjects_from),
+        ),
+        versions=provenance.versions(),
+        commit=provenance.commit(),
+        hardware=provenance.hardware(describe_device(choose_device("auto"))),
+        splits_sha256=splits.sha256(),
+    )
+    earlier = [request.runs / each for each in info.warm_start]
     priors = take_priors(earlier, info, space, validation_of(splits, catalog))
     return Plan(folder=folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
 
@@ -188,13 +167,13 @@ def describe_rules(plan: Plan) -> list[str]:
     """How the search stops trials and repeats the best, in words."""
     info = plan.info
     racing = (
-        f"racing: a trial is stopped after a fold when it is worse than the best by more than {info['margin']:g} "
+        f"racing: a trial is stopped after a fold when it is worse than the best by more than {info.margin:g} "
         f"points, with 95 % confidence over all looks"
-        if info["racing"]
+        if info.racing
         else "racing: off, every trial runs all folds unless it is hopeless"
     )
-    repeats = f"; starting recipe and leaders get up to {info['repeats']} other seeds" if info["repeats"] else ""
+    repeats = f"; starting recipe and leaders get up to {info.repeats} other seeds" if info.repeats else ""
     words = [racing + repeats]
     if plan.priors:
-        words.append(f"warm start: {len(plan.priors)} trials of {', '.join(info['warm_start'])}")
+        words.append(f"warm start: {len(plan.priors)} trials of {', '.join(info.warm_start)}")
     return words

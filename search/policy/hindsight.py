@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from leukemia.study.folder import State
+from leukemia.study.schema import State
 from search.policy.space import Choice, Dimension, Real, Space
 
 EDGE = 0.05

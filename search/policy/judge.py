@@ -27,6 +27,7 @@ from scipy.special import stdtrit
 
 from leukemia.scoring.jackknife import Difference
 from leukemia.scoring.metrics import THRESHOLD, upper_bound
+from leukemia.study.schema import SearchOptions
 from search.policy.spending import nominal_levels
 
 HOPELESS = 0.55
@@ -35,8 +36,8 @@ HOPELESS = 0.55
 CONFIDENCE = 0.95
 """Level of the one-sided upper bound of ``judge_fold``."""
 
-MARGIN = 0.01
-"""A trial that is worse by less than this is let run: a point of the score, the default of ``--margin``."""
+MARGIN = SearchOptions.margin / 100
+"""A trial that is worse by less than this is let run: a point of the score."""
 
 ERROR = 0.05
 """Chance of stopping a trial that equals the reference, over all looks together."""

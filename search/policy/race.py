@@ -13,8 +13,8 @@ from scipy.special import stdtrit
 from leukemia.scoring.jackknife import Difference, paired_jackknife
 from leukemia.scoring.metrics import Interval
 from leukemia.scoring.selection import Candidates
-from leukemia.study.folder import State
 from leukemia.study.job import Job
+from leukemia.study.schema import SearchOptions, State
 from search.policy.judge import (
     ERROR,
     MARGIN,
@@ -42,13 +42,13 @@ class Rules:
     by_cost: bool = False
     """Whether the cheapest of those that the leader does not clearly beat wins (two objectives)."""
 
-    racing: bool = True
+    racing: bool = SearchOptions.racing
     """Whether trials are stopped against the best complete one; the hopeless are always stopped."""
 
-    repeats: int = 2
+    repeats: int = SearchOptions.repeats
     """Other seeds that a leading trial gets at most."""
 
-    patience: int = 25
+    patience: int = SearchOptions.patience
     """Trials in a row without an improvement beyond noise, after which no more begin."""
 
     num_priors: int = 0

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from leukemia.base.errors import UserError, first_line
 from leukemia.config.recipe import Recipe
-from leukemia.study.folder import State
+from leukemia.study.schema import State
 from search.policy.space import Choice, Dimension, Space
 from search.sampling.journal_file import JournalFile
 
@@ -78,10 +78,10 @@ class Journal:
                 load_if_exists=True,
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: this is no journal of Optuna's ({error}); restore it from a copy") from None
+            raise UserError(f"{path}: this is no journal of Optuna's ({error}); restore it from a backup") from None
         if len(names) > 1:
             raise UserError(
-                f"{path}: expected one study, got {len(names)} ({', '.join(names)}); restore it from a copy"
+                f"{path}: expected one study, got {len(names)} ({', '.join(names)}); restore it from a backup"
             )
         self._open: dict[int, optuna.Trial] = {}
         known = len(self._study.get_trials(deepcopy=False))
@@ -216,9 +216,9 @@ def begun_trials(path: Path) -> set[int]:
     except Exception as error:
         # Optuna trusts its file: what it stumbles over where that is damaged may be anything.
         words = f"{type(error).__name__}: {first_line(error)}"
-        raise UserError(f"{path}: this is no journal of Optuna's ({words}); restore it from a copy") from None
+        raise UserError(f"{path}: this is no journal of Optuna's ({words}); restore it from a backup") from None
     if not names and path.stat().st_size:
-        raise UserError(f"{path}: expected a study of Optuna's, found none; restore it from a copy")
+        raise UserError(f"{path}: expected a study of Optuna's, found none; restore it from a backup")
     return {trial.number for trial in trials if trial.state != TrialState.WAITING}
 
 

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from leukemia.config.recipe import Recipe
+from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.training.train import epochs_in
@@ -74,7 +75,7 @@ class Checkpoints:
         study = open_storage(self._address)
         self._storage = study.folder(f"{CHECKPOINTS}/{folder_of(self._job, self._recipe)}")
         try:
-            if study.read("study.json") is None:
+            if study.read(layout.STUDY) is None:
                 # A folder of this machine alone, which has the same name.
                 self._storage = None
                 self._warn(f"does not hold the study as {socket.gethostname()} sees it; checkpoints stay there")
@@ -99,7 +100,7 @@ class Checkpoints:
 
     def store(self, fold: int) -> None:
         """Store a fold's checkpoint if it is not stored yet. A failing storage causes a warning, not a failed trial."""
-        name = f"seed_{self._job.seed}/fold_{fold}.pt"
+        name = f"{layout.seed(self._job.seed)}/fold_{fold}.pt"
         path = self.local / name
         if self._storage is None or not path.is_file() or self._stored.get(path) == _stamp(path):
             return
@@ -174,12 +175,12 @@ def _goes_on(study: Study, folder: str, stored: Collection[str]) -> bool:
     if folder != folder_of(Job(int(number), int(seed)), recipe):
         return False
     is_repeat = int(seed) != recipe.train.seed
-    return _trial(folder) + (f"seed_{seed}/failed.json" if is_repeat else "state.json") not in stored
+    return _trial(folder) + (f"{layout.seed(seed)}/{layout.FAILED}" if is_repeat else layout.STATE) not in stored
 
 
 def _trial(folder: str) -> str:
     """Where a study keeps the trial whose checkpoints lie in ``folder``."""
-    return f"trials/{folder.partition('-')[0]}/"
+    return f"{layout.TRIALS}/{folder.partition('-')[0]}/"
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import check_fields, make_folder
+from leukemia.base.files import make_folder
+from leukemia.study import layout
 from leukemia.study.folder import Study, check_name
-from search.planning.plan import JOURNAL
 from search.planning.request import NO_STORAGE, Request
 from search.planning.resumption import study_to_resume
 from search.storage.address import read_address
@@ -49,10 +49,7 @@ def storage_of(request: Request, *, resume: bool) -> Storage | None:
 
 def remembered_by(study: Study) -> str | None:
     """Address of the storage that a study was last mirrored in, if any."""
-    info = study.info
-    if "storage" in info:
-        check_fields(info, {"storage": str}, study.folder / "study.json")
-    return info.get("storage")
+    return study.info.storage
 
 
 @contextlib.contextmanager
@@ -66,9 +63,9 @@ def claimed(request: Request, storage: Storage | None) -> Iterator[Mirror | NoMi
         yield NoMirror()
         return
     folder = _folder(request, storage)
-    is_here = (folder / "study.json").is_file()
+    is_here = (folder / layout.STUDY).is_file()
     with _answered(storage):
-        if not is_here and storage.folder(folder.name).read("study.json") is None:
+        if not is_here and storage.folder(folder.name).read(layout.STUDY) is None:
             raise MissingFile(f"no study {folder.name} in {folder.parent} nor in {storage}; {known_studies(storage)}")
     with _held(storage, folder) as mirror:
         with _answered(storage):
@@ -92,18 +89,18 @@ def claimed_new(storage: Storage | None, folder: Path) -> Iterator[Mirror | NoMi
         return
     with _held(storage, folder) as mirror:
         with _answered(storage):
-            if mirror.storage.read("study.json") is not None:
+            if mirror.storage.read(layout.STUDY) is not None:
                 raise UserError(
                     f"study {folder.name} exists in {storage}; go on with --resume, or choose another --study"
                 )
-            left = [name for name in mirror.storage.names("trials") if is_result(name)]
-            if left or mirror.storage.modified(JOURNAL) is not None:
+            left = [name for name in mirror.storage.names(layout.TRIALS) if is_result(name)]
+            if left or mirror.storage.modified(layout.JOURNAL) is not None:
                 raise UserError(
-                    f"{mirror.storage} holds the trials of a study whose study.json is missing; restore that file from "
-                    "a copy, or choose another --study"
+                    f"{mirror.storage} holds the trials of a study whose {layout.STUDY} is missing; restore that file "
+                    "from a backup, or choose another --study"
                 )
             # What a start left that died before there was a study.
-            for name in ("trials", CHECKPOINTS):
+            for name in (layout.TRIALS, CHECKPOINTS):
                 mirror.storage.remove_folder(name)
         yield mirror
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from leukemia.base.errors import UserError
-from search.planning.plan import JOURNAL
+from leukemia.study import layout
 from search.storage.filesystem import Storage
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def trial_of(name: str) -> int | None:
     (7, None, None)
     """
     parts = name.split("/")
-    return int(parts[1]) if len(parts) > 2 and parts[0] == "trials" and parts[1].isdecimal() else None
+    return int(parts[1]) if len(parts) > 2 and parts[0] == layout.TRIALS and parts[1].isdecimal() else None
 
 
 def is_result(name: str) -> bool:
@@ -39,12 +39,12 @@ def is_result(name: str) -> bool:
     False
     """
     file = name.rpartition("/")[2]
-    return file in ("state.json", "failed.json", "epochs.csv") or file.startswith("fold_")
+    return file in (layout.STATE, layout.FAILED, layout.EPOCHS) or layout.is_of_fold(file)
 
 
 def taken_over(names: Iterable[str]) -> set[int]:
     """Trials of earlier studies: they lie in the study before its journal takes them."""
-    return {number for name in names if (number := trial_of(name)) is not None and name.endswith("/origin.json")}
+    return {number for name in names if (number := trial_of(name)) is not None and name.endswith(f"/{layout.ORIGIN}")}
 
 
 def check_known(storage: Storage, names: Iterable[str], known: set[int]) -> None:
@@ -62,7 +62,7 @@ def check_known(storage: Storage, names: Iterable[str], known: set[int]) -> None
         StorageFailed: there is no knowing.
     """
     unknown = {name: number for name in names if (number := trial_of(name)) is not None and number not in known}
-    written = storage.modified(JOURNAL)
+    written = storage.modified(layout.JOURNAL)
     lost = {
         number
         for name, number in unknown.items()
@@ -71,8 +71,9 @@ def check_known(storage: Storage, names: Iterable[str], known: set[int]) -> None
     if lost:
         what = "is missing" if written is None else "has lost lines"
         raise UserError(
-            f"{storage}/{JOURNAL} {what}: {len(lost)} trials with results are stored there that it does not know, such "
-            f"as trials/{min(lost):04d}; restore it from a copy, or move those trials away to go on without them"
+            f"{storage}/{layout.JOURNAL} {what}: {len(lost)} trials with results are stored there that it does "
+            f"not know, such as {layout.trial(min(lost))}; restore it from a backup, or move those trials away to go "
+            "on without them"
         )
 
 
@@ -85,7 +86,7 @@ def clear_leftovers(storage: Storage, folder: Path) -> None:
         StorageFailed: some may be there still.
     """
     stray: dict[str, list[str]] = {}
-    for name in storage.names("trials"):
+    for name in storage.names(layout.TRIALS):
         if not (folder / name).is_file():
             stray.setdefault("/".join(name.split("/")[:2]), []).append(name)
     place = f"{ASIDE}/{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"

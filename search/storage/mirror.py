@@ -7,14 +7,15 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from leukemia.base.errors import UserError, first_line
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
+from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.study.listener import Listener
+from leukemia.study.schema import FoldRecord
 from search.storage.filesystem import Storage, StorageFailed
 from search.storage.lease import REFRESH_SECONDS, Lease, TakenOver
 from search.storage.leftovers import clear_leftovers
@@ -96,7 +97,7 @@ class Mirror(Listener):
         """
         try:
             clear_leftovers(self._storage, study.folder)
-            for name in ("splits.json", "study.json"):
+            for name in (layout.SPLITS, layout.STUDY):
                 self._storage.put(study.folder / name, name)
         except StorageFailed as failure:
             raise UserError(f"--storage {self._storage}: {failure}; go on with --resume when it works again") from None
@@ -111,7 +112,7 @@ class Mirror(Listener):
         """Store the epoch, at the latest when the lease is refreshed."""
         self._note_changed(job)
 
-    def fold(self, job: Job, fold: dict[str, Any]) -> None:
+    def fold(self, job: Job, fold: FoldRecord) -> None:
         """Store the fold, soon."""
         self._store_soon(job)
 

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import make_folder, read_record
+from leukemia.base.files import make_folder
+from leukemia.study import layout
 from leukemia.study.folder import Study
-from search.planning.plan import JOURNAL
+from leukemia.study.schema import StudyInfo
 from search.planning.resumption import check_study
 from search.sampling.journal import begun_trials
 from search.storage.checkpoints import CHECKPOINTS
@@ -24,7 +25,7 @@ from search.storage.leftovers import ASIDE, check_known, taken_over, trial_of
 NUM_AT_ONCE = 8
 """Files on their way at once."""
 
-OWN = ("driver.lock", LEASE)
+OWN = (layout.LOCK, LEASE)
 """Files that are no part of a study."""
 
 
@@ -35,9 +36,9 @@ def rank_of(name: str) -> int:
     [0, 0, 1, 2]
     """
     file = name.rpartition("/")[2]
-    if file in ("state.json", "failed.json"):
+    if file in (layout.STATE, layout.FAILED):
         return 2
-    return 1 if file.startswith("fold_") and file.endswith(".json") else 0
+    return 1 if layout.fold_of(file) is not None else 0
 
 
 def known_studies(storage: Storage) -> str:
@@ -47,7 +48,7 @@ def known_studies(storage: Storage) -> str:
         StorageFailed: there is no knowing.
     """
     paths = [name.split("/") for name in storage.names()]
-    names = sorted(path[0] for path in paths if len(path) == 2 and path[1] == "study.json")
+    names = sorted(path[0] for path in paths if len(path) == 2 and path[1] == layout.STUDY)
     return f"it holds {', '.join(names)}" if names else "it holds no study"
 
 
@@ -60,13 +61,13 @@ def fetch_study(storage: Storage, folder: Path) -> None:
         StorageFailed: it breaks off.
     """
     names = [name for name in storage.names() if not name.startswith((f"{CHECKPOINTS}/", f"{ASIDE}/", "."))]
-    if "study.json" not in names:
+    if layout.STUDY not in names:
         raise MissingFile(f"no study at {storage}; correct --storage or --study")
     _refuse_clashes(storage, names)
     with _made(folder.parent):
         temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
-            (temporary / "trials").mkdir(parents=True)
+            (temporary / layout.TRIALS).mkdir(parents=True)
             with _named(storage, temporary):
                 _fetch_known(storage, names, temporary)
                 check_study(Study.open(temporary))
@@ -88,10 +89,12 @@ def fetch_study(storage: Storage, folder: Path) -> None:
 
 def _fetch_known(storage: Storage, names: list[str], temporary: Path) -> None:
     # The journal first: what is stored later may hold more than it knows, but never less.
-    begun = begun_trials(temporary / JOURNAL) if storage.fetch(JOURNAL, temporary / JOURNAL) else set()
+    begun = (
+        begun_trials(temporary / layout.JOURNAL) if storage.fetch(layout.JOURNAL, temporary / layout.JOURNAL) else set()
+    )
     known = begun | taken_over(names)
     check_known(storage, names, known)
-    wanted = [name for name in names if name not in (JOURNAL, *OWN) and _is_of(name, known)]
+    wanted = [name for name in names if name not in (layout.JOURNAL, *OWN) and _is_of(name, known)]
     with ThreadPoolExecutor(NUM_AT_ONCE) as pool:
         found = list(pool.map(lambda name: storage.fetch(name, temporary / name), wanted))
     if not all(found):
@@ -100,14 +103,14 @@ def _fetch_known(storage: Storage, names: list[str], temporary: Path) -> None:
 
 def _is_of(name: str, known: set[int]) -> bool:
     """Whether a file belongs to one of the known trials, or to no trial."""
-    return not name.startswith("trials/") or trial_of(name) in known
+    return not name.startswith(f"{layout.TRIALS}/") or trial_of(name) in known
 
 
 def _refuse_clashes(storage: Storage, names: list[str]) -> None:
     """In a bucket a name may be that of a file and of a folder at once; on a disk it cannot."""
     folders = {"/".join(name.split("/")[:depth]) for name in names for depth in range(1, name.count("/") + 1)}
-    for name in sorted((folders | {"trials"}) & set(names) | folders & {JOURNAL, "splits.json"}):
-        kind = "a file" if name in (JOURNAL, "splits.json") else "a folder"
+    for name in sorted((folders | {layout.TRIALS}) & set(names) | folders & {layout.JOURNAL, layout.SPLITS}):
+        kind = "a file" if name in (layout.JOURNAL, layout.SPLITS) else "a folder"
         raise UserError(f"{storage}/{name}: expected {kind}, found something else of that name; move that away")
 
 
@@ -142,25 +145,25 @@ def compare(storage: Storage, study: Study) -> None:
         StorageFailed: there is no knowing.
     """
     with tempfile.TemporaryDirectory() as name, _named(storage, Path(name)):
-        theirs = Path(name) / "study.json"
-        if not storage.fetch("study.json", theirs):
+        theirs = Path(name) / layout.STUDY
+        if not storage.fetch(layout.STUDY, theirs):
             return
-        uid = read_record(theirs, {"study_uid": str})["study_uid"]
-    if uid != study.info["study_uid"]:
+        uid = StudyInfo.read(theirs).study_uid
+    if uid != study.info.study_uid:
         raise UserError(
-            f"{storage} holds another study of this name (study_uid {uid}, here {study.info['study_uid']}); give "
+            f"{storage} holds another study of this name (study_uid {uid}, here {study.info.study_uid}); give "
             "another --storage, or rename the folder of one of them"
         )
-    ahead = [name for name in storage.names("trials") if rank_of(name) > 0 and not (study.folder / name).is_file()]
+    ahead = [name for name in storage.names(layout.TRIALS) if rank_of(name) > 0 and not (study.folder / name).is_file()]
     if ahead:
         raise UserError(
             f"{storage} holds {len(ahead)} results that {study.folder} lacks, such as {ahead[0]}: the study went on "
             f"elsewhere; move {study.folder} away, and --resume --study {study.name} fetches it"
         )
-    here, there = study.folder / JOURNAL, storage.read(JOURNAL) or b""
+    here, there = study.folder / layout.JOURNAL, storage.read(layout.JOURNAL) or b""
     # It only grows, and what is stored of it was here before.
     if len(there) > (here.stat().st_size if here.is_file() else 0):
         raise UserError(
-            f"{storage}/{JOURNAL} holds more than {here}: the one here lost lines, or the study went on elsewhere; "
-            f"move {study.folder} away, and --resume --study {study.name} fetches it"
+            f"{storage}/{layout.JOURNAL} holds more than {here}: the one here lost lines, or the study went on "
+            f"elsewhere; move {study.folder} away, and --resume --study {study.name} fetches it"
         )

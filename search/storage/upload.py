@@ -8,14 +8,11 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from leukemia.study import layout
 from leukemia.study.folder import Study
-from search.planning.plan import JOURNAL
 from search.storage.checkpoints import CHECKPOINTS, remove_ended
 from search.storage.filesystem import Storage
 from search.storage.retrieval import NUM_AT_ONCE, OWN, rank_of
-
-LOG = "search.log"
-"""It grows with each epoch: stored when nothing else is, and at the end."""
 
 
 class Upload:
@@ -41,39 +38,40 @@ class Upload:
             StorageFailed: the rest is stored the next time.
         """
         before = set(self._sent)
-        journal = study.folder / JOURNAL
+        journal = study.folder / layout.JOURNAL
         records = _whole_lines(journal.read_bytes()) if journal.is_file() else b""
         if numbers is not None:
             # What the journal says of a trial may be known here before anybody has said that the trial has changed.
-            stored = self._sent.get(JOURNAL, (0,))[0]
+            stored = self._sent.get(layout.JOURNAL, (0,))[0]
             numbers = {*numbers, *_trials_in(records[stored:])}
         # Beside the journal lie Optuna's locks, which come and go.
-        top = [path for path in sorted(study.folder.iterdir()) if not path.name.startswith((JOURNAL, *OWN))]
+        top = [path for path in sorted(study.folder.iterdir()) if not path.name.startswith((layout.JOURNAL, *OWN))]
         top = [path for path in top if path.is_file() and not path.is_symlink()]
         if not ending and numbers:
-            top = [path for path in top if path.name != LOG]
+            # It grows with each epoch: uploaded when nothing else is, and at the end.
+            top = [path for path in top if path.name != layout.LOG]
         # Read now: what they say of trials is stored before they are.
         contents = {path.name: (_stamp(path), path.read_bytes()) for path in top if self._is_new(path.name, path)}
         folders = _trial_folders(study) if numbers is None else [study.trial_folder(number) for number in numbers]
         files = [path for folder in sorted(folders) for path in folder.rglob("*")]
         if numbers is None:
-            others = [path for path in study.folder.iterdir() if path.is_dir() and path.name != "trials"]
+            others = [path for path in study.folder.iterdir() if path.is_dir() and path.name != layout.TRIALS]
             files += [
                 path
                 for folder in others
-                if folder.name != "wandb" or (ending and finished)
+                if folder.name != layout.WANDB or (ending and finished)
                 for path in folder.rglob("*")
             ]
         self._put_all(study.folder, files)
         for name, (stamp, content) in contents.items():
             self._write(content, name, stamp)
         stamp = (len(records),)
-        if records and self._sent.get(JOURNAL) != stamp:
-            self._write(records, JOURNAL, stamp)
+        if records and self._sent.get(layout.JOURNAL) != stamp:
+            self._write(records, layout.JOURNAL, stamp)
         if ending and finished:
             self._storage.remove_folder(CHECKPOINTS)
             # W&B's client has written some runs again, under other names.
-            for name in self._storage.names("wandb"):
+            for name in self._storage.names(layout.WANDB):
                 if not (study.folder / name).is_file():
                     self._storage.remove(name)
         else:

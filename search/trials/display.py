@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 from rich import box
@@ -19,9 +18,9 @@ from rich.text import Text
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
-from leukemia.study.folder import State
 from leukemia.study.job import Job
 from leukemia.study.listener import Listener
+from leukemia.study.schema import FoldRecord, State
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +79,12 @@ class TerminalDisplay(Listener):
             f"epoch {epoch.epoch}/{line.recipe.train.epochs}: loss {epoch.train_loss:.4f}"
         )
 
-    def fold(self, job: Job, fold: dict[str, Any]) -> None:
+    def fold(self, job: Job, fold: FoldRecord) -> None:
         """Show the score of a fold; without one the trial fails, and its end says why."""
-        score = fold["scores"][self._objective]
+        score = fold.scores[self._objective]
         if score is not None:
             self._lines[job].scores.append(score)
-            number = fold["fold"] + 1
+            number = fold.fold + 1
             self._print(f"trial {job.label} fold {number}/{self._num_folds}: {self._objective} {score:.4f}")
 
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.data.catalog import Catalog
-from leukemia.study.folder import State, Study
+from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.study.listener import Listener
+from leukemia.study.schema import State
 from search.policy.health import MAX_RESCHEDULES, Rescheduled
 from search.policy.judge import Contender
 from search.policy.race import Race, Rules
@@ -257,14 +258,14 @@ class Driver:
             for listener in self._listeners:
                 listener.begin(job, recipe, self._scores(job))
             self._report_scores(job)
-            self._close(job, end["state"], end["reason"], end["score"])
+            self._close(job, end.state, end.reason, end.score)
 
     def _recall(self) -> None:
         for job in self._progress:
             end = None if job.is_repeat else self._study.end(job.number)
             if end is not None:
                 for listener in self._listeners:
-                    listener.recall(job, self._progress.recipe(job), end["state"], self._scores(job))
+                    listener.recall(job, self._progress.recipe(job), end.state, self._scores(job))
 
     def _scores(self, job: Job) -> list[float]:
         return list(self._progress.scores(job).values())

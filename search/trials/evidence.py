@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 
 from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.record import RESTORE
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
-from leukemia.study.folder import State, Study
-from leukemia.study.records import RESTORE, check_images
+from leukemia.study import layout
+from leukemia.study.folder import Study
+from leukemia.study.records import check_images
+from leukemia.study.schema import State
 
 Validation = Sequence[pd.DataFrame]
 """Per fold: the catalogue's rows of the images that it validates, in their order."""
@@ -42,22 +45,23 @@ def check_journal(study: Study, journal: Mapping[int, State | None]) -> None:
     unknown = [number for number in study.trials() if number not in journal]
     if unknown:
         raise UserError(
-            f"{study.folder / 'optuna.journal'}: knows nothing of trials {_names(unknown)}, which lie in "
-            f"{study.folder / 'trials'}; restore it from a copy, or move folders away that this study did not make"
+            f"{study.folder / layout.JOURNAL}: knows nothing of trials {_names(unknown)}, which lie in "
+            f"{study.folder / layout.TRIALS}; restore it from a backup, or move folders away that this study "
+            "did not make"
         )
     known, ended = study.trials(), [number for number, state in journal.items() if state is not None]
     lost = [number for number in ended if number not in known or study.end(number) is None]
     if lost:
         raise UserError(
-            f"{study.folder / 'trials'}: recipe.json or state.json is missing of trials {_names(lost)}, which have "
-            "ended; restore their folders from a copy"
+            f"{study.folder / layout.TRIALS}: {layout.RECIPE} or {layout.STATE} is missing of trials {_names(lost)}, "
+            "which have ended; restore their folders from a backup"
         )
     for number in ended:
         end = study.end(number)
-        if end is not None and end["state"] != journal[number]:
+        if end is not None and end.state != journal[number]:
             raise UserError(
-                f"{study.trial_folder(number) / 'state.json'}: expected {journal[number]}, as in the journal, got "
-                f"{end['state']}; {RESTORE}"
+                f"{study.trial_folder(number) / layout.STATE}: expected {journal[number]}, as in the journal, got "
+                f"{end.state}; {RESTORE}"
             )
 
 
@@ -72,13 +76,13 @@ def check_ended(study: Study, number: int, objective: str) -> None:
         UserError: the file is named.
     """
     end, seed = study.end(number), study.recipe(number).train.seed
-    if end is None or end["state"] != "complete":
+    if end is None or end.state != "complete":
         return
-    for fold in range(study.info["folds"]):
+    for fold in range(study.info.folds):
         path = study.fold_file(number, seed, fold)
         if fold not in study.folds_done(number, seed):
             raise MissingFile(f"{path}: is missing, but trial {number:04d} is complete; {RESTORE}")
-        if study.fold(number, seed, fold)["scores"].get(objective) is None:
+        if study.fold(number, seed, fold).scores.get(objective) is None:
             raise UserError(f"{path}: {objective} is undefined, but trial {number:04d} is complete; {RESTORE}")
 
 

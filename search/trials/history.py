@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
+from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from search.policy.race import Rules
@@ -17,11 +18,11 @@ def replay(study: Study, catalog: Catalog, rules: Rules) -> Progress:
     Raises:
         UserError: a file of the study is not of these data, these folds or this trial.
     """
-    progress = Progress(rules, study.info["protocol"])
+    progress = Progress(rules, study.info.protocol)
     numbers = study.trials()
     if not numbers:
         return progress
-    validation = validation_of(Splits.load(study.folder / "splits.json", catalog.fingerprint), catalog)
+    validation = validation_of(Splits.load(study.folder / layout.SPLITS, catalog.fingerprint), catalog)
     for number in numbers:
         check_ended(study, number, rules.objective)
         # Read only at the end of a search, which is too late to learn that the file is damaged.
@@ -33,7 +34,7 @@ def replay(study: Study, catalog: Catalog, rules: Rules) -> Progress:
                 progress.begin(Job(number, seed, is_repeat=True), recipe)
         end = study.end(number)
         if end is not None:
-            progress.race.end(number, end["state"])
+            progress.race.end(number, end.state)
     for job in progress:
         _replay_job(study, job, validation, progress)
     return progress
@@ -53,7 +54,7 @@ def unfinished_repeats(study: Study, progress: Progress) -> list[Job]:
         job
         for job in progress
         if job.is_repeat
-        and len(progress.folds_done(job)) < study.info["folds"]
+        and len(progress.folds_done(job)) < study.info.folds
         and study.repeat_failure(job.number, job.seed) is None
     ]
 
@@ -63,6 +64,6 @@ def seconds_spent(study: Study) -> float:
     spent = 0.0
     for number in study.trials():
         epochs, origin = study.epochs(number), study.origin(number)
-        elsewhere = [] if origin is None else origin["seeds"]
+        elsewhere = [] if origin is None else origin.seeds
         spent += float(epochs.loc[~epochs["seed"].isin(elsewhere), "seconds"].sum())
     return spent

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
 from leukemia.base import provenance
 from leukemia.base.errors import NO_WINNER, SUCCESS
-from leukemia.base.files import read_json, write_json
+from leukemia.base.files import write_json
+from leukemia.base.record import read_record
 from leukemia.config.results import score_name
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
 from leukemia.reporting.study_report import write_study_report
 from leukemia.scoring.metrics import describe_difference, majority_rate, scores
 from leukemia.scoring.selection import corrected
-from leukemia.study.best import FILE, Best
+from leukemia.study import layout
+from leukemia.study.best import Best, BestScore, IntervalRecord, Noise
 from leukemia.study.folder import Study
 from leukemia.study.ledger import ledger_of
+from leukemia.study.schema import HindsightRecord
+from leukemia.study.table import trial_table
 from search.policy.hindsight import look_back
 from search.policy.judge import Contender, best_of
 from search.policy.race import Race
@@ -51,54 +54,47 @@ def write_best(study: Study, catalog: Catalog, splits: Splits, progress: Progres
     correction = corrected(candidates, race.rules.metric, winner=index)
     best = Best(
         study=study.name,
-        study_uid=info["study_uid"],
+        study_uid=info.study_uid,
         trial=f"{winner.number:04d}",
         recipe=progress.recipe(jobs[0]),
-        objective=info["objective"],
-        score={
-            "raw": winner.score,
-            "pooled": correction.raw.to_dict(),
-            "bootstrap": correction.bootstrap.to_dict(),
-            "leave_fold_out": correction.leave_fold_out.to_dict(),
-            "headline": correction.headline.to_dict(),
-        },
-        scores={name: interval.to_dict() for name, interval in found.items()},
+        objective=info.objective,
+        score=BestScore.of(winner.score, correction),
+        scores={name: IntervalRecord.of(interval) for name, interval in found.items()},
         noise=_noise(race, winner),
         majority_rate=majority_rate(candidates.labels),
-        folds=info["folds"],
-        folds_done=info["folds"],
+        folds=info.folds,
+        folds_done=info.folds,
         seeds=[job.seed for job in jobs],
         n=len(candidates.labels),
         num_complete=len(numbers),
-        protocol=info["protocol"],
-        data={key: info["data"][key] for key in ("uri", "fingerprint", "base", "subjects_from")},
+        protocol=info.protocol,
+        data=info.data,
         splits_sha256=splits.sha256(),
         versions=provenance.versions(),
         commit=provenance.commit(),
         hardware=provenance.hardware(", ".join(progress.devices(jobs[0]))),
-        command=info["command"],
+        command=info.command,
     )
-    best.save(study.folder / FILE)
+    best.save(study.folder / layout.BEST)
 
 
-def _noise(race: Race, winner: Contender) -> dict[str, Any]:
+def _noise(race: Race, winner: Contender) -> Noise:
     """What other seeds say: the winner against starting recipe and runner-up, in words, and the noise itself."""
     others = [contender for contender in race.contenders() if contender.number != winner.number]
     second = best_of(others)
     compared = {"winner_vs_start": race.rules.start, "winner_vs_second": None if second is None else second.number}
     complete = {contender.number for contender in others}
-    return {
+    differences = {
         name: describe_difference(race.interval(winner.number, number))
         for name, number in compared.items()
         if number in complete
-    } | {
-        "fold_noise": race.noise(),
-        "seeds": {
-            f"{number:04d}": [job.seed for job in race.complete_jobs(number)]
-            for number in sorted({*complete, winner.number})
-            if len(race.complete_jobs(number)) > 1
-        },
     }
+    seeds = {number: [job.seed for job in race.complete_jobs(number)] for number in sorted({*complete, winner.number})}
+    return Noise(
+        **differences,
+        fold_noise=race.noise(),
+        seeds={f"{number:04d}": each for number, each in seeds.items() if len(each) > 1},
+    )
 
 
 def write_hindsight(study: Study, space: Space, journal: Journal) -> None:
@@ -107,9 +103,9 @@ def write_hindsight(study: Study, space: Space, journal: Journal) -> None:
     for number in study.trials():
         end = study.end(number)
         if end is not None:
-            past.append((space.parameters(study.recipe(number)), end["score"], end["state"]))
-    write_json(study.folder / "hindsight.json", look_back(space, past, journal.importances()).to_dict())
-    write_json(study.folder / "ledger.json", ledger_of(study).to_dict())
+            past.append((space.parameters(study.recipe(number)), end.score, end.state))
+    write_json(study.folder / layout.HINDSIGHT, look_back(space, past, journal.importances()).to_dict())
+    write_json(study.folder / layout.LEDGER, ledger_of(study).to_dict())
 
 
 def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
@@ -118,49 +114,49 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
     Args:
         has_winner: whether the search has one; it alone knows, for a ``best.json`` may come from elsewhere.
     """
-    path = study.folder / FILE
+    path = study.folder / layout.BEST
     best = Best.of(study) if has_winner else None
     write_study_report(study, best)
-    trials = study.trial_table()
-    print_trials(console, trials, score_name(study.info["objective"]))
+    trials = trial_table(study)
+    print_trials(console, trials, study.objective)
     if best is None:
         say(console, f"no winner: none of {len(trials)} trials finished all folds with a usable score")
         if path.is_file():
             say(console, f"warning: {path} is not of this search, which has no winner; remove it")
-        say(console, f"report: {study.folder / 'report.html'}")
+        say(console, f"report: {study.folder / layout.REPORT}")
         return NO_WINNER
     for words in _describe(best):
         say(console, words)
-    for words in read_json(study.folder / "hindsight.json")["lines"]:
+    for words in read_record(HindsightRecord, study.folder / layout.HINDSIGHT).lines:
         say(console, words)
     say(console, ledger_of(study).describe())
-    say(console, f"best: {path}\nreport: {study.folder / 'report.html'}")
+    say(console, f"best: {path}\nreport: {study.folder / layout.REPORT}")
     say(console, f"next: python -m leukemia.final --best {study.name} --runs {study.folder.parent}")
     return SUCCESS
 
 
 def _describe(best: Best) -> Iterator[str]:
-    headline, name = best.score["headline"], score_name(best.objective)
+    headline, name = best.score.headline, score_name(best.objective)
     chosen = "for a choice by score among the" if best.by_cost else "for being the best of"
     yield f"winner: trial {best.trial}, {best.recipe.describe()}"
     yield (
         f"{name} {_interval(headline)}, corrected {chosen} {best.num_complete} complete trials; "
-        f"raw {best.score['raw']:.4f} (mean over {best.folds} folds and {len(best.seeds)} seed(s)), {best.n} images, "
+        f"raw {best.score.raw:.4f} (mean over {best.folds} folds and {len(best.seeds)} seed(s)), {best.n} images, "
         f"majority rate {best.majority_rate:.4f}, {best.protocol}"
     )
     for key, other in (("winner_vs_start", "the starting recipe"), ("winner_vs_second", "the runner-up")):
-        if key in best.noise:
-            yield f"against {other}: {best.noise[key]}"
-    if best.protocol == "grouped" and (best.scores["accuracy"]["value"] or 0) > LEAK_SUSPECTED:
+        if (words := getattr(best.noise, key)) is not None:
+            yield f"against {other}: {words}"
+    if best.protocol == "grouped" and (best.scores["accuracy"].value or 0) > LEAK_SUSPECTED:
         yield (
             f"warning: accuracy above {LEAK_SUSPECTED} on unseen patients is more than any published result on C-NMC; "
             "look for a leak before you believe it (python -m leukemia.leakcheck)"
         )
 
 
-def _interval(value: dict[str, float | None]) -> str:
-    if value["value"] is None:
+def _interval(record: IntervalRecord) -> str:
+    if record.value is None:
         return "(not defined: a class is absent)"
-    if value["low"] is None:
-        return f"{value['value']:.4f} (no interval: one group only)"
-    return f"{value['value']:.4f}, 95 % interval {value['low']:.4f} to {value['high']:.4f}"
+    if record.low is None:
+        return f"{record.value:.4f} (no interval: one group only)"
+    return f"{record.value:.4f}, 95 % interval {record.low:.4f} to {record.high:.4f}"

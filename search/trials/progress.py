@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from leukemia.config.recipe import Recipe
 from leukemia.study.job import Job
+from leukemia.study.schema import FoldRecord
 from search.policy.race import FoldEvidence, Race, Rules
 from search.trials.evidence import observations
 
@@ -21,7 +21,7 @@ class Progress:
         self.race = Race(rules)
         self._protocol = protocol
         self._recipes: dict[int, Recipe] = {}
-        self._folds: dict[Job, dict[int, dict[str, Any]]] = {}
+        self._folds: dict[Job, dict[int, FoldRecord]] = {}
 
     def __contains__(self, number: int) -> bool:
         """Whether a trial has begun."""
@@ -42,15 +42,15 @@ class Progress:
         recipe = self._recipes[job.number]
         return recipe.with_settings({"train.seed": job.seed}) if job.is_repeat else recipe
 
-    def add(self, job: Job, fold: dict[str, Any], images: pd.DataFrame, probabilities: np.ndarray) -> None:
+    def add(self, job: Job, fold: FoldRecord, images: pd.DataFrame, probabilities: np.ndarray) -> None:
         """A fold of a begun job is committed. The race learns of it unless the objective is undefined.
 
         Args:
-            fold: content of ``fold_K.json``.
+            fold: content of its JSON.
             images: the catalogue's rows that the fold validates.
             probabilities: float64 (n,), of class 1, one for each of ``images``.
         """
-        self._folds[job][fold["fold"]] = fold
+        self._folds[job][fold.fold] = fold
         score = self._score(fold)
         if score is not None:
             evidence = FoldEvidence(
@@ -58,9 +58,9 @@ class Progress:
                 groups=observations(images, self._protocol),
                 probabilities=probabilities,
                 score=score,
-                seconds=fold["seconds"],
+                seconds=fold.seconds,
             )
-            self.race.add(job, fold["fold"], evidence)
+            self.race.add(job, fold.fold, evidence)
 
     def folds_done(self, job: Job) -> list[int]:
         """Numbers of a job's committed folds, ascending."""
@@ -82,8 +82,7 @@ class Progress:
 
     def devices(self, job: Job) -> list[str]:
         """The devices that a job's folds were trained on, each once, sorted."""
-        return sorted({fold["device"] for fold in self._folds[job].values()})
+        return sorted({fold.device for fold in self._folds[job].values()})
 
-    def _score(self, fold: dict[str, Any]) -> float | None:
-        score: float | None = fold["scores"][self.race.rules.objective]
-        return score
+    def _score(self, fold: FoldRecord) -> float | None:
+        return fold.scores[self.race.rules.objective]

@@ -10,14 +10,12 @@ from pathlib import Path
 from rich.console import Console
 
 from leukemia.base.logs import line_of, logging_to
-
-LOG = "search.log"
-"""File of a study folder."""
+from leukemia.study import layout
 
 
 def study_log(folder: Path, console: Console) -> AbstractContextManager[None]:
     """Append all records of both packages to a study's log and print warnings on the console."""
-    return logging_to(_ToFile(folder / LOG), _ToConsole(console))
+    return logging_to(_ToFile(folder / layout.LOG), _ToConsole(console))
 
 
 class _ToFile(logging.FileHandler):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import read_json, write_json, write_text
+from leukemia.base.files import write_json, write_text
+from leukemia.base.record import missing_field, read_record
 from leukemia.config.results import score_name
+from leukemia.study import layout
 from leukemia.study.folder import EPOCH_COLUMNS, REPEATED_COLUMNS, Study
-from leukemia.study.records import read_table, require_score
+from leukemia.study.records import read_table
+from leukemia.study.schema import Origin, StudyInfo, TrialEnd
 from search.policy.space import Space
 from search.sampling.journal import Prior
 from search.trials.evidence import Validation, check_ended, predictions
@@ -28,15 +31,12 @@ class Taken:
     folder: Path
     """Of the trial, in the study that ran it."""
 
-    origin: dict[str, str]
-    """Study, its uid and the trial there."""
-
-    seeds: list[int]
-    """That were run there to their end; others are run here, from their beginning."""
+    origin: Origin
+    """Seeds that had not ended there are run here, from their beginning."""
 
 
 def take_priors(
-    folders: Sequence[Path], info: dict[str, Any], space: Space, validation: Validation | None = None
+    folders: Sequence[Path], info: StudyInfo, space: Space, validation: Validation | None = None
 ) -> tuple[Taken, ...]:
     """The trials to take over from earlier studies, each recipe once, in the order given; nothing is written.
 
@@ -54,10 +54,9 @@ def take_priors(
     for folder in folders:
         study = Study.open(folder)
         _require_same(study, info)
-        found = [_taken(study, number, info["objective"]) for number in study.trials() if _is_finished(study, number)]
+        found = [_taken(study, number, info.objective) for number in study.trials() if _is_finished(study, number)]
         # Where this study's objective is undefined in a fold, the trial would have failed here.
-        defined = [each for each in found if None not in each.prior.fold_scores.values()]
-        fitting = [each for each in defined if space.fits(each.prior.recipe)]
+        fitting = [each for each in found if each is not None and space.fits(each.prior.recipe)]
         if validation is not None:
             _check_predictions(study, fitting, validation)
         if not found:
@@ -78,7 +77,7 @@ def take_priors(
 
 def _check_predictions(study: Study, taken: Sequence[Taken], validation: Validation) -> None:
     for each in taken:
-        for seed in each.seeds:
+        for seed in each.origin.seeds:
             # Reading them checks them.
             list(predictions(study, int(each.folder.name), seed, validation))
 
@@ -89,23 +88,24 @@ def copy_priors(taken: Sequence[Taken], folder: Path) -> None:
     Seeds that had not ended are left behind, with their epochs: what a study runs is then wholly its own.
     """
     for number, each in enumerate(taken):
-        target = folder / "trials" / f"{number:04d}"
+        target = folder / layout.trial(number)
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(each.folder, target)
-        _leave_behind(target, each.seeds)
+        _leave_behind(target, each.origin.seeds)
         if each.prior.state == "complete" and each.prior.fold_scores:
             # That study may have maximized another score.
             score = float(np.mean(list(each.prior.fold_scores.values())))
-            write_json(target / "state.json", {**read_json(target / "state.json"), "score": score})
-        write_json(target / "origin.json", {**each.origin, "seeds": each.seeds})
+            end = dataclasses.replace(read_record(TrialEnd, target / layout.STATE), score=score)
+            write_json(target / layout.STATE, dataclasses.asdict(end))
+        write_json(target / layout.ORIGIN, dataclasses.asdict(each.origin))
 
 
 def _leave_behind(folder: Path, ended: Sequence[int]) -> None:
     """Remove from a copied trial all seeds but those that have ended."""
-    for path in folder.glob("seed_*"):
-        if path.name.removeprefix("seed_") not in map(str, ended):
+    for path in folder.glob(layout.seed("*")):
+        if path.name not in map(layout.seed, ended):
             shutil.rmtree(path)
-    for name, columns in (("epochs.csv", EPOCH_COLUMNS), ("repeated.csv", REPEATED_COLUMNS)):
+    for name, columns in ((layout.EPOCHS, EPOCH_COLUMNS), (layout.REPEATED, REPEATED_COLUMNS)):
         path = folder / name
         if path.is_file():
             table = read_table(path, columns, exact=columns[3:])
@@ -115,55 +115,69 @@ def _leave_behind(folder: Path, ended: Sequence[int]) -> None:
 
 
 def priors_of(study: Study) -> tuple[Taken, ...]:
-    """The trials that a study has taken over."""
-    return tuple(
-        _taken(study, number, study.info["objective"]) for number in study.trials() if study.origin(number) is not None
-    )
+    """The trials that a study has taken over.
+
+    Raises:
+        UserError: one is damaged.
+    """
+    priors = []
+    for number in study.trials():
+        if study.origin(number) is None:
+            continue
+        taken = _taken(study, number, study.info.objective)
+        if taken is None:
+            raise UserError(
+                f"{study.trial_folder(number)}: {study.objective} is undefined in a fold, but the trial was taken "
+                "over; restore the folder from a backup"
+            )
+        priors.append(taken)
+    return tuple(priors)
 
 
 def _is_finished(study: Study, number: int) -> bool:
     end = study.end(number)
-    return end is not None and end["state"] in ("complete", "stopped")
+    return end is not None and end.state in ("complete", "stopped")
 
 
-def _require_same(study: Study, info: dict[str, Any]) -> None:
-    theirs, ours = study.info["data"].get("fingerprint"), info["data"]["fingerprint"]
+def _require_same(study: Study, info: StudyInfo) -> None:
+    theirs, ours = study.info.data.fingerprint, info.data.fingerprint
     if theirs != ours:
         raise UserError(
-            f"--warm-start: study {study.name} was run on other data: fingerprint {str(theirs)[:16]}, here {ours[:16]}"
+            f"--warm-start: study {study.name} was run on other data: fingerprint {theirs[:16]}, here {ours[:16]}"
         )
-    if study.info.get("splits_sha256") != info["splits_sha256"]:
+    if study.info.splits_sha256 != info.splits_sha256:
         raise UserError(
             f"--warm-start: study {study.name} has other folds; give the same --folds, --seed and --protocol as there "
-            f"({study.info['folds']}, {study.info['seed']}, {study.info['protocol']})"
+            f"({study.info.folds}, {study.info.seed}, {study.info.protocol})"
         )
 
 
-def _taken(study: Study, number: int, objective: str) -> Taken:
-    recipe, end, score = study.recipe(number), study.end(number), score_name(objective)
+def _taken(study: Study, number: int, objective: str) -> Taken | None:
+    """A finished trial to take over; None if the objective is undefined in one of its folds."""
+    recipe, end, name = study.recipe(number), study.end(number), score_name(objective)
     if end is None:
-        path = study.trial_folder(number) / "state.json"
-        raise MissingFile(f"{path}: is missing, but the trial was taken over; restore the file from a copy")
+        path = study.trial_folder(number) / layout.STATE
+        raise MissingFile(f"{path}: is missing, but the trial was taken over; restore the file from a backup")
     check_ended(study, number, study.objective)
     folds = {fold: study.fold(number, recipe.train.seed, fold) for fold in study.folds_done(number, recipe.train.seed)}
     for fold, record in folds.items():
-        require_score(record, score, study.fold_file(number, recipe.train.seed, fold))
-    origin = study.origin(number) or {
-        "study": study.name,
-        "study_uid": study.info["study_uid"],
-        "trial": f"{number:04d}",
-    }
+        if name not in record.scores:
+            raise missing_field(study.fold_file(number, recipe.train.seed, fold), f"scores.{name}")
+    scores = {fold: score for fold, record in folds.items() if (score := record.scores[name]) is not None}
+    if len(scores) < len(folds):
+        return None
+    here = Origin(study=study.name, study_uid=study.info.study_uid, trial=f"{number:04d}", seeds=[])
+    origin = study.origin(number) or here
     return Taken(
         prior=Prior(
             recipe=recipe,
-            state=end["state"],
-            fold_scores={fold: record["scores"][score] for fold, record in folds.items()},
-            cost=sum(record["seconds"] for record in folds.values()),
-            origin=f"{origin['study_uid']}-{origin['trial']}",
+            state=end.state,
+            fold_scores=scores,
+            cost=sum(record.seconds for record in folds.values()),
+            origin=f"{origin.study_uid}-{origin.trial}",
         ),
         folder=study.trial_folder(number),
-        origin={key: origin[key] for key in ("study", "study_uid", "trial")},
-        seeds=_ended_seeds(study, number, recipe.train.seed),
+        origin=dataclasses.replace(origin, seeds=_ended_seeds(study, number, recipe.train.seed)),
     )
 
 
@@ -172,6 +186,6 @@ def _ended_seeds(study: Study, number: int, own: int) -> list[int]:
     repeats = [
         seed
         for seed in study.seeds(number)
-        if study.repeat_failure(number, seed) is not None or len(study.folds_done(number, seed)) == study.info["folds"]
+        if study.repeat_failure(number, seed) is not None or len(study.folds_done(number, seed)) == study.info.folds
     ]
     return sorted({own, *repeats})

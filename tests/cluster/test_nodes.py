@@ -20,6 +20,7 @@ from benchmarks.idle.process import ROOT
 from benchmarks.idle.study import create_study, reports
 from leukemia.data.sample import TRAINING, generate
 from leukemia.study.folder import Study
+from leukemia.study.table import trial_table
 from leukemia.tracking.tracker import NoTracker
 from leukemia.training.device import BrokenDevice
 from search.cluster.fleet import NoNodeLeft
@@ -156,7 +157,7 @@ def test_a_node_with_a_broken_device_is_avoided_and_the_others_go_on(
         assert not is_own()
         broken = next(node.node_id for node in nodes_now() if node.cpus)
         study = search_in(tmp_path, 6, run_but_on_broken_nodes, [broken])
-    assert list(study.trial_table()["state"]) == ["complete"] * 6
+    assert list(trial_table(study)["state"]) == ["complete"] * 6
     words = "is avoided: its device failed 3 times (cuda does not compute); 1 other nodes go on"
     assert f"node {ray.util.get_node_ip_address()} {words}" in caplog.text
     # One that waited when the node was given up may still have come there.
@@ -181,10 +182,10 @@ def test_processes_may_die_often_as_long_as_there_is_progress(tmp_path: Path, im
     with ray_session("local"):
         study = search_in(tmp_path, 2, run_and_die, [])
     assert len((tmp_path / "checkpoints" / DEATHS).read_text().splitlines()) == 5
-    assert list(study.trial_table().sort_values("trial")["state"]) == ["complete", "failed"]
+    assert list(trial_table(study).sort_values("trial")["state"]) == ["complete", "failed"]
     end = study.end(1)
     assert end is not None
-    assert end["reason"] == "its process crashed repeatedly"
+    assert end.reason == "its process crashed repeatedly"
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.config.sections import Train
 from leukemia.study.job import Job
+from leukemia.study.layout import LOG
 from leukemia.training import train
 from leukemia.training.train import epochs_in
 from search.cluster import trainable
@@ -34,7 +35,7 @@ from search.storage import checkpoints as checkpoints_module
 from search.storage.checkpoints import Checkpoints, folder_of
 from search.storage.filesystem import Storage, StorageFailed, open_storage
 from search.trials.assignment import Assignment, Failure
-from search.trials.study_log import LOG, study_log
+from search.trials.study_log import study_log
 
 
 @pytest.fixture

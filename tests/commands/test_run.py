@@ -46,7 +46,7 @@ def test_numbers_out_of_range_are_refused_and_nothing_is_written(
 def test_numbers_within_range_are_taken() -> None:
     arguments = parse(["--margin", "0", "--budget-hours", "0.5", "--gpus-per-trial", "0.25"])
     assert (arguments.margin, arguments.budget_hours, arguments.gpus_per_trial) == (0, 0.5, 0.25)
-    assert request_of(arguments).racing is None
+    assert "racing" not in request_of(arguments).given
 
 
 def plan_of(data: Path, runs: Path, *more: str) -> Plan:

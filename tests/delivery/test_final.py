@@ -17,12 +17,12 @@ import pandas as pd
 import pytest
 import torch
 from helpers.cells import draw_cells
+from helpers.studies import info_of
 from helpers.wandb_server import WandbServer
 from PIL import Image
 
 from leukemia import predict as predict_command
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import write_json
 from leukemia.config.protocol import RANDOM_CELL_WARNING, Protocol
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
@@ -34,8 +34,10 @@ from leukemia.delivery.evaluation import overlap_of
 from leukemia.delivery.replacement import replacing
 from leukemia.final import main
 from leukemia.scoring.metrics import majority_rate, scores
-from leukemia.study.best import INTERVALS, Best
+from leukemia.scoring.selection import Correction
+from leukemia.study.best import Best, BestScore, IntervalRecord, Noise
 from leukemia.study.folder import Study
+from leukemia.study.schema import DataSource
 from leukemia.tracking.publish import publish
 from leukemia.training.model import ResNet, build_model
 from leukemia.training.train import NonFiniteLoss
@@ -57,19 +59,7 @@ RECIPE = Recipe.from_flat(
 def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "grouped", name: str = "one") -> Study:
     """A study as a search leaves it: trial 0 with two folds, and ``best.json``; its probabilities are made up."""
     splits = make_splits(catalog, 2, 0, protocol)
-    data = {"uri": uri, "fingerprint": catalog.fingerprint, "base": None, "subjects_from": None}
-    info = {
-        "created": "2026-01-01T00:00:00Z",
-        "study_uid": "abcd1234",
-        "command": "python -m search.run",
-        "folds": 2,
-        "seed": 0,
-        "objective": "tta_accuracy",
-        "protocol": protocol,
-        "data": data,
-        "versions": {},
-        "commit": "unknown",
-    }
+    info = info_of(trials=1, protocol=protocol, data=DataSource(uri=uri, fingerprint=catalog.fingerprint))
     study = Study.create(runs / name, info)
     splits.save(study.folder / "splits.json")
     study.begin_trial(0, RECIPE)
@@ -89,23 +79,24 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
     study.end_trial(0, "complete", "all 2 folds", 0.8)
     seen = study.out_of_fold(0, 0)
     found = scores(seen["label"], seen["probability_leukemic"], seen["group"])
+    accuracy = found["accuracy"]
     Best(
         study=name,
         study_uid="abcd1234",
         trial="0000",
         recipe=RECIPE,
         objective="tta_accuracy",
-        score={"raw": 0.8, **dict.fromkeys(INTERVALS, found["accuracy"].to_dict())},
-        noise={},
+        score=BestScore.of(0.8, Correction(winner=0, raw=accuracy, bootstrap=accuracy, leave_fold_out=accuracy)),
+        noise=Noise(),
         num_complete=1,
-        scores={metric: interval.to_dict() for metric, interval in found.items()},
+        scores={metric: IntervalRecord.of(interval) for metric, interval in found.items()},
         majority_rate=majority_rate(seen["label"]),
         folds=2,
         folds_done=2,
         seeds=[0],
         n=len(seen),
         protocol=protocol,
-        data=data,
+        data=study.info.data,
         splits_sha256=splits.sha256(),
         versions={},
         commit="unknown",
@@ -492,7 +483,7 @@ def test_csv_whose_base_folder_was_moved(tmp_path: Path, tiny_folder: Path, untr
     listing.write_text("\n".join(["Path,label", *lines]) + "\n")
     study = searched(tmp_path / "runs", read_catalog(listing, base=base), str(listing), "random-cell")
     best = Best.load(study.folder / "best.json")
-    dataclasses.replace(best, data={**best.data, "base": str(base)}).save(study.folder / "best.json")
+    dataclasses.replace(best, data=dataclasses.replace(best.data, base=str(base))).save(study.folder / "best.json")
     base.rename(tmp_path / "moved")
     with pytest.raises(UserError, match=r"^no folder at .*base; --base names the folder"):
         deliver(study)
@@ -536,7 +527,6 @@ def test_publishing_links_the_model_to_the_run_of_its_trial(
     study: Study, monkeypatch: pytest.MonkeyPatch, wandb_server: WandbServer
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    write_json(study.folder / "study.json", {**study.info, "space": {}})
     assert deliver(study) == 0
     assert wandb_server.runs == {}
     monkeypatch.setenv("WANDB_MODE", "online")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.cells import draw_cells
+from helpers.studies import info_of
 from sklearn.metrics import accuracy_score
 
 from leukemia.base.errors import MissingFile, UserError
@@ -24,8 +25,10 @@ from leukemia.delivery import leak_check
 from leukemia.delivery.leak_check import LeakCheck
 from leukemia.leakcheck import main
 from leukemia.scoring.metrics import Interval, scores
-from leukemia.study.best import INTERVALS, Best
+from leukemia.scoring.selection import Correction
+from leukemia.study.best import Best, BestScore, IntervalRecord, Noise
 from leukemia.study.folder import Study
+from leukemia.study.schema import DataSource
 from leukemia.training.train import NonFiniteLoss
 
 RECIPE = Recipe.from_flat(
@@ -57,18 +60,7 @@ def result_of(fold: int, rows: np.ndarray, probabilities: np.ndarray) -> FoldRes
 def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "grouped") -> Study:
     """A study of two folds whose winner, trial 0, is right about every image of class 1 and wrong about the others."""
     splits = make_splits(catalog, 2, 0, protocol)
-    info: dict[str, Any] = {
-        "created": "2026-01-01T00:00:00Z",
-        "study_uid": "abcd1234",
-        "command": "python -m search.run",
-        "folds": 2,
-        "seed": 0,
-        "objective": "tta_accuracy",
-        "protocol": protocol,
-        "data": {"uri": uri, "fingerprint": catalog.fingerprint, "base": None, "subjects_from": None},
-        "versions": {},
-        "commit": "unknown",
-    }
+    info = info_of(protocol=protocol, data=DataSource(uri=uri, fingerprint=catalog.fingerprint))
     study = Study.create(runs / "one", info)
     splits.save(study.folder / "splits.json")
     study.begin_trial(0, RECIPE)
@@ -77,15 +69,16 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
     study.end_trial(0, "complete", "all 2 folds", 0.5)
     seen = study.out_of_fold(0, RECIPE.train.seed)
     found = scores(seen["label"], seen["probability_leukemic"], seen["group"])
+    accuracy = found["accuracy"]
     Best(
         study="one",
         study_uid="abcd1234",
         trial="0000",
         recipe=RECIPE,
         objective="tta_accuracy",
-        score={"raw": 0.5, **dict.fromkeys(INTERVALS, found["accuracy"].to_dict())},
-        scores={metric: interval.to_dict() for metric, interval in found.items()},
-        noise={},
+        score=BestScore.of(0.5, Correction(winner=0, raw=accuracy, bootstrap=accuracy, leave_fold_out=accuracy)),
+        scores={metric: IntervalRecord.of(interval) for metric, interval in found.items()},
+        noise=Noise(),
         num_complete=1,
         majority_rate=0.5,
         folds=2,
@@ -93,7 +86,7 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
         seeds=[RECIPE.train.seed],
         n=len(seen),
         protocol=protocol,
-        data=info["data"],
+        data=info.data,
         splits_sha256=splits.sha256(),
         versions={},
         commit="unknown",
@@ -227,7 +220,7 @@ def test_predictions_of_other_images_are_noticed_before_the_training(
     head, first, second, *rest = path.read_text().splitlines(keepends=True)
     path.write_text("".join([head, first, first, *rest]))
     assert first != second
-    with pytest.raises(UserError, match=r"restore the f(ile|older) from a copy"):
+    with pytest.raises(UserError, match=r"restore the f(ile|older) from a backup"):
         check(study)
     assert asked == []
 

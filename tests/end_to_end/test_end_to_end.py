@@ -31,6 +31,7 @@ from PIL import Image
 from leukemia import CLASS_NAMES
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
+from leukemia.study.table import trial_table
 from search.sampling.journal import STATES
 
 pytestmark = [
@@ -99,24 +100,24 @@ def assert_agreement(folder: Path) -> None:
     storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
     trials = optuna.load_study(study_name=None, storage=storage).trials
     assert [trial.number for trial in trials] == study.trials()
-    runs = sorted((folder / "wandb").glob(f"*run-*-{study.info['study_uid']}-[0-9]*"), key=lambda run: run.name[-4:])
+    runs = sorted((folder / "wandb").glob(f"*run-*-{study.info.study_uid}-[0-9]*"), key=lambda run: run.name[-4:])
     assert [run.name[-4:] for run in runs] == [f"{number:04d}" for number in study.trials()]
     for trial, run in zip(trials, runs, strict=True):
         end = study.end(trial.number)
         assert end is not None
-        assert trial.state == STATES[end["state"]]
+        assert trial.state == STATES[end.state]
         folds = [study.fold(trial.number, 0, fold) for fold in study.folds_done(trial.number, 0)]
-        assert trial.intermediate_values == {fold["fold"]: fold["scores"]["tta_accuracy"] for fold in folds}
+        assert trial.intermediate_values == {fold.fold: fold.scores["tta_accuracy"] for fold in folds}
         told = wandb_summary(run)
         summary = told["summary"]
-        assert summary["state"] == end["state"]
-        assert summary["reason"] == end["reason"]
+        assert summary["state"] == end.state
+        assert summary["reason"] == end.reason
         assert summary["folds_done"] == len(folds)
         assert told["config"].items() >= study.recipe(trial.number).flat().items()
-        if end["state"] == "complete":
-            assert trial.value == summary["tta_accuracy"] == end["score"]
+        if end.state == "complete":
+            assert trial.value == summary["tta_accuracy"] == end.score
         for fold in folds[-1:]:
-            assert summary["fold/tta_accuracy"] == fold["scores"]["tta_accuracy"]
+            assert summary["fold/tta_accuracy"] == fold.scores["tta_accuracy"]
 
 
 def kept(folder: Path) -> dict[str, int]:
@@ -125,7 +126,7 @@ def kept(folder: Path) -> dict[str, int]:
 
 
 def leftovers(environment: dict[str, str], folder: Path) -> list[Path]:
-    checkpoints = Path(environment["LEUKEMIA_CACHE"]) / "checkpoints" / str(Study(folder).info["study_uid"])
+    checkpoints = Path(environment["LEUKEMIA_CACHE"]) / "checkpoints" / str(Study(folder).info.study_uid)
     return list(checkpoints.rglob("*"))
 
 
@@ -147,8 +148,8 @@ def test_a_search_ends_with_a_winner_and_everyone_agrees(
 ) -> None:
     assert_agreement(undisturbed)
     best = Best.load(undisturbed / "best.json")
-    table = Study(undisturbed).trial_table()
-    assert (best.trial, best.score["raw"]) == (table["trial"][0], table["score"][0])
+    table = trial_table(Study(undisturbed))
+    assert (best.trial, best.score.raw) == (table["trial"][0], table["score"][0])
     assert (best.n, best.folds_done) == (48, FOLDS)
     assert (undisturbed / "report.html").is_file()
     assert leftovers(environment, undisturbed) == []
@@ -335,7 +336,7 @@ def test_a_search_without_hope_has_no_winner(place: Path, start: Callable[..., C
     assert command.wait() == 3
     assert command.stderr == ""
     folder = place / "runs" / "hopeless"
-    table = Study(folder).trial_table()
+    table = trial_table(Study(folder))
     assert set(table["state"]) <= {"stopped", "failed"}
     assert table["reason"].str.contains("hopeless: one answer|NonFiniteLoss").all()
     assert not (folder / "best.json").exists()

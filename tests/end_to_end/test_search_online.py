@@ -72,14 +72,14 @@ def assert_complete(server: WandbServer, study: Study) -> None:
     """One complete run of every trial, with a row for each epoch and fold and one for the predictions."""
     assert len(study.trials()) == 3
     for number in study.trials():
-        run, end = server.runs[f"{study.info['study_uid']}-{number:04d}"], study.end(number)
+        run, end = server.runs[f"{study.info.study_uid}-{number:04d}"], study.end(number)
         assert end is not None
-        assert (run.complete, run.exit_code, run.summary["state"]) == (True, 0, end["state"])
+        assert (run.complete, run.exit_code, run.summary["state"]) == (True, 0, end.state)
         rows = len(study.epochs(number)) + len(study.folds_done(number, 0))
         steps = [row["_step"] for row in run.history]
         assert len(steps) == rows + 1
         assert steps == sorted(set(steps))
-    assert server.runs[f"{study.info['study_uid']}-search"].complete
+    assert server.runs[f"{study.info.study_uid}-search"].complete
     assert len(server.runs) == 4
     assert server.unknown == []
 
@@ -101,7 +101,7 @@ def test_killed_half_way_and_resumed_it_ends_with_one_complete_run_per_trial(
     for command in (killed, resumed):
         assert link in command.stdout
     assert resumed.stdout.splitlines()[-1] == link
-    assert sweep.config["parameters"].keys() == study.info["space"].keys()
+    assert sweep.config["parameters"].keys() == study.info.space.keys()
     # What Ray keeps of a session, and all that the search leaves.
     assert files_with_the_key(Path("/tmp/ray"), start) == []
     assert files_with_the_key(tmp_path / "runs", start) == []
@@ -136,5 +136,5 @@ def test_an_interrupted_search_says_so_to_wandb(
     command.process.send_signal(number)
     assert command.wait() == 130
     assert command.stderr == ""
-    run = wandb_server.runs[f"{Study.open(folder).info['study_uid']}-0000"]
+    run = wandb_server.runs[f"{Study.open(folder).info.study_uid}-0000"]
     assert (run.complete, run.exit_code, run.summary["state"]) == (True, 130, "interrupted")

@@ -14,6 +14,7 @@ from helpers.s3_server import BUCKET, CREDENTIALS, S3Server
 from helpers.searches import ONE_AT_A_TIME, ROOT, SETTINGS, descendants, numbers
 
 from leukemia.study.folder import Study
+from leukemia.study.table import trial_table
 
 pytestmark = [
     pytest.mark.slow,
@@ -88,7 +89,7 @@ def test_a_study_whose_machine_is_lost_goes_on_from_its_bucket(
     assert numbers(study.folder) == numbers(tmp_path / "calm" / "runs" / "lost")
     columns = ["trial", "state", "recipe", "folds", "seeds", "score", "weighted_f1", "reason"]
     calm = Study(tmp_path / "calm" / "runs" / "lost")
-    assert study.trial_table()[columns].equals(calm.trial_table()[columns])
+    assert trial_table(study)[columns].equals(trial_table(calm)[columns])
     assert [len(study.repeated(number)) for number in study.trials()] in ([0, 0], [0, 1])
     # Folders of a bucket are empty objects that end in a slash.
     stored = {key for key in s3.keys(f"{place}/lost") if key and not key.endswith("/")}

@@ -8,7 +8,6 @@ from typing import Any
 
 from helpers.worlds import World
 
-from leukemia.base.files import write_json
 from leukemia.data.catalog import Catalog
 from search.storage.filesystem import Storage
 from search.storage.mirror import Mirror
@@ -16,29 +15,11 @@ from search.storage.mirror import Mirror
 NAME = "study"
 
 
-PLANNED = {
-    "trials": 3,
-    "preset": "debug",
-    "settings": {},
-    "start": {},
-    "space": {},
-    "racing": False,
-    "margin": 3.0,
-    "repeats": 0,
-    "patience": 25,
-    "warm_start": [],
-}
-"""What a command writes down besides and the driver does not ask for."""
-
-
 def worlds_in(folder: Path, catalog: Catalog) -> Callable[..., World]:
     """What makes the study that a command would begin or go on with, by the name of its head."""
 
     def begin(head: str, **settings: Any) -> World:
-        world = World(folder / head / NAME, catalog, **settings)
-        if "trials" not in (info := world.study.info):
-            write_json(world.study.folder / "study.json", {**info, **PLANNED})
-        return world
+        return World(folder / head / NAME, catalog, **settings)
 
     return begin
 

@@ -10,37 +10,32 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from helpers.studies import info_of
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.config.sections import Train
-from leukemia.study.folder import State, Study
+from leukemia.study.folder import Study
 from leukemia.study.job import Job
+from leukemia.study.schema import State
 from leukemia.tracking.tracker import NoTracker, WandbTracker
 
 RECIPE = Recipe(train=Train(epochs=2))
 TABLE = pd.DataFrame(
     {"image_id": ["a", "b"], "subject": ["1", "H2"], "group": ["1", "H2"], "label": np.array([1, 0], dtype=np.int64)}
 )
-INFO = {
-    "study_uid": "c0ffee00",
-    "created": "2026-01-01T00:00:00Z",
-    "command": "python -m search.run",
-    "folds": 2,
-    "seed": 0,
-    "objective": "tta_accuracy",
-    "protocol": "grouped",
-    "commit": "0" * 40,
-    "hardware": {"device": "cpu (test)"},
-    "data": {"fingerprint": "f" * 64},
-    "versions": {"torch": "2.13.0"},
-    "splits_sha256": "5" * 64,
-    "space": {
+INFO = info_of(
+    study_uid="c0ffee00",
+    commit="0" * 40,
+    hardware={"device": "cpu (test)"},
+    versions={"torch": "2.13.0"},
+    splits_sha256="5" * 64,
+    space={
         "model.depth": {"choices": [18, 50]},
         "optimizer.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
         "augment.blur": {"low": 0.0, "high": 0.5, "log": False},
     },
-}
+)
 
 
 def make_study(folder: Path) -> Study:
@@ -125,7 +120,7 @@ def run_trial(study: Study, tracker: Tracker, number: int) -> None:
 
 def folders(study: Study, name: str = "[0-9]*") -> list[Path]:
     """Local folders of runs, by default of all trials."""
-    return sorted((study.folder / "wandb").glob(f"*run-*-{INFO['study_uid']}-{name}"))
+    return sorted((study.folder / "wandb").glob(f"*run-*-{INFO.study_uid}-{name}"))
 
 
 def records(run: Path) -> list[dict[str, Any]]:
@@ -172,19 +167,19 @@ def expected_rows(study: Study, number: int = 0) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     epochs, accuracy = study.epochs(number), []
     epochs = epochs[epochs["seed"] == 0]
-    for fold in range(INFO["folds"]):  # type: ignore[call-overload]
+    for fold in range(INFO.folds):
         of_fold = epochs[epochs["fold"] == fold]
         for row in of_fold.to_dict("records"):
             series = {f"fold_{fold}/{name}": row[name] for name in names}
             rows.append(series | {"epoch": row["epoch"], "_step": 3 * fold + row["epoch"] - 1})
         if fold in study.folds_done(number, 0):
             content = study.fold(number, 0, fold)
-            accuracy.append(content["scores"]["tta_accuracy"])
+            accuracy.append(content.scores["tta_accuracy"])
             rows.append(
-                {f"fold/{name}": value for name, value in content["scores"].items() if value is not None}
+                {f"fold/{name}": value for name, value in content.scores.items() if value is not None}
                 | {
                     "fold/number": fold,
-                    "fold/seconds": content["seconds"],
+                    "fold/seconds": content.seconds,
                     "fold/mean_tta_accuracy": float(np.mean(accuracy)),
                     "fold/images_per_second": float(of_fold["images_per_second"].mean()),
                     "fold/device_memory_mb": float(of_fold["device_memory_mb"].max()),

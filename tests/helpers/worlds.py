@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from helpers.studies import info_of
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
@@ -18,9 +19,11 @@ from leukemia.config.results import Epoch, FoldResult
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits, make_splits
 from leukemia.scoring.metrics import point_scores
-from leukemia.study.folder import State, Study
+from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.study.listener import Listener
+from leukemia.study.schema import DataSource, FoldRecord, State
+from leukemia.study.table import trial_table
 from search.policy.judge import Contender
 from search.policy.race import Rules
 from search.policy.space import make_space
@@ -74,7 +77,7 @@ class RecordingTracker(Listener):
         if not job.is_repeat:
             self.runs[job.number]["epochs"].append((epoch.fold, epoch.epoch, epoch.train_loss))
 
-    def fold(self, job: Job, fold: dict[str, Any]) -> None:
+    def fold(self, job: Job, fold: FoldRecord) -> None:
         if not job.is_repeat:
             self.runs[job.number]["folds"].append(fold)
 
@@ -98,8 +101,8 @@ class RecordingDisplay(Listener):
     def epoch(self, job: Job, epoch: Epoch) -> None:
         self.seen.append(("epoch", job.label, epoch.fold, epoch.epoch))
 
-    def fold(self, job: Job, fold: dict[str, Any]) -> None:
-        self.seen.append(("fold", job.label, fold["fold"], fold["scores"]))
+    def fold(self, job: Job, fold: FoldRecord) -> None:
+        self.seen.append(("fold", job.label, fold.fold, fold.scores))
 
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
         self.seen.append(("end", job.label, state))
@@ -139,19 +142,12 @@ class World:
         self.catalog, self.fates = catalog, fates or {}
         self.splits: Splits = make_splits(catalog, NUM_FOLDS, 0, "grouped")
         if not folder.exists():
-            info = {
-                "created": "2026-01-01T00:00:00Z",
-                "study_uid": "abcd1234",
-                "command": "python -m search.run",
-                "folds": NUM_FOLDS,
-                "seed": 0,
-                "objective": objective,
-                "protocol": "grouped",
-                "data": {"uri": "cells", "fingerprint": catalog.fingerprint, "base": None, "subjects_from": None},
-                "splits_sha256": self.splits.sha256(),
-                "versions": {},
-                "commit": "unknown",
-            }
+            info = info_of(
+                folds=NUM_FOLDS,
+                objective=objective,
+                data=DataSource(uri="cells", fingerprint=catalog.fingerprint),
+                splits_sha256=self.splits.sha256(),
+            )
             validation = validation_of(self.splits, catalog)
             copy_priors(take_priors([study.folder for study in warm_start], info, SPACE, validation), folder)
             Study.create(folder, info)
@@ -288,7 +284,7 @@ def everything(world: World) -> dict[str, Any]:
     study = world.study
     jobs = [(number, seed) for number in study.trials() for seed in study.seeds(number)]
     return {
-        "table": study.trial_table().astype(str).to_dict("records"),
+        "table": trial_table(study).astype(str).to_dict("records"),
         "epochs": {number: study.epochs(number).to_dict("records") for number in study.trials()},
         "predictions": {job: study.out_of_fold(*job).to_dict("records") for job in jobs},
         "failures": {job: study.repeat_failure(*job) for job in jobs},

@@ -145,7 +145,7 @@ def results(folder: Path) -> dict[tuple[int, int, int], Any]:
     for number in study.trials():
         for seed in study.seeds(number):
             for fold in study.folds_done(number, seed):
-                scores = study.fold(number, seed, fold)["scores"]
+                scores = study.fold(number, seed, fold).scores
                 table = study.out_of_fold(number, seed)
                 found[number, seed, fold] = (study.recipe(number), scores, table.to_dict("records"))
     return found

@@ -12,16 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.studies import change_info
 from PIL import Image
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.files import write_json
 from leukemia.config.recipe import Recipe
 from leukemia.study.folder import Study
+from leukemia.study.layout import JOURNAL
+from leukemia.study.schema import SearchOptions
 from leukemia.training.model import ResNet
 from search.planning.estimate import describe_cost
-from search.planning.plan import JOURNAL, Plan, describe_rules, new_name, plan_new
-from search.planning.request import DEFAULTS, Request
+from search.planning.plan import Plan, describe_rules, new_name, plan_new
+from search.planning.request import Request, settings_of
 from search.planning.resumption import plan_resumed
 from search.policy.race import Rules
 from search.trials.warmstart import copy_priors
@@ -29,12 +32,23 @@ from search.trials.warmstart import copy_priors
 COMMAND = "python -m search.run"
 
 
+def with_changes(request: Request, **changes: Any) -> Request:
+    """A request with other arguments; None is one that was not given, settings are as typed."""
+    if "settings" in changes:
+        changes["settings"] = settings_of(changes["settings"])
+    options = {field.name for field in dataclasses.fields(SearchOptions)} - {"storage"}
+    given = {**request.given, **{name: value for name, value in changes.items() if name in options}}
+    others = {name: value for name, value in changes.items() if name not in options}
+    given = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(request, **others, given=given)
+
+
 @pytest.fixture
 def request_for(tmp_path: Path, tiny_folder: Path) -> Callable[..., Request]:
     def make(**changes: Any) -> Request:
-        given: dict[str, Any] = {field.name: None for field in dataclasses.fields(Request)}
-        given |= {"data": str(tiny_folder), "runs": tmp_path / "runs", "study": "one", "settings": [], "folds": 2}
-        return Request(**{**given, **changes})
+        return with_changes(
+            Request(runs=tmp_path / "runs", data=str(tiny_folder), study="one"), **{"folds": 2, **changes}
+        )
 
     return make
 
@@ -56,19 +70,18 @@ def begun(request_for: Callable[..., Request]) -> Callable[..., Plan]:
 
 def bare(request: Request, **changes: Any) -> Request:
     """The same command with ``--resume`` and little else."""
-    nothing = {"data": None, "folds": None}
-    return dataclasses.replace(request, **{**nothing, **changes})
+    return with_changes(request, **{"data": None, "folds": None, **changes})
 
 
 def test_a_plan_holds_all_decisions_and_writes_nothing(request_for: Callable[..., Request], tmp_path: Path) -> None:
     plan = plan_new(request_for(trials=7, settings=["data.size_px=32", "train.epochs=3"], seed=5), COMMAND)
-    assert (plan.num_trials, plan.view.crop_px, plan.view.size_px) == (7, 32, 32)
-    assert plan.info["settings"] == {"data.size_px": 32, "train.epochs": 3}
-    assert (plan.info["seed"], plan.splits.seed, len(plan.splits.folds)) == (5, 5, 2)
-    assert plan.info["protocol"] == "grouped"
-    assert Recipe.from_flat(plan.info["start"]) == plan.space.start
-    assert plan.info["space"] == plan.space.describe()
-    assert json.loads(json.dumps(plan.info)) == plan.info
+    assert (plan.info.trials, plan.view.crop_px, plan.view.size_px) == (7, 32, 32)
+    assert plan.info.settings == {"data.size_px": 32, "train.epochs": 3}
+    assert (plan.info.seed, plan.splits.seed, len(plan.splits.folds)) == (5, 5, 2)
+    assert plan.info.protocol == "grouped"
+    assert Recipe.from_flat(plan.info.start) == plan.space.start
+    assert plan.info.space == plan.space.describe()
+    assert json.loads(json.dumps(plan.info.to_dict())) == plan.info.to_dict()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -85,8 +98,8 @@ def test_defaults_are_those_of_the_help(request_for: Callable[..., Request]) -> 
         "repeats": 2,
         "patience": 25,
     }
-    assert {key: plan.info[key] for key in DEFAULTS} == expected
-    assert plan.info["warm_start"] == []
+    assert {key: getattr(plan.info, key) for key in expected} == expected
+    assert plan.info.warm_start == []
     assert plan.rules == Rules(num_folds=5, objective="tta_accuracy")
 
 
@@ -151,9 +164,9 @@ def test_data_without_subjects_are_split_by_cell_and_not_by_group(
     table = tmp_path / "images.csv"
     table.write_text("\n".join(["Path,label", *sorted(rows)]))
     request = request_for(data=str(table), base=tiny_folder)
-    assert plan_new(request, COMMAND).info["protocol"] == "random-cell"
+    assert plan_new(request, COMMAND).info.protocol == "random-cell"
     with pytest.raises(UserError, match=r"--protocol grouped: no subject is known"):
-        plan_new(dataclasses.replace(request, protocol="grouped"), COMMAND)
+        plan_new(with_changes(request, protocol="grouped"), COMMAND)
 
 
 def test_weights_that_do_not_fit_are_refused_before_any_trial(
@@ -162,7 +175,7 @@ def test_weights_that_do_not_fit_are_refused_before_any_trial(
     torch.save(ResNet(18, num_classes=1000).state_dict(), tmp_path / "w.pt")
     monkeypatch.chdir(tmp_path)
     plan = plan_new(request_for(settings=["model.pretrained=w.pt"]), COMMAND)
-    assert plan.info["settings"]["model.pretrained"] == str(tmp_path / "w.pt")
+    assert plan.info.settings["model.pretrained"] == str(tmp_path / "w.pt")
     assert plan.space.start.model.pretrained_sha256 is not None
     with pytest.raises(UserError, match=r"does not fit: expected ResNet-50"):
         plan_new(request_for(settings=["model.pretrained=w.pt", "model.depth=50"]), COMMAND)
@@ -186,7 +199,7 @@ def test_resuming_takes_everything_from_the_study(
 ) -> None:
     plan = begun(settings=["data.size_px=32"], seed=3, trials=4, objective="tta_auroc")
     again = plan_resumed(bare(request_for()))
-    assert again.info == {"schema": 1, **plan.info}
+    assert again.info == plan.info
     assert (again.space, again.splits) == (plan.space, plan.splits)
 
 
@@ -220,17 +233,17 @@ def test_the_same_arguments_are_accepted_on_resume(
 ) -> None:
     arguments = {"settings": ["data.size_px=32"], "seed": 0, "preset": "seed", "trials": 3, "margin": 1.0}
     begun(**arguments)
-    assert plan_resumed(request_for(**arguments)).num_trials == 3
+    assert plan_resumed(request_for(**arguments)).info.trials == 3
 
 
 def test_trials_may_be_added_but_not_taken_back(
     begun: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
     plan = begun(trials=2)
-    assert plan_resumed(bare(request_for(), trials=9)).num_trials == 9
+    assert plan_resumed(bare(request_for(), trials=9)).info.trials == 9
     for number in range(2):
         Study(plan.folder).begin_trial(number, plan.space.start)
-    assert plan_resumed(bare(request_for(), trials=2)).num_trials == 2
+    assert plan_resumed(bare(request_for(), trials=2)).info.trials == 2
     with pytest.raises(
         UserError, match=r"--trials: study one has begun 2 of its 2 trials, got 1; it can be raised, or"
     ):
@@ -242,25 +255,34 @@ def test_trials_may_be_added_but_not_taken_back(
         plan_resumed(bare(request_for(), study="two", trials=4))
 
 
-@pytest.mark.parametrize(("written", "shown"), [("Infinity", "inf"), ("NaN", "nan"), ("-1.0", r"-1\.0")])
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("Infinity", "a finite number, got inf"),
+        ("NaN", "a finite number, got nan"),
+        ("-1.0", r"at least 0, got -1\.0"),
+        ("true", "a number, got True"),
+    ],
+)
 def test_a_margin_that_is_no_number_of_points_is_refused_on_resume(
-    begun: Callable[..., Plan], request_for: Callable[..., Request], written: str, shown: str
+    begun: Callable[..., Plan], request_for: Callable[..., Request], written: str, words: str
 ) -> None:
     path = begun().folder / "study.json"
     path.write_text(path.read_text().replace('"margin": 1.0', f'"margin": {written}'))
-    with pytest.raises(
-        UserError, match=rf"study\.json: field 'margin': expected a finite number .*, got {shown}; restore"
-    ):
+    with pytest.raises(UserError, match=rf"study\.json: field 'margin': expected {words}; restore"):
         plan_resumed(bare(request_for()))
 
 
-@pytest.mark.parametrize(("field", "value", "least"), [("trials", -3, 1), ("repeats", -2, 0), ("patience", True, 1)])
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [("trials", -3, "at least 1"), ("repeats", -2, "at least 0"), ("patience", True, "a whole number")],
+)
 def test_numbers_that_no_search_begins_with_are_refused_on_resume(
-    begun: Callable[..., Plan], request_for: Callable[..., Request], field: str, value: int, least: int
+    begun: Callable[..., Plan], request_for: Callable[..., Request], field: str, value: int, words: str
 ) -> None:
     plan = begun()
-    write_json(plan.folder / "study.json", {"schema": 1, **plan.info, field: value})
-    with pytest.raises(UserError, match=rf"study.json: field '{field}': expected a whole number from {least} on, got"):
+    change_info(Study(plan.folder), **{field: value})
+    with pytest.raises(UserError, match=rf"study.json: field '{field}': expected {words}, got"):
         plan_resumed(request_for())
 
 
@@ -268,7 +290,7 @@ def test_a_number_of_folds_that_is_not_that_of_the_split_is_refused_on_resume(
     begun: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
     plan = begun()
-    write_json(plan.folder / "study.json", {"schema": 1, **plan.info, "folds": 7})
+    change_info(Study(plan.folder), folds=7)
     with pytest.raises(UserError, match=r"study.json: field 'folds': expected 2, as in splits.json, got 7; restore"):
         plan_resumed(bare(request_for()))
 
@@ -291,7 +313,7 @@ def test_repeats_and_patience_may_change_on_resume(
     assert (same.rules.repeats, same.rules.patience) == (1, 9)
     more = plan_resumed(bare(request_for(), repeats=4, patience=50))
     assert (more.rules.repeats, more.rules.patience) == (4, 50)
-    assert (more.info["repeats"], more.info["patience"]) == (4, 50)
+    assert (more.info.repeats, more.info.patience) == (4, 50)
     assert plan_resumed(bare(request_for(), repeats=0)).rules.repeats == 0
 
 
@@ -299,16 +321,14 @@ def test_a_budget_is_remembered_and_may_change_on_resume(
     begun: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
     """Or a search that died would go on for as long as it likes."""
-    assert plan_new(request_for(), COMMAND).budget_hours == math.inf
+    assert plan_new(request_for(), COMMAND).info.budget_hours == math.inf
     plan = begun(budget_hours=1.5)
-    assert plan_resumed(bare(request_for())).budget_hours == 1.5
+    assert plan_resumed(bare(request_for())).info.budget_hours == 1.5
     more = plan_resumed(bare(request_for(), budget_hours=3.0))
-    assert (more.budget_hours, more.info["budget_hours"]) == (3.0, 3.0)
+    assert more.info.budget_hours == 3.0
     for value in ("much", -1, True, None):
-        write_json(plan.folder / "study.json", {"schema": 1, **plan.info, "budget_hours": value})
-        with pytest.raises(
-            UserError, match=r"study\.json: field 'budget_hours': expected a finite number of at least 0"
-        ):
+        change_info(Study(plan.folder), budget_hours=value)
+        with pytest.raises(UserError, match=r"study\.json: field 'budget_hours': expected a(t least 0| number), got"):
             plan_resumed(bare(request_for()))
 
 
@@ -316,8 +336,11 @@ def test_a_study_of_a_version_without_a_race_is_refused_on_resume(
     begun: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
     plan = begun()
-    info = {key: value for key, value in plan.info.items() if key != "racing"}
-    write_json(plan.folder / "study.json", {"schema": 1, **info})
+    path = plan.folder / "study.json"
+    content = json.loads(path.read_text())
+    del content["racing"]
+    write_json(path, content)
+    assert Study.open(plan.folder).info.absent == ("racing",)
     with pytest.raises(UserError, match=r"study.json: expected a field 'racing'"):
         plan_resumed(bare(request_for()))
 
@@ -330,14 +353,14 @@ def test_a_warm_start_begins_with_the_trials_of_earlier_studies(
         Study(old.folder).begin_trial(number, old.space.start.with_settings({"augment.rotate": number / 4}))
         Study(old.folder).end_trial(number, state, "why", None)  # type: ignore[arg-type]
     plan = begun(study="new", warm_start=["old"], trials=1)
-    assert [each.origin["trial"] for each in plan.priors] == ["0001", "0002"]
-    assert plan.info["warm_start"] == ["old"]
+    assert [each.origin.trial for each in plan.priors] == ["0001", "0002"]
+    assert plan.info.warm_start == ["old"]
     assert describe_rules(plan)[-1] == "warm start: 2 trials of old"
     again = plan_resumed(bare(request_for(), study="new"))
     assert [each.prior for each in again.priors] == [each.prior for each in plan.priors]
     # Trials taken over do not count among those that were asked for.
     Study(plan.folder).begin_trial(2, plan.space.start)
-    assert plan_resumed(bare(request_for(), study="new", trials=1)).num_trials == 1
+    assert plan_resumed(bare(request_for(), study="new", trials=1)).info.trials == 1
 
 
 def test_a_warm_start_from_other_folds_or_another_space_is_refused(
@@ -387,7 +410,7 @@ def test_data_that_moved_are_found_where_the_user_says_and_remembered(
     begun()
     moved = tmp_path / "moved"
     moved.symlink_to(tiny_folder)
-    assert plan_resumed(bare(request_for(), data=str(moved))).info["data"]["uri"] == str(moved.resolve())
+    assert plan_resumed(bare(request_for(), data=str(moved))).info.data.uri == str(moved.resolve())
 
 
 def test_another_split_is_refused_on_resume(begun: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
@@ -403,8 +426,8 @@ def test_another_split_is_refused_on_resume(begun: Callable[..., Plan], request_
 
 def test_another_space_is_refused_on_resume(begun: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
     plan = begun()
-    space = plan.info["space"] | {"augment.blur": {"low": 0.0, "high": 0.9, "log": False}}
-    write_json(plan.folder / "study.json", {"schema": 1, **plan.info, "space": space})
+    space = plan.info.space | {"augment.blur": {"low": 0.0, "high": 0.9, "log": False}}
+    change_info(Study(plan.folder), space=space)
     with pytest.raises(UserError, match=r"study one searches another space than this version.*version \d+\.\d+"):
         plan_resumed(bare(request_for()))
 
@@ -426,7 +449,7 @@ def test_resuming_without_a_name_takes_the_newest(
 ) -> None:
     for name, created in (("a", "2026-01-02T00:00:00Z"), ("b", "2026-03-01T00:00:00Z"), ("c", "2026-02-01T00:00:00Z")):
         plan = begun(study=name)
-        write_json(plan.folder / "study.json", {"schema": 1, **plan.info, "created": created})
+        change_info(Study(plan.folder), created=created)
     assert plan_resumed(bare(request_for(), study=None)).folder.name == "b"
 
 

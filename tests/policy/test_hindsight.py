@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from leukemia.config.recipe import Recipe
-from leukemia.study.folder import State
+from leukemia.study.schema import State
 from search.policy.hindsight import Hindsight, look_back
 from search.policy.space import Choice, Dimension, Real, Space
 

@@ -12,8 +12,8 @@ import pytest
 from scipy.stats import t as student
 
 from leukemia.scoring.jackknife import paired_jackknife
-from leukemia.study.folder import State
 from leukemia.study.job import Job
+from leukemia.study.schema import State
 from search.policy.judge import GO_ON, PRIOR_NOISE, fold_noise, judge_race
 from search.policy.race import MAX_REPEATED, FoldEvidence, Race, Rules
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.studies import change_info
 from rich.console import Console
 
 from leukemia.base.errors import NO_WINNER, MissingFile, UserError
@@ -21,9 +23,10 @@ from leukemia.reporting.study_report import _hindsight_sections, pareto_front
 from leukemia.reporting.study_report import write_study_report as write_report
 from leukemia.reporting.winner import _noise
 from leukemia.scoring.metrics import METRICS
-from leukemia.study.best import SCHEMA, Best
+from leukemia.study.best import SCHEMA, Best, Noise
 from leukemia.study.folder import Study
 from leukemia.study.ledger import duration, ledger_of
+from leukemia.study.table import trial_table
 from search.trials.outcome import print_outcome
 
 EXAMPLE = Path(__file__).parents[1] / "example_study"
@@ -72,12 +75,9 @@ def change_best(study: Study, **changes: object) -> None:
     write_json(path, {**json.loads(path.read_text()), **changes})
 
 
-def change_info(study: Study, **changes: object) -> None:
-    write_json(study.folder / "study.json", {**study.info, **changes})
-
-
 def write_study_report(study: Study) -> Path:
-    return write_report(study, Best.found_in(study))
+    opened = Study.open(study.folder)
+    return write_report(opened, Best.found_in(opened))
 
 
 def read(path: Path) -> Text:
@@ -92,10 +92,10 @@ def test_report_of_a_finished_study(study: Study, capsys: pytest.CaptureFixture[
     assert "Study example" in text.words
     assert "2 complete, 0 stopped, 0 failed, 0 running" in text.words
     quoted = "corrected for a choice among 2 complete trials: 0.953 (0.890 to 0.990). That is the number to quote"
-    maximized = f"{best.score['raw']:.3f}. The table below is over the 48 out-of-fold images"
+    maximized = f"{best.score.raw:.3f}. The table below is over the 48 out-of-fold images"
     assert 0 < text.words.index(quoted) < text.words.index(maximized)
     assert "The winner was chosen for its score, which therefore flatters it" in text.words
-    assert best.data["fingerprint"] in text.words
+    assert best.data.fingerprint in text.words
     for name in ("accuracy", "balanced accuracy", "AUROC", "majority rate"):
         assert name in text.words
     assert RANDOM_CELL_WARNING not in text.words.lower()
@@ -139,8 +139,7 @@ def test_search_without_a_winner_believes_no_best_json(study: Study, capsys: pyt
 
 
 def test_study_that_has_just_begun(tmp_path: Path) -> None:
-    info = json.loads((EXAMPLE / "study.json").read_text())
-    text = read(write_study_report(Study.create(tmp_path / "new", info)))
+    text = read(write_study_report(Study.create(tmp_path / "new", Study.open(EXAMPLE).info)))
     assert "0 complete, 0 stopped, 0 failed, 0 running" in text.words
 
 
@@ -166,7 +165,7 @@ def test_number_that_is_not_defined_is_none_to_quote(study: Study) -> None:
 
 def test_names_are_escaped(study: Study) -> None:
     evil = "<script>alert(1)</script>&<b>"
-    change_info(study, data={**study.info["data"], "uri": evil}, command=f"python {evil}")
+    change_info(study, data={**dataclasses.asdict(study.info.data), "uri": evil}, command=f"python {evil}")
     text = read(write_study_report(study))
     assert not text.tags & {"script", "b"}
     assert f"python {evil}" in text.words
@@ -207,7 +206,7 @@ def test_noise_is_told_in_sentences(study: Study) -> None:
 
 def test_noise_without_repeats_is_an_assumption_and_not_told(study: Study) -> None:
     best = Best.load(study.folder / "best.json")
-    noise = {"winner_vs_start": WINNER_VS_START, "fold_noise": 0.01, "seeds": {}}
+    noise = Noise(winner_vs_start=WINNER_VS_START, fold_noise=0.01)
     assert _noise(replace(best, noise=noise)) == [f"Against the starting recipe: {WINNER_VS_START}."]
     assert _noise(best) == []
 
@@ -251,23 +250,27 @@ def test_hindsight_is_told_where_it_was_written(study: Study) -> None:
 def test_importances_that_are_none_are_named(study: Study, share: str) -> None:
     (study.folder / "hindsight.json").write_text(f'{{"lines": [], "importances": {{"model.depth": {share}}}}}')
     with pytest.raises(
-        UserError, match=r"hindsight.json: field 'importances.model.depth': expected a number in 0..1, got"
+        UserError,
+        match=r"hindsight.json: field 'importances.model.depth': expected (a|at)",
     ):
         write_study_report(study)
 
 
-@pytest.mark.parametrize("name", ["$x^$", "a\x1b[31m\nb", "\ud800", "", "x" * 5000])
+@pytest.mark.parametrize("name", ["$x^$", "a\x1b[31m\nb", "", "x" * 5000])
 def test_parameters_that_are_none_are_named(study: Study, name: str) -> None:
     write_json(study.folder / "hindsight.json", {"lines": [], "importances": {name: 0.5}})
     with pytest.raises(
-        UserError, match=r"^[^\n]*hindsight.json: field 'importances': expected fields of a recipe, got"
-    ):
+        UserError, match=r"hindsight.json: field 'importances..*: expected a field of a recipe"
+    ) as refusal:
         write_study_report(study)
+    line = str(refusal.value)
+    assert line.isprintable()
+    assert len(line) < 300 + len(str(study.folder))
 
 
 def test_lines_that_are_no_sentences_are_refused(study: Study) -> None:
     write_json(study.folder / "hindsight.json", {"lines": [3], "importances": {}})
-    with pytest.raises(UserError, match=r"hindsight.json: field 'lines': expected sentences only; restore the file"):
+    with pytest.raises(UserError, match=r"hindsight.json: field 'lines.0': expected text, got 3; restore the file"):
         write_study_report(study)
 
 
@@ -280,7 +283,7 @@ def test_predictions_of_the_winner_that_are_missing_are_noticed(study: Study) ->
 def test_best_json_of_another_study_is_not_reported(study: Study) -> None:
     change_best(study, study_uid="00000000")
     with pytest.raises(
-        UserError, match=r"best.json: field 'study_uid': expected 'e71e6287' .*: it is of another study"
+        UserError, match=r"best.json: field 'study_uid': expected 'e71e6287' .*: it belongs to another study"
     ):
         main([study.name, "--runs", str(study.folder.parent)])
 
@@ -294,7 +297,7 @@ def test_score_and_cost_are_weighed_where_both_were_sought(study: Study) -> None
     assert "so they tell of the best trials by score, not of this winner" in words
     assert "The winner was chosen for its score" not in words
     # The winner, trial 0, is on the front, whatever the other one cost: it scores at least as much.
-    table = study.trial_table().set_index("trial")
+    table = trial_table(study).set_index("trial")
     cost = {f"{trial.number:04d}": trial.cost for trial in ledger_of(study).trials}
     assert table["score"]["0000"] >= table["score"]["0001"]
     is_front = table["score"]["0000"] > table["score"]["0001"] or cost["0000"] <= cost["0001"]

@@ -15,8 +15,9 @@ from helpers.s3_server import BUCKET, S3Server
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.study.folder import Study
+from leukemia.study.layout import JOURNAL
 from search.launch.arguments import parse, request_of
-from search.planning.plan import JOURNAL, plan_new
+from search.planning.plan import plan_new
 from search.planning.request import NO_STORAGE, Request
 from search.planning.resumption import plan_resumed
 from search.storage.claim import claimed, claimed_new, remembered_by, storage_of
@@ -51,19 +52,20 @@ def test_a_storage_is_remembered_moved_and_forgotten(tiny_folder: Path, tmp_path
     assert remembered_by(study) == str(tmp_path / "storage")
     bare = dataclasses.replace(request, storage=None)
     assert str(storage_of(bare, resume=True)) == str(tmp_path / "storage")
-    assert plan_resumed(bare).info["storage"] == str(tmp_path / "storage")
+    assert plan_resumed(bare).info.storage == str(tmp_path / "storage")
     moved = dataclasses.replace(request, storage=str(tmp_path / "elsewhere"))
     assert str(storage_of(moved, resume=True)) == str(tmp_path / "elsewhere")
-    assert plan_resumed(moved).info["storage"] == str(tmp_path / "elsewhere")
+    assert plan_resumed(moved).info.storage == str(tmp_path / "elsewhere")
     forgotten = dataclasses.replace(request, storage=NO_STORAGE)
     assert storage_of(forgotten, resume=True) is None
-    assert "storage" not in plan_resumed(forgotten).info
+    assert plan_resumed(forgotten).info.storage is None
 
 
 def test_without_a_storage_nothing_is_said_of_one(tiny_folder: Path, tmp_path: Path) -> None:
     request = request_for(tiny_folder, tmp_path / "runs")
     study = begun(request)
-    assert "storage" not in study.info
+    assert study.info.storage is None
+    assert "storage" not in json.loads((study.folder / "study.json").read_text())
     assert storage_of(request, resume=True) is None
     with claimed(request, None) as mirror:
         assert isinstance(mirror, NoMirror)
@@ -170,14 +172,14 @@ def made_a_file(study: Path) -> None:
         (lambda study: (study / "study.json").write_bytes(b"\xff\x00"), "study.json", "expected JSON"),
         (lambda study: (study / "study.json").write_text("[]"), "study.json", "expected a JSON object"),
         (damaged_info(schema=99), "study.json", "expected schema 1, got 99"),
-        (damaged_info(trials="x"), "study.json", "field 'trials' has an unexpected value"),
-        (damaged_info(data={}), "study.json", "expected a field 'uri'"),
+        (damaged_info(trials="x"), "study.json", "field 'trials': expected a whole number, got 'x'"),
+        (damaged_info(data={}), "study.json", "expected a field 'data.uri'"),
         (
             damaged_info(data={"uri": 5, "fingerprint": "x", "base": None, "subjects_from": None}),
             "study.json",
-            r"field 'uri' has an unexpected value \(5\)",
+            "field 'data.uri': expected text, got 5",
         ),
-        (lambda study: (study / "splits.json").unlink(), "splits.json", "restore it from a copy"),
+        (lambda study: (study / "splits.json").unlink(), "splits.json", "restore it from a backup"),
         (lambda study: (study / "splits.json").write_text("{"), "splits.json", "expected JSON"),
         (lambda study: (study / "splits.json").write_text("{}"), "splits.json", "this is not a split"),
         (made_a_file, "trials", "expected a folder, found something else of that name; move that away"),

@@ -15,7 +15,7 @@ from helpers.worlds import World
 
 from leukemia.base.errors import UserError
 from leukemia.data.catalog import Catalog
-from search.planning.plan import JOURNAL
+from leukemia.study.layout import JOURNAL
 from search.storage.filesystem import Storage, open_storage
 from search.storage.leftovers import ASIDE
 from search.storage.mirror import Mirror
@@ -81,7 +81,7 @@ def test_a_journal_that_lost_trials_is_refused_and_nothing_is_lost(
         fetch_study(stored.folder(NAME), tmp_path / "new" / NAME)
     assert str(refusal.value).startswith(f"{study}/{JOURNAL}")
     assert message in str(refusal.value)
-    assert "restore it from a copy" in str(refusal.value)
+    assert "restore it from a backup" in str(refusal.value)
     assert files_of(study) == before
     assert not (tmp_path / "new").exists()
 

@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 from helpers.mirrors import NAME, files_of, mirrored, worlds_in
 from helpers.s3_server import S3Server
+from helpers.studies import change_info
 from helpers.worlds import KILLED, STEPS, Killed, World, everything
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import write_json
 from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
-from search.planning.plan import JOURNAL
+from leukemia.study.layout import JOURNAL
 from search.storage import lease as lease_module
 from search.storage import mirror as mirror_module
 from search.storage.checkpoints import folder_of
@@ -353,10 +353,9 @@ def test_a_mirror_that_is_ahead_or_another_study_is_refused(
     (behind / JOURNAL).write_bytes((behind / JOURNAL).read_bytes()[:-50])
     with pytest.raises(UserError, match=rf"{JOURNAL} holds more than .*{JOURNAL}: the one here lost lines, or"):
         compare(storage.folder(NAME), Study(behind))
-    info = world.study.info
-    write_json(world.study.folder / "study.json", {**info, "study_uid": "ffff0000"})
+    other = change_info(world.study, study_uid="ffff0000")
     with pytest.raises(UserError, match=r"holds another study of this name \(study_uid abcd1234, here ffff0000\)"):
-        compare(storage.folder(NAME), world.study)
+        compare(storage.folder(NAME), other)
 
 
 def test_a_fetch_that_breaks_off_leaves_nothing(

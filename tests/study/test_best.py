@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.studies import SOURCE
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Optimizer
 from leukemia.scoring.metrics import METRICS
-from leukemia.study.best import INTERVALS, SCHEMA, Best
+from leukemia.study.best import SCHEMA, Best, BestScore, IntervalRecord, Noise
 from leukemia.study.folder import Study
+
+INTERVALS = ("pooled", "bootstrap", "leave_fold_out", "headline")
 
 EXAMPLE = Path(__file__).parents[1] / "example_study"
 
@@ -25,15 +28,15 @@ BEST = Best(
     trial="0007",
     recipe=Recipe(optimizer=Optimizer(name="adamw", learning_rate=0.1 + 0.2)).resolved(64),
     objective="tta_accuracy",
-    score={
-        "raw": 1 / 3,
-        "pooled": {"value": 0.32, "low": 0.2, "high": 0.5},
-        "bootstrap": {"value": 0.31, "low": 0.2, "high": 0.5},
-        "leave_fold_out": {"value": 0.3, "low": None, "high": 0.4},
-        "headline": {"value": 0.3, "low": None, "high": 0.4},
-    },
-    scores={name: {"value": 0.3, "low": None, "high": 0.4} for name in METRICS},
-    noise={"winner_vs_start": "better by 1.0 points", "fold_noise": 0.01, "seeds": {"0007": [0, 1]}},
+    score=BestScore(
+        raw=1 / 3,
+        pooled=IntervalRecord(value=0.32, low=0.2, high=0.5),
+        bootstrap=IntervalRecord(value=0.31, low=0.2, high=0.5),
+        leave_fold_out=IntervalRecord(value=0.3, low=None, high=0.4),
+        headline=IntervalRecord(value=0.3, low=None, high=0.4),
+    ),
+    scores=dict.fromkeys(METRICS, IntervalRecord(value=0.3, low=None, high=0.4)),
+    noise=Noise(winner_vs_start="better by 1.0 points", fold_noise=0.01, seeds={"0007": [0, 1]}),
     num_complete=5,
     majority_rate=2 / 3,
     folds=3,
@@ -41,13 +44,16 @@ BEST = Best(
     seeds=[0],
     n=12,
     protocol="grouped",
-    data={"uri": "cells", "fingerprint": "f" * 64, "base": None, "subjects_from": None},
+    data=SOURCE,
     splits_sha256="0" * 64,
     versions={"torch": "2"},
     commit="unknown",
     hardware={"device": "cpu"},
     command="python -m search.run",
 )
+
+SCORE = dataclasses.asdict(BEST.score)
+SCORES = {name: dataclasses.asdict(record) for name, record in BEST.scores.items()}
 
 
 @pytest.fixture
@@ -84,7 +90,7 @@ def test_incomplete_trial(tmp_path: Path) -> None:
 
 def test_other_schema(path: Path) -> None:
     change(path, schema=1)
-    with pytest.raises(UserError, match=r"best.json: expected schema 2; it was written by another version"):
+    with pytest.raises(UserError, match=r"best.json: expected schema 2, got 1; use the version that wrote it"):
         Best.load(path)
 
 
@@ -105,7 +111,7 @@ def test_file_that_is_no_best(path: Path, text: str) -> None:
         ("score", {}),
         ("score", {"raw": 0.5}),
         ("score", {"raw": 0.5, **{name: {"value": 0.5, "low": 0.4} for name in INTERVALS}}),
-        ("score", {"raw": "good", **dict.fromkeys(INTERVALS, BEST.score["pooled"])}),
+        ("score", {"raw": "good", **dict.fromkeys(INTERVALS, SCORE["pooled"])}),
         ("noise", []),
         ("num_complete", 1.5),
         ("majority_rate", "x"),
@@ -115,13 +121,18 @@ def test_file_that_is_no_best(path: Path, text: str) -> None:
 )
 def test_field_of_another_kind(path: Path, field: str, value: Any) -> None:
     change(path, **{field: value})
-    with pytest.raises(UserError, match=r"best.json: (field '|expected a field ').*; restore the file from a copy$"):
+    with pytest.raises(UserError, match=r"best.json: (field '|expected a field ').*; restore the file from a backup$"):
         Best.load(path)
 
 
 def test_fields_missing_or_unknown(path: Path) -> None:
-    change(path, luck=1, trial=None)
-    with pytest.raises(UserError, match=r"best.json: fields missing or unknown: luck, trial$"):
+    whole = path.read_text()
+    change(path, luck=1)
+    with pytest.raises(UserError, match=r"best.json: field 'luck' is unknown; restore the file from a backup$"):
+        Best.load(path)
+    path.write_text(whole)
+    change(path, trial=None)
+    with pytest.raises(UserError, match=r"best.json: expected a field 'trial', found none; restore"):
         Best.load(path)
 
 
@@ -135,7 +146,7 @@ def test_recipe_that_is_none(path: Path, recipe: Any) -> None:
 def test_damaged_file(path: Path) -> None:
     path.write_text(path.read_text()[:100])
     with pytest.raises(
-        UserError, match=r"best.json: expected JSON, got something else .*; restore the file from a copy"
+        UserError, match=r"best.json: expected JSON, got something else .*; restore the file from a backup"
     ):
         Best.load(path)
 
@@ -147,14 +158,18 @@ def interval(value: Any, low: Any, high: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("field", "value", "name"),
     [
-        ("score", {**BEST.score, "raw": float("nan")}, "score.raw"),
-        ("score", {**BEST.score, "raw": 2.5}, "score.raw"),
-        ("score", {**BEST.score, "raw": True}, "score.raw"),
-        ("score", {**BEST.score, "headline": interval(0.999, 0.2, 1.0)}, "score.headline"),
-        ("score", {**BEST.score, "pooled": interval(0.5, 0.6, 0.4)}, "score.pooled"),
-        ("score", {**BEST.score, "bootstrap": interval(None, 0.4, 0.6)}, "score.bootstrap"),
-        ("scores", {**BEST.scores, "auroc": interval(0.5, -0.1, 0.6)}, "scores.auroc.low"),
-        ("scores", {**BEST.scores, "ece": interval(float("inf"), None, None)}, "scores.ece.value"),
+        ("score", {**SCORE, "raw": float("nan")}, "score.raw"),
+        ("score", {**SCORE, "raw": 2.5}, "score.raw"),
+        ("score", {**SCORE, "raw": True}, "score.raw"),
+        ("score", {**SCORE, "headline": interval(0.999, 0.2, 1.0)}, "score.headline"),
+        ("score", {**SCORE, "pooled": interval(0.5, 0.6, 0.4)}, "score.pooled"),
+        ("score", {**SCORE, "bootstrap": interval(None, 0.4, 0.6)}, "score.bootstrap"),
+        ("scores", {**SCORES, "auroc": interval(0.5, -0.1, 0.6)}, "scores.auroc.low"),
+        (
+            "scores",
+            {**SCORES, "ece": interval(float("inf"), None, None)},
+            "scores.ece.value",
+        ),
         ("majority_rate", 7, "majority_rate"),
         ("majority_rate", 0.4, "majority_rate"),
         ("folds", 1, "folds"),
@@ -166,7 +181,7 @@ def interval(value: Any, low: Any, high: Any) -> dict[str, Any]:
         ("protocol", "none", "protocol"),
         ("seeds", 3, "seeds"),
         ("seeds", [], "seeds"),
-        ("seeds", ["0"], "seeds"),
+        ("seeds", ["0"], "seeds.0"),
         ("seeds", [1, 0], "seeds"),
         ("versions", {"torch": 2}, "versions.torch"),
         ("versions", [], "versions"),
@@ -174,18 +189,18 @@ def interval(value: Any, low: Any, high: Any) -> dict[str, Any]:
         ("commit", 5, "commit"),
         ("command", [], "command"),
         ("noise", {"winner_vs_start": 1}, "noise.winner_vs_start"),
-        ("noise", {"winner_vs_third": "better"}, "noise"),
+        ("noise", {"winner_vs_third": "better"}, "noise.winner_vs_third"),
         ("noise", {"fold_noise": "loud"}, "noise.fold_noise"),
         ("noise", {"fold_noise": float("nan")}, "noise.fold_noise"),
         ("noise", {"fold_noise": float("inf")}, "noise.fold_noise"),
         ("noise", {"seeds": []}, "noise.seeds"),
         ("noise", {"seeds": {"0007": 3}}, "noise.seeds.0007"),
-        ("noise", {"seeds": {"seven": [0]}}, "noise.seeds"),
+        ("noise", {"seeds": {"seven": [0]}}, "noise.seeds.seven"),
     ],
 )
 def test_value_that_cannot_be(path: Path, field: str, value: Any, name: str) -> None:
     change(path, **{field: value})
-    with pytest.raises(UserError, match=rf"best.json: field '{name}'.*; restore the file from a copy$"):
+    with pytest.raises(UserError, match=rf"best.json: field '{name}'.*; restore the file from a backup$"):
         Best.load(path)
 
 
@@ -200,7 +215,7 @@ def test_mean_of_skewed_resamples_may_lie_outside_of_them(path: Path) -> None:
     skewed, sure = interval(0.9966145833333333, 1.0, 1.0), interval(1.0, 1.0, 1.0)
     score = {"raw": 1.0, "pooled": sure, "bootstrap": skewed, "leave_fold_out": sure, "headline": skewed}
     change(path, score=score)
-    assert Best.load(path).score == score
+    assert dataclasses.asdict(Best.load(path).score) == score
 
 
 @pytest.fixture
@@ -226,9 +241,7 @@ def test_best_of_a_study(study: Study) -> None:
 )
 def test_best_of_another_study(study: Study, field: str, value: str) -> None:
     change(study.folder / "best.json", **{field: value})
-    with pytest.raises(
-        UserError, match=rf"field '{field}': expected '.*' as in study.json, got '{value}': it is of anoth"
-    ):
+    with pytest.raises(UserError, match=rf"field '{field}': expected '.*' as in study.json, got '{value}': it belon"):
         Best.of(study)
 
 
@@ -246,7 +259,7 @@ def test_best_of_other_folds_or_data(study: Study) -> None:
 def test_best_whose_trial_is_not_there_or_is_another(study: Study) -> None:
     path = study.folder / "best.json"
     change(path, trial="0099")
-    with pytest.raises(UserError, match=r"field 'trial': the study has no trial 0099; restore the file from a copy"):
+    with pytest.raises(UserError, match=r"field 'trial': the study has no trial 0099; restore the file from a backup"):
         Best.of(study)
     change(path, trial="0001")
     with pytest.raises(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.studies import change_info, info_of
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.files import write_json
@@ -22,11 +24,13 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.config.sections import Model
 from leukemia.data.folds import Splits
-from leukemia.scoring.metrics import Interval, point_scores
+from leukemia.scoring.metrics import point_scores
 from leukemia.study import folder as folder_module
 from leukemia.study.best import Best
 from leukemia.study.folder import EPOCH_COLUMNS, Study, check_name
 from leukemia.study.records import FOLD_COLUMNS
+from leukemia.study.schema import Origin
+from leukemia.study.table import trial_table
 
 EXAMPLE = Path(__file__).parents[1] / "example_study"
 
@@ -38,22 +42,6 @@ TABLE = pd.DataFrame(
         "label": [1, 0, 1, 0],
     }
 )
-
-
-def info_of(**changes: Any) -> dict[str, Any]:
-    return {
-        "created": "2026-01-01T00:00:00Z",
-        "study_uid": "abcd1234",
-        "command": "python -m search.run",
-        "folds": 2,
-        "seed": 0,
-        "objective": "tta_accuracy",
-        "protocol": "grouped",
-        "data": {},
-        "versions": {},
-        "commit": "unknown",
-        **changes,
-    }
 
 
 @pytest.fixture
@@ -93,7 +81,7 @@ def result_of(fold: int, score: float = 0.75, rows: tuple[int, ...] = (0, 1, 3),
 
 def test_study_is_created_and_opened(study: Study) -> None:
     opened = Study.open(study.folder)
-    assert opened.info == {"schema": 1, **info_of()}
+    assert opened.info == info_of()
     assert opened.name == "one"
     assert opened.trials() == [3]
     assert opened.recipe(3) == Recipe()
@@ -103,7 +91,7 @@ def test_study_is_created_and_opened(study: Study) -> None:
 def test_study_is_not_created_over_another(study: Study, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^study one exists in .*; go on with --resume, or choose another --study$"):
         Study.create(study.folder, info_of(folds=9))
-    assert study.info["folds"] == 2
+    assert study.info.folds == 2
     # A start that was killed before it wrote study.json is in nobody's way.
     (tmp_path / "two" / "trials").mkdir(parents=True)
     assert Study.create(tmp_path / "two", info_of()).trials() == []
@@ -202,11 +190,14 @@ def test_epochs_that_cannot_be_are_named(study: Study, column: str, value: str, 
         ("seed", -1),
         ("objective", "nonsense"),
         ("protocol", "nonsense"),
+        ("trials", 0),
+        ("racing", 1),
+        ("versions", {"torch": 2.13}),
     ],
 )
 def test_study_that_no_search_began_is_refused(study: Study, field: str, value: object) -> None:
-    write_json(study.folder / "study.json", {**study.info, field: value})
-    with pytest.raises(UserError, match=rf"study.json: field '{field}' has an unexpected value \(.{{1,60}}\); restore"):
+    change_info(study, **{field: value})
+    with pytest.raises(UserError, match=rf"study.json: field '{field}.*': expected .*, got .*; restore the file"):
         Study.open(study.folder)
 
 
@@ -235,8 +226,8 @@ def test_fold_comes_back_exactly_and_once(study: Study) -> None:
     assert study.folds_done(3, 0) == [1]
     assert study.folds_done(3, 1) == []
     fold = study.fold(3, 0, 1)
-    assert fold["scores"] == {"tta_accuracy": 0.75, "tta_weighted_f1": 0.375, "tta_auroc": None}
-    assert (fold["n"], fold["device"], fold["precision"], fold["seconds"]) == (3, "cpu (test)", "float32", 1.25)
+    assert fold.scores == {"tta_accuracy": 0.75, "tta_weighted_f1": 0.375, "tta_auroc": None}
+    assert (fold.n, fold.device, fold.precision, fold.seconds) == (3, "cpu (test)", "float32", 1.25)
     seen = study.out_of_fold(3, 0)
     assert tuple(seen.columns) == (*FOLD_COLUMNS, "fold")
     assert seen["probability_leukemic"].tolist() == result_of(1).probabilities.tolist()
@@ -286,7 +277,7 @@ def test_trials_are_listed_complete_ones_first_by_score(tmp_path: Path) -> None:
             study.write_fold(number, result_of(fold, score), TABLE)
         if state:
             study.end_trial(number, state, f"why {number}", None)
-    table = study.trial_table()
+    table = trial_table(study)
     assert table["trial"].tolist() == ["0002", "0000", "0004", "0001", "0005", "0003", "0006"]
     assert table["state"].tolist() == ["complete"] * 3 + ["stopped", "running", "failed", "failed"]
     assert table["score"].tolist()[:5] == [0.75, 0.625, 0.625, 0.875, 0.25]
@@ -296,7 +287,7 @@ def test_trials_are_listed_complete_ones_first_by_score(tmp_path: Path) -> None:
     assert table["seconds"].tolist() == [2.5, 2.5, 2.5, 1.25, 1.25, 0, 1.25]
     assert table["reason"].tolist()[3:5] == ["why 1", ""]
     assert set(table["recipe"]) == {"ResNet-50 add, colour, ranger21 1.0e-03"}
-    assert Study.create(tmp_path / "none", info_of()).trial_table().empty
+    assert trial_table(Study.create(tmp_path / "none", info_of())).empty
 
 
 def test_seeds_are_those_that_were_begun(study: Study) -> None:
@@ -326,7 +317,7 @@ def test_folds_of_a_repeat_lie_beside_those_of_the_trial(study: Study) -> None:
     assert study.write_fold(3, result_of(0, 0.5), TABLE)
     assert study.write_fold(3, result_of(0, 0.75, seed=1), TABLE)
     assert not study.write_fold(3, result_of(0, 0.75, seed=1), TABLE)
-    assert [study.fold(3, seed, 0)["scores"]["tta_accuracy"] for seed in (0, 1)] == [0.5, 0.75]
+    assert [study.fold(3, seed, 0).scores["tta_accuracy"] for seed in (0, 1)] == [0.5, 0.75]
     assert [study.write_epoch(3, epoch_of(1, seed=seed)) for seed in (1, 0)] == [True, True]
     assert study.epochs(3)["seed"].tolist() == [0, 1]
 
@@ -357,7 +348,7 @@ def test_origin_is_known_of_trials_taken_over(study: Study) -> None:
     assert study.origin(3) is None
     origin = {"study": "old", "study_uid": "00000001", "trial": "0002", "seeds": [0]}
     (study.trial_folder(3) / "origin.json").write_text(json.dumps(origin))
-    assert study.origin(3) == origin
+    assert study.origin(3) == Origin(**origin)
     (study.trial_folder(3) / "origin.json").write_text('{"study": "old"}')
     with pytest.raises(UserError, match=r"origin.json: expected a field 'study_uid'"):
         study.origin(3)
@@ -371,7 +362,7 @@ def test_trials_are_listed_with_the_seeds_that_they_finished(study: Study) -> No
     study.write_fold(3, result_of(0, 1.0, seed=4), TABLE)
     study.fail_repeat(3, 2, "undefined")
     study.end_trial(3, "complete", "all 2 folds", 0.625)
-    (row,) = study.trial_table().to_dict("records")
+    (row,) = trial_table(study).to_dict("records")
     assert (row["seeds"], row["folds"], row["seconds"]) == (2, "2/2", 2.5)
     assert row["score"] == pytest.approx((0.5 + 0.75 + 0.625 + 0.875) / 4)
     assert row["weighted_f1"] == pytest.approx(row["score"] / 2)
@@ -381,29 +372,29 @@ def test_trials_of_two_objectives_are_listed_by_score(tmp_path: Path) -> None:
     study = Study.create(tmp_path / "two", info_of(objective="tta_accuracy,cost"))
     study.begin_trial(0, Recipe())
     study.write_fold(0, result_of(0, 0.75), TABLE)
-    assert study.trial_table()["score"].tolist() == [0.75]
+    assert trial_table(study)["score"].tolist() == [0.75]
 
 
 def test_example_study_loads(tmp_path: Path) -> None:
     # A copy: a study may be moved.
     study = Study.open(Path(shutil.copytree(EXAMPLE, tmp_path / "moved")))
     best = Best.load(study.folder / "best.json")
-    splits = Splits.load(study.folder / "splits.json", study.info["data"]["fingerprint"])
+    splits = Splits.load(study.folder / "splits.json", study.info.data.fingerprint)
     assert splits.sha256() == best.splits_sha256
-    assert (len(splits.folds), splits.protocol) == (study.info["folds"], study.info["protocol"])
-    assert best.study_uid == study.info["study_uid"]
+    assert (len(splits.folds), splits.protocol) == (study.info.folds, study.info.protocol)
+    assert best.study_uid == study.info.study_uid
     assert study.trials() == [0, 1]
     number = int(best.trial)
     assert study.recipe(number) == best.recipe
-    assert Recipe.from_flat(study.info["start"]) == study.recipe(0)
+    assert Recipe.from_flat(study.info.start) == study.recipe(0)
     end, epochs, seen = study.end(number), study.epochs(number), study.out_of_fold(number, 0)
     assert end is not None
-    assert (end["state"], end["score"]) == ("complete", best.score["raw"])
-    assert len(epochs) == study.info["folds"] * best.recipe.train.epochs
+    assert (end.state, end.score) == ("complete", best.score.raw)
+    assert len(epochs) == study.info.folds * best.recipe.train.epochs
     for fold, split in enumerate(splits.folds):
         assert tuple(seen.loc[seen["fold"] == fold, "image_id"]) == split.validation
     scores = point_scores(seen["label"], seen["probability_leukemic"])
-    assert {name: Interval.from_dict(value).value for name, value in best.scores.items()} == pytest.approx(scores)
+    assert {name: record.value for name, record in best.scores.items()} == pytest.approx(scores)
 
 
 def test_example_delivery_loads() -> None:
@@ -414,7 +405,7 @@ def test_example_delivery_loads() -> None:
     assert list(predictions.columns) == ["image_id", "subject", "label", "probability_leukemic", "predicted"]
     assert metrics["test"]["n"] == len(predictions)
     assert metrics["test"]["accuracy"]["value"] == (predictions["label"] == predictions["predicted"]).mean()
-    assert metrics["out_of_fold"]["accuracy"] == best.scores["accuracy"]
+    assert metrics["out_of_fold"]["accuracy"] == dataclasses.asdict(best.scores["accuracy"])
 
 
 def test_example_journal_loads_in_optuna(tmp_path: Path) -> None:
@@ -428,7 +419,7 @@ def test_example_journal_loads_in_optuna(tmp_path: Path) -> None:
     for trial in trials:
         end = study.end(trial.number)
         assert end is not None
-        assert (trial.state.name.lower(), trial.value) == (end["state"], end["score"])
+        assert (trial.state.name.lower(), trial.value) == (end.state, end.score)
 
 
 def test_example_study_is_of_no_particular_machine() -> None:
@@ -440,11 +431,51 @@ def test_example_study_is_of_no_particular_machine() -> None:
             assert Path.home().as_posix() not in words or Path.home() == Path("/")
 
 
+def test_study_json_keeps_its_content(tmp_path: Path) -> None:
+    info = info_of(warm_start=["old"], budget_hours=1.5)
+    path = Study.create(tmp_path / "one", info).folder / "study.json"
+    content = json.loads(path.read_text())
+    assert list(content)[:4] == ["schema", "study_uid", "created", "command"]
+    assert (content["budget_hours"], "storage" in content, "absent" in content) == (1.5, False, False)
+    assert Study.open(path.parent).info == info
+    example = json.loads((EXAMPLE / "study.json").read_text())
+    assert Study.open(EXAMPLE).info.to_dict() == example
+
+
+def test_study_json_is_updated_in_place(study: Study) -> None:
+    path = study.folder / "study.json"
+    change_info(study, later=1, storage="here")
+    before = path.read_bytes()
+    study = Study.open(study.folder)
+    assert study.updated(study.info) is study
+    assert path.read_bytes() == before, "nothing has changed"
+    study = study.updated(dataclasses.replace(study.info, trials=9, storage=None))
+    assert (study.info.trials, Study.open(study.folder).info.storage) == (9, None)
+    content = json.loads(before) | {"trials": 9}
+    del content["storage"]
+    assert list(json.loads(path.read_text()).items()) == list(content.items()), "unknown fields are kept"
+
+
+def test_older_studies_lack_fields_and_are_read(study: Study) -> None:
+    path = study.folder / "study.json"
+    content = json.loads(path.read_text())
+    old = {name: value for name, value in content.items() if name not in ("patience", "space", "hardware")}
+    write_json(path, old)
+    info = Study.open(study.folder).info
+    assert (set(info.absent), info.to_dict()) == ({"patience", "space", "hardware"}, old)
+    for name in ("folds", "seed", "objective", "protocol", "data"):
+        write_json(path, {key: value for key, value in old.items() if key != name})
+        with pytest.raises(UserError, match=rf"study.json: expected a field '{name}', found none; restore the file"):
+            Study.open(study.folder)
+    write_json(path, {**old, "schema": 2})
+    with pytest.raises(UserError, match=r"study.json: expected schema 1, got 2; use the version that wrote it"):
+        Study.open(study.folder)
+
+
 @pytest.mark.parametrize("uid", ["../../victim", "/tmp/victim", "abcd123", "ABCD1234"])
 def test_study_uid_that_leads_elsewhere_is_refused(study: Study, uid: str) -> None:
-    path = study.folder / "study.json"
-    path.write_text(json.dumps({**study.info, "study_uid": uid}))
-    with pytest.raises(UserError, match=r"study.json: field 'study_uid' has an unexpected value"):
+    change_info(study, study_uid=uid)
+    with pytest.raises(UserError, match=r"study.json: field 'study_uid': expected text that matches .*, got '"):
         Study.open(study.folder)
 
 
@@ -468,7 +499,7 @@ def test_damaged_records_of_a_trial_are_named(study: Study) -> None:
         study.out_of_fold(0, 0)
     (folder / "fold_0.json").write_text("[]")
     with pytest.raises(UserError, match=r"fold_0.json: expected a JSON object, got list"):
-        study.trial_table()
+        trial_table(study)
     (study.trial_folder(0) / "state.json").write_text("5")
     with pytest.raises(UserError, match=r"state.json: expected a JSON object, got int"):
         study.end(0)
@@ -477,19 +508,29 @@ def test_damaged_records_of_a_trial_are_named(study: Study) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scores": {"tta_auroc": 0.5}}, "expected a score tta_accuracy, found none; restore the file from a copy"),
-        ({"scores": {"tta_accuracy": 1.5}}, "expected the score tta_accuracy to be null or from 0 to 1, got 1.5; "),
-        ({"scores": {"tta_accuracy": float("nan")}}, "expected the score tta_accuracy to be null or from 0 to 1, got "),
-        ({"scores": {"tta_accuracy": 1, "tta_ece": "low"}}, "expected the score tta_ece to be null or from 0 to 1, "),
-        ({"scores": {"tta_accuracy": True}}, "expected the score tta_accuracy to be null or from 0 to 1, got True; "),
-        ({"seconds": -1.0}, r"expected seconds from 0 to 1e\+09, got -1.0; restore"),
-        ({"seconds": float("inf")}, r"expected seconds from 0 to 1e\+09, got inf; restore"),
+        (
+            {"scores": {"tta_auroc": 0.5}},
+            "expected a field 'scores.tta_accuracy', found none; restore",
+        ),
+        ({"scores": {"tta_accuracy": 1.5}}, "field 'scores.tta_accuracy': expected at most 1, got 1.5; restore"),
+        ({"scores": {"tta_accuracy": -0.5}}, "field 'scores.tta_accuracy': expected at least 0, got -0.5; restore"),
+        (
+            {"scores": {"tta_accuracy": float("nan")}},
+            "field 'scores.tta_accuracy': expected a finite number, got nan",
+        ),
+        (
+            {"scores": {"tta_accuracy": 1, "tta_ece": "low"}},
+            "field 'scores.tta_ece': expected a number, got 'low'",
+        ),
+        ({"scores": {"tta_accuracy": True}}, "field 'scores.tta_accuracy': expected a number, got True; restore"),
+        ({"seconds": -1.0}, "field 'seconds': expected at least 0, got -1.0; restore"),
+        ({"seconds": float("inf")}, "field 'seconds': expected a finite number, got inf; restore"),
     ],
 )
 def test_values_of_a_fold_that_cannot_be_are_refused(study: Study, changes: dict[str, Any], message: str) -> None:
     study.write_fold(3, result_of(0), TABLE)
     path = study.fold_file(3, 0, 0)
-    path.write_text(json.dumps({**study.fold(3, 0, 0), **changes}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(UserError, match=rf"fold_0.json: {message}"):
         study.fold(3, 0, 0)
 
@@ -518,11 +559,11 @@ def test_a_state_that_there_is_not_is_refused(study: Study) -> None:
     path = study.trial_folder(3) / "state.json"
     path.write_text('{"state": "won", "reason": "", "score": 0.5}')
     with pytest.raises(
-        UserError, match=r"state.json: expected a state of complete, stopped, failed, got 'won'; restore"
+        UserError, match=r"state.json: field 'state': expected 'complete', 'stopped' or 'failed', got 'won'; restore"
     ):
         study.end(3)
     path.write_text('{"state": "complete", "reason": "", "score": 50}')
-    with pytest.raises(UserError, match=r"state.json: expected the score to be null or from 0 to 1, got 50; restore"):
+    with pytest.raises(UserError, match=r"state.json: field 'score': expected at most 1, got 50; restore"):
         study.end(3)
 
 

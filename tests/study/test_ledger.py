@@ -9,34 +9,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.studies import info_of
 
 from leukemia.base.errors import UserError
 from leukemia.base.files import write_json
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.reporting import search_plots
-from leukemia.study.folder import State, Study
+from leukemia.study.folder import Study
 from leukemia.study.ledger import KIND_NAMES, KINDS, duration, ledger_of
+from leukemia.study.schema import State
 
 TABLE = pd.DataFrame({"image_id": ["a", "b"], "subject": ["1", "2"], "group": ["1", "2"], "label": [0, 1]})
-
-INFO = {
-    "created": "2026-01-01T00:00:00Z",
-    "study_uid": "abcd1234",
-    "command": "python -m search.run",
-    "folds": 3,
-    "seed": 0,
-    "objective": "tta_accuracy",
-    "protocol": "grouped",
-    "data": {},
-    "versions": {},
-    "commit": "unknown",
-}
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
-    return Study.create(tmp_path / "one", dict(INFO))
+    return Study.create(tmp_path / "one", info_of(folds=3))
 
 
 def run(study: Study, number: int, folds: dict[tuple[int, int], tuple[list[float], float | None]]) -> None:
@@ -171,7 +160,7 @@ def test_table_has_a_row_per_trial(study: Study) -> None:
     assert table["fold"].tolist()[:2] == [90.0, 70.0]
     assert math.isnan(table["fold"][2])
     assert table[list(KINDS)].sum(axis=1).tolist() == table["total"].tolist()
-    assert list(ledger_of(Study.create(study.folder.parent / "none", dict(INFO))).table().columns) == columns
+    assert list(ledger_of(Study.create(study.folder.parent / "none", info_of(folds=3))).table().columns) == columns
 
 
 def test_ledger_is_json(study: Study) -> None:

@@ -56,7 +56,7 @@ def assert_holds(server: WandbServer, study: Study, number: int = 0, *, exit_cod
     if run.summary["state"] == "complete":
         assert steps == list(range(len(rows))), "contiguous"
     assert (run.complete, run.exit_code) == (True, exit_code)
-    assert run.summary["state"] == (study.end(number) or {})["state"]
+    assert run.summary["state"] == study.end(number).state  # type: ignore[union-attr]
 
 
 def test_every_run_is_complete_on_the_server(study: Study, wandb_server: WandbServer) -> None:
@@ -312,7 +312,7 @@ def test_a_trial_that_lost_its_recipe_is_named(study: Study, wandb_server: Wandb
     said: list[str] = []
     publish(study, said.append)
     assert said[-1] == (
-        f"warning: not sent, for want of a recipe.json: 0001 in {study.folder / 'trials'}; "
+        f"warning: not sent, because recipe.json is missing: 0001 in {study.folder / 'trials'}; "
         "restore it, or remove what is left of them, and publish again"
     )
     assert wandb_server.runs["c0ffee00-search"].summary["state"] == "interrupted"

@@ -25,7 +25,7 @@ def study(tmp_path: Path) -> Study:
 
 
 def test_the_space_in_the_sweeps_words() -> None:
-    config = sweep_config("study", "tta_auroc,cost", INFO["space"], "custom")  # type: ignore[arg-type]
+    config = sweep_config("study", "tta_auroc,cost", INFO.space, "custom")
     assert config["metric"] == {"name": "tta_auroc", "goal": "maximize"}
     assert config["method"] == "custom"
     assert config["parameters"] == {
@@ -61,7 +61,7 @@ def test_another_server_has_another_sweep(study: Study, wandb_server: WandbServe
         {"id": "elsewhere", "server": "https://wandb.example", "project": "leukemia-search", "url": "x"},
     )
     assert known_sweep(study) is None
-    assert make_sweep(study)["id"] in wandb_server.sweeps
+    assert make_sweep(study).id in wandb_server.sweeps
 
 
 def test_a_damaged_file_is_named(study: Study) -> None:
@@ -82,7 +82,7 @@ def test_where_the_server_knows_no_custom_sweeps_the_nearest_is_taken(
         return created(config, entity, runs)
 
     monkeypatch.setattr(client, "create_sweep", choosy)
-    assert wandb_server.sweeps[make_sweep(study)["id"]].config["method"] == "random"
+    assert wandb_server.sweeps[make_sweep(study).id].config["method"] == "random"
     assert tried == ["custom", "random"]
 
 
@@ -138,7 +138,7 @@ def test_a_sweep_is_remembered_before_anything_else_is_asked(
     monkeypatch.setattr(client, "create_sweep", then_hangs)
     made = make_sweep(study)
     wandb_server.fault = None
-    assert [made["id"]] == list(wandb_server.sweeps)
+    assert [made.id] == list(wandb_server.sweeps)
     assert known_sweep(study) == made
 
 
@@ -162,8 +162,8 @@ def test_another_entity_has_another_sweep(
     monkeypatch.setenv("WANDB_ENTITY", "team")
     assert known_sweep(study) is None
     second = make_sweep(study)
-    assert second["url"] == f"{wandb_server.url}/team/leukemia-search/sweeps/{second['id']}"
+    assert second.url == f"{wandb_server.url}/team/leukemia-search/sweeps/{second.id}"
     assert {name: made.entity for name, made in wandb_server.sweeps.items()} == {
-        first["id"]: "lab",
-        second["id"]: "team",
+        first.id: "lab",
+        second.id: "team",
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import wandb
+from helpers.studies import change_info
 from helpers.tracked import (
     RECIPE,
     REPORTS,
@@ -27,7 +28,6 @@ from helpers.tracked import (
     write,
 )
 
-from leukemia.base.files import write_json
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.tracking import client
@@ -110,7 +110,7 @@ def test_the_searchs_own_run_tells_of_every_trial(study: Study) -> None:
 
 def test_a_run_written_again_holds_no_repeat_and_the_score_alone(study: Study) -> None:
     """The folder of a trial holds its repeats' epochs, too; the cost is no part of the score's name."""
-    write_json(study.folder / "study.json", {**study.info, "objective": "tta_accuracy,cost"})
+    study = change_info(study, objective="tta_accuracy,cost")
     study.begin_trial(0, RECIPE)
     for report in REPORTS:
         write(study, NoTracker(), 0, report)

@@ -21,8 +21,9 @@ from leukemia.base.files import write_text
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.data.augment import evaluation_pipeline
+from leukemia.delivery.loading import load_delivered
 from leukemia.predict import main
-from leukemia.training.inference import load_delivered, predict, with_tta
+from leukemia.training.inference import predict, with_tta
 from leukemia.training.model import ResNet, build_model, save_model
 
 CPU = torch.device("cpu")

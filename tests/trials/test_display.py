@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,6 +14,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.config.sections import Train
 from leukemia.study.job import Job
+from leukemia.study.schema import FoldRecord
 from search.trials.display import TerminalDisplay, print_trials, say
 from search.trials.study_log import study_log
 
@@ -46,9 +46,8 @@ def epoch_of(fold: int, epoch: int) -> Epoch:
     )
 
 
-def fold_of(fold: int, score: float | None) -> dict[str, Any]:
-    """What a listener needs of a committed fold."""
-    return {"fold": fold, "scores": {"tta_accuracy": score}}
+def fold_of(fold: int, score: float | None) -> FoldRecord:
+    return FoldRecord(fold=fold, seed=0, n=8, scores={"tta_accuracy": score}, seconds=1.0, device="cpu (test)")
 
 
 def play(display: TerminalDisplay) -> None:

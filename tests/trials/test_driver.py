@@ -20,11 +20,12 @@ from leukemia.base.errors import UserError
 from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog
 from leukemia.scoring.metrics import describe_difference, scores
-from leukemia.study.best import Best
-from leukemia.study.folder import State
+from leukemia.study.best import Best, IntervalRecord
 from leukemia.study.job import Job
 from leukemia.study.ledger import ledger_of
 from leukemia.study.listener import Listener
+from leukemia.study.schema import FoldRecord, Origin, State, TrialEnd
+from leukemia.study.table import trial_table
 from search.policy.effort import effort
 from search.policy.health import Rescheduled
 from search.policy.judge import Contender
@@ -51,28 +52,28 @@ def assert_agreement(world: World) -> None:
 def assert_agreement_on(world: World, trial: FrozenTrial) -> None:
     number, end = trial.number, world.study.end(trial.number)
     assert end is not None
-    assert trial.state == STATES[end["state"]]
+    assert trial.state == STATES[end.state]
     assert SPACE.recipe(trial.params) == world.study.recipe(number)
     folds = [world.study.fold(number, 0, fold) for fold in world.study.folds_done(number, 0)]
-    scores = [fold["scores"][world.rules.objective] for fold in folds]
+    scores = [fold.scores[world.rules.objective] for fold in folds]
     defined = {fold: score for fold, score in enumerate(scores) if score is not None}
     assert trial.intermediate_values == ({} if world.rules.by_cost else defined)
     epochs = world.study.epochs(number)
     epochs = epochs[epochs["seed"] == 0]
     if number in world.tracker.runs:
         run = world.tracker.runs[number]
-        assert run["end"] == (end["state"], end["reason"], end["score"])
+        assert run["end"] == (end.state, end.reason, end.score)
         assert run["folds"] == folds
         assert run["epochs"] == list(zip(epochs["fold"], epochs["epoch"], epochs["train_loss"], strict=True))
     assert len(epochs) == len(set(zip(epochs["fold"], epochs["epoch"], strict=True)))
-    if end["state"] == "complete":
+    if end.state == "complete":
         assert len(folds) == NUM_FOLDS
-        assert trial.values[0] == end["score"] == pytest.approx(np.mean(scores))
+        assert trial.values[0] == end.score == pytest.approx(np.mean(scores))
     else:
-        assert end["score"] is None
+        assert end.score is None
 
 
-def seen_of(world: World, number: int) -> dict[str, Any]:
+def seen_of(world: World, number: int) -> TrialEnd:
     """How a trial ended."""
     end = world.study.end(number)
     assert end is not None
@@ -89,8 +90,8 @@ def test_all_that_can_happen_to_a_trial_is_told_to_everyone(world_in: Callable[.
     world.run()
     assert_agreement(world)
     ends = {number: world.study.end(number) for number in world.study.trials()}
-    assert {number: end and end["state"] for number, end in ends.items()} == EXPECTED
-    reasons = [str(end and end["reason"]) for end in ends.values()]
+    assert {number: end and end.state for number, end in ends.items()} == EXPECTED
+    reasons = [str(end and end.reason) for end in ends.values()]
     assert reasons[0] == "all 2 folds"
     assert reasons[1] == "hopeless: one answer to all images of fold 0 after 1 of 2 folds"
     assert reasons[2] == "NonFiniteLoss: at fold 1"
@@ -118,10 +119,10 @@ class Watcher(Listener):
     def __init__(self, world: World) -> None:
         self.world, self.seen = world, list[tuple[Any, ...]]()
 
-    def fold(self, job: Job, fold: dict[str, Any]) -> None:
+    def fold(self, job: Job, fold: FoldRecord) -> None:
         study = self.world.study
-        assert fold == study.fold(job.number, job.seed, fold["fold"]), "committed, and the same to the last bit"
-        self.seen.append(("fold", job.label, fold["fold"], job.number in frozen_scores(self.world)))
+        assert fold == study.fold(job.number, job.seed, fold.fold), "committed, and the same to the last bit"
+        self.seen.append(("fold", job.label, fold.fold, job.number in frozen_scores(self.world)))
 
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
         known = (
@@ -182,10 +183,10 @@ def test_an_open_study_is_not_read_again(world_in: Callable[..., World], monkeyp
             again.work(driver, assignment)
         write_best(again.study, again.catalog, again.splits, driver.progress)
     best = Best.load(again.study.folder / "best.json")
-    assert [seen_of(again, number)["state"] for number in range(4)] == ["complete", "stopped", "failed", "complete"]
+    assert [seen_of(again, number).state for number in range(4)] == ["complete", "stopped", "failed", "complete"]
     seen = again.study.out_of_fold(int(best.trial), 0)
     found = scores(*(seen[name].to_numpy() for name in ("label", "probability_leukemic", "group")))
-    assert best.scores == {name: interval.to_dict() for name, interval in found.items()}
+    assert best.scores == {name: IntervalRecord.of(interval) for name, interval in found.items()}
     assert best.hardware == provenance.hardware("cpu (test)")
 
 
@@ -198,7 +199,7 @@ def test_best_is_announced_for_complete_trials_only_and_only_when_it_changes(wor
     world = world_in(trials=8, fates=FATES)
     world.run()
     scores = {
-        number: world.study.end(number)["score"]  # type: ignore[index]
+        number: world.study.end(number).score  # type: ignore[union-attr]
         for number in world.study.trials()
         if EXPECTED.get(number, "complete") == "complete"
     }
@@ -232,11 +233,9 @@ def test_a_trial_that_a_person_stops_ends_after_what_it_reports_next(
     driver.end(assignment.job, False)
     end = world.study.end(0)
     folds = int(heard > EPOCHS)
-    assert end == {
-        "state": "stopped",
-        "reason": f"stopped by hand in W&B after {folds} of {NUM_FOLDS} folds",
-        "score": None,
-    }
+    assert end == TrialEnd(
+        state="stopped", reason=f"stopped by hand in W&B after {folds} of {NUM_FOLDS} folds", score=None
+    )
     assert frozen(world)[0].state == TrialState.PRUNED
     world.run()
     assert_agreement(world)
@@ -252,7 +251,7 @@ def test_a_trial_that_is_stopped_when_it_has_all_folds_is_complete(world_in: Cal
     world.tracker.stopped.add(0)
     assert driver.receive(assignment.job, last)
     driver.end(assignment.job, False)
-    assert (world.study.end(0) or {})["state"] == "complete"
+    assert seen_of(world, 0).state == "complete"
 
 
 def test_a_report_that_arrives_twice_counts_once(world_in: Callable[..., World]) -> None:
@@ -284,7 +283,7 @@ def test_an_undefined_objective_fails_the_trial_and_others_are_searched_by_it(wo
     world = world_in(trials=1, fates={0: "undefined"}, objective="tta_balanced_accuracy")
     world.run()
     assert_agreement(world)
-    assert world.study.end(0)["state"] == "complete"  # type: ignore[index]
+    assert world.study.end(0).state == "complete"  # type: ignore[union-attr]
 
 
 def test_more_trials_may_be_asked_for_on_resume(world_in: Callable[..., World]) -> None:
@@ -310,7 +309,7 @@ def test_ended_trials_are_shown_again_on_resume(world_in: Callable[..., World]) 
     world_in(trials=2, fates={1: "failed"}).run()
     again = world_in(trials=2)
     again.run()
-    scores = [again.study.fold(0, 0, fold)["scores"]["tta_accuracy"] for fold in range(NUM_FOLDS)]
+    scores = [again.study.fold(0, 0, fold).scores["tta_accuracy"] for fold in range(NUM_FOLDS)]
     assert again.display.seen[0] == ("recall", "0000", "complete", scores)
     assert again.display.seen[1][:3] == ("recall", "0001", "failed")
     assert len(again.display.seen) == 2
@@ -366,7 +365,7 @@ def test_repeats_of_the_leading_come_after_the_trials_and_are_no_trials(world_in
     # Neither the journal nor the tracker has heard of a repeat.
     assert_agreement(world)
     assert set(world.study.epochs(0)["seed"]) == {0, 1, 2}
-    assert world.study.trial_table().set_index("trial")["seeds"].to_dict() == {"0000": 3, "0001": 1, "0002": 3}
+    assert trial_table(world.study).set_index("trial")["seeds"].to_dict() == {"0000": 3, "0001": 1, "0002": 3}
 
 
 def test_repeats_get_the_recipe_under_another_seed(world_in: Callable[..., World]) -> None:
@@ -425,7 +424,7 @@ def test_a_repeat_that_was_killed_goes_on(world_in: Callable[..., World]) -> Non
     adopted = resumed.begin()
     assert adopted is not None
     assert (adopted.job, adopted.skip) == (Job(0, 1), (0,))
-    score = again.study.fold(0, 1, 0)["scores"]["tta_accuracy"]
+    score = again.study.fold(0, 1, 0).scores["tta_accuracy"]
     assert again.display.seen[-1] == ("begin", "0000 seed 1", [score])
     again.work(resumed, adopted)
     while (assignment := resumed.begin()) is not None:
@@ -448,9 +447,9 @@ def test_a_failed_repeat_counts_for_nothing_and_is_not_tried_again(
     driver = world.run()
     assert world.study.repeat_failure(0, 1) == reason
     assert ("end", "0000 seed 1", "failed") in world.display.seen
-    assert seen_of(world, 0)["state"] == "complete"
+    assert seen_of(world, 0).state == "complete"
     assert driver.race.complete_jobs(0) == [Job(0, 0)]
-    assert world.study.trial_table()["seeds"].tolist() == [1]
+    assert trial_table(world.study)["seeds"].tolist() == [1]
     assert_agreement(world)
     again = world_in(trials=1, repeats=1)
     again.run()
@@ -468,15 +467,15 @@ def test_a_trial_that_cannot_win_is_stopped_and_told_so(world_in: Callable[..., 
     world = world_in(trials=3, racing=True, fates={1: "worse"})
     world.run()
     assert_agreement(world)
-    assert [seen_of(world, number)["state"] for number in range(3)] == ["complete", "stopped", "complete"]
+    assert [seen_of(world, number).state for number in range(3)] == ["complete", "stopped", "complete"]
     reason = r"cannot win: -\d+\.\d points against the best, at most -\d+\.\d after 1 of 2 folds"
-    assert re.fullmatch(reason, seen_of(world, 1)["reason"])
+    assert re.fullmatch(reason, seen_of(world, 1).reason)
     stopped = frozen(world)[1]
-    score = world.study.fold(1, 0, 0)["scores"]["tta_accuracy"]
+    score = world.study.fold(1, 0, 0).scores["tta_accuracy"]
     assert (stopped.state, stopped.intermediate_values) == (TrialState.PRUNED, {0: score})
     run_whole = world_in("whole", trials=3, fates={1: "worse"})
     run_whole.run()
-    assert seen_of(run_whole, 1)["state"] == "complete"
+    assert seen_of(run_whole, 1).state == "complete"
 
 
 def test_score_and_cost_are_told_and_a_cheaper_one_within_the_error_wins(world_in: Callable[..., World]) -> None:
@@ -488,9 +487,9 @@ def test_score_and_cost_are_told_and_a_cheaper_one_within_the_error_wins(world_i
     assert [trial.state.name for trial in trials] == ["COMPLETE", "PRUNED", "PRUNED", "FAIL", "COMPLETE", "COMPLETE"]
     for trial in trials:
         folds = [world.study.fold(trial.number, 0, fold) for fold in world.study.folds_done(trial.number, 0)]
-        scores = {f"fold_{fold['fold']}": fold["scores"]["tta_accuracy"] for fold in folds}
+        scores = {f"fold_{fold.fold}": fold.scores["tta_accuracy"] for fold in folds}
         assert trial.user_attrs == scores
-        values = [np.mean(list(scores.values())), sum(fold["seconds"] for fold in folds)]
+        values = [np.mean(list(scores.values())), sum(fold.seconds for fold in folds)]
         assert trial.values == (values if trial.state == TrialState.COMPLETE else None)
     assert [trials[number].values[1] for number in (0, 4, 5)] == [160.0, 80.0, 1600.0]
     # Trial 5 leads and is expensive; it does not clearly beat the start, but trial 4, which is the cheapest.
@@ -518,14 +517,14 @@ def test_best_json_tells_what_other_seeds_say(world_in: Callable[..., World]) ->
     best = Best.load(world.study.folder / "best.json")
     assert driver.best is not None
     assert (best.trial, best.seeds, best.num_complete) == ("0000", [0, 1], 3)
-    assert best.score["raw"] == driver.best.score == pytest.approx(np.mean(driver.best.fold_scores))
+    assert best.score.raw == driver.best.score == pytest.approx(np.mean(driver.best.fold_scores))
     # Folds of one size: the pooled accuracy of both seeds is the mean over folds and seeds.
-    assert best.score["pooled"]["value"] == pytest.approx(best.score["raw"])
-    assert best.score["headline"]["value"] <= best.score["pooled"]["value"]
-    assert set(best.noise) == {"winner_vs_second", "fold_noise", "seeds"}, "it is the start itself"
-    assert best.noise["winner_vs_second"].startswith("better by ")
-    assert best.noise["fold_noise"] == driver.race.noise()
-    assert best.noise["seeds"]["0000"] == [0, 1]
+    assert best.score.pooled.value == pytest.approx(best.score.raw)
+    assert best.score.headline.value <= best.score.pooled.value
+    assert set(best.noise.to_dict()) == {"winner_vs_second", "fold_noise", "seeds"}, "it is the start itself"
+    assert best.noise.winner_vs_second.startswith("better by ")
+    assert best.noise.fold_noise == driver.race.noise()
+    assert best.noise.seeds["0000"] == [0, 1]
 
 
 def test_best_json_compares_the_winner_with_the_start(world_in: Callable[..., World]) -> None:
@@ -535,10 +534,10 @@ def test_best_json_compares_the_winner_with_the_start(world_in: Callable[..., Wo
     best = Best.load(world.study.folder / "best.json")
     assert (best.trial, best.num_complete) == ("0003", 3)
     # Both others are equally bad, and the earlier one of them is the start.
-    assert best.noise["winner_vs_start"] == best.noise["winner_vs_second"]
-    assert best.noise["winner_vs_start"] == describe_difference(driver.race.interval(3, 0))
-    assert best.noise["winner_vs_start"].endswith(": settled")
-    assert best.noise["seeds"] == {}
+    assert best.noise.winner_vs_start == best.noise.winner_vs_second
+    assert best.noise.winner_vs_start == describe_difference(driver.race.interval(3, 0))
+    assert best.noise.winner_vs_start.endswith(": settled")
+    assert best.noise.seeds == {}
 
 
 def test_no_repeat_begins_once_the_budget_is_spent(world_in: Callable[..., World]) -> None:
@@ -586,13 +585,9 @@ def test_a_warm_start_takes_over_what_has_ended(world_in: Callable[..., World], 
     assert world.study.trials() == [0, 1, 2, 3, 4], "its own trials come on top"
     assert_agreement(world)
     for number, there in enumerate((0, 1, 3)):
-        origin = {
-            "study": "earlier",
-            "study_uid": "abcd1234",
-            "trial": f"{there:04d}",
-            "seeds": earlier.study.seeds(there),
-        }
-        assert world.study.origin(number) == origin
+        assert world.study.origin(number) == Origin(
+            study="earlier", study_uid="abcd1234", trial=f"{there:04d}", seeds=earlier.study.seeds(there)
+        )
         assert world.study.recipe(number) == earlier.study.recipe(there)
         assert world.study.end(number) == earlier.study.end(there)
         assert world.study.seeds(number) == earlier.study.seeds(there)
@@ -618,7 +613,7 @@ def test_a_prior_leads_wins_and_is_what_trials_are_raced_against(
     assert driver.best.number in (0, 2)
     assert world.bests == [driver.best], "known from the start"
     for number in (3, 4):
-        assert seen_of(world, number)["reason"].startswith("cannot win")
+        assert seen_of(world, number).reason.startswith("cannot win")
     assert len(driver.race.contenders()[0].fold_scores) == 4, "the prior's repeat is known"
 
 
@@ -644,7 +639,7 @@ def test_what_priors_cost_is_not_this_budgets(world_in: Callable[..., World], ea
 def test_priors_are_read_by_the_new_objective(world_in: Callable[..., World], earlier: World, objective: str) -> None:
     world = world_in(trials=1, warm_start=[earlier.study], objective=objective)
     world.run()
-    scores = [world.study.fold(0, 0, fold)["scores"][world.rules.objective] for fold in range(NUM_FOLDS)]
+    scores = [world.study.fold(0, 0, fold).scores[world.rules.objective] for fold in range(NUM_FOLDS)]
     values = [np.mean(scores), 160.0] if world.rules.by_cost else [np.mean(scores)]
     assert frozen(world)[0].values == values
     assert frozen(world)[1].state == TrialState.PRUNED
@@ -672,7 +667,7 @@ def test_a_lost_journal_and_stray_and_lost_folders_are_named(world_in: Callable[
     whole = journal.read_bytes()
     journal.unlink()
     with pytest.raises(
-        UserError, match=r"optuna.journal: knows nothing of trials 0000, 0001, which lie in .* from a copy"
+        UserError, match=r"optuna.journal: knows nothing of trials 0000, 0001, which lie in .* from a backup"
     ):
         world_in().driver()
     journal.write_bytes(whole)
@@ -690,7 +685,7 @@ def test_a_lost_journal_and_stray_and_lost_folders_are_named(world_in: Callable[
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("fold_1.json", None, None, "is missing, but trial 0000 is complete; restore the file from a copy"),
+        ("fold_1.json", None, None, "is missing, but trial 0000 is complete; restore the file from a backup"),
         (
             "fold_1.json",
             r'"tta_accuracy": [\d.]+',
@@ -746,7 +741,7 @@ def test_a_priors_repeat_that_had_not_ended_is_run_and_paid_for_here(world_in: C
     world = world_in(trials=1, repeats=1, warm_start=[earlier.study], budget_hours=0.04)
     world.run()
     assert begun(world) == ["0000 seed 1"]
-    assert world.study.origin(0)["seeds"] == [0]  # type: ignore[index]
+    assert world.study.origin(0).seeds == [0]  # type: ignore[union-attr]
     seconds = ledger_of(world.study).seconds
     assert seconds["repeats"] == ledger_of(world.study).total == NUM_FOLDS * 80.0
 
@@ -869,9 +864,9 @@ def test_a_job_that_is_rescheduled_too_often_has_failed(world_in: Callable[..., 
         driver.end(assignment.job, process_failed=True)
         times += 1
     assert times == 11
-    assert seen_of(world, 0)["state"] == "failed"
+    assert seen_of(world, 0).state == "failed"
     assert [path.read_text() for path in tracebacks_of(world)] == ["Traceback: no GPU\n"]
-    assert seen_of(world, 0)["reason"] == "rescheduled 10 times; giving up: cuda does not compute"
+    assert seen_of(world, 0).reason == "rescheduled 10 times; giving up: cuda does not compute"
 
 
 def test_the_last_trials_begin_with_the_costliest(world_in: Callable[..., World]) -> None:
@@ -900,7 +895,7 @@ def test_trials_asked_for_ahead_do_not_begin_when_the_budget_is_spent_but_after_
     assert world.study.trials() == [first.job.number]
     world.limits = Limits(num_trials=2)
     world.run()
-    assert [seen_of(world, number)["state"] for number in (0, 1)] == ["complete", "complete"]
+    assert [seen_of(world, number).state for number in (0, 1)] == ["complete", "complete"]
 
 
 def test_adopted_trials_begin_with_the_costliest(world_in: Callable[..., World]) -> None:

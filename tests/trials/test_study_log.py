@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from leukemia.base.logs import PACKAGES
-from search.trials.study_log import LOG, study_log
+from leukemia.study.layout import LOG
+from search.trials.study_log import study_log
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (.*)")
 

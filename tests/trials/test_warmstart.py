@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.studies import SOURCE, info_of
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
-from leukemia.study.folder import State, Study
+from leukemia.study.folder import Study
+from leukemia.study.schema import Origin, State
 from search.policy.space import make_space
 from search.sampling.journal import Prior
 from search.trials.warmstart import copy_priors, priors_of, take_priors
 
 SPACE = make_space(Recipe().resolved(64), {})
 TABLE = pd.DataFrame({"image_id": ["a", "b"], "subject": ["1", "2"], "group": ["1", "2"], "label": [1, 0]})
-INFO: dict[str, Any] = {
-    "created": "2026-01-01T00:00:00Z",
-    "study_uid": "abcd1234",
-    "command": "python -m search.run",
-    "folds": 2,
-    "seed": 0,
-    "objective": "tta_accuracy",
-    "protocol": "grouped",
-    "data": {"fingerprint": "f" * 64},
-    "splits_sha256": "0" * 64,
-    "versions": {},
-    "commit": "unknown",
-}
+INFO = info_of(splits_sha256="0" * 64)
 
 
 def recipe_of(rotate: float) -> Recipe:
@@ -80,7 +71,7 @@ def add(study: Study, recipe: Recipe, state: State | None = "complete", folds: i
 
 @pytest.fixture
 def study_in(tmp_path: Path) -> Callable[..., Study]:
-    return lambda name="old", **changes: Study.create(tmp_path / name, {**INFO, **changes})
+    return lambda name="old", **changes: Study.create(tmp_path / name, replace(INFO, **changes))
 
 
 def test_complete_and_stopped_trials_are_taken_with_scores_and_cost(study_in: Callable[..., Study]) -> None:
@@ -97,7 +88,7 @@ def test_complete_and_stopped_trials_are_taken_with_scores_and_cost(study_in: Ca
         cost=40.0,
         origin="abcd1234-0000",
     )
-    assert first.origin == {"study": "old", "study_uid": "abcd1234", "trial": "0000"}
+    assert first.origin == Origin(study="old", study_uid="abcd1234", trial="0000", seeds=[0])
     assert (second.prior.state, second.prior.fold_scores, second.prior.cost) == ("stopped", {0: 0.75}, 20.0)
     assert second.folder == study.trial_folder(3)
 
@@ -106,7 +97,7 @@ def test_complete_and_stopped_trials_are_taken_with_scores_and_cost(study_in: Ca
 def test_scores_are_those_of_the_new_objective(study_in: Callable[..., Study], objective: str) -> None:
     study = study_in()
     add(study, SPACE.start)
-    (taken,) = take_priors([study.folder], {**INFO, "objective": objective}, SPACE)
+    (taken,) = take_priors([study.folder], replace(INFO, objective=objective), SPACE)
     assert taken.prior.fold_scores == {0: 1.0, 1: 1.0}
 
 
@@ -115,7 +106,7 @@ def test_a_trial_without_the_new_objective_in_some_fold_is_left_behind(study_in:
     add(study, SPACE.start, auroc=float("nan"))
     add(study, recipe_of(0.1))
     assert len(take_priors([study.folder], INFO, SPACE)) == 2
-    (taken,) = take_priors([study.folder], {**INFO, "objective": "tta_auroc"}, SPACE)
+    (taken,) = take_priors([study.folder], replace(INFO, objective="tta_auroc"), SPACE)
     assert taken.prior.origin == "abcd1234-0001"
 
 
@@ -150,10 +141,9 @@ def test_recipes_outside_of_the_space_are_left_behind_and_none_at_all_is_refused
     ("changes", "message"),
     [
         (
-            {"data": {"fingerprint": "e" * 64}},
+            {"data": replace(SOURCE, fingerprint="e" * 64)},
             r"^--warm-start: study old was run on other data: fingerprint e{16}, here f{16}$",
         ),
-        ({"data": {}}, r"^--warm-start: study old was run on other data: fingerprint None, here f{16}$"),
         (
             {"splits_sha256": "1" * 64, "folds": 3, "seed": 5},
             r"^--warm-start: study old has other folds; give the same --folds, --seed and --protocol as there "
@@ -191,7 +181,7 @@ def test_trials_are_copied_with_all_their_seeds_and_their_origin(
     (tmp_path / "new" / "trials" / "0000" / "seed_0").mkdir(parents=True)
     (tmp_path / "new" / "trials" / "0000" / "seed_0" / "fold_9.json").write_text("{}")
     copy_priors(taken, tmp_path / "new")
-    new = Study.create(tmp_path / "new", {**INFO, "study_uid": "00000002"})
+    new = Study.create(tmp_path / "new", replace(INFO, study_uid="00000002"))
     assert new.trials() == [0]
     assert (new.recipe(0), new.end(0), new.seeds(0)) == (old.recipe(1), old.end(1), [0, 1, 3])
     assert new.folds_done(0, 0) == [0, 1]
@@ -199,7 +189,7 @@ def test_trials_are_copied_with_all_their_seeds_and_their_origin(
     assert new.epochs(0)["seed"].tolist() == [1, 1, 3]
     assert new.repeated(0).empty
     assert not old.repeated(1).empty
-    assert new.origin(0) == {"study": "old", "study_uid": "abcd1234", "trial": "0001", "seeds": [0, 1, 3]}
+    assert new.origin(0) == Origin(study="old", study_uid="abcd1234", trial="0001", seeds=[0, 1, 3])
     pd.testing.assert_frame_equal(new.out_of_fold(0, 0), old.out_of_fold(1, 0))
     assert old.origin(1) is None, "the earlier study is left as it was"
     # Its own trials are no priors.
@@ -214,10 +204,24 @@ def test_a_trial_that_was_taken_over_twice_keeps_its_first_origin(
     add(old, recipe_of(0.1), "failed")
     add(old, SPACE.start)
     copy_priors(take_priors([old.folder], INFO, SPACE), tmp_path / "new")
-    new = Study.create(tmp_path / "new", {**INFO, "study_uid": "00000002"})
+    new = Study.create(tmp_path / "new", replace(INFO, study_uid="00000002"))
     (taken,) = take_priors([new.folder], INFO, SPACE)
-    assert taken.origin == {"study": "old", "study_uid": "abcd1234", "trial": "0001"}
+    assert taken.origin == Origin(study="old", study_uid="abcd1234", trial="0001", seeds=[0])
     assert taken.prior.origin == "abcd1234-0001"
+
+
+def test_a_trial_taken_over_whose_objective_is_undefined_is_refused(
+    study_in: Callable[..., Study], tmp_path: Path
+) -> None:
+    old = study_in()
+    add(old, SPACE.start, "stopped", folds=1)
+    copy_priors(take_priors([old.folder], INFO, SPACE), tmp_path / "new")
+    new = Study.create(tmp_path / "new", INFO)
+    assert len(priors_of(new)) == 1
+    path = new.fold_file(0, 0, 0)
+    path.write_text(path.read_text().replace("0.75", "null"))
+    with pytest.raises(UserError, match=r"0000: tta_accuracy is undefined in a fold, but the trial was taken over; "):
+        priors_of(new)
 
 
 def test_a_damaged_trial_is_refused_before_anything_is_written(study_in: Callable[..., Study]) -> None:
@@ -238,13 +242,11 @@ def test_a_damaged_trial_is_refused_before_anything_is_written(study_in: Callabl
     with pytest.raises(UserError, match=r"fold_1.json: tta_accuracy is undefined, but trial 0000 is complete; restore"):
         take_priors([study.folder], INFO, SPACE)
     path.write_text(record.replace("0.875", "87.5"))
-    with pytest.raises(
-        UserError, match=r"fold_1.json: expected the score tta_accuracy to be null or from 0 to 1, got 87"
-    ):
+    with pytest.raises(UserError, match=r"fold_1.json: field 'scores.tta_accuracy': expected at most 1, got 87"):
         take_priors([study.folder], INFO, SPACE)
     path.write_text(record.replace("tta_auroc", "auroc"))
-    with pytest.raises(UserError, match=r"fold_1.json: expected a score tta_auroc, found none; restore"):
-        take_priors([study.folder], {**INFO, "objective": "tta_auroc"}, SPACE)
+    with pytest.raises(UserError, match=r"fold_1.json: expected a field 'scores.tta_auroc', found none; restore"):
+        take_priors([study.folder], replace(INFO, objective="tta_auroc"), SPACE)
     path.unlink()
     with pytest.raises(MissingFile, match=r"fold_1.json: is missing, but trial 0000 is complete; restore"):
         take_priors([study.folder], INFO, SPACE)
@@ -254,7 +256,7 @@ def test_a_trial_that_was_taken_over_and_lost_its_end_is_named(study_in: Callabl
     study = study_in()
     add(study, SPACE.start)
     copy_priors(take_priors([study.folder], INFO, SPACE), tmp_path / "new")
-    new = Study.create(tmp_path / "new", {**INFO, "study_uid": "00000002"})
+    new = Study.create(tmp_path / "new", replace(INFO, study_uid="00000002"))
     (new.trial_folder(0) / "state.json").unlink()
     with pytest.raises(MissingFile, match=r"0000/state.json: is missing, but the trial was taken over; restore"):
         priors_of(new)

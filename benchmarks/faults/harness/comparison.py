@@ -15,12 +15,12 @@ def results(folder: Path) -> dict[str, Any]:
     study, best = Study.open(folder), Best.load(folder / "best.json")
     found: dict[str, Any] = {"best.json": (best.trial, best.score, best.scores)}
     for number in study.trials():
-        end = study.end(number) or {}
-        found[f"trial {number}"] = (study.recipe(number), end.get("state"), end.get("score"))
+        end = study.end(number)
+        found[f"trial {number}"] = (study.recipe(number), end and (end.state, end.score))
         for seed in study.seeds(number):
             for fold in study.folds_done(number, seed):
                 name = study.trial_folder(number).relative_to(folder) / f"seed_{seed}" / f"fold_{fold}"
-                found[f"{name}.json"] = study.fold(number, seed, fold)["scores"]
+                found[f"{name}.json"] = study.fold(number, seed, fold).scores
                 found[f"{name}.csv"] = (folder / f"{name}.csv").read_bytes()
     return found
 

@@ -15,8 +15,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.config.results import score_name
 from leukemia.study.folder import Study
+from leukemia.study.schema import FoldRecord
 
 STATES = {"complete": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL"}
 SERIES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate")
@@ -64,27 +64,27 @@ def _journal_of(study: Study) -> optuna.Study:
         raise UserError(f"{path}: expected a journal with one study ({error}); restore it from a backup") from None
 
 
-def _folds(study: Study, number: int) -> dict[int, dict[str, Any]]:
+def _folds(study: Study, number: int) -> dict[int, FoldRecord]:
     seed = study.recipe(number).train.seed
     return {fold: study.fold(number, seed, fold) for fold in study.folds_done(number, seed)}
 
 
 def _journal(study: Study, number: int, trial: optuna.trial.FrozenTrial) -> Iterator[str]:
-    end, objective = study.end(number), score_name(study.info["objective"])
+    end, objective = study.end(number), study.objective
     if end is None:
         yield "has not ended"
         return
-    if trial.state.name != STATES[end["state"]]:
-        yield f"{end['state']} in the folder, {trial.state.name} in the journal"
-    scores = {fold: content["scores"][objective] for fold, content in _folds(study, number).items()}
+    if trial.state.name != STATES[end.state]:
+        yield f"{end.state} in the folder, {trial.state.name} in the journal"
+    scores = {fold: content.scores[objective] for fold, content in _folds(study, number).items()}
     # With two objectives Optuna accepts no intermediate values; they are user attributes instead.
     reported = trial.intermediate_values or {
         int(key.removeprefix("fold_")): value for key, value in trial.user_attrs.items() if key.startswith("fold_")
     }
     if reported != {fold: score for fold, score in scores.items() if score is not None}:
         yield f"fold scores {scores} in the folder, {reported} in the journal"
-    if end["state"] == "complete" and trial.values[0] != end["score"]:
-        yield f"score {end['score']} in the folder, {trial.values[0]} in the journal"
+    if end.state == "complete" and trial.values[0] != end.score:
+        yield f"score {end.score} in the folder, {trial.values[0]} in the journal"
     flat = study.recipe(number).flat()
     for key, value in trial.params.items():
         if flat[key] != value:
@@ -92,23 +92,24 @@ def _journal(study: Study, number: int, trial: optuna.trial.FrozenTrial) -> Iter
 
 
 def _wandb(study: Study, number: int) -> Iterator[str]:
-    run_id = f"{study.info['study_uid']}-{number:04d}"
+    run_id = f"{study.info.study_uid}-{number:04d}"
     folders = sorted((study.folder / "wandb").glob(f"*run-*-{run_id}"))
     if len(folders) != 1:
         yield f"{len(folders)} W&B runs, expected 1"
         return
     found = _log_of(folders[0])
-    end = study.end(number) or {}
+    end = study.end(number)
+    state, score = (None, None) if end is None else (end.state, end.score)
     exits = [record["exit"].get("exit_code", 0) for record in found if record["type"] == "exit"]
-    if exits != [int(end.get("state") == "failed")]:
-        yield f"{end.get('state')} in the folder, W&B exit codes {exits}"
+    if exits != [int(state == "failed")]:
+        yield f"{state} in the folder, W&B exit codes {exits}"
     summary = {
         key: value
         for record in found
         if record["type"] == "summary"
         for key, value in record["summary"]["update"].items()
     }
-    if summary.get("state") != end.get("state") or summary.get(score_name(study.info["objective"])) != end.get("score"):
+    if (summary.get("state"), summary.get(study.objective)) != (state, score):
         yield f"ended as {end} in the folder, W&B's summary is {summary}"
     items = [record["history"]["item"] for record in found if record["type"] == "history"]
     # The last row contains predictions and figures.
@@ -122,7 +123,7 @@ def _series(study: Study, number: int, items: list[dict[str, Any]]) -> Iterator[
     for row in epochs[epochs["seed"] == study.recipe(number).train.seed].to_dict("records"):
         expected.append({f"fold_{row['fold']}/{name}": row[name] for name in SERIES} | {"epoch": row["epoch"]})
     for fold, content in _folds(study, number).items():
-        scores = {f"fold/{name}": value for name, value in content["scores"].items() if value is not None}
+        scores = {f"fold/{name}": value for name, value in content.scores.items() if value is not None}
         expected.append(scores | {"fold/number": fold})
     if len(items) != len(expected):
         yield f"{len(expected)} epochs and folds in the folder, {len(items)} in W&B"

@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 
 from benchmarks.racing.replaying.table import Table
-from leukemia.study.folder import State
 from leukemia.study.job import Job
+from leukemia.study.schema import State
 from search.policy.judge import GO_ON, Contender, Verdict, judge_fold, judge_race, selection_luck
 from search.policy.race import FoldEvidence, Race, Rules
 

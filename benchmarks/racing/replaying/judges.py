@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.racing.replaying.cached_race import CachedRace, TableCache
 from benchmarks.racing.replaying.stopping import Stops, never
 from benchmarks.racing.replaying.table import Table
-from leukemia.study.folder import State
 from leukemia.study.job import Job
+from leukemia.study.schema import State
 from search.policy.race import Rules
 
 

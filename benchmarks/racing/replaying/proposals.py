@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.special import ndtr
 
-from leukemia.study.folder import State
+from leukemia.study.schema import State
 
 STARTUP = 10
 """Finished trials before TPE takes over from random proposals: TPESampler's default."""

@@ -25,7 +25,7 @@ import torch
 
 from leukemia.base import provenance
 from leukemia.base.errors import UserError
-from leukemia.base.files import atomic, read_json, read_record, write_json
+from leukemia.base.files import atomic, read_json, write_json
 from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import FoldResult
@@ -91,7 +91,7 @@ def record(spec: RecordSpec, folder: Path, num_workers: int) -> None:
     """
     plan = folder / "wanted.json"
     requested = json.loads(json.dumps(vars(spec)))
-    started = read_record(plan, {}) if plan.is_file() else requested
+    started = read_json(plan) if plan.is_file() else requested
     other = sorted(key for key in {*requested, *started} if requested.get(key) != started.get(key))
     if other:
         raise UserError(f"{plan}: the unfinished record has a different {', '.join(other)}; choose another folder")

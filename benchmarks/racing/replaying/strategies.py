@@ -12,8 +12,8 @@ from benchmarks.racing.replaying.halving import Bracket
 from benchmarks.racing.replaying.judges import Judge
 from benchmarks.racing.replaying.proposals import Proposer
 from benchmarks.racing.replaying.table import Table
-from leukemia.study.folder import State
 from leukemia.study.job import Job
+from leukemia.study.schema import State
 
 Layout = Literal["lock step", "fold after fold"]
 Pick = Literal["last reported", "all epochs"]

@@ -30,6 +30,7 @@ from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
+from leukemia.study.table import trial_table
 from leukemia.tracking.tracker import NoTracker
 from search.cluster import signals
 from search.cluster.resources import Resources
@@ -191,7 +192,7 @@ def measure(folder: Path, num_workers: int, num_trials: int, num_nodes: int, num
 
 def check(study: Study, num_trials: int) -> None:
     """Assert that every trial is complete, in the study folder and in the journal."""
-    states = list(study.trial_table()["state"])
+    states = list(trial_table(study)["state"])
     assert states == ["complete"] * num_trials, f"{study.folder}: not all trials are complete"
     ends = Journal(study.folder / "optuna.journal", space(), seed=0, name=study.name).ends()
     assert list(ends.values()) == states, f"{study.folder}: the journal disagrees"

@@ -14,7 +14,7 @@ from leukemia.study.folder import Study
 
 def trial_runs(study: Study) -> list[Path]:
     """Folders of the offline runs of trials; the winner has two, since its run is written again at the end."""
-    return list((study.folder / "wandb").glob(f"*run-*-{study.info['study_uid']}-[0-9]*"))
+    return list((study.folder / "wandb").glob(f"*run-*-{study.info.study_uid}-[0-9]*"))
 
 
 def num_complete(runs: Iterable[Path], num_rows: int) -> int:

@@ -17,6 +17,7 @@ from benchmarks.idle.process import MEASURED
 from benchmarks.idle.study import NUM_REPORTS, create_study
 from benchmarks.tracking.sides.offline_runs import num_complete, trial_runs
 from leukemia.base.files import write_json
+from leukemia.study.table import trial_table
 from leukemia.tracking.tracker import WandbTracker
 from search.cluster.session import ray_session
 from search.cluster.tuner import run_trials
@@ -34,7 +35,7 @@ def run(folder: Path, num_trials: int) -> dict[str, Any]:
         searched = time.perf_counter()
         tracker.close(finished=True)
         closed = time.perf_counter()
-    states = list(study.trial_table()["state"])
+    states = list(trial_table(study)["state"])
     assert states == ["complete"] * num_trials, f"{study.folder}: not all trials are complete"
     return {
         "seconds": closed - start,

@@ -1,0 +1,100 @@
+"""JSON files of known shape, read into frozen dataclasses: whatever is wrong with one is said in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from leukemia.base.errors import UserError
+
+T = TypeVar("T")
+
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
+"""By kind: making one takes longer than reading a record."""
+
+RESTORE = "restore the file from a backup"
+"""What to do about a damaged file."""
+
+EXPECTED = {
+    "bool_type": "true or false",
+    "dataclass_type": "an object",
+    "dict_type": "an object",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "greater_than_equal": "at least {ge:g}",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "less_than_equal": "at most {le:g}",
+    "list_type": "a list",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "string_type": "text",
+    "too_short": "a list of at least {min_length}",
+}
+"""By pydantic's type of an error: what the value should have been, filled in from the error's context."""
+
+
+def read_record(kind: type[T], path: Path) -> T:
+    """Read a JSON object into the dataclass ``kind``, whose annotations say what each field may hold.
+
+    Types are strict: true is no number, 1.0 no whole number, NaN only where an annotation allows it. Fields that
+    ``kind`` does not know are ignored, unless its configuration forbids them.
+
+    Raises:
+        UserError: the file cannot be read, is no JSON, lacks a field or holds another value; file and field are named.
+    """
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    adapter: TypeAdapter[T] = _ADAPTERS[kind]
+    try:
+        return adapter.validate_json(path.read_bytes(), strict=True)
+    except ValidationError as error:
+        # Of several, the first in the order of the fields; the others come when that one is right.
+        raise UserError(f"{path}: {_problem(error.errors(include_url=False)[0])}; {RESTORE}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {RESTORE}") from None
+
+
+def wrong_value(path: Path, field: str, expected: object, found: object) -> UserError:
+    """The error for a value that is only wrong beside others."""
+    return UserError(f"{path}: field {field!r}: expected {expected}, got {_shown(found)}; {RESTORE}")
+
+
+def missing_field(path: Path, field: str) -> UserError:
+    """The error for a field that is missing, where not every reader needs it."""
+    return UserError(f"{path}: expected a field {field!r}, found none; {RESTORE}")
+
+
+def _problem(error: ErrorDetails) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    # Of a key that is wrong pydantic names the key and a mark, which its own text does not need.
+    place = [str(part) for part in error["loc"] if part != "[key]"]
+    name = _shown(".".join(place))
+    if kind == "json_invalid":
+        return f"expected JSON, got something else ({context['error']})"
+    if kind == "dataclass_type" and not place:
+        return f"expected a JSON object, got {type(error['input']).__name__}"
+    if kind == "missing":
+        return f"expected a field {name}, found none"
+    if kind == "unexpected_keyword_argument":
+        return f"field {name} is unknown"
+    if kind == "value_error" and isinstance(context["error"], UserError):
+        # It says it all.
+        return str(context["error"])
+    return f"field {name}: expected {_expected(kind, context, error['msg'])}, got {_shown(error['input'])}"
+
+
+def _expected(kind: str, context: Mapping[str, Any], message: str) -> str:
+    if kind == "value_error":
+        return str(context["error"])
+    # A limit may have an allowance for the last bits, which is no matter for a reader.
+    rounded = {name: round(limit, 6) + 0.0 if isinstance(limit, float) else limit for name, limit in context.items()}
+    return EXPECTED[kind].format(**rounded) if kind in EXPECTED else message
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:60]

@@ -1,0 +1,65 @@
+"""The table of a study's trials, as the terminal, the report and W&B show it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from leukemia.study.folder import Study
+
+COLUMNS = ("trial", "state", "recipe", "folds", "seeds", "score", "weighted_f1", "reason", "seconds")
+
+
+def trial_table(study: Study) -> pd.DataFrame:
+    """All trials, complete ones first by score.
+
+    Columns ``COLUMNS``. The scores are means over the finished folds, of a complete trial those of its finished repeats
+    included; NaN where there is none or one is undefined. ``folds`` and ``seconds`` are of the first seed.
+    """
+    rows = []
+    for number in study.trials():
+        recipe, end = study.recipe(number), study.end(number)
+        own = recipe.train.seed
+        folds = [study.fold(number, own, fold) for fold in study.folds_done(number, own)]
+        repeats = _finished_repeats(study, number, own)
+        every = [
+            *folds,
+            *(study.fold(number, seed, fold) for seed in repeats for fold in study.folds_done(number, seed)),
+        ]
+        rows.append(
+            {
+                "trial": f"{number:04d}",
+                "state": end.state if end else "running",
+                "recipe": recipe.describe(),
+                "folds": f"{len(folds)}/{study.info.folds}",
+                "seeds": 1 + len(repeats),
+                "score": _mean(fold.scores[study.objective] for fold in every),
+                "weighted_f1": _mean(fold.scores.get("tta_weighted_f1") for fold in every),
+                "reason": end.reason if end else "",
+                "seconds": sum(fold.seconds for fold in folds),
+            }
+        )
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    order = table.assign(incomplete=table["state"] != "complete").sort_values(
+        ["incomplete", "score", "trial"], ascending=[True, False, True], kind="stable"
+    )
+    return order[list(COLUMNS)].reset_index(drop=True)
+
+
+def _finished_repeats(study: Study, number: int, own: int) -> list[int]:
+    """Other seeds of a trial that have all folds."""
+    return [
+        seed
+        for seed in study.seeds(number)
+        if seed != own
+        and len(study.folds_done(number, seed)) == study.info.folds
+        and study.repeat_failure(number, seed) is None
+    ]
+
+
+def _mean(scores: Iterable[float | None]) -> float:
+    found = list(scores)
+    return float(np.mean([score for score in found if score is not None])) if found and None not in found else math.nan

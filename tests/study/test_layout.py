@@ -1,0 +1,64 @@
+"""The names of a study's files are written once."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from leukemia.study import layout
+
+ROOT = Path(__file__).parents[2]
+NAMES = {value for name, value in vars(layout).items() if name.isupper() and not name.startswith("_")}
+FILES = {name for name in NAMES if "." in name and "*" not in name}
+
+
+def words_of(source: str) -> Iterator[tuple[int, str]]:
+    """Line and text of each string that a program uses; docstrings and docs of attributes are not among them."""
+    tree = ast.parse(source)
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            yield node.lineno, node.value
+
+
+def joined(source: str) -> Iterator[tuple[int, str]]:
+    """Line and text of each string that is joined to a path with ``/``."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and isinstance(node.right, ast.Constant):
+            yield node.lineno, str(node.right.value)
+
+
+def spelled(source: str) -> list[str]:
+    """Names of the layout that a program spells itself, with their lines."""
+    files = [f"{line}: {name}" for line, text in words_of(source) for name in FILES if name in text]
+    return files + [f"{line}: {name}" for line, name in joined(source) if name in NAMES]
+
+
+SOURCES = [path for package in ("leukemia", "search") for path in (ROOT / package).rglob("*.py")]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_only_the_layout_spells_the_names_of_a_studys_files(path: Path) -> None:
+    found = spelled(path.read_text(encoding="utf-8"))
+    assert (not found) is (path != Path(layout.__file__)), found
+
+
+def test_names_are_found_in_programs_but_not_in_their_docs() -> None:
+    source = (
+        '"""study.json"""\ndef f(a):\n    """best.json"""\n    return a / "trials", f"{a}/state.json", a["wandb"]\n'
+    )
+    assert sorted(spelled(source)) == ["4: state.json", "4: trials"]
+
+
+def test_places_of_a_trials_files() -> None:
+    assert (layout.trial(12345), layout.seed(3), layout.fold(0), layout.predictions(0)) == (
+        "trials/12345",
+        "seed_3",
+        "fold_0.json",
+        "fold_0.csv",
+    )
+    assert [layout.seed_of(name) for name in ("seed_3", "seed_", "seed_x", "3")] == [3, None, None, None]
+    assert [layout.fold_of(name) for name in ("fold_3.json", ".fold_3.json.tmp", "fold_x.json")] == [3, None, None]
