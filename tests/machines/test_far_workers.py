@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import yaml
-from hosts import ROOT, USER, Lab, lab_of
+from helpers.hosts import ROOT, USER, Lab, lab_of
 
 pytestmark = pytest.mark.slow
 

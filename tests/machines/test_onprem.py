@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hosts import PATH, ROOT, USER, Lab, Machine, lab_of, wait_until
+from helpers.hosts import PATH, ROOT, USER, Lab, Machine, lab_of, wait_until
 
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
