@@ -1,1 +1,1 @@
-"""Errors, files, provenance: what everything else may use."""
+"""Errors, files, provenance and command-line helpers, used by all other packages."""

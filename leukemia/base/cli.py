@@ -1,4 +1,4 @@
-"""What the commands have in common: their parser, and the arguments that several of them take."""
+"""The argument parser of every command, and arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 from leukemia import __version__
 
 AUTO = "auto"
-"""The value of an argument that leaves the choice to the command."""
+"""Argument value that lets the command choose."""
 
 DEVICES = (AUTO, "cpu", "cuda", "mps")
-"""What ``--device`` may be."""
+"""Values of ``--device``."""
 
 Arguments = argparse._ActionsContainer
-"""A parser, or a group of its arguments."""
+"""A parser or an argument group."""
 
 
 def command_parser(module: str, description: str, example: str) -> argparse.ArgumentParser:
-    """The parser of ``python -m MODULE``, with ``--help`` and ``--version``.
+    """A parser for ``python -m MODULE`` with ``--help`` and ``--version``.
 
     Args:
-        module: as after ``python -m``.
-        description: one sentence.
-        example: arguments of an example call.
+        module: the module name after ``python -m``.
+        description: one sentence for ``--help``.
+        example: arguments of the example in ``--help``.
     """
     command = f"python -m {module}"
     parser = argparse.ArgumentParser(prog=command, description=description, epilog=f"example: {command} {example}")
@@ -32,7 +32,7 @@ def command_parser(module: str, description: str, example: str) -> argparse.Argu
 
 
 def add_runs(arguments: Arguments) -> None:
-    """``--runs``."""
+    """Add ``--runs``."""
     arguments.add_argument(
         "--runs",
         type=Path,
@@ -43,7 +43,7 @@ def add_runs(arguments: Arguments) -> None:
 
 
 def add_study(arguments: Arguments) -> None:
-    """An optional STUDY, and ``--runs``."""
+    """Add an optional STUDY, and ``--runs``."""
     arguments.add_argument(
         "study", nargs="?", metavar="STUDY", help="name of the study (default: the newest with a winner)"
     )
@@ -51,7 +51,7 @@ def add_study(arguments: Arguments) -> None:
 
 
 def add_data(arguments: Arguments, default: str) -> None:
-    """``--data`` and how it is read; ``default`` says which data are taken without it."""
+    """Add ``--data``, ``--base`` and ``--subjects-from``; ``default`` is the help text for the default data."""
     arguments.add_argument(
         "--data", metavar="DATA", help=f"C-NMC folder, CSV file or one folder per class (default: {default})"
     )
@@ -59,12 +59,12 @@ def add_data(arguments: Arguments, default: str) -> None:
 
 
 def add_reading(arguments: Arguments) -> None:
-    """``--base`` and ``--subjects-from``."""
+    """Add ``--base`` and ``--subjects-from``."""
     arguments.add_argument(
         "--base",
         type=Path,
         metavar="DIR",
-        help="base directory for relative paths in the CSV, where it is not the directory of the CSV",
+        help="base directory for relative paths in the CSV (default: the directory of the CSV)",
     )
     arguments.add_argument(
         "--subjects-from",
@@ -75,17 +75,17 @@ def add_reading(arguments: Arguments) -> None:
 
 
 def add_device(arguments: Arguments) -> None:
-    """``--device``."""
+    """Add ``--device``."""
     arguments.add_argument(
         "--device",
         choices=DEVICES,
         default=AUTO,
-        help="device to compute on (default: %(default)s, which takes cuda, else mps, else cpu)",
+        help="device to compute on (default: %(default)s: cuda, else mps, else cpu)",
     )
 
 
 def add_settings(arguments: Arguments, description: str) -> None:
-    """``--set``, which can be repeated; the texts are for ``leukemia.config.fields.parse_settings``."""
+    """Add ``--set``, which can be repeated; parse its values with ``leukemia.config.fields.parse_settings``."""
     arguments.add_argument(
         "--set", action="append", default=[], dest="settings", metavar="FIELD=VALUE", help=description
     )

@@ -1,4 +1,4 @@
-"""What goes wrong at the user's end, and how a command says so: one line, a status, nothing half-written."""
+"""User errors, and how commands report them: one line on stderr and an exit status."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import NoReturn
 from leukemia.base.logs import StderrHandler, logging_to
 
 SUCCESS, FAILURE, USER_ERROR, NO_WINNER, INTERRUPTED = 0, 1, 2, 3, 130
-"""Exit statuses: done; a failure of ours; a user's mistake; a search without a winner; Ctrl-C."""
+"""Exit statuses: success, internal error, user error, search without a winner, Ctrl-C."""
 
 
 class UserError(ValueError):
-    """A user's mistake: the message says what was expected, what came, where, and what to do."""
+    """An error caused by the user's input; the message says what was expected, what came, where, and what to do."""
 
 
 class MissingFile(UserError, FileNotFoundError):
-    """A file or folder that the user named and that is not there."""
+    """A file or folder named by the user does not exist."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 def listed(items: Iterable[str], limit: int = 20) -> str:
-    """The items, one a line and indented; past ``limit`` the rest is counted, so that a terminal survives it."""
+    """The items, indented, one per line; those beyond ``limit`` are only counted."""
     items = list(items)
     lines = [f"  {item}" for item in items[:limit]]
     if len(items) > limit:
@@ -35,7 +35,7 @@ def listed(items: Iterable[str], limit: int = 20) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says first; its type where it says nothing.
+    """The first line of an error message, or the name of the error's type if the message is empty.
 
     >>> first_line(ValueError("too high\\nand more")), first_line(KeyboardInterrupt())
     ('too high', 'KeyboardInterrupt')
@@ -44,16 +44,16 @@ def first_line(error: BaseException) -> str:
 
 
 def run_command(main: Callable[[list[str] | None], int]) -> NoReturn:
-    """Run a command's ``main`` and exit with its status; mistakes, warnings and Ctrl-C become a line."""
+    """Run a command's ``main`` and exit with its status; user errors, warnings and Ctrl-C print one line."""
     try:
         with logging_to(StderrHandler()):
             status = main(None)
         sys.stdout.flush()
-    except UserError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
         status = USER_ERROR
     except BrokenPipeError:
-        # The reader of our output (`| head`) left: nothing is wrong. What is still buffered has to go somewhere.
+        # The reader of the output (`| head`) has closed the pipe, which is fine. Discard what is still buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = SUCCESS
     except OSError as error:
@@ -63,7 +63,8 @@ def run_command(main: Callable[[list[str] | None], int]) -> NoReturn:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         print(
-            f"error: the disk is full ({error.strerror}); make room, or set LEUKEMIA_CACHE or --runs to another disk",
+            f"error: the disk is full ({error.strerror}); "
+            "free some space, or set LEUKEMIA_CACHE or --runs to another disk",
             file=sys.stderr,
         )
         status = USER_ERROR

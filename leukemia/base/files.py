@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written under a temporary name and renamed; locks; room on the disk; the cache."""
+"""Atomic writes, checked JSON, file locks, disk-space checks, and the cache directory."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from leukemia.base.errors import UserError
 
 
 def cache_dir() -> Path:
-    """Where decoded images and the sample set lie: ``LEUKEMIA_CACHE``, else ``~/.cache/leukemia``; made if absent.
+    """The directory for decoded images and the sample set: ``LEUKEMIA_CACHE``, default ``~/.cache/leukemia``.
+
+    Created if absent.
 
     Raises:
-        UserError: the folder cannot be made or written.
+        UserError: the folder cannot be created or is not writable.
     """
     folder = Path(os.environ.get("LEUKEMIA_CACHE") or Path.home() / ".cache" / "leukemia")
     make_folder(folder, "set LEUKEMIA_CACHE to a folder that you can write")
@@ -27,18 +29,22 @@ def cache_dir() -> Path:
 
 
 def make_folder(folder: Path, advice: str) -> None:
-    """Make a folder, its parents too, or say in one line why not and what to do (``advice``)."""
+    """Create a folder and its parents if absent.
+
+    Raises:
+        UserError: that fails, or the folder is not writable; the message ends with ``advice``.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the folder {folder} ({error.strerror}); {advice}") from None
+        raise UserError(f"cannot create the folder {folder} ({error.strerror}); {advice}") from None
     if not os.access(folder, os.W_OK):
         raise UserError(f"cannot write to the folder {folder}; {advice}")
 
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` to write to; renamed to ``path`` at the end, removed when anything fails."""
+    """A temporary path next to ``path``: renamed to ``path`` on success, deleted on failure."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
@@ -51,38 +57,44 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON, whole or not at all. NaN and infinity are refused: they are not JSON."""
+    """Write JSON atomically.
+
+    Raises:
+        ValueError: NaN or infinity, which JSON does not have.
+    """
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON, or say in one line what is wrong with the file."""
+    """Read JSON.
+
+    Raises:
+        UserError: the file cannot be read or is not JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path}: expected JSON, got something else ({error}); restore the file from a backup"
-        ) from None
+        raise UserError(f"{path}: expected JSON ({error}); restore the file from a backup") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); restore the file from a backup") from None
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file ``path``, waiting for it; the system releases it when a process dies."""
+    """Hold an exclusive lock on the file ``path``, waiting if needed; the OS releases it when the process exits."""
     with path.open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
 def require_space(folder: Path, num_bytes: int, what: str) -> None:
-    """Refuse to begin what the disk cannot hold.
+    """Check that there is enough disk space before writing ``what``.
 
     Raises:
         UserError: ``folder``'s disk has less than ``num_bytes`` free.
@@ -90,6 +102,6 @@ def require_space(folder: Path, num_bytes: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < num_bytes:
         raise UserError(
-            f"no disk space for {what}: it needs {num_bytes / 1e6:,.0f} MB in {folder}, {free / 1e6:,.0f} MB are free; "
-            "make room, or set LEUKEMIA_CACHE or --runs to another disk"
+            f"not enough disk space for {what}: {num_bytes / 1e6:,.0f} MB needed in {folder}, {free / 1e6:,.0f} free; "
+            "free some space, or set LEUKEMIA_CACHE or --runs to another disk"
         )

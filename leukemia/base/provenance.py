@@ -1,4 +1,4 @@
-"""Where a number comes from: versions, commit, hardware, command, time."""
+"""Provenance of results: versions, commit, hardware, command line, time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from typing import Any
 from leukemia import __version__
 
 PACKAGES = ("torch", "ray", "optuna", "albumentations", "opencv-python-headless", "ranger21", "ttach", "numpy", "wandb")
-"""Packages whose version can change a number or the way it was recorded."""
+"""Packages whose version can affect results or how they are recorded."""
 
 _SECRET = re.compile(r"(?i)(key|token|secret|password|credential)")
-_ADDRESS_WITH_PASSWORD = re.compile(r"(://)[^/@\s]+@")
+_URL_PASSWORD = re.compile(r"(://)[^/@\s]+@")
 
 
 def versions() -> dict[str, str]:
-    """Versions of this project, Python and the packages that decide numbers; absent packages are left out."""
+    """Versions of this project, Python and ``PACKAGES``; packages that are not installed are omitted."""
     found = {"leukemia-search": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -34,7 +34,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Git commit of this checkout, with ``+changes`` where files differ; ``unknown`` outside a checkout."""
+    """Git commit of this checkout, with ``+changes`` if tracked files differ; ``unknown`` outside a checkout."""
     root = Path(__file__).resolve().parent.parent.parent
     if not (root / ".git").exists():
         return "unknown"
@@ -53,23 +53,23 @@ def commit() -> str:
 
 
 def hardware(device: str) -> dict[str, Any]:
-    """This machine: device in words, processors, system. Which device ran a fold stands with the fold."""
+    """This machine: device name, number of logical CPUs, OS. The device of each fold is recorded with the fold."""
     return {"device": device, "processors": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"}
 
 
 def command_line(module: str, argv: list[str] | None) -> str:
-    """The command as typed, values of secret-looking settings and passwords in addresses removed."""
-    words, hide_next = [], False
-    for word in sys.argv[1:] if argv is None else argv:
-        name, equals, _ = word.partition("=")
+    """The command as typed, with values of secret-looking options and passwords in URLs masked."""
+    shown, hide_next = [], False
+    for argument in sys.argv[1:] if argv is None else argv:
+        name, equals, _ = argument.partition("=")
         if hide_next:
-            word, hide_next = "***", False
+            argument, hide_next = "***", False
         elif _SECRET.search(name):
-            word, hide_next = (f"{name}=***" if equals else name), not equals and name.startswith("-")
-        words.append(_ADDRESS_WITH_PASSWORD.sub(r"\1***@", word))
-    return f"python -m {module} {shlex.join(words)}".strip()
+            argument, hide_next = (f"{name}=***" if equals else name), not equals and name.startswith("-")
+        shown.append(_URL_PASSWORD.sub(r"\1***@", argument))
+    return f"python -m {module} {shlex.join(shown)}".strip()
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601, to the second."""
+    """The current time in UTC, ISO 8601, to the second."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

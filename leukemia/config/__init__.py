@@ -1,1 +1,1 @@
-"""What one training is: recipes, their fields and presets."""
+"""Recipes (all settings of one training run), their fields and presets; splitting protocols and results."""

@@ -1,4 +1,4 @@
-"""The fields of a recipe by dotted key: what each may hold, as JSON or as typed on a command line."""
+"""The fields of a recipe by dotted key: their types, and parsing from JSON values or the command line."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ FIELDS: tuple[str, ...] = tuple(_TYPES)
 """Every dotted key of a recipe."""
 
 
-_KIND_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_TYPE_NAMES = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
 
 
 def check_key(key: str) -> None:
-    """Refuse a key that is no recipe field, naming the nearest ones."""
+    """Check that a key is a recipe field.
+
+    Raises:
+        UserError: it is not; the message suggests similar fields.
+    """
     if key in _TYPES:
         return
-    # People also type a bare field name, or one in the wrong section.
+    # Users also type a bare field name, or one in the wrong section.
     same_name = [known for known in FIELDS if known.split(".")[1] == key.split(".")[-1]]
     near = same_name or difflib.get_close_matches(key, FIELDS, n=3, cutoff=0.4)
     hint = f"did you mean {', '.join(near)}?" if near else f"the fields are {', '.join(FIELDS)}"
@@ -40,30 +44,30 @@ def check_key(key: str) -> None:
 
 
 def checked_type(key: str, value: Any) -> Any:
-    """A value as the field holds it; a whole number becomes a float where the field is one.
+    """The value, checked against the type of a field; an integer is converted if the field is a float.
 
     Raises:
-        UserError: a value of another type.
+        UserError: the value has the wrong type.
     """
-    kinds = _kinds(key)
-    if value is None and type(None) in kinds:
+    hints = _type_hints(key)
+    if value is None and type(None) in hints:
         return None
-    kind = kinds[0]
-    if typing.get_origin(kind) is Literal:
-        choices = typing.get_args(kind)
-        # 18.0 equals 18, and 1 equals True: the type counts, too.
+    hint = hints[0]
+    if typing.get_origin(hint) is Literal:
+        choices = typing.get_args(hint)
+        # 18.0 == 18 and 1 == True, so compare types too.
         if value in choices and type(value) is type(choices[0]):
             return value
-        return _refuse(key, choices, value)
-    if kind is float and type(value) is int:
+        return _reject(key, choices, value)
+    if hint is float and type(value) is int:
         return float(value)
-    if type(value) is not kind:
-        raise UserError(f"{key}: expected {_KIND_NAMES[kind]}, got {value!r}")
+    if type(value) is not hint:
+        raise UserError(f"{key}: expected {_TYPE_NAMES[hint]}, got {value!r}")
     return value
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """``FIELD=VALUE`` as typed on a command line, as (dotted key, typed value).
+    """Parse ``FIELD=VALUE`` from the command line into (dotted key, typed value).
 
     >>> parse_setting("train.epochs=3")
     ('train.epochs', 3)
@@ -77,12 +81,16 @@ def parse_setting(text: str) -> tuple[str, Any]:
     key = key.strip()
     check_key(key)
     if key == "model.pretrained_sha256":
-        raise UserError("--set: model.pretrained_sha256 is taken from the file; set model.pretrained")
+        raise UserError("--set: model.pretrained_sha256 is computed from the file; set model.pretrained")
     return key, _parsed(key, value.strip())
 
 
 def parse_settings(texts: list[str]) -> dict[str, Any]:
-    """All ``--set`` arguments of a command as one mapping; a field set twice is refused."""
+    """Parse all ``--set`` arguments of a command into one mapping.
+
+    Raises:
+        UserError: as ``parse_setting``, or a field is set twice.
+    """
     settings: dict[str, Any] = {}
     for text in texts:
         key, value = parse_setting(text)
@@ -93,26 +101,26 @@ def parse_settings(texts: list[str]) -> dict[str, Any]:
 
 
 def _parsed(key: str, text: str) -> Any:
-    kinds = _kinds(key)
-    if type(None) in kinds and text.lower() in ("", "null"):
+    hints = _type_hints(key)
+    if type(None) in hints and text.lower() in ("", "null"):
         return None
-    kind = kinds[0]
-    if typing.get_origin(kind) is Literal:
-        matches = [choice for choice in typing.get_args(kind) if str(choice) == text]
-        return matches[0] if matches else _refuse(key, typing.get_args(kind), text)
-    if kind is bool:
-        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        return words[text.lower()] if text.lower() in words else _refuse(key, ("true", "false"), text)
+    hint = hints[0]
+    if typing.get_origin(hint) is Literal:
+        matches = [choice for choice in typing.get_args(hint) if str(choice) == text]
+        return matches[0] if matches else _reject(key, typing.get_args(hint), text)
+    if hint is bool:
+        values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        return values[text.lower()] if text.lower() in values else _reject(key, ("true", "false"), text)
     try:
-        return kind(text)
+        return hint(text)
     except ValueError:
-        raise UserError(f"{key}: expected {_KIND_NAMES[kind]}, got {text!r}") from None
+        raise UserError(f"{key}: expected {_TYPE_NAMES[hint]}, got {text!r}") from None
 
 
-def _kinds(key: str) -> tuple[Any, ...]:
+def _type_hints(key: str) -> tuple[Any, ...]:
     hint = _TYPES[key]
     return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
 
 
-def _refuse(key: str, choices: tuple[Any, ...], value: Any) -> typing.NoReturn:
+def _reject(key: str, choices: tuple[Any, ...], value: Any) -> typing.NoReturn:
     raise UserError(f"{key}: expected one of {', '.join(map(str, choices))}, got {value!r}")

@@ -1,7 +1,7 @@
-"""The optimizers by name, and what each has of its own.
+"""The optimizers by name, with their settings, defaults and ranges.
 
-A new one needs a name and an entry here, its parts in ``leukemia.training.optim``, and a choice in
-``search.policy.space`` if it is searched.
+To add one: a name and an entry here, its builders in ``leukemia.training.optim``, and a choice in
+``search.policy.space`` if the search should try it.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ OptimizerName = Literal["ranger21", "adamw", "ranger21_cosine"]
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a field of an optimizer may be."""
+    """Default and range of an optimizer's field."""
 
     default: float | None
-    """Where none is set. None: it depends on the rest of the recipe, and is filled in when that is resolved."""
+    """None: depends on the rest of the recipe and is filled in when the recipe is resolved."""
 
     low: float
     high: float
-    """Both included."""
+    """Both inclusive."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSpec:
-    """What is particular to one optimizer."""
+    """Settings and memory use of an optimizer."""
 
     settings: Mapping[str, Setting]
-    """By field of ``leukemia.config.sections.Optimizer``; setting any other one is an error."""
+    """By field of ``leukemia.config.sections.Optimizer``; setting any other field is an error."""
 
     num_states: int
-    """Tensors of a parameter's size that it keeps beside each parameter."""
+    """Number of state tensors per parameter, each of the parameter's size."""
 
 
 WEIGHT_DECAY = {"weight_decay": Setting(default=0.01, low=0.0, high=1.0)}
-"""Decoupled. Ranger21 lacks it: version 0.1.0 applies it to its last parameter alone."""
+"""Decoupled. Not available for Ranger21, whose version 0.1.0 applies it to the last parameter only."""
 
 WARM_RESTARTS = {
     "restart_epochs": Setting(default=None, low=1, high=100_000),
     "restart_factor": Setting(default=1, low=1, high=2),
 }
-"""Of cosine annealing with warm restarts; plain ``ranger21`` brings its own schedule."""
+"""Settings of cosine annealing with warm restarts; plain ``ranger21`` has its own schedule."""
 
 OPTIMIZERS: dict[OptimizerName, OptimizerSpec] = {
     "ranger21": OptimizerSpec(
@@ -60,14 +60,14 @@ OPTIMIZERS: dict[OptimizerName, OptimizerSpec] = {
         num_states=5,
     ),
 }
-"""Default rates are places to start from, not results: the search covers 1e-4 to 1e-2."""
+"""Default learning rates are starting points, not tuned values: the search covers 1e-4 to 1e-2."""
 
-MOST_STATES = max(spec.num_states for spec in OPTIMIZERS.values())
-"""For the size of a checkpoint whose optimizer is not known."""
+MAX_STATES = max(spec.num_states for spec in OPTIMIZERS.values())
+"""To bound the size of a checkpoint when the optimizer is not known yet."""
 
 
 def optimizers_with(field: str) -> tuple[OptimizerName, ...]:
-    """The optimizers that have a setting.
+    """The optimizers that have the setting ``field``.
 
     >>> optimizers_with("restart_epochs")
     ('adamw', 'ranger21_cosine')

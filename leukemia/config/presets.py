@@ -1,4 +1,4 @@
-"""Recipes to start from, by name."""
+"""Preset recipes, by name."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from leukemia.config.sections import Data, Evaluate, Optimizer, Train
 
 
 def seed() -> Recipe:
-    """The recipe that this project grew from: ResNet-18 from scratch, Ranger21, the default augmentation."""
+    """The original recipe of this project: ResNet-18 from scratch, Ranger21, default augmentation."""
     return Recipe()
 
 
 def strong() -> Recipe:
-    """What a practitioner would start from: AdamW with one cosine cycle, balanced classes; add ImageNet weights
-    with ``--set model.pretrained=PATH``."""
+    """A strong baseline: AdamW with one cosine cycle and balanced classes; add ImageNet weights with
+    ``--set model.pretrained=PATH``."""
     return Recipe(
         optimizer=Optimizer(name="adamw", weight_decay=0.05),
         train=Train(class_weight="balanced"),
@@ -23,7 +23,7 @@ def strong() -> Recipe:
 
 
 def debug() -> Recipe:
-    """A few minutes on a laptop: small images, few epochs. For trying the machinery, not for results."""
+    """A few minutes on a laptop: small images, few epochs. For testing the pipeline; scores are meaningless."""
     return Recipe(
         data=Data(size_px=48),
         train=Train(epochs=8),

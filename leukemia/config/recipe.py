@@ -1,4 +1,4 @@
-"""A recipe: every setting of one training, checked on construction, to and from JSON."""
+"""A recipe: all settings of one training run, validated on construction, with JSON serialization."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from leukemia.config.sections import (
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All settings of one training. Dotted keys such as ``optimizer.learning_rate`` name the fields everywhere."""
+    """All settings of one training run. Fields are named by dotted keys such as ``optimizer.learning_rate``."""
 
     data: Data = field(default_factory=Data)
     augment: Augment = field(default_factory=Augment)
@@ -38,7 +38,7 @@ class Recipe:
     evaluate: Evaluate = field(default_factory=Evaluate)
 
     def flat(self) -> dict[str, Any]:
-        """Every field by dotted key, JSON types only.
+        """All fields by dotted key; values have JSON types.
 
         >>> Recipe().flat()["optimizer.learning_rate"]
         0.001
@@ -51,10 +51,10 @@ class Recipe:
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any]) -> Recipe:
-        """A recipe from dotted keys; absent ones take their defaults, unknown ones are refused.
+        """A recipe from dotted keys; absent fields take their defaults.
 
         Raises:
-            UserError: an unknown key (the nearest names are given), or a value of the wrong type or range.
+            UserError: an unknown key (similar names are suggested), or a value of the wrong type or out of range.
         """
         if not isinstance(values, Mapping):
             raise UserError(f"recipe: expected fields and their values, got {values!r}")
@@ -66,33 +66,33 @@ class Recipe:
         return cls(**{section: SECTIONS[section](**fields) for section, fields in sections.items()})
 
     def with_settings(self, settings: Mapping[str, Any]) -> Recipe:
-        """This recipe with some fields set; the settings of an optimizer that is replaced are dropped with it."""
+        """This recipe with some fields set; changing the optimizer resets its other settings to their defaults."""
         for key in settings:
             check_key(key)
         values = self.flat()
         if settings.get("optimizer.name", self.optimizer.name) != self.optimizer.name:
             values = {key: value for key, value in values.items() if not key.startswith("optimizer.")}
         elif self.optimizer.restart_epochs == self.train.epochs and "train.epochs" in settings:
-            # One cycle over all epochs stays one cycle over all epochs.
+            # A single cycle over all epochs keeps covering all epochs.
             values["optimizer.restart_epochs"] = settings["train.epochs"]
         if settings.get("model.pretrained", self.model.pretrained) is None:
             values["model.pretrained_sha256"] = None
         return Recipe.from_flat({**values, **settings})
 
     def resolved(self, smallest_side_px: int) -> Recipe:
-        """This recipe with the fields filled in that depend on the data or on files.
+        """This recipe with all fields filled in that depend on the data or on files.
 
         Args:
             smallest_side_px: the shorter side of the smallest image.
 
         Raises:
-            UserError: images smaller than the crop, or weights that changed since their SHA-256 was taken.
+            UserError: images smaller than the crop, or pretrained weights whose SHA-256 has changed.
             MissingFile: no file at ``model.pretrained``.
         """
         if smallest_side_px < SMALLEST_SIZE_PX:
             raise UserError(
                 f"the smallest image's side is {smallest_side_px} px; a ResNet needs at least {SMALLEST_SIZE_PX} px: "
-                "take small images out of the data, or enlarge them all"
+                "remove small images from the data, or enlarge all images"
             )
         crop_px = self.data.crop_px or min(DEFAULT_CROP_PX, smallest_side_px)
         if crop_px > smallest_side_px:
@@ -128,12 +128,12 @@ class Recipe:
         if self.model.pretrained_sha256 not in (None, digest):
             raise UserError(
                 f"model.pretrained: {path} has SHA-256 {digest}, but this recipe was run with "
-                f"{self.model.pretrained_sha256}; bring the original file back"
+                f"{self.model.pretrained_sha256}; restore the original file"
             )
         return digest
 
     def describe(self) -> str:
-        """A recipe in a few words: what differs most between trials.
+        """A one-line summary with the fields that differ most between trials.
 
         >>> Recipe().describe()
         'ResNet-18 add, colour, ranger21 1.0e-03'
@@ -143,7 +143,7 @@ class Recipe:
         return f"ResNet-{self.model.depth} {self.model.shortcut}, {colour}, {optimizer}"
 
     def to_json(self) -> str:
-        """Dotted keys and values, sorted, as JSON text."""
+        """JSON text of all fields by dotted key, sorted."""
         return json.dumps(self.flat(), indent=2, sort_keys=True) + "\n"
 
     @classmethod
@@ -154,22 +154,22 @@ class Recipe:
         True
 
         Raises:
-            UserError: no JSON, or what ``from_flat`` refuses.
+            UserError: not JSON, or as ``from_flat``.
         """
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise UserError(f"recipe: expected JSON, got something else ({error}); restore it from a backup") from None
+            raise UserError(f"recipe: expected JSON ({error}); restore it from a backup") from None
         return cls.from_flat(values)
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
-        """A recipe from its file.
+        """Read a recipe from a file.
 
         Raises:
-            UserError: no JSON, or what ``from_flat`` refuses; the file is named.
+            UserError: not JSON, or as ``from_flat``; the message names the file.
         """
         try:
             return cls.from_flat(read_json(path))
-        except UserError as mistake:
-            raise UserError(str(mistake) if str(path) in str(mistake) else f"{path}: {mistake}") from None
+        except UserError as error:
+            raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from None

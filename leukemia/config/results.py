@@ -1,4 +1,4 @@
-"""What training yields, and what a search can optimize: epochs, fold results, objectives. Needs no heavy library."""
+"""Results of training (epochs, folds) and the objectives of a search. Imports no heavy library."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 OBJECTIVES = ("tta_accuracy", "tta_balanced_accuracy", "tta_weighted_f1", "tta_auroc")
-"""Scores of a fold that a search can maximize, each 0..1."""
+"""Scores of a fold that a search can maximize, each in 0..1."""
 
 COST = "cost"
-"""Second objective that a search may minimize: device seconds of a trial."""
+"""Optional second objective, minimized: device seconds of a trial."""
 
 ALL_OBJECTIVES = (*OBJECTIVES, *(f"{name},{COST}" for name in OBJECTIVES))
-"""What ``--objective`` may be: a score, or a score and the cost."""
+"""Values of ``--objective``: a score, or a score and the cost."""
 
 
 def score_name(objective: str) -> str:
-    """The score of an objective, which is a score alone or a score and the cost.
+    """The name of the score in an objective, with or without the cost.
 
     >>> score_name("tta_accuracy,cost")
     'tta_accuracy'
@@ -29,35 +29,35 @@ def score_name(objective: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one pass over the training images gave. Validation is without TTA; NaN where there is no validation side."""
+    """Metrics of one epoch. Validation is without TTA, and NaN if there are no validation images."""
 
     seed: int
     fold: int
     epoch: int
-    """From 1."""
+    """Counts from 1."""
 
     train_loss: float
-    """Mean cross-entropy over the epoch's images, in nats, under augmentation; under the recipe's class weights."""
+    """Mean cross-entropy over the epoch's images, in nats, with augmentation and the recipe's class weights."""
 
     train_accuracy: float
-    """Share of the epoch's images classified correctly at their step, 0..1."""
+    """Share of images classified correctly during training, 0..1."""
 
     validation_loss: float
     validation_accuracy: float
     learning_rate: float
-    """Of the epoch's last step."""
+    """At the epoch's last step."""
 
     seconds: float
     images_per_second: float
-    """Training images only; evaluation counts in ``seconds``."""
+    """Training only; ``seconds`` includes evaluation."""
 
     device_memory_mb: float
-    """Peak memory that torch allocated on a GPU, 0 elsewhere."""
+    """Peak GPU memory allocated by torch; 0 on other devices."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoldResult:
-    """A finished fold: out-of-fold probabilities under TTA and what they cost."""
+    """A finished fold: out-of-fold probabilities with TTA, scores and cost."""
 
     seed: int
     fold: int
@@ -68,10 +68,10 @@ class FoldResult:
     """float64 (n,), of class 1 (leukemic), averaged over the views of ``evaluate.tta``."""
 
     scores: dict[str, float]
-    """Metrics of ``leukemia.scoring.metrics`` under TTA (``tta_accuracy``, ...), and ``plain_accuracy`` without TTA."""
+    """Metrics of ``leukemia.scoring.metrics`` with TTA (``tta_accuracy``, ...), and ``plain_accuracy`` without TTA."""
 
     seconds: float
-    """Device seconds of this fold in this process; epochs before an interruption are not in it."""
+    """Device seconds of this fold in this process, without epochs before an interruption."""
 
     device: str
     precision: str

@@ -1,4 +1,4 @@
-"""The sections of a recipe, every field checked on construction."""
+"""The sections of a recipe; every field is validated on construction."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from leukemia.base.errors import UserError
 from leukemia.config.optimizers import OPTIMIZERS, OptimizerName
 
 DEFAULT_CROP_PX = 384
-"""A centred square of 384 px holds 99 % of C-NMC's cells whole; 210 px cuts over half of them."""
+"""A centred square of 384 px contains 99 % of C-NMC's cells completely; 210 px cuts off parts of over half of them."""
 
 DEFAULT_SIZE_PX = 224
-"""Side of the network's input after the crop: the size that ImageNet weights were trained at."""
+"""Side of the network's input: the size that ImageNet weights were trained with."""
 
 SMALLEST_SIZE_PX = 32
-"""A ResNet halves its maps five times. Below 17 px a strided 3x3 convolution meets a map of one pixel, and there the
-bfloat16 weight gradient of torch 2.13.0 on a CPU holds uninitialized memory: other numbers in every run, up to 1e36."""
+"""A ResNet halves its feature maps five times. Below 17 px a strided 3x3 convolution is applied to a 1x1 map, for which
+the bfloat16 weight gradient of torch 2.13.0 on a CPU contains uninitialized memory: random values of up to 1e36."""
 
 Tta = Literal["none", "flips", "d4"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """What the network sees of an image."""
+    """How an image is cropped, resized and converted for the network."""
 
     crop_px: int | None = None
-    """Side of the centred square that is cut out, in pixels. None: the smaller of 384 and the smallest image's side."""
+    """Side of the centred square crop, in pixels. None: the smaller of 384 and the smallest image's side."""
 
     size_px: int | None = None
     """Side after resizing, at most ``crop_px``. None: the smaller of 224 and ``crop_px``."""
 
     grayscale: bool = False
-    """One luminance channel instead of three colours."""
+    """One luminance channel instead of RGB."""
 
     def __post_init__(self) -> None:
         _within("data.crop_px", self.crop_px, SMALLEST_SIZE_PX, 8192)
@@ -51,16 +51,16 @@ class Augment:
     """Probability of each random transformation of a training image, in 0..1."""
 
     horizontal_flip: float = 0.5
-    """Mirror left and right."""
+    """Flip left to right."""
 
     vertical_flip: float = 0.5
-    """Mirror top and bottom."""
+    """Flip top to bottom."""
 
     transpose: float = 0.5
     """Swap rows and columns."""
 
     rotate: float = 0.5
-    """Rotate by an angle within +-180 degrees; corners are filled with black, as outside C-NMC's cells."""
+    """Rotate by an angle within +-180 degrees; corners are filled with black, the background of C-NMC's images."""
 
     blur: float = 0.2
     """Gaussian blur with a kernel of 3 px."""
@@ -84,13 +84,13 @@ class Model:
     """Number of layers."""
 
     shortcut: Literal["add", "concat", "weighted"] = "add"
-    """How branch and shortcut are joined: the sum; concatenation and a 3x3 convolution; a learned weighted sum."""
+    """How branch and shortcut are combined: sum; concatenation and a 3x3 convolution; or learned weighted sum."""
 
     pretrained: str | None = None
     """Path of an ImageNet state dict (``.pt``, ``.pth`` or ``.safetensors``) to start from. None: from scratch."""
 
     pretrained_sha256: str | None = None
-    """SHA-256 of that file, filled in when a study starts, so that no other weights take its place later."""
+    """SHA-256 of that file, filled in when a study starts, so that later runs use the same weights."""
 
     def __post_init__(self) -> None:
         _one_of("model.depth", self.depth, (18, 34, 50, 101, 152))
@@ -101,23 +101,23 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """How weights are updated; the fields of each optimizer, their defaults and ranges are in ``OPTIMIZERS``."""
+    """How weights are updated. ``OPTIMIZERS`` lists the fields of each optimizer with defaults and ranges."""
 
     name: OptimizerName = "ranger21"
     """``ranger21`` with its own warm-up and warm-down; ``adamw`` with warm restarts; ``ranger21_cosine``: Ranger21
-    with its own schedule off, under the same warm restarts."""
+    with those disabled, and the same warm restarts."""
 
-    learning_rate: float = None  # type: ignore[assignment]  # filled in below, by optimizer
+    learning_rate: float = None  # type: ignore[assignment]  # default depends on the optimizer
     """Peak learning rate."""
 
     weight_decay: float | None = None
     """Decoupled weight decay, ``adamw`` only."""
 
     restart_epochs: int | None = None
-    """Length of the first cosine cycle in epochs, ``adamw`` and ``ranger21_cosine`` only. None there: all epochs."""
+    """Length of the first cosine cycle in epochs, ``adamw`` and ``ranger21_cosine`` only. None: all epochs."""
 
     restart_factor: int | None = None
-    """Each cycle is this many times as long as the one before, 1 or 2; same optimizers."""
+    """Ratio of each cycle's length to the previous one, 1 or 2; same optimizers."""
 
     def __post_init__(self) -> None:
         _one_of("optimizer.name", self.name, tuple(OPTIMIZERS))
@@ -132,16 +132,16 @@ class Optimizer:
                 raise UserError(f"{key} has no effect with {self.name}; leave it out")
 
     def has(self, field: str) -> bool:
-        """Whether the field is a setting of this optimizer."""
+        """Whether this optimizer has the setting ``field``."""
         return field in OPTIMIZERS[self.name].settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """How long and on what the optimizer works."""
+    """Length of training, batches, loss weights, precision and seed."""
 
     epochs: int = 30
-    """Passes over the training images. The last one counts, never the best: choosing by validation would be a leak."""
+    """Passes over the training images. The last epoch is evaluated, not the best: choosing by validation would leak."""
 
     batch_size: int = 32
     """Images per step."""
@@ -153,7 +153,7 @@ class Train:
     """Arithmetic of the forward pass; ``auto`` takes bfloat16 where the device computes it natively."""
 
     seed: int = 0
-    """Seed of weights, order of images and augmentation."""
+    """Seed of weights, image order and augmentation."""
 
     def __post_init__(self) -> None:
         _within("train.epochs", self.epochs, 1, 100_000)
@@ -165,13 +165,13 @@ class Train:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """How a trained model is asked for probabilities."""
+    """How a trained model is evaluated."""
 
     tta: Tta = "d4"
-    """Test-time augmentation: ``none`` (1 view), ``flips`` (4), ``d4`` (the square's 8 symmetries)."""
+    """Test-time augmentation: ``none`` (1 view), ``flips`` (4), ``d4`` (the 8 symmetries of a square)."""
 
     precise_bn: bool = True
-    """Recompute BatchNorm statistics over training images before every evaluation (Wu & Johnson, arXiv:2105.07576)."""
+    """Recompute BatchNorm statistics on training images before every evaluation (Wu & Johnson, arXiv:2105.07576)."""
 
     def __post_init__(self) -> None:
         _one_of("evaluate.tta", self.tta, typing.get_args(Tta))

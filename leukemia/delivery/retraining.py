@@ -13,7 +13,7 @@ from rich.console import Console
 
 from leukemia.base.errors import UserError
 from leukemia.base.files import cache_dir, require_space
-from leukemia.config.optimizers import MOST_STATES
+from leukemia.config.optimizers import MAX_STATES
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog
@@ -36,7 +36,7 @@ def require_room(study: Study, recipe: Recipe) -> None:
     num_bytes = 4 * sum(parameter.numel() for parameter in network.parameters())
     require_space(study.folder, num_bytes + 20_000_000, "the delivered model")
     # Weights and the optimizer's tensors of each; the next checkpoint is written beside the last.
-    require_space(cache_dir(), 2 * (1 + MOST_STATES) * num_bytes, "the training's checkpoints")
+    require_space(cache_dir(), 2 * (1 + MAX_STATES) * num_bytes, "the training's checkpoints")
 
 
 def retrain(

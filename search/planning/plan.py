@@ -12,7 +12,7 @@ import torch
 
 from leukemia.base import provenance
 from leukemia.base.errors import UserError
-from leukemia.config.optimizers import MOST_STATES
+from leukemia.config.optimizers import MAX_STATES
 from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import COST, score_name
@@ -100,7 +100,7 @@ class Plan:
                 with torch.device("meta"):
                     network = build_model(Recipe().with_settings({"model.depth": depth, "model.shortcut": shortcut}))
                 largest = max(largest, sum(parameter.numel() for parameter in network.parameters()))
-        return (1 + MOST_STATES) * 4 * largest
+        return (1 + MAX_STATES) * 4 * largest
 
 
 def new_name() -> str:

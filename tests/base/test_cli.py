@@ -1,4 +1,4 @@
-"""The parser that the commands have in common, and the arguments that several of them take."""
+"""The argument parser of every command, and the shared arguments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from leukemia import __version__
 from leukemia.base import cli
 
 
-def test_a_parser_knows_its_command_and_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_and_version_name_the_command_and_the_package_version(capsys: pytest.CaptureFixture[str]) -> None:
     parser = cli.command_parser("leukemia.thing", "Do a thing.", "--now")
     with pytest.raises(SystemExit, match="0"):
         parser.parse_args(["--version"])
@@ -20,7 +20,7 @@ def test_a_parser_knows_its_command_and_its_version(capsys: pytest.CaptureFixtur
     assert text.endswith("example: python -m leukemia.thing --now\n")
 
 
-def test_shared_arguments_have_their_defaults_and_types() -> None:
+def test_shared_arguments_have_expected_defaults_and_types() -> None:
     parser = cli.command_parser("leukemia.thing", "Do a thing.", "")
     group = parser.add_argument_group("a group")
     cli.add_study(parser)
@@ -36,14 +36,14 @@ def test_shared_arguments_have_their_defaults_and_types() -> None:
         "device": "auto",
         "settings": [],
     }
-    words = ["one", "--runs", "r", "--data", "d", "--base", "b", "--subjects-from", "s", "--device", "cpu"]
-    given = parser.parse_args([*words, "--set", "a.b=1", "--set", "c.d=2"])
+    argv = ["one", "--runs", "r", "--data", "d", "--base", "b", "--subjects-from", "s", "--device", "cpu"]
+    given = parser.parse_args([*argv, "--set", "a.b=1", "--set", "c.d=2"])
     assert (given.study, given.runs, given.data, given.base) == ("one", Path("r"), "d", Path("b"))
     assert (given.subjects_from, given.device, given.settings) == (Path("s"), "cpu", ["a.b=1", "c.d=2"])
     assert "(default: the sample set)" in parser.format_help()
 
 
-def test_an_unknown_device_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_device_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     parser = cli.command_parser("leukemia.thing", "Do a thing.", "")
     cli.add_device(parser)
     with pytest.raises(SystemExit, match="2"):

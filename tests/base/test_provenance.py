@@ -1,4 +1,4 @@
-"""Where numbers come from: commands without secrets, versions, commit, time, device, place of the data."""
+"""Provenance: command lines without secrets, versions, commit, time, device, data location."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from leukemia.base import provenance
 from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Train
-from leukemia.data import location as place
+from leukemia.data import location
 from leukemia.training import device
 
 
@@ -33,17 +33,17 @@ from leukemia.training import device
         (["https://host/x?token=s3cr3t&y=1"], "python -m search.run 'https://host/x?token=***'"),
     ],
 )
-def test_command_is_kept_without_secrets(argv: list[str], expected: str) -> None:
+def test_secrets_are_masked_in_the_command_line(argv: list[str], expected: str) -> None:
     assert provenance.command_line("search.run", argv) == expected
     assert "s3cr3t" not in provenance.command_line("search.run", argv)
 
 
-def test_command_as_typed_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_defaults_to_sys_argv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["ignored", "--best"])
     assert provenance.command_line("leukemia.final", None) == "python -m leukemia.final --best"
 
 
-def test_versions_are_those_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_are_those_of_the_installed_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "PACKAGES", ("torch", "no-such-package"))
     assert provenance.versions() == {
         "leukemia-search": __version__,
@@ -52,13 +52,13 @@ def test_versions_are_those_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def git(folder: Path, *words: str) -> str:
+def git(folder: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=test", "-c", "user.email=test@test"]
-    command = ["git", *identity, *words]
+    command = ["git", *identity, *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_commit_says_whether_files_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commit_marks_changed_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "leukemia" / "base" / "provenance.py"
     source.parent.mkdir(parents=True)
     source.write_text("one")
@@ -80,26 +80,28 @@ def test_time_is_utc() -> None:
     assert abs((datetime.datetime.now(datetime.UTC) - moment).total_seconds()) < 60
 
 
-def test_hardware_is_told() -> None:
+def test_hardware_has_device_and_processor_count() -> None:
     found = provenance.hardware("cpu (test)")
     assert found["device"] == "cpu (test)"
     assert found["processors"] >= 1
 
 
-def test_data_are_remembered_by_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_uri_is_an_absolute_path_or_the_sample_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert place.uri_of("cells") == str(tmp_path / "cells")
-    assert place.locate(place.uri_of("cells")) == tmp_path / "cells"
-    # A folder that happens to be called like the sample set is that folder.
-    assert place.locate(place.uri_of("sample")) == tmp_path / "sample"
-    monkeypatch.setattr(place, "sample_set", lambda: tmp_path / "generated")
-    assert place.locate(place.uri_of(None)) == tmp_path / "generated"
+    assert location.uri_of("cells") == str(tmp_path / "cells")
+    assert location.locate(location.uri_of("cells")) == tmp_path / "cells"
+    # A folder named "sample" is not mistaken for the sample set.
+    assert location.locate(location.uri_of("sample")) == tmp_path / "sample"
+    monkeypatch.setattr(location, "sample_set", lambda: tmp_path / "generated")
+    assert location.locate(location.uri_of(None)) == tmp_path / "generated"
 
 
 @pytest.mark.parametrize(
     ("cuda", "mps", "expected"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
 )
-def test_device_is_chosen_in_order(cuda: bool, mps: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_prefers_cuda_then_mps_then_cpu(
+    cuda: bool, mps: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert device.choose_device("auto") == torch.device(expected)
@@ -111,7 +113,7 @@ def test_device_is_chosen_in_order(cuda: bool, mps: bool, expected: str, monkeyp
             device.choose_device("cuda")
 
 
-def test_precision_follows_what_the_device_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     recipes = {name: Recipe(train=Train(precision=name)) for name in ("auto", "float32", "bfloat16")}  # type: ignore[arg-type]
     monkeypatch.setattr(device, "_has_bfloat16", lambda device: True)

@@ -1,4 +1,4 @@
-"""The table of optimizers agrees with the recipe's section and with what training builds."""
+"""The optimizer table agrees with the recipe section and with the builders in training."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from leukemia.training.optim import PARTS
 FIELDS = {field.name for field in dataclasses.fields(Optimizer)} - {"name"}
 
 
-def test_every_optimizer_has_a_name_a_table_entry_and_parts() -> None:
+def test_every_optimizer_has_a_name_a_table_entry_and_builders() -> None:
     assert tuple(OPTIMIZERS) == typing.get_args(OptimizerName)
     assert set(PARTS) == set(OPTIMIZERS)
 
 
-def test_settings_are_fields_of_the_section_and_each_field_has_an_optimizer() -> None:
+def test_table_and_section_have_the_same_fields() -> None:
     assert {field for spec in OPTIMIZERS.values() for field in spec.settings} == FIELDS
     assert all("learning_rate" in spec.settings for spec in OPTIMIZERS.values())
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_an_optimizer_takes_its_defaults_and_refuses_the_rest(name: OptimizerName) -> None:
+def test_an_optimizer_has_its_defaults_and_rejects_other_settings(name: OptimizerName) -> None:
     settings = OPTIMIZERS[name].settings
     optimizer = Optimizer(name=name)
     for field in FIELDS:

@@ -1,4 +1,4 @@
-"""A recipe: what is refused and with which words; to and from JSON; settings; what the data fill in."""
+"""Recipes: error messages, JSON round trips, settings, and fields resolved from the data."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ADAMW = Recipe(optimizer=Optimizer(name="adamw", learning_rate=3e-4, weight_deca
 
 
 @pytest.mark.parametrize("recipe", [Recipe(), ADAMW, *(preset() for preset in PRESETS.values())])
-def test_json_gives_the_same_recipe_back(recipe: Recipe) -> None:
+def test_json_round_trips(recipe: Recipe) -> None:
     assert Recipe.from_json(recipe.to_json()) == recipe
     assert json.loads(recipe.to_json()) == recipe.flat()
     assert tuple(recipe.flat()) == FIELDS
 
 
-def test_seed_preset_is_the_course_projects_recipe() -> None:
+def test_seed_preset_is_the_original_recipe() -> None:
     recipe = seed()
     assert (recipe.model.depth, recipe.model.shortcut, recipe.optimizer.name) == (18, "add", "ranger21")
     assert list(dataclasses.asdict(recipe.augment).values()) == [0.5, 0.5, 0.5, 0.5, 0.2, 0.2, 0.5]
@@ -45,7 +45,7 @@ def test_seed_preset_is_the_course_projects_recipe() -> None:
         ("zzzz", r"unknown recipe field 'zzzz'; the fields are data.crop_px, "),
     ],
 )
-def test_unknown_field_names_the_nearest(key: str, message: str) -> None:
+def test_an_unknown_field_suggests_similar_ones(key: str, message: str) -> None:
     for call in (lambda: Recipe.from_flat({key: 1}), lambda: Recipe().with_settings({key: 1})):
         with pytest.raises(UserError, match=message):
             call()
@@ -80,8 +80,8 @@ def test_unknown_field_names_the_nearest(key: str, message: str) -> None:
             "optimizer.learning_rate: expected a value from 3e-05 to 100, got inf",
         ),
         ("train.epochs", 0, "train.epochs: expected a value from 1 to 100000, got 0"),
-        ("train.epochs", 2.0, "train.epochs: expected a whole number, got 2.0"),
-        ("train.epochs", True, "train.epochs: expected a whole number, got True"),
+        ("train.epochs", 2.0, "train.epochs: expected an integer, got 2.0"),
+        ("train.epochs", True, "train.epochs: expected an integer, got True"),
         ("train.batch_size", 0, "train.batch_size: expected a value from 1 to 65536"),
         ("train.class_weight", "both", "train.class_weight: expected one of none, balanced, got 'both'"),
         ("train.precision", "float16", "train.precision: expected one of auto, float32, bfloat16, got 'float16'"),
@@ -91,12 +91,12 @@ def test_unknown_field_names_the_nearest(key: str, message: str) -> None:
         ("evaluate.precise_bn", 1, "evaluate.precise_bn: expected true or false, got 1"),
     ],
 )
-def test_value_out_of_type_or_range(key: str, value: Any, message: str) -> None:
+def test_a_value_of_the_wrong_type_or_out_of_range(key: str, value: Any, message: str) -> None:
     with pytest.raises(UserError, match=f"^{message}"):
         Recipe.from_flat({key: value})
 
 
-def test_sections_check_themselves_on_construction() -> None:
+def test_sections_are_validated_on_construction() -> None:
     with pytest.raises(UserError, match=r"train.epochs: expected a value from 1"):
         Train(epochs=0)
     with pytest.raises(UserError, match=r"model.depth: expected one of"):
@@ -106,12 +106,12 @@ def test_sections_check_themselves_on_construction() -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "", "[1]", "3"])
-def test_json_that_is_no_recipe(text: str) -> None:
+def test_json_that_is_not_a_recipe(text: str) -> None:
     with pytest.raises(UserError, match=r"^recipe: expected "):
         Recipe.from_json(text)
 
 
-def test_optimizer_fields_exist_only_where_they_have_an_effect() -> None:
+def test_optimizer_fields_without_effect_are_rejected() -> None:
     assert Optimizer() == Optimizer(weight_decay=None, restart_epochs=None, restart_factor=None)
     assert (Optimizer(name="adamw").weight_decay, Optimizer(name="adamw").restart_factor) == (0.01, 1)
     assert Optimizer(name="ranger21_cosine").weight_decay is None
@@ -124,7 +124,7 @@ def test_optimizer_fields_exist_only_where_they_have_an_effect() -> None:
     ]:
         with pytest.raises(UserError, match=f"^optimizer.{field} has no effect with {name}; leave it out$"):
             Recipe.from_flat({"optimizer.name": name, f"optimizer.{field}": 1})
-    # Only plain ranger21 has a warm-down that would raise a small rate.
+    # Only plain ranger21 has a warm-down, which would raise a small learning rate.
     assert Optimizer(name="adamw", learning_rate=1e-6).learning_rate == 1e-6
     with pytest.raises(UserError, match=r"optimizer.restart_factor: expected a value from 1 to 2, got 3"):
         Optimizer(name="adamw", restart_factor=3)
@@ -132,7 +132,7 @@ def test_optimizer_fields_exist_only_where_they_have_an_effect() -> None:
         Optimizer(name="adamw", weight_decay=2.0)
 
 
-def test_replaced_optimizer_takes_its_settings_along() -> None:
+def test_changing_the_optimizer_resets_its_settings() -> None:
     assert ADAMW.with_settings({"optimizer.name": "ranger21"}).optimizer == Optimizer()
     cosine = ADAMW.with_settings({"optimizer.name": "ranger21_cosine", "optimizer.restart_factor": 2}).optimizer
     assert (cosine.restart_epochs, cosine.restart_factor, cosine.weight_decay) == (None, 2, None)
@@ -140,14 +140,14 @@ def test_replaced_optimizer_takes_its_settings_along() -> None:
     assert (kept.weight_decay, kept.restart_epochs, kept.learning_rate) == (0.1, 7, 1e-3)
 
 
-def test_each_optimizer_has_a_rate_of_its_own() -> None:
+def test_each_optimizer_has_its_own_default_learning_rate() -> None:
     for name, rate in (("ranger21", 1e-3), ("adamw", 3e-4), ("ranger21_cosine", 1e-3)):
         assert strong().with_settings({"optimizer.name": name}).optimizer.learning_rate == rate
     fixed = strong().with_settings({"optimizer.name": "ranger21", "optimizer.learning_rate": 0.005})
     assert fixed.optimizer.learning_rate == 0.005
 
 
-def test_one_cycle_over_all_epochs_follows_the_epochs() -> None:
+def test_a_single_cycle_follows_the_number_of_epochs() -> None:
     resolved = Recipe.from_flat({"optimizer.name": "adamw", "train.epochs": 6}).resolved(64)
     assert resolved.optimizer.restart_epochs == 6
     assert resolved.with_settings({"train.epochs": 10}).optimizer.restart_epochs == 10
@@ -166,7 +166,7 @@ def test_one_cycle_over_all_epochs_follows_the_epochs() -> None:
         (Data(crop_px=64, size_px=64), 64, (64, 64)),
     ],
 )
-def test_data_fill_in_crop_and_size(data: Data, smallest_px: int, expected: tuple[int, int]) -> None:
+def test_crop_and_size_are_resolved_from_the_data(data: Data, smallest_px: int, expected: tuple[int, int]) -> None:
     resolved = Recipe(data=data).resolved(smallest_px)
     assert (resolved.data.crop_px, resolved.data.size_px) == expected
     assert resolved.resolved(smallest_px) == resolved
@@ -183,7 +183,7 @@ def test_images_too_small_for_the_recipe() -> None:
         Recipe(data=Data(size_px=224)).resolved(100)
 
 
-def test_pretrained_weights_are_held_to_their_hash(tmp_path: Path) -> None:
+def test_pretrained_weights_must_match_their_hash(tmp_path: Path) -> None:
     weights = tmp_path / "resnet18.pth"
     recipe = Recipe(model=Model(pretrained=str(weights)))
     with pytest.raises(MissingFile, match=r"model.pretrained: no file at .*resnet18.pth; give the path"):
@@ -194,9 +194,9 @@ def test_pretrained_weights_are_held_to_their_hash(tmp_path: Path) -> None:
     assert resolved.resolved(64) == resolved
     resolved.check_pretrained()
     weights.write_bytes(b"second")
-    with pytest.raises(UserError, match=r"but this recipe was run with .*; bring the original file back"):
+    with pytest.raises(UserError, match=r"but this recipe was run with .*; restore the original file"):
         resolved.check_pretrained()
-    with pytest.raises(UserError, match=r"but this recipe was run with .*; bring the original file back"):
+    with pytest.raises(UserError, match=r"but this recipe was run with .*; restore the original file"):
         resolved.resolved(64)
     assert resolved.with_settings({"model.pretrained": None}).model == Model()
 
@@ -216,7 +216,7 @@ def test_pretrained_weights_are_held_to_their_hash(tmp_path: Path) -> None:
         ("model.pretrained=/a=b.pth", ("model.pretrained", "/a=b.pth")),
     ],
 )
-def test_setting_is_typed_by_its_field(text: str, expected: tuple[str, Any]) -> None:
+def test_a_setting_is_parsed_as_its_field_type(text: str, expected: tuple[str, Any]) -> None:
     key, value = parse_setting(text)
     assert (key, value) == expected
     assert type(value) is type(expected[1])
@@ -226,26 +226,29 @@ def test_setting_is_typed_by_its_field(text: str, expected: tuple[str, Any]) -> 
     ("text", "message"),
     [
         ("train.epochs", "--set: expected FIELD=VALUE, got 'train.epochs'; for example"),
-        ("train.epochs=many", "train.epochs: expected a whole number, got 'many'"),
-        ("train.epochs=1.5", "train.epochs: expected a whole number, got '1.5'"),
-        ("train.epochs=", "train.epochs: expected a whole number, got ''"),
+        ("train.epochs=many", "train.epochs: expected an integer, got 'many'"),
+        ("train.epochs=1.5", "train.epochs: expected an integer, got '1.5'"),
+        ("train.epochs=", "train.epochs: expected an integer, got ''"),
         ("augment.blur=often", "augment.blur: expected a number, got 'often'"),
         ("data.grayscale=maybe", "data.grayscale: expected one of true, false, got 'maybe'"),
         ("model.depth=19", "model.depth: expected one of 18, 34, 50, 101, 152, got '19'"),
-        ("model.pretrained_sha256=ab", "--set: model.pretrained_sha256 is taken from the file; set model.pretrained"),
+        (
+            "model.pretrained_sha256=ab",
+            "--set: model.pretrained_sha256 is computed from the file; set model.pretrained",
+        ),
     ],
 )
-def test_setting_that_cannot_be_read(text: str, message: str) -> None:
+def test_a_setting_that_cannot_be_parsed(text: str, message: str) -> None:
     with pytest.raises(UserError, match=f"^{message}"):
         parse_setting(text)
 
 
-def test_field_set_twice() -> None:
+def test_a_field_set_twice_is_rejected() -> None:
     assert parse_settings(["train.epochs=3", "train.seed=1"]) == {"train.epochs": 3, "train.seed": 1}
     with pytest.raises(UserError, match=r"^--set: train.epochs is set twice; give it once$"):
         parse_settings(["train.epochs=3", "train.epochs=3"])
 
 
-def test_recipes_cannot_be_changed_in_place() -> None:
+def test_recipes_are_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Recipe().train.epochs = 3  # type: ignore[misc]

@@ -177,7 +177,7 @@ def test_no_room_on_the_disk_is_refused_before_decoding(catalog, monkeypatch, ca
     usage = shutil.disk_usage(cache.parent.parent)._replace(free=8399)
     monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage)
     monkeypatch.setattr(images, "decode", None)
-    with pytest.raises(UserError, match=r"no disk space for the decoded images \(7 of 20 px\)"):
+    with pytest.raises(UserError, match=r"not enough disk space for the decoded images \(7 of 20 px\)"):
         open_images(catalog, VIEW)
     assert not list(cache.glob("*.npy"))
 

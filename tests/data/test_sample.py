@@ -235,10 +235,10 @@ def test_no_space_is_refused_before_the_first_image(tmp_path: Path, monkeypatch:
 
     def full(folder: Path, num_bytes: int, what: str) -> None:
         asked.append(num_bytes)
-        raise UserError(f"no disk space for {what}")
+        raise UserError(f"not enough disk space for {what}")
 
     monkeypatch.setattr(sample, "require_space", full)
-    with pytest.raises(UserError, match="no disk space for the sample set"):
+    with pytest.raises(UserError, match="not enough disk space for the sample set"):
         sample.generate(tmp_path / "set")
     assert 204e6 < asked[0] < 215e6
     assert not list(tmp_path.iterdir())

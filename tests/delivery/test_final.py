@@ -388,7 +388,7 @@ def test_study_whose_files_changed_is_refused(study: Study) -> None:
 def test_disk_without_room_is_refused_before_the_training(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(study.folder)._replace(free=10**6)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
-    with pytest.raises(UserError, match=r"^no disk space for the delivered model: it needs 65 MB in .*, 1 MB are free"):
+    with pytest.raises(UserError, match=r"^not enough disk space for the delivered model: 65 MB needed in .*, 1 free"):
         deliver(study)
 
 

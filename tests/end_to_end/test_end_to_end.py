@@ -419,7 +419,7 @@ def test_a_full_disk_ends_a_search_that_goes_on_when_there_is_room(
         timeout=3600,
     )
     assert ended.returncode == 2
-    assert ended.stderr.startswith("error: the disk is full (No space left on device); make room, or set")
+    assert ended.stderr.startswith("error: the disk is full (No space left on device); free some space, or set")
     assert ended.stderr.count("\n") == 1
     folder = place / "runs" / "full"
     assert not list(folder.glob("trials/*/state.json")), "a trial that could not be written has not ended"

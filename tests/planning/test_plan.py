@@ -122,7 +122,7 @@ def test_rules_of_the_race_are_the_requests(request_for: Callable[..., Request])
         ({"settings": ["optimizer.lr=1"]}, r"unknown recipe field 'optimizer.lr'; did you mean"),
         ({"settings": ["learning_rate=1"]}, r"did you mean optimizer.learning_rate\?"),
         ({"settings": ["train.epochs"]}, r"--set: expected FIELD=VALUE"),
-        ({"settings": ["train.epochs=many"]}, r"train.epochs: expected a whole number, got 'many'"),
+        ({"settings": ["train.epochs=many"]}, r"train.epochs: expected an integer, got 'many'"),
         ({"settings": ["train.epochs=1", "train.epochs=2"]}, r"train.epochs is set twice"),
         ({"settings": ["augment.blur=2"]}, r"augment.blur: expected a value from 0 to 1"),
         ({"settings": ["data.crop_px=64"]}, r"crop is 64 px, but the smallest image's side is 32 px"),

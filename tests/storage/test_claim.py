@@ -220,7 +220,7 @@ def test_runs_that_cannot_hold_the_study_are_named(tiny_folder: Path, tmp_path: 
     begun(request)
     storage = open_storage(str(tmp_path / "storage"))
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot make the folder .*file .*; name another folder with --runs"):
+    with pytest.raises(UserError, match=r"cannot create the folder .*file .*; name another folder with --runs"):
         claimed(dataclasses.replace(request, runs=tmp_path / "file"), storage).__enter__()
     (tmp_path / "storage" / "one" / ("a" * 250)).write_text("")
     with pytest.raises(UserError, match=r"the study cannot be put to .*new/one \(File name too long\)"):
