@@ -1,1 +1,1 @@
-"""Metrics, intervals and comparisons. Pure: arrays in, numbers out."""
+"""Metrics, intervals and comparisons: pure functions of arrays."""

@@ -1,7 +1,7 @@
-"""The cluster bootstrap (Field & Welsh 2007): whole groups drawn with replacement, each draw a weighting of groups.
+"""The cluster bootstrap (Field & Welsh 2007): whole groups drawn with replacement; a resample is a weight per group.
 
-Here labels are int64 (n,) of 0 or 1, probabilities float64 (n,) of class 1 in 0..1, and codes int64 (n,) the number of
-each image's group from 0. What a group adds to a score is counted once, and then weighted in every resample.
+Throughout, labels are int64 (n,) of 0 or 1, probabilities float64 (n,) of class 1 in 0..1, and codes int64 (n,), the
+index of each image's group from 0. Contributions of a group to a score are computed once and weighted in each resample.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ Floats: TypeAlias = NDArray[np.float64]
 Groups: TypeAlias = Iterable[Hashable]
 
 THRESHOLD = 0.5
-"""Probability of class 1 from which an image counts as leukemic."""
+"""An image is classified as leukemic if its probability of class 1 is at least this."""
 
 NUM_BINS = 15
-"""Bins of the calibration error."""
+"""Number of bins of the calibration error."""
 
-_CHUNK_CELLS = 2_000_000  # resamples x images held at once: 16 MB an array
+_CHUNK_CELLS = 2_000_000  # resamples x images in memory at once: 16 MB per array
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and the ends of its interval. NaN stands for what is not defined."""
+    """A value and the bounds of its interval. NaN if undefined."""
 
     value: float
     low: float
     high: float
 
     def to_dict(self) -> dict[str, float | None]:
-        """For JSON, which has no NaN: None in its place.
+        """As a dict for JSON, with None instead of NaN.
 
         >>> Interval(0.5, 0.4, float("nan")).to_dict()
         {'value': 0.5, 'low': 0.4, 'high': None}
@@ -51,7 +51,7 @@ class Interval:
 
 
 class Tally:
-    """What each group adds to each score, so that a resample is a weighting of groups."""
+    """Contributions of each group to each score, from which weighted scores are computed."""
 
     def __init__(self, labels: Ints, probabilities: Floats, codes: Ints) -> None:
         self.num_images, self.num_groups = len(labels), int(codes.max()) + 1
@@ -60,21 +60,21 @@ class Tally:
         self._confusion = np.bincount(cells, minlength=4 * self.num_groups).reshape(-1, 4).astype(np.float64)
 
     def point(self, metrics: Iterable[str]) -> dict[str, float]:
-        """Scores where each image counts once; NaN where a class that a score needs is absent."""
+        """Scores with each image counted once; NaN if a class needed by a score is absent."""
         weighted = self.weighted(np.ones((1, self.num_groups)), metrics)
         return {metric: float(values[0]) for metric, values in weighted.items()}
 
     def weighted(self, weights: Floats, metrics: Iterable[str]) -> dict[str, Floats]:
-        """Scores (resamples,) where each image counts as often as its group in ``weights`` (resamples, groups).
+        """Scores (resamples,) with each image weighted by its group's entry in ``weights`` (resamples, groups).
 
-        Metrics are ``leukemia.scoring.metrics.METRICS``; NaN where nothing, or a class that is needed, is drawn.
+        ``metrics`` are from ``leukemia.scoring.metrics.METRICS``; NaN if a needed class is absent from the resample.
         """
         true_normal, false_leukemic, false_normal, true_leukemic = (weights @ self._confusion).T
         normal, leukemic = true_normal + false_leukemic, false_normal + true_leukemic
         total, wrong = normal + leukemic, false_leukemic + false_normal
         sensitivity, specificity = divide(true_leukemic, leukemic), divide(true_normal, normal)
-        # F1 = 2 TP / (2 TP + FP + FN); an absent class has no weight, and its 0 / 0 must not spoil the sum.
-        f1 = [np.nan_to_num(divide(2 * right, 2 * right + wrong)) for right in (true_normal, true_leukemic)]
+        # F1 = 2 TP / (2 TP + FP + FN); an absent class has weight 0, and its 0 / 0 must not make the sum NaN.
+        f1 = [np.nan_to_num(divide(2 * correct, 2 * correct + wrong)) for correct in (true_normal, true_leukemic)]
         formulas = {
             "accuracy": lambda: divide(true_normal + true_leukemic, total),
             "balanced_accuracy": lambda: (sensitivity + specificity) / 2,
@@ -88,20 +88,20 @@ class Tally:
 
     @cached_property
     def _gaps(self) -> Floats:
-        """Sum of confidence less accuracy, (groups, NUM_BINS)."""
-        bins, confidence, right = confidence_bins(self._labels, self._probabilities)
-        gaps = np.bincount(NUM_BINS * self._codes + bins, confidence - right, NUM_BINS * self.num_groups)
+        """Sum of confidence minus accuracy, (groups, NUM_BINS)."""
+        bins, confidence, correct = confidence_bins(self._labels, self._probabilities)
+        gaps = np.bincount(NUM_BINS * self._codes + bins, confidence - correct, NUM_BINS * self.num_groups)
         return gaps.astype(np.float64).reshape(-1, NUM_BINS)
 
     @cached_property
     def _ranked(self) -> tuple[Ints, Ints, Ints]:
-        """Codes and labels by ascending probability, and where each distinct probability starts."""
+        """Codes and labels by ascending probability, and the first index of each distinct probability."""
         order = np.argsort(self._probabilities, kind="stable")
         starts = np.append(0, np.flatnonzero(np.diff(self._probabilities[order])) + 1)
         return self._codes[order], self._labels[order], starts
 
     def _auroc(self, weights: Floats) -> Floats:
-        """Weighted Mann-Whitney statistic: per leukemic image the normal ones below it, and half of those equal."""
+        """Weighted Mann-Whitney statistic: normal images ranked below each leukemic one, ties counting half."""
         codes, labels, starts = self._ranked
         images = weights[:, codes]
         positive = np.add.reduceat(images * labels, starts, axis=1)
@@ -112,7 +112,7 @@ class Tally:
 
 
 def resampled(tallies: list[Tally], metrics: tuple[str, ...], seed: int, num_resamples: int) -> list[dict[str, Floats]]:
-    """Per tally and metric the scores (num_resamples,), all on the same draws of groups."""
+    """Scores (num_resamples,) per tally and metric, all on the same resampled groups."""
     parts: list[list[dict[str, Floats]]] = [[] for _ in tallies]
     for weights in draws(tallies[0], seed, num_resamples):
         for part, tally in zip(parts, tallies, strict=True):
@@ -121,7 +121,7 @@ def resampled(tallies: list[Tally], metrics: tuple[str, ...], seed: int, num_res
 
 
 def draws(tally: Tally, seed: int, num_resamples: int) -> Iterator[Floats]:
-    """How often each group is drawn, (resamples, groups), in chunks that fit the memory."""
+    """How often each group is drawn, (resamples, groups), in chunks that fit into memory."""
     generator = np.random.default_rng(seed)
     num_groups, chunk = tally.num_groups, max(1, _CHUNK_CELLS // tally.num_images)
     for start in range(0, num_resamples, chunk):
@@ -131,7 +131,7 @@ def draws(tally: Tally, seed: int, num_resamples: int) -> Iterator[Floats]:
 
 
 def interval_of(value: float, samples: Floats, num_groups: int, level: float) -> Interval:
-    """The value with the percentiles of its resamples (those that are not NaN); NaN ends from fewer than two groups."""
+    """The value with percentiles of its resamples, ignoring NaN; the bounds are NaN with fewer than two groups."""
     samples = samples[~np.isnan(samples)]
     if num_groups < 2 or math.isnan(value) or not len(samples):
         return Interval(value, math.nan, math.nan)
@@ -140,7 +140,7 @@ def interval_of(value: float, samples: Floats, num_groups: int, level: float) ->
 
 
 def confidence_bins(labels: Ints, probabilities: Floats) -> tuple[Ints, Floats, Floats]:
-    """Per image its bin, the confidence in its predicted class (0.5..1), and 1 where that class is right, else 0."""
+    """Per image: its bin, the confidence in the predicted class (0.5..1), and 1 if that class is correct, else 0."""
     predicted = probabilities >= THRESHOLD
     confidence = np.where(predicted, probabilities, 1 - probabilities)
     bins = np.ceil(confidence * NUM_BINS).astype(np.int64) - 1
@@ -148,7 +148,7 @@ def confidence_bins(labels: Ints, probabilities: Floats) -> tuple[Ints, Floats, 
 
 
 def divide(numerator: Floats, denominator: Floats) -> Floats:
-    """The quotient, NaN where the denominator is 0."""
+    """Elementwise quotient; NaN where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
 
 
@@ -156,7 +156,7 @@ def group_codes(groups: Groups, num_images: int) -> Ints:
     """Groups numbered from 0 in order of appearance, (n,).
 
     Raises:
-        ValueError: a missing group, or not ``num_images`` of them.
+        ValueError: a missing group, or a number of groups other than ``num_images``.
     """
     known: dict[Hashable, int] = {}
     codes: list[int] = []
@@ -165,5 +165,5 @@ def group_codes(groups: Groups, num_images: int) -> Ints:
             raise ValueError(f"groups: expected a group for every image, got {group} at row {row}")
         codes.append(known.setdefault(group, len(known)))
     if len(codes) != num_images:
-        raise ValueError(f"groups: expected {num_images} values as the labels, got {len(codes)}")
+        raise ValueError(f"groups: expected {num_images} values, one per label, got {len(codes)}")
     return np.array(codes, dtype=np.int64)

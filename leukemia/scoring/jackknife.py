@@ -1,4 +1,4 @@
-"""The jackknife over groups: a paired difference of two predictions and its variance, cheap enough for every fold."""
+"""The jackknife over groups: a paired score difference and its variance, cheap enough to compute after every fold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from leukemia.scoring.metrics import THRESHOLD, point_scores
 
 MAX_BLOCKS = 200
-"""Metrics without a closed form leave out blocks of groups where there are more groups than this."""
+"""With more groups than this, metrics without a closed form leave out blocks of groups instead of single groups."""
 
 
 @dataclass(frozen=True)
@@ -20,28 +20,28 @@ class Difference:
     """In -1..1."""
 
     variance: float
-    """Of ``value``, over other draws of the groups; NaN with one group."""
+    """Sampling variance of ``value`` over groups; NaN with one group."""
 
     num_groups: int
 
 
 def paired_jackknife(labels: np.ndarray, a: np.ndarray, b: np.ndarray, groups: np.ndarray, metric: str) -> Difference:
-    """The difference of two predictions and its variance, leaving out one group at a time.
+    """The score difference of two predictions and its variance, leaving out one group at a time.
 
     The delete-one jackknife (Efron & Stein, Annals of Statistics 9, 1981) needs no formula for a metric's variance and
     treats images of one group as one observation. For accuracy it is the cluster-robust variance in closed form.
 
     Args:
         labels: int64 (n,), 0 or 1.
-        a, b: float64 (seeds, n), probabilities of class 1 for the same images; a score is the mean over its seeds.
-        groups: int64 (n,), codes of the groups; any integers.
+        a, b: float64 (seeds, n), probabilities of class 1 for the same images; a score is the mean over seeds.
+        groups: int64 (n,), group of each image; any integers.
         metric: one of ``leukemia.scoring.metrics.METRICS``.
     """
     codes = np.unique(groups, return_inverse=True)[1]
     num_groups = int(codes.max()) + 1
     if metric == "accuracy":
-        right = _share_right(labels, a) - _share_right(labels, b)
-        sums, sizes = np.bincount(codes, right), np.bincount(codes)
+        correct = _share_correct(labels, a) - _share_correct(labels, b)
+        sums, sizes = np.bincount(codes, correct), np.bincount(codes)
         value = float(sums.sum() / len(labels))
         rest = (sums.sum() - sums) / np.maximum(len(labels) - sizes, 1)
     else:
@@ -49,7 +49,7 @@ def paired_jackknife(labels: np.ndarray, a: np.ndarray, b: np.ndarray, groups: n
         blocks = np.random.default_rng(0).permutation(num_groups) % MAX_BLOCKS
         kept = [blocks[codes] != block for block in range(min(num_groups, MAX_BLOCKS))] if num_groups > 1 else []
         rest = np.array([_score(labels[k], a[:, k], metric) - _score(labels[k], b[:, k], metric) for k in kept])
-        # Images without which the metric is not defined tell nothing about it.
+        # The metric may be undefined when a block is left out: ignore those.
         rest = rest[~np.isnan(rest)]
     if num_groups < 2 or len(rest) < 2:
         return Difference(value, float("nan"), num_groups)
@@ -57,8 +57,8 @@ def paired_jackknife(labels: np.ndarray, a: np.ndarray, b: np.ndarray, groups: n
     return Difference(value, variance, num_groups)
 
 
-def _share_right(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Per image the share of seeds that answer it correctly."""
+def _share_correct(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Share of seeds that classify each image correctly, (n,)."""
     return ((probabilities >= THRESHOLD) == labels).mean(axis=0)
 
 

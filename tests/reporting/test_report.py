@@ -60,7 +60,7 @@ BLOCK = {
     "headline": {"value": 0.9534, "low": 0.89, "high": 0.99},
 }
 
-WINNER_VS_START = "better by 1.2 points, 95 % interval -0.3 to 2.6: not settled"
+WINNER_VS_START = "better by 1.2 points, 95 % interval -0.3 to 2.6: not significant"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The jackknife over groups agrees with leaving out by hand and with the closed form."""
+"""The jackknife over groups against an explicit leave-one-out loop and the closed form."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from leukemia.scoring.jackknife import paired_jackknife
 def predictions(
     seed: int, *, num_groups: int = 12, most: int = 9, seeds: tuple[int, int] = (1, 1)
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, probabilities of a and b, and groups of 1 to ``most`` images, by turns of class 0 and 1."""
+    """Labels, probabilities of a and b, and groups of 1 to ``most`` images, alternately of class 0 and 1."""
     generator = np.random.default_rng(seed)
     groups = np.repeat(np.arange(num_groups), generator.integers(1, most + 1, num_groups))
     labels = groups % 2
-    # Each group is easier for one of the two.
-    favour = generator.normal(0, 0.15, num_groups)[groups]
+    # Each group is easier for one of the two predictors.
+    advantage = generator.normal(0, 0.15, num_groups)[groups]
     sides = [
-        np.clip(0.5 + (labels - 0.5) * 0.4 + sign * favour + generator.normal(0, 0.3, (count, len(labels))), 0, 1)
+        np.clip(0.5 + (labels - 0.5) * 0.4 + sign * advantage + generator.normal(0, 0.3, (count, len(labels))), 0, 1)
         for sign, count in zip((1, -1), seeds, strict=True)
     ]
     return labels, sides[0], sides[1], groups
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, metric: str) -> float:
-    """By scikit-learn: the mean over seeds."""
+    """The mean over seeds of scikit-learn's score."""
     if metric == "auroc":
         return float(np.mean([roc_auc_score(labels, each) for each in probabilities]))
     if metric == "accuracy":
@@ -37,10 +37,10 @@ def score(labels: np.ndarray, probabilities: np.ndarray, metric: str) -> float:
     return float(np.mean([balanced_accuracy_score(labels, each >= 0.5) for each in probabilities]))
 
 
-def by_hand(
+def leave_one_out(
     labels: np.ndarray, a: np.ndarray, b: np.ndarray, groups: np.ndarray, metric: str
 ) -> tuple[float, float, int]:
-    """Value, variance and number of groups, leaving out one group after the other."""
+    """Value, variance and number of groups, from a leave-one-out loop."""
     names = np.unique(groups)
     rest = []
     for name in names:
@@ -53,15 +53,15 @@ def by_hand(
 
 @pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "auroc"])
 @pytest.mark.parametrize("seeds", [(1, 1), (2, 3)])
-def test_variance_is_that_of_leaving_out_one_group_by_hand(metric: str, seeds: tuple[int, int]) -> None:
+def test_variance_equals_that_of_a_leave_one_out_loop(metric: str, seeds: tuple[int, int]) -> None:
     data = predictions(0, seeds=seeds)
     found = paired_jackknife(*data, metric)
-    assert (found.value, found.variance, found.num_groups) == pytest.approx(by_hand(*data, metric))
+    assert (found.value, found.variance, found.num_groups) == pytest.approx(leave_one_out(*data, metric))
     assert found.variance > 0
 
 
 def test_variance_of_accuracy_in_equal_groups_is_the_closed_form() -> None:
-    """With groups of one size the difference is the mean of the groups' means: its variance is s^2 / G."""
+    """With equal group sizes the difference is the mean of group means, with variance s^2 / G."""
     generator = np.random.default_rng(1)
     labels, groups = generator.integers(0, 2, 60), np.repeat(np.arange(12), 5)
     a, b = generator.random((1, 60)), generator.random((1, 60))
@@ -72,7 +72,7 @@ def test_variance_of_accuracy_in_equal_groups_is_the_closed_form() -> None:
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy"])
-def test_order_of_images_and_names_of_groups_do_not_matter(metric: str) -> None:
+def test_image_order_and_group_names_do_not_matter(metric: str) -> None:
     labels, a, b, groups = predictions(2)
     order = np.random.default_rng(3).permutation(len(labels))
     names = np.array([f"H{7 * group}" for group in groups])
@@ -81,20 +81,20 @@ def test_order_of_images_and_names_of_groups_do_not_matter(metric: str) -> None:
     assert (again.value, again.variance) == pytest.approx((found.value, found.variance))
 
 
-def test_sides_change_the_sign_only() -> None:
+def test_swapping_a_and_b_only_changes_the_sign() -> None:
     labels, a, b, groups = predictions(4)
     one, other = paired_jackknife(labels, a, b, groups, "accuracy"), paired_jackknife(labels, b, a, groups, "accuracy")
     assert (one.value, one.variance) == pytest.approx((-other.value, other.variance))
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "auroc"])
-def test_equal_predictions_differ_by_nothing(metric: str) -> None:
+def test_identical_predictions_have_zero_difference_and_variance(metric: str) -> None:
     labels, a, _, groups = predictions(5)
     found = paired_jackknife(labels, a, a, groups, metric)
     assert (found.value, found.variance) == (0.0, 0.0)
 
 
-def test_score_of_several_seeds_is_their_mean() -> None:
+def test_the_score_is_the_mean_over_seeds() -> None:
     labels, a, b, groups = predictions(6, seeds=(3, 1))
     whole = paired_jackknife(labels, a, b, groups, "accuracy")
     single = [paired_jackknife(labels, a[row : row + 1], b, groups, "accuracy").value for row in range(3)]
@@ -104,7 +104,7 @@ def test_score_of_several_seeds_is_their_mean() -> None:
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy"])
-def test_one_group_has_a_difference_and_no_variance(metric: str) -> None:
+def test_a_single_group_has_a_difference_but_no_variance(metric: str) -> None:
     labels, a, b, _ = predictions(7)
     found = paired_jackknife(labels, a, b, np.zeros(len(labels)), metric)
     assert found.value == pytest.approx(score(labels, a, metric) - score(labels, b, metric))
@@ -112,8 +112,8 @@ def test_one_group_has_a_difference_and_no_variance(metric: str) -> None:
     assert found.num_groups == 1
 
 
-def test_rests_without_a_class_are_left_out() -> None:
-    """Of three groups one has all images of class 1: without it balanced accuracy is not defined."""
+def test_leave_outs_without_a_class_are_skipped() -> None:
+    """One of three groups has all images of class 1: without it balanced accuracy is undefined."""
     labels = np.array([0, 0, 0, 0, 1, 1])
     groups = np.array([0, 0, 1, 1, 2, 2])
     a, b = np.array([[0.2, 0.8, 0.2, 0.2, 0.8, 0.8]]), np.array([[0.2, 0.2, 0.2, 0.8, 0.8, 0.2]])
@@ -127,7 +127,7 @@ def test_rests_without_a_class_are_left_out() -> None:
     assert math.isnan(only.variance)
 
 
-def test_blocks_of_many_groups_come_close_to_leaving_out_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_approximate_leaving_out_each_group(monkeypatch: pytest.MonkeyPatch) -> None:
     data = predictions(8, num_groups=700, most=2)
     blocks = paired_jackknife(*data, "balanced_accuracy")
     monkeypatch.setattr(jackknife, "MAX_BLOCKS", 10_000)
@@ -137,4 +137,4 @@ def test_blocks_of_many_groups_come_close_to_leaving_out_each(monkeypatch: pytes
     # 200 blocks estimate a variance with a relative standard error of about sqrt(2 / 200).
     assert blocks.variance == pytest.approx(each.variance, rel=0.2)
     assert blocks.variance != each.variance
-    assert paired_jackknife(*data, "accuracy").variance == pytest.approx(by_hand(*data, "accuracy")[1])
+    assert paired_jackknife(*data, "accuracy").variance == pytest.approx(leave_one_out(*data, "accuracy")[1])

@@ -1,4 +1,4 @@
-"""Scores against scikit-learn and hand-made references, intervals against plain resampling and simulated truth."""
+"""Scores against scikit-learn and simple references; intervals against plain resampling and simulated truth."""
 
 import dataclasses
 import math
@@ -25,7 +25,7 @@ from leukemia.scoring.metrics import (
 
 
 def simulated(num_images: int = 600, num_groups: int = 20, seed: int = 0):
-    """Labels, probabilities rounded so that many tie, and groups of one class each, as subjects are."""
+    """Labels, probabilities (rounded, to have ties), and groups of one class each, like subjects."""
     generator = np.random.default_rng(seed)
     groups = generator.permutation(np.arange(num_images) % num_groups)
     labels = (groups % 3 > 0).astype(int)
@@ -61,7 +61,7 @@ def test_point_scores_equal_scikit_learn(seed):
     assert point_scores(labels, probabilities) == pytest.approx(expected_scores(labels, probabilities), abs=1e-12)
 
 
-def test_scores_have_the_point_as_value_and_the_closed_vocabulary():
+def test_scores_have_the_point_scores_as_values():
     labels, probabilities, groups = simulated()
     found = scores(labels, probabilities, groups, num_resamples=200)
     assert tuple(found) == METRICS
@@ -79,11 +79,11 @@ def test_confusion_matrix_and_roc_equal_scikit_learn():
     np.testing.assert_allclose(found[1], true_rate)
 
 
-def test_half_counts_as_leukemic():
+def test_a_probability_of_one_half_is_leukemic():
     assert confusion_matrix([0, 1], [0.5, 0.4999]).tolist() == [[0, 1], [1, 0]]
 
 
-def test_calibration_bins_make_up_the_calibration_error():
+def test_the_calibration_error_follows_from_its_bins():
     labels, probabilities, _ = simulated()
     counts, confidence, accuracy = calibration_bins(labels, probabilities).T
     assert counts.sum() == len(labels)
@@ -92,14 +92,14 @@ def test_calibration_bins_make_up_the_calibration_error():
     assert error == pytest.approx(point_scores(labels, probabilities)["ece"])
 
 
-def test_a_certain_and_right_classifier_is_perfectly_calibrated():
+def test_a_certain_and_correct_classifier_is_perfectly_calibrated():
     found = point_scores([0, 1, 1], [0.0, 1.0, 1.0])
     assert found == {metric: 0.0 if metric == "ece" else 1.0 for metric in METRICS}
 
 
-def test_intervals_equal_a_bootstrap_that_repeats_rows():
+def test_intervals_equal_those_of_a_bootstrap_that_repeats_rows():
     labels, probabilities, groups = simulated(num_images=200)
-    # Groups are numbered by appearance, so that a draw of the same seed means the same groups.
+    # Number groups by appearance, as the code does, so that the same seed draws the same groups.
     _, groups = np.unique([list(groups).index(group) for group in groups], return_inverse=True)
     found = scores(labels, probabilities, groups, seed=3, num_resamples=100)
     draws = np.random.default_rng(3).integers(20, size=(100, 20))
@@ -107,13 +107,13 @@ def test_intervals_equal_a_bootstrap_that_repeats_rows():
     resampled = [expected_scores(labels[rows], probabilities[rows]) for rows in drawn]
     for metric in METRICS:
         samples = np.array([each[metric] for each in resampled])
-        # The calibration error's resamples are centred on its value, for they are biased upwards.
+        # Resamples of the calibration error are biased upwards, so they are centred on its value.
         shift = found[metric].value - samples.mean() if metric == "ece" else 0.0
         low, high = np.clip(np.quantile(samples + shift, [0.025, 0.975]), 0, 1)
         assert (found[metric].low, found[metric].high) == pytest.approx((low, high), abs=1e-12), metric
 
 
-def test_calibration_error_lies_in_its_interval_though_resamples_are_biased():
+def test_the_calibration_error_is_inside_its_interval_despite_biased_resamples():
     generator = np.random.default_rng(0)
     probabilities = generator.random(400)
     labels = (generator.random(400) < probabilities).astype(int)
@@ -128,7 +128,7 @@ def test_intervals_of_grouped_images_are_wider_than_of_independent_ones():
     assert grouped.high - grouped.low > 1.5 * (single.high - single.low)
 
 
-def test_same_seed_same_interval_other_seed_other_interval():
+def test_intervals_are_reproducible_by_seed():
     data = simulated()
     assert scores(*data, num_resamples=100, seed=3) == scores(*data, num_resamples=100, seed=3)
     assert scores(*data, num_resamples=100, seed=3) != scores(*data, num_resamples=100, seed=4)
@@ -150,23 +150,23 @@ def test_memory_chunks_do_not_change_the_result(monkeypatch):
 
 
 def test_resamples_are_scored_together(monkeypatch):
-    """Ten thousand images one resample at a time would take minutes."""
+    """With ten thousand images, one resample at a time would take minutes."""
     calls, weighted = [], Tally.weighted
     monkeypatch.setattr(Tally, "weighted", lambda *given: calls.append(len(given[1])) or weighted(*given))
     scores(*simulated(num_images=90), num_resamples=1000)
-    assert sorted(calls) == [1, 1000], "the point, and all resamples"
+    assert sorted(calls) == [1, 1000], "one call for the point, one for all resamples"
 
 
-def test_resamples_without_a_class_are_left_out():
+def test_resamples_without_a_class_are_skipped():
     labels, probabilities = np.array([0, 0, 1, 1]), np.array([0.2, 0.7, 0.6, 0.8])
     found = scores(labels, probabilities, ["a", "a", "b", "b"], num_resamples=200)
-    # Only draws of both groups define these, and all such draws are alike.
+    # These are defined only if both groups are drawn, and all such resamples are equal.
     assert found["balanced_accuracy"] == Interval(0.75, 0.75, 0.75)
     assert found["auroc"] == Interval(0.75, 0.75, 0.75)
     assert (found["accuracy"].low, found["accuracy"].high) == (0.5, 1.0)
 
 
-def test_an_absent_class_leaves_scores_undefined_and_null_in_json():
+def test_scores_of_an_absent_class_are_undefined_and_null_in_json():
     found = scores([1, 1, 1, 1], [0.9, 0.8, 0.2, 0.7], [0, 0, 1, 1], num_resamples=100)
     for metric in ("balanced_accuracy", "specificity", "auroc"):
         assert found[metric].to_dict() == {"value": None, "low": None, "high": None}
@@ -174,12 +174,12 @@ def test_an_absent_class_leaves_scores_undefined_and_null_in_json():
     assert found["weighted_f1"].value == pytest.approx(reference.f1_score([1] * 4, [1, 1, 0, 1], average="weighted"))
 
 
-def test_one_group_has_no_interval():
+def test_a_single_group_has_no_interval():
     found = scores([0, 1, 1], [0.2, 0.9, 0.4], ["a", "a", "a"])["accuracy"]
     assert found.to_dict() == {"value": pytest.approx(2 / 3), "low": None, "high": None}
 
 
-def test_interval_is_frozen_and_survives_json():
+def test_an_interval_is_frozen_and_round_trips_through_json():
     interval = Interval(0.5, math.nan, 0.75)
     assert str(Interval.from_dict(interval.to_dict())) == str(interval)
     assert Interval.from_dict({"value": 0.0, "low": 0.0, "high": 1.0}) == Interval(0.0, 0.0, 1.0)
@@ -191,7 +191,7 @@ def test_majority_rate():
     assert majority_rate([0, 0, 0, 1]) == majority_rate([1, 1, 1, 0]) == 0.75
 
 
-def test_paired_difference_is_exact_in_value_antisymmetric_and_narrower_than_two_intervals():
+def test_a_paired_difference_is_exact_antisymmetric_and_narrower_than_separate_intervals():
     labels, a, groups = simulated(num_images=2000)
     b = np.clip(a + 0.03 * np.random.default_rng(5).normal(size=2000), 0, 1)
     forth = paired_difference(labels, a, b, groups, "accuracy")
@@ -208,39 +208,39 @@ def test_a_model_does_not_differ_from_itself():
         assert paired_difference(labels, probabilities, probabilities, groups, metric) == Interval(0.0, 0.0, 0.0)
 
 
-def test_paired_interval_holds_the_true_difference_about_as_often_as_it_says():
-    generator, held = np.random.default_rng(7), 0
+def test_a_paired_interval_has_about_its_nominal_coverage():
+    generator, covered = np.random.default_rng(7), 0
     for trial in range(100):
         groups = np.repeat(np.arange(40), 5)
         labels = groups % 2
-        right = [generator.random(200) < share for share in (0.8, 0.7)]
-        a, b = (np.where(each, labels, 1 - labels).astype(float) for each in right)
+        correct = [generator.random(200) < share for share in (0.8, 0.7)]
+        a, b = (np.where(each, labels, 1 - labels).astype(float) for each in correct)
         interval = paired_difference(labels, a, b, groups, "accuracy", num_resamples=400, seed=trial)
-        held += interval.low <= 0.1 <= interval.high
-    assert 88 <= held <= 99
+        covered += interval.low <= 0.1 <= interval.high
+    assert 88 <= covered <= 99
 
 
 @pytest.mark.parametrize(
-    ("interval", "words"),
+    ("interval", "text"),
     [
-        (Interval(0.012, -0.003, 0.026), "better by 1.2 points, 95 % interval -0.3 to 2.6: not settled"),
-        (Interval(-0.02, -0.03, -0.01), "worse by 2.0 points, 95 % interval -3.0 to -1.0: settled"),
-        (Interval(0.03, 0.001, 0.05), "better by 3.0 points, 95 % interval 0.1 to 5.0: settled"),
-        (Interval(-0.0001, -0.01, 0.01), "no difference to 0.1 points, 95 % interval -1.0 to 1.0: not settled"),
+        (Interval(0.012, -0.003, 0.026), "better by 1.2 points, 95 % interval -0.3 to 2.6: not significant"),
+        (Interval(-0.02, -0.03, -0.01), "worse by 2.0 points, 95 % interval -3.0 to -1.0: significant"),
+        (Interval(0.03, 0.001, 0.05), "better by 3.0 points, 95 % interval 0.1 to 5.0: significant"),
+        (Interval(-0.0001, -0.01, 0.01), "no difference to 0.1 points, 95 % interval -1.0 to 1.0: not significant"),
         (Interval(0.02, math.nan, math.nan), "better by 2.0 points, no interval: too few groups"),
         (Interval(math.nan, math.nan, math.nan), "not defined: a class is absent"),
     ],
 )
-def test_differences_in_words(interval, words):
-    assert describe_difference(interval) == words
+def test_a_difference_is_described_as_text(interval, text):
+    assert describe_difference(interval) == text
 
 
-def test_the_level_is_named():
+def test_the_confidence_level_is_shown():
     assert "90 % interval" in describe_difference(Interval(0.01, 0.0, 0.02), level=0.9)
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.9])
-def test_a_constant_answer_is_bounded_by_its_exact_balanced_accuracy(probability):
+def test_the_bound_of_a_constant_prediction_is_its_exact_balanced_accuracy(probability):
     labels, _, groups = simulated()
     constant = np.full(len(labels), probability)
     assert upper_bound(labels, constant, groups, "balanced_accuracy") == 0.5
@@ -248,7 +248,7 @@ def test_a_constant_answer_is_bounded_by_its_exact_balanced_accuracy(probability
     assert upper_bound(labels, constant, groups, "accuracy") > point_scores(labels, constant)["accuracy"]
 
 
-def test_upper_bound_knows_nothing_from_fewer_than_three_groups_of_a_class():
+def test_upper_bound_is_one_with_fewer_than_three_groups_of_a_class():
     groups = np.repeat(np.arange(8), 10)
     labels = (groups >= 2).astype(int)
     wrong_half = np.where(np.arange(80) % 10 < 5 + (groups % 2), 1 - labels, labels)
@@ -258,17 +258,17 @@ def test_upper_bound_knows_nothing_from_fewer_than_three_groups_of_a_class():
 
 
 @pytest.mark.parametrize("num_groups", [3, 5, 12])
-def test_upper_bound_of_equal_groups_is_the_classical_one(num_groups):
+def test_upper_bound_of_equal_groups_is_the_classical_t_bound(num_groups):
     shares = np.linspace(0.3, 0.5, num_groups)
     groups = np.repeat(np.arange(num_groups), 1000)
     labels = np.arange(len(groups)) % 2
-    right = np.tile(np.arange(1000) / 1000, num_groups) < shares[groups]
-    found = upper_bound(labels, np.where(right, labels, 1 - labels), groups, "accuracy")
+    correct = np.tile(np.arange(1000) / 1000, num_groups) < shares[groups]
+    found = upper_bound(labels, np.where(correct, labels, 1 - labels), groups, "accuracy")
     margin = stats.t.ppf(0.95, num_groups - 1) * shares.std(ddof=1) / math.sqrt(num_groups)
     assert found - 0.4 == pytest.approx(margin, rel=0.08)
 
 
-def test_upper_bound_without_variance_follows_hoeffding():
+def test_upper_bound_without_variance_is_hoeffdings():
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
     found = upper_bound(labels, 1.0 - labels, range(8), "accuracy")
     assert found == pytest.approx(math.sqrt(math.log(20) / 16))
@@ -279,14 +279,14 @@ def test_upper_bound_of_an_absent_class_is_undefined():
 
 
 @pytest.mark.parametrize("num_groups", [4, 30])
-def test_upper_bound_is_seldom_below_the_truth(num_groups):
+def test_upper_bound_is_rarely_below_the_true_score(num_groups):
     generator, above = np.random.default_rng(11), 0
     for _ in range(150):
         share = np.clip(0.6 + 0.15 * generator.normal(size=num_groups), 0, 1)
         groups = np.repeat(np.arange(num_groups), 30)
         labels = np.arange(len(groups)) % 2
-        right = generator.random(len(groups)) < share[groups]
-        above += upper_bound(labels, np.where(right, labels, 1 - labels), groups, "accuracy") >= 0.6
+        correct = generator.random(len(groups)) < share[groups]
+        above += upper_bound(labels, np.where(correct, labels, 1 - labels), groups, "accuracy") >= 0.6
     assert above / 150 > 0.9
 
 
@@ -295,7 +295,7 @@ def test_upper_bound_tightens_with_more_groups():
     assert many < few
 
 
-def test_float32_rounding_above_one_is_no_mistake():
+def test_float32_rounding_above_one_is_accepted():
     assert point_scores([0, 1], np.array([0.0, 1.0000001], dtype=np.float32))["accuracy"] == 1.0
 
 
@@ -304,20 +304,20 @@ def test_float32_rounding_above_one_is_no_mistake():
     [
         ([], [], [], r"labels: expected a non-empty array \(n,\), got shape \(0,\)"),
         ([0, 2], [0.1, 0.2], [0, 1], r"labels: expected 0 or 1, got 2 at row 1 \(1 such rows\)"),
-        ([0, 1], [0.1], [0, 1], r"probabilities: expected shape \(2,\) as the labels, got \(1,\)"),
+        ([0, 1], [0.1], [0, 1], r"probabilities: expected shape \(2,\), like the labels, got \(1,\)"),
         ([0, 1], [0.1, 1.5], [0, 1], r"probabilities: expected values in 0..1, got 1.5 at row 1"),
         ([0, 1], [math.nan, 0.5], [0, 1], r"probabilities: expected values in 0..1, got nan at row 0"),
-        ([0, 1], [0.1, 0.2], [0], r"groups: expected 2 values as the labels, got 1"),
+        ([0, 1], [0.1, 0.2], [0], r"groups: expected 2 values, one per label, got 1"),
         ([0, 1], [0.1, 0.2], [0, None], r"groups: expected a group for every image, got None at row 1"),
         ([0, 1], [0.1, 0.2], ["a", math.nan], r"groups: expected a group for every image, got nan at row 1"),
     ],
 )
-def test_bad_input_is_refused(labels, probabilities, groups, message):
+def test_invalid_input_is_rejected(labels, probabilities, groups, message):
     with pytest.raises(ValueError, match=message):
         scores(labels, probabilities, groups)
 
 
-def test_an_unknown_metric_is_refused():
+def test_an_unknown_metric_is_rejected():
     message = r"metric: expected one of accuracy, .*, got 'f2'"
     with pytest.raises(ValueError, match=message):
         upper_bound([0, 1], [0.1, 0.9], [0, 1], "f2")

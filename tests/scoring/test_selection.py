@@ -1,4 +1,4 @@
-"""Corrections of the best of many: by hand where it is small, against plain loops, and by simulation of pure luck."""
+"""Selection-bias corrections: small cases by hand, plain loops as reference, and simulations of pure luck."""
 
 import math
 
@@ -8,13 +8,13 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from leukemia.scoring.bootstrap import Interval, Tally
 from leukemia.scoring.metrics import point_scores, scores
-from leukemia.scoring.selection import CORRECTED, STOPPED_ABSENT, Candidates, Correction, corrected
+from leukemia.scoring.selection import CORRECTED, Candidates, Correction, corrected
 
 NAN = math.nan
 
 
 def candidates_of(labels, trials, folds, groups=None) -> Candidates:
-    """Of trials (n,) of one seed or (seeds, n), each image its own group unless told."""
+    """Candidates from trials (n,) of one seed or (seeds, n); by default each image is its own group."""
     return Candidates(
         labels=np.asarray(labels),
         groups=list(range(len(labels))) if groups is None else list(groups),
@@ -24,12 +24,12 @@ def candidates_of(labels, trials, folds, groups=None) -> Candidates:
 
 
 def right_on(labels, correct):
-    """Certain answers that are right where ``correct`` says so."""
+    """Probabilities 0 or 1 that are correct where ``correct`` is true."""
     return np.where(np.asarray(correct, dtype=bool), labels, 1 - np.asarray(labels)).astype(float)
 
 
 def simulated(num_trials: int = 6, num_images: int = 240, num_groups: int = 30, seed: int = 0, num_seeds: int = 1):
-    """Candidates with groups inside of folds; probabilities are rounded so that many tie."""
+    """Candidates with groups inside folds; probabilities are rounded, to have ties."""
     generator = np.random.default_rng(seed)
     groups = np.arange(num_images) % num_groups
     labels = (generator.random(num_images) < 0.6).astype(int)
@@ -40,7 +40,7 @@ def simulated(num_trials: int = 6, num_images: int = 240, num_groups: int = 30, 
 def test_leave_fold_out_by_hand():
     labels = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1])
     folds = np.repeat([0, 1, 2], 4)
-    # Right of 4 in folds 0, 1, 2: trial 0: 4, 2, 3; trial 1: 1, 4, 3; trial 2: 2, 3, 3.
+    # Correct out of 4 in folds 0, 1, 2: trial 0: 4, 2, 3; trial 1: 1, 4, 3; trial 2: 2, 3, 3.
     right = [
         [1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0],
         [1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0],
@@ -54,7 +54,7 @@ def test_leave_fold_out_by_hand():
     assert found.leave_fold_out.value == pytest.approx((1 + 2 + 3) / 12)
 
 
-def test_leave_fold_out_of_unequal_folds_takes_the_loss_within_folds():
+def test_leave_fold_out_with_unequal_folds_averages_losses_per_fold():
     labels = np.array([0, 1, 0, 1, 0, 1])
     folds = np.array([0, 0, 1, 1, 1, 1])
     right = [[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 0]]
@@ -65,7 +65,7 @@ def test_leave_fold_out_of_unequal_folds_takes_the_loss_within_folds():
     assert found.leave_fold_out.value == pytest.approx(1 / 2 - (1 + 0) / 2)
 
 
-def test_bootstrap_equals_a_plain_loop_over_drawn_groups():
+def test_bootstrap_equals_a_plain_loop_over_resampled_groups():
     candidates = simulated(num_trials=3, num_seeds=2)
     labels, groups, folds = candidates.labels, np.array(candidates.groups), candidates.folds
     draws = np.random.default_rng(4).integers(30, size=(10, 30))
@@ -116,7 +116,7 @@ def test_headline_is_the_lower_correction_and_never_above_raw(metric, seed):
     assert all(each.low <= each.value <= each.high for each in (found.raw, found.bootstrap, found.leave_fold_out))
 
 
-def test_headline_passes_over_what_is_undefined():
+def test_headline_ignores_undefined_corrections():
     low, high, undefined = Interval(0.7, 0.6, 0.8), Interval(0.8, 0.7, 0.9), Interval(NAN, NAN, NAN)
     both = {"winner": 0, "raw": high}
     assert Correction(**both, bootstrap=undefined, leave_fold_out=low).headline == low
@@ -126,7 +126,7 @@ def test_headline_passes_over_what_is_undefined():
 
 
 @pytest.mark.parametrize("metric", CORRECTED)
-def test_of_one_trial_nothing_is_corrected(metric):
+def test_a_single_trial_is_not_corrected(metric):
     found = corrected(simulated(num_trials=1, num_seeds=3), metric, num_resamples=50)
     assert found.raw == found.bootstrap == found.leave_fold_out == found.headline
     assert found.raw.low < found.raw.value < found.raw.high
@@ -143,7 +143,7 @@ def test_duplicates_of_a_trial_change_nothing():
     assert found.raw == found.bootstrap == found.leave_fold_out
 
 
-def test_the_earliest_of_equals_wins():
+def test_the_earliest_of_ties_wins():
     labels, folds = np.array([0, 1, 0, 1]), [0, 0, 1, 1]
     trials = [right_on(labels, each) for each in ([1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 0, 1])]
     assert corrected(candidates_of(labels, trials, folds), "accuracy").winner == 1
@@ -151,7 +151,7 @@ def test_the_earliest_of_equals_wins():
 
 def test_the_order_of_the_images_does_not_matter():
     candidates, generator = simulated(), np.random.default_rng(1)
-    # Groups are numbered by appearance, so that this order of rows draws the same groups; any other one, other groups.
+    # Groups are numbered by appearance: this order draws the same groups, any other order draws different ones.
     same_draws = np.concatenate([np.arange(30), 30 + generator.permutation(210)])
     for order, tolerance in ((same_draws, 1e-12), (generator.permutation(240), 0.01)):
         shuffled = candidates_of(
@@ -172,7 +172,7 @@ def test_images_of_a_group_stay_together():
     generator = np.random.default_rng(3)
     groups = np.repeat(np.arange(20), 50)
     labels, folds = np.arange(1000) % 2, groups % 5
-    # Each trial is right or wrong on whole groups: only groups that were not drawn tell how it does elsewhere.
+    # Each trial is right or wrong on whole groups: only groups that were not drawn show how well it generalizes.
     trials = [right_on(labels, (generator.random(20) < 0.7)[groups]) for _ in range(30)]
     grouped = corrected(candidates_of(labels, trials, folds, groups), "accuracy", num_resamples=300)
     single = corrected(candidates_of(labels, trials, folds), "accuracy", num_resamples=300)
@@ -181,18 +181,18 @@ def test_images_of_a_group_stay_together():
     assert grouped.raw.high - grouped.raw.low > 3 * (single.raw.high - single.raw.low)
 
 
-def test_seeds_count_by_their_mean():
+def test_the_score_of_a_trial_is_the_mean_over_seeds():
     labels, folds = np.array([0, 1, 0, 1]), [0, 0, 1, 1]
     lucky = [right_on(labels, [1, 1, 1, 1]), right_on(labels, [0, 0, 0, 1])]
     steady = right_on(labels, [1, 0, 1, 1])
     found = corrected(candidates_of(labels, [lucky, steady], folds), "accuracy")
     # 5 of 8 against 3 of 4.
     assert (found.winner, found.raw.value) == (1, 0.75)
-    # Without fold 1 the lucky one and the steady one tie at 1/2, and the earlier has 3/4 there against 1.
+    # Without fold 1 the lucky and the steady trial tie at 1/2, and the earlier one scores 3/4 there against 1.
     assert found.leave_fold_out.value == pytest.approx(0.75 - (0 + 0.25) / 2)
 
 
-def test_a_winner_by_another_rule_keeps_its_own_raw_score():
+def test_a_winner_selected_by_another_rule_has_its_own_raw_score():
     candidates = simulated()
     best = corrected(candidates, "accuracy", num_resamples=50)
     other = (best.winner + 1) % 6
@@ -203,7 +203,7 @@ def test_a_winner_by_another_rule_keeps_its_own_raw_score():
     assert found.headline.value <= found.raw.value
 
 
-def test_one_group_has_no_intervals_and_nothing_outside_of_it():
+def test_a_single_group_has_no_intervals_and_no_out_of_bag_score():
     labels, folds = np.array([0, 1, 0, 1]), [0, 0, 1, 1]
     trials = [right_on(labels, each) for each in ([1, 1, 1, 0], [0, 1, 0, 1])]
     found = corrected(candidates_of(labels, trials, folds, ["a"] * 4), "accuracy", num_resamples=20)
@@ -213,7 +213,7 @@ def test_one_group_has_no_intervals_and_nothing_outside_of_it():
     assert math.isnan(found.headline.low)
 
 
-def test_one_fold_has_no_other_folds_to_choose_by():
+def test_a_single_fold_has_no_leave_fold_out_correction():
     candidates = simulated()
     single = candidates_of(candidates.labels, candidates.probabilities, [0] * 240, candidates.groups)
     found = corrected(single, "accuracy", num_resamples=50)
@@ -221,25 +221,25 @@ def test_one_fold_has_no_other_folds_to_choose_by():
     assert found.headline == found.bootstrap
 
 
-def test_what_lacks_a_class_is_left_out():
+def test_folds_and_resamples_without_a_class_are_skipped():
     labels, folds = np.array([0, 1, 0, 1, 1, 1]), [0, 0, 1, 1, 2, 2]
     trials = [[0.1, 0.9, 0.6, 0.4, 0.2, 0.3], [0.7, 0.6, 0.2, 0.8, 0.9, 0.9], [0.1, 0.8, 0.3, 0.2, 0.9, 0.9]]
     for metric in ("balanced_accuracy", "auroc"):
         found = corrected(candidates_of(labels, trials, folds), metric, num_resamples=300)
-        # Fold 2 has one class. In folds 0 and 1 the trials have 1, 0 and 1/2, 1 (for AUROC 0, 1) and 1, 1/2 (1, 0).
+        # Fold 2 has one class. In folds 0 and 1 the trials score 1, 0 and 1/2, 1 (for AUROC 0, 1) and 1, 1/2 (1, 0).
         assert math.isfinite(found.headline.value)
         assert all(0 <= each.low <= each.high <= 1 for each in (found.raw, found.bootstrap, found.leave_fold_out))
 
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "auroc"])
-def test_an_absent_class_leaves_all_undefined(metric):
+def test_an_absent_class_makes_all_scores_undefined(metric):
     labels, folds = np.ones(4, dtype=int), [0, 0, 1, 1]
     found = corrected(candidates_of(labels, [[0.9, 0.8, 0.2, 0.7], [0.1] * 4], folds), metric, num_resamples=20)
     for each in (found.raw, found.bootstrap, found.leave_fold_out, found.headline):
         assert each.to_dict() == {"value": None, "low": None, "high": None}
 
 
-def test_same_seed_same_interval_other_seed_other_interval():
+def test_intervals_are_reproducible_by_seed():
     found = [corrected(simulated(), "accuracy", seed=seed, num_resamples=50) for seed in (3, 3, 4)]
     assert found[0] == found[1] != found[2]
 
@@ -251,7 +251,7 @@ def test_memory_chunks_do_not_change_the_result(monkeypatch):
 
 
 def test_every_trial_is_scored_on_all_resamples_together(monkeypatch):
-    """Two hundred trials one resample at a time would take minutes."""
+    """With two hundred trials, one resample at a time would take minutes."""
     calls, weighted = [], Tally.weighted
     monkeypatch.setattr(Tally, "weighted", lambda *given: calls.append(len(given[1])) or weighted(*given))
     counts = []
@@ -263,8 +263,8 @@ def test_every_trial_is_scored_on_all_resamples_together(monkeypatch):
 
 
 @pytest.mark.parametrize("recipe_sd", [0.0, 0.02])
-def test_the_headline_has_little_luck_left_and_the_raw_score_much(recipe_sd):
-    """Twenty equal recipes, right on 85 % in the long run, with luck per recipe and fold; see benchmarks/racing."""
+def test_the_headline_has_little_selection_bias_left_and_the_raw_score_much(recipe_sd):
+    """Twenty equal recipes with 85 % expected accuracy and luck per recipe and fold, as in benchmarks/racing."""
     left, truth = [], 0.756 / 0.889
     folds = np.repeat(np.arange(5), 200)
     for study in range(60):
@@ -276,23 +276,19 @@ def test_the_headline_has_little_luck_left_and_the_raw_score_much(recipe_sd):
         labels = np.arange(1000) % 2
         trials = [right_on(labels, each) for each in correct]
         found = corrected(candidates_of(labels, trials, folds), "accuracy", num_resamples=50)
-        # The mean over all recipes has the truth as expectation and shares the study's easy and hard images.
+        # The mean over all recipes is unbiased and shares the study's easy and hard images.
         left.append([100 * (each.value - correct.mean()) for each in (found.raw, found.bootstrap, found.headline)])
     raw, bootstrap, headline = np.mean(left, axis=0)
     assert raw > 1.2
     assert -1.0 < headline < 0.5
-    # Luck of whole folds is in and out of the bag: only leaving the fold out removes it.
+    # Luck of whole folds is both in and out of bag: only leaving the fold out removes it.
     assert bootstrap > 0.8 if recipe_sd else abs(bootstrap) < 0.3
-
-
-def test_what_is_missing_is_said():
-    assert "stopped" in STOPPED_ABSENT
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"probabilities": []}, r"probabilities: expected an array \(seeds, n\) of each trial, got no trial"),
+        ({"probabilities": []}, r"probabilities: expected an array \(seeds, n\) for each trial, got no trial"),
         (
             {"probabilities": [np.full((1, 2), 0.5), np.array([0.1, 0.9])]},
             r"trial 1: expected probabilities \(seeds, 2\), got shape \(2,\)",
@@ -300,7 +296,7 @@ def test_what_is_missing_is_said():
         ({"probabilities": [np.empty((0, 2))]}, r"trial 0: expected probabilities \(seeds, 2\), got shape \(0, 2\)"),
         (
             {"probabilities": [np.full((2, 3), 0.5)]},
-            r"trial 0, seed 0: probabilities: expected shape \(2,\) as the labels, got \(3,\)",
+            r"trial 0, seed 0: probabilities: expected shape \(2,\), like the labels, got \(3,\)",
         ),
         (
             {"probabilities": [np.array([[0.1, 0.9], [0.1, NAN]])]},
@@ -308,13 +304,13 @@ def test_what_is_missing_is_said():
         ),
         ({"labels": np.array([0, 2])}, r"labels: expected 0 or 1, got 2 at row 1"),
         ({"labels": np.array([])}, r"labels: expected a non-empty array"),
-        ({"groups": ["a"]}, r"groups: expected 2 values as the labels, got 1"),
+        ({"groups": ["a"]}, r"groups: expected 2 values, one per label, got 1"),
         ({"groups": ["a", None]}, r"groups: expected a group for every image, got None at row 1"),
-        ({"folds": np.array([0])}, r"folds: expected 2 whole numbers as the labels, got int64 of shape \(1,\)"),
-        ({"folds": np.array([0.0, NAN])}, r"folds: expected 2 whole numbers as the labels, got float64 of shape"),
+        ({"folds": np.array([0])}, r"folds: expected 2 integers, one per label, got int64 of shape \(1,\)"),
+        ({"folds": np.array([0.0, NAN])}, r"folds: expected 2 integers, one per label, got float64 of shape"),
     ],
 )
-def test_bad_candidates_are_refused(changes, message):
+def test_invalid_candidates_are_rejected(changes, message):
     good = {
         "labels": np.array([0, 1]),
         "groups": [0, 1],
@@ -325,7 +321,7 @@ def test_bad_candidates_are_refused(changes, message):
         Candidates(**(good | changes))
 
 
-def test_an_unknown_metric_or_winner_is_refused():
+def test_an_unknown_metric_or_winner_is_rejected():
     with pytest.raises(ValueError, match=r"metric: expected one of accuracy, .*, auroc, got 'ece'"):
         corrected(simulated(), "ece")
     with pytest.raises(ValueError, match=r"winner: expected 0..5, got 6"):

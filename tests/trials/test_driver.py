@@ -536,7 +536,7 @@ def test_best_json_compares_the_winner_with_the_start(world_in: Callable[..., Wo
     # Both others are equally bad, and the earlier one of them is the start.
     assert best.noise.winner_vs_start == best.noise.winner_vs_second
     assert best.noise.winner_vs_start == describe_difference(driver.race.interval(3, 0))
-    assert best.noise.winner_vs_start.endswith(": settled")
+    assert best.noise.winner_vs_start.endswith(": significant")
     assert best.noise.seeds == {}
 
 
