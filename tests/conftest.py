@@ -1,10 +1,10 @@
-"""What every test stands on: a cache of its own, no network, one thread, a small set of images that can be learned."""
+"""Fixtures of all tests: a separate cache, no network, one thread, a small learnable image set."""
 
 from __future__ import annotations
 
 import os
 
-# Before numpy and torch are imported: threads change the order of sums, and with it the last bits.
+# Before numpy and torch are imported: threads change the order of sums, and so the last bits.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 
@@ -32,7 +32,7 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def own_surroundings(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is read from or written to the user's own cache or account."""
+    """Isolate tests from the user's cache and accounts."""
     monkeypatch.setenv("LEUKEMIA_CACHE", str(session_cache))
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
@@ -42,9 +42,9 @@ def own_surroundings(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that leaves this machine fails the test; sockets to itself are how its processes talk."""
+    """Connections to other machines fail the test; local ones are needed between processes."""
     connect = socket.socket.connect
-    # Whoever joins a cluster on this machine calls it by the machine's own address.
+    # Nodes of a local cluster connect to it by the machine's own address.
     own = {each.address for found in psutil.net_if_addrs().values() for each in found} | {"localhost"}
 
     def local_only(self: socket.socket, address: object) -> None:
@@ -57,7 +57,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def fresh_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """W&B reads environment and settings files once in a process; here a test has its own."""
+    """Reset W&B, which reads environment and settings files once per process."""
     import wandb
 
     for kind in ("CONFIG", "CACHE", "DATA", "ARTIFACT"):
@@ -71,7 +71,7 @@ def fresh_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
 
 @pytest.fixture
 def wandb_server(fresh_wandb: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
-    """A W&B server on this machine; environment and key lead to it."""
+    """A local W&B server, with the environment set up to use it."""
     with WandbServer() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -87,7 +87,7 @@ def running_s3() -> Iterator[S3Server]:
 
 @pytest.fixture
 def s3(running_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    """An S3 server on this machine with one bucket, which all tests share; the environment has its credentials."""
+    """A local S3 server with one bucket, shared by all tests, with credentials in the environment."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
@@ -97,7 +97,7 @@ def s3(running_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """48 images of 32 px, 6 subjects of each class, 4 images of each; only read."""
+    """48 images of 32 px, 6 subjects of each class, 4 images of each; read-only."""
     return draw_cells(tmp_path_factory.mktemp("data") / "cells", seed=1)
 
 

@@ -1,1 +1,1 @@
-"""From files on a disk to catalogued, split, augmented images."""
+"""Reading data sets: catalogues, splits, cached images and augmentation."""

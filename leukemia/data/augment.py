@@ -1,4 +1,4 @@
-"""A recipe -> what happens to an image before the network sees it: random transformations, then normalization."""
+"""Input pipelines built from a recipe: random transformations, then normalization."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import random
 from dataclasses import dataclass
 
-# Else the library asks a server for its newest version at import.
+# Otherwise the library checks a server for a newer version on import.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import albumentations as A
@@ -17,60 +17,60 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Augment
 
 Key = tuple[int, int, int, int]
-"""(seed, fold, epoch, image row): all that the randomness of one training image depends on."""
+"""(seed, fold, epoch, image row): determines the random transformations of one training image."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-"""Channel means of ImageNet in RGB order, on a scale of 0..1; torchvision's models are trained with these."""
+"""Channel means of ImageNet in RGB order, in 0..1, as used to train torchvision's models."""
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Channel standard deviations of ImageNet in RGB order, on a scale of 0..1."""
+"""Channel standard deviations of ImageNet in RGB order, in 0..1."""
 
 NOISE_STD = 5.8613
-"""Asked of albumentations 2.0.8 for a noise variance of 30, both on the 0..255 scale. It cuts the noise toward zero to
-whole grey levels, so that sqrt(30) leaves 25.95: the variance left of s is the sum of (2k - 1) erfc(k / (s sqrt(2)))
-over k = 1, 2, ..., and 30.00 for this s."""
+"""Passed to albumentations 2.0.8 for a noise variance of 30, both on the 0..255 scale. The library truncates the noise
+toward zero to integers, so that sqrt(30) would give 25.95: for a standard deviation s, the variance after truncation is
+the sum of (2k - 1) erfc(k / (s sqrt(2))) over k = 1, 2, ..., which is 30.00 for this s."""
 
 CUTOUT_SIDE = 0.125
-"""Side of the hole as a share of the image's side."""
+"""Side of the hole as a fraction of the image's side."""
 
 BLUR_SIGMA_PX = 0.8
-"""What OpenCV takes for a kernel of 3 px: 0.3 ((3 - 1) / 2 - 1) + 0.8."""
+"""OpenCV's default for a kernel of 3 px: 0.3 ((3 - 1) / 2 - 1) + 0.8."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """From an image to the network's input: transform, grayscale where the recipe says so, normalize.
+    """From an image to the network's input: random transformations, optional grayscale, normalization.
 
-    The transformations hold the random state of the image at hand: a pipeline serves one thread at a time.
+    Not thread-safe: the transformations hold the random state of the current image.
     """
 
     transform: A.Compose | None
-    """The random transformations; None where there are none."""
+    """The random transformations; None for evaluation."""
 
     grayscale: bool
-    """One channel of ITU-R 601 luminance instead of three colours."""
+    """One channel of ITU-R 601 luminance instead of RGB."""
 
     def __call__(self, image: np.ndarray, seed: Key | None) -> np.ndarray:
         """The network's input for one image.
 
         Args:
-            image: (H, W, 3) uint8 RGB in 0..255; it is left as it is.
-            seed: (seed, fold, epoch, image row), each at least 0. The same one gives the same output, in any order and
-                any process. Required by a training pipeline, without effect in an evaluation pipeline.
+            image: (H, W, 3) uint8 RGB in 0..255; not modified.
+            seed: (seed, fold, epoch, image row), each at least 0. The same key gives the same output in any order and
+                any process. Required by a training pipeline, ignored by an evaluation pipeline.
 
         Returns:
             (C, H, W) float32, C = 1 for grayscale, else 3: (x / 255 - mean) / std with ImageNet's statistics per
-            channel. One channel takes the mean of the three means and of the three standard deviations.
+            channel. Grayscale uses the mean of the three means and of the three standard deviations.
         """
-        seen = self.seen(image, seed)
+        transformed = self.transformed(image, seed)
         mean, std = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
         if self.grayscale:
             mean, std = mean.mean(keepdims=True), std.mean(keepdims=True)
-        channels = np.ascontiguousarray(seen.transpose(2, 0, 1))
+        channels = np.ascontiguousarray(transformed.transpose(2, 0, 1))
         return (channels - 255 * mean[:, None, None]) / (255 * std[:, None, None])
 
-    def seen(self, image: np.ndarray, seed: Key | None) -> np.ndarray:
-        """The picture before normalization, (H, W, C) uint8 in 0..255; arguments as in a call."""
+    def transformed(self, image: np.ndarray, seed: Key | None) -> np.ndarray:
+        """The image before normalization, (H, W, C) uint8 in 0..255; arguments as for ``__call__``."""
         assert image.dtype == np.uint8
         assert image.shape[2:] == (3,)
         if self.transform is not None:
@@ -81,26 +81,26 @@ class Pipeline:
 
 
 def training_pipeline(recipe: Recipe) -> Pipeline:
-    """Random transformations with the recipe's probabilities, then what ``evaluation_pipeline`` does.
+    """Random transformations with the recipe's probabilities, then the steps of ``evaluation_pipeline``.
 
-    In this order: horizontal flip, vertical flip, transpose, rotation within +-180 degrees (bilinear, black corners),
+    The order is: horizontal flip, vertical flip, transpose, rotation within +-180 degrees (bilinear, black corners),
     Gaussian blur (kernel of 3 px), Gaussian noise (variance 30), one black hole of 12.5 % of the side.
     """
     return Pipeline(transform=_transform(recipe.augment), grayscale=recipe.data.grayscale)
 
 
 def evaluation_pipeline(recipe: Recipe) -> Pipeline:
-    """Grayscale where the recipe says so, then normalization; nothing random."""
+    """Optional grayscale, then normalization; nothing random."""
     return Pipeline(transform=None, grayscale=recipe.data.grayscale)
 
 
 def augmented_sheet(images: np.ndarray, recipe: Recipe, num_columns: int = 8) -> np.ndarray:
-    """Samples of what training sees, for a report.
+    """Samples of augmented training images, for a report.
 
     Args:
         images: (n, H, W, 3) uint8 RGB.
-        recipe: its augmentation, its grayscale and its seed are used.
-        num_columns: pictures a row, the untransformed one first.
+        recipe: provides augmentation, grayscale and seed.
+        num_columns: images per row; the first is not augmented.
 
     Returns:
         (n, num_columns, H, W, 3) uint8 RGB, before normalization; grayscale is shown as three equal channels.
@@ -109,9 +109,9 @@ def augmented_sheet(images: np.ndarray, recipe: Recipe, num_columns: int = 8) ->
     training, evaluation = training_pipeline(recipe), evaluation_pipeline(recipe)
     sheet = np.empty((len(images), num_columns, *images.shape[1:]), np.uint8)
     for row, image in enumerate(images):
-        sheet[row, 0] = evaluation.seen(image, None)
+        sheet[row, 0] = evaluation.transformed(image, None)
         for column in range(1, num_columns):
-            sheet[row, column] = training.seen(image, (recipe.train.seed, 0, column, row))
+            sheet[row, column] = training.transformed(image, (recipe.train.seed, 0, column, row))
     return sheet
 
 
@@ -139,15 +139,16 @@ def _transform(augment: Augment) -> A.Compose:
                 p=augment.cutout,
             ),
         ],
-        # Without it an argument that the library does not know is dropped with a warning, and its default applies.
+        # Otherwise unknown arguments are ignored with a warning, and the defaults apply.
         strict=True,
     )
 
 
 def _seed(transform: A.Compose, key: Key) -> None:
-    """One stream of random numbers for all transforms of one image.
+    """Set up one random stream, shared by all transforms of an image.
 
-    The library's own ``seed`` gives every transform the same stream: those of equal probability then fire together.
+    The library's own ``seed`` gives every transform the same stream, so those of equal probability would always be
+    applied together.
     """
     generator = np.random.default_rng(np.random.SeedSequence(key))
     transform.set_random_state(generator, random.Random(int(generator.integers(2**63))))

@@ -1,4 +1,4 @@
-"""What a data set holds: image sources -> one table ``path, label, subject, group``; duplicates and leaks."""
+"""The catalogue of a data set: one table of images with labels, subjects and groups; duplicates; a text report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError, listed
-from leukemia.data.groups import borrow_subjects, gathered, group_names
+from leukemia.data.groups import group_names, grouped_by_key, look_up_subjects
 from leukemia.data.hashes import hash_images
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.source import Layout, Source
@@ -21,12 +21,12 @@ from leukemia.data.layouts.source import Layout, Source
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Catalog:
-    """All images of one source, checked, with what must stay together in a split."""
+    """All images of a data set, validated, with the groups that must stay together in a split."""
 
     table: pd.DataFrame
     """One row per image, sorted by ``image_id``, index 0..n-1: ``image_id`` (str, POSIX path relative to ``root``),
-    ``path`` (str, absolute), ``label`` (int64: 0 normal, 1 leukemic, or -1 in every row), ``subject`` (str, or None in
-    every row), ``group`` (str), ``pixel_sha256`` (str), ``width`` and ``height`` (int64, pixels)."""
+    ``path`` (str, absolute), ``label`` (int64: 0 normal, 1 leukemic; or -1 in all rows), ``subject`` (str; or None in
+    all rows), ``group`` (str), ``pixel_sha256`` (str), ``width`` and ``height`` (int64, pixels)."""
 
     root: Path
     """The folder that image ids are relative to."""
@@ -35,20 +35,20 @@ class Catalog:
     """How the images were found."""
 
     fingerprint: str
-    """SHA-256 over the sorted (image id, pixel hash, label, subject); free of absolute paths and times."""
+    """SHA-256 over the sorted (image id, pixel hash, label, subject); independent of absolute paths and times."""
 
     duplicates: tuple[tuple[str, ...], ...]
-    """Sets of image ids whose pixels are identical."""
+    """Sets of ids of images with identical pixels."""
 
-    apart: tuple[str, ...] = ()
-    """Test images that were seen beside the training data and left out: folder and number."""
+    excluded: tuple[str, ...] = ()
+    """Test images found next to the training data and excluded: folder and number of images."""
 
     notes: tuple[str, ...] = ()
-    """What a reader of the data set should know, one line each."""
+    """Remarks on how the data set was read, one line each."""
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        """How the images can be split: ``grouped`` needs subjects."""
+        """The possible splitting protocols; ``grouped`` needs subjects."""
         return ("grouped", "random-cell") if self.has_subjects else ("random-cell",)
 
     @property
@@ -58,35 +58,35 @@ class Catalog:
 
     @property
     def has_labels(self) -> bool:
-        """Whether the images carry labels: all of them or none."""
+        """Whether the images have labels: all or none do."""
         return bool((self.table["label"] >= 0).all())
 
     @property
     def has_subjects(self) -> bool:
-        """Whether the images carry subjects: all of them or none."""
+        """Whether the images have subjects: all or none do."""
         return bool(self.table["subject"].notna().all())
 
 
 def read_catalog(
     data: Path, *, base: Path | None = None, subjects_from: Path | None = None, labels: bool = True
 ) -> Catalog:
-    """Find, read and check every image of a data set.
+    """Find, read and validate all images of a data set.
 
     Args:
-        data: C-NMC's folder as published, or one of its test phases or that one's labels CSV; a CSV ``Path,label``
-            (header in any case, optional column ``subject``); or folders named by class.
-        base: the folder that a CSV's paths are relative to. None: the CSV's own.
-        subjects_from: a copy of the same images that tells their subjects, matched by pixels.
-        labels: False accepts images without any labels; labels for some of them only stay a mistake.
+        data: the C-NMC folder as published, the folder of one of its test phases or its labels CSV; a CSV
+            ``Path,label`` (case-insensitive header, optional column ``subject``); or folders named by class.
+        base: base folder for relative paths in a CSV. None: the folder of the CSV.
+        subjects_from: a copy of the same images with subjects, matched by pixels.
+        labels: False accepts images without labels; labels for only some of the images are still an error.
 
     Raises:
-        MissingFile: nothing at ``data``.
-        UserError: whatever is wrong with it, all offending files or rows in one message.
+        MissingFile: ``data`` does not exist.
+        UserError: the data set is invalid; the message lists all offending files or rows.
     """
     source = find_images(Path(data), base, labels=labels)
     table = _table(source)
     if subjects_from is not None:
-        table = _borrowed(table, data, Path(subjects_from))
+        table = _with_subjects(table, data, Path(subjects_from))
     _check_labels(table, data, required=labels)
     return Catalog(
         table=table,
@@ -94,7 +94,7 @@ def read_catalog(
         layout=source.layout,
         fingerprint=_fingerprint(table),
         duplicates=_duplicates(table),
-        apart=source.apart,
+        excluded=source.excluded,
         notes=source.notes,
     )
 
@@ -104,10 +104,10 @@ def _table(source: Source) -> pd.DataFrame:
     image_ids = [row.path.relative_to(source.root).as_posix() for row in rows]
     unprintable = [ascii(image_id) for image_id in image_ids if not _is_utf8(image_id)]
     if unprintable:
-        raise UserError(f"{source.root}: file names that are not UTF-8; rename these:\n{listed(unprintable)}")
+        raise UserError(f"{source.root}: file names are not UTF-8; rename these:\n{listed(unprintable)}")
     hashed = hash_images(source.root, [row.path for row in rows])
     subjects = [row.subject for row in rows if row.subject is not None]
-    # Every layout knows all subjects or none.
+    # Every layout gives all subjects or none.
     assert len(subjects) in (0, len(rows))
     hashes = [image.sha256 for image in hashed]
     return pd.DataFrame(
@@ -125,28 +125,32 @@ def _table(source: Source) -> pd.DataFrame:
 
 
 def _is_utf8(text: str) -> bool:
-    # Python stands in for a byte that it cannot decode with a lone surrogate.
+    # Python represents undecodable bytes by lone surrogates.
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _borrowed(table: pd.DataFrame, data: Path, subjects_from: Path) -> pd.DataFrame:
+def _with_subjects(table: pd.DataFrame, data: Path, subjects_from: Path) -> pd.DataFrame:
     if table["subject"].notna().all():
-        raise UserError(f"--subjects-from has no effect: {data} names its subjects itself; leave it out")
+        raise UserError(f"--subjects-from has no effect: {data} already has subjects; leave it out")
     reference = read_catalog(subjects_from, labels=False)
     if not reference.has_subjects:
-        raise UserError(f"--subjects-from {subjects_from}: no subjects are known there either; give a copy of C-NMC")
-    return borrow_subjects(table, reference.table, subjects_from)
+        raise UserError(f"--subjects-from {subjects_from}: it has no subjects either; give a copy of C-NMC")
+    return look_up_subjects(table, reference.table, subjects_from)
 
 
 def _check_labels(table: pd.DataFrame, data: Path, *, required: bool) -> None:
-    labels = gathered(zip(table["pixel_sha256"], zip(table["image_id"], table["label"], strict=True), strict=True))
+    labels = grouped_by_key(
+        zip(table["pixel_sha256"], zip(table["image_id"], table["label"], strict=True), strict=True)
+    )
     conflicts = [
         " = ".join(f"{image_id} ({label})" for image_id, label in images)
         for images in labels.values()
         if len({label for _, label in images}) > 1
     ]
     if conflicts:
-        raise UserError(f"{data}: the same pixels under both labels; correct or remove these:\n{listed(conflicts)}")
+        raise UserError(
+            f"{data}: images with identical pixels have different labels; correct or remove these:\n{listed(conflicts)}"
+        )
     present = sorted(set(table["label"]))
     if required and len(present) == 1:
         raise UserError(
@@ -156,7 +160,7 @@ def _check_labels(table: pd.DataFrame, data: Path, *, required: bool) -> None:
 
 
 def _duplicates(table: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
-    sets = gathered(zip(table["pixel_sha256"], table["image_id"], strict=True)).values()
+    sets = grouped_by_key(zip(table["pixel_sha256"], table["image_id"], strict=True)).values()
     return tuple(tuple(image_ids) for image_ids in sets if len(image_ids) > 1)
 
 
@@ -166,11 +170,11 @@ def _fingerprint(table: pd.DataFrame) -> str:
 
 
 def describe(catalog: Catalog) -> str:
-    """What a data set holds, as plain text."""
-    return "\n".join(f"{title and title + ':':<13}{text}" for title, text in _findings(catalog)) + "\n"
+    """A plain-text report on a data set."""
+    return "\n".join(f"{title and title + ':':<13}{text}" for title, text in _report_lines(catalog)) + "\n"
 
 
-def _findings(catalog: Catalog) -> Iterator[tuple[str, str]]:
+def _report_lines(catalog: Catalog) -> Iterator[tuple[str, str]]:
     table = catalog.table
     yield "data", f"{catalog.root} (layout {catalog.layout})"
     yield "fingerprint", catalog.fingerprint
@@ -185,16 +189,16 @@ def _findings(catalog: Catalog) -> Iterator[tuple[str, str]]:
     inside = [images for images in catalog.duplicates if images not in across]
     if catalog.has_subjects:
         yield "duplicates", f"across subjects: {_sets(across)}"
-        yield "", f"inside a subject: {_sets(inside)}"
+        yield "", f"within a subject: {_sets(inside)}"
     else:
         yield "duplicates", _sets(inside)
     sizes = Counter(zip(table["width"], table["height"], strict=True)).most_common()
     yield "sizes", ", ".join(f"{width}x{height} px: {number}" for (width, height), number in sizes[:8])
     if len(sizes) > 8:
-        yield "", f"and {len(sizes) - 8} sizes more; the smallest side is {catalog.smallest_side_px} px"
+        yield "", f"and {len(sizes) - 8} more sizes; the smallest side is {catalog.smallest_side_px} px"
     yield "unreadable", "none"
-    for number, text in enumerate(catalog.apart):
-        yield "" if number else "apart", f"{text}, left out: not among the training folders, never trained on"
+    for number, text in enumerate(catalog.excluded):
+        yield "" if number else "excluded", f"{text}, not in the training folders, never used for training"
     for number, text in enumerate(catalog.notes):
         yield "" if number else "notes", text
     yield "protocol", _PROTOCOL[catalog.protocols]
@@ -204,13 +208,13 @@ _PROTOCOL = {
     ("grouped", "random-cell"): "grouped or random-cell",
     (
         "random-cell",
-    ): "random-cell only: no subject is known, so images of one patient may lie on both sides of a split",
+    ): "random-cell only: subjects are unknown, so images of one patient may be on both sides of a split",
 }
 
 
 def _images(catalog: Catalog) -> str:
     if not catalog.has_labels:
-        return f"{len(catalog.table)}, without labels: for prediction only"
+        return f"{len(catalog.table)}, without labels (for prediction only)"
     counts = [int((catalog.table["label"] == label).sum()) for label in (0, 1)]
     majority = CLASS_NAMES[counts.index(max(counts))]
     each = ", ".join(f"{number} {name}" for number, name in zip(counts, CLASS_NAMES, strict=True))
@@ -230,7 +234,7 @@ def _subjects(catalog: Catalog) -> str:
 def _groups(catalog: Catalog) -> str:
     groups = catalog.table["group"]
     if not catalog.has_subjects:
-        return f"{groups.nunique()} (images of identical pixels are one)"
+        return f"{groups.nunique()} (images with identical pixels form one group)"
     members = catalog.table.groupby("group")["subject"].nunique()
     joined = [str(name) for name in members.index[members > 1]]
     return f"{groups.nunique()}" + (f"; joined by shared images: {', '.join(joined)}" if joined else "")

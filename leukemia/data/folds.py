@@ -1,4 +1,4 @@
-"""Folds: subject-grouped, stratified splits, written once to ``splits.json`` and read afterwards."""
+"""Folds: stratified splits, grouped by subject; written once to ``splits.json`` and then reused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Fold:
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """All folds of a study; the content of ``splits.json``."""
+    """All folds of a study: the content of ``splits.json``."""
 
     protocol: Protocol
     seed: int
@@ -41,21 +41,21 @@ class Splits:
     folds: tuple[Fold, ...]
 
     def sha256(self) -> str:
-        """Identity of the split: SHA-256 of its JSON."""
+        """SHA-256 of the JSON, which identifies the split."""
         return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()
 
     def rows(self, catalog: Catalog) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Per fold: training rows and validation rows of the catalogue's table, int64, ascending.
 
         Raises:
-            UserError: a fold that is no split of the catalogue's images, each on one side.
+            UserError: a fold does not contain each image of the catalogue exactly once.
         """
         row_of = pd.Series(catalog.table.index, index=catalog.table["image_id"])
         known = sorted(row_of.index)
         for number, fold in enumerate(self.folds):
             if sorted([*fold.training, *fold.validation]) != known:
                 raise UserError(
-                    f"fold {number} does not hold every image of {catalog.root} exactly once; "
+                    f"fold {number} does not contain every image of {catalog.root} exactly once; "
                     "restore the split from a backup"
                 )
             yield (
@@ -72,11 +72,11 @@ class Splits:
         """Read ``splits.json``.
 
         Raises:
-            MissingFile: no such file.
-            UserError: the split belongs to other data than ``fingerprint``, or the file is damaged.
+            MissingFile: the file does not exist.
+            UserError: the split is of data with another fingerprint, or the file is damaged.
         """
         if not path.is_file():
-            raise MissingFile(f"no split at {path}; a study writes it when it starts")
+            raise MissingFile(f"no split at {path}; it is written when a study starts")
         content: dict[str, Any] = read_json(path)
         try:
             folds = tuple(
@@ -85,29 +85,27 @@ class Splits:
             )
             splits = cls(**{**content, "folds": folds})
         except (KeyError, TypeError, AttributeError):
-            raise UserError(
-                f"{path}: this is not a split as this program writes it; restore it from a backup"
-            ) from None
+            raise UserError(f"{path}: not a valid split file; restore it from a backup") from None
         if splits.fingerprint != fingerprint:
             raise UserError(
-                f"{path} splits other data: it was made for fingerprint {splits.fingerprint[:16]}, "
-                f"the data now have {fingerprint[:16]}; give the data that the study was started with"
+                f"{path} belongs to other data: it was made for fingerprint {splits.fingerprint[:16]}, "
+                f"but the data have {fingerprint[:16]}; give the data that the study was started with"
             )
         return splits
 
 
 def choose_protocol(catalog: Catalog, wanted: Protocol | None) -> Protocol:
-    """The protocol asked for, else ``grouped`` where subjects are known, else ``random-cell``.
+    """The requested protocol; by default ``grouped`` if subjects are known, else ``random-cell``.
 
     Raises:
-        UserError: ``grouped`` is wanted but no subject is known.
+        UserError: ``grouped`` is requested but subjects are unknown.
     """
     if wanted is None:
         return "grouped" if "grouped" in catalog.protocols else "random-cell"
     if wanted not in catalog.protocols:
         raise UserError(
-            f"--protocol grouped: no subject is known in {catalog.root}; "
-            "give a subject column, --subjects-from a copy that has them, or --protocol random-cell"
+            f"--protocol grouped: {catalog.root} has no subjects; "
+            "add a subject column, or use --subjects-from or --protocol random-cell"
         )
     return wanted
 
@@ -116,35 +114,35 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
     """Split a labelled catalogue into folds, stratified by class.
 
     ``grouped`` keeps each group (subjects joined by shared images) on one side. ``random-cell`` splits distinct images:
-    pixel-identical copies stay together, since a copy on the other side would be the same question twice.
+    pixel-identical copies stay together, since a copy on the other side would leak.
 
     Raises:
-        UserError: fewer groups of a class than folds, so that some fold would lack a class.
+        UserError: a class has fewer groups than there are folds, or a fold would lack a class.
     """
     if num_folds < 2:
         raise UserError(f"--folds: expected at least 2, got {num_folds}")
     if not 0 <= seed < 2**32:
         raise UserError(f"--seed: expected 0 to {2**32 - 1}, got {seed}")
     table = catalog.table
-    unit = table["group"] if protocol == "grouped" else table["pixel_sha256"]
+    units = table["group"] if protocol == "grouped" else table["pixel_sha256"]
     name = "groups of subjects" if protocol == "grouped" else "distinct images"
     for label, class_name in enumerate(CLASS_NAMES):
-        num_units = unit[table["label"] == label].nunique()
+        num_units = units[table["label"] == label].nunique()
         if num_units < num_folds:
             raise UserError(
                 f"{num_folds} folds need at least {num_folds} {name} of class {label} ({class_name}), "
                 f"found {num_units} in {catalog.root}; use fewer folds (--folds) or more data"
             )
-    sides = _grouped(table, unit, num_folds, seed) if protocol == "grouped" else _by_image(table, num_folds, seed)
+    masks = _grouped(table, units, num_folds, seed) if protocol == "grouped" else _by_image(table, num_folds, seed)
     ids = table["image_id"].to_numpy()
     folds = tuple(
         Fold(training=tuple(sorted(ids[~validation])), validation=tuple(sorted(ids[validation])))
-        for validation in sides
+        for validation in masks
     )
-    for number, validation in enumerate(sides):
+    for number, validation in enumerate(masks):
         if table["label"][validation].nunique() < 2 or table["label"][~validation].nunique() < 2:
             raise UserError(
-                f"fold {number} of {num_folds} would hold one class only on a side; "
+                f"fold {number} of {num_folds} would have only one class on one side; "
                 "use fewer folds (--folds) or another --seed"
             )
     return Splits(protocol=protocol, seed=seed, fingerprint=catalog.fingerprint, folds=folds)

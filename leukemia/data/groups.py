@@ -1,4 +1,4 @@
-"""Groups: images that must stay on one side of a split, because they share a subject or pixels."""
+"""Groups: images that must stay on the same side of a split because they share a subject or pixels."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 
 
-def gathered(pairs: Iterable[tuple[Key, Item]]) -> dict[Key, list[Item]]:
-    """The items of each key, in the order of their first appearance."""
+def grouped_by_key(pairs: Iterable[tuple[Key, Item]]) -> dict[Key, list[Item]]:
+    """The items of each key; keys and items keep their order of appearance."""
     items = defaultdict(list)
     for key, item in pairs:
         items[key].append(item)
@@ -26,8 +26,8 @@ def gathered(pairs: Iterable[tuple[Key, Item]]) -> dict[Key, list[Item]]:
 def group_names(image_ids: Sequence[str], subjects: Sequence[str] | None, hashes: Sequence[str]) -> list[str]:
     """The group of each image.
 
-    Subjects that share an image with the same pixels are one group, also through a third one, named by its subjects
-    (``20+21``). Without subjects the images of the same pixels are one group, named by its first image.
+    Subjects that share an image with identical pixels form one group, also transitively, named by its subjects
+    (``20+21``). Without subjects, images with identical pixels form one group, named by its first image.
 
     >>> group_names(["a", "b", "c"], ["21", "20", "5"], ["same", "same", "other"])
     ['20+21', '20+21', '5']
@@ -40,7 +40,7 @@ def group_names(image_ids: Sequence[str], subjects: Sequence[str] | None, hashes
 
 
 def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Union-find over subjects: group name by subject."""
+    """Group name by subject, from a union-find over (subject, pixel hash)."""
     parents: dict[str, str] = {}
 
     def root(subject: str) -> str:
@@ -51,25 +51,25 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     owners: dict[str, str] = {}
     for subject, digest in pairs:
         parents[root(subject)] = root(owners.setdefault(digest, subject))
-    members = gathered((root(subject), subject) for subject in sorted(parents))
+    members = grouped_by_key((root(subject), subject) for subject in sorted(parents))
     return {subject: "+".join(subjects) for subjects in members.values() for subject in subjects}
 
 
-def borrow_subjects(table: pd.DataFrame, reference: pd.DataFrame, reference_path: Path) -> pd.DataFrame:
-    """``table`` with the columns ``subject`` and ``group`` of the same pixels in a reference copy.
+def look_up_subjects(table: pd.DataFrame, reference: pd.DataFrame, reference_path: Path) -> pd.DataFrame:
+    """``table`` with columns ``subject`` and ``group`` looked up in a reference copy by pixel hash.
 
-    Pixels that several subjects share there get the alphabetically first of them, and their joined group.
+    Pixels shared by several subjects get the alphabetically first one, and the group that joins them.
 
     Args:
         table: columns ``image_id``, ``label`` and ``pixel_sha256``.
         reference: a catalog's table with subjects.
-        reference_path: named in messages.
+        reference_path: for error messages.
 
     Raises:
-        UserError: images that the reference copy lacks, or labels otherwise.
+        UserError: images are missing from the reference, or labels differ.
     """
     ordered = reference.sort_values("subject", kind="stable")
-    known = gathered(
+    known = grouped_by_key(
         zip(
             ordered["pixel_sha256"],
             zip(ordered["subject"], ordered["group"], ordered["label"], strict=True),
@@ -81,19 +81,19 @@ def borrow_subjects(table: pd.DataFrame, reference: pd.DataFrame, reference_path
     ]
     if missing:
         raise UserError(
-            f"--subjects-from {reference_path}: {len(missing)} of {len(table)} images are not there, so their subjects "
-            f"are unknown; take them out, or give a complete copy:\n{listed(missing)}"
+            f"--subjects-from {reference_path}: {len(missing)} of {len(table)} images are missing from it, so their "
+            f"subjects are unknown; remove them, or give a complete copy:\n{listed(missing)}"
         )
     firsts = [known[digest][0] for digest in table["pixel_sha256"]]
-    contrary = [
-        f"{name}: {label} here, {there} there"
-        for name, label, (_, _, there) in zip(table["image_id"], table["label"], firsts, strict=True)
-        if label >= 0 and there >= 0 and label != there
+    conflicts = [
+        f"{name}: {label} in the data, {theirs} in the copy"
+        for name, label, (_, _, theirs) in zip(table["image_id"], table["label"], firsts, strict=True)
+        if label >= 0 and theirs >= 0 and label != theirs
     ]
-    if contrary:
+    if conflicts:
         raise UserError(
-            f"--subjects-from {reference_path}: labels differ for the same pixels; correct one side "
-            f"(0 normal, 1 leukemic):\n{listed(contrary)}"
+            f"--subjects-from {reference_path}: labels differ for the same pixels; correct one of them "
+            f"(0 normal, 1 leukemic):\n{listed(conflicts)}"
         )
     subjects = pd.Series([subject for subject, _, _ in firsts], dtype="object", index=table.index)
     return table.assign(subject=subjects, group=[group for _, group, _ in firsts])

@@ -1,4 +1,4 @@
-"""Pixel hashes of many images: read in parallel, and remembered between commands."""
+"""Pixel hashes of many images, read in parallel and cached on disk."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from leukemia.base import files
 from leukemia.base.errors import UserError, listed
 from leukemia.data.pixels import Unreadable, decode, pixel_sha256
 
-_MANY = 500
+_PROGRESS_FROM = 500
 _SCHEMA = 1
 _BYTES_PER_ROW = 400
 
 
 @dataclass(frozen=True)
 class Hashed:
-    """What is remembered of one image, and the file's size and time by which a changed file is noticed."""
+    """The cached entry of an image; size and modification time of the file reveal changes."""
 
     num_bytes: int
     mtime_ns: int
@@ -35,53 +35,53 @@ class Hashed:
 
 
 def hash_images(root: Path, paths: Sequence[Path]) -> list[Hashed]:
-    """The pixel hash and the size of each image, in the order of ``paths``, which lie below ``root``.
+    """The pixel hash and size of each image, in the order of ``paths``, which are below ``root``.
 
-    Images that an earlier call has read are not read again while size and time of their file stay the same.
+    Cached images are not read again unless the size or modification time of their file has changed.
 
     Raises:
-        UserError: images that cannot be read, all of them listed with the reason.
+        UserError: some images cannot be read; all are listed with the reason.
     """
     cache = _cache_path(root)
-    known = _remembered(cache)
+    cached = _cached_rows(cache)
     wanted = {path.relative_to(root).as_posix(): path for path in paths}
-    states = {name: _state(path) for name, path in wanted.items()}
-    fresh = {name: known[name] for name in wanted if name in known and astuple(known[name])[:2] == states[name]}
+    states = {name: _file_state(path) for name, path in wanted.items()}
+    rows = {name: cached[name] for name in wanted if name in cached and astuple(cached[name])[:2] == states[name]}
     failed: dict[str, str] = {}
-    unread = {name: path for name, path in wanted.items() if name not in fresh}
-    num_known = len(fresh)
+    uncached = {name: path for name, path in wanted.items() if name not in rows}
+    num_cached = len(rows)
     try:
-        _read(unread, states, fresh, failed)
+        _read(uncached, states, rows, failed)
     finally:
-        # Also after Ctrl-C: what has been read in minutes is not read again.
-        if len(fresh) > num_known:
-            _remember(cache, fresh)
+        # Also after Ctrl-C: reading may have taken minutes.
+        if len(rows) > num_cached:
+            _add_to_cache(cache, rows)
     if failed:
         lines = listed((f"{name}: {failed[name]}" for name in sorted(failed)), limit=len(failed))
         raise UserError(
-            f"{root}: {len(failed)} of {len(wanted)} images cannot be used; restore them, or take them out:\n{lines}"
+            f"{root}: {len(failed)} of {len(wanted)} images cannot be used; restore or remove them:\n{lines}"
         )
-    return [fresh[name] for name in wanted]
+    return [rows[name] for name in wanted]
 
 
 def _read(
-    unread: dict[str, Path], states: dict[str, tuple[int, int]], fresh: dict[str, Hashed], failed: dict[str, str]
+    uncached: dict[str, Path], states: dict[str, tuple[int, int]], rows: dict[str, Hashed], failed: dict[str, str]
 ) -> None:
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        futures = {pool.submit(_hash, path): name for name, path in unread.items()}
+        futures = {pool.submit(_hash, path): name for name, path in uncached.items()}
         done = track(
             as_completed(futures),
             description="reading images",
             total=len(futures),
             console=Console(stderr=True),
-            disable=len(futures) <= _MANY or not sys.stderr.isatty(),
+            disable=len(futures) <= _PROGRESS_FROM or not sys.stderr.isatty(),
         )
         for future in done:
             name = futures[future]
             try:
                 sha256, width, height = future.result()
-                fresh[name] = Hashed(*states[name], sha256, width, height)
+                rows[name] = Hashed(*states[name], sha256, width, height)
             except Unreadable as reason:
                 failed[name] = str(reason)
     finally:
@@ -93,11 +93,11 @@ def _hash(path: Path) -> tuple[str, int, int]:
     return pixel_sha256(array), array.shape[1], array.shape[0]
 
 
-def _state(path: Path) -> tuple[int, int]:
+def _file_state(path: Path) -> tuple[int, int]:
     try:
         stat = path.stat()
     except OSError:
-        # The decoder will name the reason.
+        # The decoder will report the reason.
         return (-1, -1)
     return (stat.st_size, stat.st_mtime_ns)
 
@@ -108,8 +108,8 @@ def _cache_path(root: Path) -> Path:
     return folder / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]}.json"
 
 
-def _remembered(cache: Path) -> dict[str, Hashed]:
-    """What is in the cache; nothing where it is absent, damaged or another decoder's: it is then written anew."""
+def _cached_rows(cache: Path) -> dict[str, Hashed]:
+    """The rows of the cache; empty if it is absent, damaged, or from another Pillow version."""
     try:
         content = files.read_json(cache)
         if (content["schema"], content["pillow"]) != (_SCHEMA, PIL.__version__):
@@ -117,18 +117,18 @@ def _remembered(cache: Path) -> dict[str, Hashed]:
         rows = {name: Hashed(*values) for name, values in content["images"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
-    return rows if all(map(_is_sound, rows.values())) else {}
+    return rows if all(map(_is_valid, rows.values())) else {}
 
 
-def _is_sound(row: Hashed) -> bool:
+def _is_valid(row: Hashed) -> bool:
     numbers = (row.num_bytes, row.mtime_ns, row.width, row.height)
     return all(type(number) is int for number in numbers) and type(row.sha256) is str and len(row.sha256) == 64
 
 
-def _remember(cache: Path, fresh: dict[str, Hashed]) -> None:
-    """Add to the cache under a lock, so that two commands at once keep each other's rows."""
+def _add_to_cache(cache: Path, rows: dict[str, Hashed]) -> None:
+    """Add rows to the cache, under a lock so that concurrent commands do not lose each other's rows."""
     with files.locked(cache.with_suffix(".lock")):
-        rows = {**_remembered(cache), **fresh}
+        rows = {**_cached_rows(cache), **rows}
         files.require_space(cache.parent, len(rows) * _BYTES_PER_ROW, "the cache of pixel hashes")
         images = {name: astuple(row) for name, row in rows.items()}
         files.write_json(cache, {"schema": _SCHEMA, "pillow": PIL.__version__, "images": images})

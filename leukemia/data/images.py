@@ -1,4 +1,4 @@
-"""Images decoded once into a memory-mapped array; the dataset over its rows; batches and loaders."""
+"""Images decoded once into a memory-mapped array; a dataset over its rows; batches and loaders."""
 
 from __future__ import annotations
 
@@ -31,43 +31,43 @@ from leukemia.data.catalog import Catalog
 from leukemia.data.pixels import Unreadable, decode, pixel_sha256
 
 Batch = list[Key]
-"""The keys (seed, fold, epoch, row) of the images of one step."""
+"""The keys (seed, fold, epoch, row) of the images of one batch."""
 
 CHUNK = 256
-"""Images decoded ahead of the one that is written: it bounds the memory of a build."""
+"""Images decoded ahead of writing; bounds the memory needed."""
 
 PROGRESS_FROM = 500
-"""More images than this take long enough for a progress bar."""
+"""Show a progress bar for more images than this."""
 
 log = logging.getLogger(__name__)
 
-# OpenCV's own threads would compete with torch's and with the loader's processes; one image is too small to share.
+# OpenCV's threads would compete with torch's and with the loader's processes, and images are too small to gain.
 cv2.setNumThreads(0)
 
 
 @dataclass(frozen=True)
 class View:
-    """What is cut out of every image, the same for training and evaluation."""
+    """Crop and size of every image, the same for training and evaluation."""
 
     crop_px: int
-    """Side of the centred square, in pixels."""
+    """Side of the centred square crop, in pixels."""
 
     size_px: int
     """Side after resizing, in pixels."""
 
 
 def crop_and_resize(image: np.ndarray, view: View) -> np.ndarray:
-    """The centred square of an image, resized by area averaging where the size differs.
+    """The centred square crop of an image, resized by area averaging if the size differs.
 
     Args:
-        image: (H, W, 3) uint8. Where a side leaves an odd rest, the larger half is cut at the bottom or the right.
-        view: which square, and how large in the end.
+        image: (H, W, 3) uint8. If the margin is odd, the extra pixel is cut at the bottom or the right.
+        view: crop and final size.
 
     Returns:
         (size_px, size_px, 3) uint8, contiguous.
 
     Raises:
-        UserError: the image is smaller than the crop; the message leaves it to the caller to say which image.
+        UserError: the image is smaller than the crop; the message does not name the image.
     """
     height, width = image.shape[:2]
     if min(height, width) < view.crop_px:
@@ -80,41 +80,41 @@ def crop_and_resize(image: np.ndarray, view: View) -> np.ndarray:
 
 
 def open_images(catalog: Catalog, view: View) -> np.ndarray:
-    """All images of a catalogue under one view, decoded at the first call and memory-mapped from then on.
+    """All images of a catalogue in one view, decoded on the first call and memory-mapped from the cache.
 
-    Several processes may call this at once: one builds, the others wait. What a killed builder left is removed.
+    Safe for concurrent processes: one builds the cache, the others wait. Leftovers of a killed build are removed.
 
     Returns:
         Read-only (n, size_px, size_px, 3) uint8 RGB; row i is row i of ``catalog.table``.
 
     Raises:
-        UserError: images smaller than the crop, or changed since the catalogue was read (all of them listed), or no
-            disk space.
+        UserError: images are smaller than the crop or have changed since the catalogue was read (all are listed),
+            or there is not enough disk space.
     """
     table = catalog.table
-    # The fingerprint, which names the cache file, knows the images but not their order.
+    # The fingerprint, which names the cache file, does not depend on the order of the images.
     assert table["image_id"].is_monotonic_increasing
-    _refuse_small(table, view)
+    _require_crop_fits(table, view)
     folder = cache_dir() / "views"
     make_folder(folder, "set LEUKEMIA_CACHE to a folder that you can write")
     path = folder / f"{catalog.fingerprint[:16]}-c{view.crop_px}-s{view.size_px}.npy"
     shape = (len(table), view.size_px, view.size_px, 3)
     with locked(path.with_suffix(".lock")):
-        if not _is_whole(path, shape):
+        if not _is_complete(path, shape):
             if path.exists():
                 log.warning("%s is damaged; building it again", path)
             _build(path, table, view, shape)
         return np.load(path, mmap_mode="r")
 
 
-def _refuse_small(table: pd.DataFrame, view: View) -> None:
+def _require_crop_fits(table: pd.DataFrame, view: View) -> None:
     small = table[table[["width", "height"]].min(axis=1) < view.crop_px]
     if len(small):
         smallest = int(table[["width", "height"]].to_numpy().min())
         sizes = (f"{row.image_id}: {row.width}x{row.height} px" for row in small.itertuples())
         raise UserError(
             f"{len(small)} of {len(table)} images are smaller than the crop of {view.crop_px} px; set data.crop_px to "
-            f"at most {smallest}, or take them out of the data:\n{listed(sizes)}"
+            f"at most {smallest}, or remove them from the data:\n{listed(sizes)}"
         )
 
 
@@ -124,7 +124,7 @@ def _header(shape: tuple[int, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
+def _is_complete(path: Path, shape: tuple[int, ...]) -> bool:
     header = _header(shape)
     if not path.is_file() or path.stat().st_size != len(header) + math.prod(shape):
         return False
@@ -133,43 +133,43 @@ def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
 
 
 def _build(path: Path, table: pd.DataFrame, view: View, shape: tuple[int, ...]) -> None:
-    """Write the array to ``path``; only with its lock held, for then no other builder's temporary file is alive."""
+    """Write the array to ``path``. Requires its lock, so that all temporary files are leftovers."""
     for leftover in path.parent.glob(f".{path.name}.*.tmp"):
         leftover.unlink()
     require_space(path.parent, math.prod(shape), f"the decoded images ({len(table)} of {view.size_px} px)")
     changed = []
     with atomic(path) as temporary:
-        # Written in order through a stream, not into a map: a full disk is then an error, not a signal that kills.
+        # Written sequentially, not through a memory map: a full disk then raises an error instead of SIGBUS.
         with temporary.open("wb") as stream:
             stream.write(_header(shape))
-            for image_id, result in _track(_viewed(table, view), len(table)):
+            for image_id, result in _track(_decoded(table, view), len(table)):
                 if isinstance(result, str):
                     changed.append(f"{image_id}: {result}")
                 else:
                     stream.write(result.data)
         if changed:
             raise UserError(
-                f"{len(changed)} of {len(table)} images changed since the catalogue was read; run the command again, "
-                f"and leave the data alone meanwhile:\n{listed(changed)}"
+                f"{len(changed)} of {len(table)} images have changed since the catalogue was read; run the command "
+                f"again without changing the data meanwhile:\n{listed(changed)}"
             )
 
 
-def _viewed(table: pd.DataFrame, view: View) -> Iterator[tuple[str, np.ndarray | str]]:
-    """Image ids with their pixels, or with what is wrong with them, in the table's order."""
+def _decoded(table: pd.DataFrame, view: View) -> Iterator[tuple[str, np.ndarray | str]]:
+    """Image ids with their decoded pixels, or with an error message, in the table's order."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for start in range(0, len(table), CHUNK):
             chunk = table.iloc[start : start + CHUNK]
-            results = pool.map(partial(_view_one, view=view), chunk["path"], chunk["pixel_sha256"])
+            results = pool.map(partial(_decode_one, view=view), chunk["path"], chunk["pixel_sha256"])
             yield from zip(chunk["image_id"], results, strict=True)
 
 
-def _view_one(path: str, sha256: str, view: View) -> np.ndarray | str:
+def _decode_one(path: str, sha256: str, view: View) -> np.ndarray | str:
     try:
         image = decode(Path(path))
     except Unreadable as error:
         return str(error)
     if pixel_sha256(image) != sha256:
-        return "other pixels"
+        return "pixels differ"
     return crop_and_resize(image, view)
 
 
@@ -181,11 +181,11 @@ def _track(results: Iterable[tuple[str, np.ndarray | str]], num_images: int) -> 
 
 
 class ImageRows(Dataset[tuple[Tensor, int]]):
-    """Images by key, transformed. The key carries the epoch, so workers that live on need no state shared with it."""
+    """Images by key, transformed. The key contains the epoch, so persistent workers need no shared state."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, pipeline: Pipeline) -> None:
         """Args:
-        images: (n, H, W, 3) uint8 RGB, memory-mapped or not; it is only read.
+        images: (n, H, W, 3) uint8 RGB, memory-mapped or not; read-only.
         labels: (n,) int64.
         pipeline: from an image and its key to the network's input.
         """
@@ -198,19 +198,19 @@ class ImageRows(Dataset[tuple[Tensor, int]]):
         return len(self.images)
 
     def __getitem__(self, key: Key) -> tuple[Tensor, int]:
-        """(C, H, W) float32 and the label of the image that ``key`` = (seed, fold, epoch, row) names."""
+        """The image (C, H, W) float32 and the label of ``key`` = (seed, fold, epoch, row)."""
         row = key[3]
         return torch.from_numpy(self.pipeline(np.asarray(self.images[row]), key)), int(self.labels[row])
 
 
 def training_batches(recipe: Recipe, rows: Sequence[int] | np.ndarray, fold: int, epoch: int) -> list[Batch]:
-    """One epoch's batches: every row once, in an order that depends on (seed, fold, epoch) alone.
+    """The batches of one epoch: every row once, in an order that depends only on (seed, fold, epoch).
 
-    The rows are spread over ceil(n / batch_size) batches whose sizes differ by at most one, so from three images a
-    batch on none is left with a single image, of which BatchNorm cannot take a variance.
+    The rows are spread over ceil(n / batch_size) batches whose sizes differ by at most one, so with a batch size of at
+    least 3 no batch has a single image, for which BatchNorm has no variance.
     """
     seed = recipe.train.seed
-    # numpy fills short entropy up with zeros: without the spawn key this would be the stream of image row 0.
+    # numpy pads short entropy with zeros: without the spawn key this would be the stream of image row 0.
     generator = np.random.default_rng(np.random.SeedSequence((seed, fold, epoch), spawn_key=(1,)))
     order = generator.permutation(np.asarray(rows, dtype=np.int64))
     assert len(order) > 0, "no rows to train on"
@@ -219,47 +219,47 @@ def training_batches(recipe: Recipe, rows: Sequence[int] | np.ndarray, fold: int
 
 
 def evaluation_batches(rows: Sequence[int] | np.ndarray, batch_size: int) -> list[Batch]:
-    """Batches in the order of ``rows``, the last one perhaps smaller; seed, fold and epoch of the keys are 0."""
+    """Batches in the order of ``rows``; the last may be smaller. Seed, fold and epoch of the keys are 0."""
     keys = [(0, 0, 0, int(row)) for row in rows]
     return [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
 
 
 class Loader:
-    """One torch DataLoader for a whole training: its workers live on while the batches change each epoch."""
+    """One torch DataLoader for a whole training run: workers persist while the batches change each epoch."""
 
     def __init__(self, dataset: ImageRows, num_workers: int, pin_memory: bool) -> None:
         """Args:
-        dataset: what the keys of the batches are given to.
-        num_workers: processes that load; 0 loads in this one. The numbers are the same for any.
-        pin_memory: put batches into page-locked memory, from where they travel to a CUDA device faster.
+        dataset: indexed by the keys of the batches.
+        num_workers: number of loading processes; 0 loads in this process. Does not affect the results.
+        pin_memory: put batches into page-locked memory, for faster transfer to a CUDA device.
         """
-        self._schedule = _Schedule()
+        self._sampler = _BatchSampler()
         self._loader: DataLoader | None = DataLoader(
             dataset,
-            batch_sampler=self._schedule,
+            batch_sampler=self._sampler,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=pin_memory,
-            worker_init_fn=_start_worker,
-            # Else each epoch draws a number from torch's global generator, whose state belongs to the training.
+            worker_init_fn=_init_worker,
+            # Otherwise each epoch draws a number from torch's global generator, changing the random state of training.
             generator=torch.Generator(),
         )
 
     def __call__(self, batches: Sequence[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Per batch: (B, C, H, W) float32 and (B,) int64, on the CPU. A new call ends the iteration before it."""
+        """Per batch: (B, C, H, W) float32 and (B,) int64, on the CPU. A new call ends the previous iteration."""
         assert self._loader is not None, "the loader is closed"
-        self._schedule.batches = list(batches)
+        self._sampler.batches = list(batches)
         return iter(self._loader)
 
     def close(self) -> None:
-        """Let the workers go; they end with the last iterator over them."""
+        """Release the workers; they exit with the last iterator over them."""
         self._loader = None
 
 
 def load(
     dataset: ImageRows, batches: Sequence[Batch], num_workers: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches once, with a ``Loader`` of their own, page-locked when ``device`` is CUDA; tensors on the CPU."""
+    """One pass over the batches with a temporary ``Loader``: tensors on the CPU, page-locked if ``device`` is CUDA."""
     loader = Loader(dataset, num_workers, pin_memory=device.type == "cuda")
     try:
         yield from loader(batches)
@@ -267,8 +267,8 @@ def load(
         loader.close()
 
 
-class _Schedule:
-    """The batch sampler whose batches are replaced between epochs."""
+class _BatchSampler:
+    """A batch sampler whose batches are replaced between epochs."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
@@ -280,9 +280,9 @@ class _Schedule:
         return len(self.batches)
 
 
-def _start_worker(worker: int) -> None:
-    """A worker process computes on one core: the cores are shared out by the number of workers."""
-    # Ctrl-C reaches the whole process group; the main process ends its workers, without a traceback from each.
+def _init_worker(worker: int) -> None:
+    """Initialize a worker process: single-threaded, since there is one worker per core."""
+    # Ctrl-C reaches the whole process group; the main process stops its workers, so avoid a traceback from each.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

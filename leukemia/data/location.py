@@ -1,4 +1,4 @@
-"""Where the data lie: a place that the user names, or the generated sample set."""
+"""The location of the data: a path given by the user, or the generated sample set."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from pathlib import Path
 from leukemia.data.sample import sample_set
 
 SAMPLE = "sample"
-"""Stands for the sample set in ``study.json`` and ``best.json``: it lies in another place on every machine."""
+"""The sample set in ``study.json`` and ``best.json``, since its path depends on the machine."""
 
-
-SAMPLE_WARNING = "the images are generated, not taken: right for trying the machinery, worthless as medical evidence"
-"""Stands beside every number of a study on the sample set."""
+SAMPLE_WARNING = "the images are synthetic: suitable for testing the pipeline, worthless as medical evidence"
+"""Shown with every score of a study on the sample set."""
 
 
 def uri_of(data: str | None) -> str:
-    """How a study remembers its data: an absolute path, or ``sample`` where none was named."""
+    """The location of the data as recorded in a study: an absolute path, or ``sample`` for None."""
     return SAMPLE if data is None else str(Path(data).resolve())
 
 
 def locate(uri: str) -> Path:
-    """The path behind ``uri``; the sample set is generated where it is absent."""
+    """The path of ``uri``; the sample set is generated if absent."""
     return sample_set() if uri == SAMPLE else Path(uri)

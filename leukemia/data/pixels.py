@@ -1,4 +1,4 @@
-"""Pixels of one image file: the same RGB bytes on every machine, or a short reason why there are none."""
+"""Decoding of one image file: the same RGB bytes on every machine, or a short reason why it cannot be used."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from PIL import Image, UnidentifiedImageError
 from leukemia.base.errors import UserError
 
 MAX_PIXELS = 64_000_000
-"""Larger images are refused by their header, before anything is decoded: a small file can claim any size."""
+"""Larger images are rejected by their header, before decoding: a small file can claim any size."""
 
 FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
-"""What is decoded; Pillow's rarer decoders stay shut."""
+"""Accepted formats; Pillow's other decoders are not used."""
 
-# Pillow's own limit warns from 89 megapixels on and does not say the size; MAX_PIXELS takes its place.
+# Pillow's own limit warns from 89 megapixels without naming the size; MAX_PIXELS replaces it.
 Image.MAX_IMAGE_PIXELS = None
 
 _MAGIC = (b"BM", b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
 _DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, OverflowError, MemoryError)
 _ORIENTATION_TAG = 0x0112
-# The turn that brings each EXIF orientation upright (CIPA DC-008, section 4.6.5.1).
+# The transposition that makes each EXIF orientation upright (CIPA DC-008, section 4.6.5.1).
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -46,7 +46,7 @@ class Unreadable(UserError):
 def read_size(path: Path) -> tuple[int, int]:
     """Width and height in pixels, after EXIF rotation, from the file's header.
 
-    A PNG may carry its EXIF block behind the pixels; only then are they read.
+    The pixels are read only for a PNG whose EXIF block follows them.
 
     Raises:
         Unreadable: missing, empty, not an image, larger than 64 megapixels, or with a damaged header.
@@ -57,21 +57,21 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def decode(path: Path) -> np.ndarray:
-    """The image as (H, W, 3) uint8 RGB in 0..255, upright by its EXIF orientation.
+    """The image as (H, W, 3) uint8 RGB in 0..255, rotated upright by its EXIF orientation.
 
-    Grey and palette images are converted; of 16 bits a channel the upper 8 are kept, where Pillow's own conversion of
-    16-bit grey would clip almost everything to white. An alpha channel is dropped only where it is fully opaque.
+    Grey and palette images are converted. Of 16-bit channels the upper 8 bits are kept, since Pillow's own conversion
+    of 16-bit grey would clip almost everything to white. An alpha channel is dropped if it is fully opaque.
 
     Raises:
-        Unreadable: what ``read_size`` refuses, and truncated or damaged pixels, transparency, several frames, and
-            pixel types other than these (CMYK, 32-bit integers, floating point).
+        Unreadable: as ``read_size``; and truncated or damaged pixels, transparency, several frames, and other pixel
+            types (CMYK, 32-bit integers, floating point).
     """
     with _opened(path) as image:
         try:
             image.load()
         except _DECODER_ERRORS as error:
             raise Unreadable(_reason(error)) from None
-        # Pillow accepts a PNG whose last chunks are gone.
+        # Pillow accepts a PNG whose last chunks are missing.
         if image.format == "PNG" and b"IEND\xae\x42\x60\x82" not in path.read_bytes():
             raise Unreadable("truncated")
         turn = _UPRIGHT.get(_orientation(image))
@@ -79,7 +79,7 @@ def decode(path: Path) -> np.ndarray:
 
 
 def pixel_sha256(array: np.ndarray) -> str:
-    """SHA-256, as hexadecimal digits, of an (H, W, 3) uint8 RGB image: of the text ``HxW`` and then its bytes."""
+    """SHA-256, in hexadecimal, of an (H, W, 3) uint8 RGB image: of the text ``HxW`` followed by its bytes."""
     assert array.dtype == np.uint8
     assert array.shape[2:] == (3,)
     digest = hashlib.sha256(f"{array.shape[0]}x{array.shape[1]}".encode())
@@ -89,9 +89,9 @@ def pixel_sha256(array: np.ndarray) -> str:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """The image with its header read and checked, its pixels not yet decoded."""
+    """The image with its header read and checked; pixels are not decoded yet."""
     try:
-        # RunSpec a pipe would wait for somebody to write into it.
+        # Opening a pipe would block until something writes to it.
         if path.exists() and not path.is_file() and not path.is_dir():
             raise Unreadable("not a regular file")
         stream = path.open("rb")
@@ -120,9 +120,9 @@ def _check_header(image: Image.Image) -> None:
     if width * height > MAX_PIXELS:
         raise Unreadable(f"larger than {MAX_PIXELS // 1_000_000} megapixels ({width} x {height})")
     num_frames = getattr(image, "n_frames", 1)
-    # An MPO is a camera's JPEG with a preview behind it: its first frame is the picture.
+    # An MPO is a camera's JPEG followed by a preview: its first frame is the photo.
     if num_frames > 1 and image.format != "MPO":
-        raise Unreadable(f"has {num_frames} frames; save the one that counts")
+        raise Unreadable(f"has {num_frames} frames; save a single frame")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,6 +1,6 @@
-"""The generated sample set: the project's embedded data, in the layout, names and look of C-NMC 2019.
+"""The sample set: synthetic images with the layout, file names and look of C-NMC 2019.
 
-The pictures are made, not taken: right for trying the machinery, worthless as medical evidence.
+Suitable for testing the pipeline, worthless as medical evidence.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from leukemia.base.files import cache_dir, locked, make_folder, require_space, w
 from leukemia.data.cell import SIDE_PX, Subject, draw_cell, subjects
 
 SET_NAME = "sample-v1"
-"""Folder of the default set in the cache. Another name whenever the pictures change: caches outlive versions."""
+"""Folder of the default set in the cache. Change the name if the images change, since caches outlive versions."""
 
 NUM_FOLDS = 3
-"""Number of ``fold_*`` folders, as C-NMC is published. Each holds whole subjects of both classes."""
+"""Number of ``fold_*`` folders, as in C-NMC. Each contains whole subjects of both classes."""
 
 NUM_SHARED_IMAGES = 2
 """The first images of leukemic subject 1 are also those of subject 2, as C-NMC's subjects 20 and 21 share theirs."""
@@ -37,24 +37,24 @@ TRAINING, TEST = "C-NMC_training_data", "C-NMC_test_prelim_phase_data"
 def generate(
     root: Path, *, seed: int = 0, num_subjects: int = 24, images_per_subject: int = 12, num_test_images: int = 48
 ) -> None:
-    """Make a sample set: on one machine the same arguments give the same bytes.
+    """Generate a sample set: on the same machine, the same arguments give the same bytes.
 
-    Another kind of processor or another version of NumPy or OpenCV may round a pixel differently: copy the folder
-    where two machines must agree.
+    Another processor type or version of NumPy or OpenCV may round pixels differently: if two machines must agree, copy
+    the folder.
 
-    The training set holds ``num_subjects * images_per_subject`` images (450x450 px, 24-bit BMP) in three ``fold_*``
-    folders of whole subjects, 7 of 12 subjects leukemic; the test set holds other subjects. Leukemic subjects 1 and 2,
+    The training set has ``num_subjects * images_per_subject`` images (450x450 px, 24-bit BMP) in three ``fold_*``
+    folders of whole subjects, 7 of 12 subjects leukemic; the test set has other subjects. Leukemic subjects 1 and 2,
     in different folders, share two byte-identical images.
 
     Args:
-        root: folder to make; it appears at the end, whole. Its parents are made where absent.
-        seed: 0 or more.
-        num_subjects: of the training set, at least 6, so that every fold folder has both classes.
+        root: folder to create, atomically, at the end. Its parents are created if absent.
+        seed: at least 0.
+        num_subjects: number of training subjects, at least 6, so that every fold folder has both classes.
         images_per_subject: at least 2.
         num_test_images: at least 2, one of each class.
 
     Raises:
-        UserError: a number out of its range, a ``root`` that is there already, or no space on the disk.
+        UserError: an argument is out of range, ``root`` already exists, or there is not enough disk space.
     """
     for name, value, least in (
         ("seed", seed, 0),
@@ -65,8 +65,8 @@ def generate(
         if value < least:
             raise UserError(f"sample set: expected {name} of at least {least}, got {value}")
     if root.exists():
-        raise UserError(f"sample set: {root} is there already; remove it, or name a folder that is not there yet")
-    make_folder(root.parent, "name a folder that you can write")
+        raise UserError(f"sample set: {root} already exists; remove it, or give a new folder")
+    make_folder(root.parent, "give a folder that you can write to")
     require_space(
         root.parent, (num_subjects * images_per_subject + num_test_images) * (IMAGE_BYTES + 4096), "the sample set"
     )
@@ -80,15 +80,15 @@ def generate(
 
 
 def sample_set() -> Path:
-    """The default sample set in the cache, generated at the first call (10 s of one core, 205 MB); returns its root.
+    """The default sample set in the cache, generated on the first call (10 s of one core, 205 MB); returns its root.
 
     Raises:
-        UserError: the cache cannot be written, or its disk is full.
+        UserError: the cache is not writable, or there is not enough disk space.
     """
     root = cache_dir() / SET_NAME
     with locked(root.with_name(f".{SET_NAME}.lock")):
         if not root.is_dir():
-            # Under the lock nobody is at work here: these were left behind by a killed process.
+            # The lock is held, so these are leftovers of a killed process.
             for leftover in root.parent.glob(f".{SET_NAME}.*.tmp"):
                 shutil.rmtree(leftover, ignore_errors=True)
             generate(root)
@@ -98,9 +98,9 @@ def sample_set() -> Path:
 def _write_training(folder: Path, seed: int, num_subjects: int, images_per_subject: int) -> None:
     jobs: list[tuple[Path, Subject, int]] = []
     for of_class in _both_classes(seed, (1, 1), num_subjects):
-        for place, subject in enumerate(of_class):
+        for index, subject in enumerate(of_class):
             class_name = CLASS_NAMES[subject.label]
-            target = folder / f"fold_{place % NUM_FOLDS}" / class_name
+            target = folder / f"fold_{index % NUM_FOLDS}" / class_name
             target.mkdir(parents=True, exist_ok=True)
             for image in range(images_per_subject):
                 shares = subject.label == ALL and subject.number == 2 and image < NUM_SHARED_IMAGES
@@ -109,11 +109,11 @@ def _write_training(folder: Path, seed: int, num_subjects: int, images_per_subje
 
 
 def _write_test(root: Path, seed: int, num_training_subjects: int, num_images: int) -> None:
-    # The numbers go on after the training subjects': a subject of both would be a leak.
+    # Numbers continue after the training subjects: a subject in both sets would be a leak.
     first = tuple(1 + count for count in _class_counts(num_training_subjects))
     people = [person for of_class in _both_classes(seed, first, max(2, num_images // 6)) for person in of_class]
     cells = [(people[k % len(people)], k // len(people)) for k in range(num_images)]
-    # Shuffled, because the published names say nothing about the class.
+    # Shuffled, since the published names do not reveal the class.
     order = np.random.default_rng((seed, num_images)).permutation(num_images)
     (root / TEST).mkdir()
     rows, jobs = ["Patient_ID,new_names,labels"], []
@@ -132,19 +132,19 @@ def _write_images(jobs: list[tuple[Path, Subject, int]], seed: int) -> None:
         _, encoded = cv2.imencode(".bmp", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
         path.write_bytes(encoded.tobytes())
 
-    # Threads suffice: NumPy and OpenCV work outside the interpreter's lock.
+    # Threads suffice: NumPy and OpenCV release the GIL.
     with ThreadPoolExecutor() as pool:
         for _ in pool.map(write, jobs):
             pass
 
 
 def _file_name(subject: Subject, image: int) -> str:
-    # A smear image shows several cells; three each here.
+    # A smear image shows several cells: here, three each.
     return f"UID_{subject.name}_{image // 3 + 1}_{image % 3 + 1}_{CLASS_NAMES[subject.label]}.bmp"
 
 
 def _class_counts(num_subjects: int) -> tuple[int, int]:
-    # 7 in 12 leukemic: a majority, as in C-NMC, though a smaller one, so that few folds still hold enough healthy ones.
+    # 7 in 12 leukemic: a majority, as in C-NMC, but smaller, so that every fold has enough healthy subjects.
     num_leukemic = 7 * num_subjects // 12
     return num_subjects - num_leukemic, num_leukemic
 

@@ -1,1 +1,1 @@
-"""One recipe on one split: model, optimizer, training loop, inference, cross-validation."""
+"""Training and evaluating a recipe: model, optimizer, training loop, inference, cross-validation."""

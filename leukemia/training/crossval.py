@@ -1,4 +1,4 @@
-"""Cross-validation as a generator: a fresh model, optimizer and random state in each fold."""
+"""Cross-validation as a generator: each fold has a new model, optimizer and random state."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def cross_validate(
 ) -> Iterator[Epoch | FoldResult]:
     """Train and validate a recipe once per fold.
 
-    Each yield is the one place where a trial reports or is stopped: the caller stops it by asking for no more.
+    Yields are the only points at which a trial reports or is stopped: the caller stops it by closing the generator.
 
     Args:
         recipe: resolved.
-        images: uint8 (n, H, W, 3), the recipe's view.
+        images: uint8 (n, H, W, 3), in the recipe's crop and size.
         labels: int64 (n,).
-        folds: per fold training and validation rows.
-        skip: folds that are finished already.
-        checkpoints: folder for one checkpoint per fold, or None.
+        folds: training and validation rows of each fold.
+        skip: folds that are already finished.
+        checkpoints: folder for one checkpoint per fold. None: no checkpoints.
 
     Raises:
         NonFiniteLoss: training diverged.

@@ -1,4 +1,4 @@
-"""The device that trains: chosen or asked for, and what it computes natively."""
+"""The training device: selection, precision, health check, error classification, memory limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leukemia.config.recipe import Recipe
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` takes cuda, then mps, then cpu; a device asked for by name must be there.
+    """The device named ``name``; ``auto`` selects cuda, else mps, else cpu.
 
     Raises:
         UserError: the device is not available on this machine.
@@ -34,7 +34,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """Hardware name for provenance, such as ``cuda (NVIDIA H100)`` or ``cpu (AMD EPYC)``."""
+    """Device and hardware name for provenance, such as ``cuda (NVIDIA H100)`` or ``cpu (AMD EPYC)``."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"{device.type} ({_processor()})"
@@ -50,15 +50,15 @@ def _processor() -> str:
 
 
 def compute_dtype(recipe: Recipe, device: torch.device) -> torch.dtype:
-    """Arithmetic of the forward pass: the recipe's, or for ``auto`` bfloat16 where the device computes it natively.
+    """Precision of the forward pass: the recipe's; for ``auto``, bfloat16 if the device supports it natively.
 
     Raises:
-        UserError: bfloat16 was asked for on a device without it.
+        UserError: bfloat16 is requested on a device without native support.
     """
     native = _has_bfloat16(device)
     if recipe.train.precision == "bfloat16" and not native:
         raise UserError(
-            f"train.precision: bfloat16 is not native on {describe_device(device)}; use auto, which then takes float32"
+            f"train.precision: no native bfloat16 on {describe_device(device)}; use auto, which selects float32"
         )
     return torch.bfloat16 if native and recipe.train.precision != "float32" else torch.float32
 
@@ -67,86 +67,88 @@ def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        # oneDNN emulates bfloat16 on other processors, slower than float32.
+        # On other CPUs oneDNN emulates bfloat16, which is slower than float32.
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return False
 
 
 class BrokenDevice(RuntimeError):
-    """The device computes nothing, or something wrong: the machine is at fault, no recipe."""
+    """The device fails or computes wrong results: the machine is at fault, not the recipe."""
 
 
 def check_device(device: torch.device) -> None:
-    """Let the device compute a small convolution forward and backward, and hold it against the processor's result.
+    """Compute a small convolution, forward and backward, and compare it with the CPU's result.
 
-    Global random state is left alone. Takes about a millisecond, and the start of the GPU's driver at first.
+    Does not change the global random state. Takes about a millisecond, plus GPU initialization on first use.
 
     Raises:
-        BrokenDevice: the driver does not start, the device does not compute, or it computes something else.
+        BrokenDevice: the driver does not start, or the device fails or computes wrong results.
     """
     try:
-        wrong = [not torch.allclose(theirs, ours, rtol=0.02, atol=0.02) for theirs, ours in _convolved(device)]
+        wrong = [not torch.allclose(actual, expected, rtol=0.02, atol=0.02) for actual, expected in _convolved(device)]
     except Exception as error:
-        # Drivers and their libraries raise whatever they like.
-        raise BrokenDevice(f"{device.type} does not compute ({type(error).__name__}: {first_line(error)})") from None
+        # Drivers and their libraries may raise anything.
+        raise BrokenDevice(
+            f"{device.type} cannot run a convolution ({type(error).__name__}: {first_line(error)})"
+        ) from None
     if any(wrong):
-        raise BrokenDevice(f"{device.type} computes wrong numbers: a convolution differs from the processor's")
+        raise BrokenDevice(f"{device.type} computes wrong results: a convolution differs from the CPU's")
 
 
 def _convolved(device: torch.device) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Result and gradient of a convolution: the device's beside the processor's. NaN is equal to nothing."""
+    """Output and gradient of a convolution, each as (on the device, on the CPU)."""
     steps = torch.linspace(-1.0, 1.0, 2 * 3 * 16 * 16).reshape(2, 3, 16, 16)
     kernel = torch.linspace(-0.5, 0.5, 4 * 3 * 3 * 3).reshape(4, 3, 3, 3)
     found = []
-    for place in (device, torch.device("cpu")):
-        weight = kernel.to(place, copy=True).requires_grad_()
-        result = torch.nn.functional.conv2d(steps.to(place), weight, padding=1)
+    for target in (device, torch.device("cpu")):
+        weight = kernel.to(target, copy=True).requires_grad_()
+        result = torch.nn.functional.conv2d(steps.to(target), weight, padding=1)
         (result.square().mean()).backward()
         assert weight.grad is not None
         found.append((result.detach().cpu(), weight.grad.cpu()))
     return list(zip(*found, strict=True))
 
 
-MEMORY_WORDS = ("out of memory", "ALLOC_FAILED")
-RECIPE_WORDS = ("device-side assert", "NOT_SUPPORTED", "BAD_PARAM", "INVALID_VALUE")
-DEVICE_WORDS = ("CUDA error", "CUDA driver", "uncorrectable ECC", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS")
-"""What torch's errors contain: of a lack of memory, of a mistake in what was asked for, of a device that fails."""
+OUT_OF_MEMORY_MARKERS = ("out of memory", "ALLOC_FAILED")
+RECIPE_MARKERS = ("device-side assert", "NOT_SUPPORTED", "BAD_PARAM", "INVALID_VALUE")
+DEVICE_MARKERS = ("CUDA error", "CUDA driver", "uncorrectable ECC", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS")
+"""Parts of torch's error messages: out of memory, an operation that the recipe makes invalid, a device failure."""
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether the device had too little memory: the recipe's doing, or that of whoever shares the device."""
+    """Whether the device is out of memory, because of the recipe or of other processes on the device."""
     return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and _has(error, DEVICE_WORDS) and _has(error, MEMORY_WORDS)
+        isinstance(error, RuntimeError) and _mentions(error, DEVICE_MARKERS) and _mentions(error, OUT_OF_MEMORY_MARKERS)
     )
 
 
 def is_device_fault(error: Exception) -> bool:
-    """Whether the device, or its driver, failed in the middle: the same work may succeed on another one."""
-    if not isinstance(error, RuntimeError) or is_out_of_memory(error) or _has(error, RECIPE_WORDS):
+    """Whether the device or its driver failed: the same work may succeed on another device."""
+    if not isinstance(error, RuntimeError) or is_out_of_memory(error) or _mentions(error, RECIPE_MARKERS):
         return False
-    return isinstance(error, BrokenDevice) or _has(error, DEVICE_WORDS)
+    return isinstance(error, BrokenDevice) or _mentions(error, DEVICE_MARKERS)
 
 
-def _has(error: Exception, words: tuple[str, ...]) -> bool:
-    return any(word.lower() in str(error).lower() for word in words)
+def _mentions(error: Exception, markers: tuple[str, ...]) -> bool:
+    return any(marker.lower() in str(error).lower() for marker in markers)
 
 
 def device_memory_mb(device: torch.device) -> float:
-    """All memory of a GPU, 0 elsewhere."""
+    """Total memory of a GPU; 0 for other devices."""
     return torch.cuda.get_device_properties(device).total_memory / 1e6 if device.type == "cuda" else 0.0
 
 
 CONTEXT_MB = 1000
-"""Memory of a GPU that a process takes beside its tensors: CUDA's context, the kernels of cuDNN and cuBLAS."""
+"""GPU memory of a process in addition to its tensors: the CUDA context, kernels of cuDNN and cuBLAS."""
 
 
 def limit_memory(device: torch.device, share: float) -> None:
-    """Keep this process to its share of a GPU's memory, so that whoever asks for more fails, not its neighbour.
+    """Limit this process to a share of the GPU's memory, so that exceeding it fails here and not in another process.
 
     Args:
-        share: of the device, 0..1; a whole one is not limited.
+        share: share of the device, in 0..1; 1 sets no limit.
     """
     if device.type == "cuda" and share < 1:
         total = device_memory_mb(device)
-        # Of the current device, which ``cuda`` names: a device without a number is refused here, and only here.
+        # For the current device: unlike other functions, this one rejects a device without an index, such as ``cuda``.
         torch.cuda.set_per_process_memory_fraction(max(0.01, share - CONTEXT_MB / total))

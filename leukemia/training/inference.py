@@ -1,4 +1,4 @@
-"""A model and images in, probabilities out: with precise BatchNorm and test-time augmentation."""
+"""Inference: probabilities with test-time augmentation; precise BatchNorm; loading a delivered model."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from leukemia.training.device import compute_dtype
 from leukemia.training.model import ResNet
 
 EVALUATION_BATCH = 64
-"""Images a forward pass; it bounds memory and changes no number by more than rounding."""
+"""Images per forward pass: bounds memory, and affects results only by rounding."""
 
 
 class _Probabilities(nn.Module):
-    """Softmax behind the logits, since ttach averages whatever the model returns."""
+    """Softmax after the logits, since ttach averages the model's outputs."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class _Probabilities(nn.Module):
 def with_tta(model: nn.Module, tta: Tta) -> nn.Module:
     """A module from images (N, C, H, W) to class probabilities (N, 2), averaged over the views of ``tta``.
 
-    The views are ttach's: ``flips`` (identity, horizontal, vertical, both) and ``d4`` (with transposed ones, 8).
+    The views are ttach's: ``flips`` (identity, horizontal, vertical, both) and ``d4`` (these and their transposes).
     """
     probabilities = _Probabilities(model)
     if tta == "none":
@@ -48,11 +48,11 @@ def with_tta(model: nn.Module, tta: Tta) -> nn.Module:
 
 
 def precise_batchnorm(model: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace BatchNorm's running statistics by those of all ``batches`` together, whatever their sizes.
+    """Replace BatchNorm's running statistics by those of all ``batches`` together, which may differ in size.
 
-    Running statistics are an exponential average over past weights and lag behind fast ones. The variance is the
-    population's: of all values around their common mean, divided by their number (Wu & Johnson, "Rethinking Batch in
-    BatchNorm", arXiv:2105.07576, section 3). The model is left in eval mode.
+    Running statistics are an exponential average over past weights and lag behind when weights change fast. The
+    variance is the population variance: of all values around their common mean, divided by their number (Wu &
+    Johnson, "Rethinking Batch in BatchNorm", arXiv:2105.07576, section 3). The model is left in eval mode.
 
     Args:
         model: changed in place.
@@ -71,9 +71,9 @@ def precise_batchnorm(model: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 class _Population:
-    """What passes through one BatchNorm layer: count, mean and squared deviations, merged batch by batch.
+    """Statistics of the inputs of one BatchNorm layer: count, mean and squared deviations, merged batch by batch.
 
-    Merging (Chan, Golub & LeVeque, 1983) is exact and stable in float32 where E[x^2] - E[x]^2 would cancel.
+    Merging (Chan, Golub & LeVeque, 1983) is exact, and stable in float32, where E[x^2] - E[x]^2 would cancel.
     """
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
@@ -83,7 +83,7 @@ class _Population:
         self._count = 0
         self._mean = torch.zeros_like(norm.running_mean)
         self._squares = torch.zeros_like(norm.running_var)
-        # After a forward pass with momentum 1 the buffers hold that batch's own statistics.
+        # With momentum 1 the buffers contain the statistics of the last batch.
         norm.momentum = 1.0
         self._hook = norm.register_forward_hook(self._merge)
 
@@ -91,14 +91,14 @@ class _Population:
         batch_mean, batch_variance = self._buffers()
         count = inputs[0].numel() // inputs[0].shape[1]
         total = self._count + count
-        apart = batch_mean - self._mean
-        # The buffer's variance is divided by count - 1.
-        self._squares += batch_variance * (count - 1) + apart**2 * (self._count * count / total)
-        self._mean += apart * (count / total)
+        delta = batch_mean - self._mean
+        # The variance in the buffer is divided by count - 1.
+        self._squares += batch_variance * (count - 1) + delta**2 * (self._count * count / total)
+        self._mean += delta * (count / total)
         self._count = total
 
     def close(self) -> None:
-        """Put the statistics into the layer, and leave it as it was otherwise."""
+        """Write the statistics to the layer; restore its momentum and remove the hook."""
         self._hook.remove()
         self._norm.momentum = self._momentum
         mean, variance = self._buffers()
@@ -126,7 +126,7 @@ def predict(
 
     Args:
         model: on ``device``; used in eval mode.
-        images: uint8 (n, H, W, 3), the view that the recipe asks for.
+        images: uint8 (n, H, W, 3), in the recipe's crop and size.
     """
     dataset = ImageRows(images, np.zeros(len(images), dtype=np.int64), evaluation_pipeline(recipe))
     module = with_tta(model, tta).eval()
@@ -143,15 +143,15 @@ def predict(
 
 
 def to_device(batch: Tensor, device: torch.device) -> Tensor:
-    """A batch of images on the device, channels last: the layout in which convolutions are fastest."""
+    """A batch of images on the device, channels last: the fastest layout for convolutions."""
     return batch.to(device, memory_format=torch.channels_last, non_blocking=True)
 
 
 def read_images(paths: Sequence[Path], view: View) -> np.ndarray:
-    """Image files as one view, uint8 (n, H, W, 3), in their order.
+    """Read image files in one view, uint8 (n, H, W, 3), in the order of ``paths``.
 
     Raises:
-        UserError: images that cannot be read or are too small, all of them listed.
+        UserError: images cannot be read or are too small; all are listed.
     """
     images, problems = [], []
     for path in paths:

@@ -1,6 +1,6 @@
-"""The network: ResNet-18/34/50/101/152 with one of three shortcuts; built fresh, from ImageNet weights, or from a file.
+"""The network: ResNet-18/34/50/101/152 with one of three shortcuts; new, from ImageNet weights, or from a file.
 
-State-dict names, shapes and outputs of ``shortcut="add"`` are those of torchvision's ResNets, so that its weights load.
+State-dict names, shapes and outputs of ``shortcut="add"`` match torchvision's ResNets, whose weights can be loaded.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 
 """Number of blocks in each of the four stages, by depth (He et al., arXiv:1512.03385, table 1)."""
 
 IMAGENET_CLASSES = 1000
-"""Outputs of the head that comes with ImageNet weights and is replaced."""
+"""Outputs of the ImageNet head, which is replaced."""
 
 
 class Add(nn.Module):
-    """Branch + shortcut: the residual network as published. Has no parameters."""
+    """Branch + shortcut, as in the original ResNet. Has no parameters."""
 
     def forward(self, branch: Tensor, shortcut: Tensor) -> Tensor:
         """Both (N, C, H, W); so is the result."""
@@ -34,7 +34,7 @@ class Add(nn.Module):
 
 
 class Concat(nn.Module):
-    """Branch and shortcut one after the other, then a 3x3 convolution without bias back to C channels.
+    """Concatenation of branch and shortcut, then a 3x3 convolution without bias back to C channels.
 
     The convolution has 18 C^2 weights: ResNet-18 grows from 11 to 24 million parameters,
     ResNet-152 from 58 million to 1,005 million.
@@ -50,7 +50,7 @@ class Concat(nn.Module):
 
 
 class Weighted(nn.Module):
-    """A learned weight per channel for branch and for shortcut, both 1 at first: it starts as plain addition."""
+    """A learned weight per channel for branch and shortcut, both initially 1: it starts as plain addition."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Weighted(nn.Module):
 
     def forward(self, branch: Tensor, shortcut: Tensor) -> Tensor:
         """Both (N, C, H, W); so is the result, in the branch's dtype."""
-        # Without the cast float32 weights would lift everything behind them out of bfloat16 under autocast.
+        # Without the cast, float32 weights would promote all later activations from bfloat16 under autocast.
         for_branch = self.branch_weight.to(branch.dtype).view(1, -1, 1, 1)
         for_shortcut = self.shortcut_weight.to(branch.dtype).view(1, -1, 1, 1)
         return branch * for_branch + shortcut * for_shortcut
@@ -80,7 +80,7 @@ def _conv1x1(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the block of depths 18 and 34."""
+    """Two 3x3 convolutions with a shortcut; the block of depths 18 and 34."""
 
     expansion: ClassVar[int] = 1
     """Output channels per unit of ``width``."""
@@ -104,9 +104,9 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions beside a shortcut; the block of depths 50, 101 and 152.
+    """1x1, 3x3 and 1x1 convolutions with a shortcut; the block of depths 50, 101 and 152.
 
-    The stride lies in the 3x3 convolution ("v1.5"), as in torchvision; the paper has it in the first 1x1.
+    The stride is in the 3x3 convolution ("v1.5"), as in torchvision; in the paper it is in the first 1x1.
     """
 
     expansion: ClassVar[int] = 4
@@ -140,7 +140,7 @@ class ResNet(nn.Module):
         depth: 18, 34, 50, 101 or 152.
         shortcut: ``add``, ``concat`` or ``weighted``: how every block joins branch and shortcut.
         in_channels: 3 for colour, 1 for grayscale.
-        num_classes: number of logits, in the class order 0 ``hem``, 1 ``all`` for the default of two.
+        num_classes: number of logits; with the default of two, in the order 0 ``hem``, 1 ``all``.
     """
 
     def __init__(self, depth: int, shortcut: str = "add", in_channels: int = 3, num_classes: int = len(CLASS_NAMES)):
@@ -157,7 +157,7 @@ class ResNet(nn.Module):
         self.layer4 = _stage(block, shortcut, 256 * block.expansion, 512, blocks[3], stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(512 * block.expansion, num_classes)
-        # BatchNorm starts at 1 and 0, and Linear as torch does it: so does torchvision.
+        # BatchNorm and Linear keep torch's default initialization, as in torchvision.
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -185,56 +185,55 @@ def _stage(block: Block, shortcut: str, in_channels: int, width: int, num_blocks
 def build_model(recipe: Recipe) -> ResNet:
     """A new network for a recipe: 2 logits (0 ``hem``, 1 ``all``), 3 input channels or 1 for grayscale, on the CPU.
 
-    Initial weights come from torch's global generator, which the caller seeds. With ``model.pretrained`` all but the
-    head and a shortcut's own parameters come from that file; for grayscale the first convolution is summed over its
-    input channels, which answers a gray image as the original answers it repeated in three channels.
+    Initial weights are drawn from torch's global generator, which the caller seeds. With ``model.pretrained`` all
+    weights except the head and the shortcuts' parameters come from that file; for grayscale the first convolution is
+    summed over its input channels, which is equivalent to repeating the gray image in three channels.
 
     Raises:
         MissingFile: no file at ``model.pretrained``.
-        UserError: that file is not a state dict, or not one of this network.
+        UserError: the file is not a state dict, or not of this network.
     """
-    model = _fresh(recipe)
+    model = _new_network(recipe)
     if recipe.model.pretrained is not None:
-        _start_from(model, Path(recipe.model.pretrained), recipe)
+        _load_pretrained(model, Path(recipe.model.pretrained), recipe)
     return model
 
 
 def save_model(model: ResNet, path: Path) -> None:
-    """Write the state dict as safetensors, whole or not at all; the model may be anywhere and in any memory format."""
+    """Write the state dict as safetensors, atomically; the model may be on any device and in any memory format."""
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with atomic(path) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
 
 
 def load_model(path: Path, recipe: Recipe) -> ResNet:
-    """The network that ``save_model`` wrote, on the CPU, in evaluation mode. ``model.pretrained`` is not read, and no
-    random numbers are drawn.
+    """The network written by ``save_model``, on the CPU, in evaluation mode. Draws no random numbers.
 
     Raises:
         MissingFile: no file at ``path``.
-        UserError: the file is damaged, or holds another network than the recipe's.
+        UserError: the file is damaged, or its network differs from the recipe's.
     """
     state = _read_state_dict(path)
     with torch.device("meta"):
-        model = _fresh(recipe)
+        model = _new_network(recipe)
     expected = model.state_dict()
     wanted = _describe(recipe.model.depth, recipe.model.shortcut, model.conv1.in_channels, len(CLASS_NAMES))
-    _require_fit(state, expected, expected, path, wanted)
+    _require_match(state, expected, expected, path, wanted)
     model.load_state_dict({key: value.to(expected[key].dtype) for key, value in state.items()}, assign=True)
     return model.eval()
 
 
-def _fresh(recipe: Recipe) -> ResNet:
+def _new_network(recipe: Recipe) -> ResNet:
     return ResNet(recipe.model.depth, recipe.model.shortcut, 1 if recipe.data.grayscale else 3)
 
 
-def _start_from(model: ResNet, path: Path, recipe: Recipe) -> None:
+def _load_pretrained(model: ResNet, path: Path, recipe: Recipe) -> None:
     state = _read_state_dict(path)
     with torch.device("meta"):
         expected = ResNet(recipe.model.depth, num_classes=IMAGENET_CLASSES).state_dict()
-    # torchvision's own ImageNet files predate these counters, and nothing is computed from them here.
+    # torchvision's ImageNet files predate these counters, which are not used here.
     required = {key for key in expected if not key.endswith(".num_batches_tracked")}
-    _require_fit(state, expected, required, path, _describe(recipe.model.depth, "add", 3, IMAGENET_CLASSES))
+    _require_match(state, expected, required, path, _describe(recipe.model.depth, "add", 3, IMAGENET_CLASSES))
     body = {key: value for key, value in state.items() if not key.startswith("fc.")}
     if recipe.data.grayscale:
         body["conv1.weight"] = body["conv1.weight"].sum(dim=1, keepdim=True)
@@ -252,22 +251,22 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # Parsers of damaged files raise whatever the damage makes them stumble over.
+        # Parsers may raise anything on damaged files.
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
-            f"{path}: expected a state dict of tensors, cannot read it ({reason}); copy it again"
+            f"{path}: expected a state dict of tensors, but cannot read it ({reason}); copy it again"
         ) from error
     if not isinstance(state, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
-        raise UserError(f"{path}: expected a mapping from names to tensors alone; save model.state_dict()")
+        raise UserError(f"{path}: expected a mapping from names to tensors only; save model.state_dict()")
     broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise UserError(f"{path}: expected finite weights, got NaN or infinity; copy it again:\n{listed(broken, 5)}")
     return dict(state)
 
 
-def _require_fit(
+def _require_match(
     state: Mapping[str, Tensor], expected: Mapping[str, Tensor], required: Collection[str], path: Path, wanted: str
 ) -> None:
     problems = [f"missing: {key}" for key in expected if key in required and key not in state]
@@ -279,8 +278,8 @@ def _require_fit(
     ]
     if problems:
         raise UserError(
-            f"{path} does not fit: expected {wanted}, got what seems to be {_seems(state)}; "
-            f"change the recipe's model or data.grayscale, or name another file\n{listed(problems, limit=6)}"
+            f"{path} does not match the recipe: expected {wanted}, got what appears to be {_guess(state)}; "
+            f"change the recipe's model or data.grayscale, or give another file\n{listed(problems, limit=6)}"
         )
 
 
@@ -288,14 +287,14 @@ def _describe(depth: int, shortcut: str, in_channels: int, num_classes: int) -> 
     return f"ResNet-{depth}, shortcut {shortcut}, {in_channels} input channel(s), {num_classes} classes"
 
 
-def _seems(state: Mapping[str, Tensor]) -> str:
-    """What network a state dict is of, by its names: for messages only."""
+def _guess(state: Mapping[str, Tensor]) -> str:
+    """A description of the network of a state dict, guessed from its names, for error messages."""
     counts = tuple(len({name.split(".")[1] for name in state if name.startswith(f"layer{i}.")}) for i in (1, 2, 3, 4))
     is_bottleneck = "layer1.0.conv3.weight" in state
     depths = [depth for depth, blocks in BLOCKS.items() if blocks == counts and (depth >= 50) == is_bottleneck]
     first, head = state.get("conv1.weight"), state.get("fc.weight")
     if not depths or first is None or first.dim() != 4 or head is None or head.dim() != 2:
-        return "no ResNet in torchvision's names"
+        return "not a ResNet with torchvision's names"
     joins = {name.split(".join.")[1] for name in state if ".join." in name}
     shortcut = "add" if not joins else "concat" if joins == {"conv.weight"} else "weighted"
     return _describe(depths[0], shortcut, first.shape[1], head.shape[0])

@@ -1,4 +1,4 @@
-"""Fit one split: epochs, mixed precision, a checkpoint after each, precise BatchNorm before each evaluation."""
+"""Train on one split: mixed precision, a checkpoint after each epoch, precise BatchNorm before each evaluation."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ from leukemia.training.optim import ScheduledOptimizer, build_optimizer
 log = logging.getLogger(__name__)
 
 PRECISE_BN_PART = 8
-"""During training BatchNorm is made precise over at most one in so many training images; at the end over all."""
+"""During training, precise BatchNorm uses at most 1/8 of the training images; at the end, all of them."""
 
 LOSS_CHECK_STEPS = 16
-"""Losses are looked at every so many steps: looking at each would make a GPU wait for the processor each time."""
+"""Losses are checked every so many steps: checking each one would synchronize GPU and CPU at every step."""
 
 
 class NonFiniteLoss(RuntimeError):
-    """Training diverged; the message names recipe, fold, epoch and step."""
+    """Training diverged; the message gives recipe, fold, epoch and step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """What is trained on and validated on: rows into one array of images."""
+    """Training and validation rows of an array of images."""
 
     images: np.ndarray
     """uint8 (n, H, W, 3)."""
 
     labels: np.ndarray
-    """int64 (n,), class order hem, all."""
+    """int64 (n,), 0 ``hem``, 1 ``all``."""
 
     training: np.ndarray
     """int64 rows."""
 
     validation: np.ndarray
-    """int64 rows; empty when all images are trained on."""
+    """int64 rows; empty to train on all images."""
 
 
 def fit(
@@ -65,61 +65,57 @@ def fit(
     num_workers: int = 0,
     checkpoint: Path | None = None,
 ) -> Generator[Epoch, None, ResNet]:
-    """Train a fresh model; yields after each epoch and returns the model of the last, BatchNorm precise over all.
+    """Train a new model; yields after each epoch, and returns the model of the last epoch with precise BatchNorm.
 
-    With ``checkpoint``, the state is kept there after each epoch, and a fit that finds one goes on from it to the same
-    weights: bit for bit on a CPU with the same number of threads. Epochs that the checkpoint remembers are yielded
-    again, since whoever listened before may have been killed before it heard the last.
+    With ``checkpoint``, the state is saved there after each epoch, and an existing checkpoint is resumed to the same
+    weights: bit for bit on a CPU with the same number of threads. Epochs in the checkpoint are yielded again, since a
+    killed caller may not have received the last one.
 
     Args:
         recipe: resolved; ``train.seed`` and ``fold`` seed weights, order and augmentation.
-        fold: number of the split; any constant where all images are trained on.
+        fold: number of the split; any constant if all images are trained on.
 
     Raises:
-        NonFiniteLoss: the loss or a weight became infinite or NaN.
-        UserError: the checkpoint is another recipe's, or images and batches are too small for BatchNorm.
+        NonFiniteLoss: a loss, gradient or weight became infinite or NaN.
+        UserError: the checkpoint belongs to another recipe or fold, or images and batches are too small for BatchNorm.
     """
     make_deterministic(recipe.train.seed, fold)
-    fitting = _Fitting(recipe, split, fold, device, num_workers)
+    state = _Fit(recipe, split, fold, device, num_workers)
     try:
         if checkpoint is not None:
-            fitting.restore(checkpoint)
-            yield from fitting.epochs
-        for epoch in range(len(fitting.epochs) + 1, recipe.train.epochs + 1):
-            fitting.epochs.append(fitting.run_epoch(epoch))
+            state.restore(checkpoint)
+            yield from state.epochs
+        for epoch in range(len(state.epochs) + 1, recipe.train.epochs + 1):
+            state.epochs.append(state.run_epoch(epoch))
             if checkpoint is not None:
-                fitting.save(checkpoint)
-            yield fitting.epochs[-1]
-        fitting.make_precise(recipe.train.epochs, everything=True)
+                state.save(checkpoint)
+            yield state.epochs[-1]
+        state.make_precise(recipe.train.epochs, all_images=True)
     finally:
-        fitting.loader.close()
-    return fitting.model.eval()
+        state.loader.close()
+    return state.model.eval()
 
 
 def epochs_in(path: Path, recipe: Recipe, fold: int) -> int:
-    """How many epochs of this recipe and fold a checkpoint remembers; 0 where it is absent, damaged or another's.
-
-    Args:
-        recipe: resolved, as given to ``fit``.
-    """
+    """Number of epochs of a resolved recipe and fold in a checkpoint; 0 if it is absent, damaged or of another."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         is_same = state["recipe"] == recipe.to_json() and state["fold"] == fold
         return len(state["epochs"]) if is_same else 0
     except Exception:
-        # As in ``restore``: parsers of damaged files raise anything.
+        # As in ``restore``, parsers may raise anything on damaged files.
         return 0
 
 
 def make_deterministic(seed: int, fold: int) -> None:
-    """Seed torch from (seed, fold) and keep cuDNN to algorithms that give the same numbers each time."""
+    """Seed torch from (seed, fold) and restrict cuDNN to deterministic algorithms."""
     torch.manual_seed(int(np.random.SeedSequence((seed, fold)).generate_state(1)[0]))
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
 
 
-class _Fitting:
-    """The moving parts of one fit; everything that a checkpoint must hold is here."""
+class _Fit:
+    """The mutable state of one fit, including everything that a checkpoint contains."""
 
     def __init__(self, recipe: Recipe, split: Split, fold: int, device: torch.device, num_workers: int) -> None:
         self.recipe, self.split, self.fold, self.device = recipe, split, fold, device
@@ -127,7 +123,7 @@ class _Fitting:
         self.epochs: list[Epoch] = []
         self.model = build_model(recipe).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         batches = training_batches(recipe, split.training, fold, 1)
-        _refuse_single(recipe, min(map(len, batches)))
+        _require_batch_size(recipe, min(map(len, batches)))
         self.optimizer: ScheduledOptimizer = build_optimizer(self.model, recipe, len(batches))
         self.class_weight = _class_weight(recipe, split.labels[split.training]).to(device)
         self.dtype = compute_dtype(recipe, device)
@@ -157,7 +153,7 @@ class _Fitting:
         )
 
     def _train(self, epoch: int) -> tuple[float, float, float]:
-        """One pass of steps: mean loss and accuracy, weighted by batch size, and the last step's learning rate."""
+        """Train one epoch: mean loss and accuracy over images, and the last step's learning rate."""
         self.model.train()
         learning_rate = 0.0
         losses: list[Tensor] = []
@@ -168,17 +164,17 @@ class _Fitting:
             with self._autocast():
                 logits = self.model(images)
             loss = F.cross_entropy(logits.float(), labels, weight=self.class_weight)
-            # A non-finite loss must not reach the optimizer's own arithmetic unnoticed for long.
+            # A non-finite loss must not go unnoticed for long.
             losses.append(loss.detach())
             if len(losses) % LOSS_CHECK_STEPS == 0:
-                self._refuse_non_finite(losses, epoch)
+                self._require_finite_losses(losses, epoch)
             loss.backward()
             learning_rate = self.optimizer.learning_rate
             self._step(epoch, len(losses))
             weighted_loss += loss.detach().double() * len(labels)
             num_correct += (logits.argmax(dim=1) == labels).sum()
-        self._refuse_non_finite(losses, epoch)
-        self._refuse_broken(epoch, len(losses))
+        self._require_finite_losses(losses, epoch)
+        self._require_finite_weights(epoch, len(losses))
         num_images = len(self.split.training)
         return weighted_loss.item() / num_images, num_correct.item() / num_images, learning_rate
 
@@ -193,43 +189,42 @@ class _Fitting:
         try:
             self.optimizer.step()
         except FloatingPointError:
-            # Ranger21 refuses gradients that are NaN.
+            # Ranger21 rejects NaN gradients.
             raise self._diverged("gradient", epoch, step) from None
 
-    def _refuse_non_finite(self, losses: list[Tensor], epoch: int) -> None:
+    def _require_finite_losses(self, losses: list[Tensor], epoch: int) -> None:
         finite = torch.isfinite(torch.stack(losses)).cpu().numpy()
         if not finite.all():
             raise self._diverged("loss", epoch, int(np.argmin(finite)) + 1)
 
-    def _refuse_broken(self, epoch: int, step: int) -> None:
-        """The damage that the last step does shows in no loss of its epoch, and after the last epoch in none at all."""
+    def _require_finite_weights(self, epoch: int, step: int) -> None:
+        """Check the weights: damage done by the last step does not show in any loss of the epoch."""
         tensors = [value for value in self.model.state_dict().values() if value.is_floating_point()]
         if not torch.stack([value.isfinite().all() for value in tensors]).all():
             raise self._diverged("weight", epoch, step)
 
-    def _diverged(self, what: str, epoch: int, step: int) -> NonFiniteLoss:
+    def _diverged(self, quantity: str, epoch: int, step: int) -> NonFiniteLoss:
         return NonFiniteLoss(
-            f"non-finite {what} at fold {self.fold}, epoch {epoch}, step {step} "
+            f"non-finite {quantity} at fold {self.fold}, epoch {epoch}, step {step} "
             f"of {self.recipe.describe()}, seed {self.recipe.train.seed}; lower optimizer.learning_rate"
         )
 
-    def make_precise(self, epoch: int, *, everything: bool) -> None:
-        """Precise BatchNorm over the epoch's first batches: an eighth of the images, or all of them."""
+    def make_precise(self, epoch: int, *, all_images: bool) -> None:
+        """Precise BatchNorm over the epoch's first batches (1/8 of them), or over all."""
         if not self.recipe.evaluate.precise_bn:
             return
         batches = training_batches(self.recipe, self.split.training, self.fold, epoch)
-        count = len(batches) if everything else max(1, len(batches) // PRECISE_BN_PART)
+        count = len(batches) if all_images else max(1, len(batches) // PRECISE_BN_PART)
+        images = (to_device(images, self.device) for images, _ in self.loader(batches[:count]))
         with self._autocast():
-            precise_batchnorm(
-                self.model, (to_device(images, self.device) for images, _ in self.loader(batches[:count]))
-            )
-        self._refuse_broken(epoch, len(batches))
+            precise_batchnorm(self.model, images)
+        self._require_finite_weights(epoch, len(batches))
 
     def _validate(self, epoch: int) -> tuple[float, float]:
         rows = self.split.validation
         if len(rows) == 0:
             return float("nan"), float("nan")
-        self.make_precise(epoch, everything=False)
+        self.make_precise(epoch, all_images=False)
         self.model.eval()
         probability = predict(
             self.model,
@@ -241,12 +236,12 @@ class _Fitting:
             num_workers=self.num_workers,
         )
         labels = self.split.labels[rows]
-        of_label = np.where(labels == 1, probability, 1.0 - probability)
-        loss = float(-np.log(np.maximum(of_label, np.finfo(np.float32).tiny)).mean())
+        of_true_class = np.where(labels == 1, probability, 1.0 - probability)
+        loss = float(-np.log(np.maximum(of_true_class, np.finfo(np.float32).tiny)).mean())
         return loss, float(((probability >= 0.5) == labels).mean())
 
     def save(self, path: Path) -> None:
-        """Keep everything that decides the remaining epochs; tensors and plain values only."""
+        """Save everything that the remaining epochs depend on, as tensors and plain values only."""
         state: dict[str, Any] = {
             "recipe": self.recipe.to_json(),
             "fold": self.fold,
@@ -261,7 +256,7 @@ class _Fitting:
             torch.save(state, temporary)
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint where there is one."""
+        """Resume from a checkpoint, if present."""
         if not path.is_file():
             return
         try:
@@ -270,8 +265,8 @@ class _Fitting:
         except UserError:
             raise
         except Exception as error:
-            # Parsers of damaged files raise whatever the damage makes them stumble over. A checkpoint saves time only.
-            log.warning("%s is damaged (%s); its fold is trained afresh", path, type(error).__name__)
+            # Parsers may raise anything on damaged files. Losing a checkpoint only costs time.
+            log.warning("%s is damaged (%s); retraining this fold from scratch", path, type(error).__name__)
             path.unlink()
             return
         self.model.load_state_dict(state["model"])
@@ -283,21 +278,21 @@ class _Fitting:
 
     def _require_same(self, state: dict[str, Any], path: Path) -> None:
         if state["recipe"] != self.recipe.to_json() or state["fold"] != self.fold:
-            raise UserError(f"{path}: this checkpoint belongs to another recipe or fold; remove it to train afresh")
+            raise UserError(f"{path}: this checkpoint belongs to another recipe or fold; remove it to start over")
 
 
-def _refuse_single(recipe: Recipe, smallest_batch: int) -> None:
-    """A ResNet divides the side by 32: of one image at most that large, one value a channel is left to normalize."""
+def _require_batch_size(recipe: Recipe, smallest_batch: int) -> None:
+    """A ResNet divides the side by 32: a single image of at most 32 px leaves BatchNorm one value per channel."""
     assert recipe.data.size_px is not None
     if smallest_batch == 1 and recipe.data.size_px <= 32:
         raise UserError(
-            f"train.batch_size: {recipe.train.batch_size} leaves a batch of one image, of which BatchNorm takes no "
+            f"train.batch_size: {recipe.train.batch_size} leaves a batch of one image, for which BatchNorm has no "
             f"variance at data.size_px {recipe.data.size_px}; set train.batch_size to at least 3"
         )
 
 
 def _class_weight(recipe: Recipe, labels: np.ndarray) -> Tensor:
-    """Weight of each class in the loss, float32 (2,): ones, or n / (2 n_class)."""
+    """Weight of each class in the loss, float32 (2,): 1, or n / (2 n_class) if balanced."""
     if recipe.train.class_weight == "none":
         return torch.ones(2)
     return torch.from_numpy(len(labels) / (2.0 * np.bincount(labels, minlength=2))).float()

@@ -216,10 +216,8 @@ def test_another_worker_goes_on_bit_for_bit_and_repeats_nothing(
     with pytest.raises(Died):
         run_trial(assignment(LONGER), stored, ONE_CPU)
     second, trained = list[Any](), list[int]()
-    run_epoch = train._Fitting.run_epoch
-    monkeypatch.setattr(
-        train._Fitting, "run_epoch", lambda self, epoch: trained.append(epoch) or run_epoch(self, epoch)
-    )
+    run_epoch = train._Fit.run_epoch
+    monkeypatch.setattr(train._Fit, "run_epoch", lambda self, epoch: trained.append(epoch) or run_epoch(self, epoch))
     monkeypatch.setattr(ray.tune, "report", lambda result: second.append(result[REPORT]))
     run_trial(assignment(LONGER), dataclasses.replace(stored, checkpoints=tmp_path / "other disk"), ONE_CPU)
     assert trained == [3, 1, 2, 3], "the last epoch of fold 0, then fold 1"

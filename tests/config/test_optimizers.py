@@ -10,14 +10,14 @@ import pytest
 from leukemia.base.errors import UserError
 from leukemia.config.optimizers import OPTIMIZERS, OptimizerName
 from leukemia.config.sections import Optimizer
-from leukemia.training.optim import PARTS
+from leukemia.training.optim import BUILDERS
 
 FIELDS = {field.name for field in dataclasses.fields(Optimizer)} - {"name"}
 
 
 def test_every_optimizer_has_a_name_a_table_entry_and_builders() -> None:
     assert tuple(OPTIMIZERS) == typing.get_args(OptimizerName)
-    assert set(PARTS) == set(OPTIMIZERS)
+    assert set(BUILDERS) == set(OPTIMIZERS)
 
 
 def test_table_and_section_have_the_same_fields() -> None:

@@ -1,4 +1,4 @@
-"""What a data set holds, in every layout; what is refused, and with which words."""
+"""Catalogues of every layout, and the messages for invalid data sets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from leukemia.data.catalog import Catalog, describe, read_catalog
 from leukemia.data.groups import group_names
 from leukemia.data.pixels import decode, pixel_sha256
 
-REAL = pytest.mark.skipif("LEUKEMIA_DATA" not in os.environ, reason="LEUKEMIA_DATA is unset: real images are not here")
+REAL = pytest.mark.skipif("LEUKEMIA_DATA" not in os.environ, reason="LEUKEMIA_DATA is unset: no real images available")
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 def draw(path: Path, number: int, size: tuple[int, int] = (12, 10)) -> Path:
-    """An image whose pixels depend on the number alone."""
+    """An image whose pixels depend only on the number."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
@@ -78,7 +78,7 @@ def column(catalog: Catalog, name: str) -> dict[str, object]:
     return dict(zip(catalog.table["image_id"], catalog.table[name].tolist(), strict=True))
 
 
-def test_cnmc_gives_subjects_groups_and_duplicates(cnmc: Path) -> None:
+def test_cnmc_has_subjects_groups_and_duplicates(cnmc: Path) -> None:
     catalog = read_catalog(cnmc)
     assert catalog.layout == "cnmc"
     assert catalog.root == cnmc / "C-NMC_training_data"
@@ -102,13 +102,13 @@ def test_cnmc_gives_subjects_groups_and_duplicates(cnmc: Path) -> None:
         ("fold_0/all/UID_20_1_1_all.bmp", "fold_2/all/UID_21_1_1_all.bmp"),
         ("fold_1/hem/UID_H3_1_2_hem.bmp", "fold_1/hem/UID_H3_1_3_hem.bmp"),
     )
-    assert catalog.apart == ("C-NMC_test_prelim_phase_data: 2 images",)
+    assert catalog.excluded == ("C-NMC_test_prelim_phase_data: 2 images",)
     assert catalog.protocols == ("grouped", "random-cell")
     assert catalog.smallest_side_px == 10
     assert catalog.has_labels
 
 
-def test_cnmc_is_the_same_at_every_depth(cnmc: Path, tmp_path: Path) -> None:
+def test_cnmc_is_found_at_every_depth(cnmc: Path, tmp_path: Path) -> None:
     fingerprint = read_catalog(cnmc).fingerprint
     assert read_catalog(cnmc / "C-NMC_training_data").fingerprint == fingerprint
     assert read_catalog(cnmc.parent).fingerprint == fingerprint
@@ -118,7 +118,7 @@ def test_cnmc_is_the_same_at_every_depth(cnmc: Path, tmp_path: Path) -> None:
     assert read_catalog(outer).fingerprint == fingerprint
 
 
-def test_fingerprint_is_over_ids_pixels_labels_and_subjects(cnmc: Path) -> None:
+def test_fingerprint_covers_ids_pixels_labels_and_subjects(cnmc: Path) -> None:
     catalog = read_catalog(cnmc)
     rows = catalog.table[["image_id", "pixel_sha256", "label", "subject"]].to_numpy().tolist()
     assert catalog.fingerprint == hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
@@ -134,22 +134,24 @@ def test_flattened_cnmc_keeps_its_subjects(tmp_path: Path) -> None:
     assert catalog.table["subject"].tolist() == ["7", "H9"]
 
 
-def test_cnmc_refuses_what_it_cannot_place(cnmc: Path) -> None:
+def test_misplaced_and_misnamed_cnmc_images_are_rejected(cnmc: Path) -> None:
     training = cnmc / "C-NMC_training_data"
-    stray = draw(training / "fold_0" / "stray.bmp", 5)
-    with pytest.raises(UserError, match=r"these lie elsewhere; move them away:\n  fold_0/stray.bmp$"):
+    misplaced = draw(training / "fold_0" / "stray.bmp", 5)
+    with pytest.raises(UserError, match=r"move these away:\n  fold_0/stray.bmp$"):
         read_catalog(cnmc)
-    stray.rename(training / "fold_0/all/cell.bmp")
-    with pytest.raises(UserError, match=r"expected names as UID_SUBJECT_.*\n  fold_0/all/cell.bmp$"):
+    misplaced.rename(training / "fold_0/all/cell.bmp")
+    with pytest.raises(UserError, match=r"expected names like UID_SUBJECT_.*\n  fold_0/all/cell.bmp$"):
         read_catalog(cnmc)
     (training / "fold_0/all/cell.bmp").rename(training / "fold_0/all/UID_H8_1_1_hem.bmp")
-    with pytest.raises(UserError, match=r"one class, the folder or label another.*\n  fold_0/all/UID_H8_1_1_hem.bmp$"):
+    with pytest.raises(
+        UserError, match=r"the class in the name differs from the folder or label.*\n  fold_0/all/UID_H8_1_1_hem.bmp$"
+    ):
         read_catalog(cnmc)
 
 
-def test_several_copies_are_refused(cnmc: Path) -> None:
+def test_several_copies_are_rejected(cnmc: Path) -> None:
     draw(cnmc / "copy" / "fold_0" / "all" / "UID_1_1_1_all.bmp", 9)
-    with pytest.raises(UserError, match=r"several copies of C-NMC; name one:\n.*C-NMC_training_data\n.*copy"):
+    with pytest.raises(UserError, match=r"several copies of C-NMC; choose one:\n.*C-NMC_training_data\n.*copy"):
         read_catalog(cnmc)
 
 
@@ -161,7 +163,7 @@ def test_test_phase_is_labelled_by_its_csv(cnmc: Path, name: str) -> None:
     assert catalog.layout == "cnmc"
 
 
-def test_test_phase_may_lie_one_folder_deeper(cnmc: Path, tmp_path: Path) -> None:
+def test_test_phase_may_be_one_folder_deeper(cnmc: Path, tmp_path: Path) -> None:
     outer = tmp_path / "validation_data"
     outer.mkdir()
     for name in ("C-NMC_test_prelim_phase_data", "C-NMC_test_prelim_phase_data_labels.csv"):
@@ -176,7 +178,7 @@ def test_test_phase_without_csv_has_no_labels(cnmc: Path) -> None:
     assert catalog.table["label"].tolist() == [-1, -1]
     assert catalog.table["subject"].tolist() == [None, None]
     assert not catalog.has_labels
-    assert "2, without labels: for prediction only" in describe(catalog)
+    assert "2, without labels (for prediction only)" in describe(catalog)
     with pytest.raises(UserError, match="images without labels"):
         read_catalog(folder)
 
@@ -184,10 +186,10 @@ def test_test_phase_without_csv_has_no_labels(cnmc: Path) -> None:
 def test_test_phase_and_its_csv_must_agree(cnmc: Path) -> None:
     folder = cnmc / "C-NMC_test_prelim_phase_data"
     draw(folder / "3.bmp", 13)
-    with pytest.raises(UserError, match=r"images of .* have no row.*\n  3.bmp$"):
+    with pytest.raises(UserError, match=r"images of .* are not listed.*\n  3.bmp$"):
         read_catalog(folder)
     assert read_catalog(cnmc / f"{folder.name}_labels.csv").notes == (
-        f"1 images in {folder} are not in {folder.name}_labels.csv and were left out",
+        f"1 images in {folder} are not listed in {folder.name}_labels.csv and were ignored",
     )
     (folder / "1.bmp").unlink()
     with pytest.raises(UserError, match=r"1 of 2 images cannot be used.*\n  1.bmp: missing$"):
@@ -204,7 +206,7 @@ def test_csv_without_subjects(listed_images: Path) -> None:
     assert catalog.notes == ()
 
 
-def test_csv_with_subjects_other_case_and_byte_order_mark(tmp_path: Path, listed_images: Path) -> None:
+def test_csv_with_subjects_mixed_case_header_and_byte_order_mark(tmp_path: Path, listed_images: Path) -> None:
     rows = [f"images/{number}.png, {number % 2}.0 ,p{number // 2}" for number in range(4)]
     path = write_csv(tmp_path, "\ufeffPATH,Label,Subject", rows)
     catalog = read_catalog(path)
@@ -216,13 +218,13 @@ def test_csv_with_subjects_other_case_and_byte_order_mark(tmp_path: Path, listed
 def test_csv_relative_to_a_base(tmp_path: Path, listed_images: Path) -> None:
     moved = listed_images.rename(tmp_path / "elsewhere.csv")
     assert read_catalog(moved, base=tmp_path / "set").root == tmp_path / "set"
-    with pytest.raises(UserError, match=r"no folder at .*absent; --base names the folder"):
+    with pytest.raises(UserError, match=r"no folder at .*absent; --base is the base folder"):
         read_catalog(moved, base=tmp_path / "absent")
     with pytest.raises(UserError, match="--base has no effect with"):
         read_catalog(tmp_path / "set", base=tmp_path)
 
 
-def test_base_name_is_looked_up_and_counted(tmp_path: Path, listed_images: Path) -> None:
+def test_files_found_by_base_name_are_counted(tmp_path: Path, listed_images: Path) -> None:
     rows = ["/content/drive/0.png,0", r"C:\course\1.png,1", "images/2.png,0", "old/3.png,1"]
     catalog = read_catalog(write_csv(tmp_path, "Path,label", rows))
     assert column(catalog, "label") == {f"images/{number}.png": number % 2 for number in range(4)}
@@ -232,12 +234,12 @@ def test_base_name_is_looked_up_and_counted(tmp_path: Path, listed_images: Path)
     )
     draw(tmp_path / "set" / "more" / "0.png", 7)
     with pytest.raises(
-        UserError, match=r"several files have the name.*\n  row 2: .*/0.png may be images/0.png, more/0.png$"
+        UserError, match=r"several files have its name.*\n  row 2: .*/0.png may be images/0.png, more/0.png$"
     ):
         read_catalog(listed_images)
 
 
-def test_csv_paths_stay_in_their_folder(tmp_path: Path, listed_images: Path) -> None:
+def test_csv_paths_must_stay_in_their_folder(tmp_path: Path, listed_images: Path) -> None:
     secret = draw(tmp_path / "secret.png", 8)
     (tmp_path / "set" / "link.png").symlink_to(secret)
     rows = ["images/0.png,0", "../secret.png,1", f"{secret},1", "link.png,1", "images/../../secret.png,1", ",0"]
@@ -248,7 +250,7 @@ def test_csv_paths_stay_in_their_folder(tmp_path: Path, listed_images: Path) -> 
     assert named == [f"row {number}" for number in (3, 4, 5, 6, 7, 8, 9)]
 
 
-def test_csv_links_that_stay_inside_are_followed_and_not_counted_twice(tmp_path: Path, listed_images: Path) -> None:
+def test_csv_links_inside_the_folder_are_followed_and_duplicates_rejected(tmp_path: Path, listed_images: Path) -> None:
     (tmp_path / "set" / "link.png").symlink_to("images/0.png")
     catalog = read_catalog(write_csv(tmp_path, "Path,label", ["link.png,0", "images/../images/1.png,1"]))
     assert catalog.table["image_id"].tolist() == ["images/0.png", "images/1.png"]
@@ -262,9 +264,9 @@ def test_csv_links_that_stay_inside_are_followed_and_not_counted_twice(tmp_path:
     [
         ("File,label", ["images/0.png,0"], r"expected the columns Path and label, found File, label"),
         ("Path", ["images/0.png"], r"expected the columns Path and label, found Path"),
-        ("Path,label", [], r"a header and no rows"),
+        ("Path,label", [], r"a header but no rows"),
         ("", [], r"the CSV is empty"),
-        ("Path,label,LABEL", ["images/0.png,0,0"], r"column label occurs twice"),
+        ("Path,label,LABEL", ["images/0.png,0,0"], r"duplicate column label"),
         ("Path,label", ["images/0.png,0", "images/1.png"], r"expected 2 values in every row.*\n  row 3: 1 values$"),
         (
             "Path,label",
@@ -280,18 +282,18 @@ def test_csv_links_that_stay_inside_are_followed_and_not_counted_twice(tmp_path:
         (
             "Path,label",
             ["a.png,0", "b.png,1"],
-            r"none of its 2 images exists below .*set, the first is a.png; .*--base",
+            r"none of the 2 images exists below .*set, the first is a.png; .*--base",
         ),
     ],
 )
-def test_csv_mistakes_are_named(
+def test_csv_errors_are_reported(
     tmp_path: Path, listed_images: Path, header: str, rows: list[str], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         read_catalog(write_csv(tmp_path, header, rows))
 
 
-def test_csv_that_is_no_text(tmp_path: Path) -> None:
+def test_csv_that_is_not_text(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected a CSV in UTF-8"):
         read_catalog(draw(tmp_path / "x.png", 0))
 
@@ -319,37 +321,35 @@ def test_folders_named_by_class(tmp_path: Path, normal: str, leukemic: str) -> N
     assert column(catalog, "label") == {f"{normal}/a.png": 0, f"{leukemic}/deep/b.PNG": 1}
     assert column(catalog, "width")[f"{normal}/a.png"] == 20
     assert catalog.protocols == ("random-cell",)
-    assert catalog.notes == (
-        f"1 files that are no images by their name were left out, the first is {leukemic}/readme.txt",
-    )
+    assert catalog.notes == (f"ignored 1 files without an image suffix, the first is {leukemic}/readme.txt",)
     draw(tmp_path / "early" / "c.png", 3)
     draw(tmp_path / "stray.png", 4)
     with pytest.raises(UserError, match=r"folders named by class \(hem, normal.*\n  early/\n  stray.png$"):
         read_catalog(tmp_path)
 
 
-def test_folders_that_are_no_data_set(tmp_path: Path) -> None:
+def test_folders_that_are_not_a_data_set(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match=r"no folder or CSV at .*absent"):
         read_catalog(tmp_path / "absent")
     with pytest.raises(UserError, match="found no images at all"):
         read_catalog(tmp_path)
     (tmp_path / "hem").mkdir()
     (tmp_path / "all").mkdir()
-    with pytest.raises(UserError, match="no images in them"):
+    with pytest.raises(UserError, match="the folders contain no images"):
         read_catalog(tmp_path)
     draw(tmp_path / "all" / "a.png", 1)
     with pytest.raises(UserError, match=r"both classes, found 1 of class 1 \(all\) only"):
         read_catalog(tmp_path)
     other = tmp_path / "other"
     draw(other / "cats" / "a.png", 1)
-    with pytest.raises(UserError, match="images in folders of other names: cats; rename them"):
+    with pytest.raises(UserError, match="images in folders with other names: cats; rename them"):
         read_catalog(other)
     (other / "train.csv").touch()
-    with pytest.raises(UserError, match=r"found train.csv: give the path of the one you mean"):
+    with pytest.raises(UserError, match=r"found train.csv: give the path of one of them"):
         read_catalog(other)
 
 
-def test_flat_folder_only_without_labels(tmp_path: Path) -> None:
+def test_a_flat_folder_is_accepted_only_without_labels(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", 1)
     assert read_catalog(tmp_path, labels=False).table["label"].tolist() == [-1]
     with pytest.raises(UserError, match="images without labels; expected C-NMC's"):
@@ -373,11 +373,11 @@ def test_all_unreadable_images_are_listed(cnmc: Path) -> None:
     ]
 
 
-def test_duplicates_with_other_labels_are_refused(tmp_path: Path, listed_images: Path) -> None:
+def test_duplicates_with_different_labels_are_rejected(tmp_path: Path, listed_images: Path) -> None:
     draw(tmp_path / "set/images/1.png", 0)
     draw(tmp_path / "set/images/3.png", 2)
     message = (
-        r"same pixels under both labels.*\n  images/0.png \(0\) = images/1.png \(1\)\n  images/2.png \(0\) = images/3"
+        r"identical pixels have different labels.*\n  images/0.png \(0\) = images/1.png \(1\)\n  images/2.png \(0\)"
     )
     with pytest.raises(UserError, match=message):
         read_catalog(listed_images)
@@ -390,7 +390,7 @@ def test_duplicates_without_subjects_are_one_group(tmp_path: Path, listed_images
     assert catalog.duplicates == (("images/0.png", "images/2.png"),)
 
 
-def test_groups_join_through_third_subjects() -> None:
+def test_groups_join_transitively() -> None:
     subjects = ["51", "75", "51", "78", "5", "5", "80"]
     hashes = ["a", "a", "b", "b", "c", "d", "e"]
     assert group_names(list("ijklmno"), subjects, hashes) == ["51+75+78"] * 4 + ["5", "5", "80"]
@@ -408,7 +408,7 @@ def test_groups_are_the_connected_components_of_a_graph() -> None:
 
 
 def renumbered(cnmc: Path, folder: Path) -> Path:
-    """A copy of the training images in the course's manner: other names, other format, no subjects."""
+    """A copy of the training images with other names, another format and no subjects."""
     table = read_catalog(cnmc).table
     rows = []
     for number, (path, label) in enumerate(zip(table["path"], table["label"], strict=True)):
@@ -419,7 +419,7 @@ def renumbered(cnmc: Path, folder: Path) -> Path:
     return folder / "train.csv"
 
 
-def test_subjects_are_borrowed_by_pixels(cnmc: Path, tmp_path: Path) -> None:
+def test_subjects_are_looked_up_by_pixels(cnmc: Path, tmp_path: Path) -> None:
     copy = renumbered(cnmc, tmp_path / "copy")
     catalog = read_catalog(copy, subjects_from=cnmc)
     assert catalog.table["subject"].tolist() == ["20", "H3", "5", "H3", "H3", "20"]
@@ -428,22 +428,24 @@ def test_subjects_are_borrowed_by_pixels(cnmc: Path, tmp_path: Path) -> None:
     assert catalog.fingerprint != read_catalog(copy).fingerprint
 
 
-def test_subjects_that_cannot_be_borrowed(cnmc: Path, tmp_path: Path) -> None:
+def test_subjects_that_cannot_be_looked_up(cnmc: Path, tmp_path: Path) -> None:
     copy = renumbered(cnmc, tmp_path / "copy")
-    with pytest.raises(UserError, match=r"--subjects-from has no effect: .* names its subjects itself"):
+    with pytest.raises(UserError, match=r"--subjects-from has no effect: .* already has subjects"):
         read_catalog(cnmc, subjects_from=cnmc)
-    with pytest.raises(UserError, match="no subjects are known there either"):
+    with pytest.raises(UserError, match="it has no subjects either"):
         read_catalog(copy, subjects_from=copy)
     copy.write_text(copy.read_text().replace("2.png,1", "2.png,0"))
-    with pytest.raises(UserError, match=r"labels differ for the same pixels.*:\n  2.png: 0 here, 1 there$"):
+    with pytest.raises(
+        UserError, match=r"labels differ for the same pixels.*:\n  2.png: 0 in the data, 1 in the copy$"
+    ):
         read_catalog(copy, subjects_from=cnmc)
     draw(copy.parent / "0.png", 50)
     draw(copy.parent / "3.png", 51)
-    with pytest.raises(UserError, match=r"2 of 6 images are not there, .*\n  0.png\n  3.png$"):
+    with pytest.raises(UserError, match=r"2 of 6 images are missing from it, .*\n  0.png\n  3.png$"):
         read_catalog(copy, subjects_from=cnmc)
 
 
-def test_second_reading_decodes_only_what_changed(cnmc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_read_decodes_only_changed_images(cnmc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = read_catalog(cnmc)
     decoded = []
     monkeypatch.setattr(hashes, "decode", lambda path: decoded.append(path.name) or decode(path))
@@ -474,17 +476,17 @@ def test_cache_keeps_rows_of_other_images_below_the_root(tmp_path: Path, listed_
     assert len(json.loads(cache.read_text())["images"]) == 5
 
 
-def test_names_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_rejected(tmp_path: Path) -> None:
     draw(tmp_path / "all" / "a.png", 1)
     try:
         draw(tmp_path / "hem" / "b.png", 2).rename(os.fsdecode(os.fsencode(tmp_path / "hem") + b"/\xff.png"))
     except OSError:
-        pytest.skip("this file system takes UTF-8 names only")
+        pytest.skip("this file system allows only UTF-8 names")
     with pytest.raises(UserError, match=r"not UTF-8; rename these:\n  'hem/\\udcff.png'"):
         read_catalog(tmp_path)
 
 
-def test_report_names_what_matters(cnmc: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_has_the_main_facts(cnmc: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(cnmc)]) == 0
     report = capsys.readouterr().out
     for line in (
@@ -493,15 +495,15 @@ def test_report_names_what_matters(cnmc: Path, capsys: pytest.CaptureFixture[str
         "groups:      3; joined by shared images: 20+21",
         "across subjects: 1\n",
         "fold_0/all/UID_20_1_1_all.bmp = fold_2/all/UID_21_1_1_all.bmp",
-        "inside a subject: 1\n",
+        "within a subject: 1\n",
         "12x10 px: 6",
-        "C-NMC_test_prelim_phase_data: 2 images, left out",
+        "excluded:    C-NMC_test_prelim_phase_data: 2 images, not in the training folders",
         "protocol:    grouped or random-cell\n",
     ):
         assert line in report
 
 
-def test_command_ends_with_status_2_and_one_line(tmp_path: Path) -> None:
+def test_a_user_error_exits_with_status_2_and_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", catalog_command.__name__, str(tmp_path / "absent")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -516,7 +518,7 @@ def test_real_cnmc() -> None:
     assert catalog.table["label"].value_counts().to_dict() == {1: 76, 0: 60}
     assert {group for group in catalog.table["group"] if "+" in group} == {"20+21", "H2+H4"}
     assert len(catalog.duplicates) == 3
-    assert catalog.apart == ("C-NMC_test_prelim_phase_data: 14 images",)
+    assert catalog.excluded == ("C-NMC_test_prelim_phase_data: 14 images",)
     test = read_catalog(Path(os.environ["LEUKEMIA_DATA"]) / "cnmc" / "C-NMC_test_prelim_phase_data")
     assert test.table["label"].value_counts().to_dict() == {1: 10, 0: 4}
     assert not set(test.table["subject"]) & set(catalog.table["subject"])

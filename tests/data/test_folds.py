@@ -1,4 +1,4 @@
-"""Folds: nobody on both sides, both classes everywhere, every image validated once; ``splits.json``."""
+"""Folds: no group on both sides, both classes in every fold, every image validated once; ``splits.json``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from leukemia.data.folds import Splits, choose_protocol, make_splits
 
 
 def catalog_of(rows: list[tuple[str, int, str | None, str, str]]) -> Catalog:
-    """A catalogue of (image id, label, subject, group, pixel hash), which is all that folds look at."""
+    """A catalogue of (image id, label, subject, group, pixel hash), which is all that folds need."""
     table = pd.DataFrame(rows, columns=["image_id", "label", "subject", "group", "pixel_sha256"])
     table = table.sort_values("image_id", ignore_index=True)
     return Catalog(table=table, root=Path("cells"), layout="csv", fingerprint="f" * 64, duplicates=())
@@ -57,10 +57,10 @@ def test_no_group_is_on_both_sides(patients: Catalog, num_folds: int) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_every_image_is_validated_once_and_trained_on_otherwise(patients: Catalog, protocol: Protocol) -> None:
+def test_every_image_is_validated_once_and_trained_on_in_the_other_folds(patients: Catalog, protocol: Protocol) -> None:
     splits = make_splits(patients, 4, 3, protocol)
-    seen = [image_id for fold in splits.folds for image_id in fold.validation]
-    assert Counter(seen) == Counter(patients.table["image_id"])
+    validated = [image_id for fold in splits.folds for image_id in fold.validation]
+    assert Counter(validated) == Counter(patients.table["image_id"])
     for fold, (training, validation) in zip(splits.folds, splits.rows(patients), strict=True):
         assert np.array_equal(np.sort(np.concatenate([training, validation])), np.arange(len(patients.table)))
         assert list(patients.table["image_id"][validation]) == list(fold.validation) == sorted(fold.validation)
@@ -68,7 +68,7 @@ def test_every_image_is_validated_once_and_trained_on_otherwise(patients: Catalo
 
 
 @pytest.mark.parametrize(("protocol", "slack"), [("grouped", 0.15), ("random-cell", 0.03)])
-def test_folds_hold_the_classes_in_equal_shares(patients: Catalog, protocol: Protocol, slack: float) -> None:
+def test_folds_are_stratified_by_class(patients: Catalog, protocol: Protocol, slack: float) -> None:
     labels = patients.table["label"].to_numpy()
     for _, validation in make_splits(patients, 4, 0, protocol).rows(patients):
         assert abs(labels[validation].mean() - labels.mean()) < slack
@@ -77,28 +77,28 @@ def test_folds_hold_the_classes_in_equal_shares(patients: Catalog, protocol: Pro
 @pytest.mark.parametrize("seed", range(3))
 def test_random_cell_keeps_copies_together(cells: Catalog, seed: int) -> None:
     pixels = cells.table["pixel_sha256"].to_numpy()
-    seen: list[int] = []
+    validated: list[int] = []
     for training, validation in make_splits(cells, 3, seed, "random-cell").rows(cells):
         assert not set(pixels[training]) & set(pixels[validation])
-        seen += validation.tolist()
-    assert sorted(seen) == list(range(40))
+        validated += validation.tolist()
+    assert sorted(validated) == list(range(40))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_seed_decides_the_split(patients: Catalog, protocol: Protocol) -> None:
+def test_the_split_depends_on_the_seed(patients: Catalog, protocol: Protocol) -> None:
     assert make_splits(patients, 4, 1, protocol) == make_splits(patients, 4, 1, protocol)
     assert make_splits(patients, 4, 1, protocol).folds != make_splits(patients, 4, 2, protocol).folds
 
 
-def test_protocol_is_grouped_where_subjects_are_known(patients: Catalog, cells: Catalog) -> None:
+def test_protocol_defaults_to_grouped_if_subjects_are_known(patients: Catalog, cells: Catalog) -> None:
     assert choose_protocol(patients, None) == "grouped"
     assert choose_protocol(patients, "random-cell") == "random-cell"
     assert choose_protocol(cells, None) == "random-cell"
-    with pytest.raises(UserError, match=r"^--protocol grouped: no subject is known in cells; give a subject column"):
+    with pytest.raises(UserError, match=r"^--protocol grouped: cells has no subjects; add a subject column"):
         choose_protocol(cells, "grouped")
 
 
-def test_too_few_to_split(patients: Catalog, cells: Catalog) -> None:
+def test_too_few_groups_or_images_to_split(patients: Catalog, cells: Catalog) -> None:
     with pytest.raises(
         UserError, match=r"^9 folds need at least 9 groups of subjects of class 0 \(hem\), found 8 in cells; use fewer"
     ):
@@ -111,14 +111,14 @@ def test_too_few_to_split(patients: Catalog, cells: Catalog) -> None:
         make_splits(cells, 2, 2**32, "random-cell")
 
 
-def test_fold_of_one_class_is_refused() -> None:
-    # Each class has two groups, but the two normal images also lie in the leukemic groups.
+def test_a_fold_with_a_single_class_is_rejected() -> None:
+    # Each class has two groups, but one normal image is in a leukemic group.
     rows = [("a0", 1, "a", "a", "a0"), ("a1", 0, "a", "a", "a1"), ("b0", 1, "b", "b", "b0"), ("c0", 0, "c", "c", "c0")]
-    with pytest.raises(UserError, match=r"^fold [01] of 2 would hold one class only on a side; use fewer folds"):
+    with pytest.raises(UserError, match=r"^fold [01] of 2 would have only one class on one side; use fewer folds"):
         make_splits(catalog_of(rows), 2, 0, "grouped")
 
 
-def test_splits_come_back_from_the_file(patients: Catalog, tmp_path: Path) -> None:
+def test_splits_round_trip_through_the_file(patients: Catalog, tmp_path: Path) -> None:
     splits, path = make_splits(patients, 3, 5, "grouped"), tmp_path / "splits.json"
     splits.save(path)
     loaded = Splits.load(path, patients.fingerprint)
@@ -132,9 +132,11 @@ def test_splits_come_back_from_the_file(patients: Catalog, tmp_path: Path) -> No
 def test_splits_of_other_data(patients: Catalog, tmp_path: Path) -> None:
     path = tmp_path / "splits.json"
     make_splits(patients, 3, 5, "grouped").save(path)
-    with pytest.raises(UserError, match=r"splits other data: it was made for fingerprint ffffffffffffffff, .* 0000"):
+    with pytest.raises(
+        UserError, match=r"belongs to other data: it was made for fingerprint ffffffffffffffff, .* 0000"
+    ):
         Splits.load(path, "0" * 64)
-    with pytest.raises(MissingFile, match=r"no split at .*none.json; a study writes it when it starts"):
+    with pytest.raises(MissingFile, match=r"no split at .*none.json; it is written when a study starts"):
         Splits.load(tmp_path / "none.json", patients.fingerprint)
 
 
@@ -144,16 +146,16 @@ def test_splits_of_other_data(patients: Catalog, tmp_path: Path) -> None:
 def test_damaged_splits(tmp_path: Path, content: str) -> None:
     path = tmp_path / "splits.json"
     path.write_text(content)
-    with pytest.raises(UserError, match=r"splits.json: this is not a split as this program writes it; restore it"):
+    with pytest.raises(UserError, match=r"splits.json: not a valid split file; restore it"):
         Splits.load(path, "f" * 64)
 
 
-def test_split_that_lost_or_repeats_images(patients: Catalog) -> None:
+def test_a_split_with_missing_or_repeated_images(patients: Catalog) -> None:
     splits = make_splits(patients, 3, 5, "grouped")
     first, *others = splits.folds
-    lost = dataclasses.replace(first, training=first.training[1:])
+    incomplete = dataclasses.replace(first, training=first.training[1:])
     leaking = dataclasses.replace(first, training=(*first.training, first.validation[0]))
-    for fold in (lost, leaking):
+    for fold in (incomplete, leaking):
         changed = dataclasses.replace(splits, folds=(fold, *others))
-        with pytest.raises(UserError, match=r"^fold 0 does not hold every image of cells exactly once; restore"):
+        with pytest.raises(UserError, match=r"^fold 0 does not contain every image of cells exactly once; restore"):
             list(changed.rows(patients))

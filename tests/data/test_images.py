@@ -1,4 +1,4 @@
-"""Images: the cached view is what decoding gives, whoever builds it; batches cover; workers change no number."""
+"""Images: cached views equal direct decoding; batches cover all rows; results do not depend on workers."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_resize_averages_areas():
     assert np.abs(small - mean).max() <= 0.5
 
 
-def test_crop_larger_than_an_image_is_refused():
+def test_a_crop_larger_than_the_image_is_rejected():
     with pytest.raises(UserError, match="9x7 px is smaller than the crop of 8 px"):
         crop_and_resize(np.zeros((7, 9, 3), np.uint8), View(crop_px=8, size_px=8))
 
@@ -106,14 +106,14 @@ def test_resized_view_equals_opencv(catalog, pixels):
         assert np.array_equal(row, cv2.resize(picture[2:22, 3:23], (9, 9), interpolation=cv2.INTER_AREA))
 
 
-def test_second_opening_decodes_nothing(catalog, monkeypatch):
+def test_the_second_call_decodes_nothing(catalog, monkeypatch):
     first = open_images(catalog, VIEW)
     monkeypatch.setattr(images, "decode", None)
     assert isinstance(first, np.memmap)
     assert np.array_equal(open_images(catalog, VIEW), first)
 
 
-def test_views_and_data_sets_have_files_of_their_own(catalog, cache):
+def test_each_view_and_data_set_has_its_own_file(catalog, cache):
     open_images(catalog, VIEW)
     open_images(catalog, View(crop_px=20, size_px=10))
     open_images(replace(catalog, fingerprint="f" * 64), VIEW)
@@ -121,13 +121,13 @@ def test_views_and_data_sets_have_files_of_their_own(catalog, cache):
     assert names == {"0123456789abcdef-c20-s20.npy", "0123456789abcdef-c20-s10.npy", "ffffffffffffffff-c20-s20.npy"}
 
 
-def test_more_images_than_a_chunk_keep_their_order(catalog, pixels, monkeypatch):
+def test_order_is_kept_across_chunks(catalog, pixels, monkeypatch):
     monkeypatch.setattr(images, "CHUNK", 3)
     assert np.array_equal(open_images(catalog, VIEW), pixels[:, 2:22, 3:23])
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_progress_shows_in_a_terminal_only(terminal, catalog, monkeypatch, capsys):
+def test_progress_is_shown_only_in_a_terminal(terminal, catalog, monkeypatch, capsys):
     monkeypatch.setattr(images, "PROGRESS_FROM", 6)
     monkeypatch.setattr(images.sys.stderr, "isatty", lambda: terminal)
     open_images(catalog, VIEW)
@@ -137,7 +137,7 @@ def test_progress_shows_in_a_terminal_only(terminal, catalog, monkeypatch, capsy
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "longer", "other header"])
-def test_damaged_cache_is_built_again(damage, catalog, pixels, cache, caplog):
+def test_a_damaged_cache_is_rebuilt(damage, catalog, pixels, cache, caplog):
     open_images(catalog, VIEW)
     path = the_only(cache, "*.npy")
     whole = path.read_bytes()
@@ -163,17 +163,17 @@ def test_all_images_smaller_than_the_crop_are_listed_before_decoding(catalog, ca
     assert not cache.exists()
 
 
-def test_all_images_that_changed_are_listed_and_nothing_is_left(catalog, pixels, cache):
+def test_all_changed_images_are_listed_and_no_files_are_left(catalog, pixels, cache):
     Image.fromarray(pixels[0]).save(catalog.table.path[3])
     Path(catalog.table.path[5]).unlink()
     Path(catalog.table.path[6]).write_bytes(b"")
-    with pytest.raises(UserError, match="3 of 7 images changed since the catalogue was read") as caught:
+    with pytest.raises(UserError, match="3 of 7 images have changed since the catalogue was read") as caught:
         open_images(catalog, VIEW)
-    assert "  3.png: other pixels\n  5.png: missing\n  6.png: empty" in str(caught.value)
+    assert "  3.png: pixels differ\n  5.png: missing\n  6.png: empty" in str(caught.value)
     assert [path.suffix for path in cache.iterdir()] == [".lock"]
 
 
-def test_no_room_on_the_disk_is_refused_before_decoding(catalog, monkeypatch, cache):
+def test_disk_space_is_checked_before_decoding(catalog, monkeypatch, cache):
     usage = shutil.disk_usage(cache.parent.parent)._replace(free=8399)
     monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage)
     monkeypatch.setattr(images, "decode", None)
@@ -182,7 +182,7 @@ def test_no_room_on_the_disk_is_refused_before_decoding(catalog, monkeypatch, ca
     assert not list(cache.glob("*.npy"))
 
 
-def test_rows_in_another_order_are_refused(catalog):
+def test_unsorted_rows_are_rejected(catalog):
     shuffled = replace(catalog, table=catalog.table[::-1].reset_index(drop=True))
     with pytest.raises(AssertionError):
         open_images(shuffled, VIEW)
@@ -202,7 +202,7 @@ def _open_counting(catalog, barrier, num_decoded, results) -> None:
     results.put(open_images(catalog, VIEW).tobytes())
 
 
-def test_two_processes_at_once_build_once(catalog, pixels):
+def test_concurrent_processes_build_the_cache_once(catalog, pixels):
     barrier, num_decoded, results = FORK.Barrier(2), FORK.Value("i", 0), FORK.Queue()
     processes = [FORK.Process(target=_open_counting, args=(catalog, barrier, num_decoded, results)) for _ in range(2)]
     for process in processes:
@@ -227,7 +227,7 @@ def _open_and_hang(catalog, hanging) -> None:
     open_images(catalog, VIEW)
 
 
-def test_a_builder_killed_half_way_leaves_no_harm(catalog, pixels, cache):
+def test_leftovers_of_a_killed_build_are_removed(catalog, pixels, cache):
     hanging = FORK.Event()
     process = FORK.Process(target=_open_and_hang, args=(catalog, hanging))
     process.start()
@@ -265,12 +265,12 @@ def test_training_batches_cover_every_row_once_in_even_batches(num_rows, recipe)
     assert num_rows == 1 or min(sizes) >= 2
 
 
-def test_no_rows_to_train_on_are_refused(recipe):
+def test_an_empty_training_set_is_rejected(recipe):
     with pytest.raises(AssertionError, match="no rows to train on"):
         training_batches(recipe, [], 0, 0)
 
 
-def test_order_depends_on_seed_fold_and_epoch_alone(recipe):
+def test_order_depends_only_on_seed_fold_and_epoch(recipe):
     rows = np.arange(50)
 
     def order(recipe: Recipe, fold: int, epoch: int) -> list[int]:
@@ -292,7 +292,7 @@ def test_evaluation_batches_keep_the_order():
     assert evaluation_batches(np.array([], dtype=np.int64), 2) == []
 
 
-def test_an_item_is_the_pipelines_output_and_the_label(dataset):
+def test_an_item_is_the_output_of_the_pipeline_and_the_label(dataset):
     key = (5, 1, 2, 3)
     image, label = dataset[key]
     assert torch.equal(image, torch.from_numpy(dataset.pipeline(dataset.images[3], key)))
@@ -300,7 +300,7 @@ def test_an_item_is_the_pipelines_output_and_the_label(dataset):
     assert len(dataset) == 7
 
 
-def test_memory_map_can_be_loaded_from(catalog, recipe):
+def test_loading_from_a_memory_map(catalog, recipe):
     rows = ImageRows(open_images(catalog, VIEW), catalog.table["label"].to_numpy(), evaluation_pipeline(recipe))
     ((batch, labels),) = load(rows, evaluation_batches(range(7), 7), 0, torch.device("cpu"))
     assert batch.shape == (7, 3, 20, 20)
@@ -314,7 +314,7 @@ def test_grayscale_gives_one_channel(dataset, recipe):
     assert gray[0, 0, 0, 0][0].shape == (1, 20, 20)
 
 
-def test_numbers_are_the_same_for_any_number_of_workers(dataset, recipe):
+def test_results_do_not_depend_on_the_number_of_workers(dataset, recipe):
     epochs = [training_batches(recipe, range(7), 0, epoch) for epoch in (1, 2, 3)]
     in_process, two = Loader(dataset, 0, pin_memory=False), Loader(dataset, 2, pin_memory=False)
     for batches in epochs:
@@ -326,7 +326,7 @@ def test_numbers_are_the_same_for_any_number_of_workers(dataset, recipe):
     two.close()
 
 
-def test_workers_live_over_epochs_and_end_at_close(dataset, recipe):
+def test_workers_persist_across_epochs_and_exit_on_close(dataset, recipe):
     before = set(multiprocessing.active_children())
     loader = Loader(dataset, 1, pin_memory=False)
     alive = []
@@ -341,7 +341,7 @@ def test_workers_live_over_epochs_and_end_at_close(dataset, recipe):
         loader([])
 
 
-def test_an_epoch_left_half_way_does_not_reach_into_the_next(dataset, recipe):
+def test_an_unfinished_epoch_does_not_affect_the_next(dataset, recipe):
     loader = Loader(dataset, 1, pin_memory=False)
     next(loader(training_batches(recipe, range(7), 0, 1)))
     batches = evaluation_batches([6, 5], 1)
@@ -351,7 +351,7 @@ def test_an_epoch_left_half_way_does_not_reach_into_the_next(dataset, recipe):
     loader.close()
 
 
-def test_load_left_half_way_ends_its_workers(dataset):
+def test_closing_an_unfinished_load_stops_its_workers(dataset):
     before = set(multiprocessing.active_children())
     batches = load(dataset, evaluation_batches(range(7), 1), 1, torch.device("cpu"))
     next(batches)
@@ -361,7 +361,7 @@ def test_load_left_half_way_ends_its_workers(dataset):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_loading_leaves_torchs_random_state_alone(num_workers, dataset):
+def test_loading_does_not_change_torchs_random_state(num_workers, dataset):
     state = torch.get_rng_state()
     list(load(dataset, evaluation_batches(range(7), 2), num_workers, torch.device("cpu")))
     assert torch.equal(torch.get_rng_state(), state)
@@ -372,17 +372,17 @@ def _state_of_worker(image: np.ndarray, key: object) -> np.ndarray:
     return np.array([cv2.getNumThreads(), torch.get_num_threads(), interrupt_ignored], dtype=np.float32)
 
 
-def test_workers_compute_on_one_thread_and_leave_interrupts_to_the_main_process(dataset):
+def test_workers_are_single_threaded_and_ignore_interrupts(dataset):
     rows = ImageRows(dataset.images, dataset.labels, _state_of_worker)
     ((state, _),) = load(rows, evaluation_batches([0], 1), 1, torch.device("cpu"))
-    # OpenCV says 1 where its threads are off.
+    # OpenCV reports 1 if its threads are disabled.
     assert state.tolist() == [[1.0, 1.0, 1.0]]
 
 
 def test_real_images_equal_opencvs_decoding():
     root = os.environ.get("LEUKEMIA_DATA")
     if not root or not Path(root).is_dir():
-        pytest.skip("real images: set LEUKEMIA_DATA to the folder that holds cnmc/")
+        pytest.skip("real images: set LEUKEMIA_DATA to the folder that contains cnmc/")
     paths = sorted((Path(root) / "cnmc" / "C-NMC_training_data" / "fold_0" / "all").glob("*.bmp"))[:5]
     pictures = [cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in paths]
     table = pd.DataFrame(

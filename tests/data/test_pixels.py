@@ -1,4 +1,4 @@
-"""One image file: equal to an independent decoder, or refused with a reason."""
+"""Image files are decoded like by an independent decoder, or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def saved(path: Path, array: np.ndarray, mode: str | None = None, **options: obj
 
 
 @pytest.mark.parametrize("suffix", ["bmp", "png", "tif"])
-def test_lossless_formats_give_the_saved_pixels(tmp_path: Path, rgb: np.ndarray, suffix: str) -> None:
+def test_lossless_formats_round_trip(tmp_path: Path, rgb: np.ndarray, suffix: str) -> None:
     path = saved(tmp_path / f"x.{suffix}", rgb)
     array = decode(path)
     assert array.dtype == np.uint8
@@ -64,7 +64,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, rgb: np.ndarray, orientatio
     assert read_size(path) == decode(path).shape[1::-1]
 
 
-def test_palette_and_grey_become_rgb(tmp_path: Path, rgb: np.ndarray) -> None:
+def test_palette_and_grey_are_converted_to_rgb(tmp_path: Path, rgb: np.ndarray) -> None:
     grey = rgb[:, :, 0]
     np.testing.assert_array_equal(decode(saved(tmp_path / "g.bmp", grey)), np.stack([grey] * 3, axis=2))
     indexed = Image.fromarray(grey // 128)
@@ -88,7 +88,7 @@ def test_16_bit_colour_keeps_its_upper_byte(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode(path), (deep // 256).astype(np.uint8))
 
 
-def test_opaque_alpha_is_dropped_and_transparency_refused(tmp_path: Path, rgb: np.ndarray) -> None:
+def test_opaque_alpha_is_dropped_and_transparency_is_rejected(tmp_path: Path, rgb: np.ndarray) -> None:
     alpha = np.full((30, 40, 1), 255, dtype=np.uint8)
     np.testing.assert_array_equal(decode(saved(tmp_path / "o.png", np.concatenate([rgb, alpha], axis=2))), rgb)
     alpha[3, 4] = 254
@@ -102,7 +102,7 @@ def test_opaque_alpha_is_dropped_and_transparency_refused(tmp_path: Path, rgb: n
 
 @pytest.mark.filterwarnings("ignore:Truncated File Read")
 @pytest.mark.parametrize("suffix", ["bmp", "jpg", "png", "tif", "webp"])
-def test_no_truncated_file_is_half_decoded(tmp_path: Path, rgb: np.ndarray, suffix: str) -> None:
+def test_truncated_files_are_never_partly_decoded(tmp_path: Path, rgb: np.ndarray, suffix: str) -> None:
     whole = saved(tmp_path / f"x.{suffix}", rgb).read_bytes()
     cut = tmp_path / f"cut.{suffix}"
     for kept in (len(whole) - 1, len(whole) - 20, len(whole) * 3 // 4, len(whole) // 2, 60):
@@ -112,22 +112,22 @@ def test_no_truncated_file_is_half_decoded(tmp_path: Path, rgb: np.ndarray, suff
 
 
 @pytest.mark.parametrize("suffix", ["bmp", "jpg", "png"])
-def test_truncated_is_said(tmp_path: Path, rgb: np.ndarray, suffix: str) -> None:
+def test_truncation_is_the_reported_reason(tmp_path: Path, rgb: np.ndarray, suffix: str) -> None:
     path = saved(tmp_path / f"x.{suffix}", rgb)
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(Unreadable, match=r"^truncated$"):
         decode(path)
 
 
-def test_truncated_grey_bmp_is_refused(tmp_path: Path, rgb: np.ndarray) -> None:
-    # Pillow maps 8-bit bitmaps into memory, another path than the decoder's.
+def test_a_truncated_grey_bmp_is_rejected(tmp_path: Path, rgb: np.ndarray) -> None:
+    # Pillow memory-maps 8-bit bitmaps instead of decoding them.
     path = saved(tmp_path / "x.bmp", rgb[:, :, 0])
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(Unreadable, match=r"^truncated$"):
         decode(path)
 
 
-def test_damaged_png_is_refused(tmp_path: Path, rgb: np.ndarray) -> None:
+def test_a_damaged_png_is_rejected(tmp_path: Path, rgb: np.ndarray) -> None:
     path = saved(tmp_path / "x.png", rgb)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -136,7 +136,7 @@ def test_damaged_png_is_refused(tmp_path: Path, rgb: np.ndarray) -> None:
         decode(path)
 
 
-def test_missing_empty_and_foreign_files_have_their_reasons(tmp_path: Path) -> None:
+def test_missing_empty_and_other_files_are_reported(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match=r"^missing$"):
         decode(tmp_path / "absent.bmp")
     with pytest.raises(Unreadable, match=r"is a directory"):
@@ -145,7 +145,7 @@ def test_missing_empty_and_foreign_files_have_their_reasons(tmp_path: Path) -> N
     path.write_bytes(b"")
     with pytest.raises(Unreadable, match=r"^empty file$"):
         decode(path)
-    path.write_text("hello, I am no image")
+    path.write_text("hello, I am not an image")
     with pytest.raises(Unreadable, match=r"^not an image \(BMP, JPEG, PNG, TIFF or WebP\)$"):
         decode(path)
     path.write_bytes(b"\x89PNG\r\n")
@@ -161,7 +161,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("side", [8001, 10_000, 60_000])
-def test_huge_images_are_refused_by_their_header(tmp_path: Path, side: int) -> None:
+def test_huge_images_are_rejected_by_their_header(tmp_path: Path, side: int) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(png_header(side, 8000))
     for read in (decode, read_size):
@@ -169,7 +169,7 @@ def test_huge_images_are_refused_by_their_header(tmp_path: Path, side: int) -> N
             read(path)
 
 
-def test_other_pixel_types_and_several_frames_are_named(tmp_path: Path, rgb: np.ndarray) -> None:
+def test_other_pixel_types_and_several_frames_are_reported(tmp_path: Path, rgb: np.ndarray) -> None:
     with pytest.raises(Unreadable, match="pixels of type CMYK"):
         decode(saved(tmp_path / "c.jpg", rgb, "CMYK"))
     with pytest.raises(Unreadable, match="pixels of type F"):
@@ -180,13 +180,13 @@ def test_other_pixel_types_and_several_frames_are_named(tmp_path: Path, rgb: np.
         decode(tmp_path / "m.tif")
 
 
-def test_pixel_sha256_is_over_size_and_bytes(rgb: np.ndarray) -> None:
+def test_pixel_sha256_covers_size_and_bytes(rgb: np.ndarray) -> None:
     assert pixel_sha256(rgb) == hashlib.sha256(b"30x40" + rgb.tobytes()).hexdigest()
     assert pixel_sha256(rgb[:, ::-1]) == pixel_sha256(rgb[:, ::-1].copy())
     assert pixel_sha256(rgb.reshape(40, 30, 3)) != pixel_sha256(rgb)
 
 
-@pytest.mark.skipif("LEUKEMIA_DATA" not in os.environ, reason="LEUKEMIA_DATA is unset: real images are not here")
+@pytest.mark.skipif("LEUKEMIA_DATA" not in os.environ, reason="LEUKEMIA_DATA is unset: no real images available")
 def test_real_images_agree_with_opencv() -> None:
     data = Path(os.environ["LEUKEMIA_DATA"])
     cell = next((data / "cnmc").rglob("*.bmp"))
@@ -195,7 +195,7 @@ def test_real_images_agree_with_opencv() -> None:
     assert np.abs(decode(smear).astype(int) - cv2.cvtColor(cv2.imread(str(smear)), cv2.COLOR_BGR2RGB)).max() <= 3
 
 
-def test_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_rejected_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(Unreadable, match=r"^not a regular file$"):
         decode(tmp_path / "pipe.png")

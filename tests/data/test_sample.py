@@ -1,4 +1,4 @@
-"""The sample set: C-NMC's layout and looks, the same bytes for the same seed, and neither trivial nor impossible."""
+"""The sample set: C-NMC's layout and look, reproducible by seed, neither trivial nor impossible to classify."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from leukemia.data import cell, sample
 TINY = {"num_subjects": 6, "images_per_subject": 2, "num_test_images": 3}
 NAME = re.compile(r"UID_(?P<subject>H?\d+)_\d+_\d+_(?P<class_name>all|hem)\.bmp")
 PLAIN = ("red", "green", "blue", "area", "mean", "std")
-"""What a threshold could look at; a picture of the whole set that one of these splits would teach a network nothing."""
+"""Features for a single threshold; if one of these separated the classes, the sample set would be trivial."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def cells() -> dict[str, NDArray]:
 def _features(rgb: NDArray[np.uint8]) -> dict[str, float]:
     mask = rgb.any(axis=2)
     gray = rgb.mean(axis=2).astype(np.float32)
-    # The rim shows the cytoplasm, the core the chromatin.
+    # The rim shows the cytoplasm, the core shows the chromatin.
     depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     core, rim = depth > 0.45 * depth.max(), (depth > 6) & (depth < 14)
     little, much = (cv2.blur(cv2.blur(gray, (side, side)), (side, side)) for side in (7, 29))
@@ -88,7 +88,7 @@ def _best_threshold(values: NDArray, labels: NDArray) -> float:
     return float((1 + np.abs(true_rate - false_rate).max()) / 2)
 
 
-def test_training_folders_hold_whole_subjects_of_both_classes(tiny: Path) -> None:
+def test_training_folders_contain_whole_subjects_of_both_classes(tiny: Path) -> None:
     folds_of: dict[str, set[str]] = {}
     for path in (tiny / "C-NMC_training_data").rglob("*.bmp"):
         match = NAME.fullmatch(path.name)
@@ -106,13 +106,13 @@ def test_training_folders_hold_whole_subjects_of_both_classes(tiny: Path) -> Non
 def test_images_are_24_bit_bmps_of_450_px(tiny: Path) -> None:
     for path in tiny.rglob("*.bmp"):
         data = path.read_bytes()
-        assert len(data) == sample.IMAGE_BYTES == 608_454  # as C-NMC's own
+        assert len(data) == sample.IMAGE_BYTES == 608_454  # as in C-NMC
         assert data[:2] == b"BM"
         assert int.from_bytes(data[28:30], "little") == 24
         assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED).shape == (450, 450, 3)
 
 
-def test_the_table_names_the_test_images_and_other_subjects(tiny: Path) -> None:
+def test_the_labels_csv_lists_the_test_images_with_other_subjects(tiny: Path) -> None:
     with (tiny / "C-NMC_test_prelim_phase_data_labels.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["Patient_ID", "new_names", "labels"]
@@ -138,14 +138,14 @@ def test_one_pair_of_subjects_shares_two_images_across_folders(tiny: Path) -> No
     assert all(first.parents[1] != second.parents[1] for first, second in shared)
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tiny: Path, tmp_path: Path) -> None:
+def test_the_bytes_depend_on_the_seed_only(tiny: Path, tmp_path: Path) -> None:
     sample.generate(tmp_path / "again", seed=7, **TINY)
     sample.generate(tmp_path / "other", seed=8, **TINY)
     assert _digest(tmp_path / "again") == _digest(tiny)
     assert _digest(tmp_path / "other") != _digest(tiny)
 
 
-def test_an_image_does_not_depend_on_the_number_of_others(tiny: Path, tmp_path: Path) -> None:
+def test_an_image_does_not_depend_on_the_number_of_images(tiny: Path, tmp_path: Path) -> None:
     sample.generate(tmp_path / "more", seed=7, **{**TINY, "images_per_subject": 3})
     for path in (tiny / "C-NMC_training_data").rglob("*.bmp"):
         assert (tmp_path / "more" / path.relative_to(tiny)).read_bytes() == path.read_bytes()
@@ -161,7 +161,7 @@ def test_default_numbers_of_subjects_and_images(tmp_path: Path, monkeypatch: pyt
     assert len(list((tmp_path / "set" / "C-NMC_test_prelim_phase_data").iterdir())) == 48
 
 
-def test_cells_have_the_sizes_of_cnmc(cells: dict[str, NDArray]) -> None:
+def test_cell_sizes_match_cnmc(cells: dict[str, NDArray]) -> None:
     median, high = np.percentile(cells["square_px"], [50, 90])
     assert median == pytest.approx(234, abs=12)  # over 517 images of C-NMC
     assert high == pytest.approx(281, abs=15)
@@ -170,7 +170,7 @@ def test_cells_have_the_sizes_of_cnmc(cells: dict[str, NDArray]) -> None:
 
 def test_colours_resemble_the_real_cells(cells: dict[str, NDArray]) -> None:
     if "LEUKEMIA_DATA" not in os.environ:
-        pytest.skip("LEUKEMIA_DATA is unset: no real images to compare with")
+        pytest.skip("LEUKEMIA_DATA is unset: no real images available")
     paths = sorted(Path(os.environ["LEUKEMIA_DATA"]).glob("cnmc/C-NMC_training_data/*/*/*.bmp"))[::4]
     assert paths
     real = [_features(cv2.imread(str(path))[..., ::-1]) for path in paths]
@@ -178,7 +178,7 @@ def test_colours_resemble_the_real_cells(cells: dict[str, NDArray]) -> None:
         assert cells[name].mean() == pytest.approx(np.mean([row[name] for row in real]), rel=0.2)
 
 
-def test_outside_the_cell_all_is_black_and_inside_nothing() -> None:
+def test_only_pixels_outside_the_cell_are_black() -> None:
     person = cell.subjects(0, ALL, 1, 3)[0]
     image = cell.draw_cell(person, np.random.default_rng(5))
     inside = image.any(axis=2)
@@ -205,7 +205,7 @@ def test_a_few_features_together_separate_the_classes_of_unseen_subjects(cells: 
         assert 0.80 <= balanced_accuracy_score(cells["label"], predicted) <= 0.97
 
 
-def test_colour_betrays_the_subject(cells: dict[str, NDArray]) -> None:
+def test_colour_reveals_the_subject(cells: dict[str, NDArray]) -> None:
     colours = np.stack([cells[name] for name in ("red", "green", "blue")], axis=1)
     odd = np.arange(len(colours)) % 2 == 1
     model = make_pipeline(StandardScaler(), NearestCentroid()).fit(colours[odd], cells["subject"][odd])
@@ -217,34 +217,34 @@ def test_colour_betrays_the_subject(cells: dict[str, NDArray]) -> None:
     ("name", "value", "least"),
     [("seed", -1, 0), ("num_subjects", 5, 6), ("images_per_subject", 1, 2), ("num_test_images", 1, 2)],
 )
-def test_a_number_out_of_range_is_refused(tmp_path: Path, name: str, value: int, least: int) -> None:
+def test_a_number_out_of_range_is_rejected(tmp_path: Path, name: str, value: int, least: int) -> None:
     with pytest.raises(UserError, match=f"expected {name} of at least {least}, got {value}"):
         sample.generate(tmp_path / "set", **{**TINY, name: value})
     assert not list(tmp_path.iterdir())
 
 
-def test_an_existing_folder_is_refused(tiny: Path) -> None:
+def test_an_existing_folder_is_rejected(tiny: Path) -> None:
     before = _digest(tiny)
-    with pytest.raises(UserError, match="is there already; remove it"):
+    with pytest.raises(UserError, match="already exists; remove it"):
         sample.generate(tiny, **TINY)
     assert _digest(tiny) == before
 
 
-def test_no_space_is_refused_before_the_first_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
+def test_disk_space_is_checked_before_the_first_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requested: list[int] = []
 
     def full(folder: Path, num_bytes: int, what: str) -> None:
-        asked.append(num_bytes)
+        requested.append(num_bytes)
         raise UserError(f"not enough disk space for {what}")
 
     monkeypatch.setattr(sample, "require_space", full)
     with pytest.raises(UserError, match="not enough disk space for the sample set"):
         sample.generate(tmp_path / "set")
-    assert 204e6 < asked[0] < 215e6
+    assert 204e6 < requested[0] < 215e6
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failure_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(subject: cell.Subject, rng: np.random.Generator) -> NDArray[np.uint8]:
         raise RuntimeError("half-way")
 
@@ -254,24 +254,26 @@ def test_a_failure_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert not list(tmp_path.iterdir())
 
 
-def test_the_default_set_is_made_once_and_leftovers_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_set_is_generated_once_and_leftovers_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LEUKEMIA_CACHE", str(tmp_path / "Zwischen ablage ü"))
     leftover = files.cache_dir() / f".{sample.SET_NAME}.0123abcd.tmp"
     leftover.mkdir()
-    made: list[Path] = []
+    generated: list[Path] = []
 
     def generate(root: Path) -> None:
-        made.append(root)
+        generated.append(root)
         root.mkdir()
 
     monkeypatch.setattr(sample, "generate", generate)
     first, second = sample.sample_set(), sample.sample_set()
     assert first == second == files.cache_dir() / "sample-v1"
-    assert made == [first]
+    assert generated == [first]
     assert not leftover.exists()
 
 
-def test_command_makes_the_folder_and_prints_it(
+def test_the_command_creates_the_folder_and_prints_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sample, "draw_cell", lambda subject, rng: np.zeros((2, 2, 3), np.uint8))
@@ -280,7 +282,7 @@ def test_command_makes_the_folder_and_prints_it(
     assert (tmp_path / "deep" / "set" / "C-NMC_training_data").is_dir()
 
 
-def test_command_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         sample_command.main(["--help"])
     assert caught.value.code == 0

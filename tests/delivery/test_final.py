@@ -485,7 +485,7 @@ def test_csv_whose_base_folder_was_moved(tmp_path: Path, tiny_folder: Path, untr
     best = Best.load(study.folder / "best.json")
     dataclasses.replace(best, data=dataclasses.replace(best.data, base=str(base))).save(study.folder / "best.json")
     base.rename(tmp_path / "moved")
-    with pytest.raises(UserError, match=r"^no folder at .*base; --base names the folder"):
+    with pytest.raises(UserError, match=r"^no folder at .*base; --base is the base folder"):
         deliver(study)
     assert deliver(study, "--base", tmp_path / "moved") == 0
     assert len(untrained) == 1

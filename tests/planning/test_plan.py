@@ -128,7 +128,7 @@ def test_rules_of_the_race_are_the_requests(request_for: Callable[..., Request])
         ({"settings": ["data.crop_px=64"]}, r"crop is 64 px, but the smallest image's side is 32 px"),
         ({"settings": ["optimizer.restart_epochs=0"]}, r"optimizer.restart_epochs: expected a value from 1"),
         ({"settings": ["model.pretrained=absent.pt"]}, r"model.pretrained: no file at .*absent.pt"),
-        ({"subjects_from": Path("x")}, r"--subjects-from has no effect: .* names its subjects itself"),
+        ({"subjects_from": Path("x")}, r"--subjects-from has no effect: .* already has subjects"),
         ({"data": "/nowhere/at/all"}, r"/nowhere/at/all"),
         ({"objective": "accuracy"}, r"--objective: expected tta_accuracy, .*as in tta_accuracy,cost; got 'accuracy'"),
         ({"objective": "cost"}, r"--objective: expected tta_accuracy, .*got 'cost'"),
@@ -165,7 +165,7 @@ def test_data_without_subjects_are_split_by_cell_and_not_by_group(
     table.write_text("\n".join(["Path,label", *sorted(rows)]))
     request = request_for(data=str(table), base=tiny_folder)
     assert plan_new(request, COMMAND).info.protocol == "random-cell"
-    with pytest.raises(UserError, match=r"--protocol grouped: no subject is known"):
+    with pytest.raises(UserError, match=r"--protocol grouped: .* has no subjects"):
         plan_new(with_changes(request, protocol="grouped"), COMMAND)
 
 
@@ -177,7 +177,7 @@ def test_weights_that_do_not_fit_are_refused_before_any_trial(
     plan = plan_new(request_for(settings=["model.pretrained=w.pt"]), COMMAND)
     assert plan.info.settings["model.pretrained"] == str(tmp_path / "w.pt")
     assert plan.space.start.model.pretrained_sha256 is not None
-    with pytest.raises(UserError, match=r"does not fit: expected ResNet-50"):
+    with pytest.raises(UserError, match=r"does not match the recipe: expected ResNet-50"):
         plan_new(request_for(settings=["model.pretrained=w.pt", "model.depth=50"]), COMMAND)
 
 

@@ -181,7 +181,7 @@ def made_a_file(study: Path) -> None:
         ),
         (lambda study: (study / "splits.json").unlink(), "splits.json", "restore it from a backup"),
         (lambda study: (study / "splits.json").write_text("{"), "splits.json", "expected JSON"),
-        (lambda study: (study / "splits.json").write_text("{}"), "splits.json", "this is not a split"),
+        (lambda study: (study / "splits.json").write_text("{}"), "splits.json", "not a valid split file"),
         (made_a_file, "trials", "expected a folder, found something else of that name; move that away"),
     ],
     ids=["empty", "bytes", "list", "schema", "trials", "data", "uri", "no split", "split", "no folds", "file"],

@@ -1,4 +1,4 @@
-"""Cross-validation: a generator over folds, each with a fresh model and with scores that scikit-learn confirms."""
+"""Cross-validation: a generator over independent folds, with scores that equal scikit-learn's."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def results_of(reports: list[Epoch | FoldResult]) -> list[FoldResult]:
     return [report for report in reports if isinstance(report, FoldResult)]
 
 
-def test_epochs_of_a_fold_come_before_its_result(reports: list[Epoch | FoldResult]) -> None:
+def test_epochs_of_a_fold_precede_its_result(reports: list[Epoch | FoldResult]) -> None:
     order = [(report.fold, report.epoch if isinstance(report, Epoch) else "result") for report in reports]
     assert order == [(fold, step) for fold in range(3) for step in (1, 2, "result")]
     assert {report.seed for report in reports} == {3}
 
 
-def test_results_are_of_the_validation_rows(
+def test_results_cover_the_validation_rows(
     reports: list[Epoch | FoldResult], folds: list[tuple[np.ndarray, np.ndarray]]
 ) -> None:
     for result, (_, validation) in zip(results_of(reports), folds, strict=True):
@@ -71,7 +71,7 @@ def test_results_are_of_the_validation_rows(
         assert result.precision == "float32"
 
 
-def test_scores_are_scikit_learns(reports: list[Epoch | FoldResult], tiny_images: TinyImages) -> None:
+def test_scores_equal_scikit_learns(reports: list[Epoch | FoldResult], tiny_images: TinyImages) -> None:
     for result in results_of(reports):
         labels, predicted = tiny_images.labels[result.rows], (result.probabilities >= 0.5).astype(int)
         expected = {
@@ -89,13 +89,13 @@ def test_an_objective_is_a_score_or_a_score_and_the_cost(score: str) -> None:
     assert score_name(score) == score_name(f"{score},{COST}") == score
 
 
-def test_every_fold_begins_afresh(
+def test_every_fold_is_independent_of_earlier_folds(
     reports: list[Epoch | FoldResult],
     small: np.ndarray,
     tiny_images: TinyImages,
     folds: list[tuple[np.ndarray, np.ndarray]],
 ) -> None:
-    """The last fold after two others equals the last fold alone, trained and predicted here by hand."""
+    """The last fold after two others equals the last fold trained and predicted alone."""
     training, validation = folds[2]
     split = Split(images=small, labels=tiny_images.labels, training=training, validation=validation)
     fitting = fit(RECIPE, split, fold=2, device=CPU)
@@ -122,17 +122,17 @@ def test_finished_folds_are_skipped(
     assert np.array_equal(results_of(again)[0].probabilities, results_of(reports)[1].probabilities)
 
 
-def test_each_fold_has_its_own_checkpoint_and_a_stop_is_asking_no_more(
+def test_each_fold_has_its_own_checkpoint_and_closing_the_generator_stops(
     small: np.ndarray,
     tiny_images: TinyImages,
     folds: list[tuple[np.ndarray, np.ndarray]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    begun: list[Path] = []
+    started: list[Path] = []
 
     def spy(recipe: Recipe, split: Split, *, fold: int, checkpoint: Path, **rest: object):
-        begun.append(checkpoint)
+        started.append(checkpoint)
         yield Epoch(
             seed=3,
             fold=fold,
@@ -150,7 +150,7 @@ def test_each_fold_has_its_own_checkpoint_and_a_stop_is_asking_no_more(
     monkeypatch.setattr(crossval, "fit", spy)
     monkeypatch.setattr(crossval, "predict", lambda *arguments, **settings: np.full(8, 0.25))
     stopped = cross_validate(RECIPE, small, tiny_images.labels, folds, device=CPU, checkpoints=tmp_path)
-    heard = [next(stopped) for _ in range(4)]
+    received = [next(stopped) for _ in range(4)]
     stopped.close()
-    assert begun == [tmp_path / "seed_3" / "fold_0.pt", tmp_path / "seed_3" / "fold_1.pt"]
-    assert [type(report) for report in heard] == [Epoch, FoldResult, Epoch, FoldResult]
+    assert started == [tmp_path / "seed_3" / "fold_0.pt", tmp_path / "seed_3" / "fold_1.pt"]
+    assert [type(report) for report in received] == [Epoch, FoldResult, Epoch, FoldResult]

@@ -1,4 +1,4 @@
-"""The device: does it compute, and whose fault is an error?"""
+"""The device check, classification of device errors, and the memory limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from leukemia.training.device import BrokenDevice, check_device, is_device_fault
 CPU = torch.device("cpu")
 
 
-def test_a_device_that_computes_passes_and_leaves_random_numbers_alone() -> None:
+def test_a_working_device_passes_without_changing_the_random_state() -> None:
     before = torch.get_rng_state()
     check_device(CPU)
     assert torch.equal(torch.get_rng_state(), before)
@@ -20,12 +20,12 @@ def test_a_device_that_computes_passes_and_leaves_random_numbers_alone() -> None
 def test_a_device_without_a_driver_is_broken() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    with pytest.raises(BrokenDevice, match=r"^cuda does not compute \(\w+: .*CUDA"):
+    with pytest.raises(BrokenDevice, match=r"^cuda cannot run a convolution \(\w+: .*CUDA"):
         check_device(torch.device("cuda"))
 
 
 @pytest.mark.parametrize("factor", [1.1, float("nan")])
-def test_a_device_that_computes_wrong_numbers_is_broken(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+def test_a_device_with_wrong_results_is_broken(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     convolve, calls = torch.nn.functional.conv2d, []
 
     def first_wrong(*arguments: object, **settings: object) -> torch.Tensor:
@@ -34,7 +34,7 @@ def test_a_device_that_computes_wrong_numbers_is_broken(monkeypatch: pytest.Monk
         return result * factor if len(calls) == 1 else result
 
     monkeypatch.setattr(device.torch.nn.functional, "conv2d", first_wrong)
-    with pytest.raises(BrokenDevice, match=r"^cpu computes wrong numbers"):
+    with pytest.raises(BrokenDevice, match=r"^cpu computes wrong results"):
         check_device(CPU)
 
 
@@ -49,34 +49,34 @@ def test_a_device_that_computes_wrong_numbers_is_broken(monkeypatch: pytest.Monk
         (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"), False, True),
         (RuntimeError("CUDA error: no kernel image is available for execution on the device"), False, True),
         (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), False, True),
-        (BrokenDevice("cuda does not compute"), False, True),
-        # The recipe's, or ours: another device would answer the same.
+        (BrokenDevice("cuda cannot run a convolution"), False, True),
+        # Errors of the recipe or the code: they would also occur on another device.
         (RuntimeError("CUDA error: device-side assert triggered"), False, False),
         (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"), False, False),
         (RuntimeError("shape '[2, 3]' is invalid for input of size 5"), False, False),
-        (ValueError("CUDA error: in a sentence of ours"), False, False),
-        (MemoryError("no room"), False, False),
+        (ValueError("CUDA error: in an unrelated exception"), False, False),
+        (MemoryError("out of memory"), False, False),
     ],
 )
-def test_an_error_is_the_devices_or_the_recipes(error: Exception, memory: bool, fault: bool) -> None:
+def test_errors_are_classified(error: Exception, memory: bool, fault: bool) -> None:
     assert is_out_of_memory(error) is memory
     assert is_device_fault(error) is fault
 
 
-def test_a_processor_has_no_memory_to_be_shared() -> None:
+def test_a_cpu_has_no_memory_limit() -> None:
     assert device.device_memory_mb(CPU) == 0.0
     device.limit_memory(CPU, 0.25)
 
 
-def test_a_share_of_a_gpu_is_set_in_words_that_torch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a GPU, as far as torch goes before it asks the driver: its own check of the arguments runs."""
-    heard: list[tuple[float, int]] = []
+def test_the_memory_limit_of_a_gpu_is_accepted_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU: torch validates the arguments, and only the call to the driver is replaced."""
+    limits: list[tuple[float, int]] = []
     monkeypatch.setattr(torch.cuda.memory, "_lazy_init", lambda: None)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(device, "device_memory_mb", lambda _: 80_000.0)
     monkeypatch.setattr(
-        torch._C, "_cuda_setMemoryFraction", lambda share, index: heard.append((share, index)), raising=False
+        torch._C, "_cuda_setMemoryFraction", lambda share, index: limits.append((share, index)), raising=False
     )
     device.limit_memory(torch.device("cuda"), 0.25)
     device.limit_memory(torch.device("cuda"), 1.0)
-    assert heard == [(0.25 - device.CONTEXT_MB / 80_000, 0)]
+    assert limits == [(0.25 - device.CONTEXT_MB / 80_000, 0)]

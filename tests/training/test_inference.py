@@ -1,4 +1,4 @@
-"""Probabilities: views averaged as by hand, rows in order; the command prints a CSV or says what is wrong."""
+"""Probabilities: averaging of TTA views, order of rows; the command prints a CSV or an error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VIEWS: dict[Tta, Views] = {
     "flips": FLIPS,
     "d4": [*FLIPS, *(lambda x, flip=flip: flip(x.transpose(1, 0, 2)) for flip in FLIPS)],
 }
-"""On (H, W, C) images: the square's symmetries by flips and the transposition."""
+"""Symmetries of the square on (H, W, C) images, by flips and transposition."""
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def model() -> ResNet:
-    """Random weights, and a head that makes the probabilities spread."""
+    """Random weights, with a head that spreads the probabilities."""
     torch.manual_seed(0)
     model = build_model(RECIPE)
     with torch.no_grad():
@@ -56,12 +56,12 @@ def model() -> ResNet:
 
 
 @pytest.mark.parametrize("tta", ["none", "flips", "d4"])
-def test_views_are_averaged_as_by_hand(model: ResNet, tiny_images: TinyImages, tta: Tta) -> None:
+def test_views_are_averaged_like_a_plain_loop(model: ResNet, tiny_images: TinyImages, tta: Tta) -> None:
     rows, pipeline = [5, 0, 3], evaluation_pipeline(RECIPE)
     expected = np.zeros(len(rows))
     for view in VIEWS[tta]:
-        turned = [np.ascontiguousarray(view(tiny_images.images[row])) for row in rows]
-        batch = torch.from_numpy(np.stack([pipeline(image, None) for image in turned]))
+        transformed = [np.ascontiguousarray(view(tiny_images.images[row])) for row in rows]
+        batch = torch.from_numpy(np.stack([pipeline(image, None) for image in transformed]))
         with torch.no_grad():
             expected += softmax(model(batch).double().numpy())[:, 1] / len(VIEWS[tta])
     found = predict(model, RECIPE, tiny_images.images, rows, device=CPU, tta=tta)
@@ -69,9 +69,9 @@ def test_views_are_averaged_as_by_hand(model: ResNet, tiny_images: TinyImages, t
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_softmax_is_taken_before_the_mean() -> None:
+def test_softmax_is_applied_before_averaging() -> None:
     class TopLeft(nn.Module):
-        """Logits that differ from view to view: the value of one corner, and 0."""
+        """Logits that differ between views: the value of one corner, and 0."""
 
         def forward(self, images: Tensor) -> Tensor:
             return torch.stack([torch.zeros(len(images)), images[:, 0, 0, 0]], dim=1)
@@ -86,8 +86,8 @@ def test_softmax_is_taken_before_the_mean() -> None:
     assert abs(expected - 1 / (1 + np.exp(-corners.mean()))) > 0.05
 
 
-def test_rows_come_back_in_their_order(model: ResNet, tiny_images: TinyImages) -> None:
-    # More rows than one batch of evaluation, not ascending, one twice.
+def test_rows_keep_their_order(model: ResNet, tiny_images: TinyImages) -> None:
+    # More rows than an evaluation batch, not ascending, with duplicates.
     rows = np.concatenate([np.arange(48)[::-1], np.arange(0, 48, 2), [7, 7]])
     every = predict(model, RECIPE, tiny_images.images, range(48), device=CPU, tta="none")
     found = predict(model, RECIPE, tiny_images.images, rows, device=CPU, tta="none")
@@ -96,7 +96,7 @@ def test_rows_come_back_in_their_order(model: ResNet, tiny_images: TinyImages) -
     assert predict(model, RECIPE, tiny_images.images, [], device=CPU, tta="d4").shape == (0,)
 
 
-def test_model_in_training_mode_is_evaluated_all_the_same(model: ResNet, tiny_images: TinyImages) -> None:
+def test_a_model_in_training_mode_is_still_evaluated_in_eval_mode(model: ResNet, tiny_images: TinyImages) -> None:
     expected = predict(model, RECIPE, tiny_images.images, range(4), device=CPU, tta="flips")
     state = {name: value.clone() for name, value in model.state_dict().items()}
     model.train()
@@ -129,7 +129,7 @@ def test_command_prints_a_csv(
     assert main(["--model", str(delivered), *map(str, pictures), "--device", "cpu"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["path"] for row in rows] == [str(path) for path in pictures]
-    # The crop of 64 px of each 128 px image, then 32 px: by Pillow's box filter instead of OpenCV's areas.
+    # Crop 64 px of each 128 px image, resize to 32 px: with Pillow's box filter instead of OpenCV's area filter.
     views = [
         np.asarray(Image.open(path).crop((32, 32, 96, 96)).resize((32, 32), Image.Resampling.BOX)) for path in pictures
     ]
@@ -139,15 +139,15 @@ def test_command_prints_a_csv(
     assert [row["predicted"] for row in rows] == [str(int(value >= 0.5)) for value in found]
 
 
-def test_command_lists_all_bad_images(delivered: Path, pictures: list[Path], tmp_path: Path) -> None:
+def test_command_lists_all_unusable_images(delivered: Path, pictures: list[Path], tmp_path: Path) -> None:
     broken, small, folder = tmp_path / "broken.png", tmp_path / "small.png", tmp_path / "folder.png"
     broken.write_bytes(pictures[0].read_bytes()[:200])
     Image.fromarray(np.zeros((20, 31, 3), np.uint8)).save(small)
     folder.mkdir()
     paths = [pictures[0], broken, small, tmp_path / "absent.png", folder]
-    with pytest.raises(UserError, match=r"^4 of 5 images cannot be used:\n") as mistake:
+    with pytest.raises(UserError, match=r"^4 of 5 images cannot be used:\n") as caught:
         main(["--model", str(delivered), *map(str, paths), "--device", "cpu"])
-    message = str(mistake.value)
+    message = str(caught.value)
     assert f"{small}: 31x20 px is smaller than the crop of 64 px" in message
     assert f"{tmp_path / 'absent.png'}: missing" in message
     assert f"  {broken}: " in message
@@ -156,7 +156,7 @@ def test_command_lists_all_bad_images(delivered: Path, pictures: list[Path], tmp
 
 
 def test_folder_without_a_model(delivered: Path, tmp_path: Path) -> None:
-    with pytest.raises(MissingFile, match=r"^--model .*: no recipe.json there; give the folder 'final' of a study"):
+    with pytest.raises(MissingFile, match=r"^--model .*: no recipe.json found; give the folder 'final' of a study"):
         load_delivered(tmp_path)
     (tmp_path / "recipe.json").write_text((delivered / "recipe.json").read_text())
     with pytest.raises(MissingFile, match=r"model.safetensors"):
@@ -166,10 +166,10 @@ def test_folder_without_a_model(delivered: Path, tmp_path: Path) -> None:
         load_delivered(tmp_path)
 
 
-def test_mistake_at_the_command_line_is_a_line_and_status_2(tmp_path: Path) -> None:
+def test_a_user_error_prints_one_line_and_exits_with_status_2(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "leukemia.predict", "--model", str(tmp_path), "x.png"]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert ended.returncode == 2
     assert ended.stdout == ""
-    assert ended.stderr.startswith(f"error: --model {tmp_path}: no recipe.json there")
+    assert ended.stderr.startswith(f"error: --model {tmp_path}: no recipe.json found")
     assert len(ended.stderr.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""The network against torchvision's names, shapes, sizes and arithmetic, all written out here a second time."""
+"""The network against independent definitions of torchvision's names, shapes, sizes and forward pass."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def num_parameters(model: ResNet) -> int:
 
 
 def torchvision_shapes(depth: int, num_classes: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of torchvision's state dict, in its order, from its naming rules."""
+    """Names and shapes of torchvision's state dict, in order, from its naming rules."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def conv_and_norm(conv: str, norm: str, out_channels: int, in_channels: int, kernel: int) -> None:
@@ -59,7 +59,7 @@ def torchvision_shapes(depth: int, num_classes: int) -> dict[str, tuple[int, ...
 
 
 def reference_logits(state: dict[str, Tensor], images: Tensor, depth: int, shortcut: str = "add") -> Tensor:
-    """The forward pass in evaluation mode with functions alone."""
+    """The forward pass in evaluation mode, written with functions only."""
 
     def norm(x: Tensor, name: str) -> Tensor:
         mean, variance = state[f"{name}.running_mean"], state[f"{name}.running_var"]
@@ -96,8 +96,8 @@ def reference_logits(state: dict[str, Tensor], images: Tensor, depth: int, short
     return x.mean(dim=(2, 3)) @ state["fc.weight"].T + state["fc.bias"]
 
 
-def unsettle(model: ResNet) -> ResNet:
-    """Give all vectors (BatchNorm statistics among them) values of their own, so that no mix-up stays hidden."""
+def randomized(model: ResNet) -> ResNet:
+    """Randomize all vectors, including BatchNorm statistics, so that mix-ups are detected."""
     with torch.no_grad():
         for name, value in model.state_dict().items():
             if value.dim() == 1:
@@ -111,7 +111,7 @@ def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state dict of ResNet-18 for 1000 classes, as torchvision would save it."""
     torch.manual_seed(1)
     path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
-    torch.save(unsettle(ResNet(18, num_classes=1000)).state_dict(), path)
+    torch.save(randomized(ResNet(18, num_classes=1000)).state_dict(), path)
     return path
 
 
@@ -125,7 +125,7 @@ def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (152, 60_192_808, 58_147_906),
     ],
 )
-def test_names_shapes_and_counts_are_torchvisions(depth: int, for_imagenet: int, for_two: int | None) -> None:
+def test_names_shapes_and_counts_equal_torchvisions(depth: int, for_imagenet: int, for_two: int | None) -> None:
     with torch.device("meta"):
         model, small = ResNet(depth, num_classes=1000), ResNet(depth)
     assert num_parameters(model) == for_imagenet
@@ -136,7 +136,7 @@ def test_names_shapes_and_counts_are_torchvisions(depth: int, for_imagenet: int,
 
 
 @pytest.mark.parametrize("depth", [18, 152])
-def test_shortcuts_add_the_parameters_they_should(depth: int) -> None:
+def test_shortcuts_add_the_expected_number_of_parameters(depth: int) -> None:
     with torch.device("meta"):
         add, concat, weighted = (ResNet(depth, shortcut) for shortcut in ("add", "concat", "weighted"))
     expansion = 1 if depth == 18 else 4
@@ -148,7 +148,7 @@ def test_shortcuts_add_the_parameters_they_should(depth: int) -> None:
 @pytest.mark.parametrize(("depth", "shortcut"), [(18, "add"), (50, "add"), (18, "concat"), (18, "weighted")])
 def test_logits_equal_the_functional_reference(depth: int, shortcut: str) -> None:
     torch.manual_seed(0)
-    model = unsettle(ResNet(depth, shortcut))
+    model = randomized(ResNet(depth, shortcut))
     images = torch.randn(2, 3, 33, 40)
     with torch.no_grad():
         logits, expected = model(images), reference_logits(model.state_dict(), images, depth, shortcut)
@@ -156,7 +156,7 @@ def test_logits_equal_the_functional_reference(depth: int, shortcut: str) -> Non
     torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
 
 
-def test_bottleneck_with_concat_ends_in_the_blocks_output_width() -> None:
+def test_concat_in_a_bottleneck_has_the_output_width() -> None:
     with torch.device("meta"):
         model = ResNet(50, "concat")
         assert model(torch.empty(1, 3, 64, 64)).shape == (1, 2)
@@ -166,7 +166,7 @@ def test_bottleneck_with_concat_ends_in_the_blocks_output_width() -> None:
 
 def test_weighted_starts_as_addition() -> None:
     torch.manual_seed(0)
-    add, weighted = unsettle(ResNet(18)), ResNet(18, "weighted").eval()
+    add, weighted = randomized(ResNet(18)), ResNet(18, "weighted").eval()
     missing = weighted.load_state_dict(add.state_dict(), strict=False).missing_keys
     assert missing[:2] == ["layer1.0.join.branch_weight", "layer1.0.join.shortcut_weight"]
     images = torch.randn(1, 3, 32, 32)
@@ -179,7 +179,7 @@ def test_weighted_keeps_bfloat16_under_autocast() -> None:
         assert model.layer1(torch.randn(1, 64, 8, 8, dtype=torch.bfloat16)).dtype == torch.bfloat16
 
 
-def test_initial_weights_have_kaimings_spread_and_follow_the_seed() -> None:
+def test_initial_weights_are_kaiming_normal_and_follow_the_seed() -> None:
     torch.manual_seed(3)
     model = build_model(recipe_of())
     torch.manual_seed(3)
@@ -204,7 +204,7 @@ def test_every_parameter_gets_a_gradient() -> None:
 
 
 @pytest.mark.parametrize("shortcut", ["add", "concat", "weighted"])
-def test_pretrained_gives_all_but_the_head_and_the_shortcuts_own(imagenet: Path, shortcut: str) -> None:
+def test_pretrained_weights_cover_all_but_head_and_shortcut_parameters(imagenet: Path, shortcut: str) -> None:
     source = torch.load(imagenet, weights_only=True)
     state = build_model(recipe_of(shortcut=shortcut, pretrained=imagenet)).state_dict()
     assert state["fc.weight"].shape == (2, 512)
@@ -214,7 +214,7 @@ def test_pretrained_gives_all_but_the_head_and_the_shortcuts_own(imagenet: Path,
         assert torch.equal(state[key], source[key]), key
 
 
-def test_pretrained_grayscale_answers_as_colour_answers_a_gray_image(imagenet: Path) -> None:
+def test_pretrained_grayscale_equals_colour_on_a_gray_image(imagenet: Path) -> None:
     colour = build_model(recipe_of(pretrained=imagenet)).eval()
     gray = build_model(recipe_of(pretrained=imagenet, grayscale=True)).eval()
     gray.fc.load_state_dict(colour.fc.state_dict())
@@ -225,7 +225,7 @@ def test_pretrained_grayscale_answers_as_colour_answers_a_gray_image(imagenet: P
         torch.testing.assert_close(gray(image), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
 
 
-def test_pretrained_safetensors_and_files_without_batch_counters(imagenet: Path, tmp_path: Path) -> None:
+def test_pretrained_safetensors_without_batch_counters(imagenet: Path, tmp_path: Path) -> None:
     source = torch.load(imagenet, weights_only=True)
     path = tmp_path / "old.safetensors"
     save_file({key: value for key, value in source.items() if "num_batches_tracked" not in key}, path)
@@ -234,9 +234,9 @@ def test_pretrained_safetensors_and_files_without_batch_counters(imagenet: Path,
     assert state["bn1.num_batches_tracked"] == 0
 
 
-def test_pretrained_refuses_other_depths_heads_and_extra_keys(imagenet: Path, tmp_path: Path) -> None:
+def test_pretrained_rejects_other_depths_heads_and_extra_keys(imagenet: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"expected ResNet-34, .* got what seems to be ResNet-18, shortcut add, 3 input"
+        UserError, match=r"expected ResNet-34, .* got what appears to be ResNet-18, shortcut add, 3 input"
     ):
         build_model(recipe_of(34, pretrained=imagenet))
     with pytest.raises(UserError, match=r"missing: layer1\.0\.conv3\.weight(?s:.*)\.\.\. and \d+ more"):
@@ -247,18 +247,18 @@ def test_pretrained_refuses_other_depths_heads_and_extra_keys(imagenet: Path, tm
     with pytest.raises(UserError, match=r"fc\.weight: expected shape \(1000, 512\), got \(2, 512\)"):
         build_model(recipe_of(pretrained=path))
     torch.save({f"module.{key}": value for key, value in source.items()}, path)
-    with pytest.raises(UserError, match=r"no ResNet in torchvision's names.*\n  missing: conv1\.weight"):
+    with pytest.raises(UserError, match=r"not a ResNet with torchvision's names.*\n  missing: conv1\.weight"):
         build_model(recipe_of(pretrained=path))
     torch.save({**source, "extra": torch.zeros(1)}, path)
     with pytest.raises(UserError, match="unexpected: extra"):
         build_model(recipe_of(pretrained=path))
 
 
-class Surprise:
-    """An object that only a pickle that runs code could bring back."""
+class Arbitrary:
+    """An object that only an unsafe unpickler would load."""
 
 
-def test_pretrained_refuses_what_is_no_state_dict(tmp_path: Path) -> None:
+def test_pretrained_rejects_files_that_are_not_a_state_dict(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match=r"no weights at .*absent\.pt; give the path"):
         build_model(recipe_of(pretrained=tmp_path / "absent.pt"))
     path = tmp_path / "weights.bin"
@@ -269,22 +269,22 @@ def test_pretrained_refuses_what_is_no_state_dict(tmp_path: Path) -> None:
     path.touch()
     with pytest.raises(UserError, match="cannot read it"):
         build_model(recipe_of(pretrained=path))
-    torch.save({"conv1.weight": Surprise()}, path)
+    torch.save({"conv1.weight": Arbitrary()}, path)
     with pytest.raises(UserError, match="cannot read it"):
         build_model(recipe_of(pretrained=path))
     torch.save({"epoch": 3, "state_dict": {}}, path)
-    with pytest.raises(UserError, match=r"expected a mapping from names to tensors alone; save model\.state_dict\(\)"):
+    with pytest.raises(UserError, match=r"expected a mapping from names to tensors only; save model\.state_dict\(\)"):
         build_model(recipe_of(pretrained=path))
 
 
-def test_save_and_load_give_the_same_logits_without_drawing_random_numbers(tmp_path: Path) -> None:
+def test_a_saved_model_has_the_same_logits_and_loading_draws_no_random_numbers(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = unsettle(ResNet(18, "weighted", in_channels=1)).to(memory_format=torch.channels_last)
+    model = randomized(ResNet(18, "weighted", in_channels=1)).to(memory_format=torch.channels_last)
     path = tmp_path / "model.safetensors"
     save_model(model, path)
     assert [item.name for item in tmp_path.iterdir()] == ["model.safetensors"]
     before = torch.get_rng_state()
-    # The file that the weights once started from may be gone by now.
+    # The file of pretrained weights need not exist any more.
     loaded = load_model(path, recipe_of(18, "weighted", grayscale=True, pretrained=tmp_path / "gone.pt"))
     assert torch.equal(before, torch.get_rng_state())
     assert not loaded.training
@@ -300,13 +300,13 @@ def test_save_and_load_give_the_same_logits_without_drawing_random_numbers(tmp_p
     assert torch.equal(load_file(path)["conv1.weight"], model.conv1.weight)
 
 
-def test_load_refuses_missing_truncated_and_unfitting_files(tmp_path: Path) -> None:
+def test_load_rejects_missing_truncated_and_mismatched_files(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     with pytest.raises(MissingFile, match="no weights at"):
         load_model(path, recipe_of())
     save_model(ResNet(18, "concat"), path)
     with pytest.raises(
-        UserError, match=r"got what seems to be ResNet-18, shortcut concat.*\n  unexpected: layer1\.0\.join"
+        UserError, match=r"got what appears to be ResNet-18, shortcut concat.*\n  unexpected: layer1\.0\.join"
     ):
         load_model(path, recipe_of())
     with pytest.raises(UserError, match=r"conv1\.weight: expected shape \(64, 1, 7, 7\), got \(64, 3, 7, 7\)"):
@@ -321,7 +321,7 @@ def test_load_refuses_missing_truncated_and_unfitting_files(tmp_path: Path) -> N
         load_model(path, recipe_of(18, "concat"))
 
 
-def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_rejected(tmp_path: Path) -> None:
     model = build_model(recipe_of())
     with torch.no_grad():
         model.fc.bias[0] = float("nan")

@@ -1,4 +1,4 @@
-"""The optimizers: their rates against closed forms, resumption bit for bit, silence, and what is decayed."""
+"""Optimizers: learning rates against closed forms, bit-for-bit resuming, no output, and weight decay."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def new_net() -> Net:
 
 
 def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """16 images, stripes across (0) or along (1) under noise: separable by the convolution alone."""
+    """16 noisy images with horizontal (0) or vertical (1) stripes: separable by the convolution alone."""
     generator = torch.Generator().manual_seed(step)
     labels = torch.arange(16) % 2
     stripes = (torch.arange(6) % 2).float()[:, None].expand(6, 6)
@@ -70,7 +70,7 @@ def new_optimizer(name: str, net: nn.Module) -> ScheduledOptimizer:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_loss_goes_down(name: str) -> None:
+def test_the_loss_decreases(name: str) -> None:
     net = new_net()
     optimizer = build_optimizer(net, recipe_of(name, learning_rate=3e-2, epochs=24), BATCHES_PER_EPOCH)
     losses = train(net, optimizer, range(120))
@@ -78,9 +78,9 @@ def test_the_loss_goes_down(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_resumed_run_is_the_undisturbed_one_bit_for_bit(name: str) -> None:
-    undisturbed = new_net()
-    expected = train(undisturbed, new_optimizer(name, undisturbed), range(15))
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(name: str) -> None:
+    uninterrupted = new_net()
+    expected = train(uninterrupted, new_optimizer(name, uninterrupted), range(15))
 
     first = new_net()
     optimizer = new_optimizer(name, first)
@@ -98,12 +98,12 @@ def test_a_resumed_run_is_the_undisturbed_one_bit_for_bit(name: str) -> None:
     losses += train(second, optimizer, range(7, 15))
 
     assert losses == expected
-    for key, value in undisturbed.state_dict().items():
+    for key, value in uninterrupted.state_dict().items():
         assert torch.equal(value, second.state_dict()[key]), key
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_resumed_run_goes_on_with_the_same_rates(name: str) -> None:
+def test_a_resumed_run_continues_with_the_same_learning_rate(name: str) -> None:
     net = new_net()
     optimizer = new_optimizer(name, net)
     train(net, optimizer, range(7))
@@ -148,7 +148,7 @@ def test_cosine_restarts_follow_the_closed_form(name: str, restart_factor: int) 
 
 
 def first_update(name: str, steps_before: int) -> float:
-    """How far one step with a fixed gradient moves the first weight, the schedule being ``steps_before`` steps on."""
+    """Mean change of the first weight by one step with a fixed gradient, after ``steps_before`` schedule steps."""
     net = new_net()
     optimizer = new_optimizer(name, net)
     for _ in range(steps_before):
@@ -160,18 +160,18 @@ def first_update(name: str, steps_before: int) -> float:
 
 @pytest.mark.parametrize("name", ["adamw", "ranger21_cosine"])
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
-def test_the_external_schedule_moves_the_weights(name: str) -> None:
-    # The very first update of either optimizer is proportional to its learning rate (but for AdamW's small decay).
+def test_the_external_schedule_scales_the_updates(name: str) -> None:
+    # The first update of either optimizer is proportional to its learning rate (except for AdamW's small decay).
     peak, low = (first_update(name, steps) for steps in (0, 9))
     expected = 0.01 + 0.99 * (1 + math.cos(0.9 * math.pi)) / 2
     assert low / peak == pytest.approx(expected, rel=1e-2)
 
 
-def test_rangers_own_schedule_is_off_under_the_external_one() -> None:
-    # The first of int(0.22 * 20) = 4 steps of warm-up takes a quarter of the rate.
+def test_rangers_own_schedule_is_disabled_with_the_external_one() -> None:
+    # The first of int(0.22 * 20) = 4 warm-up steps uses a quarter of the rate.
     warming, at_once = (first_update(name, 0) for name in ("ranger21", "ranger21_cosine"))
     assert at_once / warming == pytest.approx(4, rel=1e-3)
-    # Step 17 of 20 lies in the warm-down, which would put its own rate, at least 3e-5, in place of the group's.
+    # Step 17 of 20 is in the warm-down, which would replace the rate of the group by its own, at least 3e-5.
     net = new_net()
     optimizer = new_optimizer("ranger21_cosine", net)
     train(net, optimizer, range(16))
@@ -181,24 +181,24 @@ def test_rangers_own_schedule_is_off_under_the_external_one() -> None:
     assert torch.equal(net.conv.weight, before)
 
 
-def test_rangers_own_schedule_is_what_its_engine_uses() -> None:
+def test_the_reported_learning_rate_is_the_one_that_ranger_uses() -> None:
     net = new_net()
     optimizer = build_optimizer(net, recipe_of("ranger21", epochs=10), BATCHES_PER_EPOCH)
-    engine = optimizer._optimizer
-    told, used = [], []
+    ranger = optimizer._optimizer
+    reported, used = [], []
     for step in range(50):
-        told.append(optimizer.learning_rate)
+        reported.append(optimizer.learning_rate)
         train(net, optimizer, range(step, step + 1))
-        used.append(engine.current_lr)
-    assert told == pytest.approx(used, rel=1e-12)
+        used.append(ranger.current_lr)
+    assert reported == pytest.approx(used, rel=1e-12)
     # Warm-up over int(0.22 * 50) = 11 steps, flat, warm-down over the last 28 % nearly to 3e-5.
-    assert told[:11] == pytest.approx([1e-2 * step / 11 for step in range(1, 12)])
-    assert told[11:35] == pytest.approx([1e-2] * 24)
-    assert told[34] > told[35] > told[48] > told[49]
-    assert told[49] == pytest.approx(3e-5, abs=1e-9)
+    assert reported[:11] == pytest.approx([1e-2 * step / 11 for step in range(1, 12)])
+    assert reported[11:35] == pytest.approx([1e-2] * 24)
+    assert reported[34] > reported[35] > reported[48] > reported[49]
+    assert reported[49] == pytest.approx(3e-5, abs=1e-9)
 
 
-def test_ranger_survives_a_run_of_one_step_and_more_steps_than_announced() -> None:
+def test_ranger_can_run_a_single_step_and_more_steps_than_planned() -> None:
     net = new_net()
     optimizer = build_optimizer(net, recipe_of("ranger21", epochs=1), 1)
     train(net, optimizer, range(3))
@@ -208,11 +208,11 @@ def test_ranger_survives_a_run_of_one_step_and_more_steps_than_announced() -> No
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_printed(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     net = new_net()
-    # 22 steps: past the warm-up, the start of the warm-down, and the announced end at 20.
+    # 22 steps: past the warm-up, the start of the warm-down, and the planned end at 20.
     train(net, new_optimizer(name, net), range(22))
     assert capfd.readouterr() == ("", "")
-    print("still heard")
-    assert capfd.readouterr().out == "still heard\n"
+    print("still printed")
+    assert capfd.readouterr().out == "still printed\n"
 
 
 def test_ranger_needs_no_display() -> None:
@@ -239,7 +239,7 @@ def test_adamw_decays_matrices_only() -> None:
         torch.testing.assert_close(parameter.detach(), share * before[name])
 
 
-def test_adamw_is_torchs_reference() -> None:
+def test_adamw_equals_torchs_reference_implementation() -> None:
     net, plain = new_net(), new_net()
     optimizer = new_optimizer("adamw", net)
     reference = torch.optim.AdamW(
@@ -263,7 +263,7 @@ def test_adamw_is_torchs_reference() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), 0.0])
 @pytest.mark.parametrize("name", ["ranger21", "ranger21_cosine"])
-def test_ranger_names_gradients_that_it_cannot_use(name: str, value: float) -> None:
+def test_ranger_rejects_unusable_gradients(name: str, value: float) -> None:
     net = new_net()
     optimizer = new_optimizer(name, net)
     for parameter in net.parameters():
@@ -272,7 +272,7 @@ def test_ranger_names_gradients_that_it_cannot_use(name: str, value: float) -> N
         optimizer.step()
 
 
-def test_zero_grad_forgets() -> None:
+def test_zero_grad_resets_gradients() -> None:
     net = new_net()
     optimizer = new_optimizer("adamw", net)
     train(net, optimizer, range(1))
@@ -280,14 +280,14 @@ def test_zero_grad_forgets() -> None:
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
-def test_a_state_of_another_optimizer_or_model_is_refused() -> None:
+def test_a_state_of_another_optimizer_or_model_is_rejected() -> None:
     state = new_optimizer("adamw", new_net()).state_dict()
-    with pytest.raises(AssertionError, match="the state is of another optimizer"):
+    with pytest.raises(AssertionError, match="the state belongs to another optimizer"):
         new_optimizer("ranger21", new_net()).load_state_dict(state)
     with pytest.raises(ValueError, match="size of optimizer's group"):
         new_optimizer("adamw", nn.Linear(2, 2)).load_state_dict(state)
 
 
-def test_an_unresolved_recipe_is_refused() -> None:
+def test_an_unresolved_recipe_is_rejected() -> None:
     with pytest.raises(AssertionError, match="the recipe is not resolved"):
         build_optimizer(new_net(), Recipe(optimizer=Optimizer(name="adamw")), 1)

@@ -1,4 +1,4 @@
-"""Fitting: killed and continued to the same weights, reproducible, honest about divergence, precise BatchNorm."""
+"""Training: resuming to the same weights, reproducibility, detection of divergence, precise BatchNorm."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OPTIMIZERS = ("ranger21", "adamw", "ranger21_cosine")
 
 
 def recipe_of(optimizer: str = "adamw", **settings: object) -> Recipe:
-    """Four epochs of three steps on 32 px, float32; ``settings`` with ``__`` for the dot."""
+    """Four epochs of three steps on 32 px, float32; in ``settings``, ``__`` stands for a dot."""
     flat = {
         "optimizer.name": optimizer,
         "train.epochs": 4,
@@ -51,7 +51,7 @@ def split(tiny_images: TinyImages) -> Split:
 
 
 class Small(nn.Module):
-    """A network of a few thousand weights with all that a fit has to keep: convolutions, BatchNorm, a head."""
+    """A network of a few thousand weights with all kinds of state: convolutions, BatchNorm, a head."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,12 +69,12 @@ class Small(nn.Module):
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ranger21 goes through every weight several times a step: a ResNet would take seconds an epoch."""
+    """Use ``Small``: Ranger21 would take seconds per epoch with a ResNet."""
     monkeypatch.setattr(train, "build_model", lambda recipe: Small())
 
 
 def run(fitting: Generator[Epoch, None, ResNet]) -> tuple[list[Epoch], dict[str, Tensor]]:
-    """All epochs and the state dict of the model at the end."""
+    """All epochs, and the state dict of the final model."""
     epochs = []
     while True:
         try:
@@ -84,7 +84,7 @@ def run(fitting: Generator[Epoch, None, ResNet]) -> tuple[list[Epoch], dict[str,
 
 
 def numbers(epochs: list[Epoch]) -> list[tuple[float, ...]]:
-    """What must repeat exactly: all but times."""
+    """The values that must repeat exactly: all except times."""
     return [
         (epoch.epoch, epoch.train_loss, epoch.train_accuracy, epoch.validation_loss, epoch.learning_rate)
         for epoch in epochs
@@ -99,22 +99,22 @@ def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_killed_fit_continues_to_the_same_weights(optimizer: str, split: Split, tmp_path: Path) -> None:
+def test_a_killed_fit_resumes_to_the_same_weights(optimizer: str, split: Split, tmp_path: Path) -> None:
     recipe = recipe_of(optimizer)
     epochs, weights = run(fit(recipe, split, fold=1, device=CPU))
     path = tmp_path / "fold_1.pt"
     killed = fit(recipe, split, fold=1, device=CPU, checkpoint=path)
-    heard = [next(killed), next(killed)]
+    received = [next(killed), next(killed)]
     killed.close()
     again, continued = run(fit(recipe, split, fold=1, device=CPU, checkpoint=path))
     assert numbers(again) == numbers(epochs)
-    # The epochs of before the kill are told again, as they were.
-    assert again[:2] == heard
+    # The epochs before the kill are yielded again, unchanged.
+    assert again[:2] == received
     assert_same(weights, continued)
 
 
 @pytest.mark.usefixtures("small")
-def test_epoch_whose_checkpoint_was_written_but_which_nobody_heard(
+def test_an_epoch_killed_between_checkpoint_and_report_is_reported_on_resume(
     split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, path = recipe_of("ranger21"), tmp_path / "fold_0.pt"
@@ -122,13 +122,13 @@ def test_epoch_whose_checkpoint_was_written_but_which_nobody_heard(
     killed = fit(recipe, split, fold=0, device=CPU, checkpoint=path)
     next(killed)
 
-    def save_and_die(self: train._Fitting, path: Path) -> None:
+    def save_and_die(self: train._Fit, path: Path) -> None:
         save(self, path)
         raise KeyboardInterrupt
 
-    save = train._Fitting.save
+    save = train._Fit.save
     with monkeypatch.context() as patch:
-        patch.setattr(train._Fitting, "save", save_and_die)
+        patch.setattr(train._Fit, "save", save_and_die)
         with pytest.raises(KeyboardInterrupt):
             next(killed)
     again, continued = run(fit(recipe, split, fold=0, device=CPU, checkpoint=path))
@@ -137,23 +137,21 @@ def test_epoch_whose_checkpoint_was_written_but_which_nobody_heard(
 
 
 @pytest.mark.usefixtures("small")
-def test_finished_checkpoint_gives_the_model_without_training(
+def test_a_finished_checkpoint_restores_the_model_without_training(
     split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, path = recipe_of(train__epochs=2), tmp_path / "fold_0.pt"
     epochs, weights = run(fit(recipe, split, fold=0, device=CPU, checkpoint=path))
-    monkeypatch.delattr(train._Fitting, "run_epoch")
+    monkeypatch.delattr(train._Fit, "run_epoch")
     again, restored = run(fit(recipe, split, fold=0, device=CPU, checkpoint=path))
     assert again == epochs
     assert_same(weights, restored)
 
 
 @pytest.mark.usefixtures("small")
-def test_damaged_checkpoint_costs_time_and_changes_nothing(
-    split: Split, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_checkpoint_only_costs_time(split: Split, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "fold_0.pt"
-    path.write_bytes(pickle.dumps({"recipe": "a stranger's"}))
+    path.write_bytes(pickle.dumps({"recipe": "unknown"}))
     damaged = list(fit(recipe_of(), split, fold=0, device=CPU, checkpoint=path))
     assert "fold_0.pt is damaged" in caplog.text
     whole = list(fit(recipe_of(), split, fold=0, device=CPU))
@@ -161,7 +159,7 @@ def test_damaged_checkpoint_costs_time_and_changes_nothing(
 
 
 @pytest.mark.usefixtures("small")
-def test_checkpoint_is_plain_and_belongs_to_one_recipe_and_fold(split: Split, tmp_path: Path) -> None:
+def test_a_checkpoint_has_plain_values_and_belongs_to_one_recipe_and_fold(split: Split, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "fold_0.pt"
     fitting = fit(recipe_of(), split, fold=0, device=CPU, checkpoint=path)
     next(fitting)
@@ -175,8 +173,8 @@ def test_checkpoint_is_plain_and_belongs_to_one_recipe_and_fold(split: Split, tm
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_first_losses_are_those_of_the_golden_file(optimizer: str, split: Split) -> None:
-    # A small rate: what rounds differently on another processor must not grow.
+def test_first_losses_match_the_golden_file(optimizer: str, split: Split) -> None:
+    # A small learning rate, so that rounding differences between CPUs do not grow.
     recipe = recipe_of(optimizer, train__epochs=2, train__batch_size=8, optimizer__learning_rate=1e-4)
     few = dataclasses.replace(split, training=np.arange(16), validation=np.arange(0))
     epochs, _ = run(fit(recipe, few, fold=0, device=CPU))
@@ -188,10 +186,10 @@ def test_first_losses_are_those_of_the_golden_file(optimizer: str, split: Split)
 
 
 @pytest.mark.usefixtures("small")
-def test_seed_and_fold_decide_the_weights(split: Split) -> None:
+def test_weights_depend_on_seed_and_fold(split: Split) -> None:
     recipe = recipe_of(train__epochs=1)
     _, weights = run(fit(recipe, split, fold=0, device=CPU))
-    # Whatever used the global generator before must not matter.
+    # Earlier use of the global generator must not matter.
     torch.rand(7)
     _, repeated = run(fit(recipe, split, fold=0, device=CPU))
     assert_same(weights, repeated)
@@ -202,7 +200,7 @@ def test_seed_and_fold_decide_the_weights(split: Split) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_loader_processes_change_no_number(split: Split) -> None:
+def test_results_do_not_depend_on_loader_processes(split: Split) -> None:
     recipe = recipe_of(train__epochs=1)
     alone, weights = run(fit(recipe, split, fold=0, device=CPU, num_workers=0))
     shared, same = run(fit(recipe, split, fold=0, device=CPU, num_workers=2))
@@ -210,7 +208,7 @@ def test_loader_processes_change_no_number(split: Split) -> None:
     assert_same(weights, same)
 
 
-def test_it_learns_and_its_epochs_say_so(split: Split) -> None:
+def test_training_learns_and_reports_epochs(split: Split) -> None:
     recipe = recipe_of(train__epochs=6, optimizer__learning_rate=2e-4)
     fitting = fit(recipe, split, fold=0, device=CPU)
     epochs = [next(fitting) for _ in range(6)]
@@ -227,7 +225,7 @@ def test_it_learns_and_its_epochs_say_so(split: Split) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_without_validation_images_there_are_no_validation_numbers(split: Split) -> None:
+def test_validation_metrics_are_nan_without_validation_images(split: Split) -> None:
     everything = dataclasses.replace(split, training=np.arange(48), validation=np.arange(0))
     epochs, _ = run(fit(recipe_of(train__epochs=1), everything, fold=2, device=CPU))
     assert np.isnan([epochs[0].validation_loss, epochs[0].validation_accuracy]).all()
@@ -235,7 +233,7 @@ def test_without_validation_images_there_are_no_validation_numbers(split: Split)
 
 
 @pytest.mark.usefixtures("small")
-def test_diverging_loss_names_where_it_happened(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_non_finite_loss_is_reported_with_its_step(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     cross_entropy, calls = train.F.cross_entropy, []
 
     def break_at_fifth(*arguments: Tensor, **settings: Tensor) -> Tensor:
@@ -253,17 +251,17 @@ def test_diverging_loss_names_where_it_happened(split: Split, monkeypatch: pytes
 
 
 @pytest.mark.usefixtures("small")
-def test_ranger_meeting_nan_gradients_names_where_it_happened(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: object) -> None:
+def test_a_non_finite_gradient_is_reported_with_its_step(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: object) -> None:
         raise FloatingPointError("expected finite gradients")
 
-    monkeypatch.setattr("leukemia.training.optim.ScheduledOptimizer.step", refuse)
+    monkeypatch.setattr("leukemia.training.optim.ScheduledOptimizer.step", fail)
     with pytest.raises(NonFiniteLoss, match=r"^non-finite gradient at fold 0, epoch 1, step 1 of .*ranger21"):
         next(fit(recipe_of("ranger21"), split, fold=0, device=CPU))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_real_divergence_under_each_optimizer(optimizer: str, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_divergence_with_each_optimizer(optimizer: str, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     def build_exploding(recipe: Recipe) -> Small:
         model = Small()
         torch.nn.init.constant_(model.fc.weight, 3e38)
@@ -276,9 +274,7 @@ def test_real_divergence_under_each_optimizer(optimizer: str, split: Split, monk
 
 @pytest.mark.parametrize("precise_bn", [False, True])
 @pytest.mark.usefixtures("small")
-def test_damage_of_the_last_step_is_not_delivered(
-    precise_bn: bool, split: Split, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_damage_by_the_last_step_is_detected(precise_bn: bool, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     step = train.ScheduledOptimizer.step
 
     def last_step_breaks(self: train.ScheduledOptimizer) -> None:
@@ -293,14 +289,14 @@ def test_damage_of_the_last_step_is_not_delivered(
         run(fit(one_batch, everything, fold=0, device=CPU))
 
 
-def test_a_batch_of_one_small_image(split: Split) -> None:
+def test_a_batch_of_one_small_image_is_rejected(split: Split) -> None:
     with pytest.raises(
         UserError, match=r"^train.batch_size: 1 leaves a batch of one image, .* data.size_px 32; set train"
     ):
         next(fit(recipe_of(train__batch_size=1), split, fold=0, device=CPU))
 
 
-def test_class_weights_are_scikit_learns() -> None:
+def test_class_weights_equal_scikit_learns() -> None:
     from sklearn.utils.class_weight import compute_class_weight
 
     labels = np.array([0] * 10 + [1] * 30)
@@ -322,10 +318,10 @@ def test_balanced_classes_change_the_loss(split: Split) -> None:
 
 
 @pytest.mark.parametrize("sizes", [(16, 16), (20, 9, 3), (2, 30)])
-def test_precise_batchnorm_is_the_whole_sets_statistics(sizes: tuple[int, ...]) -> None:
+def test_precise_batchnorm_equals_the_statistics_of_all_images(sizes: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     model = ResNet(18)
-    # Far from zero, where E[x^2] - E[x]^2 loses its digits in float32.
+    # Far from zero, where E[x^2] - E[x]^2 loses precision in float32.
     images = torch.randn(sum(sizes), 3, 32, 32) * torch.linspace(0.5, 2, sum(sizes))[:, None, None, None] + 30
     state = {name: value.clone() for name, value in model.named_parameters()}
     precise_batchnorm(model, torch.split(images, sizes))
@@ -339,7 +335,7 @@ def test_precise_batchnorm_is_the_whole_sets_statistics(sizes: tuple[int, ...]) 
 
 
 def test_precise_batchnorm_of_one_batch_evaluates_like_training() -> None:
-    # One batch's statistics are what training mode normalizes with: every layer must agree, not only the first.
+    # Training mode normalizes with the statistics of the batch, so every layer must agree, not only the first.
     torch.manual_seed(0)
     model = ResNet(18)
     images = torch.randn(6, 3, 32, 32)
@@ -350,7 +346,7 @@ def test_precise_batchnorm_of_one_batch_evaluates_like_training() -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_fit_ends_with_statistics_over_all_training_images(split: Split) -> None:
+def test_fit_ends_with_batchnorm_statistics_of_all_training_images(split: Split) -> None:
     recipe = recipe_of(train__epochs=2)
     _, weights = run(fit(recipe, split, fold=0, device=CPU))
     pipeline = training_pipeline(recipe)
@@ -362,7 +358,7 @@ def test_fit_ends_with_statistics_over_all_training_images(split: Split) -> None
 
 
 @pytest.mark.usefixtures("small")
-def test_statistics_stay_running_averages_where_precise_ones_are_off(split: Split) -> None:
+def test_statistics_are_running_averages_without_precise_batchnorm(split: Split) -> None:
     off = run(fit(recipe_of(train__epochs=1, evaluate__precise_bn=False), split, fold=0, device=CPU))[1]
     on = run(fit(recipe_of(train__epochs=1), split, fold=0, device=CPU))[1]
     assert torch.equal(off["conv1.weight"], on["conv1.weight"])
@@ -371,13 +367,13 @@ def test_statistics_stay_running_averages_where_precise_ones_are_off(split: Spli
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("num_batches", [1, 7, 8, 40])
-def test_between_epochs_at_most_an_eighth_is_looked_at(
+def test_precise_batchnorm_between_epochs_uses_at_most_an_eighth(
     split: Split, num_batches: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[int] = []
-    monkeypatch.setattr(train, "precise_batchnorm", lambda model, batches: seen.append(len(list(batches))))
+    used: list[int] = []
+    monkeypatch.setattr(train, "precise_batchnorm", lambda model, batches: used.append(len(list(batches))))
     monkeypatch.setattr(train, "training_batches", lambda *arguments: [[(0, 0, 1, 0), (0, 0, 1, 1)]] * num_batches)
-    fitting = train._Fitting(recipe_of(), split, 0, CPU, 0)
-    fitting.make_precise(1, everything=False)
-    fitting.make_precise(1, everything=True)
-    assert seen == [max(1, num_batches // 8), num_batches]
+    run_state = train._Fit(recipe_of(), split, 0, CPU, 0)
+    run_state.make_precise(1, all_images=False)
+    run_state.make_precise(1, all_images=True)
+    assert used == [max(1, num_batches // 8), num_batches]

@@ -1,4 +1,4 @@
-"""Which layout a data set has: recognized by itself, or refused with what was found."""
+"""Detection of the layout of a data set."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from leukemia.data.layouts.source import (
 
 
 def find_images(data: Path, base: Path | None, *, labels: bool) -> Source:
-    """The images of a folder or a CSV, none of them read yet.
+    """The images of a folder or a CSV, not read yet.
 
     Args:
-        data: C-NMC's folder, one of its test phases or that one's labels CSV; a CSV ``Path,label``; a folder of
-            folders named by class; without labels also a folder of images.
-        base: the folder that a CSV's paths are relative to; None: the CSV's own.
+        data: the C-NMC folder, the folder of one of its test phases or its labels CSV; a CSV ``Path,label``; a folder
+            of folders named by class; or, if ``labels`` is False, a folder of images.
+        base: base folder for relative paths in a CSV. None: the folder of the CSV.
         labels: whether every image must have a label.
 
     Raises:
-        MissingFile: nothing at ``data``.
-        UserError: no known layout, no images, no labels though they are needed, or what the layout's reader refuses.
+        MissingFile: ``data`` does not exist.
+        UserError: an unknown layout, no images, labels are required but missing, or the layout's reader fails.
     """
     if not data.exists():
         raise MissingFile(f"no folder or CSV at {data}; give C-NMC's folder, a CSV Path,label, or folders by class")
     if data.is_dir():
         if base is not None:
-            raise UserError(f"--base has no effect with {data}, which is a folder and no CSV; leave it out")
+            raise UserError(f"--base has no effect with {data}, which is a folder, not a CSV; leave it out")
         source = _in_folder(data.resolve())
     else:
         listing = read_listing(data.resolve())
         is_test = cnmc.is_test_listing(listing)
         source = cnmc.listed_test_images(listing, base) if is_test else list_images(listing, base, labels=labels)
     if not source.rows:
-        raise UserError(f"{data}: the folders are there, but no images in them; unpack the data set again")
+        raise UserError(f"{data}: the folders contain no images; unpack the data set again")
     if labels and source.rows[0].label is None:
         raise UserError(
             f"{data}: images without labels; expected C-NMC's fold_*/{{all,hem}}, folders named by class "
@@ -65,8 +65,8 @@ def _in_folder(data: Path) -> Source:
 def _contents(data: Path) -> str:
     tables = sorted(path.name for path in data.iterdir() if path.suffix.lower() == ".csv")
     if tables:
-        return f"{', '.join(tables)}: give the path of the one you mean"
+        return f"{', '.join(tables)}: give the path of one of them"
     folders = [folder.name for folder in subfolders(data) if direct_images(folder)]
     if folders:
-        return f"images in folders of other names: {', '.join(folders[:20])}; rename them"
+        return f"images in folders with other names: {', '.join(folders[:20])}; rename them"
     return "other files only" if any(walk(data)) else "no images at all"
