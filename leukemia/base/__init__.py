@@ -1,1 +1,1 @@
-"""Errors, files, provenance and command-line helpers, used by all other packages."""
+"""Errors, files, logs, provenance and command-line helpers, used by all other packages."""

@@ -1,4 +1,4 @@
-"""Where log records go, for as long as a command, a search or a trial runs."""
+"""Routing of log records while a command, a search or a trial runs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import logging
 from collections.abc import Iterator
 
 PACKAGES = ("leukemia", "search")
-"""Every logger of the project is below one of these, as ``logging.getLogger(__name__)``. A module that is run as a
-command is called ``__main__``: it has no logger."""
+"""Every logger of the project is below one of these, as ``logging.getLogger(__name__)``. Modules run as commands, whose
+name is ``__main__``, have no logger."""
 
 
 @contextlib.contextmanager
 def logging_to(*handlers: logging.Handler) -> Iterator[None]:
     """Send the records of both packages to these handlers only, and restore the loggers at exit.
 
-    Contexts nest: the inner one replaces the handlers of the outer one. Records from INFO up are passed on; each
-    handler's own level decides what it takes. The handlers are closed at exit.
+    Contexts nest: the inner one replaces the handlers of the outer one. Records from INFO upwards are passed on and
+    filtered by each handler's level. The handlers are closed at exit.
     """
     loggers = [logging.getLogger(name) for name in PACKAGES]
     before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
@@ -34,12 +34,12 @@ def logging_to(*handlers: logging.Handler) -> Iterator[None]:
 
 
 def line_of(record: logging.LogRecord) -> str:
-    """A record as a command prints it, such as ``warning: cells.npy is damaged``."""
+    """A record as printed by commands, such as ``warning: cells.npy is damaged``."""
     return f"{record.levelname.lower()}: {record.getMessage()}"
 
 
 class StderrHandler(logging.StreamHandler):
-    """Warnings and errors, a line each, on standard error."""
+    """Prints warnings and errors to stderr, one line each."""
 
     def __init__(self) -> None:
         super().__init__()
