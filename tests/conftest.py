@@ -31,7 +31,7 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_surroundings(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def isolated_environment(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Isolate tests from the user's cache and accounts."""
     monkeypatch.setenv("LEUKEMIA_CACHE", str(session_cache))
     monkeypatch.setenv("WANDB_MODE", "offline")

@@ -69,7 +69,7 @@ def catalog(tmp_path, pixels) -> Catalog:
     return Catalog(table=table, root=folder, layout="folders", fingerprint="0123456789abcdef" * 4, duplicates=())
 
 
-def the_only(folder: Path, pattern: str) -> Path:
+def only_file(folder: Path, pattern: str) -> Path:
     (path,) = folder.glob(pattern)
     return path
 
@@ -139,7 +139,7 @@ def test_progress_is_shown_only_in_a_terminal(terminal, catalog, monkeypatch, ca
 @pytest.mark.parametrize("damage", ["truncated", "empty", "longer", "other header"])
 def test_a_damaged_cache_is_rebuilt(damage, catalog, pixels, cache, caplog):
     open_images(catalog, VIEW)
-    path = the_only(cache, "*.npy")
+    path = only_file(cache, "*.npy")
     whole = path.read_bytes()
     path.write_bytes(
         {
@@ -234,7 +234,7 @@ def test_leftovers_of_a_killed_build_are_removed(catalog, pixels, cache):
     assert hanging.wait(timeout=300)
     os.kill(process.pid, signal.SIGKILL)
     process.join(timeout=300)
-    assert the_only(cache, ".*.tmp").is_file()
+    assert only_file(cache, ".*.tmp").is_file()
     assert not list(cache.glob("*.npy"))
     assert np.array_equal(open_images(catalog, VIEW), pixels[:, 2:22, 3:23])
     assert not list(cache.glob(".*.tmp"))
