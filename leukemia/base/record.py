@@ -1,4 +1,4 @@
-"""JSON files of known shape, read into frozen dataclasses: whatever is wrong with one is said in one line."""
+"""Read JSON files into frozen dataclasses; every error is one line that names the file and the field."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from leukemia.base.errors import UserError
 T = TypeVar("T")
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
-"""By kind: making one takes longer than reading a record."""
+"""By dataclass: building one takes longer than reading a record."""
 
 RESTORE = "restore the file from a backup"
 """What to do about a damaged file."""
@@ -26,8 +26,8 @@ EXPECTED = {
     "finite_number": "a finite number",
     "float_type": "a number",
     "greater_than_equal": "at least {ge:g}",
-    "int_from_float": "a whole number",
-    "int_type": "a whole number",
+    "int_from_float": "an integer",
+    "int_type": "an integer",
     "less_than_equal": "at most {le:g}",
     "list_type": "a list",
     "literal_error": "{expected}",
@@ -35,7 +35,7 @@ EXPECTED = {
     "string_type": "text",
     "too_short": "a list of at least {min_length}",
 }
-"""By pydantic's type of an error: what the value should have been, filled in from the error's context."""
+"""The expected value by pydantic's error type, filled in from the error's context."""
 
 
 def read_record(kind: type[T], path: Path) -> T:
@@ -45,7 +45,7 @@ def read_record(kind: type[T], path: Path) -> T:
     ``kind`` does not know are ignored, unless its configuration forbids them.
 
     Raises:
-        UserError: the file cannot be read, is no JSON, lacks a field or holds another value; file and field are named.
+        UserError: the file cannot be read, is not JSON, or a field is missing or has an invalid value.
     """
     if kind not in _ADAPTERS:
         _ADAPTERS[kind] = TypeAdapter(kind)
@@ -53,29 +53,29 @@ def read_record(kind: type[T], path: Path) -> T:
     try:
         return adapter.validate_json(path.read_bytes(), strict=True)
     except ValidationError as error:
-        # Of several, the first in the order of the fields; the others come when that one is right.
+        # Only the first error, in the order of the fields.
         raise UserError(f"{path}: {_problem(error.errors(include_url=False)[0])}; {RESTORE}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {RESTORE}") from None
 
 
 def wrong_value(path: Path, field: str, expected: object, found: object) -> UserError:
-    """The error for a value that is only wrong beside others."""
+    """The error for a value that contradicts other values."""
     return UserError(f"{path}: field {field!r}: expected {expected}, got {_shown(found)}; {RESTORE}")
 
 
 def missing_field(path: Path, field: str) -> UserError:
-    """The error for a field that is missing, where not every reader needs it."""
+    """The error for a missing field that only some readers need."""
     return UserError(f"{path}: expected a field {field!r}, found none; {RESTORE}")
 
 
 def _problem(error: ErrorDetails) -> str:
     kind, context = error["type"], error.get("ctx", {})
-    # Of a key that is wrong pydantic names the key and a mark, which its own text does not need.
+    # For an invalid key, pydantic's location has the key and a marker.
     place = [str(part) for part in error["loc"] if part != "[key]"]
     name = _shown(".".join(place))
     if kind == "json_invalid":
-        return f"expected JSON, got something else ({context['error']})"
+        return f"expected JSON ({context['error']})"
     if kind == "dataclass_type" and not place:
         return f"expected a JSON object, got {type(error['input']).__name__}"
     if kind == "missing":
@@ -83,7 +83,7 @@ def _problem(error: ErrorDetails) -> str:
     if kind == "unexpected_keyword_argument":
         return f"field {name} is unknown"
     if kind == "value_error" and isinstance(context["error"], UserError):
-        # It says it all.
+        # Complete as it is.
         return str(context["error"])
     return f"field {name}: expected {_expected(kind, context, error['msg'])}, got {_shown(error['input'])}"
 
@@ -91,7 +91,7 @@ def _problem(error: ErrorDetails) -> str:
 def _expected(kind: str, context: Mapping[str, Any], message: str) -> str:
     if kind == "value_error":
         return str(context["error"])
-    # A limit may have an allowance for the last bits, which is no matter for a reader.
+    # A limit may include a tolerance for rounding errors, which the message leaves out.
     rounded = {name: round(limit, 6) + 0.0 if isinstance(limit, float) else limit for name, limit in context.items()}
     return EXPECTED[kind].format(**rounded) if kind in EXPECTED else message
 

@@ -53,9 +53,9 @@ def test_a_record_is_read_with_defaults_and_unknown_fields_are_ignored(path: Pat
     ("content", "problem"),
     [
         ({}, "expected a field 'count', found none"),
-        ({"count": True}, "field 'count': expected a whole number, got True"),
-        ({"count": 2.0}, "field 'count': expected a whole number, got 2.0"),
-        ({"count": "2"}, "field 'count': expected a whole number, got '2'"),
+        ({"count": True}, "field 'count': expected an integer, got True"),
+        ({"count": 2.0}, "field 'count': expected an integer, got 2.0"),
+        ({"count": "2"}, "field 'count': expected an integer, got '2'"),
         ({"count": 1}, "field 'count': expected at least 2, got 1"),
         ({"count": 2, "on": 1}, "field 'on': expected true or false, got 1"),
         ({"count": 2, "state": "ajar"}, "field 'state': expected 'open' or 'closed', got 'ajar'"),
@@ -69,7 +69,7 @@ def test_a_record_is_read_with_defaults_and_unknown_fields_are_ignored(path: Pat
         ({"count": 2, "parts": {"7": {"share": 1}}}, "field 'parts.7': expected text that matches ^[a-z]+$, got '7'"),
         ({"count": 2, "seeds": 3}, "field 'seeds': expected a list, got 3"),
         ({"count": 2, "seeds": []}, "field 'seeds': expected a list of at least 1, got []"),
-        ({"count": 2, "seeds": [1, None]}, "field 'seeds.1': expected a whole number, got None"),
+        ({"count": 2, "seeds": [1, None]}, "field 'seeds.1': expected an integer, got None"),
         ([], "expected a JSON object, got list"),
     ],
 )

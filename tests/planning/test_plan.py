@@ -275,7 +275,7 @@ def test_a_margin_that_is_no_number_of_points_is_refused_on_resume(
 
 @pytest.mark.parametrize(
     ("field", "value", "words"),
-    [("trials", -3, "at least 1"), ("repeats", -2, "at least 0"), ("patience", True, "a whole number")],
+    [("trials", -3, "at least 1"), ("repeats", -2, "at least 0"), ("patience", True, "an integer")],
 )
 def test_numbers_that_no_search_begins_with_are_refused_on_resume(
     begun: Callable[..., Plan], request_for: Callable[..., Request], field: str, value: int, words: str

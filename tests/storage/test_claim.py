@@ -172,7 +172,7 @@ def made_a_file(study: Path) -> None:
         (lambda study: (study / "study.json").write_bytes(b"\xff\x00"), "study.json", "expected JSON"),
         (lambda study: (study / "study.json").write_text("[]"), "study.json", "expected a JSON object"),
         (damaged_info(schema=99), "study.json", "expected schema 1, got 99"),
-        (damaged_info(trials="x"), "study.json", "field 'trials': expected a whole number, got 'x'"),
+        (damaged_info(trials="x"), "study.json", "field 'trials': expected an integer, got 'x'"),
         (damaged_info(data={}), "study.json", "expected a field 'data.uri'"),
         (
             damaged_info(data={"uri": 5, "fingerprint": "x", "base": None, "subjects_from": None}),
