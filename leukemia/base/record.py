@@ -39,10 +39,10 @@ EXPECTED = {
 
 
 def read_record(kind: type[T], path: Path) -> T:
-    """Read a JSON object into the dataclass ``kind``, whose annotations say what each field may hold.
+    """Read a JSON object into the dataclass ``kind``, whose annotations define the values of each field.
 
-    Types are strict: true is no number, 1.0 no whole number, NaN only where an annotation allows it. Fields that
-    ``kind`` does not know are ignored, unless its configuration forbids them.
+    Types are strict: true is not a number, 1.0 is not an integer, and NaN needs an annotation that allows it. Unknown
+    fields are ignored, unless the configuration of ``kind`` forbids them.
 
     Raises:
         UserError: the file cannot be read, is not JSON, or a field is missing or has an invalid value.

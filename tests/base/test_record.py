@@ -86,7 +86,7 @@ def test_what_is_wrong_is_named_in_one_line(path: Path, content: Any, problem: s
 @pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b'{"count": "\\ud800"}'])
 def test_what_is_no_json_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"record.json: expected JSON, got something else \(.+\); restore the file"):
+    with pytest.raises(UserError, match=r"record.json: expected JSON \(.+\); restore the file"):
         read_record(Record, path)
 
 
