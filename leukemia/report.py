@@ -18,7 +18,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write a report and print where it lies; returns the exit status."""
+    """Write a report and print its path; returns the exit status."""
     arguments = _parser().parse_args(argv)
 
     from leukemia.reporting.study_report import write_study_report
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     from leukemia.study.folder import Study
 
     study = Study.find(arguments.runs, arguments.study)
-    print(write_study_report(study, Best.found_in(study)))
+    print(write_study_report(study, Best.find(study)))
     return SUCCESS
 
 

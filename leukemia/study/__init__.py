@@ -1,1 +1,1 @@
-"""The study folder: its records, its winner, where its device time went."""
+"""The study folder: its files, the winner (``best.json``), and the use of device time."""

@@ -1,4 +1,4 @@
-"""``best.json``: the winning complete trial, the one file in which the search and the final training meet."""
+"""``best.json``: the winning complete trial, written by the search and read by the final training."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from leukemia.study.folder import Study
 from leukemia.study.schema import DataSource, NonNegative, Objective, Positive, Seeds, Share, TrialId, check_version
 
 SCHEMA = 2
-"""Version of the file's shape; raised with every change that an older reader would misread."""
+"""Version of the file format; increased with every change that an older reader would misread."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class IntervalRecord:
-    """An ``Interval`` as JSON has it: None instead of NaN."""
+    """An ``Interval`` for JSON, with None instead of NaN."""
 
     value: Share | None
     low: Share | None
@@ -39,43 +39,43 @@ class IntervalRecord:
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError("low at most high")
         if self.value is None and not self.low is self.high is None:
-            raise ValueError("no ends where there is no value")
+            raise ValueError("no low and high without a value")
 
     @classmethod
     def of(cls, interval: Interval) -> IntervalRecord:
-        """The record of an interval."""
+        """Convert an interval."""
         return cls(**interval.to_dict())
 
     @property
     def interval(self) -> Interval:
-        """The interval of a record."""
+        """The interval, with NaN instead of None."""
         return Interval.from_dict(dataclasses.asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)
 class BestScore:
-    """The score that was searched for, read in several ways.
+    """The winner's score (the search objective), before and after correction for selection.
 
-    All but ``raw`` are over all out-of-fold images. Trials that were stopped are absent from the corrections. A mean of
-    skewed resamples may lie outside of their percentiles, so ``value`` need not lie between ``low`` and ``high``.
+    All but ``raw`` are over all out-of-fold images. The corrections exclude stopped trials. The mean of skewed
+    resamples may be outside their percentiles, so ``value`` need not be between ``low`` and ``high``.
     """
 
     raw: Share
     """Mean over folds and seeds."""
 
     pooled: IntervalRecord
-    """As it is."""
+    """Not corrected."""
 
     bootstrap: IntervalRecord
     leave_fold_out: IntervalRecord
-    """Both corrected for being the best of several, as in ``leukemia.scoring.selection``."""
+    """Both corrected for selecting the best of several trials, see ``leukemia.scoring.selection``."""
 
     headline: IntervalRecord
-    """The lowest of the others."""
+    """The lowest of the three intervals above."""
 
     @classmethod
     def of(cls, raw: float, correction: Correction) -> BestScore:
-        """The mean over folds and seeds beside what is left of it."""
+        """Combine the mean over folds and seeds with its corrections."""
         return cls(
             raw=raw,
             pooled=IntervalRecord.of(correction.raw),
@@ -86,31 +86,31 @@ class BestScore:
 
     @property
     def lowest(self) -> IntervalRecord:
-        """What ``headline`` must be."""
+        """The expected ``headline``."""
         pooled, bootstrap, fold = self.pooled.interval, self.bootstrap.interval, self.leave_fold_out.interval
         return IntervalRecord.of(Correction(winner=0, raw=pooled, bootstrap=bootstrap, leave_fold_out=fold).headline)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """What other trials and other seeds say about the winner."""
+    """How certain the choice of the winner is, judged by other trials and other seeds."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     winner_vs_start: str | None = None
-    """The paired difference as text; None if the winner is the starting recipe, or that is not complete."""
+    """The paired difference as text; None if the winner is the starting recipe, or trial 0 is incomplete."""
 
     winner_vs_second: str | None = None
     """None if there is no other complete trial."""
 
     fold_noise: NonNegative | None = None
-    """Standard deviation of a fold's score that no image explains."""
+    """Standard deviation of a fold's score beyond the sampling of its images."""
 
     seeds: dict[TrialId, Seeds] = field(default_factory=dict)
-    """Of each trial that was repeated."""
+    """The seeds of each repeated trial."""
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: what is known."""
+        """For JSON; fields that are None are omitted."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
@@ -141,29 +141,29 @@ class Best:
     study: str
     study_uid: str
     trial: TrialId
-    """Trial id, four digits."""
+    """Trial number, zero-padded to four digits."""
 
     recipe: Annotated[Recipe, PlainValidator(_recipe)]
     """As run, all defaults filled in."""
 
     objective: Objective
-    """Name of the score that the search maximized."""
+    """The search objective, one of ``ALL_OBJECTIVES``."""
 
     score: BestScore
     scores: Annotated[dict[str, IntervalRecord], AfterValidator(_has_metrics)]
-    """All metrics over the out-of-fold images, each with its interval."""
+    """All metrics over the out-of-fold images, with intervals."""
 
     noise: Noise
     num_complete: Positive
-    """Complete trials that the winner was chosen from."""
+    """Number of complete trials that the winner was chosen from."""
 
     majority_rate: Annotated[float, Field(ge=0.5 - 1e-9, le=1 + 1e-9, allow_inf_nan=False)]
-    """Accuracy of always answering the more frequent class, 0..1."""
+    """Accuracy of always predicting the more frequent class, 0..1."""
 
     folds: Annotated[int, Field(ge=2)]
     folds_done: int
     seeds: Seeds
-    """Seeds that the winner was run with, its recipe's own first."""
+    """Seeds of the winner's runs, the recipe's own seed first."""
 
     n: Positive
     """Number of out-of-fold images."""
@@ -184,16 +184,16 @@ class Best:
 
     @property
     def by_cost(self) -> bool:
-        """Whether cost was the second objective, so that the winner need not be the best by score."""
+        """Whether cost was the second objective, in which case the winner may not have the best score."""
         return self.objective.endswith(f",{COST}")
 
     @classmethod
     def of(cls, study: Study) -> Best:
-        """Read ``best.json`` of a study, and hold it against what else lies there.
+        """Read ``best.json`` of a study, and check it against the study's other files.
 
         Raises:
-            MissingFile: there is none: the study has no complete trial yet.
-            UserError: as ``load``; it is another study's; or its trial is not there, or has another recipe.
+            MissingFile: the file is absent: the study has no complete trial yet.
+            UserError: as ``load``; it belongs to another study; or its trial is missing or has another recipe.
         """
         path, info = study.folder / layout.BEST, study.info
         best = cls.load(path)
@@ -209,43 +209,42 @@ class Best:
             raise UserError(f"{path}: field 'trial': the study has no trial {best.trial}; {RESTORE}")
         if study.recipe(number) != best.recipe:
             raise UserError(
-                f"{path}: field 'recipe': it is not that of trial {best.trial} ("
+                f"{path}: field 'recipe': differs from the recipe of trial {best.trial} ("
                 f"{study.trial_folder(number) / layout.RECIPE}); {RESTORE}"
             )
         return best
 
     @classmethod
-    def found_in(cls, study: Study) -> Best | None:
-        """``Best.of`` a study, or None where there is no ``best.json``."""
+    def find(cls, study: Study) -> Best | None:
+        """As ``Best.of``, but None if there is no ``best.json``."""
         return cls.of(study) if (study.folder / layout.BEST).is_file() else None
 
     def out_of_fold(self, study: Study) -> pd.DataFrame:
-        """The winner's out-of-fold predictions under its first seed, as ``Study.out_of_fold``.
+        """The winner's out-of-fold predictions for its first seed, as ``Study.out_of_fold``.
 
         Raises:
             UserError: some are missing or invalid.
         """
         number, seed = int(self.trial), self.recipe.train.seed
-        folder, seen = study.seed_folder(number, seed), study.out_of_fold(number, seed)
-        if len(seen) != self.n:
+        folder, predictions = study.seed_folder(number, seed), study.out_of_fold(number, seed)
+        if len(predictions) != self.n:
             raise UserError(
-                f"{folder}: trial {self.trial} has {len(seen)} predictions of {self.n} images; "
+                f"{folder}: trial {self.trial} has {len(predictions)} predictions for {self.n} images; "
                 "restore the folder from a backup"
             )
         try:
-            checked(seen["label"], seen["probability_leukemic"])
+            checked(predictions["label"], predictions["probability_leukemic"])
         except ValueError as error:
             raise UserError(f"{folder}: {error}; restore the folder from a backup") from None
-        return seen
+        return predictions
 
     @classmethod
     def load(cls, path: Path) -> Best:
-        """Read a ``best.json`` by itself. Whoever knows its study takes ``Best.of``.
+        """Read a ``best.json`` on its own. Use ``Best.of`` if its study is available.
 
         Raises:
-            MissingFile: there is none: the study has no complete trial yet.
-            UserError: another schema, missing or unknown fields, a value that cannot be, or a trial that did not finish
-                all folds.
+            MissingFile: the file is absent: the study has no complete trial yet.
+            UserError: another schema, missing or unknown fields, an invalid value, or a trial without all folds.
         """
         if not path.is_file():
             raise MissingFile(f"no {path}: this study has no complete trial; let the search finish (--resume)")

@@ -1,4 +1,4 @@
-"""The study folder: what a search leaves on disk, written whole or not at all, by one driver at a time."""
+"""The study folder: reads and writes the files of a study, atomically and by one driver at a time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from leukemia.study.records import FOLD_COLUMNS, read_epochs, read_predictions
 from leukemia.study.schema import FoldRecord, Origin, RepeatFailure, State, StudyInfo, TrialEnd
 
 EPOCH_COLUMNS = tuple(field.name for field in dataclasses.fields(Epoch))
-"""Seed, fold and epoch, which are whole numbers, then floats."""
+"""Seed, fold and epoch are integers, the rest floats."""
 
 REPEATED_COLUMNS = ("seed", "fold", "epoch", "seconds")
 
@@ -34,13 +34,13 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def check_name(name: str) -> None:
-    """Refuse a study name that is no portable folder name."""
+    """Raise ``UserError`` unless a study name is a portable folder name."""
     if not _NAME.fullmatch(name) or name in (".", ".."):
         raise UserError(f"--study: expected letters, digits, '.', '_' or '-', got {name!r}")
 
 
 class Study:
-    """A study folder. Reading needs no lock; the driver writes under ``lock()``."""
+    """A study folder. Reading needs no lock; the driver holds ``lock()`` while it writes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,14 +48,15 @@ class Study:
 
     @classmethod
     def create(cls, folder: Path, info: StudyInfo) -> Study:
-        """Begin a study; ``info`` becomes ``study.json``. What a start that was killed before it left is reused.
+        """Create a study; ``info`` becomes ``study.json``. A folder left by an interrupted start is reused.
 
         Raises:
-            UserError: there is a study already.
+            UserError: the study already exists.
         """
         if (folder / layout.STUDY).exists():
             raise UserError(
-                f"study {folder.name} exists in {folder.parent}; go on with --resume, or choose another --study"
+                f"study {folder.name} already exists in {folder.parent}; "
+                "continue it with --resume, or choose another --study"
             )
         (folder / layout.TRIALS).mkdir(parents=True, exist_ok=True)
         write_json(folder / layout.STUDY, info.to_dict())
@@ -63,24 +64,24 @@ class Study:
 
     @classmethod
     def open(cls, folder: Path) -> Study:
-        """An existing study.
+        """Open an existing study.
 
         Raises:
-            MissingFile: no study there.
-            UserError: a study of another schema.
+            MissingFile: there is no study in the folder.
+            UserError: ``study.json`` is invalid or has another schema.
         """
         if not (folder / layout.STUDY).is_file():
             raise MissingFile(
-                f"no study at {folder}; --runs and the study's name must lead to a folder with {layout.STUDY}"
+                f"no study at {folder}; --runs and the study's name must point to a folder with {layout.STUDY}"
             )
         study = cls(folder)
-        # Reading checks it.
+        # Reading validates it.
         assert study.info
         return study
 
     @classmethod
     def find(cls, runs: Path, name: str | None) -> Study:
-        """The named study, or without a name the newest one (by ``created``) that has a winner."""
+        """The named study, or the newest study (by ``created``) that has a winner."""
         if name is not None:
             check_name(name)
             return cls.open(runs / name)
@@ -98,11 +99,11 @@ class Study:
 
     @functools.cached_property
     def info(self) -> StudyInfo:
-        """The content of ``study.json``, read once: only ``updated`` writes it again."""
+        """The content of ``study.json``, read once; only ``updated`` rewrites the file."""
         return StudyInfo.read(self.folder / layout.STUDY)
 
     def updated(self, info: StudyInfo) -> Study:
-        """The study with another ``study.json``; fields there that this version does not know are kept."""
+        """Rewrite ``study.json`` and return the study; fields unknown to this version are kept."""
         if info == self.info:
             return self
         path, content, known = self.folder / layout.STUDY, info.to_dict(), self.info.to_dict()
@@ -112,15 +113,15 @@ class Study:
 
     @functools.cached_property
     def objective(self) -> str:
-        """The score of a fold that the search maximizes, such as ``tta_accuracy``."""
+        """Name of the fold score that the search maximizes, such as ``tta_accuracy``."""
         return score_name(self.info.objective)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the only driver. The system releases the lock when the process dies, however it dies.
+        """Be the only driver. The OS releases the lock when the process exits, even if it is killed.
 
         Raises:
-            UserError: another driver is alive; host and process are named.
+            UserError: another driver is running; the message names its host and process.
         """
         with (self.folder / layout.LOCK).open("a+") as stream:
             try:
@@ -129,7 +130,7 @@ class Study:
                 stream.seek(0)
                 raise UserError(
                     f"study {self.name} is being run by {stream.read().strip() or 'another process'}; "
-                    "wait for it, stop it, or start a study of another name"
+                    "wait for it, stop it, or start a study with another name"
                 ) from None
             stream.truncate(0)
             stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
@@ -142,7 +143,7 @@ class Study:
         return sorted(int(name) for name in folders if _TRIAL.fullmatch(name))
 
     def trial_folder(self, number: int) -> Path:
-        """Folder of a trial: its number in four digits."""
+        """Folder of a trial, named by its number in four digits."""
         return self.folder / layout.trial(number)
 
     def begin_trial(self, number: int, recipe: Recipe) -> None:
@@ -157,10 +158,10 @@ class Study:
     def end_trial(
         self, number: int, state: State, reason: str, score: float | None, *, traceback: str | None = None
     ) -> None:
-        """Write how a trial ended, before anyone else is notified.
+        """Write how a trial ended; call it before listeners are notified.
 
         Args:
-            traceback: of a failed trial, as Python prints it; becomes ``traceback.txt``.
+            traceback: of a failed trial, as formatted by Python; written to ``traceback.txt``.
         """
         folder = self.trial_folder(number)
         _write_traceback(folder, traceback)
@@ -168,48 +169,48 @@ class Study:
         write_json(folder / layout.STATE, dataclasses.asdict(end))
 
     def end(self, number: int) -> TrialEnd | None:
-        """How a trial ended, None while it has not."""
+        """How a trial ended; None while it is running."""
         path = self.trial_folder(number) / layout.STATE
         return read_record(TrialEnd, path) if path.is_file() else None
 
     def origin(self, number: int) -> Origin | None:
-        """Where a trial was taken over from, None of one of this study's own."""
+        """The earlier study that a trial was reused from; None if the trial ran in this study."""
         path = self.trial_folder(number) / layout.ORIGIN
         return read_record(Origin, path) if path.is_file() else None
 
     def seeds(self, number: int) -> list[int]:
-        """Seeds that a trial was begun with, ascending: its own, and those of its repeats."""
+        """Seeds that were started for a trial, ascending: its own and those of its repeats."""
         seeds = (layout.seed_of(path.name) for path in self.trial_folder(number).glob(layout.seed("*")))
         return sorted(seed for seed in seeds if seed is not None)
 
     def seed_folder(self, number: int, seed: int) -> Path:
-        """Folder of a trial's folds under one seed."""
+        """Folder of a trial's folds for one seed."""
         return self.trial_folder(number) / layout.seed(seed)
 
     def begin_repeat(self, number: int, seed: int) -> None:
-        """Note that a trial is run with another seed; its folds lie beside those of the first."""
+        """Record that a trial is repeated with another seed, by creating the folder of that seed."""
         self.seed_folder(number, seed).mkdir(parents=True, exist_ok=True)
 
     def fail_repeat(self, number: int, seed: int, reason: str, *, traceback: str | None = None) -> None:
         """Write why a repeat ended without all folds.
 
         Args:
-            traceback: as Python prints it; becomes ``traceback.txt`` beside the repeat's folds.
+            traceback: as formatted by Python; written to ``traceback.txt`` next to the repeat's folds.
         """
         folder = self.seed_folder(number, seed)
         _write_traceback(folder, traceback)
         write_json(folder / layout.FAILED, dataclasses.asdict(RepeatFailure(reason=reason)))
 
     def repeat_failure(self, number: int, seed: int) -> str | None:
-        """Why a repeat failed, or None."""
+        """Why a repeat failed; None if it did not."""
         path = self.seed_folder(number, seed) / layout.FAILED
         return read_record(RepeatFailure, path).reason if path.is_file() else None
 
     def write_epoch(self, number: int, epoch: Epoch) -> bool:
-        """Add an epoch to ``epochs.csv``. One that is there already is left alone: returns whether it was new.
+        """Add an epoch to ``epochs.csv`` unless it is already there; returns whether it was added.
 
-        One that was trained a second time, after a crash that took its checkpoint, is noted in ``repeated.csv``;
-        one that only the checkpoint remembered took the very same seconds.
+        An epoch that was trained again, because a crash lost its checkpoint, is recorded in ``repeated.csv``. It is
+        recognized by its seconds, which differ; an epoch restored from a checkpoint has the same seconds.
         """
         rows = self._epochs.setdefault(
             number,
@@ -221,37 +222,37 @@ class Study:
         key = (epoch.seed, epoch.fold, epoch.epoch)
         if key in rows:
             if rows[key]["seconds"] != epoch.seconds:
-                self._note_repeated(number, epoch)
+                self._write_repeated(number, epoch)
             return False
         rows[key] = dataclasses.asdict(epoch)
         table = pd.DataFrame([rows[key] for key in sorted(rows)], columns=list(EPOCH_COLUMNS))
         write_text(self.trial_folder(number) / layout.EPOCHS, table.to_csv(index=False))
         return True
 
-    def _note_repeated(self, number: int, epoch: Epoch) -> None:
+    def _write_repeated(self, number: int, epoch: Epoch) -> None:
         row = pd.DataFrame([{name: getattr(epoch, name) for name in REPEATED_COLUMNS}])
         table = pd.concat([self.repeated(number), row]) if len(self.repeated(number)) else row
         write_text(self.trial_folder(number) / layout.REPEATED, table.to_csv(index=False))
 
     def repeated(self, number: int) -> pd.DataFrame:
-        """Epochs that were trained twice, as ``seed, fold, epoch, seconds``; empty where none was."""
+        """Epochs that were trained again, as ``seed, fold, epoch, seconds``; may be empty."""
         path = self.trial_folder(number) / layout.REPEATED
         if not path.is_file():
             return pd.DataFrame(columns=list(REPEATED_COLUMNS))
         return read_epochs(path, REPEATED_COLUMNS)
 
     def epochs(self, number: int) -> pd.DataFrame:
-        """A trial's epochs, sorted by seed, fold, epoch; empty where none has ended."""
+        """A trial's epochs, sorted by seed, fold, epoch; may be empty."""
         path = self.trial_folder(number) / layout.EPOCHS
         if not path.is_file():
             return pd.DataFrame(columns=list(EPOCH_COLUMNS))
         return read_epochs(path, EPOCH_COLUMNS)
 
     def write_fold(self, number: int, result: FoldResult, table: pd.DataFrame) -> FoldRecord | None:
-        """Commit a finished fold: first its predictions, then its JSON as the mark.
+        """Commit a finished fold: write its predictions, then the JSON that marks it as committed.
 
         Returns:
-            What ``fold`` will read; None if the fold was committed before, which is then left alone.
+            The record that ``fold`` will read; None if the fold was already committed (nothing is written then).
         """
         if result.fold in self.folds_done(number, result.seed):
             return None
@@ -272,7 +273,11 @@ class Study:
         return sorted(fold for fold in found if fold is not None)
 
     def fold(self, number: int, seed: int, fold: int) -> FoldRecord:
-        """A committed fold; it has the score that the search maximizes."""
+        """A committed fold.
+
+        Raises:
+            UserError: the record is invalid or lacks the score that the search maximizes.
+        """
         path = self.fold_file(number, seed, fold)
         record = read_record(FoldRecord, path)
         if self.objective not in record.scores:
@@ -280,11 +285,11 @@ class Study:
         return record
 
     def fold_file(self, number: int, seed: int, fold: int) -> Path:
-        """The JSON that commits a fold; its predictions lie beside it, as CSV."""
+        """The JSON file that commits a fold; its predictions are next to it, as CSV."""
         return self.seed_folder(number, seed) / layout.fold(fold)
 
     def out_of_fold(self, number: int, seed: int) -> pd.DataFrame:
-        """Predictions of all committed folds, in fold order: the columns of ``fold_K.csv`` and ``fold``."""
+        """Predictions of all committed folds, in fold order, with the columns of ``fold_K.csv`` and ``fold``."""
         tables = []
         for fold in self.folds_done(number, seed):
             path = self.seed_folder(number, seed) / layout.predictions(fold)
@@ -293,7 +298,7 @@ class Study:
 
 
 def _write_traceback(folder: Path, traceback: str | None) -> None:
-    """Write ``traceback.txt``, or remove one of a driver that crashed before it wrote the end of the job."""
+    """Write ``traceback.txt``; without a traceback, remove a file left by a driver that crashed at this point."""
     if traceback is None:
         (folder / layout.TRACEBACK).unlink(missing_ok=True)
     else:

@@ -1,4 +1,4 @@
-"""What a search runs at one time: a trial, or a repeat of it."""
+"""The unit of work of a search: a trial, or its repeat with another seed."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Job:
-    """One recipe under one seed, cross-validated. Two jobs are equal if number and seed are.
+    """Cross-validation of one recipe with one seed. Jobs are compared by number and seed.
 
     >>> Job(7, 0).label, Job(7, 1, is_repeat=True).label
     ('0007', '0007 seed 1')
     """
 
     number: int
-    """Of the trial."""
+    """Number of the trial."""
 
     seed: int
 
     is_repeat: bool = field(default=False, compare=False)
-    """Whether this is the trial with another seed than its own, which is no trial of Optuna's."""
+    """Whether the seed is not the trial's own; Optuna does not see repeats."""
 
     @property
     def label(self) -> str:
-        """How the job is shown to a person."""
+        """Text shown to users."""
         return f"{self.number:04d} seed {self.seed}" if self.is_repeat else f"{self.number:04d}"

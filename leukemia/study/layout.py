@@ -1,29 +1,29 @@
-"""Names of a study's files, relative to its folder: on this machine's disk, and in a storage that mirrors it."""
+"""File names of a study, relative to its folder; the same on disk and in the storage that mirrors it."""
 
 from __future__ import annotations
 
 STUDY = "study.json"
-"""How the study was begun; a folder with it is a study."""
+"""How the study was started; a folder that contains this file is a study."""
 
 SPLITS = "splits.json"
 JOURNAL = "optuna.journal"
-"""What Optuna knows. Only a search that has begun writes it."""
+"""Optuna's journal; absent until the search starts."""
 
 LOG = "search.log"
-"""What happened, in full."""
+"""The full log of the search."""
 
 BEST = "best.json"
 LEDGER = "ledger.json"
 HINDSIGHT = "hindsight.json"
 LEAKCHECK = "leakcheck.json"
 SWEEP = "sweep.json"
-"""The study's sweep in W&B, once there is one."""
+"""The study's sweep in W&B; absent if there is none."""
 
 LOCK = "driver.lock"
-"""Held by the driver; no part of the study."""
+"""Locked by the driver; not part of the study."""
 
 WANDB = "wandb"
-"""Folder of the runs as W&B's client keeps them."""
+"""Folder for the local files of W&B's runs."""
 
 REPORT = "report.html"
 AUGMENTED = "augmented.png"
@@ -36,29 +36,29 @@ IMPORTANCES = "importances.png"
 ROC = "roc.png"
 SEARCH = "search.png"
 PICTURES = "*.png"
-"""Pattern of the pictures of a report."""
+"""Glob pattern of a report's pictures."""
 
 TRIALS = "trials"
 """Folder of all trials."""
 
 RECIPE = "recipe.json"
-"""Of a trial, and of the delivered model."""
+"""In the folder of a trial and of the delivered model."""
 
 EPOCHS = "epochs.csv"
-"""Of a trial, and of the delivered model."""
+"""In the folder of a trial and of the delivered model."""
 
 REPEATED = "repeated.csv"
-"""Epochs of a trial that were trained twice."""
+"""Epochs of a trial that were trained again after a crash."""
 
 STATE = "state.json"
 """How a trial ended."""
 
 ORIGIN = "origin.json"
-"""Where a trial was taken over from."""
+"""The earlier study that a trial was reused from."""
 
 TRACEBACK = "traceback.txt"
 FAILED = "failed.json"
-"""Why a repeat failed, in its seed's folder."""
+"""Why a repeat failed; in the folder of its seed."""
 
 FINAL = "final"
 """Folder of the delivered model."""
@@ -81,7 +81,7 @@ def trial(number: int) -> str:
 
 
 def seed(value: int | str) -> str:
-    """Folder of a seed within its trial's; of any seed by ``"*"``.
+    """Folder of a seed in its trial's folder; a glob pattern for ``"*"``.
 
     >>> seed(0)
     'seed_0'
@@ -90,7 +90,7 @@ def seed(value: int | str) -> str:
 
 
 def seed_of(folder: str) -> int | None:
-    """The seed by its folder's name, None of any other name.
+    """The seed of a folder name; None for any other name.
 
     >>> seed_of("seed_12"), seed_of("seed_12.old")
     (12, None)
@@ -99,7 +99,7 @@ def seed_of(folder: str) -> int | None:
 
 
 def fold(value: int | str) -> str:
-    """The file that commits a fold, within its seed's folder; of any fold by ``"*"``.
+    """The file that commits a fold, in the folder of its seed; a glob pattern for ``"*"``.
 
     >>> fold(3)
     'fold_3.json'
@@ -108,7 +108,7 @@ def fold(value: int | str) -> str:
 
 
 def predictions(value: int | str) -> str:
-    """A fold's out-of-fold predictions, beside the file that commits it.
+    """A fold's out-of-fold predictions, next to the file that commits it.
 
     >>> predictions(3)
     'fold_3.csv'
@@ -117,7 +117,7 @@ def predictions(value: int | str) -> str:
 
 
 def fold_of(name: str) -> int | None:
-    """The fold by the name of the file that commits it, None of any other name.
+    """The fold of a file name that commits a fold; None for any other name.
 
     >>> fold_of("fold_3.json"), fold_of("fold_3.csv")
     (3, None)
@@ -125,8 +125,8 @@ def fold_of(name: str) -> int | None:
     return _number(name.removesuffix(".json"), _FOLD) if name.endswith(".json") else None
 
 
-def is_of_fold(name: str) -> bool:
-    """Whether a file's name is that of a fold's predictions, or of the file that commits it."""
+def is_fold_file(name: str) -> bool:
+    """Whether a file name is that of a fold's predictions or of the file that commits a fold."""
     return name.startswith(_FOLD)
 
 

@@ -1,4 +1,4 @@
-"""The ledger of a study: where its device time went, and what stopping trials early left out."""
+"""The ledger of a study: how its device time was used, and how much early stopping saved."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pandas as pd
 from leukemia.study.folder import Study
 
 Kind = Literal["useful", "repeats", "stopped", "failed", "redone", "unfinished"]
-"""What device time went into.
+"""What device time was used for.
 
 useful      first-seed folds of complete trials
-repeats     folds of complete trials with other seeds: evidence as well, but it chooses nothing new
-stopped     trials that the judge gave up
-failed      trials, and repeats, that crashed, diverged or have no usable score
-redone      epochs that a crash lost and that were trained again
+repeats     folds of complete trials with other seeds
+stopped     trials that were stopped early
+failed      trials and repeats that crashed, diverged or have no usable score
+redone      epochs that were trained again because a crash lost them
 unfinished  trials and folds that have not ended
 """
 
@@ -30,10 +30,10 @@ KIND_NAMES: dict[Kind, str] = {
     "repeats": "repeats with other seeds",
     "stopped": "stopped",
     "failed": "failed",
-    "redone": "done twice after a crash",
+    "redone": "redone after a crash",
     "unfinished": "unfinished",
 }
-"""Each kind as a person reads it."""
+"""Display name of each kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class TrialCost:
 
     number: int
     state: str
-    """How the trial ended, or ``running``."""
+    """A ``State`` or ``running``."""
 
     folds_done: int
     """Finished folds of the first seed."""
@@ -51,16 +51,16 @@ class TrialCost:
     """Folds of the study."""
 
     seeds: int
-    """Seeds with a finished fold, without those that failed."""
+    """Number of seeds with a finished fold, excluding failed repeats."""
 
     taken_over: bool
-    """Whether an earlier study ran it: then nothing of it was spent, or left out, in this one."""
+    """Whether the trial was reused from an earlier study and so used, and saved, no device time in this one."""
 
     cost: float
-    """Device seconds of the finished folds of the first seed, wherever they were spent: what trials are compared by."""
+    """Device seconds of the finished folds of the first seed, in whichever study; used to compare trials."""
 
     seconds: dict[Kind, float]
-    """Device seconds in this study by kind, every kind being there."""
+    """Device seconds in this study, for every kind."""
 
     fold_seconds: tuple[float, ...]
     """Device seconds in this study of each finished fold of any seed."""
@@ -72,12 +72,12 @@ class TrialCost:
 
     @property
     def folds_left_out(self) -> int:
-        """Folds that a stopped trial did not run; of failed trials nothing is claimed."""
+        """Number of folds that a stopped trial did not run; 0 for failed trials."""
         return self.folds - self.folds_done if self.state == "stopped" and not self.taken_over else 0
 
     @property
     def seconds_left_out(self) -> float:
-        """What these folds would have cost at the mean of the trial's own finished folds; 0 where it has none."""
+        """Estimated cost of these folds: the mean of the trial's own finished folds for each; 0 if it has none."""
         return self.folds_left_out * float(np.mean(self.fold_seconds)) if self.fold_seconds else 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -114,29 +114,30 @@ class Ledger:
 
     @property
     def fold_seconds(self) -> float:
-        """Mean device seconds of a finished fold, NaN where there is none."""
+        """Mean device seconds of a finished fold; NaN if there is none."""
         return _mean([seconds for trial in self.trials for seconds in trial.fold_seconds])
 
     @property
     def folds_left_out(self) -> int:
-        """Folds that stopped trials did not run."""
+        """Number of folds that stopped trials did not run."""
         return sum(trial.folds_left_out for trial in self.trials)
 
     @property
     def folds_wanted(self) -> int:
-        """First-seed folds that complete and stopped trials would have run, had none been stopped."""
+        """Number of first-seed folds that complete and stopped trials would have run without early stopping."""
         own = (trial for trial in self.trials if not trial.taken_over)
         return sum(trial.folds for trial in own if trial.state in ("complete", "stopped"))
 
     @property
     def seconds_left_out(self) -> float:
-        """About what the folds left out would have cost."""
+        """Estimated device seconds of the folds that stopped trials did not run."""
         return sum(trial.seconds_left_out for trial in self.trials)
 
     def table(self) -> pd.DataFrame:
         """One row per trial: ``trial, state, folds, seeds, taken_over``, then device seconds.
 
-        These are ``cost``, each kind, their ``total``, the mean of a ``fold`` and what was ``left_out``.
+        These are ``cost``, each kind, their ``total``, the mean per ``fold`` and the estimate of what stopping saved
+        (``left_out``).
         """
         rows = [
             {
@@ -158,7 +159,7 @@ class Ledger:
         return table.astype(dict.fromkeys(seconds, float))
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: device seconds by kind, per fold and per trial, and what was left out."""
+        """For JSON: device seconds by kind, per fold and per trial, and what early stopping saved."""
         return {
             "seconds": {**self.seconds, "total": self.total},
             "fold_seconds": _none_if_nan(self.fold_seconds),
@@ -167,30 +168,30 @@ class Ledger:
         }
 
     def describe(self) -> str:
-        """The ledger as a sentence; kinds without any time are left out."""
+        """A one-line summary; kinds without device time are omitted."""
         parts = [f"{duration(seconds)} {KIND_NAMES[kind]}" for kind, seconds in self.seconds.items() if seconds]
-        words = f"device time: {duration(self.total)}, of it {', '.join(parts)}" if parts else "device time: none yet"
+        text = f"device time: {duration(self.total)} ({', '.join(parts)})" if parts else "device time: none yet"
         if self.folds_left_out:
             saved = f", about {duration(self.seconds_left_out)}" if self.seconds_left_out else ""
-            words += f"; stopping early left out {self.folds_left_out} of {self.folds_wanted} folds{saved}"
+            text += f"; early stopping saved {self.folds_left_out} of {self.folds_wanted} folds{saved}"
         num_taken_over = sum(trial.taken_over for trial in self.trials)
-        return words + (f"; trials taken over from an earlier study: {num_taken_over}" if num_taken_over else "")
+        return text + (f"; trials reused from earlier studies: {num_taken_over}" if num_taken_over else "")
 
 
 def duration(seconds: float) -> str:
-    """A time span in the largest unit of which there is one.
+    """A time span in hours, minutes or seconds, whichever is the largest unit it reaches.
 
     >>> duration(11520), duration(2160), duration(12.3)
     ('3.2 h', '36 min', '12 s')
     """
-    # Half a unit less: what is rounded up to 60 s is a minute.
+    # Half a unit lower, so that 60 s after rounding is shown as a minute.
     if seconds >= 3600 - 30:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.0f} min" if seconds >= 60 - 0.5 else f"{seconds:.0f} s"
 
 
 def ledger_of(study: Study) -> Ledger:
-    """Add up the device time of every trial from its epochs and folds."""
+    """Compute the ledger from the epochs and folds of every trial."""
     num_folds = study.info.folds
     return Ledger(trials=tuple(_cost_of(study, number, num_folds) for number in study.trials()))
 
@@ -202,7 +203,7 @@ def _cost_of(study: Study, number: int, num_folds: int) -> TrialCost:
     spent, finished, seeds = _spent(study, number), {}, study.seeds(number)
     for seed in seeds:
         for fold in study.folds_done(number, seed):
-            # A fold's own seconds lack the epochs before an interruption; the epochs lack the predictions after them.
+            # A fold's seconds exclude epochs before an interruption; the epochs' seconds exclude the predictions.
             own = float(study.fold(number, seed, fold).seconds)
             finished[seed, fold] = max(own, spent.get((seed, fold), 0.0))
     failed = {seed for seed in seeds if study.repeat_failure(number, seed) is not None}

@@ -1,4 +1,4 @@
-"""Who follows a search while it runs: the terminal, Weights & Biases, the storage that mirrors the study."""
+"""Base class for observers of a running search: the terminal, Weights & Biases, the mirror of the study."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from leukemia.study.schema import FoldRecord, State
 
 
 class Listener:
-    """Is notified in the driver's thread, of each event after the study folder holds it; ignores all of them.
+    """Ignores all events. Methods are called in the driver's thread, after the event is saved in the study folder.
 
-    An exception that a listener raises ends the search.
+    An exception raised by a listener ends the search.
     """
 
     def recall(self, job: Job, recipe: Recipe, state: State, scores: Sequence[float]) -> None:
-        """A trial had ended before this search was resumed; ``scores`` are of its finished folds."""
+        """A trial ended before this search was resumed; ``scores`` are those of its finished folds."""
 
     def begin(self, job: Job, recipe: Recipe, scores: Sequence[float]) -> None:
-        """A job begins, or resumes after the folds of these ``scores``."""
+        """A job starts, or resumes after folds with these ``scores``."""
 
     def epoch(self, job: Job, epoch: Epoch) -> None:
         """An epoch has ended."""
@@ -29,14 +29,14 @@ class Listener:
         """A fold is committed."""
 
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
-        """A job has ended. The journal holds this only after all listeners were notified."""
+        """A job has ended. The journal is updated after all listeners were notified."""
 
     def recorded(self, job: Job) -> None:
-        """The end of a job is in the journal, too, and ``best.json`` is up to date."""
+        """The end of a job is in the journal, and ``best.json`` is up to date."""
 
     def note(self, message: str) -> None:
-        """Something a person should know about the search as a whole."""
+        """A message for the user about the whole search."""
 
     def is_stopped(self, job: Job) -> bool:
-        """Whether a person has asked this listener to stop the job."""
+        """Whether the user has asked this listener to stop the job."""
         return False

@@ -1,4 +1,4 @@
-"""The CSV tables of a study folder, read and checked."""
+"""Read and validate the CSV tables of a study folder."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def read_predictions(path: Path, num_images: int) -> pd.DataFrame:
     """``fold_K.csv``: ``FOLD_COLUMNS``, label int64, probability float64, the rest text.
 
     Raises:
-        UserError: other columns or another number of lines, a label other than 0 and 1, a probability outside of 0..1.
+        UserError: other columns, another number of rows, a label other than 0 and 1, or a probability outside 0..1.
     """
     table = read_table(path, FOLD_COLUMNS, exact=FOLD_COLUMNS[4:], text=FOLD_COLUMNS[:3])
     if len(table) != num_images:
-        raise UserError(f"{path}: lines are missing or too many; {RESTORE}")
-    strange = table.loc[~table["label"].map(str).isin(["0", "1"]), "label"]
-    if len(strange):
-        raise UserError(f"{path}: expected labels 0 and 1, got {strange.iloc[0]!s}; {RESTORE}")
+        raise UserError(f"{path}: expected {num_images} rows, got {len(table)}; {RESTORE}")
+    invalid = table.loc[~table["label"].map(str).isin(["0", "1"]), "label"]
+    if len(invalid):
+        raise UserError(f"{path}: expected labels 0 and 1, got {invalid.iloc[0]!s}; {RESTORE}")
     probabilities = table["probability_leukemic"].to_numpy(dtype=np.float64)
-    # NaN lies in no range.
+    # The negation also catches NaN.
     outside = probabilities[~((probabilities >= 0) & (probabilities <= 1))]
     if len(outside):
         raise UserError(f"{path}: expected probabilities from 0 to 1, got {outside[0]}; {RESTORE}")
@@ -36,11 +36,14 @@ def read_predictions(path: Path, num_images: int) -> pd.DataFrame:
 
 
 def check_images(path: Path, table: pd.DataFrame, expected: pd.DataFrame) -> None:
-    """Refuse predictions, read from ``path``, that are not of the images that the fold validates, in their order.
+    """Check that predictions read from ``path`` are for the fold's validation images, in order.
 
     Args:
         table: as ``read_predictions`` returns it.
         expected: rows of the catalogue's table.
+
+    Raises:
+        UserError: another number of images, or a row of another image.
     """
     if len(table) != len(expected):
         raise UserError(f"{path}: expected {len(expected)} images, got {len(table)}; {RESTORE}")
@@ -51,36 +54,40 @@ def check_images(path: Path, table: pd.DataFrame, expected: pd.DataFrame) -> Non
         if len(differing):
             row = int(differing[0])
             raise UserError(
-                f"{path}: row {row} is not of the data: expected {column} {wanted[row]}, got {found[row]}; {RESTORE}"
+                f"{path}: row {row} does not match the data: "
+                f"expected {column} {wanted[row]}, got {found[row]}; {RESTORE}"
             )
 
 
 def read_epochs(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """``epochs.csv`` or ``repeated.csv``: seed, fold and epoch int64, what follows float64.
+    """``epochs.csv`` or ``repeated.csv``: seed, fold and epoch int64, the rest float64.
 
     Raises:
-        UserError: other columns, a seed, fold or epoch that is no whole number, or seconds that are no time span.
+        UserError: other columns, a seed, fold or epoch that is not an integer or too small, or invalid seconds.
     """
     table = read_table(path, columns, exact=columns[3:])
     for column in columns[:3]:
         if len(table) and not pd.api.types.is_integer_dtype(table[column]):
-            raise UserError(f"{path}: expected whole numbers as {column}; {RESTORE}")
+            raise UserError(f"{path}: expected integers in column {column}; {RESTORE}")
         least = 1 if column == "epoch" else 0
         if (table[column] < least).any():
-            raise UserError(f"{path}: expected {column}s from {least} on, got {table[column].min()}; {RESTORE}")
+            raise UserError(f"{path}: expected {column} >= {least}, got {table[column].min()}; {RESTORE}")
     for seconds in table["seconds"]:
-        # NaN lies in no range.
+        # The negation also catches NaN.
         if not 0 <= seconds <= MOST_SECONDS:
             raise UserError(f"{path}: expected seconds from 0 to {MOST_SECONDS:g}, got {seconds!r}; {RESTORE}")
     return table
 
 
 def read_table(path: Path, columns: Sequence[str], *, exact: Sequence[str], text: Sequence[str] = ()) -> pd.DataFrame:
-    """A table of ours with exactly ``columns``, or in one line what is wrong with the file.
+    """Read a table with exactly ``columns``.
 
     Args:
-        exact: columns of floats, which come back to the last bit.
-        text: columns that are text, whatever they look like.
+        exact: columns of floats, read without rounding.
+        text: columns read as text even if they look like numbers.
+
+    Raises:
+        UserError: the file cannot be read or has other columns.
     """
     try:
         table = pd.read_csv(
@@ -91,12 +98,12 @@ def read_table(path: Path, columns: Sequence[str], *, exact: Sequence[str], text
         )
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: cannot be read ({first_line(error)}); {RESTORE}") from None
-    # Where every line has more values than the header, pandas takes the first ones for an index, and shifts the rest.
+    # If every line has more values than the header, pandas uses the first ones as an index and shifts the rest.
     if tuple(table.columns) != tuple(columns) or not isinstance(table.index, pd.RangeIndex):
         raise UserError(f"{path}: expected the columns {', '.join(columns)}; {RESTORE}")
     return table
 
 
 def _exact(text: str) -> float:
-    """The float that was written: pandas' own parser may miss the last bit (its option for that is deprecated)."""
+    """Parse a float exactly: pandas' default parser may be off by the last bit (its option for that is deprecated)."""
     return float(text) if text else float("nan")

@@ -1,4 +1,4 @@
-"""The JSON records of a study folder, each with what its fields may hold."""
+"""The JSON records of a study folder, with the types and ranges of their fields."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SCHEMA = 1
 """Version of ``study.json``."""
 
 MOST_SECONDS = 1e9
-"""No device has worked for longer on one epoch or fold."""
+"""Upper bound for the seconds of one epoch or fold, to detect damaged files."""
 
 State = Literal["complete", "stopped", "failed"]
-"""How a trial ends: all folds done; given up by the judge; crashed, non-finite or without a usable score."""
+"""How a trial ended: all folds done; stopped early; crashed, diverged or without a usable score."""
 
 
 def one_of(*choices: object) -> AfterValidator:
-    """The check of a value that a tuple lists."""
+    """A validator that accepts only these values."""
 
     def check(value: object) -> object:
         if value not in choices:
@@ -50,11 +50,11 @@ Seeds: TypeAlias = Annotated[list[Count], Field(min_length=1)]
 NonNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Score: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Share: TypeAlias = Annotated[float, Field(ge=-1e-9, le=1 + 1e-9, allow_inf_nan=False)]
-"""A mean of scores, or a sum of shares, may exceed 0..1 by the last bits."""
+"""0..1, with a tolerance for rounding in means of scores and sums of shares."""
 
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan=False)]
 Uid: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{8}$")]
-"""Folders are named by it: it must not lead elsewhere."""
+"""Used in paths, so it must not contain separators."""
 
 TrialId: TypeAlias = Annotated[str, Field(pattern="^[0-9]{4,9}$")]
 Objective: TypeAlias = Annotated[str, one_of(*ALL_OBJECTIVES)]
@@ -62,13 +62,13 @@ Objective: TypeAlias = Annotated[str, one_of(*ALL_OBJECTIVES)]
 
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
-    """Which images a study searched on."""
+    """The data of a study."""
 
     uri: str
-    """Where they were: a path, or the name of the sample set."""
+    """A path, or the name of the sample set."""
 
     fingerprint: str
-    """SHA-256 of what they were, in hexadecimal digits."""
+    """SHA-256 of the data, hexadecimal."""
 
     base: str | None = None
     """``--base`` as an absolute path; None if not given."""
@@ -79,7 +79,7 @@ class DataSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Which study it is, and what started it."""
+    """Which study it is, and the command that started it."""
 
     study_uid: Uid
     created: str
@@ -90,57 +90,57 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """What the user can choose about a search, with the defaults of a new one."""
+    """The user's options of a search, with the defaults for a new study."""
 
     folds: Annotated[int, Field(ge=2)] = 5
     seed: Count = 0
-    """Of folds and proposals."""
+    """Seed of folds and proposals."""
 
     trials: Positive = 50
-    """Total number, trials taken over from earlier studies not counted."""
+    """Total number of trials, not counting trials reused from earlier studies."""
 
     preset: str = "seed"
     objective: Objective = OBJECTIVES[0]
     racing: bool = True
     margin: NonNegative = 1.0
-    """In points."""
+    """In percentage points."""
 
     repeats: Count = 2
     """Maximum number of extra seeds of the starting recipe and the leading trials."""
 
     patience: Positive = 25
-    """Trials without an improvement beyond noise after which no new ones start."""
+    """Stop starting trials after this many without an improvement beyond noise."""
 
     protocol: Protocol = "grouped"
     settings: dict[str, Any] = field(default_factory=dict)
-    """Recipe fields that are fixed, by dotted key."""
+    """Fixed recipe fields by dotted key."""
 
     warm_start: list[str] = field(default_factory=list)
-    """Names of earlier studies."""
+    """Names of earlier studies to reuse trials from."""
 
     budget_hours: NonNegative = math.inf
-    """Device hours after which no new trials start."""
+    """Stop starting trials after this many device hours."""
 
     storage: str | None = None
-    """Address of the storage that mirrors the study, without credentials."""
+    """URL of the storage that mirrors the study, without credentials."""
 
 
 OPTIONAL = ("budget_hours", "storage")
-"""Fields that ``study.json`` has only where they are set."""
+"""Fields that ``study.json`` contains only if set."""
 
-FIRST = ("folds", "seed", "objective", "protocol")
-"""Options that every version has written, and every reader needs."""
+REQUIRED = ("folds", "seed", "objective", "protocol")
+"""Options that every version writes and every reader needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyInfo(SearchOptions, Identity):
-    """``study.json``: how a study was begun."""
+    """``study.json``: how a study was started."""
 
     start: dict[str, Any] = field(default_factory=dict)
-    """The starting recipe in dotted keys."""
+    """The starting recipe by dotted key."""
 
     space: dict[str, Any] = field(default_factory=dict)
-    """Each field that is searched, as ``Space.describe`` of ``search.policy.space``."""
+    """The search space by recipe field, as ``Space.describe`` of ``search.policy.space``."""
 
     data: DataSource
     versions: dict[str, str]
@@ -148,25 +148,25 @@ class StudyInfo(SearchOptions, Identity):
     hardware: dict[str, Any] = field(default_factory=dict)
     splits_sha256: str = ""
     absent: tuple[str, ...] = field(default=(), metadata={"stored": False})
-    """Fields with their defaults here that the version which wrote the file did not have."""
+    """Fields missing in the file, which an older version wrote; they have their defaults here."""
 
     @classmethod
     def read(cls, path: Path) -> StudyInfo:
-        """Read ``study.json``; one of an older version may lack fields, which ``absent`` then lists.
+        """Read ``study.json``; ``absent`` lists the fields that a file of an older version lacks.
 
         Raises:
-            UserError: the file is damaged, or of another schema.
+            UserError: the file is invalid or has another schema.
         """
         check_version(path, SCHEMA)
         info, found = read_record(cls, path), read_json(path)
         absent = [name for name in info._names() if name not in found and name not in OPTIONAL]
-        for name in FIRST:
+        for name in REQUIRED:
             if name in absent:
                 raise missing_field(path, name)
         return dataclasses.replace(info, absent=tuple(absent))
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: what the file holds, in its order; ``OPTIONAL`` fields only where they are set."""
+        """For JSON, in the order of the file; ``OPTIONAL`` fields only if set."""
         unset = {"budget_hours": math.inf, "storage": None}
         content = {name: getattr(self, name) for name in self._names() if name not in self.absent}
         kept = {name: value for name, value in content.items() if name not in unset or value != unset[name]}
@@ -184,18 +184,18 @@ class TrialEnd:
     state: State
     reason: str
     score: Score | None
-    """Mean of the objective over its folds; None unless complete."""
+    """Mean of the objective over folds; None unless complete."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """``origin.json``: the earlier study that ran a trial which was taken over."""
+    """``origin.json``: the earlier study that a trial was reused from."""
 
     study: str
     study_uid: str
     trial: str
     seeds: list[int]
-    """Those that were run there to their end."""
+    """Seeds that finished in the earlier study."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,16 +215,16 @@ class FoldRecord:
     """Number of validation images."""
 
     scores: dict[str, Score | None]
-    """As ``FoldResult.scores``; None where a score is undefined."""
+    """As ``FoldResult.scores``; None if a score is undefined."""
 
     seconds: Seconds
     device: str
     precision: str = ""
-    """Empty in the folds of older versions."""
+    """Empty in folds written by older versions."""
 
     @classmethod
     def of(cls, result: FoldResult) -> FoldRecord:
-        """The record of a result."""
+        """Convert a result."""
         return cls(
             fold=result.fold,
             seed=result.seed,
@@ -238,7 +238,7 @@ class FoldRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class HindsightRecord:
-    """``hindsight.json``, as far as it is read again."""
+    """The fields of ``hindsight.json`` that reports read."""
 
     lines: list[str]
     importances: dict[Annotated[str, AfterValidator(_is_field)], Share]
@@ -257,16 +257,16 @@ class SweepRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class _Version:
-    """What every version's ``study.json`` has."""
+    """The version field of a record."""
 
     schema: int
 
 
 def check_version(path: Path, schema: int) -> None:
-    """Refuse a record that another version of this program wrote in another shape.
+    """Check the schema version of a record.
 
     Raises:
-        UserError: the schema, a whole number, is missing or another one.
+        UserError: ``schema`` is missing, not an integer, or another version.
     """
     found = read_record(_Version, path).schema
     if found != schema:

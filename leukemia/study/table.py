@@ -1,4 +1,4 @@
-"""The table of a study's trials, as the terminal, the report and W&B show it."""
+"""The table of a study's trials for the terminal, the report and W&B."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ COLUMNS = ("trial", "state", "recipe", "folds", "seeds", "score", "weighted_f1",
 
 
 def trial_table(study: Study) -> pd.DataFrame:
-    """All trials, complete ones first by score.
+    """All trials with columns ``COLUMNS``, complete trials first, by descending score.
 
-    Columns ``COLUMNS``. The scores are means over the finished folds, of a complete trial those of its finished repeats
-    included; NaN where there is none or one is undefined. ``folds`` and ``seconds`` are of the first seed.
+    Scores are means over the finished folds, including those of finished repeats; NaN if there are none or one is
+    undefined. ``folds`` and ``seconds`` are those of the first seed.
     """
     rows = []
     for number in study.trials():
@@ -50,7 +50,7 @@ def trial_table(study: Study) -> pd.DataFrame:
 
 
 def _finished_repeats(study: Study, number: int, own: int) -> list[int]:
-    """Other seeds of a trial that have all folds."""
+    """Other seeds of a trial for which all folds are finished."""
     return [
         seed
         for seed in study.seeds(number)

@@ -39,7 +39,7 @@ def is_result(name: str) -> bool:
     False
     """
     file = name.rpartition("/")[2]
-    return file in (layout.STATE, layout.FAILED, layout.EPOCHS) or layout.is_of_fold(file)
+    return file in (layout.STATE, layout.FAILED, layout.EPOCHS) or layout.is_fold_file(file)
 
 
 def taken_over(names: Iterable[str]) -> set[int]:

@@ -1,4 +1,4 @@
-"""``best.json``: there and back; what is no winner."""
+"""``best.json``: written and read back; invalid files are rejected."""
 
 from __future__ import annotations
 
@@ -69,33 +69,33 @@ def change(path: Path, **values: Any) -> None:
     path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
 
 
-def test_best_comes_back_exactly(path: Path) -> None:
+def test_best_round_trip(path: Path) -> None:
     assert Best.load(path) == BEST
     content = json.loads(path.read_text())
     assert content["recipe"] == BEST.recipe.flat()
     assert content["schema"] == SCHEMA == 2
 
 
-def test_study_without_a_winner(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match=r"^no .*best.json: this study has no complete trial; let the search finish"):
         Best.load(tmp_path / "best.json")
 
 
-def test_incomplete_trial(tmp_path: Path) -> None:
+def test_incomplete_trial_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "best.json"
     dataclasses.replace(BEST, folds_done=2).save(path)
     with pytest.raises(UserError, match=r"best.json: trial 0007 finished 2 of 3 folds; only a complete trial can win"):
         Best.load(path)
 
 
-def test_other_schema(path: Path) -> None:
+def test_other_schema_is_rejected(path: Path) -> None:
     change(path, schema=1)
     with pytest.raises(UserError, match=r"best.json: expected schema 2, got 1; use the version that wrote it"):
         Best.load(path)
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "{}", '{"schema": "1"}'])
-def test_file_that_is_no_best(path: Path, text: str) -> None:
+def test_other_json_is_rejected(path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(UserError, match=r"best.json: (expected a JSON|expected a field|field .schema.)"):
         Best.load(path)
@@ -119,13 +119,13 @@ def test_file_that_is_no_best(path: Path, text: str) -> None:
         ("data", {}),
     ],
 )
-def test_field_of_another_kind(path: Path, field: str, value: Any) -> None:
+def test_field_of_wrong_type_is_rejected(path: Path, field: str, value: Any) -> None:
     change(path, **{field: value})
     with pytest.raises(UserError, match=r"best.json: (field '|expected a field ').*; restore the file from a backup$"):
         Best.load(path)
 
 
-def test_fields_missing_or_unknown(path: Path) -> None:
+def test_missing_and_unknown_fields_are_rejected(path: Path) -> None:
     whole = path.read_text()
     change(path, luck=1)
     with pytest.raises(UserError, match=r"best.json: field 'luck' is unknown; restore the file from a backup$"):
@@ -137,13 +137,13 @@ def test_fields_missing_or_unknown(path: Path) -> None:
 
 
 @pytest.mark.parametrize("recipe", [{"train.epoch": 3}, {"train.epochs": 0}])
-def test_recipe_that_is_none(path: Path, recipe: Any) -> None:
+def test_invalid_recipe_is_rejected(path: Path, recipe: Any) -> None:
     change(path, recipe=recipe)
     with pytest.raises(UserError, match=r"best.json: (unknown recipe field|train.epochs)"):
         Best.load(path)
 
 
-def test_damaged_file(path: Path) -> None:
+def test_damaged_file_is_rejected(path: Path) -> None:
     path.write_text(path.read_text()[:100])
     with pytest.raises(UserError, match=r"best.json: expected JSON .*; restore the file from a backup"):
         Best.load(path)
@@ -196,20 +196,20 @@ def interval(value: Any, low: Any, high: Any) -> dict[str, Any]:
         ("noise", {"seeds": {"seven": [0]}}, "noise.seeds.seven"),
     ],
 )
-def test_value_that_cannot_be(path: Path, field: str, value: Any, name: str) -> None:
+def test_invalid_value_is_rejected(path: Path, field: str, value: Any, name: str) -> None:
     change(path, **{field: value})
     with pytest.raises(UserError, match=rf"best.json: field '{name}'.*; restore the file from a backup$"):
         Best.load(path)
 
 
-def test_two_objectives_are_known(path: Path) -> None:
+def test_two_objectives_are_recognized(path: Path) -> None:
     assert not Best.load(path).by_cost
     change(path, objective="tta_auroc,cost")
     assert Best.load(path).by_cost
 
 
-def test_mean_of_skewed_resamples_may_lie_outside_of_them(path: Path) -> None:
-    # From five groups of three images: nearly every draw scores 1, so that both percentiles do.
+def test_mean_of_skewed_resamples_may_be_outside_the_interval(path: Path) -> None:
+    # Five groups of three images: nearly every resample scores 1, so both percentiles are 1.
     skewed, sure = interval(0.9966145833333333, 1.0, 1.0), interval(1.0, 1.0, 1.0)
     score = {"raw": 1.0, "pooled": sure, "bootstrap": skewed, "leave_fold_out": sure, "headline": skewed}
     change(path, score=score)
@@ -222,9 +222,9 @@ def study(tmp_path: Path) -> Study:
 
 
 def test_best_of_a_study(study: Study) -> None:
-    assert Best.of(study) == Best.found_in(study) == Best.load(study.folder / "best.json")
+    assert Best.of(study) == Best.find(study) == Best.load(study.folder / "best.json")
     (study.folder / "best.json").unlink()
-    assert Best.found_in(study) is None
+    assert Best.find(study) is None
     with pytest.raises(MissingFile, match="this study has no complete trial"):
         Best.of(study)
 
@@ -237,13 +237,13 @@ def test_best_of_a_study(study: Study) -> None:
         ("protocol", "random-cell"),
     ],
 )
-def test_best_of_another_study(study: Study, field: str, value: str) -> None:
+def test_best_of_another_study_is_rejected(study: Study, field: str, value: str) -> None:
     change(study.folder / "best.json", **{field: value})
     with pytest.raises(UserError, match=rf"field '{field}': expected '.*' as in study.json, got '{value}': it belon"):
         Best.of(study)
 
 
-def test_best_of_other_folds_or_data(study: Study) -> None:
+def test_best_of_other_folds_or_data_is_rejected(study: Study) -> None:
     path = study.folder / "best.json"
     data = json.loads(path.read_text())["data"]
     change(path, folds=99, folds_done=99)
@@ -254,14 +254,14 @@ def test_best_of_other_folds_or_data(study: Study) -> None:
         Best.of(study)
 
 
-def test_best_whose_trial_is_not_there_or_is_another(study: Study) -> None:
+def test_best_with_a_missing_or_different_trial_is_rejected(study: Study) -> None:
     path = study.folder / "best.json"
     change(path, trial="0099")
     with pytest.raises(UserError, match=r"field 'trial': the study has no trial 0099; restore the file from a backup"):
         Best.of(study)
     change(path, trial="0001")
     with pytest.raises(
-        UserError, match=r"field 'recipe': it is not that of trial 0001 \(.*recipe.json\); restore the file"
+        UserError, match=r"field 'recipe': differs from the recipe of trial 0001 \(.*recipe.json\); restore the file"
     ):
         Best.of(study)
 
@@ -270,6 +270,6 @@ def test_predictions_of_the_winner(study: Study) -> None:
     best = Best.of(study)
     assert len(best.out_of_fold(study)) == best.n == 48
     with pytest.raises(
-        UserError, match=r"seed_0: trial 0000 has 48 predictions of 4 images; restore the folder from a"
+        UserError, match=r"seed_0: trial 0000 has 48 predictions for 4 images; restore the folder from a"
     ):
         dataclasses.replace(best, n=4).out_of_fold(study)

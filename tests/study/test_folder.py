@@ -1,4 +1,4 @@
-"""The study folder: one driver, files that are whole, numbers that come back exactly; one real example of each file."""
+"""The study folder: one driver, atomic writes, exact round trips, and a committed example study that still loads."""
 
 from __future__ import annotations
 
@@ -88,17 +88,19 @@ def test_study_is_created_and_opened(study: Study) -> None:
     assert opened.end(3) is None
 
 
-def test_study_is_not_created_over_another(study: Study, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^study one exists in .*; go on with --resume, or choose another --study$"):
+def test_existing_study_is_not_overwritten(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^study one already exists in .*; continue it with --resume, or choose another --study$"
+    ):
         Study.create(study.folder, info_of(folds=9))
     assert study.info.folds == 2
-    # A start that was killed before it wrote study.json is in nobody's way.
+    # A folder left by a start that was killed before it wrote study.json is reused.
     (tmp_path / "two" / "trials").mkdir(parents=True)
     assert Study.create(tmp_path / "two", info_of()).trials() == []
 
 
-def test_folder_that_is_no_study(study: Study, tmp_path: Path) -> None:
-    with pytest.raises(MissingFile, match=r"^no study at .*none; --runs and the study's name must lead to a folder"):
+def test_folder_without_a_valid_study_is_rejected(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(MissingFile, match=r"^no study at .*none; --runs and the study's name must point to a folder"):
         Study.open(tmp_path / "none")
     (study.folder / "study.json").write_text('{"schema": 99}')
     with pytest.raises(UserError, match=r"study.json: expected schema 1, got 99; use the version that wrote it"):
@@ -106,7 +108,7 @@ def test_folder_that_is_no_study(study: Study, tmp_path: Path) -> None:
 
 
 def test_newest_study_with_a_winner_is_found(tmp_path: Path) -> None:
-    # The oldest folder is made last: the file system's times must not count.
+    # The oldest study's folder is created last: file times must not matter.
     for name, day, won in [("c", 3, True), ("d", 4, False), ("b", 2, True), ("a", 1, True)]:
         created = Study.create(tmp_path / name, info_of(created=f"2026-01-0{day}T00:00:00Z"))
         if won:
@@ -120,7 +122,7 @@ def test_newest_study_with_a_winner_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "é", "-x\n", "<b>"])
-def test_names_that_are_no_portable_folder_names(name: str, tmp_path: Path) -> None:
+def test_names_that_are_not_portable_are_rejected(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^--study: expected letters, digits, '.', '_' or '-', got "):
         check_name(name)
     with pytest.raises(UserError, match=r"^--study: "):
@@ -128,11 +130,11 @@ def test_names_that_are_no_portable_folder_names(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["20261124-101500-amber", "a.b_C-1", "..."])
-def test_names_that_are(name: str) -> None:
+def test_portable_names_are_accepted(name: str) -> None:
     check_name(name)
 
 
-def test_lock_names_the_other_driver_and_is_free_after_it_was_killed(study: Study) -> None:
+def test_lock_names_the_other_driver_and_is_released_when_it_is_killed(study: Study) -> None:
     code = (
         "import sys, time; from pathlib import Path; from leukemia.study.folder import Study\n"
         "with Study(Path(sys.argv[1])).lock():\n    print('held', flush=True); time.sleep(3600)"
@@ -166,13 +168,13 @@ def test_lock_names_the_other_driver_and_is_free_after_it_was_killed(study: Stud
         ("seconds", "", r"expected seconds from 0 to 1e\+09, got nan; restore"),
         ("seconds", "-2.0", r"expected seconds from 0 to 1e\+09, got -2.0; restore"),
         ("seconds", "1e308", r"expected seconds from 0 to 1e\+09, got 1e\+308; restore"),
-        ("epoch", "1.5", "expected whole numbers as epoch; restore"),
-        ("epoch", "0", "expected epochs from 1 on, got 0; restore"),
+        ("epoch", "1.5", "expected integers in column epoch; restore"),
+        ("epoch", "0", "expected epoch >= 1, got 0; restore"),
         ("device_memory_mb", "1,2,3", "expected the columns seed, fold, epoch, .*; restore"),
         ("train_loss", "low", r"cannot be read \(could not convert string to float: 'low'\); restore"),
     ],
 )
-def test_epochs_that_cannot_be_are_named(study: Study, column: str, value: str, message: str) -> None:
+def test_invalid_epochs_are_rejected(study: Study, column: str, value: str, message: str) -> None:
     study.write_epoch(3, epoch_of(1))
     path = study.trial_folder(3) / "epochs.csv"
     header, row = (line.split(",") for line in path.read_text().splitlines())
@@ -195,18 +197,18 @@ def test_epochs_that_cannot_be_are_named(study: Study, column: str, value: str, 
         ("versions", {"torch": 2.13}),
     ],
 )
-def test_study_that_no_search_began_is_refused(study: Study, field: str, value: object) -> None:
+def test_invalid_study_json_is_rejected(study: Study, field: str, value: object) -> None:
     change_info(study, **{field: value})
     with pytest.raises(UserError, match=rf"study.json: field '{field}.*': expected .*, got .*; restore the file"):
         Study.open(study.folder)
 
 
-def test_epochs_come_back_exactly_sorted_and_once(study: Study) -> None:
+def test_epochs_are_exact_sorted_and_written_once(study: Study) -> None:
     written = [epoch_of(2), epoch_of(1, fold=1), epoch_of(1)]
     assert [study.write_epoch(3, epoch) for epoch in written] == [True, True, True]
     before = (study.trial_folder(3) / "epochs.csv").read_bytes()
     assert not study.write_epoch(3, epoch_of(2, train_loss=9.0))
-    # Another process, after this one was killed.
+    # As read by another process after this one was killed.
     again = Study(study.folder)
     assert not again.write_epoch(3, epoch_of(1, train_loss=9.0))
     assert (study.trial_folder(3) / "epochs.csv").read_bytes() == before
@@ -220,7 +222,7 @@ def test_epochs_come_back_exactly_sorted_and_once(study: Study) -> None:
     assert study.epochs(9).empty
 
 
-def test_fold_comes_back_exactly_and_once(study: Study) -> None:
+def test_fold_is_exact_and_written_once(study: Study) -> None:
     assert study.write_fold(3, result_of(1), TABLE)
     assert not study.write_fold(3, result_of(1, score=0.1), TABLE)
     assert study.folds_done(3, 0) == [1]
@@ -245,13 +247,13 @@ def test_folds_are_joined_in_order_and_subjects_may_be_unknown(study: Study) -> 
     assert seen["subject"].tolist() == [""] * 4
 
 
-def test_json_is_the_mark_of_a_finished_fold(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(path: Path, value: Any) -> None:
+def test_fold_is_committed_by_its_json(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(path: Path, value: Any) -> None:
         assert path.with_suffix(".csv").is_file()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("leukemia.study.folder.write_json", die)
+        patch.setattr("leukemia.study.folder.write_json", interrupt)
         with pytest.raises(KeyboardInterrupt):
             study.write_fold(3, result_of(0), TABLE)
     assert study.folds_done(3, 0) == []
@@ -260,7 +262,7 @@ def test_json_is_the_mark_of_a_finished_fold(study: Study, monkeypatch: pytest.M
     assert study.folds_done(3, 0) == [0]
 
 
-def test_trials_are_listed_complete_ones_first_by_score(tmp_path: Path) -> None:
+def test_trials_are_sorted_complete_first_then_by_score(tmp_path: Path) -> None:
     study = Study.create(tmp_path / "many", info_of())
     ended: list[tuple[int, Any, list[float]]] = [
         (0, "complete", [0.5, 0.75]),
@@ -290,7 +292,7 @@ def test_trials_are_listed_complete_ones_first_by_score(tmp_path: Path) -> None:
     assert trial_table(Study.create(tmp_path / "none", info_of())).empty
 
 
-def test_seeds_are_those_that_were_begun(study: Study) -> None:
+def test_seeds_are_those_that_were_started(study: Study) -> None:
     assert study.seeds(3) == []
     for seed in (10, 2):
         study.begin_repeat(3, seed)
@@ -302,7 +304,7 @@ def test_seeds_are_those_that_were_begun(study: Study) -> None:
     assert study.seeds(9) == []
 
 
-def test_a_failed_repeat_says_why(study: Study) -> None:
+def test_failed_repeat_has_a_reason(study: Study) -> None:
     study.begin_repeat(3, 1)
     assert study.repeat_failure(3, 1) is None
     study.fail_repeat(3, 1, "NonFiniteLoss: é")
@@ -313,7 +315,7 @@ def test_a_failed_repeat_says_why(study: Study) -> None:
         study.repeat_failure(3, 1)
 
 
-def test_folds_of_a_repeat_lie_beside_those_of_the_trial(study: Study) -> None:
+def test_folds_of_a_repeat_are_separate_from_the_trials_own(study: Study) -> None:
     assert study.write_fold(3, result_of(0, 0.5), TABLE)
     assert study.write_fold(3, result_of(0, 0.75, seed=1), TABLE)
     assert not study.write_fold(3, result_of(0, 0.75, seed=1), TABLE)
@@ -322,14 +324,14 @@ def test_folds_of_a_repeat_lie_beside_those_of_the_trial(study: Study) -> None:
     assert study.epochs(3)["seed"].tolist() == [0, 1]
 
 
-def test_only_epochs_that_were_trained_twice_are_noted_as_repeated(study: Study) -> None:
+def test_only_epochs_that_were_trained_again_are_recorded_as_repeated(study: Study) -> None:
     first = epoch_of(1)
     study.write_epoch(3, first)
-    # What the checkpoint remembers comes again with the very same seconds.
+    # Epochs restored from a checkpoint have the same seconds.
     assert not study.write_epoch(3, first)
     assert study.repeated(3).empty
     assert not study.write_epoch(3, epoch_of(1, seconds=0.1 + 0.2))
-    # Another process, after this one was killed.
+    # As read by another process after this one was killed.
     again = Study(study.folder)
     assert not again.write_epoch(3, first)
     assert not again.write_epoch(3, epoch_of(1, seconds=7.5))
@@ -344,7 +346,7 @@ def test_only_epochs_that_were_trained_twice_are_noted_as_repeated(study: Study)
     assert again.epochs(3)["seconds"].tolist() == [first.seconds] * 2
 
 
-def test_origin_is_known_of_trials_taken_over(study: Study) -> None:
+def test_reused_trials_have_an_origin(study: Study) -> None:
     assert study.origin(3) is None
     origin = {"study": "old", "study_uid": "00000001", "trial": "0002", "seeds": [0]}
     (study.trial_folder(3) / "origin.json").write_text(json.dumps(origin))
@@ -354,7 +356,7 @@ def test_origin_is_known_of_trials_taken_over(study: Study) -> None:
         study.origin(3)
 
 
-def test_trials_are_listed_with_the_seeds_that_they_finished(study: Study) -> None:
+def test_trials_are_listed_with_their_finished_seeds(study: Study) -> None:
     for fold, score in enumerate((0.5, 0.75)):
         study.write_fold(3, result_of(fold, score), TABLE)
         study.write_fold(3, result_of(fold, score + 0.125, seed=1), TABLE)
@@ -376,7 +378,7 @@ def test_trials_of_two_objectives_are_listed_by_score(tmp_path: Path) -> None:
 
 
 def test_example_study_loads(tmp_path: Path) -> None:
-    # A copy: a study may be moved.
+    # Load a copy: a study may be moved.
     study = Study.open(Path(shutil.copytree(EXAMPLE, tmp_path / "moved")))
     best = Best.load(study.folder / "best.json")
     splits = Splits.load(study.folder / "splits.json", study.info.data.fingerprint)
@@ -422,16 +424,16 @@ def test_example_journal_loads_in_optuna(tmp_path: Path) -> None:
         assert (trial.state.name.lower(), trial.value) == (end.state, end.score)
 
 
-def test_example_study_is_of_no_particular_machine() -> None:
+def test_example_study_has_no_paths_of_a_machine() -> None:
     for path in EXAMPLE.rglob("*"):
         if path.is_file():
-            words = path.read_text(encoding="utf-8")
-            assert "/tmp" not in words
-            assert "/home" not in words
-            assert Path.home().as_posix() not in words or Path.home() == Path("/")
+            text = path.read_text(encoding="utf-8")
+            assert "/tmp" not in text
+            assert "/home" not in text
+            assert Path.home().as_posix() not in text or Path.home() == Path("/")
 
 
-def test_study_json_keeps_its_content(tmp_path: Path) -> None:
+def test_study_json_round_trip(tmp_path: Path) -> None:
     info = info_of(warm_start=["old"], budget_hours=1.5)
     path = Study.create(tmp_path / "one", info).folder / "study.json"
     content = json.loads(path.read_text())
@@ -448,7 +450,7 @@ def test_study_json_is_updated_in_place(study: Study) -> None:
     before = path.read_bytes()
     study = Study.open(study.folder)
     assert study.updated(study.info) is study
-    assert path.read_bytes() == before, "nothing has changed"
+    assert path.read_bytes() == before, "rewritten without a change"
     study = study.updated(dataclasses.replace(study.info, trials=9, storage=None))
     assert (study.info.trials, Study.open(study.folder).info.storage) == (9, None)
     content = json.loads(before) | {"trials": 9}
@@ -456,7 +458,7 @@ def test_study_json_is_updated_in_place(study: Study) -> None:
     assert list(json.loads(path.read_text()).items()) == list(content.items()), "unknown fields are kept"
 
 
-def test_older_studies_lack_fields_and_are_read(study: Study) -> None:
+def test_studies_of_older_versions_with_missing_fields_are_read(study: Study) -> None:
     path = study.folder / "study.json"
     content = json.loads(path.read_text())
     old = {name: value for name, value in content.items() if name not in ("patience", "space", "hardware")}
@@ -473,26 +475,26 @@ def test_older_studies_lack_fields_and_are_read(study: Study) -> None:
 
 
 @pytest.mark.parametrize("uid", ["../../victim", "/tmp/victim", "abcd123", "ABCD1234"])
-def test_study_uid_that_leads_elsewhere_is_refused(study: Study, uid: str) -> None:
+def test_study_uid_with_a_path_is_rejected(study: Study, uid: str) -> None:
     change_info(study, study_uid=uid)
     with pytest.raises(UserError, match=r"study.json: field 'study_uid': expected text that matches .*, got '"):
         Study.open(study.folder)
 
 
 @pytest.mark.parametrize("text", ["[]", "null", '{"schema": 1}', "[" * 100_000])
-def test_study_json_that_is_none_is_refused(study: Study, text: str) -> None:
+def test_study_json_without_a_study_is_rejected(study: Study, text: str) -> None:
     (study.folder / "study.json").write_text(text)
     with pytest.raises(UserError, match=r"study.json: expected"):
         Study.open(study.folder)
 
 
-def test_damaged_records_of_a_trial_are_named(study: Study) -> None:
+def test_damaged_records_of_a_trial_are_reported(study: Study) -> None:
     study.begin_trial(0, Recipe())
     study.write_fold(0, result_of(0, 0.75), TABLE)
     folder = study.trial_folder(0) / "seed_0"
     whole = (folder / "fold_0.csv").read_text()
     (folder / "fold_0.csv").write_text("".join(whole.splitlines(keepends=True)[:-1]))
-    with pytest.raises(UserError, match=r"fold_0.csv: lines are missing or too many"):
+    with pytest.raises(UserError, match=r"fold_0.csv: expected \d+ rows, got \d+; restore"):
         study.out_of_fold(0, 0)
     (folder / "fold_0.csv").write_text("")
     with pytest.raises(UserError, match=r"fold_0.csv: cannot be read"):
@@ -527,7 +529,7 @@ def test_damaged_records_of_a_trial_are_named(study: Study) -> None:
         ({"seconds": float("inf")}, "field 'seconds': expected a finite number, got inf; restore"),
     ],
 )
-def test_values_of_a_fold_that_cannot_be_are_refused(study: Study, changes: dict[str, Any], message: str) -> None:
+def test_invalid_values_of_a_fold_are_rejected(study: Study, changes: dict[str, Any], message: str) -> None:
     study.write_fold(3, result_of(0), TABLE)
     path = study.fold_file(3, 0, 0)
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
@@ -546,7 +548,7 @@ def test_values_of_a_fold_that_cannot_be_are_refused(study: Study, changes: dict
         (",5e-324", ",high", "cannot be read"),
     ],
 )
-def test_predictions_that_cannot_be_are_refused(study: Study, old: str, new: str, message: str) -> None:
+def test_invalid_predictions_are_rejected(study: Study, old: str, new: str, message: str) -> None:
     study.write_fold(3, result_of(0), TABLE)
     path = study.fold_file(3, 0, 0).with_suffix(".csv")
     assert old in path.read_text()
@@ -555,7 +557,7 @@ def test_predictions_that_cannot_be_are_refused(study: Study, old: str, new: str
         study.out_of_fold(3, 0)
 
 
-def test_a_state_that_there_is_not_is_refused(study: Study) -> None:
+def test_unknown_state_is_rejected(study: Study) -> None:
     path = study.trial_folder(3) / "state.json"
     path.write_text('{"state": "won", "reason": "", "score": 0.5}')
     with pytest.raises(
@@ -567,18 +569,18 @@ def test_a_state_that_there_is_not_is_refused(study: Study) -> None:
         study.end(3)
 
 
-def test_a_traceback_is_written_before_the_end_and_goes_with_a_crashed_drivers(
+def test_traceback_is_written_before_the_end_and_a_stale_one_is_removed(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study.begin_trial(3, Recipe())
     study.begin_repeat(3, 1)
     paths = [study.trial_folder(3) / "traceback.txt", study.trial_folder(3) / "seed_1" / "traceback.txt"]
 
-    def killed(*arguments: Any) -> None:
+    def interrupt(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder_module, "write_json", killed)
+        patch.setattr(folder_module, "write_json", interrupt)
         with pytest.raises(KeyboardInterrupt):
             study.end_trial(3, "failed", "why", None, traceback="Traceback ü\n")
         with pytest.raises(KeyboardInterrupt):

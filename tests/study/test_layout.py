@@ -1,4 +1,4 @@
-"""The names of a study's files are written once."""
+"""The file names of a study are spelled in one module only."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NAMES = {value for name, value in vars(layout).items() if name.isupper() and not
 FILES = {name for name in NAMES if "." in name and "*" not in name}
 
 
-def words_of(source: str) -> Iterator[tuple[int, str]]:
-    """Line and text of each string that a program uses; docstrings and docs of attributes are not among them."""
+def strings_of(source: str) -> Iterator[tuple[int, str]]:
+    """Line and text of each string literal in a program, except docstrings."""
     tree = ast.parse(source)
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
@@ -25,15 +25,15 @@ def words_of(source: str) -> Iterator[tuple[int, str]]:
 
 
 def joined(source: str) -> Iterator[tuple[int, str]]:
-    """Line and text of each string that is joined to a path with ``/``."""
+    """Line and text of each string literal joined to a path with ``/``."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and isinstance(node.right, ast.Constant):
             yield node.lineno, str(node.right.value)
 
 
 def spelled(source: str) -> list[str]:
-    """Names of the layout that a program spells itself, with their lines."""
-    files = [f"{line}: {name}" for line, text in words_of(source) for name in FILES if name in text]
+    """File names of the layout that a program has as string literals, with their lines."""
+    files = [f"{line}: {name}" for line, text in strings_of(source) for name in FILES if name in text]
     return files + [f"{line}: {name}" for line, name in joined(source) if name in NAMES]
 
 
@@ -46,14 +46,14 @@ def test_only_the_layout_spells_the_names_of_a_studys_files(path: Path) -> None:
     assert (not found) is (path != Path(layout.__file__)), found
 
 
-def test_names_are_found_in_programs_but_not_in_their_docs() -> None:
+def test_names_are_found_in_code_but_not_in_docstrings() -> None:
     source = (
         '"""study.json"""\ndef f(a):\n    """best.json"""\n    return a / "trials", f"{a}/state.json", a["wandb"]\n'
     )
     assert sorted(spelled(source)) == ["4: state.json", "4: trials"]
 
 
-def test_places_of_a_trials_files() -> None:
+def test_paths_of_a_trials_files() -> None:
     assert (layout.trial(12345), layout.seed(3), layout.fold(0), layout.predictions(0)) == (
         "trials/12345",
         "seed_3",

@@ -1,4 +1,4 @@
-"""The ledger adds up: every second is of one kind, and what was not run is claimed with care."""
+"""The ledger: every second has one kind, and the estimate of what early stopping saved."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def study(tmp_path: Path) -> Study:
 
 
 def run(study: Study, number: int, folds: dict[tuple[int, int], tuple[list[float], float | None]]) -> None:
-    """A trial of (seed, fold) to the seconds of its epochs and, where it has ended, of the fold."""
+    """Write a trial; ``folds`` maps (seed, fold) to the seconds of its epochs and, if finished, of the fold."""
     study.begin_trial(number, Recipe())
     for (seed, fold), (epochs, seconds) in folds.items():
         for epoch, spent in enumerate(epochs, start=1):
@@ -68,8 +68,8 @@ def end(study: Study, number: int, state: State) -> None:
 
 
 def full(study: Study) -> None:
-    """One trial of each fate."""
-    # Its second fold was interrupted: the fold's own seconds lack an epoch of 30.
+    """One trial of each state."""
+    # The second fold was interrupted: its own seconds exclude an epoch of 30 s.
     run(study, 0, {(0, 0): ([40.0, 40.0], 100.0), (0, 1): ([30.0, 60.0], 70.0), (0, 2): ([], 110.0)})
     run(study, 0, {(1, 0): ([50.0], 60.0), (1, 1): ([25.0], None)})
     end(study, 0, "complete")
@@ -81,7 +81,7 @@ def full(study: Study) -> None:
     (study.trial_folder(3) / "repeated.csv").write_text("seed,fold,epoch,seconds\n0,0,1,8.0\n0,0,2,4.5\n")
 
 
-def test_every_second_is_of_one_kind(study: Study) -> None:
+def test_every_second_has_one_kind(study: Study) -> None:
     full(study)
     ledger = ledger_of(study)
     expected = {
@@ -101,31 +101,31 @@ def test_every_second_is_of_one_kind(study: Study) -> None:
     assert ledger.fold_seconds == pytest.approx(520 / 7)
 
 
-def test_only_stopped_trials_leave_folds_out(study: Study) -> None:
+def test_only_stopped_trials_save_folds(study: Study) -> None:
     full(study)
     ledger = ledger_of(study)
-    # One of three folds, at the mean of 90 and 50; the failed trial ran none of its three and claims nothing.
+    # One of three folds, at the mean of 90 and 50; the failed trial ran none of its three folds and saves nothing.
     assert [trial.folds_left_out for trial in ledger.trials] == [0, 1, 0, 0]
     assert (ledger.folds_left_out, ledger.folds_wanted, ledger.seconds_left_out) == (1, 6, 70.0)
 
 
-def test_ledger_in_words(study: Study) -> None:
+def test_ledger_is_described(study: Study) -> None:
     assert ledger_of(study).describe() == "device time: none yet"
     full(study)
     assert ledger_of(study).describe() == (
-        "device time: 9 min, of it 5 min useful, 1 min repeats with other seeds, 2 min stopped, 7 s failed, "
-        "12 s done twice after a crash, 50 s unfinished; stopping early left out 1 of 6 folds, about 1 min"
+        "device time: 9 min (5 min useful, 1 min repeats with other seeds, 2 min stopped, 7 s failed, "
+        "12 s redone after a crash, 50 s unfinished); early stopping saved 1 of 6 folds, about 1 min"
     )
 
 
-def test_nothing_is_claimed_of_a_stopped_trial_without_a_fold(study: Study) -> None:
+def test_stopped_trial_without_a_fold_has_no_estimate(study: Study) -> None:
     run(study, 0, {(0, 0): ([30.0], None)})
     end(study, 0, "stopped")
-    words = "device time: 30 s, of it 30 s stopped; stopping early left out 3 of 3 folds"
-    assert ledger_of(study).describe() == words
+    text = "device time: 30 s (30 s stopped); early stopping saved 3 of 3 folds"
+    assert ledger_of(study).describe() == text
 
 
-def test_repeat_that_failed_is_no_evidence(study: Study) -> None:
+def test_failed_repeat_counts_as_failed(study: Study) -> None:
     run(study, 0, {(seed, fold): ([], 10.0) for seed, fold in [(0, 0), (0, 1), (0, 2), (1, 0)]})
     end(study, 0, "complete")
     study.fail_repeat(0, 1, "NonFiniteLoss")
@@ -134,7 +134,7 @@ def test_repeat_that_failed_is_no_evidence(study: Study) -> None:
     assert trial.seeds == 1
 
 
-def test_trial_taken_over_costs_nothing_here(study: Study) -> None:
+def test_reused_trial_costs_nothing_here(study: Study) -> None:
     run(study, 0, {(0, fold): ([], 10.0) for fold in range(3)})
     end(study, 0, "complete")
     run(study, 1, {(0, 0): ([], 10.0)})
@@ -145,7 +145,7 @@ def test_trial_taken_over_costs_nothing_here(study: Study) -> None:
     ledger = ledger_of(study)
     assert (ledger.total, ledger.folds_left_out, ledger.folds_wanted) == (0.0, 0, 0)
     assert [trial.cost for trial in ledger.trials] == [30.0, 10.0]
-    assert ledger.describe() == "device time: none yet; trials taken over from an earlier study: 2"
+    assert ledger.describe() == "device time: none yet; trials reused from earlier studies: 2"
 
 
 def test_table_has_a_row_per_trial(study: Study) -> None:
@@ -163,7 +163,7 @@ def test_table_has_a_row_per_trial(study: Study) -> None:
     assert list(ledger_of(Study.create(study.folder.parent / "none", info_of(folds=3))).table().columns) == columns
 
 
-def test_ledger_is_json(study: Study) -> None:
+def test_ledger_as_json(study: Study) -> None:
     full(study)
     content = ledger_of(study).to_dict()
     assert json.loads(json.dumps(content, allow_nan=False)) == content
@@ -183,7 +183,7 @@ def test_ledger_is_json(study: Study) -> None:
     }
 
 
-def test_damaged_list_of_repeated_work_is_named(study: Study) -> None:
+def test_damaged_list_of_repeated_epochs_is_reported(study: Study) -> None:
     full(study)
     (study.trial_folder(3) / "repeated.csv").write_text("seed,fold\n0,0\n")
     with pytest.raises(UserError, match=r"repeated.csv: expected the columns seed, fold, epoch, seconds; restore"):
@@ -191,10 +191,10 @@ def test_damaged_list_of_repeated_work_is_named(study: Study) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.0, "0 s"), (59.0, "59 s"), (59.6, "1 min"), (3599.0, "1.0 h"), (3600.0, "1.0 h")]
+    ("seconds", "text"), [(0.0, "0 s"), (59.0, "59 s"), (59.6, "1 min"), (3599.0, "1.0 h"), (3600.0, "1.0 h")]
 )
-def test_durations_round_into_the_next_unit(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+def test_durations_round_into_the_next_unit(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def test_every_kind_has_a_name_and_a_colour() -> None:
