@@ -1,1 +1,1 @@
-"""Weights & Biases. ``python -m leukemia.tracking publish STUDY`` uploads a study."""
+"""Experiment tracking with Weights & Biases. ``python -m leukemia.tracking publish STUDY`` uploads a study."""

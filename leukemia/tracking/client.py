@@ -1,4 +1,4 @@
-"""W&B's client: opens runs that print nothing, makes what they show, and can be ended when it hangs."""
+"""The only module that calls W&B's client: runs, tables, artifacts, sweeps, and ending a client that hangs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-# Before wandb is imported: none of its own lines in the terminal, and no reports of its own failures to its makers.
+# Set before wandb is imported: it prints nothing to the terminal, and sends no error reports to W&B.
 os.environ.setdefault("WANDB_SILENT", "true")
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
@@ -28,19 +28,19 @@ PROJECT = "leukemia-search"
 """W&B project, unless ``WANDB_PROJECT`` names another."""
 
 INIT_TIMEOUT_SECONDS = 20
-"""How long a run may wait for W&B's server to open it."""
+"""Timeout for opening a run."""
 
 FINISH_TIMEOUT_SECONDS = 30
-"""How long the end of a run may wait for its upload."""
+"""Timeout for uploading a run when it is closed."""
 
-OPEN_FILES = 65_536
-"""Open files asked for: each run that is open takes one here and three in W&B's process; systems often allow 1,024."""
+MAX_OPEN_FILES = 65_536
+"""Requested limit of open files; the default is often 1,024. A run needs one here and three in W&B's process."""
 
-FOREIGN = (
+IGNORED_VARIABLES = (
     *("WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_LAUNCH"),
     *("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_RESUME_FROM", "WANDB_FORK_FROM"),
 )
-"""Variables of whoever started this process, such as a sweep's agent, that would make our runs other runs."""
+"""Variables set by a parent process, such as a sweep agent, that would change the identity of runs."""
 
 Mode = Literal["online", "offline"]
 
@@ -49,19 +49,19 @@ Run = Any
 
 
 def project() -> str:
-    """Where runs go."""
+    """The W&B project of all runs."""
     return os.environ.get("WANDB_PROJECT") or PROJECT
 
 
 def base_url() -> str:
-    """W&B's server as W&B sees it: ``WANDB_BASE_URL``, what ``wandb login --host`` wrote down, or its default."""
+    """URL of W&B's server: ``WANDB_BASE_URL``, the host of ``wandb login --host``, or W&B's default."""
     return str(_settings().base_url).rstrip("/")
 
 
 def _settings() -> wandb.Settings:
-    """W&B's settings of this machine; reads them first where that is not done, so it goes before all else of W&B."""
-    # For good, as W&B reads them again in its own time.
-    for name in FOREIGN:
+    """W&B's settings of this machine. Called before any other use of W&B, so that ignored variables are unset."""
+    # Removed permanently, because W&B reads them again later.
+    for name in IGNORED_VARIABLES:
         os.environ.pop(name, None)
     if mode := os.environ.get("WANDB_MODE"):
         os.environ["WANDB_MODE"] = mode.lower()
@@ -69,9 +69,9 @@ def _settings() -> wandb.Settings:
 
 
 def settings_problem() -> str | None:
-    """What W&B itself would refuse of this machine's settings, with the variable's name, or None."""
+    """The first setting of this machine that W&B rejects, with the reason; None if all are valid."""
     for name, value in list(os.environ.items()):
-        if name.startswith("WANDB_") and name not in FOREIGN:
+        if name.startswith("WANDB_") and name not in IGNORED_VARIABLES:
             try:
                 wandb.Settings().update_from_env_vars({name: value.lower() if name == "WANDB_MODE" else value})
             except Exception as error:
@@ -84,66 +84,66 @@ def settings_problem() -> str | None:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong, without the value: it may be a key."""
-    told = getattr(error, "errors", None)
-    return str(told()[0]["msg"]) if callable(told) else str(error).partition("\n")[0]
+    """The error message without the value, which may be a key."""
+    errors = getattr(error, "errors", None)
+    return str(errors()[0]["msg"]) if callable(errors) else str(error).partition("\n")[0]
 
 
 def default_url() -> str:
-    """W&B's own cloud."""
+    """URL of W&B's cloud."""
     return str(wandb.Settings().base_url).rstrip("/")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """What a run is opened with."""
+    """Identity and config of a run."""
 
     id: str
-    """Stable: the same run when it is opened again."""
+    """Opening a run again with the same id continues it."""
 
     name: str
     group: str
     job_type: Literal["trial", "search", "final"]
     folder: Path
-    """Its files go to ``wandb/`` in there."""
+    """Local files are written to ``wandb/`` in this folder."""
 
     config: Mapping[str, Any]
     tags: Sequence[str] = ()
     sweep: str | None = None
-    """Id of the sweep that it belongs to."""
+    """Id of the sweep that the run belongs to."""
 
     on_stop: Callable[[], None] = field(default=lambda: None)
-    """Called, from another thread, when somebody presses Stop on the run's page."""
+    """Called from another thread when a user presses Stop on the run's page."""
 
 
-def open_run(opening: RunSpec, mode: Mode) -> Run:
-    """Open a run, or go on with it online; offline it is always a new one.
+def open_run(spec: RunSpec, mode: Mode) -> Run:
+    """Open a run. Online, an existing run is resumed; offline, a new one is created.
 
     Raises:
-        Exception: W&B's own, of many kinds: the server does not answer, or its process has died.
+        Exception: any error of W&B, for example the server is unreachable or the client process has crashed.
     """
     with contextlib.suppress(ValueError, OSError):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES if most < 0 else min(OPEN_FILES, most), most))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES if most < 0 else min(MAX_OPEN_FILES, most), most))
     _settings()
     return wandb.init(
         project=project(),
-        dir=str(opening.folder),
-        id=opening.id,
-        name=opening.name,
-        group=opening.group,
-        job_type=opening.job_type,
-        tags=list(opening.tags),
-        config=dict(opening.config),
+        dir=str(spec.folder),
+        id=spec.id,
+        name=spec.name,
+        group=spec.group,
+        job_type=spec.job_type,
+        tags=list(spec.tags),
+        config=dict(spec.config),
         mode=mode,
         reinit="create_new",
         resume="allow" if mode == "online" else None,
-        settings=_quiet_settings(opening.sweep, opening.on_stop),
+        settings=_quiet_settings(spec.sweep, spec.on_stop),
     )
 
 
 def _quiet_settings(sweep: str | None = None, on_stop: Callable[[], None] = lambda: None) -> wandb.Settings:
-    """Settings of a run that prints nothing and reads nothing but what it is given."""
+    """Settings of a run that prints nothing and collects nothing on its own (git state, code, system metrics)."""
     return wandb.Settings(
         silent=True,
         console="off",
@@ -154,19 +154,19 @@ def _quiet_settings(sweep: str | None = None, on_stop: Callable[[], None] = lamb
         x_save_requirements=False,
         x_disable_stats=True,
         x_disable_meta=True,
-        # There, the training job's name would replace the run's id.
+        # On SageMaker, the training job's name would replace the run's id.
         sagemaker_disable=True,
         init_timeout=INIT_TIMEOUT_SECONDS,
         finish_timeout=FINISH_TIMEOUT_SECONDS,
         finish_timeout_raises=True,
         sweep_id=sweep,
-        # By default Stop interrupts the main thread: the whole search.
+        # By default, Stop interrupts the main thread and so the whole search.
         stop_fn=on_stop,
     )
 
 
-def evidence(predictions: pd.DataFrame) -> dict[str, Any]:
-    """Table, confusion matrix and ROC of out-of-fold predictions, as a run logs them.
+def prediction_charts(predictions: pd.DataFrame) -> dict[str, Any]:
+    """Table, confusion matrix and ROC curve of out-of-fold predictions, for logging to a run.
 
     Args:
         predictions: ``Study.out_of_fold``.
@@ -187,18 +187,18 @@ def evidence(predictions: pd.DataFrame) -> dict[str, Any]:
 
 
 def frame(table: pd.DataFrame) -> wandb.Table:
-    """A table as W&B shows it; cells without a value are empty."""
+    """A W&B table; missing values are empty cells."""
     cells = table.astype(object).where(table.notna(), None)
     return wandb.Table(columns=[str(name) for name in table.columns], data=cells.to_numpy().tolist())
 
 
 def image(path: Path) -> wandb.Image:
-    """A picture."""
+    """A W&B image from a file."""
     return wandb.Image(str(path))
 
 
 def artifact(name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, Any]) -> wandb.Artifact:
-    """A named, versioned set of files; a folder goes with all that is in it."""
+    """A W&B artifact: a named, versioned set of files; folders are added with all their files."""
     made = wandb.Artifact(name, type=kind, metadata=dict(metadata))
     for path in files:
         if path.is_dir():
@@ -212,11 +212,11 @@ def create_sweep(config: Mapping[str, Any], entity: str, runs: Sequence[str] = (
     """Create a sweep in the project; returns its id.
 
     Args:
-        entity: whose project it is; W&B would ask for it after the sweep is made, and might then lose it.
-        runs: ids of runs that it adopts.
+        entity: owner of the project; W&B would query it only after creating the sweep, which could then be lost.
+        runs: ids of existing runs to add to it.
     """
     _settings()
-    # W&B prints what it has made, and sets variables that later runs would read.
+    # W&B prints the new sweep, and sets variables that later runs would read.
     before = {name: os.environ.get(name) for name in ("WANDB_PROJECT", "WANDB_ENTITY")}
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         try:
@@ -228,55 +228,55 @@ def create_sweep(config: Mapping[str, Any], entity: str, runs: Sequence[str] = (
 
 
 def sweep_url(entity: str, identity: str) -> str:
-    """Address of a sweep's page."""
+    """URL of a sweep's page."""
     return f"{_settings().app_url}/{sweep_path(entity, identity)}"
 
 
 def sweep_path(entity: str, identity: str) -> str:
-    """The end of that address: the same wherever the server's pages are shown."""
+    """The path of that URL, which does not depend on the server's host name."""
     return "/".join(map(quote, (entity, project(), "sweeps", identity)))
 
 
 def has_sweep(entity: str, identity: str) -> bool:
-    """Whether the project still has a sweep; where the server cannot tell, it has."""
+    """Whether the project has a sweep; True if the server returns an unrelated error."""
     _settings()
     try:
         wandb.Api().sweep(f"{entity}/{project()}/{identity}")
     except (ValueError, wandb.errors.CommError) as error:
-        return not any(words in str(error).lower() for words in ("could not find sweep", "not found"))
+        return not any(text in str(error).lower() for text in ("could not find sweep", "not found"))
     return True
 
 
-def not_complete(group: str, runs: Iterable[str]) -> list[str]:
-    """Those of ``runs``, ids of a group's runs, that the server does not hold to their end.
+def incomplete_runs(group: str, runs: Iterable[str]) -> list[str]:
+    """The ids of ``runs`` in a group that were not uploaded completely.
 
-    The client gives up on a run whose key is refused in the middle, and closes it without a word.
+    If the key is rejected during a run, the client stops uploading and closes the run without an error.
     """
     found = wandb.Api().runs(f"{entity()}/{project()}", filters={"group": group}, per_page=500)
-    # Killed: somebody pressed Stop, and the run was closed like any other.
+    # "killed": a user pressed Stop; the run was closed normally.
     ended = {run.id for run in found if run.state in ("finished", "failed", "killed")}
     return [run for run in runs if run not in ended]
 
 
 def entity() -> str:
-    """Whose project it is; the server is asked for it where ``WANDB_ENTITY`` does not say so."""
+    """Owner of the project: ``WANDB_ENTITY``, else the account's default entity, queried from the server."""
     _settings()
     return os.environ.get("WANDB_ENTITY") or str(wandb.Api().default_entity)
 
 
-def _add_silently(handler: logging.Handler) -> None:
-    """Add a handler to W&B's logger whose failures, as on a full disk, are no tracebacks in the terminal."""
+def _add_quiet_handler(handler: logging.Handler) -> None:
+    """Add a handler to W&B's logger that prints no traceback when it fails, for example on a full disk."""
     handler.handleError = lambda record: None  # type: ignore[method-assign]
     logging.Logger.addHandler(_LOGGER, handler)
 
 
-# W&B gives each run a file of its own, and writes into it before the run is handed out.
+# W&B adds a file handler per run and writes to it before ``wandb.init`` returns, so patch ``addHandler``.
 _LOGGER = logging.getLogger("wandb")
-_LOGGER.addHandler = _add_silently  # type: ignore[method-assign, assignment]
+_LOGGER.addHandler = _add_quiet_handler  # type: ignore[method-assign, assignment]
 
 
 def end_client() -> None:
-    """End W&B's process, whatever it is waiting for; runs that are open are lost to it. The next run starts another."""
+    """Kill W&B's process even if it hangs; open runs are abandoned. The next run starts a new process."""
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
             if "wandb-core" in child.name():

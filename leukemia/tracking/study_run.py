@@ -1,4 +1,4 @@
-"""The search's own run in W&B: how the best score rose and what it cost, the table of trials, the report."""
+"""The W&B run of the search: best score and device time over trials, the table of trials, the report."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from leukemia.study.schema import HindsightRecord, State
 from leukemia.study.table import trial_table
 from leukemia.tracking import client
 from leukemia.tracking.client import Mode, RunSpec
-from leukemia.tracking.trial_run import provenance_of, remove_local, run_id
+from leukemia.tracking.trial_run import provenance_of, remove_local_files, run_id
 
 LOGGED = (layout.BEST, layout.REPORT, layout.STUDY, layout.SPLITS, layout.HINDSIGHT, layout.LEDGER)
-"""Files of the study folder that go into the artifact, as far as they are there."""
+"""Files of the study folder to put into the artifact, if present."""
 
 
 class StudyRun:
-    """One run for the search itself: an even step is a trial that has ended, an odd one an outcome after it."""
+    """The run of the search. Even steps are trials that ended; odd steps are outcomes of the search after them."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
@@ -41,9 +41,9 @@ class StudyRun:
         return run_id(self._study.info.study_uid, "search")
 
     def open(self, mode: Mode, sweep: str | None) -> None:
-        """Open the run; trials that have ended already are logged first, in the order in which they ended."""
-        remove_local(self._study, self.id)
-        self._run = client.open_run(self._opening(), mode)
+        """Open the run, and log the trials that have already ended, in the order in which they ended."""
+        remove_local_files(self._study, self.id)
+        self._run = client.open_run(self._spec(), mode)
         self._ended, self._last, self._counts = [], int(self._run.starting_step) - 1, {}
         self._best, self._seconds, self._table_at = -math.inf, 0.0, 1
         self._run.define_metric("search/ended")
@@ -53,7 +53,7 @@ class StudyRun:
         for _, number in ended:
             self.end(number)
 
-    def _opening(self) -> RunSpec:
+    def _spec(self) -> RunSpec:
         info, written = self._study.info, self._study.info.to_dict()
         kept = ("trials", "preset", "settings", "space", "racing", "margin", "repeats", "patience", "warm_start")
         return RunSpec(
@@ -67,7 +67,7 @@ class StudyRun:
         )
 
     def end(self, number: int) -> None:
-        """Log that a trial has ended; one that is known is left alone."""
+        """Log that a trial has ended, unless it is already logged."""
         end = self._study.end(number)
         if end is None or number in self._ended:
             return
@@ -87,7 +87,7 @@ class StudyRun:
         }
         row = {key: value for key, value in row.items() if value is not None}
         if len(self._ended) >= self._table_at:
-            # The whole table each time: at every trial of a long search that would be its square.
+            # Each upload has the whole table, so doing it for every trial would be quadratic in their number.
             row["trials"] = client.frame(trial_table(self._study))
             self._table_at = math.ceil(1.3 * len(self._ended) + 0.5)
         self._log(2 * len(self._ended) - 2, row)
@@ -98,19 +98,19 @@ class StudyRun:
             self._last = step
 
     def close(self, *, finished: bool) -> None:
-        """Log the outcome and close the run; the report and ``best.json`` go along as an artifact.
+        """Log the outcome with ``LOGGED`` as an artifact, and close the run.
 
         Args:
-            finished: whether the search came to its end.
+            finished: whether the search is finished, not interrupted.
 
         Raises:
-            TimeoutError: W&B's server does not take the end of the run.
+            TimeoutError: the upload did not finish in time.
         """
         folder = self._study.folder
         ledger = ledger_of(self._study)
         summary: dict[str, Any] = {"state": "finished" if finished else "interrupted"}
         summary |= {f"device_hours/{kind}": seconds / 3600 for kind, seconds in ledger.seconds.items()}
-        best = Best.found_in(self._study)
+        best = Best.find(self._study)
         if best is not None:
             summary |= {"best_trial": best.trial, self._objective: best.score.raw}
             summary |= {
@@ -126,7 +126,7 @@ class StudyRun:
         self._run.finish(exit_code=0 if finished else 130)
 
     def _outcome(self) -> dict[str, Any]:
-        """The last table of trials, importances, and the report's pictures."""
+        """The final table of trials, the importances, and the report's pictures."""
         folder = self._study.folder
         outcome: dict[str, Any] = {"trials": client.frame(trial_table(self._study))}
         if (folder / layout.HINDSIGHT).is_file():

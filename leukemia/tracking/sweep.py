@@ -1,4 +1,4 @@
-"""The study's sweep in W&B: its page compares trials by their recipes, without a click."""
+"""The study's sweep in W&B, whose page compares trials by their recipes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from leukemia.tracking import client
 log = logging.getLogger(__name__)
 
 METHODS = ("custom", "random")
-"""Who proposes: somebody else; else, where the server does not know that, the nearest that it does."""
+"""Search methods to declare: ``custom``, or ``random`` on servers that do not support it."""
 
-SWEEP_SECONDS = 20.0
-"""How long a sweep may take to be found or made; by itself, W&B's client tries for minutes."""
+SWEEP_TIMEOUT_SECONDS = 20.0
+"""Timeout for finding or creating a sweep; W&B's client alone would retry for minutes."""
 
 
 def sweep_config(name: str, objective: str, space: Mapping[str, Any], method: str) -> dict[str, Any]:
-    """A sweep's configuration in W&B's words.
+    """A sweep configuration in W&B's format.
 
     Args:
-        space: ``Space.describe`` of ``search.policy.space``, as in ``study.json``; its keys are those of runs' config.
+        space: ``Space.describe`` of ``search.policy.space``, as in ``study.json``; its keys match the runs' config.
     """
     return {
         "name": name,
@@ -47,11 +47,11 @@ def _parameter(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {"distribution": distribution, "min": entry["low"], "max": entry["high"]}
 
 
-def known_sweep(study: Study) -> SweepRecord | None:
-    """The study's sweep in this server's project, whoever's that is now, or None; one that was removed there is none.
+def existing_sweep(study: Study) -> SweepRecord | None:
+    """The study's sweep; None if there is none in the current server, project and entity, or if it was deleted.
 
     Raises:
-        Exception: W&B's own, where the server does not answer.
+        Exception: any error of W&B, for example the server is unreachable.
     """
     path = study.folder / layout.SWEEP
     if not path.is_file():
@@ -65,42 +65,42 @@ def known_sweep(study: Study) -> SweepRecord | None:
 
 
 def make_sweep(study: Study, runs: Sequence[str] = ()) -> SweepRecord:
-    """The study's sweep, created where there is none; ``sweep.json`` remembers it.
+    """The study's sweep, created and saved to ``sweep.json`` if absent. Call it while no run is open.
 
     Args:
-        runs: ids of runs that a new one adopts.
+        runs: ids of existing runs to add to a new sweep.
 
     Raises:
-        Exception: W&B's own, where the server does not answer or takes no sweep.
-        TimeoutError: it has not answered in ``SWEEP_SECONDS``. W&B's process is ended then, so no run may be open.
+        Exception: any error of W&B, for example the server is unreachable or does not support sweeps.
+        TimeoutError: no answer in ``SWEEP_TIMEOUT_SECONDS``; W&B's process is killed.
     """
     made: list[SweepRecord] = []
     failures: list[Exception] = []
 
     def make() -> None:
         try:
-            made.append(known_sweep(study) or _created(study, runs))
+            made.append(existing_sweep(study) or _create(study, runs))
         except Exception as error:
             failures.append(error)
 
     thread = threading.Thread(target=make, name="sweep", daemon=True)
     thread.start()
     try:
-        thread.join(SWEEP_SECONDS)
+        thread.join(SWEEP_TIMEOUT_SECONDS)
     finally:
-        # Ctrl-C comes by here, too. The thread, which keeps W&B's prints from the terminal, is let go by that.
+        # Also on Ctrl-C. Killing the client ends the thread, which redirects stdout while it runs.
         if is_late := thread.is_alive():
             client.end_client()
             thread.join(5)
     if made:
         return made[0]
     if is_late or not failures:
-        raise TimeoutError(f"no answer in {SWEEP_SECONDS:g} s")
+        raise TimeoutError(f"no answer in {SWEEP_TIMEOUT_SECONDS:g} s")
     raise failures[0]
 
 
-def _created(study: Study, runs: Sequence[str]) -> SweepRecord:
-    """A new sweep, remembered as soon as it is there: what was asked after that could leave it without an owner."""
+def _create(study: Study, runs: Sequence[str]) -> SweepRecord:
+    """Create a sweep and save it at once: the entity is queried first, so that nothing can fail in between."""
     entity = client.entity()
     for method in METHODS:
         config = sweep_config(study.name, study.info.objective, study.info.space, method)
@@ -110,7 +110,7 @@ def _created(study: Study, runs: Sequence[str]) -> SweepRecord:
         except Exception as error:
             if method == METHODS[-1] or "method" not in str(error).lower():
                 raise
-            log.info("W&B takes no sweep of method %s (%s)", method, error)
+            log.info("W&B rejected a sweep with method %s (%s)", method, error)
     made = SweepRecord(
         id=identity,
         server=client.base_url(),

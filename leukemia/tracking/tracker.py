@@ -1,6 +1,6 @@
-"""What a search says to Weights & Biases, beside the search and never in its way; and a no-op version.
+"""Track a search in Weights & Biases from a background thread; failures never stop the search.
 
-``python -m leukemia.tracking publish STUDY`` sends what has not been sent.
+``python -m leukemia.tracking publish STUDY`` uploads what is missing.
 """
 
 from __future__ import annotations
@@ -31,124 +31,126 @@ from leukemia.tracking.trial_run import TrialRun
 
 log = logging.getLogger(__name__)
 
-CLOSE_SECONDS = 60.0
-"""How long the end of a search waits for W&B."""
+CLOSE_TIMEOUT_SECONDS = 60.0
+"""How long a command waits for W&B before it exits."""
 
 
 class NoTracker(Listener):
-    """A search that is not tracked."""
+    """No-op tracker."""
 
     def close(self, *, finished: bool) -> str:
-        """The search is over; returns a message for the user, or nothing."""
+        """Do nothing; returns an empty message."""
         return ""
 
 
 class WandbTracker(Listener):
-    """One run per trial, and one for the search; a repeat has none. All methods return at once; one thread calls W&B.
+    """One W&B run per trial and one for the search; repeats have none. Only a background thread calls W&B.
 
-    The study folder holds everything before it is said, so that any run can be written again from there. That is done
-    when a search goes on (offline, W&B would begin a second folder), when the server refuses a run, which then is
-    offline as all later ones, and when W&B's own process dies. If that dies again at once, the search goes on without
-    W&B and says so.
+    All methods but ``close`` return at once. Events are saved in the study folder before they are logged, so any run
+    can be rewritten from there: when a search is resumed (offline, W&B would create a second folder); when the server
+    rejects a run, which then continues offline like all later runs; and when W&B's process crashes. If it fails again
+    immediately, the search continues without W&B and logs a warning.
     """
 
     def __init__(self, study: Study, *, mode: Mode, sweep: SweepRecord | None = None) -> None:
         """
         Args:
-            sweep: of ``leukemia.tracking.sweep``; the trials' runs belong to it.
+            sweep: the sweep that the trials' runs belong to.
         """
         self._study, self._mode, self._sweep = study, mode, sweep
         self._wanted = mode
         self._trials: dict[int, TrialRun] = {}
         self._search = StudyRun(study)
         self._stopped: set[int] = set()
-        self._gone = self._incomplete = False
-        self._sent: list[str] = []
-        self._waiting: queue.SimpleQueue[tuple[Callable[[], None], bool] | None] = queue.SimpleQueue()
-        self._say(partial(self._open, self._search))
+        self._disabled = self._incomplete = False
+        self._uploaded: list[str] = []
+        self._queue: queue.SimpleQueue[tuple[Callable[[], None], bool] | None] = queue.SimpleQueue()
+        self._enqueue(partial(self._open, self._search))
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
         self._thread.start()
 
     def begin(self, job: Job, recipe: Recipe, scores: Sequence[float]) -> None:
-        """Open a trial's run; what the study folder holds of it already is logged first."""
+        """Open a trial's run, and log its epochs and folds in the study folder."""
         if not job.is_repeat:
-            self._say(partial(self._begin, job.number, recipe))
+            self._enqueue(partial(self._begin, job.number, recipe))
 
     def epoch(self, job: Job, epoch: Epoch) -> None:
         """Log an epoch as ``fold_K/...``."""
         if not job.is_repeat:
-            self._say(lambda: self._trials[job.number].epoch(epoch), job.number)
+            self._enqueue(lambda: self._trials[job.number].epoch(epoch), job.number)
 
     def fold(self, job: Job, fold: FoldRecord) -> None:
         """Log a committed fold as ``fold/...``."""
         if not job.is_repeat:
-            self._say(lambda: self._trials[job.number].fold(fold), job.number)
+            self._enqueue(lambda: self._trials[job.number].fold(fold), job.number)
 
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
         """Write predictions and summary and close the run; failed trials have exit code 1."""
         if not job.is_repeat:
-            self._say(partial(self._end, job.number, state, reason, score), job.number, ends=True)
-            self._say(lambda: self._search.end(job.number))
+            self._enqueue(partial(self._end, job.number, state, reason, score), job.number, ends=True)
+            self._enqueue(lambda: self._search.end(job.number))
 
     def is_stopped(self, job: Job) -> bool:
-        """Whether somebody has pressed Stop on the trial's page."""
+        """Whether a user has pressed Stop on the trial's page."""
         return job.number in self._stopped
 
     def close(self, *, finished: bool) -> str:
-        """Close all runs, and wait for W&B at most ``CLOSE_SECONDS``; returns words for the user.
+        """Close all runs, and wait up to ``CLOSE_TIMEOUT_SECONDS`` for W&B; returns a message for the user.
 
         Args:
-            finished: whether the search has come to its end; else open runs are marked as interrupted.
+            finished: whether the search is finished; if not, open runs are marked as interrupted.
         """
-        self._say(partial(self._close, finished=finished), ends=True)
-        self._waiting.put(None)
-        self._thread.join(CLOSE_SECONDS)
+        self._enqueue(partial(self._close, finished=finished), ends=True)
+        self._queue.put(None)
+        self._thread.join(CLOSE_TIMEOUT_SECONDS)
         if self._thread.is_alive():
-            self._gone = self._incomplete = True
-            # Whoever waits for it is let go, and so is the end of this process.
+            self._disabled = self._incomplete = True
+            # This unblocks the thread, and the exit of this process.
             client.end_client()
             self._thread.join(5)
-        return self._last_words()
+        return self._closing_message()
 
-    def _last_words(self) -> str:
-        send = _send(self._study)
-        if self._wanted == "offline" and self._gone:
-            rebuild = _send(self._study, "rebuilds it from the study folder and sends it")
-            return f"W&B: offline, and not everything could be kept; after `wandb login` {rebuild}"
+    def _closing_message(self) -> str:
+        upload = _publish_hint(self._study)
+        if self._wanted == "offline" and self._disabled:
+            rebuild = _publish_hint(self._study, "upload the study from its folder with")
+            return f"W&B: offline, local runs are incomplete; after `wandb login` {rebuild}"
         if self._wanted == "offline":
-            return f"W&B: offline; after `wandb login` {send}"
+            return f"W&B: offline; after `wandb login` {upload}"
         if self._incomplete:
-            return f"W&B: not everything was sent; {send}"
-        return f"W&B: {self._sweep.url}" if self._sweep else f"W&B: all sent, but there is no sweep page; {send}"
+            return f"W&B: upload incomplete; {upload}"
+        return f"W&B: {self._sweep.url}" if self._sweep else f"W&B: upload complete, but without a sweep page; {upload}"
 
-    def _say(self, action: Callable[[], None], number: int | None = None, *, ends: bool = False) -> None:
-        """Let the thread do it, if it is about the search or a trial whose run is open by then.
+    def _enqueue(self, action: Callable[[], None], number: int | None = None, *, ends: bool = False) -> None:
+        """Let the background thread run an action.
 
         Args:
-            ends: whether it closes a run; all else is contained in a run that is written again.
+            number: the trial of the action, which is skipped unless the trial's run is open by then.
+            ends: whether the action closes a run, and so must be retried after a failure; all other actions are covered
+                by rewriting the run.
         """
-        self._waiting.put((lambda: action() if number is None or number in self._trials else None, ends))
+        self._queue.put((lambda: action() if number is None or number in self._trials else None, ends))
 
     def _work(self) -> None:
-        while (said := self._waiting.get()) is not None:
-            if self._gone:
+        while (item := self._queue.get()) is not None:
+            if self._disabled:
                 continue
-            action, ends = said
+            action, ends = item
             try:
                 action()
             except Exception as error:
-                # Whatever W&B stumbles over must not end a search of days.
+                # No failure of W&B may end a search that takes days.
                 self._recover(error, action if ends else None)
 
     def _recover(self, error: Exception, action: Callable[[], None] | None) -> None:
-        """Write all open runs again, offline, and do then what else there was to do."""
-        if self._gone:
+        """Rewrite all open runs offline, then run ``action``."""
+        if self._disabled:
             return
         if self._mode == "online":
             self._mode, self._incomplete = "offline", True
-            log.warning("W&B cannot be reached (%s); this search goes on offline", first_line(error))
+            log.warning("W&B is unreachable (%s); continuing offline", first_line(error))
         else:
-            log.warning("W&B failed (%s); its open runs are written again", first_line(error))
+            log.warning("W&B failed (%s); rewriting its open runs", first_line(error))
         client.end_client()
         try:
             self._open(self._search)
@@ -157,9 +159,9 @@ class WandbTracker(Listener):
             if action is not None:
                 action()
         except Exception as second:
-            if not self._gone:
-                self._gone = True
-                log.warning("W&B failed again (%s); the search goes on without it", first_line(second))
+            if not self._disabled:
+                self._disabled = True
+                log.warning("W&B failed again (%s); continuing without W&B", first_line(second))
 
     def _open(self, run: TrialRun | StudyRun) -> None:
         run.open(self._mode, self._sweep.id if self._sweep and self._mode == "online" else None)
@@ -174,25 +176,25 @@ class WandbTracker(Listener):
         run = self._trials[number]
         try:
             run.close(state, reason, score, best)
-            self._sent.append(run.id)
+            self._uploaded.append(run.id)
         except TimeoutError:
             self._mode, self._incomplete = "offline", True
-            log.warning("W&B does not take the end of trial %04d; this search goes on offline", number)
+            log.warning("W&B did not finish uploading trial %04d in time; continuing offline", number)
         del self._trials[number]
 
     def _close(self, *, finished: bool) -> None:
         for number in list(self._trials):
             self._end(number, None, "the search was interrupted", None)
-        best = Best.found_in(self._study) if finished else None
+        best = Best.find(self._study) if finished else None
         if best is not None:
-            self._say_corrected(best)
+            self._log_corrected(best)
         self._search.close(finished=finished)
         if self._mode == "online":
-            missing = client.not_complete(self._study.name, [*self._sent, self._search.id])
+            missing = client.incomplete_runs(self._study.name, [*self._uploaded, self._search.id])
             self._incomplete = self._incomplete or bool(missing)
 
-    def _say_corrected(self, best: Best) -> None:
-        """The winner's run, opened again for what is only known at the end: its score as corrected."""
+    def _log_corrected(self, best: Best) -> None:
+        """Reopen the winner's run to add its corrected score, which is only available at the end."""
         number = int(best.trial)
         end = self._study.end(number)
         if end is not None and self._study.origin(number) is None:
@@ -201,7 +203,7 @@ class WandbTracker(Listener):
 
 
 def make_tracker(study: Study) -> tuple[WandbTracker | NoTracker, str]:
-    """The tracker that this machine allows, and one line for the user that says where the runs go."""
+    """The tracker for this machine's W&B settings, and a one-line message that says where the runs are logged."""
     mode = wanted_mode()
     if mode == "disabled":
         return NoTracker(), "W&B: disabled by WANDB_MODE"
@@ -209,7 +211,7 @@ def make_tracker(study: Study) -> tuple[WandbTracker | NoTracker, str]:
         problem = server_problem()
         if problem is None:
             return _online(study)
-        return WandbTracker(study, mode="offline"), f"W&B: {problem}; going on offline"
+        return WandbTracker(study, mode="offline"), f"W&B: {problem}; continuing offline"
     folder = study.folder / layout.WANDB
     return WandbTracker(study, mode="offline"), f"W&B: offline in {folder} (`wandb login` to go online)"
 
@@ -218,13 +220,13 @@ def _online(study: Study) -> tuple[WandbTracker, str]:
     try:
         sweep = make_sweep(study)
     except Exception as error:
-        words = f"W&B: online, project {client.project()}, group {study.name}; no sweep page ({first_line(error)})"
-        return WandbTracker(study, mode="online"), words
+        message = f"W&B: online, project {client.project()}, group {study.name}; no sweep page ({first_line(error)})"
+        return WandbTracker(study, mode="online"), message
     return WandbTracker(study, mode="online", sweep=sweep), f"W&B: {sweep.url}"
 
 
-def tell_final(study: Study) -> str:
-    """Say to W&B what ``final/`` holds, in at most ``CLOSE_SECONDS``; returns words for the user."""
+def track_final(study: Study) -> str:
+    """Log the model in ``final/`` to W&B, in at most ``CLOSE_TIMEOUT_SECONDS``; returns a message for the user."""
     mode = wanted_mode()
     if mode == "disabled":
         return ""
@@ -241,19 +243,19 @@ def tell_final(study: Study) -> str:
 
     thread = threading.Thread(target=write, name="tracking", daemon=True)
     thread.start()
-    thread.join(CLOSE_SECONDS)
+    thread.join(CLOSE_TIMEOUT_SECONDS)
     if thread.is_alive():
-        failures.append(f"no answer in {CLOSE_SECONDS:g} s")
+        failures.append(f"no answer in {CLOSE_TIMEOUT_SECONDS:g} s")
         client.end_client()
     if mode == "online" and (problem or failures):
-        return f"W&B: the model was not sent ({problem or failures[0]}); {_send(study)}"
+        return f"W&B: the model was not uploaded ({problem or failures[0]}); {_publish_hint(study)}"
     if failures:
-        return f"W&B: the model's run was not written ({failures[0]})"
+        return f"W&B: logging the model failed ({failures[0]})"
     if mode == "offline":
-        return f"W&B: offline; after `wandb login` {_send(study)}"
-    return "; ".join(["W&B: model and run sent", *notes])
+        return f"W&B: offline; after `wandb login` {_publish_hint(study)}"
+    return "; ".join(["W&B: model and run uploaded", *notes])
 
 
-def _send(study: Study, what: str = "sends it") -> str:
+def _publish_hint(study: Study, advice: str = "upload it with") -> str:
     runs = shlex.quote(str(study.folder.parent))
-    return f"this {what}: python -m leukemia.tracking publish {shlex.quote(study.name)} --runs {runs}"
+    return f"{advice}: python -m leukemia.tracking publish {shlex.quote(study.name)} --runs {runs}"

@@ -1,4 +1,4 @@
-"""A trial's run in W&B: what it says is what the study folder holds, each thing once."""
+"""The W&B run of a trial, logged from the study folder; no step is logged twice."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ SERIES = (
     "images_per_second",
     "device_memory_mb",
 )
-"""Of an epoch, each as ``fold_K/...``."""
+"""Values logged per epoch, each as ``fold_K/...``."""
 
 
 def run_id(study_uid: str, name: str) -> str:
-    """W&B's id of a study's run: of trial ``0007``, of the ``search``, of the ``final`` training."""
+    """W&B's id of a study's run; ``name`` is a trial such as ``0007``, ``search``, or ``final-`` and a hash."""
     return f"{study_uid}-{name}"
 
 
-def remove_local(study: Study, identity: str) -> None:
-    """Remove what an earlier process left of a run on this disk: the run is written again from the study folder."""
-    for left in (study.folder / layout.WANDB).glob(f"*run-*-{identity}"):
-        shutil.rmtree(left, ignore_errors=True)
+def remove_local_files(study: Study, identity: str) -> None:
+    """Delete a run's local files left by an earlier process; the run is rewritten from the study folder."""
+    for path in (study.folder / layout.WANDB).glob(f"*run-*-{identity}"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def provenance_of(study: Study) -> dict[str, Any]:
-    """Where a run's numbers come from, in dotted keys."""
+    """Provenance of a run's scores, by dotted key."""
     info, written = study.info, study.info.to_dict()
     kept = ("commit", "command", "protocol", "folds", "seed", "objective", "hardware", "versions", "splits_sha256")
     return {f"provenance.{key}": written[key] for key in kept if key in written} | {
@@ -56,16 +56,16 @@ def provenance_of(study: Study) -> dict[str, Any]:
 
 
 class TrialRun:
-    """One trial, with its recipe as config, a series per epoch and per fold, its predictions and a summary.
+    """The run of a trial: recipe as config, series per epoch and per fold, predictions and summary.
 
-    A step of the run is a place in the trial: fold by fold its epochs, then the fold itself. A step that the run has
-    is never logged again, so that the run can be opened again at any time and continued from the study folder.
+    The steps of a fold are its epochs, then the fold itself; folds follow each other. Steps that were logged before are
+    skipped, so the run can be reopened at any time and continued from the study folder.
     """
 
     def __init__(self, study: Study, number: int, recipe: Recipe, on_stop: Callable[[], None]) -> None:
         """
         Args:
-            on_stop: called from another thread when somebody stops the run in W&B.
+            on_stop: called from another thread when a user stops the run in W&B.
         """
         self._study, self._number, self._recipe, self._on_stop = study, number, recipe, on_stop
         self._info = study.info
@@ -81,13 +81,13 @@ class TrialRun:
 
     @property
     def folder(self) -> Path:
-        """Its files on this disk."""
+        """Folder of the run's local files."""
         return Path(self._run.settings.sync_dir)
 
     def open(self, mode: Mode, sweep: str | None) -> None:
-        """Open the run; what the study folder holds of it already is logged first."""
-        remove_local(self._study, self.id)
-        self._run = client.open_run(self._opening(sweep), mode)
+        """Open the run, and log the trial's epochs and folds in the study folder."""
+        remove_local_files(self._study, self.id)
+        self._run = client.open_run(self._spec(sweep), mode)
         self._last, self._epochs, self._scores = int(self._run.starting_step) - 1, {}, []
         self._run.define_metric("epoch")
         for fold in range(self._info.folds):
@@ -106,7 +106,7 @@ class TrialRun:
             if fold in done:
                 self.fold(self._study.fold(self._number, seed, fold))
 
-    def _opening(self, sweep: str | None) -> RunSpec:
+    def _spec(self, sweep: str | None) -> RunSpec:
         recipe = self._recipe
         return RunSpec(
             id=self.id,
@@ -131,7 +131,7 @@ class TrialRun:
         if all(each.epoch != epoch.epoch for each in known):
             known.append(epoch)
         series = {f"fold_{epoch.fold}/{name}": getattr(epoch, name) for name in SERIES}
-        self._log(epoch.fold * self._steps_of_fold + epoch.epoch - 1, series | {"epoch": epoch.epoch})
+        self._log(epoch.fold * self._steps_per_fold + epoch.epoch - 1, series | {"epoch": epoch.epoch})
 
     def fold(self, fold: FoldRecord) -> None:
         """Log a committed fold as ``fold/...``, with the mean of the objective over the folds so far."""
@@ -145,33 +145,33 @@ class TrialRun:
         if epochs := self._epochs.get(number):
             series["fold/images_per_second"] = float(np.mean([epoch.images_per_second for epoch in epochs]))
             series["fold/device_memory_mb"] = max(epoch.device_memory_mb for epoch in epochs)
-        step = (number + 1) * self._steps_of_fold - 1
+        step = (number + 1) * self._steps_per_fold - 1
         self._log(step, series | {"fold/number": number, "fold/seconds": fold.seconds})
 
     def _log(self, step: int, values: dict[str, Any]) -> None:
-        # An event may come when the run was opened after the study folder held it.
+        # An event may already have been logged from the study folder when the run was opened.
         if step > self._last:
             self._run.log(values, step=step)
             self._last = step
 
     @property
-    def _steps_of_fold(self) -> int:
+    def _steps_per_fold(self) -> int:
         return self._recipe.train.epochs + 1
 
     def close(self, state: State | None, reason: str, score: float | None, best: Best | None = None) -> None:
         """Write predictions and summary and close the run. A failed trial has exit code 1.
 
         Args:
-            state: None where the search ends before the trial does.
-            best: where this trial is the winner.
+            state: None if the search ended before the trial.
+            best: given if this trial is the winner.
 
         Raises:
-            TimeoutError: W&B's server does not take the end of the run.
+            TimeoutError: the upload did not finish in time.
         """
         seed = self._recipe.train.seed
         predictions = self._study.out_of_fold(self._number, seed)
         if state is not None and len(predictions):
-            self._log(self._info.folds * self._steps_of_fold, client.evidence(predictions))
+            self._log(self._info.folds * self._steps_per_fold, client.prediction_charts(predictions))
         self._run.summary.update(
             {
                 "state": state or "interrupted",
@@ -187,12 +187,13 @@ class TrialRun:
             self._run.log_artifact(client.artifact(f"trial-{self.id}", "trial", files, {"score": score}))
         self._run.finish(exit_code=1 if state == "failed" else 0 if state else 130)
 
-    def _score(self, seen: pd.DataFrame, score: float | None, best: Best | None) -> dict[str, Any]:
+    def _score(self, predictions: pd.DataFrame, score: float | None, best: Best | None) -> dict[str, Any]:
         if score is None:
             return {}
         objective = self._study.objective
-        groups = seen["image_id" if self._info.protocol == "random-cell" else "group"]
-        found = scores(seen["label"].to_numpy(), seen["probability_leukemic"].to_numpy(), groups.to_numpy())
+        groups = predictions["image_id" if self._info.protocol == "random-cell" else "group"]
+        labels, probabilities = predictions["label"].to_numpy(), predictions["probability_leukemic"].to_numpy()
+        found = scores(labels, probabilities, groups.to_numpy())
         interval = found[objective.removeprefix("tta_")].to_dict()
         summary = {objective: score, f"{objective}_low": interval["low"], f"{objective}_high": interval["high"]}
         if best is not None:

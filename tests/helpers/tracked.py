@@ -1,4 +1,4 @@
-"""A small study and what its driver hears, for the tests of what is said to W&B."""
+"""A small study and the events of its driver, for tests of tracking."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def make_study(folder: Path) -> Study:
 
 
 def epoch_of(fold: int, epoch: int, *, seed: int = 0) -> Epoch:
-    """An epoch with numbers of its own."""
+    """An epoch with distinct values."""
     return Epoch(
         seed=seed,
         fold=fold,
@@ -61,7 +61,7 @@ def epoch_of(fold: int, epoch: int, *, seed: int = 0) -> Epoch:
 
 
 def fold_of(fold: int) -> FoldResult:
-    """A finished fold: both images right, one score undefined."""
+    """A finished fold: both images classified correctly, one score undefined."""
     return FoldResult(
         seed=0,
         fold=fold,
@@ -82,19 +82,19 @@ REPORTS: tuple[Epoch | FoldResult, ...] = (
     epoch_of(1, 2),
     fold_of(1),
 )
-"""A whole trial."""
+"""The reports of a complete trial."""
 
 Tracker = WandbTracker | NoTracker
 
 
 def begin(study: Study, tracker: Tracker, number: int) -> None:
-    """As the driver begins a trial."""
+    """Start a trial as the driver does."""
     study.begin_trial(number, RECIPE)
     tracker.begin(Job(number, 0), RECIPE, [])
 
 
 def write(study: Study, tracker: Tracker, number: int, report: Epoch | FoldResult) -> None:
-    """What the driver does with a report: first the study folder, then the tracker."""
+    """Handle a report as the driver does: write it to the study folder, then notify the tracker."""
     if isinstance(report, Epoch):
         study.write_epoch(number, report)
         tracker.epoch(Job(number, 0), report)
@@ -105,13 +105,13 @@ def write(study: Study, tracker: Tracker, number: int, report: Epoch | FoldResul
 
 
 def end(study: Study, tracker: Tracker, number: int, state: State, reason: str, score: float | None) -> None:
-    """As the driver ends a trial."""
+    """End a trial as the driver does."""
     study.end_trial(number, state, reason, score)
     tracker.end(Job(number, 0), state, reason, score)
 
 
 def run_trial(study: Study, tracker: Tracker, number: int) -> None:
-    """A complete trial."""
+    """Run a complete trial."""
     begin(study, tracker, number)
     for report in REPORTS:
         write(study, tracker, number, report)
@@ -119,12 +119,12 @@ def run_trial(study: Study, tracker: Tracker, number: int) -> None:
 
 
 def folders(study: Study, name: str = "[0-9]*") -> list[Path]:
-    """Local folders of runs, by default of all trials."""
+    """Local folders of runs, by default those of all trials."""
     return sorted((study.folder / "wandb").glob(f"*run-*-{INFO.study_uid}-{name}"))
 
 
 def records(run: Path) -> list[dict[str, Any]]:
-    """The records of a run's transaction log, as W&B's own reader prints them."""
+    """The records of a run's transaction log, as printed by W&B's reader."""
     (log,) = run.glob("*.wandb")
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(log)]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -132,12 +132,12 @@ def records(run: Path) -> list[dict[str, Any]]:
 
 
 def of_kind(found: list[dict[str, Any]], kind: str) -> list[Any]:
-    """What is in the records of one kind."""
+    """The content of all records of one type."""
     return [record[kind] for record in found if record["type"] == kind]
 
 
 def history(run: Path) -> list[dict[str, Any]]:
-    """Rows of an offline run, without times."""
+    """Rows logged by an offline run, without timestamps."""
     rows = []
     for record in of_kind(records(run), "history"):
         rows.append({key: value for key, value in record["item"].items() if key not in ("_runtime", "_timestamp")})
@@ -154,7 +154,7 @@ def summary(run: Path) -> dict[str, Any]:
 
 
 def expected_rows(study: Study, number: int = 0) -> list[dict[str, Any]]:
-    """What a run must hold of a trial, by step: every epoch and fold of the study folder, with the exact values."""
+    """The rows expected in a trial's run, by step: every epoch and fold of the study folder, with exact values."""
     names = (
         "train_loss",
         "train_accuracy",

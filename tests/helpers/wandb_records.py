@@ -1,4 +1,4 @@
-"""What a stand-in for Weights & Biases' server holds of runs, sweeps and artifacts."""
+"""Runs, sweeps and artifacts stored by the fake Weights & Biases server."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 HISTORY, EVENTS, SUMMARY, OUTPUT = "wandb-history.jsonl", "wandb-events.jsonl", "wandb-summary.json", "output.log"
-"""Names of the streams of a run."""
+"""Names of a run's streams."""
 
 
 @dataclass(kw_only=True)
 class Run:
-    """A run as the server knows it."""
+    """A run on the server."""
 
     name: str
-    """Its id."""
+    """The run's id."""
 
     entity: str
     project: str
@@ -25,14 +25,14 @@ class Run:
     notes: str = ""
     tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
-    """Without the client's own ``_wandb``."""
+    """Without the client's ``_wandb``."""
 
     client_config: dict[str, Any] = field(default_factory=dict)
-    """``_wandb``: versions, and the metrics that were defined."""
+    """``_wandb``: versions and metric definitions."""
 
     sweep: str | None = None
     streams: dict[str, dict[int, str]] = field(default_factory=dict)
-    """Lines of each streamed file by their number: a line that comes again replaces itself."""
+    """Lines of each streamed file by number; a line that is sent again is replaced."""
 
     exit_code: int | None = None
     complete: bool = False
@@ -40,10 +40,10 @@ class Run:
     """Uploaded files."""
 
     num_inits: int = 0
-    """How often it was opened; an open run that sends its config again is no new one."""
+    """How often the run was opened, not counting config updates of an open run."""
 
     stopped: bool = False
-    """Somebody has pressed Stop."""
+    """Whether Stop was pressed."""
 
     def lines(self, stream: str) -> list[str]:
         """Lines of a stream, in order."""
@@ -51,7 +51,7 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """What was logged, one row a step, in order of ``_step``."""
+        """Logged values, one row per step, ordered by ``_step``."""
         rows: dict[int, dict[str, Any]] = {}
         for line in self.lines(HISTORY):
             row = json.loads(line)
@@ -60,13 +60,13 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The newest summary."""
+        """The latest summary."""
         return dict(json.loads((self.lines(SUMMARY) or ["{}"])[-1]))
 
 
 @dataclass(kw_only=True)
 class Sweep:
-    """A sweep, and the runs that it was told of when it was made."""
+    """A sweep, and the runs it was created with."""
 
     name: str
     entity: str
@@ -78,7 +78,7 @@ class Sweep:
 
 @dataclass(kw_only=True)
 class Artifact:
-    """One version of a collection."""
+    """One version in a collection."""
 
     identity: str
     entity: str
@@ -87,15 +87,15 @@ class Artifact:
     collection: str
     digest: str
     created_by: str | None
-    """The run that logged it; None where a run brought it along to use it."""
+    """The run that logged it; None if it was created only for use by a run."""
 
     description: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     wanted_aliases: list[str] = field(default_factory=list)
-    """What it shall be called once it is committed."""
+    """Aliases to assign when it is committed."""
 
     aliases: list[str] = field(default_factory=list)
-    """What it is called; the version before has lost these."""
+    """Current aliases; an alias moves from the previous version to the new one."""
 
     version: int | None = None
     state: Literal["PENDING", "COMMITTED"] = "PENDING"

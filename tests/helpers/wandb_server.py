@@ -1,4 +1,4 @@
-"""A stand-in for Weights & Biases' server, on this machine, that the real client can be pointed to."""
+"""A fake Weights & Biases server on localhost for the real client."""
 
 from __future__ import annotations
 
@@ -20,58 +20,57 @@ from helpers.wandb_records import Artifact, Run, Sweep
 from helpers.wandb_store import Store
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
-"""The key that a server takes unless it is told another; the client refuses shorter ones itself."""
+"""Default API key; the client itself rejects shorter keys."""
 
 Fault = Literal["500", "401", "slow", "hang", "drop", "lost"]
-"""Out of order; every key refused; late; no answer at all; connections closed; done, but its answer lost."""
-
+"""Server error; key rejected; slow; no answer; connection closed; request handled but the answer lost."""
 
 TELEMETRY = "/sdk/otel/"
-"""Where the client reports on itself."""
+"""Path of the client's telemetry."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request and what it got; its key is not kept."""
+    """A request and its status, without the key."""
 
     method: str
     path: str
     operation: str
-    """Name of the GraphQL operation, or empty."""
+    """Name of the GraphQL operation; empty if none."""
 
     query: str
     variables: dict[str, Any]
     headers: dict[str, str]
-    """Their names in small letters."""
+    """By lower-case name."""
 
     status: int
-    """0 where nothing was answered."""
+    """0 if there was no answer."""
 
 
 class WandbServer:
-    """``with WandbServer() as server``: a server on a free port, which the client finds at ``server.url``.
+    """``with WandbServer() as server``: a server on a free port; clients connect to ``server.url``.
 
-    Faults may be set at any time. What it holds is read when the client has ended, or in a condition of ``wait_for``.
+    Faults can be set at any time. Read its content after the client has ended, or in a condition of ``wait_for``.
     """
 
     def __init__(self, *, key: str = KEY) -> None:
         self.key = key
-        """All others get 401."""
+        """Requests with another key get 401."""
 
         self.delay = 0.5
-        """Seconds by which it is late while ``slow``."""
+        """Seconds of delay for the fault ``slow``."""
 
         self.fault_at = ""
-        """Whom a fault strikes: whose path or operation holds this text, such as ``CommitArtifact``; set before it."""
+        """Limits the fault to paths or operations containing this text, such as ``CommitArtifact``; set it first."""
 
         self.requests: list[Request] = []
-        """All that are over, whether they were answered or not, but the client's telemetry."""
+        """All finished requests, answered or not, except telemetry."""
 
         self.num_requests = 0
-        """All so far, those included that wait for their answer."""
+        """Number of requests so far, including those in flight."""
 
         self.num_in_flight = 0
-        """Those that wait."""
+        """Number of requests without an answer yet."""
 
         self._fault: Fault | None = None
         self._store = Store()
@@ -88,7 +87,7 @@ class WandbServer:
 
     @property
     def url(self) -> str:
-        """What ``WANDB_BASE_URL`` shall be."""
+        """Value for ``WANDB_BASE_URL``."""
         return self._store.url
 
     @property
@@ -103,7 +102,7 @@ class WandbServer:
 
     @property
     def artifacts(self) -> dict[str, Artifact]:
-        """Versions of artifacts as ``collection:vN``; those that wait for their commit by another name."""
+        """Versions of artifacts by ``collection:vN``; uncommitted ones by identity."""
         return {
             identity if artifact.version is None else f"{artifact.collection}:v{artifact.version}": artifact
             for identity, artifact in self._store.artifacts.items()
@@ -111,18 +110,18 @@ class WandbServer:
 
     @property
     def unknown(self) -> list[str]:
-        """What was asked that it cannot answer: a gap in this server, so tests end with none."""
+        """Requests that the fake server does not support; tests must end without any."""
         return self._store.unknown
 
     @property
     def operations(self) -> list[str]:
-        """Names of the GraphQL operations so far."""
+        """Names of all GraphQL operations so far."""
         with self._changed:
             return [request.operation for request in self.requests if request.operation]
 
     @property
     def fault(self) -> Fault | None:
-        """What it suffers from; whatever it holds while it hangs is dropped when this is set anew."""
+        """The current fault; requests that hang are dropped when it changes."""
         return self._fault
 
     @fault.setter
@@ -134,7 +133,7 @@ class WandbServer:
             self._changed.notify_all()
 
     def start(self) -> None:
-        """Answer; after a stop, on the same port and with all that it held."""
+        """Start the server; after ``stop``, on the same port and with the same content."""
         if self._http is not None:
             return
         self._http = _Http(("127.0.0.1", self._port), self)
@@ -143,35 +142,33 @@ class WandbServer:
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self) -> None:
-        """Die: the port is closed, and every connection cut."""
+        """Stop the server as a crash would: close the port and all connections."""
         if self._http is None:
             return
         http, self._http = self._http, None
         http.shutdown()
         http.server_close()
-        http.cut()
+        http.close_connections()
         with self._changed:
             self._changed.notify_all()
 
     def stop_run(self, run_id: str) -> None:
-        """Press Stop; the run hears it in the answer to what it delivers next."""
+        """Press Stop; the run receives it in the answer to its next upload."""
         with self._changed:
             self.runs[run_id].stopped = True
 
     def wait_for(self, condition: Callable[[], Any], *, seconds: float = 600.0) -> None:
-        """Wait until it holds.
+        """Wait until ``condition`` holds.
 
         Raises:
-            TimeoutError: It does not within ``seconds``.
+            TimeoutError: it does not hold within ``seconds``.
         """
         with self._changed:
             if not self._changed.wait_for(condition, timeout=seconds):
-                raise TimeoutError(
-                    f"the server waited {seconds} s for what has not come; the last: {self.requests[-3:]}"
-                )
+                raise TimeoutError(f"condition not met after {seconds} s; last requests: {self.requests[-3:]}")
 
     def handle(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes] | None:
-        """Status and body of an answer, or None where the connection shall be closed without any."""
+        """Status and body of the answer; None to close the connection without an answer."""
         query, variables = "", dict[str, Any]()
         if headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
@@ -179,17 +176,17 @@ class WandbServer:
             content = json.loads(body)
             query, variables = content["query"], content.get("variables") or {}
         operation = _operation(query)
-        known = headers.pop("authorization", "") == _authorization(self.key)
+        authorized = headers.pop("authorization", "") == _authorization(self.key)
         answer = None
-        # The client's telemetry suffers from the faults, too, but is no part of what it has to say.
-        is_said = not path.startswith(TELEMETRY)
+        # Faults apply to the client's telemetry too, but it is not recorded.
+        is_recorded = not path.startswith(TELEMETRY)
         with self._changed:
-            self.num_requests += is_said
-            self.num_in_flight += is_said
+            self.num_requests += is_recorded
+            self.num_in_flight += is_recorded
             try:
-                answer = self._answer(method, path, operation, variables, body, known=known)
+                answer = self._answer(method, path, operation, variables, body, authorized=authorized)
             finally:
-                self.num_in_flight -= is_said
+                self.num_in_flight -= is_recorded
                 request = Request(
                     method=method,
                     path=path,
@@ -199,12 +196,12 @@ class WandbServer:
                     headers=headers,
                     status=answer[0] if answer else 0,
                 )
-                self.requests += [request] * is_said
+                self.requests += [request] * is_recorded
                 self._changed.notify_all()
         return answer
 
     def _answer(
-        self, method: str, path: str, operation: str, variables: dict[str, Any], body: bytes, *, known: bool
+        self, method: str, path: str, operation: str, variables: dict[str, Any], body: bytes, *, authorized: bool
     ) -> tuple[int, bytes] | None:
         http = self._http
         fault = self._fault if self.fault_at in f"{path} {operation}" else None
@@ -215,9 +212,9 @@ class WandbServer:
         if fault in ("hang", "drop") or self._http is not http or http is None:
             return None
         if fault == "500":
-            return 500, b"out of order"
-        # Addresses of files carry their permission in themselves; the client's words about itself need none.
-        if fault == "401" or not (known or path.startswith(("/storage/", TELEMETRY))):
+            return 500, b"server error"
+        # URLs of files need no key, nor does telemetry.
+        if fault == "401" or not (authorized or path.startswith(("/storage/", TELEMETRY))):
             return 401, json.dumps({"errors": [{"message": "user is not logged in"}]}).encode()
         answer = self._serve(method, path, operation, variables, body)
         return None if fault == "lost" else answer
@@ -240,7 +237,7 @@ class WandbServer:
 
 
 def _operation(query: str) -> str:
-    """Name of an operation, or for one without name that of its first field."""
+    """Name of an operation; for an unnamed operation, the name of its first field."""
     if name := re.search(r"^\s*(?:query|mutation)\s+(\w+)", query, re.MULTILINE):
         return name[1]
     field = re.search(r"\{\s*(\w+)", query)
@@ -252,7 +249,7 @@ def _authorization(key: str) -> str:
 
 
 class _Http(ThreadingHTTPServer):
-    """Connections that can be cut."""
+    """An HTTP server that can close its connections."""
 
     daemon_threads = True
     block_on_close = False
@@ -271,20 +268,20 @@ class _Http(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients may go away; whatever else goes wrong is a gap in this server."""
+        """Ignore disconnecting clients; record any other error as an unsupported request."""
         error = sys.exc_info()[1]
         if not isinstance(error, ConnectionError):
             self.owner.unknown.append(repr(error))
 
-    def cut(self) -> None:
-        """Close every connection, also those on which an answer is due."""
+    def close_connections(self) -> None:
+        """Close all connections, including those waiting for an answer."""
         for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """From bytes to ``WandbServer.handle`` and back."""
+    """Passes HTTP requests to ``WandbServer.handle``."""
 
     server: _Http
     protocol_version = "HTTP/1.1"
@@ -307,4 +304,4 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_HEAD = _handle  # noqa: N815
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Nothing is printed."""
+        """Print nothing."""

@@ -1,6 +1,6 @@
-"""What a stand-in for Weights & Biases' server takes in and answers, without the way that it comes by.
+"""Content and answers of the fake Weights & Biases server, independent of HTTP.
 
-Answers hold more fields than an operation asks for; the client leaves those unread, so no query needs to be parsed.
+Answers have more fields than an operation queries; the client ignores the rest, so queries need no parsing.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import yaml
 from helpers.wandb_records import EVENTS, HISTORY, OUTPUT, SUMMARY, Artifact, Run, Sweep
 
 ENTITY = "lab"
-"""The user, and the entity of whatever names no other."""
+"""The user, and the default entity."""
 
 DATE = "2026-01-01T00:00:00Z"
-"""When all things were made."""
+"""Creation date of everything."""
 
 FEATURES = (
     "CLIENT_IDS",
@@ -27,28 +27,28 @@ FEATURES = (
     "PROJECT_ARTIFACT_COLLECTION_MEMBERSHIP",
     "USE_ARTIFACT_WITH_ENTITY_AND_PROJECT_INFORMATION",
 )
-"""What the server says that it can do; the client has other ways for what is missing."""
+"""Features reported by the server; the client has fallbacks for missing ones."""
 
 
-class Refused(Exception):
-    """What the server's GraphQL error says."""
+class GraphQLError(Exception):
+    """An error in the server's answer."""
 
 
 class Store:
-    """All that the server holds; ``graphql``, ``file_stream`` and ``storage`` are its three doors."""
+    """The content of the server, accessed by ``graphql``, ``file_stream`` and ``storage``."""
 
     def __init__(self) -> None:
         self.url = ""
         self.runs: dict[str, Run] = {}
         self.sweeps: dict[str, Sweep] = {}
         self.num_sweeps = 0
-        """All that were ever made."""
+        """Number of sweeps created so far."""
 
         self.artifacts: dict[str, Artifact] = {}
         """By identity."""
 
         self.unknown: list[str] = []
-        """What could not be answered."""
+        """Unsupported requests."""
 
     def graphql(self, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Answer one operation."""
@@ -56,13 +56,13 @@ class Store:
         try:
             if action is None:
                 self.unknown.append(operation)
-                raise Refused(f"unknown operation {operation!r}")
+                raise GraphQLError(f"unknown operation {operation!r}")
             return {"data": action(variables)}
-        except Refused as error:
+        except GraphQLError as error:
             return {"data": None, "errors": [{"message": str(error)}]}
 
     def file_stream(self, run_id: str, content: dict[str, Any]) -> dict[str, Any]:
-        """Take in lines of a run's streams, and its end; the answer is how a run hears that it shall stop."""
+        """Store lines of a run's streams, and its end; the answer tells a run to stop."""
         run = self.runs[run_id]
         for name, chunk in (content.get("files") or {}).items():
             lines = run.streams.setdefault(name, {})
@@ -74,7 +74,7 @@ class Store:
         return {"exitcode": run.exit_code, "limits": {}, "stopped": run.stopped}
 
     def storage(self, method: str, kind: str, owner: str, name: str, body: bytes) -> bytes | None:
-        """Take in (``PUT``) or give out a file of a ``run`` or ``artifact``, or an artifact's ``manifest``."""
+        """Store (``PUT``) or return a file of a ``run`` or ``artifact``, or an artifact's ``manifest``."""
         if kind == "manifest":
             artifact = self.artifacts[owner]
             if method == "PUT":
@@ -88,7 +88,7 @@ class Store:
     def _address(self, kind: str, owner: str, name: str) -> str:
         return f"{self.url}/storage/{kind}/{quote(owner, safe='')}/{quote(name)}"
 
-    # Who is there, and what can the server do?
+    # User and features
 
     def _do_viewer(self, variables: dict[str, Any]) -> dict[str, Any]:
         user = {"id": ENTITY, "entity": ENTITY, "username": ENTITY, "email": "lab@example.org", "flags": "{}"}
@@ -108,11 +108,11 @@ class Store:
         return {"model": {**_project(variables["entity"], variables["project"]), "bucket": run and _bucket(run)}}
 
     def _do_upsert_bucket(self, variables: dict[str, Any]) -> dict[str, Any]:
-        """Open a run, or change one; only a client that opens a run names its host."""
+        """Open or update a run; a client sends its host only when it opens a run."""
         name = variables["name"] or variables["id"]
         sweep = variables.get("sweep")
         if sweep is not None and sweep not in self.sweeps:
-            raise Refused(f"sweep {sweep} not found")
+            raise GraphQLError(f"sweep {sweep} not found")
         inserted = name not in self.runs
         entity, project = variables.get("entity") or ENTITY, variables.get("project") or "uncategorized"
         run = self.runs.setdefault(name, Run(name=name, entity=entity, project=project))
@@ -192,10 +192,10 @@ class Store:
     def _do_get_sweep_legacy(self, variables: dict[str, Any]) -> dict[str, Any]:
         return self._do_get_sweep(variables)
 
-    # Artifacts, in the order in which a client makes one
+    # Creating artifacts, in the order of the client's calls
 
     def _do_artifact_type(self, variables: dict[str, Any]) -> dict[str, Any]:
-        """Type of a collection's versions, if there are any: another is refused by the client."""
+        """Type of a collection's versions, if any; the client rejects another type."""
         artifact = self.artifact(variables["name"])
         return {"project": {"artifact": artifact and _artifact(artifact)}}
 
@@ -210,7 +210,7 @@ class Store:
             self._name(artifact, aliases)
         else:
             artifact = Artifact(
-                # The client keeps artifacts by identity for as long as it lives, also from one server to the next.
+                # The client caches artifacts by identity for the whole process, even across servers.
                 identity=uuid.uuid4().hex,
                 entity=given["entityName"],
                 project=given["projectName"],
@@ -271,12 +271,12 @@ class Store:
         ]
 
     def _name(self, artifact: Artifact, aliases: list[str]) -> None:
-        """Give aliases to one version; each names one version of a collection only."""
+        """Assign aliases to a version; each alias belongs to one version of a collection."""
         for other in self.versions(artifact.collection):
             other.aliases = [alias for alias in other.aliases if alias not in aliases]
         artifact.aliases += [alias for alias in dict.fromkeys(aliases) if alias not in artifact.aliases]
 
-    # Artifacts, in the order in which a client uses one
+    # Using artifacts, in the order of the client's calls
 
     def artifact(self, name: str) -> Artifact | None:
         """The version that ``collection:alias`` or ``collection:vN`` names, or None."""
@@ -340,7 +340,7 @@ def _project(entity: str | None, project: str | None) -> dict[str, Any]:
 
 
 def _bucket(run: Run) -> dict[str, Any]:
-    """A run as the client is told of it."""
+    """A run in an answer."""
     config = {key: {"desc": None, "value": value} for key, value in {**run.config, "_wandb": run.client_config}.items()}
     return {
         "id": run.name,
@@ -394,7 +394,7 @@ def _aliases(artifact: Artifact) -> list[dict[str, Any]]:
 
 
 def _artifact(artifact: Artifact) -> dict[str, Any]:
-    """A version as the client is told of it."""
+    """A version of an artifact in an answer."""
     return {
         "__typename": "Artifact",
         "id": artifact.identity,
@@ -419,7 +419,7 @@ def _artifact(artifact: Artifact) -> dict[str, Any]:
 
 
 def _membership(artifact: Artifact) -> dict[str, Any]:
-    """A version as a member of its collection."""
+    """A version as a member of its collection, in an answer."""
     return {
         "__typename": "ArtifactCollectionMembership",
         "id": artifact.identity,

@@ -1,4 +1,4 @@
-"""Online, offline or disabled: what environment, netrc file and server say."""
+"""Online, offline or disabled mode from environment, netrc file and server."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ pytestmark = pytest.mark.usefixtures("fresh_wandb")
 
 
 @pytest.mark.parametrize("mode", ["online", "offline", "disabled"])
-def test_the_environment_decides_the_mode(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mode_is_taken_from_the_environment(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", mode.upper())
     assert wanted_mode() == mode
 
 
-def test_an_unknown_mode_is_refused_and_never_taken_for_online(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_mode_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_MODE", "dryrun")
     with pytest.raises(UserError, match=r"WANDB_MODE: expected online, offline or disabled, got 'dryrun'"):
         wanted_mode()
 
 
-def test_without_mode_a_key_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_mode_depends_on_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE")
     assert wanted_mode() == "offline"
     monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -46,7 +46,7 @@ def test_without_mode_a_key_decides(monkeypatch: pytest.MonkeyPatch) -> None:
         ("wandb.example", None, "offline"),
     ],
 )
-def test_a_login_counts_for_its_own_server_only(
+def test_login_is_valid_for_its_own_server_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, machine: str, server: str | None, mode: str
 ) -> None:
     monkeypatch.delenv("WANDB_MODE")
@@ -56,53 +56,51 @@ def test_a_login_counts_for_its_own_server_only(
     assert wanted_mode() == mode
 
 
-def test_a_server_that_knows_the_key_can_be_used(wandb_server: WandbServer) -> None:
+def test_server_that_accepts_the_key_can_be_used(wandb_server: WandbServer) -> None:
     assert server_problem() is None
 
 
-def test_a_key_that_the_server_refuses_is_said(wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejected_key_is_reported(wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY[::-1])
     wandb.teardown()
     assert re.search(r"http://127\.0\.0\.1:\d+/graphql answers 401 ", str(server_problem()))
 
 
-def test_a_server_out_of_order_is_said(wandb_server: WandbServer) -> None:
+def test_server_error_is_reported(wandb_server: WandbServer) -> None:
     wandb_server.fault = "500"
     assert re.search(r"/graphql answers 500 ", str(server_problem()))
 
 
-def test_a_closed_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_server_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
-    assert server_problem() == f"http://127.0.0.1:{port}/graphql does not answer (ConnectionError)"
+    assert server_problem() == f"http://127.0.0.1:{port}/graphql is unreachable (ConnectionError)"
 
 
-def test_a_missing_key_is_said() -> None:
-    assert server_problem() == "there is no key (`wandb login`)"
+def test_missing_key_is_reported() -> None:
+    assert server_problem() == "no API key (`wandb login`)"
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "words"),
+    ("name", "value", "reason"),
     [
         ("WANDB_MODE", "nonsense", r"expected online, offline or disabled, got 'nonsense'; .*"),
         ("WANDB_BASE_URL", "localhost:8080", r"URL scheme should be 'http' or 'https'; set it anew or unset it .*"),
         ("WANDB_PROJECT", "a/b", r"Invalid project name 'a/b': .*; set it anew or unset it .*"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused_first(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
-) -> None:
+def test_invalid_settings_are_rejected(monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=f"^{name}: {words}$"):
+    with pytest.raises(UserError, match=f"^{name}: {reason}$"):
         check_settings()
-    with pytest.raises(UserError, match=f"^{name}: {words}$"):
+    with pytest.raises(UserError, match=f"^{name}: {reason}$"):
         run.main(["--data", "nowhere"])
 
 
-def test_settings_in_capitals_or_of_a_silent_wandb_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_in_upper_case_or_of_a_disabled_wandb_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "OFFLINE")
     check_settings()
     monkeypatch.setenv("WANDB_MODE", "disabled")
@@ -110,7 +108,7 @@ def test_settings_in_capitals_or_of_a_silent_wandb_are_taken(monkeypatch: pytest
     check_settings()
 
 
-def test_a_key_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_message_does_not_contain_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "a secret, in full ")
     with pytest.raises(UserError, match=r"^WANDB_API_KEY: ") as caught:
         check_settings()

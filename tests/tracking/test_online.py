@@ -1,4 +1,4 @@
-"""Against a server: one complete run per trial, whatever happens to server or driver; what is not sent can be sent."""
+"""Online tracking: one complete run per trial despite failures of server or driver; missing runs can be published."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def study(tmp_path: Path) -> Study:
 
 @contextlib.contextmanager
 def short_waits() -> Iterator[None]:
-    """While a server does not answer. One that does may need longer than this to open a run on a busy machine."""
+    """Short timeouts, for servers that do not answer; too short for opening a run on a busy machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client, "INIT_TIMEOUT_SECONDS", 2)
         patch.setattr(client, "FINISH_TIMEOUT_SECONDS", 2)
-        patch.setattr(tracking, "CLOSE_SECONDS", 5.0)
+        patch.setattr(tracking, "CLOSE_TIMEOUT_SECONDS", 5.0)
         yield
 
 
 def assert_holds(server: WandbServer, study: Study, number: int = 0, *, exit_code: int = 0) -> None:
-    """The server has one complete run of the trial, with every epoch and fold of the study folder at its step."""
+    """Check that the server has one complete run of the trial, with every epoch and fold of the study folder."""
     run = server.runs[f"c0ffee00-{number:04d}"]
     rows = [{key: value for key, value in row.items() if key not in ("_runtime", "_timestamp")} for row in run.history]
     assert [row for row in rows if "epoch" in row or "fold/number" in row] == expected_rows(study, number)
@@ -59,7 +59,7 @@ def assert_holds(server: WandbServer, study: Study, number: int = 0, *, exit_cod
     assert run.summary["state"] == study.end(number).state  # type: ignore[union-attr]
 
 
-def test_every_run_is_complete_on_the_server(study: Study, wandb_server: WandbServer) -> None:
+def test_every_run_is_uploaded_completely(study: Study, wandb_server: WandbServer) -> None:
     tracker, _ = make_tracker(study)
     run_trial(study, tracker, 0)
     begin(study, tracker, 1)
@@ -87,8 +87,8 @@ def test_every_run_is_complete_on_the_server(study: Study, wandb_server: WandbSe
 
 
 @pytest.mark.slow
-def test_a_killed_and_resumed_search_has_one_run_per_trial(study: Study, wandb_server: WandbServer) -> None:
-    """The killed one is another process, as in life."""
+def test_killed_and_resumed_search_has_one_run_per_trial(study: Study, wandb_server: WandbServer) -> None:
+    """The killed search runs in another process."""
     code = f"""
         import os, signal, sys
         sys.path.insert(0, {str(TESTS)!r})
@@ -106,25 +106,25 @@ def test_a_killed_and_resumed_search_has_one_run_per_trial(study: Study, wandb_s
     """
     command = [sys.executable, "-c", textwrap.dedent(code), str(study.folder)]
     killed = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, cwd=TESTS.parent)
-    # W&B's client sends what is logged every 15 seconds.
+    # W&B's client uploads every 15 seconds.
     wandb_server.wait_for(
         lambda: "c0ffee00-0000" in wandb_server.runs and wandb_server.runs["c0ffee00-0000"].history, seconds=600
     )
     killed.communicate("\n")
     assert killed.returncode == -signal.SIGKILL
-    tracker, words = make_tracker(study)
+    tracker, message = make_tracker(study)
     tracker.begin(Job(0, 0), RECIPE, [])
     for report in REPORTS[4:]:
         write(study, tracker, 0, report)
     end(study, tracker, 0, "complete", "all 2 folds", 0.75)
-    assert tracker.close(finished=True) == words
-    assert len(wandb_server.sweeps) == 1, "the resumed search keeps its sweep"
+    assert tracker.close(finished=True) == message
+    assert len(wandb_server.sweeps) == 1, "the resumed search has the same sweep"
     assert_holds(wandb_server, study)
     assert len(folders(study)) == 1
 
 
 @pytest.mark.parametrize("fault", ["500", "401", "drop", "hang"])
-def test_a_server_that_fails_in_the_middle_neither_stops_nor_slows_the_search(
+def test_server_failure_neither_stops_nor_slows_the_search(
     study: Study, wandb_server: WandbServer, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     tracker, _ = make_tracker(study)
@@ -137,19 +137,19 @@ def test_a_server_that_fails_in_the_middle_neither_stops_nor_slows_the_search(
             write(study, tracker, 1, report)
         end(study, tracker, 1, "complete", "all 2 folds", 0.75)
         run_trial(study, tracker, 2)
-        words = tracker.close(finished=True)
-    assert words.startswith("W&B: not everything was sent; this sends it: python -m leukemia.tracking publish"), words
-    assert KEY not in words + caplog.text
+        message = tracker.close(finished=True)
+    assert message.startswith("W&B: upload incomplete; upload it with: python -m leukemia.tracking publish"), message
+    assert KEY not in message + caplog.text
     wandb_server.fault = None
-    publish(study, lambda words: None)
+    publish(study, lambda message: None)
     for number in range(3):
         assert_holds(wandb_server, study, number)
     assert wandb_server.runs["c0ffee00-search"].complete
     assert wandb_server.unknown == []
 
 
-def test_a_key_that_is_refused_in_the_middle_is_noticed(study: Study, wandb_server: WandbServer) -> None:
-    """W&B's client gives up on the run, and closes it without a word, though the server is well again by then."""
+def test_key_rejected_during_a_run_is_noticed(study: Study, wandb_server: WandbServer) -> None:
+    """W&B's client gives up on the run and closes it without an error, even if the server works again."""
     tracker, _ = make_tracker(study)
     begin(study, tracker, 0)
     wandb_server.wait_for(lambda: "c0ffee00-0000" in wandb_server.runs)
@@ -160,14 +160,14 @@ def test_a_key_that_is_refused_in_the_middle_is_noticed(study: Study, wandb_serv
     end(study, tracker, 0, "complete", "all 2 folds", 0.75)
     with short_waits():
         assert tracker.close(finished=True).startswith("W&B: not everything was sent; this sends it: ")
-    with pytest.raises(UserError, match=r"W&B: 1 of its runs did not arrive to their end \(c0ffee00-0000\)"):
-        publish(study, lambda words: None)
+    with pytest.raises(UserError, match=r"W&B: 1 runs did not finish uploading \(c0ffee00-0000\)"):
+        publish(study, lambda message: None)
     wandb_server.fault = None
-    publish(study, lambda words: None)
+    publish(study, lambda message: None)
     assert_holds(wandb_server, study)
 
 
-def test_a_server_that_dies_and_comes_back_is_sent_the_rest(study: Study, wandb_server: WandbServer) -> None:
+def test_server_that_restarts_gets_the_rest(study: Study, wandb_server: WandbServer) -> None:
     tracker, _ = make_tracker(study)
     begin(study, tracker, 0)
     wandb_server.wait_for(lambda: "c0ffee00-0000" in wandb_server.runs)
@@ -178,11 +178,11 @@ def test_a_server_that_dies_and_comes_back_is_sent_the_rest(study: Study, wandb_
         end(study, tracker, 0, "complete", "all 2 folds", 0.75)
         assert "not everything was sent" in tracker.close(finished=True)
     wandb_server.start()
-    publish(study, lambda words: None)
+    publish(study, lambda message: None)
     assert_holds(wandb_server, study)
 
 
-def test_a_slow_server_is_sent_everything(study: Study, wandb_server: WandbServer) -> None:
+def test_slow_server_gets_everything(study: Study, wandb_server: WandbServer) -> None:
     wandb_server.delay = 0.2
     tracker, _ = make_tracker(study)
     wandb_server.fault = "slow"
@@ -191,12 +191,12 @@ def test_a_slow_server_is_sent_everything(study: Study, wandb_server: WandbServe
     with short_waits():
         tracker.close(finished=True)
     wandb_server.fault = None
-    publish(study, lambda words: None)
+    publish(study, lambda message: None)
     for number in range(3):
         assert_holds(wandb_server, study, number)
 
 
-def test_an_offline_study_is_published_and_can_be_again(
+def test_offline_study_can_be_published_repeatedly(
     study: Study, wandb_server: WandbServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     offline = WandbTracker(study, mode="offline")
@@ -208,11 +208,11 @@ def test_an_offline_study_is_published_and_can_be_again(
     for _ in range(2):
         assert main(["publish", "my-study", "--runs", str(study.folder.parent)]) == 0
         ((identity, sweep),) = wandb_server.sweeps.items()
-        said = capsys.readouterr().out.splitlines()
-        assert said == [
-            "trial 0000: sending",
-            "trial 0001: sending",
-            "search: sending",
+        output = capsys.readouterr().out.splitlines()
+        assert output == [
+            "trial 0000: uploading",
+            "trial 0001: uploading",
+            "search: uploading",
             f"W&B: {wandb_server.url}/lab/leukemia-search/sweeps/{identity}",
         ]
         assert sweep.prior_runs == ["c0ffee00-0000", "c0ffee00-0001"]
@@ -224,7 +224,7 @@ def test_an_offline_study_is_published_and_can_be_again(
 
 
 @pytest.mark.slow
-def test_stop_in_the_web_page_is_heard(study: Study, wandb_server: WandbServer) -> None:
+def test_stop_on_the_web_page_stops_the_trial(study: Study, wandb_server: WandbServer) -> None:
     tracker, _ = make_tracker(study)
     begin(study, tracker, 0)
     begin(study, tracker, 1)
@@ -238,7 +238,7 @@ def test_stop_in_the_web_page_is_heard(study: Study, wandb_server: WandbServer) 
     tracker.close(finished=False)
 
 
-def test_the_key_is_in_no_file(study: Study, wandb_server: WandbServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_key_is_in_no_file(study: Study, wandb_server: WandbServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     tracker, _ = make_tracker(study)
     run_trial(study, tracker, 0)
@@ -248,23 +248,23 @@ def test_the_key_is_in_no_file(study: Study, wandb_server: WandbServer, caplog: 
     assert KEY not in caplog.text
 
 
-def test_publish_says_what_is_wrong_and_sends_nothing(
+def test_publish_reports_problems_and_uploads_nothing(
     study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_trial(study, NoTracker(), 0)
     monkeypatch.setenv("WANDB_API_KEY", KEY[::-1])
-    with pytest.raises(UserError, match=r"W&B: .*answers 401.*; nothing was sent\. Fix that and try again"):
+    with pytest.raises(UserError, match=r"W&B: .*returned 401.*; nothing was uploaded\. Fix that and try again"):
         publish(study, print)
     monkeypatch.delenv("WANDB_API_KEY")
-    with pytest.raises(UserError, match=r"there is no key \(`wandb login`\); nothing was sent"):
+    with pytest.raises(UserError, match=r"no API key \(`wandb login`\); nothing was uploaded"):
         publish(study, print)
     assert wandb_server.runs == {}
 
 
-def test_variables_of_whoever_started_this_process_make_no_other_runs(
+def test_variables_of_the_parent_process_are_ignored(
     study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An agent of another sweep, or a launched job, would name project and run itself."""
+    """Sweep agents and launched jobs set variables that name a project and a run."""
     for name, value in {
         "WANDB_SWEEP_ID": "theirs",
         "WANDB_LAUNCH": "true",
@@ -276,87 +276,87 @@ def test_variables_of_whoever_started_this_process_make_no_other_runs(
         monkeypatch.setenv(name, value)
     run_trial(study, NoTracker(), 0)
     for _ in range(2):
-        publish(study, lambda words: None)
+        publish(study, lambda message: None)
         wandb.teardown()
     found = {name: (run.project, run.entity) for name, run in wandb_server.runs.items()}
     assert found == dict.fromkeys(["c0ffee00-0000", "c0ffee00-search"], ("leukemia-search", "lab"))
     assert_holds(wandb_server, study)
 
 
-def test_stop_in_the_web_page_leaves_nothing_unsent(study: Study, wandb_server: WandbServer) -> None:
-    """W&B calls such a run killed, however it was closed."""
-    tracker, words = make_tracker(study)
+def test_stopped_run_is_uploaded_completely(study: Study, wandb_server: WandbServer) -> None:
+    """The state of such a run in W&B is killed, even if it was closed normally."""
+    tracker, message = make_tracker(study)
     begin(study, tracker, 0)
     wandb_server.wait_for(lambda: "c0ffee00-0000" in wandb_server.runs)
     wandb_server.stop_run("c0ffee00-0000")
     write(study, tracker, 0, REPORTS[0])
     end(study, tracker, 0, "stopped", "stopped in W&B", None)
-    assert tracker.close(finished=True) == words
-    publish(study, lambda words: None)
+    assert tracker.close(finished=True) == message
+    publish(study, lambda message: None)
 
 
 @pytest.mark.parametrize(("name", "value"), [("BASE_URL", "localhost:8080"), ("PROJECT", "a/b"), ("MODE", "nonsense")])
-def test_publish_refuses_settings_in_one_line(
+def test_publish_rejects_invalid_settings_in_one_line(
     study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"WANDB_{name}", value)
-    with pytest.raises(UserError, match=rf"^W&B: WANDB_{name}: [^\n]*; nothing was sent\. Fix that and try again$"):
+    with pytest.raises(UserError, match=rf"^W&B: WANDB_{name}: [^\n]*; nothing was uploaded\. Fix that and try again$"):
         publish(study, print)
 
 
-def test_a_trial_that_lost_its_recipe_is_named(study: Study, wandb_server: WandbServer) -> None:
+def test_trial_without_a_recipe_is_reported(study: Study, wandb_server: WandbServer) -> None:
     for number in range(2):
         run_trial(study, NoTracker(), number)
     (study.trial_folder(1) / "recipe.json").unlink()
     study.trial_folder(2).mkdir()
-    said: list[str] = []
-    publish(study, said.append)
-    assert said[-1] == (
-        f"warning: not sent, because recipe.json is missing: 0001 in {study.folder / 'trials'}; "
-        "restore it, or remove what is left of them, and publish again"
+    messages: list[str] = []
+    publish(study, messages.append)
+    assert messages[-1] == (
+        f"warning: not uploaded because recipe.json is missing: 0001 in {study.folder / 'trials'}; "
+        "restore it or delete these folders, and publish again"
     )
     assert wandb_server.runs["c0ffee00-search"].summary["state"] == "interrupted"
 
 
-def test_a_trial_taken_over_from_another_study_is_not_sent_and_leaves_nothing_unfinished(
+def test_reused_trial_is_not_uploaded_and_the_search_counts_as_finished(
     study: Study, wandb_server: WandbServer
 ) -> None:
     for number in range(2):
         run_trial(study, NoTracker(), number)
     origin = {"study": "earlier", "study_uid": "0a0a0a0a", "trial": "0003", "seeds": [0]}
     write_json(study.trial_folder(0) / "origin.json", origin)
-    publish(study, lambda words: None)
+    publish(study, lambda message: None)
     assert sorted(wandb_server.runs) == ["c0ffee00-0001", "c0ffee00-search"]
     search = wandb_server.runs["c0ffee00-search"]
     assert (search.exit_code, search.summary["state"]) == (0, "finished")
 
 
-def test_a_server_without_sweeps_is_sent_everything_all_the_same(study: Study, wandb_server: WandbServer) -> None:
+def test_server_without_sweeps_gets_all_runs(study: Study, wandb_server: WandbServer) -> None:
     run_trial(study, NoTracker(), 0)
     wandb_server.fault_at, wandb_server.fault = "UpsertSweep", "401"
-    said: list[str] = []
-    publish(study, said.append)
-    assert said[-1].startswith("W&B: all sent to project leukemia-search, group my-study; no sweep page (")
+    messages: list[str] = []
+    publish(study, messages.append)
+    assert messages[-1].startswith("W&B: all uploaded to project leukemia-search, group my-study; no sweep page (")
     wandb_server.fault = None
     assert_holds(wandb_server, study)
 
 
-def test_publish_waits_for_no_search(study: Study, wandb_server: WandbServer) -> None:
+def test_publish_is_rejected_while_the_search_runs(study: Study, wandb_server: WandbServer) -> None:
     with study.lock(), pytest.raises(UserError, match=f"is being run by process {os.getpid()}"):
         publish(Study.open(study.folder), print)
 
 
-def test_publish_that_is_cut_off_says_so_and_goes_on_later(study: Study, wandb_server: WandbServer) -> None:
+def test_interrupted_publish_can_be_continued(study: Study, wandb_server: WandbServer) -> None:
     for number in range(2):
         run_trial(study, NoTracker(), number)
 
-    def break_at_the_second(words: str) -> None:
-        if words.startswith("trial 0001"):
+    def break_at_the_second(message: str) -> None:
+        if message.startswith("trial 0001"):
             wandb_server.fault = "500"
 
-    with short_waits(), pytest.raises(UserError, match=r"W&B: .*what was sent is kept there\. Try again"):
+    with short_waits(), pytest.raises(UserError, match=r"W&B: .*the upload is incomplete\. Try again to continue it"):
         publish(study, break_at_the_second)
     wandb_server.fault = None
-    publish(study, lambda words: None)
+    publish(study, lambda message: None)
     for number in range(2):
         assert_holds(wandb_server, study, number)

@@ -1,4 +1,4 @@
-"""Offline runs hold what the study folder holds, once; whatever W&B does, the search goes on."""
+"""Offline runs match the study folder without duplicates; the search continues whatever happens to W&B."""
 
 from __future__ import annotations
 
@@ -46,25 +46,25 @@ def offline(study: Study) -> WandbTracker:
 
 
 def settle(tracker: WandbTracker) -> None:
-    """Wait until all that was said has been said to W&B."""
-    said = threading.Event()
-    tracker._say(said.set)
-    assert said.wait(120)
+    """Wait until the background thread has handled all events."""
+    handled = threading.Event()
+    tracker._enqueue(handled.set)
+    assert handled.wait(120)
 
 
 def heads(row: dict[str, Any]) -> set[str]:
-    """First parts of a row's keys: tables and figures have several."""
+    """First parts of a row's keys; tables and figures have keys of several parts."""
     return {key.partition(".")[0] for key in row}
 
 
 def assert_holds_the_study(study: Study, run: Path, number: int = 0) -> None:
-    """Every epoch and fold of a trial, in order, with the exact values, and last its predictions."""
+    """Check a run: every epoch and fold of a trial, in order, with exact values, and last the predictions."""
     rows = history(run)
     assert [row for row in rows if "epoch" in row or "fold/number" in row] == expected_rows(study, number)
     assert [row["_step"] for row in rows] == list(range(len(rows)))
 
 
-def test_an_offline_run_holds_what_the_study_holds(study: Study) -> None:
+def test_offline_run_matches_the_study(study: Study) -> None:
     tracker = offline(study)
     run_trial(study, tracker, 0)
     tracker.close(finished=True)
@@ -82,14 +82,14 @@ def test_an_offline_run_holds_what_the_study_holds(study: Study) -> None:
     assert config["provenance.data"] == "f" * 64
     assert config["provenance.splits_sha256"] == "5" * 64
     assert config["provenance.versions"] == {"torch": "2.13.0"}
-    told = summary(run)
-    assert told.items() >= {"state": "complete", "tta_accuracy": 0.75, "folds_done": 2, "cost_seconds": 6.0}.items()
-    assert (told["tta_accuracy_low"], told["tta_accuracy_high"]) == (1.0, 1.0), "all four predictions are right"
+    content = summary(run)
+    assert content.items() >= {"state": "complete", "tta_accuracy": 0.75, "folds_done": 2, "cost_seconds": 6.0}.items()
+    assert (content["tta_accuracy_low"], content["tta_accuracy_high"]) == (1.0, 1.0), "all four predictions are right"
     assert [end.get("exit_code", 0) for end in of_kind(found, "exit")] == [0]
     assert {"out_of_fold", "confusion_matrix_table", "roc_table"} <= heads(history(run)[-1])
 
 
-def test_the_searchs_own_run_tells_of_every_trial(study: Study) -> None:
+def test_run_of_the_search_has_every_trial(study: Study) -> None:
     tracker = offline(study)
     run_trial(study, tracker, 0)
     begin(study, tracker, 1)
@@ -108,8 +108,8 @@ def test_the_searchs_own_run_tells_of_every_trial(study: Study) -> None:
     assert {entry["path"] for entry in made["manifest"]["contents"]} == {"study.json"}
 
 
-def test_a_run_written_again_holds_no_repeat_and_the_score_alone(study: Study) -> None:
-    """The folder of a trial holds its repeats' epochs, too; the cost is no part of the score's name."""
+def test_rewritten_run_has_no_repeats_and_the_score_only(study: Study) -> None:
+    """The folder of a trial has the epochs of repeats too; the cost is not part of the score's name."""
     study = change_info(study, objective="tta_accuracy,cost")
     study.begin_trial(0, RECIPE)
     for report in REPORTS:
@@ -125,7 +125,7 @@ def test_a_run_written_again_holds_no_repeat_and_the_score_alone(study: Study) -
     assert "tta_accuracy,cost" not in summary(run)
 
 
-def test_a_failed_trial_has_exit_code_1_and_no_score(study: Study) -> None:
+def test_failed_trial_has_exit_code_1_and_no_score(study: Study) -> None:
     tracker = offline(study)
     begin(study, tracker, 0)
     write(study, tracker, 0, REPORTS[0])
@@ -137,7 +137,7 @@ def test_a_failed_trial_has_exit_code_1_and_no_score(study: Study) -> None:
     assert "tta_accuracy" not in summary(run)
 
 
-def test_a_trial_that_the_search_leaves_is_marked(study: Study) -> None:
+def test_unfinished_trial_is_marked_as_interrupted(study: Study) -> None:
     tracker = offline(study)
     begin(study, tracker, 0)
     write(study, tracker, 0, REPORTS[0])
@@ -147,7 +147,7 @@ def test_a_trial_that_the_search_leaves_is_marked(study: Study) -> None:
     assert summary(run)["state"] == "interrupted"
 
 
-def test_a_run_that_goes_on_after_a_kill_is_one_run(study: Study) -> None:
+def test_run_resumed_after_a_kill_is_one_run(study: Study) -> None:
     killed = offline(study)
     begin(study, killed, 0)
     for report in REPORTS[:4]:
@@ -166,8 +166,8 @@ def test_a_run_that_goes_on_after_a_kill_is_one_run(study: Study) -> None:
     assert history(search)[0]["search/tta_accuracy"] == 0.75
 
 
-def test_what_the_folder_held_when_the_run_was_opened_is_not_said_twice(study: Study) -> None:
-    """The thread may open a run after the driver has written its first epochs."""
+def test_epochs_saved_before_the_run_is_opened_are_not_logged_twice(study: Study) -> None:
+    """The thread may open a run after the driver has written the first epochs."""
     tracker = offline(study)
     study.begin_trial(0, RECIPE)
     study.write_epoch(0, epoch_of(0, 1))
@@ -180,7 +180,7 @@ def test_what_the_folder_held_when_the_run_was_opened_is_not_said_twice(study: S
     assert history(run) == expected_rows(study)
 
 
-def test_many_runs_are_open_at_once_each_with_its_own_values(study: Study) -> None:
+def test_many_runs_can_be_open_at_once(study: Study) -> None:
     tracker = offline(study)
     for number in range(3):
         begin(study, tracker, number)
@@ -194,7 +194,7 @@ def test_many_runs_are_open_at_once_each_with_its_own_values(study: Study) -> No
     assert [history(run)[0]["fold_0/train_loss"] for run in runs] == [1 / 3, 1 / 6, 1 / 9]
 
 
-def test_the_second_end_of_a_trial_is_ignored(study: Study) -> None:
+def test_second_end_of_a_trial_is_ignored(study: Study) -> None:
     tracker = offline(study)
     begin(study, tracker, 0)
     end(study, tracker, 0, "stopped", "hopeless", None)
@@ -204,7 +204,7 @@ def test_the_second_end_of_a_trial_is_ignored(study: Study) -> None:
     assert len(of_kind(records(run), "exit")) == 1
 
 
-def test_when_wandb_itself_dies_the_runs_are_written_again(study: Study, caplog: pytest.LogCaptureFixture) -> None:
+def test_runs_are_rewritten_when_wandb_crashes(study: Study, caplog: pytest.LogCaptureFixture) -> None:
     tracker = offline(study)
     begin(study, tracker, 0)
     for report in REPORTS[:3]:
@@ -225,7 +225,7 @@ def test_when_wandb_itself_dies_the_runs_are_written_again(study: Study, caplog:
 
 
 def kill_core() -> None:
-    """Kill the wandb-core that this process has started."""
+    """Kill the wandb-core process started by this process."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
@@ -237,7 +237,7 @@ def kill_core() -> None:
             os.waitpid(int(folder.name), 0)
 
 
-def test_when_wandb_cannot_be_started_the_search_goes_on_and_says_so(
+def test_search_continues_with_a_warning_if_wandb_cannot_start(
     study: Study, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(**settings: Any) -> None:
@@ -247,21 +247,21 @@ def test_when_wandb_cannot_be_started_the_search_goes_on_and_says_so(
     tracker = offline(study)
     run_trial(study, tracker, 0)
     last = tracker.close(finished=True)
-    assert "W&B failed again (no binary); the search goes on without it" in caplog.text
-    # asyncio warns, too, of connections that an earlier test has cut.
+    assert "W&B failed again (no binary); continuing without W&B" in caplog.text
+    # asyncio also warns about connections that an earlier test has closed.
     warnings = [
         record
         for record in caplog.records
         if (record.name, record.levelname) == ("leukemia.tracking.tracker", "WARNING")
     ]
-    assert len(warnings) == 2, "said once"
+    assert len(warnings) == 2, "warned once"
     assert last == (
         "W&B: offline, and not everything could be kept; after `wandb login` this rebuilds it from the study folder "
         f"and sends it: python -m leukemia.tracking publish my-study --runs {study.folder.parent}"
     )
 
 
-def test_a_full_disk_leaves_the_terminal_clean(
+def test_full_disk_prints_nothing_to_the_terminal(
     study: Study, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(logging.FileHandler, "_open", lambda _: open("/dev/full", "w"))  # noqa: SIM115
@@ -271,33 +271,33 @@ def test_a_full_disk_leaves_the_terminal_clean(
     assert capfd.readouterr().err == ""
 
 
-def test_what_is_said_takes_no_time_of_the_driver(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened, all_said = client.open_run, threading.Event()
+def test_tracking_does_not_block_the_driver(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, all_queued = client.open_run, threading.Event()
 
     def slow(*arguments: Any) -> Any:
-        assert all_said.wait(120), "the driver waits for W&B"
+        assert all_queued.wait(120), "the driver waits for W&B"
         return opened(*arguments)
 
     monkeypatch.setattr(client, "open_run", slow)
     tracker = offline(study)
     run_trial(study, tracker, 0)
-    all_said.set()
+    all_queued.set()
     tracker.close(finished=True)
     assert_holds_the_study(study, *folders(study))
 
 
-def test_a_hanging_wandb_is_left_after_a_time(
+def test_hanging_wandb_is_abandoned_after_a_timeout(
     study: Study, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("leukemia.tracking.tracker.CLOSE_SECONDS", 0.5)
-    left = threading.Event()
-    monkeypatch.setattr(client, "open_run", lambda *_: left.wait())
-    monkeypatch.setattr(client, "end_client", left.set)
+    monkeypatch.setattr("leukemia.tracking.tracker.CLOSE_TIMEOUT_SECONDS", 0.5)
+    killed = threading.Event()
+    monkeypatch.setattr(client, "open_run", lambda *_: killed.wait())
+    monkeypatch.setattr(client, "end_client", killed.set)
     tracker = WandbTracker(study, mode="online")
     run_trial(study, tracker, 0)
-    words = tracker.close(finished=True)
-    assert words == (
-        "W&B: not everything was sent; this sends it: python -m leukemia.tracking publish "
+    message = tracker.close(finished=True)
+    assert message == (
+        "W&B: upload incomplete; upload it with: python -m leukemia.tracking publish "
         f"my-study --runs {study.folder.parent}"
     )
     assert capfd.readouterr() == ("", "")
@@ -312,34 +312,34 @@ def test_wandb_prints_nothing(study: Study, capfd: pytest.CaptureFixture[str], m
     assert capfd.readouterr() == ("", "")
 
 
-def test_disabled_says_nothing_to_anyone(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disabled_tracker_does_nothing(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    tracker, words = make_tracker(study)
-    assert words == "W&B: disabled by WANDB_MODE"
+    tracker, message = make_tracker(study)
+    assert message == "W&B: disabled by WANDB_MODE"
     run_trial(study, tracker, 0)
     assert not tracker.is_stopped(Job(0, 0))
     assert tracker.close(finished=True) == ""
     assert not (study.folder / "wandb").exists()
 
 
-def test_offline_names_the_folder_and_how_to_send_it(study: Study) -> None:
-    tracker, words = make_tracker(study)
+def test_offline_message_has_the_folder_and_how_to_upload(study: Study) -> None:
+    tracker, message = make_tracker(study)
     assert isinstance(tracker, WandbTracker)
-    assert words == f"W&B: offline in {study.folder / 'wandb'} (`wandb login` to go online)"
+    assert message == f"W&B: offline in {study.folder / 'wandb'} (`wandb login` to go online)"
     assert tracker.close(finished=True) == (
-        "W&B: offline; after `wandb login` this sends it: python -m leukemia.tracking publish "
+        "W&B: offline; after `wandb login` upload it with: python -m leukemia.tracking publish "
         f"my-study --runs {study.folder.parent}"
     )
 
 
-def test_online_without_a_key_goes_on_offline(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_online_mode_without_a_key_is_offline(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "online")
-    tracker, words = make_tracker(study)
+    tracker, message = make_tracker(study)
     tracker.close(finished=True)
-    assert words == "W&B: there is no key (`wandb login`); going on offline"
+    assert message == "W&B: no API key (`wandb login`); continuing offline"
 
 
-def test_settings_take_nothing_from_the_machine() -> None:
+def test_settings_collect_nothing_from_the_machine() -> None:
     settings = client._quiet_settings()
     assert settings.silent
     assert settings.console == "off"

@@ -1,4 +1,4 @@
-"""The stand-in for Weights & Biases' server: the real client is content with it, and what it was told it holds."""
+"""The fake Weights & Biases server works with the real client and stores what the client uploads."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ if end == "wait":
     time.sleep(3600)
 run.finish()
 """
-"""Logs steps first to last - 1, and then ends or waits for its end."""
+"""Logs steps first to last - 1, then finishes, or waits to be killed."""
 
 
 @pytest.fixture(autouse=True)
 def clean_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """A client that has read nothing and keeps nothing, and that has no key but that of this test."""
+    """A client without settings, caches and keys from outside the test."""
     for name in ("DIR", "CACHE_DIR", "CONFIG_DIR", "DATA_DIR", "ARTIFACT_DIR"):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(f"WANDB_{name}", str(tmp_path / name))
     (tmp_path / "netrc").touch()
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
-    # The client itself sets these two when it makes a sweep: set first, so that they are restored.
+    # The client sets these when it creates a sweep; set them first, so that monkeypatch restores them.
     for name in ("WANDB_ENTITY", "WANDB_PROJECT", "WANDB_MODE"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -65,7 +65,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
 
 
 def settings(**more: Any) -> wandb.Settings:
-    """Quiet, and quick to deliver, to try again and to give up. Of a second's parts, the client makes nothing."""
+    """Quiet, with short intervals for uploads, retries and timeouts; the client rounds fractions of a second to 0."""
     return wandb.Settings(
         silent=True,
         console="off",
@@ -89,11 +89,11 @@ def begin(run_id: str, *, given: wandb.Settings | None = None, **more: Any) -> A
 
 
 def series(server: WandbServer, run_id: str, name: str) -> list[tuple[int, Any]]:
-    """Steps and values of one series."""
+    """Steps and values of a series."""
     return [(row["_step"], row[name]) for row in server.runs[run_id].history if name in row]
 
 
-def test_a_run_arrives_as_it_was_logged(server: WandbServer) -> None:
+def test_run_is_stored_as_logged(server: WandbServer) -> None:
     run = begin(
         "r1", name="first", group="study", job_type="trial", tags=["a", "b"], config={"lr": 0.1, "deep": {"x": 1}}
     )
@@ -121,7 +121,7 @@ def test_many_runs_are_kept_apart(server: WandbServer) -> None:
     assert all(run.complete and run.exit_code == 0 for run in server.runs.values())
 
 
-def test_a_sweep_knows_its_ranges_and_prior_runs_and_takes_new_ones(server: WandbServer) -> None:
+def test_sweep_has_ranges_and_prior_runs_and_accepts_new_runs(server: WandbServer) -> None:
     for number in range(2):
         begin(f"r{number}").finish()
     sweep_id = wandb.sweep(SWEEP, project="cells", prior_runs=["r0", "r1"])
@@ -134,17 +134,17 @@ def test_a_sweep_knows_its_ranges_and_prior_runs_and_takes_new_ones(server: Wand
     assert [run.sweep for run in server.runs.values()] == [None, None, sweep_id]
 
 
-def test_an_unknown_sweep_is_refused(server: WandbServer) -> None:
+def test_unknown_sweep_is_rejected(server: WandbServer) -> None:
     with pytest.raises(wandb.errors.Error, match="sweep nowhere not found"):
         begin("r1", given=settings(sweep_id="nowhere"))
     assert server.runs == {}
 
 
-def test_a_killed_run_goes_on_where_the_server_has_it(server: WandbServer) -> None:
+def test_killed_run_is_resumed(server: WandbServer) -> None:
     command = [sys.executable, "-c", PROCESS]
     killed = subprocess.Popen([*command, "0", "4", "wait"], start_new_session=True)
     try:
-        # The client holds the newest step back until the next begins.
+        # The client keeps the latest step until the next one starts.
         server.wait_for(lambda: "long" in server.runs and len(server.runs["long"].history) == 3)
     finally:
         os.killpg(killed.pid, signal.SIGKILL)
@@ -158,7 +158,7 @@ def test_a_killed_run_goes_on_where_the_server_has_it(server: WandbServer) -> No
     assert run.config == {"first": 2}
 
 
-def test_an_artifact_is_committed_and_used(server: WandbServer, tmp_path: Path) -> None:
+def test_artifact_is_committed_and_used(server: WandbServer, tmp_path: Path) -> None:
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "a b.bin").write_bytes(b"\x00\x01")
     for number in range(2):
@@ -184,7 +184,7 @@ def test_an_artifact_is_committed_and_used(server: WandbServer, tmp_path: Path) 
     assert (old.used_by, new.used_by) == ([], ["user"])
 
 
-def test_an_artifact_of_the_same_content_is_no_new_version(server: WandbServer, tmp_path: Path) -> None:
+def test_artifact_with_the_same_content_is_not_a_new_version(server: WandbServer, tmp_path: Path) -> None:
     (tmp_path / "model.txt").write_text("model")
     for number in range(2):
         artifact = wandb.Artifact("best", "model")
@@ -196,7 +196,7 @@ def test_an_artifact_of_the_same_content_is_no_new_version(server: WandbServer, 
     assert sorted(server.artifacts["best:v0"].aliases) == ["by-0", "by-1", "latest"]
 
 
-def test_an_artifact_that_a_run_brings_along_is_used_but_not_made_by_it(server: WandbServer, tmp_path: Path) -> None:
+def test_artifact_created_for_use_is_not_logged_by_the_run(server: WandbServer, tmp_path: Path) -> None:
     (tmp_path / "data.txt").write_text("data")
     artifact = wandb.Artifact("cells", "dataset")
     artifact.add_file(str(tmp_path / "data.txt"))
@@ -220,7 +220,7 @@ def test_aliases_move_when_a_logged_artifact_is_saved(server: WandbServer, tmp_p
     assert sorted(server.artifacts["best:v0"].aliases) == ["latest", "winner"]
 
 
-def test_an_artifact_whose_commit_fails_stays_pending(server: WandbServer, tmp_path: Path) -> None:
+def test_artifact_with_a_failed_commit_stays_pending(server: WandbServer, tmp_path: Path) -> None:
     (tmp_path / "model.txt").write_text("model")
     artifact = wandb.Artifact("best", "model")
     artifact.add_file(str(tmp_path / "model.txt"))
@@ -234,7 +234,7 @@ def test_an_artifact_whose_commit_fails_stays_pending(server: WandbServer, tmp_p
     assert server.runs["maker"].complete
 
 
-def test_a_wrong_key_is_refused_at_once(server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_key_is_rejected_immediately(server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "f" * 40)
     with pytest.raises(wandb.errors.CommError, match="user is not logged in"):
         begin("r1")
@@ -242,7 +242,7 @@ def test_a_wrong_key_is_refused_at_once(server: WandbServer, monkeypatch: pytest
     assert {request.status for request in server.requests} == {401}
 
 
-def test_the_front_door_knows_the_user_by_the_key(server: WandbServer) -> None:
+def test_user_is_identified_by_the_key(server: WandbServer) -> None:
     def ask(key: str) -> requests.Response:
         question = {"query": "query { viewer { id } }"}
         return requests.post(f"{server.url}/graphql", json=question, auth=("api", key), timeout=50)
@@ -253,14 +253,14 @@ def test_the_front_door_knows_the_user_by_the_key(server: WandbServer) -> None:
     assert ask("f" * 40).ok
 
 
-def test_the_key_is_not_kept(server: WandbServer) -> None:
+def test_key_is_not_stored(server: WandbServer) -> None:
     begin("r1").finish()
     assert all("authorization" not in request.headers for request in server.requests)
     assert KEY not in repr(server.requests)
 
 
 @pytest.mark.parametrize("fault", ["500", "401", "drop", "hang"])
-def test_a_sick_server_opens_no_run(server: WandbServer, fault: Any) -> None:
+def test_faulty_server_opens_no_run(server: WandbServer, fault: Any) -> None:
     server.fault = fault
     with pytest.raises(wandb.errors.CommError):
         begin("r1", given=settings(init_timeout=1))
@@ -268,7 +268,7 @@ def test_a_sick_server_opens_no_run(server: WandbServer, fault: Any) -> None:
     assert server.num_requests > 0
 
 
-def test_a_slow_server_is_late(server: WandbServer) -> None:
+def test_slow_server_answers_late(server: WandbServer) -> None:
     server.fault, server.delay = "slow", 0.3
     run = begin("r1")
     run.log({"loss": 1}, step=0)
@@ -281,7 +281,7 @@ def test_a_slow_server_is_late(server: WandbServer) -> None:
 @pytest.mark.parametrize(
     "fault", ["500", "lost", *(pytest.param(fault, marks=pytest.mark.slow) for fault in ("drop", "hang"))]
 )
-def test_a_run_survives_a_sick_server_without_loss_or_repeat(server: WandbServer, fault: Any) -> None:
+def test_run_survives_a_temporary_fault_without_loss_or_duplicates(server: WandbServer, fault: Any) -> None:
     run = begin("r1", given=settings(x_file_stream_timeout_seconds=1))
     run.log({"loss": 0}, step=0)
     run.log({"loss": 1}, step=1)
@@ -298,7 +298,7 @@ def test_a_run_survives_a_sick_server_without_loss_or_repeat(server: WandbServer
     assert server.runs["r1"].complete
 
 
-def test_a_run_outlives_the_death_of_the_server(server: WandbServer) -> None:
+def test_run_survives_a_server_restart(server: WandbServer) -> None:
     run = begin("r1")
     url = server.url
     run.log({"loss": 0}, step=0)
@@ -317,9 +317,7 @@ def test_a_run_outlives_the_death_of_the_server(server: WandbServer) -> None:
 
 
 @pytest.mark.slow
-def test_a_key_refused_on_the_way_ends_a_run_in_silence_until_its_folder_is_sent(
-    server: WandbServer, tmp_path: Path
-) -> None:
+def test_run_whose_key_is_rejected_ends_silently_and_can_be_synced(server: WandbServer, tmp_path: Path) -> None:
     run = begin("r1")
     run.log({"loss": 0}, step=0, commit=True)
     server.wait_for(lambda: "wandb-history.jsonl" in server.runs["r1"].streams)
@@ -329,31 +327,31 @@ def test_a_key_refused_on_the_way_ends_a_run_in_silence_until_its_folder_is_sent
     server.fault = None
     run.log({"loss": 2}, step=2, commit=True)
     run.finish()
-    # The client writes its folder to the end when it ends itself.
+    # The client completes its folder only at teardown.
     wandb.teardown()
     assert (series(server, "r1", "loss"), server.runs["r1"].complete) == ([(0, 0)], False)
     (folder,) = (tmp_path / "DIR" / "wandb").glob("run-*")
-    # Runs that were online are left out unless they are asked for.
+    # By default, sync skips runs that were online.
     command = [sys.executable, "-m", "wandb", "sync", "--no-skip-online", str(folder)]
     subprocess.run(command, check=True, capture_output=True)
     assert (series(server, "r1", "loss"), server.runs["r1"].complete) == ([(0, 0), (1, 1), (2, 2)], True)
 
 
-def test_the_stop_button_is_heard(server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The client asks itself every 15 seconds.
+def test_stop_button_stops_the_run(server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The client polls every 15 seconds.
     monkeypatch.setattr("wandb.sdk.lib.run_stopping._SLEEP", lambda seconds: asyncio.sleep(0.05))
-    heard = {name: threading.Event() for name in ("r1", "r2")}
-    runs = [begin(name, given=settings(stop_fn=event.set)) for name, event in heard.items()]
+    stopped = {name: threading.Event() for name in ("r1", "r2")}
+    runs = [begin(name, given=settings(stop_fn=event.set)) for name, event in stopped.items()]
     server.stop_run("r1")
     for run in runs:
         run.log({"loss": 1}, step=0, commit=True)
-    assert heard["r1"].wait(100)
+    assert stopped["r1"].wait(100)
     for run in runs:
         run.finish()
-    assert not heard["r2"].is_set()
+    assert not stopped["r2"].is_set()
 
 
-def test_an_offline_run_arrives_by_sync(server: WandbServer, tmp_path: Path) -> None:
+def test_offline_run_is_synced(server: WandbServer, tmp_path: Path) -> None:
     run = begin("r1", mode="offline", group="study", config={"lr": 0.1})
     for step in range(3):
         run.log({"loss": step}, step=step)
@@ -367,7 +365,7 @@ def test_an_offline_run_arrives_by_sync(server: WandbServer, tmp_path: Path) -> 
     assert series(server, "r1", "loss") == [(0, 0), (1, 1), (2, 2)]
 
 
-def test_what_the_server_cannot_answer_is_kept_and_refused() -> None:
+def test_unsupported_requests_are_recorded_and_rejected() -> None:
     with WandbServer() as server:
         answer = requests.post(
             f"{server.url}/graphql", json={"query": "query Weather { sky }"}, auth=("api", KEY), timeout=50
@@ -378,11 +376,16 @@ def test_what_the_server_cannot_answer_is_kept_and_refused() -> None:
         assert server.operations == ["Weather"]
 
 
-def test_an_unknown_fault_is_refused() -> None:
-    with pytest.raises(ValueError, match="fault: expected None or one of 500, 401, slow, hang, drop, lost, got 'ill'"):
-        WandbServer().fault = "ill"  # type: ignore[assignment]
+def test_unknown_fault_is_rejected() -> None:
+    with pytest.raises(
+        ValueError, match="fault: expected None or one of 500, 401, slow, hang, drop, lost, got 'broken'"
+    ):
+        WandbServer().fault = "broken"  # type: ignore[assignment]
 
 
-def test_waiting_in_vain_is_an_error() -> None:
-    with WandbServer() as server, pytest.raises(TimeoutError, match=r"waited 0\.1 s"):
+def test_wait_times_out() -> None:
+    with (
+        WandbServer() as server,
+        pytest.raises(TimeoutError, match=r"^condition not met after 0\.1 s; last requests: \[\]$"),
+    ):
         server.wait_for(lambda: server.runs, seconds=0.1)

@@ -25,9 +25,9 @@ from leukemia.tracking.tracker import WandbTracker
 def _settle(tracker: WandbTracker) -> None:
     """Wait until W&B has received everything logged so far."""
     received = threading.Event()
-    tracker._say(received.set)
+    tracker._enqueue(received.set)
     while not received.wait(1.0):
-        assert not tracker._gone, "W&B failed"
+        assert not tracker._disabled, "W&B failed"
 
 
 def _usage() -> dict[str, float]:
