@@ -1,4 +1,4 @@
-"""What all plots share: colours, figures, axes, files."""
+"""Colours, figure size, axis style and file format of all plots."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ BLUE, ORANGE, GREEN, INK, GREY = "#0072B2", "#D55E00", "#009E73", "#333333", "#8
 SKY, PURPLE = "#56B4E9", "#CC79A7"
 
 DPI = 160
-"""Dots per inch: pictures are shown at 96 a pixel, finer ones stay crisp on dense screens."""
+"""Dots per inch. Browsers show 96 per inch; the rest keeps pictures sharp on high-density screens."""
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure of that many inches, without pyplot's global state: no display, nothing to close."""
+    """A figure with a size in inches, created without pyplot, so it needs no display and no closing."""
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
 
 
 def new_canvas(num_panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of that many inches, and its panels side by side."""
+    """A figure with a size in inches, and its panels from left to right."""
     figure = new_figure(width, height)
     return figure, [style_axes(axes) for axes in figure.subplots(1, num_panels, squeeze=False)[0]]
 
 
 def style_axes(axes: Axes) -> Axes:
-    """The same axes, with the spines, grid and ticks of all plots."""
+    """Apply the common style of spines, grid and ticks; returns the axes."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.grid(color="#E6E6E6", linewidth=0.8)
@@ -40,25 +40,25 @@ def style_axes(axes: Axes) -> Axes:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure as PNG, atomically."""
     with atomic(path) as temporary:
-        # Without the version of matplotlib inside, equal pictures are equal files.
+        # Omit matplotlib's version, so that equal pictures give equal files.
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def time_unit(seconds: float) -> tuple[int, str]:
-    """Seconds in the unit that suits the longest span, and its name."""
+    """The unit for an axis up to ``seconds``: its length in seconds, and its name."""
     return (3600, "hours") if seconds >= 7200 else (60, "minutes") if seconds >= 120 else (1, "seconds")
 
 
 def require_columns(table: pd.DataFrame, name: str, columns: tuple[str, ...]) -> None:
-    """Check a table to be drawn.
+    """Check a table before it is plotted.
 
     Args:
-        name: of the table, for the message.
+        name: name of the table in the error message.
 
     Raises:
-        ValueError: a column is missing, or there is no row.
+        ValueError: a column is missing, or there are no rows.
     """
     missing = [column for column in columns if column not in table.columns]
     if missing:

@@ -1,4 +1,4 @@
-"""Plots of one model: how it was trained, and what it predicts."""
+"""Plots of one model: training curves and predictions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CLASS_LABELS = ("normal (hem)", "leukemic (all)")
 
 
 def plot_confusion(matrix: ArrayLike, path: Path) -> None:
-    """Draw a confusion matrix, counts (2, 2), rows true and columns predicted, in the order hem, all."""
+    """Draw a confusion matrix: counts (2, 2), rows are true and columns predicted classes, in the order hem, all."""
     counts = np.asarray(matrix)
     if counts.shape != (2, 2):
         raise ValueError(f"matrix: expected shape (2, 2), got {counts.shape}")
@@ -49,14 +49,14 @@ def plot_confusion(matrix: ArrayLike, path: Path) -> None:
 
 
 def plot_roc(labels: ArrayLike, probabilities: ArrayLike, path: Path) -> None:
-    """Draw the ROC curve and where the threshold of 0.5 lies on it; labels and probabilities (n,) as in ``metrics``.
+    """Draw the ROC curve with the point of the threshold 0.5; labels and probabilities (n,) as in ``metrics``.
 
-    With one class only the picture says that the curve is not defined.
+    If there is only one class, the picture says that the curve is undefined.
     """
     figure, (axes,) = new_canvas(1, 4.8, 4.6)
     points = point_scores(labels, probabilities)
     if math.isnan(points["auroc"]):
-        axes.text(0.5, 0.5, "not defined: only one class", ha="center", va="center", color=INK, fontsize=12)
+        axes.text(0.5, 0.5, "undefined: only one class", ha="center", va="center", color=INK, fontsize=12)
     else:
         axes.plot((0, 1), (0, 1), color=GREY, linestyle="--", linewidth=1, label="chance")
         axes.plot(*roc_points(labels, probabilities), color=BLUE, linewidth=2, label=f"AUROC {points['auroc']:.3f}")
@@ -69,7 +69,7 @@ def plot_roc(labels: ArrayLike, probabilities: ArrayLike, path: Path) -> None:
 
 
 def plot_calibration(labels: ArrayLike, probabilities: ArrayLike, path: Path) -> None:
-    """Draw a reliability diagram: accuracy in each bin of confidence, and below how many images each bin holds."""
+    """Draw a reliability diagram: accuracy per confidence bin, and below it the number of images per bin."""
     counts, confidence, accuracy = calibration_bins(labels, probabilities).T
     lefts, width = np.arange(NUM_BINS) / NUM_BINS, 1 / NUM_BINS
     figure = new_figure(4.8, 5.2)
@@ -83,20 +83,20 @@ def plot_calibration(labels: ArrayLike, probabilities: ArrayLike, path: Path) ->
     upper.legend(loc="lower right", fontsize=9, framealpha=0.9, edgecolor="none")
     lower.bar(lefts, counts, width, align="edge", color=GREY, edgecolor="white")
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    # Confidence in the predicted one of two classes is never below 0.5; the bin that holds 0.5 begins at 7/15.
+    # With two classes, the confidence is at least 0.5; the bin that contains 0.5 starts at 7/15.
     lower.set(xlabel="confidence in the predicted class", ylabel="images", xlim=(7 / NUM_BINS, 1.0))
     save_figure(figure, path)
 
 
 def plot_curves(epochs: pd.DataFrame, path: Path) -> None:
-    """Draw loss, accuracy and learning rate over epochs, a thin line per fold and seed and a thick one for their mean.
+    """Draw loss, accuracy and learning rate over epochs: a thin line per fold and seed, and a thick line for the mean.
 
     Args:
         epochs: columns fold, seed, epoch, train_loss, train_accuracy, validation_loss, validation_accuracy,
-            learning_rate; an absent validation is NaN.
+            learning_rate; validation columns are NaN if there was no validation.
 
     Raises:
-        ValueError: a column is missing, or there is no row.
+        ValueError: a column is missing, or there are no rows.
     """
     series = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "learning_rate")
     require_columns(epochs, "epochs", ("fold", "seed", "epoch", *series))
@@ -108,7 +108,7 @@ def plot_curves(epochs: pd.DataFrame, path: Path) -> None:
     _draw_runs(panels[2], epochs, "learning_rate", INK, "learning rate")
     losses = epochs[["train_loss", "validation_loss"]].to_numpy()
     losses = losses[np.isfinite(losses) & (losses > 0)]
-    # One diverged epoch would otherwise press every other curve flat.
+    # Otherwise one diverged epoch would flatten all other curves.
     logarithmic = len(losses) > 0 and losses.max() > 100 * np.median(losses)
     panels[0].set(ylabel="cross-entropy, log scale" if logarithmic else "cross-entropy (nats)", title="loss")
     panels[0].set_yscale("log" if logarithmic else "linear")
@@ -122,10 +122,10 @@ def plot_curves(epochs: pd.DataFrame, path: Path) -> None:
 
 
 def plot_augmented(images: NDArray[np.uint8], path: Path) -> None:
-    """Draw a contact sheet of images (rows, columns, height, width, 3), uint8: each row one image, the original first.
+    """Draw a contact sheet of images (rows, columns, height, width, 3), uint8: one image per row, the original first.
 
     Raises:
-        ValueError: another shape or type.
+        ValueError: another shape or dtype.
     """
     if images.ndim != 5 or images.shape[-1] != 3 or images.dtype != np.uint8 or not images.size:
         raise ValueError(f"images: expected (rows, columns, height, width, 3) uint8, got {images.shape} {images.dtype}")
@@ -147,5 +147,5 @@ def _draw_runs(axes: Axes, epochs: pd.DataFrame, column: str, colour: str, label
     for _, run in present.groupby(["seed", "fold"]):
         axes.plot(run["epoch"], run[column], color=colour, linewidth=0.8, alpha=0.5)
     mean = present.groupby("epoch")[column].mean()
-    # A lone epoch draws no line: markers keep a very short training visible.
+    # A single epoch gives no line, so use markers for very short training runs.
     axes.plot(mean.index, mean, color=colour, linewidth=2.2, label=label, marker="o" if len(mean) < 3 else "")

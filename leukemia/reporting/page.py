@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: tables and pictures inside, no script, every name escaped."""
+"""A report as one self-contained HTML file: embedded pictures, no scripts, all text escaped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from leukemia.reporting.canvas import DPI
 from leukemia.scoring.metrics import METRICS, Interval
 
 Table: TypeAlias = pd.DataFrame | Sequence[Sequence[Any]]
-"""A data frame (its index is not shown), or rows of cells of which the first is the header."""
+"""A data frame (the index is not shown), or rows of cells, the first row being the header."""
 
 _METRIC_NAMES = {
     "weighted_f1": "weighted F1",
@@ -32,20 +32,20 @@ _METRIC_NAMES = {
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a page: a title, text (an empty line begins a paragraph), perhaps points, a table and pictures."""
+    """A section of a page: a title and text (an empty line separates paragraphs); optional list, table and pictures."""
 
     title: str
     text: str
     table: Table | None = None
     pictures: Sequence[tuple[Path, str]] = ()
-    """PNG files, each with its caption."""
+    """PNG files with captions."""
 
     points: Sequence[str] = ()
-    """Sentences of a list, between text and table."""
+    """List items, shown between text and table."""
 
 
 def metrics_table(scores: Mapping[str, Interval], majority_rate: float) -> pd.DataFrame:
-    """Scores in the order of ``METRICS`` as rows "0.873 (0.851 to 0.894)", and the majority rate below.
+    """Scores in the order of ``METRICS``, as "0.873 (0.851 to 0.894)", followed by the majority rate.
 
     >>> metrics_table({"accuracy": Interval(0.8734, 0.851, 0.894)}, 0.682).to_numpy().tolist()
     [['accuracy', '0.873 (0.851 to 0.894)'], ['majority rate', '0.682']]
@@ -59,23 +59,23 @@ def metrics_table(scores: Mapping[str, Interval], majority_rate: float) -> pd.Da
 
 
 def describe_interval(interval: Interval) -> str:
-    """A score and its interval, or why there is none.
+    """A score and its interval, or why it is undefined.
 
     >>> describe_interval(Interval(0.8734, 0.851, 0.894))
     '0.873 (0.851 to 0.894)'
     """
     if math.isnan(interval.value):
-        return "not defined: a class is absent"
+        return "undefined: only one class"
     if math.isnan(interval.low):
         return f"{interval.value:.3f} (no interval: too few groups)"
     return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def write_page(path: Path, title: str, subtitle: str, sections: Sequence[Section]) -> None:
-    """Write one HTML file that needs nothing else: pictures inside, no script, no network; names are escaped.
+    """Write a self-contained HTML file that needs no scripts and no network; all text is escaped.
 
     Raises:
-        MissingFile: a picture is not there.
+        MissingFile: a picture is missing.
     """
     anchors = [f'<a href="#part-{number}">{_escape(part.title)}</a>' for number, part in enumerate(sections)]
     parts = "\n".join(_section(part, number) for number, part in enumerate(sections))
@@ -115,9 +115,9 @@ def _cell(value: Any) -> str:
 
 def _picture(path: Path, caption: str) -> str:
     if not path.is_file():
-        raise MissingFile(f"report: no picture at {path}; draw it before the page is written")
+        raise MissingFile(f"report: no picture at {path}; draw it before writing the page")
     data, text = path.read_bytes(), _escape(caption)
-    # Bytes 16 to 19 of a PNG hold its width; a browser's pixel is 1/96 inch, and finer pixels keep the picture crisp.
+    # Bytes 16 to 19 of a PNG are its width in pixels; a CSS pixel is 1/96 inch.
     width = int.from_bytes(data[16:20], "big") * 96 // DPI
     source = f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
     return f'<figure><img src="{source}" width="{width}" alt="{text}"><figcaption>{text}</figcaption></figure>'

@@ -25,7 +25,7 @@ from leukemia.reporting.canvas import (
 )
 
 STATES: dict[str, tuple[str, str]] = {"complete": (BLUE, "o"), "stopped": (ORANGE, "v"), "failed": (INK, "x")}
-"""States that a trial ends in, with colour and marker: shape tells them apart as well, for those who see no colour."""
+"""Colour and marker of each final state of a trial; markers differ too, for colour-blind readers."""
 
 SPENDING: dict[str, tuple[str, str]] = {
     "useful": (BLUE, ""),
@@ -35,21 +35,21 @@ SPENDING: dict[str, tuple[str, str]] = {
     "redone": (PURPLE, "..."),
     "unfinished": (GREY, "xxx"),
 }
-"""What device time goes into, from the foot of a bar up, with colour and hatch."""
+"""Colour and hatch of each kind of device time, from the bottom of a bar to the top."""
 
 
 def plot_search(
     trials: pd.DataFrame, path: Path, *, majority_rate: float | None = None, objective: str = "tta_accuracy"
 ) -> None:
-    """Draw the score of every trial, the best complete one so far, and the rate of always answering one class.
+    """Draw the score of every trial, the best complete score so far, and the majority rate.
 
     Args:
-        trials: columns trial (int), state (a key of ``STATES``) and score (float, NaN for none).
-        majority_rate: height of the line, for an objective that it can be compared with; None draws none.
-        objective: what the score is, for the axis.
+        trials: columns trial (int), state (a key of ``STATES``) and score (float, NaN if absent).
+        majority_rate: draws a line if the objective is comparable with it; None draws none.
+        objective: name of the score, for the axis.
 
     Raises:
-        ValueError: a column is missing, there is no row, or a state is unknown.
+        ValueError: a column is missing, there are no rows, or a state is unknown.
     """
     require_columns(trials, "trials", ("trial", "state", "score"))
     unknown = sorted(set(trials["state"]) - set(STATES))
@@ -59,7 +59,7 @@ def plot_search(
     trials = trials.sort_values("trial")
     complete = trials[(trials["state"] == "complete") & trials["score"].notna()]
     if len(complete):
-        # The best stays the best until the last trial, complete or not.
+        # Extend the line of the best score to the last trial, complete or not.
         numbers = np.append(complete["trial"], trials["trial"].max())
         best = np.maximum.accumulate(np.append(complete["score"], -np.inf))
         axes.step(numbers, best, where="post", color=GREEN, linewidth=2, label="best complete so far")
@@ -75,35 +75,35 @@ def plot_search(
 
 
 def plot_spending(trials: pd.DataFrame, path: Path, *, names: Mapping[str, str]) -> None:
-    """Draw the device time of every trial as a bar of its kinds; what stopping left out stands above it, hollow.
+    """Draw the device time of every trial as a bar stacked by kind; a hollow bar on top shows what stopping saved.
 
     Args:
         trials: columns trial (int), left_out and the keys of ``SPENDING``, all in seconds.
-        names: each kind as the legend calls it.
+        names: legend label of each kind.
 
     Raises:
-        ValueError: a column is missing, or there is no row.
+        ValueError: a column is missing, or there are no rows.
     """
     require_columns(trials, "trials", ("trial", "left_out", *SPENDING))
     figure, (axes,) = new_canvas(1, 8.5, 3.8)
     kinds = [kind for kind in SPENDING if trials[kind].any()]
     tops = trials[[*SPENDING, "left_out"]].sum(axis=1)
     divisor, unit = time_unit(tops.max())
-    foot = np.zeros(len(trials))
+    bottom = np.zeros(len(trials))
     for kind in kinds:
         colour, hatch = SPENDING[kind]
         axes.bar(
             trials["trial"],
             trials[kind] / divisor,
             0.8,
-            bottom=foot,
+            bottom=bottom,
             label=names[kind],
             color=colour,
             edgecolor="white",
             linewidth=0.6,
             hatch=hatch,
         )
-        foot += trials[kind].to_numpy() / divisor
+        bottom += trials[kind].to_numpy() / divisor
     is_cut = (trials["left_out"] > 0).to_numpy()
     if is_cut.any():
         cut = trials[is_cut]
@@ -111,8 +111,8 @@ def plot_spending(trials: pd.DataFrame, path: Path, *, names: Mapping[str, str])
             cut["trial"],
             cut["left_out"] / divisor,
             0.74,
-            bottom=foot[is_cut],
-            label="left out (estimate)",
+            bottom=bottom[is_cut],
+            label="saved (estimate)",
             color="none",
             edgecolor=GREY,
             linestyle="--",
@@ -127,14 +127,14 @@ def plot_spending(trials: pd.DataFrame, path: Path, *, names: Mapping[str, str])
 
 
 def plot_importances(importances: Mapping[str, float], path: Path) -> None:
-    """Draw the share of the score's variance that each parameter explains, 0..1, the largest on top.
+    """Draw the share of the score's variance explained by each parameter, 0..1, the largest at the top.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the mapping is empty.
     """
     if not importances:
         raise ValueError("importances: expected at least one parameter, got none")
-    # Sorted from the foot up; equals in the order of their names.
+    # Ascending, because bars are drawn from the bottom up; ties are sorted by name.
     ranked = sorted(importances.items(), key=lambda item: (item[1], item[0]))
     shares = np.array([share for _, share in ranked])
     figure, (axes,) = new_canvas(1, 7.5, 0.9 + 0.28 * len(ranked))
@@ -147,14 +147,14 @@ def plot_importances(importances: Mapping[str, float], path: Path) -> None:
 
 
 def plot_front(trials: pd.DataFrame, path: Path, *, objective: str) -> None:
-    """Draw score against device time of complete trials, the front of those that none beats in both, and the winner.
+    """Draw score against device time of complete trials, with their Pareto front and the winner.
 
     Args:
         trials: columns trial (str), score, seconds, front (bool) and winner (bool).
-        objective: what the score is, for the axis.
+        objective: name of the score, for the axis.
 
     Raises:
-        ValueError: a column is missing, or there is no row.
+        ValueError: a column is missing, or there are no rows.
     """
     require_columns(trials, "trials", ("trial", "score", "seconds", "front", "winner"))
     figure, (axes,) = new_canvas(1, 8.5, 4.4)
@@ -163,9 +163,7 @@ def plot_front(trials: pd.DataFrame, path: Path, *, objective: str) -> None:
     front, rest, winner = trials[trials["front"]], trials[~trials["front"]], trials[trials["winner"]]
     axes.scatter(rest["time"], rest["score"], c=GREY, s=32, alpha=0.8, label="complete trial")
     axes.step(front["time"], front["score"], where="post", color=BLUE, linewidth=1.2, alpha=0.6)
-    axes.scatter(
-        front["time"], front["score"], c=BLUE, marker="D", s=40, zorder=3, label="front: none beats it in both"
-    )
+    axes.scatter(front["time"], front["score"], c=BLUE, marker="D", s=40, zorder=3, label="Pareto front")
     axes.scatter(
         winner["time"],
         winner["score"],
@@ -177,10 +175,10 @@ def plot_front(trials: pd.DataFrame, path: Path, *, objective: str) -> None:
         zorder=4,
     )
     for row in trials[trials["front"] | trials["winner"]].to_dict("records"):
-        # Nothing lies above and to the left of the front; beside another winner it may.
+        # The area above and left of the front is empty; next to a winner off the front it may not be.
         offset, side = ((-6, 6), "right") if row["front"] else ((9, -13), "left")
-        place = (row["time"], row["score"])
-        axes.annotate(row["trial"], place, offset, textcoords="offset points", ha=side, fontsize=9, color=INK)
+        point = (row["time"], row["score"])
+        axes.annotate(row["trial"], point, offset, textcoords="offset points", ha=side, fontsize=9, color=INK)
     axes.set(xlabel=f"device time of all folds ({unit})", ylabel=f"score ({objective})")
     axes.margins(x=0.08, y=0.14)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=9)
@@ -191,6 +189,8 @@ def _draw_trials(axes: Axes, trials: pd.DataFrame, state: str) -> None:
     colour, marker = STATES[state]
     scored, unscored = trials[trials["score"].notna()], trials[trials["score"].isna()]
     axes.scatter(scored["trial"], scored["score"], c=colour, marker=marker, s=36, zorder=3, label=state)
-    # Trials without a score stand on the axis, not at an invented height.
-    foot = np.full(len(unscored), 0.03)
-    axes.scatter(unscored["trial"], foot, c=colour, marker=marker, s=36, zorder=3, transform=axes.get_xaxis_transform())
+    # Draw trials without a score at the bottom of the axes.
+    bottom = np.full(len(unscored), 0.03)
+    axes.scatter(
+        unscored["trial"], bottom, c=colour, marker=marker, s=36, zorder=3, transform=axes.get_xaxis_transform()
+    )

@@ -1,4 +1,4 @@
-"""``python -m leukemia.report STUDY``: what a study found, as pictures and one page that needs nothing else."""
+"""The report of a study: pictures and one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from leukemia.study.table import trial_table
 
 
 def write_study_report(study: Study, best: Best | None) -> Path:
-    """Write ``report.html`` and its PNG files into the study folder; returns the page's path.
+    """Write ``report.html`` and its PNG files to the study folder; returns the page's path.
 
-    It draws from the study folder alone: no images, no Ray, no Optuna.
+    Uses only the study folder: no images, no Ray, no Optuna.
 
     Args:
-        best: the study's own (``Best.found_in``), None where it has no winner.
+        best: the study's winner (``Best.find``), None if it has none.
     """
     trials, ledger, info, folder = trial_table(study), ledger_of(study), study.info, study.folder
     sections = [
@@ -40,12 +40,12 @@ def write_study_report(study: Study, best: Best | None) -> Path:
         *_hindsight_sections(study),
         *_augmentation_sections(study),
         *([] if best is None else [recipe_section(best)]),
-        _evidence_section(study),
+        _provenance_section(study),
     ]
     warning = f" {RANDOM_CELL_WARNING.capitalize()}." if info.protocol == "random-cell" else ""
     if info.data.uri == SAMPLE:
         warning += f" Note: {SAMPLE_WARNING}."
-    subtitle = f"Begun {info.created}, {len(trials)} trials, {info.folds} folds, protocol {info.protocol}.{warning}"
+    subtitle = f"Started {info.created}, {len(trials)} trials, {info.folds} folds, protocol {info.protocol}.{warning}"
     path = folder / layout.REPORT
     write_page(path, f"Study {study.name}", subtitle, sections)
     return path
@@ -60,10 +60,10 @@ def _trials_section(study: Study, trials: pd.DataFrame, ledger: Ledger) -> Secti
     rate = majority_rate(labels) if len(labels) and objective == "tta_accuracy" else None
     if len(drawn):
         plot_search(drawn, picture, majority_rate=rate, objective=objective)
-    table = _shown(trials, ledger)
+    table = _display_table(trials, ledger)
     text = (
-        f"{shares}. A stopped or failed trial cannot win; its score is the mean over the folds that it finished. "
-        f"{'A complete trial has the mean over its seeds. ' if 'seeds' in table else ''}"
+        f"{shares}. A stopped or failed trial cannot win; its score is the mean over its finished folds. "
+        f"{'The score of a complete trial is the mean over its seeds. ' if 'seeds' in table else ''}"
         f"{f'The majority rate is {majority_rate(labels):.3f}.' if len(labels) else ''}"
     )
     return Section(
@@ -74,8 +74,8 @@ def _trials_section(study: Study, trials: pd.DataFrame, ledger: Ledger) -> Secti
     )
 
 
-def _shown(trials: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
-    """The table of trials in words; a column of seeds where any trial was repeated."""
+def _display_table(trials: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """The table of trials for the page; it has a column of seeds only if a trial was repeated."""
     spent = ledger.table().set_index("trial").loc[trials["trial"]]
     columns = {
         "trial": trials["trial"],
@@ -86,7 +86,7 @@ def _shown(trials: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
         "score": trials["score"].map(_score),
         "weighted F1": trials["weighted_f1"].map(_score),
         "device time": [
-            "taken over" if is_old else duration(seconds)
+            "reused" if is_old else duration(seconds)
             for is_old, seconds in zip(spent["taken_over"], spent["total"], strict=True)
         ],
         "reason": trials["reason"],
@@ -97,7 +97,7 @@ def _shown(trials: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
 
 
 def _front_sections(study: Study, trials: pd.DataFrame, ledger: Ledger, winner: str | None) -> list[Section]:
-    """Score against cost, where the search was for both."""
+    """Score against cost, if the search optimized both."""
     spent = ledger.table().set_index("trial")["cost"]
     complete = trials[(trials["state"] == "complete") & trials["score"].notna()]
     if "," not in study.info.objective or complete.empty:
@@ -122,9 +122,9 @@ def _front_sections(study: Study, trials: pd.DataFrame, ledger: Ledger, winner: 
         for row in listed.to_dict("records")
     ]
     text = (
-        "The front holds the complete trials that no other beats in both score and device time (of all folds, first "
-        "seed). The winner is by the one-standard-error rule: the cheapest complete trial whose score is not below the "
-        "best one's by more than one standard error of the paired difference."
+        "The Pareto front contains the complete trials that no other trial dominates in score and device time (all "
+        "folds, first seed). The winner is chosen by the one-standard-error rule: the cheapest complete trial whose "
+        "score is at most one standard error of the paired difference below the best score."
     )
     return [
         Section(
@@ -141,7 +141,7 @@ def _role(is_front: bool, is_winner: bool) -> str:
 
 
 def pareto_front(scores: np.ndarray, costs: np.ndarray) -> np.ndarray:
-    """Which of n trials no other dominates, bool (n,): none scores at least as high at no more cost, one being better.
+    """Which of n trials are not dominated, bool (n,): no other is at least as good in both values and better in one.
 
     >>> pareto_front(np.array([0.9, 0.8, 0.8, 0.7]), np.array([9.0, 3.0, 4.0, 1.0])).tolist()
     [True, True, False, True]
@@ -167,14 +167,14 @@ def _ledger_sections(study: Study, ledger: Ledger) -> list[Section]:
         Section(
             title="Device time",
             text=f"{_sentence(ledger.describe())}{fold}",
-            table=[("what", "device time", "share"), *rows, ("all", duration(ledger.total), "100 %")],
+            table=[("use", "device time", "share"), *rows, ("total", duration(ledger.total), "100 %")],
             pictures=[(picture, "device time by trial")],
         )
     ]
 
 
 def _hindsight_sections(study: Study) -> list[Section]:
-    """What the search says about its space, where ``hindsight.json`` was written."""
+    """Remarks on the search space and importances, if ``hindsight.json`` exists."""
     path, picture = study.folder / layout.HINDSIGHT, study.folder / layout.IMPORTANCES
     if not path.is_file():
         return []
@@ -183,10 +183,10 @@ def _hindsight_sections(study: Study) -> list[Section]:
         plot_importances(content.importances, picture)
     return [
         Section(
-            title="Looking back",
-            text="What the trials say about the space that was searched.",
+            title="Search space in hindsight",
+            text="What the trials show about the search space.",
             points=[_sentence(line) for line in content.lines],
-            pictures=[(picture, "what the score depends on, among complete trials")] if content.importances else [],
+            pictures=[(picture, "importance of recipe fields for the score")] if content.importances else [],
         )
     ]
 
@@ -197,14 +197,14 @@ def _augmentation_sections(study: Study) -> list[Section]:
     return [
         Section(
             title="Augmentation",
-            text="Training images under the starting recipe; the first column is the original.",
+            text="Training images augmented by the starting recipe; the first column is the original.",
             pictures=[(study.folder / layout.AUGMENTED, "augmented training images")],
         )
     ]
 
 
 def _sentence(line: str) -> str:
-    """A line of the terminal as a sentence; a recipe's field keeps its small letter."""
+    """Capitalize a line, unless it starts with a recipe field, and add a full stop."""
     is_field = "." in line.split(" ")[0]
     return f"{line if is_field else line[:1].upper() + line[1:]}."
 
@@ -215,16 +215,16 @@ def _score(score: float) -> str:
 
 def _labels(study: Study) -> np.ndarray:
     for number in study.trials():
-        seen = study.out_of_fold(number, study.recipe(number).train.seed)
-        if len(seen):
-            return seen["label"].to_numpy(dtype=np.int64)
+        predictions = study.out_of_fold(number, study.recipe(number).train.seed)
+        if len(predictions):
+            return predictions["label"].to_numpy(dtype=np.int64)
     return np.zeros(0, dtype=np.int64)
 
 
-def _evidence_section(study: Study) -> Section:
+def _provenance_section(study: Study) -> Section:
     info = study.info
     rows = [
-        ("what", "value"),
+        ("item", "value"),
         ("classes", f"0 = {CLASS_NAMES[0]} (normal), 1 = {CLASS_NAMES[1]} (leukemic)"),
         ("data", info.data.uri),
         ("data fingerprint", info.data.fingerprint),
@@ -234,4 +234,4 @@ def _evidence_section(study: Study) -> Section:
         ("commit", info.commit),
         *((f"version of {name}", version) for name, version in info.versions.items()),
     ]
-    return Section(title="Evidence", text="Where these numbers come from.", table=rows)
+    return Section(title="Provenance", text="Data, software and command behind these scores.", table=rows)

@@ -1,4 +1,4 @@
-"""What a study's report says of the winner: its scores, what they are worth, its recipe."""
+"""Report sections about the winner: scores, corrections, recipe."""
 
 from __future__ import annotations
 
@@ -13,58 +13,58 @@ from leukemia.study.best import Best, IntervalRecord
 from leukemia.study.folder import Study
 
 _SCORES = {
-    "headline": "the one to quote: the lower correction, never above pooled",
-    "raw": "mean over folds and seeds: what was maximized",
-    "pooled": "over all out-of-fold images at once, mean over seeds",
-    "bootstrap": "a winner chosen on drawn groups, scored on the groups not drawn",
-    "leave_fold_out": "less what winners chosen without a fold lose in that fold",
+    "headline": "the score to quote: the lower correction, at most pooled",
+    "raw": "mean over folds and seeds, as maximized by the search",
+    "pooled": "over all out-of-fold images, mean over seeds",
+    "bootstrap": "winners chosen on resampled groups, scored on the groups not drawn",
+    "leave_fold_out": "pooled, less what winners chosen without a fold lose in that fold",
 }
-"""Entries of ``score`` in ``best.json`` and what each is, the honest one first."""
+"""Entries of ``score`` in ``best.json`` and their meaning, the headline first."""
 
 _COMPARED = {
     "winner_vs_start": "Against the starting recipe",
     "winner_vs_second": "Against the runner-up",
 }
-"""Comparisons in ``noise`` of ``best.json`` as a person reads them."""
+"""Display names of the comparisons in ``noise`` of ``best.json``."""
 
 _SCORES_BY_COST = {
-    "bootstrap": "the best by score on drawn groups, scored on the groups not drawn",
-    "leave_fold_out": "what the best by score without a fold score in that fold",
-    "headline": "the one to quote: the lowest of pooled and the two corrections",
+    "bootstrap": "best trials by score on resampled groups, scored on the groups not drawn",
+    "leave_fold_out": "score in each fold of the best trials by score without it",
+    "headline": "the score to quote: the lowest of pooled and the two corrections",
 }
-"""The same where cost was the second objective, as far as it differs."""
+"""Meanings that differ if cost was the second objective."""
 
 _BY_SCORE = (
-    " The winner was chosen for its score, which therefore flatters it; the two corrections repeat the choice "
-    "and judge it where it did not look."
+    " The winner was chosen for its score, so that score is too optimistic. The two corrections repeat the choice on a "
+    "part of the data and score it on the rest."
 )
 _BY_COST = (
     " The winner was not chosen for its score alone: it is the cheapest trial within one standard error of the best "
-    "score. The two corrections repeat a choice by score alone and judge it where it did not look, so they tell of the "
-    "best trials by score, not of this winner; the headline is never above the winner's own pooled score."
+    "score. The two corrections repeat a choice by score alone on a part of the data and score it on the rest, so they "
+    "describe the best trials by score, not this winner; the headline is at most the winner's own pooled score."
 )
 
 
 def winner_section(study: Study, best: Best) -> Section:
-    """The winner: its scores over all out-of-fold images, what other seeds say of it, and its pictures."""
+    """The winner: its scores over all out-of-fold images, comparisons with other trials and seeds, and pictures."""
     number, seed = int(best.trial), best.recipe.train.seed
-    seen = best.out_of_fold(study)
-    labels, probabilities = seen["label"].to_numpy(), seen["probability_leukemic"].to_numpy()
+    predictions = best.out_of_fold(study)
+    labels, probabilities = predictions["label"].to_numpy(), predictions["probability_leukemic"].to_numpy()
     folder, epochs = study.folder, study.epochs(number)
     if epochs.empty:
-        raise UserError(f"{study.trial_folder(number) / layout.EPOCHS}: the winner has no epochs there; {RESTORE}")
+        raise UserError(f"{study.trial_folder(number) / layout.EPOCHS}: no epochs of the winner; {RESTORE}")
     plot_confusion(confusion_matrix(labels, probabilities), folder / layout.CONFUSION)
     plot_roc(labels, probabilities, folder / layout.ROC)
     plot_calibration(labels, probabilities, folder / layout.CALIBRATION)
     plot_curves(epochs, folder / layout.CURVES)
     scores = {name: record.interval for name, record in best.scores.items()}
-    alone = f"of seed {seed} alone, " if len(best.seeds) > 1 else ""
+    alone = f"for seed {seed} only, " if len(best.seeds) > 1 else ""
     text = (
-        f"Trial {best.trial}: {best.recipe.describe()}. Its {score_name(best.objective)}, {_quoted(best)} What was "
-        f"maximized, the mean over folds{' and seeds' if len(best.seeds) > 1 else ''}, is {best.score.raw:.3f}. The "
-        f"table below is {alone}over the {best.n} out-of-fold images under test-time "
-        "augmentation, with 95 % intervals from a bootstrap over groups. It is not corrected, and the best of many "
-        "trials is a little lucky: expect less on new patients."
+        f"Trial {best.trial}: {best.recipe.describe()}. Its {score_name(best.objective)}, {_quoted(best)} The "
+        f"maximized score, the mean over folds{' and seeds' if len(best.seeds) > 1 else ''}, is {best.score.raw:.3f}. "
+        f"The table below is {alone}over the {best.n} out-of-fold images with test-time "
+        "augmentation and 95 % intervals from a bootstrap over groups. It is not corrected for selection, so expect "
+        "lower scores on new patients."
     )
     several = epochs["seed"].nunique() > 1
     which = f"out of fold, seed {seed}" if several else "out of fold"
@@ -83,36 +83,36 @@ def winner_section(study: Study, best: Best) -> Section:
 
 
 def _quoted(best: Best) -> str:
-    """The number to quote, as the rest of a sentence."""
+    """The score to quote, as the end of a sentence."""
     headline = _value(best.score.headline)
     if best.score.headline.value is None:
-        return f"corrected for the choice of its trial, is {headline}; there is no number to quote."
+        return f"corrected for the choice of its trial, is {headline}; there is no score to quote."
     if best.num_complete == 1:
-        return f"of the only complete trial: {headline}. That is the number to quote."
-    return f"corrected for a choice among {best.num_complete} complete trials: {headline}. That is the number to quote."
+        return f"of the only complete trial: {headline}. This is the score to quote."
+    return f"corrected for a choice among {best.num_complete} complete trials: {headline}. This is the score to quote."
 
 
 def _noise(best: Best) -> list[str]:
-    """What other trials and seeds say about the winner, as sentences."""
+    """Comparisons of the winner with other trials and seeds, as sentences."""
     noise = best.noise
-    words = [f"{name}: {words}." for key, name in _COMPARED.items() if (words := getattr(noise, key)) is not None]
+    lines = [f"{name}: {text}." for key, name in _COMPARED.items() if (text := getattr(noise, key)) is not None]
     repeated = [f"{trial} ({', '.join(map(str, seeds))})" for trial, seeds in noise.seeds.items()]
-    # Without repeats the noise is an assumption, nothing that was found.
+    # Without repeats, the noise is assumed, not measured.
     if repeated and noise.fold_noise:
         points = 100 * noise.fold_noise
-        words.append(f"A fold's score varies by {points:.1f} points (standard deviation) with the seed alone.")
-    return words + ([f"Trials repeated, with their seeds: {', '.join(repeated)}."] if repeated else [])
+        lines.append(f"The seed alone changes a fold's score by {points:.1f} points (standard deviation).")
+    return lines + ([f"Repeated trials and their seeds: {', '.join(repeated)}."] if repeated else [])
 
 
 def score_section(best: Best) -> Section:
-    """The score that was searched for, as it is and corrected for the choice of its trial."""
+    """The search objective of the winner, before and after correction for selection."""
     meanings = _SCORES | _SCORES_BY_COST if best.by_cost else dict(_SCORES)
     text = (
-        f"The score that was searched for ({score_name(best.objective)}), read in several ways."
-        f"{_BY_COST if best.by_cost else _BY_SCORE} Stopped trials are absent from the corrections: they lack folds."
+        f"The search objective ({score_name(best.objective)}) of the winner, before and after correction for selection."
+        f"{_BY_COST if best.by_cost else _BY_SCORE} The corrections exclude stopped trials, which lack folds."
     )
     rows = [(name.replace("_", " "), _value(getattr(best.score, name)), meaning) for name, meaning in meanings.items()]
-    return Section(title="Score", text=text, table=[("score", "value (interval)", "what it is"), *rows])
+    return Section(title="Score", text=text, table=[("score", "value (interval)", "meaning"), *rows])
 
 
 def _value(score: float | IntervalRecord) -> str:
@@ -120,6 +120,6 @@ def _value(score: float | IntervalRecord) -> str:
 
 
 def recipe_section(best: Best) -> Section:
-    """Every setting of the winner."""
+    """All settings of the winner."""
     recipe = [("field", "value"), *((key, str(value)) for key, value in sorted(best.recipe.flat().items()))]
-    return Section(title="Recipe", text="Every setting of the winner.", table=recipe)
+    return Section(title="Recipe", text="All settings of the winner.", table=recipe)

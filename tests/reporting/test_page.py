@@ -1,4 +1,4 @@
-"""The page is whole, escaped and silent."""
+"""The HTML page: self-contained, well-formed, escaped."""
 
 import base64
 import math
@@ -16,7 +16,7 @@ from leukemia.reporting.page import Section, metrics_table, write_page
 from leukemia.scoring.metrics import Interval
 
 
-def test_metrics_table_keeps_the_order_and_names_what_is_missing():
+def test_metrics_table_keeps_the_order_and_explains_undefined_scores():
     scores = {
         "auroc": Interval(math.nan, math.nan, math.nan),
         "accuracy": Interval(0.8734, 0.8512, 0.8939),
@@ -24,7 +24,7 @@ def test_metrics_table_keeps_the_order_and_names_what_is_missing():
     }
     assert metrics_table(scores, 0.68213).to_numpy().tolist() == [
         ["accuracy", "0.873 (0.851 to 0.894)"],
-        ["AUROC", "not defined: a class is absent"],
+        ["AUROC", "undefined: only one class"],
         ["calibration error (ECE)", "0.050 (no interval: too few groups)"],
         ["majority rate", "0.682"],
     ]
@@ -73,7 +73,7 @@ def test_page_is_self_contained_and_escaped(tmp_path):
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     assert not page.all("script")
-    # Title, heading, subtitle, contents, section, text, point, column, cell and caption: each a text, none a tag.
+    # Title, heading, subtitle, contents, section, text, point, column, cell and caption are text, not tags.
     assert page.texts.count(EVIL) == 10
     assert len(page.all("li")) == 2
     assert len(page.all("ul")) == 1, "a section without points has no list"
@@ -88,14 +88,14 @@ def test_page_is_self_contained_and_escaped(tmp_path):
     assert "prefers-color-scheme: dark" in text
 
 
-def test_pictures_are_shown_at_their_drawn_inches(tmp_path):
+def test_pictures_are_shown_in_their_size_in_inches(tmp_path):
     plot_confusion([[9, 1], [2, 8]], tmp_path / "x.png")
     write_page(tmp_path / "report.html", "t", "s", [Section("a", "", None, [(tmp_path / "x.png", "c")])])
     (image,) = Page((tmp_path / "report.html").read_text(encoding="utf-8")).all("img")
     assert int(image["width"]) == pytest.approx(4.8 * 96, abs=1)
 
 
-def test_tables_take_rows_and_frames_alike(tmp_path):
+def test_tables_accept_rows_and_data_frames(tmp_path):
     rows = [["trial", "score", "note"], ["0007", 0.87345, None], [np.int64(12), math.nan, True]]
     frame = pd.DataFrame({"trial": ["0007"], "score": [0.87345]}, index=[99])
     write_page(tmp_path / "r.html", "t", "s", [Section("a", "", rows), Section("b", "", frame)])
@@ -107,7 +107,7 @@ def test_tables_take_rows_and_frames_alike(tmp_path):
     assert text.count('<td class="number">') == 4
 
 
-def test_a_missing_picture_is_named_and_no_page_is_written(tmp_path):
+def test_missing_picture_is_reported_and_no_page_is_written(tmp_path):
     section = Section("a", "", None, [(tmp_path / "absent.png", "c")])
     with pytest.raises(MissingFile, match=r"report: no picture at .*absent\.png; draw it before"):
         write_page(tmp_path / "report.html", "t", "s", [section])

@@ -1,4 +1,4 @@
-"""Pictures hold what they should."""
+"""The content of plots."""
 
 import math
 import re
@@ -16,7 +16,7 @@ from leukemia.reporting.search_plots import plot_front, plot_importances, plot_s
 
 @pytest.fixture
 def drawn(monkeypatch) -> list[Figure]:
-    """The figures as they are when saved."""
+    """The figures that were saved."""
     figures: list[Figure] = []
     for module in (model_plots, search_plots):
         monkeypatch.setattr(
@@ -46,7 +46,7 @@ def trials() -> pd.DataFrame:
 
 
 def spending() -> pd.DataFrame:
-    """Hours of a complete and repeated, a stopped and a failed trial, in seconds."""
+    """Seconds, some hours each, of a complete trial with repeats, a stopped and a failed trial."""
     table = pd.DataFrame(0.0, index=range(3), columns=[*search_plots.SPENDING, "left_out"]).assign(trial=range(3))
     table.loc[0, ["useful", "repeats"]] = 3600.0, 7200.0
     table.loc[1, ["stopped", "left_out"]] = 1800.0, 5400.0
@@ -66,7 +66,7 @@ def texts(figure: Figure) -> set[str]:
     return {each.get_text() for axes in figure.axes for each in axes.texts}
 
 
-def test_every_plot_is_a_whole_png_of_readable_size(tmp_path):
+def test_every_plot_is_a_valid_png_of_readable_size(tmp_path):
     labels, probabilities = predictions()
     plot_confusion([[90, 10], [20, 80]], tmp_path / "confusion.png")
     plot_roc(labels, probabilities, tmp_path / "roc.png")
@@ -85,7 +85,7 @@ def test_every_plot_is_a_whole_png_of_readable_size(tmp_path):
             assert min(image.size) > 300
 
 
-def test_equal_pictures_are_equal_files(tmp_path):
+def test_equal_plots_give_equal_files(tmp_path):
     for name in ("a.png", "b.png"):
         plot_confusion([[9, 1], [2, 8]], tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -108,12 +108,12 @@ def test_confusion_shows_counts_and_shares_of_the_true_class(tmp_path, drawn):
     assert axes.get_xlabel() == "predicted class"
 
 
-def test_confusion_of_an_absent_class_divides_by_nothing(tmp_path, drawn):
+def test_confusion_of_an_absent_class_does_not_divide_by_zero(tmp_path, drawn):
     plot_confusion([[0, 0], [1, 3]], tmp_path / "x.png")
     assert "0.0 % of row" in texts(drawn[0])
 
 
-def test_confusion_refuses_another_shape(tmp_path):
+def test_confusion_rejects_another_shape(tmp_path):
     with pytest.raises(ValueError, match=r"matrix: expected shape \(2, 2\), got \(3, 3\)"):
         plot_confusion(np.eye(3), tmp_path / "x.png")
 
@@ -125,12 +125,12 @@ def test_roc_marks_the_threshold(tmp_path, drawn):
     assert "AUROC 1.000" in lines
 
 
-def test_roc_of_one_class_says_so(tmp_path, drawn):
+def test_roc_of_one_class_is_undefined(tmp_path, drawn):
     plot_roc([1, 1], [0.1, 0.6], tmp_path / "x.png")
-    assert texts(drawn[0]) == {"not defined: only one class"}
+    assert texts(drawn[0]) == {"undefined: only one class"}
 
 
-def test_calibration_counts_every_image_and_states_the_error(tmp_path, drawn):
+def test_calibration_counts_every_image_and_shows_the_error(tmp_path, drawn):
     labels, probabilities = predictions()
     plot_calibration(labels, probabilities, tmp_path / "x.png")
     upper, lower = drawn[0].axes
@@ -186,13 +186,13 @@ def test_curves_of_one_epoch_without_validation_are_still_visible(tmp_path, draw
         (lambda path: plot_augmented(np.zeros((2, 8, 8, 3), np.uint8), path), r"got \(2, 8, 8, 3\)"),
     ],
 )
-def test_unusable_tables_are_refused_and_nothing_is_written(draw, message, tmp_path):
+def test_invalid_tables_are_rejected_and_nothing_is_written(draw, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         draw(tmp_path / "x.png")
     assert not list(tmp_path.iterdir())
 
 
-def test_search_follows_the_best_complete_trial_only(tmp_path, drawn):
+def test_search_line_follows_the_best_complete_trial_only(tmp_path, drawn):
     plot_search(trials().sample(frac=1, random_state=0), tmp_path / "x.png", majority_rate=0.68)
     lines = {line.get_label(): line for line in drawn[0].axes[0].lines}
     best = lines["best complete so far"]
@@ -201,11 +201,11 @@ def test_search_follows_the_best_complete_trial_only(tmp_path, drawn):
     assert lines["majority 0.680"].get_ydata() == [0.68, 0.68]
 
 
-def test_search_shows_every_trial_in_the_marker_of_its_state(tmp_path, drawn):
+def test_search_shows_every_trial_with_the_marker_of_its_state(tmp_path, drawn):
     plot_search(trials(), tmp_path / "x.png")
     points = {each.get_label(): len(each.get_offsets()) for each in drawn[0].axes[0].collections}
     assert {state: points[state] for state in search_plots.STATES} == {"complete": 3, "stopped": 2, "failed": 0}
-    assert sum(points.values()) == len(trials()), "the failed trial stands on the axis"
+    assert sum(points.values()) == len(trials()), "the failed trial is drawn on the axis"
 
 
 def test_search_of_failed_trials_only(tmp_path):
@@ -213,7 +213,7 @@ def test_search_of_failed_trials_only(tmp_path):
     assert (tmp_path / "x.png").stat().st_size > 0
 
 
-def test_augmented_names_the_original(tmp_path, drawn):
+def test_augmented_labels_the_original(tmp_path, drawn):
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 16, 3), dtype=np.uint8)
     plot_augmented(images, tmp_path / "x.png")
     axes = drawn[0].axes
@@ -230,14 +230,14 @@ def test_spending_is_stacked_in_the_unit_of_the_highest_bar(tmp_path, drawn):
         "the repeats": [(1, 2), (0, 0), (0, 0)],
         "the stopped": [(3, 0), (0, 0.5), (0, 0)],
         "the failed": [(3, 0), (0.5, 0), (0, 0.25)],
-        "left out (estimate)": [(0.5, 1.5)],
+        "saved (estimate)": [(0.5, 1.5)],
     }
     assert axes.get_ylabel() == "device time (hours)"
     assert axes.get_ylim() == pytest.approx((0, 3.15))
 
 
 @pytest.mark.parametrize(("seconds", "unit"), [(119, "seconds"), (120, "minutes"), (7199, "minutes"), (7200, "hours")])
-def test_time_has_the_unit_of_its_longest_span(seconds, unit):
+def test_time_unit_suits_the_longest_span(seconds, unit):
     assert canvas.time_unit(seconds)[1] == unit
 
 
@@ -249,11 +249,11 @@ def test_importances_are_ranked_from_the_top(tmp_path, drawn):
     assert texts(drawn[0]) == {"20 %", "60 %"}
 
 
-def test_front_is_joined_and_the_winner_is_ringed(tmp_path, drawn):
+def test_front_is_connected_and_the_winner_is_circled(tmp_path, drawn):
     plot_front(complete().iloc[[1, 2, 0]], tmp_path / "x.png", objective="tta_accuracy")
     (axes,) = drawn[0].axes
     points = {each.get_label(): each.get_offsets().tolist() for each in axes.collections}
-    assert points["front: none beats it in both"] == [[60, 0.8], [90, 0.9]]
+    assert points["Pareto front"] == [[60, 0.8], [90, 0.9]]
     assert points["complete trial"] == [[80, 0.7]]
     assert points["winner"] == [[60, 0.8]]
     assert axes.lines[0].get_xydata().tolist() == [[60, 0.8], [90, 0.9]]
