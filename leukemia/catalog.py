@@ -1,4 +1,4 @@
-"""``python -m leukemia.catalog DATA``: what a data set holds and how it can be split."""
+"""``python -m leukemia.catalog DATA``: describe a data set and how it can be split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m leukemia.final --best``: retrain the winner on all training images and deliver it with its evidence."""
+"""``python -m leukemia.final --best``: retrain the winner on all training images, test it, and write ``final/``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leukemia.base.errors import SUCCESS, UserError, run_command
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
         "leukemia.final",
-        "Retrain a study's winner on all training images; deliver model, metrics, predictions and report.",
+        "Retrain a study's winner on all training images; write model, metrics, predictions and report.",
         "--best --test C-NMC_test_prelim_phase_data_labels.csv",
     )
     parser.add_argument(
@@ -45,10 +45,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Deliver the winner; returns the exit status."""
+    """Retrain and deliver the winner; returns the exit status."""
     arguments = _parser().parse_args(argv)
     if arguments.against_start and arguments.test is None:
-        raise UserError("--against-start: the two are compared on test images; give a labelled --test")
+        raise UserError("--against-start: the models are compared on test images; add a labelled --test")
 
     from leukemia.base.provenance import command_line
     from leukemia.delivery.final_training import FinalTraining

@@ -1,4 +1,4 @@
-"""``python -m leukemia.leakcheck``: how much of a random split's score is knowing the patients."""
+"""``python -m leukemia.leakcheck``: measure how much of a random split's score comes from knowing the patients."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from leukemia.base.errors import SUCCESS, run_command
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
         "leukemia.leakcheck",
-        "Cross-validate a study's winner again with images split at random, and compare the score with the one on "
-        "unseen patients: the difference is what patients on both sides of a split add.",
+        "Cross-validate a study's winner again with images split at random, and compare the score with the score on "
+        "unseen patients: the difference is the gain from having the same patients in training and validation.",
         "my-study --device cuda",
     )
     cli.add_study(parser)
@@ -22,7 +22,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Check one study; returns the exit status."""
+    """Run the leak check; returns the exit status."""
     arguments = _parser().parse_args(argv)
 
     from leukemia.base.provenance import command_line

@@ -18,7 +18,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model runs/STUDY/final cells/*.bmp > probabilities.csv",
     )
     parser.add_argument(
-        "--model", type=Path, required=True, metavar="DIR", help="folder that leukemia.final wrote: runs/STUDY/final"
+        "--model", type=Path, required=True, metavar="DIR", help="folder written by leukemia.final: runs/STUDY/final"
     )
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files")
     cli.add_device(parser)

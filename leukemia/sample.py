@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Generate a sample set and print where it lies; returns the exit status."""
+    """Generate a sample set and print its path; returns the exit status."""
     root: Path | None = _parser().parse_args(argv).root
 
     from leukemia.data.sample import generate, sample_set

@@ -1,1 +1,1 @@
-"""What becomes of a winner: retrained, tested, checked for leaks, delivered."""
+"""The delivered model: retraining the winner, testing, the leak check, and prediction for new images."""

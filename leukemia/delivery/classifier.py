@@ -1,4 +1,4 @@
-"""A delivered model applied to image files."""
+"""Classify image files with a delivered model."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 import torch
 
 from leukemia.delivery.loading import load_delivered
-from leukemia.delivery.searched_data import view_of
+from leukemia.delivery.training_data import view_of
 from leukemia.training.device import choose_device
 from leukemia.training.inference import predict, read_images
 
 
 def classify(folder: Path, images: Sequence[Path], device_name: str) -> np.ndarray:
-    """Probabilities of class 1 (leukemic), float64 (n,), one per image, under the TTA of the delivered recipe.
+    """Probabilities of class 1 (leukemic), float64 (n,), one per image, with the TTA of the delivered recipe.
 
     Args:
-        folder: a delivered model, ``final/`` of a study.
+        folder: folder of a delivered model, such as ``final/`` of a study.
         device_name: as for ``choose_device``.
 
     Raises:
-        UserError: the folder holds no model, or an image cannot be read.
+        UserError: the folder has no valid model, or an image cannot be read.
     """
     model, recipe = load_delivered(folder)
     device = choose_device(device_name)

@@ -1,4 +1,4 @@
-"""A delivered model on a test set, which is read, compared with the training data, predicted and scored."""
+"""Evaluation on a test set: overlap with the training data, predictions, scores."""
 
 from __future__ import annotations
 
@@ -11,55 +11,57 @@ from leukemia.base.errors import UserError, listed
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
 from leukemia.data.images import open_images
-from leukemia.delivery.searched_data import view_of
+from leukemia.delivery.training_data import view_of
 from leukemia.scoring.metrics import Interval, paired_difference, scores
 from leukemia.training.inference import predict
 from leukemia.training.model import ResNet
 
 COMPARED = ("accuracy", "balanced_accuracy")
-"""Metrics in which two models are compared."""
+"""Metrics for comparing two models."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested:
-    """What the delivered model said of a test set."""
+class Evaluation:
+    """Predictions and scores of a model on a test set."""
 
     catalog: Catalog
     probabilities: np.ndarray
-    """float64 (n,), of class 1 (leukemic), row by row of the catalogue."""
+    """float64 (n,), of class 1 (leukemic), in the order of the catalogue's rows."""
 
     scores: dict[str, Interval] | None
-    """None where the test set has no labels."""
+    """None if the test set has no labels."""
 
     overlap: tuple[str, ...]
-    """Test images or subjects that were trained on, in words; empty unless the user allowed them."""
+    """Counts of test images and subjects that are in the training data, as text; empty unless the user allowed it."""
 
     subjects_compared: bool
-    """Whether subjects are known on both sides, so that none can be shared unseen."""
+    """Whether subjects are known in both data sets, so that shared subjects are detected."""
 
     @property
     def protocol(self) -> str:
-        """``grouped`` where it is known that no subject was trained on, else ``random-cell``."""
+        """``grouped`` if it is certain that no test subject is in the training data, else ``random-cell``."""
         return "grouped" if self.subjects_compared and not self.overlap else "random-cell"
 
     def difference(self, other: np.ndarray) -> dict[str, Interval]:
-        """The paired difference to another model on the same images, clustered by group, per metric of ``COMPARED``.
+        """The paired difference to another model on the same images, clustered by group, by metric of ``COMPARED``.
+
+        The test set must have labels.
 
         Args:
-            other: float64 (n,), the other model's probabilities of class 1. The test set has labels.
+            other: float64 (n,), the other model's probabilities of class 1.
         """
         labels, groups = self.catalog.table["label"].to_numpy(), self.catalog.table["group"].to_numpy()
         return {metric: paired_difference(labels, self.probabilities, other, groups, metric) for metric in COMPARED}
 
 
-def overlap_of(training: Catalog, test: Catalog, *, allowed: bool) -> tuple[str, ...]:
-    """Test images (by pixels) and subjects that are in the training data, counted.
+def find_overlap(training: Catalog, test: Catalog, *, allowed: bool) -> tuple[str, ...]:
+    """Count test images (compared by pixels) and subjects that are also in the training data.
 
     Raises:
-        UserError: there are some and the user has not allowed them.
+        UserError: there are some, and ``allowed`` is false.
     """
-    seen = test.table["pixel_sha256"].isin(set(training.table["pixel_sha256"]))
-    images = [f"image {image_id}" for image_id in test.table["image_id"][seen]]
+    trained = test.table["pixel_sha256"].isin(set(training.table["pixel_sha256"]))
+    images = [f"image {image_id}" for image_id in test.table["image_id"][trained]]
     subjects: list[str] = []
     if test.has_subjects and training.has_subjects:
         common = set(test.table["subject"]) & set(training.table["subject"])
@@ -67,26 +69,26 @@ def overlap_of(training: Catalog, test: Catalog, *, allowed: bool) -> tuple[str,
     if (images or subjects) and not allowed:
         raise UserError(
             f"--test: {len(images)} images and {len(subjects)} subjects of the test set are in the training data, so "
-            "its scores would be too high; give other test data, or --allow-overlap (every output will then say so):\n"
+            "scores would be too optimistic; use other test data, or --allow-overlap (every output will then say so):\n"
             + listed([*images, *subjects])
         )
-    words = [f"{len(images)} images"] if images else []
-    return tuple([*words, f"{len(subjects)} subjects"] if subjects else words)
+    counts = [f"{len(images)} images"] if images else []
+    return tuple([*counts, f"{len(subjects)} subjects"] if subjects else counts)
 
 
-def predicted(model: ResNet, recipe: Recipe, test: Catalog, device: torch.device) -> np.ndarray:
-    """Probabilities of class 1, float64 (n,), row by row of the catalogue, under the recipe's TTA."""
+def predict_test_set(model: ResNet, recipe: Recipe, test: Catalog, device: torch.device) -> np.ndarray:
+    """Probabilities of class 1, float64 (n,), in the order of the catalogue's rows, with the recipe's TTA."""
     images = open_images(test, view_of(recipe))
     return predict(model, recipe, images, range(len(images)), device=device, tta=recipe.evaluate.tta)
 
 
-def tested(
+def evaluate(
     model: ResNet, recipe: Recipe, training: Catalog, test: Catalog, overlap: tuple[str, ...], device: torch.device
-) -> Tested:
-    """Predict the test set, and score it where it has labels."""
-    probabilities = predicted(model, recipe, test, device)
+) -> Evaluation:
+    """Predict the test set, and compute scores if it has labels."""
+    probabilities = predict_test_set(model, recipe, test, device)
     labels, groups = test.table["label"].to_numpy(), test.table["group"].to_numpy()
-    return Tested(
+    return Evaluation(
         catalog=test,
         probabilities=probabilities,
         scores=scores(labels, probabilities, groups) if test.has_labels else None,

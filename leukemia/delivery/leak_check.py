@@ -1,4 +1,4 @@
-"""A study's winner under folds that split images at random: how much of that score is knowing the patients."""
+"""Estimate how much of a random split's score comes from having the same patients in training and validation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from leukemia.data.catalog import Catalog
 from leukemia.data.folds import make_splits
 from leukemia.data.images import open_images
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
-from leukemia.delivery.searched_data import training_data, view_of
+from leukemia.delivery.training_data import load_training_data, view_of
 from leukemia.scoring.metrics import Interval, paired_difference, scores
 from leukemia.study import layout
 from leukemia.study.best import Best
@@ -30,22 +30,22 @@ from leukemia.training.train import NonFiniteLoss
 
 @dataclass(frozen=True, kw_only=True)
 class LeakCheck:
-    """One recipe and seed, cross-validated on folds that keep patients apart and on folds that do not."""
+    """One recipe and seed, cross-validated on folds split by patient and on folds split by image."""
 
     metric: str
     """The objective's name in ``leukemia.scoring.metrics``."""
 
     grouped: Interval
-    """Out-of-fold score of the study, its interval over groups; not corrected for being the best of several trials."""
+    """Out-of-fold score of the study, interval over groups; not corrected for selecting the best of several trials."""
 
     random_cell: Interval
-    """The same on random-cell folds, its interval over images, as one would believe who does not know the patients."""
+    """The score on random-cell folds, interval over images, as reported when patients are ignored."""
 
     gap: Interval
-    """``random_cell`` minus ``grouped`` on the same images, in -1..1, its interval over groups."""
+    """``random_cell`` minus ``grouped`` on the same images, in -1..1, interval over groups."""
 
     n: int
-    """Images, each of which is scored once on either side."""
+    """Number of images; each is scored once per split."""
 
     @property
     def gap_points(self) -> float:
@@ -53,11 +53,11 @@ class LeakCheck:
         return 100 * self.gap.value
 
     def describe(self) -> str:
-        """The outcome in plain words.
+        """The result as one line of text.
 
         >>> few, many, gap = Interval(0.862, 0.8, 0.9), Interval(0.949, 0.93, 0.96), Interval(0.087, 0.051, 0.123)
-        >>> words = LeakCheck(metric="accuracy", grouped=few, random_cell=many, gap=gap, n=300).describe()
-        >>> words.partition(" (")[0]
+        >>> text = LeakCheck(metric="accuracy", grouped=few, random_cell=many, gap=gap, n=300).describe()
+        >>> text.partition(" (")[0]
         "grouped 0.862, random cells 0.949: 8.7 points of a random split's accuracy come from knowing the patients"
         """
         points, low, high = (round(100 * number, 1) + 0.0 for number in (self.gap.value, self.gap.low, self.gap.high))
@@ -66,7 +66,7 @@ class LeakCheck:
         if self.gap.low > 0:
             name = self.metric.replace("_", " ")
             return f"{both}: {points:.1f} points of a random split's {name} come from knowing the patients ({interval})"
-        return f"{both}: {points:+.1f} points, {interval}: no sign here that knowing the patients helps"
+        return f"{both}: {points:+.1f} points, {interval}: no evidence that knowing the patients helps"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -77,23 +77,23 @@ class LeakCheck:
 def check(
     study: Study, *, data: str | None, base: Path | None, subjects_from: Path | None, device_name: str, command: str
 ) -> tuple[LeakCheck, Path]:
-    """Cross-validate the winner on random-cell folds; writes and returns the outcome, and the file it is in.
+    """Cross-validate the winner on random-cell folds; writes ``leakcheck.json``, returns its content and path.
 
     Args:
-        data: with ``base`` and ``subjects_from`` as in ``training_data``.
+        data: ``data``, ``base`` and ``subjects_from`` as for ``load_training_data``.
         device_name: as for ``choose_device``.
-        command: the command line, for the file.
+        command: the command line, for provenance.
 
     Raises:
-        UserError: a study without a winner or without known patients, other data, or a recipe that diverges.
+        UserError: the study has no winner or no known patients, the data differ, or the recipe diverges.
     """
     best = Best.of(study)
     if best.protocol != "grouped":
         raise UserError(
-            f"study {study.name} was split by images itself ({best.protocol}), so it has no grouped score to compare; "
-            "search with --protocol grouped on data whose subjects are known"
+            f"study {study.name} was itself split by image ({best.protocol}), so it has no grouped score to compare; "
+            "search with --protocol grouped on data with known subjects"
         )
-    catalog = training_data(study, best, data=data, base=base, subjects_from=subjects_from)
+    catalog = load_training_data(study, best, data=data, base=base, subjects_from=subjects_from)
     grouped = _grouped(study, best, catalog)
     recipe = best.recipe.resolved(catalog.smallest_side_px)
     device = choose_device(device_name)
@@ -134,19 +134,19 @@ def _grouped(study: Study, best: Best, catalog: Catalog) -> np.ndarray:
     """The winner's out-of-fold probabilities (n,) in the catalogue's order.
 
     Raises:
-        UserError: they are not of the catalogue's images, each once. Said before the training, not after it.
+        UserError: they are not for the catalogue's images, each once.
     """
-    seen, wanted = best.out_of_fold(study), catalog.table["image_id"]
-    if sorted(seen["image_id"]) != sorted(wanted):
+    predictions, wanted = best.out_of_fold(study), catalog.table["image_id"]
+    if sorted(predictions["image_id"]) != sorted(wanted):
         raise UserError(
-            f"{study.trial_folder(int(best.trial))}: the predictions are not of the {len(wanted)} images of the data, "
-            "each once; restore the folder from a backup"
+            f"{study.trial_folder(int(best.trial))}: expected one prediction for each of the {len(wanted)} images "
+            "of the data; restore the folder from a backup"
         )
-    return seen.set_index("image_id")["probability_leukemic"].reindex(wanted).to_numpy()
+    return predictions.set_index("image_id")["probability_leukemic"].reindex(wanted).to_numpy()
 
 
 def _random_cells(recipe: Recipe, catalog: Catalog, num_folds: int, seed: int, device: torch.device) -> np.ndarray:
-    """Out-of-fold probabilities (n,) in the catalogue's order, patients not looked at."""
+    """Out-of-fold probabilities (n,) in the catalogue's order, from folds that ignore patients."""
     splits = make_splits(catalog, num_folds, seed, "random-cell")
     labels = catalog.table["label"].to_numpy(dtype=np.int64)
     probabilities = np.full(len(labels), np.nan)
@@ -167,7 +167,7 @@ def _random_cells(recipe: Recipe, catalog: Catalog, num_folds: int, seed: int, d
 
 
 def _compare(best: Best, catalog: Catalog, grouped: np.ndarray, random_cells: np.ndarray) -> LeakCheck:
-    """Score both kinds of probabilities (n,), which are in the catalogue's order."""
+    """Score both arrays of probabilities (n,), in the catalogue's order."""
     labels, groups = catalog.table["label"].to_numpy(), catalog.table["group"].to_numpy()
     metric = score_name(best.objective).removeprefix("tta_")
     return LeakCheck(

@@ -1,4 +1,4 @@
-"""The delivered model, read back from its folder."""
+"""Load a delivered model from its folder."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from leukemia.training.model import ResNet, load_model
 
 
 def load_delivered(folder: Path) -> tuple[ResNet, Recipe]:
-    """Model and recipe from a folder that ``leukemia.final`` wrote. No pickle is run.
+    """Model and recipe from a folder written by ``leukemia.final``, without unpickling.
 
     Raises:
         MissingFile: the folder lacks the recipe or the weights.
-        UserError: one of them is damaged.
+        UserError: one of them is invalid.
     """
     path = folder / layout.RECIPE
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""What ``leukemia.final`` prints."""
+"""Terminal output of ``leukemia.final``."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from leukemia.scoring.metrics import describe_difference, majority_rate
 from leukemia.study import layout
 
 
-def say(console: Console, words: str) -> None:
-    """Print as it is: without markup or wrapping."""
-    console.print(words, markup=False, highlight=False, soft_wrap=True)
+def print_line(console: Console, line: str) -> None:
+    """Print a line without markup or wrapping."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
-    """Print test scores, differences and caveats, and where the model lies."""
-    tested = delivery.tested
-    if tested is None:
-        say(console, f"no --test: {layout.METRICS} holds the out-of-fold scores of the search only")
-    elif tested.scores is None:
-        say(console, f"{len(tested.probabilities)} test images without labels: predictions only")
+    """Print test scores, differences, caveats and the path of the model."""
+    evaluation = delivery.evaluation
+    if evaluation is None:
+        print_line(console, f"no --test: {layout.METRICS} has only the out-of-fold scores of the search")
+    elif evaluation.scores is None:
+        print_line(console, f"{len(evaluation.probabilities)} test images without labels: predictions only")
     else:
         for name in ("accuracy", "balanced_accuracy", "weighted_f1", "auroc"):
-            interval = tested.scores[name]
-            say(console, f"test {name}: {interval.value:.4f}, 95 % interval {interval.low:.4f} to {interval.high:.4f}")
-        say(console, f"majority rate: {majority_rate(tested.catalog.table['label'].to_numpy()):.4f}")
+            interval = evaluation.scores[name]
+            print_line(
+                console, f"test {name}: {interval.value:.4f}, 95 % interval {interval.low:.4f} to {interval.high:.4f}"
+            )
+        print_line(console, f"majority rate: {majority_rate(evaluation.catalog.table['label'].to_numpy()):.4f}")
     if delivery.difference is not None:
         against, intervals = delivery.difference
         for name, interval in intervals.items():
-            say(console, f"against {against}, {name}: {describe_difference(interval)}")
+            print_line(console, f"compared with {against}, {name}: {describe_difference(interval)}")
     for caveat in delivery.caveats():
-        say(console, f"caveat: {caveat}")
-    say(console, f"model: {folder}")
-    say(console, f"next: python -m leukemia.predict --model {folder} IMAGES...")
+        print_line(console, f"caveat: {caveat}")
+    print_line(console, f"model: {folder}")
+    print_line(console, f"next: python -m leukemia.predict --model {folder} IMAGES...")

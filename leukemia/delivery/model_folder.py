@@ -1,4 +1,4 @@
-"""The delivered model: weights, recipe, metrics, predictions, card and page, in one folder."""
+"""The folder of the delivered model: weights, recipe, metrics, predictions, model card and report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from leukemia.base.files import atomic, write_json, write_text
 from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.config.recipe import Recipe
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
-from leukemia.delivery.evaluation import Tested
+from leukemia.delivery.evaluation import Evaluation
 from leukemia.reporting.model_plots import plot_calibration, plot_confusion, plot_curves, plot_roc
 from leukemia.reporting.page import Section, metrics_table, write_page
 from leukemia.scoring.metrics import Interval, confusion_matrix, describe_difference, majority_rate
@@ -27,72 +27,75 @@ from leukemia.training.model import ResNet, save_model
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """Everything that ``final/`` is written from."""
+    """The content of ``final/``."""
 
     best: Best
     recipe: Recipe
-    """As retrained: the winner's, with what the user set."""
+    """The winner's recipe with the user's settings, as retrained."""
 
     model: ResNet
     epochs: pd.DataFrame
     num_training_images: int
-    tested: Tested | None
+    evaluation: Evaluation | None
     difference: tuple[str, dict[str, Interval]] | None
-    """Against what, and per metric the paired difference on the test set."""
+    """Name of the other model, and the paired difference on the test set by metric."""
 
     device: str
     command: str
     notes: tuple[str, ...] = ()
-    """What else a reader must know, one sentence each."""
+    """Additional caveats, one sentence each."""
 
     def caveats(self) -> list[str]:
-        """What a reader of any number must know, one sentence each."""
+        """Limitations that affect the scores, one sentence each."""
         found = list(self.notes)
         if self.best.data.uri == SAMPLE:
             found.append(f"{SAMPLE_WARNING[0].upper()}{SAMPLE_WARNING[1:]}.")
         if self.best.protocol == "random-cell":
             found.append(f"Out-of-fold scores: {RANDOM_CELL_WARNING}.")
-        if self.tested is not None and self.tested.overlap:
+        if self.evaluation is not None and self.evaluation.overlap:
             found.append(
-                f"The test set overlaps the training data ({'; '.join(self.tested.overlap)}): its scores are too high."
+                f"The test set overlaps the training data ({'; '.join(self.evaluation.overlap)}): "
+                "its scores are too optimistic."
             )
-        elif self.tested is not None and not self.tested.subjects_compared:
-            found.append("Subjects are not known on both sides: patients of the test set may have been trained on.")
+        elif self.evaluation is not None and not self.evaluation.subjects_compared:
+            found.append(
+                "Subjects are not known in both data sets: patients of the test set may be in the training data."
+            )
         if self.recipe != self.best.recipe:
             found.append(
-                "The recipe was changed after the search: out-of-fold scores are those of the recipe as searched."
+                "The recipe was changed after the search: out-of-fold scores are those of the original recipe."
             )
         return found
 
     def write(self, folder: Path) -> None:
-        """Write every file of the delivery into an existing, empty folder."""
+        """Write all files to an existing, empty folder."""
         save_model(self.model, folder / layout.WEIGHTS)
         write_text(folder / layout.RECIPE, self.recipe.to_json())
         write_json(folder / layout.METRICS, self._metrics())
         write_text(folder / layout.EPOCHS, self.epochs.to_csv(index=False))
         plot_curves(self.epochs, folder / layout.CURVES)
-        if self.tested is not None:
-            self._write_predictions(folder / layout.PREDICTIONS, self.tested)
-            if self.tested.scores is not None:
-                labels = self.tested.catalog.table["label"].to_numpy()
-                plot_confusion(confusion_matrix(labels, self.tested.probabilities), folder / layout.CONFUSION)
-                plot_roc(labels, self.tested.probabilities, folder / layout.ROC)
-                plot_calibration(labels, self.tested.probabilities, folder / layout.CALIBRATION)
+        if self.evaluation is not None:
+            self._write_predictions(folder / layout.PREDICTIONS, self.evaluation)
+            if self.evaluation.scores is not None:
+                labels = self.evaluation.catalog.table["label"].to_numpy()
+                plot_confusion(confusion_matrix(labels, self.evaluation.probabilities), folder / layout.CONFUSION)
+                plot_roc(labels, self.evaluation.probabilities, folder / layout.ROC)
+                plot_calibration(labels, self.evaluation.probabilities, folder / layout.CALIBRATION)
         write_text(folder / layout.CARD, self._card())
         title = f"Model of study {self.best.study}, trial {self.best.trial}"
         write_page(folder / layout.REPORT, title, self.recipe.describe(), self._sections(folder))
 
     def _metrics(self) -> dict[str, Any]:
         test: dict[str, Any] | None = None
-        if self.tested is not None and self.tested.scores is not None:
-            labels = self.tested.catalog.table["label"].to_numpy()
+        if self.evaluation is not None and self.evaluation.scores is not None:
+            labels = self.evaluation.catalog.table["label"].to_numpy()
             test = {
                 "n": len(labels),
-                "protocol": self.tested.protocol,
-                "overlap": list(self.tested.overlap),
+                "protocol": self.evaluation.protocol,
+                "overlap": list(self.evaluation.overlap),
                 "majority_rate": majority_rate(labels),
-                "confusion": confusion_matrix(labels, self.tested.probabilities).tolist(),
-                **{name: interval.to_dict() for name, interval in self.tested.scores.items()},
+                "confusion": confusion_matrix(labels, self.evaluation.probabilities).tolist(),
+                **{name: interval.to_dict() for name, interval in self.evaluation.scores.items()},
             }
         out_of_fold = {
             "n": self.best.n,
@@ -107,17 +110,17 @@ class Delivery:
         return {"test": test, "out_of_fold": out_of_fold, "difference": difference, "caveats": self.caveats()}
 
     @staticmethod
-    def _write_predictions(path: Path, tested: Tested) -> None:
-        table = tested.catalog.table[["image_id", "subject", "label"]].assign(
-            probability_leukemic=tested.probabilities, predicted=(tested.probabilities >= 0.5).astype(int)
+    def _write_predictions(path: Path, evaluation: Evaluation) -> None:
+        table = evaluation.catalog.table[["image_id", "subject", "label"]].assign(
+            probability_leukemic=evaluation.probabilities, predicted=(evaluation.probabilities >= 0.5).astype(int)
         )
-        if not tested.catalog.has_labels:
+        if not evaluation.catalog.has_labels:
             table["label"] = ""
         with atomic(path) as temporary:
             table.to_csv(temporary, index=False)
 
-    def evidence(self) -> list[tuple[str, str]]:
-        """Where the model comes from, as rows."""
+    def provenance(self) -> list[tuple[str, str]]:
+        """Data, software and command behind the model, as (item, value)."""
         best = self.best
         return [
             ("study, trial", f"{best.study} ({best.study_uid}), {best.trial}"),
@@ -130,29 +133,31 @@ class Delivery:
             *((f"version of {name}", version) for name, version in provenance.versions().items()),
         ]
 
-    def _test_words(self) -> str:
-        if self.tested is None:
-            return "No test set was given: the out-of-fold scores of the search are all there is."
-        number = len(self.tested.catalog.table)
-        if self.tested.scores is None:
-            return f"{number} test images without labels: predictions only, nothing can be scored."
+    def _describe_test(self) -> str:
+        if self.evaluation is None:
+            return "No test set was given; only the out-of-fold scores of the search are available."
+        number = len(self.evaluation.catalog.table)
+        if self.evaluation.scores is None:
+            return f"{number} test images without labels: predictions only, no scores."
         tta = self.recipe.evaluate.tta
-        return f"{number} test images, predicted under test-time augmentation ({tta}); 95 % intervals."
+        return f"{number} test images, predicted with test-time augmentation ({tta}); 95 % intervals."
 
-    def _difference_words(self) -> list[str]:
+    def _describe_difference(self) -> list[str]:
         if self.difference is None:
             return []
         against, intervals = self.difference
-        words = "; ".join(
+        differences = "; ".join(
             f"{name.replace('_', ' ')} {describe_difference(interval)}" for name, interval in intervals.items()
         )
-        return [f"Against {against} on the same test images: {words}."]
+        return [f"Compared with {against} on the same test images: {differences}."]
 
     def _sections(self, folder: Path) -> list[Section]:
-        text = "\n\n".join([self._test_words(), *self._difference_words(), *self.caveats()])
+        text = "\n\n".join([self._describe_test(), *self._describe_difference(), *self.caveats()])
         table, pictures = None, []
-        if self.tested is not None and self.tested.scores is not None:
-            table = metrics_table(self.tested.scores, majority_rate(self.tested.catalog.table["label"].to_numpy()))
+        if self.evaluation is not None and self.evaluation.scores is not None:
+            table = metrics_table(
+                self.evaluation.scores, majority_rate(self.evaluation.catalog.table["label"].to_numpy())
+            )
             pictures = [
                 (folder / layout.CONFUSION, "confusion matrix of the test set"),
                 (folder / layout.ROC, "receiver operating characteristic of the test set"),
@@ -173,19 +178,19 @@ class Delivery:
             ),
             Section(
                 title="Recipe",
-                text="Every setting.",
+                text="All settings.",
                 table=[("field", "value"), *((key, str(value)) for key, value in sorted(self.recipe.flat().items()))],
             ),
-            Section(title="Evidence", text="", table=[("what", "value"), *self.evidence()]),
+            Section(title="Provenance", text="", table=[("item", "value"), *self.provenance()]),
         ]
 
     def _card(self) -> str:
         """A model card (Mitchell et al., 2019, arXiv:1810.03993) in Markdown."""
-        tested = self.tested.scores if self.tested is not None else None
-        scores = tested or {name: record.interval for name, record in self.best.scores.items()}
+        test_scores = self.evaluation.scores if self.evaluation is not None else None
+        scores = test_scores or {name: record.interval for name, record in self.best.scores.items()}
         rate = self.best.majority_rate
-        if tested is not None and self.tested is not None:
-            rate = majority_rate(self.tested.catalog.table["label"].to_numpy())
+        if test_scores is not None and self.evaluation is not None:
+            rate = majority_rate(self.evaluation.catalog.table["label"].to_numpy())
         rows = metrics_table(scores, rate).to_numpy().tolist()
         lines = [
             f"# {self.recipe.describe()}",
@@ -197,15 +202,15 @@ class Delivery:
             "",
             "    python -m leukemia.predict --model FOLDER IMAGES...",
             "",
-            f"## Scores {'on the test set' if tested else 'out of fold, from the search'}",
+            f"## Scores {'on the test set' if test_scores else 'out of fold, from the search'}",
             "",
-            self._test_words(),
+            self._describe_test(),
             "",
             "| score | value (95 % interval) |",
             "|---|---|",
             *(f"| {name} | {value} |" for name, value in rows),
             "",
-            *self._difference_words(),
+            *self._describe_difference(),
             "",
             "## Caveats",
             "",
@@ -213,14 +218,14 @@ class Delivery:
                 f"- {caveat}"
                 for caveat in [
                     *self.caveats(),
-                    "Other stains, cameras and hospitals than the training data's were not tested.",
+                    "Not tested on stains, cameras and hospitals other than those of the training data.",
                 ]
             ),
             "",
-            "## Evidence",
+            "## Provenance",
             "",
-            # Markdown lets HTML through, and a command may hold anything.
-            *(f"- {what}: {html.escape(value)}" for what, value in self.evidence()),
+            # Markdown passes HTML through, and a command may contain any text.
+            *(f"- {item}: {html.escape(value)}" for item, value in self.provenance()),
             "",
         ]
         return "\n".join(lines)

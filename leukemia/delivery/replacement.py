@@ -1,4 +1,4 @@
-"""A folder replaced as a whole: the old content stays until all of the new is written."""
+"""Replace a folder atomically: the old content is kept until all new files are written."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from leukemia.base.files import locked
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """A new folder that replaces ``folder`` when the block ends, and is removed when it raises."""
-    fresh, old = folder.with_name(f".{folder.name}-new"), folder.with_name(f".{folder.name}-old")
+    """A new folder that replaces ``folder`` at the end of the block, and is deleted on failure."""
+    new, old = folder.with_name(f".{folder.name}-new"), folder.with_name(f".{folder.name}-old")
     with locked(folder.with_name(f".{folder.name}.lock")):
         if old.exists() and not folder.exists():
-            # Killed between the two renames below.
+            # An earlier process was killed between the two renames below.
             old.rename(folder)
-        for leftover in (fresh, old):
+        for leftover in (new, old):
             shutil.rmtree(leftover, ignore_errors=True)
-        fresh.mkdir()
+        new.mkdir()
         try:
-            yield fresh
+            yield new
             if folder.exists():
                 folder.rename(old)
-            fresh.rename(folder)
+            new.rename(folder)
             shutil.rmtree(old, ignore_errors=True)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(new, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A recipe trained on all images of a study; an interrupted training continues from its last epoch."""
+"""Train a recipe on all images of a study; interrupted training resumes from the last epoch."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog
 from leukemia.data.images import open_images
-from leukemia.delivery.messages import say
-from leukemia.delivery.searched_data import view_of
+from leukemia.delivery.messages import print_line
+from leukemia.delivery.training_data import view_of
 from leukemia.study.folder import Study
 from leukemia.training.model import ResNet, build_model
 from leukemia.training.train import NonFiniteLoss, Split, fit
 
 
-def require_room(study: Study, recipe: Recipe) -> None:
-    """Refuse before the training what the disks cannot hold: the delivery, and a checkpoint.
+def check_disk_space(study: Study, recipe: Recipe) -> None:
+    """Check the disk space for the delivered model and for checkpoints before training.
 
     Raises:
-        UserError: a disk has too little room.
+        UserError: there is not enough.
     """
     with torch.device("meta"):
         network = build_model(recipe.with_settings({"model.pretrained": None}))
     num_bytes = 4 * sum(parameter.numel() for parameter in network.parameters())
     require_space(study.folder, num_bytes + 20_000_000, "the delivered model")
-    # Weights and the optimizer's tensors of each; the next checkpoint is written beside the last.
+    # Weights and optimizer state; a checkpoint is written before the previous one is deleted.
     require_space(cache_dir(), 2 * (1 + MAX_STATES) * num_bytes, "the training's checkpoints")
 
 
@@ -48,7 +48,7 @@ def retrain(
         recipe: resolved.
 
     Raises:
-        UserError: the training diverges.
+        UserError: training diverges.
     """
     images = open_images(catalog, view_of(recipe))
     split = Split(
@@ -57,10 +57,10 @@ def retrain(
         training=np.arange(len(images)),
         validation=np.zeros(0, dtype=np.int64),
     )
-    # The training images and the recipe name the checkpoint, so that others start from scratch.
+    # The file is named by training images and recipe, so a checkpoint is never used with others.
     identity = hashlib.sha256((recipe.to_json() + catalog.fingerprint).encode()).hexdigest()[:16]
     fitting = fit(
-        recipe, split, fold=study.info.folds, device=device, checkpoint=checkpoints_of(study) / f"{identity}.pt"
+        recipe, split, fold=study.info.folds, device=device, checkpoint=checkpoint_folder(study) / f"{identity}.pt"
     )
     epochs: list[Epoch] = []
     with console.status("training") as status:
@@ -71,12 +71,12 @@ def retrain(
                 return end.value, pd.DataFrame([dataclasses.asdict(epoch) for epoch in epochs])
             except NonFiniteLoss as error:
                 raise UserError(f"retraining failed: {error} (--set optimizer.learning_rate=...)") from error
-            words = f"epoch {epochs[-1].epoch}/{recipe.train.epochs}: loss {epochs[-1].train_loss:.4f}"
-            status.update(words)
+            progress = f"epoch {epochs[-1].epoch}/{recipe.train.epochs}: loss {epochs[-1].train_loss:.4f}"
+            status.update(progress)
             if not console.is_terminal:
-                say(console, words)
+                print_line(console, progress)
 
 
-def checkpoints_of(study: Study) -> Path:
-    """Where the retraining of this study keeps its checkpoints."""
+def checkpoint_folder(study: Study) -> Path:
+    """Folder for checkpoints of retraining this study's winner."""
     return cache_dir() / "checkpoints" / f"{study.info.study_uid}-final"

@@ -1,4 +1,4 @@
-"""The data that a study searched on, opened again for its winner."""
+"""Load the data of a study for its winner."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from leukemia.study.best import Best
 from leukemia.study.folder import Study
 
 
-def training_data(
+def load_training_data(
     study: Study, best: Best, *, data: str | None, base: Path | None, subjects_from: Path | None
 ) -> Catalog:
-    """The data that the search saw, and no others.
+    """The catalogue of the study's data, checked against its fingerprint and splits.
 
     Args:
-        data: where they are now; None: where the search had them. So with ``base`` and ``subjects_from``, which are as
-            in ``read_catalog``.
+        data: current location; None: as recorded in the study. Likewise ``base`` and ``subjects_from``, which are
+            those of ``read_catalog``.
 
     Raises:
-        UserError: other data than the search's, or another split than the winner's.
+        UserError: the data or the splits are not those of the study.
     """
     searched_base, searched_subjects = best.data.base, best.data.subjects_from
     catalog = read_catalog(
@@ -35,8 +35,8 @@ def training_data(
     )
     if catalog.fingerprint != best.data.fingerprint:
         raise UserError(
-            f"--data {catalog.root}: the search ran on other data (fingerprint {best.data.fingerprint[:16]}, "
-            f"here {catalog.fingerprint[:16]}); give the data that it ran on"
+            f"--data {catalog.root}: not the data of the search (expected fingerprint {best.data.fingerprint[:16]}, "
+            f"got {catalog.fingerprint[:16]}); give the data that the search used"
         )
     if Splits.load(study.folder / layout.SPLITS, catalog.fingerprint).sha256() != best.splits_sha256:
         raise UserError(
@@ -47,7 +47,7 @@ def training_data(
 
 
 def view_of(recipe: Recipe) -> View:
-    """What a resolved recipe's network sees of an image."""
+    """Crop and size of the network's input, from a resolved recipe."""
     assert recipe.data.crop_px is not None
     assert recipe.data.size_px is not None
     return View(crop_px=recipe.data.crop_px, size_px=recipe.data.size_px)

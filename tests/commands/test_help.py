@@ -1,4 +1,4 @@
-"""``--help`` of every command needs no heavy library; reports and publishing need no torch."""
+"""``--help`` imports no heavy library; reports and publishing do not import torch."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ try:
     status = importlib.import_module(sys.argv[1]).main(sys.argv[2:])
 except SystemExit as end:
     status = end.code
-except UserError as refusal:
-    print(refusal)
+except UserError as error:
+    print(error)
 print(status, *sorted({name.partition(".")[0] for name in sys.modules}))
 """
-"""Runs a command; the last line has its status, None for a refusal, and the libraries that it imported."""
+"""Runs a command; the last line has its status (None after a user error) and the libraries that it imported."""
 
 
-def run(place: Path, *words: str) -> tuple[str, str, set[str]]:
-    """Output, status and imported libraries of a command in a process of its own."""
+def run(folder: Path, *arguments: str) -> tuple[str, str, set[str]]:
+    """Output, status and imported libraries of a command, run in a new process."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "NETRC"))}
-    environment |= {"PYTHONPATH": str(ROOT), "HOME": str(place), "MPLBACKEND": "agg"}
+    environment |= {"PYTHONPATH": str(ROOT), "HOME": str(folder), "MPLBACKEND": "agg"}
     ended = subprocess.run(
-        [sys.executable, "-c", RUN, *words], capture_output=True, text=True, cwd=place, env=environment
+        [sys.executable, "-c", RUN, *arguments], capture_output=True, text=True, cwd=folder, env=environment
     )
     assert ended.returncode == 0, ended.stderr
     output, _, last = ended.stdout.rstrip("\n").rpartition("\n")
@@ -61,7 +61,7 @@ def test_all_commands_are_found() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_needs_no_heavy_library(tmp_path: Path, command: str) -> None:
+def test_help_imports_no_heavy_library(tmp_path: Path, command: str) -> None:
     name = command.removesuffix(".__main__")
     output, status, libraries = run(tmp_path, command, "--help")
     assert status == "0"
@@ -71,16 +71,16 @@ def test_help_needs_no_heavy_library(tmp_path: Path, command: str) -> None:
     assert libraries.isdisjoint(HEAVY), f"{command} --help imports {sorted(libraries & set(HEAVY))}"
 
 
-def test_a_report_needs_no_torch(runs: Path) -> None:
+def test_report_does_not_import_torch(runs: Path) -> None:
     output, status, libraries = run(runs.parent, "leukemia.report", "example")
     assert (output, status) == ("runs/example/report.html", "0")
     assert libraries >= {"pandas", "matplotlib"}
     assert libraries.isdisjoint({"torch", "albumentations", "ray", "optuna", "wandb"})
 
 
-def test_publishing_needs_no_torch(runs: Path) -> None:
+def test_publishing_does_not_import_torch(runs: Path) -> None:
     output, status, libraries = run(runs.parent, "leukemia.tracking.__main__", "publish", "example")
     assert status == "None"
-    assert "there is no key (`wandb login`); nothing was sent" in output
+    assert "no API key (`wandb login`); nothing was uploaded" in output
     assert libraries >= {"pandas", "wandb"}
     assert libraries.isdisjoint({"torch", "albumentations", "ray", "optuna"})

@@ -1,4 +1,4 @@
-"""The command of a search: numbers it refuses, what an earlier start left behind, a Ray that does not start."""
+"""``search.run``: invalid numbers, leftovers of an interrupted start, and a failure to start Ray."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORDS = ["--preset", "debug", "--folds", "2", "--set", "data.size_px=32"]
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["--margin", "inf"], r"--margin: expected a finite number, got inf; leave it out"),
         (["--margin", "1e500"], r"--margin: expected a finite number, got inf"),
@@ -35,28 +35,28 @@ WORDS = ["--preset", "debug", "--folds", "2", "--set", "data.size_px=32"]
     ],
 )
 @pytest.mark.parametrize("more", [[], ["--dry-run"], ["--resume"]], ids=["new", "dry", "resumed"])
-def test_numbers_out_of_range_are_refused_and_nothing_is_written(
-    tmp_path: Path, words: list[str], message: str, more: list[str]
+def test_numbers_out_of_range_are_rejected_and_nothing_is_written(
+    tmp_path: Path, arguments: list[str], message: str, more: list[str]
 ) -> None:
     with pytest.raises(UserError, match=message):
-        run.main([*words, *more, "--runs", str(tmp_path / "runs")])
+        run.main([*arguments, *more, "--runs", str(tmp_path / "runs")])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_numbers_within_range_are_taken() -> None:
+def test_numbers_within_range_are_accepted() -> None:
     arguments = parse(["--margin", "0", "--budget-hours", "0.5", "--gpus-per-trial", "0.25"])
     assert (arguments.margin, arguments.budget_hours, arguments.gpus_per_trial) == (0, 0.5, 0.25)
     assert "racing" not in request_of(arguments).given
 
 
 def plan_of(data: Path, runs: Path, *more: str) -> Plan:
-    words = ["--data", str(data), "--runs", str(runs), "--study", "new", *WORDS]
-    return plan_new(request_of(parse([*words, *more])), "python -m search.run")
+    arguments = ["--data", str(data), "--runs", str(runs), "--study", "new", *WORDS]
+    return plan_new(request_of(parse([*arguments, *more])), "python -m search.run")
 
 
 @pytest.fixture
 def earlier(tiny_folder: Path, tmp_path: Path) -> Study:
-    """A study ``old`` with two trials that can be taken over."""
+    """A study ``old`` with two trials that can be reused."""
     plan = plan_of(tiny_folder, tmp_path, "--study", "old")
     with created(plan) as study:
         for number in range(2):
@@ -65,16 +65,16 @@ def earlier(tiny_folder: Path, tmp_path: Path) -> Study:
     return study
 
 
-def test_what_a_warm_start_that_died_left_behind_is_no_part_of_the_next_study(
+def test_leftovers_of_an_interrupted_warm_start_are_not_in_the_next_study(
     earlier: Study, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warm = plan_of(tiny_folder, tmp_path, "--warm-start", "old")
 
-    def die(*given: Any) -> None:
+    def interrupt(*given: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Study, "create", die)
+        patch.setattr(Study, "create", interrupt)
         with pytest.raises(KeyboardInterrupt), created(warm):
             pass
     assert Study(warm.folder).trials() == [0, 1]
@@ -85,14 +85,14 @@ def test_what_a_warm_start_that_died_left_behind_is_no_part_of_the_next_study(
     assert earlier.trials() == [0, 1]
 
 
-def test_a_warm_start_takes_no_more_than_its_own_trials(earlier: Study, tiny_folder: Path, tmp_path: Path) -> None:
+def test_warm_start_reuses_only_its_own_trials(earlier: Study, tiny_folder: Path, tmp_path: Path) -> None:
     warm = plan_of(tiny_folder, tmp_path, "--warm-start", "old")
     Study(warm.folder).begin_trial(7, warm.space.start)
     with created(warm) as study:
         assert study.trials() == [0, 1]
 
 
-def test_a_link_in_the_place_of_trials_is_removed_and_not_followed(
+def test_symlink_instead_of_trials_is_removed_and_not_followed(
     earlier: Study, tiny_folder: Path, tmp_path: Path
 ) -> None:
     plan = plan_of(tiny_folder, tmp_path)
@@ -103,17 +103,17 @@ def test_a_link_in_the_place_of_trials_is_removed_and_not_followed(
     assert earlier.trials() == [0, 1]
 
 
-def test_a_study_that_is_there_loses_nothing(earlier: Study, tiny_folder: Path, tmp_path: Path) -> None:
+def test_existing_study_loses_nothing(earlier: Study, tiny_folder: Path, tmp_path: Path) -> None:
     plan = plan_of(tiny_folder, tmp_path)
     with created(plan) as study:
         study.begin_trial(0, plan.space.start)
-    # Of two commands with one name the second was planned before the first wrote.
-    with pytest.raises(UserError, match=r"study new exists in .*; go on with --resume"), created(plan):
+    # Two commands with the same study name: the second was planned before the first wrote.
+    with pytest.raises(UserError, match=r"study new already exists in .*; continue it with --resume"), created(plan):
         pass
     assert study.trials() == [0]
 
 
-def test_a_ray_that_does_not_start_is_one_line_status_1_and_leaves_nothing(
+def test_failure_to_start_ray_is_one_line_with_status_1_and_leaves_nothing(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The winner retrained and delivered: what is refused before the training, what is said, and what is left on disk."""
+"""Retraining and delivering the winner: checks before training, terminal output, files on disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import make_splits
 from leukemia.delivery import model_folder as delivery
 from leukemia.delivery import retraining
-from leukemia.delivery.evaluation import overlap_of
+from leukemia.delivery.evaluation import find_overlap
 from leukemia.delivery.replacement import replacing
 from leukemia.final import main
 from leukemia.scoring.metrics import majority_rate, scores
@@ -57,7 +57,7 @@ RECIPE = Recipe.from_flat(
 
 
 def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "grouped", name: str = "one") -> Study:
-    """A study as a search leaves it: trial 0 with two folds, and ``best.json``; its probabilities are made up."""
+    """A finished study: trial 0 with two folds, and ``best.json``; the probabilities are synthetic."""
     splits = make_splits(catalog, 2, 0, protocol)
     info = info_of(trials=1, protocol=protocol, data=DataSource(uri=uri, fingerprint=catalog.fingerprint))
     study = Study.create(runs / name, info)
@@ -119,7 +119,7 @@ def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
-    """A network as it begins, in the place of a training; holds the recipes that were asked for."""
+    """Replace training by an untrained network; returns the list of requested recipes."""
     asked: list[Recipe] = []
 
     def fit(recipe: Recipe, side: object, *, fold: int, **rest: object) -> Generator[Epoch, None, ResNet]:
@@ -146,12 +146,12 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
 
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is refused is refused before hours are spent."""
+    """Fail if training starts."""
     monkeypatch.delattr(retraining, "fit")
 
 
-def deliver(study: Study, *words: str | Path) -> int:
-    return main(["--best", study.name, "--runs", str(study.folder.parent), "--device", "cpu", *map(str, words)])
+def deliver(study: Study, *arguments: str | Path) -> int:
+    return main(["--best", study.name, "--runs", str(study.folder.parent), "--device", "cpu", *map(str, arguments)])
 
 
 def metrics_of(study: Study) -> dict:
@@ -159,17 +159,17 @@ def metrics_of(study: Study) -> dict:
 
 
 def hidden(study: Study) -> list[str]:
-    """What a delivery must not leave behind."""
+    """Temporary files, which must not remain after a delivery."""
     return [path.name for path in study.folder.glob(".*") if path.name != ".final.lock"]
 
 
-def test_winner_is_trained_delivered_and_used(
+def test_winner_is_trained_delivered_and_loaded(
     study: Study, patients: Path, capsys: pytest.CaptureFixture[str], session_cache: Path
 ) -> None:
     assert main(["--best", "--runs", str(study.folder.parent), "--device", "cpu", "--test", str(patients)]) == 0
-    said, folder = capsys.readouterr().out, study.folder / "final"
-    assert "epoch 1/1: loss " in said
-    assert f"next: python -m leukemia.predict --model {folder} IMAGES..." in said
+    output, folder = capsys.readouterr().out, study.folder / "final"
+    assert "epoch 1/1: loss " in output
+    assert f"next: python -m leukemia.predict --model {folder} IMAGES..." in output
     names = "model.safetensors recipe.json metrics.json predictions.csv MODEL_CARD.md report.html".split()
     names += "epochs.csv curves.png confusion.png roc.png calibration.png".split()
     assert {path.name for path in folder.iterdir()} == set(names)
@@ -183,32 +183,32 @@ def test_winner_is_trained_delivered_and_used(
     assert metrics["test"]["n"] == 12
     assert metrics["test"]["protocol"] == "grouped"
     assert metrics["test"]["accuracy"]["value"] == (table["predicted"] == table["label"]).mean()
-    assert f"test accuracy: {metrics['test']['accuracy']['value']:.4f}, 95 % interval" in said
+    assert f"test accuracy: {metrics['test']['accuracy']['value']:.4f}, 95 % interval" in output
     assert metrics["out_of_fold"]["n"] == 48
     assert metrics["caveats"] == []
-    # Another process with the folder alone: the same probabilities.
+    # Another process gets the same probabilities from the folder alone.
     paths = [str(path) for path in test.table["path"]]
     assert predict_command.main(["--model", str(folder), *paths, "--device", "cpu"]) == 0
     again = pd.read_csv(io.StringIO(capsys.readouterr().out))
     np.testing.assert_allclose(again["probability_leukemic"], table["probability_leukemic"], atol=2e-6)
 
 
-def test_killed_retraining_goes_on_to_the_same_model(
+def test_killed_retraining_resumes_to_the_same_model(
     study: Study, monkeypatch: pytest.MonkeyPatch, session_cache: Path
 ) -> None:
     long = ["--set", "train.epochs=2"]
     deliver(study, *long)
     expected = (study.folder / "final" / "model.safetensors").read_bytes()
-    say, told = retraining.say, []
+    print_line, printed = retraining.print_line, []
 
-    def die(console: object, words: str) -> None:
-        told.append(words)
-        if words.startswith("epoch 1/2"):
+    def interrupt(console: object, line: str) -> None:
+        printed.append(line)
+        if line.startswith("epoch 1/2"):
             raise KeyboardInterrupt
-        say(console, words)  # type: ignore[arg-type]
+        print_line(console, line)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(retraining, "say", die)
+        patch.setattr(retraining, "print_line", interrupt)
         with pytest.raises(KeyboardInterrupt):
             deliver(study, *long)
     assert len(list((session_cache / "checkpoints" / "abcd1234-final").glob("*.pt"))) == 1
@@ -218,7 +218,7 @@ def test_killed_retraining_goes_on_to_the_same_model(
 
 
 @pytest.mark.usefixtures("untrained")
-def test_without_a_test_set_the_out_of_fold_scores_are_all(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_test_set_there_are_only_out_of_fold_scores(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     assert deliver(study) == 0
     assert metrics_of(study)["test"] is None
     assert "no --test: metrics.json holds the out-of-fold scores of the search only" in capsys.readouterr().out
@@ -234,7 +234,7 @@ def copy_into(folder: Path, source: Path, pattern: str, rename: Callable[[str], 
 
 @pytest.fixture
 def overlapping(tmp_path: Path, patients: Path, tiny_folder: Path) -> Path:
-    """The test set, two training images under new subjects, and new images of a subject that was trained on."""
+    """The test set, plus two training images with new subjects, and new images of a training subject."""
     folder = tmp_path / "overlapping"
     shutil.copytree(patients, folder)
     copy_into(folder, tiny_folder, "fold_1/all/UID_1_[12]_1_all.png", lambda name: name.replace("UID_1_", "UID_99_"))
@@ -245,7 +245,7 @@ def overlapping(tmp_path: Path, patients: Path, tiny_folder: Path) -> Path:
 
 
 @pytest.mark.usefixtures("no_training")
-def test_overlap_of_images_or_subjects_is_refused(study: Study, overlapping: Path) -> None:
+def test_overlap_of_images_or_subjects_is_rejected(study: Study, overlapping: Path) -> None:
     with pytest.raises(
         UserError, match=r"^--test: 2 images and 1 subjects of the test set are in the training data"
     ) as mistake:
@@ -261,14 +261,14 @@ def test_overlap_of_images_or_subjects_is_refused(study: Study, overlapping: Pat
 
 
 @pytest.mark.usefixtures("untrained")
-def test_overlap_that_is_allowed_is_said_everywhere(
+def test_allowed_overlap_is_stated_everywhere(
     study: Study, overlapping: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert deliver(study, "--test", overlapping, "--allow-overlap") == 0
     metrics, folder = metrics_of(study), study.folder / "final"
     assert metrics["test"]["overlap"] == ["2 images", "1 subjects"]
     assert metrics["test"]["protocol"] == "random-cell"
-    caveat = "The test set overlaps the training data (2 images; 1 subjects): its scores are too high."
+    caveat = "The test set overlaps the training data (2 images; 1 subjects): its scores are too optimistic."
     assert metrics["caveats"] == [caveat]
     assert caveat in (folder / "MODEL_CARD.md").read_text()
     assert caveat in (folder / "report.html").read_text()
@@ -277,7 +277,7 @@ def test_overlap_that_is_allowed_is_said_everywhere(
 
 @pytest.fixture
 def listing(tmp_path: Path, patients: Path) -> Callable[[list[str]], Path]:
-    """A CSV of the test images without subjects; labels as given, [] for no such column."""
+    """Writes a CSV of the test images without subjects; no label column if ``labels`` is empty."""
 
     def write(labels: list[str]) -> Path:
         paths, target = sorted(patients.rglob("*.png")), tmp_path / "listed" / "test.csv"
@@ -308,7 +308,7 @@ def test_unlabelled_test_set_gives_predictions_only(
 
 
 @pytest.mark.usefixtures("untrained")
-def test_test_set_without_subjects_is_no_grouped_test(study: Study, listing: Callable[[list[str]], Path]) -> None:
+def test_test_set_without_subjects_is_not_a_grouped_test(study: Study, listing: Callable[[list[str]], Path]) -> None:
     assert deliver(study, "--test", listing(["0", "1"] * 6)) == 0
     assert metrics_of(study)["test"]["protocol"] == "random-cell"
     caveat = "Subjects are not known on both sides: patients of the test set may have been trained on."
@@ -316,7 +316,7 @@ def test_test_set_without_subjects_is_no_grouped_test(study: Study, listing: Cal
 
 
 @pytest.mark.usefixtures("untrained")
-def test_training_data_without_subjects_make_no_grouped_test(tmp_path: Path, tiny_folder: Path, patients: Path) -> None:
+def test_training_data_without_subjects_give_no_grouped_test(tmp_path: Path, tiny_folder: Path, patients: Path) -> None:
     folder = tmp_path / "nameless"
     for label, name in enumerate(("hem", "all")):
         copy_into(folder, tiny_folder, f"fold_*/{name}/*.png", lambda name: name.replace("UID_", "cell_"))
@@ -335,20 +335,24 @@ def test_training_data_without_subjects_make_no_grouped_test(tmp_path: Path, tin
 
 
 @pytest.mark.usefixtures("no_training")
-def test_what_is_refused_before_the_training(
+def test_invalid_input_is_rejected_before_training(
     study: Study, tiny_folder: Path, patients: Path, listing: Callable[[list[str]], Path], tmp_path: Path
 ) -> None:
     with pytest.raises(
         UserError, match=r"expected the label 0 \(normal\) or 1 \(leukemic\) in every row.*\n  row 3: no"
     ):
         deliver(study, "--test", listing(["0", "", "1", "1"] * 3))
-    with pytest.raises(UserError, match=r"^--data .*patients: the search ran on other data \(fingerprint .*; give the"):
+    with pytest.raises(
+        UserError, match=r"^--data .*patients: not the data of the search \(expected fingerprint .*; give the"
+    ):
         deliver(study, "--data", patients)
     with pytest.raises(
-        UserError, match=r"^--against-start: the two are compared on test images; give a labelled --test"
+        UserError, match=r"^--against-start: the models are compared on test images; add a labelled --test"
     ):
         deliver(study, "--against-start")
-    with pytest.raises(UserError, match=r"^--against-start: the test set has no labels, so nothing can be compared"):
+    with pytest.raises(
+        UserError, match=r"^--against-start: the test set has no labels, so the models cannot be compared"
+    ):
         deliver(study, "--against-start", "--test", listing([]))
     with pytest.raises(UserError, match=r"^unknown recipe field 'epoch'"):
         deliver(study, "--set", "epoch=3")
@@ -363,7 +367,7 @@ def test_what_is_refused_before_the_training(
 
 
 @pytest.mark.usefixtures("no_training")
-def test_study_whose_files_changed_is_refused(study: Study) -> None:
+def test_study_with_changed_files_is_rejected(study: Study) -> None:
     splits, best = study.folder / "splits.json", study.folder / "best.json"
     content = json.loads(splits.read_text())
     splits.write_text(json.dumps({**content, "folds": content["folds"][::-1]}))
@@ -385,7 +389,7 @@ def test_study_whose_files_changed_is_refused(study: Study) -> None:
 
 
 @pytest.mark.usefixtures("no_training")
-def test_disk_without_room_is_refused_before_the_training(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_detected_before_training(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(study.folder)._replace(free=10**6)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(UserError, match=r"^not enough disk space for the delivered model: 65 MB needed in .*, 1 free"):
@@ -393,7 +397,7 @@ def test_disk_without_room_is_refused_before_the_training(study: Study, monkeypa
 
 
 @pytest.mark.usefixtures("untrained")
-def test_failing_write_leaves_the_old_delivery(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_keeps_the_old_delivery(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     deliver(study)
     before = {path.name: path.read_bytes() for path in (study.folder / "final").iterdir()}
 
@@ -411,12 +415,12 @@ def test_failing_write_leaves_the_old_delivery(study: Study, monkeypatch: pytest
     assert hidden(study) == []
 
 
-def test_what_a_killed_delivery_left_is_cleared_up(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_delivery_are_cleaned_up(tmp_path: Path) -> None:
     folder = tmp_path / "final"
     for name in (".final-new", ".final-old"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "which").write_text(name)
-    # Killed between the renames: the old delivery is the only whole one, and a failure now must not lose it.
+    # Killed between the renames: only the old delivery is complete, and a failure now must not lose it.
     with pytest.raises(RuntimeError), replacing(folder):
         raise RuntimeError
     assert (folder / "which").read_text() == ".final-old"
@@ -426,7 +430,7 @@ def test_what_a_killed_delivery_left_is_cleared_up(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [".final.lock", "final"]
 
 
-def test_changed_recipe_is_said(study: Study, untrained: list[Recipe]) -> None:
+def test_changed_recipe_is_a_caveat(study: Study, untrained: list[Recipe]) -> None:
     deliver(study, "--set", "train.epochs=7")
     assert untrained[-1].train.epochs == 7
     assert untrained[-1].optimizer.restart_epochs == 7
@@ -434,7 +438,7 @@ def test_changed_recipe_is_said(study: Study, untrained: list[Recipe]) -> None:
     assert Recipe.from_json((study.folder / "final" / "recipe.json").read_text()) == untrained[-1]
 
 
-def test_winner_is_compared_with_the_start_retrained(study: Study, patients: Path, untrained: list[Recipe]) -> None:
+def test_winner_is_compared_with_the_retrained_start(study: Study, patients: Path, untrained: list[Recipe]) -> None:
     deliver(study, "--test", patients, "--against-start", "--set", "train.seed=9")
     assert [recipe.train.seed for recipe in untrained] == [9, 0]
     difference = metrics_of(study)["difference"]
@@ -443,7 +447,7 @@ def test_winner_is_compared_with_the_start_retrained(study: Study, patients: Pat
     assert "on the same test images" in (study.folder / "final" / "MODEL_CARD.md").read_text()
 
 
-def test_divergence_is_one_line(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_divergence_is_reported_in_one_line(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     def diverge(*arguments: object, **settings: object) -> Generator[Epoch, None, ResNet]:
         raise NonFiniteLoss("non-finite loss at fold 2, epoch 1, step 3")
         yield
@@ -469,14 +473,14 @@ def test_names_with_html_in_them_are_escaped(tmp_path: Path, patients: Path, tin
 
 
 @pytest.mark.usefixtures("untrained")
-def test_study_and_data_that_were_moved(study: Study, tiny_folder: Path, tmp_path: Path) -> None:
+def test_moved_study_and_data(study: Study, tiny_folder: Path, tmp_path: Path) -> None:
     moved = Study(Path(shutil.move(study.folder, tmp_path / "elsewhere" / "other-name")))
     data = shutil.copytree(tiny_folder, tmp_path / "Zellen mit é")
     assert deliver(moved, "--data", data) == 0
     assert (moved.folder / "final" / "model.safetensors").is_file()
 
 
-def test_csv_whose_base_folder_was_moved(tmp_path: Path, tiny_folder: Path, untrained: list[Recipe]) -> None:
+def test_csv_with_a_moved_base_folder(tmp_path: Path, tiny_folder: Path, untrained: list[Recipe]) -> None:
     base, listing = tmp_path / "base", tmp_path / "train.csv"
     shutil.copytree(tiny_folder, base)
     lines = [f"{path.relative_to(base)},{int(path.parent.name == 'all')}" for path in sorted(base.rglob("*.png"))]
@@ -492,24 +496,26 @@ def test_csv_whose_base_folder_was_moved(tmp_path: Path, tiny_folder: Path, untr
 
 
 @REAL
-def test_real_test_phase_is_seen_to_be_apart(tmp_path: Path) -> None:
-    """C-NMC's sample: no subject and no image of its test phase lies in its training folds."""
+def test_real_test_set_does_not_overlap(tmp_path: Path) -> None:
+    """C-NMC: no subject and no image of the test phase is in the training folds."""
     data = Path(os.environ["LEUKEMIA_DATA"]) / "cnmc"
     catalog = read_catalog(data)
     test = read_catalog(next(data.rglob("*labels.csv")), labels=False)
     assert test.has_labels
-    assert overlap_of(catalog, test, allowed=False) == ()
+    assert find_overlap(catalog, test, allowed=False) == ()
     with pytest.raises(UserError, match=rf"^--test: {len(catalog.table)} images and "):
-        overlap_of(catalog, catalog, allowed=False)
+        find_overlap(catalog, catalog, allowed=False)
 
 
 @pytest.mark.usefixtures("untrained")
-def test_wandb_is_told_of_the_model_and_whose_winner_it_is(
+def test_model_is_logged_to_wandb_and_linked_to_its_study(
     study: Study, patients: Path, wandb_server: WandbServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert deliver(study, "--test", patients) == 0
-    said = capsys.readouterr().out.splitlines()[-1]
-    assert said.startswith("W&B: model and run sent; not linked to the run of its trial ("), "it was never published"
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("W&B: model and run uploaded; not linked to the trial's run ("), (
+        "the study was not published"
+    )
     (identity,) = wandb_server.runs
     run = wandb_server.runs[identity]
     assert (run.job_type, run.group, run.complete, run.exit_code) == ("final", "one", True, 0)
@@ -523,7 +529,7 @@ def test_wandb_is_told_of_the_model_and_whose_winner_it_is(
 
 
 @pytest.mark.usefixtures("untrained")
-def test_publishing_links_the_model_to_the_run_of_its_trial(
+def test_publishing_links_the_model_to_the_trials_run(
     study: Study, monkeypatch: pytest.MonkeyPatch, wandb_server: WandbServer
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -538,23 +544,23 @@ def test_publishing_links_the_model_to_the_run_of_its_trial(
 
 
 @pytest.mark.usefixtures("untrained")
-def test_a_server_that_fails_costs_nothing_but_a_line(
+def test_server_failure_only_prints_a_line(
     study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("leukemia.tracking.client.INIT_TIMEOUT_SECONDS", 2)
     wandb_server.fault_at, wandb_server.fault = "UpsertBucket", "500"
     assert deliver(study) == 0
-    said = capsys.readouterr().out.splitlines()[-1]
-    assert said.startswith("W&B: the model was not sent (")
-    assert said.endswith(
-        f"); this sends it: python -m leukemia.tracking publish one --runs {shlex.quote(str(study.folder.parent))}"
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("W&B: the model was not uploaded (")
+    assert line.endswith(
+        f"); upload it with: python -m leukemia.tracking publish one --runs {shlex.quote(str(study.folder.parent))}"
     )
     assert (study.folder / "final" / "model.safetensors").is_file()
 
 
 @pytest.mark.usefixtures("no_training", "fresh_wandb")
 @pytest.mark.parametrize(("name", "value"), [("BASE_URL", "localhost:8080"), ("PROJECT", "a/b"), ("MODE", "nonsense")])
-def test_settings_of_wandb_are_refused_before_the_training(
+def test_invalid_wandb_settings_are_rejected_before_training(
     study: Study, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"WANDB_{name}", value)

@@ -1,4 +1,4 @@
-"""The leak check: what it compares, what it writes and says, what it refuses."""
+"""The leak check: comparison, output, rejected input."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def result_of(fold: int, rows: np.ndarray, probabilities: np.ndarray) -> FoldRes
 
 
 def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "grouped") -> Study:
-    """A study of two folds whose winner, trial 0, is right about every image of class 1 and wrong about the others."""
+    """A study of two folds; its winner, trial 0, classifies all images of class 1 correctly and all others wrongly."""
     splits = make_splits(catalog, 2, 0, protocol)
     info = info_of(protocol=protocol, data=DataSource(uri=uri, fingerprint=catalog.fingerprint))
     study = Study.create(runs / "one", info)
@@ -101,16 +101,16 @@ def study(tmp_path: Path, tiny_catalog: Catalog, tiny_folder: Path) -> Study:
     return searched(tmp_path / "runs", tiny_catalog, str(tiny_folder))
 
 
-def check(study: Study, *words: str) -> int:
-    return main(["one", "--runs", str(study.folder.parent), "--device", "cpu", *words])
+def check(study: Study, *arguments: str) -> int:
+    return main(["one", "--runs", str(study.folder.parent), "--device", "cpu", *arguments])
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[np.ndarray]]:
-    """A network that knows every image, in the place of training; holds the validation rows that were asked for."""
+    """Replace training by perfect predictions; returns the list of requested validation rows."""
     folds_asked: list[list[np.ndarray]] = []
 
-    def knowing(
+    def perfect(
         recipe: Recipe, images: np.ndarray, labels: np.ndarray, folds: Any, **settings: Any
     ) -> Iterator[FoldResult]:
         assert recipe == RECIPE
@@ -120,11 +120,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[np.ndarray]]:
             assert not set(training) & set(validation)
             yield result_of(fold, validation, labels[validation].astype(float))
 
-    monkeypatch.setattr(leak_check, "cross_validate", knowing)
+    monkeypatch.setattr(leak_check, "cross_validate", perfect)
     return folds_asked
 
 
-def test_the_same_images_are_scored_on_both_kinds_of_folds(
+def test_same_images_are_scored_on_both_kinds_of_folds(
     study: Study, asked: list[list[np.ndarray]], tiny_catalog: Catalog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert check(study) == 0
@@ -149,14 +149,14 @@ def test_the_same_images_are_scored_on_both_kinds_of_folds(
     assert lines[4] == f"leak check: {study.folder / 'leakcheck.json'}"
 
 
-def test_it_trains(study: Study) -> None:
+def test_leak_check_with_real_training(study: Study) -> None:
     assert check(study) == 0
     content = json.loads((study.folder / "leakcheck.json").read_text())
     assert 0 <= content["random_cell"]["low"] <= content["random_cell"]["value"] <= content["random_cell"]["high"] <= 1
     assert content["gap_points"] == pytest.approx(100 * (content["random_cell"]["value"] - 0.5))
 
 
-def test_no_gap_is_not_called_one() -> None:
+def test_insignificant_gap_is_not_claimed() -> None:
     same = Interval(0.9, 0.8, 0.95)
     found = LeakCheck(metric="balanced_accuracy", grouped=same, random_cell=same, gap=Interval(0.0, -0.02, 0.01), n=9)
     assert found.describe() == (
@@ -165,26 +165,26 @@ def test_no_gap_is_not_called_one() -> None:
     )
 
 
-def test_a_study_split_by_images_has_nothing_to_compare(
+def test_study_split_by_image_is_rejected(
     tmp_path: Path, tiny_catalog: Catalog, tiny_folder: Path, asked: list[list[np.ndarray]]
 ) -> None:
     study = searched(tmp_path / "runs", tiny_catalog, str(tiny_folder), "random-cell")
-    with pytest.raises(UserError, match=r"^study one was split by images itself \(random-cell\).*--protocol grouped"):
+    with pytest.raises(UserError, match=r"^study one was itself split by image \(random-cell\).*--protocol grouped"):
         check(study)
     assert asked == []
 
 
-def test_other_data_are_refused(study: Study, tmp_path: Path, asked: list[list[np.ndarray]]) -> None:
+def test_other_data_are_rejected(study: Study, tmp_path: Path, asked: list[list[np.ndarray]]) -> None:
     other = draw_cells(tmp_path / "other", seed=9)
     with pytest.raises(
-        UserError, match=r"^--data .*other: the search ran on other data .*give the data that it ran on"
+        UserError, match=r"^--data .*other: not the data of the search .*give the data that the search used"
     ):
         check(study, "--data", str(other))
     assert asked == []
     assert not (study.folder / "leakcheck.json").exists()
 
 
-def test_moved_data_are_found_with_data(
+def test_moved_data_are_found_with_the_data_option(
     tmp_path: Path, tiny_catalog: Catalog, tiny_folder: Path, asked: list[list[np.ndarray]]
 ) -> None:
     study = searched(tmp_path / "runs", tiny_catalog, str(tmp_path / "where they were"))
@@ -193,7 +193,7 @@ def test_moved_data_are_found_with_data(
     assert check(study, "--data", str(tiny_folder)) == 0
 
 
-def test_a_recipe_that_diverges_leaves_nothing(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_diverging_recipe_writes_nothing(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     def diverging(*arguments: Any, **settings: Any) -> Iterator[FoldResult]:
         raise NonFiniteLoss("non-finite loss at fold 0")
         yield
@@ -204,18 +204,16 @@ def test_a_recipe_that_diverges_leaves_nothing(study: Study, monkeypatch: pytest
     assert not (study.folder / "leakcheck.json").exists()
 
 
-def test_predictions_that_are_missing_are_noticed(study: Study, asked: list[list[np.ndarray]]) -> None:
+def test_missing_predictions_are_reported(study: Study, asked: list[list[np.ndarray]]) -> None:
     (study.trial_folder(0) / "seed_3" / "fold_1.json").unlink()
     with pytest.raises(
-        UserError, match=r"seed_3: trial 0000 has \d+ predictions of 48 images; restore the folder from a"
+        UserError, match=r"seed_3: trial 0000 has \d+ predictions for 48 images; restore the folder from a"
     ):
         check(study)
-    assert asked == [], "said before the training"
+    assert asked == [], "rejected before training"
 
 
-def test_predictions_of_other_images_are_noticed_before_the_training(
-    study: Study, asked: list[list[np.ndarray]]
-) -> None:
+def test_predictions_of_other_images_are_rejected_before_training(study: Study, asked: list[list[np.ndarray]]) -> None:
     path = study.trial_folder(0) / "seed_3" / "fold_1.csv"
     head, first, second, *rest = path.read_text().splitlines(keepends=True)
     path.write_text("".join([head, first, first, *rest]))
@@ -225,7 +223,7 @@ def test_predictions_of_other_images_are_noticed_before_the_training(
     assert asked == []
 
 
-def test_best_json_of_no_trial_is_noticed_before_the_training(study: Study, asked: list[list[np.ndarray]]) -> None:
+def test_best_json_without_its_trial_is_rejected_before_training(study: Study, asked: list[list[np.ndarray]]) -> None:
     path = study.folder / "best.json"
     path.write_text(path.read_text().replace('"trial": "0000"', '"trial": "0099"'))
     with pytest.raises(
@@ -248,8 +246,8 @@ run_command(leakcheck.main)
 """
 
 
-def test_ctrl_c_is_status_130(study: Study) -> None:
-    words = ["one", "--runs", str(study.folder.parent), "--device", "cpu"]
-    ended = subprocess.run([sys.executable, "-c", CTRL_C, *words], capture_output=True, text=True)
+def test_ctrl_c_has_status_130(study: Study) -> None:
+    arguments = ["one", "--runs", str(study.folder.parent), "--device", "cpu"]
+    ended = subprocess.run([sys.executable, "-c", CTRL_C, *arguments], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (130, "\ninterrupted\n")
     assert not (study.folder / "leakcheck.json").exists()
