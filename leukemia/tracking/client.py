@@ -199,13 +199,13 @@ def image(path: Path) -> wandb.Image:
 
 def artifact(name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, Any]) -> wandb.Artifact:
     """A W&B artifact: a named, versioned set of files; folders are added with all their files."""
-    made = wandb.Artifact(name, type=kind, metadata=dict(metadata))
+    result = wandb.Artifact(name, type=kind, metadata=dict(metadata))
     for path in files:
         if path.is_dir():
-            made.add_dir(str(path))
+            result.add_dir(str(path))
         else:
-            made.add_file(str(path))
-    return made
+            result.add_file(str(path))
+    return result
 
 
 def create_sweep(config: Mapping[str, Any], entity: str, runs: Sequence[str] = ()) -> str:

@@ -121,8 +121,8 @@ class StudyRun:
         if finished:
             self._log(2 * len(self._ended) - 1, self._outcome())
             files = [folder / name for name in LOGGED if (folder / name).is_file()]
-            made = client.artifact(f"search-{self._study.info.study_uid}", "search", files, summary)
-            self._run.log_artifact(made, aliases=["latest", self._study.name])
+            artifact = client.artifact(f"search-{self._study.info.study_uid}", "search", files, summary)
+            self._run.log_artifact(artifact, aliases=["latest", self._study.name])
         self._run.finish(exit_code=0 if finished else 130)
 
     def _outcome(self) -> dict[str, Any]:

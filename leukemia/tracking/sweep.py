@@ -74,16 +74,16 @@ def make_sweep(study: Study, runs: Sequence[str] = ()) -> SweepRecord:
         Exception: any error of W&B, for example the server is unreachable or does not support sweeps.
         TimeoutError: no answer in ``SWEEP_TIMEOUT_SECONDS``; W&B's process is killed.
     """
-    made: list[SweepRecord] = []
+    found: list[SweepRecord] = []
     failures: list[Exception] = []
 
-    def make() -> None:
+    def find_or_create() -> None:
         try:
-            made.append(existing_sweep(study) or _create(study, runs))
+            found.append(existing_sweep(study) or _create(study, runs))
         except Exception as error:
             failures.append(error)
 
-    thread = threading.Thread(target=make, name="sweep", daemon=True)
+    thread = threading.Thread(target=find_or_create, name="sweep", daemon=True)
     thread.start()
     try:
         thread.join(SWEEP_TIMEOUT_SECONDS)
@@ -92,8 +92,8 @@ def make_sweep(study: Study, runs: Sequence[str] = ()) -> SweepRecord:
         if is_late := thread.is_alive():
             client.end_client()
             thread.join(5)
-    if made:
-        return made[0]
+    if found:
+        return found[0]
     if is_late or not failures:
         raise TimeoutError(f"no answer in {SWEEP_TIMEOUT_SECONDS:g} s")
     raise failures[0]
@@ -111,11 +111,11 @@ def _create(study: Study, runs: Sequence[str]) -> SweepRecord:
             if method == METHODS[-1] or "method" not in str(error).lower():
                 raise
             log.info("W&B rejected a sweep with method %s (%s)", method, error)
-    made = SweepRecord(
+    sweep = SweepRecord(
         id=identity,
         server=client.base_url(),
         project=client.project(),
         url=client.sweep_url(entity, identity),
     )
-    write_json(study.folder / layout.SWEEP, dataclasses.asdict(made))
-    return made
+    write_json(study.folder / layout.SWEEP, dataclasses.asdict(sweep))
+    return sweep

@@ -221,7 +221,7 @@ def test_killed_retraining_resumes_to_the_same_model(
 def test_without_a_test_set_there_are_only_out_of_fold_scores(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     assert deliver(study) == 0
     assert metrics_of(study)["test"] is None
-    assert "no --test: metrics.json holds the out-of-fold scores of the search only" in capsys.readouterr().out
+    assert "no --test: metrics.json has only the out-of-fold scores of the search" in capsys.readouterr().out
     assert not (study.folder / "final" / "predictions.csv").exists()
 
 
@@ -248,9 +248,9 @@ def overlapping(tmp_path: Path, patients: Path, tiny_folder: Path) -> Path:
 def test_overlap_of_images_or_subjects_is_rejected(study: Study, overlapping: Path) -> None:
     with pytest.raises(
         UserError, match=r"^--test: 2 images and 1 subjects of the test set are in the training data"
-    ) as mistake:
+    ) as raised:
         deliver(study, "--test", overlapping)
-    message = str(mistake.value)
+    message = str(raised.value)
     assert "--allow-overlap" in message
     assert message.splitlines()[1:] == [
         "  image fold_1/all/UID_99_1_1_all.png",
@@ -311,7 +311,7 @@ def test_unlabelled_test_set_gives_predictions_only(
 def test_test_set_without_subjects_is_not_a_grouped_test(study: Study, listing: Callable[[list[str]], Path]) -> None:
     assert deliver(study, "--test", listing(["0", "1"] * 6)) == 0
     assert metrics_of(study)["test"]["protocol"] == "random-cell"
-    caveat = "Subjects are not known on both sides: patients of the test set may have been trained on."
+    caveat = "Subjects are not known in both data sets: patients of the test set may be in the training data."
     assert metrics_of(study)["caveats"] == [caveat]
 
 
@@ -331,7 +331,7 @@ def test_training_data_without_subjects_give_no_grouped_test(tmp_path: Path, tin
     metrics = metrics_of(study)
     assert metrics["test"]["protocol"] == "random-cell"
     assert metrics["caveats"][0] == f"Out-of-fold scores: {RANDOM_CELL_WARNING}."
-    assert metrics["caveats"][1].startswith("Subjects are not known on both sides")
+    assert metrics["caveats"][1].startswith("Subjects are not known in both data sets")
 
 
 @pytest.mark.usefixtures("no_training")

@@ -141,7 +141,7 @@ def test_same_images_are_scored_on_both_kinds_of_folds(
     assert Recipe.from_flat(content["recipe"]) == RECIPE
     (validations,) = asked
     assert sorted(np.concatenate(validations)) == list(range(48))
-    assert set(groups[validations[0]]) & set(groups[validations[1]]), "patients lie on both sides"
+    assert set(groups[validations[0]]) & set(groups[validations[1]]), "patients are on both sides"
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines[:3]] == ["study one, trial 0000", "fold 1/2", "fold 2/2"]
     assert lines[3] == content["words"]
@@ -161,7 +161,7 @@ def test_insignificant_gap_is_not_claimed() -> None:
     found = LeakCheck(metric="balanced_accuracy", grouped=same, random_cell=same, gap=Interval(0.0, -0.02, 0.01), n=9)
     assert found.describe() == (
         "grouped 0.900, random cells 0.900: +0.0 points, 95 % interval -2.0 to 1.0: "
-        "no sign here that knowing the patients helps"
+        "no evidence that knowing the patients helps"
     )
 
 

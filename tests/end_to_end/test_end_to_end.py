@@ -187,7 +187,7 @@ def test_nothing_but_our_own_words_is_printed(undisturbed: Path, place: Path) ->
         "best: ",
         "report: ",
         "next: python -m leukemia.final",
-        "W&B: offline; after `wandb login` this sends it: python -m leukemia.tracking publish calm --runs ",
+        "W&B: offline; after `wandb login` upload it with: python -m leukemia.tracking publish calm --runs ",
     )
     assert [line for line in rest if not line.startswith(known)] == []
     assert "Traceback" not in (undisturbed / "search.log").read_text()

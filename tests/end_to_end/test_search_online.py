@@ -117,7 +117,7 @@ def test_a_server_that_dies_in_the_middle_is_sent_the_rest_by_publish(
     wandb_server.stop()
     assert command.wait() == 0
     send = "python -m leukemia.tracking publish online --runs runs"
-    assert command.stdout.splitlines()[-1] == f"W&B: not everything was sent; this sends it: {send}"
+    assert command.stdout.splitlines()[-1] == f"W&B: upload incomplete; upload it with: {send}"
     wandb_server.start()
     for _ in range(2):
         sent = Command("leukemia.tracking", send.split()[3:], tmp_path, environment)

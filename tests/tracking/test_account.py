@@ -63,12 +63,12 @@ def test_server_that_accepts_the_key_can_be_used(wandb_server: WandbServer) -> N
 def test_rejected_key_is_reported(wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY[::-1])
     wandb.teardown()
-    assert re.search(r"http://127\.0\.0\.1:\d+/graphql answers 401 ", str(server_problem()))
+    assert re.search(r"http://127\.0\.0\.1:\d+/graphql returned 401 ", str(server_problem()))
 
 
 def test_server_error_is_reported(wandb_server: WandbServer) -> None:
     wandb_server.fault = "500"
-    assert re.search(r"/graphql answers 500 ", str(server_problem()))
+    assert re.search(r"/graphql returned 500 ", str(server_problem()))
 
 
 def test_unreachable_server_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,8 +88,8 @@ def test_missing_key_is_reported() -> None:
     ("name", "value", "reason"),
     [
         ("WANDB_MODE", "nonsense", r"expected online, offline or disabled, got 'nonsense'; .*"),
-        ("WANDB_BASE_URL", "localhost:8080", r"URL scheme should be 'http' or 'https'; set it anew or unset it .*"),
-        ("WANDB_PROJECT", "a/b", r"Invalid project name 'a/b': .*; set it anew or unset it .*"),
+        ("WANDB_BASE_URL", "localhost:8080", r"URL scheme should be 'http' or 'https'; fix or unset it .*"),
+        ("WANDB_PROJECT", "a/b", r"Invalid project name 'a/b': .*; fix or unset it .*"),
     ],
 )
 def test_invalid_settings_are_rejected(monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str) -> None:

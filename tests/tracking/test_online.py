@@ -159,7 +159,7 @@ def test_key_rejected_during_a_run_is_noticed(study: Study, wandb_server: WandbS
         write(study, tracker, 0, report)
     end(study, tracker, 0, "complete", "all 2 folds", 0.75)
     with short_waits():
-        assert tracker.close(finished=True).startswith("W&B: not everything was sent; this sends it: ")
+        assert tracker.close(finished=True).startswith("W&B: upload incomplete; upload it with: ")
     with pytest.raises(UserError, match=r"W&B: 1 runs did not finish uploading \(c0ffee00-0000\)"):
         publish(study, lambda message: None)
     wandb_server.fault = None
@@ -176,7 +176,7 @@ def test_server_that_restarts_gets_the_rest(study: Study, wandb_server: WandbSer
         for report in REPORTS:
             write(study, tracker, 0, report)
         end(study, tracker, 0, "complete", "all 2 folds", 0.75)
-        assert "not everything was sent" in tracker.close(finished=True)
+        assert "upload incomplete" in tracker.close(finished=True)
     wandb_server.start()
     publish(study, lambda message: None)
     assert_holds(wandb_server, study)

@@ -118,7 +118,7 @@ def test_hanging_server_does_not_block_and_publishing_creates_one_sweep(
     assert message == "W&B: online, project leukemia-search, group my-study; no sweep page (no answer in 1 s)"
     wandb_server.fault = None
     run_trial(study, tracker, 0)
-    assert "all sent, but there is no sweep page; this sends it: " in tracker.close(finished=True)
+    assert "upload complete, but without a sweep page; upload it with: " in tracker.close(finished=True)
     messages: list[str] = []
     publish(study, messages.append)
     assert [made.prior_runs for made in wandb_server.sweeps.values()] == [["c0ffee00-0000"]]

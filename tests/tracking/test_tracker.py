@@ -221,7 +221,7 @@ def test_runs_are_rewritten_when_wandb_crashes(study: Study, caplog: pytest.LogC
     assert_holds_the_study(study, run)
     assert len(of_kind(records(run), "exit")) == 1
     assert len(folders(study, "search")) == 1
-    assert caplog.text.count("its open runs are written again") == 2
+    assert caplog.text.count("rewriting its open runs") == 2
 
 
 def kill_core() -> None:
@@ -256,8 +256,8 @@ def test_search_continues_with_a_warning_if_wandb_cannot_start(
     ]
     assert len(warnings) == 2, "warned once"
     assert last == (
-        "W&B: offline, and not everything could be kept; after `wandb login` this rebuilds it from the study folder "
-        f"and sends it: python -m leukemia.tracking publish my-study --runs {study.folder.parent}"
+        "W&B: offline, local runs are incomplete; after `wandb login` upload the study from its folder with: "
+        f"python -m leukemia.tracking publish my-study --runs {study.folder.parent}"
     )
 
 

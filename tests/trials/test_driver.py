@@ -696,9 +696,9 @@ def test_a_lost_journal_and_stray_and_lost_folders_are_named(world_in: Callable[
             "fold_0.csv",
             r"(?m)^(.*),0,([\d.]+)$",
             r"\1,1,\2",
-            "row 0 is not of the data: expected label 0, got 1; restore",
+            "row 0 does not match the data: expected label 0, got 1; restore",
         ),
-        ("fold_0.csv", "fold_", "f_", "row 0 is not of the data: expected image_id fold_.*, got f_.*; restore"),
+        ("fold_0.csv", "fold_", "f_", "row 0 does not match the data: expected image_id fold_.*, got f_.*; restore"),
     ],
 )
 def test_folds_that_cannot_be_are_named(

@@ -232,7 +232,7 @@ def test_a_damaged_trial_is_refused_before_anything_is_written(study_in: Callabl
     whole = table.read_text()
     table.write_text(whole.replace("a,1,1,1", "a,1,1,0"))
     with pytest.raises(
-        UserError, match=r"seed_0/fold_1.csv: row 0 is not of the data: expected label 1, got 0; restore"
+        UserError, match=r"seed_0/fold_1.csv: row 0 does not match the data: expected label 1, got 0; restore"
     ):
         take_priors([study.folder], INFO, SPACE, validation)
     table.write_text(whole)
