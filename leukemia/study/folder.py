@@ -55,8 +55,7 @@ class Study:
         """
         if (folder / layout.STUDY).exists():
             raise UserError(
-                f"study {folder.name} already exists in {folder.parent}; "
-                "continue it with --resume, or choose another --study"
+                f"study {folder.name} already exists in {folder.parent}; use --resume, or choose another --study"
             )
         (folder / layout.TRIALS).mkdir(parents=True, exist_ok=True)
         write_json(folder / layout.STUDY, info.to_dict())
@@ -273,11 +272,7 @@ class Study:
         return sorted(fold for fold in found if fold is not None)
 
     def fold(self, number: int, seed: int, fold: int) -> FoldRecord:
-        """A committed fold.
-
-        Raises:
-            UserError: the record is invalid or lacks the score that the search maximizes.
-        """
+        """A committed fold; its record must have the score that the search maximizes."""
         path = self.fold_file(number, seed, fold)
         record = read_record(FoldRecord, path)
         if self.objective not in record.scores:

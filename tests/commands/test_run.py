@@ -108,7 +108,7 @@ def test_existing_study_loses_nothing(earlier: Study, tiny_folder: Path, tmp_pat
     with created(plan) as study:
         study.begin_trial(0, plan.space.start)
     # Two commands with the same study name: the second was planned before the first wrote.
-    with pytest.raises(UserError, match=r"study new already exists in .*; continue it with --resume"), created(plan):
+    with pytest.raises(UserError, match=r"study new already exists in .*; use --resume"), created(plan):
         pass
     assert study.trials() == [0]
 

@@ -89,9 +89,7 @@ def test_study_is_created_and_opened(study: Study) -> None:
 
 
 def test_existing_study_is_not_overwritten(study: Study, tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"^study one already exists in .*; continue it with --resume, or choose another --study$"
-    ):
+    with pytest.raises(UserError, match=r"^study one already exists in .*; use --resume, or choose another --study$"):
         Study.create(study.folder, info_of(folds=9))
     assert study.info.folds == 2
     # A folder left by a start that was killed before it wrote study.json is reused.
