@@ -1,1 +1,1 @@
-"""Mirrors of a study in a folder or a bucket that outlives the machine."""
+"""Mirrors of studies in a folder or a bucket that outlives the machine."""

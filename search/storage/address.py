@@ -1,4 +1,4 @@
-"""Addresses of storages: a folder, ``s3://BUCKET/FOLDER`` or ``gs://BUCKET/FOLDER``; read, or refused with words."""
+"""Storage addresses: a folder, ``s3://BUCKET/FOLDER`` or ``gs://BUCKET/FOLDER``; parsed and validated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from leukemia.base.errors import UserError
 
 OPTIONS = {"s3": ("region", "endpoint_override", "scheme"), "gs": ("endpoint_override", "scheme")}
-"""What may stand behind the ``?`` of an address, as pyarrow names it. Keys and tokens have no place there."""
+"""Query options of an address, named as in pyarrow. Keys and tokens are not among them."""
 
 CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws, or this machine's role",
@@ -27,23 +27,23 @@ _ENDPOINT = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?(/[A-Za-z0-9._/-]*)?|\[[0-
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where a storage lies."""
+    """A parsed storage address."""
 
     scheme: str
     """``s3``, ``gs``, or empty for a folder."""
 
     root: str
-    """Bucket and folder, or the folder's absolute path; without a slash at the end."""
+    """Bucket and folder, or the folder's absolute path; without a trailing slash."""
 
     options: dict[str, str]
-    """What stands behind the ``?``, and for S3 the endpoint that the environment names: elsewhere it names another."""
+    """Query options; for S3 also the endpoint set in the environment, which may differ on other machines."""
 
 
-def read_address(uri: str) -> Address:
-    """An address, taken apart.
+def parse_address(uri: str) -> Address:
+    """Parse a storage address.
 
     Raises:
-        UserError: it is none, or holds credentials.
+        UserError: it is invalid or contains credentials.
     """
     if "://" not in uri:
         return Address(scheme="", root=_folder(uri), options={})
@@ -56,14 +56,14 @@ def read_address(uri: str) -> Address:
         raise UserError(f"{EXPECTED}, got {scheme[:20]}://...")
     if "@" in parts.netloc:
         raise UserError(
-            f"--storage: an address must not hold credentials, they would end up in files and logs; expected them in "
+            f"--storage: an address must not contain credentials, which would end up in files and logs; set them in "
             f"{CREDENTIALS[scheme]}"
         )
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown, root = sorted(set(options) - set(OPTIONS[scheme])), (parts.netloc + parts.path).rstrip("/")
     if unknown or parts.fragment or not _BUCKET.fullmatch(parts.netloc) or not is_plain(root) or not root.isprintable():
         raise UserError(
-            f"--storage: expected {scheme}://BUCKET/FOLDER and behind it at most "
+            f"--storage: expected {scheme}://BUCKET/FOLDER, optionally followed by "
             f"?{'=...&'.join(OPTIONS[scheme])}=..., got {f'{scheme}://{parts.netloc}{parts.path}'!r}"
             + (f" with {', '.join(unknown)}" if unknown else "")
         )
@@ -77,33 +77,33 @@ def read_address(uri: str) -> Address:
 
 def _folder(uri: str) -> str:
     if _SCHEME.match(uri) or not uri.strip() or not uri.isprintable():
-        raise UserError(f"{EXPECTED}, got {uri[:60]!r}; a folder whose name has a colon is written as ./NAME")
+        raise UserError(f"{EXPECTED}, got {uri[:60]!r}; write a folder with a colon in its name as ./NAME")
     try:
         return str(Path(uri).expanduser().resolve())
     except (OSError, RuntimeError) as error:
-        # No home of such a user; a link that leads to itself.
+        # An unknown user's home, or a symlink loop.
         raise UserError(
-            f"--storage {uri[:200]}: there is no such folder ({error}); name a folder that you can write"
+            f"--storage {uri[:200]}: not a valid folder ({error}); choose a folder that you can write to"
         ) from None
 
 
 def _check(options: dict[str, str]) -> None:
-    """Refuse what no endpoint or region can be; an endpoint that says its scheme is taken apart."""
+    """Validate scheme, region and endpoint, after moving a scheme in the endpoint to its own option."""
     if "://" in options.get("endpoint_override", ""):
         options["scheme"], _, options["endpoint_override"] = options["endpoint_override"].rstrip("/").partition("://")
     if "@" in options.get("endpoint_override", ""):
-        raise UserError("--storage: the address of its endpoint must not hold credentials")
-    for name, pattern, words in (
+        raise UserError("--storage: the endpoint must not contain credentials")
+    for name, pattern, expected in (
         ("scheme", re.compile("https?"), "http or https"),
-        ("region", _REGION, "a region's name, such as eu-central-1"),
+        ("region", _REGION, "the name of a region, such as eu-central-1"),
         ("endpoint_override", _ENDPOINT, "HOST:PORT, http://HOST:PORT or https://HOST:PORT"),
     ):
         if name in options and not pattern.fullmatch(options[name]):
-            raise UserError(f"--storage: its {name}: expected {words}, got {options[name][:60]!r}")
+            raise UserError(f"--storage: option {name}: expected {expected}, got {options[name][:60]!r}")
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name stays within its folder.
+    """Whether a relative name stays inside its folder.
 
     >>> is_plain("trials/0001/state.json"), is_plain("a/../../b")
     (True, False)

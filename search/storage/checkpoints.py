@@ -1,4 +1,4 @@
-"""A job's checkpoints on its worker's disk and, where there is a storage, there too, so that any worker goes on."""
+"""A job's checkpoints: on the worker's disk and, with a storage, uploaded, so that any worker can resume the job."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from search.storage.filesystem import Storage, StorageFailed, open_storage
 log = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
-"""Folder of a mirrored study; it is never in the study itself."""
+"""Folder in a mirrored study; never in the study itself."""
 
 PAUSES = (1.0, 3.0)
-"""Seconds between the attempts to store a checkpoint. While the storage stays away there is one attempt an epoch."""
+"""Seconds between attempts to upload a checkpoint. While the storage is unreachable, there is one attempt per epoch."""
 
 _FILE = re.compile(r"seed_\d+/fold_(\d+)\.pt")
 
 
 def folder_of(job: Job, recipe: Recipe) -> str:
-    """Name of a job's folder in a storage. The recipe is part of it: a trial whose beginning no journal remembers may
-    be proposed again with another one."""
+    """Name of a job's folder in a storage. It includes a hash of the recipe: if the journal has lost the start of a
+    trial, its number may be proposed again with another recipe."""
     digest = hashlib.sha256(recipe.with_settings({"train.seed": job.seed}).to_json().encode()).hexdigest()
     return f"{job.number:04d}-{job.seed}-{digest[:8]}"
 
 
 def fold_of(name: str) -> int | None:
-    """The fold of a checkpoint's file, None for any other file.
+    """The fold of a checkpoint file, None for any other file.
 
     >>> fold_of("seed_0/fold_3.pt"), fold_of("seed_0/fold_3.csv")
     (3, None)
@@ -55,7 +55,7 @@ class Checkpoints:
         Args:
             local: folder on this worker's disk.
             recipe: resolved, as it is trained.
-            study: address of the mirrored study; None where there is no storage.
+            study: address of the mirrored study; None without a storage.
         """
         self.local = local
         self._recipe, self._job, self._address = recipe, job, study
@@ -64,30 +64,33 @@ class Checkpoints:
         self._stored: dict[Path, tuple[int, int]] = {}
 
     def fetch(self, skip: Collection[int]) -> None:
-        """Bring what another worker has stored of folds that are not finished, where it came further than this one.
+        """Download checkpoints of unfinished folds that another worker has trained further than this one.
 
         Args:
-            skip: folds that are finished.
+            skip: finished folds.
         """
-        self._drop_foreign()
+        self._remove_foreign()
         if self._address is None:
             return
         study = open_storage(self._address)
         self._storage = study.folder(f"{CHECKPOINTS}/{folder_of(self._job, self._recipe)}")
         try:
             if study.read(layout.STUDY) is None:
-                # A folder of this machine alone, which has the same name.
+                # A local folder with the same path as the driver's, but not shared with it.
                 self._storage = None
-                self._warn(f"does not hold the study as {socket.gethostname()} sees it; checkpoints stay there")
+                self._warn(
+                    f"does not contain the study when opened on {socket.gethostname()}; "
+                    "checkpoints are kept on that machine only"
+                )
                 return
             for name in self._storage.names():
                 fold = fold_of(name)
                 if fold is not None and fold not in skip:
-                    self._take(name, fold)
+                    self._download(name, fold)
         except StorageFailed as failure:
-            self._failed(failure, "cannot be asked for checkpoints; the trial goes on with what its machine has")
+            self._failed(failure, "cannot be searched for checkpoints; the trial continues with those on its machine")
 
-    def _take(self, name: str, fold: int) -> None:
+    def _download(self, name: str, fold: int) -> None:
         assert self._storage is not None
         path = self.local / name
         fetched = path.with_name(f".{path.name}.fetched")
@@ -99,7 +102,7 @@ class Checkpoints:
             fetched.unlink(missing_ok=True)
 
     def store(self, fold: int) -> None:
-        """Store a fold's checkpoint if it is not stored yet. A failing storage causes a warning, not a failed trial."""
+        """Upload a fold's checkpoint unless it is stored already. If that fails, the trial goes on with a warning."""
         name = f"{layout.seed(self._job.seed)}/fold_{fold}.pt"
         path = self.local / name
         if self._storage is None or not path.is_file() or self._stored.get(path) == _stamp(path):
@@ -110,7 +113,8 @@ class Checkpoints:
             except StorageFailed as failure:
                 if pause is None:
                     self._failed(
-                        failure, f"takes no checkpoint of fold {fold}; if its machine dies, the fold is repeated"
+                        failure,
+                        f"did not accept the checkpoint of fold {fold}; if the machine crashes, the fold is repeated",
                     )
                 else:
                     time.sleep(pause)
@@ -118,18 +122,18 @@ class Checkpoints:
                 self._stored[path] = _stamp(path)
                 if self._failing:
                     self._failing = False
-                    self._warn(f"takes checkpoints again, that of fold {fold} first")
+                    self._warn(f"accepts checkpoints again, starting with fold {fold}")
                 return
 
     def clear(self) -> None:
-        """Remove them from this worker's disk; the storage's go when the mirror holds what they led to."""
+        """Remove them from this worker's disk; those in the storage are removed once the mirror has their results."""
         shutil.rmtree(self.local, ignore_errors=True)
 
     def _num_epochs(self, path: Path, fold: int) -> int:
         return epochs_in(path, self._recipe, fold)
 
-    def _drop_foreign(self) -> None:
-        """Remove checkpoints of another recipe: an earlier head, which is dead, gave the trial's number to that one."""
+    def _remove_foreign(self) -> None:
+        """Remove checkpoints of another recipe, to which a head that has crashed had assigned the trial's number."""
         for path in self.local.glob("seed_*/fold_*.pt"):
             fold = fold_of(str(path.relative_to(self.local)))
             if fold is not None and self._num_epochs(path, fold) == 0:
@@ -137,37 +141,37 @@ class Checkpoints:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
-    def _failed(self, failure: StorageFailed, words: str) -> None:
+    def _failed(self, failure: StorageFailed, message: str) -> None:
         if not self._failing:
             self._failing = True
-            self._warn(f"{words} ({failure})")
+            self._warn(f"{message} ({failure})")
 
-    def _warn(self, words: str) -> None:
-        # Without the query, which may hold credentials.
-        log.warning("storage %s %s", (self._address or "").partition("?")[0], words)
+    def _warn(self, message: str) -> None:
+        # Without the query, which may contain credentials.
+        log.warning("storage %s %s", (self._address or "").partition("?")[0], message)
 
 
 def remove_ended(storage: Storage, study: Study, stored: Collection[str]) -> None:
-    """Remove from a mirrored study the checkpoints that nobody will go on from.
+    """Remove checkpoints from a mirrored study that no job will resume from.
 
     Args:
-        stored: names of those files of the study that the storage would give back.
+        stored: names of the study's files that the storage already has.
 
     Raises:
-        StorageFailed: some may be there still.
+        StorageFailed: some may remain.
     """
-    goes_on: dict[str, bool] = {}
+    resumable: dict[str, bool] = {}
     for name in storage.names(CHECKPOINTS):
         _, folder, file = name.split("/", 2)
-        # A trial is known to the study before its worker stores anything: looked at after the listing.
-        if folder not in goes_on:
-            goes_on[folder] = _goes_on(study, folder, stored)
-        if not goes_on[folder] or _trial(folder) + file.replace(".pt", ".json") in stored:
+        # Checked after listing: the study contains a trial before its worker uploads anything.
+        if folder not in resumable:
+            resumable[folder] = _is_resumable(study, folder, stored)
+        if not resumable[folder] or _trial(folder) + file.replace(".pt", ".json") in stored:
             storage.remove(name)
 
 
-def _goes_on(study: Study, folder: str, stored: Collection[str]) -> bool:
-    """Whether a job, by the name of its checkpoints' folder, has not ended as far as the storage knows."""
+def _is_resumable(study: Study, folder: str, stored: Collection[str]) -> bool:
+    """Whether the job with this checkpoint folder has not ended according to the storage."""
     number, seed, *_ = [*folder.split("-"), ""]
     if not (number.isdecimal() and seed.isdecimal() and int(number) in study.trials()):
         return False
@@ -179,10 +183,10 @@ def _goes_on(study: Study, folder: str, stored: Collection[str]) -> bool:
 
 
 def _trial(folder: str) -> str:
-    """Where a study keeps the trial whose checkpoints lie in ``folder``."""
+    """Path within the study of the trial whose checkpoints are in ``folder``."""
     return f"{layout.TRIALS}/{folder.partition('-')[0]}/"
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    about = path.stat()
-    return about.st_mtime_ns, about.st_ino
+    status = path.stat()
+    return status.st_mtime_ns, status.st_ino

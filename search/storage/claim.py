@@ -1,4 +1,4 @@
-"""Where a search keeps its mirror: named or remembered, found to work, and the study in it claimed."""
+"""Find the storage that a search is mirrored in, probe it, and claim the study there."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from leukemia.study import layout
 from leukemia.study.folder import Study, check_name
 from search.planning.request import NO_STORAGE, Request
 from search.planning.resumption import study_to_resume
-from search.storage.address import read_address
+from search.storage.address import parse_address
 from search.storage.checkpoints import CHECKPOINTS
 from search.storage.filesystem import Storage, StorageFailed
 from search.storage.leftovers import is_result
 from search.storage.mirror import Mirror, NoMirror
 from search.storage.probe import probe
-from search.storage.retrieval import compare, fetch_study, known_studies
+from search.storage.retrieval import compare, describe_studies, fetch_study
 
 
 def storage_of(request: Request, *, resume: bool) -> Storage | None:
-    """The storage that a command names or that its study remembers, found to work; None where there is none.
+    """The storage that a command names or that its study remembers, after a probe; None without one.
 
     Raises:
-        UserError: it does not work, and why.
+        UserError: why it does not work.
     """
     if request.storage == NO_STORAGE:
         return None
@@ -42,35 +42,35 @@ def storage_of(request: Request, *, resume: bool) -> Storage | None:
     _refuse_overlap(dataclasses.replace(request, storage=remembered), resume=True)
     try:
         return probe(remembered)
-    except UserError as mistake:
-        words = f"{mistake} (study {study.name} is mirrored there; --storage {NO_STORAGE} goes on without)"
-        raise UserError(words) from None
+    except UserError as error:
+        message = f"{error} (study {study.name} is mirrored there; --storage {NO_STORAGE} runs without a mirror)"
+        raise UserError(message) from None
 
 
 def remembered_by(study: Study) -> str | None:
-    """Address of the storage that a study was last mirrored in, if any."""
+    """Address of the storage that a study was last mirrored in, None if never."""
     return study.info.storage
 
 
 @contextlib.contextmanager
 def claimed(request: Request, storage: Storage | None) -> Iterator[Mirror | NoMirror]:
-    """The mirror of the study to resume, which is fetched where ``--runs`` does not have it.
+    """The mirror of the study to resume; the study is downloaded if ``--runs`` does not have it.
 
     Raises:
-        UserError: it is run by another driver, is not there, or is another one than here.
+        UserError: another driver runs it, it does not exist, or it differs from the local study.
     """
     if storage is None:
         yield NoMirror()
         return
     folder = _folder(request, storage)
     is_here = (folder / layout.STUDY).is_file()
-    with _answered(storage):
+    with _failures_as_user_errors(storage):
         if not is_here and storage.folder(folder.name).read(layout.STUDY) is None:
-            raise MissingFile(f"no study {folder.name} in {folder.parent} nor in {storage}; {known_studies(storage)}")
-    with _held(storage, folder) as mirror:
-        with _answered(storage):
+            raise MissingFile(f"no study {folder.name} in {folder.parent} or {storage}; {describe_studies(storage)}")
+    with _open_mirror(storage, folder) as mirror:
+        with _failures_as_user_errors(storage):
             if is_here:
-                make_folder(folder, "make it writable for you, or name another --runs")
+                make_folder(folder, "make it writable, or choose another --runs")
                 compare(mirror.storage, Study.open(folder))
             else:
                 fetch_study(mirror.storage, folder)
@@ -79,39 +79,39 @@ def claimed(request: Request, storage: Storage | None) -> Iterator[Mirror | NoMi
 
 @contextlib.contextmanager
 def claimed_new(storage: Storage | None, folder: Path) -> Iterator[Mirror | NoMirror]:
-    """The mirror of the study that is about to be made at ``folder``.
+    """The mirror of the study that is about to be created at ``folder``.
 
     Raises:
-        UserError: the storage has a study of that name.
+        UserError: the storage already has a study of that name.
     """
     if storage is None:
         yield NoMirror()
         return
-    with _held(storage, folder) as mirror:
-        with _answered(storage):
+    with _open_mirror(storage, folder) as mirror:
+        with _failures_as_user_errors(storage):
             if mirror.storage.read(layout.STUDY) is not None:
                 raise UserError(
-                    f"study {folder.name} exists in {storage}; go on with --resume, or choose another --study"
+                    f"study {folder.name} already exists in {storage}; use --resume, or choose another --study"
                 )
-            left = [name for name in mirror.storage.names(layout.TRIALS) if is_result(name)]
-            if left or mirror.storage.modified(layout.JOURNAL) is not None:
+            results = [name for name in mirror.storage.names(layout.TRIALS) if is_result(name)]
+            if results or mirror.storage.modified(layout.JOURNAL) is not None:
                 raise UserError(
-                    f"{mirror.storage} holds the trials of a study whose {layout.STUDY} is missing; restore that file "
-                    "from a backup, or choose another --study"
+                    f"{mirror.storage} contains the trials of a study whose {layout.STUDY} is missing; restore that "
+                    "file from a backup, or choose another --study"
                 )
-            # What a start left that died before there was a study.
+            # Leftovers of a start that crashed before the study was created.
             for name in (layout.TRIALS, CHECKPOINTS):
                 mirror.storage.remove_folder(name)
         yield mirror
 
 
 def _refuse_overlap(request: Request, *, resume: bool) -> None:
-    """Refuse a mirror that would lie in what it mirrors, or among the images; before anything is written there.
+    """Refuse a mirror inside the study that it mirrors or among the images, before anything is written there.
 
     Raises:
-        UserError: which folders.
+        UserError: the folders overlap; the message names them.
     """
-    address = read_address(str(request.storage))
+    address = parse_address(str(request.storage))
     if address.scheme:
         return
     storage, runs, name = Path(address.root), _resolved(request.runs), request.study
@@ -123,16 +123,16 @@ def _refuse_overlap(request: Request, *, resume: bool) -> None:
     mirror, folder = storage / (name or ""), runs / (name or "")
     if storage == runs or (name is not None and (mirror.is_relative_to(folder) or folder.is_relative_to(mirror))):
         raise UserError(
-            f"--storage {request.storage}: expected another folder than that of --runs, which it mirrors, and neither "
-            f"study within the other, got {mirror} for {folder}; name a folder beside them"
+            f"--storage {request.storage}: expected a folder other than --runs, with neither study inside the other, "
+            f"got {mirror} as the mirror of {folder}; choose a separate folder"
         )
     data = None if request.data is None else _resolved(Path(request.data))
     if data is None or not data.is_dir():
         return
     if mirror.is_relative_to(data) or (name is not None and data.is_relative_to(mirror)):
         raise UserError(
-            f"--storage {request.storage}: expected a folder apart from the images in {data}, got {mirror}; name a "
-            "folder beside them"
+            f"--storage {request.storage}: expected a folder that does not overlap the images in {data}, got {mirror}; "
+            "choose a separate folder"
         )
 
 
@@ -140,7 +140,7 @@ def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
     except (OSError, RuntimeError) as error:
-        raise UserError(f"{path}: there is no such folder ({error}); correct --runs or --data") from None
+        raise UserError(f"{path}: not a valid folder ({error}); correct --runs or --data") from None
 
 
 def _folder(request: Request, storage: Storage) -> Path:
@@ -149,14 +149,16 @@ def _folder(request: Request, storage: Storage) -> Path:
         return request.runs / request.study
     try:
         return study_to_resume(request).folder
-    except UserError as mistake:
-        with _answered(storage):
-            raise UserError(f"{mistake}; or name a study of {storage} with --study: {known_studies(storage)}") from None
+    except UserError as error:
+        with _failures_as_user_errors(storage):
+            raise UserError(
+                f"{error}; or name a study of {storage} with --study: {describe_studies(storage)}"
+            ) from None
 
 
 @contextlib.contextmanager
-def _held(storage: Storage, folder: Path) -> Iterator[Mirror]:
-    with _answered(storage):
+def _open_mirror(storage: Storage, folder: Path) -> Iterator[Mirror]:
+    with _failures_as_user_errors(storage):
         mirror = Mirror(storage, folder.name)
     try:
         yield mirror
@@ -165,9 +167,9 @@ def _held(storage: Storage, folder: Path) -> Iterator[Mirror]:
 
 
 @contextlib.contextmanager
-def _answered(storage: Storage) -> Iterator[None]:
-    """Before a search has begun, a storage that fails ends the command."""
+def _failures_as_user_errors(storage: Storage) -> Iterator[None]:
+    """Before the search starts, a failure of the storage ends the command."""
     try:
         yield
     except StorageFailed as failure:
-        raise UserError(f"--storage {storage}: {failure}; look at the storage, then try again") from None
+        raise UserError(f"--storage {storage}: {failure}; check the storage, then try again") from None

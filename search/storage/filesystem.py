@@ -1,4 +1,4 @@
-"""A place for files that outlive a machine: a folder, or a bucket of S3 or Google Cloud (the room of pyarrow)."""
+"""Storage that outlives a machine: a folder, or an S3 or Google Cloud bucket. The only module that imports pyarrow."""
 
 from __future__ import annotations
 
@@ -14,82 +14,82 @@ import pyarrow
 from pyarrow import fs
 
 from leukemia.base.errors import first_line
-from search.storage.address import is_plain, read_address
+from search.storage.address import is_plain, parse_address
 
 CONNECT_SECONDS, REQUEST_SECONDS, ATTEMPTS = 5.0, 30.0, 3
 GOOGLE_SECONDS = 12.0
-"""Of each request to a bucket; by default one that is answered by nobody is repeated for minutes. Google's client
-counts its last pause on top of the seconds that it is given."""
+"""Limits of a request to a bucket; by default a request without a response is retried for minutes. Google's client
+adds its last pause to the limit."""
 
 CHUNK_BYTES = 8_000_000
-"""Fetched at once."""
+"""Downloaded at a time."""
 
 _LOCAL = fs.LocalFileSystem()
 
 
 class StorageFailed(OSError):
-    """A storage did not do what it was asked for; it may do so later. One line."""
+    """An operation of a storage failed; it may succeed later. The message is one line."""
 
-    def __init__(self, words: str, number: int | None = None) -> None:
+    def __init__(self, message: str, number: int | None = None) -> None:
         """
         Args:
-            number: of the system's error, if it is one.
+            number: ``errno``, if it is a system error.
         """
-        super().__init__(words)
+        super().__init__(message)
         self.number = number
 
 
-class NoRoomHere(StorageFailed):
-    """What a storage gave could not be written on this side."""
+class LocalWriteFailed(StorageFailed):
+    """A downloaded file could not be written on this machine."""
 
 
 class Storage:
-    """A folder of a storage. Names are relative, with slashes; a file is there whole or not at all."""
+    """A folder of a storage. Names are relative, with slashes; a file is visible only once it is complete."""
 
-    def __init__(self, filesystem: fs.FileSystem, root: str, place: str, options: dict[str, str]) -> None:
-        self._filesystem, self._root, self._place, self._options = filesystem, root, place, options
+    def __init__(self, filesystem: fs.FileSystem, root: str, location: str, options: dict[str, str]) -> None:
+        self._filesystem, self._root, self._location, self._options = filesystem, root, location, options
 
     def __str__(self) -> str:
-        """The address without its options, for people."""
-        return self._place
+        """The address without its options, for display."""
+        return self._location
 
     @property
     def uri(self) -> str:
-        """The address that leads here from any machine; without secrets."""
-        return self._place + (f"?{urlencode(self._options)}" if self._options else "")
+        """The address that opens this folder on any machine; contains no secrets."""
+        return self._location + (f"?{urlencode(self._options)}" if self._options else "")
 
     def folder(self, name: str) -> Storage:
-        """A folder in this one."""
-        return Storage(self._filesystem, f"{self._root}/{name}", f"{self._place}/{name}", self._options)
+        """A subfolder of this one."""
+        return Storage(self._filesystem, f"{self._root}/{name}", f"{self._location}/{name}", self._options)
 
     def put(self, local: Path, name: str) -> None:
-        """Store a file.
+        """Upload a file.
 
         Raises:
-            FileNotFoundError: ``local`` is not there (any more).
-            StorageFailed: the storage does not take it.
+            FileNotFoundError: ``local`` does not exist (any more).
+            StorageFailed: the upload failed.
         """
         if not local.is_file():
             raise FileNotFoundError(f"no file at {local}")
-        with _failing(), self._whole(name) as path:
+        with _library_errors(), self._atomic(name) as path:
             fs.copy_files(str(local), path, source_filesystem=_LOCAL, destination_filesystem=self._filesystem)
 
     def write(self, content: bytes, name: str) -> None:
-        """Store bytes.
+        """Upload bytes as a file.
 
         Raises:
-            StorageFailed: the storage does not take them.
+            StorageFailed: the upload failed.
         """
-        with _failing(), self._whole(name) as path, self._filesystem.open_output_stream(path) as stream:
+        with _library_errors(), self._atomic(name) as path, self._filesystem.open_output_stream(path) as stream:
             stream.write(content)
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a file, None where there is none.
+        """The content of a file, None if absent.
 
         Raises:
-            StorageFailed: there is no knowing.
+            StorageFailed: it cannot be read.
         """
-        with _failing():
+        with _library_errors():
             try:
                 with self._filesystem.open_input_stream(self._path(name)) as stream:
                     return bytes(stream.read())
@@ -97,15 +97,15 @@ class Storage:
                 return None
 
     def fetch(self, name: str, local: Path) -> bool:
-        """Bring a file here, whole or not at all; returns whether there is one.
+        """Download a file, completely or not at all; returns whether it exists.
 
         Raises:
-            NoRoomHere: this side does not take it.
-            StorageFailed: there is no knowing, or it breaks off.
+            LocalWriteFailed: it cannot be written on this machine.
+            StorageFailed: it cannot be read, or not to its end.
         """
         temporary = local.with_name(f".{local.name}.{uuid.uuid4().hex[:8]}.tmp")
         with contextlib.ExitStack() as stack:
-            with _failing():
+            with _library_errors():
                 try:
                     source = stack.enter_context(self._filesystem.open_input_stream(self._path(name)))
                     content = source.read(CHUNK_BYTES)
@@ -117,74 +117,74 @@ class Storage:
                 with temporary.open("wb") as target:
                     while content:
                         target.write(content)
-                        with _failing():
+                        with _library_errors():
                             content = source.read(CHUNK_BYTES)
                 temporary.replace(local)
             except StorageFailed:
                 raise
             except OSError as error:
-                raise NoRoomHere(str(error.strerror), error.errno) from None
+                raise LocalWriteFailed(str(error.strerror), error.errno) from None
         return True
 
     def names(self, prefix: str = "") -> list[str]:
-        """Names of all files below ``prefix``, a folder; sorted.
+        """Names of all files below the folder ``prefix``, sorted.
 
         Raises:
-            StorageFailed: there is no knowing.
+            StorageFailed: the folder cannot be listed.
         """
         selector = fs.FileSelector(self._path(prefix), recursive=True, allow_not_found=True)
-        with _failing():
+        with _library_errors():
             found = [info.path for info in self._filesystem.get_file_info(selector) if info.type == fs.FileType.File]
         names = [path.removeprefix(f"{self._root}/") for path in found]
-        # Keys of a bucket may be anything; a file that is being written is none yet.
+        # A bucket's keys may be any string; a .tmp file is still being written.
         return sorted(name for name in names if is_plain(name) and not name.endswith(".tmp"))
 
     def modified(self, name: str) -> datetime.datetime | None:
-        """When a file was written, by the storage's own clock; None where there is none.
+        """When a file was written, by the storage's own clock; None if absent.
 
         Raises:
-            StorageFailed: there is no knowing.
+            StorageFailed: the time cannot be read.
         """
-        with _failing():
+        with _library_errors():
             info = self._filesystem.get_file_info(self._path(name))
         return info.mtime if info.type == fs.FileType.File else None
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there.
+        """Remove a file if it exists.
 
         Raises:
-            StorageFailed: it may be there still.
+            StorageFailed: it may still exist.
         """
-        with _failing(), contextlib.suppress(FileNotFoundError):
+        with _library_errors(), contextlib.suppress(FileNotFoundError):
             self._filesystem.delete_file(self._path(name))
 
     def remove_folder(self, name: str) -> None:
-        """Remove a folder with all that is in it, if it is there.
+        """Remove a folder and its content if it exists.
 
         Raises:
-            StorageFailed: something may be there still.
+            StorageFailed: some of it may still exist.
         """
-        with _failing(), contextlib.suppress(FileNotFoundError):
+        with _library_errors(), contextlib.suppress(FileNotFoundError):
             self._filesystem.delete_dir(self._path(name))
 
     def move(self, name: str, target: str) -> None:
-        """Give a file another name; while it has both, it is there under both.
+        """Rename a file; it may exist under both names for a moment.
 
         Raises:
             StorageFailed: it may have either name, or both.
         """
-        with _failing():
+        with _library_errors():
             if self._filesystem.type_name == "local":
                 Path(self._path(target)).parent.mkdir(parents=True, exist_ok=True)
             self._filesystem.move(self._path(name), self._path(target))
 
     def remove_if_empty(self) -> None:
-        """Remove this folder itself, unless something lies in it. In a bucket it is an object that nobody needs.
+        """Remove this folder itself if it is empty. In a bucket it is an object that nothing needs.
 
         Raises:
-            StorageFailed: it may be there still.
+            StorageFailed: it may still exist.
         """
-        with _failing(), contextlib.suppress(FileNotFoundError):
+        with _library_errors(), contextlib.suppress(FileNotFoundError):
             if self._filesystem.type_name == "local":
                 if not any(Path(self._root).iterdir()):
                     Path(self._root).rmdir()
@@ -198,8 +198,8 @@ class Storage:
         return f"{self._root}/{name}" if name else self._root
 
     @contextlib.contextmanager
-    def _whole(self, name: str) -> Iterator[str]:
-        """Where to write a file, which takes its name at the end. In a bucket it does so by itself."""
+    def _atomic(self, name: str) -> Iterator[str]:
+        """Path to write a file to that gets its name only once it is complete; buckets do this by themselves."""
         path = self._path(name)
         if self._filesystem.type_name != "local":
             yield path
@@ -215,26 +215,26 @@ class Storage:
 
 
 def open_storage(uri: str) -> Storage:
-    """A storage by its address: a folder, ``s3://BUCKET/FOLDER`` or ``gs://BUCKET/FOLDER``.
+    """Open a storage by its address: a folder, ``s3://BUCKET/FOLDER`` or ``gs://BUCKET/FOLDER``.
 
-    Credentials come from where the cloud's own tools take them; another endpoint from ``?endpoint_override=`` or
-    ``AWS_ENDPOINT_URL``.
+    Credentials come from the standard locations of the cloud's own tools, another endpoint from
+    ``?endpoint_override=`` or ``AWS_ENDPOINT_URL``.
 
     Raises:
-        UserError: no address of these, or one with credentials in it.
-        StorageFailed: the bucket's region cannot be found out.
+        UserError: the address is invalid or contains credentials.
+        StorageFailed: the bucket's region cannot be determined.
     """
-    address = read_address(uri)
+    address = parse_address(uri)
     if not address.scheme:
         return Storage(_LOCAL, address.root, address.root, {})
     options = dict(address.options)
-    with _failing():
+    with _library_errors():
         filesystem = _s3(address.root.partition("/")[0], options) if address.scheme == "s3" else _google(options)
     return Storage(filesystem, address.root, f"{address.scheme}://{address.root}", options)
 
 
 def _s3(bucket: str, options: dict[str, str]) -> fs.FileSystem:
-    """Writes the region that it finds out into ``options``: other machines may have another one."""
+    """Adds the region to ``options``: other machines may have another default."""
     if "region" not in options:
         named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         if named is None and "endpoint_override" not in options:
@@ -247,7 +247,7 @@ def _s3(bucket: str, options: dict[str, str]) -> fs.FileSystem:
         connect_timeout=CONNECT_SECONDS,
         request_timeout=REQUEST_SECONDS,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
-        # A small file is then one request in the place of three.
+        # A small file then takes one request instead of three.
         allow_delayed_open=True,
     )
 
@@ -261,12 +261,12 @@ def _google(options: dict[str, str]) -> fs.FileSystem:
 
 
 @contextlib.contextmanager
-def _failing() -> Iterator[None]:
-    """Whatever a library stumbles over becomes one short line."""
+def _library_errors() -> Iterator[None]:
+    """Turn a library's errors into ``StorageFailed`` with one short line."""
     try:
         yield
     except StorageFailed:
         raise
     except (OSError, pyarrow.ArrowException) as error:
-        words = first_line(error).partition(" (Request ID")[0].partition(". The request was not sent")[0]
-        raise StorageFailed(words[:300], error.errno if isinstance(error, OSError) else None) from None
+        message = first_line(error).partition(" (Request ID")[0].partition(". The request was not sent")[0]
+        raise StorageFailed(message[:300], error.errno if isinstance(error, OSError) else None) from None

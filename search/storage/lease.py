@@ -1,4 +1,4 @@
-"""Who runs a study that is mirrored: an object in the storage, so that two machines do not run it at once."""
+"""The lease of a mirrored study: an object in the storage that keeps two machines from running it at once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ LEASE = "driver.json"
 """Name of the object: ``{host, pid, token}``."""
 
 LARGEST_PID = 2**31 - 1
-"""That a system may give to a process."""
+"""The largest process ID of any operating system."""
 
 REFRESH_SECONDS = 30.0
 LEASE_SECONDS = 120.0
-"""So long after it was last refreshed a lease is taken for that of a dead driver."""
+"""A lease that has not been refreshed for this long belongs to a crashed driver."""
 
 
 class TakenOver(UserError):
@@ -28,7 +28,7 @@ class TakenOver(UserError):
 
 
 class Lease:
-    """The right to run a study. Times are the storage's, so that no clock of a machine matters."""
+    """The right to run a study. Times are the storage's, so that the machines' clocks do not matter."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -39,15 +39,15 @@ class Lease:
         """Take the lease.
 
         Raises:
-            UserError: another driver has it, or had it until a moment ago: host, process and time to wait are named.
-            StorageFailed: there is no knowing.
+            UserError: another driver has it, or had it until recently; names its host, process and the time to wait.
+            StorageFailed: the lease cannot be read or written.
         """
         holder = self._holder()
-        if holder is not None and not self._is_dead(holder):
+        if holder is not None and not self._has_ended(holder):
             modified, now = self._storage.modified(LEASE), self._now()
             left = LEASE_SECONDS if modified is None else LEASE_SECONDS - (now - modified.timestamp())
             if left > LEASE_SECONDS:
-                # Whoever set that time, it was not this storage's clock: said again, it runs out like any other.
+                # That time is not from this storage's clock: written again, the lease expires like any other.
                 self._storage.write(json.dumps(holder).encode(), LEASE)
                 left = LEASE_SECONDS
             if left > 0:
@@ -58,27 +58,27 @@ class Lease:
         self._write()
 
     def refresh(self) -> None:
-        """Say that this driver lives, if that was last said a while ago.
+        """Renew the lease if the last renewal is some time ago.
 
         Raises:
             TakenOver: another driver has the lease.
-            StorageFailed: there is no knowing.
+            StorageFailed: the lease cannot be read or written.
         """
         if time.monotonic() - self._refreshed < REFRESH_SECONDS:
             return
         holder = self._holder()
         if holder is not None and holder["token"] != self._own["token"]:
             raise TakenOver(
-                f"the study in {self._storage} is run by process {holder['pid']} on {holder['host']} now, which took "
-                "it over when nothing was heard from here; this search has ended"
+                f"the study in {self._storage} is now run by process {holder['pid']} on {holder['host']}, which took "
+                "it over after the lease of this search expired; this search has ended"
             )
         self._write()
 
     def release(self) -> None:
-        """Give the lease back, if it is still ours.
+        """Release the lease, if it is still ours.
 
         Raises:
-            StorageFailed: it runs out by itself then.
+            StorageFailed: the lease expires by itself then.
         """
         holder = self._holder()
         if holder is not None and holder["token"] == self._own["token"]:
@@ -89,7 +89,7 @@ class Lease:
         self._refreshed = time.monotonic()
 
     def _holder(self) -> dict[str, Any] | None:
-        """Who has the lease; a damaged one is nobody's."""
+        """Who has the lease; None if it is absent or damaged."""
         content = self._storage.read(LEASE)
         try:
             holder = json.loads(content or b"null")
@@ -101,8 +101,8 @@ class Lease:
             return None
         return holder if holder["host"].isprintable() and 0 < holder["pid"] <= LARGEST_PID else None
 
-    def _is_dead(self, holder: dict[str, Any]) -> bool:
-        """Whether it is known to be dead: a process of this machine that is gone."""
+    def _has_ended(self, holder: dict[str, Any]) -> bool:
+        """Whether the holder is known to have ended: a process of this machine that no longer exists."""
         if holder["host"] != self._own["host"]:
             return False
         if holder["pid"] == self._own["pid"]:

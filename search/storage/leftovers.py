@@ -1,4 +1,4 @@
-"""Trials in a storage that no journal knows: what a head left that died, told from what a damaged journal lost."""
+"""Trials in the mirror that the journal does not list: stale uploads are cleared, lost records refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from search.storage.filesystem import Storage
 log = logging.getLogger(__name__)
 
 ASIDE = "aside"
-"""Folder of a mirrored study for results that are no part of it; it is never in the study itself."""
+"""Folder in a mirrored study for results that are not part of it; never in the study itself."""
 
 
 def trial_of(name: str) -> int | None:
@@ -28,12 +28,12 @@ def trial_of(name: str) -> int | None:
 
 
 def is_result(name: str) -> bool:
-    """Whether a trial's file holds what was trained for, rather than what a trial begins with.
+    """Whether a trial's file is a result of training, not an input of the trial.
 
     >>> [is_result(f"trials/0007/{file}") for file in ("recipe.json", "epochs.csv", "seed_0/fold_1.json", "state.json")]
     [False, True, True, True]
 
-    A traceback explains a result, and is none without it.
+    A traceback explains a result but is not one.
 
     >>> is_result("trials/0007/traceback.txt")
     False
@@ -42,24 +42,24 @@ def is_result(name: str) -> bool:
     return file in (layout.STATE, layout.FAILED, layout.EPOCHS) or layout.is_fold_file(file)
 
 
-def taken_over(names: Iterable[str]) -> set[int]:
-    """Trials of earlier studies: they lie in the study before its journal takes them."""
+def reused_trials(names: Iterable[str]) -> set[int]:
+    """Trials reused from earlier studies: they are copied into the study before its journal records them."""
     return {number for name in names if (number := trial_of(name)) is not None and name.endswith(f"/{layout.ORIGIN}")}
 
 
-def check_known(storage: Storage, names: Iterable[str], known: set[int]) -> None:
+def check_journal(storage: Storage, names: Iterable[str], known: set[int]) -> None:
     """Refuse a mirrored study whose journal has lost trials.
 
-    A round of the mirror stores the journal last. So trials that it does not know were stored after it, when a head
-    died in the middle of a round; those that are older were lost by the journal. Times are the storage's.
+    Every upload stores the journal last. A trial that is not in the journal but newer was stored by a head that crashed
+    during an upload; if it is older, the journal has lost it. Times are the storage's.
 
     Args:
         names: of the files in ``storage``.
-        known: trials that the journal has begun, or will take over.
+        known: trials that the journal lists, or that are reused from earlier studies.
 
     Raises:
-        UserError: how many.
-        StorageFailed: there is no knowing.
+        UserError: trials are lost; says how many.
+        StorageFailed: the storage cannot be read.
     """
     unknown = {name: number for name in names if (number := trial_of(name)) is not None and number not in known}
     written = storage.modified(layout.JOURNAL)
@@ -71,37 +71,36 @@ def check_known(storage: Storage, names: Iterable[str], known: set[int]) -> None
     if lost:
         what = "is missing" if written is None else "has lost lines"
         raise UserError(
-            f"{storage}/{layout.JOURNAL} {what}: {len(lost)} trials with results are stored there that it does "
-            f"not know, such as {layout.trial(min(lost))}; restore it from a backup, or move those trials away to go "
-            "on without them"
+            f"{storage}/{layout.JOURNAL} {what}: no record of {len(lost)} stored trials with results, such as "
+            f"{layout.trial(min(lost))}; restore it from a backup, or move those trials away to continue without them"
         )
 
 
 def clear_leftovers(storage: Storage, folder: Path) -> None:
-    """Make room for the study at ``folder``: its trials get numbers that a dead head may have given, too.
+    """Clear the mirror of trials that the study at ``folder`` lacks: their numbers, from a crashed head, are reused.
 
-    What the storage holds of trials and the study lacks is removed; results are put aside, and a line says so.
+    Their files are removed; if there are results, they are moved to ``ASIDE`` with a warning.
 
     Raises:
-        StorageFailed: some may be there still.
+        StorageFailed: some may remain.
     """
     stray: dict[str, list[str]] = {}
     for name in storage.names(layout.TRIALS):
         if not (folder / name).is_file():
             stray.setdefault("/".join(name.split("/")[:2]), []).append(name)
-    place = f"{ASIDE}/{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
+    target = f"{ASIDE}/{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
     kept = 0
     for names in stray.values():
         keep = any(is_result(name) for name in names)
         kept += keep
         for name in names:
             if keep:
-                storage.move(name, f"{place}/{name}")
+                storage.move(name, f"{target}/{name}")
             else:
                 storage.remove(name)
     if kept:
         log.warning(
-            "storage %s: results of %d trials that the study here does not know, stored by a head that died, lie in "
-            "%s/%s now",
-            *(storage, kept, storage, place),
+            "storage %s: results of %d trials that the local study lacks, uploaded by a head that crashed, were moved "
+            "to %s/%s",
+            *(storage, kept, storage, target),
         )

@@ -1,4 +1,4 @@
-"""The study's mirror in a storage: what a search has written, stored and never in its way; and a no-op version."""
+"""The mirror of a study in a storage: uploads what the search writes without blocking it; and a no-op version."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from search.storage.upload import Upload
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 60.0
-"""How long the end of a search waits for a storage that takes nothing."""
+"""How long the end of a search waits while nothing can be uploaded."""
 
 LONGEST_PAUSE_SECONDS = 30.0
-"""Between two attempts while the storage is away."""
+"""Between two attempts while the storage is unreachable."""
 
 
 class NoMirror(Listener):
@@ -36,33 +36,33 @@ class NoMirror(Listener):
     uri: str | None = None
 
     def start(self, study: Study) -> None:
-        """Nothing is stored."""
+        """Do nothing."""
 
     def close(self, *, finished: bool) -> str:
-        """The search is over; returns a message for the user, or nothing."""
+        """Do nothing; returns an empty message."""
         return ""
 
     def release(self) -> None:
-        """Let another driver have the study."""
+        """Do nothing."""
 
 
 class Mirror(Listener):
-    """One study in a storage. A thread stores what changes; the driver is never kept waiting.
+    """One study in a storage. A thread uploads what changes; the driver never waits for it.
 
-    Whenever thread or machine fails, what is stored is a study that can be resumed: the journal is read first and
-    stored last, so that it never claims what is not stored; in a fold the CSV comes before the JSON, in a trial its end
-    comes last; and a checkpoint is removed only when the fold that it led to is stored.
+    If the thread or the machine fails at any time, the stored study can be resumed: the journal is read first and
+    stored last, so that it never lists what is not stored; within a fold the CSV is stored before the JSON, within a
+    trial its end last; and a checkpoint is removed only once the fold that it led to is stored.
     """
 
     def __init__(self, storage: Storage, name: str) -> None:
         """Claim the study; its lease is refreshed until ``release``.
 
         Args:
-            storage: of all studies.
+            storage: root folder of all studies.
 
         Raises:
             UserError: another driver runs the study.
-            StorageFailed: there is no knowing.
+            StorageFailed: the lease cannot be read or written.
         """
         self._storage = storage.folder(name)
         self._lease = Lease(self._storage)
@@ -70,8 +70,8 @@ class Mirror(Listener):
         self._upload = Upload(self._storage, self._note_stored)
         self._dirty: set[int] = set()
         self._everything = True
-        self._lock, self._woken, self._ending = threading.Lock(), threading.Event(), threading.Event()
-        self._finished = self._away = False
+        self._lock, self._wake, self._ending = threading.Lock(), threading.Event(), threading.Event()
+        self._finished = self._unreachable = False
         self._lost: TakenOver | None = None
         self._progress = time.monotonic()
         self._problem = ""
@@ -86,42 +86,42 @@ class Mirror(Listener):
 
     @property
     def storage(self) -> Storage:
-        """Where the mirrored study lies."""
+        """Folder of the mirrored study."""
         return self._storage
 
     def start(self, study: Study) -> None:
-        """Mirror this study from now on. Returns when the storage has what makes a study of it.
+        """Mirror this study from now on. Returns once the files that make it a study are stored.
 
         Raises:
-            UserError: it has not.
+            UserError: they cannot be stored.
         """
         try:
             clear_leftovers(self._storage, study.folder)
             for name in (layout.SPLITS, layout.STUDY):
                 self._storage.put(study.folder / name, name)
         except StorageFailed as failure:
-            raise UserError(f"--storage {self._storage}: {failure}; go on with --resume when it works again") from None
+            raise UserError(f"--storage {self._storage}: {failure}; use --resume when it works again") from None
         self._study = study
-        self._woken.set()
+        self._wake.set()
 
     def begin(self, job: Job, recipe: Recipe, scores: Sequence[float]) -> None:
-        """Store the recipe, soon."""
+        """Upload the recipe soon."""
         self._store_soon(job)
 
     def epoch(self, job: Job, epoch: Epoch) -> None:
-        """Store the epoch, at the latest when the lease is refreshed."""
+        """Upload the epoch, at the latest when the lease is refreshed."""
         self._note_changed(job)
 
     def fold(self, job: Job, fold: FoldRecord) -> None:
-        """Store the fold, soon."""
+        """Upload the fold soon."""
         self._store_soon(job)
 
     def recorded(self, job: Job) -> None:
-        """Store the end of the job, soon; it waits for the journal, which is stored with it."""
+        """Upload the end of the job soon, together with the journal that records it."""
         self._store_soon(job)
 
     def _note_changed(self, job: Job) -> None:
-        """Have the thread store a trial's files at its next round.
+        """Have the thread upload a trial's files in its next round.
 
         Raises:
             TakenOver: another driver runs the study. Raised in the driver's thread, it ends the search.
@@ -133,56 +133,56 @@ class Mirror(Listener):
 
     def _store_soon(self, job: Job) -> None:
         self._note_changed(job)
-        self._woken.set()
+        self._wake.set()
 
     def close(self, *, finished: bool) -> str:
-        """Store the rest while something is stored every ``CLOSE_SECONDS``; returns a message for the user.
+        """Upload the rest, as long as a file arrives every ``CLOSE_SECONDS``; returns a message for the user.
 
         Args:
-            finished: whether the search has come to its end; then W&B's own folders are stored, too, and no checkpoint
-                is left.
+            finished: whether the search has run to its end; then W&B's own folders are uploaded, too, and all
+                checkpoints removed.
         """
         self._progress, self._finished, self._everything = time.monotonic(), finished, True
         self._ending.set()
-        self._woken.set()
+        self._wake.set()
         while self._thread.is_alive() and time.monotonic() - self._progress < CLOSE_SECONDS:
             self._thread.join(0.2)
         if self._lost is not None:
             return str(self._lost)
         if self._thread.is_alive() or self._problem:
             return (
-                f"storage: not everything of the study is in {self._storage} "
-                f"({self._problem or 'it does not answer'}); --resume stores the rest"
+                f"storage: the study is not completely uploaded to {self._storage} "
+                f"({self._problem or 'no response'}); --resume uploads the rest"
             )
         return ""
 
     def release(self) -> None:
-        """Let another driver have the study; nothing is stored any more."""
+        """Stop uploading and release the lease, so that another driver can run the study."""
         self._ending.set()
-        self._woken.set()
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join(5)
-        if not self._away and self._lost is None:  # Else it runs out by itself.
+        if not self._unreachable and self._lost is None:  # Else it expires by itself.
             with contextlib.suppress(StorageFailed):
                 self._lease.release()
                 if self._study is None:
-                    # Refused after all: what the lease alone has made goes with it.
+                    # No study was started: remove the folder that the lease created.
                     self._storage.remove_if_empty()
 
     def _work(self) -> None:
         pause = 1.0
         while self._lost is None:
-            # Read before anything is stored: what is asked for meanwhile is done in the next round.
+            # Read before anything is uploaded: later requests are served in the next round.
             ending = self._ending.is_set()
-            self._woken.clear()
+            self._wake.clear()
             try:
                 self._round(ending)
             except TakenOver as taken:
                 self._lost = taken
                 return
             except Exception as error:
-                # Whatever a storage stumbles over must not end a search of days.
-                self._note_away(error)
+                # No error of a storage may end a search that runs for days.
+                self._note_unreachable(error)
                 if ending and time.monotonic() - self._progress > CLOSE_SECONDS:
                     return
                 if ending:
@@ -192,10 +192,10 @@ class Mirror(Listener):
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 continue
             pause = 1.0
-            self._note_back()
+            self._note_reachable()
             if ending:
                 return
-            self._woken.wait(REFRESH_SECONDS)
+            self._wake.wait(REFRESH_SECONDS)
 
     def _round(self, ending: bool) -> None:
         self._lease.refresh()
@@ -213,21 +213,17 @@ class Mirror(Listener):
 
     def _note_stored(self) -> None:
         self._progress = time.monotonic()
-        # A long round must not cost the lease.
+        # Otherwise the lease could expire during a long round.
         self._lease.refresh()
 
-    def _note_away(self, error: Exception) -> None:
+    def _note_unreachable(self, error: Exception) -> None:
         self._problem = first_line(error)
-        if not self._away:
-            self._away = True
-            log.warning(
-                "storage %s is away (%s); the search goes on, what it misses is stored later",
-                self._storage,
-                self._problem,
-            )
+        if not self._unreachable:
+            self._unreachable = True
+            log.warning("storage %s is unreachable (%s); continuing, will upload later", self._storage, self._problem)
 
-    def _note_back(self) -> None:
+    def _note_reachable(self) -> None:
         self._problem = ""
-        if self._away:
-            self._away = False
-            log.warning("storage %s is back; what it missed is stored", self._storage)
+        if self._unreachable:
+            self._unreachable = False
+            log.warning("storage %s is reachable again; pending files uploaded", self._storage)

@@ -1,4 +1,4 @@
-"""A mirrored study brought back to a disk, or held against the one that lies there."""
+"""Download a mirrored study, or compare it with the local copy."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from leukemia.study.schema import StudyInfo
 from search.planning.resumption import check_study
 from search.sampling.journal import begun_trials
 from search.storage.checkpoints import CHECKPOINTS
-from search.storage.filesystem import NoRoomHere, Storage, StorageFailed
+from search.storage.filesystem import LocalWriteFailed, Storage, StorageFailed
 from search.storage.lease import LEASE
-from search.storage.leftovers import ASIDE, check_known, taken_over, trial_of
+from search.storage.leftovers import ASIDE, check_journal, reused_trials, trial_of
 
-NUM_AT_ONCE = 8
-"""Files on their way at once."""
+NUM_PARALLEL = 8
+"""Files transferred in parallel."""
 
-OWN = (layout.LOCK, LEASE)
-"""Files that are no part of a study."""
+LOCKS = (layout.LOCK, LEASE)
+"""Files of a study folder that are not mirrored."""
 
 
 def rank_of(name: str) -> int:
-    """In which order a study's files are stored: what commits a fold after all else, what ends a trial after that.
+    """Upload order of a study's files: files that commit a fold come after all others, those that end a trial last.
 
     >>> [rank_of(name) for name in ("recipe.json", "seed_0/fold_1.csv", "seed_0/fold_1.json", "state.json")]
     [0, 0, 1, 2]
@@ -41,64 +41,64 @@ def rank_of(name: str) -> int:
     return 1 if layout.fold_of(file) is not None else 0
 
 
-def known_studies(storage: Storage) -> str:
-    """What studies a storage holds, in words.
+def describe_studies(storage: Storage) -> str:
+    """The studies in a storage, as text for a message.
 
     Raises:
-        StorageFailed: there is no knowing.
+        StorageFailed: the storage cannot be listed.
     """
     paths = [name.split("/") for name in storage.names()]
     names = sorted(path[0] for path in paths if len(path) == 2 and path[1] == layout.STUDY)
-    return f"it holds {', '.join(names)}" if names else "it holds no study"
+    return f"it contains {', '.join(names)}" if names else "it contains no study"
 
 
 def fetch_study(storage: Storage, folder: Path) -> None:
-    """Bring what the journal of the study in ``storage`` knows to ``folder``, whole or not at all.
+    """Download the trials that the journal of the study in ``storage`` lists to ``folder``, all or nothing.
 
     Raises:
         MissingFile: there is no study.
-        UserError: ``folder`` is taken or cannot be written, or what is stored is damaged.
-        StorageFailed: it breaks off.
+        UserError: ``folder`` is not empty or cannot be written, or the stored study is damaged.
+        StorageFailed: the download failed.
     """
     names = [name for name in storage.names() if not name.startswith((f"{CHECKPOINTS}/", f"{ASIDE}/", "."))]
     if layout.STUDY not in names:
         raise MissingFile(f"no study at {storage}; correct --storage or --study")
     _refuse_clashes(storage, names)
-    with _made(folder.parent):
+    with _new_folder(folder.parent):
         temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
             (temporary / layout.TRIALS).mkdir(parents=True)
-            with _named(storage, temporary):
+            with _naming_storage(storage, temporary):
                 _fetch_known(storage, names, temporary)
                 check_study(Study.open(temporary))
-            # An empty folder gives way.
+            # Replaces an empty folder.
             temporary.rename(folder)
-        except NoRoomHere as failure:
+        except LocalWriteFailed as failure:
             raise UserError(
-                f"the study cannot be put to {folder} ({failure}); make room, or name another --runs"
+                f"the study cannot be written to {folder} ({failure}); free disk space, or choose another --runs"
             ) from None
         except (UserError, StorageFailed):
             raise
         except OSError as error:
             raise UserError(
-                f"the study cannot be put to {folder} ({error.strerror}); move that away, or name another --runs"
+                f"the study cannot be written to {folder} ({error.strerror}); move it away, or choose another --runs"
             ) from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _fetch_known(storage: Storage, names: list[str], temporary: Path) -> None:
-    # The journal first: what is stored later may hold more than it knows, but never less.
+    # The journal first: files read after it may contain more than it lists, but never less.
     begun = (
         begun_trials(temporary / layout.JOURNAL) if storage.fetch(layout.JOURNAL, temporary / layout.JOURNAL) else set()
     )
-    known = begun | taken_over(names)
-    check_known(storage, names, known)
-    wanted = [name for name in names if name not in (layout.JOURNAL, *OWN) and _is_of(name, known)]
-    with ThreadPoolExecutor(NUM_AT_ONCE) as pool:
+    known = begun | reused_trials(names)
+    check_journal(storage, names, known)
+    wanted = [name for name in names if name not in (layout.JOURNAL, *LOCKS) and _is_of(name, known)]
+    with ThreadPoolExecutor(NUM_PARALLEL) as pool:
         found = list(pool.map(lambda name: storage.fetch(name, temporary / name), wanted))
     if not all(found):
-        raise StorageFailed(f"{wanted[found.index(False)]} was removed meanwhile; try again")
+        raise StorageFailed(f"{wanted[found.index(False)]} was removed during the download; try again")
 
 
 def _is_of(name: str, known: set[int]) -> bool:
@@ -107,19 +107,19 @@ def _is_of(name: str, known: set[int]) -> bool:
 
 
 def _refuse_clashes(storage: Storage, names: list[str]) -> None:
-    """In a bucket a name may be that of a file and of a folder at once; on a disk it cannot."""
+    """Refuse a name that is both a file and a folder, which a bucket allows and a disk does not."""
     folders = {"/".join(name.split("/")[:depth]) for name in names for depth in range(1, name.count("/") + 1)}
     for name in sorted((folders | {layout.TRIALS}) & set(names) | folders & {layout.JOURNAL, layout.SPLITS}):
         kind = "a file" if name in (layout.JOURNAL, layout.SPLITS) else "a folder"
-        raise UserError(f"{storage}/{name}: expected {kind}, found something else of that name; move that away")
+        raise UserError(f"{storage}/{name}: expected {kind}, found something else with that name; move it away")
 
 
 @contextlib.contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """Make a folder that can be written; when anything fails, it and its parents go again if they were made here."""
+def _new_folder(folder: Path) -> Iterator[None]:
+    """Create a writable folder; if the block fails, remove it and those parents that were created here."""
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
-        make_folder(folder, "name another folder with --runs")
+        make_folder(folder, "choose another folder with --runs")
         yield
     except BaseException:
         for each in made:
@@ -129,41 +129,41 @@ def _made(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _named(storage: Storage, temporary: Path) -> Iterator[None]:
-    """A file that is wrong is named where it is stored, not where it lies for a moment."""
+def _naming_storage(storage: Storage, temporary: Path) -> Iterator[None]:
+    """In messages, replace the temporary path of a damaged file by its path in the storage."""
     try:
         yield
-    except UserError as mistake:
-        raise type(mistake)(str(mistake).replace(str(temporary), str(storage))) from None
+    except UserError as error:
+        raise type(error)(str(error).replace(str(temporary), str(storage))) from None
 
 
 def compare(storage: Storage, study: Study) -> None:
-    """Refuse a study that is not the one in ``storage``, or lacks some of it.
+    """Refuse a local study that is not the one in ``storage``, or lacks parts of it.
 
     Raises:
         UserError: how they differ.
-        StorageFailed: there is no knowing.
+        StorageFailed: the storage cannot be read.
     """
-    with tempfile.TemporaryDirectory() as name, _named(storage, Path(name)):
+    with tempfile.TemporaryDirectory() as name, _naming_storage(storage, Path(name)):
         theirs = Path(name) / layout.STUDY
         if not storage.fetch(layout.STUDY, theirs):
             return
         uid = StudyInfo.read(theirs).study_uid
     if uid != study.info.study_uid:
         raise UserError(
-            f"{storage} holds another study of this name (study_uid {uid}, here {study.info.study_uid}); give "
+            f"{storage} contains another study of this name (study_uid {uid}, local {study.info.study_uid}); choose "
             "another --storage, or rename the folder of one of them"
         )
     ahead = [name for name in storage.names(layout.TRIALS) if rank_of(name) > 0 and not (study.folder / name).is_file()]
     if ahead:
         raise UserError(
-            f"{storage} holds {len(ahead)} results that {study.folder} lacks, such as {ahead[0]}: the study went on "
-            f"elsewhere; move {study.folder} away, and --resume --study {study.name} fetches it"
+            f"{storage} contains {len(ahead)} results that {study.folder} lacks, such as {ahead[0]}: the study was "
+            f"continued elsewhere; move {study.folder} away, then --resume --study {study.name} downloads it"
         )
-    here, there = study.folder / layout.JOURNAL, storage.read(layout.JOURNAL) or b""
-    # It only grows, and what is stored of it was here before.
-    if len(there) > (here.stat().st_size if here.is_file() else 0):
+    local, stored = study.folder / layout.JOURNAL, storage.read(layout.JOURNAL) or b""
+    # It only grows, and the stored part was local before.
+    if len(stored) > (local.stat().st_size if local.is_file() else 0):
         raise UserError(
-            f"{storage}/{layout.JOURNAL} holds more than {here}: the one here lost lines, or the study went on "
-            f"elsewhere; move {study.folder} away, and --resume --study {study.name} fetches it"
+            f"{storage}/{layout.JOURNAL} is longer than {local}: the local one has lost lines, or the study was "
+            f"continued elsewhere; move {study.folder} away, then --resume --study {study.name} downloads it"
         )

@@ -1,4 +1,4 @@
-"""Upload what is new of a study, in an order that leaves a study that can be resumed whenever it breaks off."""
+"""Upload the changed files of a study, in an order that keeps the stored study resumable at any time."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from leukemia.study import layout
 from leukemia.study.folder import Study
 from search.storage.checkpoints import CHECKPOINTS, remove_ended
 from search.storage.filesystem import Storage
-from search.storage.retrieval import NUM_AT_ONCE, OWN, rank_of
+from search.storage.retrieval import LOCKS, NUM_PARALLEL, rank_of
 
 
 class Upload:
-    """The files of one study, and which of them the storage has already."""
+    """The files of one study, and which of them the storage already has."""
 
     def __init__(self, storage: Storage, on_stored: Callable[[], None]) -> None:
         """
         Args:
-            storage: of this study.
+            storage: folder of this study.
             on_stored: called after each file.
         """
         self._storage, self._on_stored = storage, on_stored
         self._sent: dict[str, tuple[int, ...]] = {}
 
     def store(self, study: Study, numbers: Collection[int] | None, *, ending: bool, finished: bool) -> None:
-        """Store what has changed of these trials, or of all, and of the rest of the folder.
+        """Upload the changed files of these trials, or of all trials if None, and of the rest of the folder.
 
         Args:
-            ending: whether the search ends, so that this is the last time.
-            finished: whether it came to its end: then W&B's own folders are stored, too, and no checkpoint is kept.
+            ending: whether the search ends, so that this is the last upload.
+            finished: whether it has run to its end: then W&B's own folders are uploaded, too, and checkpoints removed.
 
         Raises:
-            StorageFailed: the rest is stored the next time.
+            StorageFailed: the rest is uploaded next time.
         """
         before = set(self._sent)
         journal = study.folder / layout.JOURNAL
         records = _whole_lines(journal.read_bytes()) if journal.is_file() else b""
         if numbers is not None:
-            # What the journal says of a trial may be known here before anybody has said that the trial has changed.
+            # The journal may record a change of a trial before the mirror is notified of it.
             stored = self._sent.get(layout.JOURNAL, (0,))[0]
             numbers = {*numbers, *_trials_in(records[stored:])}
-        # Beside the journal lie Optuna's locks, which come and go.
-        top = [path for path in sorted(study.folder.iterdir()) if not path.name.startswith((layout.JOURNAL, *OWN))]
+        # Next to the journal Optuna creates and removes its locks.
+        top = [path for path in sorted(study.folder.iterdir()) if not path.name.startswith((layout.JOURNAL, *LOCKS))]
         top = [path for path in top if path.is_file() and not path.is_symlink()]
         if not ending and numbers:
-            # It grows with each epoch: uploaded when nothing else is, and at the end.
+            # It grows with each epoch: uploaded only if nothing else is, and at the end.
             top = [path for path in top if path.name != layout.LOG]
-        # Read now: what they say of trials is stored before they are.
+        # Read now, uploaded last: the trials that they refer to are stored before them.
         contents = {path.name: (_stamp(path), path.read_bytes()) for path in top if self._is_new(path.name, path)}
         folders = _trial_folders(study) if numbers is None else [study.trial_folder(number) for number in numbers]
         files = [path for folder in sorted(folders) for path in folder.rglob("*")]
@@ -70,7 +70,7 @@ class Upload:
             self._write(records, layout.JOURNAL, stamp)
         if ending and finished:
             self._storage.remove_folder(CHECKPOINTS)
-            # W&B's client has written some runs again, under other names.
+            # W&B's client has rewritten some runs under other names.
             for name in self._storage.names(layout.WANDB):
                 if not (study.folder / name).is_file():
                     self._storage.remove(name)
@@ -80,13 +80,13 @@ class Upload:
     def _put_all(self, folder: Path, files: Iterable[Path]) -> None:
         new = [(str(path.relative_to(folder)), path) for path in files if path.is_file() and not path.is_symlink()]
         new = [(name, path) for name, path in new if self._is_new(name, path)]
-        with ThreadPoolExecutor(NUM_AT_ONCE) as pool:
+        with ThreadPoolExecutor(NUM_PARALLEL) as pool:
             for rank in range(3):
-                # All of them are awaited, and the first problem is raised: nothing of the next rank is stored then.
+                # Waits for all of them and raises the first error: nothing of the next rank is uploaded then.
                 list(pool.map(lambda item: self._put(*item), [item for item in new if rank_of(item[0]) == rank]))
 
     def _put(self, name: str, path: Path) -> None:
-        # A temporary file may be gone, and a table replaced by a newer one, which is then stored again.
+        # A temporary file may have been removed, or a table replaced by a newer one, which is uploaded again later.
         with contextlib.suppress(FileNotFoundError):
             stamp = _stamp(path)
             self._storage.put(path, name)
@@ -113,16 +113,16 @@ def _trial_folders(study: Study) -> list[Path]:
 
 
 def _whole_lines(content: bytes) -> bytes:
-    """Without a last line that is being written."""
+    """The content without a last line that is still being written."""
     return content[: content.rfind(b"\n") + 1]
 
 
 def _trials_in(records: bytes) -> set[int]:
-    """Numbers of the trials that records of a journal of one study speak of."""
+    """Numbers of the trials in records of the journal of one study."""
     found = (json.loads(line).get("trial_id") for line in records.splitlines())
     return {number for number in found if number is not None}
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    about = path.stat()
-    return about.st_mtime_ns, about.st_size, about.st_ino
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,4 +1,4 @@
-"""AWS on this machine: moto's server, asked over HTTP by boto3 and by Ray."""
+"""AWS on this machine: moto's server, used over HTTP by boto3 and by Ray."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ IMAGE = "ami-1234abcd"
 
 
 class AwsDouble:
-    """A server of AWS's interface; ``settle`` turns boto3 of this process towards it."""
+    """A server with AWS's API; ``use`` points boto3 in this process to it."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         # Moto's own list of machine images takes half a minute to load.
-        self.images = place / "images.json"
+        self.images = folder / "images.json"
         image = {"ami_id": IMAGE, "name": "ubuntu", "owner_id": "1", "description": "Ubuntu"}
         self.images.write_text(json.dumps([image]))
         self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self.server.start()
-        # All of Moto's servers in one process share one account: an earlier test's is emptied.
+        # All Moto servers in one process share an account: reset what an earlier test left.
         host, port = self.server.get_host_and_port()
         urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
 
-    def settle(self, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    def use(self, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
         host, port = self.server.get_host_and_port()
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
             monkeypatch.delenv(name, raising=False)
@@ -50,22 +50,22 @@ class AwsDouble:
             "MOTO_AMIS_PATH": str(self.images),
         }.items():
             monkeypatch.setenv(name, value)
-        # Ray keeps its connections for the life of a process.
-        for kept in (ray_aws_utils.resource_cache, ray_aws_utils.client_cache, ray_aws._get_subnets_or_die):
-            kept.cache_clear()
-        # The first question loads moto's tables; the commands under test have less patience than this.
+        # Ray caches its clients for the lifetime of a process.
+        for cached in (ray_aws_utils.resource_cache, ray_aws_utils.client_cache, ray_aws._get_subnets_or_die):
+            cached.cache_clear()
+        # The first request loads moto's tables, which takes longer than the timeouts of the commands under test.
         inbound_rules()
 
     def deploy(self, ssh_from: str = "203.0.113.7/32") -> dict[str, str]:
-        """Make the stack of ``cluster.account.yaml``; returns its outputs."""
+        """Create the stack of ``cluster.account.yaml``; returns its outputs."""
         store = boto3.client("ssm")
         store.put_parameter(Name="/image", Value=IMAGE, Type="String", Overwrite=True)
-        # The public parameters of Canonical and AWS are not in moto, which asks for defaults that are overridden, too.
+        # Moto lacks the public parameters of Canonical and AWS, and looks up even defaults that are overridden.
         body = re.sub(r"\n +Default: /aws/service/.*", "", TEMPLATE.read_text(encoding="utf-8"))
         given = {"SshFrom": ssh_from, "HeadImage": "/image", "WorkerImage": "/image"}
         stacks = boto3.client("cloudformation")
         with pytest.warns(UserWarning, match="AWS::S3::BucketPolicy"):
-            # Warned of in the server's thread: moto leaves this one resource out.
+            # Raised in the server's thread: moto does not support this one resource.
             stacks.create_stack(
                 StackName="leukemia",
                 TemplateBody=body,
@@ -78,7 +78,7 @@ class AwsDouble:
 
 
 def inbound_rules() -> dict[str, Any]:
-    """By name of the security group, what it lets in."""
+    """Inbound rules by name of the security group."""
     groups = boto3.client("ec2").describe_security_groups()["SecurityGroups"]
     return {group["GroupName"]: group["IpPermissions"] for group in groups}
 

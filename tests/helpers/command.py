@@ -1,4 +1,4 @@
-"""A command of ours in a process of its own, as a user starts it."""
+"""A command in its own process, as a user starts it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 
 class Command:
-    """A command that runs beside the test, its output in files."""
+    """A command that runs in the background, with its output in files."""
 
-    def __init__(self, module: str, arguments: list[str], place: Path, environment: dict[str, str]) -> None:
-        self.out = place / f"{module}-{time.monotonic_ns()}.out"
+    def __init__(self, module: str, arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
+        self.out = folder / f"{module}-{time.monotonic_ns()}.out"
         with self.out.open("w") as out, self.out.with_suffix(".err").open("w") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments], cwd=place, env=environment, stdout=out, stderr=err
+                [sys.executable, "-m", module, *arguments], cwd=folder, env=environment, stdout=out, stderr=err
             )
 
     @property
@@ -28,7 +28,7 @@ class Command:
         return self.out.with_suffix(".err").read_text(encoding="utf-8")
 
     def wait(self, seconds: float = 3600) -> int:
-        """The status; the output is shown where the test then fails."""
+        """Wait for the exit status; prints the output, which pytest shows if the test fails."""
         try:
             status = self.process.wait(seconds)
         finally:
@@ -36,11 +36,11 @@ class Command:
         print(self.stdout, self.stderr)
         return status
 
-    def wait_until(self, happened: Callable[[], bool], seconds: float = 3600) -> None:
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 3600) -> None:
         deadline = time.monotonic() + seconds
-        while not happened():
+        while not condition():
             assert self.process.poll() is None, f"ended too early:\n{self.stdout}{self.stderr}"
-            assert time.monotonic() < deadline, f"nothing happened:\n{self.stdout}{self.stderr}"
+            assert time.monotonic() < deadline, f"timed out:\n{self.stdout}{self.stderr}"
             time.sleep(0.05)
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""Studies with a mirror in a storage."""
+"""Studies mirrored in a storage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME = "study"
 
 
 def worlds_in(folder: Path, catalog: Catalog) -> Callable[..., World]:
-    """What makes the study that a command would begin or go on with, by the name of its head."""
+    """A function that creates or opens the study on a given head, as a command would."""
 
     def begin(head: str, **settings: Any) -> World:
         return World(folder / head / NAME, catalog, **settings)

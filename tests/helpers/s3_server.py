@@ -1,4 +1,4 @@
-"""S3 on this machine: moto's server in a process of its own, with one bucket."""
+"""S3 on this machine: moto's server in a separate process, with one bucket."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ server._thread.join()
 """
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
-"""Any will do: who may do what is checked only where ``moto`` is told to."""
+"""Arbitrary: moto checks permissions only on request."""
 
 
 class S3Server:
-    """It can be stopped and started again, and has then lost everything, as a bucket of another name."""
+    """Can be stopped and started again; its content is then lost."""
 
     def __init__(self) -> None:
         with socket.socket() as free:
@@ -41,9 +41,9 @@ class S3Server:
     def __enter__(self) -> S3Server:
         self._process = subprocess.Popen([sys.executable, "-c", SERVE, str(self.port)], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 600
-        while not self._answers():
-            assert self._process.poll() is None, "the server has ended"
-            assert time.monotonic() < deadline, "the server does not answer"
+        while not self._responds():
+            assert self._process.poll() is None, "the server process ended"
+            assert time.monotonic() < deadline, "the server does not respond"
             time.sleep(0.1)
         self.client.create_bucket(Bucket=BUCKET)
         return self
@@ -53,7 +53,7 @@ class S3Server:
         self._process.kill()
         self._process.wait()
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 10):
             return True
         return False
@@ -64,7 +64,7 @@ class S3Server:
 
     @property
     def options(self) -> str:
-        """What stands behind an address that leads here."""
+        """The query options of an address on this server."""
         return f"?endpoint_override=127.0.0.1:{self.port}&scheme=http&region=us-east-1"
 
     def uri(self, folder: str) -> str:
@@ -72,7 +72,7 @@ class S3Server:
 
     @property
     def client(self) -> Any:
-        """AWS's own client, to look at the bucket past our code."""
+        """AWS's own client, to inspect the bucket independently of the code under test."""
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint,
@@ -82,8 +82,8 @@ class S3Server:
         )
 
     @contextlib.contextmanager
-    def looking_at_credentials(self) -> Iterator[None]:
-        """The server asks who one is and what one may."""
+    def checking_credentials(self) -> Iterator[None]:
+        """The server checks credentials and permissions."""
         requests.post(f"{self.endpoint}/moto-api/reset-auth", data=b"0", timeout=300).raise_for_status()
         try:
             yield

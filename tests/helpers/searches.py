@@ -1,4 +1,4 @@
-"""Searches as a user types them: small settings, processes, the numbers they leave."""
+"""Searches as a user runs them: small settings, their processes and their results."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ RECIPE = {
 }
 
 
-SETTINGS = [word for key, value in RECIPE.items() for word in ("--set", f"{key}={value}")]
+SETTINGS = [argument for key, value in RECIPE.items() for argument in ("--set", f"{key}={value}")]
 
 
 ONE_AT_A_TIME = ["--cpus-per-trial", str(get_num_cpus())]
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """Processes below this one: what each calls itself, by number."""
+    """Command lines of the descendants of a process, by process ID."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -42,11 +42,11 @@ def descendants(pid: int) -> dict[int, str]:
     found, new = {}, [pid]
     while new:
         new = [child for parent in new for child in children.get(parent, [])]
-        found |= {child: title_of(child) for child in new}
+        found |= {child: command_line_of(child) for child in new}
     return found
 
 
-def title_of(pid: int) -> str:
+def command_line_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     except OSError:
@@ -54,7 +54,7 @@ def title_of(pid: int) -> str:
 
 
 def numbers(folder: Path) -> dict[tuple[int, int], Any]:
-    """All that must not depend on kills, by trial and seed: ends, recipes, epochs and predictions, without times."""
+    """All results that crashes must not change, by trial and seed: ends, recipes, epochs, predictions; no times."""
     study, found = Study(folder), {}
     for number in study.trials():
         epochs = study.epochs(number).drop(columns=["seconds", "images_per_second"])

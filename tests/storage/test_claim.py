@@ -1,4 +1,4 @@
-"""Which storage a search uses, and who may use it: named, remembered, moved, refused."""
+"""The storage of a search: named, remembered, moved or refused; and which driver may use it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from search.storage.mirror import NoMirror
 
 
 def request_for(data: Path, runs: Path, *more: str) -> Request:
-    words = ["--preset", "debug", "--folds", "2", "--set", "data.size_px=32"]
-    return request_of(parse(["--data", str(data), "--runs", str(runs), "--study", "one", *words, *more]))
+    small = ["--preset", "debug", "--folds", "2", "--set", "data.size_px=32"]
+    return request_of(parse(["--data", str(data), "--runs", str(runs), "--study", "one", *small, *more]))
 
 
-def begun(request: Request) -> Study:
-    """Begin a study as the command does."""
+def start_study(request: Request) -> Study:
+    """Start a study as the command does."""
     storage = storage_of(request, resume=False)
     if storage is not None:
         request = dataclasses.replace(request, storage=storage.uri)
@@ -46,9 +46,9 @@ def begun(request: Request) -> Study:
     return study
 
 
-def test_a_storage_is_remembered_moved_and_forgotten(tiny_folder: Path, tmp_path: Path) -> None:
+def test_a_storage_is_remembered_moved_and_disabled(tiny_folder: Path, tmp_path: Path) -> None:
     request = request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage"))
-    study = begun(request)
+    study = start_study(request)
     assert remembered_by(study) == str(tmp_path / "storage")
     bare = dataclasses.replace(request, storage=None)
     assert str(storage_of(bare, resume=True)) == str(tmp_path / "storage")
@@ -56,14 +56,14 @@ def test_a_storage_is_remembered_moved_and_forgotten(tiny_folder: Path, tmp_path
     moved = dataclasses.replace(request, storage=str(tmp_path / "elsewhere"))
     assert str(storage_of(moved, resume=True)) == str(tmp_path / "elsewhere")
     assert plan_resumed(moved).info.storage == str(tmp_path / "elsewhere")
-    forgotten = dataclasses.replace(request, storage=NO_STORAGE)
-    assert storage_of(forgotten, resume=True) is None
-    assert plan_resumed(forgotten).info.storage is None
+    disabled = dataclasses.replace(request, storage=NO_STORAGE)
+    assert storage_of(disabled, resume=True) is None
+    assert plan_resumed(disabled).info.storage is None
 
 
-def test_without_a_storage_nothing_is_said_of_one(tiny_folder: Path, tmp_path: Path) -> None:
+def test_without_a_storage_none_is_recorded(tiny_folder: Path, tmp_path: Path) -> None:
     request = request_for(tiny_folder, tmp_path / "runs")
-    study = begun(request)
+    study = start_study(request)
     assert study.info.storage is None
     assert "storage" not in json.loads((study.folder / "study.json").read_text())
     assert storage_of(request, resume=True) is None
@@ -72,78 +72,77 @@ def test_without_a_storage_nothing_is_said_of_one(tiny_folder: Path, tmp_path: P
         assert mirror.uri is None
 
 
-def test_a_remembered_storage_that_is_gone_is_named_with_the_way_around(tiny_folder: Path, tmp_path: Path) -> None:
+def test_error_about_a_lost_remembered_storage_names_the_workaround(tiny_folder: Path, tmp_path: Path) -> None:
     request = request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage" / "place"))
-    begun(request)
+    start_study(request)
     shutil.rmtree(tmp_path / "storage")
     (tmp_path / "storage").write_text("in the way")
-    with pytest.raises(UserError, match=r"cannot be written .*study one is mirrored there; --storage none goes on"):
+    with pytest.raises(UserError, match=r"not writable .*study one is mirrored there; --storage none runs without"):
         storage_of(dataclasses.replace(request, storage=None), resume=True)
 
 
-def test_a_study_of_the_same_name_is_not_begun_over(tiny_folder: Path, tmp_path: Path) -> None:
-    begun(request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage")))
-    with pytest.raises(UserError, match=r"study one exists in .*storage; go on with --resume, or choose another"):
-        begun(request_for(tiny_folder, tmp_path / "other runs", "--storage", str(tmp_path / "storage")))
+def test_a_study_of_the_same_name_is_not_overwritten(tiny_folder: Path, tmp_path: Path) -> None:
+    start_study(request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage")))
+    with pytest.raises(UserError, match=r"study one already exists in .*storage; use --resume, or choose another"):
+        start_study(request_for(tiny_folder, tmp_path / "other runs", "--storage", str(tmp_path / "storage")))
     assert not (tmp_path / "other runs").exists()
 
 
 @pytest.mark.parametrize(
     ("runs", "storage"),
     [("runs", "runs"), ("runs", "runs/one"), ("runs", "runs/one/deeper"), ("storage/one", "storage")],
-    ids=["same", "in the study", "deeper in the study", "around the study"],
+    ids=["same", "in the study", "deeper in the study", "parent of the study"],
 )
-def test_a_mirror_within_what_it_mirrors_is_refused(tiny_folder: Path, tmp_path: Path, runs: str, storage: str) -> None:
+def test_a_mirror_inside_its_study_is_refused(tiny_folder: Path, tmp_path: Path, runs: str, storage: str) -> None:
     request = request_for(tiny_folder, tmp_path / runs, "--storage", str(tmp_path / storage))
     for resume in (False, True):
-        with pytest.raises(UserError, match=r"^--storage .*: expected another folder than that of --runs"):
+        with pytest.raises(UserError, match=r"^--storage .*: expected a folder other than --runs"):
             storage_of(request, resume=resume)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_study_is_not_resumed_in_its_own_mirror(tiny_folder: Path, tmp_path: Path) -> None:
-    begun(request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage")))
-    within = dataclasses.replace(request_for(tiny_folder, tmp_path / "storage"), data=None)
-    with pytest.raises(UserError, match=r"^--storage .*: expected another folder than that of --runs"):
-        storage_of(within, resume=True)
+    start_study(request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage")))
+    inside = dataclasses.replace(request_for(tiny_folder, tmp_path / "storage"), data=None)
+    with pytest.raises(UserError, match=r"^--storage .*: expected a folder other than --runs"):
+        storage_of(inside, resume=True)
 
 
-def test_runs_that_are_a_link_to_themselves_are_refused(tiny_folder: Path, tmp_path: Path) -> None:
+def test_a_runs_folder_that_is_a_symlink_loop_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(UserError, match=r"loop: there is no such folder \(.*\); correct --runs or --data"):
+    with pytest.raises(UserError, match=r"loop: not a valid folder \(.*\); correct --runs or --data"):
         storage_of(request_for(tiny_folder, tmp_path / "loop", "--storage", str(tmp_path / "storage")), resume=False)
 
 
 def test_a_mirror_among_the_images_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
     before = sorted(tiny_folder.rglob("*"))
-    for place in (tiny_folder, tiny_folder / "fold_0", tiny_folder / "new"):
-        with pytest.raises(UserError, match=r"^--storage .*: expected a folder apart from the images in"):
-            storage_of(request_for(tiny_folder, tmp_path / "runs", "--storage", str(place)), resume=False)
+    for folder in (tiny_folder, tiny_folder / "fold_0", tiny_folder / "new"):
+        with pytest.raises(UserError, match=r"^--storage .*: expected a folder that does not overlap the images in"):
+            storage_of(request_for(tiny_folder, tmp_path / "runs", "--storage", str(folder)), resume=False)
     assert sorted(tiny_folder.rglob("*")) == before
-    # Beside them is well, whatever else lies there.
+    # Their parent folder is allowed, whatever else it contains.
     unnamed = dataclasses.replace(request_for(tiny_folder, tmp_path / "runs"), study=None, storage=str(tmp_path))
     assert str(storage_of(unnamed, resume=False)) == str(tmp_path)
 
 
-def test_a_stored_study_without_its_study_json_is_not_begun_over(tiny_folder: Path, tmp_path: Path) -> None:
+def test_a_stored_study_without_study_json_is_not_overwritten(tiny_folder: Path, tmp_path: Path) -> None:
     request = request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage"))
     (tmp_path / "storage" / "one" / "trials" / "0000").mkdir(parents=True)
     result = tmp_path / "storage" / "one" / "trials" / "0000" / "state.json"
     result.write_text("{}")
-    with pytest.raises(UserError, match=r"holds the trials of a study whose study.json is missing; restore that file"):
-        begun(request)
+    with pytest.raises(UserError, match=r"contains the trials of a study whose study.json is missing; restore that"):
+        start_study(request)
     assert result.is_file()
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])
-def test_a_start_that_is_refused_leaves_nothing_in_the_storage(
+def test_a_refused_start_leaves_nothing_in_the_storage(
     request: pytest.FixtureRequest, tiny_folder: Path, tmp_path: Path, kind: str
 ) -> None:
-    place = str(tmp_path / "storage")
+    uri = str(tmp_path / "storage")
     if kind == "s3":
-        place = request.getfixturevalue("s3").uri(tmp_path.name)
-    wanted = request_for(tiny_folder, tmp_path / "runs", "--storage", place)
-    storage = storage_of(wanted, resume=False)
+        uri = request.getfixturevalue("s3").uri(tmp_path.name)
+    storage = storage_of(request_for(tiny_folder, tmp_path / "runs", "--storage", uri), resume=False)
     with pytest.raises(UserError, match="no Ray"), claimed_new(storage, tmp_path / "runs" / "one"):
         raise UserError("no Ray")
     if kind == "s3":
@@ -160,7 +159,7 @@ def damaged_info(**fields: Any) -> Callable[[Path], object]:
     return damage
 
 
-def made_a_file(study: Path) -> None:
+def replace_trials_by_file(study: Path) -> None:
     shutil.rmtree(study / "trials", ignore_errors=True)
     (study / "trials").write_text("")
 
@@ -182,15 +181,15 @@ def made_a_file(study: Path) -> None:
         (lambda study: (study / "splits.json").unlink(), "splits.json", "restore it from a backup"),
         (lambda study: (study / "splits.json").write_text("{"), "splits.json", "expected JSON"),
         (lambda study: (study / "splits.json").write_text("{}"), "splits.json", "not a valid split file"),
-        (made_a_file, "trials", "expected a folder, found something else of that name; move that away"),
+        (replace_trials_by_file, "trials", "expected a folder, found something else with that name; move it away"),
     ],
     ids=["empty", "bytes", "list", "schema", "trials", "data", "uri", "no split", "split", "no folds", "file"],
 )
-def test_a_damaged_mirror_is_named_and_not_fetched(
+def test_a_damaged_mirror_is_named_and_not_downloaded(
     tiny_folder: Path, tmp_path: Path, damage: Callable[[Path], object], file: str, message: str
 ) -> None:
     request = request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage"))
-    begun(request)
+    start_study(request)
     damage(tmp_path / "storage" / "one")
     there = dataclasses.replace(request, runs=tmp_path / "new" / "runs")
     with pytest.raises(UserError, match=message) as refusal:
@@ -200,35 +199,35 @@ def test_a_damaged_mirror_is_named_and_not_fetched(
     assert not (tmp_path / "new").exists()
 
 
-def test_names_that_are_files_and_folders_at_once_are_refused(tiny_folder: Path, tmp_path: Path, s3: S3Server) -> None:
+def test_names_that_are_both_file_and_folder_are_refused(tiny_folder: Path, tmp_path: Path, s3: S3Server) -> None:
     request = request_for(tiny_folder, tmp_path / "runs", "--storage", s3.uri(tmp_path.name))
-    begun(request)
+    start_study(request)
     there = dataclasses.replace(request, runs=tmp_path / "new")
     storage = storage_of(request, resume=True)
-    for name, words in ((f"{JOURNAL}/x", "expected a file"), ("extra/sub", "expected a folder")):
+    for name, message in ((f"{JOURNAL}/x", "expected a file"), ("extra/sub", "expected a folder")):
         for key in {name, "extra"}:
             s3.client.put_object(Bucket=BUCKET, Key=f"{tmp_path.name}/one/{key}", Body=b"x")
-        with pytest.raises(UserError, match=rf"^s3://{BUCKET}/.*/one/{name.partition('/')[0]}: {words}"):
+        with pytest.raises(UserError, match=rf"^s3://{BUCKET}/.*/one/{name.partition('/')[0]}: {message}"):
             claimed(there, storage).__enter__()
         for key in {name, "extra"}:
             s3.client.delete_object(Bucket=BUCKET, Key=f"{tmp_path.name}/one/{key}")
     assert not (tmp_path / "new").exists()
 
 
-def test_runs_that_cannot_hold_the_study_are_named(tiny_folder: Path, tmp_path: Path) -> None:
+def test_a_runs_folder_that_cannot_be_written_is_named(tiny_folder: Path, tmp_path: Path) -> None:
     request = request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage"))
-    begun(request)
+    start_study(request)
     storage = open_storage(str(tmp_path / "storage"))
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot create the folder .*file .*; name another folder with --runs"):
+    with pytest.raises(UserError, match=r"cannot create the folder .*file .*; choose another folder with --runs"):
         claimed(dataclasses.replace(request, runs=tmp_path / "file"), storage).__enter__()
     (tmp_path / "storage" / "one" / ("a" * 250)).write_text("")
-    with pytest.raises(UserError, match=r"the study cannot be put to .*new/one \(File name too long\)"):
+    with pytest.raises(UserError, match=r"the study cannot be written to .*new/one \(File name too long\)"):
         claimed(dataclasses.replace(request, runs=tmp_path / "new"), storage).__enter__()
     assert not (tmp_path / "new").exists()
     if os.geteuid() != 0:
         (tmp_path / "closed").mkdir(mode=0o500)
-        with pytest.raises(UserError, match=r"cannot write to the folder .*closed; name another folder with --runs"):
+        with pytest.raises(UserError, match=r"cannot write to the folder .*closed; choose another folder with --runs"):
             claimed(dataclasses.replace(request, runs=tmp_path / "closed"), storage).__enter__()
         (tmp_path / "runs" / "one").chmod(0o500)
         with pytest.raises(UserError, match=r"cannot write to the folder .*one; make it writable"):
@@ -236,17 +235,17 @@ def test_runs_that_cannot_hold_the_study_are_named(tiny_folder: Path, tmp_path: 
         (tmp_path / "runs" / "one").chmod(0o700)
 
 
-def test_a_study_is_fetched_where_it_is_absent(tiny_folder: Path, tmp_path: Path) -> None:
+def test_a_study_is_downloaded_if_absent(tiny_folder: Path, tmp_path: Path) -> None:
     request = request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage"))
-    study = begun(request)
+    study = start_study(request)
     storage = open_storage(str(tmp_path / "storage"))
     there = dataclasses.replace(request, runs=tmp_path / "new runs")
     with claimed(there, storage):
         assert Study.open(tmp_path / "new runs" / "one").info == study.info
         assert storage.read(f"one/{LEASE}") is not None
     assert storage.read(f"one/{LEASE}") is None
-    with pytest.raises(MissingFile, match=r"no study two in .*new runs nor in .*storage; it holds one"):
+    with pytest.raises(MissingFile, match=r"no study two in .*new runs or .*storage; it contains one"):
         claimed(dataclasses.replace(there, study="two"), storage).__enter__()
     nowhere = dataclasses.replace(request, study=None, runs=tmp_path / "nowhere")
-    with pytest.raises(UserError, match=r"no study in .*or name a study of .*storage with --study: it holds one"):
+    with pytest.raises(UserError, match=r"no study in .*or name a study of .*storage with --study: it contains one"):
         claimed(nowhere, storage).__enter__()

@@ -1,4 +1,4 @@
-"""Trials in a storage that no journal knows: put aside where a head has died, refused where a journal lost them."""
+"""Trials in a storage that the journal does not list: set aside after a crash, refused if the journal lost them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def stored(world_in: Callable[..., World], tmp_path: Path) -> Storage:
     world = world_in("head", trials=2)
     world.run()
     mirrored(world, storage)
-    older(Path(str(storage)) / NAME, "trials")
+    backdate(Path(str(storage)) / NAME, "trials")
     return storage
 
 
-def older(study: Path, name: str) -> None:
-    """As if these files had been stored a while before the others."""
+def backdate(study: Path, name: str) -> None:
+    """As if these files had been stored some time before the others."""
     for path in (study / name).rglob("*"):
         os.utime(path, (time.time() - 100,) * 2)
 
@@ -53,10 +53,10 @@ def lines(study: Path, keep: int) -> bytes:
     [
         (
             lambda study: (study / JOURNAL).unlink(),
-            "is missing: 2 trials with results are stored there that it does not know",
+            "is missing: no record of 2 stored trials with results, such as ",
         ),
-        (lambda study: (study / JOURNAL).write_bytes(b""), "has lost lines: 2 trials with results are stored"),
-        (lambda study: (study / JOURNAL).write_bytes(lines(study, 2)), "has lost lines: 2 trials with results"),
+        (lambda study: (study / JOURNAL).write_bytes(b""), "has lost lines: no record of 2 stored trials with results"),
+        (lambda study: (study / JOURNAL).write_bytes(lines(study, 2)), "has lost lines: no record of 2 stored"),
         (
             lambda study: (study / JOURNAL).write_bytes(lines(study, 0) + b"\xff\x00x\n{}\n"),
             ": this is no journal of Opt",
@@ -67,7 +67,10 @@ def lines(study: Path, keep: int) -> bytes:
             lambda study: (study / JOURNAL).write_bytes(b'{"op_code":99,"worker_id":"a"}\n'),
             ": this is no journal of Optuna's (AssertionError",
         ),
-        (lambda study: (study / JOURNAL).write_bytes(b"half a line"), "has lost lines: 2 trials with results"),
+        (
+            lambda study: (study / JOURNAL).write_bytes(b"half a line"),
+            "has lost lines: no record of 2 stored trials with results",
+        ),
     ],
     ids=["missing", "empty", "cut", "garbage", "numbers", "objects", "operation", "torn"],
 )
@@ -100,24 +103,26 @@ def test_a_journal_that_lost_trials_in_a_bucket_is_refused(
     key = f"{tmp_path.name}/{NAME}/{JOURNAL}"
     s3.client.put_object(Bucket=BUCKET, Key=key, Body=lines(world.study.folder, 2))
     before = s3.keys(tmp_path.name)
-    with pytest.raises(UserError, match=rf"^s3://{BUCKET}/{tmp_path.name}/{NAME}/{JOURNAL} has lost lines: 2 trials"):
+    with pytest.raises(
+        UserError, match=rf"^s3://{BUCKET}/{tmp_path.name}/{NAME}/{JOURNAL} has lost lines: no record of 2"
+    ):
         fetch_study(storage.folder(NAME), tmp_path / "new" / NAME)
     assert s3.keys(tmp_path.name) == before
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])
-def test_results_that_a_dead_head_stored_after_the_journal_are_put_aside(
+def test_results_that_a_crashed_head_stored_after_the_journal_are_set_aside(
     request: pytest.FixtureRequest,
     world_in: Callable[..., World],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     kind: str,
 ) -> None:
-    place = str(tmp_path / "storage") if kind == "folder" else request.getfixturevalue("s3").uri(tmp_path.name)
-    storage = open_storage(place).folder(NAME)
+    uri = str(tmp_path / "storage") if kind == "folder" else request.getfixturevalue("s3").uri(tmp_path.name)
+    storage = open_storage(uri).folder(NAME)
     world = world_in("head", trials=2)
     world.run()
-    mirrored(world, open_storage(place))
+    mirrored(world, open_storage(uri))
     shutil.copytree(world.study.folder / "trials" / "0001", tmp_path / "0007")
     for path in (path for path in (tmp_path / "0007").rglob("*") if path.is_file()):
         storage.put(path, f"trials/0007/{path.relative_to(tmp_path / '0007')}")
@@ -125,11 +130,11 @@ def test_results_that_a_dead_head_stored_after_the_journal_are_put_aside(
     fetch_study(storage, tmp_path / "new" / NAME)
     new = world_in("new", trials=2)
     assert new.study.trials() == [0, 1]
-    mirror = Mirror(open_storage(place), NAME)
+    mirror = Mirror(open_storage(uri), NAME)
     mirror.start(new.study)
     assert mirror.close(finished=False) == ""
     mirror.release()
-    assert "results of 1 trials that the study here does not know" in caplog.text
+    assert "results of 1 trials that the local study lacks" in caplog.text
     assert {name.split("/")[1] for name in storage.names("trials")} == {"0000", "0001"}
     aside = {name.split("/", 4)[4]: storage.read(name) for name in storage.names(ASIDE)}
     assert aside == files_of(tmp_path / "0007")
@@ -141,7 +146,7 @@ def test_trials_of_earlier_studies_need_no_journal(
     world_in: Callable[..., World],
     tmp_path: Path,
 ) -> None:
-    """They are stored before the journal has taken them over."""
+    """They are stored before the journal records them."""
     earlier = world_in("earlier", trials=2)
     earlier.run()
     world = world_in("head", trials=1, warm_start=[earlier.study])

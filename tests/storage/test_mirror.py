@@ -1,4 +1,4 @@
-"""The mirror of a study: whatever dies, and whenever, a study can go on from what is stored, to the same end."""
+"""The mirror of a study: after a crash at any time, the stored study can be resumed and reaches the same results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from search.storage.filesystem import Storage, StorageFailed, open_storage
 from search.storage.lease import LEASE, Lease, TakenOver
 from search.storage.leftovers import ASIDE
 from search.storage.mirror import Mirror
-from search.storage.retrieval import compare, fetch_study, known_studies
+from search.storage.retrieval import compare, describe_studies, fetch_study
 from search.trials.assignment import Assignment
 from search.trials.driver import Driver
 
@@ -48,13 +48,13 @@ def world_in(tmp_path: Path, tiny_catalog: Catalog) -> Callable[..., World]:
 
 
 @pytest.fixture
-def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mirror has no thread: the test says when it stores something."""
+def without_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mirror's thread does nothing: the test decides when it uploads."""
     monkeypatch.setattr(Mirror, "_work", lambda self: None)
 
 
 class PowerCut:
-    """Counts what changes a storage; at the given change and ever after, the machine is dead."""
+    """Counts the changes of a storage; the given change and all later ones fail as if the machine had crashed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
         self.at, self.count, self._lock = at, 0, threading.Lock()
@@ -73,7 +73,7 @@ class PowerCut:
 
 
 class Head:
-    """A driver with its mirror, which stores something after about every second step that leaves a trace."""
+    """A driver with its mirror, which uploads after about every second step that changes files."""
 
     def __init__(self, world: World, storage: Storage, store: Callable[..., None]) -> None:
         self.world, self.store = world, store
@@ -83,9 +83,9 @@ class Head:
         world.listeners.insert(1, self.mirror)
         for part in ("study", "journal", "tracker"):
             for name in STEPS[part]:
-                setattr(getattr(world, part), name, self.followed(getattr(getattr(world, part), name)))
+                setattr(getattr(world, part), name, self.uploading(getattr(getattr(world, part), name)))
 
-    def followed(self, step: Callable[..., Any]) -> Callable[..., Any]:
+    def uploading(self, step: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
             result = step(*arguments, **options)
             if self.generator.random() < 0.5:
@@ -103,7 +103,7 @@ class Head:
         self.mirror.release()
 
     def work(self, driver: Driver, assignment: Assignment) -> None:
-        """A worker that stores a checkpoint before it reports an epoch."""
+        """A worker that uploads a checkpoint before it reports an epoch."""
         job, recipe = assignment.job, assignment.recipe
         for report in self.world.reports(assignment):
             if isinstance(report, Epoch):
@@ -123,7 +123,7 @@ def checkpoint_writer(folder: Path) -> Callable[[str], None]:
 
 
 def assert_no_fold_is_lost(before: Study, after: Study, checkpoints: Path) -> None:
-    """A fold that the dead head had and the stored study lacks can be taken up from its checkpoint."""
+    """A fold that the crashed head had and the stored study lacks can be resumed from its checkpoint."""
     for number in before.trials():
         recipe = before.recipe(number)
         for seed in before.seeds(number):
@@ -133,62 +133,60 @@ def assert_no_fold_is_lost(before: Study, after: Study, checkpoints: Path) -> No
                 assert path.is_file(), f"neither fold {fold} nor its checkpoint of trial {number} seed {seed}"
 
 
-@pytest.mark.usefixtures("by_hand")
+@pytest.mark.usefixtures("without_thread")
 @pytest.mark.parametrize("stride", [29, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("search", KILLED)
-def test_a_head_that_dies_between_two_uploads_is_replaced_by_another(
+def test_a_head_that_crashes_between_uploads_is_replaced_by_another(
     world_in: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: str, stride: int
 ) -> None:
     settings = KILLED[search]
-    calm = world_in("calm", **settings)
+    reliable = world_in("reliable", **settings)
     with monkeypatch.context() as patch:
         cut = PowerCut(patch, -1)
-        place = tmp_path / "calm storage"
-        Head(calm, open_storage(str(place)), checkpoint_writer(place)).run()
-    expected = everything(calm)
-    assert files_of(place / NAME) == files_of(calm.study.folder)
+        folder = tmp_path / "reliable storage"
+        Head(reliable, open_storage(str(folder)), checkpoint_writer(folder)).run()
+    expected = everything(reliable)
+    assert files_of(folder / NAME) == files_of(reliable.study.folder)
     assert cut.count > 40
-    # The first changes are the lease and the two files that make a study.
+    # The first changes are the lease and the two files that every study has.
     for at in range(4, cut.count - 2, stride):
-        place, storage = tmp_path / f"storage {at}", open_storage(str(tmp_path / f"storage {at}"))
-        dead = world_in(f"dead {at}", **settings)
+        folder, storage = tmp_path / f"storage {at}", open_storage(str(tmp_path / f"storage {at}"))
+        crashed = world_in(f"crashed {at}", **settings)
         with monkeypatch.context() as patch:
             PowerCut(patch, at)
             with pytest.raises(Killed):
-                Head(dead, storage, checkpoint_writer(place)).run()
+                Head(crashed, storage, checkpoint_writer(folder)).run()
         fetch_study(storage.folder(NAME), tmp_path / f"new {at}" / NAME)
         new = world_in(f"new {at}", **settings)
-        assert_no_fold_is_lost(dead.study, new.study, place / NAME / "checkpoints")
-        Head(new, storage, checkpoint_writer(place)).run()
-        assert everything(new) == expected, f"died at change {at}"
-        shutil.rmtree(place / NAME / ASIDE, ignore_errors=True)
-        assert files_of(place / NAME) == files_of(new.study.folder), f"died at change {at}"
+        assert_no_fold_is_lost(crashed.study, new.study, folder / NAME / "checkpoints")
+        Head(new, storage, checkpoint_writer(folder)).run()
+        assert everything(new) == expected, f"crashed at change {at}"
+        shutil.rmtree(folder / NAME / ASIDE, ignore_errors=True)
+        assert files_of(folder / NAME) == files_of(new.study.folder), f"crashed at change {at}"
 
 
-def until(happened: Callable[[], bool], seconds: float = 300) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "nothing happened"
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.02)
 
 
-def test_a_search_is_mirrored_beside_itself_in_a_bucket(
-    world_in: Callable[..., World], s3: S3Server, tmp_path: Path
-) -> None:
+def test_a_running_search_is_mirrored_to_a_bucket(world_in: Callable[..., World], s3: S3Server, tmp_path: Path) -> None:
     world = world_in("head", trials=2)
     mirror = Mirror(open_storage(s3.uri(tmp_path.name)), NAME)
     mirror.start(world.study)
     world.listeners.insert(1, mirror)
     (world.study.folder / "wandb" / "run").mkdir(parents=True)
-    (world.study.folder / "wandb" / "run" / "file").write_text("told")
+    (world.study.folder / "wandb" / "run" / "file").write_text("a run")
     (world.study.folder / "driver.lock").write_text("process 1 on here")
     world.run()
-    until(lambda: f"{NAME}/trials/0001/state.json" in s3.keys(tmp_path.name))
+    wait_until(lambda: f"{NAME}/trials/0001/state.json" in s3.keys(tmp_path.name))
     assert f"{NAME}/wandb/run/file" not in s3.keys(tmp_path.name)
     assert f"{NAME}/{LEASE}" in s3.keys(tmp_path.name)
     assert mirror.close(finished=True) == ""
     mirror.release()
-    # Folders of a bucket are empty objects that end in a slash.
+    # Folders of a bucket are empty objects with a trailing slash.
     stored = [key for key in s3.keys(tmp_path.name) if not key.endswith("/")]
     assert stored == sorted(f"{NAME}/{name}" for name in files_of(world.study.folder))
     fetch_study(mirror.storage, tmp_path / "back" / NAME)
@@ -197,22 +195,22 @@ def test_a_search_is_mirrored_beside_itself_in_a_bucket(
 
 @pytest.fixture
 def unreliable(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Storages that take nothing while the event is set."""
-    away = threading.Event()
+    """Storages that reject writes while the event is set."""
+    unreachable = threading.Event()
     for name in ("put", "write"):
         change = getattr(Storage, name)
 
         def call(*arguments: Any, change: Callable[..., None] = change) -> None:
-            if away.is_set():
-                raise StorageFailed("no way there")
+            if unreachable.is_set():
+                raise StorageFailed("no route")
             change(*arguments)
 
         monkeypatch.setattr(Storage, name, call)
-    yield away
-    away.clear()
+    yield unreachable
+    unreachable.clear()
 
 
-def test_a_storage_that_is_away_is_noted_once_and_gets_the_rest_later(
+def test_an_unreachable_storage_is_logged_once_and_gets_the_rest_later(
     world_in: Callable[..., World],
     storage: Storage,
     unreliable: threading.Event,
@@ -224,24 +222,24 @@ def test_a_storage_that_is_away_is_noted_once_and_gets_the_rest_later(
     world = world_in("head", trials=1)
     mirror = Mirror(storage, NAME)
     mirror.start(world.study)
-    until(lambda: "trials" not in str(mirror._dirty) and "optuna.journal" in storage.folder(NAME).names())
+    wait_until(lambda: "trials" not in str(mirror._dirty) and "optuna.journal" in storage.folder(NAME).names())
     unreliable.set()
     world.listeners.insert(1, mirror)
     world.run()
-    until(lambda: bool(caplog.records))
+    wait_until(lambda: bool(caplog.records))
     time.sleep(0.3)
     unreliable.clear()
-    until(lambda: len(caplog.records) == 2)
+    wait_until(lambda: len(caplog.records) == 2)
     assert [record.getMessage().partition(f"{storage}/{NAME} ")[2] for record in caplog.records] == [
-        "is away (no way there); the search goes on, what it misses is stored later",
-        "is back; what it missed is stored",
+        "is unreachable (no route); continuing, will upload later",
+        "is reachable again; pending files uploaded",
     ]
     assert mirror.close(finished=True) == ""
     mirror.release()
     assert files_of(Path(str(storage)) / NAME) == files_of(world.study.folder)
 
 
-def test_a_storage_that_stays_away_is_waited_for_so_long_and_named(
+def test_closing_gives_up_on_an_unreachable_storage_and_names_it(
     world_in: Callable[..., World], storage: Storage, unreliable: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mirror_module, "CLOSE_SECONDS", 0.5)
@@ -250,9 +248,8 @@ def test_a_storage_that_stays_away_is_waited_for_so_long_and_named(
     mirror.start(world.study)
     unreliable.set()
     world.run()
-    words = mirror.close(finished=True)
-    assert words == (
-        f"storage: not everything of the study is in {storage}/{NAME} (no way there); --resume stores the rest"
+    assert mirror.close(finished=True) == (
+        f"storage: the study is not completely uploaded to {storage}/{NAME} (no route); --resume uploads the rest"
     )
     mirror.release()
 
@@ -261,7 +258,7 @@ def on_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "another-head")
 
 
-def test_of_two_heads_the_second_is_refused_until_the_first_is_silent(
+def test_a_second_head_is_refused_until_the_lease_of_the_first_expires(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Lease(storage)
@@ -275,7 +272,7 @@ def test_of_two_heads_the_second_is_refused_until_the_first_is_silent(
     monkeypatch.setattr(lease_module, "LEASE_SECONDS", 0.0)
     second.claim()
     first._refreshed = -1e9
-    with pytest.raises(TakenOver, match=rf"is run by process {held['pid']} on another-head now.*this search has ended"):
+    with pytest.raises(TakenOver, match=rf"is now run by process {held['pid']} on another-head.*this search has ended"):
         first.refresh()
     first.release()
     assert json.loads((Path(str(storage)) / LEASE).read_text())["host"] == "another-head"
@@ -283,7 +280,7 @@ def test_of_two_heads_the_second_is_refused_until_the_first_is_silent(
     assert storage.names() == []
 
 
-def test_a_dead_process_of_this_machine_is_not_waited_for(storage: Storage) -> None:
+def test_the_lease_of_an_ended_process_of_this_machine_is_ignored(storage: Storage) -> None:
     storage.write(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1, "token": "x"}).encode(), LEASE)
     Lease(storage).claim()
     storage.write(json.dumps({"host": socket.gethostname(), "pid": 1, "token": "x"}).encode(), LEASE)
@@ -300,12 +297,12 @@ def test_a_dead_process_of_this_machine_is_not_waited_for(storage: Storage) -> N
         b'{"host": "two\\nlines", "pid": 7, "token": "x"}',
     ],
 )
-def test_a_damaged_lease_is_nobodys(storage: Storage, content: bytes) -> None:
+def test_a_damaged_lease_is_ignored(storage: Storage, content: bytes) -> None:
     storage.write(content, LEASE)
     Lease(storage).claim()
 
 
-def test_a_lease_from_the_future_runs_out_like_any_other(storage: Storage) -> None:
+def test_a_lease_from_the_future_expires_like_any_other(storage: Storage) -> None:
     storage.write(json.dumps({"host": "there", "pid": 7, "token": "x"}).encode(), LEASE)
     os.utime(Path(str(storage)) / LEASE, (time.time() + 86_400,) * 2)
     with pytest.raises(UserError, match=r"run by process 7 on there; .* try again in 120 s"):
@@ -315,7 +312,7 @@ def test_a_lease_from_the_future_runs_out_like_any_other(storage: Storage) -> No
         Lease(storage).claim()
 
 
-def test_a_search_that_was_taken_over_ends_and_stores_nothing_more(
+def test_a_search_that_was_taken_over_ends_and_uploads_nothing_more(
     world_in: Callable[..., World], storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mirror_module, "REFRESH_SECONDS", 0.05)
@@ -324,10 +321,10 @@ def test_a_search_that_was_taken_over_ends_and_stores_nothing_more(
     mirror = Mirror(storage, NAME)
     mirror.start(world.study)
     world.listeners.insert(1, mirror)
-    until(lambda: "optuna.journal" in storage.folder(NAME).names())
+    wait_until(lambda: "optuna.journal" in storage.folder(NAME).names())
     storage.write(json.dumps({"host": "another-head", "pid": 5, "token": "x"}).encode(), f"{NAME}/{LEASE}")
-    until(lambda: mirror._lost is not None)
-    with pytest.raises(TakenOver, match="is run by process 5 on another-head now"):
+    wait_until(lambda: mirror._lost is not None)
+    with pytest.raises(TakenOver, match="is now run by process 5 on another-head"):
         world.run()
     mirror.close(finished=False)
     mirror.release()
@@ -346,19 +343,19 @@ def test_a_mirror_that_is_ahead_or_another_study_is_refused(
     shutil.copytree(world.study.folder, behind)
     (behind / "trials" / "0001" / "state.json").unlink()
     with pytest.raises(
-        UserError, match=r"holds 1 results that .* lacks, such as trials/0001/state.json.*; move .* away"
+        UserError, match=r"contains 1 results that .* lacks, such as trials/0001/state.json.*; move .* away"
     ):
         compare(storage.folder(NAME), Study(behind))
     shutil.copy(world.study.folder / "trials" / "0001" / "state.json", behind / "trials" / "0001")
     (behind / JOURNAL).write_bytes((behind / JOURNAL).read_bytes()[:-50])
-    with pytest.raises(UserError, match=rf"{JOURNAL} holds more than .*{JOURNAL}: the one here lost lines, or"):
+    with pytest.raises(UserError, match=rf"{JOURNAL} is longer than .*{JOURNAL}: the local one has lost lines, or"):
         compare(storage.folder(NAME), Study(behind))
     other = change_info(world.study, study_uid="ffff0000")
-    with pytest.raises(UserError, match=r"holds another study of this name \(study_uid abcd1234, here ffff0000\)"):
+    with pytest.raises(UserError, match=r"contains another study of this name \(study_uid abcd1234, local ffff0000\)"):
         compare(storage.folder(NAME), other)
 
 
-def test_a_fetch_that_breaks_off_leaves_nothing(
+def test_a_failed_download_leaves_nothing(
     world_in: Callable[..., World], storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = world_in("head", trials=2)
@@ -366,27 +363,27 @@ def test_a_fetch_that_breaks_off_leaves_nothing(
     mirrored(world, storage)
     fetch = Storage.fetch
 
-    def broken(self: Storage, name: str, local: Path) -> bool:
+    def failing(self: Storage, name: str, local: Path) -> bool:
         if name == "trials/0001/epochs.csv":
-            raise StorageFailed("broke off")
+            raise StorageFailed("connection lost")
         return fetch(self, name, local)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Storage, "fetch", broken)
-        with pytest.raises(StorageFailed, match="broke off"):
+        patch.setattr(Storage, "fetch", failing)
+        with pytest.raises(StorageFailed, match="connection lost"):
             fetch_study(storage.folder(NAME), tmp_path / "new" / NAME)
     assert not (tmp_path / "new").exists()
     (tmp_path / "new" / NAME).mkdir(parents=True)
     fetch_study(storage.folder(NAME), tmp_path / "new" / NAME)
     with pytest.raises(
-        UserError, match=r"the study cannot be put to .* \(Directory not empty\); move that away, or name"
+        UserError, match=r"the study cannot be written to .* \(Directory not empty\); move it away, or choose"
     ):
         fetch_study(storage.folder(NAME), tmp_path / "new" / NAME)
 
 
-def test_studies_of_a_storage_are_named(world_in: Callable[..., World], storage: Storage, tmp_path: Path) -> None:
-    assert known_studies(storage) == "it holds no study"
+def test_the_studies_of_a_storage_are_listed(world_in: Callable[..., World], storage: Storage, tmp_path: Path) -> None:
+    assert describe_studies(storage) == "it contains no study"
     mirrored(world_in("head"), storage)
-    assert known_studies(storage) == "it holds study"
+    assert describe_studies(storage) == "it contains study"
     with pytest.raises(MissingFile, match=r"no study at .*absent; correct --storage or --study"):
         fetch_study(storage.folder("absent"), tmp_path / "absent")
