@@ -7,7 +7,7 @@ from search.launch.arguments import parse
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Search; returns the exit status."""
+    """Run a search; returns the exit status."""
     arguments = parse(argv)
 
     from leukemia.base.provenance import command_line

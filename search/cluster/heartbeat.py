@@ -21,14 +21,14 @@ TIMEOUT_SECONDS = 10
 """How long a process of a cluster may take to accept a connection."""
 
 PING_SECONDS = 2.0
-"""How often head and raylet of a joined cluster are pinged, and the processes of our own Ray are checked."""
+"""How often the head and raylet of a joined cluster are pinged, or the processes of our own Ray checked."""
 
 MAX_MISSED_PINGS = 5
 """Consecutive pings without a response after which a joined cluster counts as unreachable. Ray itself waits for a
 minute, and then ends the process."""
 
 NOTICE_SECONDS = 10.0
-"""How long the search may take to notice a crash of Ray; a call of Ray's may be blocking it."""
+"""How long the search may take to notice a crash of Ray; a call to Ray may block it."""
 
 
 class RayCrashed(BaseException):
@@ -39,17 +39,17 @@ class RayCrashed(BaseException):
 
 
 class HeartbeatMonitor:
-    """Watches Ray from a thread, and ends the process when the search itself is blocked inside a call of Ray's."""
+    """Watches Ray from a thread, and ends the process if the search itself is blocked in a call to Ray."""
 
     def __init__(self) -> None:
         self.crash: str | None = None
         """What crashed; None while Ray is running."""
 
         self.on_exit_message: Callable[[str], None] = log.error
-        """Called by the thread with that message, when it has to end the process."""
+        """Called by the thread with that message if it has to end the process."""
 
         self.noticed = threading.Event()
-        """Set when the search knows of the crash, or no longer depends on Ray."""
+        """Set when the search has noticed the crash, or no longer depends on Ray."""
 
         self._pings: Mapping[str, Callable[[], None]] = {}
 
@@ -58,7 +58,7 @@ class HeartbeatMonitor:
         """Watch in the background.
 
         Args:
-            pings: as ``pings_of`` returns them; empty for a Ray of our own.
+            pings: of ``pings_of``; empty for our own Ray.
         """
         self.crash, self.noticed, done = None, threading.Event(), threading.Event()
         self._pings = pings
@@ -83,7 +83,7 @@ class HeartbeatMonitor:
         return found
 
     def check(self) -> str | None:
-        """What crashed, or None; the processes of a Ray of our own are looked at now."""
+        """What crashed, or None; checks the processes of our own Ray now."""
         self.crash = self.crash or _own_crash()
         return self.crash
 
@@ -96,8 +96,8 @@ class HeartbeatMonitor:
             self.crash = f"the Ray cluster is unreachable: no response from {' and '.join(gone)}" if gone else None
             self.check()
         if self.crash is not None and not self.noticed.wait(NOTICE_SECONDS):
-            # The search is blocked inside Ray, and Ray would end the process with a message of its own. Everything
-            # that is finished is on disk.
+            # The search is blocked in Ray, which would end the process with its own message. All finished work is on
+            # disk.
             self.on_exit_message(self.crash)
             ray_private.kill_processes()
             exit_now()
@@ -112,7 +112,7 @@ def watching(pings: Mapping[str, Callable[[], None]]) -> contextlib.AbstractCont
 
 
 def on_crash(message: Callable[[str], None]) -> None:
-    """What to print when Ray crashes while the search is blocked inside it."""
+    """Set what prints the message if Ray crashes while the search is blocked in it."""
     _monitor.on_exit_message = message
 
 
@@ -136,7 +136,7 @@ def require_ray(*, wait: bool = False) -> None:
         RayCrashed: it is not.
     """
     while True:
-        # Here, and not by the thread alone: what is gone of our own is known at once.
+        # Not only in the thread: a crash of our own Ray is noticed at once.
         crash = _monitor.check()
         if crash is not None:
             _monitor.noticed.set()
@@ -147,7 +147,7 @@ def require_ray(*, wait: bool = False) -> None:
 
 
 def pings_of(head: str, raylet: str) -> dict[str, Callable[[], None]]:
-    """How to ping head and raylet of a joined cluster, by name; a ping raises ``OSError`` without a response.
+    """How to ping the head and raylet of a joined cluster, by name; a ping raises ``OSError`` without a response.
 
     Args:
         head: HOST:PORT.
@@ -173,7 +173,7 @@ def _ping_socket(path: str) -> None:
 
 
 def _own_crash() -> str | None:
-    """Which needed process of a Ray of our own is gone; a joined cluster has none here."""
+    """Which needed processes of our own Ray have ended, as a message; a joined cluster has none here."""
     dead = ray_private.dead_processes()
     return f"Ray crashed ({', '.join(dead)})" if dead else None
 

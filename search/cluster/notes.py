@@ -1,4 +1,4 @@
-"""Warnings of a trial: logged in its worker process, they travel to the driver with the trial's next report."""
+"""Warnings of a trial: logged in its worker process, sent to the driver with the trial's next report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ray's private parts. Each may change with any release of Ray: they are in this file alone, and Ray is pinned."""
+"""Ray's private APIs. Any release of Ray may change them: they are used in this file only, and Ray is pinned."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError
 log = logging.getLogger(__name__)
 
 NEEDED_PROCESSES = (ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER)
-"""Of a Ray of our own; it goes on without its others."""
+"""Of our own Ray, which keeps working without its other processes."""
 
 
 def log_workers_output() -> None:
-    """Send what Ray's processes complain of to the log. Ray prints it to the terminal, and breaks the table there."""
+    """Send the output of Ray's processes to the log. Ray prints it to the terminal, which breaks the progress table."""
     worker.print_to_stdstream = lambda data, **_: log.info("Ray: %s", " ".join(data["lines"]))
 
 
 def cluster_address(address: str | None) -> str | None:
-    """The head of the cluster that an address, ``RAY_ADDRESS`` or this machine names; None: there is none."""
+    """The head of the cluster given by an address, ``RAY_ADDRESS`` or this machine's own Ray; None if there is none."""
     found: str | None = canonicalize_bootstrap_address(address)
     return found
 
 
 def require_token(address: str) -> None:
-    """Ask a cluster's head whether it lets this process in.
+    """Check that a cluster's head accepts this process.
 
     Raises:
         AuthenticationError: it does not.
@@ -47,7 +47,7 @@ def require_token(address: str) -> None:
     try:
         GcsClient(address=address)
     except AuthenticationError:
-        # Ray guards what it starts once the user has a token, but shows that token to nobody unless it is told to.
+        # Once the user has a token, clusters that Ray starts require it, but clients send it only when enabled.
         if not maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
             raise
         GcsClient(address=address)
@@ -55,9 +55,9 @@ def require_token(address: str) -> None:
 
 @contextlib.contextmanager
 def loopback_only() -> Iterator[None]:
-    """Make a Ray that starts now keep to 127.0.0.1: whoever reaches its ports runs code here.
+    """Make a Ray started in this block listen on 127.0.0.1 only: anyone who can reach its ports can run code here.
 
-    Ray replaces that address by the machine's own and listens everywhere, unless told that it is part of no cluster.
+    Unless clusters are disabled, Ray replaces that address by the machine's own and listens on all interfaces.
     """
     name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
     before = ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(name)
@@ -82,55 +82,57 @@ def is_own() -> bool:
 
 
 def dead_processes() -> list[str]:
-    """Needed processes of a Ray of our own that are gone; a joined cluster has none here."""
+    """Needed processes of our own Ray that have ended; a joined cluster has none here."""
     return [name for name, _ in worker._global_node.dead_processes() if name in NEEDED_PROCESSES]
 
 
 def kill_processes() -> None:
-    """End all processes of a Ray of our own; a joined cluster has none here."""
+    """End all processes of our own Ray; a joined cluster has none here."""
     worker._global_node.kill_all_processes(check_alive=False, allow_graceful=True)
 
 
 def skip_shutdown_at_exit() -> None:
-    """Keep Ray from disconnecting when this process exits: from a dead cluster that takes a minute, or crashes."""
+    """Keep Ray from disconnecting when this process exits: from a crashed cluster that takes a minute, or crashes."""
     atexit.unregister(worker.shutdown)
 
 
 @contextlib.contextmanager
 def treat_oom_as_crash() -> Iterator[None]:
-    """Take a worker that Ray has ended for want of memory for one that died; it is then started again.
+    """Treat a worker that Ray killed because a node ran out of memory as crashed, so that it is restarted.
 
-    Most ends of that kind Tune sees so by itself. Of one that comes while the worker starts it may hear in another
-    way, which it does not expect, and would give up the whole search; nothing public tells it otherwise.
+    Tune mostly does so itself. If the worker is killed while it starts, Tune may get an error that it does not expect,
+    and would end the whole search; no public setting changes that.
     """
-    hear = RayActorManager._actor_task_failed
+    task_failed = RayActorManager._actor_task_failed
 
-    def hear_of_death(self: RayActorManager, tracked_actor_task: TrackedActorTask, exception: Exception) -> None:
+    def task_crashed(self: RayActorManager, tracked_actor_task: TrackedActorTask, exception: Exception) -> None:
         if isinstance(exception, OutOfMemoryError):
-            log.warning("a node is short of memory, and Ray ended a trial's process; --cpus-per-trial lets fewer run")
+            log.warning(
+                "a node is low on memory and Ray killed a trial's process; a higher --cpus-per-trial runs fewer at once"
+            )
             exception = RayActorError(error_msg=str(exception))
-        hear(self, tracked_actor_task=tracked_actor_task, exception=exception)
+        task_failed(self, tracked_actor_task=tracked_actor_task, exception=exception)
 
-    RayActorManager._actor_task_failed = hear_of_death
+    RayActorManager._actor_task_failed = task_crashed
     try:
         yield
     finally:
-        RayActorManager._actor_task_failed = hear
+        RayActorManager._actor_task_failed = task_failed
 
 
 def cluster_schema() -> dict[str, Any]:
-    """The JSON schema of a cluster's file, as ``ray up`` uses it."""
+    """The JSON schema of a cluster file, as used by ``ray up``."""
     path = Path(ray.autoscaler.__file__).parent / "ray-schema.json"
     schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return schema
 
 
 def checked_cluster_config(config: dict[str, Any]) -> dict[str, Any]:
-    """A cluster's configuration as ``ray up`` fills it up and checks it; Ray publishes no check of its own.
+    """A cluster configuration with defaults filled in and validated as by ``ray up``; Ray has no public API for it.
 
     Raises:
         jsonschema.ValidationError: it does not follow the schema.
-        Exception: whatever Ray raises where a field is not what it expects.
+        Exception: of any type, if Ray does not expect the value of a field.
     """
     prepared: dict[str, Any] = prepare_config(config)
     validate_config(prepared)

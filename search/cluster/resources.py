@@ -1,4 +1,4 @@
-"""What a trial occupies of a Ray cluster, and how many run at once."""
+"""The resources of a trial on a Ray cluster, and how many trials run at once."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ from search.cluster.nodes import Node, Nodes
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one trial occupies, and how many may run at once."""
+    """The resources of one trial, and how many trials may run at once."""
 
     device: str
     cpus: int
     gpus: float
     concurrent: int
-    """At most, once the cluster has grown as far as it can."""
+    """Maximum number of trials at once when the cluster has grown to its maximum."""
 
     max_gpus: int | None = None
     packed: bool = False
-    """Whether a trial may get a part of ``gpus`` and ``cpus``, as its network needs."""
+    """Whether trials share ``gpus`` and ``cpus`` if their networks need less."""
 
     def on(self, node: Node) -> int:
         """How many trials run on a node at once."""
         by_cpu = node.cpus // self.cpus
         return min(by_cpu, int(node.gpus / self.gpus + 1e-6)) if self.gpus else by_cpu
 
-    def room(self, nodes: Nodes) -> int:
-        """How many trials a cluster runs at once when it has grown as far as it can."""
-        # Of the nodes that may still be started the best ones: what is asked for decides which.
+    def capacity(self, nodes: Nodes) -> int:
+        """How many trials a cluster can run at once when it has grown to its maximum."""
+        # The best of the nodes that may be started: the autoscaler chooses by the resources requested.
         more = sorted((self.on(node) for node in nodes.more), reverse=True)[: nodes.max_more]
         total = sum(self.on(node) for node in nodes.now) + sum(more)
         if self.device == "mps":
             return min(total, 1)
         if self.max_gpus is None or not self.gpus:
             return total
-        # Whoever allows more GPUs than there are, be it a number of any size, allows all.
+        # A limit above the number of GPUs, however large, allows all.
         return min(total, int(min(self.max_gpus, total * self.gpus) / self.gpus + 1e-6))
 
 
 def plan_resources(
     device: str, cpus: int | None, gpus: float | str | None, max_gpus: int | None, nodes: Nodes
 ) -> Resources:
-    """Divide what a cluster has, or may grow to, among trials.
+    """Divide the resources that a cluster has, or may grow to, among trials.
 
-    ``auto`` takes GPUs where a node has some, else what the machine has. By default a trial gets a whole GPU and its
-    share of the processors of the smallest node with one; without GPUs two trials run on each node at once.
+    Device ``auto`` uses GPUs if a node has any, else the device of this machine. By default a trial gets a whole GPU
+    and an equal share of the CPUs of the smallest node with a GPU; without GPUs two trials run on each node at once.
 
     Args:
-        gpus: of a trial, or ``AUTO``.
+        gpus: per trial, or ``AUTO``.
 
     Raises:
-        UserError: a device, or more of it, than any node has; such a trial would wait for ever.
+        UserError: no node has that device or as much of it; such a trial would wait forever.
     """
     every = (*nodes.now, *nodes.more)
     if not any(node.cpus for node in every):
         raise UserError(
-            "no node of the cluster offers trials a processor; wait until workers have joined (`ray status` shows them)"
+            "no node of the cluster has CPUs for trials; wait until workers have joined (`ray status` lists them)"
         )
     total_gpus = sum(node.gpus for node in every)
     assert device in DEVICES
@@ -75,10 +75,10 @@ def plan_resources(
     packed = gpus == AUTO
     number = 1.0 if gpus is None or isinstance(gpus, str) else gpus
     if number > 1 and number != int(number):
-        raise UserError(f"--gpus-per-trial: expected a fraction up to 1 or a whole number, got {number:g}")
+        raise UserError(f"--gpus-per-trial: expected a fraction up to 1 or an integer, got {number:g}")
     gpus_per_trial = number if device == "cuda" else 0.0
     shares = [_share(node, device, gpus_per_trial, max_gpus) for node in every if node.gpus >= gpus_per_trial]
-    # Of nodes of different sizes the smallest decides: the processors of a trial decide its numbers.
+    # With nodes of different sizes the smallest one counts: a trial's results depend on its number of CPUs.
     cpus_per_trial = cpus or min((share for share in shares if share), default=max(node.cpus for node in every))
     resources = Resources(
         device=device,
@@ -88,24 +88,24 @@ def plan_resources(
         max_gpus=max_gpus if device == "cuda" else None,
         packed=packed,
     )
-    concurrent = resources.room(nodes)
+    concurrent = resources.capacity(nodes)
     if concurrent < 1:
         raise UserError(
-            f"a trial asks for {cpus_per_trial} CPUs and {gpus_per_trial:g} GPUs, {_sizes(every, max_gpus)}; "
+            f"a trial needs {cpus_per_trial} CPUs and {gpus_per_trial:g} GPUs, {_sizes(every, max_gpus)}; "
             "lower --cpus-per-trial or --gpus-per-trial"
         )
     return dataclasses.replace(resources, concurrent=concurrent)
 
 
 def _share(node: Node, device: str, gpus: float, max_gpus: int | None) -> int:
-    """Processors of a trial on a node, 0 where it has none."""
+    """CPUs per trial on a node, 0 if it has none."""
     usable = node.gpus if max_gpus is None else min(node.gpus, max_gpus)
     trials = int(usable / gpus + 1e-6) if gpus else (1 if device == "mps" else 2)
     return max(1, node.cpus // max(1, trials)) if node.cpus else 0
 
 
 def _sizes(nodes: tuple[Node, ...], max_gpus: int | None) -> str:
-    """The kinds of node of a cluster, in words."""
+    """The sizes of a cluster's nodes, as text."""
     limit = float("inf") if max_gpus is None else max_gpus
     kinds = sorted({(node.cpus, min(node.gpus, limit)) for node in nodes}, reverse=True)
     if len(nodes) == 1:
@@ -114,15 +114,15 @@ def _sizes(nodes: tuple[Node, ...], max_gpus: int | None) -> str:
 
 
 def describe(resources: Resources, nodes: Nodes, own: bool) -> str:
-    """Where trials run, in one line for the user."""
-    part = " or less of it, as its network needs" if resources.packed else ""
+    """A line for the user about where trials run."""
+    part = " or less if its network needs less" if resources.packed else ""
     gpus = f", {resources.gpus:g} GPU{part}" if resources.gpus else ""
-    place = "a Ray of its own" if own else f"the Ray cluster at {ray.get_runtime_context().gcs_address}"
-    words = (
-        f"device: {resources.device}; up to {resources.concurrent} trials at once on {place}, "
+    cluster = "a local Ray" if own else f"the Ray cluster at {ray.get_runtime_context().gcs_address}"
+    text = (
+        f"device: {resources.device}; up to {resources.concurrent} trials at once on {cluster}, "
         f"each with {resources.cpus} CPU{gpus}"
     )
-    return words + (f"; {_growth(resources, nodes)}" if nodes.max_more else "")
+    return text + (f"; {_growth(resources, nodes)}" if nodes.max_more else "")
 
 
 def _growth(resources: Resources, nodes: Nodes) -> str:

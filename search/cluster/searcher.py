@@ -1,4 +1,4 @@
-"""What Ray Tune asks for trials, as the driver answers."""
+"""Tune's interface for the source of trials, implemented by calling the driver."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from search.cluster.tune_config import job_of
 
 
 class DriverSearcher(Searcher):
-    """What Ray Tune asks for trials: it hands out what ``begin`` gives and passes on how they end.
+    """Gives Tune the trials that ``begin`` returns, and passes on how they end.
 
-    Tune's own ``OptunaSearch`` stores a trial that a scheduler stopped as COMPLETE with its partial score, leaves a
-    NaN running for ever and keeps its state in a pickle.
+    Tune's own ``OptunaSearch`` stores a trial stopped by a scheduler as COMPLETE with its partial score, leaves a
+    trial with a NaN running forever and keeps its state in a pickle.
     """
 
     def __init__(
@@ -35,15 +35,15 @@ class DriverSearcher(Searcher):
         self._jobs: dict[str, Job] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its parts to restore them later, which we never do, and the driver stays here."""
+        """Empty: Tune pickles its parts to restore them later, which this project never does."""
         return {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
-        """Nothing to set: the objective is the driver's business."""
+        """Do nothing: the driver handles the objective."""
         return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next configuration, None until a running one ends, or ``FINISHED``."""
+        """The next configuration, None if a running trial must end first, or ``FINISHED``."""
         config = self._begin()
         if config is None:
             return Searcher.FINISHED if self._idle() else None
@@ -55,14 +55,14 @@ class DriverSearcher(Searcher):
         self._end(self._jobs.pop(trial_id), error)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: journal and study folder are the state, so that resuming runs no pickle."""
+        """Do nothing: journal and study folder are the state, so that resuming loads no pickle."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing, as for ``save``."""
+        """Do nothing, as in ``save``."""
 
 
 class Watch:
-    """Remembers the first exception of the driver's methods; afterwards none of them is called again."""
+    """Keeps the first exception of the driver's methods; afterwards none of them is called again."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None

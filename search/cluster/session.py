@@ -1,4 +1,4 @@
-"""Join a Ray cluster, or start a Ray of our own on this machine."""
+"""Join a Ray cluster, or start our own Ray on this machine."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from search.cluster import heartbeat, ray_private
 
 
 class RayNotStarted(RuntimeError):
-    """A Ray of our own did not start; ``ray.init`` may raise anything."""
+    """Our own Ray did not start; ``ray.init`` may raise anything."""
 
 
 @contextlib.contextmanager
 def ray_session(address: str | None) -> Iterator[bool]:
-    """Join a cluster, or start a Ray of our own that listens on loopback only; yields whether it is our own.
+    """Join a cluster, or start our own Ray that listens on loopback only; yields whether it is our own.
 
     Args:
         address: HOST:PORT, ``auto`` or ``local``. None: the cluster that this machine belongs to (``RAY_ADDRESS``, or
-            where ``ray start`` was run), else a Ray of our own.
+            where ``ray start`` was run), else our own Ray.
 
     Raises:
         UserError: there is no Ray cluster at the address, or it cannot be joined.
-        RayNotStarted: a Ray of our own did not start.
+        RayNotStarted: our own Ray did not start.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     # The search itself reports how trials ended.
@@ -114,20 +114,20 @@ def _private_token() -> Iterator[None]:
 
 
 def _require_access(address: str) -> None:
-    """Check the address first: if it is not Ray, or refuses us, ``ray.init`` retries for half a minute or more."""
+    """Check the address first: if it is not Ray or denies access, ``ray.init`` retries for half a minute or more."""
     heartbeat.ping_address(address)
     _require_http2(address)
     ray_private.require_token(address)
 
 
 def _require_http2(address: str) -> None:
-    """Ray's head speaks gRPC, hence HTTP/2 (RFC 9113): it answers settings with settings. Others may never answer."""
+    """Ray's head uses gRPC, hence HTTP/2 (RFC 9113), and responds to SETTINGS with SETTINGS. Others may not respond."""
     if os.environ.get("RAY_USE_TLS", "0") != "0":
         return
     host, _, port = address.rpartition(":")
     with socket.create_connection((host.strip("[]"), int(port)), timeout=heartbeat.TIMEOUT_SECONDS) as connection:
         # A frame begins with its length (3 bytes), type (4: settings), flags (1) and stream (4).
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
-        answer = connection.makefile("rb").read(9)
-    if len(answer) < 9 or answer[3] != 4:
+        response = connection.makefile("rb").read(9)
+    if len(response) < 9 or response[3] != 4:
         raise ConnectionError("the service at that address is not Ray")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a search runs: an interrupt that a library has swallowed is raised again."""
+"""Ctrl-C and SIGTERM while a search runs: an interrupt that a library swallowed is raised again."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-_asked = threading.Event()
+_requested = threading.Event()
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[None]:
-    """Take both signals as the wish to stop, from the main thread, until the end of the block."""
-    _asked.clear()
+def handled() -> Iterator[None]:
+    """Turn both signals into a request to stop until the end of the block; for the main thread."""
+    _requested.clear()
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -24,17 +24,17 @@ def listening() -> Iterator[None]:
 
 
 def _interrupt(signum: int, frame: Any) -> None:
-    _asked.set()
+    _requested.set()
     raise KeyboardInterrupt
 
 
 def check() -> None:
-    """To be called again and again.
+    """Raise a swallowed interrupt; to be called regularly.
 
-    An exception that a signal's handler raises within a callback of compiled code is printed or dropped there.
+    An exception that a signal handler raises within a callback from compiled code is printed or dropped there.
 
     Raises:
-        KeyboardInterrupt: somebody has asked to stop since ``listening`` began.
+        KeyboardInterrupt: a stop was requested since ``handled`` was entered.
     """
-    if _asked.is_set():
+    if _requested.is_set():
         raise KeyboardInterrupt

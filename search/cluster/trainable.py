@@ -1,4 +1,4 @@
-"""What a worker process does: one recipe, cross-validated, reported epoch by epoch and fold by fold."""
+"""Tune's trainable, run in a worker process: cross-validates one recipe, reporting every epoch and fold."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from leukemia.training.device import (
 )
 from search.cluster.notes import Notes
 from search.cluster.resources import Resources
-from search.cluster.tune_config import assignment_of, place_of
+from search.cluster.tune_config import assignment_of, placement_of
 from search.policy.health import Rescheduled
 from search.storage.checkpoints import Checkpoints
 from search.trials.assignment import Assignment, Failure
@@ -46,10 +46,10 @@ NOTES = "notes"
 
 @dataclass(frozen=True, kw_only=True)
 class TrialData:
-    """What every trial needs and none changes; it travels once per node."""
+    """Read-only data shared by all trials; sent once to each node."""
 
     images: np.ndarray | Path
-    """uint8 (n, H, W, 3), or on one machine the path of that array, which all trials then map."""
+    """uint8 (n, H, W, 3), or on a single machine the path of that array, which all trials memory-map."""
 
     labels: np.ndarray
     folds: list[tuple[np.ndarray, np.ndarray]]
@@ -57,7 +57,7 @@ class TrialData:
     """Folder on the worker's own disk."""
 
     storage: str | None = None
-    """Address of the mirrored study, which keeps checkpoints for other workers; None where there is no storage."""
+    """Address of the mirrored study, which keeps checkpoints for other workers; None without a storage."""
 
 
 def checkpoints_of(data: TrialData, job: Job) -> Path:
@@ -65,16 +65,16 @@ def checkpoints_of(data: TrialData, job: Job) -> Path:
 
 
 class EndWorker(RuntimeError):
-    """Ends the worker's process after a ``Rescheduled``: a device that has failed stays broken in its process."""
+    """Ends the worker process after a ``Rescheduled``: in its process a failed device stays broken."""
 
 
 def reschedule(
     error: Exception, *, at_fault: bool, while_training: bool = False, notes: Sequence[str] = ()
 ) -> EndWorker:
-    """Report that the job cannot go on here; returns what is then raised.
+    """Report that the job cannot continue here; returns the exception to raise.
 
     Args:
-        at_fault: whether the node's device failed, not only too small a part of it.
+        at_fault: whether the node's device failed, as opposed to the trial's share of it being too small.
         notes: the trial's warnings since its last report.
     """
     report = Rescheduled(message=first_line(error), traceback=_traceback_of(error))
@@ -85,37 +85,37 @@ def reschedule(
     return EndWorker(report.message)
 
 
-def at_place(config: dict[str, Any], work: Any, data: TrialData, resources: Resources) -> None:
-    """Run a trainable with what its job was given, on a device that computes."""
-    place = place_of(config)
-    here = dataclasses.replace(resources, cpus=place.cpus, gpus=place.gpus)
-    device = torch.device(here.device)
+def run_placed(config: dict[str, Any], work: Any, data: TrialData, resources: Resources) -> None:
+    """Run a trainable with the resources of its placement, after a check of the device."""
+    placement = placement_of(config)
+    own = dataclasses.replace(resources, cpus=placement.cpus, gpus=placement.gpus)
+    device = torch.device(own.device)
     if device.type != "cpu":
         try:
             check_device(device)
-            limit_memory(device, here.gpus)
+            limit_memory(device, own.gpus)
         except BrokenDevice as broken:
             raise reschedule(broken, at_fault=True) from None
         except Exception as error:
             ray.tune.report({REPORT: _failure_of(error)})
             return
-    work(assignment_of(config), data=data, resources=here)
+    work(assignment_of(config), data=data, resources=own)
 
 
 def _failure_of(error: Exception) -> Failure:
-    """An error as a report: raising it would cost the worker its process."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    message = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+    """An error as a report: raising it would end the worker process."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    message = f"{type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})"
     return Failure(message=message, traceback=_traceback_of(error))
 
 
 def _traceback_of(error: Exception) -> str:
-    """As Python prints it: lines of code, no values of variables; what UTF-8 lacks is escaped."""
+    """As printed by Python, without values of variables; characters that UTF-8 cannot encode are escaped."""
     return "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def run_trial(assignment: Assignment, data: TrialData, resources: Resources) -> None:
-    """The trainable: one recipe, cross-validated; runs in a worker process."""
+    """The trainable: cross-validate one recipe in a worker process."""
     torch.set_num_threads(max(1, resources.cpus))
     job = assignment.job
     notes = Notes(job)
@@ -132,10 +132,10 @@ def run_trial(assignment: Assignment, data: TrialData, resources: Resources) -> 
 
 
 def _cross_validate(assignment: Assignment, data: TrialData, resources: Resources, notes: Notes) -> None:
-    """Train the folds that are left, each report with the warnings before it."""
+    """Train the remaining folds; each report carries the warnings since the last one."""
     images = data.images if isinstance(data.images, np.ndarray) else np.load(data.images, mmap_mode="r")
     job, recipe, device = assignment.job, assignment.recipe, torch.device(resources.device)
-    # They must be the study's on this machine, too.
+    # Weights on this machine must be the study's.
     recipe.check_pretrained()
     checkpoints = Checkpoints(checkpoints_of(data, job), recipe, job=job, study=data.storage)
     checkpoints.fetch(assignment.skip)
@@ -150,9 +150,9 @@ def _cross_validate(assignment: Assignment, data: TrialData, resources: Resource
         checkpoints=checkpoints.local,
     ):
         if isinstance(report, Epoch):
-            # Before the epoch is reported: a worker that takes over repeats none that was reported.
+            # Before the epoch is reported: a worker that takes over does not repeat a reported epoch.
             checkpoints.store(report.fold)
         ray.tune.report({REPORT: report, DEVICE_MB: device_memory_mb(device), NOTES: notes.take()})
         if isinstance(report, FoldResult):
-            # The report returns when the driver has committed the fold.
+            # ``report`` returns once the driver has committed the fold.
             checkpoints.clear()

@@ -1,4 +1,4 @@
-"""A job as Ray Tune holds it: what is run, and where it may run."""
+"""A job in Ray Tune's configuration of a trial: its assignment and its placement."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from leukemia.study.job import Job
 from search.trials.assignment import Assignment
 
-_ASSIGNMENT, _PLACE = "assignment", "place"
-"""Keys of Tune's configuration of a trial, which must be a dictionary; what is in it Tune only copies and pickles."""
+_ASSIGNMENT, _PLACEMENT = "assignment", "placement"
+"""Keys of Tune's configuration of a trial, which must be a dictionary; Tune only copies and pickles the values."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """What a job occupies, and which nodes it keeps away from."""
+class Placement:
+    """The resources of a job, and the nodes that it must not run on."""
 
     cpus: int
 
@@ -22,26 +22,26 @@ class Place:
     """May be a fraction."""
 
     avoid: tuple[str, ...] = ()
-    """Ray's ids of the nodes, ascending."""
+    """Ray's node IDs, ascending."""
 
 
-def config_of(assignment: Assignment, place: Place) -> dict[str, Any]:
+def config_of(assignment: Assignment, placement: Placement) -> dict[str, Any]:
     """Tune's configuration of a job."""
-    return {_ASSIGNMENT: assignment, _PLACE: place}
+    return {_ASSIGNMENT: assignment, _PLACEMENT: placement}
 
 
 def assignment_of(config: dict[str, Any]) -> Assignment:
-    """What a worker is to run."""
+    """The assignment for the worker."""
     assignment: Assignment = config[_ASSIGNMENT]
     return assignment
 
 
-def place_of(config: dict[str, Any]) -> Place:
-    """Where it may run."""
-    place: Place = config[_PLACE]
-    return place
+def placement_of(config: dict[str, Any]) -> Placement:
+    """Where the job may run."""
+    placement: Placement = config[_PLACEMENT]
+    return placement
 
 
 def job_of(config: dict[str, Any]) -> Job:
-    """Which job it is."""
+    """The job."""
     return assignment_of(config).job

@@ -1,4 +1,4 @@
-"""Ray Tune around the driver: the scheduler that asks it, the searcher that it feeds."""
+"""Run the driver's trials with Ray Tune, through a searcher and a scheduler that call the driver."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from leukemia.study.job import Job
 from search.cluster import signals
 from search.cluster.fleet import Fleet, request_of
 from search.cluster.heartbeat import require_ray, stop_watching
-from search.cluster.nodes import look
+from search.cluster.nodes import current_nodes
 from search.cluster.ray_private import treat_oom_as_crash
 from search.cluster.resources import Resources
 from search.cluster.searcher import DriverSearcher, Watch
-from search.cluster.trainable import DEVICE_MB, NOTES, REPORT, TrialData, at_place, checkpoints_of, run_trial
-from search.cluster.tune_config import assignment_of, config_of, job_of, place_of
+from search.cluster.trainable import DEVICE_MB, NOTES, REPORT, TrialData, checkpoints_of, run_placed, run_trial
+from search.cluster.tune_config import assignment_of, config_of, job_of, placement_of
 from search.policy.health import Rescheduled
 from search.trials.assignment import Assignment, Report
 from search.trials.driver import Driver
@@ -34,38 +34,38 @@ from search.trials.driver import Driver
 log = logging.getLogger(__name__)
 
 MAX_PROCESS_FAILURES = 3
-"""How often in a row, without an epoch in between, a trial resumes from its last epoch after its process crashed: on
-machines that are taken away at any time a long trial crashes often. Our own errors are not retried."""
+"""How many times in a row, without an epoch in between, a trial resumes from its last epoch after a crash of its
+process: on preemptible machines a long trial crashes often. Python exceptions in a trial are not retried."""
 
 MAX_TRIALS = 4096
-"""At once; more than any cluster has room for."""
+"""Pending and running trials; more than fit on any cluster."""
 
 Trainable = Callable[[Assignment, TrialData, Resources], None]
-"""What a worker process does with an assignment, and reports as ``REPORT``; its parameters have these names:
-``assignment, data, resources``."""
+"""Runs an assignment in a worker process and reports as ``REPORT``; its parameters are named ``assignment, data,
+resources``."""
 
 
 def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable: Trainable | None = None) -> None:
-    """Run trials until the driver has no more; returns when the last has ended.
+    """Run trials until the driver has no more; returns when the last one has ended.
 
     Args:
-        trainable: instead of cross-validation, to measure what is around it.
+        trainable: replaces cross-validation, to measure the overhead of the rest.
 
     Raises:
-        Exception: the first that the driver raised; Tune would hide it behind its own.
-        RayCrashed: Ray itself is gone; trials that were running are left as they are, to be taken up again.
+        Exception: the first one that the driver raised; Tune would replace it by its own.
+        RayCrashed: Ray itself crashed; trials that were running keep their state and can be resumed.
     """
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-    # Tune's own files are never read again; beside the study's checkpoints, a crashed driver's are found and removed.
+    # Tune's own files are never read again; next to the study's checkpoints, a crashed driver's are found and removed.
     scratch = data.checkpoints / "tune"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    watch, fleet = Watch(), Fleet(resources, look)
+    watch, fleet = Watch(), Fleet(resources, current_nodes)
 
     def begin() -> dict[str, Any] | None:
         if not driver.idle() and fleet.is_full():
             return None
-        assignment = driver.begin(fleet.places())
+        assignment = driver.begin(fleet.capacity())
         if assignment is None:
             return None
         return config_of(assignment, fleet.place(assignment.job, assignment.recipe))
@@ -78,7 +78,7 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
 
     def end(job: Job, process_failed: bool) -> None:
         if process_failed:
-            # A trial whose processes ended with Ray is not a failed one.
+            # A trial whose process ended because Ray crashed has not failed.
             require_ray(wait=True)
         fleet.leave(job)
         if driver.end(job, process_failed):
@@ -86,15 +86,15 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
 
     tuner = ray.tune.Tuner(
         ray.tune.with_resources(
-            ray.tune.with_parameters(at_place, work=trainable or run_trial, data=data, resources=resources),
+            ray.tune.with_parameters(run_placed, work=trainable or run_trial, data=data, resources=resources),
             request_of,
         ),
         tune_config=ray.tune.TuneConfig(
             search_alg=DriverSearcher(watch(begin), watch(end), driver.idle),
-            scheduler=_Judging(watch(receive), driver.folds_done),
+            scheduler=_DriverScheduler(watch(receive), driver.folds_done),
             num_samples=-1,
-            # The fleet knows how many there is room for. Without a limit Tune holds one pending trial, and no
-            # autoscaler would start more than one node at a time.
+            # The fleet limits the number of trials. With its default limit Tune keeps one pending trial, for which an
+            # autoscaler starts only one node at a time.
             max_concurrent_trials=MAX_TRIALS,
             reuse_actors=True,
         ),
@@ -103,7 +103,7 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
             name="trials",
             verbose=0,
             failure_config=ray.tune.FailureConfig(max_failures=MAX_PROCESS_FAILURES),
-            callbacks=[_Silence(fleet)],
+            callbacks=[_FleetCallback(fleet)],
         ),
     )
     try:
@@ -119,8 +119,8 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
         raise watch.error
 
 
-class _Judging(FIFOScheduler):
-    """Tune's scheduler that asks the driver after each report, and forgives crashes once there is progress."""
+class _DriverScheduler(FIFOScheduler):
+    """Passes each report to the driver, which decides whether to continue; progress resets the number of crashes."""
 
     def __init__(self, receive: Callable[..., bool], folds_done: Callable[[Job], list[int]]) -> None:
         super().__init__()
@@ -128,30 +128,30 @@ class _Judging(FIFOScheduler):
         self._furthest: dict[Job, tuple[int, float]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing, as in the searcher."""
+        """Empty, as in the searcher."""
         return {}
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
-        # The last result comes twice, the second time without a report: Tune's own notice that the trial is done.
+        # The last result arrives twice, the second time without a report: Tune's own notice that the trial is done.
         if REPORT not in result:
             return str(self.CONTINUE)
         assignment, report = assignment_of(trial.config), result[REPORT]
         job = assignment.job
         goes_on = self._receive(job, report)
         if isinstance(report, Rescheduled):
-            # The worker ends its process, which may hold a broken device, by raising: that is not to be retried here.
+            # The worker raises to end its process, in which the device may be broken; Tune must not retry the trial.
             trial.run_metadata.num_failures = MAX_PROCESS_FAILURES
             return str(self.CONTINUE)
         if self._is_progress(job, report):
             trial.run_metadata.num_failures = 0
         if isinstance(report, FoldResult):
-            # A worker that takes over from a crashed one leaves out what is committed.
+            # A worker that takes over from a crashed one skips committed folds.
             assignment = dataclasses.replace(assignment, skip=tuple(self._folds_done(job)))
-            trial.set_config(config_of(assignment, place_of(trial.config)))
+            trial.set_config(config_of(assignment, placement_of(trial.config)))
         return str(self.CONTINUE if goes_on else self.STOP)
 
     def _is_progress(self, job: Job, report: Report) -> bool:
-        """Whether a trial has come further than ever: a checkpoint's epochs are reported again after each crash."""
+        """Whether a trial has got further than before: epochs may be repeated and reported again after a crash."""
         if not isinstance(report, Epoch | FoldResult):
             return False
         reached = (report.fold, report.epoch if isinstance(report, Epoch) else math.inf)
@@ -161,15 +161,15 @@ class _Judging(FIFOScheduler):
         return True
 
 
-class _Silence(TrialProgressCallback):
-    """Instead of Tune's own callback, which prints. Removes reports once they are received: Tune would keep them."""
+class _FleetCallback(TrialProgressCallback):
+    """Replaces Tune's callback that prints; keeps the fleet up to date. Removes reports, which Tune would keep."""
 
     def __init__(self, fleet: Fleet) -> None:
         super().__init__()
         self._fleet = fleet
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Several times a second."""
+        """Called several times a second."""
         signals.check()
         require_ray()
         self._fleet.watch()
@@ -191,6 +191,6 @@ class _Silence(TrialProgressCallback):
             self._fleet.measure(recipe, report.device_memory_mb, result.get(DEVICE_MB, 0.0))
 
     def on_trial_error(self, *arguments: Any, **info: Any) -> None:
-        """The driver knows of it."""
+        """Do nothing: the driver is notified by the searcher."""
 
     on_trial_complete = on_trial_error

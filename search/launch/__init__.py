@@ -1,1 +1,1 @@
-"""A search from its parsed command line to its exit status."""
+"""Running a search, from the command line to the exit status."""

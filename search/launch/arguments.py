@@ -17,7 +17,7 @@ from search.planning.request import NO_STORAGE, Request, settings_of
 DEFAULTS = SearchOptions()
 
 OPTIONS = {field.name for field in dataclasses.fields(SearchOptions)} - {"settings", "storage"}
-"""Options that arguments of the same name give."""
+"""Options set by arguments of the same name."""
 
 LOWEST = {
     "gpus_per_trial": 0.01,
@@ -29,11 +29,11 @@ LOWEST = {
     "repeats": 0,
     "patience": 1,
 }
-"""The least that a number may be; trials and folds are looked at with the study and the data."""
+"""Lower bounds of numbers; trials and folds are checked later, together with the study and the data."""
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """The arguments of a command line, None where not given.
+    """Parse a command line; arguments that are not given are None.
 
     Raises:
         UserError: a number is too low or not finite.
@@ -51,7 +51,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def request_of(arguments: argparse.Namespace) -> Request:
-    """Those arguments that shape a study."""
+    """The request for a study in these arguments."""
     options = {name: getattr(arguments, name) for name in OPTIONS}
     if arguments.settings:
         options["settings"] = settings_of(arguments.settings)
@@ -92,75 +92,77 @@ def _parser() -> argparse.ArgumentParser:
         help="folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER to mirror the study and its checkpoints to, so that it "
         f"can be resumed on other machines; remembered by --resume, {NO_STORAGE!r} disables it",
     )
-    what = parser.add_argument_group("search")
-    what.add_argument("--trials", type=int, metavar="N", help=f"total number of trials (default: {DEFAULTS.trials})")
-    what.add_argument("--folds", type=int, metavar="K", help=f"folds per trial (default: {DEFAULTS.folds})")
-    what.add_argument(
+    search = parser.add_argument_group("search")
+    search.add_argument("--trials", type=int, metavar="N", help=f"total number of trials (default: {DEFAULTS.trials})")
+    search.add_argument("--folds", type=int, metavar="K", help=f"folds per trial (default: {DEFAULTS.folds})")
+    search.add_argument(
         "--preset",
         choices=list(PRESETS),
         help=f"recipe of trial 0, and value of every field not searched (default: {DEFAULTS.preset})",
     )
-    cli.add_settings(what, "fix a field of the recipe, such as train.epochs=40; can be repeated")
-    what.add_argument(
+    cli.add_settings(search, "fix a field of the recipe, such as train.epochs=40; can be repeated")
+    search.add_argument(
         "--objective",
         metavar="NAME",
         help=f"score to maximize: {', '.join(OBJECTIVES)}; or a score and the cost, as in {OBJECTIVES[0]},{COST} "
         f"(default: {DEFAULTS.objective})",
     )
-    what.add_argument(
+    search.add_argument(
         "--protocol", choices=PROTOCOLS, help="how images are split (default: grouped if patient IDs are known)"
     )
-    what.add_argument("--seed", type=int, metavar="N", help=f"seed of folds and proposals (default: {DEFAULTS.seed})")
-    what.add_argument(
+    search.add_argument("--seed", type=int, metavar="N", help=f"seed of folds and proposals (default: {DEFAULTS.seed})")
+    search.add_argument(
         "--warm-start", nargs="+", metavar="STUDY", help="start from the finished trials of these studies in --runs"
     )
-    race = parser.add_argument_group("stopping rules")
-    race.add_argument(
+    stopping = parser.add_argument_group("stopping rules")
+    stopping.add_argument(
         "--budget-hours", type=float, metavar="H", help="stop starting trials after H device hours (default: no limit)"
     )
-    race.add_argument(
+    stopping.add_argument(
         "--no-racing",
         dest="racing",
         action="store_const",
         const=False,
         help="run all folds of every trial, except those no better than chance",
     )
-    race.add_argument(
+    stopping.add_argument(
         "--margin",
         type=float,
         metavar="POINTS",
         help="stop trials that are worse than the best by more than this, with 95 %% confidence "
         f"(default: {DEFAULTS.margin:g})",
     )
-    race.add_argument(
+    stopping.add_argument(
         "--repeats",
         type=int,
         metavar="N",
         help="maximum number of extra seeds for the starting recipe and the leading trials "
         f"(default: {DEFAULTS.repeats})",
     )
-    race.add_argument(
+    stopping.add_argument(
         "--patience",
         type=int,
         metavar="N",
         help=f"stop starting trials after N trials without an improvement beyond noise (default: {DEFAULTS.patience})",
     )
-    where = parser.add_argument_group("hardware")
-    where.add_argument(
+    hardware = parser.add_argument_group("hardware")
+    hardware.add_argument(
         "--address",
         metavar="ADDR",
         help="address of a Ray cluster, or 'local' for this machine alone "
         "(default: the cluster that this machine belongs to, else local)",
     )
-    cli.add_device(where)
-    where.add_argument(
+    cli.add_device(hardware)
+    hardware.add_argument(
         "--gpus-per-trial",
         type=_number_or_auto,
         metavar="X",
         help=f"GPUs per trial, fractions allowed; {cli.AUTO}: trials share a GPU where its memory allows (default: 1)",
     )
-    where.add_argument("--cpus-per-trial", type=int, metavar="N", help="CPU cores per trial (default: an equal share)")
-    where.add_argument("--max-gpus", type=int, metavar="N", help="use at most N GPUs (default: all)")
+    hardware.add_argument(
+        "--cpus-per-trial", type=int, metavar="N", help="CPU cores per trial (default: an equal share)"
+    )
+    hardware.add_argument("--max-gpus", type=int, metavar="N", help="use at most N GPUs (default: all)")
     parser.add_argument(
         "--dry-run", action="store_true", help="print search space, cost and disk space needed, then exit"
     )

@@ -1,4 +1,4 @@
-"""How a search that has started comes to its end: what is closed, and what is said where it ends early."""
+"""The end of a search that has started: closing its listeners, and the message if it ends early."""
 
 from __future__ import annotations
 
@@ -25,54 +25,55 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def closing(console: Console, listener: WandbTracker | NoTracker | Mirror | NoMirror) -> Iterator[None]:
-    """Close the tracker or the mirror at the end, however it comes; its words are the last."""
+    """Close the tracker or the mirror at the end, also after an error; then print its message."""
     try:
         yield
     except BaseException:
         listener.close(finished=False)
         raise
-    for words in filter(None, [listener.close(finished=True)]):
-        say(console, words)
+    message = listener.close(finished=True)
+    if message:
+        say(console, message)
 
 
 @contextlib.contextmanager
 def explained(console: Console, study: Study, log_file: Path) -> Iterator[None]:
-    """Say why a search ends early and how it is resumed, in one line.
+    """Print in one line why a search ends early, and how to resume it.
 
     Args:
-        log_file: where the traceback of a failure of ours lies.
+        log_file: contains the traceback of an internal error.
 
     Raises:
-        SystemExit: on Ctrl-C, without Ray, or after a failure of ours.
+        SystemExit: on Ctrl-C, a crash of Ray or an internal error.
     """
     heartbeat.on_crash(functools.partial(_report_crash, study))
     try:
         yield
     except KeyboardInterrupt:
         console.print()
-        say(console, f"interrupted; {_going_on(study)}")
+        say(console, f"interrupted; {_how_to_resume(study)}")
         sys.exit(INTERRUPTED)
     except heartbeat.RayCrashed as crash:
         _report_crash(study, str(crash))
         sys.exit(FAILURE)
-    except UserError as mistake:
-        log.error("%s", mistake)
+    except UserError as error:
+        log.error("%s", error)
         raise
     except Exception as error:
         log.critical("the search failed", exc_info=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EPIPE):
             raise
-        words = f"{type(error).__name__}: {error}".splitlines()[0]
-        print(f"error: {words}; the traceback is in {log_file}", file=sys.stderr)
+        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(f"error: {message}; the traceback is in {log_file}", file=sys.stderr)
         sys.exit(FAILURE)
 
 
-def _report_crash(study: Study, words: str) -> None:
-    log.error("%s", words)
-    print(f"error: {words}; {_going_on(study)}", file=sys.stderr)
+def _report_crash(study: Study, message: str) -> None:
+    log.error("%s", message)
+    print(f"error: {message}; {_how_to_resume(study)}", file=sys.stderr)
 
 
-def _going_on(study: Study) -> str:
-    """What to do after a search that ended too early."""
-    place = f"--study {study.name} --runs {shlex.quote(str(study.folder.parent))}"
-    return f"finished folds are kept. Go on with:\n  python -m search.run --resume {place}"
+def _how_to_resume(study: Study) -> str:
+    """What to do after a search that ended early."""
+    options = f"--study {study.name} --runs {shlex.quote(str(study.folder.parent))}"
+    return f"finished folds are kept. Resume with:\n  python -m search.run --resume {options}"

@@ -1,4 +1,4 @@
-"""What a search prints before its first trial: data, split, rules, space, and where the study is mirrored."""
+"""Messages before the first trial: data, split, rules, search space, and where the study is mirrored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from search.trials.display import say
 
 
 def print_plan(console: Console, plan: Plan) -> None:
-    """Print and log what is about to be searched."""
+    """Print and log the plan of a search."""
     catalog, info = plan.catalog, plan.info
     labels = catalog.table["label"].to_numpy()
     say(
@@ -31,21 +31,21 @@ def print_plan(console: Console, plan: Plan) -> None:
     say(console, f"protocol: {info.protocol}, {info.folds} folds, objective {info.objective}")
     if info.protocol == "random-cell":
         say(console, f"warning: {RANDOM_CELL_WARNING}")
-    for words in describe_rules(plan):
-        say(console, words)
+    for line in describe_rules(plan):
+        say(console, line)
     say(console, f"space: {len(plan.space.dimensions)} fields, trial 0 is {plan.space.start.describe()}")
 
 
 def describe_storage(plan: Plan, mirror: Mirror | NoMirror, *, resume: bool) -> str:
-    """Where the study is mirrored, or what its absence costs where that is not obvious; empty otherwise."""
+    """Where the study is mirrored, or on a cluster the risk of running without a mirror; otherwise empty."""
     if isinstance(mirror, Mirror):
         earlier = remembered_by(Study.open(plan.folder)) if resume else None
-        moved = f"; what {earlier} holds stays as it is" if earlier not in (None, plan.info.storage) else ""
+        moved = f"; the copy in {earlier} is left unchanged" if earlier not in (None, plan.info.storage) else ""
         return f"storage: mirrored in {mirror.storage}{moved}"
-    known = nodes.look()
-    if len(known.now) + known.max_more <= 1:
+    cluster = nodes.current_nodes()
+    if len(cluster.now) + cluster.max_more <= 1:
         return ""
     return (
-        "storage: none; a trial whose node dies repeats its fold, and if this machine is lost, so is the study "
-        f"({plan.folder}), unless --storage names a place for both"
+        "storage: none; if a node crashes, its trials repeat their folds, and if this machine is lost, so is the study "
+        f"({plan.folder}); --storage keeps copies of checkpoints and study"
     )

@@ -1,4 +1,4 @@
-"""One search: its plan, its study, Ray and the trials, put together and run to the end."""
+"""A search from start to end: puts together plan, study, Ray and trials."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ def search(arguments: argparse.Namespace, command: str) -> int:
     """Plan a search and run it; returns the exit status.
 
     Args:
-        arguments: of ``search.launch.arguments.parse``.
-        command: the command line that a new study records.
+        arguments: from ``search.launch.arguments.parse``.
+        command: the command line, recorded in a new study.
 
     Raises:
-        UserError: whatever is wrong with the arguments, the data or the machine.
-        SystemExit: the search has started and ended early.
+        UserError: the arguments, the data or the machine do not allow the search.
+        SystemExit: the search started and ended early.
     """
     check_settings()
-    # Where no terminal tells its width, a table may be as wide as its recipes.
+    # Without a terminal there is no width to respect: a table may be as wide as its recipes.
     console = Console() if sys.stdout.isatty() else Console(width=120)
     request = request_of(arguments)
     if arguments.dry_run:
@@ -87,32 +87,32 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         except cluster.RayNotStarted as failure:
             print(f"error: {failure}", file=sys.stderr)
             return FAILURE
-        # Not before: Ray's own handler would print where its threads are, and end the process.
-        stack.enter_context(signals.listening())
+        # After Ray has installed its own handler, which would print stack traces and end the process.
+        stack.enter_context(signals.handled())
         resources = _resources(plan, arguments)
-        kept = describe_storage(plan, mirror, resume=arguments.resume)
-        # A new study is written only now, when nothing can be refused any more.
+        storage_line = describe_storage(plan, mirror, resume=arguments.resume)
+        # A new study is written only now, after everything has been checked.
         study = resumed(plan) if arguments.resume else stack.enter_context(created(plan))
         stack.enter_context(study_log(study.folder, console))
         stack.enter_context(explained(console, study, study.folder / layout.LOG))
         log.info("command: %s", command)
         say(console, f"study {study.name} in {study.folder}")
         print_plan(console, plan)
-        say(console, describe(resources, nodes.look(), own))
-        for words in filter(None, [kept]):
-            say(console, words)
+        say(console, describe(resources, nodes.current_nodes(), own))
+        if storage_line:
+            say(console, storage_line)
         stack.enter_context(closing(console, mirror))
         mirror.start(study)
-        tracker, words = make_tracker(study)
+        tracker, tracker_line = make_tracker(study)
         stack.enter_context(closing(console, tracker))
-        say(console, words)
+        say(console, tracker_line)
         has_winner = _run(console, plan, study, images, resources, arguments, tracker, mirror)
         return print_outcome(console, study, has_winner=has_winner)
 
 
 def _resources(plan: Plan, arguments: argparse.Namespace) -> Resources:
     resources = plan_resources(
-        arguments.device, arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.max_gpus, nodes.look()
+        arguments.device, arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.max_gpus, nodes.current_nodes()
     )
     here = sum(resources.on(node) for node in nodes.nodes_now() if nodes.is_here(node))
     sharing = MAX_PER_GPU if resources.packed else 1
@@ -130,7 +130,7 @@ def _run(
     tracker: WandbTracker | NoTracker,
     mirror: Mirror | NoMirror,
 ) -> bool:
-    """Run all trials and write down what came of them; returns whether there is a winner."""
+    """Run all trials and write their outcome; returns whether there is a winner."""
     _draw_augmented(images, plan, study)
     display = TerminalDisplay(
         Console(quiet=True, force_terminal=False) if arguments.quiet else console,
@@ -166,7 +166,7 @@ def _run(
     with display.running():
         run_trials(driver, data, resources)
     if driver.best is not None:
-        # Later trials change what luck the winner may have had.
+        # Later trials change the winner's selection bias.
         write(driver.progress)
     write_hindsight(study, plan.space, journal)
     shutil.rmtree(checkpoints_of(study), ignore_errors=True)
@@ -181,5 +181,5 @@ def _draw_augmented(images: np.ndarray, plan: Plan, study: Study) -> None:
 
 
 def checkpoints_of(study: Study) -> Path:
-    """Where this study's trials keep their checkpoints, on each worker's own disk."""
+    """Folder on each worker's own disk where this study's trials keep their checkpoints."""
     return cache_dir() / "checkpoints" / study.info.study_uid

@@ -1,4 +1,4 @@
-"""A plan's study folder: created and locked, or opened again."""
+"""The study folder of a plan: created and locked, or reopened."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def created(plan: Plan) -> Iterator[Study]:
     """A new study, locked while it is run.
 
     Raises:
-        UserError: the disk has no room, or another command has created the study since it was planned.
+        UserError: there is not enough disk space, or another command has created the study since it was planned.
     """
-    make_folder(plan.folder, "name another folder with --runs")
+    make_folder(plan.folder, "choose another folder with --runs")
     require_space(plan.folder, 50_000_000, "the study folder")
-    # Locked before it is made: of two commands with one name, one makes it and the other is refused.
+    # Locked before it is created: of two commands with the same name, only one creates it.
     with Study(plan.folder).lock():
         if not (plan.folder / layout.STUDY).exists():
-            # The split first: a folder with study.json is a study.
+            # The split first: a folder becomes a study with study.json.
             plan.splits.save(plan.folder / layout.SPLITS)
             _remove(plan.folder / layout.TRIALS)
             copy_priors(plan.priors, plan.folder)
@@ -34,12 +34,12 @@ def created(plan: Plan) -> Iterator[Study]:
 
 
 def resumed(plan: Plan) -> Study:
-    """The study of a resumed plan; ``study.json`` is rewritten where an argument changed it."""
+    """The study of a resumed plan; ``study.json`` is rewritten if an argument changed it."""
     return Study.open(plan.folder).updated(plan.info)
 
 
 def _remove(leftover: Path) -> None:
-    """Remove what a start left behind that ended before there was a study: nothing there belongs to the next one."""
+    """Remove the leftovers of a start that ended before the study was created."""
     if leftover.is_symlink() or leftover.is_file():
         leftover.unlink()
     elif leftover.is_dir():

@@ -68,9 +68,7 @@ def test_a_joined_cluster_that_stops_responding_is_unreachable(
 
 
 @pytest.mark.parametrize("waits", [True, False])
-def test_the_thread_ends_a_search_only_while_it_is_blocked_inside_ray(
-    monkeypatch: pytest.MonkeyPatch, waits: bool
-) -> None:
+def test_the_thread_ends_a_search_only_while_it_is_blocked_in_ray(monkeypatch: pytest.MonkeyPatch, waits: bool) -> None:
     printed: list[str] = []
     ended = threading.Event()
     monkeypatch.setattr(heartbeat, "PING_SECONDS", 0.01)
@@ -88,7 +86,7 @@ def test_the_thread_ends_a_search_only_while_it_is_blocked_inside_ray(
     assert node.dead == (["all"] if waits else ["gcs_server"])
 
 
-BLOCKED_INSIDE_RAY = """
+BLOCKED_IN_RAY = """
 import os, signal, sys
 import ray
 from ray._private import worker
@@ -104,11 +102,11 @@ with ray_session("local"):
 
 
 @pytest.mark.slow
-def test_a_search_blocked_inside_a_crashed_ray_exits_with_its_own_message() -> None:
-    """Ray's call never returns, and after a minute Ray would end the process with a message of its own."""
+def test_a_search_blocked_in_a_crashed_ray_exits_with_its_own_message() -> None:
+    """The call to Ray never returns, and after a minute Ray would end the process with its own message."""
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     ran = subprocess.run(
-        [sys.executable, "-c", BLOCKED_INSIDE_RAY],
+        [sys.executable, "-c", BLOCKED_IN_RAY],
         capture_output=True,
         text=True,
         env=environment,

@@ -1,4 +1,4 @@
-"""The nodes of a cluster: what it has, what its autoscaler may start, and what a search does when they come and die."""
+"""The nodes of a cluster: those alive, those its autoscaler may start, and a search while nodes and processes crash."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def sizes(nodes: Nodes) -> list[tuple[int, float]]:
     return [(node.cpus, node.gpus) for node in nodes.more]
 
 
-def test_what_may_come_is_what_is_configured_and_not_there() -> None:
+def test_nodes_that_may_be_started_are_those_configured_but_not_running() -> None:
     nodes = grown((HEAD,), CONFIG)
     assert nodes.now == (HEAD,)
     assert sizes(nodes) == [(8, 1)] * 3 + [(96, 8)] * 5
@@ -60,8 +60,8 @@ def test_what_may_come_is_what_is_configured_and_not_there() -> None:
     assert nodes.max_more == 3
 
 
-def test_machines_whose_size_nobody_wrote_down_promise_nothing() -> None:
-    """As in a lab: they count when they are there."""
+def test_machines_of_unknown_size_count_only_once_they_have_joined() -> None:
+    """As in a lab's cluster."""
     local = {
         "max_workers": 2,
         "head_node_type": "local",
@@ -73,19 +73,19 @@ def test_machines_whose_size_nobody_wrote_down_promise_nothing() -> None:
     assert grown((HEAD,), {}) == Nodes(now=(HEAD,))
 
 
-def test_avoided_nodes_are_taken_out() -> None:
+def test_avoided_nodes_are_excluded() -> None:
     nodes = grown((HEAD, GPU), CONFIG)
     assert nodes.without(frozenset({"gpu"})).now == (HEAD,)
     assert nodes.without(frozenset({"gpu"})).more == nodes.more
 
 
 ONE_CPU = Resources(device="cpu", cpus=1, gpus=0.0, concurrent=2)
-BROKEN, DEATHS = "broken", "deaths"
+BROKEN, CRASHES = "broken", "crashes"
 
 
 @pytest.fixture
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers import what they run by its module's name."""
+    """Lets workers import the trainables of this module by name."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(ROOT)]))
 
 
@@ -95,22 +95,22 @@ def two_nodes(importable: None) -> Iterator[Cluster]:
         yield cluster
 
 
-def note(data: TrialData, name: str, words: str) -> int:
-    """Add a line to a file of the test; returns how many it has."""
+def append_line(data: TrialData, name: str, line: str) -> int:
+    """Append a line to a file of the test; returns its number of lines."""
     path = data.checkpoints / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:
-        stream.write(f"{words}\n")
+        stream.write(f"{line}\n")
     return len(path.read_text().splitlines())
 
 
-def run_but_on_broken_nodes(assignment: Assignment, data: TrialData, resources: Resources) -> None:
-    """A worker's: the nodes that the file names have a device that does not compute."""
-    here = ray.get_runtime_context().get_node_id()
-    if here in (data.checkpoints / BROKEN).read_text():
-        note(data, "visits", here)
+def run_except_on_broken_nodes(assignment: Assignment, data: TrialData, resources: Resources) -> None:
+    """A trainable: the device of the nodes listed in the file is broken."""
+    node_id = ray.get_runtime_context().get_node_id()
+    if node_id in (data.checkpoints / BROKEN).read_text():
+        append_line(data, "visits", node_id)
         raise reschedule(BrokenDevice("cuda does not compute"), at_fault=True)
-    # Else the good node may have done all the work before the third fault.
+    # Otherwise the other node may finish all the work before the third fault.
     deadline = time.monotonic() + 600
     while num_visits(data.checkpoints) < 3 and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -122,16 +122,16 @@ def num_visits(folder: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def run_and_die(assignment: Assignment, data: TrialData, resources: Resources) -> None:
-    """A worker's: the process of trial 0 dies after each new report, that of trial 1 before any."""
+def run_and_crash(assignment: Assignment, data: TrialData, resources: Resources) -> None:
+    """A trainable: the process of trial 0 crashes after each new report, that of trial 1 before its first."""
     if assignment.job.number == 1:
         os._exit(1)
-    num_heard = note(data, DEATHS, str(assignment.skip)) - 1
+    num_reported = append_line(data, CRASHES, str(assignment.skip)) - 1
     for fold, pair in zip((0, 1), reports(0, assignment.job.seed, data.labels, data.folds), strict=True):
         for number, report in enumerate(pair, start=2 * fold):
             if fold not in assignment.skip:
                 ray.tune.report({REPORT: report})
-                if number >= num_heard:
+                if number >= num_reported:
                     os._exit(1)
 
 
@@ -149,39 +149,39 @@ def search_in(folder: Path, num_trials: int, trainable: Any, broken: list[str]) 
 
 
 @pytest.mark.slow
-def test_a_node_with_a_broken_device_is_avoided_and_the_others_go_on(
+def test_a_node_with_a_broken_device_is_avoided_and_the_others_continue(
     two_nodes: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ray_session(str(two_nodes.address)) as own:
         assert not own
         assert not is_own()
         broken = next(node.node_id for node in nodes_now() if node.cpus)
-        study = search_in(tmp_path, 6, run_but_on_broken_nodes, [broken])
+        study = search_in(tmp_path, 6, run_except_on_broken_nodes, [broken])
     assert list(trial_table(study)["state"]) == ["complete"] * 6
-    words = "is avoided: its device failed 3 times (cuda does not compute); 1 other nodes go on"
-    assert f"node {ray.util.get_node_ip_address()} {words}" in caplog.text
-    # One that waited when the node was given up may still have come there.
+    message = "is avoided: its device failed 3 times (cuda does not compute); continuing on 1 other nodes"
+    assert f"node {ray.util.get_node_ip_address()} {message}" in caplog.text
+    # A trial that was pending at that time may still have been placed there.
     assert 3 <= num_visits(tmp_path / "checkpoints") <= 4
 
 
 @pytest.mark.slow
-def test_where_every_device_is_broken_the_search_ends_and_nothing_has_failed(tmp_path: Path, importable: None) -> None:
+def test_with_only_broken_devices_the_search_ends_and_no_trial_fails(tmp_path: Path, importable: None) -> None:
     with ray_session("local"):
-        here = ray.get_runtime_context().get_node_id()
+        node_id = ray.get_runtime_context().get_node_id()
         with pytest.raises(
             NoNodeLeft, match=r"is avoided: its device failed 3 times .*; no other node can run a trial"
         ):
-            search_in(tmp_path, 2, run_but_on_broken_nodes, [here])
+            search_in(tmp_path, 2, run_except_on_broken_nodes, [node_id])
     study = Study.open(next(tmp_path.glob("**/study.json")).parent)
     assert [study.end(number) for number in study.trials()] == [None, None]
 
 
 @pytest.mark.slow
-def test_processes_may_die_often_as_long_as_there_is_progress(tmp_path: Path, importable: None) -> None:
-    """Trial 0 dies after each of its four reports, once more than may be without progress; trial 1 gets nowhere."""
+def test_processes_may_crash_often_as_long_as_there_is_progress(tmp_path: Path, importable: None) -> None:
+    """Trial 0 crashes after each of its four reports, once more than allowed without progress; trial 1 has none."""
     with ray_session("local"):
-        study = search_in(tmp_path, 2, run_and_die, [])
-    assert len((tmp_path / "checkpoints" / DEATHS).read_text().splitlines()) == 5
+        study = search_in(tmp_path, 2, run_and_crash, [])
+    assert len((tmp_path / "checkpoints" / CRASHES).read_text().splitlines()) == 5
     assert list(trial_table(study).sort_values("trial")["state"]) == ["complete", "failed"]
     end = study.end(1)
     assert end is not None
@@ -190,7 +190,7 @@ def test_processes_may_die_often_as_long_as_there_is_progress(tmp_path: Path, im
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["gcs_server", "raylet"])
-def test_a_cluster_that_dies_ends_the_search_with_one_line(two_nodes: Cluster, tmp_path: Path, part: str) -> None:
+def test_a_cluster_that_crashes_ends_the_search_with_one_line(two_nodes: Cluster, tmp_path: Path, part: str) -> None:
     generate(tmp_path / "cells", num_subjects=12, images_per_subject=4, num_test_images=2)
     tree = ProcessTree()
     search = search_on(two_nodes, tmp_path / "runs" / "study", tree, tmp_path / "cells" / TRAINING)
@@ -203,8 +203,8 @@ def test_a_cluster_that_dies_ends_the_search_with_one_line(two_nodes: Cluster, t
     finally:
         tree.kill()
     (line,) = [line for line in search.output.read_text().splitlines() if line.startswith("error: ")]
-    who = "its head at" if part == "gcs_server" else "its raylet on this machine"
-    assert line.startswith(f"error: the Ray cluster is unreachable: no response from {who}")
-    assert line.endswith("finished folds are kept. Go on with:")
+    process = "its head at" if part == "gcs_server" else "its raylet on this machine"
+    assert line.startswith(f"error: the Ray cluster is unreachable: no response from {process}")
+    assert line.endswith("finished folds are kept. Resume with:")
     study = Study.open(search.folder)
     assert all(study.end(number) is None for number in study.trials())

@@ -1,4 +1,4 @@
-"""A worker that Ray ends for want of memory has died, and does not take the search with it."""
+"""A worker killed by Ray when out of memory counts as crashed and does not end the search."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ray.exceptions import OutOfMemoryError, RayActorError
 from search.cluster.ray_private import treat_oom_as_crash
 
 
-def test_a_worker_ended_for_want_of_memory_has_died(
+def test_a_worker_killed_when_out_of_memory_counts_as_crashed(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.WARNING)
     manager, task = object.__new__(RayActorManager), TrackedActorTask(TrackedActor(actor_id=0))
-    shortage = OutOfMemoryError("2 worker(s) were killed")
+    out_of_memory = OutOfMemoryError("2 worker(s) were killed")
     with pytest.raises(RuntimeError, match="Caught unexpected exception"):
-        # Tune's own answer, called by name as Tune does; when it has learned better, treat_oom_as_crash can go.
-        manager._actor_task_failed(tracked_actor_task=task, exception=shortage)
-    heard: list[Exception] = []
+        # Tune's own handler, called by name as Tune does; once it handles this case, treat_oom_as_crash can be removed.
+        manager._actor_task_failed(tracked_actor_task=task, exception=out_of_memory)
+    received: list[Exception] = []
     monkeypatch.setattr(
-        RayActorManager, "_actor_task_failed", lambda self, tracked_actor_task, exception: heard.append(exception)
+        RayActorManager, "_actor_task_failed", lambda self, tracked_actor_task, exception: received.append(exception)
     )
     with treat_oom_as_crash():
-        for error in (shortage, KeyError("another")):
+        for error in (out_of_memory, KeyError("another")):
             manager._actor_task_failed(tracked_actor_task=task, exception=error)
-    assert [type(error) for error in heard] == [RayActorError, KeyError]
-    assert str(heard[0]) == str(shortage)
-    assert caplog.text.count("short of memory") == 1
+    assert [type(error) for error in received] == [RayActorError, KeyError]
+    assert str(received[0]) == str(out_of_memory)
+    assert caplog.text.count("low on memory") == 1

@@ -1,4 +1,4 @@
-"""What a trial occupies: a cluster divided among trials."""
+"""The resources of a trial: a cluster divided among trials."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def of(**resources: float) -> Nodes:
 
 
 def cluster(*now: tuple[float, float], more: tuple[tuple[float, float], ...] = (), max_more: int = 99) -> Nodes:
-    """A cluster of nodes given by processors and GPUs."""
+    """A cluster of nodes given by their CPUs and GPUs."""
 
     def node(size: tuple[float, float]) -> Node:
         return Node(cpus=int(size[0]), gpus=size[1])
@@ -62,35 +62,39 @@ def test_resources_are_divided_among_trials(
 @pytest.mark.parametrize(
     ("resources", "arguments", "message"),
     [
-        ({"CPU": 0}, ("auto", None, None, None), r"no node of the cluster offers trials a processor; wait until"),
+        ({"CPU": 0}, ("auto", None, None, None), r"no node of the cluster has CPUs for trials; wait until"),
         ({"CPU": 2}, ("cuda", None, None, None), r"--device cuda: Ray sees no GPU"),
-        ({"CPU": 2}, ("auto", 3, None, None), r"a trial asks for 3 CPUs and 0 GPUs, the cluster has 2 and 0"),
-        ({"CPU": 8, "GPU": 2}, ("auto", None, 4, None), r"asks for 8 CPUs and 4 GPUs, the cluster has 8 and 2"),
-        ({"CPU": 8, "GPU": 2}, ("auto", None, 2, 1), r"asks for 8 CPUs and 2 GPUs, the cluster has 8 and 1"),
-        ({"CPU": 8, "GPU": 4}, ("auto", None, 1.5, None), r"--gpus-per-trial: expected a fraction up to 1 or a whole"),
+        ({"CPU": 2}, ("auto", 3, None, None), r"a trial needs 3 CPUs and 0 GPUs, the cluster has 2 and 0"),
+        ({"CPU": 8, "GPU": 2}, ("auto", None, 4, None), r"needs 8 CPUs and 4 GPUs, the cluster has 8 and 2"),
+        ({"CPU": 8, "GPU": 2}, ("auto", None, 2, 1), r"needs 8 CPUs and 2 GPUs, the cluster has 8 and 1"),
+        (
+            {"CPU": 8, "GPU": 4},
+            ("auto", None, 1.5, None),
+            r"--gpus-per-trial: expected a fraction up to 1 or an integer",
+        ),
         ({"CPU": 8}, ("auto", None, 1, None), r"--gpus-per-trial has no effect on cpu"),
         ({"CPU": 8, "GPU": 4}, ("cpu", None, 1, None), r"--gpus-per-trial has no effect on cpu"),
     ],
 )
-def test_more_than_there_is_is_refused(resources: dict[str, float], arguments: tuple[Any, ...], message: str) -> None:
+def test_more_than_available_is_refused(resources: dict[str, float], arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         plan_resources(*arguments, of(**resources))
 
 
-def test_where_trials_run_is_said_in_one_line() -> None:
+def test_where_trials_run_is_described_in_one_line() -> None:
     resources = Resources(device="cuda", cpus=4, gpus=0.5, concurrent=2)
     assert describe(resources, cluster((8, 1)), own=True) == (
-        "device: cuda; up to 2 trials at once on a Ray of its own, each with 4 CPU, 0.5 GPU"
+        "device: cuda; up to 2 trials at once on a local Ray, each with 4 CPU, 0.5 GPU"
     )
 
 
-def test_what_a_cluster_may_grow_to_is_said() -> None:
+def test_the_size_that_a_cluster_may_grow_to_is_described() -> None:
     nodes = cluster((2, 0), (8, 1), more=((8, 1), (8, 4)), max_more=1)
-    words = describe(plan_resources("auto", None, None, None, nodes), nodes, own=True)
-    assert "up to 5 trials at once" in words
-    assert words.endswith("; the cluster has 1 GPUs now and may grow to 5")
+    text = describe(plan_resources("auto", None, None, None, nodes), nodes, own=True)
+    assert "up to 5 trials at once" in text
+    assert text.endswith("; the cluster has 1 GPUs now and may grow to 5")
     packed = describe(plan_resources("auto", None, AUTO, None, nodes), nodes, own=True)
-    assert "each with 2 CPU, 1 GPU or less of it, as its network needs;" in packed
+    assert "each with 2 CPU, 1 GPU or less if its network needs less;" in packed
 
 
 HEAD = (2, 0)
@@ -99,44 +103,42 @@ HEAD = (2, 0)
 @pytest.mark.parametrize(
     ("nodes", "arguments", "expected"),
     [
-        # A head without GPU runs no trial, and its few processors bound none.
+        # A head without a GPU runs no trials, and its few CPUs do not limit theirs.
         (cluster(HEAD, (16, 1), (16, 1)), ("auto", None, None, None), ("cuda", 16, 1, 2)),
         # The smallest node's share fits all.
         (cluster(HEAD, (96, 8), (4, 1)), ("auto", None, None, None), ("cuda", 4, 1, 9)),
         (cluster(HEAD, (96, 8), (4, 1)), ("auto", None, 0.5, None), ("cuda", 2, 0.5, 18)),
-        # Node by node: 12 processors at 3 GPUs and 4 at none are room for one trial of 8, not for two.
+        # Counted per node: 12 CPUs with 3 GPUs and 4 CPUs with none fit one trial of 8 CPUs, not two.
         (cluster((12, 3), (4, 0)), ("auto", 8, 1, None), ("cuda", 8, 1, 1)),
-        # A number of GPUs that some nodes lack.
+        # More GPUs than some nodes have.
         (cluster((32, 4), (8, 1)), ("auto", None, 2, None), ("cuda", 16, 2, 2)),
         (cluster(HEAD, (16, 1), (16, 1)), ("auto", None, None, 1), ("cuda", 16, 1, 1)),
-        # Processors only.
+        # CPUs only.
         (cluster((2, 0), (16, 0), (16, 0)), ("auto", 8, None, None), ("cpu", 8, 0, 4)),
         (cluster((8, 0), (16, 0)), ("auto", None, None, None), ("cpu", 4, 0, 6)),
-        # GPU workers at zero: what the autoscaler may start counts.
+        # No GPU workers yet: those that the autoscaler may start count.
         (cluster(HEAD, more=((8, 1),) * 4), ("auto", None, None, None), ("cuda", 8, 1, 4)),
         (cluster(HEAD, more=((8, 1),) * 4), ("auto", None, 0.25, 2), ("cuda", 2, 0.25, 8)),
         (cluster(HEAD, more=((8, 1),) * 4 + ((48, 4),) * 2, max_more=3), ("cuda", 8, None, None), ("cuda", 8, 1, 9)),
         (cluster(HEAD, (8, 1), more=((8, 1),) * 3, max_more=2), ("auto", None, None, None), ("cuda", 8, 1, 3)),
     ],
 )
-def test_nodes_of_all_sizes_are_counted_one_by_one(
+def test_nodes_of_all_sizes_are_counted_individually(
     nodes: Nodes, arguments: tuple[Any, ...], expected: tuple[str, int, float, int]
 ) -> None:
     plan = plan_resources(*arguments, nodes)
     assert (plan.device, plan.cpus, plan.gpus, plan.concurrent) == expected
 
 
-def test_a_trial_that_fits_no_node_is_refused_with_the_nodes() -> None:
+def test_a_trial_that_fits_no_node_is_refused_with_their_sizes() -> None:
     nodes = cluster((4, 1), (32, 0), more=((4, 1),))
-    with pytest.raises(
-        UserError, match=r"asks for 8 CPUs and 1 GPUs, no node of the cluster has both: 32 and 0, 4 and"
-    ):
+    with pytest.raises(UserError, match=r"needs 8 CPUs and 1 GPUs, no node of the cluster has both: 32 and 0, 4 and"):
         plan_resources("auto", 8, None, None, nodes)
 
 
-def test_room_follows_the_nodes() -> None:
+def test_capacity_follows_the_nodes() -> None:
     nodes = cluster((8, 1), (8, 1), more=((8, 1),))
     plan = plan_resources("auto", None, None, None, nodes)
-    assert plan.concurrent == plan.room(nodes) == 3
-    assert plan.room(cluster((8, 1))) == 1
-    assert plan.room(cluster()) == 0
+    assert plan.concurrent == plan.capacity(nodes) == 3
+    assert plan.capacity(cluster((8, 1))) == 1
+    assert plan.capacity(cluster()) == 0

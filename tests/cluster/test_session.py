@@ -1,4 +1,4 @@
-"""A Ray that is joined or started: nobody else can reach our own, and its death is no trial's failure."""
+"""A Ray that is joined or started: errors on joining, and our own Ray is unreachable for others."""
 
 from __future__ import annotations
 
@@ -25,52 +25,52 @@ from search.cluster.session import RayNotStarted, ray_session
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "127.0.0.1:port", "ray://127.0.0.1:1", "auto"])
-def test_an_address_without_a_ray_is_refused_before_ray_asks(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray would ask again and again, for half a minute."""
-    asked: list[Any] = []
+def test_an_address_without_ray_is_refused_before_ray_connects(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray itself would retry for half a minute."""
+    calls: list[Any] = []
     for module, name in ((ray_private, "GcsClient"), (ray, "init")):
-        monkeypatch.setattr(module, name, lambda **given: asked.append(given))
+        monkeypatch.setattr(module, name, lambda **given: calls.append(given))
     with pytest.raises(
         UserError, match=rf"--address {address}: no Ray cluster found there \(.+\); start one with"
     ) as refusal:
         ray_session(address).__enter__()
-    assert asked == []
+    assert calls == []
     assert "\n" not in str(refusal.value)
     assert not ray.is_initialized()
 
 
 @pytest.mark.parametrize("address", ["", ":6379", "127.0.0.1:port", "head"])
-def test_an_address_that_is_none_is_said_to_be_none(address: str) -> None:
+def test_an_invalid_address_is_refused(address: str) -> None:
     with pytest.raises(UserError, match=rf"^--address {address}: .*\(expected HOST:PORT, auto or local\)"):
         ray_session(address).__enter__()
 
 
-@pytest.mark.parametrize("words", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", None])
-def test_what_listens_and_is_no_ray_is_noticed_before_ray_asks(
-    monkeypatch: pytest.MonkeyPatch, words: bytes | None
+@pytest.mark.parametrize("response", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", None])
+def test_a_service_that_is_not_ray_is_refused_before_ray_connects(
+    monkeypatch: pytest.MonkeyPatch, response: bytes | None
 ) -> None:
-    """Ray itself asks such a server for forty seconds."""
-    monkeypatch.setattr(heartbeat, "TIMEOUT_SECONDS", 0.5 if words is None else 120)
-    monkeypatch.setattr(ray_private, "GcsClient", lambda **_: pytest.fail("Ray asks"))
+    """Ray itself tries to connect to such a server for forty seconds."""
+    monkeypatch.setattr(heartbeat, "TIMEOUT_SECONDS", 0.5 if response is None else 120)
+    monkeypatch.setattr(ray_private, "GcsClient", lambda **_: pytest.fail("Ray connects"))
 
-    def answer() -> None:
+    def serve() -> None:
         while True:
             try:
                 connection, _ = listener.accept()
             except OSError:
                 return
             kept.append(connection)
-            if words is not None:
-                # The first only knocks, and has gone.
+            if response is not None:
+                # The first connection is only a ping and already closed.
                 with contextlib.suppress(OSError):
-                    connection.sendall(words)
+                    connection.sendall(response)
                     connection.shutdown(socket.SHUT_WR)
 
     kept: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=answer, daemon=True).start()
-        reason = "timed out" if words is None else "the service at that address is not Ray"
-        # The way in of ``ray_session``; that would ask at the machine's own address instead, not on loopback.
+        threading.Thread(target=serve, daemon=True).start()
+        reason = "timed out" if response is None else "the service at that address is not Ray"
+        # Called directly: ``ray_session`` would use the machine's own address, not loopback.
         with pytest.raises(OSError, match=reason):
             session._require_access(f"127.0.0.1:{listener.getsockname()[1]}")
 
@@ -84,7 +84,7 @@ def test_an_address_from_the_environment_is_named(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "message"),
     [
         (
             Exception("The current node timed out during startup.\nMore."),
@@ -93,15 +93,15 @@ def test_an_address_from_the_environment_is_named(monkeypatch: pytest.MonkeyPatc
         (KeyError(), "KeyError"),
     ],
 )
-def test_a_ray_of_our_own_that_does_not_start_is_one_line_and_no_mistake(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+def test_failure_to_start_our_own_ray_is_one_line_and_no_user_error(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
 ) -> None:
     def init(**given: Any) -> None:
         raise error
 
     monkeypatch.setattr(ray, "init", init)
     with pytest.raises(
-        RayNotStarted, match=rf"^Ray did not start \({words}\); try again .*session_latest/logs\)$"
+        RayNotStarted, match=rf"^Ray did not start \({message}\); try again .*session_latest/logs\)$"
     ) as raised:
         ray_session("local").__enter__()
     assert not isinstance(raised.value, UserError)
@@ -113,14 +113,14 @@ def _other_version(**given: Any) -> None:
     check_version_info(versions, "127.0.0.1", raise_on_mismatch=True)
 
 
-def _whatever(**given: Any) -> None:
+def _unknown_error(**given: Any) -> None:
     raise Exception("Not today:\n    ...")
 
 
 @pytest.mark.parametrize(
-    ("init", "words"),
+    ("init", "message"),
     [
-        (_whatever, r"no Ray cluster found there \(Not today:\); start one with .* or use --address local"),
+        (_unknown_error, r"no Ray cluster found there \(Not today:\); start one with .* or use --address local"),
         (
             _other_version,
             rf"the cluster has Ray 2\.50\.1, Python 3\.11\.1, this environment Ray {re.escape(ray.__version__)}, "
@@ -128,16 +128,16 @@ def _whatever(**given: Any) -> None:
         ),
     ],
 )
-def test_why_a_cluster_cannot_be_joined_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, init: Callable[..., None], words: str
+def test_the_reason_why_a_cluster_cannot_be_joined_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, init: Callable[..., None], message: str
 ) -> None:
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(session, "_require_access", lambda address: None)
-    with pytest.raises(UserError, match=rf"^--address 127\.0\.0\.1:9: {words}$"):
+    with pytest.raises(UserError, match=rf"^--address 127\.0\.0\.1:9: {message}$"):
         ray_session("127.0.0.1:9").__enter__()
 
 
-def test_a_cluster_that_asks_for_its_token_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_token_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(address: str) -> None:
         raise AuthenticationError("Unauthenticated")
 
@@ -149,7 +149,7 @@ def test_a_cluster_that_asks_for_its_token_says_so(monkeypatch: pytest.MonkeyPat
 
 
 def listening(pids: set[int]) -> dict[str, str]:
-    """Address of each TCP socket that these processes listen on: from /proc, hexadecimal as there."""
+    """Address of each TCP socket that these processes listen on, hexadecimal as in /proc."""
     inodes = set()
     for pid in pids:
         for link in Path(f"/proc/{pid}/fd").glob("*"):
@@ -166,7 +166,7 @@ def listening(pids: set[int]) -> dict[str, str]:
     return found
 
 
-def family(root: int) -> set[int]:
+def process_tree(root: int) -> set[int]:
     """The process and all its descendants."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -192,7 +192,7 @@ def test_our_own_ray_listens_on_loopback_only_and_leaves_no_process(
 ) -> None:
     key = "deadbeef" * 5
     monkeypatch.setenv("WANDB_API_KEY", key)
-    before = family(os.getpid())
+    before = process_tree(os.getpid())
 
     @ray.remote
     class Worker:
@@ -204,7 +204,7 @@ def test_our_own_ray_listens_on_loopback_only_and_leaves_no_process(
         assert ray_private.is_own()
         worker = Worker.remote()
         pid = ray.get(worker.pid.remote())
-        ours = family(os.getpid())
+        ours = process_tree(os.getpid())
         assert pid in ours
         addresses = listening(ours)
         assert len(addresses) >= 4
@@ -215,7 +215,7 @@ def test_our_own_ray_listens_on_loopback_only_and_leaves_no_process(
     assert ray_constants.ENABLE_RAY_CLUSTER, "a cluster may be joined afterwards"
     assert ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR not in os.environ
     deadline = time.monotonic() + 200
-    while family(os.getpid()) - before and time.monotonic() < deadline:
+    while process_tree(os.getpid()) - before and time.monotonic() < deadline:
         time.sleep(0.5)
-    assert family(os.getpid()) - before == set()
+    assert process_tree(os.getpid()) - before == set()
     assert capfd.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""An interrupt is raised where it comes, and again where it was swallowed."""
+"""An interrupt is raised when it arrives, and again if it was swallowed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from search.cluster import signals
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_swallowed_interrupt_is_raised_again(number: signal.Signals) -> None:
-    with signals.listening():
+    with signals.handled():
         signals.check()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
@@ -20,10 +20,10 @@ def test_a_swallowed_interrupt_is_raised_again(number: signal.Signals) -> None:
             signals.check()
 
 
-def test_handlers_are_put_back_and_a_new_search_begins_afresh() -> None:
+def test_handlers_are_restored_and_a_new_search_starts_without_a_request() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with signals.listening(), pytest.raises(KeyboardInterrupt):
+    with signals.handled(), pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGTERM)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
-    with signals.listening():
+    with signals.handled():
         signals.check()

@@ -1,4 +1,4 @@
-"""What a worker does: its reports, its checkpoints, its ways to end."""
+"""The trainable: its reports, its checkpoints, and how it ends."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from search.cluster.fleet import Fleet
 from search.cluster.nodes import Nodes
 from search.cluster.resources import Resources
 from search.cluster.trainable import NOTES, REPORT, TrialData, checkpoints_of, run_trial
-from search.cluster.tune_config import Place, config_of
-from search.cluster.tuner import _Silence
+from search.cluster.tune_config import Placement, config_of
+from search.cluster.tuner import _FleetCallback
 from search.storage import checkpoints as checkpoints_module
 from search.storage.checkpoints import Checkpoints, folder_of
 from search.storage.filesystem import Storage, StorageFailed, open_storage
@@ -40,7 +40,7 @@ from search.trials.study_log import study_log
 
 @pytest.fixture
 def reports(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What a trainable reports, in the place of Tune."""
+    """What a trainable reports, received instead of Tune."""
     received: list[Any] = []
     monkeypatch.setattr(ray.tune, "report", lambda result: received.append(result[REPORT]))
     return received
@@ -58,7 +58,7 @@ def data(tiny_images: Any, tmp_path: Path) -> TrialData:
     )
 
 
-# AdamW keeps a third of what Ranger21 does: checkpoints are what takes time here.
+# AdamW has a third of Ranger21's state: writing checkpoints dominates the time of these tests.
 RECIPE = (
     Recipe(train=Train(epochs=1, batch_size=8))
     .with_settings({"optimizer.name": "adamw", "evaluate.tta": "none"})
@@ -85,7 +85,7 @@ def test_finished_folds_are_skipped(reports: list[Any], data: TrialData) -> None
     assert len(reports) == 2
 
 
-def test_checkpoints_of_a_fold_go_when_it_is_committed(monkeypatch: pytest.MonkeyPatch, data: TrialData) -> None:
+def test_committing_a_fold_removes_its_checkpoints(monkeypatch: pytest.MonkeyPatch, data: TrialData) -> None:
     kept: list[list[str]] = []
     monkeypatch.setattr(
         ray.tune, "report", lambda result: kept.append([path.name for path in data.checkpoints.rglob("*.pt")])
@@ -95,7 +95,7 @@ def test_checkpoints_of_a_fold_go_when_it_is_committed(monkeypatch: pytest.Monke
 
 
 def test_a_trial_and_its_repeat_keep_checkpoints_apart(monkeypatch: pytest.MonkeyPatch, data: TrialData) -> None:
-    """They may run side by side: the end of one must not take the other's."""
+    """They may run at the same time: the end of one must not remove the other's."""
     folders: list[Path] = []
     monkeypatch.setattr(
         trainable, "cross_validate", lambda *_, checkpoints, **__: iter(folders.append(checkpoints) or ())
@@ -106,7 +106,7 @@ def test_a_trial_and_its_repeat_keep_checkpoints_apart(monkeypatch: pytest.Monke
     assert [folder.name for folder in folders] == ["0007-0", "0007-1"]
 
 
-def test_a_diverging_trial_reports_message_place_and_traceback(
+def test_a_diverging_trial_reports_message_location_and_traceback(
     reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loss = torch.nn.functional.cross_entropy
@@ -121,21 +121,21 @@ def test_a_diverging_trial_reports_message_place_and_traceback(
     assert failure.traceback.splitlines()[-1].endswith(failure.message.partition(" (train.py")[0])
 
 
-def test_an_error_of_ours_becomes_a_report_not_an_exception(
+def test_an_internal_error_becomes_a_report_not_an_exception(
     reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*arguments: Any, **settings: Any) -> Iterator[Any]:
+    def failing(*arguments: Any, **settings: Any) -> Iterator[Any]:
         secret = "wandb-key"
         yield secret
-        raise MemoryError("no room for 3 GB")
+        raise MemoryError("cannot allocate 3 GB")
 
-    monkeypatch.setattr(trainable, "cross_validate", broken)
+    monkeypatch.setattr(trainable, "cross_validate", failing)
     (data.checkpoints / "0007-0" / "seed_0").mkdir(parents=True)
     run_trial(assignment(), data, ONE_CPU)
     assert reports[0] == "wandb-key"
     assert isinstance(reports[1], Failure)
-    assert reports[1].message.startswith("MemoryError: no room for 3 GB (test_trainable.py, line ")
-    assert str(reports[1].traceback).splitlines()[-1] == "MemoryError: no room for 3 GB"
+    assert reports[1].message.startswith("MemoryError: cannot allocate 3 GB (test_trainable.py, line ")
+    assert str(reports[1].traceback).splitlines()[-1] == "MemoryError: cannot allocate 3 GB"
     assert "wandb-key" not in str(reports[1].traceback), "no values of variables"
     assert list(data.checkpoints.iterdir()) == []
 
@@ -146,26 +146,24 @@ def test_other_pretrained_weights_on_this_machine_fail_the_trial(
     weights = tmp_path / "resnet18.pt"
     weights.write_bytes(b"the study's")
     recipe = RECIPE.with_settings({"model.pretrained": str(weights)}).resolved(32)
-    weights.write_bytes(b"others")
+    weights.write_bytes(b"other weights")
     run_trial(assignment(recipe), data, ONE_CPU)
     weights.unlink()
     run_trial(assignment(recipe), data, ONE_CPU)
-    others, missing = reports
-    assert re.match(
-        r"UserError: model.pretrained: .* but this recipe was run with .* \(recipe.py, line", others.message
-    )
-    assert "in check_pretrained" in others.traceback
+    other, missing = reports
+    assert re.match(r"UserError: model.pretrained: .* but this recipe was run with .* \(recipe.py, line", other.message)
+    assert "in check_pretrained" in other.traceback
     assert missing.message.startswith(f"MissingFile: model.pretrained: no file at {weights}")
 
 
-def test_what_utf_8_lacks_is_escaped_in_a_traceback(
+def test_characters_that_utf_8_cannot_encode_are_escaped_in_a_traceback(
     reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*arguments: Any, **settings: Any) -> Iterator[Any]:
+    def failing(*arguments: Any, **settings: Any) -> Iterator[Any]:
         raise OSError("no \udcff.bmp")
         yield
 
-    monkeypatch.setattr(trainable, "cross_validate", broken)
+    monkeypatch.setattr(trainable, "cross_validate", failing)
     run_trial(assignment(), data, ONE_CPU)
     assert reports[0].traceback.endswith("OSError: no \\udcff.bmp\n")
 
@@ -175,14 +173,14 @@ LONGER = RECIPE.with_settings({"train.epochs": 3})
 
 @pytest.fixture
 def stored(data: TrialData, tmp_path: Path) -> TrialData:
-    """The same data, and a storage that holds the study."""
+    """The same data, and a storage that contains the study."""
     study = open_storage(str(tmp_path / "storage"))
     study.write(b"{}", "study.json")
     return dataclasses.replace(data, storage=study.uri)
 
 
 def without_times(reports: list[Any]) -> list[Any]:
-    """What must be the same bit for bit; an epoch comes again where a checkpoint remembers it."""
+    """What must be bit-identical; an epoch in a checkpoint is reported again on resuming, and counted once."""
     plain = []
     for report in reports:
         values = {name: value for name, value in vars(report).items() if name not in ("seconds", "images_per_second")}
@@ -192,28 +190,28 @@ def without_times(reports: list[Any]) -> list[Any]:
     return plain
 
 
-class Died(BaseException):
-    """Stands for the end of a worker's machine."""
+class MachineCrashed(BaseException):
+    """Stands for a crash of the worker's machine."""
 
 
-def test_another_worker_goes_on_bit_for_bit_and_repeats_nothing(
+def test_another_worker_resumes_bit_identically_and_repeats_nothing(
     data: TrialData, stored: TrialData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reports: list[Any]
 ) -> None:
     run_trial(assignment(LONGER), data, ONE_CPU)
-    undisturbed, first = list(reports), list[Any]()
+    uninterrupted, first = list(reports), list[Any]()
     study = open_storage(str(stored.storage))
 
     def until_the_second_epoch(result: dict[str, Any]) -> None:
-        # Before anybody hears of an epoch, its checkpoint is stored.
+        # An epoch's checkpoint is stored before the epoch is reported.
         epochs = len(first) + 1
         assert study.fetch(f"checkpoints/{folder_of(Job(7, 0), LONGER)}/seed_0/fold_0.pt", tmp_path / "seen.pt")
         assert epochs_in(tmp_path / "seen.pt", LONGER, 0) == epochs
         first.append(result[REPORT])
         if epochs == 2:
-            raise Died
+            raise MachineCrashed
 
     monkeypatch.setattr(ray.tune, "report", until_the_second_epoch)
-    with pytest.raises(Died):
+    with pytest.raises(MachineCrashed):
         run_trial(assignment(LONGER), stored, ONE_CPU)
     second, trained = list[Any](), list[int]()
     run_epoch = train._Fit.run_epoch
@@ -221,12 +219,12 @@ def test_another_worker_goes_on_bit_for_bit_and_repeats_nothing(
     monkeypatch.setattr(ray.tune, "report", lambda result: second.append(result[REPORT]))
     run_trial(assignment(LONGER), dataclasses.replace(stored, checkpoints=tmp_path / "other disk"), ONE_CPU)
     assert trained == [3, 1, 2, 3], "the last epoch of fold 0, then fold 1"
-    assert without_times([*first, *second]) == without_times(undisturbed)
+    assert without_times([*first, *second]) == without_times(uninterrupted)
     assert list((tmp_path / "other disk").iterdir()) == []
 
 
-def test_of_two_checkpoints_the_one_that_came_further_is_taken(stored: TrialData, tmp_path: Path) -> None:
-    """A trial may come back to a machine that it has left long ago."""
+def test_of_two_checkpoints_the_further_one_is_used(stored: TrialData, tmp_path: Path) -> None:
+    """A trial may return to a machine with an old checkpoint of it."""
     study = str(stored.storage)
     path = tmp_path / "checkpoints" / "seed_0" / "fold_0.pt"
     old, new = [
@@ -254,19 +252,19 @@ def write_checkpoint(path: Path, recipe: Recipe, epochs: int, fold: int = 0) -> 
 def test_a_checkpoint_of_another_recipe_does_not_fail_the_trial(
     stored: TrialData, reports: list[Any], where: str
 ) -> None:
-    """A head that was lost gave the trial's number to another recipe."""
+    """A head that was lost had assigned the trial's number to another recipe."""
     other = LONGER.with_settings({"augment.rotate": 0.25})
     if where == "disk":
         write_checkpoint(stored.checkpoints / "0007-0" / "seed_0" / "fold_0.pt", other, 1)
     else:
-        place = open_storage(str(stored.storage)).folder(f"checkpoints/{folder_of(Job(7, 0), RECIPE)}")
+        folder = open_storage(str(stored.storage)).folder(f"checkpoints/{folder_of(Job(7, 0), RECIPE)}")
         write_checkpoint(stored.checkpoints / "foreign.pt", other, 1)
-        place.put(stored.checkpoints / "foreign.pt", "seed_0/fold_0.pt")
+        folder.put(stored.checkpoints / "foreign.pt", "seed_0/fold_0.pt")
     run_trial(assignment(), stored, ONE_CPU)
     assert [type(report) for report in reports] == [Epoch, FoldResult, Epoch, FoldResult]
 
 
-def test_a_storage_that_takes_nothing_is_noted_once_and_the_trial_goes_on(
+def test_a_failing_storage_causes_one_warning_and_the_trial_continues(
     stored: TrialData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoints_module, "PAUSES", (0.0, 0.0))
@@ -276,7 +274,7 @@ def test_a_storage_that_takes_nothing_is_noted_once_and_the_trial_goes_on(
     def failing(self: Storage, local: Path, name: str) -> None:
         attempts.append(name)
         if len(attempts) <= 4:
-            raise StorageFailed("no way there")
+            raise StorageFailed("no route")
         put(self, local, name)
 
     monkeypatch.setattr(Storage, "put", failing)
@@ -284,35 +282,34 @@ def test_a_storage_that_takes_nothing_is_noted_once_and_the_trial_goes_on(
     run_trial(assignment(LONGER), stored, ONE_CPU)
     assert [type(result[REPORT]) for result in results].count(FoldResult) == 2
     notes = [note for result in results for note in result[NOTES]]
-    place = str(stored.storage).partition("?")[0]
+    storage = f"trial 0007 seed 0: storage {str(stored.storage).partition('?')[0]}"
     assert notes == [
-        f"trial 0007 seed 0: storage {place} takes no checkpoint of fold 0; if its machine dies, the fold is repeated "
-        "(no way there)",
-        f"trial 0007 seed 0: storage {place} takes checkpoints again, that of fold 0 first",
+        f"{storage} did not accept the checkpoint of fold 0; if the machine crashes, the fold is repeated (no route)",
+        f"{storage} accepts checkpoints again, starting with fold 0",
     ]
-    # Three attempts at the first epoch, then one an epoch.
+    # Three attempts at the first epoch, then one per epoch.
     assert len(attempts) == 3 + 1 + 1 + 3
 
 
-def test_a_folder_that_is_not_shared_is_noted(data: TrialData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unshared_folder_causes_a_warning(data: TrialData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     results: list[dict[str, Any]] = []
     monkeypatch.setattr(ray.tune, "report", lambda result: results.append(result))
-    run_trial(assignment(), dataclasses.replace(data, storage=str(tmp_path / "mine alone")), ONE_CPU)
+    run_trial(assignment(), dataclasses.replace(data, storage=str(tmp_path / "not shared")), ONE_CPU)
     (note,) = [note for result in results for note in result[NOTES]]
-    assert "mine alone does not hold the study as " in note
-    assert not (tmp_path / "mine alone").exists()
+    assert "not shared does not contain the study when opened on " in note
+    assert not (tmp_path / "not shared").exists()
 
 
-def test_warnings_travel_with_the_next_report_each_once(data: TrialData, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warnings_are_sent_once_with_the_next_report(data: TrialData, monkeypatch: pytest.MonkeyPatch) -> None:
     results: list[dict[str, Any]] = []
 
     def warning(*arguments: Any, **settings: Any) -> Iterator[Any]:
         for word in ("first", "second"):
             logging.getLogger("leukemia.training.train").warning("loss is high")
-            logging.getLogger("leukemia.training.train").info("nothing to see")
+            logging.getLogger("leukemia.training.train").info("all is well")
             yield word
-        logging.getLogger("leukemia.data.images").warning("memory is short")
-        raise MemoryError("no room")
+        logging.getLogger("leukemia.data.images").warning("memory is low")
+        raise MemoryError("out of memory")
 
     monkeypatch.setattr(trainable, "cross_validate", warning)
     monkeypatch.setattr(ray.tune, "report", lambda result: results.append(result))
@@ -320,9 +317,9 @@ def test_warnings_travel_with_the_next_report_each_once(data: TrialData, monkeyp
     assert [result[NOTES] for result in results] == [
         ["trial 0007 seed 0: loss is high"],
         [],
-        ["trial 0007 seed 0: memory is short"],
+        ["trial 0007 seed 0: memory is low"],
     ]
-    assert results[2][REPORT].message.startswith("MemoryError: no room")
+    assert results[2][REPORT].message.startswith("MemoryError: out of memory")
     assert not logging.getLogger("leukemia").handlers
 
 
@@ -337,11 +334,11 @@ def test_warnings_of_a_trial_reach_the_log_of_the_study(
     run_trial(assignment(), data, ONE_CPU)
     shown = io.StringIO()
     with study_log(tmp_path, Console(file=shown, width=40)):
-        silence: Any = _Silence(Fleet(ONE_CPU, lambda: Nodes(now=())))
+        callback: Any = _FleetCallback(Fleet(ONE_CPU, lambda: Nodes(now=())))
         for result in results:
-            silence.on_trial_result(
-                0, [], SimpleNamespace(config=config_of(assignment(), Place(cpus=1, gpus=0.0))), result
+            callback.on_trial_result(
+                0, [], SimpleNamespace(config=config_of(assignment(), Placement(cpus=1, gpus=0.0))), result
             )
-    words = f"trial 0007 seed 0: checkpoint {damaged} is damaged or of another recipe; its fold starts from scratch"
-    assert shown.getvalue() == f"warning: {words}\n"
-    assert (tmp_path / LOG).read_text().endswith(f"Z WARNING {words}\n")
+    line = f"trial 0007 seed 0: checkpoint {damaged} is damaged or of another recipe; its fold starts from scratch"
+    assert shown.getvalue() == f"warning: {line}\n"
+    assert (tmp_path / LOG).read_text().endswith(f"Z WARNING {line}\n")

@@ -1,4 +1,4 @@
-"""Tune around the driver: what its scheduler asks, and what it does with the answer."""
+"""The scheduler between Tune and the driver: passes on reports and applies the driver's decisions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from leukemia.config.results import Epoch, FoldResult
 from leukemia.study.job import Job
 from search.cluster import tuner
 from search.cluster.trainable import REPORT
-from search.cluster.tune_config import Place, assignment_of, config_of
+from search.cluster.tune_config import Placement, assignment_of, config_of
 from search.policy.health import Rescheduled
 from search.trials.assignment import Assignment, Failure
 
 
 class Assigned:
-    """Tune's trial, as far as its scheduler is concerned."""
+    """Tune's trial, reduced to what a scheduler uses."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
@@ -28,7 +28,7 @@ class Assigned:
         self.config = config
 
 
-def test_the_driver_is_asked_by_number_and_seed() -> None:
+def test_reports_reach_the_driver_with_number_and_seed() -> None:
     received: list[tuple[Job, Any]] = []
 
     def receive(job: Job, report: Any) -> bool:
@@ -46,13 +46,13 @@ def test_the_driver_is_asked_by_number_and_seed() -> None:
         device="cpu (test)",
         precision="float32",
     )
-    judging = tuner._Judging(receive, lambda job: [0] if job == Job(7, 2) else [])
-    trial: Any = Assigned(config_of(Assignment(job=Job(7, 2), recipe=Recipe()), Place(cpus=1, gpus=0.0)))
-    verdicts = [judging.on_trial_result(None, trial, {REPORT: report}) for report in (failure, result)]  # type: ignore[arg-type]
-    assert verdicts == [judging.CONTINUE, judging.STOP]
+    scheduler = tuner._DriverScheduler(receive, lambda job: [0] if job == Job(7, 2) else [])
+    trial: Any = Assigned(config_of(Assignment(job=Job(7, 2), recipe=Recipe()), Placement(cpus=1, gpus=0.0)))
+    decisions = [scheduler.on_trial_result(None, trial, {REPORT: report}) for report in (failure, result)]  # type: ignore[arg-type]
+    assert decisions == [scheduler.CONTINUE, scheduler.STOP]
     assert received == [(Job(7, 2), failure), (Job(7, 2), result)]
     assert assignment_of(trial.config).skip == (0,)
-    assert judging.on_trial_result(None, trial, {}) == judging.CONTINUE  # type: ignore[arg-type]
+    assert scheduler.on_trial_result(None, trial, {}) == scheduler.CONTINUE  # type: ignore[arg-type]
     assert len(received) == 2
 
 
@@ -72,23 +72,23 @@ def epoch_of(fold: int, epoch: int) -> Epoch:
     )
 
 
-def test_deaths_count_only_as_long_as_a_trial_comes_no_further() -> None:
-    judging = tuner._Judging(lambda *report: True, lambda job: [])
-    trial: Any = Assigned(config_of(Assignment(job=Job(0, 0), recipe=Recipe()), Place(cpus=1, gpus=0.0)))
-    # After a death a checkpoint's epochs come again: they are no progress.
+def test_crashes_count_only_while_a_trial_makes_no_progress() -> None:
+    scheduler = tuner._DriverScheduler(lambda *report: True, lambda job: [])
+    trial: Any = Assigned(config_of(Assignment(job=Job(0, 0), recipe=Recipe()), Placement(cpus=1, gpus=0.0)))
+    # After a crash the checkpoint's epochs are reported again, which is no progress.
     steps = [((0, 1), 0), ((0, 2), 0), ((0, 1), 2), ((0, 2), 2), ((0, 3), 0), ((0, 3), 2), ((1, 1), 0)]
     for (fold, epoch), failures in steps:
         trial.run_metadata.num_failures = 2
-        judging.on_trial_result(None, trial, {REPORT: epoch_of(fold, epoch)})  # type: ignore[arg-type]
+        scheduler.on_trial_result(None, trial, {REPORT: epoch_of(fold, epoch)})  # type: ignore[arg-type]
         assert trial.run_metadata.num_failures == failures, (fold, epoch)
     trial.run_metadata.num_failures = 2
-    judging.on_trial_result(None, trial, {REPORT: Failure(message="NonFiniteLoss")})  # type: ignore[arg-type]
+    scheduler.on_trial_result(None, trial, {REPORT: Failure(message="NonFiniteLoss")})  # type: ignore[arg-type]
     assert trial.run_metadata.num_failures == 2
 
 
-def test_a_trial_that_is_rescheduled_is_not_retried_where_it_is() -> None:
-    judging = tuner._Judging(lambda *report: False, lambda job: [])
-    trial: Any = Assigned(config_of(Assignment(job=Job(0, 0), recipe=Recipe()), Place(cpus=1, gpus=0.0)))
-    verdict = judging.on_trial_result(None, trial, {REPORT: Rescheduled(message="no GPU", node_id="a")})  # type: ignore[arg-type]
-    assert verdict == judging.CONTINUE, "stopped, its process with the broken device would be used again"
+def test_a_rescheduled_trial_is_not_retried_on_its_node() -> None:
+    scheduler = tuner._DriverScheduler(lambda *report: False, lambda job: [])
+    trial: Any = Assigned(config_of(Assignment(job=Job(0, 0), recipe=Recipe()), Placement(cpus=1, gpus=0.0)))
+    decision = scheduler.on_trial_result(None, trial, {REPORT: Rescheduled(message="no GPU", node_id="a")})  # type: ignore[arg-type]
+    assert decision == scheduler.CONTINUE, "stopped, its process with the broken device would be used again"
     assert trial.run_metadata.num_failures == tuner.MAX_PROCESS_FAILURES

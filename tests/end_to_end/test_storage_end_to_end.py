@@ -79,7 +79,7 @@ def test_a_study_whose_machine_is_lost_goes_on_from_its_bucket(
 
     lost = start("new head", "--resume", "--storage", f"s3://{BUCKET}/{place}")
     assert lost.wait() == 2
-    assert f"or name a study of s3://{BUCKET}/{place} with --study: it holds lost" in lost.stderr
+    assert f"or name a study of s3://{BUCKET}/{place} with --study: it contains lost" in lost.stderr
     second = start("new head", "--resume", "--study", "lost", "--storage", f"s3://{BUCKET}/{place}", *ONE_AT_A_TIME)
     assert second.wait() == 0
     assert second.stderr == ""

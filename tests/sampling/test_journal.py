@@ -19,7 +19,7 @@ from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
 from leukemia.study.job import Job
 from search.cluster.searcher import DriverSearcher, Watch
-from search.cluster.tune_config import Place, config_of
+from search.cluster.tune_config import Placement, config_of
 from search.policy.space import Space, make_space
 from search.sampling.journal import STATES, Journal, Prior
 from search.trials.assignment import Assignment
@@ -325,7 +325,7 @@ def test_proposals_learn_from_priors(tmp_path: Path) -> None:
 
 
 def config_for(job: Job) -> dict[str, Any]:
-    return config_of(Assignment(job=job, recipe=SPACE.start), Place(cpus=1, gpus=0.0))
+    return config_of(Assignment(job=job, recipe=SPACE.start), Placement(cpus=1, gpus=0.0))
 
 
 def searcher_of(assignments: list[Any], ends: list[Any], *, idle: list[bool] | None = None) -> DriverSearcher:

@@ -151,5 +151,5 @@ if __name__ == "__main__":
     os.environ[SECONDS] = sys.argv[3]
     # AutoscalingCluster runs the command `ray`.
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    with signals.listening():
+    with signals.handled():
         write_json(place / MEASURED, measure(place, trials, nodes))

@@ -203,5 +203,5 @@ def check(study: Study, num_trials: int) -> None:
 if __name__ == "__main__":
     place, (workers, trials, nodes, finished) = Path(sys.argv[1]), map(int, [*sys.argv[2:5], sys.argv[6]])
     os.environ[SECONDS] = sys.argv[5]
-    with signals.listening():
+    with signals.handled():
         write_json(place / MEASURED, measure(place, workers, trials, nodes, finished))
