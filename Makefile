@@ -1,19 +1,19 @@
-# Everything a person runs. Each target does its own set-up.
+# Common tasks. Each target sets up its own environment.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Arguments of `make search`. Its own are a small preset; with ARGS none of them apply.
+# Arguments of `make search`. Setting ARGS replaces the defaults, which run a small search.
 ARGS ?=
 SMALL := --preset debug --trials 6 --folds 3 --repeats 1 --set model.depth=18 --set model.shortcut=add
 
-# The pinned torch takes a CPU build where pip's index offers one. PyPI has none for Linux: without an NVIDIA device name
-# an index of CPU builds, TORCH_INDEX=https://download.pytorch.org/whl/cpu, or the default build brings 3 GB of CUDA.
+# PyPI's Linux builds of torch bring 3 GB of CUDA libraries. On machines without an NVIDIA GPU set an index of CPU builds:
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# Two at a time, a file's tests one after the other: they share what is made once, and mostly wait for processes to start.
-BESIDE := -n 2 --dist loadfile
+# Two test files in parallel: the tests of a file share fixtures and mostly wait for processes to start.
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: setup search test test-slow test-long cluster-test clean
 
@@ -33,17 +33,17 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m 'not slow and not long' $(BESIDE)
+	$(BIN)/python -m pytest -q -m 'not slow and not long' $(PARALLEL)
 
-# Three machines on two processors are alone: Ray gives each half a minute to start.
+# tests/machines runs first and alone: its three machines share two CPUs, and Ray lets each take half a minute to start.
 test-slow: cluster-test
-	$(BIN)/python -m pytest -q -m 'slow and not long' --ignore tests/machines $(BESIDE)
+	$(BIN)/python -m pytest -q -m 'slow and not long' --ignore tests/machines $(PARALLEL)
 
-# For what takes longer than continuous integration may. pytest's status 5: no test is marked so.
+# Tests that take too long for continuous integration. pytest exits with 5 if no test is selected.
 test-long: setup
-	$(BIN)/python -m pytest -q -m long $(BESIDE) || { test $$? -eq 5 && echo 'No test is marked long.'; }
+	$(BIN)/python -m pytest -q -m long $(PARALLEL) || { test $$? -eq 5 && echo 'No test is marked long.'; }
 
-# A cluster of three machines made of namespaces: as root, with sshd, rsync, ip and tmux. Skipped by name elsewhere.
+# A cluster of three machines made of namespaces; needs root, sshd, rsync, ip and tmux, and is skipped without them.
 cluster-test: setup
 	$(BIN)/python -m pytest -q -s -m 'not long' tests/machines
 

@@ -13,7 +13,7 @@ from leukemia.base.errors import SUCCESS, USER_ERROR, listed, run_command
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
         "search.preflight",
-        "Look for everything that would make `ray up` fail, and change nothing.",
+        "Check for all problems that would make `ray up` fail; changes nothing.",
         "cluster.yaml && ray up cluster.yaml",
     )
     parser.add_argument("cluster", type=Path, metavar="CLUSTER.yaml", help="cluster file, as for `ray up`")
@@ -21,17 +21,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Look for problems and print them; returns the exit status."""
+    """Check for problems and print them; returns the exit status."""
     path = _parser().parse_args(argv).cluster
 
-    from search.preflight.check import findings, read_cluster
+    from search.preflight.check import check_cluster, read_cluster
 
-    problems, known = findings(read_cluster(path))
-    for words in known:
-        print(words)
+    problems, notes = check_cluster(read_cluster(path))
+    for note in notes:
+        print(note)
     if problems:
-        words = listed(problems, limit=len(problems))
-        print(f"error: {path} is not ready, {len(problems)} to mend:\n{words}", file=sys.stderr)
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        lines = listed(problems, limit=len(problems))
+        print(f"error: {path} is not ready, {count} to fix:\n{lines}", file=sys.stderr)
         return USER_ERROR
     print(f"ready: ray up {path}")
     return SUCCESS

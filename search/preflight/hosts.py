@@ -1,4 +1,4 @@
-"""The machines of a cluster of provider ``local``: can they be reached, and have they what ``ray up`` needs?"""
+"""Check that the machines of a cluster of provider ``local`` are reachable and have what ``ray up`` needs."""
 
 from __future__ import annotations
 
@@ -11,62 +11,64 @@ from importlib.metadata import version
 from typing import Any
 
 from leukemia.base.errors import first_line
-from search.preflight.login import CONNECT_SECONDS, Answer, look_inside
-from search.preflight.problems import gathered, unforeseen
+from search.preflight.login import CONNECT_SECONDS, HostReport, log_in
+from search.preflight.problems import collect, unexpected
 
 LOWEST_PYTHON = (3, 11)
 
 ADDRESS = re.compile(r"[^\s\0-][^\s\0]*")
 HEAD, WORKERS, EXTERNAL = "provider.head_ip", "provider.worker_ips", "provider.external_head_ip"
 
-PLACE = "~/leukemia-search"
+PROJECT = "~/leukemia-search"
 """Where cluster.onprem.yaml puts the project."""
 
 
-def host_findings(config: dict[str, Any], *, log_in: bool = True) -> tuple[list[str], list[str]]:
-    """What is wrong with the machines, and what is worth knowing of them, a line each.
+def check_hosts(config: dict[str, Any], *, with_login: bool = True) -> tuple[list[str], list[str]]:
+    """Problems and notes about the machines, a line each.
 
     Args:
-        config: a cluster's file, valid by Ray's schema, of provider ``local``.
-        log_in: also look inside; else only whether they can be reached.
+        config: a cluster file that is valid by Ray's schema, with provider ``local``.
+        with_login: also log in; otherwise check only whether they are reachable.
     """
     provider = config["provider"]
     if "head_ip" not in provider:
-        return [], ["the machines are a coordinator's to choose: only this one was looked at"]
+        return [], ["the machines are chosen by a coordinator: only this one was checked"]
     problems = list(_name_problems(provider))
     head = _external_head(provider) or provider["head_ip"]
-    answers = _ask_all(head, config, log_in=log_in)
-    for answer in answers:
-        problems += answer.problems
-        if answer.facts:
-            problems += gathered(answer.host, functools.partial(_lacks, answer, config))
-    problems += [*_twins(answers), *_python_differences(answers)]
-    known = [words for answer in answers for words in answer.known]
-    if answers and answers[0].host == head and answers[0].facts and "tmux" not in answers[0].facts:
-        known.append(f"{head}: no tmux on the head, and `ray exec --tmux` needs it; apt-get install tmux there")
-    if not log_in:
-        known.append("no machine was looked into: that needs the user and the key")
+    reports = _probe_all(head, config, with_login=with_login)
+    for report in reports:
+        problems += report.problems
+        if report.facts:
+            problems += collect(report.host, functools.partial(_missing, report, config))
+    problems += [*_duplicates(reports), *_python_differences(reports)]
+    notes = [note for report in reports for note in report.notes]
+    if reports and reports[0].host == head and reports[0].facts and "tmux" not in reports[0].facts:
+        notes.append(f"{head}: no tmux on the head, and `ray exec --tmux` needs it; apt-get install tmux there")
+    if not with_login:
+        notes.append("no machine was checked from inside: that needs the user and the key")
     count = 1 + len(provider["worker_ips"])
-    return problems, [f"{count} machine{'s' if count > 1 else ''}, the head is {head}", *known]
+    return problems, [f"{count} machine{'s' if count > 1 else ''}, the head is {head}", *notes]
 
 
-def _ask_all(head: str, config: dict[str, Any], *, log_in: bool) -> list[Answer]:
-    """Every machine once, the head first, where it has an address."""
+def _probe_all(head: str, config: dict[str, Any], *, with_login: bool) -> list[HostReport]:
+    """A report on each machine with a valid address, the head first."""
     provider = config["provider"]
     hosts = dict.fromkeys(host for host in (head, *provider["worker_ips"]) if _is_address(host))
     if head != provider["head_ip"]:
         hosts.pop(provider["head_ip"], None)
     with ThreadPoolExecutor(max_workers=32) as pool:
         external = provider.get("external_head_ip")
-        answers = list(pool.map(lambda host: _ask(host, config, log_in=log_in, external=host == external), hosts))
-        if answers and answers[0].host == head and answers[0].facts:
-            # Only the head needs to reach the workers, as it is the head that starts them.
-            far = [answer for answer in answers[1:] if answer.unreachable]
-            list(pool.map(lambda answer: _ask_through(answer, answers[0], config), far))
-    for answer in answers:
-        if answer.unreachable and not (answer.problems or answer.known or answer.facts):
-            answer.problems.append(answer.unreachable)
-    return answers
+        reports = list(
+            pool.map(lambda host: _probe(host, config, with_login=with_login, external=host == external), hosts)
+        )
+        if reports and reports[0].host == head and reports[0].facts:
+            # Only the head must reach the workers, because the head starts them.
+            remote = [report for report in reports[1:] if report.unreachable]
+            list(pool.map(lambda report: _probe_through(report, reports[0], config), remote))
+    for report in reports:
+        if report.unreachable and not (report.problems or report.notes or report.facts):
+            report.problems.append(report.unreachable)
+    return reports
 
 
 def _is_address(host: object) -> bool:
@@ -74,7 +76,7 @@ def _is_address(host: object) -> bool:
 
 
 def _external_head(provider: dict[str, Any]) -> Any:
-    """The head's address from here where the file has another one than its own network's, as Ray chooses it."""
+    """The head's address as seen from here if it differs from that in its own network, chosen as by Ray."""
     inside = provider.get("use_internal_ips") and not provider.get("use_external_head_ip")
     return None if inside else provider.get("external_head_ip")
 
@@ -86,100 +88,100 @@ def _name_problems(provider: dict[str, Any]) -> Iterator[str]:
         named.append((EXTERNAL, provider["external_head_ip"]))
     for where, host in named:
         if not _is_address(host):
-            yield f"{where}: expected an address or a name of a machine, found {host!r}; correct it"
+            yield f"{where}: expected the address or name of a machine, found {host!r}; correct it"
     if head in workers:
-        yield f"{WORKERS}: {head} is {HEAD}, too, and the head trains anyway; take it out of {WORKERS}"
+        yield f"{WORKERS}: {head} is also {HEAD}, and the head trains anyway; remove it from {WORKERS}"
     for worker in dict.fromkeys(str(worker) for worker in workers if worker != head):
         if workers.count(worker) > 1:
-            yield f"{WORKERS}: {worker} stands there {workers.count(worker)} times; leave it there once"
+            yield f"{WORKERS}: {worker} is listed {workers.count(worker)} times; list it once"
 
 
-def _twins(answers: list[Answer]) -> Iterator[str]:
+def _duplicates(reports: list[HostReport]) -> Iterator[str]:
     """Machines with two names: Ray would start on them twice, and the second start ends the first."""
     seen: dict[str, str] = {}
-    for answer in answers:
-        if answer.address and seen.setdefault(answer.address, answer.host) != answer.host:
-            yield f"{seen[answer.address]} and {answer.host} are one machine, {answer.address}; name it once"
+    for report in reports:
+        if report.address and seen.setdefault(report.address, report.host) != report.host:
+            yield f"{seen[report.address]} and {report.host} are the same machine, {report.address}; list it once"
 
 
-def _ask(host: str, config: dict[str, Any], *, log_in: bool, external: bool) -> Answer:
-    answer = Answer(host)
+def _probe(host: str, config: dict[str, Any], *, with_login: bool, external: bool) -> HostReport:
+    report = HostReport(host)
     try:
         auth = config.get("auth") or {}
-        answer.unreachable = _resolution_problem(answer, auth, external=external) or ""
-        # Behind a proxy of the user's only ssh knows the way.
-        if not answer.unreachable and not auth.get("ssh_proxy_command"):
+        report.unreachable = _resolution_problem(report, auth, external=external) or ""
+        # With a proxy command only ssh can connect.
+        if not report.unreachable and not auth.get("ssh_proxy_command"):
             where = EXTERNAL if external else f"{HEAD} or {WORKERS}"
-            answer.unreachable = _connection_problem(answer, where) or ""
-        if log_in and not answer.unreachable:
-            look_inside(answer, auth)
+            report.unreachable = _connection_problem(report, where) or ""
+        if with_login and not report.unreachable:
+            log_in(report, auth)
     except Exception as error:
-        answer.problems.append(unforeseen(host, error))
-    return answer
+        report.problems.append(unexpected(host, error))
+    return report
 
 
-def _ask_through(answer: Answer, head: Answer, config: dict[str, Any]) -> None:
+def _probe_through(report: HostReport, head: HostReport, config: dict[str, Any]) -> None:
     try:
-        look_inside(answer, config["auth"], head.address or head.host)
+        log_in(report, config["auth"], head.address or head.host)
     except Exception as error:
-        answer.problems.append(unforeseen(answer.host, error))
+        report.problems.append(unexpected(report.host, error))
 
 
-def _resolution_problem(answer: Answer, auth: dict[str, Any], *, external: bool) -> str | None:
-    """Ray looks names up itself, for IPv4 alone, except for the two that it hands to ssh."""
+def _resolution_problem(report: HostReport, auth: dict[str, Any], *, external: bool) -> str | None:
+    """Ray resolves names itself, to IPv4 only, except for the two that it passes to ssh."""
     if external or auth.get("ssh_proxy_use_node_id"):
         return None
     try:
-        answer.address = socket.gethostbyname(answer.host)
+        report.address = socket.gethostbyname(report.host)
     except (OSError, ValueError):
-        # ValueError: no name at all, such as one with two dots in a row.
-        return f"{answer.host}: no machine of that name with an IPv4 address; correct {HEAD} or {WORKERS}"
+        # ValueError: an invalid name, such as one with two consecutive dots.
+        return f"{report.host}: no machine with that name has an IPv4 address; correct {HEAD} or {WORKERS}"
     return None
 
 
-def _connection_problem(answer: Answer, where: str) -> str | None:
-    host = answer.host
+def _connection_problem(report: HostReport, where: str) -> str | None:
+    host = report.host
     try:
-        with socket.create_connection((answer.address or host, 22), timeout=CONNECT_SECONDS):
+        with socket.create_connection((report.address or host, 22), timeout=CONNECT_SECONDS):
             return None
     except (socket.gaierror, ValueError):
-        return f"{host}: no machine of that name; correct {where}"
+        return f"{host}: no machine with that name; correct {where}"
     except ConnectionRefusedError:
-        return f"{host}: the machine answers, but no ssh server on port 22; apt-get install openssh-server there"
+        return f"{host}: the machine is up, but no ssh server runs on port 22; apt-get install openssh-server there"
     except TimeoutError:
-        return f"{host}: no answer on port 22 within {CONNECT_SECONDS} s; is it on, and does a firewall let ssh pass?"
+        return f"{host}: no response on port 22 within {CONNECT_SECONDS} s; is it on, and does a firewall block ssh?"
     except OSError as error:
-        return f"{host}: port 22 cannot be reached ({first_line(error)}); correct {where}"
+        return f"{host}: port 22 is unreachable ({first_line(error)}); correct {where}"
 
 
-def _lacks(answer: Answer, config: dict[str, Any]) -> Iterator[str]:
-    host, facts = answer.host, answer.facts
+def _missing(report: HostReport, config: dict[str, Any]) -> Iterator[str]:
+    host, facts = report.host, report.facts
     if "rsync" not in facts:
-        yield f"{host}: no rsync there, and Ray copies files with it; apt-get install rsync"
-    if "blocked" in facts and any(str(remote).startswith(f"{PLACE}/") for remote in config.get("file_mounts") or {}):
-        yield f"{host}: {PLACE} is a file there, and the project needs a folder of that name; move the file away"
-    yield from _python_problems(answer)
+        yield f"{host}: no rsync, which Ray needs to copy files; apt-get install rsync there"
+    if "blocked" in facts and any(str(remote).startswith(f"{PROJECT}/") for remote in config.get("file_mounts") or {}):
+        yield f"{host}: {PROJECT} is a file, but the project needs a folder of that name; move the file away"
+    yield from _python_problems(report)
     makes = any("-m venv" in command for command in config.get("setup_commands") or [])
     if makes and "python" in facts and not {"venv", "environment"} & set(facts):
-        yield f"{host}: its python3 cannot make an environment (venv, ensurepip); apt-get install python3-venv there"
+        yield f"{host}: its python3 cannot create an environment (venv, ensurepip); apt-get install python3-venv there"
     here, there = version("ray"), facts.get("ray", version("ray"))
     if there != here:
         yield (
-            f"{host}: Ray {there} there, {here} here; make them one: `rm -r {PLACE}/.venv` there, and "
-            "`ray up` installs what constraints.txt names"
+            f"{host}: Ray {there} there, {here} here, but all machines need the same; `rm -r {PROJECT}/.venv` there, "
+            "and `ray up` installs the version in constraints.txt"
         )
 
 
-def _python_problems(answer: Answer) -> Iterator[str]:
-    found, asked = answer.facts.get("python"), ".".join(map(str, LOWEST_PYTHON))
+def _python_problems(report: HostReport) -> Iterator[str]:
+    found, lowest = report.facts.get("python"), ".".join(map(str, LOWEST_PYTHON))
     if found is None:
-        yield f"{answer.host}: no python3 there; Python {asked} or newer is needed"
+        yield f"{report.host}: no python3; Python {lowest} or newer is needed"
     elif tuple(int(number) for number in found.split(".")[:2]) < LOWEST_PYTHON:
-        yield f"{answer.host}: Python {found} there, {asked} or newer is needed"
+        yield f"{report.host}: Python {found}, but {lowest} or newer is needed"
 
 
-def _python_differences(answers: list[Answer]) -> Iterator[str]:
-    pythons = {answer.host: answer.facts["python"] for answer in answers if "python" in answer.facts}
+def _python_differences(reports: list[HostReport]) -> Iterator[str]:
+    pythons = {report.host: report.facts["python"] for report in reports if "python" in report.facts}
     if len(set(pythons.values())) > 1:
-        told = ", ".join(f"{python} on {host}" for host, python in pythons.items())
-        yield f"Ray joins machines of one Python only, to the third number; found {told}; make them alike"
+        found = ", ".join(f"{python} on {host}" for host, python in pythons.items())
+        yield f"Ray needs the same Python on all machines, including the patch version; found {found}; align them"

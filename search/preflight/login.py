@@ -1,4 +1,4 @@
-"""One machine of a cluster, asked over ssh as Ray asks: the same user, key and shell."""
+"""Log in to one machine of a cluster and probe it, with the user, key and shell that Ray uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONNECT_SECONDS = 5
 LOGIN_SECONDS = 30
 
 MARK = "leukemia-preflight"
-"""Begins the lines that are answers: a machine's .bashrc may print anything."""
+"""Prefix of the probe's output lines: a machine's .bashrc may print anything."""
 
 PROBE = r"""
 echo
@@ -28,37 +28,37 @@ python3 -c 'import ensurepip, venv; print("MARK venv yes")' 2> /dev/null
 ~/leukemia-search/.venv/bin/python -c 'import importlib.metadata as m; print("MARK ray", m.version("ray"))' 2> /dev/null
 echo MARK end yes
 """.replace("MARK", MARK)
-"""Asked of each machine; the environment is the one that cluster.onprem.yaml makes. No exclamation mark: the shell is
-interactive, and there it is history."""
+"""Run on each machine; the environment is the one created by cluster.onprem.yaml. No exclamation marks: in an
+interactive shell they mean history expansion."""
 
 SHELL = shlex.join(["bash", "--login", "-c", "-i", f"source ~/.bashrc; {PROBE}"])
-"""Ray runs all commands in such a shell, which decides on the path."""
+"""Ray runs all commands in such a shell, whose start-up files set the path."""
 
-ANSWERS = re.compile(rf"^{MARK} (\w+) (\S+)\s*$", re.MULTILINE)
+FACTS = re.compile(rf"^{MARK} (\w+) (\S+)\s*$", re.MULTILINE)
 
 NOT_FORWARDED = ("open failed", "stdio forwarding failed", "timed out during banner exchange")
 FORBIDDEN = "administratively prohibited"
-"""What ssh says where the machine between does not reach the other, or lets nobody through."""
+"""Messages of ssh if the intermediate machine cannot reach the target, or does not allow forwarding."""
 
 
 @dataclass
-class Answer:
-    """What one machine said."""
+class HostReport:
+    """What was found out about one machine."""
 
     host: str
-    """Its address or name, as the cluster's file has it."""
+    """Its address or name, as in the cluster file."""
     address: str = ""
-    """IPv4, as Ray looks it up; empty where nobody did."""
+    """IPv4, resolved as by Ray; empty if it has not been resolved."""
     unreachable: str = ""
-    """Why it cannot be reached from here; empty where it can."""
+    """Why it is unreachable from here; empty if it is reachable."""
     problems: list[str] = field(default_factory=list)
-    known: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
-    """Answers of the probe by their names; empty where nobody logged in."""
+    """Results of the probe by name; empty without a login."""
 
 
 def ssh_command(auth: dict[str, Any], proxy: str | None = None, log_level: str = "ERROR") -> list[str]:
-    """The words that log in as Ray does, with no key but the one that Ray takes to the head."""
+    """The command that logs in as Ray does, with no other key than the one that Ray copies to the head."""
     options = {
         "BatchMode": "yes",
         "ConnectTimeout": str(CONNECT_SECONDS),
@@ -78,23 +78,23 @@ def ssh_command(auth: dict[str, Any], proxy: str | None = None, log_level: str =
 
 
 def through(head: str, auth: dict[str, Any]) -> str:
-    """The proxy command that leads through the head, which has the same user and key."""
-    # ssh counts why a way on did not open as information.
+    """The proxy command to connect through the head, which has the same user and key."""
+    # ssh logs the reason for a failed forwarding at this level.
     command = [*ssh_command(auth, log_level="INFO"), "-W", "TARGET", "--", f"{auth['ssh_user']}@{head}"]
-    # ssh replaces what follows a per cent sign.
+    # ssh expands percent signs.
     return shlex.join(command).replace("%", "%%").replace("TARGET", "%h:%p")
 
 
-def look_inside(answer: Answer, auth: dict[str, Any], head: str | None = None) -> None:
-    """Log in and ask; what is wrong, and what was answered, goes into ``answer``.
+def log_in(report: HostReport, auth: dict[str, Any], head: str | None = None) -> None:
+    """Log in and run the probe; problems and facts are added to ``report``.
 
     Args:
-        head: the machine to go through, where this one does not reach the other.
+        head: the machine to connect through, if this one cannot reach the other directly.
     """
-    host, user = answer.host, auth["ssh_user"]
-    whom = f"{user}@{host}"
-    # As Ray does, to the address: settings of ~/.ssh/config for a name are not heeded.
-    target = f"{user}@{(not head and answer.address) or host}"
+    host, user = report.host, auth["ssh_user"]
+    login = f"{user}@{host}"
+    # Like Ray, connect to the address: settings in ~/.ssh/config for the name do not apply.
+    target = f"{user}@{(not head and report.address) or host}"
     try:
         ended = subprocess.run(
             [*ssh_command(auth, through(head, auth) if head else None), "-tt", "--", target, SHELL],
@@ -105,36 +105,36 @@ def look_inside(answer: Answer, auth: dict[str, Any], head: str | None = None) -
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
-        answer.problems.append(
-            f"{host}: ssh as {user} did not end within {LOGIN_SECONDS} s; does ~/.bashrc wait there? Try `ssh {whom}`"
+        report.problems.append(
+            f"{host}: ssh as {user} did not end within {LOGIN_SECONDS} s; does its ~/.bashrc wait? Try `ssh {login}`"
         )
         return
     except FileNotFoundError:
-        return  # The command says once that there is no ssh here.
-    facts = dict(ANSWERS.findall(ended.stdout))
+        return  # A missing ssh is reported separately.
+    facts = dict(FACTS.findall(ended.stdout))
     if "end" in facts:
-        answer.facts = facts
+        report.facts = facts
     elif head and FORBIDDEN in ended.stderr:
-        answer.known.append(f"{answer.unreachable}; the head lets nobody through, so that it was not looked at")
-    elif head and any(words in ended.stderr for words in NOT_FORWARDED):
-        answer.problems.append(f"{answer.unreachable}; the head does not reach it, either")
+        report.notes.append(f"{report.unreachable}; the head does not allow forwarding, so it was not checked")
+    elif head and any(message in ended.stderr for message in NOT_FORWARDED):
+        report.problems.append(f"{report.unreachable}; the head cannot reach it, either")
     else:
-        answer.problems.append(_refusal(ended, host, whom, auth))
+        report.problems.append(_refusal(ended, host, login, auth))
 
 
-def _refusal(ended: subprocess.CompletedProcess[str], host: str, whom: str, auth: dict[str, Any]) -> str:
+def _refusal(ended: subprocess.CompletedProcess[str], host: str, login: str, auth: dict[str, Any]) -> str:
     user, key = auth["ssh_user"], auth.get("ssh_private_key")
     key = key and Path(key).expanduser()
-    said = (ended.stderr.strip().splitlines() or ["nothing said"])[-1]
+    reason = (ended.stderr.strip().splitlines() or ["no message"])[-1]
     if ended.returncode != 255:
-        last = (ended.stdout.strip().splitlines() or [said])[-1].strip()
+        last = (ended.stdout.strip().splitlines() or [reason])[-1].strip()
         return (
-            f"{host}: the shell ended before it answered, with status {ended.returncode} ({last}); `ray up` needs bash "
-            "there, and a ~/.bashrc that neither exits nor starts another shell"
+            f"{host}: the shell exited with status {ended.returncode} before running the probe ({last}); `ray up` "
+            "needs bash there, and a ~/.bashrc that neither exits nor starts another shell"
         )
-    if "Permission denied" in said:
+    if "Permission denied" in reason:
         return (
-            f"{host}: refuses user {user} with the key {key or '(none named)'}; correct auth, or let the "
-            f"key in: ssh-copy-id -i {key or 'KEY'} {whom}"
+            f"{host}: rejects user {user} with key {key or '(none set)'}; correct auth, or authorize the "
+            f"key: ssh-copy-id -i {key or 'KEY'} {login}"
         )
-    return f"{host}: ssh as {user} fails ({said}); try `ssh {whom}` by hand"
+    return f"{host}: ssh as {user} fails ({reason}); try `ssh {login}` by hand"

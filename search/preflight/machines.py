@@ -1,4 +1,4 @@
-"""The machines that ``cluster.yaml`` asks AWS for: their launch templates, their types, who may reach them."""
+"""The machines that ``cluster.yaml`` requests from AWS: their launch templates, types and network access."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SHAPES = (
     ("NetworkInterfaces", list, "a list"),
     ("SecurityGroupIds", list, "[sg-...]"),
 )
-"""Settings that are looked into, with what Ray hands on to AWS unseen."""
+"""Settings that Ray passes on to AWS unchecked, with their types and an example."""
 
 
 def deploy_command(region: str) -> str:
-    """What makes the account ready; ADDRESS stands for the user's own."""
+    """The command that prepares the account; ADDRESS stands for the user's own."""
     return (
         f"aws cloudformation deploy --region {region} --stack-name leukemia --template-file cluster.account.yaml "
         "--capabilities CAPABILITY_IAM --parameter-overrides SshFrom=ADDRESS/32"
@@ -24,31 +24,31 @@ def deploy_command(region: str) -> str:
 
 
 class Machines:
-    """What each node type is started with; asks the account through ``ec2``, a client of boto3."""
+    """How each node type is started, checked against the account with ``ec2``, a boto3 client."""
 
     def __init__(self, ec2: Any, config: dict[str, Any], region: str) -> None:
         self._ec2, self._region = ec2, region
         self._types = config["available_node_types"]
         self.asked: dict[str, dict[str, Any]] = {}
-        """By node type, its ``node_config`` over its launch template, as Ray lays it; filled by `template_problems`."""
+        """By node type, its ``node_config`` merged over its launch template, as in Ray; set by `template_problems`."""
 
     def template_problems(self) -> Iterator[str]:
-        """What is wrong with launch templates and what is laid over them; to be called before the others.
+        """Problems of launch templates and the settings merged over them; to be called before the others.
 
         Raises:
-            ClientError, BotoCoreError: AWS refuses or does not answer, here and below.
+            ClientError, BotoCoreError: AWS denies the request or does not respond, here and below.
         """
         for name, node_type in self._types.items():
             field = f"available_node_types.{name}.node_config"
             given = node_type.get("node_config") if isinstance(node_type, dict) else None
             if not isinstance(given, dict):
-                yield f"{field}: expected settings of a machine, found {given!r}; compare it with cluster.yaml"
+                yield f"{field}: expected the settings of a machine, found {given!r}; compare it with cluster.yaml"
                 continue
             self.asked[name] = {"InstanceType": given.get("InstanceType")}
             yield from self._start_problems(name, field, given)
 
     def _start_problems(self, name: str, field: str, given: dict[str, Any]) -> Iterator[str]:
-        """Without template, groups and role Ray makes a role with all of EC2, and opens ssh to the world."""
+        """Without template, groups and role, Ray creates a role with full EC2 access, and opens ssh to the world."""
         data: dict[str, Any] = {}
         template = field
         if "LaunchTemplate" in given:
@@ -58,11 +58,11 @@ class Machines:
             ]
             if len(keys) != 1 or not isinstance(named[keys[0]], str) or not named[keys[0]]:
                 yield (
-                    f"{field}.LaunchTemplate: expected {{LaunchTemplateName: NAME}} of one of cluster.account.yaml's, "
-                    f"found {named!r}; name it so"
+                    f"{field}.LaunchTemplate: expected {{LaunchTemplateName: NAME}} with a name from "
+                    f"cluster.account.yaml, found {named!r}; correct it"
                 )
                 return
-            # Without a version Ray takes this one, which need not be the latest.
+            # Ray's default version, which need not be the latest.
             found = self._find(keys[0], named[keys[0]], str(named.get("Version", "$Default")))
             if isinstance(found, str):
                 yield found
@@ -71,19 +71,19 @@ class Machines:
         wrong = {setting for setting, kind, _ in SHAPES if setting in given and not isinstance(given[setting], kind)}
         for setting, _, example in SHAPES:
             if setting in wrong:
-                yield f"{field}.{setting}: expected {example}, found {given[setting]!r}; write it so"
+                yield f"{field}.{setting}: expected {example}, found {given[setting]!r}; correct it"
         machine = data | {setting: value for setting, value in given.items() if setting not in wrong}
         self.asked[name] = machine
         if not groups_of(machine) and template == field:
             yield (
-                f"{field}.LaunchTemplate: expected the name of one of "
-                "cluster.account.yaml's, found none; without it Ray opens ssh to the world"
+                f"{field}.LaunchTemplate: expected a name from cluster.account.yaml, found none; without it Ray opens "
+                "ssh to the world"
             )
         elif not groups_of(machine) or "IamInstanceProfile" not in machine:
             yield f"{template} has no role or no security group; {deploy_command(self._region)}"
 
     def _find(self, key: str, named: str, version: str) -> dict[str, Any] | str:
-        """The data of a launch template, or why there are none."""
+        """The data of a launch template, or the problem."""
         try:
             found = self._ec2.describe_launch_template_versions(**{key: named}, Versions=[version])
         except self._ec2.exceptions.ClientError as error:
@@ -94,17 +94,17 @@ class Machines:
                 return f"the account has no launch template {named} in {self._region}; {deploy_command(self._region)}"
             found = {"LaunchTemplateVersions": []}
         if not found["LaunchTemplateVersions"]:
-            return f"launch template {named} has no version {version} in {self._region}; write Version: $Latest"
+            return f"launch template {named} has no version {version} in {self._region}; set Version: $Latest"
         data: dict[str, Any] = found["LaunchTemplateVersions"][0]["LaunchTemplateData"]
         return data
 
     def type_problems(self) -> Iterator[str]:
-        """Types of machines that the region does not have."""
+        """Instance types that the region does not have."""
         named = {name: machine.get("InstanceType") for name, machine in self.asked.items()}
         for name, kind in named.items():
             if not isinstance(kind, str) or not kind:
                 field = f"available_node_types.{name}.node_config.InstanceType"
-                yield f"{field}: expected a type such as g6.xlarge, found {kind!r}; name one"
+                yield f"{field}: expected a type such as g6.xlarge, found {kind!r}; set one"
         kinds = sorted({kind for kind in named.values() if isinstance(kind, str) and kind})
         if not kinds:
             return
@@ -114,11 +114,11 @@ class Machines:
             names = ", ".join(name for name in named if named[name] == kind)
             yield (
                 f"available_node_types: {self._region} has no machines of type {kind} ({names}); correct InstanceType, "
-                "or take another region"
+                "or choose another region"
             )
 
     def group_problems(self) -> Iterator[str]:
-        """Security groups that are gone, or let everybody in."""
+        """Security groups that do not exist, or are open to the world."""
         named = sorted({group for machine in self.asked.values() for group in groups_of(machine)})
         if not named:
             return
@@ -127,7 +127,7 @@ class Machines:
         for absent in sorted(set(named) - {group["GroupId"] for group in found}):
             names = ", ".join(name for name, machine in self.asked.items() if absent in groups_of(machine))
             yield (
-                f"the account has no security group {absent} ({names}) in {self._region}; take SecurityGroupIds out of "
+                f"the account has no security group {absent} ({names}) in {self._region}; remove SecurityGroupIds from "
                 f"node_config, and {deploy_command(self._region)}"
             )
         for group in found:
@@ -135,7 +135,7 @@ class Machines:
 
 
 def groups_of(machine: dict[str, Any]) -> list[str]:
-    """Ids of the security groups of a machine that is started so."""
+    """IDs of the security groups in the settings of a machine."""
     groups: list[Any] = [*(machine.get("SecurityGroupIds") or [])]
     for interface in machine.get("NetworkInterfaces") or []:
         groups += interface.get("Groups") or []
@@ -149,6 +149,6 @@ def _open_rules(group: dict[str, Any]) -> Iterator[str]:
         ports = f"{rule['FromPort']} to {rule['ToPort']}" if "FromPort" in rule else "all"
         for source in sorted(set(ranges) & set(WORLD)):
             yield (
-                f"security group {group['GroupId']} lets {source} in (ports: {ports}), which is everybody; "
-                "take that rule away"
+                f"security group {group['GroupId']} allows access from {source} (ports: {ports}), which is everyone; "
+                "remove that rule"
             )

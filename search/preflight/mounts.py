@@ -1,4 +1,4 @@
-"""What ``ray up`` copies to the machines: the project's files, the token, the pins of what is installed."""
+"""Check what ``ray up`` copies to the machines: the project's files, the token, the pinned versions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from leukemia.base.errors import first_line
-from search.preflight.problems import gathered
+from search.preflight.problems import collect
 from search.preflight.ssh_key import OTHERS
 
 TOKEN = ".ray/auth_token"
@@ -20,28 +20,28 @@ RAY_PIN = re.compile(r"^\s*ray(?:\[[^]]*\])?\s*==\s*([^\s;#]+)", re.MULTILINE)
 
 
 def mount_problems(config: dict[str, Any]) -> Iterator[str]:
-    """What cannot be copied, a line each; paths are relative to where ``ray up`` is called, as Ray sees them."""
+    """What cannot be copied, a line each; paths are relative to the working directory, as for ``ray up``."""
     mounts = config.get("file_mounts") or {}
     if not any(str(remote).endswith(TOKEN) for remote in mounts):
-        yield f"file_mounts: no ~/{TOKEN}, so that whoever reaches a port of the cluster runs code there; add it"
+        yield f"file_mounts: no ~/{TOKEN}, so that anyone who can reach a cluster port can run code on it; add it"
     for remote, local in mounts.items():
         if not isinstance(remote, str) or not isinstance(local, str) or not local:
-            yield f"file_mounts.{remote}: expected a path there and one here, found {remote!r}: {local!r}; correct it"
+            yield f"file_mounts.{remote}: expected a remote and a local path, found {remote!r}: {local!r}; correct it"
             continue
-        yield from gathered(f"file_mounts.{remote}", functools.partial(_problems, remote, local))
+        yield from collect(f"file_mounts.{remote}", functools.partial(_problems, remote, local))
 
 
 def _problems(remote: str, named: str) -> Iterator[str]:
     try:
         local = Path(named).expanduser()
     except RuntimeError:
-        yield f"file_mounts.{remote}: {named} is of a user who is not here; correct the path"
+        yield f"file_mounts.{remote}: {named} names an unknown user; correct the path"
         return
     if local.is_file() and local.is_symlink():
-        # Of a folder Ray copies what is in it, also through a link.
+        # Ray copies the content of a folder, also through a link.
         yield (
-            f"file_mounts.{remote}: {local} is a link, which is copied as a link that leads nowhere on the machines; "
-            f"name the file itself: {local.resolve()}"
+            f"file_mounts.{remote}: {local} is a symlink, which would be copied as a broken symlink; set the path of "
+            f"the file itself: {local.resolve()}"
         )
     if remote.endswith(TOKEN):
         yield from _token_problems(local)
@@ -53,8 +53,8 @@ def _problems(remote: str, named: str) -> Iterator[str]:
 
 def _absent(local: Path) -> str:
     if local.is_absolute():
-        return f"no {local} on this machine; correct the path, or take the line away"
-    return f"no {local} in {Path.cwd()}; call this and `ray up` from the project's folder"
+        return f"no {local} on this machine; correct the path, or remove the line"
+    return f"no {local} in {Path.cwd()}; run this and `ray up` in the project's folder"
 
 
 def _token_problems(token: Path) -> Iterator[str]:
@@ -63,14 +63,14 @@ def _token_problems(token: Path) -> Iterator[str]:
     except (FileNotFoundError, NotADirectoryError):
         text = ""
     except (OSError, UnicodeDecodeError) as error:
-        yield f"{token}: cannot be read as a token ({first_line(error)}); move it away and make one: {MAKE_TOKEN}"
+        yield f"{token}: cannot be read as a token ({first_line(error)}); move it away and create one: {MAKE_TOKEN}"
         return
     if not text.split():
-        yield f"{token}: no token there, and without one whoever reaches a port runs code; {MAKE_TOKEN}"
+        yield f"{token}: no token, so that anyone who can reach a cluster port can run code on it; {MAKE_TOKEN}"
     elif len(text.split()) > 1:
-        yield f"{token}: expected one word, found {len(text.split())}; move it away and make one: {MAKE_TOKEN}"
+        yield f"{token}: expected one word, found {len(text.split())}; move it away and create one: {MAKE_TOKEN}"
     elif token.stat().st_mode & OTHERS:
-        yield f"{token}: others on this machine may read the token; chmod 600 {token}"
+        yield f"{token}: other users of this machine can read the token; chmod 600 {token}"
 
 
 def _pin_problems(constraints: Path) -> Iterator[str]:
@@ -78,15 +78,15 @@ def _pin_problems(constraints: Path) -> Iterator[str]:
     try:
         pins = constraints.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        yield f"{constraints}: cannot be read ({first_line(error)}); it says what the machines install: bring it back"
+        yield f"{constraints}: cannot be read ({first_line(error)}), but pins what the machines install; restore it"
         return
     found = RAY_PIN.search(pins)
     if found is None:
-        yield f"{constraints}: expected a line ray=={here}, found none, so that machines get any Ray; add the line"
+        yield f"{constraints}: expected a line ray=={here}, found none, so machines may install any Ray; add the line"
     elif found[1] != here:
         yield (
-            f"Ray {here} here, the cluster's machines get {found[1]} from {constraints}; make them one: "
+            f"Ray {here} here, the cluster's machines get {found[1]} from {constraints}; install the same version: "
             f"python -m pip install -c {constraints} ray"
         )
     elif f"ray=={here}" not in pins.splitlines():
-        yield f"{constraints}: set-up looks for the line ray=={here}, found {found[0].strip()!r}; write it so"
+        yield f"{constraints}: setup needs the exact line ray=={here}, found {found[0].strip()!r}; correct it"

@@ -1,4 +1,4 @@
-"""What stands in a user's way, a line each; a look that trips over something is heard, and the next ones go on."""
+"""Collect preflight problems, a line each; one failing check does not hide the others."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Callable, Iterable
 from leukemia.base.errors import first_line
 
 
-def gathered(
-    what: str, look: Callable[[], Iterable[str]], say: Callable[[Exception], str | None] = lambda _: None
+def collect(
+    subject: str, check: Callable[[], Iterable[str]], describe: Callable[[Exception], str | None] = lambda _: None
 ) -> list[str]:
-    """The lines that a look yields, with one more where it raises.
+    """The problems that a check yields, and one more if it raises.
 
     Args:
-        what: what is looked at, for the line about an error that nobody foresaw.
-        say: words for an error; None for those of `unforeseen`.
+        subject: what is checked, for the line about an unexpected error.
+        describe: a line for an error; None for that of `unexpected`.
     """
-    found: list[str] = []
+    problems: list[str] = []
     try:
-        for words in look():
-            found.append(words)
+        for problem in check():
+            problems.append(problem)
     except Exception as error:
-        found.append(say(error) or unforeseen(what, error))
-    return found
+        problems.append(describe(error) or unexpected(subject, error))
+    return problems
 
 
-def unforeseen(what: str, error: Exception) -> str:
-    """The line for an error without words of its own: its type and first line, so that a bug of ours shows, too.
+def unexpected(subject: str, error: Exception) -> str:
+    """The line for an unexpected error: its type and first line, because it may be a bug in the check.
 
-    >>> unforeseen("auth", KeyError("user"))
-    "auth: cannot be looked at (KeyError: 'user'); correct it if it is wrong, else report this line as a bug"
+    >>> unexpected("auth", KeyError("user"))
+    "auth: cannot be checked (KeyError: 'user'); correct it if it is wrong, otherwise report this line as a bug"
     """
-    said = f"{type(error).__name__}: {first_line(error)}"
-    return f"{what}: cannot be looked at ({said}); correct it if it is wrong, else report this line as a bug"
+    text = f"{type(error).__name__}: {first_line(error)}"
+    return f"{subject}: cannot be checked ({text}); correct it if it is wrong, otherwise report this line as a bug"

@@ -1,9 +1,9 @@
-"""The commands as a user types them: a search to its end, killed and resumed, misused, and its winner delivered.
+"""The commands as a user runs them: a complete search, killed and resumed, invalid arguments, and the final model.
 
-Held here, on every change: all records agree; ``kill -9`` of driver, worker and Ray itself; Ctrl-C; a moved study; two
-searches at once; spaces and non-ASCII letters; data that are only read; no winner without hope; a full disk; mistakes
-with status 2. What needs real images and many minutes (Taleqani to a balanced accuracy of 0.93, a learning rate of 10)
-stands in ``docs/evidence.md``.
+Tested on every change: all records agree; ``kill -9`` of driver, worker and Ray itself; Ctrl-C; a moved study; two
+searches at once; spaces and non-ASCII letters; read-only data; no winner on uninformative data; a full disk; status 2
+for invalid arguments. Experiments with real images that take many minutes (Taleqani to a balanced accuracy of 0.93, a
+learning rate of 10) are in ``docs/evidence.md``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 import optuna
 import pytest
 from helpers.command import Command
-from helpers.searches import ONE_AT_A_TIME, ROOT, SETTINGS, descendants, numbers, title_of
+from helpers.searches import ONE_AT_A_TIME, ROOT, SETTINGS, command_line_of, descendants, numbers
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from PIL import Image
@@ -44,8 +44,8 @@ SEARCH = [f"--trials={TRIALS}", f"--folds={FOLDS}", "--repeats=1", *SETTINGS, *O
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with spaces and letters beyond ASCII in its path."""
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with spaces and non-ASCII letters in its path."""
     folder = tmp_path_factory.mktemp("end to end") / "Leukämie – Läufe"
     folder.mkdir()
     return folder
@@ -58,19 +58,19 @@ def environment(session_cache: Path) -> dict[str, str]:
     return kept | {
         "LEUKEMIA_CACHE": str(session_cache / "end to end"),
         "WANDB_MODE": "offline",
-        # Not the Ray of anybody else who uses this machine.
+        # Not the Ray of another user of this machine.
         "RAY_ADDRESS": "local",
         "PYTHONPATH": str(ROOT),
     }
 
 
 @pytest.fixture
-def start(place: Path, environment: dict[str, str]) -> Iterator[Callable[..., Command]]:
-    """Start a command; whatever still runs at the test's end is killed."""
+def start(root: Path, environment: dict[str, str]) -> Iterator[Callable[..., Command]]:
+    """Start a command; commands still running at the end of the test are killed."""
     started: list[Command] = []
 
     def begin(module: str, *arguments: str) -> Command:
-        started.append(Command(module, list(arguments), place, environment))
+        started.append(Command(module, list(arguments), root, environment))
         return started[-1]
 
     yield begin
@@ -83,11 +83,11 @@ def folds_in(study: Path) -> int:
 
 
 def is_running(pid: int, title: str) -> bool:
-    return bool(title) and title_of(pid) == title
+    return bool(title) and command_line_of(pid) == title
 
 
 def wandb_summary(run: Path) -> dict[str, Any]:
-    """What W&B's own reader says about an offline run."""
+    """An offline run as read by W&B's own command."""
     (log,) = run.glob("*.wandb")
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(log)]
     content: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -95,7 +95,7 @@ def wandb_summary(run: Path) -> dict[str, Any]:
 
 
 def assert_agreement(folder: Path) -> None:
-    """For every trial study folder, journal and W&B say the same; W&B has exactly one run of it."""
+    """Study folder, journal and W&B agree on every trial; W&B has exactly one run of each."""
     study = Study(folder)
     storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
     trials = optuna.load_study(study_name=None, storage=storage).trials
@@ -108,20 +108,20 @@ def assert_agreement(folder: Path) -> None:
         assert trial.state == STATES[end.state]
         folds = [study.fold(trial.number, 0, fold) for fold in study.folds_done(trial.number, 0)]
         assert trial.intermediate_values == {fold.fold: fold.scores["tta_accuracy"] for fold in folds}
-        told = wandb_summary(run)
-        summary = told["summary"]
+        recorded = wandb_summary(run)
+        summary = recorded["summary"]
         assert summary["state"] == end.state
         assert summary["reason"] == end.reason
         assert summary["folds_done"] == len(folds)
-        assert told["config"].items() >= study.recipe(trial.number).flat().items()
+        assert recorded["config"].items() >= study.recipe(trial.number).flat().items()
         if end.state == "complete":
             assert trial.value == summary["tta_accuracy"] == end.score
         for fold in folds[-1:]:
             assert summary["fold/tta_accuracy"] == fold.scores["tta_accuracy"]
 
 
-def kept(folder: Path) -> dict[str, int]:
-    """The folds that are committed, with the time of each file."""
+def committed(folder: Path) -> dict[str, int]:
+    """The committed folds, with the modification time of each file."""
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.glob("trials/*/seed_0/*.json")}
 
 
@@ -131,28 +131,28 @@ def leftovers(environment: dict[str, str], folder: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(place: Path, environment: dict[str, str], tiny_folder: Path) -> Path:
-    """A search that ran to its end, one trial at a time."""
+def uninterrupted(root: Path, environment: dict[str, str], tiny_folder: Path) -> Path:
+    """A complete search, one trial at a time."""
     before = {path: path.stat().st_mtime_ns for path in tiny_folder.rglob("*")}
-    command = Command("search.run", ["--data", str(tiny_folder), "--study", "calm", *SEARCH], place, environment)
+    command = Command("search.run", ["--data", str(tiny_folder), "--study", "whole", *SEARCH], root, environment)
     assert command.wait() == 0
     assert command.stderr == ""
     assert {path: path.stat().st_mtime_ns for path in tiny_folder.rglob("*")} == before, "data are only read"
-    folder = place / "runs" / "calm"
-    (place / "calm.out").write_text(command.stdout)
+    folder = root / "runs" / "whole"
+    (root / "whole.out").write_text(command.stdout)
     return folder
 
 
-def test_a_search_ends_with_a_winner_and_everyone_agrees(
-    undisturbed: Path, environment: dict[str, str], place: Path
+def test_a_search_ends_with_a_winner_and_all_records_agree(
+    uninterrupted: Path, environment: dict[str, str], root: Path
 ) -> None:
-    assert_agreement(undisturbed)
-    best = Best.load(undisturbed / "best.json")
-    table = trial_table(Study(undisturbed))
+    assert_agreement(uninterrupted)
+    best = Best.load(uninterrupted / "best.json")
+    table = trial_table(Study(uninterrupted))
     assert (best.trial, best.score.raw) == (table["trial"][0], table["score"][0])
     assert (best.n, best.folds_done) == (48, FOLDS)
-    assert (undisturbed / "report.html").is_file()
-    assert leftovers(environment, undisturbed) == []
+    assert (uninterrupted / "report.html").is_file()
+    assert leftovers(environment, uninterrupted) == []
     assert sorted(path.name for path in Path(environment["LEUKEMIA_CACHE"]).iterdir()) == [
         "checkpoints",
         "hashes",
@@ -160,10 +160,10 @@ def test_a_search_ends_with_a_winner_and_everyone_agrees(
     ]
 
 
-def test_nothing_but_our_own_words_is_printed(undisturbed: Path, place: Path) -> None:
-    lines = (place / "calm.out").read_text().splitlines()
+def test_only_our_own_messages_are_printed(uninterrupted: Path, root: Path) -> None:
+    lines = (root / "whole.out").read_text().splitlines()
     expected = [
-        "study calm in ",
+        "study whole in ",
         "data: 48 images of ",
         "protocol: grouped, 2 folds",
         "racing: ",
@@ -171,7 +171,7 @@ def test_nothing_but_our_own_words_is_printed(undisturbed: Path, place: Path) ->
         "device: ",
         "W&B: offline in ",
     ]
-    assert [line[: len(words)] for line, words in zip(lines, expected, strict=False)] == expected
+    assert [line[: len(start)] for line, start in zip(lines, expected, strict=False)] == expected
     rest = [line.strip() for line in lines[len(expected) :] if line.strip()]
     known = (
         "trial ",
@@ -187,16 +187,16 @@ def test_nothing_but_our_own_words_is_printed(undisturbed: Path, place: Path) ->
         "best: ",
         "report: ",
         "next: python -m leukemia.final",
-        "W&B: offline; after `wandb login` upload it with: python -m leukemia.tracking publish calm --runs ",
+        "W&B: offline; after `wandb login` upload it with: python -m leukemia.tracking publish whole --runs ",
     )
     assert [line for line in rest if not line.startswith(known)] == []
-    assert "Traceback" not in (undisturbed / "search.log").read_text()
+    assert "Traceback" not in (uninterrupted / "search.log").read_text()
 
 
-def test_a_driver_killed_in_the_middle_goes_on_to_the_same_numbers(
-    undisturbed: Path, place: Path, tiny_folder: Path, start: Callable[..., Command], environment: dict[str, str]
+def test_a_killed_driver_is_resumed_with_the_same_results(
+    uninterrupted: Path, root: Path, tiny_folder: Path, start: Callable[..., Command], environment: dict[str, str]
 ) -> None:
-    folder = place / "runs" / "killed"
+    folder = root / "runs" / "killed"
     killed = start("search.run", "--data", str(tiny_folder), "--study", "killed", *SEARCH)
     # In the second trial's second fold, or just before it.
     killed.wait_until(lambda: folds_in(folder) == FOLDS + 1)
@@ -204,10 +204,10 @@ def test_a_driver_killed_in_the_middle_goes_on_to_the_same_numbers(
     workers = {pid: title for pid, title in processes.items() if "ImplicitFunc" in title or "wandb-core" in title}
     assert len(workers) >= 2, processes
     killed.kill()
-    before = kept(folder)
+    before = committed(folder)
     deadline = time.monotonic() + 200
     while any(is_running(pid, title) for pid, title in workers.items()):
-        assert time.monotonic() < deadline, "workers outlive their driver"
+        assert time.monotonic() < deadline, "workers still run after their driver was killed"
         time.sleep(0.2)
 
     resumed = start("search.run", "--resume", "--study", "killed", *ONE_AT_A_TIME)
@@ -215,17 +215,17 @@ def test_a_driver_killed_in_the_middle_goes_on_to_the_same_numbers(
     assert resumed.stderr == ""
     assert f"trial 0001 resumes after 1 of {FOLDS} folds" in resumed.stdout
     assert "trial 0000" not in resumed.stdout.partition("winner")[0].partition(" trial ")[0]
-    assert numbers(folder) == numbers(undisturbed)
-    assert before.items() <= kept(folder).items(), "finished folds are not run again"
+    assert numbers(folder) == numbers(uninterrupted)
+    assert before.items() <= committed(folder).items(), "finished folds are not repeated"
     assert_agreement(folder)
     assert leftovers(environment, folder) == []
 
 
-def test_a_worker_that_is_killed_is_replaced_and_nothing_changes(
-    undisturbed: Path, place: Path, tiny_folder: Path, start: Callable[..., Command]
+def test_a_killed_worker_is_replaced_with_the_same_results(
+    uninterrupted: Path, root: Path, tiny_folder: Path, start: Callable[..., Command]
 ) -> None:
-    folder = place / "runs" / "wounded"
-    command = start("search.run", "--data", str(tiny_folder), "--study", "wounded", *SEARCH)
+    folder = root / "runs" / "replaced"
+    command = start("search.run", "--data", str(tiny_folder), "--study", "replaced", *SEARCH)
     for num_folds in (1, FOLDS + 1):
         command.wait_until(lambda wanted=num_folds: folds_in(folder) >= wanted)  # type: ignore[misc]
         workers = [pid for pid, title in descendants(command.process.pid).items() if "ImplicitFunc" in title]
@@ -236,16 +236,16 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_changes(
     assert command.stderr == ""
     assert "raylet" not in command.stdout
     assert "Ray: A worker died or was killed" in (folder / "search.log").read_text()
-    assert numbers(folder) == numbers(undisturbed)
+    assert numbers(folder) == numbers(uninterrupted)
     assert_agreement(folder)
 
 
-def test_a_search_whose_ray_dies_says_so_and_goes_on_to_the_same_numbers(
-    undisturbed: Path, place: Path, tiny_folder: Path, start: Callable[..., Command], environment: dict[str, str]
+def test_a_crash_of_ray_is_reported_and_resumed_with_the_same_results(
+    uninterrupted: Path, root: Path, tiny_folder: Path, start: Callable[..., Command], environment: dict[str, str]
 ) -> None:
-    folder = place / "runs" / "orphaned"
-    command = start("search.run", "--data", str(tiny_folder), "--study", "orphaned", *SEARCH)
-    advice = "Go on with:\n  python -m search.run --resume --study orphaned --runs runs\n"
+    folder = root / "runs" / "crashed"
+    command = start("search.run", "--data", str(tiny_folder), "--study", "crashed", *SEARCH)
+    advice = "Resume with:\n  python -m search.run --resume --study crashed --runs runs\n"
     for name, num_folds in (("gcs_server", 1), ("raylet", FOLDS + 1)):
         command.wait_until(lambda wanted=num_folds: folds_in(folder) >= wanted)  # type: ignore[misc]
         victims = [pid for pid, title in descendants(command.process.pid).items() if f"/{name} " in title]
@@ -254,22 +254,22 @@ def test_a_search_whose_ray_dies_says_so_and_goes_on_to_the_same_numbers(
         assert command.wait() == 1
         assert command.stderr == f"error: Ray crashed ({name}); finished folds are kept. {advice}"
         ends = [json.loads(path.read_text())["state"] for path in folder.glob("trials/*/state.json")]
-        assert "failed" not in ends, "a trial that Ray took along has not failed"
-        command = start("search.run", "--resume", "--study", "orphaned", *ONE_AT_A_TIME)
+        assert "failed" not in ends, "a trial that ended because Ray crashed has not failed"
+        command = start("search.run", "--resume", "--study", "crashed", *ONE_AT_A_TIME)
     assert command.wait() == 0
-    assert numbers(folder) == numbers(undisturbed)
+    assert numbers(folder) == numbers(uninterrupted)
     assert_agreement(folder)
     assert leftovers(environment, folder) == []
 
 
-def test_interrupted_moved_resumed_reported_and_delivered(
-    undisturbed: Path, place: Path, tiny_folder: Path, start: Callable[..., Command]
+def test_a_study_is_interrupted_moved_resumed_reported_and_finalized(
+    uninterrupted: Path, root: Path, tiny_folder: Path, start: Callable[..., Command]
 ) -> None:
-    folder = place / "runs" / "moving"
+    folder = root / "runs" / "moving"
     command = start("search.run", "--data", str(tiny_folder), "--study", "moving", *SEARCH)
     command.wait_until(lambda: folds_in(folder) == 1)
 
-    # However long the second takes to start, the first is then still in the middle.
+    # Paused, the first search cannot finish while the second one starts.
     command.process.send_signal(signal.SIGSTOP)
     second = start("search.run", "--resume", "--study", "moving")
     assert second.wait() == 2
@@ -280,62 +280,60 @@ def test_interrupted_moved_resumed_reported_and_delivered(
     command.process.send_signal(signal.SIGCONT)
     assert command.wait() == 130
     assert command.stderr == ""
-    advice = "Go on with:\n  python -m search.run --resume --study moving --runs runs\n"
+    advice = "Resume with:\n  python -m search.run --resume --study moving --runs runs\n"
     assert f"interrupted; finished folds are kept. {advice}" in command.stdout
     assert not list(folder.glob("trials/*/state.json")), "a trial that was interrupted has not ended"
 
-    runs = place / "somewhere else"
+    runs = root / "somewhere else"
     runs.mkdir()
     shutil.move(folder, runs / "moving")
     resumed = start("search.run", "--resume", "--runs", str(runs), *ONE_AT_A_TIME)
     assert resumed.wait() == 0
-    assert numbers(runs / "moving") == numbers(undisturbed)
+    assert numbers(runs / "moving") == numbers(uninterrupted)
     assert_agreement(runs / "moving")
 
     assert start("leukemia.report", "moving", "--runs", str(runs)).wait() == 0
-    delivered = start("leukemia.final", "--best", "moving", "--runs", str(runs))
-    assert delivered.wait() == 0
+    final = start("leukemia.final", "--best", "moving", "--runs", str(runs))
+    assert final.wait() == 0
     metrics = json.loads((runs / "moving" / "final" / "metrics.json").read_text())
     assert metrics["test"] is None
 
 
-def test_more_trials_are_added_to_a_search_that_had_ended(
-    undisturbed: Path, place: Path, start: Callable[..., Command]
-) -> None:
-    shutil.copytree(undisturbed, place / "runs" / "longer", symlinks=True)
-    before = numbers(undisturbed)
+def test_trials_are_added_to_a_finished_search(uninterrupted: Path, root: Path, start: Callable[..., Command]) -> None:
+    shutil.copytree(uninterrupted, root / "runs" / "longer", symlinks=True)
+    before = numbers(uninterrupted)
     longer = start("search.run", "--resume", "--study", "longer", "--trials", str(TRIALS + 1), "--quiet")
     assert longer.wait() == 0
     assert "begins" not in longer.stdout
-    after = numbers(place / "runs" / "longer")
+    after = numbers(root / "runs" / "longer")
     assert {job: after[job] for job in before} == before
-    assert Study(place / "runs" / "longer").trials() == list(range(TRIALS + 1))
-    nothing = start("search.run", "--resume", "--study", "longer")
-    assert nothing.wait() == 0
-    assert numbers(place / "runs" / "longer") == after
-    assert "begins" not in nothing.stdout
+    assert Study(root / "runs" / "longer").trials() == list(range(TRIALS + 1))
+    unchanged = start("search.run", "--resume", "--study", "longer")
+    assert unchanged.wait() == 0
+    assert numbers(root / "runs" / "longer") == after
+    assert "begins" not in unchanged.stdout
 
 
-def draw_nothing(folder: Path) -> Path:
-    """Images that differ in one pixel, which tells nothing: whatever is trained on them answers the same to all."""
+def draw_uninformative(folder: Path) -> Path:
+    """Images that differ in one uninformative pixel: a network trained on them predicts the same for all."""
     for number in range(48):
         label, subject = number % 2, number // 8
-        place = folder / "fold_0" / CLASS_NAMES[label]
-        place.mkdir(parents=True, exist_ok=True)
+        class_folder = folder / "fold_0" / CLASS_NAMES[label]
+        class_folder.mkdir(parents=True, exist_ok=True)
         image = np.full((32, 32, 3), 40, np.uint8)
         image[0, 0] = number
         name = f"UID_{'' if label else 'H'}{subject}_{number}_1_{CLASS_NAMES[label]}.png"
-        Image.fromarray(image).save(place / name)
+        Image.fromarray(image).save(class_folder / name)
     return folder
 
 
-def test_a_search_without_hope_has_no_winner(place: Path, start: Callable[..., Command]) -> None:
-    data = str(draw_nothing(place / "nothing"))
+def test_a_search_without_signal_has_no_winner(root: Path, start: Callable[..., Command]) -> None:
+    data = str(draw_uninformative(root / "uninformative"))
     rate = ["--set", "optimizer.learning_rate=10"]
     command = start("search.run", "--data", data, "--study", "hopeless", "--trials=2", "--folds=2", *SETTINGS, *rate)
     assert command.wait() == 3
     assert command.stderr == ""
-    folder = place / "runs" / "hopeless"
+    folder = root / "runs" / "hopeless"
     table = trial_table(Study(folder))
     assert set(table["state"]) <= {"stopped", "failed"}
     assert table["reason"].str.contains("hopeless: one answer|NonFiniteLoss").all()
@@ -344,23 +342,21 @@ def test_a_search_without_hope_has_no_winner(place: Path, start: Callable[..., C
     assert_agreement(folder)
 
 
-def test_two_searches_at_once_do_not_disturb_each_other(
-    place: Path, tiny_folder: Path, start: Callable[..., Command]
-) -> None:
-    words = ["--data", str(tiny_folder), "--trials=1", "--folds=2", "--repeats=0", *SETTINGS]
-    both = [start("search.run", *words, "--study", name) for name in ("left", "right")]
+def test_two_searches_at_once_do_not_interfere(root: Path, tiny_folder: Path, start: Callable[..., Command]) -> None:
+    options = ["--data", str(tiny_folder), "--trials=1", "--folds=2", "--repeats=0", *SETTINGS]
+    both = [start("search.run", *options, "--study", name) for name in ("left", "right")]
     assert [command.wait() for command in both] == [0, 0]
-    left, right = (numbers(place / "runs" / name) for name in ("left", "right"))
+    left, right = (numbers(root / "runs" / name) for name in ("left", "right"))
     assert left == right
     for name in ("left", "right"):
-        assert_agreement(place / "runs" / name)
+        assert_agreement(root / "runs" / name)
 
 
-def test_a_budget_of_nothing_begins_nothing(place: Path, tiny_folder: Path, start: Callable[..., Command]) -> None:
-    command = start("search.run", "--data", str(tiny_folder), "--study", "poor", "--budget-hours=0", *SETTINGS)
+def test_a_budget_of_zero_starts_no_trial(root: Path, tiny_folder: Path, start: Callable[..., Command]) -> None:
+    command = start("search.run", "--data", str(tiny_folder), "--study", "zero", "--budget-hours=0", *SETTINGS)
     assert command.wait() == 3
     assert "no winner: none of 0 trials" in command.stdout
-    assert Study(place / "runs" / "poor").trials() == []
+    assert Study(root / "runs" / "zero").trials() == []
 
 
 CRASH = """
@@ -370,25 +366,30 @@ from search import run
 from search.trials import driver
 
 def receive(self, job, report):
-    raise RuntimeError("a bug of ours")
+    raise RuntimeError("internal bug")
 
 driver.Driver.receive = receive
 run_command(run.main)
 """
 
 
-def test_a_failure_of_ours_is_one_line_with_the_traceback_in_the_log(
-    place: Path, tiny_folder: Path, environment: dict[str, str]
+def test_an_internal_error_is_one_line_with_the_traceback_in_the_log(
+    root: Path, tiny_folder: Path, environment: dict[str, str]
 ) -> None:
-    words = ["--data", str(tiny_folder), "--study", "broken", "--trials=1", "--folds=2", *SETTINGS]
+    options = ["--data", str(tiny_folder), "--study", "broken", "--trials=1", "--folds=2", *SETTINGS]
     ended = subprocess.run(
-        [sys.executable, "-c", CRASH, *words], cwd=place, env=environment, capture_output=True, text=True, timeout=3600
+        [sys.executable, "-c", CRASH, *options],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=3600,
     )
     assert ended.returncode == 1
-    assert ended.stderr == f"error: RuntimeError: a bug of ours; the traceback is in {Path('runs/broken/search.log')}\n"
-    log = (place / "runs" / "broken" / "search.log").read_text()
+    assert ended.stderr == f"error: RuntimeError: internal bug; the traceback is in {Path('runs/broken/search.log')}\n"
+    log = (root / "runs" / "broken" / "search.log").read_text()
     assert "CRITICAL the search failed\nTraceback" in log
-    assert "a bug of ours" in log
+    assert "internal bug" in log
     assert "TuneError" not in log
 
 
@@ -406,13 +407,13 @@ run_command(run.main)
 """
 
 
-def test_a_full_disk_ends_a_search_that_goes_on_when_there_is_room(
-    undisturbed: Path, place: Path, tiny_folder: Path, environment: dict[str, str], start: Callable[..., Command]
+def test_a_search_ended_by_a_full_disk_is_resumed(
+    uninterrupted: Path, root: Path, tiny_folder: Path, environment: dict[str, str], start: Callable[..., Command]
 ) -> None:
-    words = ["--data", str(tiny_folder), "--study", "full", *SEARCH]
+    options = ["--data", str(tiny_folder), "--study", "full", *SEARCH]
     ended = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, *words],
-        cwd=place,
+        [sys.executable, "-c", FULL_DISK, *options],
+        cwd=root,
         env=environment,
         capture_output=True,
         text=True,
@@ -421,10 +422,10 @@ def test_a_full_disk_ends_a_search_that_goes_on_when_there_is_room(
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: the disk is full (No space left on device); free some space, or set")
     assert ended.stderr.count("\n") == 1
-    folder = place / "runs" / "full"
-    assert not list(folder.glob("trials/*/state.json")), "a trial that could not be written has not ended"
+    folder = root / "runs" / "full"
+    assert not list(folder.glob("trials/*/state.json")), "a trial whose fold could not be written has not ended"
     assert start("search.run", "--resume", "--study", "full", *ONE_AT_A_TIME).wait() == 0
-    assert numbers(folder) == numbers(undisturbed)
+    assert numbers(folder) == numbers(uninterrupted)
     assert_agreement(folder)
 
 
@@ -434,20 +435,20 @@ def test_a_full_disk_ends_a_search_that_goes_on_when_there_is_room(
         (["--data", "nowhere"], "nowhere"),
         (["--set", "train.epoch=3"], "error: unknown recipe field 'train.epoch'; did you mean train.epochs"),
         (["--folds=99"], "error: 99 folds need at least 99 groups of subjects"),
-        (["--address", "127.0.0.1:1"], "error: --address 127.0.0.1:1: no Ray there"),
+        (["--address", "127.0.0.1:1"], "error: --address 127.0.0.1:1: no Ray cluster found there"),
         (["--device", "cuda", "--address", "local"], "error: --device cuda: Ray sees no GPU"),
-        (["--cpus-per-trial=9999"], "error: a trial asks for 9999 CPUs"),
+        (["--cpus-per-trial=9999"], "error: a trial needs 9999 CPUs"),
         (["--gpus-per-trial=0"], "error: --gpus-per-trial: expected at least 0.01, got 0"),
         (["--resume", "--study", "absent"], "error: no study at "),
     ],
 )
-def test_mistakes_are_one_line_status_2_and_leave_nothing(
+def test_invalid_arguments_are_one_line_status_2_and_write_nothing(
     tmp_path: Path, environment: dict[str, str], tiny_folder: Path, arguments: list[str], message: str
 ) -> None:
     if "cuda" in arguments and Path("/dev/nvidia0").exists():
         pytest.skip("this machine has a GPU")
-    words = arguments if "--data" in arguments else [*arguments, "--data", str(tiny_folder)]
-    command = Command("search.run", [*words, "--runs", str(tmp_path / "runs")], tmp_path, environment)
+    options = arguments if "--data" in arguments else [*arguments, "--data", str(tiny_folder)]
+    command = Command("search.run", [*options, "--runs", str(tmp_path / "runs")], tmp_path, environment)
     assert command.wait() == 2
     assert command.stdout == ""
     assert command.stderr.count("\n") == 1
@@ -455,9 +456,9 @@ def test_mistakes_are_one_line_status_2_and_leave_nothing(
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_dry_run_tells_and_writes_nothing(tmp_path: Path, environment: dict[str, str], tiny_folder: Path) -> None:
-    words = ["--data", str(tiny_folder), "--dry-run", *SETTINGS, "--set", "optimizer.restart_epochs=2"]
-    command = Command("search.run", words, tmp_path, environment)
+def test_a_dry_run_only_prints_a_plan(tmp_path: Path, environment: dict[str, str], tiny_folder: Path) -> None:
+    options = ["--data", str(tiny_folder), "--dry-run", *SETTINGS, "--set", "optimizer.restart_epochs=2"]
+    command = Command("search.run", options, tmp_path, environment)
     assert command.wait() == 0
     assert command.stderr == ""
     assert "optimizer.learning_rate: 0.0001 to 0.01 (log); " in command.stdout

@@ -1,4 +1,4 @@
-"""A whole search with a W&B server on this machine: killed and resumed, with a server that dies, its key kept."""
+"""A search with a W&B server on this machine: killed and resumed, with a crashing server, its key kept secret."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from leukemia.study.folder import Study
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.usefixtures("wandb_server"),
-    pytest.mark.skipif(not Path("/proc").exists(), reason="Ray's session folder is looked for in Linux's /tmp"),
+    pytest.mark.skipif(not Path("/proc").exists(), reason="reads Ray's session folder in Linux's /tmp"),
 ]
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ SEARCH = [
         "--address=local",
         f"--cpus-per-trial={get_num_cpus()}",
     ),
-    *(word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")),
+    *(argument for key, value in SETTINGS.items() for argument in ("--set", f"{key}={value}")),
 ]
 
 
@@ -48,8 +48,8 @@ def environment(wandb_server: WandbServer) -> dict[str, str]:
     return dict(os.environ) | {"PYTHONPATH": str(ROOT)}
 
 
-def search(place: Path, environment: dict[str, str], *arguments: str) -> Command:
-    return Command("search.run", list(arguments), place, environment)
+def search(folder: Path, environment: dict[str, str], *arguments: str) -> Command:
+    return Command("search.run", list(arguments), folder, environment)
 
 
 def num_folds(study: Path) -> int:
@@ -57,7 +57,7 @@ def num_folds(study: Path) -> int:
 
 
 def files_with_the_key(folder: Path, since: float) -> list[Path]:
-    """Files written since then that hold the key."""
+    """Files written since then that contain the key."""
     found = []
     for path in folder.rglob("*"):
         try:
@@ -69,7 +69,7 @@ def files_with_the_key(folder: Path, since: float) -> list[Path]:
 
 
 def assert_complete(server: WandbServer, study: Study) -> None:
-    """One complete run of every trial, with a row for each epoch and fold and one for the predictions."""
+    """There is one complete run per trial, with a row for each epoch and fold and one for the predictions."""
     assert len(study.trials()) == 3
     for number in study.trials():
         run, end = server.runs[f"{study.info.study_uid}-{number:04d}"], study.end(number)
@@ -84,7 +84,7 @@ def assert_complete(server: WandbServer, study: Study) -> None:
     assert server.unknown == []
 
 
-def test_killed_half_way_and_resumed_it_ends_with_one_complete_run_per_trial(
+def test_a_killed_and_resumed_search_has_one_complete_run_per_trial(
     tmp_path: Path, tiny_folder: Path, wandb_server: WandbServer, environment: dict[str, str]
 ) -> None:
     start, folder = time.time(), tmp_path / "runs" / "online"
@@ -102,13 +102,13 @@ def test_killed_half_way_and_resumed_it_ends_with_one_complete_run_per_trial(
         assert link in command.stdout
     assert resumed.stdout.splitlines()[-1] == link
     assert sweep.config["parameters"].keys() == study.info.space.keys()
-    # What Ray keeps of a session, and all that the search leaves.
+    # Ray's session folder, and everything that the search writes.
     assert files_with_the_key(Path("/tmp/ray"), start) == []
     assert files_with_the_key(tmp_path / "runs", start) == []
     assert KEY not in killed.stdout + resumed.stdout
 
 
-def test_a_server_that_dies_in_the_middle_is_sent_the_rest_by_publish(
+def test_publish_uploads_the_rest_after_the_server_crashed(
     tmp_path: Path, tiny_folder: Path, wandb_server: WandbServer, environment: dict[str, str]
 ) -> None:
     folder = tmp_path / "runs" / "online"
@@ -127,7 +127,7 @@ def test_a_server_that_dies_in_the_middle_is_sent_the_rest_by_publish(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_search_says_so_to_wandb(
+def test_an_interrupted_search_is_marked_in_wandb(
     number: signal.Signals, tmp_path: Path, tiny_folder: Path, wandb_server: WandbServer, environment: dict[str, str]
 ) -> None:
     folder = tmp_path / "runs" / "online"

@@ -1,4 +1,4 @@
-"""A search with ``--storage``: its machine lost for good, it goes on elsewhere from what is stored, to the same end."""
+"""A search with ``--storage``: after its machine is lost, it is resumed elsewhere with the same results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def environment(tmp_path: Path, s3: S3Server) -> dict[str, str]:
     return kept | {
         "LEUKEMIA_CACHE": str(tmp_path / "cache"),
         "WANDB_MODE": "offline",
-        # Not the Ray of anybody else who uses this machine.
+        # Not the Ray of another user of this machine.
         "RAY_ADDRESS": "local",
         "PYTHONPATH": str(ROOT),
         "AWS_ENDPOINT_URL": s3.endpoint,
@@ -41,7 +41,7 @@ def environment(tmp_path: Path, s3: S3Server) -> dict[str, str]:
 
 @pytest.fixture
 def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[..., Command]]:
-    """Start a search on a head of its own; whatever still runs at the test's end is killed."""
+    """Start a search on its own head; searches still running at the end of the test are killed."""
     started: list[Command] = []
 
     def begin(head: str, *arguments: str) -> Command:
@@ -54,48 +54,48 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[...,
         command.process.kill()
 
 
-def test_a_study_whose_machine_is_lost_goes_on_from_its_bucket(
+def test_a_study_whose_machine_is_lost_is_resumed_from_its_bucket(
     tmp_path: Path, tiny_folder: Path, s3: S3Server, start: Callable[..., Command]
 ) -> None:
-    words = ["--data", str(tiny_folder), "--study", "lost", *SEARCH]
-    assert start("calm", *words).wait() == 0
+    options = ["--data", str(tiny_folder), "--study", "lost", *SEARCH]
+    assert start("uninterrupted", *options).wait() == 0
 
-    place = tmp_path.name
-    first = start("head", *words, "--storage", f"s3://{BUCKET}/{place}")
+    folder = tmp_path.name
+    first = start("head", *options, "--storage", f"s3://{BUCKET}/{folder}")
 
-    def is_in_the_middle() -> bool:
+    def is_training_second_trial() -> bool:
         """The second trial's first epoch is stored and its first fold has not ended."""
-        keys = s3.keys(f"{place}/lost")
+        keys = s3.keys(f"{folder}/lost")
         return any(key.startswith("checkpoints/0001-0-") and key.endswith(".pt") for key in keys)
 
-    first.wait_until(is_in_the_middle)
-    everyone = [first.process.pid, *descendants(first.process.pid)]
-    for pid in everyone:
+    first.wait_until(is_training_second_trial)
+    processes = [first.process.pid, *descendants(first.process.pid)]
+    for pid in processes:
         os.kill(pid, signal.SIGKILL)
     first.process.wait()
-    assert f"storage: mirrored in s3://{BUCKET}/{place}/lost\n" in first.stdout
+    assert f"storage: mirrored in s3://{BUCKET}/{folder}/lost\n" in first.stdout
     shutil.rmtree(tmp_path / "head")
     shutil.rmtree(tmp_path / "cache" / "checkpoints")
 
-    lost = start("new head", "--resume", "--storage", f"s3://{BUCKET}/{place}")
+    lost = start("new head", "--resume", "--storage", f"s3://{BUCKET}/{folder}")
     assert lost.wait() == 2
-    assert f"or name a study of s3://{BUCKET}/{place} with --study: it contains lost" in lost.stderr
-    second = start("new head", "--resume", "--study", "lost", "--storage", f"s3://{BUCKET}/{place}", *ONE_AT_A_TIME)
+    assert f"or name a study of s3://{BUCKET}/{folder} with --study: it contains lost" in lost.stderr
+    second = start("new head", "--resume", "--study", "lost", "--storage", f"s3://{BUCKET}/{folder}", *ONE_AT_A_TIME)
     assert second.wait() == 0
     assert second.stderr == ""
     assert "trial 0000 " not in second.stdout.partition("winner")[0]
 
     study = Study(tmp_path / "new head" / "runs" / "lost")
-    assert numbers(study.folder) == numbers(tmp_path / "calm" / "runs" / "lost")
+    assert numbers(study.folder) == numbers(tmp_path / "uninterrupted" / "runs" / "lost")
     columns = ["trial", "state", "recipe", "folds", "seeds", "score", "weighted_f1", "reason"]
-    calm = Study(tmp_path / "calm" / "runs" / "lost")
-    assert trial_table(study)[columns].equals(trial_table(calm)[columns])
+    uninterrupted = Study(tmp_path / "uninterrupted" / "runs" / "lost")
+    assert trial_table(study)[columns].equals(trial_table(uninterrupted)[columns])
     assert [len(study.repeated(number)) for number in study.trials()] in ([0, 0], [0, 1])
-    # Folders of a bucket are empty objects that end in a slash.
-    stored = {key for key in s3.keys(f"{place}/lost") if key and not key.endswith("/")}
-    here = [path for path in study.folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    assert stored == {str(path.relative_to(study.folder)) for path in here} - {"driver.lock"}
+    # Folders of a bucket are empty objects with a trailing slash.
+    stored = {key for key in s3.keys(f"{folder}/lost") if key and not key.endswith("/")}
+    local = [path for path in study.folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert stored == {str(path.relative_to(study.folder)) for path in local} - {"driver.lock"}
     for name in stored:
-        content = s3.client.get_object(Bucket=BUCKET, Key=f"{place}/lost/{name}")["Body"].read()
+        content = s3.client.get_object(Bucket=BUCKET, Key=f"{folder}/lost/{name}")["Body"].read()
         assert content == (study.folder / name).read_bytes(), name
     assert list((tmp_path / "cache" / "checkpoints").rglob("*")) == []

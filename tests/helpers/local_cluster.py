@@ -1,4 +1,4 @@
-"""A project's folder with a cluster's file of machines at hand, and what preflight says of it."""
+"""A project folder with a cluster file for this machine's addresses, and preflight's result for it."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from typing import Any
 import pytest
 import yaml
 
-from search.preflight.check import findings, read_cluster
+from search.preflight.check import check_cluster, read_cluster
 
 RAY = importlib.metadata.version("ray")
 
 ALIVE, DEAD = "127.0.0.77", "127.0.0.78"
-"""Addresses of this machine, of which the first may have an ssh server and the second has none."""
+"""Addresses of this machine; the first may have an ssh server, the second has none."""
 
 BAD_KEYS = [
-    ("passphrase", "key has a passphrase, and `ray up` copies the key to the head"),
-    ("public", "key is a public key; name the private one"),
-    ("other", "key is no private key; name one that ssh-keygen made"),
-    ("half", r"key cannot be opened \(ssh-keygen: .*\); name a whole key"),
-    ("directory", "key is a directory; name the key in it"),
-    ("link", "key is a link, which `ray up` copies to the head as a link that leads nowhere; name the file.*/real"),
+    ("passphrase", "key has a passphrase, but `ray up` copies the key to the head"),
+    ("public", "key is a public key; set the private one"),
+    ("other", "key is not a private key; choose one created by ssh-keygen"),
+    ("half", r"key cannot be opened \(ssh-keygen: .*\); choose an intact key"),
+    ("directory", "key is a directory; set the path of a key in it"),
+    ("link", "key is a symlink, which `ray up` would copy to the head as a broken symlink; set the path .*/real"),
 ]
-"""How a key is damaged (``damage_key``), and what is said of it."""
+"""How a key is damaged (``damage_key``), and the message about it."""
 
 
-def settle(place: Path, monkeypatch: pytest.MonkeyPatch, make_key: Callable[[Path], None]) -> None:
-    """Make this folder the working folder and the home, in which all is well."""
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("HOME", str(place))
-    (place / ".ray").mkdir()
+def set_up_project(folder: Path, monkeypatch: pytest.MonkeyPatch, make_key: Callable[[Path], None]) -> None:
+    """Make this folder the working directory and the home, without any problem."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / ".ray").mkdir()
     for name, text in {".ray/auth_token": "0123", "constraints.txt": f"ray=={RAY}\n"}.items():
-        (place / name).write_text(text)
-        (place / name).chmod(0o600)
-    make_key(place / "key")
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o600)
+    make_key(folder / "key")
 
 
 def cluster(*hosts: str, **auth: str) -> dict[str, Any]:
-    """A cluster's file; the head comes first."""
+    """The content of a cluster file; the head comes first."""
     return {
         "cluster_name": "test",
         "provider": {"type": "local", "head_ip": hosts[0], "worker_ips": list(hosts[1:])},
@@ -50,22 +50,22 @@ def cluster(*hosts: str, **auth: str) -> dict[str, Any]:
     }
 
 
-def looked_at(config: dict[str, Any], place: Path) -> tuple[list[str], list[str]]:
-    """What is wrong with it, and what is worth knowing."""
-    path = place / "cluster.yaml"
+def checked(config: dict[str, Any], folder: Path) -> tuple[list[str], list[str]]:
+    """Preflight's problems and notes."""
+    path = folder / "cluster.yaml"
     path.write_text(yaml.safe_dump(config))
-    return findings(read_cluster(path))
+    return check_cluster(read_cluster(path))
 
 
-def problems_of(config: dict[str, Any], place: Path) -> list[str]:
-    return looked_at(config, place)[0]
+def problems_of(config: dict[str, Any], folder: Path) -> list[str]:
+    return checked(config, folder)[0]
 
 
 def damage_key(key: Path, how: str, make_key: Callable[[Path, str], None]) -> None:
-    """Leave no key that ``ray up`` can use.
+    """Replace the key by one that ``ray up`` cannot use.
 
     Args:
-        make_key: makes one with a passphrase.
+        make_key: creates one with a passphrase.
     """
     if how == "passphrase":
         make_key(key, "secret words")

@@ -1,4 +1,4 @@
-"""In the place of ssh, ssh-keygen, rsync and of what listens on port 22: quick tests find none of them on a machine."""
+"""Doubles of ssh, ssh-keygen, rsync and ssh servers, for quick tests on machines without them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n-----END OPENSSH PRIVATE KEY
 
 TOOLS = {
     "rsync": "exit 1\n",
-    # Called as `ssh-keygen -y -P "" -f KEY`; its words are those of OpenSSH 9.2.
+    # Called as `ssh-keygen -y -P "" -f KEY`; its messages are those of OpenSSH 9.2.
     "ssh-keygen": """
 case $(cat "$5") in
     *"words: "*) echo "Load key \\"$5\\": incorrect passphrase supplied to decrypt private key" >&2; exit 255 ;;
@@ -24,7 +24,7 @@ case $(cat "$5") in
     *) echo "Load key \\"$5\\": error in libcrypto" >&2; exit 255 ;;
 esac
 """,
-    # Called as `ssh OPTIONS -- USER@HOST COMMAND`: what a machine answers stands in files beside it.
+    # Called as `ssh OPTIONS -- USER@HOST COMMAND`: a machine's output is in files next to the script.
     "ssh": """
 while [ "$1" != -- ]; do shift; done
 answer=$(dirname "$0")/${2#*@}
@@ -36,7 +36,7 @@ exit "$(cat "$answer.status")"
 
 
 def make_key(path: Path, passphrase: str = "") -> None:
-    """What ``ssh-keygen`` above takes for a pair of keys."""
+    """Create what ``ssh-keygen`` above accepts as a key pair."""
     words = f"words: {passphrase}" if passphrase else "no words"
     path.write_text(PRIVATE.format(f"{words}\n" + "key" * 100))
     path.chmod(0o600)
@@ -44,7 +44,7 @@ def make_key(path: Path, passphrase: str = "") -> None:
 
 
 class SshDouble:
-    """The tools, first on the path, and the machines that they and the network reach; all others refuse."""
+    """The tools, first on the path, and the machines that they can reach; all others refuse connections."""
 
     def __init__(self, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._tools = tools
@@ -54,7 +54,7 @@ class SshDouble:
         for name, text in TOOLS.items():
             self.install(name, text)
         monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
-        monkeypatch.setattr(socket, "create_connection", self._knock)
+        monkeypatch.setattr(socket, "create_connection", self._connect_double)
 
     def install(self, name: str, text: str) -> None:
         """Put a command of this shell script on the path."""
@@ -64,16 +64,16 @@ class SshDouble:
     def machine(
         self, host: str, out: str = "", *, err: str = "", status: int = 0, fault: OSError | None = None
     ) -> None:
-        """A machine, and what a login says.
+        """Add a machine with the output of a login.
 
         Args:
-            fault: what a connection to port 22 raises; the login may still lead through another machine.
+            fault: raised by a connection to port 22; a login may still go through another machine.
         """
         self._faults[host] = fault
         for name, text in {"out": out, "err": err, "status": str(status)}.items():
             (self._tools / f"{host}.{name}").write_text(text)
 
-    def _knock(self, address: tuple[str, int], *arguments: Any, **more: Any) -> Any:
+    def _connect_double(self, address: tuple[str, int], *arguments: Any, **more: Any) -> Any:
         if address[1] != 22:
             return self._connect(address, *arguments, **more)
         if fault := self._faults.get(address[0], ConnectionRefusedError()):
@@ -81,6 +81,6 @@ class SshDouble:
         return contextlib.nullcontext()
 
 
-def answers(**facts: str) -> str:
-    """What the probe of ``search/preflight/login.py`` prints on a machine, as a terminal shows it."""
+def probe_output(**facts: str) -> str:
+    """The output of the probe of ``search/preflight/login.py`` on a machine, as in a terminal."""
     return "".join(f"{MARK} {name} {value}\r\n" for name, value in (facts | {"end": "yes"}).items())

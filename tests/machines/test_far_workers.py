@@ -1,4 +1,4 @@
-"""``python -m search.preflight`` where only the head is reached from here, and the workers from the head."""
+"""``python -m search.preflight`` if only the head is reachable from here, and the workers from the head."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def preflight(lab: Lab) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=1200)
 
 
-def test_workers_are_asked_through_the_head() -> None:
+def test_workers_are_probed_through_the_head() -> None:
     with lab_of("head", "worker1", "worker2") as lab:
         head, *workers = lab.machines.values()
         home = lab.laptop.home
@@ -50,11 +50,11 @@ def test_workers_are_asked_through_the_head() -> None:
         lab.cut_off("worker2")
         ended = preflight(lab)
         assert ended.returncode == 2
-        assert f"{workers[0].address}: no rsync there" in ended.stderr
-        assert f"{workers[1].address}: port 22 cannot be reached" in ended.stderr
-        assert "; the head does not reach it, either" in ended.stderr
+        assert f"{workers[0].address}: no rsync, which Ray needs" in ended.stderr
+        assert f"{workers[1].address}: port 22 is unreachable" in ended.stderr
+        assert "; the head cannot reach it, either" in ended.stderr
 
-        # A head that lets nobody through leaves a worker unseen, which need not be wrong.
+        # A head that does not allow forwarding leaves a worker unchecked, which is not an error.
         lab.reconnect("worker2")
         (workers[0].home / ".bashrc").unlink()
         with (head.folder / "sshd_config").open("a") as settings:
@@ -65,4 +65,4 @@ def test_workers_are_asked_through_the_head() -> None:
         subprocess.run(head.command("kill", "-HUP", listening.stdout.strip()), check=True)
         ended = preflight(lab)
         assert ended.returncode == 0, ended.stderr
-        assert ended.stdout.count("; the head lets nobody through, so that it was not looked at") == 2
+        assert ended.stdout.count("; the head does not allow forwarding, so it was not checked") == 2

@@ -1,7 +1,7 @@
-"""A cluster of three machines on this one, with the very commands of docs/cluster/onprem.md: ``make cluster-test``.
+"""A cluster of three machines on this one, with the commands of docs/cluster/onprem.md: ``make cluster-test``.
 
-The machines are made of namespaces (``hosts.py``). The shipped cluster.onprem.yaml is used with their addresses in it;
-what is prepared on them is what a lab may prepare, too: a Python environment. Each machine offers Ray one processor.
+The machines are made of namespaces (``hosts.py``). The shipped cluster.onprem.yaml is used with their addresses; a
+Python environment is prepared on them, as a lab may do. Each machine offers Ray one CPU.
 """
 
 from __future__ import annotations
@@ -43,36 +43,36 @@ SEARCH = " ".join(
         "--device cpu --cpus-per-trial 1",
     ]
 )
-"""Its trials depend on nothing but their numbers, so that two searches can be compared."""
+"""Its trials depend only on their numbers, so that two searches can be compared."""
 
-PATIENCE = 600
-"""Seconds that what takes seconds, a minute at most, may take: a machine may be ten times slower."""
+TIMEOUT = 600
+"""Seconds allowed for what normally takes a minute at most: a machine may be ten times slower."""
 
 LINGERING = ("log_monitor.py", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
-"""What outlives a worker's raylet by minutes, or for good."""
+"""Processes that keep running for minutes, or forever, after a worker's raylet has ended."""
 
 
 @contextlib.contextmanager
-def step(words: str) -> Iterator[None]:
-    """One line for each step, with its seconds."""
-    begin = time.monotonic()
-    print(f"  {words} ...", end="", flush=True)
+def step(title: str) -> Iterator[None]:
+    """Print a line for a step, with its seconds."""
+    start = time.monotonic()
+    print(f"  {title} ...", end="", flush=True)
     yield
-    print(f" {time.monotonic() - begin:.0f} s", flush=True)
+    print(f" {time.monotonic() - start:.0f} s", flush=True)
 
 
 class Laptop:
-    """The machine of whoever runs the cluster: commands are typed here."""
+    """The user's machine, where commands are typed."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
 
     def run(self, command: str, seconds: float, *, home: str | None = None, status: int = 0) -> str:
-        """What a command printed, typed in the project's folder with the environment active."""
+        """Run a command in the project folder with the environment active; returns its output."""
         settings = {"PATH": f"{sys.prefix}/bin:{PATH}"} | ({} if home is None else {"HOME": home})
-        words = self.machine.command("bash", "-c", command, folder=ROOT, **settings)
+        arguments = self.machine.command("bash", "-c", command, folder=ROOT, **settings)
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="replace", start_new_session=True,
         )  # fmt: skip
         try:
@@ -80,7 +80,7 @@ class Laptop:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             output, _ = process.communicate()
-            pytest.fail(f"`{command}` went on for more than {seconds} s:\n{tail(output)}", pytrace=False)
+            pytest.fail(f"`{command}` took more than {seconds} s:\n{tail(output)}", pytrace=False)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
@@ -98,7 +98,7 @@ def tail(output: str, lines: int = 40) -> str:
 
 @pytest.fixture
 def lab() -> Iterator[Lab]:
-    """Three machines that a lab may have, and a laptop with its own copy of the cluster file."""
+    """Three machines of a lab, and a laptop with its own copy of the cluster file."""
 
     def end(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -118,7 +118,7 @@ def lab() -> Iterator[Lab]:
 
 
 def addressed(text: str, lab: Lab) -> str:
-    """The shipped cluster file with these machines' addresses."""
+    """The shipped cluster file with the addresses of these machines."""
     head, *workers = (machine.address for machine in lab.machines.values())
     for old, new in (
         ("head_ip: 192.0.2.10 ", f"head_ip: {head} "),
@@ -130,7 +130,7 @@ def addressed(text: str, lab: Lab) -> str:
 
 
 def prepare(machine: Machine) -> None:
-    """An environment that is there already, as the cluster file allows; one processor for Ray."""
+    """Prepare an environment, as the cluster file allows, and limit Ray to one CPU."""
     environment = machine.home / "leukemia-search" / ".venv"
     environment.mkdir(parents=True)
     for name in ("bin", "lib", "pyvenv.cfg"):
@@ -152,7 +152,7 @@ def results(folder: Path) -> dict[tuple[int, int, int], Any]:
 
 
 def checkpoints(machine: Machine) -> list[Path]:
-    """Of trials that have trained an epoch on this machine."""
+    """Checkpoints of trials that have trained an epoch on this machine."""
     return [path for path in (machine.home / ".cache/leukemia/checkpoints").rglob("*") if path.is_file()]
 
 
@@ -163,77 +163,75 @@ def test_the_commands_of_the_documentation_on_three_machines(lab: Lab, tiny_fold
     print()
 
     with step("ray get-auth-token --generate, ray up"):
-        laptop.run("(umask 077; ray get-auth-token --generate > /dev/null)", PATIENCE)
-        laptop.run(f"ray up -y ~/{CLUSTER}", 5 * PATIENCE)
+        laptop.run("(umask 077; ray get-auth-token --generate > /dev/null)", TIMEOUT)
+        laptop.run(f"ray up -y ~/{CLUSTER}", 5 * TIMEOUT)
         for machine in lab.machines.values():
             token = machine.home / ".ray" / "auth_token"
-            wait_until(token.exists, 2 * PATIENCE, f"the token on {machine.name}")
+            wait_until(token.exists, 2 * TIMEOUT, f"the token on {machine.name}")
             assert token.stat().st_mode & 0o777 == 0o600
 
     with step("all machines have joined"):
-        wait_until(lambda: "/3.0 CPU" in laptop.on_head("ray status", PATIENCE), 5 * PATIENCE, "both workers to join")
+        wait_until(lambda: "/3.0 CPU" in laptop.on_head("ray status", TIMEOUT), 5 * TIMEOUT, "both workers to join")
 
-    with step("without the token a client is refused"):
+    with step("a client without the token is rejected"):
         address = f"{head.address}:6379"
-        assert "AuthenticationError" in laptop.run(f"ray status --address {address}", PATIENCE, home="/tmp", status=1)
-        refused = laptop.run(
-            f"python -m search.run --data ~lab/cells --address {address}", 4 * PATIENCE, home="/tmp", status=2
+        assert "AuthenticationError" in laptop.run(f"ray status --address {address}", TIMEOUT, home="/tmp", status=1)
+        rejected = laptop.run(
+            f"python -m search.run --data ~lab/cells --address {address}", 4 * TIMEOUT, home="/tmp", status=2
         )
-        assert f"error: --address {address}: this cluster lets nobody in without its token" in refused.splitlines()[-1]
-        assert "Active:" in laptop.run(f"RAY_AUTH_MODE=token ray status --address {address}", PATIENCE)
+        assert f"error: --address {address}: this cluster requires its token" in rejected.splitlines()[-1]
+        assert "Active:" in laptop.run(f"RAY_AUTH_MODE=token ray status --address {address}", TIMEOUT)
 
     with step("the search has trained an epoch on worker1"):
         command = f"cd leukemia-search && {SEARCH} --study onprem > search.out 2>&1; echo $? > search.status"
-        laptop.run(f"ray exec --tmux ~/{CLUSTER} '{command}'", PATIENCE)
+        laptop.run(f"ray exec --tmux ~/{CLUSTER} '{command}'", TIMEOUT)
         status, output, victim = project / "search.status", project / "search.out", lab.machines["worker1"]
         with showing(output):
-            wait_until(lambda: checkpoints(victim) or status.exists(), 5 * PATIENCE, "an epoch on worker1")
+            wait_until(lambda: checkpoints(victim) or status.exists(), 5 * TIMEOUT, "an epoch on worker1")
             assert not status.exists(), "the search ended too early"
 
     with step("worker1 is killed, the search finishes"):
         lab.cut_off(victim.name)
         victim.kill()
         with showing(output):
-            wait_until(status.exists, 10 * PATIENCE, "the search to finish")
+            wait_until(status.exists, 10 * TIMEOUT, "the search to finish")
             assert status.read_text() == "0\n"
 
     with step("leukemia.final --best"):
-        laptop.on_head("cd leukemia-search && python -m leukemia.final --best onprem", 5 * PATIENCE)
-        laptop.run(f"ray rsync-down ~/{CLUSTER} leukemia-search/runs/ ~/runs/", PATIENCE)
+        laptop.on_head("cd leukemia-search && python -m leukemia.final --best onprem", 5 * TIMEOUT)
+        laptop.run(f"ray rsync-down ~/{CLUSTER} leukemia-search/runs/ ~/runs/", TIMEOUT)
 
     with step("the same search on one machine has the same results"):
-        laptop.on_head(f"cd leukemia-search && {SEARCH} --study alone --address local", 10 * PATIENCE)
-        fetched = lab.laptop.home / "runs" / "onprem"
-        assert results(fetched) == results(project / "runs" / "alone")
-        assert Best.load(fetched / "best.json").folds_done == FOLDS
-        assert (fetched / "final" / "model.safetensors").is_file()
+        laptop.on_head(f"cd leukemia-search && {SEARCH} --study alone --address local", 10 * TIMEOUT)
+        downloaded = lab.laptop.home / "runs" / "onprem"
+        assert results(downloaded) == results(project / "runs" / "alone")
+        assert Best.load(downloaded / "best.json").folds_done == FOLDS
+        assert (downloaded / "final" / "model.safetensors").is_file()
 
     with step("ray down"):
-        laptop.run(f"ray down -y ~/{CLUSTER}", 2 * PATIENCE)
+        laptop.run(f"ray down -y ~/{CLUSTER}", 2 * TIMEOUT)
         rest = [head, lab.machines["worker2"]]
         wait_until(
-            lambda: not [words for words in left_on(*rest) if not any(each in words for each in LINGERING)],
-            3 * PATIENCE,
-            "Ray's end",
+            lambda: not [process for process in left_on(*rest) if not any(each in process for each in LINGERING)],
+            3 * TIMEOUT,
+            "Ray to end",
         )
 
     with step("ray stop on the workers"):
         for machine in rest[1:]:
-            laptop.run(
-                f"ssh -o StrictHostKeyChecking=no {USER}@{machine.address} 'bash -ic \"ray stop\"'", 2 * PATIENCE
-            )
+            laptop.run(f"ssh -o StrictHostKeyChecking=no {USER}@{machine.address} 'bash -ic \"ray stop\"'", 2 * TIMEOUT)
         assert left_on(*rest) == []
 
 
 def left_on(*machines: Machine) -> list[str]:
-    return [f"{machine.name}: {words}" for machine in machines for words in machine.processes()]
+    return [f"{machine.name}: {process}" for machine in machines for process in machine.processes()]
 
 
 @contextlib.contextmanager
 def showing(output: Path) -> Iterator[None]:
-    """Where the search fails, show the end of what it printed."""
+    """If the search fails, show the end of its output."""
     try:
         yield
     except (AssertionError, TimeoutError) as error:
-        words = tail(output.read_text(errors="replace")) if output.exists() else "nothing"
-        pytest.fail(f"{error}; the search printed:\n{words}", pytrace=False)
+        printed = tail(output.read_text(errors="replace")) if output.exists() else "nothing"
+        pytest.fail(f"{error}; the search printed:\n{printed}", pytrace=False)

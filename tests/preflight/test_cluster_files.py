@@ -1,4 +1,4 @@
-"""cluster.yaml and cluster.account.yaml: their promises, Ray's schema, and what Ray's AWS provider makes of them."""
+"""cluster.yaml and cluster.account.yaml: documented properties, Ray's schema, and their use by Ray's AWS provider."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ def statements(role: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsDouble]:
-    found = AwsDouble(tmp_path_factory.mktemp("aws"))
-    yield found
-    found.server.stop()
+    aws = AwsDouble(tmp_path_factory.mktemp("aws"))
+    yield aws
+    aws.server.stop()
 
 
 def test_ray_accepts_the_file() -> None:
     validate_config(prepare_config(yaml.safe_load(TEXTS["cluster.yaml"])))
 
 
-def test_no_secret_and_no_number_of_an_account_is_in_the_files() -> None:
+def test_the_files_contain_no_secrets_and_no_account_ids() -> None:
     for text in TEXTS.values():
         assert not SECRET.search(text)
         assert not re.search(r"\b\d{12}\b|\b(ami|sg|subnet)-[0-9a-f]{8}", text)
@@ -77,7 +77,7 @@ def test_the_head_is_on_demand_and_trains_nothing() -> None:
     assert not HEAD["node_config"]["InstanceType"].startswith(("g", "p"))
 
 
-def test_workers_are_spot_from_none_to_a_bound_and_go_when_idle() -> None:
+def test_workers_are_spot_limited_in_number_and_terminated_when_idle() -> None:
     assert WORKER["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
     assert WORKER["resources"]["GPU"] == 1
     assert WORKER["min_workers"] == 0 < WORKER["max_workers"] <= CLUSTER["max_workers"]
@@ -85,7 +85,7 @@ def test_workers_are_spot_from_none_to_a_bound_and_go_when_idle() -> None:
     assert CLUSTER["provider"]["cache_stopped_nodes"] is False
 
 
-def test_image_role_and_group_come_from_the_launch_templates_alone() -> None:
+def test_image_role_and_group_come_only_from_the_launch_templates() -> None:
     made = {
         resource["Properties"]["LaunchTemplateName"]: resource["Properties"]["LaunchTemplateData"]
         for resource in RESOURCES.values()
@@ -100,14 +100,14 @@ def test_image_role_and_group_come_from_the_launch_templates_alone() -> None:
     assert "security_group" not in CLUSTER["provider"]
 
 
-def test_disks_are_encrypted_and_go_with_their_machine_and_metadata_ask_for_a_session() -> None:
+def test_disks_are_encrypted_and_deleted_with_their_machine_and_metadata_need_a_session() -> None:
     for node_type in (HEAD, WORKER):
         (disk,) = node_type["node_config"]["BlockDeviceMappings"]
         assert disk["Ebs"]["Encrypted"] is disk["Ebs"]["DeleteOnTermination"] is True
         assert node_type["node_config"]["MetadataOptions"]["HttpTokens"] == "required"
 
 
-def test_every_start_ends_the_old_ray_and_asks_for_the_token() -> None:
+def test_every_start_ends_the_old_ray_and_requires_the_token() -> None:
     for commands in (CLUSTER["head_start_ray_commands"], CLUSTER["worker_start_ray_commands"]):
         assert commands[0] == "ray stop"
         assert len(commands) == 2
@@ -121,14 +121,14 @@ def test_the_dashboard_listens_on_loopback_only() -> None:
     assert hosts == ["127.0.0.1"]
 
 
-def test_the_object_store_holds_the_images() -> None:
+def test_the_images_fit_in_the_object_store() -> None:
     images = 10_661 * 384 * 384 * 3
     sizes = [int(size) for start in START for size in re.findall(r"--object-store-memory=(\d+)", start)]
     assert len(sizes) == 2
     assert all(images * 1.2 < size < 8 * 2**30 for size in sizes), "at most /dev/shm, half of 16 GiB"
 
 
-def test_the_whole_project_is_copied_so_that_results_know_their_commit() -> None:
+def test_the_whole_project_is_copied_so_that_results_record_their_commit() -> None:
     if not (ROOT / ".git").is_dir():
         pytest.skip("no checkout")
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -144,21 +144,21 @@ SETUP = [*CLUSTER["setup_commands"], *CLUSTER["worker_setup_commands"]]
 
 
 @pytest.mark.slow
-def test_setup_is_read_by_bash() -> None:
+def test_setup_is_valid_bash() -> None:
     requires("bash")
     assert all(subprocess.run(["bash", "-n", "-c", command]).returncode == 0 for command in SETUP)
 
 
-def test_setup_installs_what_constraints_name() -> None:
+def test_setup_installs_with_constraints() -> None:
     for command in SETUP:
-        assert "!" not in command, "Ray's shells are interactive: ! is history there"
+        assert "!" not in command, "Ray's shells are interactive: ! means history expansion"
         for installs in re.findall(r"(?:uv )?pip install[^&|]*", command):
             assert "--constraint constraints.txt" in installs or "constraints.txt)" in installs
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pinned", ["2.60.0", "2.1.0"])
-def test_another_ray_on_a_machine_ends_its_setup(pinned: str, tmp_path: Path) -> None:
+def test_another_ray_version_on_a_machine_ends_its_setup(pinned: str, tmp_path: Path) -> None:
     requires("bash", "hostname", "sed")
     (check,) = [command for command in CLUSTER["setup_commands"] if "ray.__version__" in command]
     project = tmp_path / "leukemia-search"
@@ -176,7 +176,7 @@ def test_another_ray_on_a_machine_ends_its_setup(pinned: str, tmp_path: Path) ->
         assert re.search(r"error: Ray 2.60.0 on \S+, constraints.txt asks for 2.1.0; rm -r", ended.stderr)
 
 
-def test_the_account_is_closed_but_for_ssh_from_one_place() -> None:
+def test_the_account_is_closed_except_for_ssh_from_one_address() -> None:
     assert not re.search(r"0\.0\.0\.0/0|::/0", TEXTS["cluster.yaml"] + TEXTS["cluster.account.yaml"])
     inbound = RESOURCES["SshGroup"]["Properties"]["SecurityGroupIngress"]
     assert [(rule["IpProtocol"], rule["FromPort"], rule["ToPort"], rule["CidrIp"]) for rule in inbound] == [
@@ -205,7 +205,7 @@ def test_the_bucket_is_private_and_encrypted() -> None:
     assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
 
 
-def test_roles_reach_the_one_bucket_and_the_clusters_own_machines() -> None:
+def test_roles_may_access_only_the_bucket_and_the_clusters_machines() -> None:
     for statement in RESOURCES["BucketAccess"]["Properties"]["PolicyDocument"]["Statement"]:
         assert statement["Resource"] in ({"!GetAtt": "Bucket.Arn"}, {"!Sub": "${Bucket.Arn}/*"})
         assert not any("*" in action for action in statement["Action"])
@@ -234,10 +234,10 @@ def test_the_template_is_valid_cloudformation() -> None:
 
 
 @pytest.mark.slow
-def test_ray_takes_what_the_account_has_and_makes_nothing_of_its_own(
+def test_ray_uses_the_resources_of_the_account_and_creates_none(
     double: AwsDouble, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    double.settle(monkeypatch, tmp_path)
+    double.use(monkeypatch, tmp_path)
     assert double.deploy()["Storage"].startswith("s3://leukemia-")
     rules, roles = inbound_rules(), role_names()
     config = AWSNodeProvider.bootstrap_config(prepare_config(yaml.safe_load(TEXTS["cluster.yaml"])))

@@ -1,4 +1,4 @@
-"""``cluster.onprem.yaml``: Ray accepts it, and it keeps its promises. ``tests/cluster`` runs it whole."""
+"""``cluster.onprem.yaml``: Ray accepts it, and it has the documented properties. ``tests/machines`` runs it."""
 
 from __future__ import annotations
 
@@ -35,46 +35,46 @@ def test_ray_accepts_it(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch)
     assert prepared["max_workers"] == len(config["provider"]["worker_ips"])
 
 
-def test_ray_refuses_a_word_that_it_does_not_know(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_rejects_an_unknown_field(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(Exception, match="max_worker"):
         validate_config(prepare_config(config | {"max_worker": 3}))
 
 
-def test_the_token_travels_as_a_file_and_every_ray_asks_for_it(config: dict[str, Any]) -> None:
+def test_the_token_is_copied_as_a_file_and_every_ray_requires_it(config: dict[str, Any]) -> None:
     assert config["file_mounts"][TOKEN] == TOKEN
     assert all(command.startswith("RAY_AUTH_MODE=token ") for command in starts(config))
     assert "RAY_AUTH_TOKEN" not in FILE.read_text(encoding="utf-8"), "a token in the file would be in Ray's logs"
 
 
-def test_the_dashboard_listens_on_loopback_and_nothing_is_told_to_rays_makers(config: dict[str, Any]) -> None:
+def test_the_dashboard_listens_on_loopback_and_usage_stats_are_disabled(config: dict[str, Any]) -> None:
     head, _ = starts(config)
     assert "--dashboard-host=127.0.0.1" in head
     assert "--disable-usage-stats" in head
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the project's history")
-def test_all_of_the_project_is_sent(config: dict[str, Any]) -> None:
-    """Were a file left out, results would be of a commit `+changes`."""
-    sent = {local for remote, local in config["file_mounts"].items() if remote != TOKEN}
+def test_the_whole_project_is_copied(config: dict[str, Any]) -> None:
+    """With a file missing, results would record a commit with `+changes`."""
+    copied = {local for remote, local in config["file_mounts"].items() if remote != TOKEN}
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert sent >= {".git", *(name.split("/")[0] for name in listed.splitlines())}
-    assert all((ROOT / name).exists() for name in sent)
+    assert copied >= {".git", *(name.split("/")[0] for name in listed.splitlines())}
+    assert all((ROOT / name).exists() for name in copied)
 
 
 PYTHON = """#!/bin/sh
-case "$1" in -m) echo "$*" >> ~/asked ;; esac
+case "$1" in -m) echo "$*" >> ~/calls ;; esac
 case "$2" in
     venv) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
     pip) test ! -e ~/offline ;;
     import*) cat ~/ray ;;
 esac
 """
-"""In the place of Python on a machine: says what it was asked, and makes environments of itself."""
+"""Replaces Python on a machine: logs its calls, and creates environments with copies of itself."""
 
 
 class Home:
-    """A home on a machine, with the project in it, before the setup commands."""
+    """A home directory on a machine, with the project, before the setup commands."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.project = folder, folder / "leukemia-search"
@@ -85,26 +85,26 @@ class Home:
         (folder / "tools" / "python3").write_text(PYTHON)
         (folder / "tools" / "python3").chmod(0o755)
 
-    def pin(self, words: str) -> None:
-        (self.project / "constraints.txt").write_text(words)
+    def pin(self, text: str) -> None:
+        (self.project / "constraints.txt").write_text(text)
 
     def has_ray(self, number: str) -> None:
-        """The version that its environments hold."""
+        """Set the version in its environments."""
         (self.folder / "ray").write_text(number)
 
     def set_up(self, config: dict[str, Any]) -> bool:
-        """Whether all commands succeeded, each in a shell of its own, as Ray runs them; ``said`` is the last one's."""
+        """Whether all commands succeeded, each in its own shell, as run by Ray; sets ``stderr`` to the last one's."""
         environment = {"HOME": str(self.folder), "PATH": f"{self.folder}/tools:{PATH}"}
         for command in config["setup_commands"]:
             ended = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True)
-            self.said = ended.stderr
+            self.stderr = ended.stderr
             if ended.returncode:
                 return False
         return True
 
-    def asked(self) -> list[str]:
-        """What Python was asked since last time."""
-        file = self.folder / "asked"
+    def calls(self) -> list[str]:
+        """The calls of Python since the last time."""
+        file = self.folder / "calls"
         lines = file.read_text().splitlines() if file.exists() else []
         file.unlink(missing_ok=True)
         return lines
@@ -112,7 +112,7 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """The setup commands run in the shell and with the tools that a machine has."""
+    """Runs the setup commands with the shell and tools of this machine."""
     requires("bash", "cmp", "grep", "hostname", "sed")
     return Home(tmp_path)
 
@@ -124,44 +124,44 @@ INSTALLED = [
 
 
 @pytest.mark.slow
-def test_an_environment_is_made_once_and_again_when_pins_change(config: dict[str, Any], home: Home) -> None:
+def test_an_environment_is_created_once_and_again_when_pins_change(config: dict[str, Any], home: Home) -> None:
     assert home.set_up(config)
-    assert home.asked() == INSTALLED
+    assert home.calls() == INSTALLED
     assert home.set_up(config)
-    assert home.asked() == []
+    assert home.calls() == []
     home.pin("ray==2")
     home.has_ray("2")
     assert home.set_up(config)
-    assert home.asked() == INSTALLED
+    assert home.calls() == INSTALLED
 
 
 @pytest.mark.slow
-def test_an_environment_that_is_prepared_is_taken_as_it_is(config: dict[str, Any], home: Home) -> None:
+def test_a_prepared_environment_is_used_unchanged(config: dict[str, Any], home: Home) -> None:
     prepared = home.folder / "prepared"
     (prepared / "bin").mkdir(parents=True)
     shutil.copy(home.folder / "tools" / "python3", prepared / "bin" / "python")
     (prepared / "constraints.txt").write_text("ray==1")
     (home.project / ".venv").symlink_to(prepared)
     assert home.set_up(config)
-    assert home.asked() == []
+    assert home.calls() == []
 
 
 @pytest.mark.slow
-def test_a_failed_installation_fails_and_is_tried_again(config: dict[str, Any], home: Home) -> None:
+def test_a_failed_installation_is_an_error_and_retried(config: dict[str, Any], home: Home) -> None:
     (home.folder / "offline").touch()
     assert not home.set_up(config)
     (home.folder / "offline").unlink()
-    home.asked()
+    home.calls()
     assert home.set_up(config)
-    assert home.asked() == INSTALLED
+    assert home.calls() == INSTALLED
 
 
 @pytest.mark.slow
-def test_another_ray_is_named(config: dict[str, Any], home: Home) -> None:
+def test_another_ray_version_is_named(config: dict[str, Any], home: Home) -> None:
     home.has_ray("9")
     assert not home.set_up(config)
-    assert home.said.startswith("error: Ray 9 on ")
-    assert ", constraints.txt asks for 1; rm -r ~/leukemia-search/.venv there and ray up again" in home.said
+    assert home.stderr.startswith("error: Ray 9 on ")
+    assert ", constraints.txt asks for 1; rm -r ~/leukemia-search/.venv there and ray up again" in home.stderr
 
 
 @pytest.mark.slow
