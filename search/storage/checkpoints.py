@@ -102,7 +102,7 @@ class Checkpoints:
             fetched.unlink(missing_ok=True)
 
     def store(self, fold: int) -> None:
-        """Upload a fold's checkpoint unless it is stored already. If that fails, the trial goes on with a warning."""
+        """Upload a fold's checkpoint unless it is stored already. If that fails, the trial continues with a warning."""
         name = f"{layout.seed(self._job.seed)}/fold_{fold}.pt"
         path = self.local / name
         if self._storage is None or not path.is_file() or self._stored.get(path) == _stamp(path):
