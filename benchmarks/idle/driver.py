@@ -17,7 +17,7 @@ from leukemia.study.folder import Study
 from leukemia.tracking.tracker import NoTracker, WandbTracker
 from search.cluster.resources import Resources
 from search.cluster.trainable import REPORT, TrialData
-from search.policy.race import Rules
+from search.policy.rules import Rules
 from search.sampling.journal import Journal
 from search.trials.assignment import Assignment
 from search.trials.display import TerminalDisplay

@@ -26,7 +26,7 @@ from leukemia.study.schema import DataSource, SearchOptions, StudyInfo
 from leukemia.training.device import choose_device, describe_device
 from leukemia.training.model import build_model
 from search.planning.request import Request
-from search.policy.race import Rules
+from search.policy.rules import Rules
 from search.policy.space import Choice, Space, fixed_start, make_space
 from search.trials.evidence import validation_of
 from search.trials.warmstart import Taken, take_priors

@@ -14,57 +14,9 @@ from leukemia.scoring.jackknife import Difference, paired_jackknife
 from leukemia.scoring.metrics import Interval
 from leukemia.scoring.selection import Candidates
 from leukemia.study.job import Job
-from leukemia.study.schema import SearchOptions, State
-from search.policy.judge import (
-    ERROR,
-    MARGIN,
-    PRIOR_NOISE,
-    Contender,
-    Verdict,
-    best_of,
-    fold_noise,
-    judge_fold,
-    judge_race,
-)
-
-MAX_REPEATED = 3
-"""So many trials at most get all their repeats; a leader always gets one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """How a search is raced."""
-
-    num_folds: int
-    objective: str
-    """Score of a fold that is maximized, such as ``tta_accuracy``."""
-
-    by_cost: bool = False
-    """Whether the cheapest of those that the leader does not clearly beat wins (two objectives)."""
-
-    racing: bool = SearchOptions.racing
-    """Whether trials are stopped against the best complete one; the hopeless are always stopped."""
-
-    repeats: int = SearchOptions.repeats
-    """Other seeds that a leading trial gets at most."""
-
-    patience: int = SearchOptions.patience
-    """Trials in a row without an improvement beyond noise, after which no more begin."""
-
-    num_priors: int = 0
-    """Trials taken over from earlier studies: the first numbers."""
-
-    start: int = 0
-    """Number of the starting recipe's trial."""
-
-    margin: float = MARGIN
-    error: float = ERROR
-    prior_noise: float = PRIOR_NOISE
-
-    @property
-    def metric(self) -> str:
-        """The objective's name in ``leukemia.scoring.metrics``."""
-        return self.objective.removeprefix("tta_")
+from leukemia.study.schema import State
+from search.policy.judge import Contender, Verdict, best_of, fold_noise, judge_fold, judge_race
+from search.policy.rules import Rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +114,18 @@ class Race:
         for job in self.complete_jobs(number):
             yield from (evidence.score for _, evidence in sorted(self._folds[job].items()))
 
+    def trials(self) -> list[int]:
+        """Numbers of all started trials, in the order in which they started."""
+        return list(self._first)
+
+    def is_complete(self, number: int) -> bool:
+        """Whether a trial has ended with all folds."""
+        return self._ends.get(number) == "complete"
+
+    def jobs(self, number: int) -> list[Job]:
+        """A trial and all its repeats, finished or not, in the order in which they started."""
+        return self._jobs.get(number, [])
+
     def complete_jobs(self, number: int) -> list[Job]:
         """The trial and its repeats, as far as they have all folds; the trial first."""
         first = self._first[number]
@@ -255,44 +219,3 @@ class Race:
     def out_of_patience(self) -> bool:
         """Whether no trial has improved beyond noise for so long that no more should begin."""
         return self.stale() >= self.rules.patience
-
-    def first_repeat(self, running: set[Job]) -> Job | None:
-        """The starting recipe's repeat, wanted as soon as it is complete: the noise that others are judged by."""
-        if self.rules.repeats and self._ends.get(self.rules.start) == "complete":
-            return self._next_seed(self.rules.start, running, most=1)
-        return None
-
-    def last_repeat(self, running: set[Job]) -> Job | None:
-        """The next repeat that tells the leading two apart, once no more trials begin; None when all is settled.
-
-        A leader always gets a repeat. Leader and runner-up then get others in turn, until their difference is settled
-        or each has had all of its own, at most ``MAX_REPEATED`` trials.
-        """
-        ranked = sorted(self.contenders(), key=lambda contender: (-contender.score, contender.number))[:2]
-        if not self.rules.repeats or not ranked:
-            return None
-        first = self._next_seed(ranked[0].number, running, most=1)
-        if first is not None or len(ranked) < 2 or self._settled(ranked[0].number, ranked[1].number):
-            return first
-        spent = sum(len(self._begun(number)) - 1 for number in self._first if number != self.rules.start)
-        if spent >= MAX_REPEATED * self.rules.repeats:
-            return None
-        for contender in sorted(ranked, key=lambda contender: len(self._begun(contender.number))):
-            job = self._next_seed(contender.number, running, most=self.rules.repeats)
-            if job is not None:
-                return job
-        return None
-
-    def _settled(self, a: int, b: int) -> bool:
-        interval = self.interval(a, b)
-        return interval.low > 0 or interval.high < 0
-
-    def _begun(self, number: int) -> list[Job]:
-        return self._jobs.get(number, [])
-
-    def _next_seed(self, number: int, running: set[Job], most: int) -> Job | None:
-        """The next repeat of a trial, unless one is running or it has had ``most``."""
-        begun = self._begun(number)
-        if len(begun) > most or any(job in running for job in begun):
-            return None
-        return Job(number, max(job.seed for job in begun) + 1, is_repeat=True)

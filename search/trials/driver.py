@@ -15,7 +15,8 @@ from leukemia.study.listener import Listener
 from leukemia.study.schema import State
 from search.policy.health import MAX_RESCHEDULES, Rescheduled
 from search.policy.judge import Contender
-from search.policy.race import Race, Rules
+from search.policy.race import Race
+from search.policy.rules import Rules
 from search.sampling.journal import Journal
 from search.trials.assignment import Assignment, Failure, Report
 from search.trials.evidence import check_journal

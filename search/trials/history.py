@@ -7,7 +7,7 @@ from leukemia.data.folds import Splits
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
-from search.policy.race import Rules
+from search.policy.rules import Rules
 from search.trials.evidence import Validation, check_ended, predictions, validation_of
 from search.trials.progress import Progress
 

@@ -10,7 +10,8 @@ import pandas as pd
 from leukemia.config.recipe import Recipe
 from leukemia.study.job import Job
 from leukemia.study.schema import FoldRecord
-from search.policy.race import FoldEvidence, Race, Rules
+from search.policy.race import FoldEvidence, Race
+from search.policy.rules import Rules
 from search.trials.evidence import observations
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from leukemia.study.job import Job
 from search.policy.backlog import Backlog, Known
 from search.policy.effort import effort
+from search.policy.repeats import first_repeat, last_repeat
 from search.sampling.journal import Journal
 from search.trials.progress import Progress
 
@@ -62,7 +63,7 @@ class Schedule:
         if self._seconds / 3600.0 >= self._limits.budget_hours:
             self._note_end("--budget-hours", f"budget of {self._limits.budget_hours:g} device hours used up")
             return None
-        repeat = self._race.first_repeat(running)
+        repeat = first_repeat(self._race, running)
         if repeat is not None:
             return repeat, self._progress.recipe(repeat)
         if not len(self._backlog) and self._wants_trials():
@@ -76,7 +77,7 @@ class Schedule:
         # Not before the last trial has ended: what is repeated should not depend on who was quicker.
         if any(not job.is_repeat for job in running):
             return None
-        repeat = self._race.last_repeat(running)
+        repeat = last_repeat(self._race, running)
         return None if repeat is None else (repeat, self._progress.recipe(repeat))
 
     def _wants_trials(self) -> bool:

@@ -25,7 +25,7 @@ from leukemia.study.listener import Listener
 from leukemia.study.schema import DataSource, FoldRecord, State
 from leukemia.study.table import trial_table
 from search.policy.judge import Contender
-from search.policy.race import Rules
+from search.policy.rules import Rules
 from search.policy.space import make_space
 from search.sampling.journal import Journal
 from search.trials.assignment import Assignment, Failure, Report

@@ -26,7 +26,7 @@ from search.planning.estimate import describe_cost
 from search.planning.plan import Plan, describe_rules, new_name, plan_new
 from search.planning.request import Request, settings_of
 from search.planning.resumption import plan_resumed
-from search.policy.race import Rules
+from search.policy.rules import Rules
 from search.trials.warmstart import copy_priors
 
 COMMAND = "python -m search.run"

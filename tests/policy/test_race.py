@@ -9,52 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.races import NUM_FOLDS, NUM_IMAGES, RULES, evidence_of, race_of, run
 from scipy.stats import t as student
 
 from leukemia.scoring.jackknife import paired_jackknife
 from leukemia.study.job import Job
-from leukemia.study.schema import State
 from search.policy.judge import GO_ON, PRIOR_NOISE, fold_noise, judge_race
-from search.policy.race import MAX_REPEATED, FoldEvidence, Race, Rules
-
-NUM_FOLDS = 3
-NUM_IMAGES = 40
-"""Of a fold, in groups of five."""
-
-RULES = Rules(num_folds=NUM_FOLDS, objective="tta_accuracy")
-
-
-def heard(job: Job, fold: int, score: float, seconds: float = 10.0) -> FoldEvidence:
-    """A fold with this share of its images right; which ones they are is the job's own luck."""
-    labels = np.arange(NUM_IMAGES) % 2
-    order = np.random.default_rng([job.number, job.seed, fold]).permutation(NUM_IMAGES)
-    right = order < round(score * NUM_IMAGES)
-    return FoldEvidence(
-        labels=labels,
-        groups=np.array([f"{fold}-{image // 5}" for image in range(NUM_IMAGES)]),
-        probabilities=np.where(right == (labels == 1), 0.8, 0.2),
-        score=score,
-        seconds=seconds,
-    )
-
-
-def run(race: Race, number: int, *scores: float, seed: int = 0, seconds: float = 10.0) -> None:
-    """A trial, or a repeat, from its beginning to its end; a trial with all folds is complete, else stopped."""
-    job = Job(number, seed)
-    is_trial = job.number not in race._first
-    race.begin(job)
-    for fold, score in enumerate(scores):
-        race.add(job, fold, heard(job, fold, score, seconds))
-    if is_trial:
-        race.end(number, "complete" if len(scores) == NUM_FOLDS else "stopped")
-
-
-def race_of(*trials: tuple[float, ...], **rules: Any) -> Race:
-    """Trials from 0, each with its scores."""
-    race = Race(replace(RULES, **rules))
-    for number, scores in enumerate(trials):
-        run(race, number, *scores)
-    return race
+from search.policy.race import Race
+from search.policy.repeats import last_repeat
 
 
 def difference(race: Race, a: list[Job], b: list[Job], folds: range = range(NUM_FOLDS)) -> Any:
@@ -102,9 +64,9 @@ def test_without_a_reference_only_the_hopeless_are_stopped() -> None:
     race = Race(RULES)
     job = Job(0, 0)
     race.begin(job)
-    race.add(job, 0, heard(job, 0, 0.6))
+    race.add(job, 0, evidence_of(job, 0, 0.6))
     assert race.judge(0) == GO_ON
-    race.add(job, 1, replace(heard(job, 1, 0.6), probabilities=np.full(NUM_IMAGES, 0.9)))
+    race.add(job, 1, replace(evidence_of(job, 1, 0.6), probabilities=np.full(NUM_IMAGES, 0.9)))
     assert race.judge(0).reason == "hopeless: one answer to all images of fold 1"
 
 
@@ -113,7 +75,7 @@ def judged(race: Race, number: int, *scores: float) -> str:
     job = Job(number, 0)
     race.begin(job)
     for fold, score in enumerate(scores):
-        race.add(job, fold, heard(job, fold, score))
+        race.add(job, fold, evidence_of(job, fold, score))
     return race.judge(number).reason
 
 
@@ -156,7 +118,7 @@ def test_rules_are_followed(rules: dict[str, Any]) -> None:
     assert judged(race_of((0.95, 0.95, 0.95)), 1, 0.7, 0.7) != ""
     hopeless = race_of((0.95, 0.95, 0.95), **rules)
     hopeless.begin(Job(1, 0))
-    hopeless.add(Job(1, 0), 0, replace(heard(Job(1, 0), 0, 0.5), probabilities=np.zeros(NUM_IMAGES)))
+    hopeless.add(Job(1, 0), 0, replace(evidence_of(Job(1, 0), 0, 0.5), probabilities=np.zeros(NUM_IMAGES)))
     assert hopeless.judge(1).reason.startswith("hopeless")
 
 
@@ -251,114 +213,6 @@ def test_cost_is_that_of_the_first_seed_and_of_a_stopped_trial_what_it_ran() -> 
     assert (race.cost(0), race.cost(1)) == (15.0, 7.0)
 
 
-def test_the_start_is_repeated_once_and_only_when_it_is_complete() -> None:
-    race = Race(RULES)
-    assert race.first_repeat(set()) is None
-    race.begin(Job(0, 5))
-    run(race, 1, 0.9, 0.9, 0.9)
-    assert race.first_repeat({Job(0, 5)}) is None, "the start has not ended"
-    for fold in range(NUM_FOLDS):
-        race.add(Job(0, 5), fold, heard(Job(0, 5), fold, 0.8))
-    race.end(0, "complete")
-    assert race.first_repeat({Job(0, 5)}) is None, "it is running still"
-    assert race.first_repeat(set()) == Job(0, 6)
-    race.begin(Job(0, 6))
-    assert race.first_repeat(set()) is None
-
-
-@pytest.mark.parametrize("state", ["stopped", "failed"])
-def test_a_start_that_is_not_complete_is_not_repeated(state: State) -> None:
-    race = race_of((0.9,))
-    race.end(0, state)
-    assert race.first_repeat(set()) is None
-    assert race_of((0.9, 0.9, 0.9), repeats=0).first_repeat(set()) is None
-
-
-def repeats_of(race: Race, score: float) -> list[Job]:
-    """All last repeats, one after the other, each with this score."""
-    done = []
-    while (job := race.last_repeat(set())) is not None:
-        run(race, job.number, *[score] * NUM_FOLDS, seed=job.seed)
-        done.append(job)
-        assert len(done) < 20
-    return done
-
-
-def test_a_leader_always_gets_a_repeat_even_alone_or_far_ahead() -> None:
-    assert repeats_of(race_of((0.9, 0.9, 0.9)), 0.9) == [Job(0, 1)]
-    ahead = race_of((0.5, 0.5, 0.5), (0.95, 0.95, 0.95))
-    assert repeats_of(ahead, 0.95) == [Job(1, 1)]
-
-
-def test_equals_are_repeated_in_turn_until_each_has_had_its_own() -> None:
-    # Eighths, whose means are exact.
-    equals = (0.875, 0.875, 0.875)
-    assert repeats_of(race_of(*[equals] * 3), 0.875) == [Job(0, 1), Job(1, 1), Job(0, 2), Job(1, 2)]
-
-
-def test_a_repeat_that_settles_it_is_the_last() -> None:
-    race = race_of((0.85, 0.85, 0.85), (0.9, 0.9, 0.9))
-    assert race.last_repeat(set()) == Job(1, 1)
-    run(race, 1, 0.9, 0.9, 0.9, seed=1)
-    interval = race.interval(1, 0)
-    assert interval.low < 0 < interval.high
-    assert race.last_repeat(set()) == Job(0, 1)
-    run(race, 0, 0.5, 0.5, 0.5, seed=1)
-    assert race.interval(1, 0).low > 0
-    assert race.last_repeat(set()) is None
-
-
-def test_a_new_leader_gets_its_repeat_after_the_old_one_has_fallen_back() -> None:
-    race = race_of((0.6, 0.6, 0.6), (0.9, 0.9, 0.9), (0.875, 0.875, 0.9))
-    assert race.last_repeat(set()) == Job(1, 1)
-    run(race, 1, 0.8, 0.8, 0.8, seed=1)
-    assert race.last_repeat(set()) == Job(2, 1)
-
-
-def test_repeats_in_all_are_capped_save_for_a_leaders_first() -> None:
-    # Each repeat throws its leader back: the next one leads, and so on.
-    race = race_of(*[(score,) * NUM_FOLDS for score in (0.5, 0.95, 0.95, 0.925, 0.925, 0.9, 0.9)], repeats=1)
-    done = repeats_of(race, 0.85)
-    assert [job.number for job in done] == [1, 2, 3, 4, 5, 6]
-    assert len(done) > MAX_REPEATED * race.rules.repeats
-
-
-def test_repeats_of_the_start_do_not_count_against_the_cap() -> None:
-    race = race_of((0.9, 0.9, 0.9), (0.9, 0.9, 0.9), (0.6, 0.6, 0.6), repeats=1)
-    for seed in (1, 2, 3):
-        run(race, 2, 0.6, 0.6, 0.6, seed=seed)
-    run(race, 0, 0.9, 0.9, 0.9, seed=1)
-    assert race.last_repeat(set()) is None, "the cap is reached by trial 2"
-    race = race_of((0.9, 0.9, 0.9), (0.9, 0.9, 0.9), repeats=1)
-    for seed in (1, 2, 3):
-        run(race, 0, 0.9, 0.9, 0.9, seed=seed)
-    assert race.last_repeat(set()) == Job(1, 1)
-
-
-def test_no_trial_is_repeated_twice_at_a_time() -> None:
-    race = race_of((0.9, 0.9, 0.9), (0.9, 0.9, 0.9))
-    first = race.last_repeat(set())
-    assert first == Job(0, 1)
-    race.begin(first)
-    second = race.last_repeat({first})
-    assert second == Job(1, 1)
-    race.begin(second)
-    assert race.last_repeat({first, second}) is None
-
-
-def test_without_repeats_or_contenders_nothing_is_repeated() -> None:
-    assert race_of((0.9, 0.9, 0.9), repeats=0).last_repeat(set()) is None
-    assert race_of((0.9,)).last_repeat(set()) is None
-
-
-def test_a_failed_repeat_is_not_tried_again() -> None:
-    race = race_of((0.9, 0.9, 0.9))
-    race.begin(Job(0, 1))
-    race.fail_repeat(Job(0, 1))
-    assert race.first_repeat(set()) is None
-    assert race.last_repeat(set()) is None
-
-
 @pytest.mark.parametrize(
     ("trials", "stale"),
     [
@@ -403,7 +257,7 @@ def test_answers_do_not_depend_on_the_order_of_hearing() -> None:
         for job in scores:
             race.begin(job)
         for job, fold in order:
-            race.add(job, fold, heard(job, fold, scores[job][fold]))
+            race.add(job, fold, evidence_of(job, fold, scores[job][fold]))
         for number in ends:
             race.end(number, "complete")
         return (
@@ -413,7 +267,7 @@ def test_answers_do_not_depend_on_the_order_of_hearing() -> None:
             race.noise(),
             race.judge(3),
             race.stale(),
-            race.last_repeat(set()),
+            last_repeat(race, set()),
             race.interval(1, 2),
             [each.tolist() for each in race.candidates().probabilities],
         )

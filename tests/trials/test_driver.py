@@ -29,6 +29,7 @@ from leukemia.study.table import trial_table
 from search.policy.effort import effort
 from search.policy.health import Rescheduled
 from search.policy.judge import Contender
+from search.policy.repeats import last_repeat
 from search.sampling.journal import STATES
 from search.trials.assignment import Assignment, Failure
 from search.trials.outcome import write_best
@@ -394,7 +395,7 @@ def test_nothing_to_run_now_is_told_apart_from_nothing_at_all(world_in: Callable
     assert repeat.job == Job(0, 1), "the start's repeat does not wait"
     world.work(driver, repeat)
     world.work(driver, second)
-    assert driver.race.last_repeat(set()) == Job(1, 1)
+    assert last_repeat(driver.race, set()) == Job(1, 1)
     assert (driver.begin(), driver.idle()) == (None, False), "the others do"
     world.work(driver, third)
     last = driver.begin()

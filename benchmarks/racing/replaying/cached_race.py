@@ -10,7 +10,8 @@ from benchmarks.racing.replaying.table import Table
 from leukemia.study.job import Job
 from leukemia.study.schema import State
 from search.policy.judge import GO_ON, Contender, Verdict, judge_fold, judge_race, selection_luck
-from search.policy.race import FoldEvidence, Race, Rules
+from search.policy.race import FoldEvidence, Race
+from search.policy.rules import Rules
 
 CLEARLY_ABOVE = 0.65
 """Balanced accuracy of a fold, 0.1 above the limit below which a trial is hopeless."""

@@ -17,7 +17,7 @@ from benchmarks.racing.replaying.stopping import aggressive, dropping, forgiving
 from benchmarks.racing.replaying.strategies import FoldSearch, ParallelFoldSearch, Stock, StockSearch
 from benchmarks.racing.replaying.table import View
 from search.policy.judge import MARGIN
-from search.policy.race import Rules
+from search.policy.rules import Rules
 
 RuleName = Literal[
     "never", "aggressive", "forgiving", "signed ranks", "dropping", "race", "oracle of truth", "oracle of scores"

@@ -11,7 +11,8 @@ from benchmarks.racing.replaying.stopping import Stops, never
 from benchmarks.racing.replaying.table import Table
 from leukemia.study.job import Job
 from leukemia.study.schema import State
-from search.policy.race import Rules
+from search.policy.repeats import first_repeat, last_repeat
+from search.policy.rules import Rules
 
 
 class Judge(Protocol):
@@ -111,7 +112,7 @@ class Raced:
         self._race.end(number, state)
 
     def repeat(self, running: set[Job], last: bool) -> Job | None:
-        job = self._race.last_repeat(running) if last else self._race.first_repeat(running)
+        job = (last_repeat if last else first_repeat)(self._race, running)
         return job if job is not None and job.seed < len(self._seen.scores) else None
 
     def out_of_patience(self) -> bool:

@@ -6,7 +6,9 @@ from helpers.replay_tables import NUM_FOLDS, make_table
 
 from benchmarks.racing.replaying.cached_race import CachedRace, TableCache
 from leukemia.study.job import Job
-from search.policy.race import Race, Rules
+from search.policy.race import Race
+from search.policy.repeats import first_repeat, last_repeat
+from search.policy.rules import Rules
 
 
 def test_the_cached_race_judges_as_the_race() -> None:
@@ -29,8 +31,8 @@ def test_the_cached_race_judges_as_the_race() -> None:
         stopped += not verdict.go_on
         for race in (plain, cached):
             race.end(recipe, "complete" if verdict.go_on else "stopped")
-        repeat = plain.first_repeat(set()) or plain.last_repeat(set())
-        assert (cached.first_repeat(set()) or cached.last_repeat(set())) == repeat
+        repeat = first_repeat(plain, set()) or last_repeat(plain, set())
+        assert (first_repeat(cached, set()) or last_repeat(cached, set())) == repeat
         if repeat is not None and repeat.seed == 1:
             plain.begin(repeat)
             cached.begin_recipe(repeat, repeat.number)

@@ -1,0 +1,119 @@
+"""Repeats with other seeds: the starting recipe's, then those of the leading two."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.races import NUM_FOLDS, RULES, evidence_of, race_of, run
+
+from leukemia.study.job import Job
+from leukemia.study.schema import State
+from search.policy.race import Race
+from search.policy.repeats import MAX_REPEATED, first_repeat, last_repeat
+
+
+def test_the_start_is_repeated_once_and_only_when_it_is_complete() -> None:
+    race = Race(RULES)
+    assert first_repeat(race, set()) is None
+    race.begin(Job(0, 5))
+    run(race, 1, 0.9, 0.9, 0.9)
+    assert first_repeat(race, {Job(0, 5)}) is None, "the start has not ended"
+    for fold in range(NUM_FOLDS):
+        race.add(Job(0, 5), fold, evidence_of(Job(0, 5), fold, 0.8))
+    race.end(0, "complete")
+    assert first_repeat(race, {Job(0, 5)}) is None, "it is running still"
+    assert first_repeat(race, set()) == Job(0, 6)
+    race.begin(Job(0, 6))
+    assert first_repeat(race, set()) is None
+
+
+@pytest.mark.parametrize("state", ["stopped", "failed"])
+def test_a_start_that_is_not_complete_is_not_repeated(state: State) -> None:
+    race = race_of((0.9,))
+    race.end(0, state)
+    assert first_repeat(race, set()) is None
+    assert first_repeat(race_of((0.9, 0.9, 0.9), repeats=0), set()) is None
+
+
+def repeats_of(race: Race, score: float) -> list[Job]:
+    """All last repeats, one after the other, each with this score."""
+    done = []
+    while (job := last_repeat(race, set())) is not None:
+        run(race, job.number, *[score] * NUM_FOLDS, seed=job.seed)
+        done.append(job)
+        assert len(done) < 20
+    return done
+
+
+def test_a_leader_always_gets_a_repeat_even_alone_or_far_ahead() -> None:
+    assert repeats_of(race_of((0.9, 0.9, 0.9)), 0.9) == [Job(0, 1)]
+    ahead = race_of((0.5, 0.5, 0.5), (0.95, 0.95, 0.95))
+    assert repeats_of(ahead, 0.95) == [Job(1, 1)]
+
+
+def test_equals_are_repeated_in_turn_until_each_has_had_its_own() -> None:
+    # Eighths, whose means are exact.
+    equals = (0.875, 0.875, 0.875)
+    assert repeats_of(race_of(*[equals] * 3), 0.875) == [Job(0, 1), Job(1, 1), Job(0, 2), Job(1, 2)]
+
+
+def test_a_repeat_that_settles_it_is_the_last() -> None:
+    race = race_of((0.85, 0.85, 0.85), (0.9, 0.9, 0.9))
+    assert last_repeat(race, set()) == Job(1, 1)
+    run(race, 1, 0.9, 0.9, 0.9, seed=1)
+    interval = race.interval(1, 0)
+    assert interval.low < 0 < interval.high
+    assert last_repeat(race, set()) == Job(0, 1)
+    run(race, 0, 0.5, 0.5, 0.5, seed=1)
+    assert race.interval(1, 0).low > 0
+    assert last_repeat(race, set()) is None
+
+
+def test_a_new_leader_gets_its_repeat_after_the_old_one_has_fallen_back() -> None:
+    race = race_of((0.6, 0.6, 0.6), (0.9, 0.9, 0.9), (0.875, 0.875, 0.9))
+    assert last_repeat(race, set()) == Job(1, 1)
+    run(race, 1, 0.8, 0.8, 0.8, seed=1)
+    assert last_repeat(race, set()) == Job(2, 1)
+
+
+def test_repeats_in_all_are_capped_save_for_a_leaders_first() -> None:
+    # Each repeat throws its leader back: the next one leads, and so on.
+    race = race_of(*[(score,) * NUM_FOLDS for score in (0.5, 0.95, 0.95, 0.925, 0.925, 0.9, 0.9)], repeats=1)
+    done = repeats_of(race, 0.85)
+    assert [job.number for job in done] == [1, 2, 3, 4, 5, 6]
+    assert len(done) > MAX_REPEATED * race.rules.repeats
+
+
+def test_repeats_of_the_start_do_not_count_against_the_cap() -> None:
+    race = race_of((0.9, 0.9, 0.9), (0.9, 0.9, 0.9), (0.6, 0.6, 0.6), repeats=1)
+    for seed in (1, 2, 3):
+        run(race, 2, 0.6, 0.6, 0.6, seed=seed)
+    run(race, 0, 0.9, 0.9, 0.9, seed=1)
+    assert last_repeat(race, set()) is None, "the cap is reached by trial 2"
+    race = race_of((0.9, 0.9, 0.9), (0.9, 0.9, 0.9), repeats=1)
+    for seed in (1, 2, 3):
+        run(race, 0, 0.9, 0.9, 0.9, seed=seed)
+    assert last_repeat(race, set()) == Job(1, 1)
+
+
+def test_no_trial_is_repeated_twice_at_a_time() -> None:
+    race = race_of((0.9, 0.9, 0.9), (0.9, 0.9, 0.9))
+    first = last_repeat(race, set())
+    assert first == Job(0, 1)
+    race.begin(first)
+    second = last_repeat(race, {first})
+    assert second == Job(1, 1)
+    race.begin(second)
+    assert last_repeat(race, {first, second}) is None
+
+
+def test_without_repeats_or_contenders_nothing_is_repeated() -> None:
+    assert last_repeat(race_of((0.9, 0.9, 0.9), repeats=0), set()) is None
+    assert last_repeat(race_of((0.9,)), set()) is None
+
+
+def test_a_failed_repeat_is_not_tried_again() -> None:
+    race = race_of((0.9, 0.9, 0.9))
+    race.begin(Job(0, 1))
+    race.fail_repeat(Job(0, 1))
+    assert first_repeat(race, set()) is None
+    assert last_repeat(race, set()) is None
