@@ -1,8 +1,8 @@
-"""The search over recipes: Optuna proposes, Ray Tune runs trials, a judge stops those that cannot win."""
+"""The hyperparameter search: Optuna proposes recipes, Ray Tune runs trials, a judge stops trials that cannot win."""
 
 import os
 
-# Before ray is imported: no loggers that write every result as text, no progress tables, no error dumps.
+# Set before ray is imported: no result loggers, no progress tables, no error dumps.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")

@@ -113,7 +113,7 @@ class Races:
         reference = complete[complete.mean(axis=1).argmax()]
         for seen in range(1, NUM_FOLDS):
             verdict = self.judge(challenger, reference, seen, noise)
-            if not verdict.go_on:
+            if not verdict.continues:
                 return seen
         return 0
 

@@ -122,7 +122,7 @@ def _completes(study: Study, recipe: int, best: int, noise: float, num_rivals: i
     for seen in range(1, NUM_FOLDS):
         difference = study.difference(study.correct[recipe], study.correct[best], study.folds < seen)
         verdict = judge_race(difference, folds_seen=seen, num_folds=NUM_FOLDS, noise=noise, num_rivals=num_rivals)
-        if not verdict.go_on:
+        if not verdict.continues:
             return False
     return True
 

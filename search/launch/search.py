@@ -33,7 +33,7 @@ from search.launch.arguments import request_of
 from search.launch.ending import closing, explained
 from search.launch.messages import describe_storage, print_plan
 from search.launch.study_folder import created, resumed
-from search.planning.estimate import print_needs
+from search.planning.estimate import print_estimate
 from search.planning.plan import Plan, plan_new
 from search.planning.resumption import plan_resumed
 from search.policy.packing import MAX_PER_GPU
@@ -67,7 +67,7 @@ def search(arguments: argparse.Namespace, command: str) -> int:
     if arguments.dry_run:
         plan = plan_resumed(request) if arguments.resume else plan_new(request, command)
         print_plan(console, plan)
-        print_needs(console, plan, arguments.device)
+        print_estimate(console, plan, arguments.device)
         return SUCCESS
     storage = storage_of(request, resume=arguments.resume)
     if storage is not None:

@@ -1,1 +1,1 @@
-"""Everything that is decided before the first trial."""
+"""Decisions before the first trial: the plan of a new or resumed search, and its estimated cost."""

@@ -1,4 +1,4 @@
-"""What a search will need, told before it is begun: its space, device hours and disk."""
+"""The space of a search and its estimated device hours and disk space, for ``--dry-run``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from search.policy.space import Real
 from search.trials.display import say
 
 
-def print_needs(console: Console, plan: Plan, device_name: str) -> None:
-    """Print every field of the space and what the search will cost here; nothing is written."""
+def print_estimate(console: Console, plan: Plan, device_name: str) -> None:
+    """Print every field of the space and the estimated cost on this machine; nothing is written."""
     for dimension in plan.space.dimensions:
         values = (
             f"{dimension.low:g} to {dimension.high:g}{' (log)' if dimension.log else ''}"
@@ -26,28 +26,28 @@ def print_needs(console: Console, plan: Plan, device_name: str) -> None:
         only = f" (only {', '.join(dimension.optimizers)})" if dimension.optimizers else ""
         say(console, f"{dimension.key}: {values}{only}; {dimension.reason}")
     for key, value in plan.space.settings.items():
-        say(console, f"{key}: {value}, set")
+        say(console, f"{key}: {value} (fixed)")
     device = choose_device(device_name)
     say(console, f"timing the starting recipe on this machine ({describe_device(device)}), which should be idle")
     say(console, describe_cost(plan, _seconds_per_image(plan, device), describe_device(device)))
 
 
 def describe_cost(plan: Plan, seconds_per_image: float, device: str) -> str:
-    """What the search will need, in words, from a timing of the starting recipe on this machine."""
+    """Estimated device time and disk space, from a timing of the starting recipe on this machine."""
     start, info = plan.space.start, plan.info
     num_images = len(plan.catalog.table) * (info.folds - 1)
     hours = info.trials * num_images * start.train.epochs * seconds_per_image / 3600
     gigabytes = (plan.image_bytes() + plan.checkpoint_bytes()) / 1e9
     return (
-        f"cost: {info.trials} trials x {info.folds} folds x {start.train.epochs} epochs; if all cost what the "
-        f"starting recipe costs on one {device}: {_hours(hours)} (deeper networks cost several times as much)\n"
+        f"cost: {info.trials} trials x {info.folds} folds x {start.train.epochs} epochs; if all take as long as "
+        f"the starting recipe on one {device}: {_hours(hours)} (deeper networks take several times as long)\n"
         f"disk: {gigabytes:.1f} GB ({plan.image_bytes() / 1e9:.2f} for decoded images, "
-        f"{plan.checkpoint_bytes() / 1e9:.2f} for a checkpoint of the largest network, per trial at once)"
+        f"{plan.checkpoint_bytes() / 1e9:.2f} for a checkpoint of the largest network, per parallel trial)"
     )
 
 
 def _seconds_per_image(plan: Plan, device: torch.device) -> float:
-    """Time one epoch of the starting recipe on four batches of noise: nothing is read or written."""
+    """Time one epoch of the starting recipe on four batches of noise; nothing is read or written."""
     recipe = plan.space.start.with_settings({"train.epochs": 2})
     num_images = 4 * recipe.train.batch_size
     noise = np.random.default_rng(0).integers(
@@ -59,7 +59,7 @@ def _seconds_per_image(plan: Plan, device: torch.device) -> float:
         training=np.arange(num_images),
         validation=np.arange(0),
     )
-    # The first epoch warms up; the second counts.
+    # The first epoch is a warm-up; the second is timed.
     return 1.0 / list(fit(recipe, split, fold=0, device=device))[-1].images_per_second
 
 

@@ -1,4 +1,4 @@
-"""What a search is about to do: data, folds, space and study, from the arguments of a new one."""
+"""The plan of a search: data, folds, space and study; for a new study, made from its arguments."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from search.planning.request import Request
 from search.policy.rules import Rules
 from search.policy.space import Choice, Space, fixed_start, make_space
 from search.trials.evidence import validation_of
-from search.trials.warmstart import Taken, take_priors
+from search.trials.warmstart import ReusedTrial, find_priors
 
 WORDS = (
     "amber",
@@ -50,19 +50,19 @@ WORDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything that is decided before the first trial."""
+    """All decisions before the first trial."""
 
     folder: Path
     info: StudyInfo
     catalog: Catalog
     splits: Splits
     space: Space
-    priors: tuple[Taken, ...] = ()
-    """Trials of earlier studies that this one begins with."""
+    priors: tuple[ReusedTrial, ...] = ()
+    """Trials reused from earlier studies."""
 
     @property
     def view(self) -> View:
-        """The one view that all trials share."""
+        """The crop and size that all trials share."""
         data = self.space.start.data
         assert data.crop_px is not None
         assert data.size_px is not None
@@ -70,7 +70,7 @@ class Plan:
 
     @property
     def rules(self) -> Rules:
-        """How trials are raced."""
+        """The rules of the race."""
         info, recipes = self.info, [each.prior.recipe for each in self.priors]
         return Rules(
             num_folds=info.folds,
@@ -85,11 +85,11 @@ class Plan:
         )
 
     def image_bytes(self) -> int:
-        """Size of the decoded images on disk."""
+        """Size of the decoded images on disk, in bytes."""
         return len(self.catalog.table) * self.view.size_px**2 * 3
 
     def checkpoint_bytes(self) -> int:
-        """Size of a checkpoint of the largest network in the space: weights and the optimizer's tensors of each."""
+        """Size of a checkpoint of the largest network in the space, in bytes: weights and optimizer state."""
         choices = {
             dimension.key: dimension.choices for dimension in self.space.dimensions if isinstance(dimension, Choice)
         }
@@ -104,7 +104,7 @@ class Plan:
 
 
 def new_name() -> str:
-    """A study's name by time and a random word."""
+    """A study name from the current time and a random word."""
     moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     return f"{moment}-{secrets.choice(WORDS)}"
 
@@ -113,17 +113,19 @@ def plan_new(request: Request, command: str) -> Plan:
     """Plan a new study; nothing is written yet.
 
     Raises:
-        UserError: whatever is wrong with the arguments or the data.
+        UserError: the arguments or the data are invalid.
     """
     name = new_name() if request.study is None else request.study
     check_name(name)
     folder = request.runs / name
     if (folder / layout.STUDY).exists():
-        raise UserError(f"study {name} exists in {request.runs}; go on with --resume, or choose another --study")
+        raise UserError(
+            f"study {name} already exists in {request.runs}; resume it with --resume, or choose another --study"
+        )
     if (folder / layout.JOURNAL).exists():
         raise UserError(
-            f"{folder} holds the trials of a study whose {layout.STUDY} is missing; restore that file from a backup, "
-            "or choose another --study"
+            f"{folder} contains the trials of a study whose {layout.STUDY} is missing; restore that file from a "
+            "backup, or choose another --study"
         )
     options = SearchOptions(**request.given)
     start = fixed_start(PRESETS[options.preset](), options.settings)
@@ -132,7 +134,7 @@ def plan_new(request: Request, command: str) -> Plan:
     splits = make_splits(catalog, options.folds, options.seed, protocol)
     start = start.resolved(catalog.smallest_side_px)
     if start.model.pretrained is not None:
-        # Weights that do not fit are refused here, not in every trial.
+        # Reject weights that do not match here, not in every trial.
         build_model(start)
     space = make_space(start, options.settings)
     info = StudyInfo(
@@ -154,26 +156,30 @@ def plan_new(request: Request, command: str) -> Plan:
         splits_sha256=splits.sha256(),
     )
     earlier = [request.runs / each for each in info.warm_start]
-    priors = take_priors(earlier, info, space, validation_of(splits, catalog))
+    priors = find_priors(earlier, info, space, validation_of(splits, catalog))
     return Plan(folder=folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
 
 
 def path_text(path: Path | None) -> str | None:
-    """A path as ``study.json`` keeps it: absolute."""
+    """An absolute path, as stored in ``study.json``; None if not given."""
     return None if path is None else str(path.resolve())
 
 
 def describe_rules(plan: Plan) -> list[str]:
-    """How the search stops trials and repeats the best, in words."""
+    """How the search stops and repeats trials, as lines of text."""
     info = plan.info
     racing = (
-        f"racing: a trial is stopped after a fold when it is worse than the best by more than {info.margin:g} "
-        f"points, with 95 % confidence over all looks"
+        f"racing: after each fold, a trial is stopped if it is worse than the best by more than {info.margin:g} "
+        "points with 95 % confidence over all looks"
         if info.racing
-        else "racing: off, every trial runs all folds unless it is hopeless"
+        else "racing: off; every trial runs all folds unless it is no better than chance"
     )
-    repeats = f"; starting recipe and leaders get up to {info.repeats} other seeds" if info.repeats else ""
-    words = [racing + repeats]
+    repeats = (
+        f"; the starting recipe and the leaders are repeated with up to {info.repeats} other seeds"
+        if info.repeats
+        else ""
+    )
+    lines = [racing + repeats]
     if plan.priors:
-        words.append(f"warm start: {len(plan.priors)} trials of {', '.join(info.warm_start)}")
-    return words
+        lines.append(f"warm start: {len(plan.priors)} trials of {', '.join(info.warm_start)}")
+    return lines

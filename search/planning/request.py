@@ -1,4 +1,4 @@
-"""The arguments that shape a study, as the user gives them."""
+"""The command-line arguments that define a study."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from leukemia.config.results import ALL_OBJECTIVES, COST, OBJECTIVES
 from leukemia.study.schema import SearchOptions
 
 NO_STORAGE = "none"
-"""What ``--storage`` says to resume a study without the storage that it remembers."""
+"""Value of ``--storage`` that resumes a study without its stored address."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """The arguments that shape a study."""
+    """The arguments that define a study."""
 
     runs: Path
     study: str | None = None
@@ -27,13 +27,13 @@ class Request:
     data: str | None = None
     base: Path | None = None
     subjects_from: Path | None = None
-    """Where the images are, None where not given: the sample set, or on resume where the study had them."""
+    """Where to read the images; None if not given: the sample set, or on resume the study's own data."""
 
     storage: str | None = None
-    """Address of a storage, ``NO_STORAGE``, or None where not given."""
+    """Address of a storage, or ``NO_STORAGE``; None if not given."""
 
     given: Mapping[str, Any] = field(default_factory=dict)
-    """Those of ``SearchOptions`` that were given, by name."""
+    """The given fields of ``SearchOptions``, by name."""
 
     def __post_init__(self) -> None:
         options = SearchOptions(**self.given)
@@ -47,18 +47,18 @@ class Request:
 
     @property
     def storage_named(self) -> str | None:
-        """Address of the storage, None where none is named."""
+        """Address of the storage; None if not given or ``NO_STORAGE``."""
         return None if self.storage == NO_STORAGE else self.storage
 
 
 def settings_of(texts: Sequence[str]) -> dict[str, Any]:
-    """The recipe's fields set; the path of weights is absolute, since a study may be resumed from elsewhere.
+    """Parse ``--set``; the path of pretrained weights is made absolute, since a study may be resumed from elsewhere.
 
     Args:
-        texts: as ``FIELD=VALUE``.
+        texts: each ``FIELD=VALUE``.
 
     Raises:
-        UserError: an unknown field, a value that it cannot hold, or a field set twice.
+        UserError: an unknown field, an invalid value, or a field set twice.
     """
     settings = parse_settings(list(texts))
     if settings.get("model.pretrained") is not None:

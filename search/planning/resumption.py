@@ -1,4 +1,4 @@
-"""A study that goes on: what it began with is checked, and kept."""
+"""Resuming a study: its files and arguments are checked, and its settings kept."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from search.policy.space import make_space
 from search.trials.warmstart import priors_of
 
 FIXED = ("folds", "seed", "preset", "objective", "protocol", "racing", "margin", "warm_start", "settings")
-"""Options that a study keeps; the others may change when it is resumed."""
+"""Options that cannot change when a study is resumed; the others may."""
 
 
 def plan_resumed(request: Request) -> Plan:
-    """Plan to go on with a study: data, folds, space and seed are the study's own; more trials may be asked for.
+    """Plan to resume a study: data, folds, space and seed are those of the study; ``--trials`` may be raised.
 
     Raises:
-        UserError: an argument, the data or this version's space differ from what the study began with.
+        UserError: an argument, the data, or the space of this version differ from those of the study.
     """
     study = study_to_resume(request)
     splits = check_study(study)
     info, given = study.info, request.given
-    _refuse_other_arguments(request, info)
+    _check_arguments(request, info)
     own = [number for number in study.trials() if study.origin(number) is None]
     if "trials" in given and given["trials"] < max(info.trials, len(own)):
         raise UserError(
-            f"--trials: study {study.name} has begun {len(own)} of its {info.trials} trials, got {given['trials']}; it "
-            "can be raised, or left out to resume"
+            f"--trials: study {study.name} has started {len(own)} of its {info.trials} trials, got "
+            f"{given['trials']}; raise it, or leave it out to resume"
         )
-    # Data may have moved: where they are now is what the winner will remember.
+    # The data may have been moved: the new location is recorded with the winner.
     data = dataclasses.replace(
         info.data,
         uri=info.data.uri if request.data is None else uri_of(request.data),
@@ -52,24 +52,24 @@ def plan_resumed(request: Request) -> Plan:
     if catalog.fingerprint != data.fingerprint:
         raise UserError(
             f"study {study.name} was run on other data: fingerprint {data.fingerprint[:16]}, "
-            f"{catalog.root} has {catalog.fingerprint[:16]}; give --data as it was, or start a new study"
+            f"{catalog.root} has {catalog.fingerprint[:16]}; use the original --data, or start a new study"
         )
     start = Recipe.from_flat(info.start).resolved(catalog.smallest_side_px)
     space = make_space(start, info.settings)
     if space.describe() != info.space:
         raise UserError(
-            f"study {study.name} searches another space than this version of the program; resume it with version "
-            f"{info.versions['leukemia-search']} (commit {info.commit[:12]}), or start a new study"
+            f"study {study.name} was started with another search space than that of this version; resume it with "
+            f"version {info.versions['leukemia-search']} (commit {info.commit[:12]}), or start a new study"
         )
     priors = priors_of(study)
     return Plan(folder=study.folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
 
 
 def check_study(study: Study) -> Splits:
-    """The split of a study whose ``study.json`` and ``splits.json`` say what is needed to go on.
+    """Check ``study.json`` and ``splits.json`` of a study to resume; returns its splits.
 
     Raises:
-        UserError: one of them is missing or damaged.
+        UserError: a file is missing or damaged.
     """
     path, info = study.folder / layout.STUDY, study.info
     if info.absent:
@@ -80,18 +80,18 @@ def check_study(study: Study) -> Splits:
     except MissingFile as missing:
         raise MissingFile(f"{missing}; restore it from a backup") from None
     if splits.sha256() != info.splits_sha256:
-        raise UserError(f"{file} is not the split that the study began with; restore it from a backup")
+        raise UserError(f"{file} is not the split that the study was started with; restore it from a backup")
     if len(splits.folds) != info.folds:
         raise wrong_value(path, "folds", f"{len(splits.folds)}, as in {layout.SPLITS}", info.folds)
     return splits
 
 
 def study_to_resume(request: Request) -> Study:
-    """The named study of ``--runs``, or the newest.
+    """The study named by the request, or the newest in ``--runs``.
 
     Raises:
-        MissingFile: no study of that name.
-        UserError: no study at all.
+        MissingFile: there is no study with that name.
+        UserError: there is no study.
     """
     if request.study is not None:
         check_name(request.study)
@@ -99,22 +99,22 @@ def study_to_resume(request: Request) -> Study:
     studies = [Study.open(path.parent) for path in request.runs.glob(f"*/{layout.STUDY}")]
     if not studies:
         raise UserError(
-            f"--resume: no study in {request.runs}; start one without --resume, or name the folder with --runs"
+            f"--resume: no study in {request.runs}; start one without --resume, or give the folder with --runs"
         )
     return max(studies, key=lambda study: (study.info.created, study.name))
 
 
-def _refuse_other_arguments(request: Request, info: StudyInfo) -> None:
+def _check_arguments(request: Request, info: StudyInfo) -> None:
     for key in FIXED:
-        begun, asked = getattr(info, key), request.given.get(key)
-        if asked is None or asked == begun:
+        original, given = getattr(info, key), request.given.get(key)
+        if given is None or given == original:
             continue
-        flag, words = f"--{key.replace('_', '-')}", f"with {begun!r}, got {asked!r}"
+        flag, difference = f"--{key.replace('_', '-')}", f"with {original!r}, got {given!r}"
         if key == "settings":
             flag = "--set"
         if key == "racing":
-            flag, words = "--no-racing", f"{'with' if begun else 'without'} racing"
-        raise UserError(f"{flag}: the study was begun {words}; leave it out to resume, or start a new study")
+            flag, difference = "--no-racing", f"{'with' if original else 'without'} racing"
+        raise UserError(f"{flag}: the study was started {difference}; leave it out to resume, or start a new study")
 
 
 def _path(text: str | None) -> Path | None:

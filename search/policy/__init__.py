@@ -1,1 +1,1 @@
-"""Decisions of a search. Pure: no Ray, no Optuna, no files."""
+"""Decisions of a search as pure functions, without Ray, Optuna or files."""

@@ -1,4 +1,4 @@
-"""Jobs that are known and wait for a place: left over by a crashed driver, rescheduled, or asked for ahead of time."""
+"""Jobs waiting to run: interrupted, rescheduled, or proposed in advance."""
 
 from __future__ import annotations
 
@@ -7,46 +7,45 @@ from collections.abc import Callable
 from leukemia.config.recipe import Recipe
 from leukemia.study.job import Job
 
-Known = tuple[Job, Recipe]
+PendingJob = tuple[Job, Recipe]
 
 
 class Backlog:
-    """First come, first served, with one place; with several the costliest first.
+    """A queue: first in, first out with one slot; with several slots the most expensive job first.
 
-    Then the last to end is a short one, and places do not stand empty for the sake of one deep network (longest
-    processing time first: Graham, SIAM Journal on Applied Mathematics 1969, at most a third longer than the best
-    order).
+    Then the last job to finish is a short one, and no slots stay idle while a deep network trains (longest processing
+    time first: Graham, SIAM Journal on Applied Mathematics 1969; at most a third longer than the best order).
     """
 
-    def __init__(self, cost: Callable[[Known], float]) -> None:
+    def __init__(self, cost: Callable[[PendingJob], float]) -> None:
         """
         Args:
-            cost: device seconds that a job is likely to take, in any unit.
+            cost: estimated device time of a job, in any unit.
         """
         self._cost = cost
-        self._begun: list[Known] = []
-        self._ahead: list[Known] = []
+        self._started: list[PendingJob] = []
+        self._new: list[PendingJob] = []
 
-    def add(self, known: Known) -> None:
-        """A job that has been begun before."""
-        self._begun.append(known)
+    def add_started(self, pending: PendingJob) -> None:
+        """Add a job that has started before."""
+        self._started.append(pending)
 
-    def add_ahead(self, known: Known) -> None:
-        """A job that has not."""
-        self._ahead.append(known)
+    def add_new(self, pending: PendingJob) -> None:
+        """Add a job that has not started yet."""
+        self._new.append(pending)
 
     def __len__(self) -> int:
-        return len(self._begun) + len(self._ahead)
+        return len(self._started) + len(self._new)
 
-    def take(self, places: int, *, ahead: bool = True) -> Known | None:
-        """The next job, those begun before being first; None where there is none.
+    def take(self, slots: int, *, include_new: bool = True) -> PendingJob | None:
+        """Remove and return the next job, started jobs first; None if there is none.
 
         Args:
-            places: jobs that run at once.
-            ahead: whether one may be begun that has not been.
+            slots: number of jobs that run in parallel.
+            include_new: whether a job that has not started yet may be returned.
         """
-        for jobs in (self._begun, self._ahead if ahead else []):
+        for jobs in (self._started, self._new if include_new else []):
             if jobs:
-                best = 0 if places == 1 else max(range(len(jobs)), key=lambda index: (self._cost(jobs[index]), -index))
+                best = 0 if slots == 1 else max(range(len(jobs)), key=lambda index: (self._cost(jobs[index]), -index))
                 return jobs.pop(best)
         return None

@@ -1,4 +1,4 @@
-"""When a machine, not a recipe, is at fault: what a worker reports then, and which nodes are avoided."""
+"""Faults of machines rather than recipes: the report of a worker, and which nodes are avoided."""
 
 from __future__ import annotations
 
@@ -6,59 +6,59 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 MAX_NODE_FAULTS = 3
-"""So many faults of a node, and no more trials begin there."""
+"""Number of faults after which no more trials start on a node."""
 
 MAX_RESCHEDULES = 10
-"""A job that is rescheduled more often fails: then it is the recipe, after all."""
+"""A job that is rescheduled more often fails: the recipe is probably the cause."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rescheduled:
-    """A report: the job cannot go on where it is, and is not to blame. It is begun again from its finished folds."""
+    """A report: the job cannot continue here, not because of its recipe. It will resume after its finished folds."""
 
     message: str
-    """What happened."""
+    """The reason, one line."""
 
     traceback: str | None = None
-    """As Python prints it, code lines without the values of variables."""
+    """As printed by Python, without the values of variables."""
 
     node_id: str = ""
-    """Ray's id of the node whose device failed; empty where a part of a device was too small for the job."""
+    """Ray id of the node whose device failed; empty if the job's share of a GPU was too small."""
 
     node: str = ""
-    """Its address."""
+    """Address of that node."""
 
     while_training: bool = False
-    """Whether the job was computing: then another recipe might not have failed."""
+    """Whether the job was training: then the recipe may be the cause."""
 
     @property
     def needs_whole_gpu(self) -> bool:
-        """Whether the job only had too small a part of a GPU."""
+        """Whether the job failed only because its share of a GPU was too small."""
         return not self.node_id
 
 
 class Health:
-    """Counts the faults of nodes."""
+    """Counts faults per node."""
 
     def __init__(self) -> None:
         self._faults: dict[str, list[str]] = defaultdict(list)
         self._names: dict[str, str] = {}
 
     def count(self, job: object, fault: Rescheduled) -> str | None:
-        """Count a node's fault; returns a message once the node is to be avoided from now on.
+        """Count a fault; returns a message when the node is avoided from now on.
 
-        Faults while training count once per job: three of one recipe may be the recipe's.
+        Faults during training count once per job: if one recipe fails three times, the recipe may be the cause.
         """
-        who = repr(job) if fault.while_training else f"before {len(self._faults[fault.node_id])}"
+        source = repr(job) if fault.while_training else f"before {len(self._faults[fault.node_id])}"
         faults = self._faults[fault.node_id]
-        if fault.node_id in self.avoided or who in faults:
+        if fault.node_id in self.avoided or source in faults:
             return None
-        faults.append(who)
+        faults.append(source)
         if len(faults) < MAX_NODE_FAULTS:
             return None
         return f"node {fault.node} is avoided: its device failed {len(faults)} times ({fault.message})"
 
     @property
     def avoided(self) -> frozenset[str]:
-        """Ids of the nodes where nothing more begins."""
+        """Ray ids of the nodes on which nothing more starts."""
         return frozenset(node for node, faults in self._faults.items() if len(faults) >= MAX_NODE_FAULTS)

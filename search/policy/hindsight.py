@@ -1,7 +1,7 @@
-"""Looking back at the search: did the best lie at an edge, what made no difference, what failed?
+"""Hindsight: is the best trial at the edge of a range, which parameters had no effect, and what failed?
 
-After the advice of Godbole et al., "Deep Learning Tuning Playbook" (2023): before the best point of a search is
-believed, ask whether its space was wide enough and what made trials fail.
+As advised by Godbole et al., "Deep Learning Tuning Playbook" (2023): before trusting the best point of a search, check
+whether its space was wide enough and why trials failed.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from leukemia.study.schema import State
 from search.policy.space import Choice, Dimension, Real, Space
 
 EDGE = 0.05
-"""A value is at an edge when it lies within this share of its range, on its scale, from an end."""
+"""A value is at an edge if it is within this share of the range from one end, on the range's scale."""
 
-ENOUGH_TRIALS = 20
-"""Complete trials that must have a parameter before anything is said about its effect."""
+MIN_COMPLETE = 20
+"""Minimum number of complete trials with a parameter to judge its effect."""
 
 WEAK = 1 / 3
-"""A parameter has no visible effect when its importance is below this share of what each had if all were equal."""
+"""A parameter has no visible effect if its importance is below this share of the mean importance."""
 
 MANY_FAILED = 0.1
-"""Share of failed trials above which advice is due."""
+"""Share of failed trials above which advice is given."""
 
-ENOUGH_FAILED = 3
-"""Failed trials, and others, that are needed before the two are compared."""
+MIN_FAILED = 3
+"""Minimum number of failed trials, and of other trials, to compare them."""
 
-CONTRAST = 0.25
-"""Difference between failed trials and the rest, 0..1, from which a parameter is named."""
+MIN_CONTRAST = 0.25
+"""Minimum difference between failed trials and the others, 0..1, to mention a parameter."""
 
 MIRRORED = ("augment.horizontal_flip", "augment.vertical_flip", "augment.transpose")
-"""Probabilities of which more than 0.5 only mirrors the question: 0.5 is a natural limit."""
+"""Probabilities that are symmetric about 0.5, which is therefore a natural limit."""
 
 
-class Past(NamedTuple):
-    """An ended trial as hindsight sees it; a plain tuple will do."""
+class EndedTrial(NamedTuple):
+    """A trial that has ended; a plain tuple is accepted too."""
 
     parameters: Mapping[str, Any]
-    """Its coordinates in the space; conditional ones may be absent."""
+    """Its parameters in the space; conditional ones may be absent."""
 
     score: float | None
     state: State
@@ -49,26 +49,26 @@ class Past(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Hindsight:
-    """What a search says about its space, in sentences."""
+    """Findings about a search and its space, as sentences."""
 
     shares: tuple[str, ...]
-    """How many trials ended in which state, and advice where many failed."""
+    """How many trials ended in each state, and advice if many failed."""
 
     edges: tuple[str, ...]
-    """Parameters of the best trial at an edge of their range."""
+    """Parameters of the best trial that are at an edge of their range."""
 
     no_effect: tuple[str, ...]
-    """Parameters that made no visible difference, or why nothing can be said about them."""
+    """Parameters without a visible effect, or why their effect cannot be judged."""
 
     importances: Mapping[str, float]
-    """Share of the score's variance by parameter, as given."""
+    """Share of the score's variance by parameter."""
 
     def lines(self) -> list[str]:
-        """All sentences, the shares first."""
+        """All sentences, shares first."""
         return [*self.shares, *self.edges, *self.no_effect]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The content of ``hindsight.json``."""
         return {
             "lines": self.lines(),
             "shares": list(self.shares),
@@ -83,37 +83,37 @@ def look_back(
     trials: Sequence[tuple[Mapping[str, Any], float | None, State]],
     importances: Mapping[str, float],
 ) -> Hindsight:
-    """Look back at all ended trials of a search.
+    """Analyse all ended trials of a search.
 
     Args:
-        trials: parameters, score (None for none) and state of each, as ``Past``, in the order of their numbers.
-        importances: parameter to its share of the score's variance among complete trials, adding up to 1; may be empty.
+        trials: in the order of their numbers, each like ``EndedTrial``; the score is None if undefined.
+        importances: share of the score's variance over complete trials by parameter, adding up to 1; may be empty.
     """
-    pasts = [Past(*trial) for trial in trials]
+    ended = [EndedTrial(*trial) for trial in trials]
     return Hindsight(
-        shares=_shares(space, pasts),
-        edges=_edges(space, pasts),
-        no_effect=_no_effect(pasts, importances),
+        shares=_shares(space, ended),
+        edges=_edges(space, ended),
+        no_effect=_no_effect(ended, importances),
         importances=dict(importances),
     )
 
 
-def _edges(space: Space, trials: Sequence[Past]) -> tuple[str, ...]:
+def _edges(space: Space, trials: Sequence[EndedTrial]) -> tuple[str, ...]:
     complete = [(trial.score, trial) for trial in trials if trial.state == "complete" and trial.score is not None]
     if not complete:
         return ()
-    # Of equals the earliest.
+    # The earliest in case of a tie.
     _, best = max(complete, key=lambda pair: pair[0])
     found = (
         _edge(dimension, float(best.parameters[dimension.key]))
         for dimension in space.dimensions
         if isinstance(dimension, Real) and dimension.key in best.parameters
     )
-    return tuple(words for words in found if words)
+    return tuple(sentence for sentence in found if sentence)
 
 
 def _edge(dimension: Real, value: float) -> str:
-    """Where the value lies at or past an end that can be moved, that in words; else nothing."""
+    """A sentence if the value is at or beyond an end of the range that could be widened; else empty."""
     position = _position(dimension, value)
     if EDGE < position < 1 - EDGE:
         return ""
@@ -121,17 +121,17 @@ def _edge(dimension: Real, value: float) -> str:
     if _is_natural(dimension, limit):
         return ""
     where = f"at the {side} end of" if 0 <= position <= 1 else "below" if side == "lower" else "above"
-    return f"{dimension.key} {value:.2g} lies {where} {dimension.low:g} to {dimension.high:g}: widen it"
+    return f"{dimension.key} {value:.2g} is {where} {dimension.low:g} to {dimension.high:g}: widen the range"
 
 
 def _is_natural(dimension: Real, limit: float) -> bool:
-    """Whether the range cannot, or should not, go on past this end."""
+    """Whether the range cannot, or should not, be extended beyond this end."""
     is_probability = dimension.key.startswith("augment.")
     return is_probability and (limit in (0.0, 1.0) or (limit == 0.5 and dimension.key in MIRRORED))
 
 
 def _position(dimension: Real, value: float) -> float:
-    """Where a value lies between low (0) and high (1), on the dimension's scale; outside of them it lies outside."""
+    """Position of a value on the dimension's scale: 0 at the low end, 1 at the high end, outside 0..1 beyond them."""
     if not dimension.log:
         return (value - dimension.low) / (dimension.high - dimension.low)
     if value <= 0:
@@ -139,72 +139,75 @@ def _position(dimension: Real, value: float) -> float:
     return math.log(value / dimension.low) / math.log(dimension.high / dimension.low)
 
 
-def _no_effect(trials: Sequence[Past], importances: Mapping[str, float]) -> tuple[str, ...]:
-    """Parameters of less than a third of an equal share, of those that enough complete trials have."""
+def _no_effect(trials: Sequence[EndedTrial], importances: Mapping[str, float]) -> tuple[str, ...]:
+    """Parameters of low importance among those that enough complete trials have."""
     complete = [trial for trial in trials if trial.state == "complete"]
-    if len(complete) < ENOUGH_TRIALS:
+    if len(complete) < MIN_COMPLETE:
         return (
-            f"{len(complete)} complete trials are too few to tell which parameters make no difference: "
-            f"{ENOUGH_TRIALS} are needed",
+            f"{len(complete)} complete trials are too few to tell which parameters have no effect; "
+            f"at least {MIN_COMPLETE} are needed",
         )
     counts = {key: sum(key in trial.parameters for trial in complete) for key in importances}
-    few = sorted(key for key, count in counts.items() if count < ENOUGH_TRIALS)
+    few = sorted(key for key, count in counts.items() if count < MIN_COMPLETE)
     weak = sorted(
         key for key, share in importances.items() if key not in few and share < WEAK / max(len(importances), 1)
     )
-    words = []
+    sentences = []
     if weak:
-        words.append(f"no visible effect among {len(complete)} complete trials: {', '.join(weak)}; fix them with --set")
+        sentences.append(
+            f"no visible effect in {len(complete)} complete trials: {', '.join(weak)}; consider fixing them with --set"
+        )
     if few:
-        words.append(f"too few complete trials have it to tell its effect: {', '.join(few)}")
-    return tuple(words)
+        sentences.append(f"too few complete trials to judge the effect of {', '.join(few)}")
+    return tuple(sentences)
 
 
-def _shares(space: Space, trials: Sequence[Past]) -> tuple[str, ...]:
+def _shares(space: Space, trials: Sequence[EndedTrial]) -> tuple[str, ...]:
     if not trials:
         return ("no trial has ended",)
     failed = [trial for trial in trials if trial.state == "failed"]
     num_stopped = sum(trial.state == "stopped" for trial in trials)
-    words = (
-        f"of {len(trials)} trials {len(trials) - num_stopped - len(failed)} are complete, "
+    counts = (
+        f"{len(trials)} trials ended: {len(trials) - num_stopped - len(failed)} complete, "
         f"{_counted(num_stopped, len(trials))} stopped, {_counted(len(failed), len(trials))} failed"
     )
     if len(failed) <= MANY_FAILED * len(trials):
-        return (words,)
-    return words, _advice(space, failed, [trial for trial in trials if trial.state != "failed"])
+        return (counts,)
+    return counts, _advice(space, failed, [trial for trial in trials if trial.state != "failed"])
 
 
 def _counted(number: int, total: int) -> str:
     return f"{number} ({100 * number / total:.0f} %)"
 
 
-def _advice(space: Space, failed: Sequence[Past], rest: Sequence[Past]) -> str:
-    """What sets the failed trials apart most."""
+def _advice(space: Space, failed: Sequence[EndedTrial], rest: Sequence[EndedTrial]) -> str:
+    """The parameter in which failed trials differ most from the others."""
     start = f"more than {100 * MANY_FAILED:.0f} % failed"
-    if min(len(failed), len(rest)) < ENOUGH_FAILED:
-        return f"{start}, too few to compare with the rest: read their reasons"
+    if min(len(failed), len(rest)) < MIN_FAILED:
+        return f"{start}, too few to compare with the others: check their reasons"
     contrasts = [_contrast(dimension, failed, rest) for dimension in space.dimensions]
-    size, words = max(contrasts, key=lambda contrast: contrast[0], default=(0.0, ""))
-    if size < CONTRAST:
-        return f"{start}, and no parameter sets them apart: read their reasons"
-    return f"{start}; what sets them apart most is {words}: narrow it, or read their reasons"
+    size, description = max(contrasts, key=lambda contrast: contrast[0], default=(0.0, ""))
+    if size < MIN_CONTRAST:
+        return f"{start}, and no parameter distinguishes them: check their reasons"
+    return f"{start}; they differ most in {description}: narrow its range, or check their reasons"
 
 
-def _contrast(dimension: Dimension, failed: Sequence[Past], rest: Sequence[Past]) -> tuple[float, str]:
-    """How far failed trials and the rest differ in a dimension, 0..1, and how so in words."""
+def _contrast(dimension: Dimension, failed: Sequence[EndedTrial], rest: Sequence[EndedTrial]) -> tuple[float, str]:
+    """How much failed trials and the others differ in a dimension, 0..1, with a description."""
     key = dimension.key
-    sides = [[trial.parameters[key] for trial in side if key in trial.parameters] for side in (failed, rest)]
-    if min(map(len, sides)) < ENOUGH_FAILED:
+    values = [[trial.parameters[key] for trial in trials if key in trial.parameters] for trials in (failed, rest)]
+    if min(map(len, values)) < MIN_FAILED:
         return 0.0, ""
     if isinstance(dimension, Choice):
-        return _contrast_of_choices(dimension, *sides)
-    medians = [statistics.median(values) for values in sides]
-    places = [min(max(_position(dimension, median), 0.0), 1.0) for median in medians]
-    return abs(places[0] - places[1]), f"{key}, median {medians[0]:.2g} against {medians[1]:.2g}"
+        return _contrast_of_choices(dimension, *values)
+    medians = [statistics.median(each) for each in values]
+    positions = [min(max(_position(dimension, median), 0.0), 1.0) for median in medians]
+    return abs(positions[0] - positions[1]), f"{key} (median {medians[0]:.2g}, others {medians[1]:.2g})"
 
 
 def _contrast_of_choices(dimension: Choice, failed: list[Any], rest: list[Any]) -> tuple[float, str]:
-    """The choice that is more frequent among failed trials than elsewhere, by how much, and how so in words."""
+    """The choice that is most overrepresented among failed trials: by how much, with a description."""
     shares = {choice: (failed.count(choice) / len(failed), rest.count(choice) / len(rest)) for choice in failed}
-    choice, (often, seldom) = max(shares.items(), key=lambda item: item[1][0] - item[1][1])
-    return often - seldom, f"{dimension.key}, {choice} in {100 * often:.0f} % of them against {100 * seldom:.0f} %"
+    choice, (share, share_of_rest) = max(shares.items(), key=lambda item: item[1][0] - item[1][1])
+    description = f"{dimension.key} ({choice} in {100 * share:.0f} %, others {100 * share_of_rest:.0f} %)"
+    return share - share_of_rest, description

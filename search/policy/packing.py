@@ -1,4 +1,4 @@
-"""Pure: how large a part of a GPU a recipe gets, from the memory that others were seen to need."""
+"""How many trials share a GPU, from the measured memory of earlier ones."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from leukemia.training.device import CONTEXT_MB
 from search.policy.effort import memory_mb
 
 MAX_PER_GPU = 4
-"""Trials that share a GPU at most: one alone leaves it idle while it scores folds and waits for images; with more than
-a few each waits for the others, and each wants processors of its own."""
+"""Maximum number of trials per GPU. A single trial leaves it idle while scoring folds and waiting for images; beyond a
+few, trials slow each other down, and each needs its own CPU cores."""
 
 USABLE = 0.9
-"""Of a GPU's memory."""
+"""Share of a GPU's memory that trials may use."""
 
 MARGIN = 1.25
-"""On what was seen of other networks: their shapes differ, and freed memory comes back in pieces."""
+"""Safety factor on estimates from other networks: their shapes differ, and freed memory is fragmented."""
 
 
 class Packing:
-    """Learns what recipes need, and says how many of a kind may share a GPU.
+    """Decides how many trials may share a GPU, from memory measurements.
 
-    The rule: what a network needs is counted (``memory_mb``), and the count is corrected by the largest ratio of
-    measured to counted so far. Before anything was measured each trial gets a whole GPU: the first epoch of trial 0
-    is the first measurement. Which part a trial got changes no number, only when it is done.
+    The estimate (``memory_mb``) is scaled by the largest ratio of measured to estimated memory so far. Before the first
+    measurement, which is the first epoch of trial 0, each trial gets a whole GPU. Sharing a GPU affects how long trials
+    take, not their results.
     """
 
     def __init__(self) -> None:
@@ -30,18 +30,18 @@ class Packing:
         self._smallest_mb = float("inf")
 
     def measure(self, recipe: Recipe, peak_mb: float, device_mb: float) -> None:
-        """An epoch has ended.
+        """Record the memory use of an epoch.
 
         Args:
-            peak_mb: what torch had allocated at most.
-            device_mb: all memory of the GPU; trials may come to the smallest that was seen.
+            peak_mb: peak memory allocated by torch; 0 on a CPU.
+            device_mb: total memory of the GPU; the smallest GPU so far counts, since any trial may run there.
         """
         if peak_mb > 0 and device_mb > 0:
             self._ratio = max(self._ratio or 0.0, peak_mb / memory_mb(recipe))
             self._smallest_mb = min(self._smallest_mb, device_mb)
 
     def per_gpu(self, recipe: Recipe) -> int:
-        """How many trials like this one share a GPU, 1 to ``MAX_PER_GPU``."""
+        """How many trials like this may share a GPU, 1 to ``MAX_PER_GPU``."""
         if self._ratio is None:
             return 1
         needed = MARGIN * self._ratio * memory_mb(recipe) + CONTEXT_MB

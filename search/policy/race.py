@@ -1,4 +1,4 @@
-"""The race as a whole, in memory: who leads, who may still win, what to run next. Knows neither disk nor Ray."""
+"""The race between trials, in memory: which one leads, and which can still win."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from search.policy.rules import Rules
 
 @dataclass(frozen=True, kw_only=True)
 class FoldEvidence:
-    """A finished fold as the race needs it: the same images in the same order from every trial."""
+    """A finished fold as the race needs it; every trial has the same images in the same order."""
 
     labels: np.ndarray
     """int64 (n,)."""
 
     groups: np.ndarray
-    """(n,), hashables."""
+    """(n,), hashable."""
 
     probabilities: np.ndarray
     """float64 (n,), of class 1."""
@@ -40,7 +40,7 @@ class FoldEvidence:
 
 
 class Race:
-    """Takes in finished folds and answers questions. What it answers depends on the folds, not on their order."""
+    """Collects finished folds and compares trials. Results do not depend on the order in which folds arrive."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -51,31 +51,31 @@ class Race:
         self._failed_repeats: set[Job] = set()
 
     def begin(self, job: Job) -> None:
-        """A trial, or a repeat of one, is run. The first job of a number is the trial itself."""
+        """Register a trial or a repeat. The first job with a number is the trial itself."""
         self._first.setdefault(job.number, job)
         if job not in self._folds:
             self._folds[job] = {}
             self._jobs.setdefault(job.number, []).append(job)
 
     def add(self, job: Job, fold: int, evidence: FoldEvidence) -> None:
-        """Take in a finished fold of a begun job."""
+        """Add a finished fold of a registered job."""
         self._folds[job][fold] = evidence
 
     def end(self, number: int, state: State) -> None:
-        """A trial has ended."""
+        """Record how a trial ended."""
         self._ends[number] = state
 
     def fail_repeat(self, job: Job) -> None:
-        """A repeat has ended without all folds: it counts for nothing and is not tried again."""
+        """Record that a repeat ended without all folds: it is ignored and not retried."""
         self._failed_repeats.add(job)
 
     def judge(self, number: int) -> Verdict:
-        """Whether a trial goes on, after the folds known of it: is it any good, and may it still win?"""
+        """Whether a trial continues after its folds so far: is it better than chance, and can it still win?"""
         job = self._first[number]
         folds = sorted(self._folds[job])
         verdict = self._judge_alone(job, folds)
         reference = self.leader()
-        if not verdict.go_on or not self.rules.racing or reference is None or reference.number == number:
+        if not verdict.continues or not self.rules.racing or reference is None or reference.number == number:
             return verdict
         jobs = self.complete_jobs(reference.number)
         return judge_race(
@@ -90,7 +90,7 @@ class Race:
         )
 
     def _num_rivals(self) -> int:
-        """Trials that the reference was chosen from."""
+        """Number of trials that the reference was chosen from."""
         return len(self.contenders())
 
     def _judge_alone(self, job: Job, folds: list[int]) -> Verdict:
@@ -103,7 +103,7 @@ class Race:
         )
 
     def contenders(self) -> list[Contender]:
-        """The complete trials, ascending."""
+        """The complete trials, in ascending order of their numbers."""
         return [
             Contender(number=number, fold_scores=tuple(self._scores(number)))
             for number, state in sorted(self._ends.items())
@@ -127,14 +127,14 @@ class Race:
         return self._jobs.get(number, [])
 
     def complete_jobs(self, number: int) -> list[Job]:
-        """The trial and its repeats, as far as they have all folds; the trial first."""
+        """A trial and its repeats that have all folds; the trial first, repeats by seed."""
         first = self._first[number]
         ordered = sorted(self._jobs[number], key=lambda job: (job != first, job.seed))
         complete = [job for job in ordered if len(self._folds[job]) == self.rules.num_folds]
         return [job for job in complete if job not in self._failed_repeats]
 
     def candidates(self) -> Candidates:
-        """All complete trials with all their seeds, on the same images, for the correction of the best one's score."""
+        """All complete trials with all their seeds, on the same images, to correct the winner's score."""
         folds = range(self.rules.num_folds)
         chosen = [self.complete_jobs(contender.number) for contender in self.contenders()]
         seen = [self._folds[chosen[0][0]][fold] for fold in folds]
@@ -149,30 +149,30 @@ class Race:
         return np.concatenate([self._folds[job][fold].probabilities for fold in folds])
 
     def leader(self) -> Contender | None:
-        """The complete trial of the highest score: what others are raced against."""
+        """The complete trial with the highest score: the reference that others are compared with."""
         return best_of(self.contenders())
 
     def winner(self) -> Contender | None:
-        """The leader; with cost as second objective the cheapest complete trial that it does not clearly beat.
+        """The leader; with cost as second objective, the cheapest complete trial that is not clearly worse.
 
-        Clearly is more than one standard error of the paired difference (Breiman et al. 1984, the 1-SE rule).
+        Clearly worse means by more than one standard error of the paired difference (1-SE rule, Breiman et al. 1984).
         """
         leader = self.leader()
         if leader is None or not self.rules.by_cost:
             return leader
         close = []
         for contender in self.contenders():
-            lost = self.difference(leader.number, contender.number)
-            if contender == leader or lost.value <= math.sqrt(self._with_noise(lost, leader.number, contender.number)):
+            gap = self.difference(leader.number, contender.number)
+            if contender == leader or gap.value <= math.sqrt(self._with_noise(gap, leader.number, contender.number)):
                 close.append(contender)
         return min(close, key=lambda contender: (self.cost(contender.number), contender.number))
 
     def cost(self, number: int) -> float:
-        """Device seconds of a trial: all known folds of its first seed."""
+        """Device seconds of a trial: all finished folds, repeats excluded."""
         return sum(evidence.seconds for evidence in self._folds[self._first[number]].values())
 
     def noise(self) -> float:
-        """Standard deviation of a fold's noise, in score, from this study's repeats, else from the prior."""
+        """Standard deviation of the fold noise, in score, from this study's repeats, or the prior without repeats."""
         differences: list[Difference] = []
         for number in self._first:
             jobs = self.complete_jobs(number)
@@ -181,7 +181,7 @@ class Race:
         return fold_noise(differences, self.rules.prior_noise)
 
     def difference(self, a: int, b: int) -> Difference:
-        """Score of trial a minus score of trial b, both complete, over all folds and seeds."""
+        """Score of trial ``a`` minus score of trial ``b``, both complete, over all folds and seeds."""
         return self._difference(self.complete_jobs(a), self.complete_jobs(b), list(range(self.rules.num_folds)))
 
     def _difference(self, a: list[Job], b: list[Job], folds: list[int]) -> Difference:
@@ -191,21 +191,21 @@ class Race:
         return paired_jackknife(labels, sides[0], sides[1], groups, self.rules.metric)
 
     def _with_noise(self, difference: Difference, a: int, b: int) -> float:
-        """Variance of a difference over all folds: that of the groups, and the noise of each fold and seed."""
+        """Variance of a difference over all folds: between groups, plus the noise of each fold and seed."""
         per_seed = self.noise() ** 2 / self.rules.num_folds
         seeds = (len(self.complete_jobs(number)) for number in (a, b))
         return difference.variance + sum(per_seed / count for count in seeds)
 
     def interval(self, a: int, b: int, level: float = 0.95) -> Interval:
-        """``difference`` with its interval by Student's t over groups, fold and seed noise included; else NaN."""
+        """``difference`` with its Student's t interval over groups, including fold noise; NaN bounds with one group."""
         difference = self.difference(a, b)
         spread = stdtrit(max(1, difference.num_groups - 1), (1 + level) / 2) * math.sqrt(
             self._with_noise(difference, a, b)
         )
         return Interval(difference.value, difference.value - spread, difference.value + spread)
 
-    def stale(self) -> int:
-        """Trials ended in a row, by number, since the best score last rose by more than its noise."""
+    def trials_without_improvement(self) -> int:
+        """Number of trials ended, in order of their numbers, since the best score last rose by more than its noise."""
         mark, since = -math.inf, 0
         scores = {contender.number: contender.score for contender in self.contenders()}
         step = self.noise() / math.sqrt(self.rules.num_folds)
@@ -217,5 +217,5 @@ class Race:
         return since
 
     def out_of_patience(self) -> bool:
-        """Whether no trial has improved beyond noise for so long that no more should begin."""
-        return self.stale() >= self.rules.patience
+        """Whether ``Rules.patience`` trials in a row have not improved beyond noise, so that no more should start."""
+        return self.trials_without_improvement() >= self.rules.patience

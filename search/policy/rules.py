@@ -10,29 +10,29 @@ from search.policy.judge import ERROR, MARGIN, PRIOR_NOISE
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How a search is raced."""
+    """The rules of a race."""
 
     num_folds: int
     objective: str
-    """Score of a fold that is maximized, such as ``tta_accuracy``."""
+    """The score to maximize, such as ``tta_accuracy``."""
 
     by_cost: bool = False
-    """Whether the cheapest of those that the leader does not clearly beat wins (two objectives)."""
+    """Whether the cheapest trial within one standard error of the leader wins (two objectives)."""
 
     racing: bool = SearchOptions.racing
-    """Whether trials are stopped against the best complete one; the hopeless are always stopped."""
+    """Whether trials are compared with the best complete one; those no better than chance are always stopped."""
 
     repeats: int = SearchOptions.repeats
-    """Other seeds that a leading trial gets at most."""
+    """Maximum number of extra seeds of a leading trial."""
 
     patience: int = SearchOptions.patience
-    """Trials in a row without an improvement beyond noise, after which no more begin."""
+    """Number of consecutive trials without an improvement beyond noise after which no more start."""
 
     num_priors: int = 0
-    """Trials taken over from earlier studies: the first numbers."""
+    """Number of trials reused from earlier studies; they have the first numbers."""
 
     start: int = 0
-    """Number of the starting recipe's trial."""
+    """Number of the trial with the starting recipe."""
 
     margin: float = MARGIN
     error: float = ERROR

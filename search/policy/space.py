@@ -1,4 +1,4 @@
-"""The search space: each range with its reason; parameters to a recipe; the starting recipe as parameters."""
+"""The search space: ranges with their reasons, and conversion between parameters and recipes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leukemia.config.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Real:
-    """A number from ``low`` to ``high``, both included."""
+    """A number from ``low`` to ``high``, both inclusive."""
 
     key: str
     low: float
@@ -20,7 +20,7 @@ class Real:
     reason: str
     log: bool = False
     optimizers: tuple[str, ...] = ()
-    """Optimizers that have the field; empty: all of them."""
+    """Optimizers that have the field; empty for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ CONDITIONAL: dict[str, tuple[str, ...]] = {
 
 
 class Suggest(Protocol):
-    """Whoever proposes values; Optuna behind an adapter, or a list in a test."""
+    """Proposes values: an adapter of Optuna, or a double in tests."""
 
     def real(self, key: str, low: float, high: float, log: bool) -> float: ...
 
@@ -54,17 +54,17 @@ class Suggest(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """What is searched (``dimensions``) around what is fixed (``start``)."""
+    """The searched fields (``dimensions``), with the starting recipe for all others."""
 
     start: Recipe
-    """Trial 0, and the value of every field that is not searched."""
+    """The recipe of trial 0; also the values of all fields that are not searched."""
 
     dimensions: tuple[Dimension, ...]
     settings: Mapping[str, Any]
-    """Fields that the user has set: they are out of the space."""
+    """Fields fixed by the user; they are not searched."""
 
     def propose(self, suggest: Suggest) -> Recipe:
-        """Ask for a value of each dimension that the optimizer chosen so far has; the rest stays as in ``start``."""
+        """Propose a recipe: a value per dimension that applies to the proposed optimizer; the rest as in ``start``."""
         values: dict[str, Any] = {}
         for dimension in self.dimensions:
             optimizer = values.get("optimizer.name", self.start.optimizer.name)
@@ -77,18 +77,18 @@ class Space:
         return self.recipe(values)
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
-        """The starting recipe with ``values`` set; what the user fixed stays where the chosen optimizer has it."""
+        """The starting recipe with ``values``; fields fixed by the user are kept if the optimizer has them."""
         name = values.get("optimizer.name", self.start.optimizer.name)
-        # With another optimizer its other fields start afresh: those that the user set are set again.
-        fixed = {key: value for key, value in _had_by(name, self.settings).items() if key.startswith("optimizer.")}
+        # Changing the optimizer resets its other fields, so those fixed by the user are set again.
+        fixed = {key: value for key, value in _applicable(name, self.settings).items() if key.startswith("optimizer.")}
         recipe = self.start.with_settings({**fixed, **values})
         if recipe.optimizer.has("restart_epochs") and recipe.optimizer.restart_epochs is None:
-            # Set to null by the user: one cycle, as in a starting recipe.
+            # Set to null by the user: a single cycle, as in a starting recipe.
             recipe = recipe.with_settings({"optimizer.restart_epochs": recipe.train.epochs})
         return recipe
 
     def parameters(self, recipe: Recipe) -> dict[str, Any]:
-        """A recipe's coordinates in this space. A value outside a range is kept as it is: trial 0 may be anywhere."""
+        """A recipe's parameters in this space. Values may be outside the ranges: trial 0 is not limited to them."""
         flat = recipe.flat()
         return {
             dimension.key: flat[dimension.key]
@@ -97,7 +97,7 @@ class Space:
         }
 
     def fits(self, recipe: Recipe) -> bool:
-        """Whether the recipe could be a trial here: searched fields within their ranges, all others as in ``start``."""
+        """Whether the recipe is in this space: searched fields within their ranges, all others as in ``start``."""
         parameters = self.parameters(recipe)
         within = all(
             dimension.low <= parameters[dimension.key] <= dimension.high
@@ -109,7 +109,7 @@ class Space:
         return within and self.recipe(parameters) == recipe
 
     def describe(self) -> dict[str, Any]:
-        """The space in JSON types, for ``study.json``: a study goes on only in the space it began in."""
+        """The space in JSON types, for ``study.json``: a study can only be resumed in the same space."""
         described: dict[str, Any] = {}
         for dimension in self.dimensions:
             entry: dict[str, Any] = (
@@ -126,20 +126,20 @@ class Space:
 def fixed_start(start: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """The starting recipe with the user's ``settings``.
 
-    Settings that only other optimizers have wait for a trial with one of those, if the optimizer is searched at all.
+    If the optimizer is searched, settings that only other optimizers have apply to trials with those.
 
     Raises:
-        UserError: a setting that no trial could have, or a value out of range.
+        UserError: a setting applies to no trial, or a value is out of range.
     """
     if "optimizer.name" in settings:
         return start.with_settings(settings)
     name = start.optimizer.name
-    for key in settings.keys() - _had_by(name, settings).keys():
+    for key in settings.keys() - _applicable(name, settings).keys():
         start.with_settings({"optimizer.name": CONDITIONAL[key][0], key: settings[key]})
-    return start.with_settings(_had_by(name, settings))
+    return start.with_settings(_applicable(name, settings))
 
 
-def _had_by(optimizer: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _applicable(optimizer: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if optimizer in CONDITIONAL.get(key, (optimizer,))}
 
 
@@ -147,15 +147,15 @@ def make_space(start: Recipe, settings: Mapping[str, Any]) -> Space:
     """The space around a starting recipe.
 
     Args:
-        start: resolved, and with the user's settings in it (``fixed_start``).
-        settings: fields that the user fixed; they are taken out of the space.
+        start: resolved, with the user's settings applied (``fixed_start``).
+        settings: fields fixed by the user; they are not searched.
     """
-    dimensions = tuple(dimension for dimension in _dimensions(start) if _is_open(dimension, start, settings))
+    dimensions = tuple(dimension for dimension in _dimensions(start) if _is_searched(dimension, start, settings))
     return Space(start=start, dimensions=dimensions, settings=dict(settings))
 
 
-def _is_open(dimension: Dimension, start: Recipe, settings: Mapping[str, Any]) -> bool:
-    """Whether the field is neither set by the user, nor bound by the weights, nor out of reach of the optimizer."""
+def _is_searched(dimension: Dimension, start: Recipe, settings: Mapping[str, Any]) -> bool:
+    """Whether a field is searched: not set by the user, not determined by the weights, and used by the optimizer."""
     if dimension.key in settings or (dimension.key == "model.depth" and start.model.pretrained is not None):
         return False
     return not dimension.optimizers or "optimizer.name" not in settings or start.optimizer.name in dimension.optimizers
@@ -166,25 +166,25 @@ def _dimensions(start: Recipe) -> list[Dimension]:
         Choice(
             key="model.depth",
             choices=(18, 50, 152),
-            reason="the depths that the course project compared; 34 and 101 lie between and answer nothing new",
+            reason="the depths compared in the course project; 34 and 101 are in between and would add little",
         ),
         Choice(
             key="model.shortcut",
             choices=("add", "concat", "weighted"),
-            reason="open question of the course project: does the way of joining matter once all else is equal?",
+            reason="open question of the course project: does the type of shortcut matter, all else being equal?",
         ),
-        Choice(key="data.grayscale", choices=(False, True), reason="stain colour differs by subject, not by class"),
+        Choice(key="data.grayscale", choices=(False, True), reason="stain color varies by subject, not by class"),
         Choice(
             key="optimizer.name",
             choices=("ranger21", "adamw", "ranger21_cosine"),
-            reason="the two that the project compared, and Ranger21 under AdamW's schedule, which tells them apart",
+            reason="the two compared in the project, and Ranger21 with AdamW's schedule to separate the two effects",
         ),
         Real(
             key="optimizer.learning_rate",
             low=1e-4,
             high=1e-2,
             log=True,
-            reason="Ranger21's warm-down ends at 3e-5, so it needs room above; past 1e-2 both diverge from scratch",
+            reason="Ranger21's warm-down ends at 3e-5, so the range starts above; from scratch both diverge past 1e-2",
         ),
         Real(
             key="optimizer.weight_decay",
@@ -192,19 +192,19 @@ def _dimensions(start: Recipe) -> list[Dimension]:
             high=0.3,
             log=True,
             optimizers=CONDITIONAL["optimizer.weight_decay"],
-            reason="a factor of ten to either side of AdamW's usual 0.01 to 0.05; ranger21 0.1.0 hardly applies it",
+            reason="a factor of about ten around AdamW's usual 0.01 to 0.05; ranger21 0.1.0 hardly applies it",
         ),
         *_restarts(start.train.epochs),
         *(
             Real(key=f"augment.{name}", low=0.0, high=high, reason=reason)
             for name, high, reason in (
-                ("horizontal_flip", 0.5, "0.5 makes both sides equally frequent; more only mirrors the question"),
-                ("vertical_flip", 0.5, "as for the horizontal flip"),
-                ("transpose", 0.5, "as for the flips"),
-                ("rotate", 1.0, "cells have no upright"),
-                ("blur", 0.5, "chromatin texture is a cue: blur most images and it is gone"),
+                ("horizontal_flip", 0.5, "at 0.5 both orientations are equally frequent; higher values are symmetric"),
+                ("vertical_flip", 0.5, "as for horizontal flips"),
+                ("transpose", 0.5, "as for flips"),
+                ("rotate", 1.0, "cells have no canonical orientation"),
+                ("blur", 0.5, "chromatin texture is informative; blurring most images would remove it"),
                 ("noise", 0.5, "as for blur"),
-                ("cutout", 1.0, "the hole hides little of a cell, so it may always be there"),
+                ("cutout", 1.0, "the cutout hides little of a cell, so every image may have one"),
             )
         ),
     ]
@@ -219,21 +219,21 @@ def _restarts(epochs: int) -> list[Dimension]:
             key="optimizer.restart_epochs",
             choices=choices,
             optimizers=CONDITIONAL["optimizer.restart_epochs"],
-            reason="first cycles whose last one ends with training: cut off at a high rate, a run says little",
+            reason="cycle lengths for which the last cycle ends with training, at a low learning rate",
         ),
         Choice(
             key="optimizer.restart_factor",
             choices=(1, 2),
             optimizers=CONDITIONAL["optimizer.restart_factor"],
-            reason="equal cycles, or each twice as long as the one before (Loshchilov & Hutter, arXiv:1608.03983)",
+            reason="cycles of equal or doubling length (Loshchilov & Hutter, arXiv:1608.03983)",
         ),
     ]
 
 
 def restart_choices(epochs: int) -> tuple[int, ...]:
-    """Lengths of a first cosine cycle after which some cycle ends with the last epoch, with a factor of 1 and of 2.
+    """Lengths of the first cosine cycle such that a cycle ends with the last epoch, for factors 1 and 2.
 
-    The longest first; often all epochs are the only one, and then the schedule is one cycle.
+    In descending order. Often the only choice is a single cycle over all epochs.
 
     >>> restart_choices(30), restart_choices(8)
     ((30, 10, 2), (8,))

@@ -1,4 +1,4 @@
-"""Alpha spending: one chance of error, divided over looks at growing data (Lan & DeMets, Biometrika 70, 1983)."""
+"""Alpha spending: the error rate is divided over interim looks at growing data (Lan & DeMets, Biometrika 70, 1983)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from scipy.special import ndtr
 
 EARLY_SHARE = 0.45
-"""Part of the error spent at each of the first two looks, where stopping saves most; the others share the rest."""
+"""Share of the error spent at each of the first two looks, where stopping saves most; the others split the rest."""
 
 _STEP = 0.02
 _GRID = np.arange(-15.0, 15.0, _STEP)
 
 
 def shares(num_looks: int) -> tuple[float, ...]:
-    """Part of the error that each look spends.
+    """Share of the error spent at each look.
 
     >>> [round(share, 3) for share in shares(4)]
     [0.45, 0.45, 0.05, 0.05]
@@ -27,14 +27,15 @@ def shares(num_looks: int) -> tuple[float, ...]:
 
 @functools.cache
 def nominal_levels(error: float, num_looks: int) -> tuple[float, ...]:
-    """Level at which each look tests, so that all together err with probability ``error``.
+    """Significance level of each look such that the overall error rate is ``error``.
 
-    Looks at a growing sum have much in common: a later one may test at more than what it spends. Found by carrying the
-    density of the sum of normal steps, without what was stopped, from look to look (Armitage, McPherson & Rowe 1969).
+    Looks are correlated, so that a later look may test at a higher level than the error it spends. Computed by
+    propagating the density of the sum of normal increments among trials not yet stopped from look to look (Armitage,
+    McPherson & Rowe 1969).
 
     Args:
-        error: 0..1, in all.
-        num_looks: at equal steps of information.
+        error: overall error rate, 0..1.
+        num_looks: at equal increments of information.
 
     >>> [round(level, 4) for level in nominal_levels(0.05, 4)]
     [0.0225, 0.0315, 0.0093, 0.008]

@@ -1,1 +1,1 @@
-"""Optuna: which recipe to try next."""
+"""Optuna: proposes the recipe of the next trial."""

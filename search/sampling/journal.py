@@ -1,4 +1,4 @@
-"""Optuna, told the truth: a journal that proposes recipes, and the adapter that Ray Tune asks."""
+"""The journal: the Optuna study of a search, which proposes recipes and records how trials ended."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ STATES: dict[State, TrialState] = {
     "stopped": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
-"""What Optuna is told: only a trial with all folds is COMPLETE, else its partial score could win."""
+"""Optuna's states: only a trial with all folds is COMPLETE; otherwise a partial score could win."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prior:
-    """A finished trial of an earlier study, as this one's journal takes it over."""
+    """A finished trial of an earlier study, as it is added to the journal of a new one."""
 
     recipe: Recipe
     state: State
@@ -42,11 +42,11 @@ class Prior:
     """Device seconds."""
 
     origin: str
-    """Study uid and trial, for the record."""
+    """Uid of the earlier study, and the trial."""
 
 
 class Journal:
-    """The Optuna study of a search, kept in ``optuna.journal``: it proposes recipes and hears how they did."""
+    """The Optuna study of a search, stored in ``optuna.journal``."""
 
     def __init__(
         self,
@@ -58,13 +58,16 @@ class Journal:
         by_cost: bool = False,
         priors: Sequence[Prior] = (),
     ) -> None:
-        """Open or begin a journal. The caller holds the study's lock: what a dead driver left half-done is removed.
+        """Open or create a journal. The caller must hold the study's lock: leftovers of a crashed driver are removed.
 
         Args:
-            name: of the study that is begun; one that the journal holds is opened whatever its name, since a study's
-                folder may be renamed.
+            name: name of a new Optuna study; an existing one is opened under any name, since the study's folder may
+                have been renamed.
             by_cost: minimize the cost as a second objective.
-            priors: take the first numbers; those that the journal holds already are not added again.
+            priors: finished trials that get the first numbers; those already in the journal are not added again.
+
+        Raises:
+            UserError: the file is damaged.
         """
         self._space, self._seed, self._by_cost, self._num_priors = space, seed, by_cost, len(priors)
         self._file = JournalFile(path)
@@ -78,17 +81,17 @@ class Journal:
                 load_if_exists=True,
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: this is no journal of Optuna's ({error}); restore it from a backup") from None
+            raise UserError(f"{path}: not an Optuna journal ({error}); restore it from a backup") from None
         if len(names) > 1:
             raise UserError(
                 f"{path}: expected one study, got {len(names)} ({', '.join(names)}); restore it from a backup"
             )
         self._open: dict[int, optuna.Trial] = {}
-        known = len(self._study.get_trials(deepcopy=False))
-        with self._file.together():
-            for prior in priors[known:]:
+        num_known = len(self._study.get_trials(deepcopy=False))
+        with self._file.batch():
+            for prior in priors[num_known:]:
                 self._study.add_trial(self._frozen(prior))
-        if known <= len(priors) and all(prior.recipe != space.start for prior in priors):
+        if num_known <= len(priors) and all(prior.recipe != space.start for prior in priors):
             self._study.enqueue_trial(space.parameters(space.start))
 
     def _waiting(self) -> list[int]:
@@ -96,7 +99,7 @@ class Journal:
         return [trial.number for trial in trials if trial.state == TrialState.WAITING]
 
     def _frozen(self, prior: Prior) -> optuna.trial.FrozenTrial:
-        """A prior as Optuna stores it."""
+        """A prior as an Optuna trial."""
         parameters = self._space.parameters(prior.recipe)
         values = None
         if prior.state == "complete":
@@ -115,29 +118,29 @@ class Journal:
         )
 
     def num_trials(self) -> int:
-        """Trials of this study begun so far, ended or not; without those of earlier studies."""
+        """Number of trials started in this study, ended or not; trials of earlier studies are not counted."""
         trials = self._study.get_trials(deepcopy=False)
         return sum(trial.state != TrialState.WAITING for trial in trials) - self._num_priors
 
     def states(self) -> dict[int, TrialState]:
-        """State of each begun trial by number."""
+        """Optuna's state of each started trial, by number."""
         trials = self._study.get_trials(deepcopy=False)
         return {trial.number: trial.state for trial in trials if trial.state != TrialState.WAITING}
 
     def ends(self) -> dict[int, State | None]:
-        """How each begun trial ended, by number; None while it has not."""
-        named = {theirs: ours for ours, theirs in STATES.items()}
-        return {number: named.get(state) for number, state in self.states().items()}
+        """How each started trial ended, by number; None while it is running."""
+        names = {optuna_state: state for state, optuna_state in STATES.items()}
+        return {number: names.get(state) for number, state in self.states().items()}
 
     def ask(self) -> tuple[int, Recipe]:
-        """A new trial: its number and recipe. Trial 0 is the starting recipe."""
+        """Start a new trial: its number and recipe. Without priors, trial 0 is the starting recipe."""
         waiting = self._waiting()
         self._study.sampler = self._sampler(waiting[0] if waiting else len(self._study.get_trials(deepcopy=False)))
-        with self._file.together():
+        with self._file.batch():
             return self._propose(self._study.ask())
 
     def adopt(self) -> list[tuple[int, Recipe]]:
-        """The trials that a driver left running when it died: same numbers, same recipes."""
+        """The trials that a crashed driver left running, with the same numbers and recipes."""
         return [
             self._adopt(trial.number, trial._trial_id)
             for trial in self._study.get_trials(deepcopy=False)
@@ -146,11 +149,11 @@ class Journal:
 
     def _adopt(self, number: int, trial_id: int) -> tuple[int, Recipe]:
         self._study.sampler = self._sampler(number)
-        with self._file.together():
+        with self._file.batch():
             return self._propose(optuna.Trial(self._study, trial_id))
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        # One seed for all would propose the first trials again after a resume.
+        # With a single seed, a resumed search would propose the first trials again.
         seed = int(np.random.SeedSequence((self._seed, number)).generate_state(1)[0])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -158,16 +161,16 @@ class Journal:
 
     def _propose(self, trial: optuna.Trial) -> tuple[int, Recipe]:
         with warnings.catch_warnings():
-            # The starting recipe may lie outside a range, on purpose; Optuna warns and takes the value.
+            # The starting recipe may be outside a range; Optuna warns and accepts the value.
             warnings.simplefilter("ignore", UserWarning)
             recipe = self._space.propose(_Suggest(trial))
         self._open[trial.number] = trial
         return trial.number, recipe
 
     def report(self, number: int, fold: int, score: float) -> None:
-        """Record a fold's score as the trial's intermediate value; one that is known already is left alone.
+        """Record a fold's score as an intermediate value of the trial, unless it is already recorded.
 
-        Optuna refuses intermediate values where there are two objectives: there they are the trial's attributes.
+        With two objectives Optuna does not accept intermediate values, so they are stored as user attributes.
         """
         trial = self._open[number]
         stored = self._study._storage.get_trial(trial._trial_id)
@@ -178,19 +181,20 @@ class Journal:
             trial.report(score, step=fold)
 
     def tell(self, number: int, state: State, score: float | None, cost: float) -> None:
-        """Close a trial. ``score``, the mean over all folds, belongs to complete trials only.
+        """Record the end of a trial.
 
         Args:
-            cost: device seconds; told where it is an objective.
+            score: mean over all folds; used for complete trials only.
+            cost: device seconds; used if the cost is an objective.
         """
         trial = self._open.pop(number)
         values = None if score is None or state != "complete" else [score, *([cost] if self._by_cost else [])]
         self._study.tell(trial, values, state=STATES[state])
 
     def importances(self) -> dict[str, float]:
-        """Share of the score's variance over complete trials that each parameter explains, largest first; may be empty.
+        """Share of the score's variance over complete trials explained by each parameter, largest first; may be empty.
 
-        From fANOVA (Hutter, Hoos & Leyton-Brown, ICML 2014) over the parameters that all complete trials have.
+        fANOVA (Hutter, Hoos & Leyton-Brown, ICML 2014) on the parameters that all complete trials have.
         """
         complete = [trial for trial in self._study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
         if len(complete) < 2 or len({trial.values[0] for trial in complete}) < 2:
@@ -204,21 +208,21 @@ class Journal:
 
 
 def begun_trials(path: Path) -> set[int]:
-    """Numbers of the trials that a journal has begun; none where it is empty.
+    """Numbers of the trials started in a journal; empty for an empty file.
 
     Raises:
-        UserError: this is no journal, or its study is lost.
+        UserError: the file is not a journal, or its study is missing.
     """
     try:
         studies = JournalStorage(JournalFile(path))
         names = optuna.get_all_study_names(studies)
         trials = [trial for name in names for trial in _trials(studies, name)]
     except Exception as error:
-        # Optuna trusts its file: what it stumbles over where that is damaged may be anything.
-        words = f"{type(error).__name__}: {first_line(error)}"
-        raise UserError(f"{path}: this is no journal of Optuna's ({words}); restore it from a backup") from None
+        # Optuna does not validate the file, so a damaged one can raise any exception.
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise UserError(f"{path}: not an Optuna journal ({reason}); restore it from a backup") from None
     if not names and path.stat().st_size:
-        raise UserError(f"{path}: expected a study of Optuna's, found none; restore it from a backup")
+        raise UserError(f"{path}: expected an Optuna study, found none; restore it from a backup")
     return {trial.number for trial in trials if trial.state != TrialState.WAITING}
 
 
@@ -233,7 +237,7 @@ def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution
 
 
 class _Suggest:
-    """Optuna's trial as the space asks it."""
+    """Adapter of an Optuna trial to ``search.policy.space.Suggest``."""
 
     def __init__(self, trial: optuna.Trial) -> None:
         self._trial = trial

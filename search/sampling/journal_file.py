@@ -1,4 +1,4 @@
-"""The file ``optuna.journal``: opened after a crash, and forced to the disk once per decision."""
+"""The file ``optuna.journal``: repaired after a crash, and synced to disk once per decision."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 
 class JournalFile(JournalFileBackend):
-    """Optuna's journal file, whose records may be forced to the disk together.
+    """Optuna's journal file with batched fsync.
 
-    Optuna forces each record alone: twenty for a proposal, a few milliseconds each on a busy disk, which is as long as
-    the proposal itself takes to compute.
+    Optuna syncs each record separately. A proposal has about twenty records at a few milliseconds each on a busy disk,
+    which takes as long as computing the proposal.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open or begin the file. The caller holds the study's lock: what a dead driver left half-done is removed."""
+        """Open or create the file. The caller must hold the study's lock: leftovers of a crashed driver are removed."""
         for stale in path.parent.glob(f"{path.name}.lock*"):
             stale.unlink()
-        _cut_torn_line(path)
+        _truncate_partial_line(path)
         self._path, self._mutex = path, JournalFileSymlinkLock(str(path))
-        self._force = True
+        self._sync = True
         super().__init__(str(path), self._mutex)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Write records, each a line; they are on the disk afterwards, unless written ``together`` with others."""
+        """Append records, one per line, and sync them to disk, except within ``batch``."""
         lines = "".join(f"{json.dumps(log, separators=(',', ':'))}\n" for log in logs)
         self._mutex.acquire()
         try:
             with self._path.open("ab") as stream:
                 stream.write(lines.encode("utf-8"))
                 stream.flush()
-                if self._force:
+                if self._sync:
                     os.fsync(stream.fileno())
         finally:
             self._mutex.release()
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """What is written in this block is on the disk at its end; a killed process loses none of it, either."""
-        self._force = False
+    def batch(self) -> Iterator[None]:
+        """Sync records written in this block once, at its end. They survive a killed process even before that."""
+        self._sync = False
         try:
             yield
         finally:
-            self._force = True
+            self._sync = True
             with self._path.open("ab") as stream:
                 os.fsync(stream.fileno())
 
 
-def _cut_torn_line(path: Path) -> None:
-    """Optuna passes over a last line without an end, but its next record would be written onto it."""
+def _truncate_partial_line(path: Path) -> None:
+    """Remove a partial last line: Optuna ignores it, but would append the next record to it."""
     content = path.read_bytes() if path.is_file() else b""
     if content and not content.endswith(b"\n"):
         with path.open("r+b") as stream:

@@ -1,4 +1,4 @@
-"""What the driver gives to a worker, and what a worker reports."""
+"""Messages between driver and workers: assignments and reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from search.policy.health import Rescheduled
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """A job as its worker needs it."""
+    """A job for a worker."""
 
     job: Job
 
@@ -20,7 +20,7 @@ class Assignment:
     """Resolved, with the job's seed."""
 
     skip: tuple[int, ...] = ()
-    """Folds that are finished, ascending."""
+    """Finished folds, ascending."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,8 @@ class Failure:
     """One line for the user."""
 
     traceback: str | None = None
-    """As Python prints it, code lines without the values of variables; None if no exception was raised."""
+    """As printed by Python, without the values of variables; None if no exception was raised."""
 
 
 Report = Epoch | FoldResult | Failure | Rescheduled
-"""What a worker reports, one at a time; after a ``Failure`` or a ``Rescheduled`` it ends."""
+"""A report of a worker; ``Failure`` and ``Rescheduled`` are final."""

@@ -1,4 +1,4 @@
-"""What a person sees: a live table on a terminal, plain lines elsewhere, nothing on a quiet console."""
+"""The console output: a live table on a terminal, plain lines otherwise, nothing on a quiet console."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _STYLES: dict[str, str] = {"complete": "green", "stopped": "yellow", "failed": "
 
 
 @dataclass
-class _Line:
-    """A trial as the table shows it."""
+class _Row:
+    """A job in the live table."""
 
     recipe: Recipe
     state: str = "running"
@@ -43,17 +43,17 @@ class _Line:
 
 
 class TerminalDisplay(Listener):
-    """The search as it runs. On a terminal a table is redrawn; elsewhere each event is a line. All goes to the log."""
+    """Shows a running search: a live table on a terminal, otherwise a line per event. All events are logged."""
 
     def __init__(self, console: Console, *, num_trials: int, num_folds: int, objective: str) -> None:
         self._console, self._num_trials, self._num_folds = console, num_trials, num_folds
         self._objective = objective
-        self._lines: dict[Job, _Line] = {}
+        self._rows: dict[Job, _Row] = {}
         self._start = time.monotonic()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Show the table while the search runs."""
+        """Show the live table within this block, on a terminal."""
         if not self._console.is_terminal:
             yield
             return
@@ -61,40 +61,40 @@ class TerminalDisplay(Listener):
             yield
 
     def recall(self, job: Job, recipe: Recipe, state: State, scores: Sequence[float]) -> None:
-        """Show a trial that had ended before this search was resumed."""
-        self._lines[job] = _Line(recipe=recipe, state=state, scores=list(scores))
+        """Show a trial that ended before the search was resumed."""
+        self._rows[job] = _Row(recipe=recipe, state=state, scores=list(scores))
 
     def begin(self, job: Job, recipe: Recipe, scores: Sequence[float]) -> None:
-        """Show a job from now on."""
-        self._lines[job] = _Line(recipe=recipe, scores=list(scores), fold=len(scores))
-        how = f"resumes after {len(scores)} of {self._num_folds} folds" if scores else "begins"
+        """Show a job that starts or resumes."""
+        self._rows[job] = _Row(recipe=recipe, scores=list(scores), fold=len(scores))
+        how = f"resumes after {len(scores)} of {self._num_folds} folds" if scores else "starts"
         self._print(f"trial {job.label} {how}: {recipe.describe()}")
 
     def epoch(self, job: Job, epoch: Epoch) -> None:
-        """Show how far the job is; the log has the loss."""
-        line = self._lines[job]
-        line.fold, line.epoch = epoch.fold, epoch.epoch
+        """Show the progress of a job; the loss is only logged."""
+        row = self._rows[job]
+        row.fold, row.epoch = epoch.fold, epoch.epoch
         log.info(
             f"trial {job.label} fold {epoch.fold + 1}/{self._num_folds} "
-            f"epoch {epoch.epoch}/{line.recipe.train.epochs}: loss {epoch.train_loss:.4f}"
+            f"epoch {epoch.epoch}/{row.recipe.train.epochs}: loss {epoch.train_loss:.4f}"
         )
 
     def fold(self, job: Job, fold: FoldRecord) -> None:
-        """Show the score of a fold; without one the trial fails, and its end says why."""
+        """Show the score of a fold. If it is undefined, the trial fails, and its end shows the reason."""
         score = fold.scores[self._objective]
         if score is not None:
-            self._lines[job].scores.append(score)
+            self._rows[job].scores.append(score)
             number = fold.fold + 1
             self._print(f"trial {job.label} fold {number}/{self._num_folds}: {self._objective} {score:.4f}")
 
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
         """Show how a job ended."""
-        self._lines[job].state = state
+        self._rows[job].state = state
         result = f"{self._objective} {score:.4f}" if score is not None else reason
         self._print(f"trial {job.label} {state}: {result}")
 
     def note(self, message: str) -> None:
-        """Show a message about the search as a whole."""
+        """Show a message about the search."""
         self._print(message)
 
     def _print(self, message: str) -> None:
@@ -103,24 +103,24 @@ class TerminalDisplay(Listener):
             self._console.print(message, markup=False, highlight=False, soft_wrap=True)
 
     def _render(self) -> Group:
-        # Called from the thread that refreshes the terminal: the lines are copied first.
-        lines = sorted(self._lines.items(), key=lambda item: (item[0].number, item[0].is_repeat, item[0].seed))
+        # Called from the refresh thread, so copy the rows first.
+        rows = sorted(self._rows.items(), key=lambda item: (item[0].number, item[0].is_repeat, item[0].seed))
         table = _table("trial", "state", "recipe", "fold", "epoch", self._objective)
-        for job, line in lines[-max(4, self._console.height - 6) :]:
-            running = line.state == "running"
+        for job, row in rows[-max(4, self._console.height - 6) :]:
+            running = row.state == "running"
             table.add_row(
                 job.label,
-                Text(line.state, style=_STYLES[line.state]),
-                _recipe_cell(line.recipe.describe()),
-                f"{min(line.fold + 1, self._num_folds) if running else len(line.scores)}/{self._num_folds}",
-                f"{line.epoch}/{line.recipe.train.epochs}" if running else "",
-                "" if line.mean is None else f"{line.mean:.4f}",
+                Text(row.state, style=_STYLES[row.state]),
+                _recipe_cell(row.recipe.describe()),
+                f"{min(row.fold + 1, self._num_folds) if running else len(row.scores)}/{self._num_folds}",
+                f"{row.epoch}/{row.recipe.train.epochs}" if running else "",
+                "" if row.mean is None else f"{row.mean:.4f}",
             )
-        return Group(table, self._foot([line for job, line in lines if not job.is_repeat]))
+        return Group(table, self._footer([row for job, row in rows if not job.is_repeat]))
 
-    def _foot(self, lines: list[_Line]) -> Text:
-        ended = sum(line.state != "running" for line in lines)
-        best = max((line.mean for line in lines if line.state == "complete" and line.mean is not None), default=None)
+    def _footer(self, rows: list[_Row]) -> Text:
+        ended = sum(row.state != "running" for row in rows)
+        best = max((row.mean for row in rows if row.state == "complete" and row.mean is not None), default=None)
         minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
         parts = [f"{ended} of {self._num_trials} trials", f"{minutes}:{seconds:02d}", "Ctrl-C keeps all finished folds"]
         if best is not None:
@@ -132,7 +132,7 @@ def _table(*names: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in names:
         is_text = name in ("trial", "state", "recipe")
-        # Where the terminal is narrow, recipes give way.
+        # On a narrow terminal only the recipes are truncated.
         table.add_column(name, justify="left" if is_text else "right", no_wrap=name != "recipe")
     return table
 
@@ -141,14 +141,14 @@ def _recipe_cell(text: str) -> Text:
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
-def say(console: Console, words: str) -> None:
-    """Print and log, as it is: without markup or wrapping."""
-    log.info(words)
-    console.print(words, markup=False, highlight=False, soft_wrap=True)
+def say(console: Console, message: str) -> None:
+    """Print and log a message verbatim, without markup or wrapping."""
+    log.info(message)
+    console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_trials(console: Console, trials: pd.DataFrame, objective: str) -> None:
-    """The table of all trials, best first. Columns: those of ``Study.trial_table``."""
+    """Print the table of all trials, as returned by ``leukemia.study.table.trial_table``, and why some ended early."""
     table = _table("trial", "state", "recipe", "folds", "seeds", objective)
     for row in trials.to_dict("records"):
         score = "" if math.isnan(row["score"]) else f"{row['score']:.4f}"
@@ -156,5 +156,4 @@ def print_trials(console: Console, trials: pd.DataFrame, objective: str) -> None
         table.add_row(row["trial"], state, _recipe_cell(row["recipe"]), row["folds"], str(row["seeds"]), score)
     console.print(table)
     for row in trials[trials["state"].isin(["failed", "stopped"])].to_dict("records"):
-        words = f"{row['trial']} {row['state']}: {row['reason']}"
-        console.print(words, markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{row['trial']} {row['state']}: {row['reason']}", markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The driver: begins trials, receives their reports, judges, ends them; the only writer of the study folder."""
+"""The driver: starts trials, processes their reports and ends them; the only writer of the study folder."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from search.trials.schedule import Limits, Schedule
 
 
 class Driver:
-    """One search over one study. It knows nothing of Ray, so that it can be driven by a loop in a test.
+    """Runs the search of one study. It does not depend on Ray, so that tests can drive it in a loop.
 
-    Jobs are of two kinds: a trial, which Optuna proposed and the race may stop, and a repeat of a complete trial with
-    another seed, which is run to its end and is no trial of Optuna's.
+    A job is either a trial, proposed by Optuna and possibly stopped by the race, or a repeat of a complete trial with
+    another seed, which always runs to its end and is not an Optuna trial.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class Driver:
         """
         Args:
             listeners: notified in this order.
-            on_best: called when the winner or what is known of it changes, before the journal has the trial's end.
+            on_best: called when the winner or its results change, before the end of the trial is in the journal.
 
         Raises:
-            UserError: study folder, journal and data contradict each other.
+            UserError: study folder, journal and data are inconsistent.
         """
         self._study, self._journal, self._catalog = study, journal, catalog
         self._rules, self._listeners, self._on_best = rules, listeners, on_best
@@ -63,21 +63,21 @@ class Driver:
         self._progress = replay(study, catalog, rules)
         self._race = self._progress.race
         self._schedule = Schedule(journal, self._progress, limits, seconds=seconds_spent(study), note=self._note)
-        self._settle()
+        self._finish_interrupted()
         for repeat in unfinished_repeats(study, self._progress):
             self._schedule.resume(repeat)
-        # An earlier driver may have crashed before it announced its best; and one taken over was never announced.
+        # An earlier driver may have crashed before announcing its best trial, and a reused one was never announced.
         self._announce_best()
         self._recall()
 
     @property
     def progress(self) -> Progress:
-        """What all jobs have achieved."""
+        """Results of all jobs."""
         return self._progress
 
     @property
     def race(self) -> Race:
-        """Who leads, and by how much."""
+        """The race between the trials."""
         return self._race
 
     @property
@@ -85,19 +85,20 @@ class Driver:
         """The winner so far."""
         return self._best
 
-    def begin(self, places: int = 1) -> Assignment | None:
-        """The next job as its worker needs it.
-
-        None if there is nothing to run now: for good when no job is running (``idle``), else until one ends.
+    def begin(self, slots: int = 1) -> Assignment | None:
+        """Start the next job.
 
         Args:
-            places: how many jobs run at once. When no more trials are left than that, all are asked for and the
-                costliest begin first, or the last one would keep everybody waiting; with one place nothing changes.
+            slots: number of jobs that run in parallel. Once at most that many trials are left, all are proposed and
+                the most expensive starts first, so that the search does not wait for it at the end.
+
+        Returns:
+            its assignment; None if there is nothing to run, until a running job ends, or for good if ``idle``.
         """
-        known = self._schedule.next(places, self._running)
-        if known is None:
+        pending = self._schedule.next(slots, self._running)
+        if pending is None:
             return None
-        job, recipe = known
+        job, recipe = pending
         self._running.add(job)
         if job.is_repeat:
             self._study.begin_repeat(job.number, job.seed)
@@ -108,7 +109,7 @@ class Driver:
             listener.begin(job, recipe, self._scores(job))
         skip = self.folds_done(job)
         if skip and not self._judge(job):
-            # Decided before the last driver crashed: a worker that skips all folds ends the job at once.
+            # Already decided when the last driver crashed: a worker that skips all folds ends the job immediately.
             skip = list(range(self._rules.num_folds))
         return Assignment(job=job, recipe=recipe, skip=tuple(skip))
 
@@ -121,11 +122,11 @@ class Driver:
             listener.note(message)
 
     def folds_done(self, job: Job) -> list[int]:
-        """Numbers of a job's committed folds, ascending."""
+        """Numbers of a job's finished folds, ascending."""
         return self._progress.folds_done(job)
 
     def receive(self, job: Job, report: Report) -> bool:
-        """Take in what a job reports; returns whether it goes on."""
+        """Process a report of a job; returns whether the job continues."""
         if job in self._stopped or job in self._failures or job in self._rescheduled:
             return False
         if isinstance(report, Rescheduled):
@@ -136,7 +137,7 @@ class Driver:
             return False
         if isinstance(report, Epoch):
             self._receive_epoch(job, report)
-            return not self._stopped_by_hand(job)
+            return not self._stopped_by_user(job)
         self._receive_fold(job, report)
         return self._judge(job)
 
@@ -154,18 +155,18 @@ class Driver:
             for listener in self._listeners:
                 listener.fold(job, fold)
 
-    def _stopped_by_hand(self, job: Job) -> bool:
-        """Whether a person has stopped the trial from outside; after its last fold that comes too late."""
+    def _stopped_by_user(self, job: Job) -> bool:
+        """Whether the user has stopped the trial; ignored for repeats and after the last fold."""
         folds = len(self.folds_done(job))
         if job.is_repeat or folds == self._rules.num_folds:
             return False
         if not any(listener.is_stopped(job) for listener in self._listeners):
             return False
-        self._stopped[job] = f"stopped by hand in W&B after {folds} of {self._rules.num_folds} folds"
+        self._stopped[job] = f"stopped manually in W&B after {folds} of {self._rules.num_folds} folds"
         return True
 
     def _judge(self, job: Job) -> bool:
-        """Tell Optuna the folds so far and ask the judge whether the job goes on; a repeat always does."""
+        """Report the folds so far to Optuna and judge whether the job continues; repeats always do."""
         if not job.is_repeat:
             self._report_scores(job)
         undefined = self._progress.undefined(job)
@@ -174,22 +175,22 @@ class Driver:
             return False
         if job.is_repeat:
             return True
-        if self._stopped_by_hand(job):
+        if self._stopped_by_user(job):
             return False
         verdict = self._race.judge(job.number)
-        if not verdict.go_on:
-            self._stopped[job] = f"{verdict.reason} after {len(self.folds_done(job))} of {self._rules.num_folds} folds"
-        return verdict.go_on
+        if not verdict.continues:
+            self._stopped[job] = f"{verdict.reason}, after {len(self.folds_done(job))} of {self._rules.num_folds} folds"
+        return verdict.continues
 
     def _report_scores(self, job: Job) -> None:
         for fold, score in self._progress.scores(job).items():
             self._journal.report(job.number, fold, score)
 
     def end(self, job: Job, process_failed: bool) -> bool:
-        """A job has left its place: decide what it was, write it down, notify the listeners, then tell Optuna.
+        """End a job that has left its worker: write how it ended, notify the listeners, then update Optuna.
 
         Returns:
-            Whether it is over; else it was rescheduled, and begins again from its finished folds.
+            whether the job is finished; otherwise it is rescheduled and continues after its finished folds.
         """
         self._running.discard(job)
         if self._reschedule(job):
@@ -214,7 +215,7 @@ class Driver:
         return "failed", reason, None, None
 
     def _reschedule(self, job: Job) -> bool:
-        """Run a job again whose place was at fault; one that was rescheduled too often has failed."""
+        """Reschedule a job after a machine fault; a job that was rescheduled too often fails."""
         fault = self._rescheduled.pop(job, None)
         if fault is None:
             return False
@@ -228,7 +229,7 @@ class Driver:
         return True
 
     def _close(self, job: Job, state: State, reason: str, score: float | None) -> None:
-        """Let everybody know the end of a job, which the study folder holds."""
+        """Notify race, listeners and journal of the end of a job, which is already in the study folder."""
         if not job.is_repeat:
             self._race.end(job.number, state)
         elif state != "complete":
@@ -237,7 +238,7 @@ class Driver:
             listener.end(job, state, reason, score)
         self._announce_best()
         if not job.is_repeat:
-            # The journal comes last: a trial that it holds as ended is complete everywhere else.
+            # The journal comes last: a trial that has ended there is up to date everywhere else.
             self._journal.tell(job.number, state, score, self._race.cost(job.number))
         for listener in self._listeners:
             listener.recorded(job)
@@ -248,8 +249,8 @@ class Driver:
             self._best = best
             self._on_best(self._progress)
 
-    def _settle(self) -> None:
-        """Trials that a crashed driver left running: those whose end is written are closed, the rest go on."""
+    def _finish_interrupted(self) -> None:
+        """Handle trials that a crashed driver left running: close those whose end is written, resume the others."""
         for number, recipe in self._journal.adopt():
             job = Job(number, recipe.train.seed)
             end = self._study.end(number)

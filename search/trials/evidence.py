@@ -1,4 +1,4 @@
-"""What a study folder holds, read back and checked: against the data, against the folds, against the journal."""
+"""Check a study folder against data, folds and journal."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from leukemia.study.records import check_images
 from leukemia.study.schema import State
 
 Validation = Sequence[pd.DataFrame]
-"""Per fold: the catalogue's rows of the images that it validates, in their order."""
+"""Per fold: the catalog rows of its validation images, in order."""
 
 
 def validation_of(splits: Splits, catalog: Catalog) -> Validation:
-    """What each fold validates."""
+    """The validation images of each fold."""
     return [catalog.table.loc[rows] for _, rows in splits.rows(catalog)]
 
 
 def observations(rows: pd.DataFrame, protocol: str) -> np.ndarray:
-    """What is compared as one observation, text (n,): a group, or an image where the split was by images."""
+    """Units of resampling, text (n,): groups, or images under the random-cell protocol."""
     return rows["image_id" if protocol == "random-cell" else "group"].to_numpy()
 
 
 def check_journal(study: Study, journal: Mapping[int, State | None]) -> None:
-    """Refuse a journal and trial folders of which one lacks a trial that the other has.
+    """Check that journal and trial folders have the same trials.
 
-    A driver that died leaves neither: the journal knows a trial before its folder is made, and the end of a trial is
-    written to its folder before the journal hears of it.
+    A crashed driver cannot cause a mismatch: a trial is in the journal before its folder exists, and its end is in the
+    folder before it is in the journal.
 
     Args:
-        journal: how each trial that the journal has begun ended, None while it has not.
+        journal: how each trial started in the journal ended; None if it has not.
 
     Raises:
-        UserError: the trials are named.
+        UserError: they differ; the message lists the trials.
     """
     unknown = [number for number in study.trials() if number not in journal]
     if unknown:
         raise UserError(
-            f"{study.folder / layout.JOURNAL}: knows nothing of trials {_names(unknown)}, which lie in "
-            f"{study.folder / layout.TRIALS}; restore it from a backup, or move folders away that this study "
-            "did not make"
+            f"{study.folder / layout.JOURNAL}: has no record of trials {_names(unknown)}, which are in "
+            f"{study.folder / layout.TRIALS}; restore it from a backup, or move away folders that do not belong to "
+            "this study"
         )
     known, ended = study.trials(), [number for number, state in journal.items() if state is not None]
     lost = [number for number in ended if number not in known or study.end(number) is None]
     if lost:
         raise UserError(
-            f"{study.folder / layout.TRIALS}: {layout.RECIPE} or {layout.STATE} is missing of trials {_names(lost)}, "
+            f"{study.folder / layout.TRIALS}: {layout.RECIPE} or {layout.STATE} is missing for trials {_names(lost)}, "
             "which have ended; restore their folders from a backup"
         )
     for number in ended:
@@ -69,11 +69,11 @@ def _names(numbers: Sequence[int]) -> str:
     return ", ".join(f"{number:04d}" for number in numbers)
 
 
-def check_ended(study: Study, number: int, objective: str) -> None:
-    """Refuse a complete trial that lacks a fold of its first seed, or its objective in one; others may.
+def check_complete(study: Study, number: int, objective: str) -> None:
+    """Check that a trial, if it is complete, has all folds of its own seed with a defined objective.
 
     Raises:
-        UserError: the file is named.
+        UserError: it does not; the message names the file.
     """
     end, seed = study.end(number), study.recipe(number).train.seed
     if end is None or end.state != "complete":
@@ -87,10 +87,10 @@ def check_ended(study: Study, number: int, objective: str) -> None:
 
 
 def predictions(study: Study, number: int, seed: int, validation: Validation) -> Iterator[tuple[int, pd.DataFrame]]:
-    """Each finished fold of a job with its predictions, which are of the very images that it validates.
+    """Each finished fold of a job with its predictions, checked to be of its validation images.
 
     Raises:
-        UserError: they are not, or a fold is none of the study's; the file is named.
+        UserError: they are of other images, or the study has no such fold; the message names the file.
     """
     seen = study.out_of_fold(number, seed)
     for fold in study.folds_done(number, seed):

@@ -1,4 +1,4 @@
-"""Replay a study folder into memory after a restart."""
+"""Replay a study folder into a new race after a restart."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from search.policy.rules import Rules
-from search.trials.evidence import Validation, check_ended, predictions, validation_of
+from search.trials.evidence import Validation, check_complete, predictions, validation_of
 from search.trials.progress import Progress
 
 
 def replay(study: Study, catalog: Catalog, rules: Rules) -> Progress:
-    """All jobs of earlier drivers with their finished folds, and how trials ended.
+    """All jobs of earlier drivers with their finished folds, and how the trials ended.
 
     Raises:
-        UserError: a file of the study is not of these data, these folds or this trial.
+        UserError: a file of the study does not match the data, the folds or the trial.
     """
     progress = Progress(rules, study.info.protocol)
     numbers = study.trials()
@@ -24,8 +24,8 @@ def replay(study: Study, catalog: Catalog, rules: Rules) -> Progress:
         return progress
     validation = validation_of(Splits.load(study.folder / layout.SPLITS, catalog.fingerprint), catalog)
     for number in numbers:
-        check_ended(study, number, rules.objective)
-        # Read only at the end of a search, which is too late to learn that the file is damaged.
+        check_complete(study, number, rules.objective)
+        # Otherwise first read at the end of the search, which is too late to find that the file is damaged.
         study.repeated(number)
         recipe = study.recipe(number)
         progress.begin(Job(number, recipe.train.seed), recipe)
@@ -49,7 +49,7 @@ def _replay_job(study: Study, job: Job, validation: Validation, progress: Progre
 
 
 def unfinished_repeats(study: Study, progress: Progress) -> list[Job]:
-    """Repeats that have begun, have not failed, and lack folds."""
+    """Repeats that have started, have not failed, and lack folds."""
     return [
         job
         for job in progress
@@ -60,7 +60,7 @@ def unfinished_repeats(study: Study, progress: Progress) -> list[Job]:
 
 
 def seconds_spent(study: Study) -> float:
-    """Device seconds of all epochs that were trained in this study; what was taken over was spent elsewhere."""
+    """Device seconds of all epochs trained in this study, without those of reused trials."""
     spent = 0.0
     for number in study.trials():
         epochs, origin = study.epochs(number), study.origin(number)

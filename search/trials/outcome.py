@@ -1,4 +1,4 @@
-"""How a search came out: ``best.json`` with its interval and its evidence, and what is printed."""
+"""The outcome of a search: ``best.json``, hindsight, ledger, and the final output."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from search.trials.evidence import validation_of
 from search.trials.progress import Progress
 
 LEAK_SUSPECTED = 0.93
-"""Accuracy on unseen patients above which a leak is likelier than a feat: the best published weighted F1 on C-NMC
-2019 is 0.925 in the preliminary and 0.910 in the final phase of its challenge."""
+"""Accuracy on unseen patients above which a leak is more likely than a breakthrough: the best published weighted F1 on
+C-NMC 2019 is 0.925 in the preliminary and 0.910 in the final phase of the challenge."""
 
 
 def write_best(study: Study, catalog: Catalog, splits: Splits, progress: Progress) -> None:
     """Write ``best.json`` for the winner.
 
     The raw score is the mean over folds and seeds that the search maximized; the headline is the lower one of two
-    corrections for having been chosen as the best of several (``leukemia.scoring.selection``).
+    corrections for selection bias (``leukemia.scoring.selection``).
     """
     race = progress.race
     winner = race.winner()
@@ -79,7 +79,7 @@ def write_best(study: Study, catalog: Catalog, splits: Splits, progress: Progres
 
 
 def _noise(race: Race, winner: Contender) -> Noise:
-    """What other seeds say: the winner against starting recipe and runner-up, in words, and the noise itself."""
+    """The winner compared with the starting recipe and the runner-up, and the fold noise."""
     others = [contender for contender in race.contenders() if contender.number != winner.number]
     second = best_of(others)
     compared = {"winner_vs_start": race.rules.start, "winner_vs_second": None if second is None else second.number}
@@ -98,21 +98,21 @@ def _noise(race: Race, winner: Contender) -> Noise:
 
 
 def write_hindsight(study: Study, space: Space, journal: Journal) -> None:
-    """Write ``hindsight.json``, the search's look back at itself, and ``ledger.json``, what it cost."""
-    past = []
+    """Write ``hindsight.json`` and ``ledger.json``."""
+    ended = []
     for number in study.trials():
         end = study.end(number)
         if end is not None:
-            past.append((space.parameters(study.recipe(number)), end.score, end.state))
-    write_json(study.folder / layout.HINDSIGHT, look_back(space, past, journal.importances()).to_dict())
+            ended.append((space.parameters(study.recipe(number)), end.score, end.state))
+    write_json(study.folder / layout.HINDSIGHT, look_back(space, ended, journal.importances()).to_dict())
     write_json(study.folder / layout.LEDGER, ledger_of(study).to_dict())
 
 
 def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
-    """Print the trials, the winner with its interval and where the files lie; returns the exit status.
+    """Print the trials, the winner with its interval, and the paths of the results; returns the exit status.
 
     Args:
-        has_winner: whether the search has one; it alone knows, for a ``best.json`` may come from elsewhere.
+        has_winner: whether this search has a winner; the folder may contain a ``best.json`` from elsewhere.
     """
     path = study.folder / layout.BEST
     best = Best.of(study) if has_winner else None
@@ -122,13 +122,13 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
     if best is None:
         say(console, f"no winner: none of {len(trials)} trials finished all folds with a usable score")
         if path.is_file():
-            say(console, f"warning: {path} is not of this search, which has no winner; remove it")
+            say(console, f"warning: {path} does not belong to this search, which has no winner; remove it")
         say(console, f"report: {study.folder / layout.REPORT}")
         return NO_WINNER
-    for words in _describe(best):
-        say(console, words)
-    for words in read_record(HindsightRecord, study.folder / layout.HINDSIGHT).lines:
-        say(console, words)
+    for line in _describe(best):
+        say(console, line)
+    for line in read_record(HindsightRecord, study.folder / layout.HINDSIGHT).lines:
+        say(console, line)
     say(console, ledger_of(study).describe())
     say(console, f"best: {path}\nreport: {study.folder / layout.REPORT}")
     say(console, f"next: python -m leukemia.final --best {study.name} --runs {study.folder.parent}")
@@ -137,7 +137,7 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
 
 def _describe(best: Best) -> Iterator[str]:
     headline, name = best.score.headline, score_name(best.objective)
-    chosen = "for a choice by score among the" if best.by_cost else "for being the best of"
+    chosen = "for selection among the" if best.by_cost else "for being the best of"
     yield f"winner: trial {best.trial}, {best.recipe.describe()}"
     yield (
         f"{name} {_interval(headline)}, corrected {chosen} {best.num_complete} complete trials; "
@@ -145,12 +145,12 @@ def _describe(best: Best) -> Iterator[str]:
         f"majority rate {best.majority_rate:.4f}, {best.protocol}"
     )
     for key, other in (("winner_vs_start", "the starting recipe"), ("winner_vs_second", "the runner-up")):
-        if (words := getattr(best.noise, key)) is not None:
-            yield f"against {other}: {words}"
+        if (difference := getattr(best.noise, key)) is not None:
+            yield f"compared with {other}: {difference}"
     if best.protocol == "grouped" and (best.scores["accuracy"].value or 0) > LEAK_SUSPECTED:
         yield (
-            f"warning: accuracy above {LEAK_SUSPECTED} on unseen patients is more than any published result on C-NMC; "
-            "look for a leak before you believe it (python -m leukemia.leakcheck)"
+            f"warning: accuracy above {LEAK_SUSPECTED} on unseen patients exceeds all published results on C-NMC; "
+            "check for a leak before you trust it (python -m leukemia.leakcheck)"
         )
 
 

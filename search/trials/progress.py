@@ -1,4 +1,4 @@
-"""What all jobs of a study have achieved, in memory: the disk is read only when a study is opened."""
+"""Results of all jobs of a study, in memory; the study folder is read only when the study is opened."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from search.trials.evidence import observations
 
 
 class Progress:
-    """Recipes, committed folds, and the race between the trials."""
+    """Recipes and finished folds of all jobs, and the race between the trials."""
 
     def __init__(self, rules: Rules, protocol: str) -> None:
         self.race = Race(rules)
@@ -25,31 +25,31 @@ class Progress:
         self._folds: dict[Job, dict[int, FoldRecord]] = {}
 
     def __contains__(self, number: int) -> bool:
-        """Whether a trial has begun."""
+        """Whether a trial has started."""
         return number in self._recipes
 
     def __iter__(self) -> Iterator[Job]:
-        """All jobs in the order in which they began."""
+        """All jobs in the order in which they started."""
         return iter(self._folds)
 
     def begin(self, job: Job, recipe: Recipe) -> None:
-        """A job begins, a trial before its repeats; one that is known already is left alone."""
+        """Register a job, a trial before its repeats; a no-op for a registered job."""
         self._recipes.setdefault(job.number, recipe)
         self._folds.setdefault(job, {})
         self.race.begin(job)
 
     def recipe(self, job: Job) -> Recipe:
-        """The recipe of a begun trial, or of a repeat of it: the same with the repeat's seed."""
+        """The recipe of a registered job; that of a repeat is its trial's with another seed."""
         recipe = self._recipes[job.number]
         return recipe.with_settings({"train.seed": job.seed}) if job.is_repeat else recipe
 
     def add(self, job: Job, fold: FoldRecord, images: pd.DataFrame, probabilities: np.ndarray) -> None:
-        """A fold of a begun job is committed. The race learns of it unless the objective is undefined.
+        """Add a finished fold of a registered job; it takes part in the race unless the objective is undefined.
 
         Args:
-            fold: content of its JSON.
-            images: the catalogue's rows that the fold validates.
-            probabilities: float64 (n,), of class 1, one for each of ``images``.
+            fold: the content of its JSON file.
+            images: the catalog rows of its validation images.
+            probabilities: float64 (n,), of class 1, one per image.
         """
         self._folds[job][fold.fold] = fold
         score = self._score(fold)
@@ -64,11 +64,11 @@ class Progress:
             self.race.add(job, fold.fold, evidence)
 
     def folds_done(self, job: Job) -> list[int]:
-        """Numbers of a job's committed folds, ascending."""
+        """Numbers of a job's finished folds, ascending."""
         return sorted(self._folds.get(job, ()))
 
     def scores(self, job: Job) -> dict[int, float]:
-        """The objective of each committed fold in order, up to the first where it is undefined."""
+        """The objective of each finished fold in order, up to the first fold where it is undefined."""
         scores: dict[int, float] = {}
         for number in self.folds_done(job):
             score = self._score(self._folds[job][number])
@@ -78,11 +78,11 @@ class Progress:
         return scores
 
     def undefined(self, job: Job) -> int | None:
-        """The first committed fold where the objective is undefined, or None."""
+        """The first finished fold where the objective is undefined; None if there is none."""
         return next((fold for fold in self.folds_done(job) if self._score(self._folds[job][fold]) is None), None)
 
     def devices(self, job: Job) -> list[str]:
-        """The devices that a job's folds were trained on, each once, sorted."""
+        """The distinct devices that a job's folds were trained on, sorted."""
         return sorted({fold.device for fold in self._folds[job].values()})
 
     def _score(self, fold: FoldRecord) -> float | None:

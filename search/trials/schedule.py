@@ -1,4 +1,4 @@
-"""Which job runs next, and when no more begin."""
+"""Which job runs next, and when to stop starting jobs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from leukemia.study.job import Job
-from search.policy.backlog import Backlog, Known
+from search.policy.backlog import Backlog, PendingJob
 from search.policy.effort import effort
 from search.policy.repeats import first_repeat, last_repeat
 from search.sampling.journal import Journal
@@ -16,23 +16,23 @@ from search.trials.progress import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """When a search has done enough."""
+    """Limits after which a search starts no more jobs."""
 
     num_trials: int
     budget_hours: float = math.inf
-    """Device hours; no trial and no repeat begins once they are spent."""
+    """Device hours; once they are used up, no trial or repeat starts."""
 
 
 class Schedule:
-    """Jobs to resume come first, then the starting recipe's repeat, new trials, and the repeats of the leading two."""
+    """Order: interrupted jobs, the repeat of the starting recipe, new trials, then repeats of the leading two."""
 
     def __init__(
         self, journal: Journal, progress: Progress, limits: Limits, *, seconds: float, note: Callable[[str], None]
     ) -> None:
         """
         Args:
-            seconds: device time that the study has spent already.
-            note: called with the reason, once, when an option ends the search.
+            seconds: device seconds that the study has used so far.
+            note: called once per option that stops new trials, with a message.
         """
         self._journal, self._progress, self._race = journal, progress, progress.race
         self._limits, self._seconds = limits, seconds
@@ -40,26 +40,26 @@ class Schedule:
         self._backlog = Backlog(self._cost)
 
     def resume(self, job: Job) -> None:
-        """Run a job that has begun before again, from its finished folds."""
-        self._backlog.add((job, self._progress.recipe(job)))
+        """Schedule a job that has started before; it continues after its finished folds."""
+        self._backlog.add_started((job, self._progress.recipe(job)))
 
-    def adopt(self, known: Known) -> None:
-        """Run a trial that the journal has begun, and perhaps nobody else."""
-        self._backlog.add(known)
+    def adopt(self, pending: PendingJob) -> None:
+        """Schedule a trial that is running in the journal, even if it has no folder yet."""
+        self._backlog.add_started(pending)
 
     def spend(self, seconds: float) -> None:
-        """Device time was spent."""
+        """Add device seconds to the time used."""
         self._seconds += seconds
 
-    def next(self, places: int, running: set[Job]) -> Known | None:
-        """The next job, or None while there is nothing to run beside those ``running``.
+    def next(self, slots: int, running: set[Job]) -> PendingJob | None:
+        """The next job, or None if there is nothing to run in addition to ``running``.
 
         Args:
-            places: how many jobs run at once.
+            slots: number of jobs that run in parallel.
         """
-        known = self._backlog.take(places, ahead=False)
-        if known is not None:
-            return known
+        pending = self._backlog.take(slots, include_new=False)
+        if pending is not None:
+            return pending
         if self._seconds / 3600.0 >= self._limits.budget_hours:
             self._note_end("--budget-hours", f"budget of {self._limits.budget_hours:g} device hours used up")
             return None
@@ -68,13 +68,13 @@ class Schedule:
             return repeat, self._progress.recipe(repeat)
         if not len(self._backlog) and self._wants_trials():
             left = self._limits.num_trials - self._journal.num_trials()
-            for _ in range(left if left <= places else 1):
+            for _ in range(left if left <= slots else 1):
                 number, recipe = self._journal.ask()
-                self._backlog.add_ahead((Job(number, recipe.train.seed), recipe))
-        known = self._backlog.take(places)
-        if known is not None:
-            return known
-        # Not before the last trial has ended: what is repeated should not depend on who was quicker.
+                self._backlog.add_new((Job(number, recipe.train.seed), recipe))
+        pending = self._backlog.take(slots)
+        if pending is not None:
+            return pending
+        # Wait for the last trial to end, so that repeats do not depend on which trial was faster.
         if any(not job.is_repeat for job in running):
             return None
         repeat = last_repeat(self._race, running)
@@ -85,7 +85,9 @@ class Schedule:
             return False
         if not self._race.out_of_patience():
             return True
-        self._note_end("--patience", f"no improvement beyond noise in the last {self._race.stale()} trials")
+        self._note_end(
+            "--patience", f"no improvement beyond noise in the last {self._race.trials_without_improvement()} trials"
+        )
         return False
 
     def _note_end(self, option: str, reason: str) -> None:
@@ -93,6 +95,6 @@ class Schedule:
             self._noted.add(option)
             self._note(f"{reason}; no new trials will start ({option})")
 
-    def _cost(self, known: Known) -> float:
-        job, recipe = known
+    def _cost(self, pending: PendingJob) -> float:
+        job, recipe = pending
         return effort(recipe) * (self._race.rules.num_folds - len(self._progress.folds_done(job)))

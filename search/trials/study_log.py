@@ -1,4 +1,4 @@
-"""``search.log``: what happened during a search, in full; its warnings are shown on the terminal, too."""
+"""``search.log``: the full log of a search; warnings are also printed on the terminal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from leukemia.study import layout
 
 
 def study_log(folder: Path, console: Console) -> AbstractContextManager[None]:
-    """Append all records of both packages to a study's log and print warnings on the console."""
+    """Append all records of both packages to the log of a study, and print warnings on the console."""
     return logging_to(_ToFile(folder / layout.LOG), _ToConsole(console))
 
 
 class _ToFile(logging.FileHandler):
-    """A line per record: time in UTC, level, message."""
+    """One line per record: UTC time, level, message."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8")
@@ -28,11 +28,11 @@ class _ToFile(logging.FileHandler):
         self.setFormatter(formatter)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Nothing: on a full disk each line would otherwise print a traceback."""
+        """Ignore errors: on a full disk each record would otherwise print a traceback."""
 
 
 class _ToConsole(logging.Handler):
-    """Warnings, printed above the live table. Errors end a search, and its command prints them."""
+    """Prints warnings above the live table. Errors end the search and are printed by its command."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(logging.WARNING)

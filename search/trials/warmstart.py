@@ -1,4 +1,4 @@
-"""Warm start: finished trials of earlier studies on the same data and folds, taken over with all their predictions."""
+"""Warm start: reuse finished trials of earlier studies on the same data and folds, with their predictions."""
 
 from __future__ import annotations
 
@@ -20,48 +20,48 @@ from leukemia.study.records import read_table
 from leukemia.study.schema import Origin, StudyInfo, TrialEnd
 from search.policy.space import Space
 from search.sampling.journal import Prior
-from search.trials.evidence import Validation, check_ended, predictions
+from search.trials.evidence import Validation, check_complete, predictions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
-    """A trial that a study begins with."""
+class ReusedTrial:
+    """A finished trial of an earlier study that a new study starts with."""
 
     prior: Prior
     folder: Path
-    """Of the trial, in the study that ran it."""
+    """Folder of the trial in the earlier study."""
 
     origin: Origin
-    """Seeds that had not ended there are run here, from their beginning."""
+    """Seeds that had not ended there are run from scratch in the new study."""
 
 
-def take_priors(
+def find_priors(
     folders: Sequence[Path], info: StudyInfo, space: Space, validation: Validation | None = None
-) -> tuple[Taken, ...]:
-    """The trials to take over from earlier studies, each recipe once, in the order given; nothing is written.
+) -> tuple[ReusedTrial, ...]:
+    """The trials to reuse from earlier studies, one per recipe, in the order given; nothing is written.
 
-    They keep their predictions: they may lead, win, and are what later trials are raced against.
+    Because their predictions are reused, they can lead and win, and later trials are compared with them.
 
     Args:
-        folders: of the earlier studies.
+        folders: folders of the earlier studies.
         info: ``study.json`` of the new one.
-        validation: what the new study's folds validate; None leaves predictions uncompared until a driver reads them.
+        validation: validation images of the new study's folds; None to skip checking the predictions.
 
     Raises:
-        UserError: other data or folds, a study without a single trial that fits the space, or a trial that is damaged.
+        UserError: data or folds differ, a study has no trial that fits the space, or a trial is damaged.
     """
-    taken: list[Taken] = []
+    reused: list[ReusedTrial] = []
     for folder in folders:
         study = Study.open(folder)
         _require_same(study, info)
-        found = [_taken(study, number, info.objective) for number in study.trials() if _is_finished(study, number)]
-        # Where this study's objective is undefined in a fold, the trial would have failed here.
+        found = [_reused(study, number, info.objective) for number in study.trials() if _is_finished(study, number)]
+        # A trial whose objective is undefined in a fold would have failed in this study.
         fitting = [each for each in found if each is not None and space.fits(each.prior.recipe)]
         if validation is not None:
             _check_predictions(study, fitting, validation)
         if not found:
             raise UserError(
-                f"--warm-start: study {study.name} has no finished trial yet; go on with it first (--resume --study "
+                f"--warm-start: study {study.name} has no finished trial yet; resume it first (--resume --study "
                 f"{study.name}), or leave it out"
             )
         if not fitting:
@@ -70,38 +70,38 @@ def take_priors(
                 "give both searches the same --preset and --set"
             )
         for each in fitting:
-            if all(each.prior.recipe != other.prior.recipe for other in taken):
-                taken.append(each)
-    return tuple(taken)
+            if all(each.prior.recipe != other.prior.recipe for other in reused):
+                reused.append(each)
+    return tuple(reused)
 
 
-def _check_predictions(study: Study, taken: Sequence[Taken], validation: Validation) -> None:
-    for each in taken:
+def _check_predictions(study: Study, reused: Sequence[ReusedTrial], validation: Validation) -> None:
+    for each in reused:
         for seed in each.origin.seeds:
-            # Reading them checks them.
+            # Reading the predictions checks them.
             list(predictions(study, int(each.folder.name), seed, validation))
 
 
-def copy_priors(taken: Sequence[Taken], folder: Path) -> None:
-    """Copy the trials' folders into a study that is about to be made, numbered from 0.
+def copy_priors(reused: Sequence[ReusedTrial], folder: Path) -> None:
+    """Copy the trials' folders into the folder of a new study, numbered from 0.
 
-    Seeds that had not ended are left behind, with their epochs: what a study runs is then wholly its own.
+    Seeds that had not ended, and their epochs, are not copied, so that the new study runs them completely.
     """
-    for number, each in enumerate(taken):
+    for number, each in enumerate(reused):
         target = folder / layout.trial(number)
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(each.folder, target)
-        _leave_behind(target, each.origin.seeds)
+        _remove_unfinished(target, each.origin.seeds)
         if each.prior.state == "complete" and each.prior.fold_scores:
-            # That study may have maximized another score.
+            # The earlier study may have maximized another score.
             score = float(np.mean(list(each.prior.fold_scores.values())))
             end = dataclasses.replace(read_record(TrialEnd, target / layout.STATE), score=score)
             write_json(target / layout.STATE, dataclasses.asdict(end))
         write_json(target / layout.ORIGIN, dataclasses.asdict(each.origin))
 
 
-def _leave_behind(folder: Path, ended: Sequence[int]) -> None:
-    """Remove from a copied trial all seeds but those that have ended."""
+def _remove_unfinished(folder: Path, ended: Sequence[int]) -> None:
+    """Remove all seeds from a copied trial except those that have ended."""
     for path in folder.glob(layout.seed("*")):
         if path.name not in map(layout.seed, ended):
             shutil.rmtree(path)
@@ -114,23 +114,23 @@ def _leave_behind(folder: Path, ended: Sequence[int]) -> None:
                 write_text(path, kept.to_csv(index=False))
 
 
-def priors_of(study: Study) -> tuple[Taken, ...]:
-    """The trials that a study has taken over.
+def priors_of(study: Study) -> tuple[ReusedTrial, ...]:
+    """The reused trials of a study.
 
     Raises:
-        UserError: one is damaged.
+        UserError: a trial is damaged.
     """
     priors = []
     for number in study.trials():
         if study.origin(number) is None:
             continue
-        taken = _taken(study, number, study.info.objective)
-        if taken is None:
+        reused = _reused(study, number, study.info.objective)
+        if reused is None:
             raise UserError(
-                f"{study.trial_folder(number)}: {study.objective} is undefined in a fold, but the trial was taken "
-                "over; restore the folder from a backup"
+                f"{study.trial_folder(number)}: {study.objective} is undefined in a fold, but the trial is "
+                "reused from an earlier study; restore the folder from a backup"
             )
-        priors.append(taken)
+        priors.append(reused)
     return tuple(priors)
 
 
@@ -140,25 +140,27 @@ def _is_finished(study: Study, number: int) -> bool:
 
 
 def _require_same(study: Study, info: StudyInfo) -> None:
-    theirs, ours = study.info.data.fingerprint, info.data.fingerprint
-    if theirs != ours:
+    earlier, new = study.info.data.fingerprint, info.data.fingerprint
+    if earlier != new:
         raise UserError(
-            f"--warm-start: study {study.name} was run on other data: fingerprint {theirs[:16]}, here {ours[:16]}"
+            f"--warm-start: study {study.name} was run on other data: fingerprint {earlier[:16]}, here {new[:16]}"
         )
     if study.info.splits_sha256 != info.splits_sha256:
         raise UserError(
-            f"--warm-start: study {study.name} has other folds; give the same --folds, --seed and --protocol as there "
+            f"--warm-start: study {study.name} has other folds; use its --folds, --seed and --protocol "
             f"({study.info.folds}, {study.info.seed}, {study.info.protocol})"
         )
 
 
-def _taken(study: Study, number: int, objective: str) -> Taken | None:
-    """A finished trial to take over; None if the objective is undefined in one of its folds."""
+def _reused(study: Study, number: int, objective: str) -> ReusedTrial | None:
+    """A finished trial to reuse; None if the objective is undefined in one of its folds."""
     recipe, end, name = study.recipe(number), study.end(number), score_name(objective)
     if end is None:
         path = study.trial_folder(number) / layout.STATE
-        raise MissingFile(f"{path}: is missing, but the trial was taken over; restore the file from a backup")
-    check_ended(study, number, study.objective)
+        raise MissingFile(
+            f"{path}: is missing, but the trial is reused from an earlier study; restore the file from a backup"
+        )
+    check_complete(study, number, study.objective)
     folds = {fold: study.fold(number, recipe.train.seed, fold) for fold in study.folds_done(number, recipe.train.seed)}
     for fold, record in folds.items():
         if name not in record.scores:
@@ -168,7 +170,7 @@ def _taken(study: Study, number: int, objective: str) -> Taken | None:
         return None
     here = Origin(study=study.name, study_uid=study.info.study_uid, trial=f"{number:04d}", seeds=[])
     origin = study.origin(number) or here
-    return Taken(
+    return ReusedTrial(
         prior=Prior(
             recipe=recipe,
             state=end.state,
@@ -182,7 +184,7 @@ def _taken(study: Study, number: int, objective: str) -> Taken | None:
 
 
 def _ended_seeds(study: Study, number: int, own: int) -> list[int]:
-    """Of an ended trial its own seed, which may have no fold, and those of its repeats that have ended, too."""
+    """The seeds of an ended trial that have ended: its own, even without a fold, and those of finished repeats."""
     repeats = [
         seed
         for seed in study.seeds(number)

@@ -1,4 +1,4 @@
-"""Races without training: folds with given scores, and trials made of them."""
+"""Races of synthetic trials: folds with given scores, without training."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from search.policy.rules import Rules
 
 NUM_FOLDS = 3
 NUM_IMAGES = 40
-"""Of a fold, in groups of five."""
+"""Per fold, in groups of five."""
 
 RULES = Rules(num_folds=NUM_FOLDS, objective="tta_accuracy")
 
 
 def evidence_of(job: Job, fold: int, score: float, seconds: float = 10.0) -> FoldEvidence:
-    """A fold with this share of its images right; which ones they are is the job's own luck."""
+    """A fold with this share of correct predictions; which images are correct depends on the job."""
     labels = np.arange(NUM_IMAGES) % 2
     order = np.random.default_rng([job.number, job.seed, fold]).permutation(NUM_IMAGES)
-    right = order < round(score * NUM_IMAGES)
+    correct = order < round(score * NUM_IMAGES)
     return FoldEvidence(
         labels=labels,
         groups=np.array([f"{fold}-{image // 5}" for image in range(NUM_IMAGES)]),
-        probabilities=np.where(right == (labels == 1), 0.8, 0.2),
+        probabilities=np.where(correct == (labels == 1), 0.8, 0.2),
         score=score,
         seconds=seconds,
     )
 
 
 def run(race: Race, number: int, *scores: float, seed: int = 0, seconds: float = 10.0) -> None:
-    """A trial, or a repeat, from its beginning to its end; a trial with all folds is complete, else stopped."""
+    """Run a trial or a repeat from start to end; a trial with all folds is complete, otherwise stopped."""
     job = Job(number, seed)
     is_trial = job.number not in race.trials()
     race.begin(job)
@@ -44,7 +44,7 @@ def run(race: Race, number: int, *scores: float, seed: int = 0, seconds: float =
 
 
 def race_of(*trials: tuple[float, ...], **rules: Any) -> Race:
-    """Trials from 0, each with its scores."""
+    """A race of trials numbered from 0, each with its fold scores."""
     race = Race(replace(RULES, **rules))
     for number, scores in enumerate(trials):
         run(race, number, *scores)

@@ -1,4 +1,4 @@
-"""A study with its driver and everyone it talks to, played without Ray."""
+"""A study with its driver, listeners and simulated workers, without Ray."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from search.trials.driver import Driver
 from search.trials.evidence import validation_of
 from search.trials.progress import Progress
 from search.trials.schedule import Limits
-from search.trials.warmstart import copy_priors, priors_of, take_priors
+from search.trials.warmstart import copy_priors, find_priors, priors_of
 
 NUM_FOLDS = 2
 
@@ -48,11 +48,11 @@ SPACE = make_space(Recipe().with_settings(SETTINGS).resolved(32), SETTINGS)
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it."""
+    """Simulates SIGKILL: nothing catches it."""
 
 
 class RecordingTracker(Listener):
-    """What W&B would hold: a run per trial, written again from the study folder when it is begun again."""
+    """What W&B would contain: one run per trial, rebuilt from the study folder when the trial resumes."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
@@ -87,7 +87,7 @@ class RecordingTracker(Listener):
 
 
 class RecordingDisplay(Listener):
-    """What a person was shown, in order."""
+    """Records everything shown to the user, in order."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[Any, ...]] = []
@@ -115,11 +115,11 @@ class RecordingDisplay(Listener):
 
 
 FAILURE = Failure(message="NonFiniteLoss: at fold 1", traceback="Traceback (most recent call last):\n  at fold 1\n")
-"""What a trial of the fate ``failed`` reports."""
+"""The report of a trial with the fate ``failed``."""
 
 
 class World:
-    """One study with its driver and everyone it talks to; opened again it is a new process over the same folder."""
+    """A study with its driver and listeners; a second world with the same folder simulates a new process."""
 
     def __init__(
         self,
@@ -136,8 +136,8 @@ class World:
     ) -> None:
         """
         Args:
-            fates: what becomes of a trial, by number, or of a repeat, by job.
-            rules: of the race; without any, trials are neither raced nor repeated.
+            fates: how a trial, by number, or a repeat, by job, ends.
+            rules: fields of ``Rules``; by default there is neither racing nor repeats.
         """
         self.catalog, self.fates = catalog, fates or {}
         self.splits: Splits = make_splits(catalog, NUM_FOLDS, 0, "grouped")
@@ -149,7 +149,7 @@ class World:
                 splits_sha256=self.splits.sha256(),
             )
             validation = validation_of(self.splits, catalog)
-            copy_priors(take_priors([study.folder for study in warm_start], info, SPACE, validation), folder)
+            copy_priors(find_priors([study.folder for study in warm_start], info, SPACE, validation), folder)
             Study.create(folder, info)
             self.splits.save(folder / "splits.json")
         self.study = Study(folder)
@@ -165,7 +165,7 @@ class World:
             seed=0,
             name=journal_name,
             by_cost=self.rules.by_cost,
-            priors=[taken.prior for taken in priors_of(self.study)],
+            priors=[reused.prior for reused in priors_of(self.study)],
         )
         self.limits = Limits(num_trials=trials, budget_hours=budget_hours)
 
@@ -186,7 +186,7 @@ class World:
         self.bests.append(winner)
 
     def run(self) -> Driver:
-        """Play the workers: one job after the other, to the end."""
+        """Run all jobs, one after another."""
         driver = self.driver()
         while (assignment := driver.begin()) is not None:
             self.work(driver, assignment)
@@ -205,7 +205,7 @@ class World:
         return self.fates.get(job.number if is_trial else job, "complete")
 
     def reports(self, assignment: Assignment) -> Iterator[Report]:
-        """What a worker reports: the same for a recipe whenever and wherever it is run."""
+        """The reports of a worker; they depend only on the recipe."""
         fate, recipe = self.fate(assignment.job), assignment.recipe
         for fold, (_, validation) in enumerate(self.splits.rows(self.catalog)):
             if fold in assignment.skip:
@@ -215,7 +215,7 @@ class World:
                 return
             for epoch in range(1, EPOCHS + 1):
                 yield epoch_of(fold, epoch, seed=recipe.train.seed)
-            yield fold_of(recipe, fold, validation, self.catalog, "hopeless" if fate == "stopped" else fate)
+            yield fold_of(recipe, fold, validation, self.catalog, "chance" if fate == "stopped" else fate)
 
 
 def epoch_of(fold: int, epoch: int, *, seed: int = 0) -> Epoch:
@@ -237,12 +237,12 @@ def epoch_of(fold: int, epoch: int, *, seed: int = 0) -> Epoch:
 def fold_of(recipe: Recipe, fold: int, rows: np.ndarray, catalog: Catalog, fate: str) -> FoldResult:
     labels = catalog.table["label"].to_numpy()[rows]
     generator = np.random.default_rng([fold, *recipe.to_json().encode()])
-    right = generator.random(len(rows)) < 0.85
+    correct = generator.random(len(rows)) < 0.85
     if fate == "worse":
-        # By far, and in every group alike: every other image is wrong.
-        right = np.arange(len(rows)) % 2 == 0
-    probabilities = np.where(right == (labels == 1), 0.8, 0.2) + generator.uniform(-0.1, 0.1, len(rows))
-    if fate == "hopeless":
+        # Much worse, and equally in every group: every other image is misclassified.
+        correct = np.arange(len(rows)) % 2 == 0
+    probabilities = np.where(correct == (labels == 1), 0.8, 0.2) + generator.uniform(-0.1, 0.1, len(rows))
+    if fate == "chance":
         probabilities = np.full(len(rows), 0.9)
     scores = {f"tta_{name}": value for name, value in point_scores(labels, probabilities).items()}
     if fate == "undefined":
@@ -269,7 +269,7 @@ STEPS = {
 
 KILLED: dict[str, dict[str, Any]] = {
     "trials": {"trials": 4, "fates": {1: "stopped", 2: "undefined"}},
-    # The start's first repeat fails; then leader and runner-up get theirs.
+    # The first repeat of the start fails; then leader and runner-up are repeated.
     "race": {"trials": 4, "racing": True, "repeats": 2, "fates": {1: "worse", 2: "undefined", Job(0, 1): "failed"}},
 }
 
@@ -280,7 +280,7 @@ def frozen(world: World) -> list[FrozenTrial]:
 
 
 def everything(world: World) -> dict[str, Any]:
-    """All that a search leaves, for comparison with another search."""
+    """All results of a search, to compare it with another one."""
     study = world.study
     jobs = [(number, seed) for number in study.trials() for seed in study.seeds(number)]
     return {

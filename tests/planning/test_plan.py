@@ -1,4 +1,4 @@
-"""What a search is about to do: each refusal in one clear line, and nothing written before all is decided."""
+"""Planning a search: errors are one line, and nothing is written before everything is decided."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COMMAND = "python -m search.run"
 
 
 def with_changes(request: Request, **changes: Any) -> Request:
-    """A request with other arguments; None is one that was not given, settings are as typed."""
+    """A request with other arguments; None means not given, settings are ``FIELD=VALUE`` texts."""
     if "settings" in changes:
         changes["settings"] = settings_of(changes["settings"])
     options = {field.name for field in dataclasses.fields(SearchOptions)} - {"storage"}
@@ -54,10 +54,10 @@ def request_for(tmp_path: Path, tiny_folder: Path) -> Callable[..., Request]:
 
 
 @pytest.fixture
-def begun(request_for: Callable[..., Request]) -> Callable[..., Plan]:
-    """Begin a study as the command does."""
+def started(request_for: Callable[..., Request]) -> Callable[..., Plan]:
+    """Start a study as the command does."""
 
-    def begin(**changes: Any) -> Plan:
+    def start(**changes: Any) -> Plan:
         plan = plan_new(request_for(**changes), COMMAND)
         plan.folder.mkdir(parents=True)
         plan.splits.save(plan.folder / "splits.json")
@@ -65,15 +65,15 @@ def begun(request_for: Callable[..., Request]) -> Callable[..., Plan]:
         Study.create(plan.folder, plan.info)
         return plan
 
-    return begin
+    return start
 
 
 def bare(request: Request, **changes: Any) -> Request:
-    """The same command with ``--resume`` and little else."""
+    """The request with ``--resume`` and no data or folds."""
     return with_changes(request, **{"data": None, "folds": None, **changes})
 
 
-def test_a_plan_holds_all_decisions_and_writes_nothing(request_for: Callable[..., Request], tmp_path: Path) -> None:
+def test_a_plan_contains_all_decisions_and_writes_nothing(request_for: Callable[..., Request], tmp_path: Path) -> None:
     plan = plan_new(request_for(trials=7, settings=["data.size_px=32", "train.epochs=3"], seed=5), COMMAND)
     assert (plan.info.trials, plan.view.crop_px, plan.view.size_px) == (7, 32, 32)
     assert plan.info.settings == {"data.size_px": 32, "train.epochs": 3}
@@ -85,7 +85,7 @@ def test_a_plan_holds_all_decisions_and_writes_nothing(request_for: Callable[...
     assert list(tmp_path.iterdir()) == []
 
 
-def test_defaults_are_those_of_the_help(request_for: Callable[..., Request]) -> None:
+def test_defaults(request_for: Callable[..., Request]) -> None:
     plan = plan_new(request_for(folds=None), COMMAND)
     expected = {
         "folds": 5,
@@ -103,7 +103,7 @@ def test_defaults_are_those_of_the_help(request_for: Callable[..., Request]) -> 
     assert plan.rules == Rules(num_folds=5, objective="tta_accuracy")
 
 
-def test_rules_of_the_race_are_the_requests(request_for: Callable[..., Request]) -> None:
+def test_the_rules_come_from_the_request(request_for: Callable[..., Request]) -> None:
     request = request_for(objective="tta_auroc,cost", racing=False, margin=2.5, repeats=0, patience=3)
     assert plan_new(request, COMMAND).rules == Rules(
         num_folds=2, objective="tta_auroc", by_cost=True, racing=False, margin=0.025, repeats=0, patience=3
@@ -138,16 +138,16 @@ def test_rules_of_the_race_are_the_requests(request_for: Callable[..., Request])
         ({"warm_start": ["absent"]}, r"no study at .*absent"),
     ],
 )
-def test_what_is_wrong_is_refused_in_one_line_and_nothing_is_written(
+def test_invalid_arguments_are_refused_in_one_line_and_nothing_is_written(
     request_for: Callable[..., Request], tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UserError, match=message) as refusal:
+    with pytest.raises(UserError, match=message) as refused:
         plan_new(request_for(**changes), COMMAND)
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_class_only_is_refused(request_for: Callable[..., Request], tmp_path: Path) -> None:
+def test_data_with_a_single_class_are_refused(request_for: Callable[..., Request], tmp_path: Path) -> None:
     data = tmp_path / "data" / "fold_0" / "all"
     data.mkdir(parents=True)
     for subject in range(4):
@@ -157,7 +157,7 @@ def test_one_class_only_is_refused(request_for: Callable[..., Request], tmp_path
     assert not (tmp_path / "runs").exists()
 
 
-def test_data_without_subjects_are_split_by_cell_and_not_by_group(
+def test_data_without_subjects_are_split_by_image(
     request_for: Callable[..., Request], tiny_folder: Path, tmp_path: Path
 ) -> None:
     rows = [f"{path.relative_to(tiny_folder)},{int(path.parent.name == 'all')}" for path in tiny_folder.rglob("*.png")]
@@ -169,7 +169,7 @@ def test_data_without_subjects_are_split_by_cell_and_not_by_group(
         plan_new(with_changes(request, protocol="grouped"), COMMAND)
 
 
-def test_weights_that_do_not_fit_are_refused_before_any_trial(
+def test_weights_that_do_not_match_are_refused_before_any_trial(
     request_for: Callable[..., Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.save(ResNet(18, num_classes=1000).state_dict(), tmp_path / "w.pt")
@@ -181,13 +181,13 @@ def test_weights_that_do_not_fit_are_refused_before_any_trial(
         plan_new(request_for(settings=["model.pretrained=w.pt", "model.depth=50"]), COMMAND)
 
 
-def test_a_study_that_exists_is_refused(begun: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
-    begun()
-    with pytest.raises(UserError, match=r"study one exists in .*runs; go on with --resume"):
+def test_an_existing_study_is_refused(started: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
+    started()
+    with pytest.raises(UserError, match=r"study one already exists in .*runs; resume it with --resume"):
         plan_new(request_for(), COMMAND)
 
 
-def test_a_name_is_made_where_none_is_given(request_for: Callable[..., Request]) -> None:
+def test_a_study_without_a_name_gets_one(request_for: Callable[..., Request]) -> None:
     plan = plan_new(request_for(study=None), COMMAND)
     assert plan.folder.parent == request_for().runs
     assert plan.folder.name[:8].isdigit()
@@ -195,9 +195,9 @@ def test_a_name_is_made_where_none_is_given(request_for: Callable[..., Request])
 
 
 def test_resuming_takes_everything_from_the_study(
-    begun: Callable[..., Plan], request_for: Callable[..., Request]
+    started: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
-    plan = begun(settings=["data.size_px=32"], seed=3, trials=4, objective="tta_auroc")
+    plan = started(settings=["data.size_px=32"], seed=3, trials=4, objective="tta_auroc")
     again = plan_resumed(bare(request_for()))
     assert again.info == plan.info
     assert (again.space, again.splits) == (plan.space, plan.splits)
@@ -206,57 +206,53 @@ def test_resuming_takes_everything_from_the_study(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"folds": 3}, r"--folds: the study was begun with 2, got 3; leave it out to resume"),
-        ({"seed": 1}, r"--seed: the study was begun with 0, got 1"),
-        ({"preset": "debug"}, r"--preset: the study was begun with 'seed', got 'debug'"),
-        ({"objective": "tta_auroc"}, r"--objective: the study was begun with 'tta_accuracy', got 'tta_auroc'"),
-        ({"objective": "tta_accuracy,cost"}, r"--objective: the study was begun with 'tta_accuracy', got '.*,cost'"),
-        ({"racing": False}, r"^--no-racing: the study was begun with racing; leave it out to resume"),
-        ({"margin": 2.0}, r"--margin: the study was begun with 1.0, got 2.0"),
-        ({"warm_start": ["old"]}, r"--warm-start: the study was begun with \[\], got \['old'\]"),
-        ({"protocol": "random-cell"}, r"--protocol: the study was begun with 'grouped', got 'random-cell'"),
-        ({"settings": ["train.epochs=9"]}, r"--set: the study was begun with .*32.*, got .*9"),
+        ({"folds": 3}, r"--folds: the study was started with 2, got 3; leave it out to resume"),
+        ({"seed": 1}, r"--seed: the study was started with 0, got 1"),
+        ({"preset": "debug"}, r"--preset: the study was started with 'seed', got 'debug'"),
+        ({"objective": "tta_auroc"}, r"--objective: the study was started with 'tta_accuracy', got 'tta_auroc'"),
+        ({"objective": "tta_accuracy,cost"}, r"--objective: the study was started with 'tta_accuracy', got '.*,cost'"),
+        ({"racing": False}, r"^--no-racing: the study was started with racing; leave it out to resume"),
+        ({"margin": 2.0}, r"--margin: the study was started with 1.0, got 2.0"),
+        ({"warm_start": ["old"]}, r"--warm-start: the study was started with \[\], got \['old'\]"),
+        ({"protocol": "random-cell"}, r"--protocol: the study was started with 'grouped', got 'random-cell'"),
+        ({"settings": ["train.epochs=9"]}, r"--set: the study was started with .*32.*, got .*9"),
         ({"trials": 0}, r"--trials: expected at least 1, got 0"),
         ({"study": "two"}, r"no study at .*two"),
     ],
 )
-def test_other_arguments_are_refused_on_resume(
-    begun: Callable[..., Plan], request_for: Callable[..., Request], changes: dict[str, Any], message: str
+def test_changed_arguments_are_refused_on_resume(
+    started: Callable[..., Plan], request_for: Callable[..., Request], changes: dict[str, Any], message: str
 ) -> None:
-    begun(settings=["data.size_px=32"])
+    started(settings=["data.size_px=32"])
     with pytest.raises(UserError, match=message):
         plan_resumed(bare(request_for(), **changes))
 
 
-def test_the_same_arguments_are_accepted_on_resume(
-    begun: Callable[..., Plan], request_for: Callable[..., Request]
+def test_unchanged_arguments_are_accepted_on_resume(
+    started: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
     arguments = {"settings": ["data.size_px=32"], "seed": 0, "preset": "seed", "trials": 3, "margin": 1.0}
-    begun(**arguments)
+    started(**arguments)
     assert plan_resumed(request_for(**arguments)).info.trials == 3
 
 
-def test_trials_may_be_added_but_not_taken_back(
-    begun: Callable[..., Plan], request_for: Callable[..., Request]
-) -> None:
-    plan = begun(trials=2)
+def test_trials_can_be_added_but_not_removed(started: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
+    plan = started(trials=2)
     assert plan_resumed(bare(request_for(), trials=9)).info.trials == 9
     for number in range(2):
         Study(plan.folder).begin_trial(number, plan.space.start)
     assert plan_resumed(bare(request_for(), trials=2)).info.trials == 2
-    with pytest.raises(
-        UserError, match=r"--trials: study one has begun 2 of its 2 trials, got 1; it can be raised, or"
-    ):
+    with pytest.raises(UserError, match=r"--trials: study one has started 2 of its 2 trials, got 1; raise it, or"):
         plan_resumed(bare(request_for(), trials=1))
-    begun(study="two", trials=5)
+    started(study="two", trials=5)
     with pytest.raises(
-        UserError, match=r"--trials: study two has begun 0 of its 5 trials, got 4; .* left out to resume"
+        UserError, match=r"--trials: study two has started 0 of its 5 trials, got 4; .* leave it out to resume"
     ):
         plan_resumed(bare(request_for(), study="two", trials=4))
 
 
 @pytest.mark.parametrize(
-    ("written", "words"),
+    ("written", "found"),
     [
         ("Infinity", "a finite number, got inf"),
         ("NaN", "a finite number, got nan"),
@@ -264,51 +260,53 @@ def test_trials_may_be_added_but_not_taken_back(
         ("true", "a number, got True"),
     ],
 )
-def test_a_margin_that_is_no_number_of_points_is_refused_on_resume(
-    begun: Callable[..., Plan], request_for: Callable[..., Request], written: str, words: str
+def test_an_invalid_margin_in_study_json_is_refused_on_resume(
+    started: Callable[..., Plan], request_for: Callable[..., Request], written: str, found: str
 ) -> None:
-    path = begun().folder / "study.json"
+    path = started().folder / "study.json"
     path.write_text(path.read_text().replace('"margin": 1.0', f'"margin": {written}'))
-    with pytest.raises(UserError, match=rf"study\.json: field 'margin': expected {words}; restore"):
+    with pytest.raises(UserError, match=rf"study\.json: field 'margin': expected {found}; restore"):
         plan_resumed(bare(request_for()))
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "words"),
+    ("field", "value", "expected"),
     [("trials", -3, "at least 1"), ("repeats", -2, "at least 0"), ("patience", True, "an integer")],
 )
-def test_numbers_that_no_search_begins_with_are_refused_on_resume(
-    begun: Callable[..., Plan], request_for: Callable[..., Request], field: str, value: int, words: str
+def test_invalid_numbers_in_study_json_are_refused_on_resume(
+    started: Callable[..., Plan], request_for: Callable[..., Request], field: str, value: int, expected: str
 ) -> None:
-    plan = begun()
+    plan = started()
     change_info(Study(plan.folder), **{field: value})
-    with pytest.raises(UserError, match=rf"study.json: field '{field}': expected {words}, got"):
+    with pytest.raises(UserError, match=rf"study.json: field '{field}': expected {expected}, got"):
         plan_resumed(request_for())
 
 
-def test_a_number_of_folds_that_is_not_that_of_the_split_is_refused_on_resume(
-    begun: Callable[..., Plan], request_for: Callable[..., Request]
+def test_a_number_of_folds_that_does_not_match_the_split_is_refused_on_resume(
+    started: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
-    plan = begun()
+    plan = started()
     change_info(Study(plan.folder), folds=7)
     with pytest.raises(UserError, match=r"study.json: field 'folds': expected 2, as in splits.json, got 7; restore"):
         plan_resumed(bare(request_for()))
 
 
-def test_a_study_that_lost_its_study_json_is_not_begun_over(
-    begun: Callable[..., Plan], request_for: Callable[..., Request]
+def test_a_folder_with_a_journal_but_no_study_json_is_refused(
+    started: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
-    folder = begun().folder
+    folder = started().folder
     (folder / "study.json").unlink()
     (folder / JOURNAL).touch()
-    with pytest.raises(UserError, match=r"runs/one holds the trials of a study whose study.json is missing; restore"):
+    with pytest.raises(
+        UserError, match=r"runs/one contains the trials of a study whose study.json is missing; restore"
+    ):
         plan_new(request_for(), COMMAND)
 
 
-def test_repeats_and_patience_may_change_on_resume(
-    begun: Callable[..., Plan], request_for: Callable[..., Request]
+def test_repeats_and_patience_can_change_on_resume(
+    started: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
-    begun(repeats=1, patience=9)
+    started(repeats=1, patience=9)
     same = plan_resumed(bare(request_for()))
     assert (same.rules.repeats, same.rules.patience) == (1, 9)
     more = plan_resumed(bare(request_for(), repeats=4, patience=50))
@@ -317,12 +315,12 @@ def test_repeats_and_patience_may_change_on_resume(
     assert plan_resumed(bare(request_for(), repeats=0)).rules.repeats == 0
 
 
-def test_a_budget_is_remembered_and_may_change_on_resume(
-    begun: Callable[..., Plan], request_for: Callable[..., Request]
+def test_a_budget_is_kept_and_can_change_on_resume(
+    started: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
-    """Or a search that died would go on for as long as it likes."""
+    """Otherwise a resumed search would have no budget."""
     assert plan_new(request_for(), COMMAND).info.budget_hours == math.inf
-    plan = begun(budget_hours=1.5)
+    plan = started(budget_hours=1.5)
     assert plan_resumed(bare(request_for())).info.budget_hours == 1.5
     more = plan_resumed(bare(request_for(), budget_hours=3.0))
     assert more.info.budget_hours == 3.0
@@ -332,10 +330,10 @@ def test_a_budget_is_remembered_and_may_change_on_resume(
             plan_resumed(bare(request_for()))
 
 
-def test_a_study_of_a_version_without_a_race_is_refused_on_resume(
-    begun: Callable[..., Plan], request_for: Callable[..., Request]
+def test_a_study_of_a_version_without_racing_is_refused_on_resume(
+    started: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
-    plan = begun()
+    plan = started()
     path = plan.folder / "study.json"
     content = json.loads(path.read_text())
     del content["racing"]
@@ -345,30 +343,30 @@ def test_a_study_of_a_version_without_a_race_is_refused_on_resume(
         plan_resumed(bare(request_for()))
 
 
-def test_a_warm_start_begins_with_the_trials_of_earlier_studies(
-    begun: Callable[..., Plan], request_for: Callable[..., Request]
+def test_a_warm_start_reuses_trials_of_earlier_studies(
+    started: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
-    old = begun(study="old")
+    old = started(study="old")
     for number, state in enumerate(("failed", "stopped", "stopped")):
         Study(old.folder).begin_trial(number, old.space.start.with_settings({"augment.rotate": number / 4}))
-        Study(old.folder).end_trial(number, state, "why", None)  # type: ignore[arg-type]
-    plan = begun(study="new", warm_start=["old"], trials=1)
+        Study(old.folder).end_trial(number, state, "reason", None)  # type: ignore[arg-type]
+    plan = started(study="new", warm_start=["old"], trials=1)
     assert [each.origin.trial for each in plan.priors] == ["0001", "0002"]
     assert plan.info.warm_start == ["old"]
     assert describe_rules(plan)[-1] == "warm start: 2 trials of old"
     again = plan_resumed(bare(request_for(), study="new"))
     assert [each.prior for each in again.priors] == [each.prior for each in plan.priors]
-    # Trials taken over do not count among those that were asked for.
+    # Reused trials do not count towards --trials.
     Study(plan.folder).begin_trial(2, plan.space.start)
     assert plan_resumed(bare(request_for(), study="new", trials=1)).info.trials == 1
 
 
 def test_a_warm_start_from_other_folds_or_another_space_is_refused(
-    begun: Callable[..., Plan], request_for: Callable[..., Request]
+    started: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
-    old = begun(study="old")
+    old = started(study="old")
     Study(old.folder).begin_trial(0, old.space.start)
-    Study(old.folder).end_trial(0, "stopped", "why", None)
+    Study(old.folder).end_trial(0, "stopped", "reason", None)
     with pytest.raises(UserError, match=r"--warm-start: study old has other folds; .*\(2, 0, grouped\)"):
         plan_new(request_for(seed=1, warm_start=["old"]), COMMAND)
     with pytest.raises(UserError, match=r"--warm-start: none of the 1 finished trials of study old fits this space"):
@@ -376,24 +374,24 @@ def test_a_warm_start_from_other_folds_or_another_space_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "line"),
     [
         (
             {},
-            "racing: a trial is stopped after a fold when it is worse than the best by more than 1 points, with 95 % "
-            "confidence over all looks; starting recipe and leaders get up to 2 other seeds",
+            "racing: after each fold, a trial is stopped if it is worse than the best by more than 1 points with 95 % "
+            "confidence over all looks; the starting recipe and the leaders are repeated with up to 2 other seeds",
         ),
-        ({"racing": False, "repeats": 0}, "racing: off, every trial runs all folds unless it is hopeless"),
+        ({"racing": False, "repeats": 0}, "racing: off; every trial runs all folds unless it is no better than chance"),
     ],
 )
-def test_the_rules_are_told_in_words(request_for: Callable[..., Request], changes: dict[str, Any], words: str) -> None:
-    assert describe_rules(plan_new(request_for(**changes), COMMAND)) == [words]
+def test_the_rules_are_described(request_for: Callable[..., Request], changes: dict[str, Any], line: str) -> None:
+    assert describe_rules(plan_new(request_for(**changes), COMMAND)) == [line]
 
 
 def test_other_data_are_refused_on_resume(
-    begun: Callable[..., Plan], request_for: Callable[..., Request], tmp_path: Path
+    started: Callable[..., Plan], request_for: Callable[..., Request], tmp_path: Path
 ) -> None:
-    begun()
+    started()
     data = tmp_path / "other"
     for label, name in enumerate(("hem", "all")):
         for subject in range(3):
@@ -404,51 +402,53 @@ def test_other_data_are_refused_on_resume(
         plan_resumed(bare(request_for(), data=str(data)))
 
 
-def test_data_that_moved_are_found_where_the_user_says_and_remembered(
-    begun: Callable[..., Plan], request_for: Callable[..., Request], tiny_folder: Path, tmp_path: Path
+def test_moved_data_are_read_from_the_new_location_and_recorded(
+    started: Callable[..., Plan], request_for: Callable[..., Request], tiny_folder: Path, tmp_path: Path
 ) -> None:
-    begun()
+    started()
     moved = tmp_path / "moved"
     moved.symlink_to(tiny_folder)
     assert plan_resumed(bare(request_for(), data=str(moved))).info.data.uri == str(moved.resolve())
 
 
-def test_another_split_is_refused_on_resume(begun: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
-    plan = begun()
+def test_another_split_is_refused_on_resume(started: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
+    plan = started()
     path = plan.folder / "splits.json"
     content = json.loads(path.read_text())
     first = content["folds"][0]
     first["training"][0], first["validation"][0] = first["validation"][0], first["training"][0]
     path.write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"splits.json is not the split that the study began with; restore it"):
+    with pytest.raises(UserError, match=r"splits.json is not the split that the study was started with; restore it"):
         plan_resumed(bare(request_for()))
 
 
-def test_another_space_is_refused_on_resume(begun: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
-    plan = begun()
+def test_another_space_is_refused_on_resume(started: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
+    plan = started()
     space = plan.info.space | {"augment.blur": {"low": 0.0, "high": 0.9, "log": False}}
     change_info(Study(plan.folder), space=space)
-    with pytest.raises(UserError, match=r"study one searches another space than this version.*version \d+\.\d+"):
+    with pytest.raises(
+        UserError, match=r"study one was started with another search space than that of this version.*version \d+\.\d+"
+    ):
         plan_resumed(bare(request_for()))
 
 
 def test_weights_that_changed_are_refused_on_resume(
-    begun: Callable[..., Plan], request_for: Callable[..., Request], tmp_path: Path
+    started: Callable[..., Plan], request_for: Callable[..., Request], tmp_path: Path
 ) -> None:
     weights = tmp_path / "w.pt"
     torch.save(ResNet(18, num_classes=1000).state_dict(), weights)
-    begun(settings=[f"model.pretrained={weights}"])
+    started(settings=[f"model.pretrained={weights}"])
     plan_resumed(bare(request_for()))
     torch.save({"conv1.weight": torch.zeros(1)}, weights)
     with pytest.raises(UserError, match=r"has SHA-256 .* but this recipe was run with"):
         plan_resumed(bare(request_for()))
 
 
-def test_resuming_without_a_name_takes_the_newest(
-    begun: Callable[..., Plan], request_for: Callable[..., Request]
+def test_resuming_without_a_name_resumes_the_newest_study(
+    started: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
     for name, created in (("a", "2026-01-02T00:00:00Z"), ("b", "2026-03-01T00:00:00Z"), ("c", "2026-02-01T00:00:00Z")):
-        plan = begun(study=name)
+        plan = started(study=name)
         change_info(Study(plan.folder), created=created)
     assert plan_resumed(bare(request_for(), study=None)).folder.name == "b"
 
@@ -463,9 +463,9 @@ def test_resuming_without_any_study_is_refused(request_for: Callable[..., Reques
 def test_cost_counts_trials_folds_and_epochs(request_for: Callable[..., Request]) -> None:
     plan = plan_new(request_for(trials=10, settings=["train.epochs=5", "model.depth=18"]), COMMAND)
     # 10 trials x 48 images x (2 - 1) folds' worth x 5 epochs x 3 s = 2 h.
-    words = describe_cost(plan, 3.0, "cpu (test)")
-    assert "10 trials x 2 folds x 5 epochs" in words
-    assert "2.0 device hours" in words
+    text = describe_cost(plan, 3.0, "cpu (test)")
+    assert "10 trials x 2 folds x 5 epochs" in text
+    assert "2.0 device hours" in text
     assert describe_cost(plan, 0.03, "cpu (test)").count("2 device minutes") == 1
     assert plan.image_bytes() == 48 * 32 * 32 * 3
 

@@ -1,4 +1,4 @@
-"""Faults of nodes are counted, not those of recipes."""
+"""Faults are counted per node; faults of recipes do not count."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def test_a_node_is_avoided_and_named_after_three_faults() -> None:
     assert health.avoided == frozenset()
     assert health.count(job, fault()) == "node 10.0.0.a is avoided: its device failed 3 times (CUDA error)"
     assert health.avoided == {"a"}
-    assert health.count(job, fault()) is None, "said once"
+    assert health.count(job, fault()) is None, "reported once"
 
 
-def test_one_recipe_alone_condemns_no_node() -> None:
-    """An error while training may be the recipe's: each job counts once."""
+def test_a_single_recipe_cannot_make_a_node_avoided() -> None:
+    """The recipe may cause an error during training: each job counts once."""
     health = Health()
     assert [health.count(Job(0, 0), fault(training=True)) for _ in range(5)] == [None] * 5
     assert health.count(Job(1, 0), fault(training=True)) is None
     assert health.count(Job(2, 0), fault(training=True)) is not None
 
 
-def test_too_small_a_part_of_a_gpu_is_no_fault_of_the_node() -> None:
+def test_too_small_a_share_of_a_gpu_is_not_a_fault_of_the_node() -> None:
     assert Rescheduled(message="CUDA out of memory").needs_whole_gpu
     assert not fault().needs_whole_gpu

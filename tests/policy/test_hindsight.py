@@ -1,4 +1,4 @@
-"""Hindsight speaks where there is something to say, and says so where there is not."""
+"""Hindsight reports edges, weak parameters and failures, or that there are too few trials to judge."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ def edges_of(dimension: Real, value: float) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(
-    ("rate", "words"),
+    ("rate", "finding"),
     [
-        (0.0097, "0.0097 lies at the upper end of 0.0001 to 0.01: widen it"),
-        (1.2e-4, "0.00012 lies at the lower end of 0.0001 to 0.01: widen it"),
-        (0.03, "0.03 lies above 0.0001 to 0.01: widen it"),
-        (3e-5, "3e-05 lies below 0.0001 to 0.01: widen it"),
-        (0.0, "0 lies below 0.0001 to 0.01: widen it"),
+        (0.0097, "0.0097 is at the upper end of 0.0001 to 0.01: widen the range"),
+        (1.2e-4, "0.00012 is at the lower end of 0.0001 to 0.01: widen the range"),
+        (0.03, "0.03 is above 0.0001 to 0.01: widen the range"),
+        (3e-5, "3e-05 is below 0.0001 to 0.01: widen the range"),
+        (0.0, "0 is below 0.0001 to 0.01: widen the range"),
     ],
 )
-def test_best_value_at_an_edge_is_pointed_out(rate: float, words: str) -> None:
-    assert edges_of(RATE, rate) == (f"optimizer.learning_rate {words}",)
+def test_best_value_at_an_edge_is_reported(rate: float, finding: str) -> None:
+    assert edges_of(RATE, rate) == (f"optimizer.learning_rate {finding}",)
 
 
 # Two decades, 5 % of which are a factor of 10 ** 0.1 = 1.259: 0.007 is at 92 % of the range.
 @pytest.mark.parametrize("rate", [1.3e-4, 1e-3, 0.007, 0.0079])
-def test_value_within_the_range_is_passed_over(rate: float) -> None:
+def test_value_within_the_range_is_not_reported(rate: float) -> None:
     assert edges_of(RATE, rate) == ()
 
 
@@ -64,18 +64,18 @@ def test_value_within_the_range_is_passed_over(rate: float) -> None:
         ("transpose", 0.5, 0.8),
     ],
 )
-def test_natural_limit_is_no_edge(name: str, high: float, value: float) -> None:
+def test_natural_limit_is_not_an_edge(name: str, high: float, value: float) -> None:
     assert edges_of(probability(name, high), value) == ()
 
 
-def test_end_that_is_no_natural_limit_is_an_edge_on_a_linear_scale() -> None:
+def test_other_limit_is_an_edge_on_a_linear_scale() -> None:
     assert edges_of(probability("blur", 0.5), 0.48) == (
-        "augment.blur 0.48 lies at the upper end of 0 to 0.5: widen it",
+        "augment.blur 0.48 is at the upper end of 0 to 0.5: widen the range",
     )
     assert edges_of(probability("blur", 0.5), 0.47) == ()
 
 
-def test_edges_are_of_the_earliest_best_complete_trial() -> None:
+def test_edges_are_those_of_the_earliest_best_complete_trial() -> None:
     trials = [
         trial(1e-3, 0.7),
         trial(0.0099, 0.9, "stopped"),
@@ -86,26 +86,26 @@ def test_edges_are_of_the_earliest_best_complete_trial() -> None:
     assert look_back(space_of(RATE), trials, {}).edges == ()
     assert len(look_back(space_of(RATE), [*trials, trial(0.0099, 0.81)], {}).edges) == 1
     assert look_back(space_of(RATE, DEPTH), [trial(0.0099, None, "failed")], {}).edges == ()
-    # The best trial's optimizer may lack a field.
+    # The optimizer of the best trial may not have a field.
     assert look_back(space_of(probability("blur", 0.5)), trials, {}).edges == ()
 
 
-def test_weak_parameters_are_named_from_twenty_complete_trials_on() -> None:
+def test_weak_parameters_are_reported_from_twenty_complete_trials_on() -> None:
     # A third of an equal share of three is 1/9.
     importances = {"optimizer.learning_rate": 0.79, "data.grayscale": 0.1, "augment.blur": 0.11}
     both = {"data__grayscale": True, "augment__blur": 0.1}
     found = look_back(space_of(RATE), [trial(1e-3, **both)] * 20, importances)
-    words = "no visible effect among 20 complete trials: augment.blur, data.grayscale; fix them with --set"
-    assert found.no_effect == (words,)
+    expected = "no visible effect in 20 complete trials: augment.blur, data.grayscale; consider fixing them with --set"
+    assert found.no_effect == (expected,)
     few = look_back(space_of(RATE), [trial(1e-3, **both)] * 19 + [trial(1e-3, 0.4, "stopped")], importances)
-    words = "19 complete trials are too few to tell which parameters make no difference: 20 are needed"
-    assert few.no_effect == (words,)
+    expected = "19 complete trials are too few to tell which parameters have no effect; at least 20 are needed"
+    assert few.no_effect == (expected,)
 
 
 def test_parameter_that_few_trials_have_is_not_judged() -> None:
     trials = [trial(1e-3)] * 15 + [trial(1e-3, optimizer__weight_decay=0.1)] * 10
     found = look_back(space_of(RATE), trials, {"optimizer.learning_rate": 0.95, "optimizer.weight_decay": 0.05})
-    assert found.no_effect == ("too few complete trials have it to tell its effect: optimizer.weight_decay",)
+    assert found.no_effect == ("too few complete trials to judge the effect of optimizer.weight_decay",)
     assert look_back(space_of(RATE), trials, {}).no_effect == ()
 
 
@@ -115,37 +115,37 @@ def shares_of(failed: list[Trial], rest: list[Trial], *dimensions: Dimension) ->
 
 def test_shares_are_counted() -> None:
     trials = [trial(1e-3)] * 6 + [trial(1e-3, 0.3, "stopped")] * 3 + [trial(1e-3, None, "failed")]
-    assert shares_of([], trials) == ("of 10 trials 6 are complete, 3 (30 %) stopped, 1 (10 %) failed",)
+    assert shares_of([], trials) == ("10 trials ended: 6 complete, 3 (30 %) stopped, 1 (10 %) failed",)
     assert shares_of([], []) == ("no trial has ended",)
 
 
-def test_what_sets_failed_trials_apart_is_named() -> None:
+def test_the_largest_difference_of_failed_trials_is_reported() -> None:
     failed = [trial(rate, None, "failed", model__depth=18) for rate in (0.008, 0.009, 0.01)]
     rest = [trial(rate, model__depth=18) for rate in (0.0005, 0.001, 0.002, 0.009)]
-    # The medians 0.009 and 0.0015 lie 0.39 of two decades apart.
+    # The medians 0.009 and 0.0015 differ by 0.39 of two decades.
     assert shares_of(failed, rest)[1] == (
-        "more than 10 % failed; what sets them apart most is optimizer.learning_rate, median 0.009 against 0.0015: "
-        "narrow it, or read their reasons"
+        "more than 10 % failed; they differ most in optimizer.learning_rate (median 0.009, others 0.0015): "
+        "narrow its range, or check their reasons"
     )
 
 
-def test_choice_may_set_failed_trials_apart_more() -> None:
+def test_failed_trials_may_differ_most_in_a_choice() -> None:
     failed = [trial(1e-3, None, "failed", model__depth=depth) for depth in (50, 50, 50, 18)]
     rest = [trial(1e-3, model__depth=depth) for depth in (18, 18, 18, 50)]
-    assert "is model.depth, 50 in 75 % of them against 25 %: narrow it" in shares_of(failed, rest)[1]
+    assert "they differ most in model.depth (50 in 75 %, others 25 %): narrow its range" in shares_of(failed, rest)[1]
 
 
-def test_failures_that_nothing_sets_apart_or_too_few_are_not_explained() -> None:
+def test_failures_without_a_difference_or_too_few_are_not_explained() -> None:
     failed, rest = [trial(1e-3, None, "failed")] * 3, [trial(1.1e-3)] * 10
-    words = "more than 10 % failed, and no parameter sets them apart: read their reasons"
-    assert shares_of(failed, rest)[1] == words
-    assert shares_of(failed, rest, DEPTH)[1] == words
-    few = "more than 10 % failed, too few to compare with the rest: read their reasons"
+    unexplained = "more than 10 % failed, and no parameter distinguishes them: check their reasons"
+    assert shares_of(failed, rest)[1] == unexplained
+    assert shares_of(failed, rest, DEPTH)[1] == unexplained
+    few = "more than 10 % failed, too few to compare with the others: check their reasons"
     assert shares_of(failed[:2], [trial(0.009)] * 10)[1] == few
     assert shares_of(failed, [trial(0.009)] * 2)[1] == few
 
 
-def test_hindsight_is_json_and_lines_hold_every_sentence() -> None:
+def test_hindsight_is_json_serializable_and_lines_contain_every_sentence() -> None:
     found = Hindsight(shares=("a", "b"), edges=("c",), no_effect=("d",), importances={"x": 0.5})
     assert found.lines() == ["a", "b", "c", "d"]
     content = found.to_dict()

@@ -1,4 +1,4 @@
-"""How many trials share a GPU: whole ones until something was measured, then as many as fit."""
+"""How many trials share a GPU: one until memory has been measured, then as many as fit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from leukemia.study.job import Job
 from leukemia.training.device import CONTEXT_MB
 from leukemia.training.model import build_model
 from search.policy.backlog import Backlog
-from search.policy.effort import effort, memory_mb, network_of
+from search.policy.effort import effort, memory_mb, network_size
 from search.policy.packing import MARGIN, MAX_PER_GPU, USABLE, Packing
 
 
@@ -23,16 +23,16 @@ def recipe(depth: int = 18, shortcut: str = "add", **settings: object) -> Recipe
     )
 
 
-def test_counts_are_those_of_the_network_itself() -> None:
-    """Multiplications of a forward pass as torch counts them, within a twentieth."""
-    counted, network = network_of(18, "add", 64), build_model(recipe())
+def test_counts_match_the_network() -> None:
+    """Multiplications of a forward pass as counted by torch, within 5 %."""
+    counted, network = network_size(18, "add", 64), build_model(recipe())
     assert counted.parameters == sum(parameter.numel() for parameter in network.parameters())
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.eval()(torch.zeros(1, 3, 64, 64))
     assert counted.multiplications == pytest.approx(counter.get_total_flops() / 2, rel=0.05)
 
 
-def test_deeper_longer_and_wider_cost_more() -> None:
+def test_deeper_longer_and_wider_recipes_cost_more() -> None:
     efforts = [effort(each) for each in (recipe(18), recipe(50), recipe(152), recipe(152, "concat"))]
     assert efforts == sorted(efforts)
     assert effort(recipe(train__epochs=80)) == 2 * effort(recipe(train__epochs=40))
@@ -41,14 +41,14 @@ def test_deeper_longer_and_wider_cost_more() -> None:
     assert memory_mb(recipe(train__batch_size=64)) > memory_mb(recipe(train__batch_size=32))
 
 
-def test_nothing_shares_a_gpu_before_anything_was_measured() -> None:
+def test_no_gpu_is_shared_before_the_first_measurement() -> None:
     packing = Packing()
     assert packing.per_gpu(recipe()) == 1
     packing.measure(recipe(), 0.0, 0.0)
-    assert packing.per_gpu(recipe()) == 1, "a processor measures nothing"
+    assert packing.per_gpu(recipe()) == 1, "a CPU reports no memory"
 
 
-def test_as_many_share_a_gpu_as_fit_into_it() -> None:
+def test_as_many_trials_share_a_gpu_as_fit() -> None:
     packing = Packing()
     packing.measure(recipe(50), 2 * memory_mb(recipe(50)), 80_000.0)
     assert packing.per_gpu(recipe(18)) == MAX_PER_GPU
@@ -61,7 +61,7 @@ def test_as_many_share_a_gpu_as_fit_into_it() -> None:
             assert count == MAX_PER_GPU or (count + 1) * needed > USABLE * 80_000
 
 
-def test_the_worst_that_was_seen_counts() -> None:
+def test_the_largest_ratio_and_the_smallest_gpu_count() -> None:
     packing = Packing()
     packing.measure(recipe(18), memory_mb(recipe(18)), 80_000.0)
     before = packing.per_gpu(recipe(50))
@@ -69,30 +69,30 @@ def test_the_worst_that_was_seen_counts() -> None:
     packing.measure(recipe(18), memory_mb(recipe(18)), 80_000.0)
     assert packing.per_gpu(recipe(50)) < before
     packing.measure(recipe(18), memory_mb(recipe(18)), 8_000.0)
-    assert packing.per_gpu(recipe(50)) == 1, "trials may come to the smallest GPU"
+    assert packing.per_gpu(recipe(50)) == 1, "any trial may run on the smallest GPU"
 
 
-def known(number: int, depth: int) -> tuple[Job, Recipe]:
+def pending(number: int, depth: int) -> tuple[Job, Recipe]:
     return Job(number, 0), recipe(depth)
 
 
-def test_the_costliest_begin_first_where_several_run() -> None:
-    def order(places: int) -> list[int]:
+def test_the_most_expensive_start_first_with_several_slots() -> None:
+    def order(slots: int) -> list[int]:
         backlog = Backlog(lambda each: effort(each[1]))
         for number, depth in enumerate((18, 152, 50, 152)):
-            backlog.add_ahead(known(number, depth))
-        backlog.add(known(4, 18))
+            backlog.add_new(pending(number, depth))
+        backlog.add_started(pending(4, 18))
         taken = []
-        while (each := backlog.take(places)) is not None:
+        while (each := backlog.take(slots)) is not None:
             taken.append(each[0].number)
         return taken
 
     assert order(1) == [4, 0, 1, 2, 3]
-    assert order(2) == [4, 1, 3, 2, 0], "those begun before are first; of equals the earlier one"
+    assert order(2) == [4, 1, 3, 2, 0], "started jobs first; the earlier one in case of a tie"
 
 
-def test_what_was_not_begun_may_wait() -> None:
+def test_new_jobs_can_be_held_back() -> None:
     backlog = Backlog(lambda each: 1.0)
-    backlog.add_ahead(known(0, 18))
-    assert backlog.take(2, ahead=False) is None
+    backlog.add_new(pending(0, 18))
+    assert backlog.take(2, include_new=False) is None
     assert len(backlog) == 1

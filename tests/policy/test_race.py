@@ -1,4 +1,4 @@
-"""The race in memory: who leads, who may go on, what is repeated; whatever the order in which it was heard."""
+"""The race: leader, winner, verdicts, noise and patience, independent of the order in which results arrive."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from scipy.stats import t as student
 
 from leukemia.scoring.jackknife import paired_jackknife
 from leukemia.study.job import Job
-from search.policy.judge import GO_ON, PRIOR_NOISE, fold_noise, judge_race
+from search.policy.judge import CONTINUE, PRIOR_NOISE, fold_noise, judge_race
 from search.policy.race import Race
 from search.policy.repeats import last_repeat
 
 
 def difference(race: Race, a: list[Job], b: list[Job], folds: range = range(NUM_FOLDS)) -> Any:
-    """The paired difference, put together here."""
+    """The paired difference, computed independently of ``Race``."""
     sides = [
         np.stack([np.concatenate([race._folds[job][fold].probabilities for fold in folds]) for job in jobs])
         for jobs in (a, b)
@@ -30,7 +30,7 @@ def difference(race: Race, a: list[Job], b: list[Job], folds: range = range(NUM_
     return paired_jackknife(labels, sides[0], sides[1], groups, "accuracy")
 
 
-def test_without_complete_trials_nobody_leads() -> None:
+def test_without_complete_trials_there_is_no_leader() -> None:
     race = race_of((0.9,), (0.9, 0.9))
     assert (race.leader(), race.winner(), race.contenders()) == (None, None, [])
 
@@ -48,7 +48,7 @@ def test_the_leader_has_the_highest_mean_over_all_its_seeds() -> None:
     assert leader.number == 0
 
 
-def test_jobs_that_count_are_the_trial_first_and_its_repeats_with_all_folds() -> None:
+def test_complete_jobs_are_the_trial_and_its_repeats_with_all_folds() -> None:
     race = Race(RULES)
     run(race, 4, 0.8, 0.8, 0.8, seed=7)
     run(race, 4, 0.8, 0.8, 0.8, seed=9)
@@ -60,18 +60,18 @@ def test_jobs_that_count_are_the_trial_first_and_its_repeats_with_all_folds() ->
     assert race.contenders()[0].score == pytest.approx(0.8)
 
 
-def test_without_a_reference_only_the_hopeless_are_stopped() -> None:
+def test_without_a_reference_only_trials_no_better_than_chance_are_stopped() -> None:
     race = Race(RULES)
     job = Job(0, 0)
     race.begin(job)
     race.add(job, 0, evidence_of(job, 0, 0.6))
-    assert race.judge(0) == GO_ON
+    assert race.judge(0) == CONTINUE
     race.add(job, 1, replace(evidence_of(job, 1, 0.6), probabilities=np.full(NUM_IMAGES, 0.9)))
-    assert race.judge(0).reason == "hopeless: one answer to all images of fold 1"
+    assert race.judge(0).reason == "no better than chance: predicts a single class for all images of fold 1"
 
 
 def judged(race: Race, number: int, *scores: float) -> str:
-    """Reason of the verdict after these folds; empty where the trial goes on."""
+    """The reason of the verdict after these folds; empty if the trial continues."""
     job = Job(number, 0)
     race.begin(job)
     for fold, score in enumerate(scores):
@@ -79,7 +79,7 @@ def judged(race: Race, number: int, *scores: float) -> str:
     return race.judge(number).reason
 
 
-def test_a_trial_is_judged_against_the_leader_on_the_folds_that_it_has_seen() -> None:
+def test_a_trial_is_compared_with_the_leader_on_its_own_folds() -> None:
     race = race_of((0.9, 0.9, 0.9), (0.95, 0.95, 0.95))
     assert judged(race, 2, 0.9) == ""
     assert judged(race, 3, 0.7, 0.7) == (
@@ -91,10 +91,10 @@ def test_a_trial_is_judged_against_the_leader_on_the_folds_that_it_has_seen() ->
             num_rivals=2,
         ).reason
     )
-    assert race.judge(3).reason.startswith("cannot win: -25.0 points against the best, at most -")
+    assert race.judge(3).reason.startswith("cannot win: 25.0 points below the best (optimistic bound: -")
 
 
-def test_a_reference_of_several_seeds_is_judged_by_all_of_them() -> None:
+def test_all_seeds_of_a_reference_are_compared() -> None:
     race = race_of((0.95, 0.95, 0.95), (0.5, 0.9, 0.9), prior_noise=0.06)
     run(race, 0, 0.9, 0.9, 0.95, seed=1)
     run(race, 0, 0.95, 0.85, 0.95, seed=2)
@@ -109,29 +109,29 @@ def test_a_reference_of_several_seeds_is_judged_by_all_of_them() -> None:
             reference_seeds=3,
         ).reason
     )
-    assert "-21.7 points" in race.judge(2).reason
+    assert ": 21.7 points below" in race.judge(2).reason
 
 
 @pytest.mark.parametrize("rules", [{"racing": False}, {"margin": 0.5}])
-def test_rules_are_followed(rules: dict[str, Any]) -> None:
+def test_rules_are_applied(rules: dict[str, Any]) -> None:
     assert judged(race_of((0.95, 0.95, 0.95), **rules), 1, 0.7, 0.7) == ""
     assert judged(race_of((0.95, 0.95, 0.95)), 1, 0.7, 0.7) != ""
-    hopeless = race_of((0.95, 0.95, 0.95), **rules)
-    hopeless.begin(Job(1, 0))
-    hopeless.add(Job(1, 0), 0, replace(evidence_of(Job(1, 0), 0, 0.5), probabilities=np.zeros(NUM_IMAGES)))
-    assert hopeless.judge(1).reason.startswith("hopeless")
+    guessing = race_of((0.95, 0.95, 0.95), **rules)
+    guessing.begin(Job(1, 0))
+    guessing.add(Job(1, 0), 0, replace(evidence_of(Job(1, 0), 0, 0.5), probabilities=np.zeros(NUM_IMAGES)))
+    assert guessing.judge(1).reason.startswith("no better than chance")
 
 
-def test_a_leader_is_not_judged_against_itself() -> None:
+def test_a_leader_is_not_compared_with_itself() -> None:
     race = race_of((0.95, 0.95, 0.95))
-    assert race.judge(0) == GO_ON
+    assert race.judge(0) == CONTINUE
 
 
-def test_a_trial_with_all_folds_goes_on() -> None:
+def test_a_trial_with_all_folds_continues() -> None:
     assert judged(race_of((0.95, 0.95, 0.95)), 1, 0.7, 0.7, 0.7) == ""
 
 
-def test_noise_is_the_priors_until_a_trial_is_repeated() -> None:
+def test_noise_is_the_prior_until_a_trial_is_repeated() -> None:
     race = race_of((0.9, 0.9, 0.9), (0.8, 0.8, 0.8))
     assert race.noise() == PRIOR_NOISE
     run(race, 0, 0.7, 0.9, 0.8, seed=1)
@@ -161,12 +161,12 @@ def test_candidates_are_the_complete_trials_with_all_their_seeds() -> None:
     found = race.candidates()
     assert [each.shape for each in found.probabilities] == [(1, 120), (2, 120)]
     assert found.folds.tolist() == [0] * 40 + [1] * 40 + [2] * 40
-    right = [((each >= 0.5) == found.labels).mean(axis=1).tolist() for each in found.probabilities]
-    assert right == [[pytest.approx(0.9)], [pytest.approx(2.2 / 3), pytest.approx(0.8)]]
+    accuracies = [((each >= 0.5) == found.labels).mean(axis=1).tolist() for each in found.probabilities]
+    assert accuracies == [[pytest.approx(0.9)], [pytest.approx(2.2 / 3), pytest.approx(0.8)]]
     assert len(set(found.groups)) == 24
 
 
-def test_the_winner_is_the_leader_unless_cost_counts() -> None:
+def test_the_winner_is_the_leader_unless_cost_is_an_objective() -> None:
     race = race_of((0.8, 0.8, 0.8), (0.9, 0.9, 0.9))
     winner = race.winner()
     assert winner == race.leader()
@@ -175,7 +175,7 @@ def test_the_winner_is_the_leader_unless_cost_counts() -> None:
 
 
 def race_by_cost(*trials: tuple[float, float]) -> Race:
-    """Trials of one score in all folds and one cost per fold."""
+    """Trials with one score for all folds, and one cost per fold."""
     race = Race(replace(RULES, by_cost=True))
     for number, (score, seconds) in enumerate(trials):
         run(race, number, score, score, score, seconds=seconds)
@@ -188,25 +188,25 @@ def winner_of(race: Race) -> int:
     return winner.number
 
 
-def test_by_cost_the_cheapest_that_the_leader_does_not_clearly_beat_wins() -> None:
+def test_by_cost_the_cheapest_trial_not_clearly_worse_than_the_leader_wins() -> None:
     race = race_by_cost((0.6, 1.0), (0.875, 5.0), (0.9, 20.0), (0.875, 3.0), (0.9, 10.0))
-    # The leader is the earliest of the best, trial 2. Standard errors of these differences are near 3 points.
+    # The leader is trial 2, the earlier of two equal trials. The differences have standard errors of about 3 points.
     assert [contender.number for contender in race.contenders()] == [0, 1, 2, 3, 4]
-    lost = {number: race.difference(2, number) for number in (0, 1, 3, 4)}
+    gaps = {number: race.difference(2, number) for number in (0, 1, 3, 4)}
     noise = 2 * PRIOR_NOISE**2 / NUM_FOLDS
-    within = {number: each.value <= math.sqrt(each.variance + noise) for number, each in lost.items()}
+    within = {number: each.value <= math.sqrt(each.variance + noise) for number, each in gaps.items()}
     assert within == {0: False, 1: True, 3: True, 4: True}
     assert race.cost(3) == 9.0
     assert winner_of(race) == 3
 
 
-def test_by_cost_of_equals_the_earliest_wins_and_a_clear_leader_does() -> None:
+def test_by_cost_the_earliest_wins_a_tie_and_a_clear_leader_wins() -> None:
     assert winner_of(race_by_cost((0.9, 5.0), (0.9, 5.0))) == 0
     assert winner_of(race_by_cost((0.5, 1.0), (0.95, 50.0))) == 1
     assert race_by_cost().winner() is None
 
 
-def test_cost_is_that_of_the_first_seed_and_of_a_stopped_trial_what_it_ran() -> None:
+def test_cost_excludes_repeats_and_counts_the_folds_of_a_stopped_trial() -> None:
     race = race_by_cost((0.9, 5.0))
     run(race, 0, 0.9, 0.9, 0.9, seed=1, seconds=100.0)
     run(race, 1, 0.9, seconds=7.0)
@@ -214,12 +214,12 @@ def test_cost_is_that_of_the_first_seed_and_of_a_stopped_trial_what_it_ran() -> 
 
 
 @pytest.mark.parametrize(
-    ("trials", "stale"),
+    ("trials", "expected"),
     [
         ([], 0),
         ([0.8], 0),
         ([0.8, 0.7, 0.8], 2),
-        # An improvement of a noise's standard error, 0.01 / sqrt(3), is none.
+        # An improvement within the standard error of the noise, 0.01 / sqrt(3), does not count.
         ([0.8, 0.805], 1),
         ([0.8, 0.825], 0),
         # Small steps add up.
@@ -227,22 +227,22 @@ def test_cost_is_that_of_the_first_seed_and_of_a_stopped_trial_what_it_ran() -> 
         ([0.8, 0.7, 0.85, 0.6, 0.6], 2),
     ],
 )
-def test_trials_in_a_row_without_an_improvement_are_counted(trials: list[float], stale: int) -> None:
+def test_consecutive_trials_without_an_improvement_are_counted(trials: list[float], expected: int) -> None:
     race = race_of(*[(score,) * NUM_FOLDS for score in trials], patience=2)
-    assert race.stale() == stale
-    assert race.out_of_patience() == (stale >= 2)
+    assert race.trials_without_improvement() == expected
+    assert race.out_of_patience() == (expected >= 2)
 
 
-def test_trials_that_were_stopped_or_failed_or_run_still() -> None:
+def test_patience_counts_stopped_and_failed_but_not_running_trials() -> None:
     race = race_of((0.8, 0.8, 0.8), (0.9,), (0.9, 0.9))
     race.end(2, "failed")
     race.begin(Job(3, 0))
-    assert race.stale() == 2
+    assert race.trials_without_improvement() == 2
     assert not race.out_of_patience()
 
 
-def test_answers_do_not_depend_on_the_order_of_hearing() -> None:
-    """Folds of trials and repeats, mixed as parallel workers would; ends come in any order, too."""
+def test_results_do_not_depend_on_the_order_of_events() -> None:
+    """Folds of trials and repeats arrive interleaved, as from parallel workers, and trials end in any order."""
     scores = {
         Job(0, 0): (0.8, 0.85, 0.8),
         Job(0, 1): (0.85, 0.8, 0.7),
@@ -252,7 +252,7 @@ def test_answers_do_not_depend_on_the_order_of_hearing() -> None:
         Job(3, 0): (0.65, 0.7),
     }
 
-    def answers(order: list[tuple[Job, int]], ends: tuple[int, ...]) -> tuple[Any, ...]:
+    def results(order: list[tuple[Job, int]], ends: tuple[int, ...]) -> tuple[Any, ...]:
         race = Race(RULES)
         for job in scores:
             race.begin(job)
@@ -266,16 +266,16 @@ def test_answers_do_not_depend_on_the_order_of_hearing() -> None:
             race.contenders(),
             race.noise(),
             race.judge(3),
-            race.stale(),
+            race.trials_without_improvement(),
             last_repeat(race, set()),
             race.interval(1, 2),
             [each.tolist() for each in race.candidates().probabilities],
         )
 
     events = [(job, fold) for job, each in scores.items() for fold in range(len(each))]
-    expected = answers(events, (0, 1, 2))
-    assert not expected[4].go_on
+    expected = results(events, (0, 1, 2))
+    assert not expected[4].continues
     generator = np.random.default_rng(0)
     for ends in itertools.permutations((0, 1, 2)):
-        order = [events[place] for place in generator.permutation(len(events))]
-        assert answers(order, ends) == expected
+        order = [events[index] for index in generator.permutation(len(events))]
+        assert results(order, ends) == expected

@@ -1,4 +1,4 @@
-"""Repeats with other seeds: the starting recipe's, then those of the leading two."""
+"""Repeats with other seeds: of the starting recipe first, then of the leading two."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from search.policy.race import Race
 from search.policy.repeats import MAX_REPEATED, first_repeat, last_repeat
 
 
-def test_the_start_is_repeated_once_and_only_when_it_is_complete() -> None:
+def test_the_start_is_repeated_once_and_only_if_it_is_complete() -> None:
     race = Race(RULES)
     assert first_repeat(race, set()) is None
     race.begin(Job(0, 5))
@@ -20,14 +20,14 @@ def test_the_start_is_repeated_once_and_only_when_it_is_complete() -> None:
     for fold in range(NUM_FOLDS):
         race.add(Job(0, 5), fold, evidence_of(Job(0, 5), fold, 0.8))
     race.end(0, "complete")
-    assert first_repeat(race, {Job(0, 5)}) is None, "it is running still"
+    assert first_repeat(race, {Job(0, 5)}) is None, "it is still running"
     assert first_repeat(race, set()) == Job(0, 6)
     race.begin(Job(0, 6))
     assert first_repeat(race, set()) is None
 
 
 @pytest.mark.parametrize("state", ["stopped", "failed"])
-def test_a_start_that_is_not_complete_is_not_repeated(state: State) -> None:
+def test_an_incomplete_start_is_not_repeated(state: State) -> None:
     race = race_of((0.9,))
     race.end(0, state)
     assert first_repeat(race, set()) is None
@@ -35,7 +35,7 @@ def test_a_start_that_is_not_complete_is_not_repeated(state: State) -> None:
 
 
 def repeats_of(race: Race, score: float) -> list[Job]:
-    """All last repeats, one after the other, each with this score."""
+    """Run all last repeats one after another, each with this score."""
     done = []
     while (job := last_repeat(race, set())) is not None:
         run(race, job.number, *[score] * NUM_FOLDS, seed=job.seed)
@@ -44,19 +44,19 @@ def repeats_of(race: Race, score: float) -> list[Job]:
     return done
 
 
-def test_a_leader_always_gets_a_repeat_even_alone_or_far_ahead() -> None:
+def test_a_leader_always_gets_a_repeat_even_if_alone_or_far_ahead() -> None:
     assert repeats_of(race_of((0.9, 0.9, 0.9)), 0.9) == [Job(0, 1)]
     ahead = race_of((0.5, 0.5, 0.5), (0.95, 0.95, 0.95))
     assert repeats_of(ahead, 0.95) == [Job(1, 1)]
 
 
-def test_equals_are_repeated_in_turn_until_each_has_had_its_own() -> None:
-    # Eighths, whose means are exact.
-    equals = (0.875, 0.875, 0.875)
-    assert repeats_of(race_of(*[equals] * 3), 0.875) == [Job(0, 1), Job(1, 1), Job(0, 2), Job(1, 2)]
+def test_equal_trials_are_repeated_in_turn_until_each_has_all_repeats() -> None:
+    # Multiples of 1/8 have exact means.
+    equal = (0.875, 0.875, 0.875)
+    assert repeats_of(race_of(*[equal] * 3), 0.875) == [Job(0, 1), Job(1, 1), Job(0, 2), Job(1, 2)]
 
 
-def test_a_repeat_that_settles_it_is_the_last() -> None:
+def test_no_repeats_after_the_difference_is_significant() -> None:
     race = race_of((0.85, 0.85, 0.85), (0.9, 0.9, 0.9))
     assert last_repeat(race, set()) == Job(1, 1)
     run(race, 1, 0.9, 0.9, 0.9, seed=1)
@@ -68,15 +68,15 @@ def test_a_repeat_that_settles_it_is_the_last() -> None:
     assert last_repeat(race, set()) is None
 
 
-def test_a_new_leader_gets_its_repeat_after_the_old_one_has_fallen_back() -> None:
+def test_a_new_leader_gets_a_repeat() -> None:
     race = race_of((0.6, 0.6, 0.6), (0.9, 0.9, 0.9), (0.875, 0.875, 0.9))
     assert last_repeat(race, set()) == Job(1, 1)
     run(race, 1, 0.8, 0.8, 0.8, seed=1)
     assert last_repeat(race, set()) == Job(2, 1)
 
 
-def test_repeats_in_all_are_capped_save_for_a_leaders_first() -> None:
-    # Each repeat throws its leader back: the next one leads, and so on.
+def test_the_total_number_of_repeats_is_capped_except_for_first_repeats_of_leaders() -> None:
+    # Each repeat lowers the leader's score, so that the next trial leads.
     race = race_of(*[(score,) * NUM_FOLDS for score in (0.5, 0.95, 0.95, 0.925, 0.925, 0.9, 0.9)], repeats=1)
     done = repeats_of(race, 0.85)
     assert [job.number for job in done] == [1, 2, 3, 4, 5, 6]
@@ -95,7 +95,7 @@ def test_repeats_of_the_start_do_not_count_against_the_cap() -> None:
     assert last_repeat(race, set()) == Job(1, 1)
 
 
-def test_no_trial_is_repeated_twice_at_a_time() -> None:
+def test_no_trial_has_two_repeats_running_at_once() -> None:
     race = race_of((0.9, 0.9, 0.9), (0.9, 0.9, 0.9))
     first = last_repeat(race, set())
     assert first == Job(0, 1)
@@ -111,7 +111,7 @@ def test_without_repeats_or_contenders_nothing_is_repeated() -> None:
     assert last_repeat(race_of((0.9,)), set()) is None
 
 
-def test_a_failed_repeat_is_not_tried_again() -> None:
+def test_a_failed_repeat_is_not_retried() -> None:
     race = race_of((0.9, 0.9, 0.9))
     race.begin(Job(0, 1))
     race.fail_repeat(Job(0, 1))

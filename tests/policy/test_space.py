@@ -1,4 +1,4 @@
-"""The search space: every proposal is a valid recipe, and what the user fixed stays fixed."""
+"""The search space: every proposal is a valid recipe, and fields fixed by the user stay fixed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIDE_PX = 450
 
 
 class RandomSuggest:
-    """Draws uniformly and remembers what it was asked."""
+    """Draws values uniformly and records them."""
 
     def __init__(self, seed: int) -> None:
         self.generator = np.random.default_rng(seed)
@@ -52,11 +52,11 @@ def proposals(space: Space, count: int = 200) -> list[tuple[dict[str, Any], Reci
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_proposal_is_a_valid_recipe_with_the_values_proposed(preset: str) -> None:
+def test_every_proposal_is_a_valid_recipe_with_the_proposed_values(preset: str) -> None:
     space = space_of(preset)
     for values, recipe in proposals(space):
         assert recipe == Recipe.from_json(recipe.to_json())
-        assert recipe == recipe.resolved(SIDE_PX), "a proposal needs nothing filled in"
+        assert recipe == recipe.resolved(SIDE_PX), "a proposal is resolved"
         assert values.items() <= recipe.flat().items()
         assert space.fits(recipe)
 
@@ -69,13 +69,13 @@ def test_proposals_reach_every_choice() -> None:
             assert all(seen[dimension.key, choice] for choice in dimension.choices), dimension.key
 
 
-def test_conditional_fields_are_asked_only_with_their_optimizer() -> None:
+def test_conditional_fields_are_proposed_only_with_their_optimizer() -> None:
     for values, recipe in proposals(space_of()):
         for key, optimizers in CONDITIONAL.items():
             assert (key in values) == (recipe.optimizer.name in optimizers), (key, recipe.optimizer.name)
 
 
-def test_fields_of_an_optimizer_that_was_set_are_asked_without_asking_for_it() -> None:
+def test_fields_of_a_fixed_optimizer_are_searched() -> None:
     space = space_of(optimizer__name="ranger21_cosine")
     keys = {dimension.key for dimension in space.dimensions}
     assert "optimizer.name" not in keys
@@ -94,7 +94,7 @@ def test_fields_of_an_optimizer_that_was_set_are_asked_without_asking_for_it() -
         ("data.size_px", 96),
     ],
 )
-def test_a_field_that_is_set_leaves_the_space_and_holds_everywhere(key: str, value: Any) -> None:
+def test_a_fixed_field_is_not_searched_and_applies_to_all_proposals(key: str, value: Any) -> None:
     space = make_space(fixed_start(Recipe(), {key: value}).resolved(SIDE_PX), {key: value})
     assert key not in {dimension.key for dimension in space.dimensions}
     assert space.start.flat()[key] == value
@@ -102,7 +102,7 @@ def test_a_field_that_is_set_leaves_the_space_and_holds_everywhere(key: str, val
 
 
 @pytest.mark.parametrize("preset", ["seed", "strong"])
-def test_a_conditional_field_that_is_set_holds_wherever_the_optimizer_has_it(preset: str) -> None:
+def test_a_fixed_conditional_field_applies_if_the_optimizer_has_it(preset: str) -> None:
     space = space_of(preset, optimizer__restart_epochs=4, optimizer__weight_decay=0.125)
     seen = set()
     for _, recipe in proposals(space):
@@ -113,33 +113,33 @@ def test_a_conditional_field_that_is_set_holds_wherever_the_optimizer_has_it(pre
     assert seen == {"ranger21", "adamw", "ranger21_cosine"}
 
 
-def test_restart_epochs_set_to_null_means_one_cycle_in_proposals_too() -> None:
+def test_restart_epochs_set_to_null_means_one_cycle_in_proposals() -> None:
     space = space_of(optimizer__restart_epochs=None, train__epochs=6)
     scheduled = [recipe for _, recipe in proposals(space, 50) if recipe.optimizer.name != "ranger21"]
     assert {recipe.optimizer.restart_epochs for recipe in scheduled} == {6}
 
 
-def test_size_set_to_null_stays_filled_in() -> None:
+def test_size_set_to_null_is_resolved_in_proposals() -> None:
     space = space_of(data__size_px=None)
     assert {recipe.data.size_px for _, recipe in proposals(space, 10)} == {224}
 
 
-def test_settings_that_no_trial_could_have_are_refused() -> None:
+def test_settings_that_apply_to_no_trial_are_refused() -> None:
     with pytest.raises(UserError, match=r"optimizer\.weight_decay has no effect with ranger21"):
         fixed_start(Recipe(), {"optimizer.name": "ranger21", "optimizer.weight_decay": 0.1})
     with pytest.raises(UserError, match=r"optimizer\.restart_epochs: expected a value from 1"):
         fixed_start(Recipe(), {"optimizer.restart_epochs": 0})
 
 
-def test_pretrained_weights_bind_the_depth() -> None:
+def test_pretrained_weights_fix_the_depth() -> None:
     space = space_of(model__pretrained=None)
     assert "model.depth" in {dimension.key for dimension in space.dimensions}
     start = Recipe().with_settings({"model.pretrained": "weights.pt", "model.depth": 50})
-    bound = make_space(start, {"model.pretrained": "weights.pt"})
-    assert {recipe.model.depth for _, recipe in proposals(bound, 20)} == {50}
+    fixed = make_space(start, {"model.pretrained": "weights.pt"})
+    assert {recipe.model.depth for _, recipe in proposals(fixed, 20)} == {50}
 
 
-def test_parameters_and_recipe_are_inverse() -> None:
+def test_parameters_and_recipe_are_inverses() -> None:
     space = space_of()
     for values, recipe in proposals(space, 50):
         assert space.parameters(recipe) == values
@@ -149,7 +149,7 @@ def test_parameters_and_recipe_are_inverse() -> None:
         assert start.recipe(start.parameters(start.start)) == start.start
 
 
-def test_fits_knows_both_ends_and_beyond() -> None:
+def test_fits_includes_both_ends_of_a_range() -> None:
     space = space_of()
     rate = next(dimension for dimension in space.dimensions if dimension.key == "optimizer.learning_rate")
     assert isinstance(rate, Real)
@@ -167,18 +167,18 @@ def test_fits_knows_both_ends_and_beyond() -> None:
         {"optimizer.name": "adamw", "optimizer.weight_decay": 0.02, "train.batch_size": 16},
     ],
 )
-def test_a_recipe_that_differs_outside_of_the_space_does_not_fit(changes: dict[str, Any]) -> None:
+def test_a_recipe_that_differs_in_a_field_not_searched_does_not_fit(changes: dict[str, Any]) -> None:
     space = space_of()
     assert not space.fits(space.start.with_settings(changes).resolved(SIDE_PX))
 
 
-def test_a_field_that_was_set_must_be_as_it_was_set() -> None:
+def test_a_recipe_must_have_the_fixed_values_to_fit() -> None:
     space = space_of(augment__blur=0.125)
     assert space.fits(space.start)
     assert not space.fits(space.start.with_settings({"augment.blur": 0.25}))
 
 
-def test_describe_is_json_and_tells_spaces_apart() -> None:
+def test_describe_is_json_serializable_and_distinguishes_spaces() -> None:
     described = space_of().describe()
     assert json.loads(json.dumps(described)) == described
     assert described == space_of().describe()
@@ -186,13 +186,13 @@ def test_describe_is_json_and_tells_spaces_apart() -> None:
     assert described["optimizer.weight_decay"]["optimizers"] == ["adamw"]
 
 
-def test_every_dimension_gives_its_reason() -> None:
+def test_every_dimension_has_a_reason() -> None:
     for dimension in space_of().dimensions:
         assert len(dimension.reason.split()) >= 3, dimension.key
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 7, 12, 30, 45, 100])
-def test_some_cycle_ends_with_training_for_every_restart_choice(epochs: int) -> None:
+def test_for_every_restart_choice_a_cycle_ends_with_training(epochs: int) -> None:
     choices = restart_choices(epochs)
     assert choices[0] == epochs
     assert list(choices) == sorted(set(choices), reverse=True)
@@ -201,7 +201,7 @@ def test_some_cycle_ends_with_training_for_every_restart_choice(epochs: int) -> 
         assert epochs in {first * (2**cycles - 1) for cycles in range(1, 10)}
 
 
-def test_a_cosine_cycle_of_every_choice_can_be_trained() -> None:
+def test_every_restart_choice_can_be_trained() -> None:
     for first in restart_choices(6):
         recipe = Recipe(
             optimizer=Optimizer(name="adamw", restart_epochs=first, restart_factor=2), train=Train(epochs=6)
@@ -209,7 +209,7 @@ def test_a_cosine_cycle_of_every_choice_can_be_trained() -> None:
         build_optimizer(torch.nn.Linear(2, 2), recipe, batches_per_epoch=3).step()
 
 
-def test_starting_recipe_may_lie_outside_a_range() -> None:
+def test_the_starting_recipe_may_be_outside_a_range() -> None:
     space = make_space(Recipe(optimizer=Optimizer(learning_rate=0.05)).resolved(SIDE_PX), {})
     assert space.parameters(space.start)["optimizer.learning_rate"] == 0.05
     assert not space.fits(space.start)

@@ -1,4 +1,4 @@
-"""Alpha spending: however many looks, all together err as often as was allowed, and each spends its share."""
+"""Alpha spending: for any number of looks, the overall error rate is as requested, and each look spends its share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NUM_WALKS = 100_000
 
 
 def first_crossings(levels: tuple[float, ...], seed: int) -> np.ndarray:
-    """Share of random walks that fall below the bound for the first time at each look, float64 (looks,)."""
+    """Share of random walks that cross the bound for the first time at each look, float64 (looks,)."""
     generator, num_looks = np.random.default_rng(seed), len(levels)
     steps = generator.standard_normal((NUM_WALKS, num_looks))
     scaled = np.cumsum(steps, axis=1) / np.sqrt(np.arange(1, num_looks + 1))
@@ -27,7 +27,7 @@ def slack(share: float) -> float:
 
 
 @pytest.mark.parametrize("num_folds", [2, 3, 5, 10])
-def test_all_looks_together_spend_the_error_and_each_its_share(num_folds: int) -> None:
+def test_all_looks_together_spend_the_error_and_each_look_its_share(num_folds: int) -> None:
     num_looks = num_folds - 1
     found = first_crossings(nominal_levels(0.05, num_looks), seed=num_folds)
     assert found.sum() == pytest.approx(0.05, abs=slack(0.05))
@@ -36,12 +36,12 @@ def test_all_looks_together_spend_the_error_and_each_its_share(num_folds: int) -
 
 
 @pytest.mark.parametrize("error", [0.01, 0.2, 0.5])
-def test_other_errors_are_spent_as_well(error: float) -> None:
+def test_other_error_rates_are_spent_exactly(error: float) -> None:
     assert first_crossings(nominal_levels(error, 4), seed=0).sum() == pytest.approx(error, abs=slack(error))
 
 
 @pytest.mark.parametrize("num_looks", range(1, 12))
-def test_shares_are_a_whole_and_the_first_two_looks_have_most(num_looks: int) -> None:
+def test_shares_add_up_to_one_and_the_first_two_looks_have_most(num_looks: int) -> None:
     found = shares(num_looks)
     assert len(found) == num_looks
     assert sum(found) == pytest.approx(1.0)
@@ -53,7 +53,7 @@ def test_one_look_tests_at_the_whole_error() -> None:
     assert nominal_levels(0.05, 1) == pytest.approx((0.05,), abs=1e-5)
 
 
-def test_a_later_look_tests_at_more_than_it_spends() -> None:
+def test_later_looks_test_at_higher_levels_than_they_spend() -> None:
     levels = nominal_levels(0.05, 4)
     spent = [0.05 * share for share in shares(4)]
     assert levels[0] == pytest.approx(spent[0], abs=1e-5)

@@ -132,7 +132,10 @@ def test_search_without_a_winner_ignores_a_foreign_best_json(study: Study, capsy
     assert print_outcome(Console(width=120), study, has_winner=False) == NO_WINNER == 3
     output = capsys.readouterr().out
     assert "no winner: none of 2 trials finished all folds" in output
-    assert f"warning: {study.folder / 'best.json'} is not of this search, which has no winner; remove it" in output
+    assert (
+        f"warning: {study.folder / 'best.json'} does not belong to this search, which has no winner; remove it"
+        in output
+    )
     assert "Winner" not in read(study.folder / "report.html").text
     with pytest.raises(UserError, match=r"best.json: field 'study_uid': expected 'e71e6287'"):
         print_outcome(Console(width=120), study, has_winner=True)

@@ -1,4 +1,4 @@
-"""The journal tells Optuna the truth and survives a kill; the adapter passes Ray Tune's calls on."""
+"""The journal records true states and survives a kill; the searcher forwards Ray Tune's calls to the driver."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def journal_at(path: Path, *, space: Space = SPACE, seed: int = 0, **settings: A
 
 
 def frozen(path: Path) -> list[FrozenTrial]:
-    """The trials as anyone reads them through Optuna's own interface."""
+    """The trials as read through Optuna's own interface."""
     storage = JournalStorage(JournalFileBackend(str(path)))
     return optuna.load_study(study_name="study", storage=storage).trials
 
 
 def run(journal: Journal, count: int) -> list[tuple[int, Recipe]]:
-    """Ask for trials and complete them, with a score that depends on the recipe."""
+    """Start trials and complete them with a score that depends on the recipe."""
     asked = []
     for _ in range(count):
         number, recipe = journal.ask()
@@ -53,7 +53,7 @@ def run(journal: Journal, count: int) -> list[tuple[int, Recipe]]:
     return asked
 
 
-def test_trial_0_is_the_starting_recipe_even_outside_of_the_ranges(path: Path) -> None:
+def test_trial_0_is_the_starting_recipe_even_outside_the_ranges(path: Path) -> None:
     start = Recipe().with_settings({"optimizer.learning_rate": 0.05}).resolved(64)
     assert journal_at(path, space=make_space(start, {})).ask() == (0, start)
 
@@ -69,13 +69,13 @@ def test_proposals_depend_on_seed_and_number_only(tmp_path: Path) -> None:
     assert run(journal_at(tmp_path / "c"), 3) != run(journal_at(tmp_path / "d", seed=1), 3)
 
 
-def test_reopening_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+def test_a_reopened_journal_makes_the_same_proposals(tmp_path: Path) -> None:
     undisturbed = run(journal_at(tmp_path / "a"), 14)
     reopened = [pair for _ in range(14) for pair in run(journal_at(tmp_path / "b"), 1)]
     assert reopened == undisturbed
 
 
-def test_complete_stopped_and_failed_are_told_as_such(path: Path) -> None:
+def test_complete_stopped_and_failed_trials_are_recorded(path: Path) -> None:
     journal = journal_at(path)
     for number, state in enumerate(("complete", "stopped", "failed")):
         journal.ask()
@@ -84,7 +84,7 @@ def test_complete_stopped_and_failed_are_told_as_such(path: Path) -> None:
         journal.tell(number, state, 0.625 if state == "complete" else None, 10.0)  # type: ignore[arg-type]
     complete, stopped, failed = frozen(path)
     assert (complete.state, complete.value) == (TrialState.COMPLETE, 0.625)
-    assert (stopped.state, stopped.value) == (TrialState.PRUNED, 0.75), "the last intermediate value stands in"
+    assert (stopped.state, stopped.value) == (TrialState.PRUNED, 0.75), "the last intermediate value is used"
     assert (failed.state, failed.value) == (TrialState.FAIL, None)
     assert all(trial.intermediate_values == {0: 0.5, 1: 0.75} for trial in (complete, stopped, failed))
 
@@ -108,13 +108,13 @@ def test_a_fold_is_reported_once(path: Path) -> None:
     assert frozen(path)[0].intermediate_values == {0: 0.5}
 
 
-def test_running_trials_are_adopted_with_number_and_recipe(path: Path) -> None:
+def test_running_trials_are_adopted_with_their_number_and_recipe(path: Path) -> None:
     journal = journal_at(path)
     run(journal, 2)
-    left = [journal.ask(), journal.ask()]
-    journal.report(left[0][0], 0, 0.5)
+    running = [journal.ask(), journal.ask()]
+    journal.report(running[0][0], 0, 0.5)
     adopting = journal_at(path)
-    assert adopting.adopt() == left
+    assert adopting.adopt() == running
     adopting.report(2, 0, 0.5)
     adopting.report(2, 1, 0.7)
     adopting.tell(2, "complete", 0.6, 10.0)
@@ -125,7 +125,7 @@ def test_running_trials_are_adopted_with_number_and_recipe(path: Path) -> None:
 
 
 @pytest.mark.parametrize("num_before", [0, 12])
-def test_a_trial_killed_before_its_first_suggestion_gets_the_recipe_it_would_have_had(
+def test_a_trial_killed_before_its_first_suggestion_gets_the_same_recipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_before: int
 ) -> None:
     undisturbed = journal_at(tmp_path / "a")
@@ -133,18 +133,18 @@ def test_a_trial_killed_before_its_first_suggestion_gets_the_recipe_it_would_hav
     killed = journal_at(tmp_path / "b")
     run(killed, num_before)
 
-    def die(*arguments: object) -> None:
+    def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "_propose", die)
+        patch.setattr(Journal, "_propose", interrupt)
         with pytest.raises(KeyboardInterrupt):
             killed.ask()
     assert frozen(tmp_path / "b")[num_before].state == TrialState.RUNNING
     assert journal_at(tmp_path / "b").adopt() == [undisturbed.ask()]
 
 
-def test_a_journal_killed_before_its_first_trial_still_begins_with_the_start(path: Path) -> None:
+def test_a_journal_killed_before_its_first_trial_starts_with_the_starting_recipe(path: Path) -> None:
     journal_at(path)
     assert [trial.state for trial in frozen(path)] == [TrialState.WAITING]
     again = journal_at(path)
@@ -154,17 +154,17 @@ def test_a_journal_killed_before_its_first_trial_still_begins_with_the_start(pat
     assert len(frozen(path)) == 1
 
 
-def test_a_lock_left_by_a_dead_driver_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_lock_of_a_crashed_driver_is_removed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(journal_at(path), 1)
     lock = path.with_name(path.name + ".lock")
     lock.symlink_to(path)
-    # Optuna sleeps before it tries again, and after half a minute takes the lock.
+    # Optuna would sleep between attempts, and take over the lock after half a minute.
     monkeypatch.setattr(_file, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: pytest.fail("waits")))
     run(journal_at(path), 1)
     assert not lock.is_symlink()
 
 
-def test_a_line_that_a_crash_tore_is_cut_off(path: Path) -> None:
+def test_a_partial_last_line_is_removed(path: Path) -> None:
     run(journal_at(path), 2)
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"op_code":4,"worker')
@@ -174,7 +174,7 @@ def test_a_line_that_a_crash_tore_is_cut_off(path: Path) -> None:
     assert [trial.state for trial in frozen(path)] == [TrialState.COMPLETE] * 3
 
 
-def test_the_journal_is_one_that_the_dashboard_opens(path: Path) -> None:
+def test_the_dashboard_can_open_the_journal(path: Path) -> None:
     pytest.importorskip("optuna_dashboard")
     from optuna_dashboard._storage_url import get_storage
 
@@ -193,7 +193,7 @@ def test_optuna_prints_nothing(path: Path, capfd: pytest.CaptureFixture[str]) ->
     assert capfd.readouterr() == ("", "")
 
 
-def test_score_and_cost_are_told_where_both_are_sought(path: Path) -> None:
+def test_score_and_cost_are_recorded_with_two_objectives(path: Path) -> None:
     journal = journal_at(path, by_cost=True)
     for number, state in enumerate(("complete", "stopped", "failed")):
         journal.ask()
@@ -213,8 +213,8 @@ def test_score_and_cost_are_told_where_both_are_sought(path: Path) -> None:
     assert directions == ["MAXIMIZE", "MINIMIZE"]
 
 
-def test_proposals_for_two_objectives_go_on_after_a_resume(tmp_path: Path) -> None:
-    def some(journal: Journal, count: int) -> list[tuple[int, Recipe]]:
+def test_proposals_for_two_objectives_are_the_same_after_a_resume(tmp_path: Path) -> None:
+    def propose(journal: Journal, count: int) -> list[tuple[int, Recipe]]:
         asked = []
         for _ in range(count):
             number, recipe = journal.ask()
@@ -224,9 +224,9 @@ def test_proposals_for_two_objectives_go_on_after_a_resume(tmp_path: Path) -> No
             journal.tell(number, state, score, 10 * recipe.augment.blur)  # type: ignore[arg-type]
         return asked
 
-    undisturbed = some(journal_at(tmp_path / "a", by_cost=True), 14)
+    undisturbed = propose(journal_at(tmp_path / "a", by_cost=True), 14)
     assert len({recipe.to_json() for _, recipe in undisturbed}) == 14
-    assert [pair for _ in range(14) for pair in some(journal_at(tmp_path / "b", by_cost=True), 1)] == undisturbed
+    assert [pair for _ in range(14) for pair in propose(journal_at(tmp_path / "b", by_cost=True), 1)] == undisturbed
 
 
 @pytest.mark.parametrize("by_cost", [False, True])
@@ -234,7 +234,7 @@ def test_importances_are_shares_of_the_score(path: Path, by_cost: bool) -> None:
     journal = journal_at(path, by_cost=by_cost)
     assert journal.importances() == {}
     run(journal, 1)
-    assert journal.importances() == {}, "one trial says nothing"
+    assert journal.importances() == {}, "one trial is not enough"
     run(journal, 15)
     found = journal.importances()
     assert next(iter(found)) == "augment.rotate"
@@ -243,11 +243,11 @@ def test_importances_are_shares_of_the_score(path: Path, by_cost: bool) -> None:
 
 
 def priors_of(count: int, *, with_start: bool = True) -> list[Prior]:
-    """Trials of an earlier study: the start, complete; then proposals, stopped and complete by turns."""
-    suggested = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5))
+    """Trials of an earlier study: the starting recipe, complete; then proposals, alternately stopped and complete."""
+    suggestions = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5))
     recipes = [SPACE.start] if with_start else []
     while len(recipes) < count:
-        trial = suggested.ask()
+        trial = suggestions.ask()
         recipes.append(SPACE.recipe({"augment.rotate": trial.suggest_float("x", 0.1, 0.9)}))
     return [
         Prior(
@@ -278,11 +278,11 @@ def test_priors_are_ended_trials_with_their_parameters(path: Path, by_cost: bool
     assert journal.adopt() == []
     number, recipe = journal.ask()
     assert number == 3
-    assert recipe != SPACE.start, "the start is known already"
+    assert recipe != SPACE.start, "the starting recipe is among the priors"
     assert journal.num_trials() == 1
 
 
-def test_without_the_start_among_priors_it_is_the_first_own_trial(path: Path) -> None:
+def test_the_starting_recipe_is_the_first_trial_unless_among_the_priors(path: Path) -> None:
     priors = priors_of(2, with_start=False)
     journal = journal_at(path, priors=priors)
     assert journal.num_trials() == 0
@@ -291,15 +291,15 @@ def test_without_the_start_among_priors_it_is_the_first_own_trial(path: Path) ->
 
 @pytest.mark.parametrize("num_added", [0, 1, 3])
 @pytest.mark.parametrize("with_start", [False, True])
-def test_priors_are_added_once_however_often_it_was_killed(tmp_path: Path, num_added: int, with_start: bool) -> None:
+def test_priors_are_added_once_despite_kills(tmp_path: Path, num_added: int, with_start: bool) -> None:
     priors = priors_of(3, with_start=with_start)
     undisturbed, path = journal_at(tmp_path / "a", priors=priors), tmp_path / "b"
-    # A journal with some of them, and no trial that waits, is what a kill in between leaves.
-    begun = optuna.create_study(
+    # A kill in between leaves a journal with some priors and no waiting trial.
+    partial = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(path))), study_name="study", direction="maximize"
     )
     for prior in priors[:num_added]:
-        begun.add_trial(undisturbed._frozen(prior))
+        partial.add_trial(undisturbed._frozen(prior))
     for _ in range(2):
         journal = journal_at(path, priors=priors)
     assert journal.num_trials() == 0
@@ -312,7 +312,7 @@ def test_priors_are_added_once_however_often_it_was_killed(tmp_path: Path, num_a
 
 
 def test_proposals_learn_from_priors(tmp_path: Path) -> None:
-    """The same recipes with the best as the worst: the same number gets another proposal."""
+    """With inverted scores of the same recipes, the next proposal is different."""
     asked = []
     for sign in (1, -1):
         priors = [
@@ -329,11 +329,11 @@ def config_for(job: Job) -> dict[str, Any]:
 
 
 def searcher_of(assignments: list[Any], ends: list[Any], *, idle: list[bool] | None = None) -> DriverSearcher:
-    said = iter(idle or [])
-    return DriverSearcher(lambda: assignments.pop(0), lambda *end: ends.append(end), lambda: next(said))
+    answers = iter(idle or [])
+    return DriverSearcher(lambda: assignments.pop(0), lambda *end: ends.append(end), lambda: next(answers))
 
 
-def test_the_searcher_hands_out_and_passes_on() -> None:
+def test_the_searcher_forwards_assignments_and_ends() -> None:
     assignments = [config_for(Job(4, 0)), config_for(Job(4, 1)), None]
     ends: list[tuple[Job, bool]] = []
     searcher = searcher_of(assignments.copy(), ends, idle=[True])
@@ -345,40 +345,40 @@ def test_the_searcher_hands_out_and_passes_on() -> None:
     assert ends == [(Job(4, 1), False), (Job(4, 0), True)]
 
 
-def test_nothing_to_run_now_is_the_end_only_when_no_job_is_running() -> None:
+def test_the_searcher_finishes_only_if_no_job_is_running() -> None:
     searcher = searcher_of([None, config_for(Job(1, 0)), None], [], idle=[False, True])
     assert searcher.suggest("x") is None
     assert searcher.suggest("x") == config_for(Job(1, 0))
     assert searcher.suggest("y") == searcher.FINISHED
 
 
-def test_a_watched_method_fails_once_and_is_not_called_again() -> None:
+def test_a_watched_method_is_not_called_again_after_an_error() -> None:
     calls: list[int] = []
 
     def method(number: int) -> int:
         calls.append(number)
         if number == 2:
-            raise RuntimeError("disk gone")
+            raise RuntimeError("disk failure")
         return number
 
     watch = Watch()
     watched = watch(method)
     assert watched(1) == 1
     for number in (2, 3):
-        with pytest.raises(RuntimeError, match="disk gone"):
+        with pytest.raises(RuntimeError, match="disk failure"):
             watched(number)
     assert calls == [1, 2]
     assert isinstance(watch.error, RuntimeError)
 
 
-def test_the_only_study_is_opened_whatever_its_name(path: Path) -> None:
+def test_a_single_study_is_opened_under_any_name(path: Path) -> None:
     run(journal_at(path), 2)
     renamed = Journal(path, SPACE, seed=0, name="renamed")
     assert renamed.num_trials() == 2
     assert renamed.ends() == {0: "complete", 1: "complete"}
     assert renamed.ask()[0] == 2
     assert renamed.ends()[2] is None
-    assert len(frozen(path)) == 3, "under its first name"
+    assert len(frozen(path)) == 3, "under its original name"
 
 
 def test_a_journal_of_two_studies_is_refused(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The journal's file: Optuna's own bytes, forced to the disk once for what is written together."""
+"""The journal file: the same bytes as Optuna's, synced to disk once per batch."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ RECORDS: list[dict[str, Any]] = [{"op_code": 4, "worker_id": "a", "value": value
 
 
 @pytest.fixture
-def forced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Size of each file that was forced to the disk, when it was."""
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Size of the file at each fsync."""
     sizes: list[int] = []
     real = os.fsync
 
-    def force(descriptor: int) -> None:
+    def sync(descriptor: int) -> None:
         sizes.append(os.fstat(descriptor).st_size)
         real(descriptor)
 
-    monkeypatch.setattr(os, "fsync", force)
+    monkeypatch.setattr(os, "fsync", sync)
     return sizes
 
 
-def test_records_are_written_as_optuna_writes_them(tmp_path: Path) -> None:
+def test_records_are_written_exactly_as_by_optuna(tmp_path: Path) -> None:
     ours, theirs = JournalFile(tmp_path / "ours"), JournalFileBackend(str(tmp_path / "theirs"))
     for backend in (ours, theirs):
         backend.append_logs(RECORDS[:2])
@@ -41,46 +41,46 @@ def test_records_are_written_as_optuna_writes_them(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.lock*"))
 
 
-def test_a_record_alone_is_forced_at_once(tmp_path: Path, forced: list[int]) -> None:
+def test_a_single_record_is_synced_immediately(tmp_path: Path, synced: list[int]) -> None:
     file = JournalFile(tmp_path / "journal")
     for number in (1, 2):
         file.append_logs(RECORDS[:1])
-        assert len(forced) == number
-        assert forced[-1] == (tmp_path / "journal").stat().st_size
+        assert len(synced) == number
+        assert synced[-1] == (tmp_path / "journal").stat().st_size
 
 
-def test_records_together_are_read_at_once_and_forced_at_the_end(tmp_path: Path, forced: list[int]) -> None:
+def test_a_batch_is_readable_immediately_and_synced_at_the_end(tmp_path: Path, synced: list[int]) -> None:
     path = tmp_path / "journal"
     file = JournalFile(path)
-    with file.together():
+    with file.batch():
         for number, record in enumerate(RECORDS, 1):
             file.append_logs([record])
-            assert len(list(JournalFileBackend(str(path)).read_logs(0))) == number, "a killed process loses none"
-        assert forced == []
-    assert forced == [path.stat().st_size]
+            assert len(list(JournalFileBackend(str(path)).read_logs(0))) == number, "a killed process loses no records"
+        assert synced == []
+    assert synced == [path.stat().st_size]
 
 
-def test_what_was_written_before_an_error_is_forced(tmp_path: Path, forced: list[int]) -> None:
+def test_records_before_an_error_are_synced(tmp_path: Path, synced: list[int]) -> None:
     file = JournalFile(tmp_path / "journal")
 
     def write_and_fail() -> None:
-        with file.together():
+        with file.batch():
             file.append_logs(RECORDS)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         write_and_fail()
-    assert forced == [(tmp_path / "journal").stat().st_size]
+    assert synced == [(tmp_path / "journal").stat().st_size]
     file.append_logs(RECORDS)
-    assert len(forced) == 2, "and later ones are again"
+    assert len(synced) == 2, "later records are synced again"
 
 
-def test_a_proposal_is_forced_to_the_disk_once(tmp_path: Path, forced: list[int]) -> None:
+def test_a_proposal_is_synced_once(tmp_path: Path, synced: list[int]) -> None:
     path = tmp_path / "optuna.journal"
     journal = Journal(path, make_space(Recipe().resolved(64), {}), seed=0, name="study")
     for number in range(12):
-        forced.clear()
+        synced.clear()
         journal.ask()
-        assert forced == [path.stat().st_size]
+        assert synced == [path.stat().st_size]
         journal.report(number, 0, 0.5)
         journal.tell(number, "complete", 0.5, 1.0)

@@ -59,13 +59,13 @@ def lines(study: Path, keep: int) -> bytes:
         (lambda study: (study / JOURNAL).write_bytes(lines(study, 2)), "has lost lines: no record of 2 stored"),
         (
             lambda study: (study / JOURNAL).write_bytes(lines(study, 0) + b"\xff\x00x\n{}\n"),
-            ": this is no journal of Opt",
+            ": not an Optuna journal (JSONDecodeError",
         ),
-        (lambda study: (study / JOURNAL).write_bytes(b"5\n[]\n"), ": this is no journal of Optuna's"),
-        (lambda study: (study / JOURNAL).write_bytes(b'{"a":1}\n{"b":2}\n'), ": this is no journal of Optuna's"),
+        (lambda study: (study / JOURNAL).write_bytes(b"5\n[]\n"), ": not an Optuna journal"),
+        (lambda study: (study / JOURNAL).write_bytes(b'{"a":1}\n{"b":2}\n'), ": not an Optuna journal"),
         (
             lambda study: (study / JOURNAL).write_bytes(b'{"op_code":99,"worker_id":"a"}\n'),
-            ": this is no journal of Optuna's (AssertionError",
+            ": not an Optuna journal (AssertionError",
         ),
         (
             lambda study: (study / JOURNAL).write_bytes(b"half a line"),

@@ -1,4 +1,4 @@
-"""What a person sees: a table on a terminal, lines elsewhere, nothing on a quiet console; the log hears all."""
+"""The console output: a table on a terminal, lines otherwise, nothing on a quiet console; everything is logged."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def fold_of(fold: int, score: float | None) -> FoldRecord:
 
 
 def play(display: TerminalDisplay) -> None:
-    """Trial 0 ended before, 1 completes and is run with another seed, 2 is stopped, 3 runs."""
+    """Trial 0 ended earlier, 1 completes and is repeated, 2 is stopped, 3 is running."""
     display.recall(Job(0, 0), RECIPE, "failed", [])
     display.begin(Job(1, 0), RECIPE, [0.5])
     display.fold(Job(1, 0), fold_of(1, 0.75))
@@ -60,7 +60,7 @@ def play(display: TerminalDisplay) -> None:
     display.fold(Job(1, 1, is_repeat=True), fold_of(0, 0.875))
     display.begin(Job(2, 0), RECIPE, [])
     display.fold(Job(2, 0), fold_of(0, 0.5))
-    display.end(Job(2, 0), "stopped", "hopeless: bound [0.4]", None)
+    display.end(Job(2, 0), "stopped", "no better than chance [0.4]", None)
     display.begin(Job(3, 0), RECIPE, [])
     display.epoch(Job(3, 0), epoch_of(0, 7))
 
@@ -72,13 +72,13 @@ def rendered(display: TerminalDisplay, console: Console) -> list[str]:
     return [" ".join(line.split()) for line in plain.splitlines() if line.strip()]
 
 
-def test_table_shows_every_trial_where_it_stands() -> None:
+def test_the_table_shows_the_progress_of_every_trial() -> None:
     console, _ = console_of(terminal=True)
     display = display_on(console)
     play(display)
     recipe = RECIPE.describe()
-    head, _, *rows, foot = rendered(display, console)
-    assert head == "trial state recipe fold epoch tta_accuracy"
+    header, _, *rows, footer = rendered(display, console)
+    assert header == "trial state recipe fold epoch tta_accuracy"
     assert rows == [
         f"0000 failed {recipe} 0/2",
         f"0001 complete {recipe} 2/2 0.6250",
@@ -86,17 +86,17 @@ def test_table_shows_every_trial_where_it_stands() -> None:
         f"0002 stopped {recipe} 1/2 0.5000",
         f"0003 running {recipe} 1/2 7/30",
     ]
-    assert re.fullmatch(r"3 of 4 trials, best 0\.6250, 0:0\d, Ctrl-C keeps all finished folds", foot)
+    assert re.fullmatch(r"3 of 4 trials, best 0\.6250, 0:0\d, Ctrl-C keeps all finished folds", footer)
 
 
-def test_best_counts_complete_trials_only() -> None:
+def test_best_includes_only_complete_trials() -> None:
     console, _ = console_of(terminal=True)
     display = display_on(console)
     display.recall(Job(0, 0), RECIPE, "stopped", [0.99])
     assert "best" not in rendered(display, console)[-1]
 
 
-def test_a_trial_that_goes_on_stands_in_its_next_fold() -> None:
+def test_a_resumed_trial_is_shown_in_its_next_fold() -> None:
     console, _ = console_of(terminal=True)
     display = display_on(console)
     display.begin(Job(0, 0), RECIPE, [0.5])
@@ -111,11 +111,11 @@ def test_table_fits_any_terminal(width: int, height: int) -> None:
         display.begin(Job(number, 0), RECIPE, [])
     lines = rendered(display, console)
     assert len(lines) <= height
-    assert any(re.match(r"0059 running \S.* 1/2 0/30$", line) for line in lines), "the latest are shown"
+    assert any(re.match(r"0059 running \S.* 1/2 0/30$", line) for line in lines), "the latest trials are shown"
     assert lines[0] == "trial state recipe fold epoch tta_accuracy"
 
 
-def test_elsewhere_each_event_is_a_line() -> None:
+def test_without_a_terminal_each_event_is_a_line() -> None:
     console, stream = console_of(terminal=False, width=20)
     display = display_on(console)
     with display.running():
@@ -124,16 +124,16 @@ def test_elsewhere_each_event_is_a_line() -> None:
         f"trial 0001 resumes after 1 of 2 folds: {RECIPE.describe()}",
         "trial 0001 fold 2/2: tta_accuracy 0.7500",
         "trial 0001 complete: tta_accuracy 0.6250",
-        f"trial 0001 seed 1 begins: {RECIPE.describe()}",
+        f"trial 0001 seed 1 starts: {RECIPE.describe()}",
         "trial 0001 seed 1 fold 1/2: tta_accuracy 0.8750",
-        f"trial 0002 begins: {RECIPE.describe()}",
+        f"trial 0002 starts: {RECIPE.describe()}",
         "trial 0002 fold 1/2: tta_accuracy 0.5000",
-        "trial 0002 stopped: hopeless: bound [0.4]",
-        f"trial 0003 begins: {RECIPE.describe()}",
+        "trial 0002 stopped: no better than chance [0.4]",
+        f"trial 0003 starts: {RECIPE.describe()}",
     ]
 
 
-def test_a_repeat_is_no_trial_of_its_own_in_the_foot() -> None:
+def test_repeats_are_not_counted_in_the_footer() -> None:
     console, _ = console_of(terminal=True)
     display = display_on(console)
     display.recall(Job(0, 0), RECIPE, "complete", [0.5])
@@ -141,7 +141,7 @@ def test_a_repeat_is_no_trial_of_its_own_in_the_foot() -> None:
     assert rendered(display, console)[-1].startswith("1 of 4 trials, best 0.5000")
 
 
-def test_a_fold_without_a_score_is_not_shown() -> None:
+def test_a_fold_with_an_undefined_score_is_not_shown() -> None:
     console, stream = console_of(terminal=False)
     display = display_on(console)
     display.begin(Job(0, 0), RECIPE, [])
@@ -150,15 +150,15 @@ def test_a_fold_without_a_score_is_not_shown() -> None:
     assert rendered(display, console)[2].endswith("running " + RECIPE.describe() + " 1/2 0/30")
 
 
-def test_a_note_is_a_line_and_goes_to_the_log(tmp_path: Path) -> None:
+def test_a_note_is_printed_and_logged(tmp_path: Path) -> None:
     console, stream = console_of(terminal=False)
     with study_log(tmp_path, console):
-        display_on(console).note("no more [begin]")
-    assert stream.getvalue() == "no more [begin]\n"
-    assert "INFO no more [begin]" in (tmp_path / "search.log").read_text()
+        display_on(console).note("no more [trials]")
+    assert stream.getvalue() == "no more [trials]\n"
+    assert "INFO no more [trials]" in (tmp_path / "search.log").read_text()
 
 
-def test_on_a_terminal_the_table_is_drawn_and_taken_away() -> None:
+def test_on_a_terminal_a_table_is_drawn_instead_of_lines() -> None:
     console, stream = console_of(terminal=True)
     display = display_on(console)
     with display.running():
@@ -167,7 +167,7 @@ def test_on_a_terminal_the_table_is_drawn_and_taken_away() -> None:
     assert "trial 0002 stopped" not in stream.getvalue()
 
 
-def test_a_quiet_console_shows_nothing_and_the_log_hears_all(tmp_path: Path) -> None:
+def test_a_quiet_console_shows_nothing_but_everything_is_logged(tmp_path: Path) -> None:
     stream = io.StringIO()
     console = Console(file=stream, quiet=True, force_terminal=False)
     display = display_on(console)
@@ -179,7 +179,7 @@ def test_a_quiet_console_shows_nothing_and_the_log_hears_all(tmp_path: Path) -> 
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ INFO trial 0003 fold 1/2 epoch 7/30: loss 0\.2500", lines[-1])
 
 
-def test_words_are_printed_as_they_are() -> None:
+def test_messages_are_printed_verbatim() -> None:
     console, stream = console_of(terminal=False, width=20)
     say(console, "a path with [brackets] that is longer than the console")
     assert stream.getvalue() == "a path with [brackets] that is longer than the console\n"
@@ -188,7 +188,7 @@ def test_words_are_printed_as_they_are() -> None:
 def trials() -> pd.DataFrame:
     rows = [
         ("0001", "complete", "2/2", 3, 0.91234, "all 2 folds"),
-        ("0000", "stopped", "1/2", 1, 0.5, "hopeless: one answer [sic]"),
+        ("0000", "stopped", "1/2", 1, 0.5, "no better than chance [sic]"),
         ("0002", "failed", "0/2", 1, float("nan"), "NonFiniteLoss: at step 3"),
         ("0003", "running", "0/2", 1, float("nan"), ""),
     ]
@@ -196,7 +196,7 @@ def trials() -> pd.DataFrame:
     return table.assign(recipe=RECIPE.describe())
 
 
-def test_final_table_lists_all_trials_and_says_why_some_ended_early() -> None:
+def test_the_final_table_lists_all_trials_and_the_reasons_of_early_ends() -> None:
     console, stream = console_of(terminal=False, width=88)
     print_trials(console, trials(), "tta_accuracy")
     text = stream.getvalue()
@@ -204,11 +204,11 @@ def test_final_table_lists_all_trials_and_says_why_some_ended_early() -> None:
     assert lines[0] == "trial state recipe folds seeds tta_accuracy"
     assert lines[2] == f"0001 complete {RECIPE.describe()} 2/2 3 0.9123"
     assert lines[4] == f"0002 failed {RECIPE.describe()} 0/2 1"
-    assert lines[-2:] == ["0000 stopped: hopeless: one answer [sic]", "0002 failed: NonFiniteLoss: at step 3"]
+    assert lines[-2:] == ["0000 stopped: no better than chance [sic]", "0002 failed: NonFiniteLoss: at step 3"]
     assert max(map(len, text.splitlines())) <= 88
 
 
-def test_final_table_of_a_search_without_trials() -> None:
+def test_the_final_table_without_trials() -> None:
     console, stream = console_of(terminal=False)
     print_trials(console, trials().iloc[:0], "tta_accuracy")
     assert "tta_accuracy" in stream.getvalue()

@@ -1,4 +1,4 @@
-"""The driver, with a loop in the place of Ray: study folder, journal and tracker agree, whatever happens and when."""
+"""The driver, run by a loop instead of Ray: study folder, journal and tracker always agree."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ EXPECTED = {0: "complete", 1: "stopped", 2: "failed", 3: "failed", 4: "failed", 
 
 
 def assert_agreement(world: World) -> None:
-    """Study folder, journal and tracker say the same of every trial."""
+    """Study folder, journal and tracker agree on every trial."""
     trials = frozen(world)
     assert [trial.number for trial in trials] == world.study.trials()
     assert sorted(world.tracker.runs) == [
@@ -74,7 +74,7 @@ def assert_agreement_on(world: World, trial: FrozenTrial) -> None:
         assert end.score is None
 
 
-def seen_of(world: World, number: int) -> TrialEnd:
+def end_of(world: World, number: int) -> TrialEnd:
     """How a trial ended."""
     end = world.study.end(number)
     assert end is not None
@@ -86,7 +86,7 @@ def world_in(tmp_path: Path, tiny_catalog: Catalog) -> Callable[..., World]:
     return lambda name="study", **settings: World(tmp_path / name, tiny_catalog, **settings)
 
 
-def test_all_that_can_happen_to_a_trial_is_told_to_everyone(world_in: Callable[..., World]) -> None:
+def test_every_kind_of_end_is_recorded_everywhere(world_in: Callable[..., World]) -> None:
     world = world_in(trials=6, fates=FATES)
     world.run()
     assert_agreement(world)
@@ -94,14 +94,14 @@ def test_all_that_can_happen_to_a_trial_is_told_to_everyone(world_in: Callable[.
     assert {number: end and end.state for number, end in ends.items()} == EXPECTED
     reasons = [str(end and end.reason) for end in ends.values()]
     assert reasons[0] == "all 2 folds"
-    assert reasons[1] == "hopeless: one answer to all images of fold 0 after 1 of 2 folds"
+    assert reasons[1] == "no better than chance: predicts a single class for all images of fold 0, after 1 of 2 folds"
     assert reasons[2] == "NonFiniteLoss: at fold 1"
     assert reasons[3] == "its process crashed repeatedly"
     assert reasons[4] == "tta_accuracy is undefined in fold 0"
     assert [trial.state for trial in frozen(world)][1] == TrialState.PRUNED
 
 
-def test_a_failed_trial_keeps_its_traceback_and_others_have_none(world_in: Callable[..., World]) -> None:
+def test_only_failed_jobs_have_a_traceback(world_in: Callable[..., World]) -> None:
     world = world_in(trials=6, fates=FATES, repeats=1)
     world.fates = {**FATES, Job(0, 1): "failed"}
     world.run()
@@ -115,19 +115,19 @@ def tracebacks_of(world: World) -> list[Path]:
 
 
 class Watcher(Listener):
-    """Notes of each event what the study folder and the journal hold at that time."""
+    """Records for each event what study folder and journal contain at that time."""
 
     def __init__(self, world: World) -> None:
         self.world, self.seen = world, list[tuple[Any, ...]]()
 
     def fold(self, job: Job, fold: FoldRecord) -> None:
         study = self.world.study
-        assert fold == study.fold(job.number, job.seed, fold.fold), "committed, and the same to the last bit"
+        assert fold == study.fold(job.number, job.seed, fold.fold), "committed, and bit-identical"
         self.seen.append(("fold", job.label, fold.fold, job.number in frozen_scores(self.world)))
 
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
         known = (
-            self.world.study.repeat_failure(job.number, job.seed) if job.is_repeat else seen_of(self.world, job.number)
+            self.world.study.repeat_failure(job.number, job.seed) if job.is_repeat else end_of(self.world, job.number)
         )
         self.seen.append(("end", job.label, state, known is not None, self.world.journal.ends()[job.number]))
 
@@ -136,11 +136,11 @@ class Watcher(Listener):
 
 
 def frozen_scores(world: World) -> dict[int, dict[int, float]]:
-    """Per trial the scores that the journal has."""
+    """The scores in the journal, by trial."""
     return {trial.number: trial.intermediate_values for trial in frozen(world) if trial.intermediate_values}
 
 
-def test_the_disk_has_an_event_before_its_listeners_and_the_journal_after(world_in: Callable[..., World]) -> None:
+def test_events_reach_the_disk_then_the_listeners_then_the_journal(world_in: Callable[..., World]) -> None:
     world = world_in(trials=2, fates={1: "failed", Job(0, 1): "failed"}, repeats=1)
     watcher = Watcher(world)
     world.listeners.append(watcher)
@@ -159,20 +159,20 @@ def test_the_disk_has_an_event_before_its_listeners_and_the_journal_after(world_
     ]
 
 
-def test_what_a_listener_raises_ends_the_search(world_in: Callable[..., World]) -> None:
+def test_an_error_in_a_listener_ends_the_search(world_in: Callable[..., World]) -> None:
     class Refusing(Listener):
         def epoch(self, job: Job, epoch: Epoch) -> None:
-            raise UserError("taken over")
+            raise UserError("lease lost")
 
     world = world_in(trials=1)
     world.listeners.append(Refusing())
-    with pytest.raises(UserError, match="taken over"):
+    with pytest.raises(UserError, match="lease lost"):
         world.run()
-    assert len(world.study.epochs(0)) == 1, "written before"
+    assert len(world.study.epochs(0)) == 1, "already written"
 
 
-def test_an_open_study_is_not_read_again(world_in: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folds go to judge, listeners and best.json from memory."""
+def test_an_open_study_is_not_read_from_disk(world_in: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge, listeners and best.json get folds from memory."""
     world_in(trials=1, repeats=1).run()
     again = world_in(trials=4, racing=True, repeats=1, fates={1: "worse", 2: "undefined"})
     again.listeners.remove(again.tracker)
@@ -184,7 +184,7 @@ def test_an_open_study_is_not_read_again(world_in: Callable[..., World], monkeyp
             again.work(driver, assignment)
         write_best(again.study, again.catalog, again.splits, driver.progress)
     best = Best.load(again.study.folder / "best.json")
-    assert [seen_of(again, number).state for number in range(4)] == ["complete", "stopped", "failed", "complete"]
+    assert [end_of(again, number).state for number in range(4)] == ["complete", "stopped", "failed", "complete"]
     seen = again.study.out_of_fold(int(best.trial), 0)
     found = scores(*(seen[name].to_numpy() for name in ("label", "probability_leukemic", "group")))
     assert best.scores == {name: IntervalRecord.of(interval) for name, interval in found.items()}
@@ -196,7 +196,7 @@ def test_trial_0_is_the_starting_recipe(world_in: Callable[..., World]) -> None:
     assert assignment == Assignment(job=Job(0, 0), recipe=SPACE.start)
 
 
-def test_best_is_announced_for_complete_trials_only_and_only_when_it_changes(world_in: Callable[..., World]) -> None:
+def test_the_best_is_announced_only_for_complete_trials_and_only_if_it_changes(world_in: Callable[..., World]) -> None:
     world = world_in(trials=8, fates=FATES)
     world.run()
     scores = {
@@ -219,30 +219,28 @@ def test_without_a_complete_trial_no_best_is_announced(world_in: Callable[..., W
     assert world.driver().best is None
 
 
-@pytest.mark.parametrize("heard", [1, EPOCHS, EPOCHS + 1])
-def test_a_trial_that_a_person_stops_ends_after_what_it_reports_next(
-    world_in: Callable[..., World], heard: int
-) -> None:
+@pytest.mark.parametrize("num_reports", [1, EPOCHS, EPOCHS + 1])
+def test_a_trial_stopped_by_the_user_ends_at_its_next_report(world_in: Callable[..., World], num_reports: int) -> None:
     world = world_in(trials=2)
     driver = world.driver()
     assignment = driver.begin()
     assert assignment is not None
     reports = list(world.reports(assignment))
-    assert all(driver.receive(assignment.job, report) for report in reports[: heard - 1])
+    assert all(driver.receive(assignment.job, report) for report in reports[: num_reports - 1])
     world.tracker.stopped.add(0)
-    assert not driver.receive(assignment.job, reports[heard - 1])
+    assert not driver.receive(assignment.job, reports[num_reports - 1])
     driver.end(assignment.job, False)
     end = world.study.end(0)
-    folds = int(heard > EPOCHS)
+    folds = int(num_reports > EPOCHS)
     assert end == TrialEnd(
-        state="stopped", reason=f"stopped by hand in W&B after {folds} of {NUM_FOLDS} folds", score=None
+        state="stopped", reason=f"stopped manually in W&B after {folds} of {NUM_FOLDS} folds", score=None
     )
     assert frozen(world)[0].state == TrialState.PRUNED
     world.run()
     assert_agreement(world)
 
 
-def test_a_trial_that_is_stopped_when_it_has_all_folds_is_complete(world_in: Callable[..., World]) -> None:
+def test_a_trial_stopped_after_its_last_fold_is_complete(world_in: Callable[..., World]) -> None:
     world = world_in(trials=1)
     driver = world.driver()
     assignment = driver.begin()
@@ -252,7 +250,7 @@ def test_a_trial_that_is_stopped_when_it_has_all_folds_is_complete(world_in: Cal
     world.tracker.stopped.add(0)
     assert driver.receive(assignment.job, last)
     driver.end(assignment.job, False)
-    assert seen_of(world, 0).state == "complete"
+    assert end_of(world, 0).state == "complete"
 
 
 def test_a_report_that_arrives_twice_counts_once(world_in: Callable[..., World]) -> None:
@@ -268,26 +266,26 @@ def test_a_report_that_arrives_twice_counts_once(world_in: Callable[..., World])
     assert_agreement(twice)
 
 
-def test_a_stopped_trial_is_not_heard_any_more(world_in: Callable[..., World]) -> None:
+def test_reports_of_a_stopped_trial_are_ignored(world_in: Callable[..., World]) -> None:
     world = world_in(fates={0: "stopped"})
     driver = world.driver()
     assignment = driver.begin()
     assert assignment is not None
     reports = list(world.reports(assignment))
-    heard = [driver.receive(Job(0, 0), report) for report in reports]
-    assert heard == [True, True, False, False, False, False]
+    accepted = [driver.receive(Job(0, 0), report) for report in reports]
+    assert accepted == [True, True, False, False, False, False]
     assert driver.folds_done(Job(0, 0)) == [0]
     assert len(world.study.epochs(0)) == EPOCHS
 
 
-def test_an_undefined_objective_fails_the_trial_and_others_are_searched_by_it(world_in: Callable[..., World]) -> None:
+def test_an_undefined_score_other_than_the_objective_does_not_fail_a_trial(world_in: Callable[..., World]) -> None:
     world = world_in(trials=1, fates={0: "undefined"}, objective="tta_balanced_accuracy")
     world.run()
     assert_agreement(world)
     assert world.study.end(0).state == "complete"  # type: ignore[union-attr]
 
 
-def test_more_trials_may_be_asked_for_on_resume(world_in: Callable[..., World]) -> None:
+def test_trials_can_be_added_on_resume(world_in: Callable[..., World]) -> None:
     world_in(trials=2).run()
     more = world_in(trials=4)
     more.run()
@@ -297,7 +295,7 @@ def test_more_trials_may_be_asked_for_on_resume(world_in: Callable[..., World]) 
     assert more.study.trials() == [0, 1, 2, 3]
 
 
-def test_a_damaged_record_of_repeated_epochs_is_refused_before_anything_begins(world_in: Callable[..., World]) -> None:
+def test_a_damaged_record_of_repeated_epochs_is_refused_before_a_trial_starts(world_in: Callable[..., World]) -> None:
     world_in(trials=2).run()
     again = world_in(trials=3)
     (again.study.trial_folder(1) / "repeated.csv").write_text("seed,fold,epoch,seconds\n0,0,1,-3.0\n")
@@ -316,22 +314,22 @@ def test_ended_trials_are_shown_again_on_resume(world_in: Callable[..., World]) 
     assert len(again.display.seen) == 2
 
 
-def test_no_trial_begins_once_the_budget_is_spent(world_in: Callable[..., World]) -> None:
-    # An epoch is a hundredth of an hour, a trial four of them.
+def test_no_trial_starts_after_the_budget_is_used_up(world_in: Callable[..., World]) -> None:
+    # An epoch takes 0.01 hours, a trial has four.
     world = world_in(trials=9, budget_hours=0.10)
     world.run()
     assert world.study.trials() == [0, 1, 2]
     again = world_in(trials=9, budget_hours=0.10)
     again.run()
-    assert again.study.trials() == [0, 1, 2], "what was spent before a resume counts"
-    notes = [words for words in again.display.seen if words[0] == "note"]
+    assert again.study.trials() == [0, 1, 2], "time used before a resume counts"
+    notes = [event for event in again.display.seen if event[0] == "note"]
     assert notes == [("note", "budget of 0.1 device hours used up; no new trials will start (--budget-hours)")], (
-        "said once"
+        "reported once"
     )
     assert world_in("none", trials=9, budget_hours=0.0).driver().begin() is None
 
 
-def test_trials_may_run_side_by_side(world_in: Callable[..., World]) -> None:
+def test_trials_can_run_in_parallel(world_in: Callable[..., World]) -> None:
     world = world_in(trials=4, fates={1: "stopped"})
     driver = world.driver()
     running = [(a, world.reports(a)) for a in (driver.begin(), driver.begin(), driver.begin()) if a is not None]
@@ -347,15 +345,15 @@ def test_trials_may_run_side_by_side(world_in: Callable[..., World]) -> None:
     assert_agreement(world)
 
 
-def begun(world: World) -> list[str]:
-    """Labels of all jobs in the order in which they began."""
+def started(world: World) -> list[str]:
+    """Labels of all jobs in the order in which they started."""
     return [event[1] for event in world.display.seen if event[0] == "begin"]
 
 
-def test_repeats_of_the_leading_come_after_the_trials_and_are_no_trials(world_in: Callable[..., World]) -> None:
+def test_leaders_are_repeated_after_the_trials_and_repeats_are_not_trials(world_in: Callable[..., World]) -> None:
     world = world_in(trials=3, repeats=2, fates={1: "worse"})
     world.run()
-    labels = begun(world)
+    labels = started(world)
     assert labels[:4] == ["0000", "0000 seed 1", "0001", "0002"]
     assert set(labels[4:]) == {"0000 seed 2", "0002 seed 1", "0002 seed 2"}
     assert [world.study.seeds(number) for number in range(3)] == [[0, 1, 2], [0], [0, 1, 2]]
@@ -363,13 +361,13 @@ def test_repeats_of_the_leading_come_after_the_trials_and_are_no_trials(world_in
         assert world.study.folds_done(number, seed) == [0, 1]
         assert (world.study.trial_folder(number) / f"seed_{seed}" / "fold_1.csv").is_file()
     assert len(frozen(world)) == 3
-    # Neither the journal nor the tracker has heard of a repeat.
+    # Repeats are neither in the journal nor in the tracker.
     assert_agreement(world)
     assert set(world.study.epochs(0)["seed"]) == {0, 1, 2}
     assert trial_table(world.study).set_index("trial")["seeds"].to_dict() == {"0000": 3, "0001": 1, "0002": 3}
 
 
-def test_repeats_get_the_recipe_under_another_seed(world_in: Callable[..., World]) -> None:
+def test_a_repeat_has_the_same_recipe_with_another_seed(world_in: Callable[..., World]) -> None:
     world = world_in(trials=1, repeats=1)
     driver = world.driver()
     trial = driver.begin()
@@ -380,7 +378,7 @@ def test_repeats_get_the_recipe_under_another_seed(world_in: Callable[..., World
     assert repeat.job.is_repeat
 
 
-def test_nothing_to_run_now_is_told_apart_from_nothing_at_all(world_in: Callable[..., World]) -> None:
+def test_nothing_to_run_now_differs_from_nothing_left_to_run(world_in: Callable[..., World]) -> None:
     world = world_in(trials=3, repeats=1)
     driver = world.driver()
     assert driver.idle()
@@ -392,11 +390,11 @@ def test_nothing_to_run_now_is_told_apart_from_nothing_at_all(world_in: Callable
     world.work(driver, first)
     repeat = driver.begin()
     assert repeat is not None
-    assert repeat.job == Job(0, 1), "the start's repeat does not wait"
+    assert repeat.job == Job(0, 1), "the repeat of the starting recipe does not wait"
     world.work(driver, repeat)
     world.work(driver, second)
     assert last_repeat(driver.race, set()) == Job(1, 1)
-    assert (driver.begin(), driver.idle()) == (None, False), "the others do"
+    assert (driver.begin(), driver.idle()) == (None, False), "other repeats wait for the last trial"
     world.work(driver, third)
     last = driver.begin()
     assert last is not None
@@ -407,7 +405,7 @@ def test_nothing_to_run_now_is_told_apart_from_nothing_at_all(world_in: Callable
     assert driver.idle()
 
 
-def test_a_repeat_that_was_killed_goes_on(world_in: Callable[..., World]) -> None:
+def test_a_killed_repeat_is_resumed(world_in: Callable[..., World]) -> None:
     undisturbed = world_in("undisturbed", trials=2, repeats=1)
     undisturbed.run()
     killed = world_in(trials=2, repeats=1)
@@ -441,45 +439,45 @@ def test_a_repeat_that_was_killed_goes_on(world_in: Callable[..., World]) -> Non
         ("undefined", "tta_accuracy is undefined in fold 0"),
     ],
 )
-def test_a_failed_repeat_counts_for_nothing_and_is_not_tried_again(
-    world_in: Callable[..., World], fate: str, reason: str
-) -> None:
+def test_a_failed_repeat_is_ignored_and_not_retried(world_in: Callable[..., World], fate: str, reason: str) -> None:
     world = world_in(trials=1, repeats=1, fates={Job(0, 1): fate})
     driver = world.run()
     assert world.study.repeat_failure(0, 1) == reason
     assert ("end", "0000 seed 1", "failed") in world.display.seen
-    assert seen_of(world, 0).state == "complete"
+    assert end_of(world, 0).state == "complete"
     assert driver.race.complete_jobs(0) == [Job(0, 0)]
     assert trial_table(world.study)["seeds"].tolist() == [1]
     assert_agreement(world)
     again = world_in(trials=1, repeats=1)
     again.run()
-    assert begun(again) == []
+    assert started(again) == []
 
 
 def test_a_repeat_is_never_stopped(world_in: Callable[..., World]) -> None:
-    world = world_in(trials=2, repeats=1, racing=True, fates={Job(0, 1): "hopeless", 1: "worse"})
+    world = world_in(trials=2, repeats=1, racing=True, fates={Job(0, 1): "chance", 1: "worse"})
     world.run()
     assert world.study.folds_done(0, 1) == [0, 1]
     assert world.study.repeat_failure(0, 1) is None
 
 
-def test_a_trial_that_cannot_win_is_stopped_and_told_so(world_in: Callable[..., World]) -> None:
+def test_a_trial_that_cannot_win_is_stopped_with_a_reason(world_in: Callable[..., World]) -> None:
     world = world_in(trials=3, racing=True, fates={1: "worse"})
     world.run()
     assert_agreement(world)
-    assert [seen_of(world, number).state for number in range(3)] == ["complete", "stopped", "complete"]
-    reason = r"cannot win: -\d+\.\d points against the best, at most -\d+\.\d after 1 of 2 folds"
-    assert re.fullmatch(reason, seen_of(world, 1).reason)
+    assert [end_of(world, number).state for number in range(3)] == ["complete", "stopped", "complete"]
+    reason = r"cannot win: \d+\.\d points below the best \(optimistic bound: -\d+\.\d\), after 1 of 2 folds"
+    assert re.fullmatch(reason, end_of(world, 1).reason)
     stopped = frozen(world)[1]
     score = world.study.fold(1, 0, 0).scores["tta_accuracy"]
     assert (stopped.state, stopped.intermediate_values) == (TrialState.PRUNED, {0: score})
-    run_whole = world_in("whole", trials=3, fates={1: "worse"})
-    run_whole.run()
-    assert seen_of(run_whole, 1).state == "complete"
+    without_racing = world_in("without-racing", trials=3, fates={1: "worse"})
+    without_racing.run()
+    assert end_of(without_racing, 1).state == "complete"
 
 
-def test_score_and_cost_are_told_and_a_cheaper_one_within_the_error_wins(world_in: Callable[..., World]) -> None:
+def test_score_and_cost_are_recorded_and_a_cheaper_trial_within_one_standard_error_wins(
+    world_in: Callable[..., World],
+) -> None:
     fates = {1: "worse", 2: "stopped", 3: "failed", 4: "cheap", 5: "expensive"}
     world = world_in(trials=6, objective="tta_accuracy,cost", racing=True, fates=fates)
     driver = world.run()
@@ -493,7 +491,7 @@ def test_score_and_cost_are_told_and_a_cheaper_one_within_the_error_wins(world_i
         values = [np.mean(list(scores.values())), sum(fold.seconds for fold in folds)]
         assert trial.values == (values if trial.state == TrialState.COMPLETE else None)
     assert [trials[number].values[1] for number in (0, 4, 5)] == [160.0, 80.0, 1600.0]
-    # Trial 5 leads and is expensive; it does not clearly beat the start, but trial 4, which is the cheapest.
+    # Trial 5 leads but is expensive. The start is not clearly worse; trial 4, the cheapest, is.
     leader = driver.race.leader()
     assert leader is not None
     assert leader.number == 5
@@ -502,16 +500,16 @@ def test_score_and_cost_are_told_and_a_cheaper_one_within_the_error_wins(world_i
     assert world.bests[-1] == driver.best
 
 
-def test_best_is_announced_again_when_a_repeat_says_more_of_it(world_in: Callable[..., World]) -> None:
+def test_the_best_is_announced_again_after_a_repeat(world_in: Callable[..., World]) -> None:
     world = world_in(trials=1, repeats=1)
     world.run()
     assert [(best.number, len(best.fold_scores)) for best in world.bests] == [(0, 2), (0, 4)]
     again = world_in(trials=1, repeats=1)
     again.driver()
-    assert again.bests == world.bests[-1:], "what a driver that died may have kept to itself"
+    assert again.bests == world.bests[-1:], "a crashed driver may not have announced it"
 
 
-def test_best_json_tells_what_other_seeds_say(world_in: Callable[..., World]) -> None:
+def test_best_json_contains_the_results_of_other_seeds(world_in: Callable[..., World]) -> None:
     world = world_in(trials=3, repeats=1, racing=True, fates={1: "worse", 2: "worse"}, margin=0.9)
     driver = world.run()
     write_best(world.study, world.catalog, world.splits, driver.progress)
@@ -519,10 +517,10 @@ def test_best_json_tells_what_other_seeds_say(world_in: Callable[..., World]) ->
     assert driver.best is not None
     assert (best.trial, best.seeds, best.num_complete) == ("0000", [0, 1], 3)
     assert best.score.raw == driver.best.score == pytest.approx(np.mean(driver.best.fold_scores))
-    # Folds of one size: the pooled accuracy of both seeds is the mean over folds and seeds.
+    # With folds of equal size, the pooled accuracy of both seeds is the mean over folds and seeds.
     assert best.score.pooled.value == pytest.approx(best.score.raw)
     assert best.score.headline.value <= best.score.pooled.value
-    assert set(best.noise.to_dict()) == {"winner_vs_second", "fold_noise", "seeds"}, "it is the start itself"
+    assert set(best.noise.to_dict()) == {"winner_vs_second", "fold_noise", "seeds"}, "the winner is the start itself"
     assert best.noise.winner_vs_second.startswith("better by ")
     assert best.noise.fold_noise == driver.race.noise()
     assert best.noise.seeds["0000"] == [0, 1]
@@ -534,34 +532,34 @@ def test_best_json_compares_the_winner_with_the_start(world_in: Callable[..., Wo
     write_best(world.study, world.catalog, world.splits, driver.progress)
     best = Best.load(world.study.folder / "best.json")
     assert (best.trial, best.num_complete) == ("0003", 3)
-    # Both others are equally bad, and the earlier one of them is the start.
+    # Both others are equally bad, and the earlier one is the start.
     assert best.noise.winner_vs_start == best.noise.winner_vs_second
     assert best.noise.winner_vs_start == describe_difference(driver.race.interval(3, 0))
     assert best.noise.winner_vs_start.endswith(": significant")
     assert best.noise.seeds == {}
 
 
-def test_no_repeat_begins_once_the_budget_is_spent(world_in: Callable[..., World]) -> None:
-    # Four epochs of a hundredth of an hour each: trial 0, and its repeat.
+def test_no_repeat_starts_after_the_budget_is_used_up(world_in: Callable[..., World]) -> None:
+    # Trial 0 and its repeat take four epochs of 0.01 hours each.
     world = world_in(trials=9, repeats=2, budget_hours=0.07)
     world.run()
-    assert begun(world) == ["0000", "0000 seed 1"]
+    assert started(world) == ["0000", "0000 seed 1"]
     again = world_in(trials=9, repeats=2, budget_hours=0.07)
     again.run()
-    assert begun(again) == [], "what repeats spent before a resume counts"
+    assert started(again) == [], "time used by repeats before a resume counts"
     none = world_in("none", trials=9, repeats=2, budget_hours=0.03)
     none.run()
-    assert begun(none) == ["0000"]
+    assert started(none) == ["0000"]
 
 
-def test_no_trial_begins_when_none_has_improved_for_so_long(world_in: Callable[..., World]) -> None:
+def test_no_trial_starts_after_too_many_without_an_improvement(world_in: Callable[..., World]) -> None:
     fates = dict.fromkeys(range(1, 9), "worse")
     world = world_in(trials=9, patience=3, repeats=1, fates=fates)
     world.run()
     assert world.study.trials() == [0, 1, 2, 3]
     notes = [event[1] for event in world.display.seen if event[0] == "note"]
     assert notes == ["no improvement beyond noise in the last 3 trials; no new trials will start (--patience)"], (
-        "said once"
+        "reported once"
     )
     more = world_in(trials=9, patience=4, repeats=1, fates=fates)
     more.run()
@@ -573,30 +571,30 @@ WARM = {1: "stopped", 2: "failed"}
 
 @pytest.fixture
 def earlier(world_in: Callable[..., World]) -> World:
-    """A study of four trials: two complete, the first of them repeated, one stopped, one failed."""
+    """A study of four trials: two complete, the first with a repeat, one stopped, one failed."""
     world = world_in("earlier", trials=4, repeats=1, fates=WARM)
     world.run()
     return world
 
 
-def test_a_warm_start_takes_over_what_has_ended(world_in: Callable[..., World], earlier: World) -> None:
+def test_a_warm_start_reuses_finished_trials(world_in: Callable[..., World], earlier: World) -> None:
     world = world_in(trials=2, warm_start=[earlier.study])
     assert world.study.trials() == [0, 1, 2]
     world.run()
-    assert world.study.trials() == [0, 1, 2, 3, 4], "its own trials come on top"
+    assert world.study.trials() == [0, 1, 2, 3, 4], "new trials are counted separately"
     assert_agreement(world)
-    for number, there in enumerate((0, 1, 3)):
+    for number, original in enumerate((0, 1, 3)):
         assert world.study.origin(number) == Origin(
-            study="earlier", study_uid="abcd1234", trial=f"{there:04d}", seeds=earlier.study.seeds(there)
+            study="earlier", study_uid="abcd1234", trial=f"{original:04d}", seeds=earlier.study.seeds(original)
         )
-        assert world.study.recipe(number) == earlier.study.recipe(there)
-        assert world.study.end(number) == earlier.study.end(there)
-        assert world.study.seeds(number) == earlier.study.seeds(there)
-        pd.testing.assert_frame_equal(world.study.out_of_fold(number, 0), earlier.study.out_of_fold(there, 0))
-        assert frozen(world)[number].user_attrs["origin"] == f"abcd1234-{there:04d}"
+        assert world.study.recipe(number) == earlier.study.recipe(original)
+        assert world.study.end(number) == earlier.study.end(original)
+        assert world.study.seeds(number) == earlier.study.seeds(original)
+        pd.testing.assert_frame_equal(world.study.out_of_fold(number, 0), earlier.study.out_of_fold(original, 0))
+        assert frozen(world)[number].user_attrs["origin"] == f"abcd1234-{original:04d}"
     states = [trial.state.name for trial in frozen(world)]
     assert states == ["COMPLETE", "PRUNED", "COMPLETE", "COMPLETE", "COMPLETE"]
-    assert world.study.recipe(3) != SPACE.start, "the start is known already"
+    assert world.study.recipe(3) != SPACE.start, "the starting recipe is reused"
     assert [event[:3] for event in world.display.seen[:3]] == [
         ("recall", "0000", "complete"),
         ("recall", "0001", "stopped"),
@@ -605,31 +603,31 @@ def test_a_warm_start_takes_over_what_has_ended(world_in: Callable[..., World], 
     assert sorted(world.tracker.runs) == [3, 4]
 
 
-def test_a_prior_leads_wins_and_is_what_trials_are_raced_against(
+def test_a_prior_can_lead_and_win_and_trials_are_compared_with_it(
     world_in: Callable[..., World], earlier: World
 ) -> None:
     world = world_in(trials=2, warm_start=[earlier.study], racing=True, fates={3: "worse", 4: "worse"})
     driver = world.run()
     assert driver.best is not None
     assert driver.best.number in (0, 2)
-    assert world.bests == [driver.best], "known from the start"
+    assert world.bests == [driver.best], "announced at the start"
     for number in (3, 4):
-        assert seen_of(world, number).reason.startswith("cannot win")
-    assert len(driver.race.contenders()[0].fold_scores) == 4, "the prior's repeat is known"
+        assert end_of(world, number).reason.startswith("cannot win")
+    assert len(driver.race.contenders()[0].fold_scores) == 4, "the repeat of the prior counts"
 
 
-def test_a_warm_start_is_resumed(world_in: Callable[..., World], earlier: World) -> None:
+def test_a_warm_started_study_is_resumed(world_in: Callable[..., World], earlier: World) -> None:
     undisturbed = world_in("undisturbed", trials=3, warm_start=[earlier.study], racing=True)
     undisturbed.run()
     world_in(trials=1, warm_start=[earlier.study], racing=True).run()
     resumed = world_in(trials=3, racing=True)
     resumed.run()
     assert everything(resumed) == everything(undisturbed)
-    assert begun(resumed) == ["0004", "0005"]
+    assert started(resumed) == ["0004", "0005"]
     assert sorted(resumed.tracker.runs) == [4, 5]
 
 
-def test_what_priors_cost_is_not_this_budgets(world_in: Callable[..., World], earlier: World) -> None:
+def test_priors_do_not_use_the_budget(world_in: Callable[..., World], earlier: World) -> None:
     for _ in range(2):
         world = world_in(trials=9, warm_start=[earlier.study], budget_hours=0.07)
         world.run()
@@ -637,7 +635,9 @@ def test_what_priors_cost_is_not_this_budgets(world_in: Callable[..., World], ea
 
 
 @pytest.mark.parametrize("objective", ["tta_accuracy,cost", "tta_auroc"])
-def test_priors_are_read_by_the_new_objective(world_in: Callable[..., World], earlier: World, objective: str) -> None:
+def test_priors_have_scores_of_the_new_objective(
+    world_in: Callable[..., World], earlier: World, objective: str
+) -> None:
     world = world_in(trials=1, warm_start=[earlier.study], objective=objective)
     world.run()
     scores = [world.study.fold(0, 0, fold).scores[world.rules.objective] for fold in range(NUM_FOLDS)]
@@ -646,29 +646,29 @@ def test_priors_are_read_by_the_new_objective(world_in: Callable[..., World], ea
     assert frozen(world)[1].state == TrialState.PRUNED
 
 
-def test_a_renamed_study_goes_on(world_in: Callable[..., World], tmp_path: Path) -> None:
+def test_a_renamed_study_is_resumed(world_in: Callable[..., World], tmp_path: Path) -> None:
     world_in(trials=1).run()
     (tmp_path / "study").rename(tmp_path / "moved")
     moved = world_in("moved", trials=2, journal_name="moved")
     moved.run()
-    assert begun(moved) == ["0001"]
+    assert started(moved) == ["0001"]
     assert len(frozen(moved)) == 2
 
 
-def test_a_lost_journal_and_stray_and_lost_folders_are_named(world_in: Callable[..., World]) -> None:
+def test_a_missing_journal_and_unknown_or_missing_folders_are_refused(world_in: Callable[..., World]) -> None:
     world = world_in(trials=2)
     world.run()
     trials, journal = world.study.folder / "trials", world.study.folder / "optuna.journal"
     shutil.copytree(trials / "0000", trials / "0007")
     with pytest.raises(
-        UserError, match=r"optuna.journal: knows nothing of trials 0007, which lie in .*trials; restore it"
+        UserError, match=r"optuna.journal: has no record of trials 0007, which are in .*trials; restore it"
     ):
         world_in().driver()
     shutil.rmtree(trials / "0007")
     whole = journal.read_bytes()
     journal.unlink()
     with pytest.raises(
-        UserError, match=r"optuna.journal: knows nothing of trials 0000, 0001, which lie in .* from a backup"
+        UserError, match=r"optuna.journal: has no record of trials 0000, 0001, which are in .* from a backup"
     ):
         world_in().driver()
     journal.write_bytes(whole)
@@ -678,7 +678,7 @@ def test_a_lost_journal_and_stray_and_lost_folders_are_named(world_in: Callable[
         world_in().driver()
     shutil.rmtree(trials / "0001")
     with pytest.raises(
-        UserError, match=r"trials: recipe.json or state.json is missing of trials 0001, which have ended; "
+        UserError, match=r"trials: recipe.json or state.json is missing for trials 0001, which have ended; "
     ):
         world_in().driver()
 
@@ -702,7 +702,7 @@ def test_a_lost_journal_and_stray_and_lost_folders_are_named(world_in: Callable[
         ("fold_0.csv", "fold_", "f_", "row 0 does not match the data: expected image_id fold_.*, got f_.*; restore"),
     ],
 )
-def test_folds_that_cannot_be_are_named(
+def test_inconsistent_folds_are_refused(
     world_in: Callable[..., World], name: str, old: str | None, new: str, message: str
 ) -> None:
     world = world_in(trials=1)
@@ -718,7 +718,7 @@ def test_folds_that_cannot_be_are_named(
         world_in().driver()
 
 
-def test_a_fold_that_the_study_does_not_have_is_named(world_in: Callable[..., World]) -> None:
+def test_a_fold_beyond_those_of_the_study_is_refused(world_in: Callable[..., World]) -> None:
     world = world_in(trials=1)
     world.run()
     folder = world.study.trial_folder(0) / "seed_0"
@@ -728,7 +728,7 @@ def test_a_fold_that_the_study_does_not_have_is_named(world_in: Callable[..., Wo
         world_in().driver()
 
 
-def test_a_priors_repeat_that_had_not_ended_is_run_and_paid_for_here(world_in: Callable[..., World]) -> None:
+def test_an_unfinished_repeat_of_a_prior_is_run_and_uses_the_budget(world_in: Callable[..., World]) -> None:
     earlier = world_in("earlier", trials=1, repeats=1)
     driver = earlier.driver()
     trial = driver.begin()
@@ -738,17 +738,17 @@ def test_a_priors_repeat_that_had_not_ended_is_run_and_paid_for_here(world_in: C
     assert repeat is not None
     for report in itertools.islice(earlier.reports(repeat), EPOCHS + 2):
         assert driver.receive(repeat.job, report)
-    # The repeat's four epochs spend the budget: no trial begins.
+    # The four epochs of the repeat use up the budget: no trial starts.
     world = world_in(trials=1, repeats=1, warm_start=[earlier.study], budget_hours=0.04)
     world.run()
-    assert begun(world) == ["0000 seed 1"]
+    assert started(world) == ["0000 seed 1"]
     assert world.study.origin(0).seeds == [0]  # type: ignore[union-attr]
     seconds = ledger_of(world.study).seconds
     assert seconds["repeats"] == ledger_of(world.study).total == NUM_FOLDS * 80.0
 
 
 class Fuse:
-    """Counts the steps that leave a trace; at the given one the process is killed, before or after it."""
+    """Counts steps with side effects and kills the process before or after a given step."""
 
     def __init__(self, world: World, at: int, *, after: bool) -> None:
         self.at, self.after, self.count = at, after, 0
@@ -805,11 +805,11 @@ def test_a_kill_at_any_step_changes_nothing(
 NO_GPU = Rescheduled(message="cuda does not compute", traceback="Traceback: no GPU\n", node_id="a", node="10.0.0.7")
 
 
-def run_ordered(world: World, places: int) -> list[int]:
-    """As many workers as places; returns the numbers of the trials as they began."""
+def run_ordered(world: World, slots: int) -> list[int]:
+    """Run with ``slots`` workers; returns the numbers of the trials in the order in which they started."""
     driver, order, running = world.driver(), [], []
     while True:
-        while len(running) < places and (assignment := driver.begin(places)) is not None:
+        while len(running) < slots and (assignment := driver.begin(slots)) is not None:
             order.append(assignment.job.number)
             running.append(assignment)
         if not running:
@@ -818,14 +818,14 @@ def run_ordered(world: World, places: int) -> list[int]:
         world.work(driver, running.pop(0))
 
 
-def test_a_job_that_is_rescheduled_ends_as_if_nothing_had_been(world_in: Callable[..., World]) -> None:
+def test_a_rescheduled_job_ends_with_the_same_results(world_in: Callable[..., World]) -> None:
     calm, world = world_in("calm", repeats=1), world_in("hit", repeats=1)
     calm.run()
     driver = world.driver()
     while (assignment := driver.begin()) is not None:
         job = assignment.job
         if driver._times_rescheduled[job] < 2:
-            # Once before it has begun, once after its first epoch.
+            # Once before its first epoch, once after it.
             if driver._times_rescheduled[job]:
                 assert driver.receive(job, next(world.reports(assignment)))
             assert not driver.receive(job, NO_GPU)
@@ -835,12 +835,12 @@ def test_a_job_that_is_rescheduled_ends_as_if_nothing_had_been(world_in: Callabl
             world.work(driver, assignment)
     assert everything(world) == everything(calm)
     assert_agreement(world)
-    notes = [words for kind, *words in world.display.seen if kind == "note"]
+    notes = [event for kind, *event in world.display.seen if kind == "note"]
     assert notes.count(["trial 0001 is rescheduled: cuda does not compute"]) == 2
     assert notes.count(["trial 0000 seed 1 is rescheduled: cuda does not compute"]) == 2
 
 
-def test_finished_folds_stay_when_a_job_is_rescheduled(world_in: Callable[..., World]) -> None:
+def test_finished_folds_are_kept_when_a_job_is_rescheduled(world_in: Callable[..., World]) -> None:
     world = world_in(trials=1)
     driver = world.driver()
     assignment = driver.begin()
@@ -849,14 +849,14 @@ def test_finished_folds_stay_when_a_job_is_rescheduled(world_in: Callable[..., W
     for report in itertools.takewhile(lambda report: report.fold == 0, world.reports(assignment)):  # type: ignore[union-attr]
         driver.receive(job, report)
     driver.receive(job, NO_GPU)
-    assert not driver.receive(job, Failure(message="CUDA error")), "what comes after is ignored"
+    assert not driver.receive(job, Failure(message="CUDA error")), "later reports are ignored"
     driver.end(job, process_failed=True)
     again = driver.begin()
     assert again is not None
     assert (again.job, again.skip) == (job, (0,))
 
 
-def test_a_job_that_is_rescheduled_too_often_has_failed(world_in: Callable[..., World]) -> None:
+def test_a_job_that_is_rescheduled_too_often_fails(world_in: Callable[..., World]) -> None:
     world = world_in(trials=1)
     driver = world.driver()
     times = 0
@@ -865,16 +865,16 @@ def test_a_job_that_is_rescheduled_too_often_has_failed(world_in: Callable[..., 
         driver.end(assignment.job, process_failed=True)
         times += 1
     assert times == 11
-    assert seen_of(world, 0).state == "failed"
+    assert end_of(world, 0).state == "failed"
     assert [path.read_text() for path in tracebacks_of(world)] == ["Traceback: no GPU\n"]
-    assert seen_of(world, 0).reason == "rescheduled 10 times; giving up: cuda does not compute"
+    assert end_of(world, 0).reason == "rescheduled 10 times; giving up: cuda does not compute"
 
 
-def test_the_last_trials_begin_with_the_costliest(world_in: Callable[..., World]) -> None:
+def test_the_most_expensive_of_the_last_trials_starts_first(world_in: Callable[..., World]) -> None:
     alone = world_in("alone", trials=6)
-    assert run_ordered(alone, places=1) == [0, 1, 2, 3, 4, 5]
+    assert run_ordered(alone, slots=1) == [0, 1, 2, 3, 4, 5]
     world = world_in("several", trials=6)
-    order = run_ordered(world, places=3)
+    order = run_ordered(world, slots=3)
     assert order[:3] == [0, 1, 2]
     efforts = [effort(world.study.recipe(number)) for number in order[3:]]
     assert efforts == sorted(efforts, reverse=True)
@@ -883,10 +883,10 @@ def test_the_last_trials_begin_with_the_costliest(world_in: Callable[..., World]
     assert_agreement(world)
 
 
-def test_trials_asked_for_ahead_do_not_begin_when_the_budget_is_spent_but_after_a_resume(
+def test_trials_proposed_in_advance_wait_if_the_budget_is_used_up_and_start_after_a_resume(
     world_in: Callable[..., World],
 ) -> None:
-    # Four epochs of 36 s each trial: the first one spends the budget.
+    # Each trial has four epochs of 36 s: the first trial uses up the budget.
     world = world_in(trials=2, budget_hours=0.03)
     driver = world.driver()
     first = driver.begin(2)
@@ -896,13 +896,13 @@ def test_trials_asked_for_ahead_do_not_begin_when_the_budget_is_spent_but_after_
     assert world.study.trials() == [first.job.number]
     world.limits = Limits(num_trials=2)
     world.run()
-    assert [seen_of(world, number).state for number in (0, 1)] == ["complete", "complete"]
+    assert [end_of(world, number).state for number in (0, 1)] == ["complete", "complete"]
 
 
-def test_adopted_trials_begin_with_the_costliest(world_in: Callable[..., World]) -> None:
+def test_the_most_expensive_adopted_trial_starts_first(world_in: Callable[..., World]) -> None:
     world = world_in(trials=4)
     driver = world.driver()
     assert [driver.begin(2) is not None for _ in range(4)] == [True] * 4
-    order = run_ordered(world, places=2)
+    order = run_ordered(world, slots=2)
     efforts = [effort(world.study.recipe(number)) for number in order]
     assert efforts == sorted(efforts, reverse=True)

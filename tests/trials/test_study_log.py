@@ -1,4 +1,4 @@
-"""search.log gets everything, the terminal gets the warnings, and nothing is left behind."""
+"""search.log contains all records, the terminal shows warnings, and loggers are restored afterwards."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def console_of() -> tuple[Console, io.StringIO]:
 
 
 def messages(folder: Path) -> list[str]:
-    """The lines of the log without their times."""
+    """The lines of the log without timestamps."""
     found = [LINE.fullmatch(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
     assert None not in found
     return [line[1] for line in found if line]
 
 
-def test_the_log_gets_all_and_the_terminal_the_warnings(tmp_path: Path) -> None:
+def test_everything_is_logged_and_warnings_are_printed(tmp_path: Path) -> None:
     console, stream = console_of()
     with study_log(tmp_path, console):
         logging.getLogger("search.run").info("command: python -m search.run")
-        logging.getLogger("leukemia.tracking.tracker").warning("W&B [is] gone, and this line is longer than 40")
-        logging.getLogger("search.run").error("all is lost")
-    assert stream.getvalue() == "warning: W&B [is] gone, and this line is longer than 40\n"
+        logging.getLogger("leukemia.tracking.tracker").warning("W&B [is] unreachable, and this line is longer than 40")
+        logging.getLogger("search.run").error("disk failure")
+    assert stream.getvalue() == "warning: W&B [is] unreachable, and this line is longer than 40\n"
     assert messages(tmp_path) == [
         "INFO command: python -m search.run",
-        "WARNING W&B [is] gone, and this line is longer than 40",
-        "ERROR all is lost",
+        "WARNING W&B [is] unreachable, and this line is longer than 40",
+        "ERROR disk failure",
     ]
 
 
-def test_two_searches_in_one_process_have_logs_of_their_own(tmp_path: Path) -> None:
+def test_two_searches_in_one_process_have_separate_logs(tmp_path: Path) -> None:
     before = [(list(logger.handlers), logger.level, logger.propagate) for logger in map(logging.getLogger, PACKAGES)]
     log, shown = logging.getLogger("search.trials.driver"), []
     for name in ("first", "second"):
@@ -61,14 +61,14 @@ def test_two_searches_in_one_process_have_logs_of_their_own(tmp_path: Path) -> N
     assert after == before
 
 
-def test_a_resumed_study_appends(tmp_path: Path) -> None:
-    for word in ("begun", "resumed"):
+def test_a_resumed_study_appends_to_its_log(tmp_path: Path) -> None:
+    for message in ("started", "resumed"):
         with study_log(tmp_path, console_of()[0]):
-            logging.getLogger("search.run").info(word)
-    assert messages(tmp_path) == ["INFO begun", "INFO resumed"]
+            logging.getLogger("search.run").info(message)
+    assert messages(tmp_path) == ["INFO started", "INFO resumed"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_prints_no_traceback(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / LOG).symlink_to("/dev/full")
     log = logging.getLogger("search.run")

@@ -1,4 +1,4 @@
-"""Warm start: finished trials of earlier studies, on the same data and folds, in the same space; each recipe once."""
+"""Warm start: reuse of finished trials of earlier studies on the same data, folds and space, one per recipe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from leukemia.study.folder import Study
 from leukemia.study.schema import Origin, State
 from search.policy.space import make_space
 from search.sampling.journal import Prior
-from search.trials.warmstart import copy_priors, priors_of, take_priors
+from search.trials.warmstart import copy_priors, find_priors, priors_of
 
 SPACE = make_space(Recipe().resolved(64), {})
 TABLE = pd.DataFrame({"image_id": ["a", "b"], "subject": ["1", "2"], "group": ["1", "2"], "label": [1, 0]})
@@ -60,13 +60,13 @@ def epoch_of(fold: int, seed: int, seconds: float = 1 / 3) -> Epoch:
 
 
 def add(study: Study, recipe: Recipe, state: State | None = "complete", folds: int = 2, auroc: float = 1.0) -> None:
-    """The study's next trial."""
+    """Add a trial to the study."""
     number = len(study.trials())
     study.begin_trial(number, recipe)
     for fold in range(folds):
         study.write_fold(number, fold_of(fold, auroc=auroc), TABLE)
     if state is not None:
-        study.end_trial(number, state, "why", 0.8125 if state == "complete" else None)
+        study.end_trial(number, state, "reason", 0.8125 if state == "complete" else None)
 
 
 @pytest.fixture
@@ -74,13 +74,13 @@ def study_in(tmp_path: Path) -> Callable[..., Study]:
     return lambda name="old", **changes: Study.create(tmp_path / name, replace(INFO, **changes))
 
 
-def test_complete_and_stopped_trials_are_taken_with_scores_and_cost(study_in: Callable[..., Study]) -> None:
+def test_complete_and_stopped_trials_are_reused_with_scores_and_cost(study_in: Callable[..., Study]) -> None:
     study = study_in()
     add(study, SPACE.start)
     add(study, recipe_of(0.1), "failed", folds=1)
     add(study, recipe_of(0.2), None, folds=1)
     add(study, recipe_of(0.3), "stopped", folds=1)
-    first, second = take_priors([study.folder], INFO, SPACE)
+    first, second = find_priors([study.folder], INFO, SPACE)
     assert first.prior == Prior(
         recipe=SPACE.start,
         state="complete",
@@ -97,31 +97,31 @@ def test_complete_and_stopped_trials_are_taken_with_scores_and_cost(study_in: Ca
 def test_scores_are_those_of_the_new_objective(study_in: Callable[..., Study], objective: str) -> None:
     study = study_in()
     add(study, SPACE.start)
-    (taken,) = take_priors([study.folder], replace(INFO, objective=objective), SPACE)
-    assert taken.prior.fold_scores == {0: 1.0, 1: 1.0}
+    (reused,) = find_priors([study.folder], replace(INFO, objective=objective), SPACE)
+    assert reused.prior.fold_scores == {0: 1.0, 1: 1.0}
 
 
-def test_a_trial_without_the_new_objective_in_some_fold_is_left_behind(study_in: Callable[..., Study]) -> None:
+def test_a_trial_with_an_undefined_new_objective_is_not_reused(study_in: Callable[..., Study]) -> None:
     study = study_in()
     add(study, SPACE.start, auroc=float("nan"))
     add(study, recipe_of(0.1))
-    assert len(take_priors([study.folder], INFO, SPACE)) == 2
-    (taken,) = take_priors([study.folder], replace(INFO, objective="tta_auroc"), SPACE)
-    assert taken.prior.origin == "abcd1234-0001"
+    assert len(find_priors([study.folder], INFO, SPACE)) == 2
+    (reused,) = find_priors([study.folder], replace(INFO, objective="tta_auroc"), SPACE)
+    assert reused.prior.origin == "abcd1234-0001"
 
 
-def test_each_recipe_is_taken_once_in_the_order_given(study_in: Callable[..., Study]) -> None:
+def test_each_recipe_is_reused_once_in_the_order_given(study_in: Callable[..., Study]) -> None:
     one, two = study_in("one"), study_in("two", study_uid="00000002")
     for study, rotations in ((one, (0.1, 0.2)), (two, (0.2, 0.3))):
         for rotate in rotations:
             add(study, recipe_of(rotate))
-    taken = take_priors([one.folder, two.folder], INFO, SPACE)
-    assert [each.prior.recipe.augment.rotate for each in taken] == [0.1, 0.2, 0.3]
-    assert [each.prior.origin for each in taken] == ["abcd1234-0000", "abcd1234-0001", "00000002-0001"]
-    assert take_priors([], INFO, SPACE) == ()
+    reused = find_priors([one.folder, two.folder], INFO, SPACE)
+    assert [each.prior.recipe.augment.rotate for each in reused] == [0.1, 0.2, 0.3]
+    assert [each.prior.origin for each in reused] == ["abcd1234-0000", "abcd1234-0001", "00000002-0001"]
+    assert find_priors([], INFO, SPACE) == ()
 
 
-def test_recipes_outside_of_the_space_are_left_behind_and_none_at_all_is_refused(
+def test_recipes_outside_the_space_are_not_reused_and_a_study_without_others_is_refused(
     study_in: Callable[..., Study],
 ) -> None:
     study = study_in()
@@ -132,9 +132,9 @@ def test_recipes_outside_of_the_space_are_left_behind_and_none_at_all_is_refused
         r"give both searches the same --preset and --set$"
     )
     with pytest.raises(UserError, match=message):
-        take_priors([study.folder], INFO, SPACE)
+        find_priors([study.folder], INFO, SPACE)
     add(study, recipe_of(0.5))
-    assert [each.prior.origin for each in take_priors([study.folder], INFO, SPACE)] == ["abcd1234-0002"]
+    assert [each.prior.origin for each in find_priors([study.folder], INFO, SPACE)] == ["abcd1234-0002"]
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,7 @@ def test_recipes_outside_of_the_space_are_left_behind_and_none_at_all_is_refused
         ),
         (
             {"splits_sha256": "1" * 64, "folds": 3, "seed": 5},
-            r"^--warm-start: study old has other folds; give the same --folds, --seed and --protocol as there "
-            r"\(3, 5, grouped\)$",
+            r"^--warm-start: study old has other folds; use its --folds, --seed and --protocol \(3, 5, grouped\)$",
         ),
     ],
 )
@@ -157,17 +156,15 @@ def test_other_data_and_other_folds_are_refused(
     study = study_in(**changes)
     add(study, SPACE.start)
     with pytest.raises(UserError, match=message):
-        take_priors([study.folder], INFO, SPACE)
+        find_priors([study.folder], INFO, SPACE)
 
 
-def test_a_study_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match=r"^no study at .*nowhere"):
-        take_priors([tmp_path / "nowhere"], INFO, SPACE)
+        find_priors([tmp_path / "nowhere"], INFO, SPACE)
 
 
-def test_trials_are_copied_with_all_their_seeds_and_their_origin(
-    study_in: Callable[..., Study], tmp_path: Path
-) -> None:
+def test_trials_are_copied_with_their_finished_seeds_and_origin(study_in: Callable[..., Study], tmp_path: Path) -> None:
     old = study_in()
     add(old, recipe_of(0.1), "failed")
     add(old, SPACE.start)
@@ -176,87 +173,85 @@ def test_trials_are_copied_with_all_their_seeds_and_their_origin(
         old.write_epoch(1, epoch_of(fold, seed))
     old.write_epoch(1, epoch_of(0, 2, seconds=7.0))
     old.fail_repeat(1, 3, "NonFiniteLoss")
-    taken = take_priors([old.folder], INFO, SPACE)
-    # What a start that was killed has left is replaced.
+    reused = find_priors([old.folder], INFO, SPACE)
+    # Leftovers of a killed start are replaced.
     (tmp_path / "new" / "trials" / "0000" / "seed_0").mkdir(parents=True)
     (tmp_path / "new" / "trials" / "0000" / "seed_0" / "fold_9.json").write_text("{}")
-    copy_priors(taken, tmp_path / "new")
+    copy_priors(reused, tmp_path / "new")
     new = Study.create(tmp_path / "new", replace(INFO, study_uid="00000002"))
     assert new.trials() == [0]
     assert (new.recipe(0), new.end(0), new.seeds(0)) == (old.recipe(1), old.end(1), [0, 1, 3])
     assert new.folds_done(0, 0) == [0, 1]
-    # A repeat that had not ended is left behind, so that one here is wholly this study's.
+    # An unfinished repeat is not copied, so that the new study runs it completely.
     assert new.epochs(0)["seed"].tolist() == [1, 1, 3]
     assert new.repeated(0).empty
     assert not old.repeated(1).empty
     assert new.origin(0) == Origin(study="old", study_uid="abcd1234", trial="0001", seeds=[0, 1, 3])
     pd.testing.assert_frame_equal(new.out_of_fold(0, 0), old.out_of_fold(1, 0))
-    assert old.origin(1) is None, "the earlier study is left as it was"
-    # Its own trials are no priors.
+    assert old.origin(1) is None, "the earlier study is unchanged"
+    # Its own trials are not priors.
     add(new, recipe_of(0.4))
-    assert [each.prior for each in priors_of(new)] == [each.prior for each in taken]
+    assert [each.prior for each in priors_of(new)] == [each.prior for each in reused]
 
 
-def test_a_trial_that_was_taken_over_twice_keeps_its_first_origin(
-    study_in: Callable[..., Study], tmp_path: Path
-) -> None:
+def test_a_trial_reused_twice_keeps_its_first_origin(study_in: Callable[..., Study], tmp_path: Path) -> None:
     old = study_in()
     add(old, recipe_of(0.1), "failed")
     add(old, SPACE.start)
-    copy_priors(take_priors([old.folder], INFO, SPACE), tmp_path / "new")
+    copy_priors(find_priors([old.folder], INFO, SPACE), tmp_path / "new")
     new = Study.create(tmp_path / "new", replace(INFO, study_uid="00000002"))
-    (taken,) = take_priors([new.folder], INFO, SPACE)
-    assert taken.origin == Origin(study="old", study_uid="abcd1234", trial="0001", seeds=[0])
-    assert taken.prior.origin == "abcd1234-0001"
+    (reused,) = find_priors([new.folder], INFO, SPACE)
+    assert reused.origin == Origin(study="old", study_uid="abcd1234", trial="0001", seeds=[0])
+    assert reused.prior.origin == "abcd1234-0001"
 
 
-def test_a_trial_taken_over_whose_objective_is_undefined_is_refused(
-    study_in: Callable[..., Study], tmp_path: Path
-) -> None:
+def test_a_reused_trial_with_an_undefined_objective_is_refused(study_in: Callable[..., Study], tmp_path: Path) -> None:
     old = study_in()
     add(old, SPACE.start, "stopped", folds=1)
-    copy_priors(take_priors([old.folder], INFO, SPACE), tmp_path / "new")
+    copy_priors(find_priors([old.folder], INFO, SPACE), tmp_path / "new")
     new = Study.create(tmp_path / "new", INFO)
     assert len(priors_of(new)) == 1
     path = new.fold_file(0, 0, 0)
     path.write_text(path.read_text().replace("0.75", "null"))
-    with pytest.raises(UserError, match=r"0000: tta_accuracy is undefined in a fold, but the trial was taken over; "):
+    with pytest.raises(UserError, match=r"0000: tta_accuracy is undefined in a fold, but the trial is reused from "):
         priors_of(new)
 
 
 def test_a_damaged_trial_is_refused_before_anything_is_written(study_in: Callable[..., Study]) -> None:
     study, validation = study_in(), [TABLE, TABLE]
     add(study, SPACE.start)
-    assert len(take_priors([study.folder], INFO, SPACE, validation)) == 1
+    assert len(find_priors([study.folder], INFO, SPACE, validation)) == 1
     table = study.trial_folder(0) / "seed_0" / "fold_1.csv"
     whole = table.read_text()
     table.write_text(whole.replace("a,1,1,1", "a,1,1,0"))
     with pytest.raises(
         UserError, match=r"seed_0/fold_1.csv: row 0 does not match the data: expected label 1, got 0; restore"
     ):
-        take_priors([study.folder], INFO, SPACE, validation)
+        find_priors([study.folder], INFO, SPACE, validation)
     table.write_text(whole)
     path = table.with_suffix(".json")
     record = path.read_text()
     path.write_text(record.replace("0.875", "null"))
     with pytest.raises(UserError, match=r"fold_1.json: tta_accuracy is undefined, but trial 0000 is complete; restore"):
-        take_priors([study.folder], INFO, SPACE)
+        find_priors([study.folder], INFO, SPACE)
     path.write_text(record.replace("0.875", "87.5"))
     with pytest.raises(UserError, match=r"fold_1.json: field 'scores.tta_accuracy': expected at most 1, got 87"):
-        take_priors([study.folder], INFO, SPACE)
+        find_priors([study.folder], INFO, SPACE)
     path.write_text(record.replace("tta_auroc", "auroc"))
     with pytest.raises(UserError, match=r"fold_1.json: expected a field 'scores.tta_auroc', found none; restore"):
-        take_priors([study.folder], replace(INFO, objective="tta_auroc"), SPACE)
+        find_priors([study.folder], replace(INFO, objective="tta_auroc"), SPACE)
     path.unlink()
     with pytest.raises(MissingFile, match=r"fold_1.json: is missing, but trial 0000 is complete; restore"):
-        take_priors([study.folder], INFO, SPACE)
+        find_priors([study.folder], INFO, SPACE)
 
 
-def test_a_trial_that_was_taken_over_and_lost_its_end_is_named(study_in: Callable[..., Study], tmp_path: Path) -> None:
+def test_a_reused_trial_without_its_end_is_refused(study_in: Callable[..., Study], tmp_path: Path) -> None:
     study = study_in()
     add(study, SPACE.start)
-    copy_priors(take_priors([study.folder], INFO, SPACE), tmp_path / "new")
+    copy_priors(find_priors([study.folder], INFO, SPACE), tmp_path / "new")
     new = Study.create(tmp_path / "new", replace(INFO, study_uid="00000002"))
     (new.trial_folder(0) / "state.json").unlink()
-    with pytest.raises(MissingFile, match=r"0000/state.json: is missing, but the trial was taken over; restore"):
+    with pytest.raises(
+        MissingFile, match=r"0000/state.json: is missing, but the trial is reused from an earlier study; restore"
+    ):
         priors_of(new)

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.racing.replaying.table import Table
 from leukemia.study.job import Job
 from leukemia.study.schema import State
-from search.policy.judge import GO_ON, Contender, Verdict, judge_fold, judge_race, selection_luck
+from search.policy.judge import CONTINUE, Contender, Verdict, judge_fold, judge_race, selection_luck
 from search.policy.race import FoldEvidence, Race
 from search.policy.rules import Rules
 
@@ -43,7 +43,7 @@ class TableCache:
         """Result of ``judge_fold`` after these folds of a recipe."""
         # The bootstrap takes milliseconds; a recipe far above chance in every fold does not need it.
         if (self._balanced[recipe, list(folds)] >= CLEARLY_ABOVE).all():
-            return GO_ON
+            return CONTINUE
         key = (recipe, folds)
         if key not in self._verdicts:
             seen, rows = self._seen, np.isin(self._seen.folds, folds)
@@ -105,7 +105,7 @@ class CachedRace(Race):
     def judge(self, number: int) -> Verdict:
         job = self._first[number]
         verdict = super().judge(number)
-        if verdict.go_on and self._early and self.leader() is None:
+        if verdict.continues and self._early and self.leader() is None:
             return self._judge_early(job, sorted(self._folds[job]))
         return verdict
 
@@ -124,7 +124,7 @@ class CachedRace(Race):
         ]
         best = max(rivals, key=lambda rival: sum(self._folds[rival][fold].score for fold in folds))
         if best == job:
-            return GO_ON
+            return CONTINUE
         difference = self._difference([job], [best], folds)
         variance = difference.variance + 2 * self.noise() ** 2 / len(folds)
         share = len(folds) / self.rules.num_folds

@@ -106,7 +106,7 @@ class Raced:
         self._race.add(job, fold, self._cache.evidence(job.seed, self._race.recipes[job.number], fold))
 
     def goes_on(self, number: int) -> bool:
-        return self._race.judge(number).go_on
+        return self._race.judge(number).continues
 
     def end(self, number: int, state: State) -> None:
         self._race.end(number, state)

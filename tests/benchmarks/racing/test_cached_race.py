@@ -26,11 +26,11 @@ def test_the_cached_race_judges_as_the_race() -> None:
                 race.add(jobs[0], fold, cache.evidence(0, recipe, fold))
             verdict = plain.judge(recipe)
             assert cached.judge(recipe) == verdict
-            if not verdict.go_on:
+            if not verdict.continues:
                 break
-        stopped += not verdict.go_on
+        stopped += not verdict.continues
         for race in (plain, cached):
-            race.end(recipe, "complete" if verdict.go_on else "stopped")
+            race.end(recipe, "complete" if verdict.continues else "stopped")
         repeat = first_repeat(plain, set()) or last_repeat(plain, set())
         assert (first_repeat(cached, set()) or last_repeat(cached, set())) == repeat
         if repeat is not None and repeat.seed == 1:
