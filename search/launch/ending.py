@@ -18,7 +18,7 @@ from leukemia.study.folder import Study
 from leukemia.tracking.tracker import NoTracker, WandbTracker
 from search.cluster import heartbeat
 from search.storage.mirror import Mirror, NoMirror
-from search.trials.display import say
+from search.trials.display import print_line
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def closing(console: Console, listener: WandbTracker | NoTracker | Mirror | NoMi
         raise
     message = listener.close(finished=True)
     if message:
-        say(console, message)
+        print_line(console, message)
 
 
 @contextlib.contextmanager
@@ -51,7 +51,7 @@ def explained(console: Console, study: Study, log_file: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         console.print()
-        say(console, f"interrupted; {_how_to_resume(study)}")
+        print_line(console, f"interrupted; {_how_to_resume(study)}")
         sys.exit(INTERRUPTED)
     except heartbeat.RayCrashed as crash:
         _report_crash(study, str(crash))

@@ -13,27 +13,27 @@ from search.cluster import nodes
 from search.planning.plan import Plan, describe_rules
 from search.storage.claim import remembered_by
 from search.storage.mirror import Mirror, NoMirror
-from search.trials.display import say
+from search.trials.display import print_line
 
 
 def print_plan(console: Console, plan: Plan) -> None:
     """Print and log the plan of a search."""
     catalog, info = plan.catalog, plan.info
     labels = catalog.table["label"].to_numpy()
-    say(
+    print_line(
         console,
         f"data: {len(labels)} images of {catalog.root}, {int((labels == 1).sum())} {CLASS_NAMES[1]} and "
         f"{int((labels == 0).sum())} {CLASS_NAMES[0]} (majority rate {majority_rate(labels):.3f}), "
         f"crop {plan.view.crop_px} px, {plan.view.size_px} px to the network",
     )
     if info.data.uri == SAMPLE:
-        say(console, f"note: {SAMPLE_WARNING}")
-    say(console, f"protocol: {info.protocol}, {info.folds} folds, objective {info.objective}")
+        print_line(console, f"note: {SAMPLE_WARNING}")
+    print_line(console, f"protocol: {info.protocol}, {info.folds} folds, objective {info.objective}")
     if info.protocol == "random-cell":
-        say(console, f"warning: {RANDOM_CELL_WARNING}")
+        print_line(console, f"warning: {RANDOM_CELL_WARNING}")
     for line in describe_rules(plan):
-        say(console, line)
-    say(console, f"space: {len(plan.space.dimensions)} fields, trial 0 is {plan.space.start.describe()}")
+        print_line(console, line)
+    print_line(console, f"space: {len(plan.space.dimensions)} fields, trial 0 is {plan.space.start.describe()}")
 
 
 def describe_storage(plan: Plan, mirror: Mirror | NoMirror, *, resume: bool) -> str:

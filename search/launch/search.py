@@ -40,7 +40,7 @@ from search.policy.packing import MAX_PER_GPU
 from search.sampling.journal import Journal
 from search.storage.claim import claimed, claimed_new, storage_of
 from search.storage.mirror import Mirror, NoMirror
-from search.trials.display import TerminalDisplay, say
+from search.trials.display import TerminalDisplay, print_line
 from search.trials.driver import Driver
 from search.trials.outcome import print_outcome, write_best, write_hindsight
 from search.trials.schedule import Limits
@@ -96,16 +96,16 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         stack.enter_context(study_log(study.folder, console))
         stack.enter_context(explained(console, study, study.folder / layout.LOG))
         log.info("command: %s", command)
-        say(console, f"study {study.name} in {study.folder}")
+        print_line(console, f"study {study.name} in {study.folder}")
         print_plan(console, plan)
-        say(console, describe(resources, nodes.current_nodes(), own))
+        print_line(console, describe(resources, nodes.current_nodes(), own))
         if storage_line:
-            say(console, storage_line)
+            print_line(console, storage_line)
         stack.enter_context(closing(console, mirror))
         mirror.start(study)
         tracker, tracker_line = make_tracker(study)
         stack.enter_context(closing(console, tracker))
-        say(console, tracker_line)
+        print_line(console, tracker_line)
         has_winner = _run(console, plan, study, images, resources, arguments, tracker, mirror)
         return print_outcome(console, study, has_winner=has_winner)
 

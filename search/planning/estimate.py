@@ -12,7 +12,7 @@ from leukemia.training.device import choose_device, describe_device
 from leukemia.training.train import Split, fit
 from search.planning.plan import Plan
 from search.policy.space import Real
-from search.trials.display import say
+from search.trials.display import print_line
 
 
 def print_estimate(console: Console, plan: Plan, device_name: str) -> None:
@@ -24,12 +24,12 @@ def print_estimate(console: Console, plan: Plan, device_name: str) -> None:
             else ", ".join(map(str, dimension.choices))
         )
         only = f" (only {', '.join(dimension.optimizers)})" if dimension.optimizers else ""
-        say(console, f"{dimension.key}: {values}{only}; {dimension.reason}")
+        print_line(console, f"{dimension.key}: {values}{only}; {dimension.reason}")
     for key, value in plan.space.settings.items():
-        say(console, f"{key}: {value} (fixed)")
+        print_line(console, f"{key}: {value} (fixed)")
     device = choose_device(device_name)
-    say(console, f"timing the starting recipe on this machine ({describe_device(device)}), which should be idle")
-    say(console, describe_cost(plan, _seconds_per_image(plan, device), describe_device(device)))
+    print_line(console, f"timing the starting recipe on this machine ({describe_device(device)}), which should be idle")
+    print_line(console, describe_cost(plan, _seconds_per_image(plan, device), describe_device(device)))
 
 
 def describe_cost(plan: Plan, seconds_per_image: float, device: str) -> str:

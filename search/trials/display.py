@@ -141,10 +141,10 @@ def _recipe_cell(text: str) -> Text:
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
-def say(console: Console, message: str) -> None:
-    """Print and log a message verbatim, without markup or wrapping."""
-    log.info(message)
-    console.print(message, markup=False, highlight=False, soft_wrap=True)
+def print_line(console: Console, line: str) -> None:
+    """Print and log a line verbatim, without markup or wrapping."""
+    log.info(line)
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_trials(console: Console, trials: pd.DataFrame, objective: str) -> None:

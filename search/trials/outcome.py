@@ -28,7 +28,7 @@ from search.policy.judge import Contender, best_of
 from search.policy.race import Race
 from search.policy.space import Space
 from search.sampling.journal import Journal
-from search.trials.display import print_trials, say
+from search.trials.display import print_line, print_trials
 from search.trials.evidence import validation_of
 from search.trials.progress import Progress
 
@@ -120,18 +120,18 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
     trials = trial_table(study)
     print_trials(console, trials, study.objective)
     if best is None:
-        say(console, f"no winner: none of {len(trials)} trials finished all folds with a usable score")
+        print_line(console, f"no winner: none of {len(trials)} trials finished all folds with a usable score")
         if path.is_file():
-            say(console, f"warning: {path} does not belong to this search, which has no winner; remove it")
-        say(console, f"report: {study.folder / layout.REPORT}")
+            print_line(console, f"warning: {path} does not belong to this search, which has no winner; remove it")
+        print_line(console, f"report: {study.folder / layout.REPORT}")
         return NO_WINNER
     for line in _describe(best):
-        say(console, line)
+        print_line(console, line)
     for line in read_record(HindsightRecord, study.folder / layout.HINDSIGHT).lines:
-        say(console, line)
-    say(console, ledger_of(study).describe())
-    say(console, f"best: {path}\nreport: {study.folder / layout.REPORT}")
-    say(console, f"next: python -m leukemia.final --best {study.name} --runs {study.folder.parent}")
+        print_line(console, line)
+    print_line(console, ledger_of(study).describe())
+    print_line(console, f"best: {path}\nreport: {study.folder / layout.REPORT}")
+    print_line(console, f"next: python -m leukemia.final --best {study.name} --runs {study.folder.parent}")
     return SUCCESS
 
 

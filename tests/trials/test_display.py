@@ -15,7 +15,7 @@ from leukemia.config.results import Epoch
 from leukemia.config.sections import Train
 from leukemia.study.job import Job
 from leukemia.study.schema import FoldRecord
-from search.trials.display import TerminalDisplay, print_trials, say
+from search.trials.display import TerminalDisplay, print_line, print_trials
 from search.trials.study_log import study_log
 
 RECIPE = Recipe(train=Train(epochs=30))
@@ -181,7 +181,7 @@ def test_a_quiet_console_shows_nothing_but_everything_is_logged(tmp_path: Path) 
 
 def test_messages_are_printed_verbatim() -> None:
     console, stream = console_of(terminal=False, width=20)
-    say(console, "a path with [brackets] that is longer than the console")
+    print_line(console, "a path with [brackets] that is longer than the console")
     assert stream.getvalue() == "a path with [brackets] that is longer than the console\n"
 
 
