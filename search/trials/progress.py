@@ -78,7 +78,7 @@ class Progress:
         return scores
 
     def undefined(self, job: Job) -> int | None:
-        """The first finished fold where the objective is undefined; None if there is none."""
+        """The first finished fold where the objective is undefined; None if it is defined in all."""
         return next((fold for fold in self.folds_done(job) if self._score(self._folds[job][fold]) is None), None)
 
     def devices(self, job: Job) -> list[str]:

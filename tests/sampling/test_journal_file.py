@@ -32,12 +32,12 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_records_are_written_exactly_as_by_optuna(tmp_path: Path) -> None:
-    ours, theirs = JournalFile(tmp_path / "ours"), JournalFileBackend(str(tmp_path / "theirs"))
-    for backend in (ours, theirs):
+    batched, stock = JournalFile(tmp_path / "batched"), JournalFileBackend(str(tmp_path / "stock"))
+    for backend in (batched, stock):
         backend.append_logs(RECORDS[:2])
         backend.append_logs(RECORDS[2:])
-    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
-    assert list(ours.read_logs(1)) == RECORDS[1:]
+    assert (tmp_path / "batched").read_bytes() == (tmp_path / "stock").read_bytes()
+    assert list(batched.read_logs(1)) == RECORDS[1:]
     assert not list(tmp_path.glob("*.lock*"))
 
 

@@ -14,11 +14,11 @@ from search.policy.race import FoldEvidence, Race
 from search.policy.rules import Rules
 
 CLEARLY_ABOVE = 0.65
-"""Balanced accuracy of a fold, 0.1 above the limit below which a trial is hopeless."""
+"""Balanced accuracy of a fold, 0.1 above the limit below which a trial is no better than chance."""
 
 
 class TableCache:
-    """What all replays of a table share: the evidence of its folds, and which recipes are hopeless after them."""
+    """What all replays of a table share: the evidence of its folds, and verdicts on recipes by themselves."""
 
     def __init__(self, seen: Table) -> None:
         self._seen = seen

@@ -68,9 +68,9 @@ class TimedDriver(Driver):
         super().__init__(*arguments, **named)
         self._calls = calls
 
-    def begin(self, places: int = 1) -> Assignment | None:
+    def begin(self, slots: int = 1) -> Assignment | None:
         """``Driver.begin``, timed; there may be nothing to start."""
-        return self._calls.time(super().begin, places, kind=lambda job: "begin" if job else "wait")
+        return self._calls.time(super().begin, slots, kind=lambda job: "begin" if job else "wait")
 
     def receive(self, job: Job, report: Report) -> bool:
         """``Driver.receive``, timed."""
