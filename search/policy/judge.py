@@ -28,7 +28,7 @@ from scipy.special import stdtrit
 from leukemia.scoring.jackknife import Difference
 from leukemia.scoring.metrics import THRESHOLD, upper_bound
 from leukemia.study.schema import SearchOptions
-from search.policy.spending import nominal_levels
+from search.policy.error_spending import nominal_levels
 
 MIN_BALANCED_ACCURACY = 0.55
 """A trial is stopped if the upper bound of its balanced accuracy is below this; random guessing scores 0.5."""

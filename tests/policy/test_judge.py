@@ -11,6 +11,7 @@ from scipy.stats import t as student
 
 from leukemia.scoring.jackknife import Difference
 from leukemia.scoring.metrics import point_scores
+from search.policy.error_spending import nominal_levels
 from search.policy.judge import (
     CONTINUE,
     MIN_BALANCED_ACCURACY,
@@ -23,7 +24,6 @@ from search.policy.judge import (
     judge_race,
     selection_luck,
 )
-from search.policy.spending import nominal_levels
 
 
 def predictions(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError, listed
-from leukemia.data.layouts.listing import Folder, Listing, labels_of, read_listing
+from leukemia.data.layouts.csv_listing import Folder, Listing, labels_of, read_listing
 from leukemia.data.layouts.source import Row, Source, direct_images, ignored_files, is_image, subfolders, walk
 
 _NAME = re.compile(r"UID_(?P<subject>[^_]+)_(?:.*_)?(?P<last>[^_]+)$")

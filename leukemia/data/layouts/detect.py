@@ -6,16 +6,9 @@ from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.data.layouts import cnmc
-from leukemia.data.layouts.listing import list_images, read_listing
-from leukemia.data.layouts.source import (
-    CLASS_FOLDERS,
-    Source,
-    class_folders,
-    direct_images,
-    flat_folder,
-    subfolders,
-    walk,
-)
+from leukemia.data.layouts.class_folders import CLASS_FOLDERS, class_folders, flat_folder
+from leukemia.data.layouts.csv_listing import list_images, read_listing
+from leukemia.data.layouts.source import Source, direct_images, subfolders, walk
 
 
 def find_images(data: Path, base: Path | None, *, labels: bool) -> Source:

@@ -1,4 +1,4 @@
-"""The images of a data set as read from any layout; walking folders; the layouts that consist of plain folders."""
+"""The images of a data set as read from any layout, and the folder walk that all layouts share."""
 
 from __future__ import annotations
 
@@ -8,25 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from leukemia.base.errors import UserError, listed
+from leukemia.base.errors import UserError
 
 Layout = Literal["cnmc", "csv", "folders"]
 
 IMAGE_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes of image files in a folder, ignoring case; files listed in a CSV may have any name."""
-
-CLASS_FOLDERS = {
-    "hem": 0,
-    "normal": 0,
-    "benign": 0,
-    "0": 0,
-    "all": 1,
-    "leukemic": 1,
-    "leukemia": 1,
-    "malignant": 1,
-    "1": 1,
-}
-"""Label by lower-case name of a class folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,38 +85,6 @@ def _entries(folder: Path) -> list[Path]:
 
 def _raise_unreadable(error: OSError) -> NoReturn:
     raise UserError(f"cannot read the folder {error.filename} ({error.strerror}); check its permissions") from None
-
-
-def class_folders(data: Path) -> Source | None:
-    """The images below folders named by class (``CLASS_FOLDERS``); None if there is no such folder.
-
-    Raises:
-        UserError: images outside these folders.
-    """
-    folders = subfolders(data)
-    known = [folder for folder in folders if folder.name.lower() in CLASS_FOLDERS]
-    if not known:
-        return None
-    unknown_folders = [folder.name for folder in folders if folder not in known and any(map(is_image, walk(folder)))]
-    misplaced = [path.name for path in direct_images(data)]
-    if unknown_folders or misplaced:
-        raise UserError(
-            f"{data}: images must be in folders named by class ({', '.join(CLASS_FOLDERS)}); "
-            f"rename, move or remove these:\n{listed([*(f'{name}/' for name in unknown_folders), *misplaced])}"
-        )
-    rows = tuple(
-        Row(path=path, label=CLASS_FOLDERS[folder.name.lower()], subject=None)
-        for folder in known
-        for path in walk(folder)
-        if is_image(path)
-    )
-    return Source(layout="folders", root=data, rows=rows, notes=ignored_files(data, known))
-
-
-def flat_folder(data: Path) -> Source | None:
-    """Unlabelled images directly in ``data``; None if there are none."""
-    rows = tuple(Row(path=path, label=None, subject=None) for path in direct_images(data))
-    return Source(layout="folders", root=data, rows=rows, notes=ignored_files(data, [])) if rows else None
 
 
 def ignored_files(root: Path, folders: list[Path]) -> tuple[str, ...]:

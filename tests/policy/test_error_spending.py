@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from search.policy.spending import nominal_levels, shares
+from search.policy.error_spending import nominal_levels, shares
 
 NUM_WALKS = 100_000
 

@@ -1,0 +1,61 @@
+"""Images in folders named by class, and folders of images without labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from leukemia.base.errors import UserError, listed
+from leukemia.data.layouts.source import (
+    Row,
+    Source,
+    direct_images,
+    ignored_files,
+    is_image,
+    subfolders,
+    walk,
+)
+
+CLASS_FOLDERS = {
+    "hem": 0,
+    "normal": 0,
+    "benign": 0,
+    "0": 0,
+    "all": 1,
+    "leukemic": 1,
+    "leukemia": 1,
+    "malignant": 1,
+    "1": 1,
+}
+"""Label by lower-case name of a class folder."""
+
+
+def class_folders(data: Path) -> Source | None:
+    """The images below folders named by class (``CLASS_FOLDERS``); None if there is no such folder.
+
+    Raises:
+        UserError: images outside these folders.
+    """
+    folders = subfolders(data)
+    known = [folder for folder in folders if folder.name.lower() in CLASS_FOLDERS]
+    if not known:
+        return None
+    unknown_folders = [folder.name for folder in folders if folder not in known and any(map(is_image, walk(folder)))]
+    misplaced = [path.name for path in direct_images(data)]
+    if unknown_folders or misplaced:
+        raise UserError(
+            f"{data}: images must be in folders named by class ({', '.join(CLASS_FOLDERS)}); "
+            f"rename, move or remove these:\n{listed([*(f'{name}/' for name in unknown_folders), *misplaced])}"
+        )
+    rows = tuple(
+        Row(path=path, label=CLASS_FOLDERS[folder.name.lower()], subject=None)
+        for folder in known
+        for path in walk(folder)
+        if is_image(path)
+    )
+    return Source(layout="folders", root=data, rows=rows, notes=ignored_files(data, known))
+
+
+def flat_folder(data: Path) -> Source | None:
+    """Unlabelled images directly in ``data``; None if there are none."""
+    rows = tuple(Row(path=path, label=None, subject=None) for path in direct_images(data))
+    return Source(layout="folders", root=data, rows=rows, notes=ignored_files(data, [])) if rows else None
