@@ -4,7 +4,7 @@
 
 Each race draws the difficulty of every image, N complete trials with the same true accuracy, and a challenger that is
 equally good or worse. The reference is the best of the N trials by its mean over all folds, as in a search; after each
-fold the challenger is judged by ``search.policy.judge``, which estimates the fold noise from one repeat.
+fold the challenger is judged by ``search.policy.early_stopping``, which estimates the fold noise from one repeat.
 
 Model. An image is classified correctly with a probability q from a beta distribution with mean 0.85, which is wider
 the more two recipes agree. Challenger and reference disagree on 12 % of the images, before deviations. Deviations of a
@@ -24,7 +24,7 @@ import numpy as np
 
 from leukemia.base.errors import SUCCESS, UserError, run_command
 from leukemia.scoring.jackknife import Difference
-from search.policy.judge import Verdict, fold_noise, judge_race
+from search.policy.early_stopping import Verdict, fold_noise, judge_race
 
 ACCURACY = 0.85
 DISAGREEMENT = 0.12

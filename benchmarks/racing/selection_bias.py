@@ -30,7 +30,7 @@ from leukemia.base.errors import SUCCESS, UserError, run_command
 from leukemia.base.provenance import versions
 from leukemia.scoring.jackknife import Difference, paired_jackknife
 from leukemia.scoring.selection import Candidates, corrected
-from search.policy.judge import fold_noise, judge_race
+from search.policy.early_stopping import fold_noise, judge_race
 
 DIFFICULTY = (0.756, 0.133)
 TRUTH = DIFFICULTY[0] / sum(DIFFICULTY)

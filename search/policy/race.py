@@ -15,7 +15,7 @@ from leukemia.scoring.metrics import Interval
 from leukemia.scoring.selection import Candidates
 from leukemia.study.job import Job
 from leukemia.study.schema import State
-from search.policy.judge import Contender, Verdict, best_of, fold_noise, judge_fold, judge_race
+from search.policy.early_stopping import Contender, Verdict, best_of, fold_noise, judge_fold, judge_race
 from search.policy.rules import Rules
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from leukemia.study.schema import SearchOptions
-from search.policy.judge import ERROR, MARGIN, PRIOR_NOISE
+from search.policy.early_stopping import ERROR, MARGIN, PRIOR_NOISE
 
 
 @dataclass(frozen=True, kw_only=True)

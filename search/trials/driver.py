@@ -13,8 +13,8 @@ from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.study.listener import Listener
 from leukemia.study.schema import State
+from search.policy.early_stopping import Contender
 from search.policy.health import MAX_RESCHEDULES, Rescheduled
-from search.policy.judge import Contender
 from search.policy.race import Race
 from search.policy.rules import Rules
 from search.sampling.journal import Journal

@@ -23,8 +23,8 @@ from leukemia.study.folder import Study
 from leukemia.study.ledger import ledger_of
 from leukemia.study.schema import HindsightRecord
 from leukemia.study.table import trial_table
+from search.policy.early_stopping import Contender, best_of
 from search.policy.hindsight import look_back
-from search.policy.judge import Contender, best_of
 from search.policy.race import Race
 from search.policy.space import Space
 from search.sampling.journal import Journal

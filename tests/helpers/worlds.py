@@ -24,7 +24,7 @@ from leukemia.study.job import Job
 from leukemia.study.listener import Listener
 from leukemia.study.schema import DataSource, FoldRecord, State
 from leukemia.study.table import trial_table
-from search.policy.judge import Contender
+from search.policy.early_stopping import Contender
 from search.policy.rules import Rules
 from search.policy.space import make_space
 from search.sampling.journal import Journal

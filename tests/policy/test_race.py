@@ -14,7 +14,7 @@ from scipy.stats import t as student
 
 from leukemia.scoring.jackknife import paired_jackknife
 from leukemia.study.job import Job
-from search.policy.judge import CONTINUE, PRIOR_NOISE, fold_noise, judge_race
+from search.policy.early_stopping import CONTINUE, PRIOR_NOISE, fold_noise, judge_race
 from search.policy.race import Race
 from search.policy.repeats import last_repeat
 

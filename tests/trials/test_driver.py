@@ -26,9 +26,9 @@ from leukemia.study.ledger import ledger_of
 from leukemia.study.listener import Listener
 from leukemia.study.schema import FoldRecord, Origin, State, TrialEnd
 from leukemia.study.table import trial_table
+from search.policy.early_stopping import Contender
 from search.policy.effort import effort
 from search.policy.health import Rescheduled
-from search.policy.judge import Contender
 from search.policy.repeats import last_repeat
 from search.sampling.journal import STATES
 from search.trials.assignment import Assignment, Failure

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.racing.replaying.table import Table
 from leukemia.study.job import Job
 from leukemia.study.schema import State
-from search.policy.judge import CONTINUE, Contender, Verdict, judge_fold, judge_race, selection_luck
+from search.policy.early_stopping import CONTINUE, Contender, Verdict, judge_fold, judge_race, selection_luck
 from search.policy.race import FoldEvidence, Race
 from search.policy.rules import Rules
 

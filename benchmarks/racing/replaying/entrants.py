@@ -16,7 +16,7 @@ from benchmarks.racing.replaying.proposals import AtRandom, Group, TableTPE, coo
 from benchmarks.racing.replaying.stopping import aggressive, dropping, forgiving, never, signed_ranks
 from benchmarks.racing.replaying.strategies import FoldSearch, ParallelFoldSearch, Stock, StockSearch
 from benchmarks.racing.replaying.table import View
-from search.policy.judge import MARGIN
+from search.policy.early_stopping import MARGIN
 from search.policy.rules import Rules
 
 RuleName = Literal[

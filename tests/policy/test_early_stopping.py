@@ -11,8 +11,7 @@ from scipy.stats import t as student
 
 from leukemia.scoring.jackknife import Difference
 from leukemia.scoring.metrics import point_scores
-from search.policy.error_spending import nominal_levels
-from search.policy.judge import (
+from search.policy.early_stopping import (
     CONTINUE,
     MIN_BALANCED_ACCURACY,
     PRIOR_NOISE,
@@ -24,6 +23,7 @@ from search.policy.judge import (
     judge_race,
     selection_luck,
 )
+from search.policy.error_spending import nominal_levels
 
 
 def predictions(

@@ -6,8 +6,8 @@ predicted, and stopped if even an optimistic bound of the difference is below a 
     stop when  D + luck + t(1 - e_k, G - 1) * sqrt(V + (1 + 1 / m) s^2 / k)  <  -margin
 
 with D the paired difference over folds 1..k, V its variance over the G groups (jackknife), s the noise of a fold that
-its images do not explain (``fold_noise``), e_k the level of this look (``spending``), and *luck* the selection bias of
-the reference, which is the best of several and was run with m seeds (``selection_luck``).
+its images do not explain (``fold_noise``), e_k the level of this look (``error_spending``), and *luck* the selection
+bias of the reference, which is the best of several and was run with m seeds (``selection_luck``).
 
 Related work. BBCD-CV (Tsamardinos et al., Machine Learning 107, 2018) drops configurations by a bootstrap over images
 that ignores groups and the number of looks. Early-stopped cross-validation (Bergman et al., AutoML 2024, PMLR 256)
