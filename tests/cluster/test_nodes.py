@@ -207,4 +207,6 @@ def test_a_cluster_that_crashes_ends_the_search_with_one_line(two_nodes: Cluster
     assert line.startswith(f"error: the Ray cluster is unreachable: no response from {process}")
     assert line.endswith("finished folds are kept. Resume with:")
     study = Study.open(search.folder)
-    assert all(study.end(number) is None for number in study.trials())
+    ends = [end for number in study.trials() if (end := study.end(number)) is not None]
+    # One may have been complete before.
+    assert not [end for end in ends if end.state == "failed"], "a trial that lost its cluster has not failed"
