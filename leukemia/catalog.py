@@ -16,7 +16,10 @@ def _parser() -> argparse.ArgumentParser:
         "~/C-NMC_Leukemia",
     )
     parser.add_argument(
-        "data", type=Path, metavar="DATA", help="C-NMC folder, CSV file with Path,label, or one folder per class"
+        "data",
+        type=Path,
+        metavar="DATA",
+        help="C-NMC folder, CSV file with columns Path,label, or one folder per class",
     )
     cli.add_reading(parser)
     parser.add_argument("--unlabelled", action="store_true", help="accept a test set without labels")

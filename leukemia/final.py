@@ -12,7 +12,7 @@ from leukemia.base.errors import SUCCESS, UserError, run_command
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
         "leukemia.final",
-        "Retrain a study's winner on all training images; write model, metrics, predictions and report.",
+        "Retrain a study's winner on all training images, and write the model, metrics, predictions and a report.",
         "--best --test C-NMC_test_prelim_phase_data_labels.csv",
     )
     parser.add_argument(

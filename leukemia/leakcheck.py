@@ -12,7 +12,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
         "leukemia.leakcheck",
         "Cross-validate a study's winner again with images split at random, and compare the score with the score on "
-        "unseen patients: the difference is the gain from having the same patients in training and validation.",
+        "unseen patients. The difference is the gain from having the same patients in training and validation.",
         "my-study --device cuda",
     )
     cli.add_study(parser)

@@ -80,7 +80,7 @@ def add_device(arguments: Arguments) -> None:
         "--device",
         choices=DEVICES,
         default=AUTO,
-        help="device to compute on (default: %(default)s: cuda, else mps, else cpu)",
+        help="device to compute on (default: %(default)s, which picks cuda, else mps, else cpu)",
     )
 
 

@@ -1,1 +1,1 @@
-"""Reading data sets: catalogues, splits, cached images and augmentation."""
+"""Reading data sets: catalogs, splits, cached images and augmentation."""

@@ -1,1 +1,1 @@
-"""The delivered model: retraining the winner, testing, the leak check, and prediction for new images."""
+"""The exported model: retraining and testing the winner, the leak check, and prediction for new images."""

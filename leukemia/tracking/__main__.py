@@ -14,9 +14,9 @@ def _parser() -> argparse.ArgumentParser:
         "Upload a study to Weights & Biases: all its runs and a sweep page. Safe to run repeatedly.",
         "publish my-study",
     )
-    command = parser.add_subparsers(required=True).add_parser("publish", help="upload a study")
-    command.add_argument("study", metavar="STUDY", help="name of the study")
-    cli.add_runs(command)
+    parser.add_argument("command", choices=["publish"], help="upload a study")
+    parser.add_argument("study", metavar="STUDY", help="name of the study")
+    cli.add_runs(parser)
     return parser
 
 

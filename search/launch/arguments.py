@@ -78,7 +78,7 @@ def _number_or_auto(text: str) -> float | str:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
         "search.run",
-        "Search for the best recipe: Optuna proposes recipes, Ray Tune runs them, Weights & Biases shows them.",
+        "Search for the best recipe: Optuna proposes recipes, Ray Tune trains them, and Weights & Biases tracks them.",
         "--data C-NMC_Leukemia --trials 50 --set train.epochs=30",
     )
     data = parser.add_argument_group("data and study")
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         "--storage",
         metavar="URI",
         help="folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER to mirror the study and its checkpoints to, so that it "
-        f"can be resumed on other machines; remembered by --resume, {NO_STORAGE!r} disables it",
+        f"can be resumed on other machines; remembered by --resume; {NO_STORAGE!r} disables it",
     )
     search = parser.add_argument_group("search")
     search.add_argument("--trials", type=int, metavar="N", help=f"total number of trials (default: {DEFAULTS.trials})")
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument(
         "--preset",
         choices=list(PRESETS),
-        help=f"recipe of trial 0, and value of every field not searched (default: {DEFAULTS.preset})",
+        help=f"recipe of trial 0, and values of all fields that are not searched (default: {DEFAULTS.preset})",
     )
     cli.add_settings(search, "fix a field of the recipe, such as train.epochs=40; can be repeated")
     search.add_argument(
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         "--margin",
         type=float,
         metavar="POINTS",
-        help="stop trials that are worse than the best by more than this, with 95 %% confidence "
+        help="stop trials that are worse than the best by more than this many percentage points, with 95 %% confidence "
         f"(default: {DEFAULTS.margin:g})",
     )
     stopping.add_argument(
@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     hardware.add_argument(
         "--address",
         metavar="ADDR",
-        help="address of a Ray cluster, or 'local' for this machine alone "
+        help="address of a Ray cluster, or 'local' to use only this machine "
         "(default: the cluster that this machine belongs to, else local)",
     )
     cli.add_device(hardware)
@@ -157,14 +157,14 @@ def _parser() -> argparse.ArgumentParser:
         "--gpus-per-trial",
         type=_number_or_auto,
         metavar="X",
-        help=f"GPUs per trial, fractions allowed; {cli.AUTO}: trials share a GPU where its memory allows (default: 1)",
+        help=f"GPUs per trial, or a fraction; with {cli.AUTO}, trials share a GPU if its memory allows (default: 1)",
     )
     hardware.add_argument(
         "--cpus-per-trial", type=int, metavar="N", help="CPU cores per trial (default: an equal share)"
     )
     hardware.add_argument("--max-gpus", type=int, metavar="N", help="use at most N GPUs (default: all)")
     parser.add_argument(
-        "--dry-run", action="store_true", help="print search space, cost and disk space needed, then exit"
+        "--dry-run", action="store_true", help="print the search space, its cost and the disk space needed, then exit"
     )
     parser.add_argument("--quiet", action="store_true", help="do not show progress")
     return parser

@@ -13,8 +13,8 @@ from leukemia.base.errors import SUCCESS, USER_ERROR, listed, run_command
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
         "search.preflight",
-        "Check for all problems that would make `ray up` fail; changes nothing.",
-        "cluster.yaml && ray up cluster.yaml",
+        "Check for problems that would make `ray up` fail, without changing anything.",
+        "cluster.yaml && ray up --no-config-cache cluster.yaml",
     )
     parser.add_argument("cluster", type=Path, metavar="CLUSTER.yaml", help="cluster file, as for `ray up`")
     return parser
