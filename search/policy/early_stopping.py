@@ -3,10 +3,10 @@
 Trials *race*: after each fold a trial is compared with the best complete trial on the images that both have
 predicted, and stopped if even an optimistic bound of the difference is below a margin:
 
-    stop when  D + luck + t(1 - e_k, G - 1) * sqrt(V + (1 + 1 / m) s^2 / k)  <  -margin
+    stop when  D + bias + t(1 - e_k, G - 1) * sqrt(V + (1 + 1 / m) s^2 / k)  <  -margin
 
 with D the paired difference over folds 1..k, V its variance over the G groups (jackknife), s the noise of a fold that
-its images do not explain (``fold_noise``), e_k the level of this look (``error_spending``), and *luck* the selection
+its images do not explain (``fold_noise``), e_k the level of this look (``error_spending``), and *bias* the selection
 bias of the reference, which is the best of several and was run with m seeds (``selection_luck``).
 
 Related work. BBCD-CV (Tsamardinos et al., Machine Learning 107, 2018) drops configurations by a bootstrap over images
