@@ -284,7 +284,7 @@ def _require_match(
 
 
 def _describe(depth: int, shortcut: str, in_channels: int, num_classes: int) -> str:
-    return f"ResNet-{depth}, shortcut {shortcut}, {in_channels} input channel(s), {num_classes} classes"
+    return f"ResNet-{depth}, shortcut {shortcut}, {in_channels}-channel input, {num_classes} classes"
 
 
 def _guess(state: Mapping[str, Tensor]) -> str:

@@ -170,7 +170,7 @@ def describe_rules(plan: Plan) -> list[str]:
     info = plan.info
     racing = (
         f"racing: after each fold, a trial is stopped if it is worse than the best by more than {info.margin:g} "
-        "points with 95 % confidence over all looks"
+        f"{'point' if info.margin == 1 else 'points'}, with 95 % confidence over all comparisons"
         if info.racing
         else "racing: off; every trial runs all folds unless it is no better than chance"
     )

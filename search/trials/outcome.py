@@ -137,11 +137,12 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
 
 def _describe(best: Best) -> Iterator[str]:
     headline, name = best.score.headline, score_name(best.objective)
+    seeds = "1 seed" if len(best.seeds) == 1 else f"{len(best.seeds)} seeds"
     chosen = "for selection among the" if best.by_cost else "for being the best of"
     yield f"winner: trial {best.trial}, {best.recipe.describe()}"
     yield (
         f"{name} {_interval(headline)}, corrected {chosen} {best.num_complete} complete trials; "
-        f"raw {best.score.raw:.4f} (mean over {best.folds} folds and {len(best.seeds)} seed(s)), {best.n} images, "
+        f"raw {best.score.raw:.4f} (mean over {best.folds} folds and {seeds}), {best.n} images, "
         f"majority rate {best.majority_rate:.4f}, {best.protocol}"
     )
     for key, other in (("winner_vs_start", "the starting recipe"), ("winner_vs_second", "the runner-up")):

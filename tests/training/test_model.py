@@ -236,7 +236,7 @@ def test_pretrained_safetensors_without_batch_counters(imagenet: Path, tmp_path:
 
 def test_pretrained_rejects_other_depths_heads_and_extra_keys(imagenet: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"expected ResNet-34, .* got what appears to be ResNet-18, shortcut add, 3 input"
+        UserError, match=r"expected ResNet-34, .* got what appears to be ResNet-18, shortcut add, 3-channel"
     ):
         build_model(recipe_of(34, pretrained=imagenet))
     with pytest.raises(UserError, match=r"missing: layer1\.0\.conv3\.weight(?s:.*)\.\.\. and \d+ more"):
