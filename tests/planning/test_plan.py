@@ -379,7 +379,8 @@ def test_a_warm_start_from_other_folds_or_another_space_is_refused(
         (
             {},
             "racing: after each fold, a trial is stopped if it is worse than the best by more than 1 point, with 95 % "
-            "confidence over all comparisons; the starting recipe and the leaders are repeated with up to 2 other seeds",
+            "confidence over all comparisons; the starting recipe and the leaders are repeated with up to 2 other "
+            "seeds",
         ),
         ({"racing": False, "repeats": 0}, "racing: off; every trial runs all folds unless it is no better than chance"),
     ],
