@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 
 from leukemia import __version__
@@ -26,7 +27,13 @@ def command_parser(module: str, description: str, example: str) -> argparse.Argu
         example: arguments of the example in ``--help``.
     """
     command = f"python -m {module}"
-    parser = argparse.ArgumentParser(prog=command, description=description, epilog=f"example: {command} {example}")
+    parser = argparse.ArgumentParser(
+        prog=command,
+        description=textwrap.fill(description),
+        epilog=f"example:\n  {command} {example}",
+        # An example that is wrapped cannot be pasted.
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=__version__)
     return parser
 

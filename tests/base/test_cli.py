@@ -17,7 +17,7 @@ def test_help_and_version_name_the_command_and_the_package_version(capsys: pytes
     assert capsys.readouterr().out == f"{__version__}\n"
     text = parser.format_help()
     assert text.startswith("usage: python -m leukemia.thing [-h] [--version]\n\nDo a thing.\n")
-    assert text.endswith("example: python -m leukemia.thing --now\n")
+    assert text.endswith("example:\n  python -m leukemia.thing --now\n")
 
 
 def test_shared_arguments_have_expected_defaults_and_types() -> None:

@@ -66,7 +66,7 @@ def test_help_imports_no_heavy_library(tmp_path: Path, command: str) -> None:
     output, status, libraries = run(tmp_path, command, "--help")
     assert status == "0"
     assert output.startswith(f"usage: python -m {name} ")
-    assert f"example: python -m {name} " in output
+    assert f"example:\n  python -m {name} " in output
     assert "--version" in output
     assert libraries.isdisjoint(HEAVY), f"{command} --help imports {sorted(libraries & set(HEAVY))}"
 

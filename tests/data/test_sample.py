@@ -286,4 +286,4 @@ def test_the_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         sample_command.main(["--help"])
     assert caught.value.code == 0
-    assert "example: python -m leukemia.sample --root" in capsys.readouterr().out
+    assert "example:\n  python -m leukemia.sample --root" in capsys.readouterr().out
