@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 import types
 import typing
 from typing import Any, Literal
@@ -60,7 +61,10 @@ def checked_type(key: str, value: Any) -> Any:
             return value
         return _reject(key, choices, value)
     if hint is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise UserError(f"{key}: expected at most {sys.float_info.max:g}, got a larger number") from None
     if type(value) is not hint:
         raise UserError(f"{key}: expected {_TYPE_NAMES[hint]}, got {value!r}")
     return value

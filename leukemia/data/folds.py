@@ -8,15 +8,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ConfigDict
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from leukemia import CLASS_NAMES
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import read_json, write_json
+from leukemia.base.files import write_json
+from leukemia.base.record import read_record
 from leukemia.config.protocol import Protocol
 from leukemia.data.catalog import Catalog
 
@@ -25,6 +26,8 @@ from leukemia.data.catalog import Catalog
 class Fold:
     """One split, as sorted image ids."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     training: tuple[str, ...]
     validation: tuple[str, ...]
 
@@ -32,6 +35,8 @@ class Fold:
 @dataclass(frozen=True, kw_only=True)
 class Splits:
     """All folds of a study: the content of ``splits.json``."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     protocol: Protocol
     seed: int
@@ -77,15 +82,7 @@ class Splits:
         """
         if not path.is_file():
             raise MissingFile(f"no split at {path}; it is written when a study starts")
-        content: dict[str, Any] = read_json(path)
-        try:
-            folds = tuple(
-                Fold(training=tuple(fold["training"]), validation=tuple(fold["validation"]))
-                for fold in content["folds"]
-            )
-            splits = cls(**{**content, "folds": folds})
-        except (KeyError, TypeError, AttributeError):
-            raise UserError(f"{path}: not a valid split file; restore it from a backup") from None
+        splits = read_record(cls, path)
         if splits.fingerprint != fingerprint:
             raise UserError(
                 f"{path} belongs to other data: it was made for fingerprint {splits.fingerprint[:16]}, "

@@ -44,9 +44,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         if value is None or isinstance(value, str):
             continue
         if not value >= low:
-            raise UserError(f"{flag}: expected at least {low:g}, got {value:g}")
+            raise UserError(f"{flag}: expected at least {low:g}, got {str(value)[:20]}")
         if value == math.inf:
-            raise UserError(f"{flag}: expected a finite number, got {value:g}; leave it out for the default")
+            raise UserError(f"{flag}: expected a finite number, got {value}; leave it out for the default")
     return arguments
 
 

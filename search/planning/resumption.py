@@ -59,7 +59,8 @@ def plan_resumed(request: Request) -> Plan:
     if space.describe() != info.space:
         raise UserError(
             f"study {study.name} was started with another search space than that of this version; resume it with "
-            f"version {info.versions['leukemia-search']} (commit {info.commit[:12]}), or start a new study"
+            f"version {info.versions.get('leukemia-search', 'unknown')} (commit {info.commit[:12]}), or start a new "
+            "study"
         )
     priors = priors_of(study)
     return Plan(folder=study.folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)

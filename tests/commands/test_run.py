@@ -31,6 +31,7 @@ WORDS = ["--preset", "debug", "--folds", "2", "--set", "data.size_px=32"]
         (["--budget-hours", "nan"], r"--budget-hours: expected at least 0, got nan"),
         (["--gpus-per-trial", "inf"], r"--gpus-per-trial: expected a finite number, got inf"),
         (["--gpus-per-trial", "nan"], r"--gpus-per-trial: expected at least 0.01, got nan"),
+        (["--seed", "-" + 400 * "9"], r"--seed: expected at least 0, got -9{19}$"),
         (["--patience", "0"], r"--patience: expected at least 1, got 0"),
     ],
 )

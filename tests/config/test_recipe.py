@@ -79,6 +79,7 @@ def test_an_unknown_field_suggests_similar_ones(key: str, message: str) -> None:
             float("inf"),
             "optimizer.learning_rate: expected a value from 3e-05 to 100, got inf",
         ),
+        ("optimizer.learning_rate", 10**400, "optimizer.learning_rate: expected at most 1.79769e[+]308, got a larger"),
         ("train.epochs", 0, "train.epochs: expected a value from 1 to 100000, got 0"),
         ("train.epochs", 2.0, "train.epochs: expected an integer, got 2.0"),
         ("train.epochs", True, "train.epochs: expected an integer, got True"),

@@ -141,12 +141,17 @@ def test_splits_of_other_data(patients: Catalog, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", "{}", "null", '{"folds": [{"training": ["a"]}]}', '{"folds": 3}', '{"folds": []}']
+    "content",
+    [
+        *("[]", "{}", "null", '{"folds": [{"training": ["a"]}]}', '{"folds": 3}', '{"folds": []}'),
+        '{"protocol": "grouped", "seed": 0, "fingerprint": null, "folds": []}',
+        '{"protocol": "grouped", "seed": 0, "fingerprint": "f", "folds": [], "unknown": 1}',
+    ],
 )
 def test_damaged_splits(tmp_path: Path, content: str) -> None:
     path = tmp_path / "splits.json"
     path.write_text(content)
-    with pytest.raises(UserError, match=r"splits.json: not a valid split file; restore it"):
+    with pytest.raises(UserError, match=r"splits.json: .*; restore the file from a backup"):
         Splits.load(path, "f" * 64)
 
 

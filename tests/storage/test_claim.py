@@ -180,7 +180,11 @@ def replace_trials_by_file(study: Path) -> None:
         ),
         (lambda study: (study / "splits.json").unlink(), "splits.json", "restore it from a backup"),
         (lambda study: (study / "splits.json").write_text("{"), "splits.json", "expected JSON"),
-        (lambda study: (study / "splits.json").write_text("{}"), "splits.json", "not a valid split file"),
+        (
+            lambda study: (study / "splits.json").write_text("{}"),
+            "splits.json",
+            "expected a field 'protocol'",
+        ),
         (replace_trials_by_file, "trials", "expected a folder, found something else with that name; move it away"),
     ],
     ids=["empty", "bytes", "list", "schema", "trials", "data", "uri", "no split", "split", "no folds", "file"],
