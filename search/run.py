@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from leukemia.base.errors import run_command
-from search.launch.arguments import parse
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a search; returns the exit status."""
+    from search.launch.arguments import parse
+
     arguments = parse(argv)
 
     from leukemia.base.provenance import command_line

@@ -8,6 +8,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from helpers.cells import TinyImages, draw_cell, draw_cells
 from helpers.s3_server import CREDENTIALS, S3Server
 from helpers.wandb_server import KEY, WandbServer
 
+from leukemia.base import interrupts
 from leukemia.data.catalog import Catalog, read_catalog
 
 torch.set_num_threads(1)
@@ -38,6 +40,16 @@ def isolated_environment(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("WANDB_SILENT", "true")
     for name in ("WANDB_API_KEY", "RAY_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def restored_signals() -> Iterator[None]:
+    """A command that ends in this process leaves signal handlers that end it."""
+    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+    yield
+    for number, handler in before.items():
+        if handler is not None:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
+from leukemia.base import interrupts
 from leukemia.base.logs import StderrHandler, logging_to
 
 SUCCESS, FAILURE, USER_ERROR, NO_WINNER, INTERRUPTED = 0, 1, 2, 3, 130
@@ -44,31 +46,47 @@ def first_line(error: BaseException) -> str:
 
 
 def run_command(main: Callable[[list[str] | None], int]) -> NoReturn:
-    """Run a command's ``main`` and exit with its status; user errors, warnings and Ctrl-C print one line."""
+    """Run a command's ``main`` and exit with its status; user errors, warnings and interrupts print one line."""
+    with interrupts.handled():
+        status = _status_of(main)
+    interrupts.exit_at_once(status)
+    sys.exit(status)
+
+
+def _status_of(main: Callable[[list[str] | None], int]) -> int:
     try:
-        with logging_to(StderrHandler()):
+        with logging_to(StderrHandler()), interrupts.resumable("run the same command again"):
             status = main(None)
         sys.stdout.flush()
+    except SystemExit as end:
+        # Of argparse, or of a search, which have printed their message.
+        status = end.code if isinstance(end.code, int) else SUCCESS
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        status = USER_ERROR
+        status = _report(str(error), USER_ERROR)
     except BrokenPipeError:
-        # The reader of the output (`| head`) has closed the pipe, which is fine. Discard what is still buffered.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of the output (`| head`) has closed the pipe, which is fine.
         status = SUCCESS
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            print(f"error: {str(error.filename)[:80]}...: {error.strerror}; give a shorter path", file=sys.stderr)
-            sys.exit(USER_ERROR)
+            return _report(f"{str(error.filename)[:80]}...: {error.strerror}; give a shorter path", USER_ERROR)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        print(
-            f"error: the disk is full ({error.strerror}); "
-            "free some space, or set LEUKEMIA_CACHE or --runs to another disk",
-            file=sys.stderr,
+        status = _report(
+            f"the disk is full ({error.strerror}); free some space, or set LEUKEMIA_CACHE or --runs to another disk",
+            USER_ERROR,
         )
-        status = USER_ERROR
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        with contextlib.suppress(OSError):
+            print(f"\ninterrupted; {interrupt}", file=sys.stderr)
         status = INTERRUPTED
-    sys.exit(status)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Closed pipe or terminal: discard what is still buffered, which Python would write again when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
+
+
+def _report(message: str, status: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return status

@@ -6,7 +6,6 @@ import io
 import logging
 import math
 import os
-import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from leukemia.base import interrupts
 from leukemia.base.errors import UserError, listed
 from leukemia.base.files import atomic, cache_dir, locked, make_folder, require_space
 from leukemia.config.recipe import Recipe
@@ -282,7 +282,6 @@ class _BatchSampler:
 
 def _init_worker(worker: int) -> None:
     """Initialize a worker process: single-threaded, since there is one worker per core."""
-    # Ctrl-C reaches the whole process group; the main process stops its workers, so avoid a traceback from each.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupts.leave_to_parent()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

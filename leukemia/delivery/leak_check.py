@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from leukemia.base import provenance
+from leukemia.base import interrupts, provenance
 from leukemia.base.errors import UserError
 from leukemia.base.files import write_json
 from leukemia.config.recipe import Recipe
@@ -155,6 +155,7 @@ def _random_cells(recipe: Recipe, catalog: Catalog, num_folds: int, seed: int, d
     )
     try:
         for report in reports:
+            interrupts.check()
             if isinstance(report, FoldResult):
                 probabilities[report.rows] = report.probabilities
                 accuracy = report.scores["tta_accuracy"]

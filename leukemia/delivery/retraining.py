@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from rich.console import Console
 
+from leukemia.base import interrupts
 from leukemia.base.errors import UserError
 from leukemia.base.files import cache_dir, require_space
 from leukemia.config.optimizers import MAX_STATES
@@ -63,8 +64,10 @@ def retrain(
         recipe, split, fold=study.info.folds, device=device, checkpoint=checkpoint_folder(study) / f"{identity}.pt"
     )
     epochs: list[Epoch] = []
-    with console.status("training") as status:
+    how = "run the same command again to continue after the last finished epoch"
+    with interrupts.resumable(how), console.status("training") as status:
         while True:
+            interrupts.check()
             try:
                 epochs.append(next(fitting))
             except StopIteration as end:

@@ -14,6 +14,7 @@ from pathlib import Path
 import ray
 from ray.exceptions import AuthenticationError
 
+from leukemia.base import interrupts
 from leukemia.base.errors import UserError, first_line
 from search.cluster import heartbeat, ray_private
 
@@ -47,6 +48,7 @@ def ray_session(address: str | None) -> Iterator[bool]:
             _require_access(joining)
             ray.init(address=joining, **common)
     except Exception as error:
+        interrupts.check()
         given = os.environ.get("RAY_ADDRESS", "local") if address is None else address
         raise UserError(f"--address {given}: {_why_not_joined(error)}") from None
     if joining is None:
@@ -55,6 +57,7 @@ def ray_session(address: str | None) -> Iterator[bool]:
                 ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **common)
         except Exception as error:
             ray.shutdown()
+            interrupts.check()
             raise RayNotStarted(
                 f"Ray did not start ({first_line(error)}); try again when the machine is less busy, or look for the "
                 "reason in Ray's logs (by default /tmp/ray/session_latest/logs)"

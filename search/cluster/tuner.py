@@ -16,9 +16,9 @@ from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
 
+from leukemia.base import interrupts
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.study.job import Job
-from search.cluster import signals
 from search.cluster.fleet import Fleet, request_of
 from search.cluster.heartbeat import require_ray, stop_watching
 from search.cluster.nodes import current_nodes
@@ -170,7 +170,7 @@ class _FleetCallback(TrialProgressCallback):
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Called several times a second."""
-        signals.check()
+        interrupts.check()
         require_ray()
         self._fleet.watch()
 

@@ -9,11 +9,12 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.console import Console
 
+from leukemia.base import interrupts
 from leukemia.base.errors import FAILURE, INTERRUPTED, UserError
+from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.tracking.tracker import NoTracker, WandbTracker
 from search.cluster import heartbeat
@@ -37,24 +38,28 @@ def closing(console: Console, listener: WandbTracker | NoTracker | Mirror | NoMi
 
 
 @contextlib.contextmanager
-def explained(console: Console, study: Study, log_file: Path) -> Iterator[None]:
+def explained(console: Console, study: Study, address: str | None) -> Iterator[None]:
     """Print in one line why a search ends early, and how to resume it.
 
     Args:
-        log_file: contains the traceback of an internal error.
+        address: ``--address``, needed again to resume; None if not given.
 
     Raises:
         SystemExit: on Ctrl-C, a crash of Ray or an internal error.
     """
-    heartbeat.on_crash(functools.partial(_report_crash, study))
+    how_to_resume = _how_to_resume(study, address)
+    heartbeat.on_crash(functools.partial(_report_crash, how_to_resume))
     try:
-        yield
-    except KeyboardInterrupt:
-        console.print()
-        print_line(console, f"interrupted; {_how_to_resume(study)}")
+        with interrupts.resumable(how_to_resume):
+            yield
+    except KeyboardInterrupt as interrupt:
+        log.info("interrupted; %s", interrupt)
+        # The terminal may have been closed.
+        with contextlib.suppress(OSError):
+            console.print(f"\ninterrupted; {interrupt}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(INTERRUPTED)
     except heartbeat.RayCrashed as crash:
-        _report_crash(study, str(crash))
+        _report_crash(how_to_resume, str(crash))
         sys.exit(FAILURE)
     except UserError as error:
         log.error("%s", error)
@@ -64,16 +69,18 @@ def explained(console: Console, study: Study, log_file: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EPIPE):
             raise
         message = f"{type(error).__name__}: {error}".splitlines()[0]
-        print(f"error: {message}; the traceback is in {log_file}", file=sys.stderr)
+        print(f"error: {message}; the traceback is in {study.folder / layout.LOG}", file=sys.stderr)
         sys.exit(FAILURE)
 
 
-def _report_crash(study: Study, message: str) -> None:
+def _report_crash(how_to_resume: str, message: str) -> None:
     log.error("%s", message)
-    print(f"error: {message}; {_how_to_resume(study)}", file=sys.stderr)
+    print(f"error: {message}; {how_to_resume}", file=sys.stderr)
 
 
-def _how_to_resume(study: Study) -> str:
+def _how_to_resume(study: Study, address: str | None) -> str:
     """What to do after a search that ended early."""
     options = f"--study {study.name} --runs {shlex.quote(str(study.folder.parent))}"
+    if address is not None:
+        options += f" --address {shlex.quote(address)}"
     return f"finished folds are kept. Resume with:\n  python -m search.run --resume {options}"

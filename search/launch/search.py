@@ -15,6 +15,7 @@ import numpy as np
 from rich.console import Console
 
 from leukemia import CLASS_NAMES
+from leukemia.base import interrupts
 from leukemia.base.errors import FAILURE, SUCCESS
 from leukemia.base.files import cache_dir, require_space
 from leukemia.data.augment import augmented_sheet
@@ -24,7 +25,7 @@ from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.tracking.account import check_settings
 from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker
-from search.cluster import nodes, ray_private, signals
+from search.cluster import nodes, ray_private
 from search.cluster import session as cluster
 from search.cluster.resources import Resources, describe, plan_resources
 from search.cluster.trainable import TrialData
@@ -88,13 +89,13 @@ def search(arguments: argparse.Namespace, command: str) -> int:
             print(f"error: {failure}", file=sys.stderr)
             return FAILURE
         # After Ray has installed its own handler, which would print stack traces and end the process.
-        stack.enter_context(signals.handled())
+        stack.enter_context(interrupts.handled())
         resources = _resources(plan, arguments)
         storage_line = describe_storage(plan, mirror, resume=arguments.resume)
         # A new study is written only now, after everything has been checked.
         study = resumed(plan) if arguments.resume else stack.enter_context(created(plan))
         stack.enter_context(study_log(study.folder, console))
-        stack.enter_context(explained(console, study, study.folder / layout.LOG))
+        stack.enter_context(explained(console, study, arguments.address))
         log.info("command: %s", command)
         print_line(console, f"study {study.name} in {study.folder}")
         print_plan(console, plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from contextlib import AbstractContextManager
@@ -40,4 +41,6 @@ class _ToConsole(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._console.print(line_of(record), markup=False, highlight=False, soft_wrap=True)
+        # A closed terminal must not end what logs.
+        with contextlib.suppress(OSError):
+            self._console.print(line_of(record), markup=False, highlight=False, soft_wrap=True)

@@ -122,7 +122,7 @@ def failing(error: BaseException) -> Callable[[list[str] | None], int]:
     [
         (UserError("no folder at X; name another"), 2, "error: no folder at X; name another\n"),
         (MissingFile("no file at Y"), 2, "error: no file at Y\n"),
-        (KeyboardInterrupt(), 130, "\ninterrupted\n"),
+        (KeyboardInterrupt(), 130, "\ninterrupted; run the same command again\n"),
         (
             OSError(errno.ENOSPC, "No space left on device"),
             2,

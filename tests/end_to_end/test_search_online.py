@@ -126,7 +126,7 @@ def test_publish_uploads_the_rest_after_the_server_crashed(
         assert_complete(wandb_server, Study.open(folder))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_an_interrupted_search_is_marked_in_wandb(
     number: signal.Signals, tmp_path: Path, tiny_folder: Path, wandb_server: WandbServer, environment: dict[str, str]
 ) -> None:

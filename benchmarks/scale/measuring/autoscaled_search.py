@@ -25,9 +25,9 @@ from benchmarks.idle.process import MEASURED
 from benchmarks.idle.study import create_study
 from benchmarks.scale.measuring.nodes import STORE_MEGABYTES
 from benchmarks.scale.measuring.sleeping_search import SECONDS, check, sleep_and_report
+from leukemia.base import interrupts
 from leukemia.base.files import write_json
 from leukemia.tracking.tracker import NoTracker
-from search.cluster import signals
 from search.cluster.resources import Resources
 from search.cluster.session import ray_session
 from search.cluster.tuner import run_trials
@@ -151,5 +151,5 @@ if __name__ == "__main__":
     os.environ[SECONDS] = sys.argv[3]
     # AutoscalingCluster runs the command `ray`.
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    with signals.handled():
+    with interrupts.handled():
         write_json(place / MEASURED, measure(place, trials, nodes))

@@ -24,6 +24,7 @@ from benchmarks.idle.process import MEASURED
 from benchmarks.idle.study import NUM_FOLDS, create_study, reports, space
 from benchmarks.scale.measuring.calls import Call, Calls, series, spread
 from benchmarks.scale.measuring.nodes import MemorySnapshot, simulated_nodes
+from leukemia.base import interrupts
 from leukemia.base.files import write_json
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
@@ -32,7 +33,6 @@ from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.study.table import trial_table
 from leukemia.tracking.tracker import NoTracker
-from search.cluster import signals
 from search.cluster.resources import Resources
 from search.cluster.session import ray_session
 from search.cluster.trainable import REPORT, TrialData
@@ -203,5 +203,5 @@ def check(study: Study, num_trials: int) -> None:
 if __name__ == "__main__":
     place, (workers, trials, nodes, finished) = Path(sys.argv[1]), map(int, [*sys.argv[2:5], sys.argv[6]])
     os.environ[SECONDS] = sys.argv[5]
-    with signals.handled():
+    with interrupts.handled():
         write_json(place / MEASURED, measure(place, workers, trials, nodes, finished))

@@ -1,0 +1,111 @@
+"""Ctrl-C, SIGTERM and SIGHUP: each interrupts a command, and is raised again if it was swallowed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, the usual request to end, and a closed terminal."""
+
+_requested = threading.Event()
+_ignored: frozenset[int] | None = None
+"""Signals that were ignored when the outermost ``handled`` was entered; None outside of it."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A command was interrupted; the message says how to resume it."""
+
+
+@contextlib.contextmanager
+def handled() -> Iterator[None]:
+    """Turn the signals into ``KeyboardInterrupt`` until the end of the block; for the main thread.
+
+    Signals that are ignored stay ignored: ``nohup`` and background jobs of scripts rely on it. A nested block installs
+    the handlers again, after a library has replaced them.
+    """
+    global _ignored
+    if is_outermost := _ignored is None:
+        _ignored = _ignored_now()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    _install(_interrupt, _ignored)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # None: installed by compiled code.
+            if handler is not None:
+                signal.signal(number, handler)
+        if is_outermost:
+            _ignored = None
+            _requested.clear()
+
+
+def exit_at_once(status: int) -> None:
+    """From now on a signal ends the process with this status: there is nothing left to interrupt but its exit."""
+    _install(lambda signum, frame: os._exit(status), _ignored_now())
+
+
+def leave_to_parent() -> None:
+    """Print no traceback in a forked worker process when a signal reaches the whole process group."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def requested() -> bool:
+    """Whether a signal has arrived since the outermost block was entered."""
+    return _requested.is_set()
+
+
+def check() -> None:
+    """Raise a swallowed interrupt; to be called regularly.
+
+    An exception that a signal handler raises within a callback from compiled code is printed or dropped there.
+
+    Raises:
+        KeyboardInterrupt: a signal has arrived since the outermost block was entered.
+    """
+    if _requested.is_set():
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def resumable(how: str) -> Iterator[None]:
+    """State how to resume what the block does.
+
+    Args:
+        how: follows "interrupted; " on the terminal. That of the innermost block is printed.
+
+    Raises:
+        Interrupted: instead of ``KeyboardInterrupt``, and of any exception into which a library has turned it: an
+            import that is interrupted within compiled code may raise ImportError.
+    """
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted(how) from interrupt
+    except Exception as error:
+        if not requested():
+            raise
+        raise Interrupted(how) from error
+
+
+def _interrupt(signum: int, frame: Any) -> None:
+    _requested.set()
+    raise KeyboardInterrupt
+
+
+def _ignored_now() -> frozenset[int]:
+    return frozenset(number for number in SIGNALS if signal.getsignal(number) == signal.SIG_IGN)
+
+
+def _install(handler: Any, ignored: frozenset[int]) -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN if number in ignored else handler)
