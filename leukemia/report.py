@@ -21,11 +21,13 @@ def main(argv: list[str] | None = None) -> int:
     """Write a report and print its path; returns the exit status."""
     arguments = _parser().parse_args(argv)
 
+    from leukemia.base.files import require_writable
     from leukemia.reporting.study_report import write_study_report
     from leukemia.study.best import Best
     from leukemia.study.folder import Study
 
     study = Study.find(arguments.runs, arguments.study)
+    require_writable(study.folder)
     print(write_study_report(study, Best.find(study)))
     return SUCCESS
 

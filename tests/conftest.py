@@ -44,7 +44,7 @@ def isolated_environment(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture(autouse=True)
 def restored_signals() -> Iterator[None]:
-    """A command that ends in this process leaves signal handlers that end it."""
+    """A command that ends in the process of the tests leaves it without Python's own handlers."""
     before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
     yield
     for number, handler in before.items():

@@ -16,6 +16,28 @@ SUCCESS, FAILURE, USER_ERROR, NO_WINNER, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit statuses: success, internal error, user error, search without a winner, Ctrl-C."""
 
 
+_OTHER_DISK = "set LEUKEMIA_CACHE or --runs to another disk"
+
+ADVICE = {
+    errno.EACCES: "make it accessible, or choose another path",
+    errno.EPERM: "make it accessible, or choose another path",
+    errno.EROFS: "choose a path where you can write",
+    errno.ENOSPC: f"free some space or files, or {_OTHER_DISK}",
+    errno.EDQUOT: f"free some of your quota, or {_OTHER_DISK}",
+    errno.EFBIG: "raise the limit of a file's size (`ulimit -f`)",
+    errno.EIO: f"the disk or its connection fails: check it, or {_OTHER_DISK}",
+    errno.ESTALE: f"the network file system has lost it: mount it again, or {_OTHER_DISK}",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.ELOOP: "remove the circle of links",
+    errno.ENOTDIR: "give a path whose parents are folders",
+    errno.ENOMEM: "free some memory, or raise the limit (`ulimit -v`)",
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
+    errno.ENFILE: "close other programs: the system's limit of open files is reached",
+    errno.EAGAIN: "raise the limit of processes (`ulimit -u`)",
+}
+"""What to do about an error of the operating system, by its number; others are internal errors."""
+
+
 class UserError(ValueError):
     """An error caused by the user's input; the message says what was expected, what came, where, and what to do."""
 
@@ -49,7 +71,7 @@ def run_command(main: Callable[[list[str] | None], int]) -> NoReturn:
     """Run a command's ``main`` and exit with its status; user errors, warnings and interrupts print one line."""
     with interrupts.handled():
         status = _status_of(main)
-    interrupts.exit_at_once(status)
+    interrupts.exit_at_once()
     sys.exit(status)
 
 
@@ -67,14 +89,13 @@ def _status_of(main: Callable[[list[str] | None], int]) -> int:
         # The reader of the output (`| head`) has closed the pipe, which is fine.
         status = SUCCESS
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            return _report(f"{str(error.filename)[:80]}...: {error.strerror}; give a shorter path", USER_ERROR)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        advice = ADVICE.get(error.errno or 0)
+        if advice is None:
             raise
-        status = _report(
-            f"the disk is full ({error.strerror}); free some space, or set LEUKEMIA_CACHE or --runs to another disk",
-            USER_ERROR,
-        )
+        where = "" if error.filename is None else f"{str(error.filename)[:80]}: "
+        status = _report(f"{where}{error.strerror}; {advice}", USER_ERROR)
+    except MemoryError:
+        status = _report(f"out of memory; {ADVICE[errno.ENOMEM]}", USER_ERROR)
     except KeyboardInterrupt as interrupt:
         with contextlib.suppress(OSError):
             print(f"\ninterrupted; {interrupt}", file=sys.stderr)

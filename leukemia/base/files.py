@@ -1,30 +1,38 @@
-"""Atomic writes, checked JSON, file locks, disk-space checks, and the cache directory."""
+"""Atomic writes, checked JSON, disk-space checks, and the cache directory."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from leukemia.base.errors import UserError
+from leukemia.base.errors import UserError, first_line
+
+MIN_INODES = 100
+"""Free inodes needed to write anything; a study has about ten files per trial."""
 
 
 def cache_dir() -> Path:
     """The directory for decoded images and the sample set: ``LEUKEMIA_CACHE``, default ``~/.cache/leukemia``.
 
-    Created if absent.
+    Absolute, since Ray's workers have other working directories; ``~`` is expanded; created if absent.
 
     Raises:
-        UserError: the folder cannot be created or is not writable.
+        UserError: there is no home directory, or the folder cannot be created or is not writable.
     """
-    folder = Path(os.environ.get("LEUKEMIA_CACHE") or Path.home() / ".cache" / "leukemia")
-    make_folder(folder, "set LEUKEMIA_CACHE to a folder that you can write")
+    named = os.environ.get("LEUKEMIA_CACHE") or "~/.cache/leukemia"
+    advice = "set LEUKEMIA_CACHE to a folder that you can write"
+    try:
+        folder = Path(named).expanduser().absolute()
+    except RuntimeError as error:
+        raise UserError(f"cannot use the folder {named} ({first_line(error)}); {advice}") from None
+    make_folder(folder, advice)
     return folder
 
 
@@ -85,20 +93,39 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read ({error.strerror}); restore the file from a backup") from None
 
 
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file ``path``, waiting if needed; the OS releases it when the process exits."""
-    with path.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+def require_writable(folder: Path) -> None:
+    """Check that files can be created in a folder, by creating one: permissions alone do not tell.
+
+    Raises:
+        UserError: they cannot.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise not_writable(folder, error) from None
+
+
+def not_writable(folder: Path, error: OSError) -> UserError:
+    """The error for a folder in which no file can be created."""
+    return UserError(
+        f"cannot write to {folder} ({error.strerror}); make it writable, or copy it to a place where you can write"
+    )
 
 
 def require_space(folder: Path, num_bytes: int, what: str) -> None:
     """Check that there is enough disk space before writing ``what``.
 
     Raises:
-        UserError: ``folder``'s disk has less than ``num_bytes`` free.
+        UserError: ``folder``'s disk has less than ``num_bytes`` free, or can hold no more files.
     """
+    status = os.statvfs(folder)
+    # File systems without a fixed number of inodes report 0.
+    if status.f_files and status.f_favail < MIN_INODES:
+        raise UserError(
+            f"not enough free inodes for {what}: the disk of {folder} can hold {status.f_favail} more files; remove "
+            "files, or set LEUKEMIA_CACHE or --runs to another disk"
+        )
     free = shutil.disk_usage(folder).free
     if free < num_bytes:
         raise UserError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -45,9 +44,12 @@ def handled() -> Iterator[None]:
             _requested.clear()
 
 
-def exit_at_once(status: int) -> None:
-    """From now on a signal ends the process with this status: there is nothing left to interrupt but its exit."""
-    _install(lambda signum, frame: os._exit(status), _ignored_now())
+def exit_at_once() -> None:
+    """From now on a signal ends the process: nothing is left to interrupt but its exit, which may hang in a library.
+
+    Python's own handlers would wait for that library, and print a traceback. Shells show the end by Ctrl-C as 130.
+    """
+    _install(signal.SIG_DFL, _ignored_now())
 
 
 def leave_to_parent() -> None:

@@ -14,7 +14,7 @@ import PIL
 from rich.console import Console
 from rich.progress import track
 
-from leukemia.base import files
+from leukemia.base import files, locks
 from leukemia.base.errors import UserError, listed
 from leukemia.data.pixels import Unreadable, decode, pixel_sha256
 
@@ -127,7 +127,7 @@ def _is_valid(row: Hashed) -> bool:
 
 def _add_to_cache(cache: Path, rows: dict[str, Hashed]) -> None:
     """Add rows to the cache, under a lock so that concurrent commands do not lose each other's rows."""
-    with files.locked(cache.with_suffix(".lock")):
+    with locks.locked(cache.with_suffix(".lock")):
         rows = {**_cached_rows(cache), **rows}
         files.require_space(cache.parent, len(rows) * _BYTES_PER_ROW, "the cache of pixel hashes")
         images = {name: astuple(row) for name, row in rows.items()}

@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from leukemia.base import interrupts
 from leukemia.base.errors import UserError, listed
-from leukemia.base.files import atomic, cache_dir, locked, make_folder, require_space
+from leukemia.base.files import atomic, cache_dir, make_folder, require_space
+from leukemia.base.locks import locked
 from leukemia.config.recipe import Recipe
 from leukemia.data.augment import Key, Pipeline
 from leukemia.data.catalog import Catalog

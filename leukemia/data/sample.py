@@ -16,7 +16,8 @@ import numpy as np
 
 from leukemia import ALL, CLASS_NAMES
 from leukemia.base.errors import UserError
-from leukemia.base.files import cache_dir, locked, make_folder, require_space, write_text
+from leukemia.base.files import cache_dir, make_folder, require_space, write_text
+from leukemia.base.locks import locked
 from leukemia.data.cell import SIDE_PX, Subject, draw_cell, subjects
 
 SET_NAME = "sample-v1"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from leukemia.base.files import locked
+from leukemia.base.locks import locked
 
 
 @contextmanager

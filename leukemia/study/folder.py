@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import os
 import re
@@ -15,8 +14,9 @@ from typing import Any
 
 import pandas as pd
 
+from leukemia.base import locks
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import atomic, read_json, write_json, write_text
+from leukemia.base.files import atomic, read_json, require_writable, write_json, write_text
 from leukemia.base.record import missing_field, read_record
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult, score_name
@@ -120,17 +120,17 @@ class Study:
         """Be the only driver. The OS releases the lock when the process exits, even if it is killed.
 
         Raises:
-            UserError: another driver is running; the message names its host and process.
+            UserError: the folder is not writable, or another driver is running, whose host and process are named.
         """
+        require_writable(self.folder)
         with (self.folder / layout.LOCK).open("a+") as stream:
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locks.lock(stream, wait=False)
             except BlockingIOError:
                 stream.seek(0)
-                raise UserError(
-                    f"study {self.name} is being run by {stream.read().strip() or 'another process'}; "
-                    "wait for it, stop it, or start a study with another name"
-                ) from None
+                driver = stream.read().strip() or "another process"
+                advice = "wait for it, stop it, or start a study with another name"
+                raise UserError(f"study {self.name} is being run by {driver}; {advice}") from None
             stream.truncate(0)
             stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             stream.flush()

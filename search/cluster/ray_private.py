@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ray.autoscaler
+from ray._common.utils import get_default_ray_temp_dir
 from ray._private import ray_constants, worker
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._private.services import canonicalize_bootstrap_address
@@ -69,6 +70,11 @@ def loopback_only() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = before[0]
         del os.environ[name]
         os.environ |= {} if before[1] is None else {name: before[1]}
+
+
+def temporary_folder() -> str:
+    """Where a Ray that is started here keeps its sessions: ``RAY_TMPDIR``, else ``TMPDIR`` on Linux, else /tmp."""
+    return str(get_default_ray_temp_dir())
 
 
 def raylet_socket() -> str:

@@ -16,7 +16,7 @@ from ray.exceptions import AuthenticationError
 
 from leukemia.base import interrupts
 from leukemia.base.errors import UserError, first_line
-from search.cluster import heartbeat, ray_private
+from search.cluster import heartbeat, ray_private, requirements
 
 
 class RayNotStarted(RuntimeError):
@@ -32,7 +32,7 @@ def ray_session(address: str | None) -> Iterator[bool]:
             where ``ray start`` was run), else our own Ray.
 
     Raises:
-        UserError: there is no Ray cluster at the address, or it cannot be joined.
+        UserError: there is no Ray cluster at the address, or it cannot be joined; or this machine lacks what Ray needs.
         RayNotStarted: our own Ray did not start.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -52,16 +52,18 @@ def ray_session(address: str | None) -> Iterator[bool]:
         given = os.environ.get("RAY_ADDRESS", "local") if address is None else address
         raise UserError(f"--address {given}: {_why_not_joined(error)}") from None
     if joining is None:
+        requirements.check_machine()
         try:
             with ray_private.loopback_only(), _without_wandb_key(), _private_token():
                 ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **common)
         except Exception as error:
             ray.shutdown()
             interrupts.check()
-            raise RayNotStarted(
-                f"Ray did not start ({first_line(error)}); try again when the machine is less busy, or look for the "
-                "reason in Ray's logs (by default /tmp/ray/session_latest/logs)"
-            ) from None
+            advice = requirements.likely_cause() or (
+                "try again when the machine is less busy, or look for the reason in Ray's logs "
+                f"({ray_private.temporary_folder()}/session_latest/logs)"
+            )
+            raise RayNotStarted(f"Ray did not start ({first_line(error)}); {advice}") from None
     pings = {} if joining is None else heartbeat.pings_of(joining, ray_private.raylet_socket())
     try:
         with heartbeat.watching(pings):

@@ -1,10 +1,11 @@
-"""Atomic writes, locks, disk-space checks, the cache directory, and how commands exit."""
+"""Atomic writes, disk-space checks, the cache directory, and how commands exit."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+import pwd
 import subprocess
 import sys
 from collections import namedtuple
@@ -15,7 +16,16 @@ import pytest
 
 from leukemia.base import files
 from leukemia.base.errors import MissingFile, UserError, listed, run_command
-from leukemia.base.files import atomic, cache_dir, locked, make_folder, read_json, require_space, write_json, write_text
+from leukemia.base.files import (
+    atomic,
+    cache_dir,
+    make_folder,
+    read_json,
+    require_space,
+    require_writable,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path: Path) -> None:
@@ -59,16 +69,6 @@ def test_an_error_about_damaged_json_names_the_file(tmp_path: Path, content: byt
         read_json(path)
 
 
-def test_lock_excludes_another_process(tmp_path: Path) -> None:
-    path = tmp_path / "view.lock"
-    attempt = f"import fcntl; fcntl.flock(open({str(path)!r}, 'a'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
-    with locked(path):
-        held = subprocess.run([sys.executable, "-c", attempt], capture_output=True, text=True)
-    free = subprocess.run([sys.executable, "-c", attempt], capture_output=True, text=True)
-    assert "BlockingIOError" in held.stderr
-    assert free.returncode == 0
-
-
 def test_too_little_disk_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage(10**9, 9 * 10**8, 10**8))
@@ -101,8 +101,55 @@ def test_cache_dir_follows_the_environment_variable_and_has_a_default(
     assert cache_dir() == tmp_path / "a" / "b"
     assert cache_dir().is_dir()
     monkeypatch.delenv("LEUKEMIA_CACHE")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_dir() == tmp_path / ".cache" / "leukemia"
+
+
+def test_cache_dir_is_absolute_and_tilde_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LEUKEMIA_CACHE", "cache")
+    assert cache_dir() == tmp_path / "cache"
+    monkeypatch.setenv("LEUKEMIA_CACHE", "~/cache")
+    assert cache_dir() == tmp_path / "home" / "cache"
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("named", ["", "~/cache"])
+def test_cache_dir_without_a_home_directory(named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setenv("LEUKEMIA_CACHE", named)
+    with pytest.raises(UserError, match=r"^cannot use the folder ~/.*cache.* \(.*home.*\); set LEUKEMIA_CACHE"):
+        cache_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(dir: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(dir))
+
+    require_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(UserError, match=r"^cannot write to .* \(Read-only file system\); make it writable, or copy it"):
+        require_writable(tmp_path)
+
+
+def test_too_few_free_inodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = namedtuple("status", "f_files f_favail")
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage(10**9, 0, 10**9))
+    monkeypatch.setattr(files.os, "statvfs", lambda folder: status(10**6, 99))
+    with pytest.raises(UserError, match=r"^not enough free inodes for the images: the disk of .* can hold 99 more"):
+        require_space(tmp_path, 1, "the images")
+    # As btrfs reports it.
+    monkeypatch.setattr(files.os, "statvfs", lambda folder: status(0, 0))
+    require_space(tmp_path, 1, "the images")
 
 
 def test_long_lists_are_truncated_with_a_count() -> None:
@@ -126,8 +173,15 @@ def failing(error: BaseException) -> Callable[[list[str] | None], int]:
         (
             OSError(errno.ENOSPC, "No space left on device"),
             2,
-            "error: the disk is full (No space left on device); free",
+            "error: No space left on device; free some space or files, or set LEUKEMIA_CACHE or --runs to",
         ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "cache/x.npy"),
+            2,
+            "error: cache/x.npy: Permission denied; make it accessible, or choose another path\n",
+        ),
+        (OSError(errno.EFBIG, "File too large"), 2, "error: File too large; raise the limit of a file's size"),
+        (MemoryError(), 2, "error: out of memory; free some memory"),
     ],
 )
 def test_a_user_error_prints_one_line_and_sets_the_exit_status(
@@ -140,8 +194,8 @@ def test_a_user_error_prints_one_line_and_sets_the_exit_status(
 
 
 def test_internal_errors_are_not_caught() -> None:
-    with pytest.raises(PermissionError):
-        run_command(failing(PermissionError(errno.EACCES, "denied")))
+    with pytest.raises(ChildProcessError):
+        run_command(failing(ChildProcessError(errno.ECHILD, "No child processes")))
 
 
 def test_a_closed_output_pipe_is_not_an_error() -> None:
