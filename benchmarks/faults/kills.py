@@ -23,18 +23,17 @@ import sys
 import time
 from pathlib import Path
 
-from ray._private.utils import get_num_cpus
-
 from benchmarks.faults.harness.comparison import compare, repeated_epochs
 from benchmarks.faults.harness.processes import ProcessTree, kill
 from benchmarks.faults.harness.records import differences
 from benchmarks.faults.harness.search import Search, arguments_of
+from leukemia.base.cpus import available_cpus
 from leukemia.base.errors import FAILURE, SUCCESS, UserError, run_command
 from leukemia.data.sample import TRAINING, generate
 from leukemia.study.folder import Study
 
 SEARCH = arguments_of(trials=3, folds=2, repeats=1, epochs=3)
-ONE_AT_A_TIME = ("--address", "local", "--cpus-per-trial", str(get_num_cpus()))
+ONE_AT_A_TIME = ("--address", "local", "--cpus-per-trial", str(available_cpus()))
 
 WORKER, RAYLET, HEAD = "ray::ImplicitFunc", "/raylet/raylet ", "/gcs/gcs_server "
 TARGETS = {"trial": ((WORKER,),), "ray": ((RAYLET,), (HEAD,), (RAYLET, HEAD))}

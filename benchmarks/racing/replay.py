@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 import time
@@ -30,6 +29,7 @@ from benchmarks.racing.replaying.entrants import Entrant, fixed_entrants, tuned_
 from benchmarks.racing.replaying.figure import COLORS, draw_regret
 from benchmarks.racing.replaying.replays import CRITERIA, GRID, Pool, Source, replay_all, stage_of, tune
 from benchmarks.racing.replaying.report import Names, floor_of, heading, markdown, summary
+from leukemia.base.cpus import available_cpus
 from leukemia.base.errors import SUCCESS, UserError, run_command
 
 HERE = Path(__file__).resolve().parent
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=8, help="simulated workers (default: 8)")
     parser.add_argument("--recipes", type=int, help="replay on resampled tables with this many recipes")
     parser.add_argument(
-        "--processes", type=int, default=os.cpu_count(), help="processes that run replays (default: all cores)"
+        "--processes", type=int, default=available_cpus(), help="processes that run replays (default: all CPUs)"
     )
     parser.add_argument("--results", type=Path, default=HERE / "results", help="output folder (default: results/)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")

@@ -15,7 +15,6 @@ import argparse
 import dataclasses
 import json
 import multiprocessing
-import os
 import statistics
 import sys
 from typing import Any
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 
 from leukemia.base.cli import DEVICES
+from leukemia.base.cpus import available_cpus
 from leukemia.base.errors import SUCCESS, UserError, run_command
 from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
@@ -74,7 +74,7 @@ def measure(work: Work, barrier: Any = None) -> tuple[float, float]:
     Args:
         barrier: where all processes wait for each other before the second epoch.
     """
-    torch.set_num_threads(1 if work.device == "cuda" else len(os.sched_getaffinity(0)))
+    torch.set_num_threads(1 if work.device == "cuda" else available_cpus())
     recipe = work.recipe
     num_images = work.num_batches * recipe.train.batch_size
     shape = (num_images, SIZE_PX, SIZE_PX, 3)
@@ -140,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
     device = choose_device(arguments.device)
     workers = arguments.workers
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) - 1 if device.type == "cuda" else 0
+        workers = available_cpus() - 1 if device.type == "cuda" else 0
 
     def work(depth: int, shortcut: str, optimizer: str, num_workers: int = workers) -> Work:
         return Work(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import os
 import platform
 import re
 import shlex
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from leukemia import __version__
+from leukemia.base.cpus import available_cpus
 
 PACKAGES = ("torch", "ray", "optuna", "albumentations", "opencv-python-headless", "ranger21", "ttach", "numpy", "wandb")
 """Packages whose version can affect results or how they are recorded."""
@@ -53,8 +53,8 @@ def commit() -> str:
 
 
 def hardware(device: str) -> dict[str, Any]:
-    """This machine: device name, number of logical CPUs, OS. The device of each fold is recorded with the fold."""
-    return {"device": device, "processors": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"}
+    """This machine: device, number of CPUs available here, OS. The device of each fold is recorded with the fold."""
+    return {"device": device, "processors": available_cpus(), "system": f"{platform.system()} {platform.machine()}"}
 
 
 def command_line(module: str, argv: list[str] | None) -> str:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from leukemia.base import files, locks
+from leukemia.base.cpus import available_cpus
 from leukemia.base.errors import UserError, listed
 from leukemia.data.pixels import Unreadable, decode, pixel_sha256
 
@@ -67,7 +68,7 @@ def hash_images(root: Path, paths: Sequence[Path]) -> list[Hashed]:
 def _read(
     uncached: dict[str, Path], states: dict[str, tuple[int, int]], rows: dict[str, Hashed], failed: dict[str, str]
 ) -> None:
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(available_cpus())
     try:
         futures = {pool.submit(_hash, path): name for name, path in uncached.items()}
         done = track(

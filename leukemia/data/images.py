@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import math
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from leukemia.base import interrupts
+from leukemia.base.cpus import available_cpus
 from leukemia.base.errors import UserError, listed
 from leukemia.base.files import atomic, cache_dir, make_folder, require_space
 from leukemia.base.locks import locked
@@ -157,7 +157,7 @@ def _build(path: Path, table: pd.DataFrame, view: View, shape: tuple[int, ...]) 
 
 def _decoded(table: pd.DataFrame, view: View) -> Iterator[tuple[str, np.ndarray | str]]:
     """Image ids with their decoded pixels, or with an error message, in the table's order."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=available_cpus()) as pool:
         for start in range(0, len(table), CHUNK):
             chunk = table.iloc[start : start + CHUNK]
             results = pool.map(partial(_decode_one, view=view), chunk["path"], chunk["pixel_sha256"])

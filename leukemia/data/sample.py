@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from leukemia import ALL, CLASS_NAMES
+from leukemia.base.cpus import available_cpus
 from leukemia.base.errors import UserError
 from leukemia.base.files import cache_dir, make_folder, require_space, write_text
 from leukemia.base.locks import locked
@@ -134,7 +135,7 @@ def _write_images(jobs: list[tuple[Path, Subject, int]], seed: int) -> None:
         path.write_bytes(encoded.tobytes())
 
     # Threads suffice: NumPy and OpenCV release the GIL.
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         for _ in pool.map(write, jobs):
             pass
 

@@ -15,6 +15,7 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from leukemia.base import interrupts
+from leukemia.base.cpus import available_cpus
 from leukemia.base.errors import UserError, first_line
 from search.cluster import heartbeat, ray_private, requirements
 
@@ -55,7 +56,14 @@ def ray_session(address: str | None) -> Iterator[bool]:
         requirements.check_machine()
         try:
             with ray_private.loopback_only(), _without_wandb_key(), _private_token():
-                ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **common)
+                ray.init(
+                    address="local",
+                    # Ray itself would count all CPUs of the machine.
+                    num_cpus=available_cpus(),
+                    include_dashboard=False,
+                    _node_ip_address="127.0.0.1",
+                    **common,
+                )
         except Exception as error:
             ray.shutdown()
             interrupts.check()

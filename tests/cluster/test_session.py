@@ -108,6 +108,21 @@ def test_failure_to_start_our_own_ray_is_one_line_and_no_user_error(
     assert ray_constants.ENABLE_RAY_CLUSTER, "a cluster may be joined afterwards"
 
 
+def test_our_own_ray_gets_the_cpus_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not all of the machine, which Ray would count."""
+    counts: list[int] = []
+
+    def init(**given: Any) -> None:
+        counts.append(given["num_cpus"])
+        raise ConnectionError
+
+    monkeypatch.setattr(session, "available_cpus", lambda: 3)
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(RayNotStarted):
+        ray_session("local").__enter__()
+    assert counts == [3]
+
+
 def _other_version(**given: Any) -> None:
     versions = {"ray_version": "2.50.1", "python_version": "3.11.1"}
     check_version_info(versions, "127.0.0.1", raise_on_mismatch=True)

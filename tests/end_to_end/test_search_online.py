@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from helpers.command import Command
 from helpers.wandb_server import KEY, WandbServer
-from ray._private.utils import get_num_cpus
 
+from leukemia.base.cpus import available_cpus
 from leukemia.study.folder import Study
 
 pytestmark = [
@@ -37,7 +37,7 @@ SEARCH = [
         "--repeats=0",
         "--study=online",
         "--address=local",
-        f"--cpus-per-trial={get_num_cpus()}",
+        f"--cpus-per-trial={available_cpus()}",
     ),
     *(argument for key, value in SETTINGS.items() for argument in ("--set", f"{key}={value}")),
 ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ray._private.utils import get_num_cpus
-
+from leukemia.base.cpus import available_cpus
 from leukemia.study.folder import Study
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +25,7 @@ RECIPE = {
 SETTINGS = [argument for key, value in RECIPE.items() for argument in ("--set", f"{key}={value}")]
 
 
-ONE_AT_A_TIME = ["--cpus-per-trial", str(get_num_cpus())]
+ONE_AT_A_TIME = ["--cpus-per-trial", str(available_cpus())]
 
 
 def descendants(pid: int) -> dict[int, str]:
