@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 import yaml
 from helpers.needs import PATH, requires
 from ray.autoscaler._private.util import prepare_config, validate_config
+
+from leukemia.base.cpus import available_cpus
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "cluster.onprem.yaml"
@@ -51,6 +54,17 @@ def test_the_dashboard_listens_on_loopback_and_usage_stats_are_disabled(config: 
     head, _ = starts(config)
     assert "--dashboard-host=127.0.0.1" in head
     assert "--disable-usage-stats" in head
+
+
+def test_ray_gets_the_cpus_that_each_machine_may_use(config: dict[str, Any], tmp_path: Path) -> None:
+    """Also a machine where this user may use only some of them."""
+    (tmp_path / "leukemia-search").symlink_to(ROOT)
+    (tmp_path / "ray").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "ray").chmod(0o700)
+    environment = {"HOME": str(tmp_path), "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{PATH}"}
+    for command in starts(config):
+        shown = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=True)
+        assert shown.stdout.split()[-1] == f"--num-cpus={available_cpus()}"
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the project's history")
