@@ -6,6 +6,8 @@ import os
 
 # Before numpy and torch are imported: threads change the order of sums, and so the last bits.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Some tests compute with two threads, which would spin while waiting for each other on a busy machine.
+os.environ["OMP_WAIT_POLICY"] = "passive"
 os.environ["WANDB_MODE"] = "offline"
 
 import signal

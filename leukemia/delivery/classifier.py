@@ -10,7 +10,7 @@ import torch
 
 from leukemia.delivery.loading import load_delivered
 from leukemia.delivery.training_data import view_of
-from leukemia.training.device import choose_device
+from leukemia.training.device import choose_device, use_threads
 from leukemia.training.inference import predict, read_images
 
 
@@ -26,6 +26,7 @@ def classify(folder: Path, images: Sequence[Path], device_name: str) -> np.ndarr
     """
     model, recipe = load_delivered(folder)
     device = choose_device(device_name)
+    use_threads(None)
     pixels = read_images(images, view_of(recipe))
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return predict(model, recipe, pixels, range(len(pixels)), device=device, tta=recipe.evaluate.tta)

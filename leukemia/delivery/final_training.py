@@ -24,7 +24,7 @@ from leukemia.scoring.metrics import Interval
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
-from leukemia.training.device import choose_device, describe_device
+from leukemia.training.device import choose_device, describe_device, use_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +68,11 @@ class FinalTraining:
         overlap = () if test is None else find_overlap(catalog, test, allowed=self.allow_overlap)
         recipe = best.recipe.with_settings(parse_settings(self.settings)).resolved(catalog.smallest_side_px)
         device = choose_device(self.device)
+        excess = use_threads(study.info.cpu_threads)
         check_disk_space(study, recipe)
         console = Console()
-        print_line(console, f"study {study.name}, trial {best.trial}: {recipe.describe()} on {describe_device(device)}")
+        where = describe_device(device) + excess
+        print_line(console, f"study {study.name}, trial {best.trial}: {recipe.describe()} on {where}")
         if test is not None:
             # Detect unreadable test images now, not after hours of training.
             open_images(test, view_of(recipe))

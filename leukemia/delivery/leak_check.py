@@ -24,7 +24,7 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.training.crossval import cross_validate
-from leukemia.training.device import choose_device, describe_device
+from leukemia.training.device import choose_device, describe_device, use_threads
 from leukemia.training.train import NonFiniteLoss
 
 
@@ -97,9 +97,10 @@ def check(
     grouped = _grouped(study, best, catalog)
     recipe = best.recipe.resolved(catalog.smallest_side_px)
     device = choose_device(device_name)
+    excess = use_threads(study.info.cpu_threads)
     print(
         f"study {study.name}, trial {best.trial}: {recipe.describe()} on {describe_device(device)}, "
-        f"{best.folds} folds of random cells",
+        f"{best.folds} folds of random cells{excess}",
         flush=True,
     )
     if best.data.uri == SAMPLE:

@@ -125,7 +125,7 @@ class SearchOptions:
     """URL of the storage that mirrors the study, without credentials."""
 
 
-OPTIONAL = ("budget_hours", "storage")
+OPTIONAL = ("budget_hours", "storage", "cpu_threads")
 """Fields that ``study.json`` contains only if set."""
 
 REQUIRED = ("folds", "seed", "objective", "protocol")
@@ -146,6 +146,9 @@ class StudyInfo(SearchOptions, Identity):
     versions: dict[str, str]
     commit: str
     hardware: dict[str, Any] = field(default_factory=dict)
+    cpu_threads: Positive | None = None
+    """Torch threads of every training on a CPU, where their number changes the results; None until one has run."""
+
     splits_sha256: str = ""
     absent: tuple[str, ...] = field(default=(), metadata={"stored": False})
     """Fields missing in the file, which an older version wrote; they have their defaults here."""
@@ -167,7 +170,7 @@ class StudyInfo(SearchOptions, Identity):
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, in the order of the file; ``OPTIONAL`` fields only if set."""
-        unset = {"budget_hours": math.inf, "storage": None}
+        unset = {"budget_hours": math.inf, "storage": None, "cpu_threads": None}
         content = {name: getattr(self, name) for name in self._names() if name not in self.absent}
         kept = {name: value for name, value in content.items() if name not in unset or value != unset[name]}
         return {"schema": SCHEMA, **kept, "data": dataclasses.asdict(self.data)}

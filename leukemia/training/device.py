@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from leukemia.base.cpus import available_cpus
 from leukemia.base.errors import UserError, first_line
 from leukemia.config.recipe import Recipe
 
@@ -38,6 +39,29 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"{device.type} ({_processor()})"
+
+
+def use_threads(number: int | None) -> str:
+    """Set the number of threads that torch computes with, whatever ``OMP_NUM_THREADS`` says.
+
+    On a CPU it determines the order of sums, and so the results: a study has one number for all machines.
+
+    Args:
+        number: None for torch's own number, or that of the available CPUs if they are fewer.
+
+    Returns:
+        Text to append to a message if there are more threads than CPUs, otherwise empty.
+    """
+    cpus = available_cpus()
+    torch.set_num_threads(min(torch.get_num_threads(), cpus) if number is None else number)
+    return "" if number is None else describe_excess(number, cpus)
+
+
+def describe_excess(threads: int, cpus: int) -> str:
+    """Text to append to a message if a study needs more threads than there are CPUs, otherwise empty."""
+    if threads <= cpus:
+        return ""
+    return f", with the study's {threads} threads on {cpus} CPU{'s' * (cpus > 1)}: slower, but the same numbers"
 
 
 def _processor() -> str:

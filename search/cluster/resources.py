@@ -10,6 +10,7 @@ import torch
 
 from leukemia.base.cli import AUTO, DEVICES
 from leukemia.base.errors import UserError
+from leukemia.training.device import describe_excess
 from search.cluster.nodes import Node, Nodes
 
 
@@ -22,6 +23,9 @@ class Resources:
     gpus: float
     concurrent: int
     """Maximum number of trials at once when the cluster has grown to its maximum."""
+
+    cpu_threads: int | None = None
+    """Torch threads of a trial on a CPU, which may be more than ``cpus``; None on other devices."""
 
     max_gpus: int | None = None
     packed: bool = False
@@ -46,7 +50,13 @@ class Resources:
 
 
 def plan_resources(
-    device: str, cpus: int | None, gpus: float | str | None, max_gpus: int | None, nodes: Nodes
+    device: str,
+    cpus: int | None,
+    gpus: float | str | None,
+    max_gpus: int | None,
+    nodes: Nodes,
+    *,
+    cpu_threads: int | None = None,
 ) -> Resources:
     """Divide the resources that a cluster has, or may grow to, among trials.
 
@@ -54,7 +64,9 @@ def plan_resources(
     and an equal share of the CPUs of the smallest node with a GPU; without GPUs two trials run on each node at once.
 
     Args:
+        cpus: per trial.
         gpus: per trial, or ``AUTO``.
+        cpu_threads: per trial on a CPU, if a study has fixed their number; a node with fewer CPUs is used as well.
 
     Raises:
         UserError: no node has that device or as much of it; such a trial would wait forever.
@@ -80,9 +92,12 @@ def plan_resources(
     shares = [_share(node, device, gpus_per_trial, max_gpus) for node in every if node.gpus >= gpus_per_trial]
     # With nodes of different sizes the smallest one counts: a trial's results depend on its number of CPUs.
     cpus_per_trial = cpus or min((share for share in shares if share), default=max(node.cpus for node in every))
+    if device == "cpu" and cpu_threads is not None:
+        cpus_per_trial = min(cpu_threads, max(node.cpus for node in every))
     resources = Resources(
         device=device,
         cpus=cpus_per_trial,
+        cpu_threads=(cpu_threads or cpus_per_trial) if device == "cpu" else None,
         gpus=gpus_per_trial,
         concurrent=0,
         max_gpus=max_gpus if device == "cuda" else None,
@@ -120,7 +135,7 @@ def describe(resources: Resources, nodes: Nodes, own: bool) -> str:
     cluster = "a local Ray" if own else f"the Ray cluster at {ray.get_runtime_context().gcs_address}"
     text = (
         f"device: {resources.device}; up to {resources.concurrent} trials at once on {cluster}, "
-        f"each with {resources.cpus} CPU{gpus}"
+        f"each with {resources.cpus} CPU{gpus}{describe_excess(resources.cpu_threads or 0, resources.cpus)}"
     )
     return text + (f"; {_growth(resources, nodes)}" if nodes.max_more else "")
 

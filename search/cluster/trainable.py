@@ -26,6 +26,7 @@ from leukemia.training.device import (
     is_device_fault,
     is_out_of_memory,
     limit_memory,
+    use_threads,
 )
 from search.cluster.notes import Notes
 from search.cluster.resources import Resources
@@ -116,7 +117,8 @@ def _traceback_of(error: Exception) -> str:
 
 def run_trial(assignment: Assignment, data: TrialData, resources: Resources) -> None:
     """The trainable: cross-validate one recipe in a worker process."""
-    torch.set_num_threads(max(1, resources.cpus))
+    # Ray sets OMP_NUM_THREADS to the CPUs that it has reserved, which may be fewer than the study's threads.
+    use_threads(resources.cpu_threads or resources.cpus)
     job = assignment.job
     notes = Notes(job)
     with logging_to(notes):

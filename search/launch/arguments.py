@@ -62,6 +62,7 @@ def request_of(arguments: argparse.Namespace) -> Request:
         base=arguments.base,
         subjects_from=arguments.subjects_from,
         storage=arguments.storage,
+        cpus_per_trial=arguments.cpus_per_trial,
         given={name: value for name, value in options.items() if value is not None},
     )
 
@@ -160,7 +161,10 @@ def _parser() -> argparse.ArgumentParser:
         help=f"GPUs per trial, or a fraction; with {cli.AUTO}, trials share a GPU if its memory allows (default: 1)",
     )
     hardware.add_argument(
-        "--cpus-per-trial", type=int, metavar="N", help="CPU cores per trial (default: an equal share)"
+        "--cpus-per-trial",
+        type=int,
+        metavar="N",
+        help="CPU cores per trial (default: an equal share); kept by a study on a CPU, where it affects the results",
     )
     hardware.add_argument("--max-gpus", type=int, metavar="N", help="use at most N GPUs (default: all)")
     parser.add_argument(

@@ -91,6 +91,7 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         # After Ray has installed its own handler, which would print stack traces and end the process.
         stack.enter_context(interrupts.handled())
         resources = _resources(plan, arguments)
+        plan = plan.with_cpu_threads(resources.cpu_threads)
         storage_line = describe_storage(plan, mirror, resume=arguments.resume)
         # A new study is written only now, after everything has been checked.
         study = resumed(plan) if arguments.resume else stack.enter_context(created(plan))
@@ -113,7 +114,12 @@ def search(arguments: argparse.Namespace, command: str) -> int:
 
 def _resources(plan: Plan, arguments: argparse.Namespace) -> Resources:
     resources = plan_resources(
-        arguments.device, arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.max_gpus, nodes.current_nodes()
+        arguments.device,
+        arguments.cpus_per_trial,
+        arguments.gpus_per_trial,
+        arguments.max_gpus,
+        nodes.current_nodes(),
+        cpu_threads=plan.info.cpu_threads,
     )
     here = sum(resources.on(node) for node in nodes.nodes_now() if nodes.is_here(node))
     sharing = MAX_PER_GPU if resources.packed else 1

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from leukemia.training.device import choose_device, describe_device
+from leukemia.training.device import choose_device, describe_device, use_threads
 from leukemia.training.train import Split, fit
 from search.planning.plan import Plan
 from search.policy.space import Real
@@ -28,6 +28,7 @@ def print_estimate(console: Console, plan: Plan, device_name: str) -> None:
     for key, value in plan.space.settings.items():
         print_line(console, f"{key}: {value} (fixed)")
     device = choose_device(device_name)
+    use_threads(plan.info.cpu_threads)
     print_line(console, f"timing the starting recipe on this machine ({describe_device(device)}), which should be idle")
     print_line(console, describe_cost(plan, _seconds_per_image(plan, device), describe_device(device)))
 

@@ -84,6 +84,12 @@ class Plan:
             start=recipes.index(self.space.start) if self.space.start in recipes else len(recipes),
         )
 
+    def with_cpu_threads(self, number: int | None) -> Plan:
+        """The plan with the number of threads of its trials; unchanged if they do not run on a CPU (None)."""
+        if number is None:
+            return self
+        return dataclasses.replace(self, info=dataclasses.replace(self.info, cpu_threads=number))
+
     def image_bytes(self) -> int:
         """Size of the decoded images on disk, in bytes."""
         return len(self.catalog.table) * self.view.size_px**2 * 3

@@ -32,6 +32,9 @@ class Request:
     storage: str | None = None
     """Address of a storage, or ``NO_STORAGE``; None if not given."""
 
+    cpus_per_trial: int | None = None
+    """None: the number of the study, otherwise an equal share."""
+
     given: Mapping[str, Any] = field(default_factory=dict)
     """The given fields of ``SearchOptions``, by name."""
 

@@ -33,6 +33,7 @@ def plan_resumed(request: Request) -> Plan:
     splits = check_study(study)
     info, given = study.info, request.given
     _check_arguments(request, info)
+    _check_threads(request.cpus_per_trial, info)
     own = [number for number in study.trials() if study.origin(number) is None]
     if "trials" in given and given["trials"] < max(info.trials, len(own)):
         raise UserError(
@@ -116,6 +117,15 @@ def _check_arguments(request: Request, info: StudyInfo) -> None:
         if key == "racing":
             flag, difference = "--no-racing", f"{'with' if original else 'without'} racing"
         raise UserError(f"{flag}: the study was started {difference}; leave it out to resume, or start a new study")
+
+
+def _check_threads(cpus_per_trial: int | None, info: StudyInfo) -> None:
+    if cpus_per_trial is None or info.cpu_threads in (None, cpus_per_trial):
+        return
+    raise UserError(
+        f"--cpus-per-trial: the study was started with {info.cpu_threads}, got {cpus_per_trial}, and on a CPU the "
+        "number of threads affects the results; leave it out to resume, or start a new study"
+    )
 
 
 def _path(text: str | None) -> Path | None:

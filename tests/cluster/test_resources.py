@@ -81,6 +81,36 @@ def test_more_than_available_is_refused(resources: dict[str, float], arguments: 
         plan_resources(*arguments, of(**resources))
 
 
+@pytest.mark.parametrize(
+    ("nodes", "arguments", "fixed", "expected"),
+    [
+        # (cpus, threads, concurrent)
+        (of(CPU=8), ("cpu", None, None, None), None, (4, 4, 2)),
+        (of(CPU=8), ("cpu", 2, None, None), None, (2, 2, 4)),
+        # On another machine a trial has the threads that its study was started with, not its share.
+        (of(CPU=8), ("cpu", None, None, None), 1, (1, 1, 8)),
+        (of(CPU=8), ("auto", 3, None, None), 3, (3, 3, 2)),
+        (of(CPU=2), ("cpu", None, None, None), 4, (2, 4, 1)),
+        (of(CPU=1), ("auto", 4, None, None), 4, (1, 4, 1)),
+        (cluster((2, 0), (8, 0), more=((16, 0),)), ("cpu", None, None, None), 8, (8, 8, 3)),
+        # On a GPU threads do not affect the results.
+        (of(CPU=8, GPU=1), ("auto", None, None, None), 2, (8, None, 1)),
+        (of(CPU=8, GPU=1), ("cuda", 4, None, None), 2, (4, None, 1)),
+    ],
+)
+def test_trials_on_a_cpu_have_the_studys_number_of_threads(
+    nodes: Nodes, arguments: tuple[Any, ...], fixed: int | None, expected: tuple[int, int | None, int]
+) -> None:
+    plan = plan_resources(*arguments, nodes, cpu_threads=fixed)
+    assert (plan.cpus, plan.cpu_threads, plan.concurrent) == expected
+
+
+def test_more_threads_than_cpus_are_stated() -> None:
+    nodes = of(CPU=1)
+    text = describe(plan_resources("cpu", None, None, None, nodes, cpu_threads=4), nodes, own=True)
+    assert text.endswith("each with 1 CPU, with the study's 4 threads on 1 CPU: slower, but the same numbers")
+
+
 def test_where_trials_run_is_described_in_one_line() -> None:
     resources = Resources(device="cuda", cpus=4, gpus=0.5, concurrent=2)
     assert describe(resources, cluster((8, 1)), own=True) == (

@@ -78,6 +78,30 @@ def test_a_trial_reports_epochs_and_folds_and_leaves_no_checkpoints(reports: lis
     assert list(data.checkpoints.iterdir()) == []
 
 
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Restore torch's threads."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_studys_threads_give_the_same_numbers_on_any_number_of_cpus(
+    reports: list[Any], data: TrialData, threads: None
+) -> None:
+    rows, found = np.arange(16), []
+    data = dataclasses.replace(data, folds=[(rows[:8], rows[8:])])
+    # Ray starts a worker with as many threads as it has reserved CPUs, unless OMP_NUM_THREADS is set.
+    for cpus, at_start in ((1, 1), (2, 2)):
+        torch.set_num_threads(at_start)
+        run_trial(assignment(), data, dataclasses.replace(ONE_CPU, cpus=cpus, cpu_threads=2))
+        assert torch.get_num_threads() == 2
+        losses = [report.train_loss for report in reports if isinstance(report, Epoch)]
+        found.append((losses, [report.probabilities.tolist() for report in reports if isinstance(report, FoldResult)]))
+        reports.clear()
+    assert found[0] == found[1]
+
+
 def test_finished_folds_are_skipped(reports: list[Any], data: TrialData) -> None:
     run_trial(assignment(skip=(0,)), data, ONE_CPU)
     assert [report.fold for report in reports] == [1, 1]

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.cells import draw_cells
-from helpers.studies import info_of
+from helpers.studies import change_info, info_of
 from helpers.wandb_server import WandbServer
 from PIL import Image
 
@@ -428,6 +428,19 @@ def test_leftovers_of_a_killed_delivery_are_cleaned_up(tmp_path: Path) -> None:
         (fresh / "which").write_text("third")
     assert (folder / "which").read_text() == "third"
     assert sorted(path.name for path in tmp_path.iterdir()) == [".final.lock", "final"]
+
+
+def test_threads_are_those_of_the_study(
+    study: Study, untrained: list[Recipe], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU other threads would give another model; only the CPUs of this machine may be fewer."""
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    change_info(study, cpu_threads=999)
+    deliver(study)
+    assert threads == [999]
+    # The terminal may wrap the line.
+    assert " ".join(capsys.readouterr().out.split()).count("with the study's 999 threads on ") == 1
 
 
 def test_changed_recipe_is_a_caveat(study: Study, untrained: list[Recipe]) -> None:

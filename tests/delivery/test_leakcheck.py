@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from helpers.cells import draw_cells
-from helpers.studies import info_of
+from helpers.studies import change_info, info_of
 from sklearn.metrics import accuracy_score
 
 from leukemia.base.errors import MissingFile, UserError
@@ -122,6 +123,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[np.ndarray]]:
 
     monkeypatch.setattr(leak_check, "cross_validate", perfect)
     return folds_asked
+
+
+def test_threads_are_those_of_the_study(
+    study: Study, asked: list[list[np.ndarray]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU other threads would give other numbers than the search's, with which they are compared."""
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    change_info(study, cpu_threads=999)
+    assert check(study) == 0
+    assert threads == [999]
+    assert "with the study's 999 threads on " in capsys.readouterr().out.splitlines()[0]
 
 
 def test_same_images_are_scored_on_both_kinds_of_folds(

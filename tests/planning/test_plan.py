@@ -22,6 +22,7 @@ from leukemia.study.folder import Study
 from leukemia.study.layout import JOURNAL
 from leukemia.study.schema import SearchOptions
 from leukemia.training.model import ResNet
+from search.launch.study_folder import resumed
 from search.planning.estimate import describe_cost
 from search.planning.plan import Plan, describe_rules, new_name, plan_new
 from search.planning.request import Request, settings_of
@@ -226,6 +227,35 @@ def test_changed_arguments_are_refused_on_resume(
     started(settings=["data.size_px=32"])
     with pytest.raises(UserError, match=message):
         plan_resumed(bare(request_for(), **changes))
+
+
+def test_the_number_of_threads_on_a_cpu_is_kept_on_resume(
+    started: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    """On another machine, an equal share of its CPUs would change the results."""
+    plan = started()
+    assert "cpu_threads" not in plan.info.to_dict()
+    # As for a study of an older version, or of a GPU: any number is accepted, and the first search on a CPU fixes it.
+    plan = plan_resumed(bare(request_for(), cpus_per_trial=2)).with_cpu_threads(2)
+    assert resumed(plan).info.to_dict()["cpu_threads"] == 2
+    for number in (None, 2):
+        again = plan_resumed(bare(request_for(), cpus_per_trial=number))
+        assert again.info.cpu_threads == again.with_cpu_threads(None).info.cpu_threads == 2
+    with pytest.raises(
+        UserError,
+        match=r"^--cpus-per-trial: the study was started with 2, got 1, and on a CPU the number of threads affects the "
+        r"results; leave it out to resume, or start a new study$",
+    ):
+        plan_resumed(bare(request_for(), cpus_per_trial=1))
+
+
+@pytest.mark.parametrize("threads", [0, 1.5, "2", True])
+def test_an_invalid_number_of_threads_in_study_json_is_refused(
+    started: Callable[..., Plan], request_for: Callable[..., Request], threads: Any
+) -> None:
+    change_info(Study(started().folder), cpu_threads=threads)
+    with pytest.raises(UserError, match=r"study\.json: field 'cpu_threads': expected"):
+        plan_resumed(bare(request_for()))
 
 
 def test_unchanged_arguments_are_accepted_on_resume(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
 from leukemia.training import device
-from leukemia.training.device import BrokenDevice, check_device, is_device_fault, is_out_of_memory
+from leukemia.training.device import BrokenDevice, check_device, is_device_fault, is_out_of_memory, use_threads
 
 CPU = torch.device("cpu")
 
@@ -22,6 +24,33 @@ def test_a_device_without_a_driver_is_broken() -> None:
         pytest.skip("this machine has a GPU")
     with pytest.raises(BrokenDevice, match=r"^cuda cannot run a convolution \(\w+: .*CUDA"):
         check_device(torch.device("cuda"))
+
+
+@pytest.fixture
+def four_cpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine on which four CPUs are available; torch's threads are restored."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(device, "available_cpus", lambda: 4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("number", "before", "expected", "text"),
+    [
+        (3, 1, 3, ""),
+        (4, 9, 4, ""),
+        (6, 1, 6, ", with the study's 6 threads on 4 CPUs: slower, but the same numbers"),
+        (None, 2, 2, ""),
+        (None, 9, 4, ""),
+    ],
+)
+def test_torch_has_the_threads_of_the_study(
+    four_cpus: None, number: int | None, before: int, expected: int, text: str
+) -> None:
+    torch.set_num_threads(before)
+    assert use_threads(number) == text
+    assert torch.get_num_threads() == expected
 
 
 @pytest.mark.parametrize("factor", [1.1, float("nan")])
