@@ -6,12 +6,14 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray.tune import PlacementGroupFactory
 
 from leukemia.config.recipe import Recipe
 from leukemia.study.job import Job
+from search.cluster import requirements
 from search.cluster.heartbeat import RayCrashed
 from search.cluster.nodes import Nodes
 from search.cluster.resources import Resources
@@ -48,8 +50,13 @@ def request_of(config: dict[str, Any]) -> PlacementGroupFactory:
 class Fleet:
     """Assigns the jobs of a search to nodes."""
 
-    def __init__(self, resources: Resources, current_nodes: Callable[[], Nodes]) -> None:
-        self._resources, self._current_nodes = resources, current_nodes
+    def __init__(
+        self, resources: Resources, current_nodes: Callable[[], Nodes], *, own_logs: Path | None = None
+    ) -> None:
+        """Args:
+        own_logs: logs of our own Ray; None in a cluster, which others may use as well.
+        """
+        self._resources, self._current_nodes, self._own_logs = resources, current_nodes, own_logs
         self._health, self._packing = Health(), Packing()
         self._need_whole: set[Job] = set()
         self._placed: dict[Job, float] = {}
@@ -134,13 +141,30 @@ class Fleet:
             self._last_progress, self._warned = time.monotonic(), False
         elif not self._warned and time.monotonic() > self._last_progress + STALLED_SECONDS:
             self._warned = True
-            log.warning("waiting for the cluster: %d trials pending, %s", len(self._placed), self._wanted())
+            log.warning("waiting for Ray: %d trials pending, %s", len(self._placed), self._wanted())
 
     def _wanted(self) -> str:
         nodes, gpus = self.nodes(), f" and {self._resources.gpus:g} GPU" if self._resources.gpus else ""
         each = f"each needs {self._resources.cpus} CPU{gpus} on one node"
         if any(self._resources.on(node) for node in nodes.now):
+            if self._own_logs is not None:
+                cause = requirements.likely_cause() or _startup_error(self._own_logs)
+                return f"{each}; Ray has not started their processes ({cause}), its logs are in {self._own_logs}"
             return f"{each}; others seem to be using the cluster (`ray status` shows what is in use)"
         if nodes.max_more:
             return f"{each}; nodes have been requested from the autoscaler (`ray status` shows its state)"
         return f"{each}, and none of the {len(nodes.now)} live nodes has that much"
+
+
+def _startup_error(logs: Path) -> str:
+    """Why processes of our own Ray have probably not started.
+
+    Args:
+        logs: its logs; a process writes there to the raylet's errors until it has a log of its own.
+    """
+    try:
+        lines = (logs / "raylet.err").read_text(errors="replace").split("\n")
+    except OSError:
+        lines = []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), None)
+    return f"last error: {last[:200]}" if last else "this machine may be too busy or short of memory"

@@ -87,6 +87,11 @@ def is_own() -> bool:
     return bool(worker._global_node.is_head())
 
 
+def own_logs() -> Path | None:
+    """Folder of the logs of our own Ray; None in a joined cluster."""
+    return Path(worker._global_node.get_logs_dir_path()) if is_own() else None
+
+
 def dead_processes() -> list[str]:
     """Needed processes of our own Ray that have ended; a joined cluster has none here."""
     return [name for name, _ in worker._global_node.dead_processes() if name in NEEDED_PROCESSES]

@@ -22,7 +22,7 @@ from leukemia.study.job import Job
 from search.cluster.fleet import Fleet, request_of
 from search.cluster.heartbeat import require_ray, stop_watching
 from search.cluster.nodes import current_nodes
-from search.cluster.ray_private import treat_oom_as_crash
+from search.cluster.ray_private import own_logs, treat_oom_as_crash
 from search.cluster.resources import Resources
 from search.cluster.searcher import DriverSearcher, Watch
 from search.cluster.trainable import DEVICE_MB, NOTES, REPORT, TrialData, checkpoints_of, run_placed, run_trial
@@ -60,7 +60,7 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
     scratch = data.checkpoints / "tune"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    watch, fleet = Watch(), Fleet(resources, current_nodes)
+    watch, fleet = Watch(), Fleet(resources, current_nodes, own_logs=own_logs())
 
     def begin() -> dict[str, Any] | None:
         if not driver.idle() and fleet.is_full():

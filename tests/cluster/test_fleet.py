@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from leukemia.config.recipe import Recipe
 from leukemia.study.job import Job
-from search.cluster import fleet
+from search.cluster import fleet, requirements
 from search.cluster.fleet import Fleet, NoNodeLeft, request_of
 from search.cluster.heartbeat import RayCrashed
 from search.cluster.nodes import Node, Nodes
@@ -117,13 +118,13 @@ def test_a_stall_is_logged_once(caplog: pytest.LogCaptureFixture, monkeypatch: p
     ours.place(Job(0, 0), RECIPE)
     ours.watch()
     ours.watch()
-    assert caplog.text.count("waiting for the cluster: 1 trials pending, each needs 4 CPU and 1 GPU on one node;") == 1
+    assert caplog.text.count("waiting for Ray: 1 trials pending, each needs 4 CPU and 1 GPU on one node;") == 1
     assert "others seem to be using the cluster" in caplog.text
     ours.start(Job(0, 0))
     ours.watch()
     ours.wait(Job(0, 0))
     ours.watch()
-    assert caplog.text.count("waiting for the cluster") == 2, "its node has crashed, and no other one is free"
+    assert caplog.text.count("waiting for Ray") == 2, "its node has crashed, and no other one is free"
 
 
 @pytest.mark.parametrize(
@@ -141,3 +142,31 @@ def test_a_stall_is_explained(
     ours.place(Job(0, 0), RECIPE)
     ours.watch()
     assert message in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("errors", "likely", "cause"),
+    [
+        (None, None, "this machine may be too busy or short of memory"),
+        ("\n", None, "this machine may be too busy or short of memory"),
+        ("Traceback\nNo module named 'ray'\n\n", None, "last error: No module named 'ray'"),
+        ("anything", "the limit of processes is 5", "the limit of processes is 5"),
+    ],
+)
+def test_a_stall_of_our_own_ray_is_not_blamed_on_others(
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    errors: str | None,
+    likely: str | None,
+    cause: str,
+) -> None:
+    monkeypatch.setattr(fleet, "STALLED_SECONDS", -1.0)
+    monkeypatch.setattr(requirements, "likely_cause", lambda: likely)
+    if errors is not None:
+        (tmp_path / "raylet.err").write_text(errors)
+    ours = Fleet(GPU, lambda: TWO, own_logs=tmp_path)
+    ours.place(Job(0, 0), RECIPE)
+    ours.watch()
+    assert "others" not in caplog.text
+    assert f"Ray has not started their processes ({cause}), its logs are in {tmp_path}" in caplog.text
