@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import sys
@@ -24,9 +23,10 @@ from torch.utils.data import DataLoader, Dataset
 from leukemia.base import interrupts
 from leukemia.base.cpus import available_cpus
 from leukemia.base.errors import UserError, listed
-from leukemia.base.files import atomic, cache_dir, make_folder, require_space
+from leukemia.base.files import cache_dir, make_folder, require_space
 from leukemia.base.locks import locked
 from leukemia.config.recipe import Recipe
+from leukemia.data import array_file, hashes
 from leukemia.data.augment import Key, Pipeline
 from leukemia.data.catalog import Catalog
 from leukemia.data.pixels import Unreadable, decode, pixel_sha256
@@ -83,7 +83,8 @@ def crop_and_resize(image: np.ndarray, view: View) -> np.ndarray:
 def open_images(catalog: Catalog, view: View) -> np.ndarray:
     """All images of a catalogue in one view, decoded on the first call and memory-mapped from the cache.
 
-    Safe for concurrent processes: one builds the cache, the others wait. Leftovers of a killed build are removed.
+    The cached file is checked by its checksums once per process; a damaged or deleted one is built again. Safe for
+    concurrent processes: one builds the cache, the others wait. Leftovers of a killed build are removed.
 
     Returns:
         Read-only (n, size_px, size_px, 3) uint8 RGB; row i is row i of ``catalog.table``.
@@ -101,11 +102,12 @@ def open_images(catalog: Catalog, view: View) -> np.ndarray:
     path = folder / f"{catalog.fingerprint[:16]}-c{view.crop_px}-s{view.size_px}.npy"
     shape = (len(table), view.size_px, view.size_px, 3)
     with locked(path.with_suffix(".lock")):
-        if not _is_complete(path, shape):
-            if path.exists():
-                log.warning("%s is damaged; building it again", path)
-            _build(path, table, view, shape)
-        return np.load(path, mmap_mode="r")
+        if path.exists() and not array_file.is_intact(path, shape):
+            log.warning("%s is damaged; building it again", path)
+            path.unlink()
+        if not path.exists():
+            _build(path, catalog, view, shape)
+        return array_file.mapped(path)
 
 
 def _require_crop_fits(table: pd.DataFrame, view: View) -> None:
@@ -119,40 +121,31 @@ def _require_crop_fits(table: pd.DataFrame, view: View) -> None:
         )
 
 
-def _header(shape: tuple[int, ...]) -> bytes:
-    buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    return buffer.getvalue()
-
-
-def _is_complete(path: Path, shape: tuple[int, ...]) -> bool:
-    header = _header(shape)
-    if not path.is_file() or path.stat().st_size != len(header) + math.prod(shape):
-        return False
-    with path.open("rb") as stream:
-        return stream.read(len(header)) == header
-
-
-def _build(path: Path, table: pd.DataFrame, view: View, shape: tuple[int, ...]) -> None:
+def _build(path: Path, catalog: Catalog, view: View, shape: tuple[int, ...]) -> None:
     """Write the array to ``path``. Requires its lock, so that all temporary files are leftovers."""
     for leftover in path.parent.glob(f".{path.name}.*.tmp"):
         leftover.unlink()
-    require_space(path.parent, math.prod(shape), f"the decoded images ({len(table)} of {view.size_px} px)")
-    changed = []
-    with atomic(path) as temporary:
-        # Written sequentially, not through a memory map: a full disk then raises an error instead of SIGBUS.
-        with temporary.open("wb") as stream:
-            stream.write(_header(shape))
-            for image_id, result in _track(_decoded(table, view), len(table)):
-                if isinstance(result, str):
-                    changed.append(f"{image_id}: {result}")
-                else:
-                    stream.write(result.data)
-        if changed:
-            raise UserError(
-                f"{len(changed)} of {len(table)} images have changed since the catalogue was read; run the command "
-                f"again without changing the data meanwhile:\n{listed(changed)}"
-            )
+    num_images = len(catalog.table)
+    require_space(path.parent, array_file.size_of(shape), f"the decoded images ({num_images} of {view.size_px} px)")
+    array_file.write(path, shape, _unchanged(catalog, _track(_decoded(catalog.table, view), num_images)))
+
+
+def _unchanged(catalog: Catalog, results: Iterable[tuple[str, np.ndarray | str]]) -> Iterator[np.ndarray]:
+    """The pixels of all images; after the last one, an error that lists those that have changed."""
+    changed: dict[str, str] = {}
+    for image_id, result in results:
+        if isinstance(result, str):
+            changed[image_id] = result
+        else:
+            yield result
+    if changed:
+        # Their cached hashes are wrong even where the states of their files agree.
+        hashes.forget(catalog.root, changed)
+        reasons = listed(f"{image_id}: {reason}" for image_id, reason in changed.items())
+        raise UserError(
+            f"{len(changed)} of {len(catalog.table)} images have changed since the catalogue was read; run the command "
+            f"again without changing the data meanwhile:\n{reasons}"
+        )
 
 
 def _decoded(table: pd.DataFrame, view: View) -> Iterator[tuple[str, np.ndarray | str]]:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -457,12 +458,57 @@ def test_the_second_read_decodes_only_changed_images(cnmc: Path, monkeypatch: py
     assert decoded == ["UID_5_1_1_all.bmp"]
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema": 1}', "half", "types"])
+@pytest.mark.parametrize("change", ["swapped", "replaced", "overwritten"])
+def test_images_that_change_but_keep_size_and_time_are_read_again(cnmc: Path, change: str) -> None:
+    first = read_catalog(cnmc)
+    folder = cnmc / "C-NMC_training_data"
+    one, other = folder / "fold_0/all/UID_20_1_1_all.bmp", folder / "fold_1/all/UID_5_1_1_all.bmp"
+    for path in (one, other):
+        os.utime(path, ns=(10**18, 10**18))
+    before = read_catalog(cnmc)
+    assert before.fingerprint == first.fingerprint
+    contents = one.read_bytes(), other.read_bytes()
+    assert len(contents[0]) == len(contents[1])
+    if change == "swapped":
+        one.rename(one.with_name("kept"))
+        other.rename(one)
+        one.with_name("kept").rename(other)
+    elif change == "replaced":
+        one.with_name("new").write_bytes(contents[1])
+        one.with_name("new").rename(one)
+    else:
+        one.write_bytes(contents[1])
+    os.utime(one, ns=(10**18, 10**18))
+    assert read_catalog(cnmc).fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize("change", ["digest", "size"])
+def test_a_changed_digit_in_the_cache_is_noticed(
+    cnmc: Path, own_cache: Path, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = read_catalog(cnmc)
+    (cache,) = (own_cache / "hashes").glob("*.json")
+    whole = cache.read_text()
+    digest, width = first.table.pixel_sha256[0], f"{first.table.width[0]},"
+    changed = {"digest": whole.replace(digest, "0" * 64), "size": whole.replace(width, f"9{width}", 1)}[change]
+    assert changed != whole
+    cache.write_text(changed)
+    assert read_catalog(cnmc).table.equals(first.table)
+    assert caplog.messages == [f"{cache} is damaged; reading the images again"]
+    assert json.loads(cache.read_text()) == json.loads(whole)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema": 1}', "half", "types", "schema 1"])
 def test_damaged_cache_is_rebuilt(cnmc: Path, own_cache: Path, damage: str) -> None:
     first = read_catalog(cnmc)
     (cache,) = (own_cache / "hashes").glob("*.json")
     whole = cache.read_text()
-    texts = {"half": whole[: len(whole) // 2], "types": whole.replace('"fold', '"x').replace("[", '["a",')}
+    old = {"schema": 1, "pillow": PIL.__version__, "images": {"fold_1/a.bmp": [100, 10**18, "f" * 64, 12, 10]}}
+    texts = {
+        "half": whole[: len(whole) // 2],
+        "types": whole.replace('"fold', '"x').replace("[", '["a",'),
+        "schema 1": json.dumps(old),
+    }
     cache.write_text(texts.get(damage, damage))
     assert read_catalog(cnmc).fingerprint == first.fingerprint
     assert json.loads(cache.read_text()) == json.loads(whole)

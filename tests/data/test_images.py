@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
 import os
@@ -16,15 +17,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.cells import draw_cells
 from PIL import Image
 
-from leukemia.base import files
+from leukemia.base import checksums, files
 from leukemia.base.errors import UserError
+from leukemia.base.files import write_json
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Data, Train
-from leukemia.data import images
+from leukemia.data import hashes, images
 from leukemia.data.augment import evaluation_pipeline, training_pipeline
-from leukemia.data.catalog import Catalog
+from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.images import (
     ImageRows,
     Loader,
@@ -35,7 +38,7 @@ from leukemia.data.images import (
     open_images,
     training_batches,
 )
-from leukemia.data.pixels import pixel_sha256
+from leukemia.data.pixels import decode, pixel_sha256
 
 FORK = multiprocessing.get_context("fork")
 VIEW = View(crop_px=20, size_px=20)
@@ -67,6 +70,13 @@ def catalog(tmp_path, pixels) -> Catalog:
         rows.append((path.name, str(path), number % 2, pixel_sha256(picture), width, height))
     table = pd.DataFrame(rows, columns=["image_id", "path", "label", "pixel_sha256", "width", "height"])
     return Catalog(table=table, root=folder, layout="folders", fingerprint="0123456789abcdef" * 4, duplicates=())
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    """The content with one bit changed."""
+    changed = bytearray(content)
+    changed[place] ^= 4
+    return bytes(changed)
 
 
 def only_file(folder: Path, pattern: str) -> Path:
@@ -136,7 +146,7 @@ def test_progress_is_shown_only_in_a_terminal(terminal, catalog, monkeypatch, ca
     assert output.out == ""
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "longer", "other header"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "longer", "other header", "pixel", "checksum", "mark"])
 def test_a_damaged_cache_is_rebuilt(damage, catalog, pixels, cache, caplog):
     open_images(catalog, VIEW)
     path = only_file(cache, "*.npy")
@@ -147,12 +157,47 @@ def test_a_damaged_cache_is_rebuilt(damage, catalog, pixels, cache, caplog):
             "empty": b"",
             "longer": whole + b"x",
             "other header": whole.replace(b"|u1", b"|i1"),
+            "pixel": flipped(whole, len(whole) // 2),
+            "checksum": flipped(whole, -40),
+            "mark": flipped(whole, -1),
         }[damage]
     )
     with caplog.at_level(logging.WARNING):
         assert np.array_equal(open_images(catalog, VIEW), pixels[:, 2:22, 3:23])
     assert "is damaged; building it again" in caplog.text
     assert path.read_bytes() == whole
+
+
+def test_a_view_is_checked_once_per_process(catalog, monkeypatch):
+    checked = []
+    check = checksums.check
+    monkeypatch.setattr(checksums, "check", lambda path: checked.append(path) or check(path))
+    open_images(catalog, VIEW)
+    for _ in range(2):
+        open_images(catalog, VIEW)
+    assert len(checked) == 1
+
+
+def test_a_view_of_an_earlier_version_is_accepted_once_and_gets_checksums(catalog, pixels, cache, caplog):
+    open_images(catalog, VIEW)
+    path = only_file(cache, "*.npy")
+    whole = path.read_bytes()
+    np.save(path, pixels[:, 2:22, 3:23])
+    assert np.array_equal(open_images(catalog, VIEW), pixels[:, 2:22, 3:23])
+    assert caplog.messages == [
+        f"{path} has no checksums (it is of an earlier version): it is used unchecked once, and has checksums now"
+    ]
+    assert path.read_bytes() == whole
+    path.write_bytes(flipped(whole, 500))
+    assert np.array_equal(open_images(catalog, VIEW), pixels[:, 2:22, 3:23])
+    assert "is damaged; building it again" in caplog.text
+
+
+def test_a_deleted_view_is_built_again_while_an_open_one_stays_usable(catalog, pixels, cache):
+    opened = open_images(catalog, VIEW)
+    shutil.rmtree(cache)
+    assert np.array_equal(open_images(catalog, VIEW), pixels[:, 2:22, 3:23])
+    assert np.array_equal(opened, pixels[:, 2:22, 3:23])
 
 
 def test_all_images_smaller_than_the_crop_are_listed_before_decoding(catalog, cache):
@@ -171,6 +216,24 @@ def test_all_changed_images_are_listed_and_no_files_are_left(catalog, pixels, ca
         open_images(catalog, VIEW)
     assert "  3.png: pixels differ\n  5.png: missing\n  6.png: empty" in str(caught.value)
     assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
+def test_the_next_command_reads_changed_images_again(tmp_path):
+    """Also where the states of the files do not reveal the change, as on a file system with coarse times."""
+    folder = draw_cells(tmp_path / "cells", seed=1)
+    first = read_catalog(folder)
+    (hash_cache,) = (tmp_path / "cache" / "hashes").glob("*.json")
+    content = json.loads(hash_cache.read_text())
+    path = Path(first.table.path[0])
+    Image.fromarray(decode(path)[::-1]).save(path)
+    content["images"][first.table.image_id[0]][:4] = hashes._file_state(path)
+    write_json(hash_cache, {**content, "sha256": hashes._sha256(content["images"])})
+    stale = read_catalog(folder)
+    assert stale.fingerprint == first.fingerprint
+    with pytest.raises(UserError, match="1 of 48 images have changed since the catalogue was read; run the command"):
+        open_images(stale, VIEW)
+    current = read_catalog(folder)
+    assert np.array_equal(open_images(current, VIEW)[0], crop_and_resize(decode(path), VIEW))
 
 
 def test_disk_space_is_checked_before_decoding(catalog, monkeypatch, cache):

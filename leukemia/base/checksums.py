@@ -1,0 +1,79 @@
+"""Checksums at the end of a large file: a SHA-256 of each block of its content, computed in parallel.
+
+Readers of the formats in use (``.npy``, torch's zip archives) ignore the bytes after the content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+BLOCK_BYTES = 16 * 2**20
+"""Size of a block. torch looks for the end of its archive in the last 64 KiB, which are the checksums of 32 GiB."""
+
+_MARK = b"\nSHA-256 blocks\n"
+_LENGTH_BYTES = 8
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+State = Literal["intact", "damaged", "unchecked"]
+"""Whether a file agrees with its checksums; ``unchecked`` if it has none."""
+
+
+def append_checksums(path: Path) -> None:
+    """Append the checksums of a file's content.
+
+    Raises:
+        OSError: the file cannot be read or extended; its content is unchanged.
+    """
+    num_bytes = path.stat().st_size
+    digests = _digests(path, num_bytes)
+    try:
+        with path.open("ab") as stream:
+            stream.write(digests + num_bytes.to_bytes(_LENGTH_BYTES, "little") + _MARK)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.truncate(path, num_bytes)
+        raise
+
+
+def size_with_checksums(num_bytes: int) -> int:
+    """Size in bytes of a file with ``num_bytes`` of content and its checksums."""
+    num_blocks = -(-num_bytes // BLOCK_BYTES)
+    return num_bytes + num_blocks * _DIGEST_BYTES + _LENGTH_BYTES + len(_MARK)
+
+
+def check(path: Path) -> State:
+    """Compare a file with its checksums.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        stream.seek(max(0, size - _LENGTH_BYTES - len(_MARK)))
+        end = stream.read()
+        if not end.endswith(_MARK):
+            return "unchecked"
+        num_bytes = int.from_bytes(end[:_LENGTH_BYTES], "little")
+        if size != size_with_checksums(num_bytes):
+            return "damaged"
+        stream.seek(num_bytes)
+        expected = stream.read()[: -len(end)]
+    return "intact" if _digests(path, num_bytes) == expected else "damaged"
+
+
+def _digests(path: Path, num_bytes: int) -> bytes:
+    """The SHA-256 of each block of the first ``num_bytes``, one after another."""
+    # hashlib releases the interpreter's lock: one thread hashes 1.7 GB/s where the CPU has instructions for SHA-256.
+    with path.open("rb") as stream, ThreadPoolExecutor(os.cpu_count()) as pool:
+        digest = partial(_digest, stream.fileno(), num_bytes)
+        return b"".join(pool.map(digest, range(0, num_bytes, BLOCK_BYTES)))
+
+
+def _digest(file: int, num_bytes: int, start: int) -> bytes:
+    return hashlib.sha256(os.pread(file, min(BLOCK_BYTES, num_bytes - start), start)).digest()

@@ -1,0 +1,95 @@
+"""A uint8 array in a ``.npy`` file with checksums, checked once per process before it is memory-mapped."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from leukemia.base import checksums
+from leukemia.base.files import atomic
+
+log = logging.getLogger(__name__)
+
+_intact: set[tuple[int, ...]] = set()
+"""Files that this process has checked, by device, inode, size and times."""
+
+
+def size_of(shape: tuple[int, ...]) -> int:
+    """Size in bytes of the file of an array."""
+    return checksums.size_with_checksums(len(_header(shape)) + math.prod(shape))
+
+
+def write(path: Path, shape: tuple[int, ...], rows: Iterable[np.ndarray]) -> None:
+    """Write an array atomically.
+
+    Args:
+        rows: contiguous uint8 arrays that make up the array, in order.
+    """
+    with atomic(path) as temporary:
+        # Written sequentially, not through a memory map: a full disk then raises an error instead of SIGBUS.
+        with temporary.open("wb") as stream:
+            stream.write(_header(shape))
+            for row in rows:
+                stream.write(row.data)
+        checksums.append_checksums(temporary)
+
+
+def is_intact(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether a file has an array of this shape and agrees with its checksums.
+
+    A file of an earlier version, without checksums, is accepted once and gets them.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if _identity(path) in _intact:
+        return True
+    header, size = _header(shape), path.stat().st_size
+    with path.open("rb") as stream:
+        if stream.read(len(header)) != header:
+            return False
+    if size == len(header) + math.prod(shape):
+        _add_checksums(path)
+    elif size != size_of(shape) or checksums.check(path) != "intact":
+        return False
+    _intact.add(_identity(path))
+    return True
+
+
+def _add_checksums(path: Path) -> None:
+    accepted = f"{path} has no checksums (it is of an earlier version): it is used unchecked"
+    try:
+        checksums.append_checksums(path)
+    except OSError as error:
+        log.warning("%s, and none can be added (%s)", accepted, error.strerror)
+    else:
+        log.warning("%s once, and has checksums now", accepted)
+
+
+def mapped(path: Path) -> np.memmap:
+    """The array, read-only and memory-mapped. It is not checked.
+
+    Raises:
+        OSError: the file cannot be read, or is shorter than its array.
+    """
+    try:
+        array: np.memmap = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError) as error:
+        raise OSError(f"{path} is damaged ({error})") from None
+    return array
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
