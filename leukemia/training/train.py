@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from leukemia.base.errors import UserError
-from leukemia.base.files import atomic
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.data.augment import training_pipeline
 from leukemia.data.images import ImageRows, Loader, training_batches
+from leukemia.training.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
 from leukemia.training.device import compute_dtype
 from leukemia.training.inference import precise_batchnorm, predict, to_device
 from leukemia.training.model import ResNet, build_model
@@ -94,17 +94,6 @@ def fit(
     finally:
         state.loader.close()
     return state.model.eval()
-
-
-def epochs_in(path: Path, recipe: Recipe, fold: int) -> int:
-    """Number of epochs of a resolved recipe and fold in a checkpoint; 0 if it is absent, damaged or of another."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        is_same = state["recipe"] == recipe.to_json() and state["fold"] == fold
-        return len(state["epochs"]) if is_same else 0
-    except Exception:
-        # As in ``restore``, parsers may raise anything on damaged files.
-        return 0
 
 
 def make_deterministic(seed: int, fold: int) -> None:
@@ -243,30 +232,22 @@ class _Fit:
     def save(self, path: Path) -> None:
         """Save everything that the remaining epochs depend on, as tensors and plain values only."""
         state: dict[str, Any] = {
-            "recipe": self.recipe.to_json(),
-            "fold": self.fold,
             "epochs": [dataclasses.asdict(epoch) for epoch in self.epochs],
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "torch_random": torch.get_rng_state(),
             "device_random": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(path) as temporary:
-            torch.save(state, temporary)
+        save_checkpoint(path, self.recipe, self.fold, state)
 
     def restore(self, path: Path) -> None:
-        """Resume from a checkpoint, if present."""
+        """Resume from a checkpoint, if present; without an intact one, training begins again."""
         if not path.is_file():
             return
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            self._require_same(state, path)
-        except UserError:
-            raise
-        except Exception as error:
-            # Parsers may raise anything on damaged files. Losing a checkpoint only costs time.
-            log.warning("%s is damaged (%s); retraining this fold from scratch", path, type(error).__name__)
+            state = load_checkpoint(path, self.recipe, self.fold)
+        except DamagedCheckpoint as damage:
+            log.warning("%s; retraining this fold from scratch", damage)
             path.unlink()
             return
         self.model.load_state_dict(state["model"])
@@ -275,10 +256,6 @@ class _Fit:
         if self.device.type == "cuda" and state["device_random"] is not None:
             torch.cuda.set_rng_state(state["device_random"], self.device)
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
-
-    def _require_same(self, state: dict[str, Any], path: Path) -> None:
-        if state["recipe"] != self.recipe.to_json() or state["fold"] != self.fold:
-            raise UserError(f"{path}: this checkpoint belongs to another recipe or fold; remove it to start over")
 
 
 def _require_batch_size(recipe: Recipe, smallest_batch: int) -> None:

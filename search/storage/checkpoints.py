@@ -16,7 +16,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
-from leukemia.training.train import epochs_in
+from leukemia.training.checkpoint import epochs_in
 from search.storage.filesystem import Storage, StorageFailed, open_storage
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,12 @@ class Checkpoints:
         path = self.local / name
         fetched = path.with_name(f".{path.name}.fetched")
         try:
-            if self._storage.fetch(name, fetched) and self._num_epochs(fetched, fold) > self._num_epochs(path, fold):
+            if not self._storage.fetch(name, fetched):
+                return
+            stored = self._num_epochs(fetched, fold)
+            if stored == 0:
+                self._warn(f"has a checkpoint {name} that is damaged or of another recipe; it is not used")
+            elif stored > self._num_epochs(path, fold):
                 fetched.replace(path)
                 self._stored[path] = _stamp(path)
         finally:
@@ -137,7 +142,7 @@ class Checkpoints:
         for path in self.local.glob("seed_*/fold_*.pt"):
             fold = fold_of(str(path.relative_to(self.local)))
             if fold is not None and self._num_epochs(path, fold) == 0:
-                log.warning("checkpoint %s is damaged or of another recipe; its fold starts from scratch", path)
+                log.warning("checkpoint %s is damaged or of another recipe; it is removed and not used", path)
                 with contextlib.suppress(OSError):
                     path.unlink()
 

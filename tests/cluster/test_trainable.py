@@ -23,7 +23,7 @@ from leukemia.config.sections import Train
 from leukemia.study.job import Job
 from leukemia.study.layout import LOG
 from leukemia.training import train
-from leukemia.training.train import epochs_in
+from leukemia.training.checkpoint import epochs_in, save_checkpoint
 from search.cluster import trainable
 from search.cluster.fleet import Fleet
 from search.cluster.nodes import Nodes
@@ -267,9 +267,31 @@ def test_of_two_checkpoints_the_further_one_is_used(stored: TrialData, tmp_path:
     assert [path.name for path in old.local.rglob("*.pt*")] == ["fold_0.pt"]
 
 
+@pytest.mark.parametrize("damaged", ["disk", "storage"])
+def test_of_a_damaged_and_an_intact_checkpoint_the_intact_one_is_used(
+    stored: TrialData, tmp_path: Path, damaged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints = Checkpoints(tmp_path / "here", LONGER, job=Job(7, 0), study=str(stored.storage))
+    path = checkpoints.local / "seed_0" / "fold_0.pt"
+    write_checkpoint(path, LONGER, 2)
+    checkpoints.fetch([])
+    checkpoints.store(0)
+    (copy,) = tmp_path.glob("storage/checkpoints/*/seed_0/fold_0.pt")
+    wrong = {"disk": path, "storage": copy}[damaged]
+    content = bytearray(wrong.read_bytes())
+    content[len(content) // 2] ^= 1
+    wrong.write_bytes(content)
+    checkpoints.fetch([])
+    assert epochs_in(path, LONGER, 0) == 2
+    expected = {
+        "disk": f"checkpoint {path} is damaged or of another recipe; it is removed and not used",
+        "storage": "has a checkpoint seed_0/fold_0.pt that is damaged or of another recipe; it is not used",
+    }
+    assert [message.endswith(expected[damaged]) for message in caplog.messages] == [True]
+
+
 def write_checkpoint(path: Path, recipe: Recipe, epochs: int, fold: int = 0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"recipe": recipe.to_json(), "fold": fold, "epochs": [{}] * epochs}, path)
+    save_checkpoint(path, recipe, fold, {"epochs": [{}] * epochs})
 
 
 @pytest.mark.parametrize("where", ["disk", "storage"])
@@ -363,6 +385,6 @@ def test_warnings_of_a_trial_reach_the_log_of_the_study(
             callback.on_trial_result(
                 0, [], SimpleNamespace(config=config_of(assignment(), Placement(cpus=1, gpus=0.0))), result
             )
-    line = f"trial 0007 seed 0: checkpoint {damaged} is damaged or of another recipe; its fold starts from scratch"
+    line = f"trial 0007 seed 0: checkpoint {damaged} is damaged or of another recipe; it is removed and not used"
     assert shown.getvalue() == f"warning: {line}\n"
     assert (tmp_path / LOG).read_text().endswith(f"Z WARNING {line}\n")

@@ -1,0 +1,79 @@
+"""Checkpoints: damage is noticed at every load, and errors of the disk keep their cause."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.full_disk import full_disk
+
+from leukemia.base.errors import UserError
+from leukemia.config.recipe import Recipe
+from leukemia.training import checkpoint
+from leukemia.training.checkpoint import DamagedCheckpoint, epochs_in, load_checkpoint, save_checkpoint
+
+RECIPE = Recipe().resolved(32)
+STATE = {"epochs": [{}, {}], "model": {"weight": torch.linspace(-1, 1, 1000)}}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    save_checkpoint(tmp_path / "deep" / "fold_0.pt", RECIPE, 0, STATE)
+    return tmp_path / "deep" / "fold_0.pt"
+
+
+def test_an_intact_checkpoint_is_loaded_without_a_note(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = load_checkpoint(path, RECIPE, 0)
+    assert torch.equal(state["model"]["weight"], STATE["model"]["weight"])
+    assert epochs_in(path, RECIPE, 0) == 2
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("place", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.985])
+def test_a_changed_bit_is_noticed_at_every_load(path: Path, place: float) -> None:
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedCheckpoint, match=r"fold_0.pt is damaged \(its checksums differ\)"):
+        load_checkpoint(path, RECIPE, 0)
+    assert epochs_in(path, RECIPE, 0) == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"damaged"])
+def test_a_file_that_is_no_checkpoint_is_damaged(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(DamagedCheckpoint, match=r"fold_0.pt is damaged \(\w+\)"):
+        load_checkpoint(path, RECIPE, 0)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_accepted_with_a_note(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.save({"recipe": RECIPE.to_json(), "fold": 0, **STATE}, path)
+    assert load_checkpoint(path, RECIPE, 0)["epochs"] == [{}, {}]
+    assert caplog.messages == [f"{path} has no checksums (it is of an earlier version): it is used unchecked"]
+
+
+def test_a_checkpoint_belongs_to_one_recipe_and_fold(path: Path) -> None:
+    with pytest.raises(UserError, match="belongs to another recipe or fold; remove it"):
+        load_checkpoint(path, RECIPE, 1)
+    assert epochs_in(path, RECIPE, 1) == 0
+
+
+@pytest.mark.parametrize("num_bytes", [1000, 4000])
+def test_a_full_disk_is_named_and_the_earlier_checkpoint_is_kept(path: Path, num_bytes: int) -> None:
+    before = path.read_bytes()
+    larger = {**STATE, "model": {"weight": torch.ones(100_000)}}
+    with full_disk(num_bytes), pytest.raises(OSError, match="File too large"):
+        save_checkpoint(path, RECIPE, 0, larger)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_device_without_space_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written fits into the buffer of the stream: only closing it fails."""
+    monkeypatch.setattr(checkpoint, "atomic", lambda path: contextlib.nullcontext(Path("/dev/full")))
+    with pytest.raises(OSError, match="No space left on device"):
+        save_checkpoint(path, RECIPE, 0, STATE)
