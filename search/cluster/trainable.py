@@ -14,9 +14,11 @@ import numpy as np
 import ray.tune
 import torch
 
-from leukemia.base.errors import first_line
+from leukemia.base.errors import UserError
+from leukemia.base.faults import MachineFault, describe_fault, is_machine_fault
 from leukemia.base.logs import logging_to
 from leukemia.config.results import Epoch, FoldResult
+from leukemia.data import array_file
 from leukemia.study.job import Job
 from leukemia.training.crossval import cross_validate
 from leukemia.training.device import (
@@ -70,18 +72,18 @@ class EndWorker(RuntimeError):
 
 
 def reschedule(
-    error: Exception, *, at_fault: bool, while_training: bool = False, notes: Sequence[str] = ()
+    error: Exception, *, at_fault: bool, recipe_suspected: bool = False, notes: Sequence[str] = ()
 ) -> EndWorker:
     """Report that the job cannot continue here; returns the exception to raise.
 
     Args:
-        at_fault: whether the node's device failed, as opposed to the trial's share of it being too small.
+        at_fault: whether the node failed, as opposed to the trial's share of its device being too small.
         notes: the trial's warnings since its last report.
     """
-    report = Rescheduled(message=first_line(error), traceback=_traceback_of(error))
+    report = Rescheduled(message=describe_fault(error), traceback=_traceback_of(error))
     if at_fault:
         node_id, node = ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address()
-        report = dataclasses.replace(report, node_id=node_id, node=node, while_training=while_training)
+        report = dataclasses.replace(report, node_id=node_id, node=node, recipe_suspected=recipe_suspected)
     ray.tune.report({REPORT: report, NOTES: list(notes)})
     return EndWorker(report.message)
 
@@ -98,7 +100,7 @@ def run_placed(config: dict[str, Any], work: Any, data: TrialData, resources: Re
         except BrokenDevice as broken:
             raise reschedule(broken, at_fault=True) from None
         except Exception as error:
-            ray.tune.report({REPORT: _failure_of(error)})
+            _report_end(error, own, [])
             return
     work(assignment_of(config), data=data, resources=own)
 
@@ -125,20 +127,34 @@ def run_trial(assignment: Assignment, data: TrialData, resources: Resources) -> 
         try:
             _cross_validate(assignment, data, resources, notes)
         except Exception as error:
-            if is_device_fault(error):
-                raise reschedule(error, at_fault=True, while_training=True, notes=notes.take()) from None
-            if is_out_of_memory(error) and 0 < resources.gpus < 1:
-                raise reschedule(error, at_fault=False, notes=notes.take()) from None
-            ray.tune.report({REPORT: _failure_of(error), NOTES: notes.take()})
+            _report_end(error, resources, notes.take())
     shutil.rmtree(checkpoints_of(data, job), ignore_errors=True)
+
+
+def _report_end(error: Exception, resources: Resources, notes: Sequence[str]) -> None:
+    """Report the error that ended a trial: its recipe's failure, or a fault of the machine.
+
+    Raises:
+        EndWorker: the trial is rescheduled.
+    """
+    if is_device_fault(error):
+        raise reschedule(error, at_fault=True, recipe_suspected=True, notes=notes) from None
+    if is_machine_fault(error):
+        raise reschedule(error, at_fault=True, notes=notes) from None
+    if is_out_of_memory(error) and 0 < resources.gpus < 1:
+        raise reschedule(error, at_fault=False, notes=notes) from None
+    ray.tune.report({REPORT: _failure_of(error), NOTES: list(notes)})
 
 
 def _cross_validate(assignment: Assignment, data: TrialData, resources: Resources, notes: Notes) -> None:
     """Train the remaining folds; each report carries the warnings since the last one."""
-    images = data.images if isinstance(data.images, np.ndarray) else np.load(data.images, mmap_mode="r")
+    images = data.images if isinstance(data.images, np.ndarray) else array_file.mapped(data.images)
     job, recipe, device = assignment.job, assignment.recipe, torch.device(resources.device)
-    # Weights on this machine must be the study's.
-    recipe.check_pretrained()
+    try:
+        recipe.check_pretrained()
+    except UserError as error:
+        # Weights on this machine must be the study's; another machine may have them.
+        raise MachineFault(str(error)) from None
     checkpoints = Checkpoints(checkpoints_of(data, job), recipe, job=job, study=data.storage)
     checkpoints.fetch(assignment.skip)
     for report in cross_validate(

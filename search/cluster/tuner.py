@@ -45,11 +45,18 @@ Trainable = Callable[[Assignment, TrialData, Resources], None]
 resources``."""
 
 
-def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable: Trainable | None = None) -> None:
+def run_trials(
+    driver: Driver,
+    data: TrialData,
+    resources: Resources,
+    trainable: Trainable | None = None,
+    repair: Callable[[], object] = lambda: None,
+) -> None:
     """Run trials until the driver has no more; returns when the last one has ended.
 
     Args:
         trainable: replaces cross-validation, to measure the overhead of the rest.
+        repair: called before a trial starts, also again after a crash: restores ``data`` on this machine.
 
     Raises:
         Exception: the first one that the driver raised; Tune would replace it by its own.
@@ -68,6 +75,7 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
         assignment = driver.begin(fleet.capacity())
         if assignment is None:
             return None
+        repair()
         return config_of(assignment, fleet.place(assignment.job, assignment.recipe))
 
     def receive(job: Job, report: Report) -> bool:
@@ -103,7 +111,7 @@ def run_trials(driver: Driver, data: TrialData, resources: Resources, trainable:
             name="trials",
             verbose=0,
             failure_config=ray.tune.FailureConfig(max_failures=MAX_PROCESS_FAILURES),
-            callbacks=[_FleetCallback(fleet)],
+            callbacks=[_FleetCallback(fleet, watch(repair))],
         ),
     )
     try:
@@ -164,9 +172,9 @@ class _DriverScheduler(FIFOScheduler):
 class _FleetCallback(TrialProgressCallback):
     """Replaces Tune's callback that prints; keeps the fleet up to date. Removes reports, which Tune would keep."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, repair: Callable[[], object]) -> None:
         super().__init__()
-        self._fleet = fleet
+        self._fleet, self._repair = fleet, repair
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Called several times a second."""
@@ -179,6 +187,8 @@ class _FleetCallback(TrialProgressCallback):
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._fleet.wait(job_of(trial.config))
+        # A damaged file that is memory-mapped ends the process by a signal.
+        self._repair()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any

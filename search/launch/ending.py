@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import logging
 import shlex
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from leukemia.base import interrupts
 from leukemia.base.errors import FAILURE, INTERRUPTED, UserError
+from leukemia.base.faults import describe_fault, is_machine_fault
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.tracking.tracker import NoTracker, WandbTracker
@@ -45,7 +45,7 @@ def explained(console: Console, study: Study, address: str | None) -> Iterator[N
         address: ``--address``, needed again to resume; None if not given.
 
     Raises:
-        SystemExit: on Ctrl-C, a crash of Ray or an internal error.
+        SystemExit: on Ctrl-C, a crash of Ray, a fault of this machine or an internal error.
     """
     how_to_resume = _how_to_resume(study, address)
     heartbeat.on_crash(functools.partial(_report_crash, how_to_resume))
@@ -66,8 +66,11 @@ def explained(console: Console, study: Study, address: str | None) -> Iterator[N
         raise
     except Exception as error:
         log.critical("the search failed", exc_info=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EPIPE):
+        if isinstance(error, BrokenPipeError):
             raise
+        if is_machine_fault(error):
+            _report_crash(how_to_resume, describe_fault(error))
+            sys.exit(FAILURE)
         message = f"{type(error).__name__}: {error}".splitlines()[0]
         print(f"error: {message}; the traceback is in {study.folder / layout.LOG}", file=sys.stderr)
         sys.exit(FAILURE)

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from leukemia import CLASS_NAMES
 from leukemia.base import interrupts
-from leukemia.base.errors import FAILURE, SUCCESS
+from leukemia.base.errors import FAILURE, SUCCESS, UserError
+from leukemia.base.faults import MachineFault
 from leukemia.base.files import cache_dir, require_space
 from leukemia.data.augment import augmented_sheet
 from leukemia.data.images import open_images
@@ -171,13 +172,26 @@ def _run(
         storage=mirror.uri,
     )
     with display.running():
-        run_trials(driver, data, resources)
+        run_trials(driver, data, resources, repair=functools.partial(_repair_images, plan))
     if driver.best is not None:
         # Later trials change the winner's selection bias.
         write(driver.progress)
     write_hindsight(study, plan.space, journal)
     shutil.rmtree(checkpoints_of(study), ignore_errors=True)
     return driver.best is not None
+
+
+def _repair_images(plan: Plan) -> None:
+    """Build the decoded images again if their file is deleted or damaged.
+
+    Raises:
+        MachineFault: they cannot be built.
+    """
+    try:
+        open_images(plan.catalog, plan.view)
+    except UserError as error:
+        # The first of several images is enough.
+        raise MachineFault(" ".join(map(str.strip, str(error).splitlines()[:2]))) from None
 
 
 def _draw_augmented(images: np.ndarray, plan: Plan, study: Study) -> None:

@@ -9,7 +9,7 @@ MAX_NODE_FAULTS = 3
 """Number of faults after which no more trials start on a node."""
 
 MAX_RESCHEDULES = 10
-"""A job that is rescheduled more often fails: the recipe is probably the cause."""
+"""A job that is rescheduled more often because of faults that its recipe may have caused fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +23,19 @@ class Rescheduled:
     """As printed by Python, without the values of variables."""
 
     node_id: str = ""
-    """Ray id of the node whose device failed; empty if the job's share of a GPU was too small."""
+    """Ray id of the node that failed; empty if the job's share of a GPU was too small."""
 
     node: str = ""
     """Address of that node."""
 
-    while_training: bool = False
-    """Whether the job was training: then the recipe may be the cause."""
+    recipe_suspected: bool = False
+    """Whether the recipe may be the cause: the device failed while it was trained. Disks and memory fail by
+    themselves."""
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether the fault may follow the job to any machine."""
+        return self.recipe_suspected or self.needs_whole_gpu
 
     @property
     def needs_whole_gpu(self) -> bool:
@@ -47,16 +53,16 @@ class Health:
     def count(self, job: object, fault: Rescheduled) -> str | None:
         """Count a fault; returns a message when the node is avoided from now on.
 
-        Faults during training count once per job: if one recipe fails three times, the recipe may be the cause.
+        A fault that the recipe may have caused counts once per job.
         """
-        source = repr(job) if fault.while_training else f"before {len(self._faults[fault.node_id])}"
+        source = repr(job) if fault.recipe_suspected else f"before {len(self._faults[fault.node_id])}"
         faults = self._faults[fault.node_id]
         if fault.node_id in self.avoided or source in faults:
             return None
         faults.append(source)
         if len(faults) < MAX_NODE_FAULTS:
             return None
-        return f"node {fault.node} is avoided: its device failed {len(faults)} times ({fault.message})"
+        return f"node {fault.node} is avoided after {len(faults)} faults ({fault.message})"
 
     @property
     def avoided(self) -> frozenset[str]:

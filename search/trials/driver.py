@@ -215,11 +215,11 @@ class Driver:
         return "failed", reason, None, None
 
     def _reschedule(self, job: Job) -> bool:
-        """Reschedule a job after a machine fault; a job that was rescheduled too often fails."""
+        """Reschedule a job after a machine fault; a job fails if its recipe seems to be the cause."""
         fault = self._rescheduled.pop(job, None)
         if fault is None:
             return False
-        self._times_rescheduled[job] += 1
+        self._times_rescheduled[job] += fault.may_repeat
         if self._times_rescheduled[job] > MAX_RESCHEDULES:
             message = f"rescheduled {MAX_RESCHEDULES} times; giving up: {fault.message}"
             self._failures[job] = Failure(message=message, traceback=fault.traceback)

@@ -31,6 +31,11 @@ class _ToFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Ignore errors: on a full disk each record would otherwise print a traceback."""
 
+    def close(self) -> None:
+        """Close the file. On a full disk that fails for records that are still buffered, which are lost."""
+        with contextlib.suppress(OSError):
+            super().close()
+
 
 class _ToConsole(logging.Handler):
     """Prints warnings above the live table. Errors end the search and are printed by its command."""

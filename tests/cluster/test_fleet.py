@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.worlds import World, everything, frozen
 
 from leukemia.config.recipe import Recipe
+from leukemia.data.catalog import Catalog
 from leukemia.study.job import Job
 from search.cluster import fleet, requirements
 from search.cluster.fleet import Fleet, NoNodeLeft, request_of
@@ -66,7 +68,7 @@ def test_a_node_whose_device_fails_is_avoided_and_named(caplog: pytest.LogCaptur
     ours = Fleet(GPU, lambda: TWO)
     assert request_of(config_at(ours.place(Job(9, 0), RECIPE))).bundles == [{"CPU": 4.0, "GPU": 1.0}]
     break_device(ours, "b")
-    assert "node 10.0.0.b is avoided: its device failed 3 times (no driver); continuing on 1 other nodes" in caplog.text
+    assert "node 10.0.0.b is avoided after 3 faults (no driver); continuing on 1 other nodes" in caplog.text
     assert ours.capacity() == 1
     before, after = (Placement(cpus=4, gpus=1.0, avoid=avoid) for avoid in ((), ("b",)))
     assert ours.place(Job(9, 0), RECIPE) == after
@@ -77,9 +79,35 @@ def test_a_node_whose_device_fails_is_avoided_and_named(caplog: pytest.LogCaptur
 
 def test_without_another_node_the_search_ends_and_no_trial_fails() -> None:
     ours = Fleet(GPU, lambda: Nodes(now=(node("a"), node("head", gpus=0.0))))
-    with pytest.raises(NoNodeLeft, match=r"^node 10\.0\.0\.a is avoided: .*; no other node can run a trial$") as raised:
+    with pytest.raises(
+        NoNodeLeft, match=r"^node 10\.0\.0\.a is avoided after 3 faults .*; no other node can run a trial$"
+    ) as raised:
         break_device(ours, "a")
     assert isinstance(raised.value, RayCrashed), "reported, and resumed, like a crash of Ray"
+
+
+def test_a_search_that_faults_of_its_only_node_have_ended_is_resumed(tmp_path: Path, tiny_catalog: Catalog) -> None:
+    """Nothing is recorded of the faults: the trials are still running, and end with the same results."""
+    calm, hit = World(tmp_path / "calm", tiny_catalog, trials=2), World(tmp_path / "hit", tiny_catalog, trials=2)
+    calm.run()
+    driver, ours = hit.driver(), Fleet(GPU, lambda: Nodes(now=(node("a"),)))
+    full = Rescheduled(message="No space left on device: /cache", node_id="a", node="10.0.0.a")
+    for _ in range(2):
+        assignment = driver.begin()
+        assert assignment is not None
+        driver.receive(assignment.job, full)
+        ours.reschedule(assignment.job, full)
+        driver.end(assignment.job, process_failed=True)
+    assignment = driver.begin()
+    assert assignment is not None
+    driver.receive(assignment.job, full)
+    with pytest.raises(NoNodeLeft, match=r"^node 10\.0\.0\.a is avoided after 3 faults \(No space left on"):
+        ours.reschedule(assignment.job, full)
+    assert hit.study.end(0) is None
+    assert [trial.state.name for trial in frozen(hit)] == ["RUNNING"]
+    resumed = World(tmp_path / "hit", tiny_catalog, trials=2)
+    resumed.run()
+    assert everything(resumed) == everything(calm)
 
 
 def test_the_search_continues_if_another_node_can_be_started(caplog: pytest.LogCaptureFixture) -> None:

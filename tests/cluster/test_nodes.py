@@ -158,7 +158,7 @@ def test_a_node_with_a_broken_device_is_avoided_and_the_others_continue(
         broken = next(node.node_id for node in nodes_now() if node.cpus)
         study = search_in(tmp_path, 6, run_except_on_broken_nodes, [broken])
     assert list(trial_table(study)["state"]) == ["complete"] * 6
-    message = "is avoided: its device failed 3 times (cuda does not compute); continuing on 1 other nodes"
+    message = "is avoided after 3 faults (cuda does not compute); continuing on 1 other nodes"
     assert f"node {ray.util.get_node_ip_address()} {message}" in caplog.text
     # A trial that was pending at that time may still have been placed there.
     assert 3 <= num_visits(tmp_path / "checkpoints") <= 4
@@ -168,9 +168,7 @@ def test_a_node_with_a_broken_device_is_avoided_and_the_others_continue(
 def test_with_only_broken_devices_the_search_ends_and_no_trial_fails(tmp_path: Path, importable: None) -> None:
     with ray_session("local"):
         node_id = ray.get_runtime_context().get_node_id()
-        with pytest.raises(
-            NoNodeLeft, match=r"is avoided: its device failed 3 times .*; no other node can run a trial"
-        ):
+        with pytest.raises(NoNodeLeft, match=r"is avoided after 3 faults .*; no other node can run a trial"):
             search_in(tmp_path, 2, run_except_on_broken_nodes, [node_id])
     study = Study.open(next(tmp_path.glob("**/study.json")).parent)
     assert [study.end(number) for number in study.trials()] == [None, None]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import ray
 import torch
+from helpers.full_disk import full_disk
 from rich.console import Console
 
 from leukemia.config.recipe import Recipe
@@ -28,9 +29,10 @@ from search.cluster import trainable
 from search.cluster.fleet import Fleet
 from search.cluster.nodes import Nodes
 from search.cluster.resources import Resources
-from search.cluster.trainable import NOTES, REPORT, TrialData, checkpoints_of, run_trial
+from search.cluster.trainable import NOTES, REPORT, EndWorker, TrialData, checkpoints_of, run_trial
 from search.cluster.tune_config import Placement, config_of
 from search.cluster.tuner import _FleetCallback
+from search.policy.health import Rescheduled
 from search.storage import checkpoints as checkpoints_module
 from search.storage.checkpoints import Checkpoints, folder_of
 from search.storage.filesystem import Storage, StorageFailed, open_storage
@@ -145,51 +147,115 @@ def test_a_diverging_trial_reports_message_location_and_traceback(
     assert failure.traceback.splitlines()[-1].endswith(failure.message.partition(" (train.py")[0])
 
 
+@pytest.fixture
+def node_a(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node that the trainable runs on."""
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "a"))
+    monkeypatch.setattr(ray.util, "get_node_ip_address", lambda: "10.0.0.7")
+
+
+def rescheduled(reports: list[Any], data: TrialData, recipe: Recipe = RECIPE) -> Rescheduled:
+    """Run a trial that a fault of its machine ends; returns its last report."""
+    with pytest.raises(EndWorker):
+        run_trial(assignment(recipe), data, ONE_CPU)
+    report = reports[-1]
+    assert isinstance(report, Rescheduled)
+    assert (report.node_id, report.node) == ("a", "10.0.0.7")
+    assert not report.may_repeat, "neither a failure of the trial nor suspected of being one"
+    return report
+
+
+@pytest.mark.usefixtures("node_a")
+def test_a_full_disk_reschedules_a_trial_which_then_continues(reports: list[Any], data: TrialData) -> None:
+    with full_disk(1_000_000):
+        report = rescheduled(reports, data)
+    path = data.checkpoints / "0007-0" / "seed_0" / "fold_0.pt"
+    assert report.message == f"File too large: {path}"
+    assert str(report.traceback).splitlines()[-1] == f"OSError: [Errno 27] File too large: '{path}'"
+    assert not list(path.parent.iterdir())
+
+
+@pytest.mark.usefixtures("node_a")
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError("cannot allocate 3 GB"), "out of memory (cannot allocate 3 GB)"),
+        (PermissionError(13, "Permission denied", "/cache"), "Permission denied: /cache"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error."), "DataLoader worker .*"),
+        (RuntimeError("can't start new thread"), "can't start new thread"),
+    ],
+)
+def test_other_faults_of_the_machine_reschedule_a_trial(
+    reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def failing(*arguments: Any, **settings: Any) -> Iterator[Any]:
+        raise error
+        yield
+
+    monkeypatch.setattr(trainable, "cross_validate", failing)
+    kept = data.checkpoints / "0007-0" / "seed_0" / "other"
+    kept.mkdir(parents=True)
+    report = rescheduled(reports, data)
+    assert report.message == message or re.fullmatch(message, report.message)
+    assert kept.exists(), "the trial continues from its checkpoints"
+
+
+@pytest.mark.usefixtures("node_a")
+@pytest.mark.parametrize("damage", ["deleted", "truncated", "empty"])
+def test_missing_or_damaged_images_reschedule_a_trial(reports: list[Any], data: TrialData, damage: str) -> None:
+    assert isinstance(data.images, Path)
+    content = data.images.read_bytes()
+    data.images.unlink()
+    if damage != "deleted":
+        data.images.write_bytes(content[:-100] if damage == "truncated" else b"")
+    message = rescheduled(reports, data).message
+    assert re.match({"deleted": "No such file or directory: .*"}.get(damage, ".*images.npy is damaged "), message)
+
+
 def test_an_internal_error_becomes_a_report_not_an_exception(
     reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*arguments: Any, **settings: Any) -> Iterator[Any]:
         secret = "wandb-key"
         yield secret
-        raise MemoryError("cannot allocate 3 GB")
+        raise ValueError("internal bug")
 
     monkeypatch.setattr(trainable, "cross_validate", failing)
     (data.checkpoints / "0007-0" / "seed_0").mkdir(parents=True)
     run_trial(assignment(), data, ONE_CPU)
     assert reports[0] == "wandb-key"
     assert isinstance(reports[1], Failure)
-    assert reports[1].message.startswith("MemoryError: cannot allocate 3 GB (test_trainable.py, line ")
-    assert str(reports[1].traceback).splitlines()[-1] == "MemoryError: cannot allocate 3 GB"
+    assert reports[1].message.startswith("ValueError: internal bug (test_trainable.py, line ")
+    assert str(reports[1].traceback).splitlines()[-1] == "ValueError: internal bug"
     assert "wandb-key" not in str(reports[1].traceback), "no values of variables"
     assert list(data.checkpoints.iterdir()) == []
 
 
-def test_other_pretrained_weights_on_this_machine_fail_the_trial(
+@pytest.mark.usefixtures("node_a")
+def test_missing_or_other_pretrained_weights_on_a_machine_reschedule_a_trial(
     reports: list[Any], data: TrialData, tmp_path: Path
 ) -> None:
     weights = tmp_path / "resnet18.pt"
     weights.write_bytes(b"the study's")
     recipe = RECIPE.with_settings({"model.pretrained": str(weights)}).resolved(32)
     weights.write_bytes(b"other weights")
-    run_trial(assignment(recipe), data, ONE_CPU)
+    assert re.match(
+        r"model.pretrained: .* but this recipe was run with .*; restore", rescheduled(reports, data, recipe).message
+    )
     weights.unlink()
-    run_trial(assignment(recipe), data, ONE_CPU)
-    other, missing = reports
-    assert re.match(r"UserError: model.pretrained: .* but this recipe was run with .* \(recipe.py, line", other.message)
-    assert "in check_pretrained" in other.traceback
-    assert missing.message.startswith(f"MissingFile: model.pretrained: no file at {weights}")
+    assert rescheduled(reports, data, recipe).message.startswith(f"model.pretrained: no file at {weights}")
 
 
 def test_characters_that_utf_8_cannot_encode_are_escaped_in_a_traceback(
     reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*arguments: Any, **settings: Any) -> Iterator[Any]:
-        raise OSError("no \udcff.bmp")
+        raise ValueError("no \udcff.bmp")
         yield
 
     monkeypatch.setattr(trainable, "cross_validate", failing)
     run_trial(assignment(), data, ONE_CPU)
-    assert reports[0].traceback.endswith("OSError: no \\udcff.bmp\n")
+    assert reports[0].traceback.endswith("ValueError: no \\udcff.bmp\n")
 
 
 LONGER = RECIPE.with_settings({"train.epochs": 3})
@@ -355,7 +421,7 @@ def test_warnings_are_sent_once_with_the_next_report(data: TrialData, monkeypatc
             logging.getLogger("leukemia.training.train").info("all is well")
             yield word
         logging.getLogger("leukemia.data.images").warning("memory is low")
-        raise MemoryError("out of memory")
+        raise ValueError("internal bug")
 
     monkeypatch.setattr(trainable, "cross_validate", warning)
     monkeypatch.setattr(ray.tune, "report", lambda result: results.append(result))
@@ -365,7 +431,7 @@ def test_warnings_are_sent_once_with_the_next_report(data: TrialData, monkeypatc
         [],
         ["trial 0007 seed 0: memory is low"],
     ]
-    assert results[2][REPORT].message.startswith("MemoryError: out of memory")
+    assert results[2][REPORT].message.startswith("ValueError: internal bug")
     assert not logging.getLogger("leukemia").handlers
 
 
@@ -380,7 +446,7 @@ def test_warnings_of_a_trial_reach_the_log_of_the_study(
     run_trial(assignment(), data, ONE_CPU)
     shown = io.StringIO()
     with study_log(tmp_path, Console(file=shown, width=40)):
-        callback: Any = _FleetCallback(Fleet(ONE_CPU, lambda: Nodes(now=())))
+        callback: Any = _FleetCallback(Fleet(ONE_CPU, lambda: Nodes(now=())), lambda: None)
         for result in results:
             callback.on_trial_result(
                 0, [], SimpleNamespace(config=config_of(assignment(), Placement(cpus=1, gpus=0.0))), result

@@ -408,7 +408,25 @@ run_command(run.main)
 """
 
 
-def test_a_search_ended_by_a_full_disk_is_resumed(
+VIEW_DELETED = """
+import shutil
+from leukemia.base.errors import run_command
+from leukemia.base.files import cache_dir
+from leukemia.study.folder import Study
+from search import run
+
+write_fold = Study.write_fold
+
+def delete_and_write_fold(self, number, result, table):
+    shutil.rmtree(cache_dir() / "views", ignore_errors=True)
+    return write_fold(self, number, result, table)
+
+Study.write_fold = delete_and_write_fold
+run_command(run.main)
+"""
+
+
+def test_a_search_ended_by_a_full_disk_is_resumed_and_deleted_images_are_built_again(
     uninterrupted: Path, root: Path, tiny_folder: Path, environment: dict[str, str], start: Callable[..., Command]
 ) -> None:
     options = ["--data", str(tiny_folder), "--study", "full", *SEARCH]
@@ -420,12 +438,13 @@ def test_a_search_ended_by_a_full_disk_is_resumed(
         text=True,
         timeout=3600,
     )
-    assert ended.returncode == 2
-    assert re.match(r"error: .*No space left on device; free some space or files, or set LEUKEMIA_CACHE", ended.stderr)
-    assert ended.stderr.count("\n") == 1
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: No space left on device; finished folds are kept. Resume with:\n  python")
+    assert ended.stderr.count("\n") == 2
     folder = root / "runs" / "full"
     assert not list(folder.glob("trials/*/state.json")), "a trial whose fold could not be written has not ended"
-    assert start("search.run", "--resume", "--study", "full", *ONE_AT_A_TIME).wait() == 0
+    resuming = [sys.executable, "-c", VIEW_DELETED, "--resume", "--study", "full", *ONE_AT_A_TIME]
+    assert subprocess.run(resuming, cwd=root, env=environment, capture_output=True, timeout=3600).returncode == 0
     assert numbers(folder) == numbers(uninterrupted)
     assert_agreement(folder)
 

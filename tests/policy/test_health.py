@@ -7,14 +7,14 @@ from search.policy.health import Health, Rescheduled
 
 
 def fault(node: str = "a", *, training: bool = False) -> Rescheduled:
-    return Rescheduled(message="CUDA error", node_id=node, node=f"10.0.0.{node}", while_training=training)
+    return Rescheduled(message="CUDA error", node_id=node, node=f"10.0.0.{node}", recipe_suspected=training)
 
 
 def test_a_node_is_avoided_and_named_after_three_faults() -> None:
     health, job = Health(), Job(0, 0)
     assert [health.count(job, fault()), health.count(job, fault("b")), health.count(job, fault())] == [None] * 3
     assert health.avoided == frozenset()
-    assert health.count(job, fault()) == "node 10.0.0.a is avoided: its device failed 3 times (CUDA error)"
+    assert health.count(job, fault()) == "node 10.0.0.a is avoided after 3 faults (CUDA error)"
     assert health.avoided == {"a"}
     assert health.count(job, fault()) is None, "reported once"
 

@@ -28,7 +28,7 @@ from leukemia.study.schema import FoldRecord, Origin, State, TrialEnd
 from leukemia.study.table import trial_table
 from search.policy.early_stopping import Contender
 from search.policy.effort import effort
-from search.policy.health import Rescheduled
+from search.policy.health import MAX_RESCHEDULES, Rescheduled
 from search.policy.repeats import last_repeat
 from search.sampling.journal import STATES
 from search.trials.assignment import Assignment, Failure
@@ -802,7 +802,13 @@ def test_a_kill_at_any_step_changes_nothing(
             assert run == undisturbed.tracker.runs[number], f"killed at step {at}"
 
 
-NO_GPU = Rescheduled(message="cuda does not compute", traceback="Traceback: no GPU\n", node_id="a", node="10.0.0.7")
+NO_GPU = Rescheduled(
+    message="cuda does not compute",
+    traceback="Traceback: no GPU\n",
+    node_id="a",
+    node="10.0.0.7",
+    recipe_suspected=True,
+)
 
 
 def run_ordered(world: World, slots: int) -> list[int]:
@@ -854,6 +860,21 @@ def test_finished_folds_are_kept_when_a_job_is_rescheduled(world_in: Callable[..
     again = driver.begin()
     assert again is not None
     assert (again.job, again.skip) == (job, (0,))
+
+
+def test_faults_that_no_recipe_causes_never_fail_a_job(world_in: Callable[..., World]) -> None:
+    calm, world = world_in("calm", trials=1), world_in("hit", trials=1)
+    calm.run()
+    driver = world.driver()
+    full = Rescheduled(message="No space left on device: /cache", node_id="a", node="10.0.0.7")
+    for _ in range(2 * MAX_RESCHEDULES):
+        assignment = driver.begin()
+        assert assignment is not None
+        driver.receive(assignment.job, full)
+        assert not driver.end(assignment.job, process_failed=True)
+    assert world.study.end(0) is None
+    world.run()
+    assert everything(world) == everything(calm)
 
 
 def test_a_job_that_is_rescheduled_too_often_fails(world_in: Callable[..., World]) -> None:

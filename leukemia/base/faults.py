@@ -1,0 +1,50 @@
+"""Faults of the machine (disk, memory, permissions, processes), as opposed to those of a recipe or of the code."""
+
+from __future__ import annotations
+
+from leukemia.base.errors import first_line
+
+MARKERS = (
+    "can't start new thread",
+    "DataLoader worker (pid",
+    "DefaultCPUAllocator",
+    "unable to open shared memory object",
+    "unable to mmap",
+    "Shared memory manager connection",
+    "received 0 items of ancdata",
+    "Cannot allocate memory",
+    "Input/output error",
+    "No space left on device",
+    "Too many open files",
+)
+"""Parts of the messages with which Python, torch and its loader report such a fault as a ``RuntimeError``."""
+
+
+class MachineFault(RuntimeError):
+    """The machine fails, or lacks something that the work needs; the message says what."""
+
+
+def is_machine_fault(error: BaseException) -> bool:
+    """Whether the machine is at fault: the same work may succeed on another one, or later.
+
+    A recipe only computes, so every ``OSError`` is the machine's: a full or failing disk, missing permissions, a file
+    that has vanished, too many processes or open files.
+    """
+    if isinstance(error, (OSError, MemoryError, MachineFault)):
+        return True
+    return isinstance(error, RuntimeError) and any(marker in str(error) for marker in MARKERS)
+
+
+def describe_fault(error: BaseException) -> str:
+    """One line about an error, with the file of an ``OSError``.
+
+    >>> describe_fault(OSError(28, "No space left on device", "/cache/fold_0.pt"))
+    'No space left on device: /cache/fold_0.pt'
+    >>> describe_fault(MemoryError())
+    'out of memory'
+    """
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error})" if str(error) else "out of memory"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
+    return first_line(error)

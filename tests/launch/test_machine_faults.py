@@ -1,0 +1,71 @@
+"""Faults of the driver's machine end a search in one line, with status 1 and how to resume it."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from helpers.studies import info_of
+from rich.console import Console
+
+from leukemia.base.faults import MachineFault
+from leukemia.data.catalog import Catalog
+from leukemia.data.images import View, open_images
+from leukemia.study.folder import Study
+from leukemia.study.layout import LOG
+from search.launch.ending import explained
+from search.launch.search import _repair_images
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/epochs.csv"),
+            "No space left on device: runs/epochs.csv",
+        ),
+        (OSError(errno.EIO, "Input/output error", "optuna.journal"), "Input/output error: optuna.journal"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs"), "Permission denied: runs"),
+        (MemoryError(), "out of memory"),
+        (MachineFault("the images have changed"), "the images have changed"),
+    ],
+)
+def test_a_search_ends_in_one_line_that_names_the_cause(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception, line: str
+) -> None:
+    study = Study.create(tmp_path / "study", info_of())
+    with pytest.raises(SystemExit) as ended, study.lock(), explained(Console(), study, study.folder / LOG):
+        raise error
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == (
+        f"error: {line}; finished folds are kept. Resume with:\n"
+        f"  python -m search.run --resume --study study --runs {tmp_path}\n"
+    )
+    with study.lock():
+        """It was released."""
+
+
+def test_other_errors_are_internal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = Study.create(tmp_path / "study", info_of())
+    with pytest.raises(SystemExit), explained(Console(), study, study.folder / LOG):
+        raise RuntimeError("internal bug")
+    assert "error: RuntimeError: internal bug; the traceback is in " in capsys.readouterr().err
+
+
+def test_deleted_images_are_built_again(tiny_catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEUKEMIA_CACHE", str(tmp_path))
+    plan: Any = SimpleNamespace(catalog=tiny_catalog, view=View(crop_px=32, size_px=32))
+    path = Path(open_images(plan.catalog, plan.view).filename)  # type: ignore[attr-defined]
+    content = path.read_bytes()
+    for damage in (lambda: shutil.rmtree(path.parent), lambda: path.write_bytes(content[:-9]), path.unlink):
+        damage()
+        _repair_images(plan)
+        assert path.read_bytes() == content
+    path.unlink()
+    plan.catalog.table.loc[3, "path"] = str(tmp_path / "missing.png")
+    with pytest.raises(MachineFault, match=r"^1 of 48 images have changed .*: missing$"):
+        _repair_images(plan)
