@@ -16,7 +16,6 @@ from leukemia.base.faults import MachineFault
 from leukemia.data.catalog import Catalog
 from leukemia.data.images import View, open_images
 from leukemia.study.folder import Study
-from leukemia.study.layout import LOG
 from search.launch.ending import explained
 from search.launch.search import _repair_images
 
@@ -38,7 +37,7 @@ def test_a_search_ends_in_one_line_that_names_the_cause(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception, line: str
 ) -> None:
     study = Study.create(tmp_path / "study", info_of())
-    with pytest.raises(SystemExit) as ended, study.lock(), explained(Console(), study, study.folder / LOG):
+    with pytest.raises(SystemExit) as ended, study.lock(), explained(Console(), study, None):
         raise error
     assert ended.value.code == 1
     assert capsys.readouterr().err == (
@@ -51,7 +50,7 @@ def test_a_search_ends_in_one_line_that_names_the_cause(
 
 def test_other_errors_are_internal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = Study.create(tmp_path / "study", info_of())
-    with pytest.raises(SystemExit), explained(Console(), study, study.folder / LOG):
+    with pytest.raises(SystemExit), explained(Console(), study, None):
         raise RuntimeError("internal bug")
     assert "error: RuntimeError: internal bug; the traceback is in " in capsys.readouterr().err
 
