@@ -39,15 +39,18 @@ def write(path: Path, shape: tuple[int, ...], rows: Iterable[np.ndarray]) -> Non
         checksums.append_checksums(temporary)
 
 
-def is_intact(path: Path, shape: tuple[int, ...]) -> bool:
+def is_intact(path: Path, shape: tuple[int, ...], *, again: bool = False) -> bool:
     """Whether a file has an array of this shape and agrees with its checksums.
 
     A file of an earlier version, without checksums, is accepted once and gets them.
 
+    Args:
+        again: check the file even if this process has checked it.
+
     Raises:
         OSError: the file cannot be read.
     """
-    if _identity(path) in _intact:
+    if not again and _identity(path) in _intact:
         return True
     header, size = _header(shape), path.stat().st_size
     with path.open("rb") as stream:

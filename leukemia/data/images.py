@@ -80,11 +80,14 @@ def crop_and_resize(image: np.ndarray, view: View) -> np.ndarray:
     return cv2.resize(square, (view.size_px, view.size_px), interpolation=cv2.INTER_AREA)
 
 
-def open_images(catalog: Catalog, view: View) -> np.ndarray:
+def open_images(catalog: Catalog, view: View, *, check_again: bool = False) -> np.ndarray:
     """All images of a catalogue in one view, decoded on the first call and memory-mapped from the cache.
 
     The cached file is checked by its checksums once per process; a damaged or deleted one is built again. Safe for
     concurrent processes: one builds the cache, the others wait. Leftovers of a killed build are removed.
+
+    Args:
+        check_again: check the file even if this process has checked it.
 
     Returns:
         Read-only (n, size_px, size_px, 3) uint8 RGB; row i is row i of ``catalog.table``.
@@ -102,7 +105,7 @@ def open_images(catalog: Catalog, view: View) -> np.ndarray:
     path = folder / f"{catalog.fingerprint[:16]}-c{view.crop_px}-s{view.size_px}.npy"
     shape = (len(table), view.size_px, view.size_px, 3)
     with locked(path.with_suffix(".lock")):
-        if path.exists() and not array_file.is_intact(path, shape):
+        if path.exists() and not array_file.is_intact(path, shape, again=check_again):
             log.warning("%s is damaged; building it again", path)
             path.unlink()
         if not path.exists():

@@ -45,18 +45,23 @@ Trainable = Callable[[Assignment, TrialData, Resources], None]
 resources``."""
 
 
+Repair = Callable[[bool], object]
+"""Restores what trials read on this machine. Its argument is whether a trial's process has crashed: reading a damaged
+file or a failing disk through a memory map ends the process by a signal."""
+
+
 def run_trials(
     driver: Driver,
     data: TrialData,
     resources: Resources,
     trainable: Trainable | None = None,
-    repair: Callable[[], object] = lambda: None,
+    repair: Repair = lambda has_crashed: None,
 ) -> None:
     """Run trials until the driver has no more; returns when the last one has ended.
 
     Args:
         trainable: replaces cross-validation, to measure the overhead of the rest.
-        repair: called before a trial starts, also again after a crash: restores ``data`` on this machine.
+        repair: called before a trial starts, also again after a crash.
 
     Raises:
         Exception: the first one that the driver raised; Tune would replace it by its own.
@@ -75,7 +80,7 @@ def run_trials(
         assignment = driver.begin(fleet.capacity())
         if assignment is None:
             return None
-        repair()
+        repair(False)
         return config_of(assignment, fleet.place(assignment.job, assignment.recipe))
 
     def receive(job: Job, report: Report) -> bool:
@@ -172,7 +177,7 @@ class _DriverScheduler(FIFOScheduler):
 class _FleetCallback(TrialProgressCallback):
     """Replaces Tune's callback that prints; keeps the fleet up to date. Removes reports, which Tune would keep."""
 
-    def __init__(self, fleet: Fleet, repair: Callable[[], object]) -> None:
+    def __init__(self, fleet: Fleet, repair: Repair) -> None:
         super().__init__()
         self._fleet, self._repair = fleet, repair
 
@@ -187,8 +192,7 @@ class _FleetCallback(TrialProgressCallback):
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._fleet.wait(job_of(trial.config))
-        # A damaged file that is memory-mapped ends the process by a signal.
-        self._repair()
+        self._repair(True)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any

@@ -181,14 +181,15 @@ def _run(
     return driver.best is not None
 
 
-def _repair_images(plan: Plan) -> None:
+def _repair_images(plan: Plan, has_crashed: bool) -> None:
     """Build the decoded images again if their file is deleted or damaged.
 
     Raises:
         MachineFault: they cannot be built.
+        OSError: they cannot be read.
     """
     try:
-        open_images(plan.catalog, plan.view)
+        open_images(plan.catalog, plan.view, check_again=has_crashed)
     except UserError as error:
         # The first of several images is enough.
         raise MachineFault(" ".join(map(str.strip, str(error).splitlines()[:2]))) from None

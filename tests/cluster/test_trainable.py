@@ -446,7 +446,7 @@ def test_warnings_of_a_trial_reach_the_log_of_the_study(
     run_trial(assignment(), data, ONE_CPU)
     shown = io.StringIO()
     with study_log(tmp_path, Console(file=shown, width=40)):
-        callback: Any = _FleetCallback(Fleet(ONE_CPU, lambda: Nodes(now=())), lambda: None)
+        callback: Any = _FleetCallback(Fleet(ONE_CPU, lambda: Nodes(now=())), lambda has_crashed: None)
         for result in results:
             callback.on_trial_result(
                 0, [], SimpleNamespace(config=config_of(assignment(), Placement(cpus=1, gpus=0.0))), result

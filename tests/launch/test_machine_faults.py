@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,9 +63,27 @@ def test_deleted_images_are_built_again(tiny_catalog: Catalog, tmp_path: Path, m
     content = path.read_bytes()
     for damage in (lambda: shutil.rmtree(path.parent), lambda: path.write_bytes(content[:-9]), path.unlink):
         damage()
-        _repair_images(plan)
+        _repair_images(plan, False)
         assert path.read_bytes() == content
     path.unlink()
     plan.catalog.table.loc[3, "path"] = str(tmp_path / "missing.png")
     with pytest.raises(MachineFault, match=r"^1 of 48 images have changed .*: missing$"):
-        _repair_images(plan)
+        _repair_images(plan, False)
+
+
+def test_images_are_read_again_after_a_crash(
+    tiny_catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failing disk ends the process that reads it through a memory map, and is found by reading the file."""
+    monkeypatch.setenv("LEUKEMIA_CACHE", str(tmp_path))
+    plan: Any = SimpleNamespace(catalog=tiny_catalog, view=View(crop_px=32, size_px=32))
+    open_images(plan.catalog, plan.view)
+    _repair_images(plan, True)
+
+    def failing(*arguments: Any) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", failing)
+    _repair_images(plan, False)
+    with pytest.raises(OSError, match="Input/output error"):
+        _repair_images(plan, True)
