@@ -167,6 +167,9 @@ class WandbTracker(Listener):
         run.open(self._mode, self._sweep.id if self._sweep and self._mode == "online" else None)
 
     def _begin(self, number: int, recipe: Recipe) -> None:
+        if number in self._trials:
+            # The trial was rescheduled: its run is still open.
+            return
         self._trials[number] = TrialRun(self._study, number, recipe, partial(self._stopped.add, number))
         self._open(self._trials[number])
 

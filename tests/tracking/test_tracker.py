@@ -147,6 +147,20 @@ def test_unfinished_trial_is_marked_as_interrupted(study: Study) -> None:
     assert summary(run)["state"] == "interrupted"
 
 
+def test_a_rescheduled_trial_continues_its_run(study: Study, caplog: pytest.LogCaptureFixture) -> None:
+    tracker = offline(study)
+    begin(study, tracker, 0)
+    write(study, tracker, 0, REPORTS[0])
+    tracker.begin(Job(0, 0), RECIPE, [])
+    for report in REPORTS[1:]:
+        write(study, tracker, 0, report)
+    end(study, tracker, 0, "complete", "all 2 folds", 0.75)
+    tracker.close(finished=True)
+    (run,) = folders(study)
+    assert_holds_the_study(study, run)
+    assert not [record for record in caplog.records if record.name.startswith("leukemia")]
+
+
 def test_run_resumed_after_a_kill_is_one_run(study: Study) -> None:
     killed = offline(study)
     begin(study, killed, 0)
