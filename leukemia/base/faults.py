@@ -28,9 +28,11 @@ def is_machine_fault(error: BaseException) -> bool:
     """Whether the machine is at fault: the same work may succeed on another one, or later.
 
     A recipe only computes, so every ``OSError`` is the machine's: a full or failing disk, missing permissions, a file
-    that has vanished, too many processes or open files.
+    that has vanished, too many processes or open files. So is an error that was raised from one of these.
     """
     if isinstance(error, (OSError, MemoryError, MachineFault)):
+        return True
+    if error.__cause__ is not None and is_machine_fault(error.__cause__):
         return True
     return isinstance(error, RuntimeError) and any(marker in str(error) for marker in MARKERS)
 

@@ -24,6 +24,7 @@ from leukemia.training.crossval import cross_validate
 from leukemia.training.device import (
     BrokenDevice,
     check_device,
+    compute_dtype,
     device_memory_mb,
     is_device_fault,
     is_out_of_memory,
@@ -152,8 +153,9 @@ def _cross_validate(assignment: Assignment, data: TrialData, resources: Resource
     job, recipe, device = assignment.job, assignment.recipe, torch.device(resources.device)
     try:
         recipe.check_pretrained()
+        compute_dtype(recipe, device)
     except UserError as error:
-        # Weights on this machine must be the study's; another machine may have them.
+        # Another machine may have the study's weights, and another device the recipe's precision.
         raise MachineFault(str(error)) from None
     checkpoints = Checkpoints(checkpoints_of(data, job), recipe, job=job, study=data.storage)
     checkpoints.fetch(assignment.skip)

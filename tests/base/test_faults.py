@@ -62,6 +62,14 @@ def test_errors_of_a_recipe_or_the_code(error: Exception) -> None:
     assert not is_machine_fault(error)
 
 
+def test_an_error_that_was_raised_from_a_fault_is_one() -> None:
+    error = UserError("weights.pt: expected a state dict, but cannot read it")
+    error.__context__ = ValueError("not safetensors")
+    assert not is_machine_fault(error)
+    error.__cause__ = MemoryError()
+    assert is_machine_fault(error)
+
+
 def test_real_errors_of_torch_are_recognized() -> None:
     with pytest.raises(RuntimeError) as memory:
         torch.empty(2**60)

@@ -23,7 +23,7 @@ from leukemia.config.results import Epoch, FoldResult
 from leukemia.config.sections import Train
 from leukemia.study.job import Job
 from leukemia.study.layout import LOG
-from leukemia.training import train
+from leukemia.training import device, train
 from leukemia.training.checkpoint import epochs_in, save_checkpoint
 from search.cluster import trainable
 from search.cluster.fleet import Fleet
@@ -244,6 +244,15 @@ def test_missing_or_other_pretrained_weights_on_a_machine_reschedule_a_trial(
     )
     weights.unlink()
     assert rescheduled(reports, data, recipe).message.startswith(f"model.pretrained: no file at {weights}")
+
+
+@pytest.mark.usefixtures("node_a")
+def test_a_precision_that_a_device_lacks_reschedules_a_trial(
+    reports: list[Any], data: TrialData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "_has_bfloat16", lambda _: False)
+    message = rescheduled(reports, data, RECIPE.with_settings({"train.precision": "bfloat16"})).message
+    assert message.startswith("train.precision: no native bfloat16 on cpu")
 
 
 def test_characters_that_utf_8_cannot_encode_are_escaped_in_a_traceback(
