@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from leukemia.base.cpus import available_cpus
+
 BLOCK_BYTES = 16 * 2**20
 """Size of a block. torch looks for the end of its archive in the last 64 KiB, which are the checksums of 32 GiB."""
 
@@ -70,7 +72,7 @@ def check(path: Path) -> State:
 def _digests(path: Path, num_bytes: int) -> bytes:
     """The SHA-256 of each block of the first ``num_bytes``, one after another."""
     # hashlib releases the interpreter's lock: one thread hashes 1.7 GB/s where the CPU has instructions for SHA-256.
-    with path.open("rb") as stream, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with path.open("rb") as stream, ThreadPoolExecutor(available_cpus()) as pool:
         digest = partial(_digest, stream.fileno(), num_bytes)
         return b"".join(pool.map(digest, range(0, num_bytes, BLOCK_BYTES)))
 
