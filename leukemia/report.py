@@ -25,9 +25,11 @@ def main(argv: list[str] | None = None) -> int:
     from leukemia.reporting.study_report import write_study_report
     from leukemia.study.best import Best
     from leukemia.study.folder import Study
+    from leukemia.study.verification import verify
 
     study = Study.find(arguments.runs, arguments.study)
     require_writable(study.folder)
+    verify(study)
     print(write_study_report(study, Best.find(study)))
     return SUCCESS
 

@@ -1,7 +1,9 @@
-"""Read JSON files into frozen dataclasses; every error is one line that names the file and the field."""
+"""JSON files with a checksum, read into frozen dataclasses; errors are one line that names the file and the field."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from leukemia.base.errors import UserError
+from leukemia.base.files import read_json, write_json
 
 T = TypeVar("T")
 
@@ -18,6 +21,9 @@ _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 RESTORE = "restore the file from a backup"
 """What to do about a damaged file."""
+
+CHECKSUM = "sha256"
+"""Last field of a record: SHA-256, hexadecimal, of the rest as canonical JSON."""
 
 EXPECTED = {
     "bool_type": "true or false",
@@ -38,6 +44,28 @@ EXPECTED = {
 """The expected value by pydantic's error type, filled in from the error's context."""
 
 
+def write_record(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object atomically, with its checksum as the last field.
+
+    Raises:
+        ValueError: NaN or infinity, which JSON does not have.
+    """
+    rest = {name: value for name, value in content.items() if name != CHECKSUM}
+    write_json(path, {**rest, CHECKSUM: _checksum(rest)})
+
+
+def read_content(path: Path) -> Any:
+    """Read JSON without its checksum, which is verified; files of earlier versions have none.
+
+    Raises:
+        UserError: the file cannot be read, is not JSON, or was changed after it was written.
+    """
+    content = read_json(path)
+    if isinstance(content, dict) and CHECKSUM in content and content.pop(CHECKSUM) != _checksum(content):
+        raise changed(path)
+    return content
+
+
 def read_record(kind: type[T], path: Path) -> T:
     """Read a JSON object into the dataclass ``kind``, whose annotations define the values of each field.
 
@@ -45,18 +73,26 @@ def read_record(kind: type[T], path: Path) -> T:
     fields are ignored, unless the configuration of ``kind`` forbids them.
 
     Raises:
-        UserError: the file cannot be read, is not JSON, or a field is missing or has an invalid value.
+        UserError: as ``read_content``, or a field is missing or has an invalid value.
     """
     if kind not in _ADAPTERS:
         _ADAPTERS[kind] = TypeAdapter(kind)
     adapter: TypeAdapter[T] = _ADAPTERS[kind]
     try:
-        return adapter.validate_json(path.read_bytes(), strict=True)
+        return adapter.validate_json(json.dumps(read_content(path)), strict=True)
     except ValidationError as error:
         # Only the first error, in the order of the fields.
         raise UserError(f"{path}: {_problem(error.errors(include_url=False)[0])}; {RESTORE}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); {RESTORE}") from None
+
+
+def changed(path: Path, what: str = "the file") -> UserError:
+    """The error for content that differs from its checksum."""
+    return UserError(f"{path}: {what} was changed after it was written (its checksum differs); {RESTORE}")
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def wrong_value(path: Path, field: str, expected: object, found: object) -> UserError:
@@ -75,6 +111,7 @@ def _problem(error: ErrorDetails) -> str:
     place = [str(part) for part in error["loc"] if part != "[key]"]
     name = _shown(".".join(place))
     if kind == "json_invalid":
+        # Such as half a surrogate pair, which Python's own parser accepts.
         return f"expected JSON ({context['error']})"
     if kind == "dataclass_type" and not place:
         return f"expected a JSON object, got {type(error['input']).__name__}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import read_json
+from leukemia.base.record import read_content, write_record
 from leukemia.config.fields import SECTIONS, check_key, checked_type
 from leukemia.config.sections import (
     DEFAULT_CROP_PX,
@@ -162,14 +162,18 @@ class Recipe:
             raise UserError(f"recipe: expected JSON ({error}); restore it from a backup") from None
         return cls.from_flat(values)
 
+    def save(self, path: Path) -> None:
+        """Write the recipe to a file, with a checksum."""
+        write_record(path, dict(sorted(self.flat().items())))
+
     @classmethod
     def load(cls, path: Path) -> Recipe:
         """Read a recipe from a file.
 
         Raises:
-            UserError: not JSON, or as ``from_flat``; the message names the file.
+            UserError: not JSON, changed after it was written, or as ``from_flat``; the message names the file.
         """
         try:
-            return cls.from_flat(read_json(path))
+            return cls.from_flat(read_content(path))
         except UserError as error:
             raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from None

@@ -16,8 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from leukemia import CLASS_NAMES
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import write_json
-from leukemia.base.record import read_record
+from leukemia.base.record import read_record, write_record
 from leukemia.config.protocol import Protocol
 from leukemia.data.catalog import Catalog
 
@@ -70,7 +69,7 @@ class Splits:
 
     def save(self, path: Path) -> None:
         """Write ``splits.json``."""
-        write_json(path, dataclasses.asdict(self))
+        write_record(path, dataclasses.asdict(self))
 
     @classmethod
     def load(cls, path: Path, fingerprint: str) -> Splits:

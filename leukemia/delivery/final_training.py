@@ -24,6 +24,7 @@ from leukemia.scoring.metrics import Interval
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
+from leukemia.study.verification import verify
 from leukemia.training.device import choose_device, describe_device, use_threads
 
 
@@ -62,6 +63,7 @@ class FinalTraining:
         if self.against_start and self.test is None:
             raise UserError("--against-start: the models are compared on test images; add a labelled --test")
         study, best = self.study, Best.of(self.study)
+        verify(study)
         _check_wandb()
         catalog = load_training_data(study, best, data=self.data, base=self.base, subjects_from=self.subjects_from)
         test = self._test_data()

@@ -11,7 +11,7 @@ import torch
 
 from leukemia.base import interrupts, provenance
 from leukemia.base.errors import UserError
-from leukemia.base.files import write_json
+from leukemia.base.record import write_record
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import FoldResult, score_name
 from leukemia.data.catalog import Catalog
@@ -23,6 +23,7 @@ from leukemia.scoring.metrics import Interval, paired_difference, scores
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
+from leukemia.study.verification import verify
 from leukemia.training.crossval import cross_validate
 from leukemia.training.device import choose_device, describe_device, use_threads
 from leukemia.training.train import NonFiniteLoss
@@ -88,6 +89,7 @@ def check(
         UserError: the study has no winner or no known patients, the data differ, or the recipe diverges.
     """
     best = Best.of(study)
+    verify(study)
     if best.protocol != "grouped":
         raise UserError(
             f"study {study.name} was itself split by image ({best.protocol}), so it has no grouped score to compare; "
@@ -108,7 +110,7 @@ def check(
     random_cells = _random_cells(recipe, catalog, best.folds, study.info.seed, device)
     found = _compare(best, catalog, grouped, random_cells)
     path = study.folder / layout.LEAKCHECK
-    write_json(
+    write_record(
         path,
         found.to_dict()
         | {

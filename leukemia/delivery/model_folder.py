@@ -12,7 +12,8 @@ import pandas as pd
 
 from leukemia import CLASS_NAMES
 from leukemia.base import provenance
-from leukemia.base.files import atomic, write_json, write_text
+from leukemia.base.files import atomic, write_text
+from leukemia.base.record import write_record
 from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.config.recipe import Recipe
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
@@ -70,8 +71,8 @@ class Delivery:
     def write(self, folder: Path) -> None:
         """Write all files to an existing, empty folder."""
         save_model(self.model, folder / layout.WEIGHTS)
-        write_text(folder / layout.RECIPE, self.recipe.to_json())
-        write_json(folder / layout.METRICS, self._metrics())
+        self.recipe.save(folder / layout.RECIPE)
+        write_record(folder / layout.METRICS, self._metrics())
         write_text(folder / layout.EPOCHS, self.epochs.to_csv(index=False))
         plot_curves(self.epochs, folder / layout.CURVES)
         if self.evaluation is not None:

@@ -12,8 +12,7 @@ import pandas as pd
 from pydantic import AfterValidator, ConfigDict, Field, PlainValidator
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import write_json
-from leukemia.base.record import RESTORE, read_record, wrong_value
+from leukemia.base.record import RESTORE, read_record, write_record, wrong_value
 from leukemia.config.protocol import Protocol
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import COST
@@ -180,7 +179,7 @@ class Best:
     def save(self, path: Path) -> None:
         """Write ``best.json``."""
         content = dataclasses.asdict(self) | {"recipe": self.recipe.flat(), "noise": self.noise.to_dict()}
-        write_json(path, content)
+        write_record(path, content)
 
     @property
     def by_cost(self) -> bool:

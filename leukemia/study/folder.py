@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import os
 import re
 import socket
@@ -16,18 +17,14 @@ import pandas as pd
 
 from leukemia.base import locks
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import atomic, read_json, require_writable, write_json, write_text
-from leukemia.base.record import missing_field, read_record
+from leukemia.base.files import require_writable, write_text
+from leukemia.base.record import missing_field, read_content, read_record, write_record, wrong_value
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult, score_name
 from leukemia.study import layout
-from leukemia.study.records import FOLD_COLUMNS, read_epochs, read_predictions
+from leukemia.study.epochs import EPOCH_COLUMNS, REPEATED_COLUMNS, read_epochs, write_epochs
+from leukemia.study.records import FOLD_COLUMNS, check_scores, read_predictions
 from leukemia.study.schema import FoldRecord, Origin, RepeatFailure, State, StudyInfo, TrialEnd
-
-EPOCH_COLUMNS = tuple(field.name for field in dataclasses.fields(Epoch))
-"""Seed, fold and epoch are integers, the rest floats."""
-
-REPEATED_COLUMNS = ("seed", "fold", "epoch", "seconds")
 
 _TRIAL = re.compile(r"[0-9]{4,}")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -58,7 +55,7 @@ class Study:
                 f"study {folder.name} already exists in {folder.parent}; use --resume, or choose another --study"
             )
         (folder / layout.TRIALS).mkdir(parents=True, exist_ok=True)
-        write_json(folder / layout.STUDY, info.to_dict())
+        write_record(folder / layout.STUDY, info.to_dict())
         return cls(folder)
 
     @classmethod
@@ -106,8 +103,8 @@ class Study:
         if info == self.info:
             return self
         path, content, known = self.folder / layout.STUDY, info.to_dict(), self.info.to_dict()
-        kept = {name: value for name, value in read_json(path).items() if name in content or name not in known}
-        write_json(path, {**kept, **content})
+        kept = {name: value for name, value in read_content(path).items() if name in content or name not in known}
+        write_record(path, {**kept, **content})
         return Study(self.folder)
 
     @functools.cached_property
@@ -148,7 +145,7 @@ class Study:
     def begin_trial(self, number: int, recipe: Recipe) -> None:
         """Write a trial's recipe."""
         self.trial_folder(number).mkdir(parents=True, exist_ok=True)
-        write_text(self.trial_folder(number) / layout.RECIPE, recipe.to_json())
+        recipe.save(self.trial_folder(number) / layout.RECIPE)
 
     def recipe(self, number: int) -> Recipe:
         """The recipe of a trial."""
@@ -165,7 +162,7 @@ class Study:
         folder = self.trial_folder(number)
         _write_traceback(folder, traceback)
         end = TrialEnd(state=state, reason=reason, score=score)
-        write_json(folder / layout.STATE, dataclasses.asdict(end))
+        write_record(folder / layout.STATE, dataclasses.asdict(end))
 
     def end(self, number: int) -> TrialEnd | None:
         """How a trial ended; None while it is running."""
@@ -198,7 +195,7 @@ class Study:
         """
         folder = self.seed_folder(number, seed)
         _write_traceback(folder, traceback)
-        write_json(folder / layout.FAILED, dataclasses.asdict(RepeatFailure(reason=reason)))
+        write_record(folder / layout.FAILED, dataclasses.asdict(RepeatFailure(reason=reason)))
 
     def repeat_failure(self, number: int, seed: int) -> str | None:
         """Why a repeat failed; None if it did not."""
@@ -225,27 +222,21 @@ class Study:
             return False
         rows[key] = dataclasses.asdict(epoch)
         table = pd.DataFrame([rows[key] for key in sorted(rows)], columns=list(EPOCH_COLUMNS))
-        write_text(self.trial_folder(number) / layout.EPOCHS, table.to_csv(index=False))
+        write_epochs(self.trial_folder(number) / layout.EPOCHS, table)
         return True
 
     def _write_repeated(self, number: int, epoch: Epoch) -> None:
         row = pd.DataFrame([{name: getattr(epoch, name) for name in REPEATED_COLUMNS}])
         table = pd.concat([self.repeated(number), row]) if len(self.repeated(number)) else row
-        write_text(self.trial_folder(number) / layout.REPEATED, table.to_csv(index=False))
+        write_epochs(self.trial_folder(number) / layout.REPEATED, table)
 
     def repeated(self, number: int) -> pd.DataFrame:
         """Epochs that were trained again, as ``seed, fold, epoch, seconds``; may be empty."""
-        path = self.trial_folder(number) / layout.REPEATED
-        if not path.is_file():
-            return pd.DataFrame(columns=list(REPEATED_COLUMNS))
-        return read_epochs(path, REPEATED_COLUMNS)
+        return read_epochs(self.trial_folder(number) / layout.REPEATED, REPEATED_COLUMNS)
 
     def epochs(self, number: int) -> pd.DataFrame:
         """A trial's epochs, sorted by seed, fold, epoch; may be empty."""
-        path = self.trial_folder(number) / layout.EPOCHS
-        if not path.is_file():
-            return pd.DataFrame(columns=list(EPOCH_COLUMNS))
-        return read_epochs(path, EPOCH_COLUMNS)
+        return read_epochs(self.trial_folder(number) / layout.EPOCHS, EPOCH_COLUMNS)
 
     def write_fold(self, number: int, result: FoldResult, table: pd.DataFrame) -> FoldRecord | None:
         """Commit a finished fold: write its predictions, then the JSON that marks it as committed.
@@ -257,13 +248,11 @@ class Study:
             return None
         folder = self.seed_folder(number, result.seed)
         folder.mkdir(parents=True, exist_ok=True)
-        predictions = table.loc[result.rows, ["image_id", "subject", "group", "label"]].assign(
-            probability_leukemic=result.probabilities
-        )
-        with atomic(folder / layout.predictions(result.fold)) as temporary:
-            predictions.to_csv(temporary, index=False)
-        record = FoldRecord.of(result)
-        write_json(folder / layout.fold(result.fold), dataclasses.asdict(record))
+        columns = table.loc[result.rows, list(FOLD_COLUMNS[:4])].assign(probability_leukemic=result.probabilities)
+        predictions = columns.to_csv(index=False)
+        write_text(folder / layout.predictions(result.fold), predictions)
+        record = FoldRecord.of(result, hashlib.sha256(predictions.encode()).hexdigest())
+        write_record(folder / layout.fold(result.fold), dataclasses.asdict(record))
         return record
 
     def folds_done(self, number: int, seed: int) -> list[int]:
@@ -272,9 +261,12 @@ class Study:
         return sorted(fold for fold in found if fold is not None)
 
     def fold(self, number: int, seed: int, fold: int) -> FoldRecord:
-        """A committed fold; its record must have the score that the search maximizes."""
+        """A committed fold; its record must be of that fold and seed, with the score that the search maximizes."""
         path = self.fold_file(number, seed, fold)
         record = read_record(FoldRecord, path)
+        for name, expected in (("fold", fold), ("seed", seed)):
+            if getattr(record, name) != expected:
+                raise wrong_value(path, name, f"{expected}, as in its path", getattr(record, name))
         if self.objective not in record.scores:
             raise missing_field(path, f"scores.{self.objective}")
         return record
@@ -284,11 +276,17 @@ class Study:
         return self.seed_folder(number, seed) / layout.fold(fold)
 
     def out_of_fold(self, number: int, seed: int) -> pd.DataFrame:
-        """Predictions of all committed folds, in fold order, with the columns of ``fold_K.csv`` and ``fold``."""
+        """Predictions of all committed folds, in fold order, with the columns of ``fold_K.csv`` and ``fold``.
+
+        Raises:
+            UserError: a file is damaged, or the scores of a fold are not those of its predictions.
+        """
         tables = []
         for fold in self.folds_done(number, seed):
-            path = self.seed_folder(number, seed) / layout.predictions(fold)
-            tables.append(read_predictions(path, self.fold(number, seed, fold).n).assign(fold=fold))
+            path, record = self.fold_file(number, seed, fold), self.fold(number, seed, fold)
+            predictions = read_predictions(path.with_suffix(".csv"), record)
+            check_scores(path, record, predictions)
+            tables.append(predictions.assign(fold=fold))
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*FOLD_COLUMNS, "fold"])
 
 

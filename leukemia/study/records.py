@@ -1,7 +1,10 @@
-"""Read and validate the CSV tables of a study folder."""
+"""Read and validate the CSV tables of a study folder, and compare predictions with their scores."""
 
 from __future__ import annotations
 
+import hashlib
+import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,21 +12,32 @@ import numpy as np
 import pandas as pd
 
 from leukemia.base.errors import UserError, first_line
-from leukemia.base.record import RESTORE
-from leukemia.study.schema import MOST_SECONDS
+from leukemia.base.record import RESTORE, changed
+from leukemia.scoring.metrics import METRICS, point_scores
+from leukemia.study.schema import FoldRecord
 
 FOLD_COLUMNS = ("image_id", "subject", "group", "label", "probability_leukemic")
 
+ROUNDING = 1e-12
+"""Largest difference of a score that is computed again on another machine."""
 
-def read_predictions(path: Path, num_images: int) -> pd.DataFrame:
+
+def read_predictions(path: Path, record: FoldRecord) -> pd.DataFrame:
     """``fold_K.csv``: ``FOLD_COLUMNS``, label int64, probability float64, the rest text.
 
+    Args:
+        record: content of ``fold_K.json`` next to it.
+
     Raises:
-        UserError: other columns, another number of rows, a label other than 0 and 1, or a probability outside 0..1.
+        UserError: the file was changed after it was written; other columns, another number of rows, a label other than
+            0 and 1, or a probability outside 0..1.
     """
-    table = read_table(path, FOLD_COLUMNS, exact=FOLD_COLUMNS[4:], text=FOLD_COLUMNS[:3])
-    if len(table) != num_images:
-        raise UserError(f"{path}: expected {num_images} rows, got {len(table)}; {RESTORE}")
+    content = read_bytes(path)
+    if record.predictions_sha256 not in ("", hashlib.sha256(content).hexdigest()):
+        raise changed(path)
+    table = parse_table(path, content, FOLD_COLUMNS, exact=FOLD_COLUMNS[4:], text=FOLD_COLUMNS[:3])
+    if len(table) != record.n:
+        raise UserError(f"{path}: expected {record.n} rows, got {len(table)}; {RESTORE}")
     invalid = table.loc[~table["label"].map(str).isin(["0", "1"]), "label"]
     if len(invalid):
         raise UserError(f"{path}: expected labels 0 and 1, got {invalid.iloc[0]!s}; {RESTORE}")
@@ -33,6 +47,29 @@ def read_predictions(path: Path, num_images: int) -> pd.DataFrame:
     if len(outside):
         raise UserError(f"{path}: expected probabilities from 0 to 1, got {outside[0]}; {RESTORE}")
     return table
+
+
+def check_scores(path: Path, record: FoldRecord, predictions: pd.DataFrame) -> None:
+    """Compare the scores of a fold, read from ``path``, with those of its predictions.
+
+    A score that was undefined when it was written is not compared.
+
+    Raises:
+        UserError: a score differs.
+    """
+    found = point_scores(predictions["label"], predictions["probability_leukemic"])
+    for metric in METRICS:
+        check_score(path, f"scores.tta_{metric}", record.scores.get(f"tta_{metric}"), found[metric], "the predictions")
+
+
+def check_score(path: Path, field: str, recorded: float | None, found: float, source: str) -> None:
+    """Compare a score read from ``path`` with its value computed from ``source``; None is not compared.
+
+    Raises:
+        UserError: they differ by more than ``ROUNDING``.
+    """
+    if recorded is not None and not math.isclose(recorded, found, rel_tol=0, abs_tol=ROUNDING):
+        raise UserError(f"{path}: field {field!r}: {source} give {found!r}, the file has {recorded!r}; {RESTORE}")
 
 
 def check_images(path: Path, table: pd.DataFrame, expected: pd.DataFrame) -> None:
@@ -59,44 +96,38 @@ def check_images(path: Path, table: pd.DataFrame, expected: pd.DataFrame) -> Non
             )
 
 
-def read_epochs(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """``epochs.csv`` or ``repeated.csv``: seed, fold and epoch int64, the rest float64.
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
 
     Raises:
-        UserError: other columns, a seed, fold or epoch that is not an integer or too small, or invalid seconds.
+        UserError: it cannot be read.
     """
-    table = read_table(path, columns, exact=columns[3:])
-    for column in columns[:3]:
-        if len(table) and not pd.api.types.is_integer_dtype(table[column]):
-            raise UserError(f"{path}: expected integers in column {column}; {RESTORE}")
-        least = 1 if column == "epoch" else 0
-        if (table[column] < least).any():
-            raise UserError(f"{path}: expected {column} >= {least}, got {table[column].min()}; {RESTORE}")
-    for seconds in table["seconds"]:
-        # The negation also catches NaN.
-        if not 0 <= seconds <= MOST_SECONDS:
-            raise UserError(f"{path}: expected seconds from 0 to {MOST_SECONDS:g}, got {seconds!r}; {RESTORE}")
-    return table
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({first_line(error)}); {RESTORE}") from None
 
 
-def read_table(path: Path, columns: Sequence[str], *, exact: Sequence[str], text: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a table with exactly ``columns``.
+def parse_table(
+    path: Path, content: bytes, columns: Sequence[str], *, exact: Sequence[str], text: Sequence[str] = ()
+) -> pd.DataFrame:
+    """A table with exactly ``columns`` from the content of the CSV file ``path``.
 
     Args:
         exact: columns of floats, read without rounding.
         text: columns read as text even if they look like numbers.
 
     Raises:
-        UserError: the file cannot be read or has other columns.
+        UserError: the content is no table, or has other columns.
     """
     try:
         table = pd.read_csv(
-            path,
+            io.BytesIO(content),
             dtype=dict.fromkeys(text, str),
             keep_default_na=not text,
             converters=dict.fromkeys(exact, _exact),
         )
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise UserError(f"{path}: cannot be read ({first_line(error)}); {RESTORE}") from None
     # If every line has more values than the header, pandas uses the first ones as an index and shifts the rest.
     if tuple(table.columns) != tuple(columns) or not isinstance(table.index, pd.RangeIndex):

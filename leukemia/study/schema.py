@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, Field
 
 from leukemia.base.errors import UserError
-from leukemia.base.files import read_json
-from leukemia.base.record import missing_field, read_record
+from leukemia.base.record import missing_field, read_content, read_record
 from leukemia.config.fields import FIELDS
 from leukemia.config.protocol import Protocol
 from leukemia.config.results import ALL_OBJECTIVES, OBJECTIVES, FoldResult
@@ -161,7 +160,7 @@ class StudyInfo(SearchOptions, Identity):
             UserError: the file is invalid or has another schema.
         """
         check_version(path, SCHEMA)
-        info, found = read_record(cls, path), read_json(path)
+        info, found = read_record(cls, path), read_content(path)
         absent = [name for name in info._names() if name not in found and name not in OPTIONAL]
         for name in REQUIRED:
             if name in absent:
@@ -212,9 +211,9 @@ class RepeatFailure:
 class FoldRecord:
     """``fold_K.json``: a finished fold, without its predictions."""
 
-    fold: int
-    seed: int
-    n: int
+    fold: Count
+    seed: Count
+    n: Positive
     """Number of validation images."""
 
     scores: dict[str, Score | None]
@@ -223,11 +222,12 @@ class FoldRecord:
     seconds: Seconds
     device: str
     precision: str = ""
-    """Empty in folds written by older versions."""
+    predictions_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    """Of ``fold_K.csv``. Empty, like ``precision``, in folds written by earlier versions."""
 
     @classmethod
-    def of(cls, result: FoldResult) -> FoldRecord:
-        """Convert a result."""
+    def of(cls, result: FoldResult, predictions_sha256: str) -> FoldRecord:
+        """Convert a result whose predictions have been written."""
         return cls(
             fold=result.fold,
             seed=result.seed,
@@ -236,6 +236,7 @@ class FoldRecord:
             seconds=result.seconds,
             device=result.device,
             precision=result.precision,
+            predictions_sha256=predictions_sha256,
         )
 
 

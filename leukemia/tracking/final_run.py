@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from leukemia.base.errors import first_line
-from leukemia.base.files import read_json
+from leukemia.base.record import read_content
 from leukemia.config.recipe import Recipe
 from leukemia.study import layout
 from leukemia.study.best import Best
@@ -49,7 +49,7 @@ class FinalRun:
         figures = {f"report/{path.stem}": client.image(path) for path in sorted(self._folder.glob(layout.PICTURES))}
         if first <= recipe.train.epochs:
             run.log(figures, step=recipe.train.epochs)
-        metrics = read_json(self._folder / layout.METRICS)
+        metrics = read_content(self._folder / layout.METRICS)
         run.summary.update(_flat("test", metrics["test"]) | _flat("out_of_fold", metrics["out_of_fold"]))
         run.summary.update({"caveats": metrics["caveats"]})
         note = self._link_trial(run, trial) if mode == "online" else ""

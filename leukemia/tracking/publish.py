@@ -8,6 +8,7 @@ from leukemia.base.errors import UserError, first_line
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
+from leukemia.study.verification import verify
 from leukemia.tracking import client
 from leukemia.tracking.account import server_problem
 from leukemia.tracking.final_run import FinalRun
@@ -31,6 +32,7 @@ def publish(study: Study, report: Callable[[str], None]) -> None:
     if problem is not None:
         raise UserError(f"W&B: {problem}; nothing was uploaded. Fix that and try again")
     with study.lock():
+        verify(study)
         try:
             _publish(study, report)
         except Exception as error:

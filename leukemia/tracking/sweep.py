@@ -8,8 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from leukemia.base.files import write_json
-from leukemia.base.record import read_record
+from leukemia.base.record import read_record, write_record
 from leukemia.config.results import score_name
 from leukemia.study import layout
 from leukemia.study.folder import Study
@@ -117,5 +116,5 @@ def _create(study: Study, runs: Sequence[str]) -> SweepRecord:
         project=client.project(),
         url=client.sweep_url(entity, identity),
     )
-    write_json(study.folder / layout.SWEEP, dataclasses.asdict(sweep))
+    write_record(study.folder / layout.SWEEP, dataclasses.asdict(sweep))
     return sweep

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.errors import UserError
 from leukemia.base.record import RESTORE
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
@@ -67,23 +67,6 @@ def check_journal(study: Study, journal: Mapping[int, State | None]) -> None:
 
 def _names(numbers: Sequence[int]) -> str:
     return ", ".join(f"{number:04d}" for number in numbers)
-
-
-def check_complete(study: Study, number: int, objective: str) -> None:
-    """Check that a trial, if it is complete, has all folds of its own seed with a defined objective.
-
-    Raises:
-        UserError: it does not; the message names the file.
-    """
-    end, seed = study.end(number), study.recipe(number).train.seed
-    if end is None or end.state != "complete":
-        return
-    for fold in range(study.info.folds):
-        path = study.fold_file(number, seed, fold)
-        if fold not in study.folds_done(number, seed):
-            raise MissingFile(f"{path}: is missing, but trial {number:04d} is complete; {RESTORE}")
-        if study.fold(number, seed, fold).scores.get(objective) is None:
-            raise UserError(f"{path}: {objective} is undefined, but trial {number:04d} is complete; {RESTORE}")
 
 
 def predictions(study: Study, number: int, seed: int, validation: Validation) -> Iterator[tuple[int, pd.DataFrame]]:

@@ -7,8 +7,9 @@ from leukemia.data.folds import Splits
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
+from leukemia.study.verification import check_trial
 from search.policy.rules import Rules
-from search.trials.evidence import Validation, check_complete, predictions, validation_of
+from search.trials.evidence import Validation, predictions, validation_of
 from search.trials.progress import Progress
 
 
@@ -24,7 +25,7 @@ def replay(study: Study, catalog: Catalog, rules: Rules) -> Progress:
         return progress
     validation = validation_of(Splits.load(study.folder / layout.SPLITS, catalog.fingerprint), catalog)
     for number in numbers:
-        check_complete(study, number, rules.objective)
+        check_trial(study, number)
         # Otherwise first read at the end of the search, which is too late to find that the file is damaged.
         study.repeated(number)
         recipe = study.recipe(number)

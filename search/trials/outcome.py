@@ -9,8 +9,7 @@ from rich.console import Console
 
 from leukemia.base import provenance
 from leukemia.base.errors import NO_WINNER, SUCCESS
-from leukemia.base.files import write_json
-from leukemia.base.record import read_record
+from leukemia.base.record import read_record, write_record
 from leukemia.config.results import score_name
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
@@ -104,8 +103,8 @@ def write_hindsight(study: Study, space: Space, journal: Journal) -> None:
         end = study.end(number)
         if end is not None:
             ended.append((space.parameters(study.recipe(number)), end.score, end.state))
-    write_json(study.folder / layout.HINDSIGHT, look_back(space, ended, journal.importances()).to_dict())
-    write_json(study.folder / layout.LEDGER, ledger_of(study).to_dict())
+    write_record(study.folder / layout.HINDSIGHT, look_back(space, ended, journal.importances()).to_dict())
+    write_record(study.folder / layout.LEDGER, ledger_of(study).to_dict())
 
 
 def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import write_json, write_text
-from leukemia.base.record import missing_field, read_record
+from leukemia.base.record import missing_field, read_record, write_record
 from leukemia.config.results import score_name
 from leukemia.study import layout
-from leukemia.study.folder import EPOCH_COLUMNS, REPEATED_COLUMNS, Study
-from leukemia.study.records import read_table
+from leukemia.study.epochs import EPOCH_COLUMNS, REPEATED_COLUMNS, read_epochs, write_epochs
+from leukemia.study.folder import Study
 from leukemia.study.schema import Origin, StudyInfo, TrialEnd
+from leukemia.study.verification import check_trial
 from search.policy.space import Space
 from search.sampling.journal import Prior
-from search.trials.evidence import Validation, check_complete, predictions
+from search.trials.evidence import Validation, predictions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +96,8 @@ def copy_priors(reused: Sequence[ReusedTrial], folder: Path) -> None:
             # The earlier study may have maximized another score.
             score = float(np.mean(list(each.prior.fold_scores.values())))
             end = dataclasses.replace(read_record(TrialEnd, target / layout.STATE), score=score)
-            write_json(target / layout.STATE, dataclasses.asdict(end))
-        write_json(target / layout.ORIGIN, dataclasses.asdict(each.origin))
+            write_record(target / layout.STATE, dataclasses.asdict(end))
+        write_record(target / layout.ORIGIN, dataclasses.asdict(each.origin))
 
 
 def _remove_unfinished(folder: Path, ended: Sequence[int]) -> None:
@@ -106,12 +106,10 @@ def _remove_unfinished(folder: Path, ended: Sequence[int]) -> None:
         if path.name not in map(layout.seed, ended):
             shutil.rmtree(path)
     for name, columns in ((layout.EPOCHS, EPOCH_COLUMNS), (layout.REPEATED, REPEATED_COLUMNS)):
-        path = folder / name
-        if path.is_file():
-            table = read_table(path, columns, exact=columns[3:])
-            kept = table[table["seed"].isin(ended)]
-            if len(kept) < len(table):
-                write_text(path, kept.to_csv(index=False))
+        table = read_epochs(folder / name, columns)
+        kept = table[table["seed"].isin(ended)]
+        if len(kept) < len(table):
+            write_epochs(folder / name, kept)
 
 
 def priors_of(study: Study) -> tuple[ReusedTrial, ...]:
@@ -160,7 +158,7 @@ def _reused(study: Study, number: int, objective: str) -> ReusedTrial | None:
         raise MissingFile(
             f"{path}: is missing, but the trial is reused from an earlier study; restore the file from a backup"
         )
-    check_complete(study, number, study.objective)
+    check_trial(study, number)
     folds = {fold: study.fold(number, recipe.train.seed, fold) for fold in study.folds_done(number, recipe.train.seed)}
     for fold, record in folds.items():
         if name not in record.scores:

@@ -17,12 +17,13 @@ import pandas as pd
 import pytest
 import torch
 from helpers.cells import draw_cells
-from helpers.studies import change_info, info_of
+from helpers.studies import change_info, info_of, tta_scores
 from helpers.wandb_server import WandbServer
 from PIL import Image
 
 from leukemia import predict as predict_command
 from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.record import write_record
 from leukemia.config.protocol import RANDOM_CELL_WARNING, Protocol
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
@@ -65,18 +66,20 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
     study.begin_trial(0, RECIPE)
     labels, generator = catalog.table["label"].to_numpy(), np.random.default_rng(0)
     for fold, (_, rows) in enumerate(splits.rows(catalog)):
+        probabilities = np.clip(labels[rows] + generator.normal(0, 0.4, len(rows)), 0, 1)
         result = FoldResult(
             seed=0,
             fold=fold,
             rows=rows,
-            probabilities=np.clip(labels[rows] + generator.normal(0, 0.4, len(rows)), 0, 1),
-            scores={"tta_accuracy": 0.8, "tta_weighted_f1": 0.8},
+            probabilities=probabilities,
+            scores=tta_scores(labels[rows], probabilities),
             seconds=1.0,
             device="cpu",
             precision="float32",
         )
         study.write_fold(0, result, catalog.table)
-    study.end_trial(0, "complete", "all 2 folds", 0.8)
+    score = float(np.mean([study.fold(0, 0, fold).scores["tta_accuracy"] for fold in range(2)]))
+    study.end_trial(0, "complete", "all 2 folds", score)
     seen = study.out_of_fold(0, 0)
     found = scores(seen["label"], seen["probability_leukemic"], seen["group"])
     accuracy = found["accuracy"]
@@ -86,7 +89,7 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
         trial="0000",
         recipe=RECIPE,
         objective="tta_accuracy",
-        score=BestScore.of(0.8, Correction(winner=0, raw=accuracy, bootstrap=accuracy, leave_fold_out=accuracy)),
+        score=BestScore.of(score, Correction(winner=0, raw=accuracy, bootstrap=accuracy, leave_fold_out=accuracy)),
         noise=Noise(),
         num_complete=1,
         scores={metric: IntervalRecord.of(interval) for metric, interval in found.items()},
@@ -370,10 +373,10 @@ def test_invalid_input_is_rejected_before_training(
 def test_study_with_changed_files_is_rejected(study: Study) -> None:
     splits, best = study.folder / "splits.json", study.folder / "best.json"
     content = json.loads(splits.read_text())
-    splits.write_text(json.dumps({**content, "folds": content["folds"][::-1]}))
+    write_record(splits, {**content, "folds": content["folds"][::-1]})
     with pytest.raises(UserError, match=r"splits.json is not the split that best.json was scored on; restore it"):
         deliver(study)
-    splits.write_text(json.dumps(content))
+    write_record(splits, content)
     whole = Best.load(best)
     dataclasses.replace(whole, study_uid="00000000").save(best)
     with pytest.raises(
@@ -448,7 +451,7 @@ def test_changed_recipe_is_a_caveat(study: Study, untrained: list[Recipe]) -> No
     assert untrained[-1].train.epochs == 7
     assert untrained[-1].optimizer.restart_epochs == 7
     assert any("The recipe was changed after the search" in caveat for caveat in metrics_of(study)["caveats"])
-    assert Recipe.from_json((study.folder / "final" / "recipe.json").read_text()) == untrained[-1]
+    assert Recipe.load(study.folder / "final" / "recipe.json") == untrained[-1]
 
 
 def test_winner_is_compared_with_the_retrained_start(study: Study, patients: Path, untrained: list[Recipe]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.cells import draw_cells
-from helpers.studies import change_info, info_of
+from helpers.studies import change_info, info_of, tta_scores, without_checksums
 from sklearn.metrics import accuracy_score
 
 from leukemia.base.errors import MissingFile, UserError
@@ -45,13 +45,13 @@ RECIPE = Recipe.from_flat(
 ).resolved(32)
 
 
-def result_of(fold: int, rows: np.ndarray, probabilities: np.ndarray) -> FoldResult:
+def result_of(fold: int, rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> FoldResult:
     return FoldResult(
         seed=RECIPE.train.seed,
         fold=fold,
         rows=rows,
         probabilities=probabilities,
-        scores={"tta_accuracy": 0.8},
+        scores=tta_scores(labels, probabilities),
         seconds=1.0,
         device="cpu",
         precision="float32",
@@ -66,7 +66,8 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
     splits.save(study.folder / "splits.json")
     study.begin_trial(0, RECIPE)
     for fold, (_, rows) in enumerate(splits.rows(catalog)):
-        study.write_fold(0, result_of(fold, rows, np.full(len(rows), 0.9)), catalog.table)
+        labels = catalog.table["label"].to_numpy()[rows]
+        study.write_fold(0, result_of(fold, rows, labels, np.full(len(rows), 0.9)), catalog.table)
     study.end_trial(0, "complete", "all 2 folds", 0.5)
     seen = study.out_of_fold(0, RECIPE.train.seed)
     found = scores(seen["label"], seen["probability_leukemic"], seen["group"])
@@ -119,7 +120,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[np.ndarray]]:
         folds_asked.append([validation for _, validation in folds])
         for fold, (training, validation) in enumerate(folds):
             assert not set(training) & set(validation)
-            yield result_of(fold, validation, labels[validation].astype(float))
+            yield result_of(fold, validation, labels[validation], labels[validation].astype(float))
 
     monkeypatch.setattr(leak_check, "cross_validate", perfect)
     return folds_asked
@@ -220,14 +221,14 @@ def test_diverging_recipe_writes_nothing(study: Study, monkeypatch: pytest.Monke
 def test_missing_predictions_are_reported(study: Study, asked: list[list[np.ndarray]]) -> None:
     (study.trial_folder(0) / "seed_3" / "fold_1.json").unlink()
     with pytest.raises(
-        UserError, match=r"seed_3: trial 0000 has \d+ predictions for 48 images; restore the folder from a"
+        UserError, match=r"seed_3/fold_1.json: is missing, but trial 0000 is complete; restore the file from a"
     ):
         check(study)
     assert asked == [], "rejected before training"
 
 
 def test_predictions_of_other_images_are_rejected_before_training(study: Study, asked: list[list[np.ndarray]]) -> None:
-    path = study.trial_folder(0) / "seed_3" / "fold_1.csv"
+    path = without_checksums(study.trial_folder(0)) / "seed_3" / "fold_1.csv"
     head, first, second, *rest = path.read_text().splitlines(keepends=True)
     path.write_text("".join([head, first, first, *rest]))
     assert first != second
@@ -237,7 +238,7 @@ def test_predictions_of_other_images_are_rejected_before_training(study: Study, 
 
 
 def test_best_json_without_its_trial_is_rejected_before_training(study: Study, asked: list[list[np.ndarray]]) -> None:
-    path = study.folder / "best.json"
+    path = without_checksums(study.folder) / "best.json"
     path.write_text(path.read_text().replace('"trial": "0000"', '"trial": "0099"'))
     with pytest.raises(
         UserError, match=r"best.json: field 'trial': the study has no trial 0099; restore the file from a"

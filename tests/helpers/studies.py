@@ -1,11 +1,16 @@
-"""What a study begins with, and a change to it as by hand."""
+"""What a study begins with, changes to it as by hand, and its files as earlier versions wrote them."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from leukemia.base.files import write_json
+from leukemia.base.record import write_record
+from leukemia.scoring.metrics import point_scores
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.schema import DataSource, StudyInfo
@@ -30,5 +35,22 @@ def info_of(**changes: Any) -> StudyInfo:
 def change_info(study: Study, **changes: Any) -> Study:
     """Overwrite fields of ``study.json``, whatever they may hold; returns the study as another process opens it."""
     path = study.folder / layout.STUDY
-    write_json(path, {**json.loads(path.read_text()), **changes})
+    write_record(path, {**json.loads(path.read_text()), **changes})
     return Study(study.folder)
+
+
+def tta_scores(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
+    """The scores of a fold's predictions."""
+    return {f"tta_{name}": value for name, value in point_scores(labels, probabilities).items()}
+
+
+def without_checksums(folder: Path) -> Path:
+    """Rewrite all files of a folder as earlier versions wrote them; returns the folder."""
+    for path in folder.rglob("*.json"):
+        content = json.loads(path.read_text())
+        write_json(path, {key: each for key, each in content.items() if key not in ("sha256", "predictions_sha256")})
+    for path in folder.rglob("*.csv"):
+        lines = path.read_text().splitlines()
+        if lines[0].endswith(",checksum"):
+            path.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in lines))
+    return folder

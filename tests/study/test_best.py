@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.studies import SOURCE
+from helpers.studies import SOURCE, without_checksums
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.config.recipe import Recipe
@@ -60,6 +60,7 @@ SCORES = {name: dataclasses.asdict(record) for name, record in BEST.scores.items
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "best.json"
     BEST.save(path)
+    without_checksums(tmp_path)
     return path
 
 

@@ -84,7 +84,7 @@ def test_offline_run_matches_the_study(study: Study) -> None:
     assert config["provenance.versions"] == {"torch": "2.13.0"}
     content = summary(run)
     assert content.items() >= {"state": "complete", "tta_accuracy": 0.75, "folds_done": 2, "cost_seconds": 6.0}.items()
-    assert (content["tta_accuracy_low"], content["tta_accuracy_high"]) == (1.0, 1.0), "all four predictions are right"
+    assert (content["tta_accuracy_low"], content["tta_accuracy_high"]) == (0.5, 1.0), "one patient is all right"
     assert [end.get("exit_code", 0) for end in of_kind(found, "exit")] == [0]
     assert {"out_of_fold", "confusion_matrix_table", "roc_table"} <= heads(history(run)[-1])
 

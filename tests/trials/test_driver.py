@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -12,11 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.studies import without_checksums
 from helpers.worlds import EPOCHS, FAILURE, KILLED, NUM_FOLDS, SPACE, STEPS, Killed, World, everything, frozen
 from optuna.trial import FrozenTrial, TrialState
 
 from leukemia.base import provenance
 from leukemia.base.errors import UserError
+from leukemia.base.record import write_record
 from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog
 from leukemia.scoring.metrics import describe_difference, scores
@@ -672,7 +675,7 @@ def test_a_missing_journal_and_unknown_or_missing_folders_are_refused(world_in: 
     ):
         world_in().driver()
     journal.write_bytes(whole)
-    end = (trials / "0001" / "state.json").read_text()
+    end = (without_checksums(trials / "0001") / "state.json").read_text()
     (trials / "0001" / "state.json").write_text(end.replace("complete", "failed"))
     with pytest.raises(UserError, match=r"0001/state.json: expected complete, as in the journal, got failed; restore"):
         world_in().driver()
@@ -693,12 +696,6 @@ def test_a_missing_journal_and_unknown_or_missing_folders_are_refused(world_in: 
             '"tta_accuracy": null',
             "tta_accuracy is undefined, but trial 0000 is",
         ),
-        (
-            "fold_0.csv",
-            r"(?m)^(.*),0,([\d.]+)$",
-            r"\1,1,\2",
-            "row 0 does not match the data: expected label 0, got 1; restore",
-        ),
         ("fold_0.csv", "fold_", "f_", "row 0 does not match the data: expected image_id fold_.*, got f_.*; restore"),
     ],
 )
@@ -707,7 +704,7 @@ def test_inconsistent_folds_are_refused(
 ) -> None:
     world = world_in(trials=1)
     world.run()
-    path = world.study.trial_folder(0) / "seed_0" / name
+    path = without_checksums(world.study.trial_folder(0)) / "seed_0" / name
     if old is None:
         path.unlink()
     else:
@@ -722,8 +719,9 @@ def test_a_fold_beyond_those_of_the_study_is_refused(world_in: Callable[..., Wor
     world = world_in(trials=1)
     world.run()
     folder = world.study.trial_folder(0) / "seed_0"
-    for suffix in (".csv", ".json"):
-        shutil.copy(folder / f"fold_1{suffix}", folder / f"fold_7{suffix}")
+    record = json.loads((folder / "fold_1.json").read_text())
+    write_record(folder / "fold_7.json", {**record, "fold": 7})
+    shutil.copy(folder / "fold_1.csv", folder / "fold_7.csv")
     with pytest.raises(UserError, match=r"fold_7.json: the study has 2 folds, counted from 0; remove the file"):
         world_in().driver()
 

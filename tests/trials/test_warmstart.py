@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.studies import SOURCE, info_of
+from helpers.studies import SOURCE, info_of, without_checksums
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.config.recipe import Recipe
@@ -22,7 +22,9 @@ from search.sampling.journal import Prior
 from search.trials.warmstart import copy_priors, find_priors, priors_of
 
 SPACE = make_space(Recipe().resolved(64), {})
-TABLE = pd.DataFrame({"image_id": ["a", "b"], "subject": ["1", "2"], "group": ["1", "2"], "label": [1, 0]})
+TABLE = pd.DataFrame(
+    {"image_id": list("abcdefgh"), "subject": list("12345678"), "group": list("12345678"), "label": [0, 0, 1, 0] * 2}
+)
 INFO = info_of(splits_sha256="0" * 64)
 
 
@@ -31,11 +33,13 @@ def recipe_of(rotate: float) -> Recipe:
 
 
 def fold_of(fold: int, seed: int = 0, auroc: float = 1.0) -> FoldResult:
+    """A fold with an accuracy of 0.75 or 0.875."""
+    probabilities = np.where(np.arange(8) < 2 - fold, 0.6, np.where(TABLE["label"] == 1, 0.9, 0.2))
     return FoldResult(
         seed=seed,
         fold=fold,
-        rows=np.array([0, 1]),
-        probabilities=np.array([0.9, 0.2]),
+        rows=np.arange(8),
+        probabilities=probabilities,
         scores={"tta_accuracy": 0.75 + fold / 8, "tta_auroc": auroc},
         seconds=20.0,
         device="cpu (test)",
@@ -211,7 +215,7 @@ def test_a_reused_trial_with_an_undefined_objective_is_refused(study_in: Callabl
     copy_priors(find_priors([old.folder], INFO, SPACE), tmp_path / "new")
     new = Study.create(tmp_path / "new", INFO)
     assert len(priors_of(new)) == 1
-    path = new.fold_file(0, 0, 0)
+    path = without_checksums(new.trial_folder(0)) / "seed_0" / "fold_0.json"
     path.write_text(path.read_text().replace("0.75", "null"))
     with pytest.raises(UserError, match=r"0000: tta_accuracy is undefined in a fold, but the trial is reused from "):
         priors_of(new)
@@ -221,11 +225,11 @@ def test_a_damaged_trial_is_refused_before_anything_is_written(study_in: Callabl
     study, validation = study_in(), [TABLE, TABLE]
     add(study, SPACE.start)
     assert len(find_priors([study.folder], INFO, SPACE, validation)) == 1
-    table = study.trial_folder(0) / "seed_0" / "fold_1.csv"
+    table = without_checksums(study.trial_folder(0)) / "seed_0" / "fold_1.csv"
     whole = table.read_text()
-    table.write_text(whole.replace("a,1,1,1", "a,1,1,0"))
+    table.write_text(whole.replace("a,1,1,0", "z,1,1,0"))
     with pytest.raises(
-        UserError, match=r"seed_0/fold_1.csv: row 0 does not match the data: expected label 1, got 0; restore"
+        UserError, match=r"seed_0/fold_1.csv: row 0 does not match the data: expected image_id a, got z; restore"
     ):
         find_priors([study.folder], INFO, SPACE, validation)
     table.write_text(whole)

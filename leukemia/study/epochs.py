@@ -1,0 +1,82 @@
+"""``epochs.csv`` and ``repeated.csv``: one line per epoch, each with a checksum."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from leukemia.base.errors import UserError
+from leukemia.base.files import write_text
+from leukemia.base.record import RESTORE, changed
+from leukemia.config.results import Epoch
+from leukemia.study.records import parse_table, read_bytes
+from leukemia.study.schema import MOST_SECONDS
+
+EPOCH_COLUMNS = tuple(field.name for field in dataclasses.fields(Epoch))
+"""Columns of ``epochs.csv``. Seed, fold and epoch are integers, the rest floats."""
+
+REPEATED_COLUMNS = ("seed", "fold", "epoch", "seconds")
+"""Columns of ``repeated.csv``."""
+
+CHECKSUM = "checksum"
+"""Last column of the file: the first 16 hexadecimal digits of the SHA-256 of the line and the checksum before it."""
+
+
+def write_epochs(path: Path, table: pd.DataFrame) -> None:
+    """Write epochs with the checksum of each line."""
+    header, *lines = table.to_csv(index=False).splitlines()
+    sums = _checksums(lines)
+    rows = [f"{line},{checksum}" for line, checksum in zip(lines, sums, strict=True)]
+    write_text(path, "\n".join([f"{header},{CHECKSUM}", *rows]) + "\n")
+
+
+def read_epochs(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Seed, fold and epoch int64, the rest float64; without the checksums, which are verified. Empty without a file.
+
+    Files of earlier versions have no checksums.
+
+    Raises:
+        UserError: a line was changed after it was written; other columns; a seed, fold or epoch that is not an integer
+            or too small, or invalid seconds.
+    """
+    if not path.is_file():
+        return pd.DataFrame(columns=list(columns))
+    table = parse_table(path, _verified(path, read_bytes(path)), columns, exact=columns[3:])
+    for column in columns[:3]:
+        if len(table) and not pd.api.types.is_integer_dtype(table[column]):
+            raise UserError(f"{path}: expected integers in column {column}; {RESTORE}")
+        least = 1 if column == "epoch" else 0
+        if (table[column] < least).any():
+            raise UserError(f"{path}: expected {column} >= {least}, got {table[column].min()}; {RESTORE}")
+    for seconds in table["seconds"]:
+        # The negation also catches NaN.
+        if not 0 <= seconds <= MOST_SECONDS:
+            raise UserError(f"{path}: expected seconds from 0 to {MOST_SECONDS:g}, got {seconds!r}; {RESTORE}")
+    return table
+
+
+def _verified(path: Path, content: bytes) -> bytes:
+    """The content without the column of checksums."""
+    header, *lines = content.decode("utf-8", errors="replace").split("\n")
+    columns, _, last = header.rpartition(",")
+    if last != CHECKSUM:
+        return content
+    if lines[-1:] != [""]:
+        raise changed(path, "the last line")
+    values = [line.rpartition(",")[0] for line in lines[:-1]]
+    for row, (line, checksum) in enumerate(zip(lines, _checksums(values), strict=False)):
+        if line.rpartition(",")[2] != checksum:
+            raise changed(path, f"line {row + 2}, or one before it,")
+    return "\n".join([columns, *values, ""]).encode()
+
+
+def _checksums(lines: Sequence[str]) -> Iterator[str]:
+    """Of each line, chained, so that a line that is missing or moved is found as well."""
+    checksum = ""
+    for line in lines:
+        checksum = hashlib.sha256(f"{checksum}\n{line}".encode()).hexdigest()[:16]
+        yield checksum

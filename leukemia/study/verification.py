@@ -1,0 +1,102 @@
+"""A study checked against itself: its scores are computed again from its predictions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.record import RESTORE, read_content, wrong_value
+from leukemia.config.results import score_name
+from leukemia.scoring.metrics import majority_rate, point_scores, scores
+from leukemia.study import layout
+from leukemia.study.best import Best, IntervalRecord
+from leukemia.study.folder import Study
+from leukemia.study.records import check_score
+
+WITHOUT_READER = (layout.SPLITS, layout.LEDGER, layout.HINDSIGHT, layout.LEAKCHECK, layout.SWEEP)
+"""Files of which only the checksum is verified; those that are read later are checked then."""
+
+
+def verify(study: Study) -> None:
+    """Check the files of all trials and of the winner, before a result of the study is shown, delivered or published.
+
+    Raises:
+        UserError: a file was changed after it was written, is missing, or contradicts another one.
+    """
+    for name in WITHOUT_READER:
+        if (study.folder / name).is_file():
+            read_content(study.folder / name)
+    for number in study.trials():
+        check_trial(study, number)
+        study.origin(number)
+        for seed in study.seeds(number):
+            # Reading the predictions compares them with the fold's scores.
+            study.out_of_fold(number, seed)
+            study.repeat_failure(number, seed)
+    best = Best.find(study)
+    if best is not None:
+        check_best(study, best)
+
+
+def check_trial(study: Study, number: int) -> None:
+    """Check that a trial, if it is complete, has all folds of its own seed, and that their mean is its score.
+
+    Raises:
+        UserError: it does not; the message names the file.
+    """
+    end, seed = study.end(number), study.recipe(number).train.seed
+    if end is None or end.state != "complete":
+        return
+    found = []
+    for fold in range(study.info.folds):
+        path = study.fold_file(number, seed, fold)
+        if fold not in study.folds_done(number, seed):
+            raise MissingFile(f"{path}: is missing, but trial {number:04d} is complete; {RESTORE}")
+        score = study.fold(number, seed, fold).scores[study.objective]
+        if score is None:
+            raise UserError(f"{path}: {study.objective} is undefined, but trial {number:04d} is complete; {RESTORE}")
+        found.append(score)
+    path = study.trial_folder(number) / layout.STATE
+    check_score(path, "score", end.score, float(np.mean(found)), f"the {len(found)} folds of the trial")
+
+
+def check_best(study: Study, best: Best) -> None:
+    """Check the winner's scores against its predictions, and its number of rivals.
+
+    The corrections for selection need the trials that were complete when the file was written: only its checksum
+    protects them.
+
+    Raises:
+        UserError: a value differs; the message names it.
+    """
+    path, number = study.folder / layout.BEST, int(best.trial)
+    folds = [_scores(study, best, seed) for seed in best.seeds]
+    check_score(path, "score.raw", best.score.raw, float(np.mean(folds)), "the folds")
+    predictions = best.out_of_fold(study)
+    labels = predictions["label"].to_numpy()
+    metric = score_name(best.objective).removeprefix("tta_")
+    seen = [study.out_of_fold(number, seed)["probability_leukemic"].to_numpy() for seed in best.seeds]
+    pooled = float(np.mean([point_scores(labels, each)[metric] for each in seen]))
+    check_score(path, "score.pooled.value", best.score.pooled.value, pooled, "the predictions")
+    check_score(path, "majority_rate", best.majority_rate, majority_rate(labels), "the predictions")
+    groups = predictions["group"].to_numpy()
+    for name, interval in scores(labels, seen[0], groups).items():
+        found, recorded = IntervalRecord.of(interval), best.scores[name]
+        for end in ("value", "low", "high"):
+            expected = getattr(found, end)
+            check_score(path, f"scores.{name}.{end}", getattr(recorded, end), expected, "the predictions")
+    complete = [each for each in study.trials() if (ended := study.end(each)) and ended.state == "complete"]
+    if number not in complete:
+        raise wrong_value(path, "trial", "a complete trial", best.trial)
+    if best.num_complete > len(complete):
+        raise wrong_value(path, "num_complete", f"at most {len(complete)}, the complete trials", best.num_complete)
+
+
+def _scores(study: Study, best: Best, seed: int) -> NDArray[np.float64]:
+    """The objective in each fold of one of the winner's seeds, float64 (folds,)."""
+    path, number = study.folder / layout.BEST, int(best.trial)
+    if study.folds_done(number, seed) != list(range(best.folds)) or study.repeat_failure(number, seed) is not None:
+        raise wrong_value(path, "seeds", f"seeds of trial {best.trial} with all {best.folds} folds", best.seeds)
+    found = [study.fold(number, seed, fold).scores[study.objective] for fold in range(best.folds)]
+    return np.array(found, dtype=np.float64)
