@@ -23,6 +23,7 @@ from leukemia.reporting.page import Section, metrics_table, write_page
 from leukemia.scoring.metrics import Interval, confusion_matrix, describe_difference, majority_rate
 from leukemia.study import layout
 from leukemia.study.best import Best
+from leukemia.study.epochs import write_epochs
 from leukemia.training.model import ResNet, save_model
 
 
@@ -73,7 +74,7 @@ class Delivery:
         save_model(self.model, folder / layout.WEIGHTS)
         self.recipe.save(folder / layout.RECIPE)
         write_record(folder / layout.METRICS, self._metrics())
-        write_text(folder / layout.EPOCHS, self.epochs.to_csv(index=False))
+        write_epochs(folder / layout.EPOCHS, self.epochs)
         plot_curves(self.epochs, folder / layout.CURVES)
         if self.evaluation is not None:
             self._write_predictions(folder / layout.PREDICTIONS, self.evaluation)

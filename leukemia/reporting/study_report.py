@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from leukemia import CLASS_NAMES
-from leukemia.base.record import read_record
 from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.reporting.page import Section, write_page
@@ -18,8 +17,8 @@ from leukemia.scoring.metrics import majority_rate
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
+from leukemia.study.importances import HindsightRecord, Importances
 from leukemia.study.ledger import KIND_NAMES, Ledger, duration, ledger_of
-from leukemia.study.schema import HindsightRecord
 from leukemia.study.table import trial_table
 
 
@@ -32,12 +31,14 @@ def write_study_report(study: Study, best: Best | None) -> Path:
         best: the study's winner (``Best.find``), None if it has none.
     """
     trials, ledger, info, folder = trial_table(study), ledger_of(study), study.info, study.folder
+    # Read before a picture is drawn: a damaged file changes none.
+    hindsight, importances = HindsightRecord.find(study), Importances.find(study)
     sections = [
         *([] if best is None else [winner_section(study, best), score_section(best)]),
         _trials_section(study, trials, ledger),
         *_front_sections(study, trials, ledger, None if best is None else best.trial),
         *_ledger_sections(study, ledger),
-        *_hindsight_sections(study),
+        *_hindsight_sections(study, hindsight, importances),
         *_augmentation_sections(study),
         *([] if best is None else [recipe_section(best)]),
         _provenance_section(study),
@@ -173,20 +174,23 @@ def _ledger_sections(study: Study, ledger: Ledger) -> list[Section]:
     ]
 
 
-def _hindsight_sections(study: Study) -> list[Section]:
+def _hindsight_sections(
+    study: Study, hindsight: HindsightRecord | None, importances: Importances | None
+) -> list[Section]:
     """Remarks on the search space and importances, if ``hindsight.json`` exists."""
-    path, picture = study.folder / layout.HINDSIGHT, study.folder / layout.IMPORTANCES
-    if not path.is_file():
+    picture = study.folder / layout.IMPORTANCES
+    # Of an earlier report: without importances there is no picture.
+    picture.unlink(missing_ok=True)
+    if hindsight is None or importances is None:
         return []
-    content = read_record(HindsightRecord, path)
-    if content.importances:
-        plot_importances(content.importances, picture)
+    if importances.shares:
+        plot_importances(importances.shares, picture)
     return [
         Section(
             title="Search space in hindsight",
             text="What the trials show about the search space.",
-            points=[_sentence(line) for line in content.lines],
-            pictures=[(picture, "importance of recipe fields for the score")] if content.importances else [],
+            points=[_sentence(line) for line in hindsight.lines],
+            pictures=[(picture, importances.describe())] if importances.shares else [],
         )
     ]
 

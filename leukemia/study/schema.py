@@ -12,8 +12,9 @@ from pydantic import AfterValidator, Field
 
 from leukemia.base.errors import UserError
 from leukemia.base.record import missing_field, read_content, read_record
-from leukemia.config.fields import FIELDS
+from leukemia.config.fields import check_key, checked_type
 from leukemia.config.protocol import Protocol
+from leukemia.config.recipe import Recipe
 from leukemia.config.results import ALL_OBJECTIVES, OBJECTIVES, FoldResult
 
 SCHEMA = 1
@@ -37,10 +38,16 @@ def one_of(*choices: object) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _is_field(key: str) -> str:
-    if key not in FIELDS:
-        raise ValueError("a field of a recipe")
-    return key
+def _is_settings(values: dict[str, Any]) -> dict[str, Any]:
+    for key, value in values.items():
+        check_key(key)
+        checked_type(key, value)
+    return values
+
+
+def _is_recipe(values: dict[str, Any]) -> dict[str, Any]:
+    Recipe.from_flat(values)
+    return values
 
 
 Count: TypeAlias = Annotated[int, Field(ge=0)]
@@ -111,7 +118,7 @@ class SearchOptions:
     """Stop starting trials after this many without an improvement beyond noise."""
 
     protocol: Protocol = "grouped"
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Annotated[dict[str, Any], AfterValidator(_is_settings)] = field(default_factory=dict)
     """Fixed recipe fields by dotted key."""
 
     warm_start: list[str] = field(default_factory=list)
@@ -135,7 +142,7 @@ REQUIRED = ("folds", "seed", "objective", "protocol")
 class StudyInfo(SearchOptions, Identity):
     """``study.json``: how a study was started."""
 
-    start: dict[str, Any] = field(default_factory=dict)
+    start: Annotated[dict[str, Any], AfterValidator(_is_recipe)] = field(default_factory=dict)
     """The starting recipe by dotted key."""
 
     space: dict[str, Any] = field(default_factory=dict)
@@ -238,15 +245,6 @@ class FoldRecord:
             precision=result.precision,
             predictions_sha256=predictions_sha256,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class HindsightRecord:
-    """The fields of ``hindsight.json`` that reports read."""
-
-    lines: list[str]
-    importances: dict[Annotated[str, AfterValidator(_is_field)], Share]
-    """Share of the score's variance by recipe field, 0..1."""
 
 
 @dataclass(frozen=True, kw_only=True)

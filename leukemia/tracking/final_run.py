@@ -12,6 +12,7 @@ from leukemia.base.record import read_content
 from leukemia.config.recipe import Recipe
 from leukemia.study import layout
 from leukemia.study.best import Best
+from leukemia.study.epochs import EPOCH_COLUMNS, read_epochs
 from leukemia.study.folder import Study
 from leukemia.tracking import client
 from leukemia.tracking.client import Mode, RunSpec
@@ -42,7 +43,7 @@ class FinalRun:
         remove_local_files(self._study, self.id)
         run = client.open_run(self._spec(recipe, trial), mode)
         first = int(run.starting_step)
-        for row in pd.read_csv(self._folder / layout.EPOCHS).to_dict("records"):
+        for row in read_epochs(self._folder / layout.EPOCHS, EPOCH_COLUMNS).to_dict("records"):
             series = {name: row[name] for name in SERIES if pd.notna(row[name])}
             if row["epoch"] > first:
                 run.log(series | {"epoch": row["epoch"]}, step=row["epoch"] - 1)

@@ -6,12 +6,12 @@ import dataclasses
 import math
 from typing import Any
 
-from leukemia.base.record import read_record
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
+from leukemia.study.importances import Importances
 from leukemia.study.ledger import ledger_of
-from leukemia.study.schema import HindsightRecord, State
+from leukemia.study.schema import State
 from leukemia.study.table import trial_table
 from leukemia.tracking import client
 from leukemia.tracking.client import Mode, RunSpec
@@ -117,6 +117,9 @@ class StudyRun:
                 f"{self._objective}_corrected_{key}": value
                 for key, value in dataclasses.asdict(best.score.headline).items()
             }
+        importances = Importances.find(self._study)
+        if importances is not None:
+            summary["importances"] = importances.describe()
         self._run.summary.update(summary)
         if finished:
             self._log(2 * len(self._ended) - 1, self._outcome())
@@ -129,7 +132,7 @@ class StudyRun:
         """The final table of trials, the importances, and the report's pictures."""
         folder = self._study.folder
         outcome: dict[str, Any] = {"trials": client.frame(trial_table(self._study))}
-        if (folder / layout.HINDSIGHT).is_file():
-            importances = read_record(HindsightRecord, folder / layout.HINDSIGHT).importances
-            outcome |= {f"importance/{key}": value for key, value in importances.items()}
+        importances = Importances.find(self._study)
+        if importances is not None:
+            outcome |= {f"importance/{key}": value for key, value in importances.shares.items()}
         return outcome | {f"report/{path.stem}": client.image(path) for path in sorted(folder.glob(layout.PICTURES))}

@@ -12,14 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from leukemia.study.importances import MIN_TRIALS, STAGE
 from leukemia.study.schema import State
 from search.policy.space import Choice, Dimension, Real, Space
 
 EDGE = 0.05
 """A value is at an edge if it is within this share of the range from one end, on the range's scale."""
-
-MIN_COMPLETE = 20
-"""Minimum number of complete trials with a parameter to judge its effect."""
 
 WEAK = 1 / 3
 """A parameter has no visible effect if its importance is below this share of the mean importance."""
@@ -61,7 +59,10 @@ class Hindsight:
     """Parameters without a visible effect, or why their effect cannot be judged."""
 
     importances: Mapping[str, float]
-    """Share of the score's variance by parameter."""
+    """Share of the score's variance by parameter; empty if there are too few complete trials."""
+
+    num_trials: int
+    """Number of complete trials."""
 
     def lines(self) -> list[str]:
         """All sentences, shares first."""
@@ -75,6 +76,8 @@ class Hindsight:
             "edges": list(self.edges),
             "no_effect": list(self.no_effect),
             "importances": dict(self.importances),
+            "stage": STAGE,
+            "num_trials": self.num_trials,
         }
 
 
@@ -95,6 +98,7 @@ def look_back(
         edges=_edges(space, ended),
         no_effect=_no_effect(ended, importances),
         importances=dict(importances),
+        num_trials=sum(trial.state == "complete" for trial in ended),
     )
 
 
@@ -142,13 +146,15 @@ def _position(dimension: Real, value: float) -> float:
 def _no_effect(trials: Sequence[EndedTrial], importances: Mapping[str, float]) -> tuple[str, ...]:
     """Parameters of low importance among those that enough complete trials have."""
     complete = [trial for trial in trials if trial.state == "complete"]
-    if len(complete) < MIN_COMPLETE:
+    if len(complete) < MIN_TRIALS:
         return (
             f"{len(complete)} complete trials are too few to tell which parameters have no effect; "
-            f"at least {MIN_COMPLETE} are needed",
+            f"at least {MIN_TRIALS} are needed",
         )
+    if not importances:
+        return (f"the scores of {len(complete)} complete trials do not differ: no parameter has a visible effect",)
     counts = {key: sum(key in trial.parameters for trial in complete) for key in importances}
-    few = sorted(key for key, count in counts.items() if count < MIN_COMPLETE)
+    few = sorted(key for key, count in counts.items() if count < MIN_TRIALS)
     weak = sorted(
         key for key, share in importances.items() if key not in few and share < WEAK / max(len(importances), 1)
     )

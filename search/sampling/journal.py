@@ -12,23 +12,20 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.storages import JournalStorage
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from leukemia.base.errors import UserError, first_line
+from leukemia.base.record import RESTORE
 from leukemia.config.recipe import Recipe
+from leukemia.study.importances import MIN_TRIALS
 from leukemia.study.schema import State
-from search.policy.space import Choice, Dimension, Space
+from search.policy.space import Space
+from search.sampling.entry import STATES, Entry, check_space, distribution_of, fold_key
 from search.sampling.journal_file import JournalFile
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 logging.getLogger("optuna").propagate = False
-
-STATES: dict[State, TrialState] = {
-    "complete": TrialState.COMPLETE,
-    "stopped": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
-"""Optuna's states: only a trial with all folds is COMPLETE; otherwise a partial score could win."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,23 +66,27 @@ class Journal:
         Raises:
             UserError: the file is damaged.
         """
-        self._space, self._seed, self._by_cost, self._num_priors = space, seed, by_cost, len(priors)
+        self.path = path
+        self.space, self._seed, self._by_cost, self._num_priors = space, seed, by_cost, len(priors)
         self._file = JournalFile(path)
+        directions = [StudyDirection.MAXIMIZE, *([StudyDirection.MINIMIZE] if by_cost else [])]
         try:
             storage = JournalStorage(self._file)
             names = optuna.get_all_study_names(storage)
             self._study = optuna.create_study(
-                storage=storage,
-                study_name=names[0] if names else name,
-                directions=["maximize", "minimize"] if by_cost else ["maximize"],
-                load_if_exists=True,
+                storage=storage, study_name=names[0] if names else name, directions=directions, load_if_exists=True
             )
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: not an Optuna journal ({error}); restore it from a backup") from None
+        except Exception as error:
+            # Optuna does not validate the file, so a damaged one can raise any exception.
+            raise UserError(f"{path}: not an Optuna journal ({first_line(error)}); {RESTORE}") from None
         if len(names) > 1:
             raise UserError(
                 f"{path}: expected one study, got {len(names)} ({', '.join(names)}); restore it from a backup"
             )
+        if self._study.directions != directions:
+            raise UserError(f"{path}: expected {directions} for its scores, got {self._study.directions}; {RESTORE}")
+        for trial in self._study.get_trials(deepcopy=False):
+            check_space(path, space, trial)
         self._open: dict[int, optuna.Trial] = {}
         num_known = len(self._study.get_trials(deepcopy=False))
         with self._file.batch():
@@ -100,7 +101,7 @@ class Journal:
 
     def _frozen(self, prior: Prior) -> optuna.trial.FrozenTrial:
         """A prior as an Optuna trial."""
-        parameters = self._space.parameters(prior.recipe)
+        parameters = self.space.parameters(prior.recipe)
         values = None
         if prior.state == "complete":
             values = [float(np.mean(list(prior.fold_scores.values()))), *([prior.cost] if self._by_cost else [])]
@@ -108,8 +109,8 @@ class Journal:
             state=STATES[prior.state],
             params=parameters,
             distributions={
-                dimension.key: _distribution(dimension)
-                for dimension in self._space.dimensions
+                dimension.key: distribution_of(dimension)
+                for dimension in self.space.dimensions
                 if dimension.key in parameters
             },
             values=values,
@@ -127,10 +128,14 @@ class Journal:
         trials = self._study.get_trials(deepcopy=False)
         return {trial.number: trial.state for trial in trials if trial.state != TrialState.WAITING}
 
+    def entries(self) -> dict[int, Entry]:
+        """What is recorded of each started trial, by number."""
+        trials = self._study.get_trials(deepcopy=False)
+        return {trial.number: Entry.of(trial) for trial in trials if trial.state != TrialState.WAITING}
+
     def ends(self) -> dict[int, State | None]:
         """How each started trial ended, by number; None while it is running."""
-        names = {optuna_state: state for state, optuna_state in STATES.items()}
-        return {number: names.get(state) for number, state in self.states().items()}
+        return {number: entry.state for number, entry in self.entries().items()}
 
     def ask(self) -> tuple[int, Recipe]:
         """Start a new trial: its number and recipe. Without priors, trial 0 is the starting recipe."""
@@ -163,7 +168,7 @@ class Journal:
         with warnings.catch_warnings():
             # The starting recipe may be outside a range; Optuna warns and accepts the value.
             warnings.simplefilter("ignore", UserWarning)
-            recipe = self._space.propose(_Suggest(trial))
+            recipe = self.space.propose(_Suggest(trial))
         self._open[trial.number] = trial
         return trial.number, recipe
 
@@ -175,8 +180,8 @@ class Journal:
         trial = self._open[number]
         stored = self._study._storage.get_trial(trial._trial_id)
         if self._by_cost:
-            if f"fold_{fold}" not in stored.user_attrs:
-                trial.set_user_attr(f"fold_{fold}", score)
+            if fold_key(fold) not in stored.user_attrs:
+                trial.set_user_attr(fold_key(fold), score)
         elif fold not in stored.intermediate_values:
             trial.report(score, step=fold)
 
@@ -194,10 +199,11 @@ class Journal:
     def importances(self) -> dict[str, float]:
         """Share of the score's variance over complete trials explained by each parameter, largest first; may be empty.
 
-        fANOVA (Hutter, Hoos & Leyton-Brown, ICML 2014) on the parameters that all complete trials have.
+        fANOVA (Hutter, Hoos & Leyton-Brown, ICML 2014) on the parameters that all complete trials have. Empty below
+        ``MIN_TRIALS`` complete trials, or if their scores do not differ.
         """
         complete = [trial for trial in self._study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
-        if len(complete) < 2 or len({trial.values[0] for trial in complete}) < 2:
+        if len(complete) < MIN_TRIALS or len({trial.values[0] for trial in complete}) < 2:
             return {}
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._seed)
         return dict(
@@ -228,12 +234,6 @@ def begun_trials(path: Path) -> set[int]:
 
 def _trials(studies: JournalStorage, name: str) -> list[optuna.trial.FrozenTrial]:
     return optuna.load_study(study_name=name, storage=studies).get_trials(deepcopy=False)
-
-
-def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
-    if isinstance(dimension, Choice):
-        return optuna.distributions.CategoricalDistribution(dimension.choices)
-    return optuna.distributions.FloatDistribution(dimension.low, dimension.high, log=dimension.log)
 
 
 class _Suggest:

@@ -58,7 +58,7 @@ class Driver:
         self._failures: dict[Job, Failure] = {}
         self._rescheduled: dict[Job, Rescheduled] = {}
         self._times_rescheduled: Counter[Job] = Counter()
-        check_journal(study, journal.ends())
+        check_journal(study, journal)
         self._best: Contender | None = None
         self._progress = replay(study, catalog, rules)
         self._race = self._progress.race

@@ -7,14 +7,13 @@ from leukemia.data.folds import Splits
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
-from leukemia.study.verification import check_trial
 from search.policy.rules import Rules
 from search.trials.evidence import Validation, predictions, validation_of
 from search.trials.progress import Progress
 
 
 def replay(study: Study, catalog: Catalog, rules: Rules) -> Progress:
-    """All jobs of earlier drivers with their finished folds, and how the trials ended.
+    """All jobs of earlier drivers with their finished folds, and how the trials ended; after ``check_journal``.
 
     Raises:
         UserError: a file of the study does not match the data, the folds or the trial.
@@ -25,7 +24,6 @@ def replay(study: Study, catalog: Catalog, rules: Rules) -> Progress:
         return progress
     validation = validation_of(Splits.load(study.folder / layout.SPLITS, catalog.fingerprint), catalog)
     for number in numbers:
-        check_trial(study, number)
         # Otherwise first read at the end of the search, which is too late to find that the file is damaged.
         study.repeated(number)
         recipe = study.recipe(number)

@@ -19,8 +19,8 @@ from leukemia.scoring.selection import corrected
 from leukemia.study import layout
 from leukemia.study.best import Best, BestScore, IntervalRecord, Noise
 from leukemia.study.folder import Study
+from leukemia.study.importances import HindsightRecord
 from leukemia.study.ledger import ledger_of
-from leukemia.study.schema import HindsightRecord
 from leukemia.study.table import trial_table
 from search.policy.early_stopping import Contender, best_of
 from search.policy.hindsight import look_back

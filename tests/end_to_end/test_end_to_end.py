@@ -32,7 +32,7 @@ from leukemia import CLASS_NAMES
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.table import trial_table
-from search.sampling.journal import STATES
+from search.sampling.entry import STATES
 
 pytestmark = [
     pytest.mark.slow,

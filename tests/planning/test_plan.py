@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.studies import change_info
+from helpers.studies import change_info, without_checksums
 from PIL import Image
 
 from leukemia.base.errors import MissingFile, UserError
@@ -293,7 +293,7 @@ def test_trials_can_be_added_but_not_removed(started: Callable[..., Plan], reque
 def test_an_invalid_margin_in_study_json_is_refused_on_resume(
     started: Callable[..., Plan], request_for: Callable[..., Request], written: str, found: str
 ) -> None:
-    path = started().folder / "study.json"
+    path = without_checksums(started().folder) / "study.json"
     path.write_text(path.read_text().replace('"margin": 1.0', f'"margin": {written}'))
     with pytest.raises(UserError, match=rf"study\.json: field 'margin': expected {found}; restore"):
         plan_resumed(bare(request_for()))
@@ -364,7 +364,7 @@ def test_a_study_of_a_version_without_racing_is_refused_on_resume(
     started: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:
     plan = started()
-    path = plan.folder / "study.json"
+    path = without_checksums(plan.folder) / "study.json"
     content = json.loads(path.read_text())
     del content["racing"]
     write_json(path, content)
@@ -444,7 +444,7 @@ def test_moved_data_are_read_from_the_new_location_and_recorded(
 
 def test_another_split_is_refused_on_resume(started: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
     plan = started()
-    path = plan.folder / "splits.json"
+    path = without_checksums(plan.folder) / "splits.json"
     content = json.loads(path.read_text())
     first = content["folds"][0]
     first["training"][0], first["validation"][0] = first["validation"][0], first["training"][0]

@@ -100,13 +100,14 @@ def test_weak_parameters_are_reported_from_twenty_complete_trials_on() -> None:
     few = look_back(space_of(RATE), [trial(1e-3, **both)] * 19 + [trial(1e-3, 0.4, "stopped")], importances)
     expected = "19 complete trials are too few to tell which parameters have no effect; at least 20 are needed"
     assert few.no_effect == (expected,)
+    equal = look_back(space_of(RATE), [trial(1e-3)] * 20, {})
+    assert equal.no_effect == ("the scores of 20 complete trials do not differ: no parameter has a visible effect",)
 
 
 def test_parameter_that_few_trials_have_is_not_judged() -> None:
     trials = [trial(1e-3)] * 15 + [trial(1e-3, optimizer__weight_decay=0.1)] * 10
     found = look_back(space_of(RATE), trials, {"optimizer.learning_rate": 0.95, "optimizer.weight_decay": 0.05})
     assert found.no_effect == ("too few complete trials to judge the effect of optimizer.weight_decay",)
-    assert look_back(space_of(RATE), trials, {}).no_effect == ()
 
 
 def shares_of(failed: list[Trial], rest: list[Trial], *dimensions: Dimension) -> tuple[str, ...]:
@@ -146,7 +147,7 @@ def test_failures_without_a_difference_or_too_few_are_not_explained() -> None:
 
 
 def test_hindsight_is_json_serializable_and_lines_contain_every_sentence() -> None:
-    found = Hindsight(shares=("a", "b"), edges=("c",), no_effect=("d",), importances={"x": 0.5})
+    found = Hindsight(shares=("a", "b"), edges=("c",), no_effect=("d",), importances={"x": 0.5}, num_trials=24)
     assert found.lines() == ["a", "b", "c", "d"]
     content = found.to_dict()
     assert json.loads(json.dumps(content)) == content
@@ -156,4 +157,6 @@ def test_hindsight_is_json_serializable_and_lines_contain_every_sentence() -> No
         "edges": ["c"],
         "no_effect": ["d"],
         "importances": {"x": 0.5},
+        "stage": "all folds",
+        "num_trials": 24,
     }

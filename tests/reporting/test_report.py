@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +17,11 @@ from rich.console import Console
 
 from leukemia.base.errors import NO_WINNER, MissingFile, UserError
 from leukemia.base.files import write_json
+from leukemia.base.record import write_record
 from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.config.recipe import Recipe
 from leukemia.report import main
-from leukemia.reporting.study_report import _hindsight_sections, pareto_front
+from leukemia.reporting.study_report import pareto_front
 from leukemia.reporting.study_report import write_study_report as write_report
 from leukemia.reporting.winner import _noise
 from leukemia.scoring.metrics import METRICS
@@ -228,8 +230,8 @@ def test_device_time_is_listed_by_kind(study: Study) -> None:
 
 def test_hindsight_is_reported_if_present(study: Study) -> None:
     (study.folder / "best.json").unlink()
-    path, picture = study.folder / "hindsight.json", study.folder / "importances.png"
-    assert _hindsight_sections(study) == []
+    path = study.folder / "hindsight.json"
+    assert "hindsight" not in read(write_study_report(study)).text
     lines = ["of 2 trials 2 are complete", "optimizer.learning_rate 0.0097 lies at the upper end", "<b>"]
     write_json(path, {"lines": lines, "importances": {}})
     assert read(write_study_report(study)).items == [
@@ -237,16 +239,42 @@ def test_hindsight_is_reported_if_present(study: Study) -> None:
         "optimizer.learning_rate 0.0097 lies at the upper end.",
         "<b>.",
     ]
+
+
+def test_importances_are_drawn_from_twenty_complete_trials_on(study: Study) -> None:
+    """An earlier version wrote them for any number of trials, and drew them."""
+    (study.folder / "best.json").unlink()
+    content = {"lines": [], "importances": {"model.depth": 0.8, "data.grayscale": 0.2}}
+    write_json(study.folder / "hindsight.json", content)
+    picture = study.folder / "importances.png"
+    picture.write_bytes(b"of an earlier report")
+    assert "importance of recipe fields" not in write_study_report(study).read_text()
     assert not picture.exists()
-    write_json(path, {"lines": [], "importances": {"model.depth": 0.8, "data.grayscale": 0.2}})
-    (section,) = _hindsight_sections(study)
-    assert section.pictures == [(picture, "importance of recipe fields for the score")]
+    for number in range(2, 20):
+        shutil.copytree(study.trial_folder(0), study.trial_folder(number))
+    write_record(study.folder / "hindsight.json", {**content, "stage": "all folds", "num_trials": 20})
+    page = write_study_report(study).read_text()
+    assert "importance of recipe fields for the score, from the 20 trials that finished all folds" in page
     assert picture.is_file()
-    write_json(path, {"lines": []})
-    with pytest.raises(
-        UserError, match=r"hindsight.json: expected a field 'importances', found none; restore the file"
-    ):
-        _hindsight_sections(study)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"importances": {"model.depth": 0.8, "data.grayscale": 0.3}}, "field 'importances': expected shares that add"),
+        ({"num_trials": -1}, "field 'num_trials': expected at least 0, got -1"),
+        ({"num_trials": 30}, "field 'num_trials': expected at most 2, the complete trials, got 30"),
+        ({"importances": None}, "field 'importances': expected an object"),
+    ],
+)
+def test_impossible_hindsight_is_refused_before_a_picture_is_drawn(
+    study: Study, changes: dict[str, Any], message: str
+) -> None:
+    content = {"lines": [], "importances": {"model.depth": 0.8, "data.grayscale": 0.2}, "num_trials": 2}
+    write_json(study.folder / "hindsight.json", {**content, **changes})
+    with pytest.raises(UserError, match=rf"hindsight.json: {message}"):
+        write_study_report(study)
+    assert not list(study.folder.glob("*.png"))
 
 
 @pytest.mark.parametrize("share", ['"much"', "NaN", "-0.1", "1.5", "true", "null", "[]"])

@@ -33,7 +33,7 @@ from search.policy.early_stopping import Contender
 from search.policy.effort import effort
 from search.policy.health import MAX_RESCHEDULES, Rescheduled
 from search.policy.repeats import last_repeat
-from search.sampling.journal import STATES
+from search.sampling.entry import STATES
 from search.trials.assignment import Assignment, Failure
 from search.trials.outcome import write_best
 from search.trials.schedule import Limits
@@ -677,7 +677,10 @@ def test_a_missing_journal_and_unknown_or_missing_folders_are_refused(world_in: 
     journal.write_bytes(whole)
     end = (without_checksums(trials / "0001") / "state.json").read_text()
     (trials / "0001" / "state.json").write_text(end.replace("complete", "failed"))
-    with pytest.raises(UserError, match=r"0001/state.json: expected complete, as in the journal, got failed; restore"):
+    with pytest.raises(
+        UserError,
+        match=r"0001/state.json: state is 'failed', but 'complete' for trial 0001 in .*optuna.journal; restore",
+    ):
         world_in().driver()
     shutil.rmtree(trials / "0001")
     with pytest.raises(
