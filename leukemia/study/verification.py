@@ -28,12 +28,14 @@ def verify(study: Study) -> None:
         if (study.folder / name).is_file():
             read_content(study.folder / name)
     for number in study.trials():
-        check_trial(study, number)
-        study.origin(number)
         for seed in study.seeds(number):
             # Reading the predictions compares them with the fold's scores.
             study.out_of_fold(number, seed)
             study.repeat_failure(number, seed)
+        check_trial(study, number)
+        study.origin(number)
+        study.epochs(number)
+        study.repeated(number)
     best = Best.find(study)
     if best is not None:
         check_best(study, best)

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ConfigDict, Field
 
 from leukemia.base.errors import UserError
-from leukemia.base.record import missing_field, read_record, wrong_value
+from leukemia.base.record import missing_field, read_content, read_record, write_record, wrong_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,3 +106,35 @@ def test_values_that_are_wrong_beside_others_read_the_same(path: Path) -> None:
         raise wrong_value(path, "n", "2, as there", 3)
     with pytest.raises(UserError, match=r"record.json: expected a field 'n', found none; restore the file from a back"):
         raise missing_field(path, "n")
+
+
+CONTENT = {"count": 3, "parts": {"a": {"share": 0.1 + 0.2}}, "text": "é"}
+
+
+def test_a_record_has_a_checksum_that_its_readers_do_not_see(path: Path) -> None:
+    write_record(path, CONTENT)
+    written = json.loads(path.read_text())
+    assert (list(written), len(written["sha256"])) == (["count", "parts", "text", "sha256"], 64)
+    assert read_content(path) == CONTENT
+    assert read_record(Record, path) == Record(count=3, parts={"a": Inner(share=0.1 + 0.2)})
+    write_record(path, {"count": 2})
+    assert read_record(Closed, path) == Closed(count=2)
+    # Layout and order are no content.
+    path.write_text(json.dumps(dict(sorted(written.items(), reverse=True))))
+    assert read_content(path) == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("3,", "2,"), ("0.30000000000000004", "0.3"), ("text", "texT"), ("\\u00e9", "e"), ("sha256", "sha256")],
+)
+def test_a_changed_record_is_refused(path: Path, old: str, new: str) -> None:
+    write_record(path, CONTENT)
+    text = path.read_text()
+    text = text.replace(old, new, 1) if old != new else text[:-5] + ("0" if text[-5] != "0" else "1") + text[-4:]
+    path.write_text(text)
+    for read in (read_content, lambda path: read_record(Record, path)):
+        with pytest.raises(
+            UserError, match=r"^.*record.json: the file was changed after it was written .*; restore the"
+        ):
+            read(path)

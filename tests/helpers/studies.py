@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from leukemia.base.files import write_json
 from leukemia.base.record import write_record
 from leukemia.scoring.metrics import point_scores
 from leukemia.study import layout
+from leukemia.study.epochs import EPOCH_COLUMNS, read_epochs, write_epochs
 from leukemia.study.folder import Study
 from leukemia.study.schema import DataSource, StudyInfo
 
@@ -53,4 +55,17 @@ def without_checksums(folder: Path) -> Path:
         lines = path.read_text().splitlines()
         if lines[0].endswith(",checksum"):
             path.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in lines))
+    return folder
+
+
+def with_checksums(folder: Path) -> Path:
+    """Rewrite all files of an earlier version as this one writes them; returns the folder."""
+    for path in folder.rglob("epochs.csv"):
+        write_epochs(path, read_epochs(path, EPOCH_COLUMNS))
+    for path in folder.rglob("*.json"):
+        content = json.loads(path.read_text())
+        predictions = path.with_suffix(".csv")
+        if predictions.is_file():
+            content["predictions_sha256"] = hashlib.sha256(predictions.read_bytes()).hexdigest()
+        write_record(path, content)
     return folder

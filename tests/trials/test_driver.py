@@ -928,3 +928,58 @@ def test_the_most_expensive_adopted_trial_starts_first(world_in: Callable[..., W
     order = run_ordered(world, slots=2)
     efforts = [effort(world.study.recipe(number)) for number in order]
     assert efforts == sorted(efforts, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        (
+            "recipe.json",
+            r'("augment.rotate": )[\d.]+',
+            r"\g<1>0.123",
+            r"augment.rotate is 0.123, but \S+ for trial 0001 in ",
+        ),
+        ("recipe.json", r'("train.batch_size": )32', r"\g<1>16", r"train.batch_size is 16, but 32 for trial 0001 in "),
+        (
+            "../../optuna.journal",
+            r'("values":\[0\.)\d',
+            r"\g<1>1",
+            r"state.json: score is 0.\d+, but 0.1\d* for trial 000",
+        ),
+        (
+            "../../optuna.journal",
+            r'("intermediate_value":0\.)\d',
+            r"\g<1>1",
+            r"fold_0.json: scores.tta_accuracy is 0.\d+, but 0.1\d* for trial 0000 in .*optuna.journal; restore",
+        ),
+        (
+            "../../optuna.journal",
+            r'("param_name":"augment.rotate","param_value_internal":0\.)\d',
+            r"\g<1>1",
+            "augment.rotate is ",
+        ),
+        (
+            "../../optuna.journal",
+            r'(\\"low\\": 0\.0, \\"high\\": )1\.0',
+            r"\g<1>3.0",
+            "optuna.journal: trial 0000: expected ",
+        ),
+        (
+            "../../optuna.journal",
+            r'"directions":\[2\]',
+            '"directions":[1]',
+            "optuna.journal: expected .*MAXIMIZE.* for its sc",
+        ),
+    ],
+)
+def test_a_journal_that_contradicts_the_folder_is_refused(
+    world_in: Callable[..., World], name: str, old: str, new: str, message: str
+) -> None:
+    world = world_in(trials=2)
+    world.run()
+    path = without_checksums(world.study.trial_folder(1)) / name
+    changed = re.sub(old, new, path.read_text(), count=1)
+    assert changed != path.read_text()
+    path.write_text(changed)
+    with pytest.raises(UserError, match=message):
+        world_in().driver()
