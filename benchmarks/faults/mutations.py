@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import datetime
 import logging
 import os
@@ -29,6 +30,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,14 @@ NAME = "study"
 
 READ = (".json", ".csv", ".journal", ".safetensors", ".npy", ".pt")
 """Suffixes of the files that a program reads."""
+
+
+class Counts(collections.defaultdict[str, collections.Counter[str]]):
+    """Number of mutations by file name and outcome."""
+
+    def __init__(self) -> None:
+        super().__init__(collections.Counter)
+
 
 REFUSED, REBUILT, NO_EFFECT, SILENT, TRACEBACK = "refused", "rebuilt", "no effect", "SILENT", "TRACEBACK"
 OUTCOMES = (NO_EFFECT, REBUILT, REFUSED, SILENT, TRACEBACK)
@@ -145,27 +155,50 @@ def main(argv: list[str] | None = None) -> int:
     os.environ["LEUKEMIA_CACHE"] = str(place / "cache")
     generate(root / "cells", num_subjects=12, images_per_subject=4, num_test_images=2)
     make(place, root / "cells" / TRAINING)
-    expected = {part: read(place, part)[0] for part in READERS}
     place.rename(whole)
-    paths, generator = files_of(whole), random.Random(arguments.seed)
-    counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
-    for _ in range(arguments.times):
-        mutation = Mutation.draw(whole, paths, generator)
-        shutil.copytree(whole, place)
-        mutation.apply(place)
-        part = part_of(mutation.path)
-        outcome, lines = judge(place, part, expected[part])
-        counts[mutation.path.name][outcome] += 1
-        if arguments.verbose or outcome in (SILENT, TRACEBACK):
-            print(f"{outcome}: {mutation.describe()}: {'; '.join(lines)}", flush=True)
-        shutil.rmtree(place)
+    counts = mutate(whole, place, arguments.times, random.Random(arguments.seed), verbose=arguments.verbose)
     print_table(counts)
     failed = sum(count[SILENT] + count[TRACEBACK] for count in counts.values())
     shutil.rmtree(root)
     return FAILURE if failed else SUCCESS
 
 
-def print_table(counts: dict[str, collections.Counter[str]]) -> None:
+def mutate(whole: Path, place: Path, times: int, generator: random.Random, *, verbose: bool) -> Counts:
+    """Change single bytes in copies of ``whole`` at ``place``: outcomes by file name.
+
+    Raises:
+        UserError: the unchanged files are refused.
+    """
+    expected = {}
+    for part in READERS:
+        with copied(whole, place):
+            expected[part], _, lines = read(place, part)
+        if lines:
+            raise UserError(f"the unchanged files are refused: {'; '.join(lines)}")
+    paths, counts = files_of(whole), Counts()
+    for _ in range(times):
+        mutation = Mutation.draw(whole, paths, generator)
+        part = part_of(mutation.path)
+        with copied(whole, place):
+            mutation.apply(place)
+            outcome, lines = judge(place, part, expected[part])
+        counts[mutation.path.name][outcome] += 1
+        if verbose or outcome in (SILENT, TRACEBACK):
+            print(f"{outcome}: {mutation.describe()}: {'; '.join(lines)}", flush=True)
+    return counts
+
+
+@contextlib.contextmanager
+def copied(whole: Path, place: Path) -> Iterator[None]:
+    """A copy of all files, without those of W&B's client, deleted at the end of the block."""
+    shutil.copytree(whole, place, ignore=shutil.ignore_patterns("wandb"))
+    try:
+        yield
+    finally:
+        shutil.rmtree(place)
+
+
+def print_table(counts: Counts) -> None:
     """Outcomes by file name, and their sums."""
     rows = [(name, counts[name]) for name in sorted(counts)]
     rows.append(("all", sum(counts.values(), collections.Counter())))

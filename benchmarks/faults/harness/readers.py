@@ -94,7 +94,7 @@ def track(study: Study) -> Any:
 
 def predict(study: Study) -> Any:
     """``leukemia.predict``: probabilities of a few training images."""
-    paths = sorted(Path(study.info.data.uri).rglob("*.png"))[:4]
+    paths = sorted(Path(study.info.data.uri).rglob("*.bmp"))[:4]
     return classify(study.folder / layout.FINAL, paths, "cpu").tolist()
 
 
