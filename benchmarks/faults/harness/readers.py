@@ -60,7 +60,7 @@ def resume(study: Study) -> Any:
     write_best(study, plan.catalog, plan.splits, driver.progress)
     write_hindsight(study, plan.space, journal)
     written = [(study.folder / name).read_text() for name in (layout.BEST, layout.HINDSIGHT, layout.LEDGER)]
-    return started, plan.info, plan.catalog.fingerprint, images(plan), written
+    return started, plan.info, plan.catalog.fingerprint, images(plan), journal.entries(), written
 
 
 def _journal(plan: Plan, study: Study) -> Journal:
