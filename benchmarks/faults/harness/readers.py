@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.faults.harness.recorded_runs import recorded_runs
 from leukemia.data.images import open_images
 from leukemia.delivery.classifier import classify
+from leukemia.delivery.loading import load_delivered
 from leukemia.reporting import canvas
 from leukemia.reporting.study_report import write_study_report
 from leukemia.study import layout
@@ -93,9 +94,11 @@ def track(study: Study) -> Any:
 
 
 def predict(study: Study) -> Any:
-    """``leukemia.predict``: probabilities of a few training images."""
+    """``leukemia.predict``: weights, and probabilities of a few training images."""
+    model, _ = load_delivered(study.folder / layout.FINAL)
+    weights = hashlib.sha256(b"".join(each.numpy().tobytes() for each in model.state_dict().values()))
     paths = sorted(Path(study.info.data.uri).rglob("*.bmp"))[:4]
-    return classify(study.folder / layout.FINAL, paths, "cpu").tolist()
+    return weights.hexdigest(), classify(study.folder / layout.FINAL, paths, "cpu").tolist()
 
 
 READERS: dict[str, tuple[Callable[[Study], Any], ...]] = {
