@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from leukemia.base.errors import UserError
+from leukemia.delivery.evaluation import describe_broken
 from leukemia.delivery.loading import load_delivered
 from leukemia.delivery.training_data import view_of
 from leukemia.training.device import choose_device, use_threads
-from leukemia.training.inference import predict, read_images
+from leukemia.training.inference import NonFiniteProbabilities, predict, read_images
 
 
 def classify(folder: Path, images: Sequence[Path], device_name: str) -> np.ndarray:
@@ -22,11 +24,14 @@ def classify(folder: Path, images: Sequence[Path], device_name: str) -> np.ndarr
         device_name: as for ``choose_device``.
 
     Raises:
-        UserError: the folder has no valid model, or an image cannot be read.
+        UserError: the folder has no valid model, an image cannot be read, or a probability is not finite.
     """
     model, recipe = load_delivered(folder)
     device = choose_device(device_name)
     use_threads(None)
     pixels = read_images(images, view_of(recipe))
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return predict(model, recipe, pixels, range(len(pixels)), device=device, tta=recipe.evaluate.tta)
+    try:
+        return predict(model, recipe, pixels, range(len(pixels)), device=device, tta=recipe.evaluate.tta)
+    except NonFiniteProbabilities as error:
+        raise UserError(f"--model {folder}: {describe_broken(error, [str(path) for path in images])}") from None

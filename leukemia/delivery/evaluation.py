@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from leukemia.data.catalog import Catalog
 from leukemia.data.images import open_images
 from leukemia.delivery.training_data import view_of
 from leukemia.scoring.metrics import Interval, paired_difference, scores
-from leukemia.training.inference import predict
+from leukemia.training.inference import NonFiniteProbabilities, predict
 from leukemia.training.model import ResNet
 
 COMPARED = ("accuracy", "balanced_accuracy")
@@ -77,9 +78,22 @@ def find_overlap(training: Catalog, test: Catalog, *, allowed: bool) -> tuple[st
 
 
 def predict_test_set(model: ResNet, recipe: Recipe, test: Catalog, device: torch.device) -> np.ndarray:
-    """Probabilities of class 1, float64 (n,), in the order of the catalogue's rows, with the recipe's TTA."""
+    """Probabilities of class 1, float64 (n,), in the order of the catalogue's rows, with the recipe's TTA.
+
+    Raises:
+        UserError: some are NaN or infinite; the images are listed.
+    """
     images = open_images(test, view_of(recipe))
-    return predict(model, recipe, images, range(len(images)), device=device, tta=recipe.evaluate.tta)
+    try:
+        return predict(model, recipe, images, range(len(images)), device=device, tta=recipe.evaluate.tta)
+    except NonFiniteProbabilities as error:
+        raise UserError(f"--test: {describe_broken(error, list(test.table['image_id']))}") from None
+
+
+def describe_broken(error: NonFiniteProbabilities, names: Sequence[str]) -> str:
+    """Message about an unusable model, with the affected images; ``names`` are those of all predicted images."""
+    images = [names[position] for position in error.positions]
+    return f"{error}: the model cannot be used; train it with a lower learning rate\n{listed(images)}"
 
 
 def evaluate(

@@ -26,7 +26,7 @@ from leukemia.study.folder import Study
 from leukemia.study.verification import verify
 from leukemia.training.crossval import cross_validate
 from leukemia.training.device import choose_device, describe_device, use_threads
-from leukemia.training.train import NonFiniteLoss
+from leukemia.training.inference import NonFinite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ def _random_cells(recipe: Recipe, catalog: Catalog, num_folds: int, seed: int, d
                 print(
                     f"fold {report.fold + 1}/{num_folds}: accuracy {accuracy:.4f}, {report.seconds:.0f} s", flush=True
                 )
-    except NonFiniteLoss as error:
+    except NonFinite as error:
         raise UserError(f"the recipe diverges on random-cell folds, so there is nothing to compare: {error}") from error
     return probabilities
 

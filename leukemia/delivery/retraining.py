@@ -22,8 +22,9 @@ from leukemia.data.images import open_images
 from leukemia.delivery.messages import print_line
 from leukemia.delivery.training_data import view_of
 from leukemia.study.folder import Study
+from leukemia.training.inference import NonFinite
 from leukemia.training.model import ResNet, build_model
-from leukemia.training.train import NonFiniteLoss, Split, fit
+from leukemia.training.train import Split, fit
 
 
 def check_disk_space(study: Study, recipe: Recipe) -> None:
@@ -72,7 +73,7 @@ def retrain(
                 epochs.append(next(fitting))
             except StopIteration as end:
                 return end.value, pd.DataFrame([dataclasses.asdict(epoch) for epoch in epochs])
-            except NonFiniteLoss as error:
+            except NonFinite as error:
                 raise UserError(f"retraining failed: {error} (--set optimizer.learning_rate=...)") from error
             progress = f"epoch {epochs[-1].epoch}/{recipe.train.epochs}: loss {epochs[-1].train_loss:.4f}"
             status.update(progress)

@@ -41,7 +41,7 @@ def cross_validate(
         checkpoints: folder for one checkpoint per fold. None: no checkpoints.
 
     Raises:
-        NonFiniteLoss: training diverged.
+        NonFinite: training diverged, or gave a network whose probabilities are not finite.
     """
     for fold, (training, validation) in enumerate(folds):
         if fold in skip:

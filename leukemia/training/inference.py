@@ -24,6 +24,19 @@ EVALUATION_BATCH = 64
 """Images per forward pass: bounds memory, and affects results only by rounding."""
 
 
+class NonFinite(RuntimeError):
+    """A loss, a weight or a probability is NaN or infinite."""
+
+
+class NonFiniteProbabilities(NonFinite):
+    """A network's output is NaN or infinite, though its weights are finite."""
+
+    def __init__(self, positions: np.ndarray, count: int) -> None:
+        super().__init__(f"probabilities of {len(positions)} of {count} images are NaN or infinite")
+        self.positions = positions
+        """int64, of these images among those that were predicted."""
+
+
 class _Probabilities(nn.Module):
     """Softmax after the logits, since ttach averages the model's outputs."""
 
@@ -127,6 +140,9 @@ def predict(
     Args:
         model: on ``device``; used in eval mode.
         images: uint8 (n, H, W, 3), in the recipe's crop and size.
+
+    Raises:
+        NonFiniteProbabilities: weights or activations are too large for the arithmetic.
     """
     dataset = ImageRows(images, np.zeros(len(images), dtype=np.int64), evaluation_pipeline(recipe))
     module = with_tta(model, tta).eval()
@@ -139,7 +155,11 @@ def predict(
                 parts.append(module(to_device(batch, device))[:, ALL].double().cpu().numpy())
     finally:
         loader.close()
-    return np.concatenate(parts) if parts else np.zeros(0)
+    probabilities = np.concatenate(parts) if parts else np.zeros(0)
+    broken = np.flatnonzero(~np.isfinite(probabilities))
+    if len(broken):
+        raise NonFiniteProbabilities(broken, len(probabilities))
+    return probabilities
 
 
 def to_device(batch: Tensor, device: torch.device) -> Tensor:

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from leukemia import CLASS_NAMES
-from leukemia.base.errors import MissingFile, UserError, listed
-from leukemia.base.files import atomic
+from leukemia.base.errors import UserError, listed
 from leukemia.config.recipe import Recipe
+from leukemia.training.weights import read_weights, write_weights
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Number of blocks in each of the four stages, by depth (He et al., arXiv:1512.03385, table 1)."""
@@ -200,10 +199,8 @@ def build_model(recipe: Recipe) -> ResNet:
 
 
 def save_model(model: ResNet, path: Path) -> None:
-    """Write the state dict as safetensors, atomically; the model may be on any device and in any memory format."""
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    with atomic(path) as temporary:
-        save_file(state, temporary, metadata={"format": "pt"})
+    """Write the state dict as safetensors with a checksum, atomically; as ``write_weights``."""
+    write_weights(model.state_dict(), path)
 
 
 def load_model(path: Path, recipe: Recipe) -> ResNet:
@@ -213,7 +210,7 @@ def load_model(path: Path, recipe: Recipe) -> ResNet:
         MissingFile: no file at ``path``.
         UserError: the file is damaged, or its network differs from the recipe's.
     """
-    state = _read_state_dict(path)
+    state = read_weights(path, own=True)
     with torch.device("meta"):
         model = _new_network(recipe)
     expected = model.state_dict()
@@ -228,7 +225,7 @@ def _new_network(recipe: Recipe) -> ResNet:
 
 
 def _load_pretrained(model: ResNet, path: Path, recipe: Recipe) -> None:
-    state = _read_state_dict(path)
+    state = read_weights(path)
     with torch.device("meta"):
         expected = ResNet(recipe.model.depth, num_classes=IMAGENET_CLASSES).state_dict()
     # torchvision's ImageNet files predate these counters, which are not used here.
@@ -238,32 +235,6 @@ def _load_pretrained(model: ResNet, path: Path, recipe: Recipe) -> None:
     if recipe.data.grayscale:
         body["conv1.weight"] = body["conv1.weight"].sum(dim=1, keepdim=True)
     model.load_state_dict(body, strict=False)
-
-
-def _read_state_dict(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise MissingFile(f"no weights at {path}; give the path of a ResNet state dict (.safetensors, .pt or .pth)")
-    if path.suffix not in (".safetensors", ".pt", ".pth"):
-        raise UserError(f"{path}: expected weights as .safetensors, .pt or .pth, got {path.suffix or 'no suffix'!r}")
-    try:
-        if path.suffix == ".safetensors":
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # Parsers may raise anything on damaged files.
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(
-            f"{path}: expected a state dict of tensors, but cannot read it ({reason}); copy it again"
-        ) from error
-    if not isinstance(state, Mapping) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    ):
-        raise UserError(f"{path}: expected a mapping from names to tensors only; save model.state_dict()")
-    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise UserError(f"{path}: expected finite weights, got NaN or infinity; copy it again:\n{listed(broken, 5)}")
-    return dict(state)
 
 
 def _require_match(

@@ -22,7 +22,7 @@ from leukemia.data.augment import training_pipeline
 from leukemia.data.images import ImageRows, Loader, training_batches
 from leukemia.training.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
 from leukemia.training.device import compute_dtype
-from leukemia.training.inference import precise_batchnorm, predict, to_device
+from leukemia.training.inference import NonFinite, precise_batchnorm, predict, to_device
 from leukemia.training.model import ResNet, build_model
 from leukemia.training.optim import ScheduledOptimizer, build_optimizer
 
@@ -35,7 +35,7 @@ LOSS_CHECK_STEPS = 16
 """Losses are checked every so many steps: checking each one would synchronize GPU and CPU at every step."""
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLoss(NonFinite):
     """Training diverged; the message gives recipe, fold, epoch and step."""
 
 
@@ -76,7 +76,7 @@ def fit(
         fold: number of the split; any constant if all images are trained on.
 
     Raises:
-        NonFiniteLoss: a loss, gradient or weight became infinite or NaN.
+        NonFinite: a loss, gradient, weight or probability became infinite or NaN.
         UserError: the checkpoint belongs to another recipe or fold, or images and batches are too small for BatchNorm.
     """
     make_deterministic(recipe.train.seed, fold)

@@ -30,6 +30,7 @@ from leukemia.scoring.selection import Correction
 from leukemia.study.best import Best, BestScore, IntervalRecord, Noise
 from leukemia.study.folder import Study
 from leukemia.study.schema import DataSource
+from leukemia.training.inference import NonFiniteProbabilities
 from leukemia.training.train import NonFiniteLoss
 
 RECIPE = Recipe.from_flat(
@@ -207,13 +208,18 @@ def test_moved_data_are_found_with_the_data_option(
     assert check(study, "--data", str(tiny_folder)) == 0
 
 
-def test_diverging_recipe_writes_nothing(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [NonFiniteLoss("non-finite loss at fold 0"), NonFiniteProbabilities(np.array([3]), 24)]
+)
+def test_diverging_recipe_writes_nothing(
+    study: Study, monkeypatch: pytest.MonkeyPatch, error: NonFiniteLoss | NonFiniteProbabilities
+) -> None:
     def diverging(*arguments: Any, **settings: Any) -> Iterator[FoldResult]:
-        raise NonFiniteLoss("non-finite loss at fold 0")
+        raise error
         yield
 
     monkeypatch.setattr(leak_check, "cross_validate", diverging)
-    with pytest.raises(UserError, match=r"^the recipe diverges on random-cell folds, .*: non-finite loss at fold 0"):
+    with pytest.raises(UserError, match=rf"^the recipe diverges on random-cell folds, .*: {error}"):
         check(study)
     assert not (study.folder / "leakcheck.json").exists()
 

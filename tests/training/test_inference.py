@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from leukemia.config.sections import Tta
 from leukemia.data.augment import evaluation_pipeline
 from leukemia.delivery.loading import load_delivered
 from leukemia.predict import main
-from leukemia.training.inference import predict, with_tta
+from leukemia.training.inference import NonFiniteProbabilities, predict, with_tta
 from leukemia.training.model import ResNet, build_model, save_model
 
 CPU = torch.device("cpu")
@@ -164,6 +165,33 @@ def test_folder_without_a_model(delivered: Path, tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text("{")
     with pytest.raises(UserError, match=r"recipe.json: expected JSON"):
         load_delivered(tmp_path)
+
+
+@pytest.fixture
+def overflowing(model: ResNet) -> ResNet:
+    """Finite weights, but logits beyond the range of float32 in every image."""
+    broken = build_model(RECIPE)
+    broken.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        broken.fc.weight.fill_(3e38)
+    return broken.eval()
+
+
+def test_probabilities_that_are_not_finite_are_rejected(overflowing: ResNet, tiny_images: TinyImages) -> None:
+    with pytest.raises(NonFiniteProbabilities, match=r"^probabilities of 3 of 3 images are NaN or infinite$") as raised:
+        predict(overflowing, RECIPE, tiny_images.images, [5, 0, 3], device=CPU, tta="d4")
+    assert raised.value.positions.tolist() == [0, 1, 2]
+
+
+def test_command_rejects_a_model_whose_probabilities_are_not_finite(
+    overflowing: ResNet, delivered: Path, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(delivered, tmp_path / "broken")
+    save_model(overflowing, folder / "model.safetensors")
+    with pytest.raises(UserError, match=r"^--model .*broken: probabilities of 3 of 3 images are NaN or inf") as raised:
+        main(["--model", str(folder), *map(str, pictures), "--device", "cpu"])
+    assert str(raised.value).splitlines()[1:] == [f"  {path}" for path in pictures]
+    assert capsys.readouterr().out == ""
 
 
 def test_a_user_error_prints_one_line_and_exits_with_status_2(tmp_path: Path) -> None:
