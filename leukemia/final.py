@@ -7,6 +7,7 @@ from pathlib import Path
 
 from leukemia.base import cli
 from leukemia.base.errors import SUCCESS, UserError, run_command
+from leukemia.study import layout
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,6 +42,16 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also retrain the starting recipe and report the paired difference on the test data",
     )
+    parser.add_argument(
+        "--out",
+        default=layout.FINAL,
+        metavar="NAME",
+        help="folder of the model, in the study (default: %(default)s). If it has this model already, nothing is "
+        "trained, and new test data are added",
+    )
+    parser.add_argument(
+        "--replace", action="store_true", help="if the folder has another model, keep that as NAME.1, NAME.2, ..."
+    )
     return parser
 
 
@@ -64,6 +75,8 @@ def main(argv: list[str] | None = None) -> int:
         device=arguments.device,
         allow_overlap=arguments.allow_overlap,
         against_start=arguments.against_start,
+        out=arguments.out,
+        replace=arguments.replace,
         command=command_line("leukemia.final", argv),
     ).run()
     return SUCCESS

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from leukemia.base.errors import UserError
 from leukemia.delivery.evaluation import describe_broken
 from leukemia.delivery.loading import load_delivered
 from leukemia.delivery.training_data import view_of
 from leukemia.training.device import choose_device, use_threads
-from leukemia.training.inference import NonFiniteProbabilities, predict, read_images
+from leukemia.training.inference import NonFiniteProbabilities, model_to_device, predict, read_images
 
 
 def classify(folder: Path, images: Sequence[Path], device_name: str) -> np.ndarray:
@@ -30,7 +29,7 @@ def classify(folder: Path, images: Sequence[Path], device_name: str) -> np.ndarr
     device = choose_device(device_name)
     use_threads(None)
     pixels = read_images(images, view_of(recipe))
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model_to_device(model, device)
     try:
         return predict(model, recipe, pixels, range(len(pixels)), device=device, tta=recipe.evaluate.tta)
     except NonFiniteProbabilities as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,22 +9,59 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from leukemia.base.errors import UserError
+from leukemia.base.errors import UserError, listed
+from leukemia.base.record import read_content
 from leukemia.config.fields import parse_settings
+from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.images import open_images
 from leukemia.delivery.evaluation import Evaluation, evaluate, find_overlap, predict_test_set
-from leukemia.delivery.messages import print_line, print_outcome
-from leukemia.delivery.model_folder import Delivery
-from leukemia.delivery.replacement import replacing
-from leukemia.delivery.retraining import check_disk_space, checkpoint_folder, retrain
+from leukemia.delivery.loading import Existing, find_existing
+from leukemia.delivery.messages import print_line, print_next, print_outcome
+from leukemia.delivery.model_folder import Delivery, results_folder, set_aside, write_model
+from leukemia.delivery.replacement import claimed, free_name, replacing
+from leukemia.delivery.retraining import check_disk_space, remove_checkpoint, retrain
 from leukemia.delivery.training_data import load_training_data, view_of
 from leukemia.scoring.metrics import Interval
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
+from leukemia.study.models import ModelRecord, is_model, model_folder
 from leukemia.study.verification import verify
 from leukemia.training.device import choose_device, describe_device, use_threads
+from leukemia.training.inference import model_to_device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """The study and the data of a delivery, read and checked."""
+
+    study: Study
+    best: Best
+    folder: Path
+    """Of the model."""
+
+    recipe: Recipe
+    """The winner's recipe with the user's settings, resolved."""
+
+    catalog: Catalog
+    """Training data."""
+
+    test: Catalog | None
+    overlap: tuple[str, ...]
+    """As ``Evaluation.overlap``."""
+
+    device: torch.device
+    excess: str
+    """As of ``use_threads``."""
+
+    record: ModelRecord
+    """Of the model, if it is trained now."""
+
+    @property
+    def start(self) -> Recipe:
+        """Trial 0's recipe, resolved."""
+        return self.study.recipe(0).resolved(self.catalog.smallest_side_px)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,52 +90,111 @@ class FinalTraining:
     command: str
     """The command line, for provenance."""
 
+    out: str = layout.FINAL
+    """Name of the model's folder in the study."""
+
+    replace: bool = False
+    """Keep another model that is in this folder under the first free name of ``NAME.1``, ``NAME.2``, ..."""
+
     def run(self) -> None:
-        """Retrain, test, and write the study's ``final/``.
+        """Retrain, test, and write the model's folder; if the same model is there already, only test it.
 
         Raises:
-            UserError: the study, the data or the settings are invalid; raised before training if possible.
+            UserError: the study, the data or the settings are invalid, or the folder has something else; raised before
+                training if possible.
         """
+        inputs, console = self._inputs(), Console()
+        with claimed(inputs.folder):
+            existing = self._find_existing(inputs)
+            if existing is not None:
+                print_line(console, f"already delivered: {inputs.folder} has {inputs.recipe.describe()}")
+                if inputs.test is None or self._is_tested(inputs.folder, existing.record, inputs.test):
+                    print_next(console, inputs.folder)
+                    return
+            delivery = self._deliver(console, inputs, existing)
+        for trained in (inputs.recipe, inputs.start) if self.against_start else (inputs.recipe,):
+            remove_checkpoint(inputs.study, trained, inputs.catalog)
+        print_outcome(console, inputs.folder, delivery)
+        _track(console, inputs.study, self.out)
+
+    def _inputs(self) -> Inputs:
         if self.against_start and self.test is None:
             raise UserError("--against-start: the models are compared on test images; add a labelled --test")
-        study, best = self.study, Best.of(self.study)
+        study, best, folder = self.study, Best.of(self.study), model_folder(self.study, self.out)
         verify(study)
         _check_wandb()
         catalog = load_training_data(study, best, data=self.data, base=self.base, subjects_from=self.subjects_from)
-        test = self._test_data()
-        overlap = () if test is None else find_overlap(catalog, test, allowed=self.allow_overlap)
-        recipe = best.recipe.with_settings(parse_settings(self.settings)).resolved(catalog.smallest_side_px)
-        device = choose_device(self.device)
-        excess = use_threads(study.info.cpu_threads)
-        check_disk_space(study, recipe)
-        console = Console()
-        where = describe_device(device) + excess
-        print_line(console, f"study {study.name}, trial {best.trial}: {recipe.describe()} on {where}")
+        test, device = self._test_data(), choose_device(self.device)
+        return Inputs(
+            study=study,
+            best=best,
+            folder=folder,
+            recipe=best.recipe.with_settings(parse_settings(self.settings)).resolved(catalog.smallest_side_px),
+            catalog=catalog,
+            test=test,
+            overlap=() if test is None else find_overlap(catalog, test, allowed=self.allow_overlap),
+            device=device,
+            excess=use_threads(study.info.cpu_threads),
+            record=ModelRecord.of(best, len(catalog.table), describe_device(device), self.command),
+        )
+
+    def _find_existing(self, inputs: Inputs) -> Existing | None:
+        """The model in the folder if it is the one asked for; None if it is to be trained.
+
+        Raises:
+            UserError: the folder has something else, and it is not to be replaced.
+        """
+        folder = inputs.folder
+        existing, differences = find_existing(folder, inputs.recipe, inputs.record)
+        if differences and not self.replace:
+            raise UserError(
+                f"{folder} does not have the model asked for; choose another --out, or add --replace, which moves it "
+                f"to {free_name(folder).name}:\n{listed(differences)}"
+            )
+        return existing
+
+    def _is_tested(self, folder: Path, record: ModelRecord, test: Catalog) -> bool:
+        """Whether the folder has the results on these test data, with a comparison if one is wanted."""
+        newest = record.evaluation is not None and record.evaluation.fingerprint == test.fingerprint
+        path = (folder if newest else results_folder(folder, test.fingerprint)) / layout.METRICS
+        return path.is_file() and (not self.against_start or read_content(path)["difference"] is not None)
+
+    def _deliver(self, console: Console, inputs: Inputs, existing: Existing | None) -> Delivery:
+        """Train unless the model exists, test, and write."""
+        study, recipe, catalog, test = inputs.study, inputs.recipe, inputs.catalog, inputs.test
         if test is not None:
             # Detect unreadable test images now, not after hours of training.
             open_images(test, view_of(recipe))
-        unfinished = _unfinished(study)
-        for note in unfinished:
+        notes = _unfinished(study)
+        for note in notes:
             print_line(console, f"warning: {note}")
-        model, epochs = retrain(console, study, recipe, catalog, device)
-        evaluation = None if test is None else evaluate(model, recipe, catalog, test, overlap, device)
+        if existing is None:
+            check_disk_space(study, recipe)
+            device = inputs.record.device + inputs.excess
+            print_line(console, f"study {study.name}, trial {inputs.best.trial}: {recipe.describe()} on {device}")
+            model, epochs = retrain(console, study, recipe, catalog, inputs.device)
+        else:
+            model, epochs = model_to_device(existing.model, inputs.device), None
+        record = inputs.record if existing is None else existing.record
+        evaluation = None if test is None else evaluate(model, recipe, catalog, test, inputs.overlap, inputs.device)
         delivery = Delivery(
-            best=best,
+            best=inputs.best,
             recipe=recipe,
-            model=model,
-            epochs=epochs,
-            num_training_images=len(catalog.table),
+            record=record if test is None else record.evaluated(test.fingerprint, self.command),
             evaluation=evaluation,
-            difference=_against_start(console, study, catalog, evaluation, device) if self.against_start else None,
-            device=describe_device(device),
-            command=self.command,
-            notes=unfinished,
+            difference=_against_start(console, inputs, evaluation) if self.against_start else None,
+            notes=notes,
         )
-        with replacing(study.folder / layout.FINAL) as folder:
-            delivery.write(folder)
-        shutil.rmtree(checkpoint_folder(study), ignore_errors=True)
-        print_outcome(console, study.folder / layout.FINAL, delivery)
-        _track(console, study)
+        moved = free_name(inputs.folder) if epochs is not None and is_model(inputs.folder) else None
+        with replacing(inputs.folder, keep=epochs is None) as new:
+            if epochs is not None:
+                write_model(new, model, recipe, epochs)
+            elif test is not None:
+                set_aside(new, record.evaluation, test.fingerprint)
+            delivery.write(new)
+        if moved is not None:
+            print_line(console, f"earlier model: {moved}")
+        return delivery
 
     def _test_data(self) -> Catalog | None:
         if self.test is None:
@@ -120,14 +215,14 @@ def _check_wandb() -> None:
         check_settings()
 
 
-def _track(console: Console, study: Study) -> None:
+def _track(console: Console, study: Study, name: str) -> None:
     """Log the model to W&B, which is optional: it may not be installed."""
     try:
         from leukemia.tracking.tracker import track_final
     except ModuleNotFoundError as error:
         print_line(console, f"W&B: {error}")
         return
-    if message := track_final(study):
+    if message := track_final(study, name):
         print_line(console, message)
 
 
@@ -140,13 +235,10 @@ def _unfinished(study: Study) -> tuple[str, ...]:
     return (f"The search is not finished: {ended} of {wanted} trials have ended; a later trial may be better.",)
 
 
-def _against_start(
-    console: Console, study: Study, catalog: Catalog, evaluation: Evaluation | None, device: torch.device
-) -> tuple[str, dict[str, Interval]]:
+def _against_start(console: Console, inputs: Inputs, evaluation: Evaluation | None) -> tuple[str, dict[str, Interval]]:
     """Retrain trial 0's recipe the same way; returns its name, and winner minus start on the test set."""
     assert evaluation is not None
-    start = study.recipe(0).resolved(catalog.smallest_side_px)
-    print_line(console, f"starting recipe, trial 0000: {start.describe()}")
-    model, _ = retrain(console, study, start, catalog, device)
-    probabilities = predict_test_set(model, start, evaluation.catalog, device)
+    print_line(console, f"starting recipe, trial 0000: {inputs.start.describe()}")
+    model, _ = retrain(console, inputs.study, inputs.start, inputs.catalog, inputs.device)
+    probabilities = predict_test_set(model, inputs.start, evaluation.catalog, inputs.device)
     return "the starting recipe (trial 0000) retrained", evaluation.difference(probabilities)

@@ -11,6 +11,7 @@ import torch
 
 from leukemia.base import interrupts, provenance
 from leukemia.base.errors import UserError
+from leukemia.base.files import require_space, require_writable
 from leukemia.base.record import write_record
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import FoldResult, score_name
@@ -100,6 +101,8 @@ def check(
     recipe = best.recipe.resolved(catalog.smallest_side_px)
     device = choose_device(device_name)
     excess = use_threads(study.info.cpu_threads)
+    require_writable(study.folder)
+    require_space(study.folder, 1_000_000, layout.LEAKCHECK)
     print(
         f"study {study.name}, trial {best.trial}: {recipe.describe()} on {describe_device(device)}, "
         f"{best.folds} folds of random cells{excess}",

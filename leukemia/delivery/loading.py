@@ -1,13 +1,15 @@
-"""Load a delivered model from its folder."""
+"""Load a delivered model from its folder, and compare it with the model that is to be delivered there."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.record import RESTORE
 from leukemia.config.recipe import Recipe
 from leukemia.study import layout
+from leukemia.study.models import ModelRecord, is_model
 from leukemia.training.model import ResNet, load_model
 
 
@@ -16,12 +18,49 @@ def load_delivered(folder: Path) -> tuple[ResNet, Recipe]:
 
     Raises:
         MissingFile: the folder lacks the recipe or the weights.
-        UserError: one of them is invalid.
+        UserError: one of them is invalid, or another than the one delivered.
     """
     path = folder / layout.RECIPE
     if not path.is_file():
         raise MissingFile(f"--model {folder}: no {layout.RECIPE} found; give the folder {layout.FINAL!r} of a study")
+    if record := ModelRecord.read(folder):
+        record.check_files(folder, [layout.RECIPE])
     recipe = Recipe.load(path)
     if recipe.data.crop_px is None or recipe.data.size_px is None:
         raise UserError(f"{path}: expected data.crop_px and data.size_px; {RESTORE}")
     return load_model(folder / layout.WEIGHTS, recipe), recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Existing:
+    """The model in a folder, which is the one asked for."""
+
+    model: ResNet
+    """On the CPU."""
+
+    record: ModelRecord
+
+
+def find_existing(folder: Path, recipe: Recipe, wanted: ModelRecord) -> tuple[Existing | None, list[str]]:
+    """The model in ``folder`` if it has this recipe, data and versions; else None, and what differs.
+
+    Both are empty if nothing is there.
+
+    Raises:
+        UserError: the folder has something else than a model.
+    """
+    if not folder.is_symlink() and (not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))):
+        return None, []
+    if folder.is_symlink() or not is_model(folder):
+        raise UserError(f"{folder} exists and is no delivered model; move it away, or choose another --out")
+    try:
+        model, found = load_delivered(folder)
+        record = ModelRecord.read(folder)
+    except UserError as error:
+        return None, [str(error)]
+    fields = found.flat()
+    differences = [f"{key}: {fields[key]}, not {value}" for key, value in recipe.flat().items() if fields[key] != value]
+    if record is None:
+        return None, [*differences, f"data and versions: unknown, an earlier version wrote no {layout.MODEL}"]
+    differences += record.differences(wanted)
+    return (None, differences) if differences else (Existing(model=model, record=record), [])

@@ -17,7 +17,7 @@ def print_line(console: Console, line: str) -> None:
 
 
 def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
-    """Print test scores, differences, caveats and the path of the model."""
+    """Print test scores, differences and caveats, then as ``print_next``."""
     evaluation = delivery.evaluation
     if evaluation is None:
         print_line(console, f"no --test: {layout.METRICS} has only the out-of-fold scores of the search")
@@ -36,5 +36,10 @@ def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
             print_line(console, f"compared with {against}, {name}: {describe_difference(interval)}")
     for caveat in delivery.caveats():
         print_line(console, f"caveat: {caveat}")
+    print_next(console, folder)
+
+
+def print_next(console: Console, folder: Path) -> None:
+    """Print the path of the model, and how to use it."""
     print_line(console, f"model: {folder}")
     print_line(console, f"next: python -m leukemia.predict --model {folder} IMAGES...")

@@ -1,9 +1,10 @@
-"""The folder of the delivered model: weights, recipe, metrics, predictions, model card and report."""
+"""The folder of a delivered model: weights, recipe, metrics, predictions, model card and report."""
 
 from __future__ import annotations
 
 import dataclasses
 import html
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 import pandas as pd
 
 from leukemia import CLASS_NAMES
-from leukemia.base import provenance
 from leukemia.base.files import atomic, write_text
 from leukemia.base.record import write_record
 from leukemia.config.protocol import RANDOM_CELL_WARNING
@@ -24,26 +24,60 @@ from leukemia.scoring.metrics import Interval, confusion_matrix, describe_differ
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.epochs import write_epochs
+from leukemia.study.models import EvaluationRecord, ModelRecord
 from leukemia.training.model import ResNet, save_model
+
+TEST_FILES = (
+    layout.METRICS,
+    layout.PREDICTIONS,
+    layout.CARD,
+    layout.REPORT,
+    layout.CONFUSION,
+    layout.ROC,
+    layout.CALIBRATION,
+)
+"""Files that depend on the test set."""
+
+
+def write_model(folder: Path, model: ResNet, recipe: Recipe, epochs: pd.DataFrame) -> None:
+    """Write the files that depend on the training alone; ``epochs`` has the fields of ``Epoch``."""
+    save_model(model, folder / layout.WEIGHTS)
+    recipe.save(folder / layout.RECIPE)
+    write_epochs(folder / layout.EPOCHS, epochs)
+    plot_curves(epochs, folder / layout.CURVES)
+
+
+def results_folder(folder: Path, fingerprint: str) -> Path:
+    """Where a model's folder keeps the results on an earlier test set."""
+    return folder / layout.TESTS / fingerprint[:16]
+
+
+def set_aside(folder: Path, earlier: EvaluationRecord | None, fingerprint: str) -> None:
+    """Make way for the results on the test set of this fingerprint; those on another one are kept."""
+    shutil.rmtree(results_folder(folder, fingerprint), ignore_errors=True)
+    kept = (
+        None if earlier is None or earlier.fingerprint == fingerprint else results_folder(folder, earlier.fingerprint)
+    )
+    if kept is not None:
+        kept.mkdir(parents=True)
+    for path in [folder / name for name in TEST_FILES]:
+        if path.is_file():
+            path.unlink() if kept is None else path.rename(kept / path.name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """The content of ``final/``."""
+    """Scores, predictions and provenance of a model: all files of its folder that depend on the test set."""
 
     best: Best
     recipe: Recipe
     """The winner's recipe with the user's settings, as retrained."""
 
-    model: ResNet
-    epochs: pd.DataFrame
-    num_training_images: int
+    record: ModelRecord
     evaluation: Evaluation | None
     difference: tuple[str, dict[str, Interval]] | None
     """Name of the other model, and the paired difference on the test set by metric."""
 
-    device: str
-    command: str
     notes: tuple[str, ...] = ()
     """Additional caveats, one sentence each."""
 
@@ -70,12 +104,8 @@ class Delivery:
         return found
 
     def write(self, folder: Path) -> None:
-        """Write all files to an existing, empty folder."""
-        save_model(self.model, folder / layout.WEIGHTS)
-        self.recipe.save(folder / layout.RECIPE)
+        """Write the files to a folder that has those of ``write_model``; the record is last."""
         write_record(folder / layout.METRICS, self._metrics())
-        write_epochs(folder / layout.EPOCHS, self.epochs)
-        plot_curves(self.epochs, folder / layout.CURVES)
         if self.evaluation is not None:
             self._write_predictions(folder / layout.PREDICTIONS, self.evaluation)
             if self.evaluation.scores is not None:
@@ -86,6 +116,7 @@ class Delivery:
         write_text(folder / layout.CARD, self._card())
         title = f"Model of study {self.best.study}, trial {self.best.trial}"
         write_page(folder / layout.REPORT, title, self.recipe.describe(), self._sections(folder))
+        self.record.write(folder)
 
     def _metrics(self) -> dict[str, Any]:
         test: dict[str, Any] | None = None
@@ -120,20 +151,6 @@ class Delivery:
             table["label"] = ""
         with atomic(path) as temporary:
             table.to_csv(temporary, index=False)
-
-    def provenance(self) -> list[tuple[str, str]]:
-        """Data, software and command behind the model, as (item, value)."""
-        best = self.best
-        return [
-            ("study, trial", f"{best.study} ({best.study_uid}), {best.trial}"),
-            ("training images", f"{self.num_training_images}"),
-            ("training data fingerprint", best.data.fingerprint),
-            ("split SHA-256", best.splits_sha256),
-            ("device", self.device),
-            ("commit", provenance.commit()),
-            ("command", self.command),
-            *((f"version of {name}", version) for name, version in provenance.versions().items()),
-        ]
 
     def _describe_test(self) -> str:
         if self.evaluation is None:
@@ -175,7 +192,7 @@ class Delivery:
             ),
             Section(
                 title="Training",
-                text=f"Retrained on all {self.num_training_images} training images.",
+                text=f"Retrained on all {self.record.num_training_images} training images.",
                 pictures=[(folder / layout.CURVES, "retraining")],
             ),
             Section(
@@ -183,7 +200,7 @@ class Delivery:
                 text="All settings.",
                 table=[("field", "value"), *((key, str(value)) for key, value in sorted(self.recipe.flat().items()))],
             ),
-            Section(title="Provenance", text="", table=[("item", "value"), *self.provenance()]),
+            Section(title="Provenance", text="", table=[("item", "value"), *self.record.provenance()]),
         ]
 
     def _card(self) -> str:
@@ -227,7 +244,7 @@ class Delivery:
             "## Provenance",
             "",
             # Markdown passes HTML through, and a command may contain any text.
-            *(f"- {item}: {html.escape(value)}" for item, value in self.provenance()),
+            *(f"- {item}: {html.escape(value)}" for item, value in self.record.provenance()),
             "",
         ]
         return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +60,8 @@ def retrain(
         training=np.arange(len(images)),
         validation=np.zeros(0, dtype=np.int64),
     )
-    # The file is named by training images and recipe, so a checkpoint is never used with others.
-    identity = hashlib.sha256((recipe.to_json() + catalog.fingerprint).encode()).hexdigest()[:16]
-    fitting = fit(
-        recipe, split, fold=study.info.folds, device=device, checkpoint=checkpoint_folder(study) / f"{identity}.pt"
-    )
+    checkpoint = _checkpoint(study, recipe, catalog)
+    fitting = fit(recipe, split, fold=study.info.folds, device=device, checkpoint=checkpoint)
     epochs: list[Epoch] = []
     how = "run the same command again to continue after the last finished epoch"
     with interrupts.resumable(how), console.status("training") as status:
@@ -81,6 +79,15 @@ def retrain(
                 print_line(console, progress)
 
 
-def checkpoint_folder(study: Study) -> Path:
-    """Folder for checkpoints of retraining this study's winner."""
-    return cache_dir() / "checkpoints" / f"{study.info.study_uid}-final"
+def remove_checkpoint(study: Study, recipe: Recipe, catalog: Catalog) -> None:
+    """Delete the checkpoint of a training whose model was delivered; those of other recipes stay."""
+    path = _checkpoint(study, recipe, catalog)
+    path.unlink(missing_ok=True)
+    with suppress(OSError):
+        path.parent.rmdir()
+
+
+def _checkpoint(study: Study, recipe: Recipe, catalog: Catalog) -> Path:
+    # The file is named by training images and recipe, so a checkpoint is never used with others.
+    identity = hashlib.sha256((recipe.to_json() + catalog.fingerprint).encode()).hexdigest()[:16]
+    return cache_dir() / "checkpoints" / f"{study.info.study_uid}-final" / f"{identity}.pt"

@@ -30,10 +30,10 @@ _TRIAL = re.compile(r"[0-9]{4,}")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def check_name(name: str) -> None:
-    """Raise ``UserError`` unless a study name is a portable folder name."""
+def check_name(name: str, option: str = "--study") -> None:
+    """Raise ``UserError`` unless the name that was given with ``option`` is a portable folder name."""
     if not _NAME.fullmatch(name) or name in (".", ".."):
-        raise UserError(f"--study: expected letters, digits, '.', '_' or '-', got {name!r}")
+        raise UserError(f"{option}: expected letters, digits, '.', '_' or '-', got {name!r}")
 
 
 class Study:

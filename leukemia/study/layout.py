@@ -61,12 +61,24 @@ FAILED = "failed.json"
 """Why a repeat failed; in the folder of its seed."""
 
 FINAL = "final"
-"""Folder of the delivered model."""
+"""Default folder of a delivered model."""
+
+MODEL = "model.json"
+"""In the folder of a delivered model: where it comes from; written last."""
 
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.csv"
 CARD = "MODEL_CARD.md"
+TESTS = "earlier_tests"
+"""In the folder of a delivered model: a folder for each earlier test set."""
+
+RESERVED = {
+    *(STUDY, SPLITS, JOURNAL, LOG, BEST, LEDGER, HINDSIGHT, LEAKCHECK, SWEEP, LOCK, WANDB, REPORT, TRIALS),
+    *(AUGMENTED, CALIBRATION, CONFUSION, CURVES, DEVICE_TIME, FRONT, IMPORTANCES, ROC, SEARCH),
+    *("aside", "checkpoints", "driver.json"),
+}
+"""Names of a study's own files and folders, the last three in its mirror: no model can be delivered there."""
 
 _SEED, _FOLD = "seed_", "fold_"
 

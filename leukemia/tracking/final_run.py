@@ -14,17 +14,23 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.epochs import EPOCH_COLUMNS, read_epochs
 from leukemia.study.folder import Study
+from leukemia.study.models import ModelRecord
 from leukemia.tracking import client
 from leukemia.tracking.client import Mode, RunSpec
 from leukemia.tracking.trial_run import SERIES, provenance_of, remove_local_files, run_id
 
 
 class FinalRun:
-    """The run of the model in ``final/``; training another final model of the same study gives another run."""
+    """The run of a delivered model; another model of the same study has another run."""
 
-    def __init__(self, study: Study) -> None:
-        self._study = study
-        self._folder = study.folder / layout.FINAL
+    def __init__(self, study: Study, name: str) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            name: the model's folder in the study.
+        """
+        self._study, self._name = study, name
+        self._folder = study.folder / name
 
     @property
     def id(self) -> str:
@@ -38,6 +44,8 @@ class FinalRun:
         Raises:
             Exception: any error of W&B.
         """
+        if record := ModelRecord.read(self._folder):
+            record.check_files(self._folder, (layout.RECIPE, layout.EPOCHS, layout.METRICS))
         best, recipe = Best.of(self._study), Recipe.load(self._folder / layout.RECIPE)
         trial = run_id(self._study.info.study_uid, best.trial)
         remove_local_files(self._study, self.id)
@@ -55,7 +63,7 @@ class FinalRun:
         run.summary.update({"caveats": metrics["caveats"]})
         note = self._link_trial(run, trial) if mode == "online" else ""
         model = client.artifact(f"model-{self._study.info.study_uid}", "model", [self._folder], {"trial": best.trial})
-        run.log_artifact(model, aliases=["best", self._study.name])
+        run.log_artifact(model, aliases=["best", self._study.name] if self._name == layout.FINAL else [self._name])
         run.finish()
         return note
 
@@ -71,7 +79,7 @@ class FinalRun:
     def _spec(self, recipe: Recipe, trial: str) -> RunSpec:
         return RunSpec(
             id=self.id,
-            name=f"{self._study.name}-final",
+            name=f"{self._study.name}-{self._name}",
             group=self._study.name,
             job_type="final",
             folder=self._study.folder,

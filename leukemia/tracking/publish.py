@@ -8,6 +8,7 @@ from leukemia.base.errors import UserError, first_line
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
+from leukemia.study.models import delivered_models
 from leukemia.study.verification import verify
 from leukemia.tracking import client
 from leukemia.tracking.account import server_problem
@@ -59,12 +60,15 @@ def _publish(study: Study, report: Callable[[str], None]) -> None:
         run.close(end.state, end.reason, end.score, best if is_winner else None)
         uploaded.append(run.id)
     finals = []
-    if (study.folder / layout.FINAL / layout.EPOCHS).is_file():
-        report("final model: uploading")
-        final = FinalRun(study)
+    for name in delivered_models(study):
+        if not (study.folder / name / layout.EPOCHS).is_file():
+            report(f"warning: model {name}: not uploaded because {layout.EPOCHS} is missing")
+            continue
+        report(f"model {name}: uploading")
+        final = FinalRun(study, name)
         finals.append(final.id)
         if note := final.write("online"):
-            report(f"final model: {note}")
+            report(f"model {name}: {note}")
     report("search: uploading")
     search = StudyRun(study)
     search.open("online", None)

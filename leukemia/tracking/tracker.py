@@ -228,8 +228,8 @@ def _online(study: Study) -> tuple[WandbTracker, str]:
     return WandbTracker(study, mode="online", sweep=sweep), f"W&B: {sweep.url}"
 
 
-def track_final(study: Study) -> str:
-    """Log the model in ``final/`` to W&B, in at most ``CLOSE_TIMEOUT_SECONDS``; returns a message for the user."""
+def track_final(study: Study, name: str) -> str:
+    """Log a delivered model to W&B, in at most ``CLOSE_TIMEOUT_SECONDS``; returns a message for the user."""
     mode = wanted_mode()
     if mode == "disabled":
         return ""
@@ -239,7 +239,7 @@ def track_final(study: Study) -> str:
 
     def write() -> None:
         try:
-            note = FinalRun(study).write("offline" if mode == "offline" or problem else "online")
+            note = FinalRun(study, name).write("offline" if mode == "offline" or problem else "online")
             notes.extend([note] if note else [])
         except Exception as error:
             failures.append(first_line(error))

@@ -167,6 +167,11 @@ def to_device(batch: Tensor, device: torch.device) -> Tensor:
     return batch.to(device, memory_format=torch.channels_last, non_blocking=True)
 
 
+def model_to_device(model: ResNet, device: torch.device) -> ResNet:
+    """The model on the device, in the same layout."""
+    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def read_images(paths: Sequence[Path], view: View) -> np.ndarray:
     """Read image files in one view, uint8 (n, H, W, 3), in the order of ``paths``.
 

@@ -16,154 +16,28 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers.cells import draw_cells
-from helpers.studies import change_info, info_of, tta_scores
+from helpers.deliveries import deliver, hidden, metrics_of, searched
+from helpers.studies import change_info
 from helpers.wandb_server import WandbServer
 from PIL import Image
 
 from leukemia import predict as predict_command
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.record import write_record
-from leukemia.config.protocol import RANDOM_CELL_WARNING, Protocol
+from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.config.recipe import Recipe
-from leukemia.config.results import Epoch, FoldResult
-from leukemia.data.catalog import Catalog, read_catalog
-from leukemia.data.folds import make_splits
-from leukemia.delivery import model_folder as delivery
+from leukemia.config.results import Epoch
+from leukemia.data.catalog import read_catalog
 from leukemia.delivery import retraining
 from leukemia.delivery.evaluation import find_overlap
-from leukemia.delivery.replacement import replacing
 from leukemia.final import main
-from leukemia.scoring.metrics import majority_rate, scores
-from leukemia.scoring.selection import Correction
-from leukemia.study.best import Best, BestScore, IntervalRecord, Noise
+from leukemia.study.best import Best
 from leukemia.study.folder import Study
-from leukemia.study.schema import DataSource
 from leukemia.tracking.publish import publish
-from leukemia.training.model import ResNet, build_model
+from leukemia.training.model import ResNet
 from leukemia.training.train import NonFiniteLoss
 
 REAL = pytest.mark.skipif("LEUKEMIA_DATA" not in os.environ, reason="LEUKEMIA_DATA is unset: real images are not here")
-
-RECIPE = Recipe.from_flat(
-    {
-        "data.size_px": 32,
-        "optimizer.name": "adamw",
-        "train.epochs": 1,
-        "train.batch_size": 16,
-        "train.precision": "float32",
-        "evaluate.tta": "flips",
-    }
-).resolved(32)
-
-
-def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "grouped", name: str = "one") -> Study:
-    """A finished study: trial 0 with two folds, and ``best.json``; the probabilities are synthetic."""
-    splits = make_splits(catalog, 2, 0, protocol)
-    info = info_of(trials=1, protocol=protocol, data=DataSource(uri=uri, fingerprint=catalog.fingerprint))
-    study = Study.create(runs / name, info)
-    splits.save(study.folder / "splits.json")
-    study.begin_trial(0, RECIPE)
-    labels, generator = catalog.table["label"].to_numpy(), np.random.default_rng(0)
-    for fold, (_, rows) in enumerate(splits.rows(catalog)):
-        probabilities = np.clip(labels[rows] + generator.normal(0, 0.4, len(rows)), 0, 1)
-        result = FoldResult(
-            seed=0,
-            fold=fold,
-            rows=rows,
-            probabilities=probabilities,
-            scores=tta_scores(labels[rows], probabilities),
-            seconds=1.0,
-            device="cpu",
-            precision="float32",
-        )
-        study.write_fold(0, result, catalog.table)
-    score = float(np.mean([study.fold(0, 0, fold).scores["tta_accuracy"] for fold in range(2)]))
-    study.end_trial(0, "complete", "all 2 folds", score)
-    seen = study.out_of_fold(0, 0)
-    found = scores(seen["label"], seen["probability_leukemic"], seen["group"])
-    accuracy = found["accuracy"]
-    Best(
-        study=name,
-        study_uid="abcd1234",
-        trial="0000",
-        recipe=RECIPE,
-        objective="tta_accuracy",
-        score=BestScore.of(score, Correction(winner=0, raw=accuracy, bootstrap=accuracy, leave_fold_out=accuracy)),
-        noise=Noise(),
-        num_complete=1,
-        scores={metric: IntervalRecord.of(interval) for metric, interval in found.items()},
-        majority_rate=majority_rate(seen["label"]),
-        folds=2,
-        folds_done=2,
-        seeds=[0],
-        n=len(seen),
-        protocol=protocol,
-        data=study.info.data,
-        splits_sha256=splits.sha256(),
-        versions={},
-        commit="unknown",
-        hardware={},
-        command="python -m search.run",
-    ).save(study.folder / "best.json")
-    return study
-
-
-@pytest.fixture
-def study(tmp_path: Path, tiny_catalog: Catalog, tiny_folder: Path) -> Study:
-    return searched(tmp_path / "runs", tiny_catalog, str(tiny_folder))
-
-
-@pytest.fixture(scope="module")
-def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """12 labelled images of subjects that are not in ``tiny_folder``."""
-    return draw_cells(tmp_path_factory.mktemp("test") / "patients", seed=7, subjects=range(11, 14), per_subject=2)
-
-
-@pytest.fixture
-def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
-    """Replace training by an untrained network; returns the list of requested recipes."""
-    asked: list[Recipe] = []
-
-    def fit(recipe: Recipe, side: object, *, fold: int, **rest: object) -> Generator[Epoch, None, ResNet]:
-        asked.append(recipe)
-        yield Epoch(
-            seed=recipe.train.seed,
-            fold=fold,
-            epoch=1,
-            train_loss=0.5,
-            train_accuracy=0.5,
-            validation_loss=float("nan"),
-            validation_accuracy=float("nan"),
-            learning_rate=1e-3,
-            seconds=1.0,
-            images_per_second=1.0,
-            device_memory_mb=0.0,
-        )
-        torch.manual_seed(recipe.train.seed)
-        return build_model(recipe).eval()
-
-    monkeypatch.setattr(retraining, "fit", fit)
-    return asked
-
-
-@pytest.fixture
-def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail if training starts."""
-    monkeypatch.delattr(retraining, "fit")
-
-
-def deliver(study: Study, *arguments: str | Path) -> int:
-    return main(["--best", study.name, "--runs", str(study.folder.parent), "--device", "cpu", *map(str, arguments)])
-
-
-def metrics_of(study: Study) -> dict:
-    return json.loads((study.folder / "final" / "metrics.json").read_text())
-
-
-def hidden(study: Study) -> list[str]:
-    """Temporary files, which must not remain after a delivery."""
-    return [path.name for path in study.folder.glob(".*") if path.name != ".final.lock"]
 
 
 def test_winner_is_trained_delivered_and_loaded(
@@ -174,7 +48,7 @@ def test_winner_is_trained_delivered_and_loaded(
     assert "epoch 1/1: loss " in output
     assert f"next: python -m leukemia.predict --model {folder} IMAGES..." in output
     names = "model.safetensors recipe.json metrics.json predictions.csv MODEL_CARD.md report.html".split()
-    names += "epochs.csv curves.png confusion.png roc.png calibration.png".split()
+    names += "model.json epochs.csv curves.png confusion.png roc.png calibration.png".split()
     assert {path.name for path in folder.iterdir()} == set(names)
     assert hidden(study) == []
     assert not (session_cache / "checkpoints" / "abcd1234-final").exists()
@@ -202,6 +76,7 @@ def test_killed_retraining_resumes_to_the_same_model(
     long = ["--set", "train.epochs=2"]
     deliver(study, *long)
     expected = (study.folder / "final" / "model.safetensors").read_bytes()
+    shutil.rmtree(study.folder / "final")
     print_line, printed = retraining.print_line, []
 
     def interrupt(console: object, line: str) -> None:
@@ -215,7 +90,6 @@ def test_killed_retraining_resumes_to_the_same_model(
         with pytest.raises(KeyboardInterrupt):
             deliver(study, *long)
     assert len(list((session_cache / "checkpoints" / "abcd1234-final").glob("*.pt"))) == 1
-    shutil.rmtree(study.folder / "final")
     deliver(study, *long)
     assert (study.folder / "final" / "model.safetensors").read_bytes() == expected
 
@@ -397,40 +271,6 @@ def test_full_disk_is_detected_before_training(study: Study, monkeypatch: pytest
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(UserError, match=r"^not enough disk space for the delivered model: 65 MB needed in .*, 1 free"):
         deliver(study)
-
-
-@pytest.mark.usefixtures("untrained")
-def test_failed_write_keeps_the_old_delivery(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    deliver(study)
-    before = {path.name: path.read_bytes() for path in (study.folder / "final").iterdir()}
-
-    def fail(*arguments: object) -> None:
-        raise OSError("disk full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(delivery, "write_page", fail)
-        with pytest.raises(OSError, match=r"^disk full$"):
-            deliver(study, "--set", "train.seed=5")
-    assert {path.name: path.read_bytes() for path in (study.folder / "final").iterdir()} == before
-    assert hidden(study) == []
-    deliver(study, "--set", "train.seed=5")
-    assert (study.folder / "final" / "model.safetensors").read_bytes() != before["model.safetensors"]
-    assert hidden(study) == []
-
-
-def test_leftovers_of_a_killed_delivery_are_cleaned_up(tmp_path: Path) -> None:
-    folder = tmp_path / "final"
-    for name in (".final-new", ".final-old"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "which").write_text(name)
-    # Killed between the renames: only the old delivery is complete, and a failure now must not lose it.
-    with pytest.raises(RuntimeError), replacing(folder):
-        raise RuntimeError
-    assert (folder / "which").read_text() == ".final-old"
-    with replacing(folder) as fresh:
-        (fresh / "which").write_text("third")
-    assert (folder / "which").read_text() == "third"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".final.lock", "final"]
 
 
 def test_threads_are_those_of_the_study(

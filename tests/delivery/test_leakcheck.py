@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -222,6 +225,23 @@ def test_diverging_recipe_writes_nothing(
     with pytest.raises(UserError, match=rf"^the recipe diverges on random-cell folds, .*: {error}"):
         check(study)
     assert not (study.folder / "leakcheck.json").exists()
+
+
+def test_a_study_that_cannot_be_written_is_refused_before_training(
+    study: Study, asked: list[list[np.ndarray]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**options: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "TemporaryFile", refuse)
+        with pytest.raises(UserError, match=r"^cannot write to .*one \(Read-only file system\); make it writable, or"):
+            check(study)
+    usage = shutil.disk_usage(study.folder)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(UserError, match=r"^not enough disk space for leakcheck.json"):
+        check(study)
+    assert asked == []
 
 
 def test_missing_predictions_are_reported(study: Study, asked: list[list[np.ndarray]]) -> None:

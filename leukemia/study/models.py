@@ -1,0 +1,168 @@
+"""The models delivered to a study: their folders, and the record of what each was trained from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from leukemia.base import provenance
+from leukemia.base.errors import UserError
+from leukemia.base.record import RESTORE, read_record, write_record
+from leukemia.study import layout
+from leukemia.study.best import Best
+from leukemia.study.folder import Study, check_name
+from leukemia.study.schema import Positive, TrialId
+
+BOUND = (layout.RECIPE, layout.EPOCHS, layout.METRICS, layout.PREDICTIONS)
+"""Files that commands read and that have no checksum of their own."""
+
+IRRELEVANT = ("ray", "optuna", "wandb")
+"""Packages that neither train the final model nor apply it."""
+
+
+def model_folder(study: Study, name: str) -> Path:
+    """The folder for a model of this name.
+
+    Raises:
+        UserError: no portable name, or one that the study uses otherwise.
+    """
+    check_name(name, "--out")
+    # Some file systems ignore case. Names with a dot in front are those of temporary files.
+    if name.startswith(".") or name.lower() in layout.RESERVED:
+        raise UserError(f"--out: {name!r} is a name that the study uses itself; choose another")
+    return study.folder / name
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a model was delivered to a folder; earlier versions wrote no record."""
+    return any((folder / name).is_file() for name in (layout.MODEL, layout.METRICS))
+
+
+def delivered_models(study: Study) -> list[str]:
+    """Names of the folders of all delivered models."""
+    folders = [path for path in study.folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return sorted(path.name for path in folders if is_model(path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRecord:
+    """The test set that a model's scores are of."""
+
+    fingerprint: str
+    """SHA-256 of the test data, hexadecimal."""
+
+    command: str
+    created: str
+    """UTC, in ISO 8601."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecord:
+    """``model.json``: what a delivered model was trained from, apart from its recipe."""
+
+    study: str
+    study_uid: str
+    trial: TrialId
+    num_training_images: Positive
+    fingerprint: str
+    """SHA-256 of the training data, hexadecimal."""
+
+    splits_sha256: str
+    device: str
+    commit: str
+    command: str
+    created: str
+    """UTC, in ISO 8601."""
+
+    versions: dict[str, str]
+    evaluation: EvaluationRecord | None = None
+    """None if no test set was given."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of the other files that commands read, by name."""
+
+    @classmethod
+    def of(cls, best: Best, num_training_images: int, device: str, command: str) -> ModelRecord:
+        """The record of a model that is trained now."""
+        return cls(
+            study=best.study,
+            study_uid=best.study_uid,
+            trial=best.trial,
+            num_training_images=num_training_images,
+            fingerprint=best.data.fingerprint,
+            splits_sha256=best.splits_sha256,
+            device=device,
+            commit=provenance.commit(),
+            command=command,
+            created=provenance.now(),
+            versions=provenance.versions(),
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelRecord | None:
+        """The record in a model's folder; None if an earlier version delivered it.
+
+        Raises:
+            UserError: the record is invalid.
+        """
+        path = folder / layout.MODEL
+        return read_record(cls, path) if path.is_file() else None
+
+    def evaluated(self, fingerprint: str, command: str) -> ModelRecord:
+        """This record with another test set."""
+        evaluation = EvaluationRecord(fingerprint=fingerprint, command=command, created=provenance.now())
+        return dataclasses.replace(self, evaluation=evaluation)
+
+    def write(self, folder: Path) -> None:
+        """Write the record; the other files must be there."""
+        files = {name: _sha256(folder / name) for name in BOUND if (folder / name).is_file()}
+        write_record(folder / layout.MODEL, dataclasses.asdict(dataclasses.replace(self, files=files)))
+
+    def check_files(self, folder: Path, names: Iterable[str]) -> None:
+        """Check files of the folder against their checksums.
+
+        Raises:
+            UserError: one was changed.
+        """
+        for name in names:
+            if name in self.files and (not (folder / name).is_file() or _sha256(folder / name) != self.files[name]):
+                raise UserError(f"{folder / name}: not the file that {layout.MODEL} was written for; {RESTORE}")
+
+    def differences(self, other: ModelRecord) -> list[str]:
+        """Differences in data and versions to a record that is to be written, as ``NAME: OLD, not NEW``."""
+        found, wanted = self._determining(), other._determining()
+        return [
+            f"{name}: {found.get(name, 'none')}, not {wanted.get(name, 'none')}"
+            for name in dict.fromkeys([*found, *wanted])
+            if found.get(name) != wanted.get(name)
+        ]
+
+    def provenance(self) -> list[tuple[str, str]]:
+        """Data, software and commands behind model and scores, as (item, value)."""
+        tests = []
+        if self.evaluation is not None:
+            tests.append(("test data fingerprint", self.evaluation.fingerprint))
+            tests.append(("command of the test", self.evaluation.command))
+        return [
+            ("study, trial", f"{self.study} ({self.study_uid}), {self.trial}"),
+            ("training images", f"{self.num_training_images}"),
+            ("training data fingerprint", self.fingerprint),
+            ("split SHA-256", self.splits_sha256),
+            ("device", self.device),
+            ("commit", self.commit),
+            ("command", self.command),
+            *tests,
+            *((f"version of {name}", version) for name, version in self.versions.items()),
+        ]
+
+    def _determining(self) -> dict[str, str]:
+        versions = {f"version of {name}": version for name, version in self.versions.items() if name not in IRRELEVANT}
+        return {"training data fingerprint": self.fingerprint, **versions}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,97 @@
+"""A finished study, and ``leukemia.final`` run on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from helpers.studies import info_of, tta_scores
+
+from leukemia.config.protocol import Protocol
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import FoldResult
+from leukemia.data.catalog import Catalog
+from leukemia.data.folds import make_splits
+from leukemia.final import main
+from leukemia.scoring.metrics import majority_rate, scores
+from leukemia.scoring.selection import Correction
+from leukemia.study.best import Best, BestScore, IntervalRecord, Noise
+from leukemia.study.folder import Study
+from leukemia.study.schema import DataSource
+
+RECIPE = Recipe.from_flat(
+    {
+        "data.size_px": 32,
+        "optimizer.name": "adamw",
+        "train.epochs": 1,
+        "train.batch_size": 16,
+        "train.precision": "float32",
+        "evaluate.tta": "flips",
+    }
+).resolved(32)
+
+
+def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "grouped", name: str = "one") -> Study:
+    """A finished study: trial 0 with two folds, and ``best.json``; the probabilities are synthetic."""
+    splits = make_splits(catalog, 2, 0, protocol)
+    info = info_of(trials=1, protocol=protocol, data=DataSource(uri=uri, fingerprint=catalog.fingerprint))
+    study = Study.create(runs / name, info)
+    splits.save(study.folder / "splits.json")
+    study.begin_trial(0, RECIPE)
+    labels, generator = catalog.table["label"].to_numpy(), np.random.default_rng(0)
+    for fold, (_, rows) in enumerate(splits.rows(catalog)):
+        probabilities = np.clip(labels[rows] + generator.normal(0, 0.4, len(rows)), 0, 1)
+        result = FoldResult(
+            seed=0,
+            fold=fold,
+            rows=rows,
+            probabilities=probabilities,
+            scores=tta_scores(labels[rows], probabilities),
+            seconds=1.0,
+            device="cpu",
+            precision="float32",
+        )
+        study.write_fold(0, result, catalog.table)
+    score = float(np.mean([study.fold(0, 0, fold).scores["tta_accuracy"] for fold in range(2)]))
+    study.end_trial(0, "complete", "all 2 folds", score)
+    seen = study.out_of_fold(0, 0)
+    found = scores(seen["label"], seen["probability_leukemic"], seen["group"])
+    accuracy = found["accuracy"]
+    Best(
+        study=name,
+        study_uid="abcd1234",
+        trial="0000",
+        recipe=RECIPE,
+        objective="tta_accuracy",
+        score=BestScore.of(score, Correction(winner=0, raw=accuracy, bootstrap=accuracy, leave_fold_out=accuracy)),
+        noise=Noise(),
+        num_complete=1,
+        scores={metric: IntervalRecord.of(interval) for metric, interval in found.items()},
+        majority_rate=majority_rate(seen["label"]),
+        folds=2,
+        folds_done=2,
+        seeds=[0],
+        n=len(seen),
+        protocol=protocol,
+        data=study.info.data,
+        splits_sha256=splits.sha256(),
+        versions={},
+        commit="unknown",
+        hardware={},
+        command="python -m search.run",
+    ).save(study.folder / "best.json")
+    return study
+
+
+def deliver(study: Study, *arguments: str | Path) -> int:
+    return main(["--best", study.name, "--runs", str(study.folder.parent), "--device", "cpu", *map(str, arguments)])
+
+
+def metrics_of(study: Study) -> dict:
+    return json.loads((study.folder / "final" / "metrics.json").read_text())
+
+
+def hidden(study: Study) -> list[str]:
+    """Temporary files, which must not remain after a delivery."""
+    return [path.name for path in study.folder.glob(".*") if path.name != ".final.lock"]
