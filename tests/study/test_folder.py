@@ -28,6 +28,7 @@ from leukemia.scoring.metrics import point_scores
 from leukemia.study import folder as folder_module
 from leukemia.study.best import Best
 from leukemia.study.folder import EPOCH_COLUMNS, Study, check_name
+from leukemia.study.models import ModelRecord, delivered_models
 from leukemia.study.records import FOLD_COLUMNS
 from leukemia.study.schema import Origin
 from leukemia.study.table import trial_table
@@ -414,6 +415,12 @@ def test_example_delivery_loads() -> None:
     assert metrics["test"]["n"] == len(predictions)
     assert metrics["test"]["accuracy"]["value"] == (predictions["label"] == predictions["predicted"]).mean()
     assert metrics["out_of_fold"]["accuracy"] == dataclasses.asdict(best.scores["accuracy"])
+    assert delivered_models(Study.open(EXAMPLE)) == ["final"]
+    record = ModelRecord.read(EXAMPLE / "final")
+    assert record is not None
+    assert (record.trial, record.fingerprint) == (best.trial, best.data.fingerprint)
+    assert {"recipe.json", "metrics.json", "predictions.csv"} == set(record.files)
+    record.check_files(EXAMPLE / "final", record.files)
 
 
 def test_example_journal_loads_in_optuna(tmp_path: Path) -> None:
