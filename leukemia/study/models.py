@@ -42,9 +42,9 @@ def is_model(folder: Path) -> bool:
 
 
 def delivered_models(study: Study) -> list[str]:
-    """Names of the folders of all delivered models."""
+    """Names of the folders of all delivered models, the default one last, so that it is the latest in W&B."""
     folders = [path for path in study.folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return sorted(path.name for path in folders if is_model(path))
+    return sorted((path.name for path in folders if is_model(path)), key=lambda name: (name == layout.FINAL, name))
 
 
 @dataclass(frozen=True, kw_only=True)

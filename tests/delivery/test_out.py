@@ -184,7 +184,7 @@ def test_a_model_of_an_earlier_version_is_another_one(delivered: Study, untraine
     with pytest.raises(UserError, match=r"\n  data and versions: unknown, an earlier version wrote no model.json$"):
         deliver(delivered)
     deliver(delivered, "--replace")
-    assert delivered_models(delivered) == ["final", "final.1"]
+    assert delivered_models(delivered) == ["final.1", "final"]
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "recipe.json"])
@@ -315,7 +315,7 @@ def test_models_of_several_names_are_uploaded(
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     deliver(delivered, "--out", "seed-5", "--set", "train.seed=5")
-    assert delivered_models(delivered) == ["final", "seed-5"]
+    assert delivered_models(delivered) == ["seed-5", "final"]
     assert load_delivered(delivered.folder / "seed-5")[1].train.seed == 5
     monkeypatch.setenv("WANDB_MODE", "online")
     printed: list[str] = []
@@ -324,7 +324,7 @@ def test_models_of_several_names_are_uploaded(
     finals = [run for run in wandb_server.runs.values() if run.job_type == "final"]
     assert sorted(run.config["train.seed"] for run in finals) == [0, 5]
     aliases = [set(version.aliases) for name, version in wandb_server.artifacts.items() if name.startswith("model-")]
-    assert sorted(map(sorted, aliases)) == [["best", "one"], ["latest", "seed-5"]]
+    assert sorted(map(sorted, aliases)) == [["best", "latest", "one"], ["seed-5"]]
 
 
 def test_changed_files_are_not_uploaded(delivered: Study) -> None:
