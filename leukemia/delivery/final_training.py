@@ -106,11 +106,8 @@ class FinalTraining:
         inputs, console = self._inputs(), Console()
         with claimed(inputs.folder):
             existing = self._find_existing(inputs)
-            if existing is not None:
-                print_line(console, f"already delivered: {inputs.folder} has {inputs.recipe.describe()}")
-                if inputs.test is None or self._is_tested(inputs.folder, existing.record, inputs.test):
-                    print_next(console, inputs.folder)
-                    return
+            if existing is not None and self._is_complete(console, inputs, existing.record):
+                return
             delivery = self._deliver(console, inputs, existing)
         for trained in (inputs.recipe, inputs.start) if self.against_start else (inputs.recipe,):
             remove_checkpoint(inputs.study, trained, inputs.catalog)
@@ -153,11 +150,18 @@ class FinalTraining:
             )
         return existing
 
-    def _is_tested(self, folder: Path, record: ModelRecord, test: Catalog) -> bool:
-        """Whether the folder has the results on these test data, with a comparison if one is wanted."""
-        newest = record.evaluation is not None and record.evaluation.fingerprint == test.fingerprint
-        path = (folder if newest else results_folder(folder, test.fingerprint)) / layout.METRICS
-        return path.is_file() and (not self.against_start or read_content(path)["difference"] is not None)
+    def _is_complete(self, console: Console, inputs: Inputs, record: ModelRecord) -> bool:
+        """Print what the folder has; returns whether it is all that is asked for."""
+        folder, test = inputs.folder, inputs.test
+        print_line(console, f"already delivered: {folder} has {inputs.recipe.describe()}")
+        if test is not None:
+            newest = record.evaluation is not None and record.evaluation.fingerprint == test.fingerprint
+            path = (folder if newest else results_folder(folder, test.fingerprint)) / layout.METRICS
+            if not path.is_file() or (self.against_start and read_content(path)["difference"] is None):
+                return False
+            print_line(console, f"already tested on these data: {path}")
+        print_next(console, folder)
+        return True
 
     def _deliver(self, console: Console, inputs: Inputs, existing: Existing | None) -> Delivery:
         """Train unless the model exists, test, and write."""

@@ -91,8 +91,9 @@ def test_new_test_data_are_scored_without_training(
     assert set(contents(earlier)) == set(model_folder.TEST_FILES)
     assert all(first[name] == content for name, content in contents(earlier).items())
     # Both are known now.
-    for test in (patients, others):
+    for test, results in ((patients, earlier), (others, folder)):
         assert deliver(delivered, "--test", test) == 0
+        assert f"already tested on these data: {results / 'metrics.json'}\n" in capsys.readouterr().out
     assert contents(folder) == last
     assert hidden(delivered) == []
 
