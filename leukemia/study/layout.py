@@ -73,11 +73,13 @@ CARD = "MODEL_CARD.md"
 TESTS = "earlier_tests"
 """In the folder of a delivered model: a folder for each earlier test set."""
 
-RESERVED = {
-    *(STUDY, SPLITS, JOURNAL, LOG, BEST, LEDGER, HINDSIGHT, LEAKCHECK, SWEEP, LOCK, WANDB, REPORT, TRIALS),
-    *(AUGMENTED, CALIBRATION, CONFUSION, CURVES, DEVICE_TIME, FRONT, IMPORTANCES, ROC, SEARCH),
-    *("aside", "checkpoints", "driver.json"),
-}
+RESERVED = frozenset(
+    [
+        *(STUDY, SPLITS, JOURNAL, LOG, BEST, LEDGER, HINDSIGHT, LEAKCHECK, SWEEP, LOCK, WANDB, REPORT, TRIALS),
+        *(AUGMENTED, CALIBRATION, CONFUSION, CURVES, DEVICE_TIME, FRONT, IMPORTANCES, ROC, SEARCH),
+        *("aside", "checkpoints", "driver.json"),
+    ]
+)
 """Names of a study's own files and folders, the last three in its mirror: no model can be delivered there."""
 
 _SEED, _FOLD = "seed_", "fold_"
