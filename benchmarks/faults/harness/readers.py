@@ -89,7 +89,7 @@ def track(study: Study) -> Any:
         search = StudyRun(study)
         search.open("offline", None)
         search.close(finished=True)
-        FinalRun(study).write("offline")
+        FinalRun(study, layout.FINAL).write("offline")
     return [run.content for run in runs]
 
 
