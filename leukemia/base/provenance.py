@@ -70,6 +70,6 @@ def command_line(module: str, argv: list[str] | None) -> str:
     return f"python -m {module} {shlex.join(shown)}".strip()
 
 
-def now() -> str:
-    """The current time in UTC, ISO 8601, to the second."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def now(timespec: str = "seconds") -> str:
+    """The current time in UTC, ISO 8601, to the second or another unit of ``datetime.isoformat``."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec=timespec).replace("+00:00", "Z")

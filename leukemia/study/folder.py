@@ -161,7 +161,7 @@ class Study:
         """
         folder = self.trial_folder(number)
         _write_traceback(folder, traceback)
-        end = TrialEnd(state=state, reason=reason, score=score)
+        end = TrialEnd.now(state, reason, score)
         write_record(folder / layout.STATE, dataclasses.asdict(end))
 
     def end(self, number: int) -> TrialEnd | None:

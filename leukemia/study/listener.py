@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.study.job import Job
 from leukemia.study.schema import FoldRecord, State
+
+
+class Request(enum.IntEnum):
+    """What a user asks of the whole search, the strongest last."""
+
+    RUN = 0
+    PAUSE = enum.auto()
+    """Start no new trials for now."""
+
+    STOP = enum.auto()
+    """Start no new trials; the search ends once those that run have ended."""
+
+    CANCEL = enum.auto()
+    """End at once, so that the search can be resumed."""
 
 
 class Listener:
@@ -40,3 +55,8 @@ class Listener:
     def is_stopped(self, job: Job) -> bool:
         """Whether the user has asked this listener to stop the job."""
         return False
+
+    @property
+    def request(self) -> Request:
+        """What the user asks this listener of the search."""
+        return Request.RUN

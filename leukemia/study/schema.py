@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
+from leukemia.base import provenance
 from leukemia.base.errors import UserError
 from leukemia.base.record import missing_field, read_content, read_record
 from leukemia.config.fields import check_key, checked_type
@@ -50,6 +52,15 @@ def _is_recipe(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _is_time(value: str) -> str:
+    if value:
+        try:
+            datetime.datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("a time in ISO 8601") from None
+    return value
+
+
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 Positive: TypeAlias = Annotated[int, Field(ge=1)]
 Seeds: TypeAlias = Annotated[list[Count], Field(min_length=1)]
@@ -61,6 +72,9 @@ Share: TypeAlias = Annotated[float, Field(ge=-1e-9, le=1 + 1e-9, allow_inf_nan=F
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan=False)]
 Uid: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{8}$")]
 """Used in paths, so it must not contain separators."""
+
+Ended: TypeAlias = Annotated[str, AfterValidator(_is_time)]
+"""When something ended, UTC in ISO 8601; empty in files written by older versions."""
 
 TrialId: TypeAlias = Annotated[str, Field(pattern="^[0-9]{4,9}$")]
 Objective: TypeAlias = Annotated[str, one_of(*ALL_OBJECTIVES)]
@@ -195,6 +209,13 @@ class TrialEnd:
     score: Score | None
     """Mean of the objective over folds; None unless complete."""
 
+    ended: Ended = field(default="", compare=False)
+
+    @classmethod
+    def now(cls, state: State, reason: str, score: float | None) -> TrialEnd:
+        """The end of a trial that ends now."""
+        return cls(state=state, reason=reason, score=score, ended=provenance.now("milliseconds"))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
@@ -232,9 +253,11 @@ class FoldRecord:
     predictions_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     """Of ``fold_K.csv``. Empty, like ``precision``, in folds written by earlier versions."""
 
+    ended: Ended = field(default="", compare=False)
+
     @classmethod
     def of(cls, result: FoldResult, predictions_sha256: str) -> FoldRecord:
-        """Convert a result whose predictions have been written."""
+        """Convert the result of a fold that ends now, and whose predictions have been written."""
         return cls(
             fold=result.fold,
             seed=result.seed,
@@ -244,6 +267,7 @@ class FoldRecord:
             device=result.device,
             precision=result.precision,
             predictions_sha256=predictions_sha256,
+            ended=provenance.now("milliseconds"),
         )
 
 

@@ -24,7 +24,7 @@ def trial_table(study: Study) -> pd.DataFrame:
         recipe, end = study.recipe(number), study.end(number)
         own = recipe.train.seed
         folds = [study.fold(number, own, fold) for fold in study.folds_done(number, own)]
-        repeats = _finished_repeats(study, number, own)
+        repeats = finished_seeds(study, number)[1:]
         every = [
             *folds,
             *(study.fold(number, seed, fold) for seed in repeats for fold in study.folds_done(number, seed)),
@@ -49,15 +49,17 @@ def trial_table(study: Study) -> pd.DataFrame:
     return order[list(COLUMNS)].reset_index(drop=True)
 
 
-def _finished_repeats(study: Study, number: int, own: int) -> list[int]:
-    """Other seeds of a trial for which all folds are finished."""
-    return [
+def finished_seeds(study: Study, number: int) -> list[int]:
+    """A trial's own seed, then those of its repeats for which all folds are finished, ascending."""
+    own = study.recipe(number).train.seed
+    repeats = (
         seed
         for seed in study.seeds(number)
         if seed != own
         and len(study.folds_done(number, seed)) == study.info.folds
         and study.repeat_failure(number, seed) is None
-    ]
+    )
+    return [own, *repeats]
 
 
 def _mean(scores: Iterable[float | None]) -> float:

@@ -17,7 +17,7 @@ LOGIN_TIMEOUT_SECONDS = 10
 """Timeout of the request that checks the API key."""
 
 
-def _key() -> str | None:
+def api_key() -> str | None:
     """The W&B API key, from ``WANDB_API_KEY`` or from the netrc file written by ``wandb login``; None if absent."""
     if key := os.environ.get("WANDB_API_KEY"):
         return key
@@ -44,7 +44,7 @@ def wanted_mode() -> str:
     Raises:
         UserError: ``WANDB_MODE`` has another value.
     """
-    return _mode_variable() or ("online" if _key() else "offline")
+    return _mode_variable() or ("online" if api_key() else "offline")
 
 
 def _mode_variable() -> str:
@@ -58,7 +58,7 @@ def _mode_variable() -> str:
 
 def server_problem() -> str | None:
     """Why W&B's server cannot be used (no key, unreachable, key rejected); None if it can."""
-    address, key = f"{base_url()}/graphql", _key()
+    address, key = f"{base_url()}/graphql", api_key()
     if key is None:
         return "no API key (`wandb login`)"
     try:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import resource
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -245,17 +245,6 @@ def has_sweep(entity: str, identity: str) -> bool:
     except (ValueError, wandb.errors.CommError) as error:
         return not any(text in str(error).lower() for text in ("could not find sweep", "not found"))
     return True
-
-
-def incomplete_runs(group: str, runs: Iterable[str]) -> list[str]:
-    """The ids of ``runs`` in a group that were not uploaded completely.
-
-    If the key is rejected during a run, the client stops uploading and closes the run without an error.
-    """
-    found = wandb.Api().runs(f"{entity()}/{project()}", filters={"group": group}, per_page=500)
-    # "killed": a user pressed Stop; the run was closed normally.
-    ended = {run.id for run in found if run.state in ("finished", "failed", "killed")}
-    return [run for run in runs if run not in ended]
 
 
 def entity() -> str:

@@ -15,9 +15,12 @@ from leukemia.study.best import Best
 from leukemia.study.epochs import EPOCH_COLUMNS, read_epochs
 from leukemia.study.folder import Study
 from leukemia.study.models import ModelRecord
+from leukemia.study.times import counted_back
 from leukemia.tracking import client
 from leukemia.tracking.client import Mode, RunSpec
-from leukemia.tracking.trial_run import SERIES, provenance_of, remove_local_files, run_id
+from leukemia.tracking.trial_run import SERIES, provenance_of
+from leukemia.tracking.upload import remove_older
+from leukemia.tracking.winner import run_id
 
 
 class FinalRun:
@@ -48,16 +51,18 @@ class FinalRun:
             record.check_files(self._folder, (layout.RECIPE, layout.EPOCHS, layout.METRICS))
         best, recipe = Best.of(self._study), Recipe.load(self._folder / layout.RECIPE)
         trial = run_id(self._study.info.study_uid, best.trial)
-        remove_local_files(self._study, self.id)
         run = client.open_run(self._spec(recipe, trial), mode)
         first = int(run.starting_step)
-        for row in read_epochs(self._folder / layout.EPOCHS, EPOCH_COLUMNS).to_dict("records"):
+        epochs = read_epochs(self._folder / layout.EPOCHS, EPOCH_COLUMNS)
+        trained = (self._folder / layout.EPOCHS).stat().st_mtime
+        times = counted_back(epochs["seconds"].tolist(), trained)
+        for row, time in zip(epochs.to_dict("records"), times, strict=True):
             series = {name: row[name] for name in SERIES if pd.notna(row[name])}
             if row["epoch"] > first:
-                run.log(series | {"epoch": row["epoch"]}, step=row["epoch"] - 1)
+                run.log(series | {"epoch": row["epoch"], "_timestamp": time}, step=row["epoch"] - 1)
         figures = {f"report/{path.stem}": client.image(path) for path in sorted(self._folder.glob(layout.PICTURES))}
         if first <= recipe.train.epochs:
-            run.log(figures, step=recipe.train.epochs)
+            run.log(figures | {"_timestamp": trained}, step=recipe.train.epochs)
         metrics = read_content(self._folder / layout.METRICS)
         run.summary.update(_flat("test", metrics["test"]) | _flat("out_of_fold", metrics["out_of_fold"]))
         run.summary.update({"caveats": metrics["caveats"]})
@@ -65,6 +70,8 @@ class FinalRun:
         model = client.artifact(f"model-{self._study.info.study_uid}", "model", [self._folder], {"trial": best.trial})
         run.log_artifact(model, aliases=["best", self._study.name] if self._name == layout.FINAL else [self._name])
         run.finish()
+        if run.offline:
+            remove_older(self._study, self.id)
         return note
 
     def _link_trial(self, run: client.Run, trial: str) -> str:

@@ -9,13 +9,16 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.models import delivered_models
+from leukemia.study.schema import SweepRecord
 from leukemia.study.verification import verify
 from leukemia.tracking import client
 from leukemia.tracking.account import server_problem
 from leukemia.tracking.final_run import FinalRun
 from leukemia.tracking.study_run import StudyRun
 from leukemia.tracking.sweep import existing_sweep, make_sweep
+from leukemia.tracking.sweep_state import set_state
 from leukemia.tracking.trial_run import TrialRun
+from leukemia.tracking.upload import confirm
 
 
 def publish(study: Study, report: Callable[[str], None]) -> None:
@@ -54,10 +57,9 @@ def _publish(study: Study, report: Callable[[str], None]) -> None:
             # Still running, or reused from an earlier study, which has its own run.
             continue
         report(f"trial {number:04d}: uploading")
-        run = TrialRun(study, number, study.recipe(number), lambda: None)
+        run = TrialRun(study, number, study.recipe(number), lambda: None, best)
         run.open("online", sweep.id if sweep else None)
-        is_winner = best is not None and int(best.trial) == number
-        run.close(end.state, end.reason, end.score, best if is_winner else None)
+        run.close(end.state, end.reason, end.score)
         uploaded.append(run.id)
     finals = []
     for name in delivered_models(study):
@@ -73,22 +75,33 @@ def _publish(study: Study, report: Callable[[str], None]) -> None:
     search = StudyRun(study)
     search.open("online", None)
     damaged = _without_recipe(study)
-    search.close(finished=not damaged and all(study.end(number) is not None for number in study.trials()))
-    if missing := client.incomplete_runs(study.name, [*uploaded, *finals, search.id]):
-        raise ConnectionError(f"{len(missing)} runs did not finish uploading ({', '.join(missing[:3])})")
+    finished = not damaged and all(study.end(number) is not None for number in study.trials())
+    search.close(finished=finished)
+    if note := confirm(study, [*uploaded, *finals, search.id]):
+        report(f"W&B: {note}")
     try:
-        report(f"W&B: {make_sweep(study, uploaded).url}")
+        sweep = make_sweep(study, uploaded)
+        report(f"W&B: {sweep.url}")
     except Exception as error:
         # The runs are uploaded even if the server does not support sweeps.
         report(
             f"W&B: all uploaded to project {client.project()}, group {study.name}; no sweep page ({first_line(error)})"
         )
+    if sweep is not None:
+        _set_state(sweep, report, finished=finished)
     if damaged:
         report(
             f"warning: not uploaded because {layout.RECIPE} is missing: {', '.join(damaged[:3])}"
             + (f" and {len(damaged) - 3} more" if len(damaged) > 3 else "")
             + f" in {study.folder / layout.TRIALS}; restore it or delete these folders, and publish again"
         )
+
+
+def _set_state(sweep: SweepRecord, report: Callable[[str], None], *, finished: bool) -> None:
+    try:
+        set_state(sweep, "FINISHED" if finished else "PAUSED")
+    except Exception as error:
+        report(f"W&B: the state of the sweep could not be set ({first_line(error)})")
 
 
 def _without_recipe(study: Study) -> list[str]:

@@ -13,9 +13,12 @@ from leukemia.study.importances import Importances
 from leukemia.study.ledger import ledger_of
 from leukemia.study.schema import State
 from leukemia.study.table import trial_table
+from leukemia.study.times import search_ended, trial_ended
 from leukemia.tracking import client
 from leukemia.tracking.client import Mode, RunSpec
-from leukemia.tracking.trial_run import provenance_of, remove_local_files, run_id
+from leukemia.tracking.trial_run import provenance_of
+from leukemia.tracking.upload import remove_older
+from leukemia.tracking.winner import run_id
 
 LOGGED = (layout.BEST, layout.REPORT, layout.STUDY, layout.SPLITS, layout.HINDSIGHT, layout.LEDGER)
 """Files of the study folder to put into the artifact, if present."""
@@ -42,15 +45,13 @@ class StudyRun:
 
     def open(self, mode: Mode, sweep: str | None) -> None:
         """Open the run, and log the trials that have already ended, in the order in which they ended."""
-        remove_local_files(self._study, self.id)
         self._run = client.open_run(self._spec(), mode)
         self._ended, self._last, self._counts = [], int(self._run.starting_step) - 1, {}
         self._best, self._seconds, self._table_at = -math.inf, 0.0, 1
         self._run.define_metric("search/ended")
         self._run.define_metric("search/*", step_metric="search/ended")
-        folders = ((number, self._study.trial_folder(number) / layout.STATE) for number in self._study.trials())
-        ended = sorted((path.stat().st_mtime, number) for number, path in folders if path.is_file())
-        for _, number in ended:
+        times = [(trial_ended(self._study, number), number) for number in self._study.trials()]
+        for _, number in sorted((time, number) for time, number in times if time is not None):
             self.end(number)
 
     def _spec(self) -> RunSpec:
@@ -68,8 +69,8 @@ class StudyRun:
 
     def end(self, number: int) -> None:
         """Log that a trial has ended, unless it is already logged."""
-        end = self._study.end(number)
-        if end is None or number in self._ended:
+        end, time = self._study.end(number), trial_ended(self._study, number)
+        if end is None or time is None or number in self._ended:
             return
         self._ended.append(number)
         state, score = end.state, end.score
@@ -90,11 +91,11 @@ class StudyRun:
             # Each upload has the whole table, so doing it for every trial would be quadratic in their number.
             row["trials"] = client.frame(trial_table(self._study))
             self._table_at = math.ceil(1.3 * len(self._ended) + 0.5)
-        self._log(2 * len(self._ended) - 2, row)
+        self._log(2 * len(self._ended) - 2, row, time)
 
-    def _log(self, step: int, values: dict[str, Any]) -> None:
+    def _log(self, step: int, values: dict[str, Any], time: float) -> None:
         if step > self._last:
-            self._run.log(values, step=step)
+            self._run.log(values | {"_timestamp": time}, step=step)
             self._last = step
 
     def close(self, *, finished: bool) -> None:
@@ -122,11 +123,13 @@ class StudyRun:
             summary["importances"] = importances.describe()
         self._run.summary.update(summary)
         if finished:
-            self._log(2 * len(self._ended) - 1, self._outcome())
+            self._log(2 * len(self._ended) - 1, self._outcome(), search_ended(self._study))
             files = [folder / name for name in LOGGED if (folder / name).is_file()]
             artifact = client.artifact(f"search-{self._study.info.study_uid}", "search", files, summary)
             self._run.log_artifact(artifact, aliases=["latest", self._study.name])
         self._run.finish(exit_code=0 if finished else 130)
+        if self._run.offline:
+            remove_older(self._study, self.id)
 
     def _outcome(self) -> dict[str, Any]:
         """The final table of trials, the importances, and the report's pictures."""

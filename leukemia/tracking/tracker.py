@@ -9,6 +9,7 @@ import logging
 import queue
 import shlex
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -19,7 +20,7 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
-from leukemia.study.listener import Listener
+from leukemia.study.listener import Listener, Request
 from leukemia.study.schema import FoldRecord, State, SweepRecord
 from leukemia.tracking import client
 from leukemia.tracking.account import server_problem, wanted_mode
@@ -27,7 +28,10 @@ from leukemia.tracking.client import Mode
 from leukemia.tracking.final_run import FinalRun
 from leukemia.tracking.study_run import StudyRun
 from leukemia.tracking.sweep import make_sweep
+from leukemia.tracking.sweep_state import SweepState
 from leukemia.tracking.trial_run import TrialRun
+from leukemia.tracking.upload import confirm
+from leukemia.tracking.winner import changed_trials
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +63,7 @@ class WandbTracker(Listener):
         """
         self._study, self._mode, self._sweep = study, mode, sweep
         self._wanted = mode
+        self._state = SweepState(sweep) if sweep is not None else None
         self._trials: dict[int, TrialRun] = {}
         self._search = StudyRun(study)
         self._stopped: set[int] = set()
@@ -77,7 +82,8 @@ class WandbTracker(Listener):
     def epoch(self, job: Job, epoch: Epoch) -> None:
         """Log an epoch as ``fold_K/...``."""
         if not job.is_repeat:
-            self._enqueue(lambda: self._trials[job.number].epoch(epoch), job.number)
+            now = time.time()
+            self._enqueue(lambda: self._trials[job.number].epoch(epoch, now), job.number)
 
     def fold(self, job: Job, fold: FoldRecord) -> None:
         """Log a committed fold as ``fold/...``."""
@@ -94,6 +100,11 @@ class WandbTracker(Listener):
         """Whether a user has pressed Stop on the trial's page."""
         return job.number in self._stopped
 
+    @property
+    def request(self) -> Request:
+        """What a user asked of the search on the sweep's page: Pause, Stop or Cancel."""
+        return self._state.request if self._state is not None else Request.RUN
+
     def close(self, *, finished: bool) -> str:
         """Close all runs, and wait up to ``CLOSE_TIMEOUT_SECONDS`` for W&B; returns a message for the user.
 
@@ -108,7 +119,17 @@ class WandbTracker(Listener):
             # This unblocks the thread, and the exit of this process.
             client.end_client()
             self._thread.join(5)
+        self._end_sweep(finished=finished)
         return self._closing_message()
+
+    def _end_sweep(self, *, finished: bool) -> None:
+        """Set the sweep's final state; after an incomplete upload this is left to ``publish``, as the rest."""
+        if self._state is None:
+            return
+        if self._incomplete:
+            self._state.abandon()
+        else:
+            self._state.end(finished=finished)
 
     def _closing_message(self) -> str:
         upload = _publish_hint(self._study)
@@ -166,19 +187,17 @@ class WandbTracker(Listener):
     def _open(self, run: TrialRun | StudyRun) -> None:
         run.open(self._mode, self._sweep.id if self._sweep and self._mode == "online" else None)
 
-    def _begin(self, number: int, recipe: Recipe) -> None:
+    def _begin(self, number: int, recipe: Recipe, best: Best | None = None) -> None:
         if number in self._trials:
             # The trial was rescheduled: its run is still open.
             return
-        self._trials[number] = TrialRun(self._study, number, recipe, partial(self._stopped.add, number))
+        self._trials[number] = TrialRun(self._study, number, recipe, partial(self._stopped.add, number), best)
         self._open(self._trials[number])
 
-    def _end(
-        self, number: int, state: State | None, reason: str, score: float | None, best: Best | None = None
-    ) -> None:
+    def _end(self, number: int, state: State | None, reason: str, score: float | None) -> None:
         run = self._trials[number]
         try:
-            run.close(state, reason, score, best)
+            run.close(state, reason, score)
             self._uploaded.append(run.id)
         except TimeoutError:
             self._mode, self._incomplete = "offline", True
@@ -190,19 +209,28 @@ class WandbTracker(Listener):
             self._end(number, None, "the search was interrupted", None)
         best = Best.find(self._study) if finished else None
         if best is not None:
-            self._log_corrected(best)
+            self._update_scores(best)
         self._search.close(finished=finished)
         if self._mode == "online":
-            missing = client.incomplete_runs(self._study.name, [*self._uploaded, self._search.id])
-            self._incomplete = self._incomplete or bool(missing)
+            self._confirm()
 
-    def _log_corrected(self, best: Best) -> None:
-        """Reopen the winner's run to add its corrected score, which is only available at the end."""
-        number = int(best.trial)
-        end = self._study.end(number)
-        if end is not None and self._study.origin(number) is None:
-            self._begin(number, self._study.recipe(number))
-            self._end(number, end.state, end.reason, end.score, best)
+    def _update_scores(self, best: Best) -> None:
+        """Reopen the runs that the end of the search changes: winner, former winners and repeated trials."""
+        for number in changed_trials(self._study, best, online=self._mode == "online"):
+            end = self._study.end(number)
+            if end is not None:
+                self._begin(number, self._study.recipe(number), best)
+                self._end(number, end.state, end.reason, end.score)
+
+    def _confirm(self) -> None:
+        try:
+            note = confirm(self._study, list(dict.fromkeys([*self._uploaded, self._search.id])))
+        except ConnectionError as error:
+            self._incomplete = True
+            log.info("W&B: %s", error)
+            return
+        if note:
+            log.warning("W&B: %s", note)
 
 
 def make_tracker(study: Study) -> tuple[WandbTracker | NoTracker, str]:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
-from leukemia.scoring.metrics import scores
+from leukemia.scoring.selection import Candidates, corrected
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.schema import FoldRecord, State
+from leukemia.study.table import finished_seeds
+from leukemia.study.times import epochs_ended, fold_ended, iso, trial_ended
 from leukemia.tracking import client
 from leukemia.tracking.client import Mode, RunSpec
+from leukemia.tracking.upload import remove_older
+from leukemia.tracking.winner import WINNER, run_id
 
 SERIES = (
     "train_loss",
@@ -31,17 +33,6 @@ SERIES = (
     "device_memory_mb",
 )
 """Values logged per epoch, each as ``fold_K/...``."""
-
-
-def run_id(study_uid: str, name: str) -> str:
-    """W&B's id of a study's run; ``name`` is a trial such as ``0007``, ``search``, or ``final-`` and a hash."""
-    return f"{study_uid}-{name}"
-
-
-def remove_local_files(study: Study, identity: str) -> None:
-    """Delete a run's local files left by an earlier process; the run is rewritten from the study folder."""
-    for path in (study.folder / layout.WANDB).glob(f"*run-*-{identity}"):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def provenance_of(study: Study) -> dict[str, Any]:
@@ -59,20 +50,26 @@ class TrialRun:
     """The run of a trial: recipe as config, series per epoch and per fold, predictions and summary.
 
     The steps of a fold are its epochs, then the fold itself; folds follow each other. Steps that were logged before are
-    skipped, so the run can be reopened at any time and continued from the study folder.
+    skipped, so the run can be reopened at any time and continued from the study folder. Rows have the times of their
+    events, except ``_runtime``, which W&B's client measures itself.
     """
 
-    def __init__(self, study: Study, number: int, recipe: Recipe, on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self, study: Study, number: int, recipe: Recipe, on_stop: Callable[[], None], best: Best | None = None
+    ) -> None:
         """
         Args:
             on_stop: called from another thread when a user stops the run in W&B.
+            best: the winner of the study, if known.
         """
         self._study, self._number, self._recipe, self._on_stop = study, number, recipe, on_stop
+        self._winner = best if best is not None and int(best.trial) == number else None
         self._info = study.info
         self._run: client.Run = None
         self._last = -1
         self._epochs: dict[int, list[Epoch]] = {}
         self._scores: list[float] = []
+        self._started: float | None = None
 
     @property
     def id(self) -> str:
@@ -86,9 +83,9 @@ class TrialRun:
 
     def open(self, mode: Mode, sweep: str | None) -> None:
         """Open the run, and log the trial's epochs and folds in the study folder."""
-        remove_local_files(self._study, self.id)
         self._run = client.open_run(self._spec(sweep), mode)
         self._last, self._epochs, self._scores = int(self._run.starting_step) - 1, {}, []
+        self._started = None
         self._run.define_metric("epoch")
         for fold in range(self._info.folds):
             self._run.define_metric(f"fold_{fold}/*", step_metric="epoch")
@@ -100,11 +97,13 @@ class TrialRun:
         epochs = [Epoch(**{str(key): value for key, value in row.items()}) for row in rows]
         done = self._study.folds_done(self._number, seed)
         for fold in range(self._info.folds):
-            for epoch in epochs:
-                if epoch.fold == fold:
-                    self.epoch(epoch)
-            if fold in done:
-                self.fold(self._study.fold(self._number, seed, fold))
+            record = self._study.fold(self._number, seed, fold) if fold in done else None
+            if known := [epoch for epoch in epochs if epoch.fold == fold]:
+                seconds = [epoch.seconds for epoch in known]
+                for epoch, ended in zip(known, epochs_ended(self._study, self._number, seconds, record), strict=True):
+                    self.epoch(epoch, ended)
+            if record is not None:
+                self.fold(record)
 
     def _spec(self, sweep: str | None) -> RunSpec:
         recipe = self._recipe
@@ -120,18 +119,25 @@ class TrialRun:
                 recipe.optimizer.name,
                 recipe.model.shortcut,
                 self._info.protocol,
+                *([WINNER] if self._winner else []),
             ),
             sweep=sweep,
             on_stop=self._on_stop,
         )
 
-    def epoch(self, epoch: Epoch) -> None:
-        """Log an epoch as ``fold_K/...``."""
+    def epoch(self, epoch: Epoch, ended: float) -> None:
+        """Log an epoch as ``fold_K/...``.
+
+        Args:
+            ended: when, in seconds since 1970.
+        """
+        if self._started is None:
+            self._started = ended - epoch.seconds
         known = self._epochs.setdefault(epoch.fold, [])
         if all(each.epoch != epoch.epoch for each in known):
             known.append(epoch)
         series = {f"fold_{epoch.fold}/{name}": getattr(epoch, name) for name in SERIES}
-        self._log(epoch.fold * self._steps_per_fold + epoch.epoch - 1, series | {"epoch": epoch.epoch})
+        self._log(epoch.fold * self._steps_per_fold + epoch.epoch - 1, series | {"epoch": epoch.epoch}, ended)
 
     def fold(self, fold: FoldRecord) -> None:
         """Log a committed fold as ``fold/...``, with the mean of the objective over the folds so far."""
@@ -146,32 +152,34 @@ class TrialRun:
             series["fold/images_per_second"] = float(np.mean([epoch.images_per_second for epoch in epochs]))
             series["fold/device_memory_mb"] = max(epoch.device_memory_mb for epoch in epochs)
         step = (number + 1) * self._steps_per_fold - 1
-        self._log(step, series | {"fold/number": number, "fold/seconds": fold.seconds})
+        values = series | {"fold/number": number, "fold/seconds": fold.seconds}
+        self._log(step, values, fold_ended(self._study, self._number, fold))
 
-    def _log(self, step: int, values: dict[str, Any]) -> None:
+    def _log(self, step: int, values: dict[str, Any], time: float) -> None:
         # An event may already have been logged from the study folder when the run was opened.
         if step > self._last:
-            self._run.log(values, step=step)
+            self._run.log(values | {"_timestamp": time}, step=step)
             self._last = step
 
     @property
     def _steps_per_fold(self) -> int:
         return self._recipe.train.epochs + 1
 
-    def close(self, state: State | None, reason: str, score: float | None, best: Best | None = None) -> None:
+    def close(self, state: State | None, reason: str, score: float | None) -> None:
         """Write predictions and summary and close the run. A failed trial has exit code 1.
 
         Args:
             state: None if the search ended before the trial.
-            best: given if this trial is the winner.
 
         Raises:
             TimeoutError: the upload did not finish in time.
         """
         seed = self._recipe.train.seed
         predictions = self._study.out_of_fold(self._number, seed)
-        if state is not None and len(predictions):
-            self._log(self._info.folds * self._steps_per_fold, client.prediction_charts(predictions))
+        ended = trial_ended(self._study, self._number)
+        if ended is not None and len(predictions):
+            self._log(self._info.folds * self._steps_per_fold, client.prediction_charts(predictions), ended)
+        times = {"started": self._started, "ended": ended}
         self._run.summary.update(
             {
                 "state": state or "interrupted",
@@ -179,26 +187,38 @@ class TrialRun:
                 "folds_done": len(self._study.folds_done(self._number, seed)),
                 "cost_seconds": sum(epoch.seconds for epochs in self._epochs.values() for epoch in epochs),
             }
-            | self._score(predictions, score, best)
+            | {name: iso(time) for name, time in times.items() if time is not None}
+            | (self._score(score) if score is not None else {})
         )
-        if best is not None:
+        if self._winner is not None:
             folder = self._study.trial_folder(self._number)
             files = [folder / layout.RECIPE, folder / layout.seed(seed)]
             self._run.log_artifact(client.artifact(f"trial-{self.id}", "trial", files, {"score": score}))
         self._run.finish(exit_code=1 if state == "failed" else 0 if state else 130)
+        if self._run.offline:
+            remove_older(self._study, self.id)
 
-    def _score(self, predictions: pd.DataFrame, score: float | None, best: Best | None) -> dict[str, Any]:
-        if score is None:
-            return {}
-        objective = self._study.objective
-        groups = predictions["image_id" if self._info.protocol == "random-cell" else "group"]
-        labels, probabilities = predictions["label"].to_numpy(), predictions["probability_leukemic"].to_numpy()
-        found = scores(labels, probabilities, groups.to_numpy())
-        interval = found[objective.removeprefix("tta_")].to_dict()
-        summary = {objective: score, f"{objective}_low": interval["low"], f"{objective}_high": interval["high"]}
-        if best is not None:
-            summary |= {
-                f"{objective}_corrected_{key}": value for key, value in dataclasses.asdict(best.score.headline).items()
-            }
-            summary |= {f"{objective}_all_seeds": best.score.raw, "seeds": len(best.seeds)}
+    def _score(self, score: float) -> dict[str, Any]:
+        """The mean over all seeds, as the search ranks trials and as in ``best.json``, with its interval."""
+        study, number, objective = self._study, self._number, self._study.objective
+        seeds = finished_seeds(study, number)
+        tables = [study.out_of_fold(number, seed) for seed in seeds]
+        candidates = Candidates(
+            labels=tables[0]["label"].to_numpy(dtype=np.int64),
+            groups=tables[0]["image_id" if self._info.protocol == "random-cell" else "group"].tolist(),
+            folds=tables[0]["fold"].to_numpy(dtype=np.int64),
+            probabilities=[np.stack([table["probability_leukemic"].to_numpy(dtype=float) for table in tables])],
+        )
+        interval = corrected(candidates, objective.removeprefix("tta_")).raw.to_dict()
+        folds = [study.fold(number, seed, fold) for seed in seeds for fold in study.folds_done(number, seed)]
+        summary = {
+            objective: float(np.mean([fold.scores[objective] for fold in folds])),
+            f"{objective}_low": interval["low"],
+            f"{objective}_high": interval["high"],
+            f"{objective}_first_seed": score,
+            "seeds": len(seeds),
+        }
+        if self._winner is not None:
+            headline = dataclasses.asdict(self._winner.score.headline)
+            summary |= {f"{objective}_corrected_{key}": value for key, value in headline.items()}
         return summary

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,9 @@ process: on preemptible machines a long trial crashes often. Python exceptions i
 MAX_TRIALS = 4096
 """Pending and running trials; more than fit on any cluster."""
 
+PAUSE_SECONDS = 0.5
+"""How often a paused search checks whether it goes on."""
+
 Trainable = Callable[[Assignment, TrialData, Resources], None]
 """Runs an assignment in a worker process and reports as ``REPORT``; its parameters are named ``assignment, data,
 resources``."""
@@ -65,6 +69,7 @@ def run_trials(
 
     Raises:
         Exception: the first one that the driver raised; Tune would replace it by its own.
+        Canceled: the user has canceled the search; trials that were running can be resumed.
         RayCrashed: Ray itself crashed; trials that were running keep their state and can be resumed.
     """
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
@@ -75,6 +80,7 @@ def run_trials(
     watch, fleet = Watch(), Fleet(resources, current_nodes, own_logs=own_logs())
 
     def begin() -> dict[str, Any] | None:
+        _obey(driver)
         if not driver.idle() and fleet.is_full():
             return None
         assignment = driver.begin(fleet.capacity())
@@ -130,6 +136,17 @@ def run_trials(
         shutil.rmtree(scratch, ignore_errors=True)
     if watch.error is not None:
         raise watch.error
+
+
+def _obey(driver: Driver) -> None:
+    """Do what the user asks of the search, several times a second; wait while it is paused and nothing runs."""
+    driver.obey()
+    while driver.is_paused and driver.idle():
+        # Without a running trial, Tune reports missing resources after a while.
+        time.sleep(PAUSE_SECONDS)
+        interrupts.check()
+        require_ray()
+        driver.obey()
 
 
 class _DriverScheduler(FIFOScheduler):

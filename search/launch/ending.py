@@ -20,6 +20,7 @@ from leukemia.tracking.tracker import NoTracker, WandbTracker
 from search.cluster import heartbeat
 from search.storage.mirror import Mirror, NoMirror
 from search.trials.display import print_line
+from search.trials.driver import Canceled
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def explained(console: Console, study: Study, address: str | None) -> Iterator[N
         address: ``--address``, needed again to resume; None if not given.
 
     Raises:
-        SystemExit: on Ctrl-C, a crash of Ray, a fault of this machine or an internal error.
+        SystemExit: on Ctrl-C, Cancel in W&B, a crash of Ray, a fault of this machine or an internal error.
     """
     how_to_resume = _how_to_resume(study, address)
     heartbeat.on_crash(functools.partial(_report_crash, how_to_resume))
@@ -57,6 +58,9 @@ def explained(console: Console, study: Study, address: str | None) -> Iterator[N
         # The terminal may have been closed.
         with contextlib.suppress(OSError):
             console.print(f"\ninterrupted; {interrupt}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(INTERRUPTED)
+    except Canceled as request:
+        print_line(console, f"{request}; {how_to_resume}")
         sys.exit(INTERRUPTED)
     except heartbeat.RayCrashed as crash:
         _report_crash(how_to_resume, str(crash))

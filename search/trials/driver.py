@@ -11,7 +11,7 @@ from leukemia.config.results import Epoch, FoldResult
 from leukemia.data.catalog import Catalog
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
-from leukemia.study.listener import Listener
+from leukemia.study.listener import Listener, Request
 from leukemia.study.schema import State
 from search.policy.early_stopping import Contender
 from search.policy.health import MAX_RESCHEDULES, Rescheduled
@@ -23,6 +23,17 @@ from search.trials.evidence import check_journal
 from search.trials.history import replay, seconds_spent, unfinished_repeats
 from search.trials.progress import Progress
 from search.trials.schedule import Limits, Schedule
+
+REQUESTS = {
+    Request.RUN: "resumed in W&B; new trials will start again",
+    Request.PAUSE: "paused in W&B; no new trials will start until it is resumed there",
+    Request.STOP: "stopped in W&B; no new trials will start",
+}
+"""The note when what the user asks of the search changes."""
+
+
+class Canceled(Exception):
+    """The user has canceled the search; it can be resumed."""
 
 
 class Driver:
@@ -60,6 +71,7 @@ class Driver:
         self._times_rescheduled: Counter[Job] = Counter()
         check_journal(study, journal)
         self._best: Contender | None = None
+        self._request = Request.RUN
         self._progress = replay(study, catalog, rules)
         self._race = self._progress.race
         self._schedule = Schedule(journal, self._progress, limits, seconds=seconds_spent(study), note=self._note)
@@ -116,6 +128,26 @@ class Driver:
     def idle(self) -> bool:
         """Whether no job is running."""
         return not self._running
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the user has paused the search."""
+        return self._request is Request.PAUSE
+
+    def obey(self) -> None:
+        """Do what the user asks of the search through a listener; to be called regularly.
+
+        Raises:
+            Canceled: the search is to end now.
+        """
+        request = max((listener.request for listener in self._listeners), default=Request.RUN)
+        if request is self._request:
+            return
+        if request is Request.CANCEL:
+            raise Canceled("canceled in W&B")
+        self._request = request
+        self._note(REQUESTS[request])
+        self._schedule.is_open = request is Request.RUN
 
     def _note(self, message: str) -> None:
         for listener in self._listeners:

@@ -37,6 +37,9 @@ class Schedule:
         self._journal, self._progress, self._race = journal, progress, progress.race
         self._limits, self._seconds = limits, seconds
         self._note, self._noted = note, set[str]()
+        self.is_open = True
+        """Whether new trials and repeats may start, as far as the user is concerned."""
+
         self._backlog = Backlog(self._cost)
 
     def resume(self, job: Job) -> None:
@@ -60,6 +63,8 @@ class Schedule:
         pending = self._backlog.take(slots, include_new=False)
         if pending is not None:
             return pending
+        if not self.is_open:
+            return None
         if self._seconds / 3600.0 >= self._limits.budget_hours:
             self._note_end("--budget-hours", f"budget of {self._limits.budget_hours:g} device hours used up")
             return None

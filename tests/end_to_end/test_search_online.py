@@ -126,15 +126,24 @@ def test_publish_uploads_the_rest_after_the_server_crashed(
         assert_complete(wandb_server, Study.open(folder))
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGTERM, "Cancel"])
 def test_an_interrupted_search_is_marked_in_wandb(
-    number: signal.Signals, tmp_path: Path, tiny_folder: Path, wandb_server: WandbServer, environment: dict[str, str]
+    how: signal.Signals | str, tmp_path: Path, tiny_folder: Path, wandb_server: WandbServer, environment: dict[str, str]
 ) -> None:
     folder = tmp_path / "runs" / "online"
-    command = search(tmp_path, environment, "--data", str(tiny_folder), *SEARCH)
-    command.wait_until(lambda: num_folds(folder) == 1)
-    command.process.send_signal(number)
+    # Enough trials to run until the state of the sweep is polled.
+    command = search(tmp_path, environment, "--data", str(tiny_folder), *SEARCH, "--trials=99")
+    command.wait_until(lambda: num_folds(folder) >= 1)
+    ((identity, sweep),) = wandb_server.sweeps.items()
+    if isinstance(how, signal.Signals):
+        command.process.send_signal(how)
+    else:
+        wandb_server.set_sweep_state(identity, "CANCELED")
     assert command.wait() == 130
+    assert "finished folds are kept. Resume with:" in command.stdout
+    assert sweep.state == ("CANCELED" if how == "Cancel" else "PAUSED")
     assert command.stderr == ""
-    run = wandb_server.runs[f"{Study.open(folder).info.study_uid}-0000"]
+    study = Study.open(folder)
+    (number,) = [number for number in study.trials() if study.end(number) is None]
+    run = wandb_server.runs[f"{study.info.study_uid}-{number:04d}"]
     assert (run.complete, run.exit_code, run.summary["state"]) == (True, 130, "interrupted")

@@ -119,9 +119,10 @@ def run_trial(study: Study, tracker: Tracker, number: int) -> None:
     end(study, tracker, number, "complete", "all 2 folds", 0.75)
 
 
-def folders(study: Study, name: str = "[0-9]*") -> list[Path]:
+def folders(study: Study, name: str = "[0-9]") -> list[Path]:
     """Local folders of runs, by default those of all trials."""
-    return sorted((study.folder / "wandb").glob(f"*run-*-{INFO.study_uid}-{name}"))
+    # W&B numbers the folders of one second.
+    return sorted((study.folder / "wandb").glob(f"*run-*-{INFO.study_uid}-{name}*"))
 
 
 def records(run: Path) -> list[dict[str, Any]]:

@@ -74,6 +74,13 @@ class Sweep:
     config: dict[str, Any]
     prior_runs: list[str]
     state: str = "PENDING"
+    states: list[str] = field(default_factory=list)
+    """All states that were set, in order."""
+
+    @property
+    def identity(self) -> str:
+        """The id in GraphQL, which differs from the name that is called id elsewhere."""
+        return f"sweep:{self.name}"
 
 
 @dataclass(kw_only=True)

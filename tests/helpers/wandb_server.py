@@ -22,8 +22,8 @@ from helpers.wandb_store import Store
 KEY = "0123456789abcdef0123456789abcdef01234567"
 """Default API key; the client itself rejects shorter keys."""
 
-Fault = Literal["500", "401", "slow", "hang", "drop", "lost"]
-"""Server error; key rejected; slow; no answer; connection closed; request handled but the answer lost."""
+Fault = Literal["500", "400", "401", "slow", "hang", "drop", "lost"]
+"""Server error; query or key rejected; slow; no answer; connection closed; request handled but the answer lost."""
 
 TELEMETRY = "/sdk/otel/"
 """Path of the client's telemetry."""
@@ -157,6 +157,11 @@ class WandbServer:
         with self._changed:
             self.runs[run_id].stopped = True
 
+    def set_sweep_state(self, sweep: str, state: str) -> None:
+        """Press Pause (``PAUSED``), Resume (``RUNNING``), Stop (``FINISHED``) or Cancel (``CANCELED``) on its page."""
+        with self._changed:
+            self.sweeps[sweep].state = state
+
     def wait_for(self, condition: Callable[[], Any], *, seconds: float = 600.0) -> None:
         """Wait until ``condition`` holds.
 
@@ -213,6 +218,8 @@ class WandbServer:
             return None
         if fault == "500":
             return 500, b"server error"
+        if fault == "400":
+            return 400, json.dumps({"errors": [{"message": "invalid query"}]}).encode()
         # URLs of files need no key, nor does telemetry.
         if fault == "401" or not (authorized or path.startswith(("/storage/", TELEMETRY))):
             return 401, json.dumps({"errors": [{"message": "user is not logged in"}]}).encode()

@@ -134,6 +134,9 @@ class Store:
             run.client_config = run.config.pop("_wandb", {})
         return {"upsertBucket": {"bucket": _bucket(run), "inserted": inserted}}
 
+    def _do_runs_of_group(self, variables: dict[str, Any]) -> dict[str, Any]:
+        return self._do_runs(variables)
+
     def _do_runs(self, variables: dict[str, Any]) -> dict[str, Any]:
         """All runs of a group on one page."""
         group = json.loads(variables["filters"])["group"]
@@ -151,6 +154,9 @@ class Store:
     # Sweeps
 
     def _do_upsert_sweep(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """Create a sweep, or change the state of one."""
+        if variables.get("state") is not None:
+            return self._set_sweep_state(variables["id"], variables["state"])
         name = variables.get("id") or f"sweep{self.num_sweeps:03d}"
         entity, project = variables.get("entityName") or ENTITY, variables.get("projectName") or "uncategorized"
         prior = json.loads(variables.get("priorRunsFilters") or '{"$or": []}')
@@ -165,20 +171,40 @@ class Store:
         self.num_sweeps += 1
         return {
             "upsertSweep": {
-                "sweep": {"id": name, "name": name, "project": _project(entity, project)},
+                "sweep": {"id": sweep.identity, "name": name, "project": _project(entity, project)},
                 "configValidationWarnings": [],
             }
         }
+
+    def _set_sweep_state(self, identity: str, state: str) -> dict[str, Any]:
+        """As the public client allows it, which checks this itself."""
+        found = [sweep for sweep in self.sweeps.values() if sweep.identity == identity]
+        if not found:
+            raise GraphQLError(f"no sweep with id {identity}")
+        (sweep,) = found
+        if state == "PAUSED" and sweep.state not in ("PAUSED", "RUNNING"):
+            raise GraphQLError(f"cannot pause {sweep.state} sweep")
+        if state != "RUNNING" and sweep.state not in ("RUNNING", "PAUSED", "PENDING"):
+            raise GraphQLError(f"sweep already {sweep.state}")
+        sweep.state = state
+        sweep.states.append(state)
+        return {"upsertSweep": {"sweep": {"name": sweep.name}}}
+
+    def _do_sweep_state(self, variables: dict[str, Any]) -> dict[str, Any]:
+        sweep = self.sweeps.get(variables["sweep"])
+        if sweep and (sweep.entity, sweep.project) != (variables["entity"], variables["project"]):
+            sweep = None
+        return {"project": {"sweep": sweep and {"id": sweep.identity, "state": sweep.state}}}
 
     def _do_get_sweep(self, variables: dict[str, Any]) -> dict[str, Any]:
         sweep = self.sweeps.get(variables["name"])
         found = sweep and {
             "__typename": "Sweep",
-            "id": sweep.name,
+            "id": sweep.identity,
             "name": sweep.name,
             "displayName": sweep.config.get("name"),
             "method": sweep.config["method"],
-            "state": "RUNNING",
+            "state": sweep.state,
             "description": None,
             "bestLoss": None,
             "config": yaml.safe_dump(sweep.config),

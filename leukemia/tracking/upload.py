@@ -1,0 +1,55 @@
+"""Whether runs were uploaded completely; only then are their older local folders deleted."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from leukemia.base.errors import first_line
+from leukemia.study import layout
+from leukemia.study.folder import Study
+from leukemia.tracking import server
+
+
+def confirm(study: Study, runs: Sequence[str]) -> str:
+    """Check that runs were uploaded completely, and delete their older local folders if so.
+
+    Args:
+        runs: ids.
+
+    Returns:
+        A note if the server cannot tell, or an empty string; then all local folders are kept.
+
+    Raises:
+        ConnectionError: runs are incomplete; the local folders of the others are deleted.
+        requests.RequestException: as ``server.ask``.
+    """
+    try:
+        found = server.runs_of(study.name)
+    except server.Unsupported as error:
+        return (
+            f"the server cannot tell whether the upload is complete ({first_line(error)}); local runs are kept in "
+            f"{study.folder / layout.WANDB}"
+        )
+    complete = [run for run in runs if run in found and found[run].is_complete]
+    for run in complete:
+        remove_older(study, run)
+    if missing := [run for run in runs if run not in complete]:
+        raise ConnectionError(f"{len(missing)} runs did not finish uploading ({', '.join(missing[:3])})")
+    return ""
+
+
+def remove_older(study: Study, run: str) -> None:
+    """Delete all local folders of a run but the newest, which was written from the study folder and has everything."""
+    for folder in _folders(study, run)[:-1]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folders(study: Study, run: str) -> list[Path]:
+    """Local folders of a run, oldest first. W&B's client numbers those of one second."""
+    name = re.compile(rf"(?:offline-)?run-(\d+_\d+)-{re.escape(run)}(?:-(\d+))?")
+    found = [(name.fullmatch(path.name), path) for path in (study.folder / layout.WANDB).glob(f"*run-*-{run}*")]
+    matching = [(match[1], int(match[2] or 0), path) for match, path in found if match]
+    return [path for _, _, path in sorted(matching)]
