@@ -1,0 +1,97 @@
+"""Published runs have the times of their events; local runs are kept until the server has confirmed the upload."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from helpers.tracked import folders, make_study, run_trial
+from helpers.wandb_server import WandbServer
+
+from leukemia.base.errors import UserError
+from leukemia.base.files import write_json
+from leukemia.study.folder import Study
+from leukemia.tracking import client
+from leukemia.tracking.publish import publish
+from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return make_study(tmp_path / "my-study")
+
+
+def offline_study(study: Study) -> list[Path]:
+    """Track a trial offline; returns the local folders of its run and of the search's."""
+    tracker = WandbTracker(study, mode="offline")
+    run_trial(study, tracker, 0)
+    tracker.close(finished=True)
+    local = [*folders(study), *folders(study, "search")]
+    assert [path.name.partition("run-")[0] for path in local] == ["offline-"] * 2
+    return local
+
+
+def test_published_runs_have_the_times_of_their_events(study: Study, wandb_server: WandbServer) -> None:
+    run_trial(study, NoTracker(), 0)
+    ends = {
+        study.fold_file(0, 0, 0): "2026-01-01T00:00:20Z",
+        study.fold_file(0, 0, 1): "2026-01-01T00:00:40Z",
+        study.trial_folder(0) / "state.json": "2026-01-01T00:00:41Z",
+    }
+    for path, ended in ends.items():
+        write_json(path, json.loads(path.read_text()) | {"ended": ended})
+    publish(study, lambda message: None)
+    run = wandb_server.runs["c0ffee00-0000"]
+    start = 1767225600
+    # A fold takes 12.5 s and its two epochs 1.5 s each.
+    expected = [9.0, 10.5, 20, 29.0, 30.5, 40, 41]
+    assert [row["_timestamp"] - start for row in run.history] == expected
+    assert (run.summary["started"], run.summary["ended"]) == ("2026-01-01T00:00:07Z", "2026-01-01T00:00:41Z")
+    search = wandb_server.runs["c0ffee00-search"]
+    assert [row["_timestamp"] - start for row in search.history] == [41, 41]
+
+
+def test_local_runs_are_kept_until_the_upload_is_confirmed(study: Study, wandb_server: WandbServer) -> None:
+    local = offline_study(study)
+    wandb_server.fault_at, wandb_server.fault = "c0ffee00-0000/file_stream", "401"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "FINISH_TIMEOUT_SECONDS", 2)
+        with pytest.raises(UserError, match=r"1 runs did not finish uploading \(c0ffee00-0000\)"):
+            publish(study, lambda message: None)
+    assert [path.exists() for path in local] == [True, False], "the other run was confirmed"
+    wandb_server.fault = None
+    publish(study, lambda message: None)
+    assert not local[0].exists()
+    assert len(folders(study)) == len(folders(study, "search")) == 1
+
+
+def test_local_runs_are_kept_if_the_server_fails(study: Study, wandb_server: WandbServer) -> None:
+    local = offline_study(study)
+    wandb_server.fault_at, wandb_server.fault = "RunsOfGroup", "500"
+    with pytest.raises(UserError, match=r"W&B: 500 .*; the upload is incomplete\. Try again to continue it"):
+        publish(study, lambda message: None)
+    assert all(path.exists() for path in local)
+
+
+@pytest.mark.parametrize("fault", ["400", None])
+def test_server_that_cannot_confirm_is_noted(
+    study: Study, wandb_server: WandbServer, caplog: pytest.LogCaptureFixture, fault: Literal["400"] | None
+) -> None:
+    """It rejects the query, or does not know it and says so."""
+    if fault is None:
+        wandb_server._store.__dict__["_do_runs_of_group"] = None
+    local = offline_study(study)
+    wandb_server.fault_at, wandb_server.fault = "RunsOfGroup", fault
+    for _ in range(2):
+        messages: list[str] = []
+        publish(study, messages.append)
+        (note,) = [message for message in messages if "cannot tell" in message]
+        assert note.startswith("W&B: the server cannot tell whether the upload is complete (")
+        assert note.endswith(f"); local runs are kept in {study.folder / 'wandb'}")
+        assert "/sweeps/" in messages[-1]
+    assert all(path.exists() for path in local)
+    tracker, url = make_tracker(study)
+    assert tracker.close(finished=True) == url
+    assert caplog.text.count("the server cannot tell whether the upload is complete") == 1
