@@ -19,7 +19,7 @@ PACKAGES = ("torch", "ray", "optuna", "albumentations", "opencv-python-headless"
 """Packages whose version can affect results or how they are recorded."""
 
 _SECRET = re.compile(r"(?i)(key|token|secret|password|credential)")
-_URL_PASSWORD = re.compile(r"(://)[^/@\s]+@")
+_URL_CREDENTIALS = re.compile(r"(://)[^/\s]+@")
 
 
 def versions() -> dict[str, str]:
@@ -66,8 +66,17 @@ def command_line(module: str, argv: list[str] | None) -> str:
             argument, hide_next = "***", False
         elif _SECRET.search(name):
             argument, hide_next = (f"{name}=***" if equals else name), not equals and name.startswith("-")
-        shown.append(_URL_PASSWORD.sub(r"\1***@", argument))
+        shown.append(_URL_CREDENTIALS.sub(r"\1***@", argument))
     return f"python -m {module} {shlex.join(shown)}".strip()
+
+
+def without_credentials(url: str) -> str:
+    """A URL without user name and password.
+
+    >>> without_credentials("https://user:pass@host:8080/path")
+    'https://host:8080/path'
+    """
+    return _URL_CREDENTIALS.sub(r"\1", url)
 
 
 def now(timespec: str = "seconds") -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
 import requests
 
 from leukemia.base.errors import UserError
-from leukemia.tracking.client import base_url, default_url, settings_problem
+from leukemia.tracking import settings
+from leukemia.tracking.settings import base_url, default_url
+
+log = logging.getLogger(__name__)
 
 OLD_CLOUD_URL = "https://api.wandb.ai"
 """URL of W&B's cloud that older versions wrote to the netrc file."""
@@ -29,31 +33,30 @@ def api_key() -> str | None:
 
 
 def check_settings() -> None:
-    """Check W&B's environment variables and settings files before starting.
+    """Check W&B's variables and settings files before starting; warn about settings that have no effect.
 
     Raises:
-        UserError: ``WANDB_MODE`` is invalid; or, unless it is ``disabled``, W&B rejects another setting.
+        UserError: the mode is invalid; or, unless it is ``disabled``, W&B rejects another setting.
     """
-    if _mode_variable() != "disabled" and (problem := settings_problem()):
+    mode, _ = settings.mode()
+    if mode == "disabled":
+        return
+    if problem := settings.problem():
         raise UserError(f"{problem}; fix or unset it (WANDB_MODE=disabled runs without W&B)")
+    if ignored := settings.ignored():
+        log.warning("W&B: settings of a single run have no effect on the runs of a study: %s", ", ".join(ignored))
 
 
-def wanted_mode() -> str:
-    """``online``, ``offline`` or ``disabled``: ``WANDB_MODE`` if set, else online if there is a key, else offline.
+def wanted_mode() -> tuple[str, str]:
+    """``online``, ``offline`` or ``disabled``, and the variable or file that sets it.
+
+    If none does: online if there is a key, else offline; the second value is then empty.
 
     Raises:
-        UserError: ``WANDB_MODE`` has another value.
+        UserError: the configured mode is invalid.
     """
-    return _mode_variable() or ("online" if api_key() else "offline")
-
-
-def _mode_variable() -> str:
-    """``WANDB_MODE`` in lower case; empty if unset."""
-    mode = os.environ.get("WANDB_MODE", "").lower()
-    if mode and mode not in ("online", "offline", "disabled"):
-        # W&B's old names, such as dryrun, must not result in online mode.
-        raise UserError(f"WANDB_MODE: expected online, offline or disabled, got {mode!r}; set one of these or unset it")
-    return mode
+    mode, source = settings.mode()
+    return mode or ("online" if api_key() else "offline"), source
 
 
 def server_problem() -> str | None:

@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-# Set before wandb is imported: it prints nothing to the terminal, and sends no error reports to W&B.
-os.environ.setdefault("WANDB_SILENT", "true")
-os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-
 import numpy as np
 import pandas as pd
 import psutil
@@ -23,9 +19,7 @@ import wandb
 
 from leukemia import CLASS_NAMES
 from leukemia.scoring.metrics import THRESHOLD
-
-PROJECT = "leukemia-search"
-"""W&B project, unless ``WANDB_PROJECT`` names another."""
+from leukemia.tracking import settings
 
 INIT_TIMEOUT_SECONDS = 20
 """Timeout for opening a run."""
@@ -36,62 +30,10 @@ FINISH_TIMEOUT_SECONDS = 30
 MAX_OPEN_FILES = 65_536
 """Requested limit of open files; the default is often 1,024. A run needs one here and three in W&B's process."""
 
-IGNORED_VARIABLES = (
-    *("WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_LAUNCH"),
-    *("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_RESUME_FROM", "WANDB_FORK_FROM"),
-)
-"""Variables set by a parent process, such as a sweep agent, that would change the identity of runs."""
-
 Mode = Literal["online", "offline"]
 
 Run = Any
 """A ``wandb.Run``."""
-
-
-def project() -> str:
-    """The W&B project of all runs."""
-    return os.environ.get("WANDB_PROJECT") or PROJECT
-
-
-def base_url() -> str:
-    """URL of W&B's server: ``WANDB_BASE_URL``, the host of ``wandb login --host``, or W&B's default."""
-    return str(_settings().base_url).rstrip("/")
-
-
-def _settings() -> wandb.Settings:
-    """W&B's settings of this machine. Called before any other use of W&B, so that ignored variables are unset."""
-    # Removed permanently, because W&B reads them again later.
-    for name in IGNORED_VARIABLES:
-        os.environ.pop(name, None)
-    if mode := os.environ.get("WANDB_MODE"):
-        os.environ["WANDB_MODE"] = mode.lower()
-    return wandb.setup().settings
-
-
-def settings_problem() -> str | None:
-    """The first setting of this machine that W&B rejects, with the reason; None if all are valid."""
-    for name, value in list(os.environ.items()):
-        if name.startswith("WANDB_") and name not in IGNORED_VARIABLES:
-            try:
-                wandb.Settings().update_from_env_vars({name: value.lower() if name == "WANDB_MODE" else value})
-            except Exception as error:
-                return f"{name}: {_reason(error)}"
-    try:
-        _settings()
-    except Exception as error:
-        return f"W&B's settings: {_reason(error)}"
-    return None
-
-
-def _reason(error: Exception) -> str:
-    """The error message without the value, which may be a key."""
-    errors = getattr(error, "errors", None)
-    return str(errors()[0]["msg"]) if callable(errors) else str(error).partition("\n")[0]
-
-
-def default_url() -> str:
-    """URL of W&B's cloud."""
-    return str(wandb.Settings().base_url).rstrip("/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,15 +67,14 @@ def open_run(spec: RunSpec, mode: Mode) -> Run:
     with contextlib.suppress(ValueError, OSError):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES if most < 0 else min(MAX_OPEN_FILES, most), most))
-    _settings()
     return wandb.init(
-        project=project(),
+        project=settings.project(),
         dir=str(spec.folder),
         id=spec.id,
         name=spec.name,
-        group=spec.group,
+        group=settings.group(spec.group),
         job_type=spec.job_type,
-        tags=list(spec.tags),
+        tags=list(dict.fromkeys([*spec.tags, *settings.tags()])),
         config=dict(spec.config),
         mode=mode,
         reinit="create_new",
@@ -215,12 +156,12 @@ def create_sweep(config: Mapping[str, Any], entity: str, runs: Sequence[str] = (
         entity: owner of the project; W&B would query it only after creating the sweep, which could then be lost.
         runs: ids of existing runs to add to it.
     """
-    _settings()
+    settings.resolved()
     # W&B prints the new sweep, and sets variables that later runs would read.
     before = {name: os.environ.get(name) for name in ("WANDB_PROJECT", "WANDB_ENTITY")}
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         try:
-            return str(wandb.sweep(dict(config), entity=entity, project=project(), prior_runs=list(runs)))
+            return str(wandb.sweep(dict(config), entity=entity, project=settings.project(), prior_runs=list(runs)))
         finally:
             for name, value in before.items():
                 os.environ.pop(name, None)
@@ -229,28 +170,31 @@ def create_sweep(config: Mapping[str, Any], entity: str, runs: Sequence[str] = (
 
 def sweep_url(entity: str, identity: str) -> str:
     """URL of a sweep's page."""
-    return f"{_settings().app_url}/{sweep_path(entity, identity)}"
+    return f"{settings.resolved().app_url}/{sweep_path(entity, identity)}"
 
 
 def sweep_path(entity: str, identity: str) -> str:
     """The path of that URL, which does not depend on the server's host name."""
-    return "/".join(map(quote, (entity, project(), "sweeps", identity)))
+    return "/".join(map(quote, (entity, settings.project(), "sweeps", identity)))
 
 
 def has_sweep(entity: str, identity: str) -> bool:
     """Whether the project has a sweep; True if the server returns an unrelated error."""
-    _settings()
     try:
-        wandb.Api().sweep(f"{entity}/{project()}/{identity}")
+        _api().sweep(f"{entity}/{settings.project()}/{identity}")
     except (ValueError, wandb.errors.CommError) as error:
         return not any(text in str(error).lower() for text in ("could not find sweep", "not found"))
     return True
 
 
 def entity() -> str:
-    """Owner of the project: ``WANDB_ENTITY``, else the account's default entity, queried from the server."""
-    _settings()
-    return os.environ.get("WANDB_ENTITY") or str(wandb.Api().default_entity)
+    """Owner of the project: as configured in W&B, else the account's default entity, queried from the server."""
+    return settings.resolved().entity or str(_api().default_entity)
+
+
+def _api() -> wandb.Api:
+    settings.resolved()
+    return wandb.Api()
 
 
 def _add_quiet_handler(handler: logging.Handler) -> None:

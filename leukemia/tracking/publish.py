@@ -11,7 +11,7 @@ from leukemia.study.folder import Study
 from leukemia.study.models import delivered_models
 from leukemia.study.schema import SweepRecord
 from leukemia.study.verification import verify
-from leukemia.tracking import client
+from leukemia.tracking import client, settings
 from leukemia.tracking.account import server_problem
 from leukemia.tracking.final_run import FinalRun
 from leukemia.tracking.study_run import StudyRun
@@ -32,7 +32,7 @@ def publish(study: Study, report: Callable[[str], None]) -> None:
     Raises:
         UserError: the server cannot be used, or the upload fails; or the search is running.
     """
-    problem = client.settings_problem() or server_problem()
+    problem = settings.problem() or _disabled() or server_problem()
     if problem is not None:
         raise UserError(f"W&B: {problem}; nothing was uploaded. Fix that and try again")
     with study.lock():
@@ -43,6 +43,11 @@ def publish(study: Study, report: Callable[[str], None]) -> None:
             # Open runs would block their ids, and the exit of this process.
             client.end_client()
             raise UserError(f"W&B: {first_line(error)}; the upload is incomplete. Try again to continue it") from error
+
+
+def _disabled() -> str | None:
+    mode, source = settings.mode()
+    return f"disabled by {source}" if mode == "disabled" else None
 
 
 def _publish(study: Study, report: Callable[[str], None]) -> None:
@@ -84,9 +89,7 @@ def _publish(study: Study, report: Callable[[str], None]) -> None:
         report(f"W&B: {sweep.url}")
     except Exception as error:
         # The runs are uploaded even if the server does not support sweeps.
-        report(
-            f"W&B: all uploaded to project {client.project()}, group {study.name}; no sweep page ({first_line(error)})"
-        )
+        report(f"W&B: all uploaded to {settings.place(study.name)}; no sweep page ({first_line(error)})")
     if sweep is not None:
         _set_state(sweep, report, finished=finished)
     if damaged:

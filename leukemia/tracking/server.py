@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from leukemia.tracking import client
+from leukemia.tracking import client, settings
 from leukemia.tracking.account import api_key
 
 TIMEOUT_SECONDS = 10.0
@@ -56,7 +56,7 @@ def ask(query: str, **variables: Any) -> dict[str, Any]:
         requests.RequestException: the server is unreachable, has failed or rejects the key.
     """
     answer = requests.post(
-        f"{client.base_url()}/graphql",
+        f"{settings.base_url()}/graphql",
         json={"query": query, "variables": variables},
         auth=("api", api_key() or ""),
         timeout=TIMEOUT_SECONDS,
@@ -70,17 +70,18 @@ def ask(query: str, **variables: Any) -> dict[str, Any]:
     return dict(content["data"])
 
 
-def runs_of(group: str) -> dict[str, ServerRun]:
-    """All runs of a group, by id.
+def runs_of(study: str) -> dict[str, ServerRun]:
+    """All runs in a study's group, by id.
 
     Raises:
         Unsupported: the server cannot list runs.
         requests.RequestException: as ``ask``.
     """
     found: dict[str, ServerRun] = {}
-    entity, cursor = client.entity(), None
+    entity, project, cursor = client.entity(), settings.project(), None
+    filters = json.dumps({"group": settings.group(study)})
     while True:
-        data = ask(_RUNS, entity=entity, project=client.project(), filters=json.dumps({"group": group}), cursor=cursor)
+        data = ask(_RUNS, entity=entity, project=project, filters=filters, cursor=cursor)
         if data.get("project") is None:
             return found
         page = data["project"]["runs"]

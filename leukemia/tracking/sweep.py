@@ -8,12 +8,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from leukemia.base.provenance import without_credentials
 from leukemia.base.record import read_record, write_record
 from leukemia.config.results import score_name
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.schema import SweepRecord
-from leukemia.tracking import client
+from leukemia.tracking import client, settings
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def existing_sweep(study: Study) -> SweepRecord | None:
     if not path.is_file():
         return None
     known = read_record(SweepRecord, path)
-    if (known.server, known.project) != (client.base_url(), client.project()):
+    if (without_credentials(known.server), known.project) != (settings.base_url(), settings.project()):
         return None
     entity = client.entity()
     is_ours = known.url.endswith("/" + client.sweep_path(entity, known.id))
@@ -112,8 +113,8 @@ def _create(study: Study, runs: Sequence[str]) -> SweepRecord:
             log.info("W&B rejected a sweep with method %s (%s)", method, error)
     sweep = SweepRecord(
         id=identity,
-        server=client.base_url(),
-        project=client.project(),
+        server=settings.base_url(),
+        project=settings.project(),
         url=client.sweep_url(entity, identity),
     )
     write_record(study.folder / layout.SWEEP, dataclasses.asdict(sweep))

@@ -22,7 +22,7 @@ from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.study.listener import Listener, Request
 from leukemia.study.schema import FoldRecord, State, SweepRecord
-from leukemia.tracking import client
+from leukemia.tracking import client, settings
 from leukemia.tracking.account import server_problem, wanted_mode
 from leukemia.tracking.client import Mode
 from leukemia.tracking.final_run import FinalRun
@@ -235,32 +235,33 @@ class WandbTracker(Listener):
 
 def make_tracker(study: Study) -> tuple[WandbTracker | NoTracker, str]:
     """The tracker for this machine's W&B settings, and a one-line message that says where the runs are logged."""
-    mode = wanted_mode()
+    mode, source = wanted_mode()
     if mode == "disabled":
-        return NoTracker(), "W&B: disabled by WANDB_MODE"
+        return NoTracker(), f"W&B: disabled by {source}"
     if mode == "online":
         problem = server_problem()
         if problem is None:
             return _online(study)
         return WandbTracker(study, mode="offline"), f"W&B: {problem}; continuing offline"
     folder = study.folder / layout.WANDB
-    return WandbTracker(study, mode="offline"), f"W&B: offline in {folder} (`wandb login` to go online)"
+    reason = f"set by {source}" if source else "`wandb login` to go online"
+    return WandbTracker(study, mode="offline"), f"W&B: offline in {folder} ({reason})"
 
 
 def _online(study: Study) -> tuple[WandbTracker, str]:
     try:
         sweep = make_sweep(study)
     except Exception as error:
-        message = f"W&B: online, project {client.project()}, group {study.name}; no sweep page ({first_line(error)})"
+        message = f"W&B: online, {settings.place(study.name)}; no sweep page ({first_line(error)})"
         return WandbTracker(study, mode="online"), message
     return WandbTracker(study, mode="online", sweep=sweep), f"W&B: {sweep.url}"
 
 
 def track_final(study: Study, name: str) -> str:
     """Log a delivered model to W&B, in at most ``CLOSE_TIMEOUT_SECONDS``; returns a message for the user."""
-    mode = wanted_mode()
+    mode, source = wanted_mode()
     if mode == "disabled":
-        return ""
+        return f"W&B: disabled by {source}"
     problem = server_problem() if mode == "online" else None
     failures: list[str] = []
     notes: list[str] = []

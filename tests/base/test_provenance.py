@@ -28,6 +28,7 @@ from leukemia.training import device
         (["--api-key", "s3cr3t", "--trials", "3"], "python -m search.run --api-key '***' --trials 3"),
         (["--wandb-token=s3cr3t"], "python -m search.run '--wandb-token=***'"),
         (["--storage", "s3://key:s3cr3t@host/bucket"], "python -m search.run --storage 's3://***@host/bucket'"),
+        (["--storage", "s3://key:p@s3cr3t@host/bucket"], "python -m search.run --storage 's3://***@host/bucket'"),
         (["--data", "/home/monkey/cells"], "python -m search.run --data /home/monkey/cells"),
         (["--set", "train.epochs=3"], "python -m search.run --set train.epochs=3"),
         (["https://host/x?token=s3cr3t&y=1"], "python -m search.run 'https://host/x?token=***'"),

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("fresh_wandb")
 @pytest.mark.parametrize("mode", ["online", "offline", "disabled"])
 def test_mode_is_taken_from_the_environment(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", mode.upper())
-    assert wanted_mode() == mode
+    assert wanted_mode() == (mode, "WANDB_MODE")
 
 
 def test_unknown_mode_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,9 +32,9 @@ def test_unknown_mode_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_default_mode_depends_on_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE")
-    assert wanted_mode() == "offline"
+    assert wanted_mode() == ("offline", "")
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    assert wanted_mode() == "online"
+    assert wanted_mode() == ("online", "")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_login_is_valid_for_its_own_server_only(
     if server is not None:
         monkeypatch.setenv("WANDB_BASE_URL", server)
     (tmp_path / "netrc").write_text(f"machine {machine}\n  login user\n  password {KEY}\n")
-    assert wanted_mode() == mode
+    assert wanted_mode() == (mode, "")
 
 
 def test_server_that_accepts_the_key_can_be_used(wandb_server: WandbServer) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from helpers.tracked import INFO, make_study, run_trial
 from helpers.wandb_server import KEY, WandbServer
 
@@ -164,6 +165,7 @@ def test_another_entity_has_another_sweep(
 ) -> None:
     first = make_sweep(study)
     monkeypatch.setenv("WANDB_ENTITY", "team")
+    wandb.teardown()
     assert existing_sweep(study) is None
     second = make_sweep(study)
     assert second.url == f"{wandb_server.url}/team/leukemia-search/sweeps/{second.id}"

@@ -339,7 +339,7 @@ def test_disabled_tracker_does_nothing(study: Study, monkeypatch: pytest.MonkeyP
 def test_offline_message_has_the_folder_and_how_to_upload(study: Study) -> None:
     tracker, message = make_tracker(study)
     assert isinstance(tracker, WandbTracker)
-    assert message == f"W&B: offline in {study.folder / 'wandb'} (`wandb login` to go online)"
+    assert message == f"W&B: offline in {study.folder / 'wandb'} (set by WANDB_MODE)"
     assert tracker.close(finished=True) == (
         "W&B: offline; after `wandb login` upload it with: python -m leukemia.tracking publish "
         f"my-study --runs {study.folder.parent}"
