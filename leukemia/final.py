@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--replace", action="store_true", help="if the folder has another model, keep that as NAME.1, NAME.2, ..."
     )
+    cli.add_wandb_ids(parser)
     return parser
 
 
@@ -77,6 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         against_start=arguments.against_start,
         out=arguments.out,
         replace=arguments.replace,
+        wandb_ids=arguments.wandb_ids,
         command=command_line("leukemia.final", argv),
     ).run()
     return SUCCESS

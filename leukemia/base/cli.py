@@ -91,6 +91,16 @@ def add_device(arguments: Arguments) -> None:
     )
 
 
+def add_wandb_ids(arguments: Arguments) -> None:
+    """Add ``--wandb-ids`` and ``--no-wandb-ids``; None if neither is given."""
+    arguments.add_argument(
+        "--wandb-ids",
+        action=argparse.BooleanOptionalAction,
+        help="send the names of images and patients to W&B; stored in the study, and so remembered by later commands "
+        "(default: send row numbers instead)",
+    )
+
+
 def add_settings(arguments: Arguments, description: str) -> None:
     """Add ``--set``, which can be repeated; parse its values with ``leukemia.config.fields.parse_settings``."""
     arguments.add_argument(

@@ -87,6 +87,9 @@ class FinalTraining:
     against_start: bool
     """Also retrain the starting recipe, and compare both models on the test set, which must have labels."""
 
+    wandb_ids: bool | None
+    """Whether W&B gets the names of images and patients; None: as stored in the study."""
+
     command: str
     """The command line, for provenance."""
 
@@ -112,7 +115,7 @@ class FinalTraining:
         for trained in (inputs.recipe, inputs.start) if self.against_start else (inputs.recipe,):
             remove_checkpoint(inputs.study, trained, inputs.catalog)
         print_outcome(console, inputs.folder, delivery)
-        _track(console, inputs.study, self.out)
+        _track(console, inputs.study, self.out, self.wandb_ids)
 
     def _inputs(self) -> Inputs:
         if self.against_start and self.test is None:
@@ -219,14 +222,14 @@ def _check_wandb() -> None:
         check_settings()
 
 
-def _track(console: Console, study: Study, name: str) -> None:
+def _track(console: Console, study: Study, name: str, wandb_ids: bool | None) -> None:
     """Log the model to W&B, which is optional: it may not be installed."""
     try:
         from leukemia.tracking.tracker import track_final
     except ModuleNotFoundError as error:
         print_line(console, f"W&B: {error}")
         return
-    if message := track_final(study, name):
+    if message := track_final(study, name, with_names=wandb_ids):
         print_line(console, message)
 
 

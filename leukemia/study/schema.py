@@ -144,9 +144,12 @@ class SearchOptions:
     storage: str | None = None
     """URL of the storage that mirrors the study, without credentials."""
 
+    wandb_ids: bool = False
+    """Whether W&B gets the names of images and patients."""
 
-OPTIONAL = ("budget_hours", "storage", "cpu_threads")
-"""Fields that ``study.json`` contains only if set."""
+
+OPTIONAL = {"budget_hours": math.inf, "storage": None, "wandb_ids": False, "cpu_threads": None}
+"""Fields that ``study.json`` contains only if set, with their values if not."""
 
 REQUIRED = ("folds", "seed", "objective", "protocol")
 """Options that every version writes and every reader needs."""
@@ -190,9 +193,8 @@ class StudyInfo(SearchOptions, Identity):
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, in the order of the file; ``OPTIONAL`` fields only if set."""
-        unset = {"budget_hours": math.inf, "storage": None, "cpu_threads": None}
         content = {name: getattr(self, name) for name in self._names() if name not in self.absent}
-        kept = {name: value for name, value in content.items() if name not in unset or value != unset[name]}
+        kept = {name: value for name, value in content.items() if name not in OPTIONAL or value != OPTIONAL[name]}
         return {"schema": SCHEMA, **kept, "data": dataclasses.asdict(self.data)}
 
     @classmethod

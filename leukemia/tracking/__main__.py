@@ -17,6 +17,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("command", choices=["publish"], help="upload a study")
     parser.add_argument("study", metavar="STUDY", help="name of the study")
     cli.add_runs(parser)
+    cli.add_wandb_ids(parser)
     return parser
 
 
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     from leukemia.study.folder import Study
     from leukemia.tracking.publish import publish
 
-    publish(Study.find(arguments.runs, arguments.study), print)
+    publish(Study.find(arguments.runs, arguments.study), print, with_names=arguments.wandb_ids)
     return SUCCESS
 
 

@@ -95,6 +95,8 @@ def _quiet_settings(sweep: str | None = None, on_stop: Callable[[], None] = lamb
         x_save_requirements=False,
         x_disable_stats=True,
         x_disable_meta=True,
+        # By default the path of the script.
+        program="",
         # On SageMaker, the training job's name would replace the run's id.
         sagemaker_disable=True,
         init_timeout=INIT_TIMEOUT_SECONDS,
@@ -110,7 +112,7 @@ def prediction_charts(predictions: pd.DataFrame) -> dict[str, Any]:
     """Table, confusion matrix and ROC curve of out-of-fold predictions, for logging to a run.
 
     Args:
-        predictions: ``Study.out_of_fold``.
+        predictions: ``Study.out_of_fold``, with or without names.
     """
     table = predictions.assign(predicted=(predictions["probability_leukemic"] >= THRESHOLD).astype(int))
     probabilities = table["probability_leukemic"].to_numpy(dtype=float)
@@ -138,14 +140,15 @@ def image(path: Path) -> wandb.Image:
     return wandb.Image(str(path))
 
 
-def artifact(name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, Any]) -> wandb.Artifact:
-    """A W&B artifact: a named, versioned set of files; folders are added with all their files."""
+def artifact(name: str, kind: str, files: Mapping[str, Path | str], metadata: Mapping[str, Any]) -> wandb.Artifact:
+    """A W&B artifact: a named, versioned set of files, given by name as paths or as text."""
     result = wandb.Artifact(name, type=kind, metadata=dict(metadata))
-    for path in files:
-        if path.is_dir():
-            result.add_dir(str(path))
+    for file, content in files.items():
+        if isinstance(content, Path):
+            result.add_file(str(content), name=file)
         else:
-            result.add_file(str(path))
+            with result.new_file(file, encoding="utf-8") as stream:
+                stream.write(content)
     return result
 
 

@@ -16,7 +16,7 @@ from leukemia.study.epochs import EPOCH_COLUMNS, read_epochs
 from leukemia.study.folder import Study
 from leukemia.study.models import ModelRecord
 from leukemia.study.times import counted_back
-from leukemia.tracking import client
+from leukemia.tracking import client, names
 from leukemia.tracking.client import Mode, RunSpec
 from leukemia.tracking.trial_run import SERIES, provenance_of
 from leukemia.tracking.upload import remove_older
@@ -67,7 +67,8 @@ class FinalRun:
         run.summary.update(_flat("test", metrics["test"]) | _flat("out_of_fold", metrics["out_of_fold"]))
         run.summary.update({"caveats": metrics["caveats"]})
         note = self._link_trial(run, trial) if mode == "online" else ""
-        model = client.artifact(f"model-{self._study.info.study_uid}", "model", [self._folder], {"trial": best.trial})
+        files = names.files(self._study, [self._folder])
+        model = client.artifact(f"model-{self._study.info.study_uid}", "model", files, {"trial": best.trial})
         run.log_artifact(model, aliases=["best", self._study.name] if self._name == layout.FINAL else [self._name])
         run.finish()
         if run.offline:

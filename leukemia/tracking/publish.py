@@ -14,6 +14,7 @@ from leukemia.study.verification import verify
 from leukemia.tracking import client, settings
 from leukemia.tracking.account import server_problem
 from leukemia.tracking.final_run import FinalRun
+from leukemia.tracking.names import remembered
 from leukemia.tracking.study_run import StudyRun
 from leukemia.tracking.sweep import existing_sweep, make_sweep
 from leukemia.tracking.sweep_state import set_state
@@ -21,13 +22,14 @@ from leukemia.tracking.trial_run import TrialRun
 from leukemia.tracking.upload import confirm
 
 
-def publish(study: Study, report: Callable[[str], None]) -> None:
+def publish(study: Study, report: Callable[[str], None], *, with_names: bool | None = None) -> None:
     """Upload the runs of all finished trials, of the final model and of the search, and create the sweep if absent.
 
     Runs that exist on the server are resumed; steps that were uploaded before are skipped.
 
     Args:
         report: receives progress messages.
+        with_names: whether names of images and patients are sent; None: as stored in the study.
 
     Raises:
         UserError: the server cannot be used, or the upload fails; or the search is running.
@@ -38,7 +40,7 @@ def publish(study: Study, report: Callable[[str], None]) -> None:
     with study.lock():
         verify(study)
         try:
-            _publish(study, report)
+            _publish(remembered(study, with_names), report)
         except Exception as error:
             # Open runs would block their ids, and the exit of this process.
             client.end_client()

@@ -14,7 +14,7 @@ from leukemia.study.ledger import ledger_of
 from leukemia.study.schema import State
 from leukemia.study.table import trial_table
 from leukemia.study.times import search_ended, trial_ended
-from leukemia.tracking import client
+from leukemia.tracking import client, names
 from leukemia.tracking.client import Mode, RunSpec
 from leukemia.tracking.trial_run import provenance_of
 from leukemia.tracking.upload import remove_older
@@ -89,7 +89,7 @@ class StudyRun:
         row = {key: value for key, value in row.items() if value is not None}
         if len(self._ended) >= self._table_at:
             # Each upload has the whole table, so doing it for every trial would be quadratic in their number.
-            row["trials"] = client.frame(trial_table(self._study))
+            row["trials"] = self._trials()
             self._table_at = math.ceil(1.3 * len(self._ended) + 0.5)
         self._log(2 * len(self._ended) - 2, row, time)
 
@@ -124,17 +124,25 @@ class StudyRun:
         self._run.summary.update(summary)
         if finished:
             self._log(2 * len(self._ended) - 1, self._outcome(), search_ended(self._study))
-            files = [folder / name for name in LOGGED if (folder / name).is_file()]
+            kept = [name for name in LOGGED if self._study.info.wandb_ids or name not in names.NAMING]
+            files = names.files(self._study, [folder / name for name in kept if (folder / name).is_file()])
             artifact = client.artifact(f"search-{self._study.info.study_uid}", "search", files, summary)
             self._run.log_artifact(artifact, aliases=["latest", self._study.name])
         self._run.finish(exit_code=0 if finished else 130)
         if self._run.offline:
             remove_older(self._study, self.id)
 
+    def _trials(self) -> Any:
+        table = trial_table(self._study)
+        reasons = [
+            names.reason(self._study, state, text) for state, text in zip(table["state"], table["reason"], strict=True)
+        ]
+        return client.frame(table.assign(reason=reasons))
+
     def _outcome(self) -> dict[str, Any]:
         """The final table of trials, the importances, and the report's pictures."""
         folder = self._study.folder
-        outcome: dict[str, Any] = {"trials": client.frame(trial_table(self._study))}
+        outcome: dict[str, Any] = {"trials": self._trials()}
         importances = Importances.find(self._study)
         if importances is not None:
             outcome |= {f"importance/{key}": value for key, value in importances.shares.items()}

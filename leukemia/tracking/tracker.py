@@ -26,6 +26,7 @@ from leukemia.tracking import client, settings
 from leukemia.tracking.account import server_problem, wanted_mode
 from leukemia.tracking.client import Mode
 from leukemia.tracking.final_run import FinalRun
+from leukemia.tracking.names import remembered
 from leukemia.tracking.study_run import StudyRun
 from leukemia.tracking.sweep import make_sweep
 from leukemia.tracking.sweep_state import SweepState
@@ -257,8 +258,13 @@ def _online(study: Study) -> tuple[WandbTracker, str]:
     return WandbTracker(study, mode="online", sweep=sweep), f"W&B: {sweep.url}"
 
 
-def track_final(study: Study, name: str) -> str:
-    """Log a delivered model to W&B, in at most ``CLOSE_TIMEOUT_SECONDS``; returns a message for the user."""
+def track_final(study: Study, name: str, *, with_names: bool | None = None) -> str:
+    """Log a delivered model to W&B, in at most ``CLOSE_TIMEOUT_SECONDS``; returns a message for the user.
+
+    Args:
+        name: the model's folder in the study.
+        with_names: whether names of images and patients are sent; None: as stored in the study.
+    """
     mode, source = wanted_mode()
     if mode == "disabled":
         return f"W&B: disabled by {source}"
@@ -268,7 +274,9 @@ def track_final(study: Study, name: str) -> str:
 
     def write() -> None:
         try:
-            note = FinalRun(study, name).write("offline" if mode == "offline" or problem else "online")
+            note = FinalRun(remembered(study, with_names), name).write(
+                "offline" if mode == "offline" or problem else "online"
+            )
             notes.extend([note] if note else [])
         except Exception as error:
             failures.append(first_line(error))

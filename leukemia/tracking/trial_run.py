@@ -18,7 +18,7 @@ from leukemia.study.folder import Study
 from leukemia.study.schema import FoldRecord, State
 from leukemia.study.table import finished_seeds
 from leukemia.study.times import epochs_ended, fold_ended, iso, trial_ended
-from leukemia.tracking import client
+from leukemia.tracking import client, names
 from leukemia.tracking.client import Mode, RunSpec
 from leukemia.tracking.upload import remove_older
 from leukemia.tracking.winner import WINNER, run_id
@@ -178,12 +178,13 @@ class TrialRun:
         predictions = self._study.out_of_fold(self._number, seed)
         ended = trial_ended(self._study, self._number)
         if ended is not None and len(predictions):
-            self._log(self._info.folds * self._steps_per_fold, client.prediction_charts(predictions), ended)
+            charts = client.prediction_charts(names.table(self._study, predictions))
+            self._log(self._info.folds * self._steps_per_fold, charts, ended)
         times = {"started": self._started, "ended": ended}
         self._run.summary.update(
             {
                 "state": state or "interrupted",
-                "reason": reason,
+                "reason": names.reason(self._study, state, reason),
                 "folds_done": len(self._study.folds_done(self._number, seed)),
                 "cost_seconds": sum(epoch.seconds for epochs in self._epochs.values() for epoch in epochs),
             }
@@ -193,7 +194,8 @@ class TrialRun:
         if self._winner is not None:
             folder = self._study.trial_folder(self._number)
             files = [folder / layout.RECIPE, folder / layout.seed(seed)]
-            self._run.log_artifact(client.artifact(f"trial-{self.id}", "trial", files, {"score": score}))
+            artifact = client.artifact(f"trial-{self.id}", "trial", names.files(self._study, files), {"score": score})
+            self._run.log_artifact(artifact)
         self._run.finish(exit_code=1 if state == "failed" else 0 if state else 130)
         if self._run.offline:
             remove_older(self._study, self.id)

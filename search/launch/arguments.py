@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER to mirror the study and its checkpoints to, so that it "
         f"can be resumed on other machines; remembered by --resume; {NO_STORAGE!r} disables it",
     )
+    cli.add_wandb_ids(data)
     search = parser.add_argument_group("search")
     search.add_argument("--trials", type=int, metavar="N", help=f"total number of trials (default: {DEFAULTS.trials})")
     search.add_argument("--folds", type=int, metavar="K", help=f"folds per trial (default: {DEFAULTS.folds})")

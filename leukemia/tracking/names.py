@@ -1,0 +1,63 @@
+"""Names of images and patients: W&B gets row numbers instead, unless the study's option ``wandb_ids`` is set."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from leukemia.study import layout
+from leukemia.study.folder import Study
+from leukemia.study.schema import State
+
+NAMES = ("image_id", "subject", "group")
+"""Columns that contain names."""
+
+NAMING = (layout.SPLITS, layout.REPORT)
+"""Files of a study that contain names, or may quote an error message that does."""
+
+
+def remembered(study: Study, with_names: bool | None) -> Study:
+    """The study after ``--wandb-ids`` or ``--no-wandb-ids``, which is stored in ``study.json``; None if not given."""
+    return study if with_names is None else study.updated(dataclasses.replace(study.info, wandb_ids=with_names))
+
+
+def table(study: Study, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions to send: without names, but with their position (``row``, from 0) in the file that has the names.
+
+    Args:
+        predictions: content of ``predictions.csv`` or of ``fold_K.csv``; of several folds, if it has ``fold``.
+    """
+    if study.info.wandb_ids:
+        return predictions
+    rows = predictions.groupby("fold").cumcount() if "fold" in predictions else range(len(predictions))
+    numbered = predictions.drop(columns=list(NAMES), errors="ignore")
+    numbered.insert(0, "row", rows)
+    return numbered
+
+
+def reason(study: Study, state: State | None, text: str) -> str:
+    """Why a trial ended, to send: of an error only its type, since its message may contain names."""
+    return text if study.info.wandb_ids or state != "failed" else text.partition(":")[0]
+
+
+def files(study: Study, paths: Iterable[Path]) -> dict[str, Path | str]:
+    """Files to send, by their name in the artifact: the path of a file, or the text of predictions without names.
+
+    Args:
+        paths: files of the study, and folders, of which all files are sent.
+    """
+    found: dict[str, Path | str] = {}
+    for path in paths:
+        inside = [each for each in sorted(path.rglob("*")) if each.is_file()] if path.is_dir() else [path]
+        for each in inside:
+            name = each.relative_to(path if path.is_dir() else path.parent).as_posix()
+            found[name] = each if study.info.wandb_ids or each.suffix != ".csv" else _without_names(study, each)
+    return found
+
+
+def _without_names(study: Study, path: Path) -> Path | str:
+    content = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return table(study, content).to_csv(index=False) if set(NAMES) & set(content.columns) else path

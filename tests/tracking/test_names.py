@@ -1,0 +1,152 @@
+"""Names of images and patients leave the machine only on request; row numbers take their place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import helpers.tracked
+import pandas as pd
+import pytest
+from helpers.tracked import begin, end, folders, make_study, run_trial
+from helpers.wandb_server import WandbServer
+
+from leukemia.base.files import write_json
+from leukemia.study import layout
+from leukemia.study.folder import Study
+from leukemia.tracking.__main__ import main
+from leukemia.tracking.names import table
+from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker, track_final
+from search.launch.arguments import parse, request_of
+
+EXAMPLE = Path(__file__).parents[1] / "example_study"
+TABLE = pd.DataFrame(
+    {
+        "image_id": ["ward/Jane Doe.bmp", "ward/Bob Roe.bmp"],
+        "subject": ["patient-Doe", "patient-Roe"],
+        "group": ["patient-Doe", "patient-Roe"],
+        "label": [1, 0],
+    }
+)
+NAMES = ("ward", "Doe", "Roe")
+FAILURE = "OSError: ward/Jane Doe.bmp is damaged (images.py, line 3)"
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """A study with names in its predictions, in a failure, in its splits and in its report."""
+    monkeypatch.setattr(helpers.tracked, "TABLE", TABLE)
+    study = make_study(tmp_path / "my-study")
+    write_json(study.folder / layout.SPLITS, {"folds": [TABLE["image_id"].tolist()]})
+    (study.folder / layout.REPORT).write_text(FAILURE)
+    return study
+
+
+@pytest.fixture
+def delivered(tmp_path: Path) -> Study:
+    """The example study, with a delivered model."""
+    folder = shutil.copytree(EXAMPLE, tmp_path / "runs" / "example")
+    shutil.copy(folder / layout.trial(0) / layout.EPOCHS, folder / layout.FINAL / layout.EPOCHS)
+    return Study.open(folder)
+
+
+def run_all(study: Study, tracker: WandbTracker | NoTracker) -> None:
+    run_trial(study, tracker, 0)
+    begin(study, tracker, 1)
+    end(study, tracker, 1, "failed", FAILURE, None)
+
+
+def sent(server: WandbServer) -> str:
+    """Everything that the server has received."""
+    parts = [json.dumps(request.variables) for request in server.requests]
+    for run in server.runs.values():
+        parts += [line for stream in run.streams for line in run.lines(stream)]
+    files = [
+        content for owner in (*server.runs.values(), *server.artifacts.values()) for content in owner.files.items()
+    ]
+    return "\n".join([*parts, *(f"{name}\n{content.decode(errors='replace')}" for name, content in files)])
+
+
+def named(text: str) -> list[str]:
+    return [name for name in NAMES if name in text]
+
+
+def test_names_are_not_sent_unless_wanted(study: Study, wandb_server: WandbServer) -> None:
+    tracker, _ = make_tracker(study)
+    run_all(study, tracker)
+    tracker.close(finished=True)
+    assert named(sent(wandb_server)) == []
+    assert wandb_server.runs["c0ffee00-0001"].summary["reason"] == "OSError"
+    assert wandb_server.runs["c0ffee00-0000"].summary["reason"] == "all 2 folds"
+    (rows,) = [
+        json.loads(content)
+        for name, content in wandb_server.runs["c0ffee00-0000"].files.items()
+        if name.startswith("media/table/out_of_fold")
+    ]
+    assert rows["columns"] == ["row", "label", "probability_leukemic", "fold", "predicted"]
+    assert [(row[0], row[3]) for row in rows["data"]] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+
+
+def test_local_runs_have_no_names_either(study: Study, fresh_wandb: None) -> None:
+    """``wandb sync`` would send them."""
+    tracker = WandbTracker(study, mode="offline")
+    run_all(study, tracker)
+    tracker.close(finished=True)
+    texts = [path.read_bytes().decode(errors="replace") for path in study.folder.glob("wandb/**/*") if path.is_file()]
+    assert len(folders(study)) == 2
+    assert named("\n".join(texts)) == []
+
+
+def test_wanted_names_are_sent_and_the_wish_is_remembered(study: Study, wandb_server: WandbServer) -> None:
+    run_all(study, NoTracker())
+    publish = ["publish", study.name, "--runs", str(study.folder.parent)]
+    assert main([*publish, "--wandb-ids"]) == 0
+    assert Study.open(study.folder).info.wandb_ids
+    assert named(sent(wandb_server)) == list(NAMES)
+    assert wandb_server.runs["c0ffee00-0001"].summary["reason"] == FAILURE
+    assert main([*publish, "--no-wandb-ids"]) == 0
+    assert "wandb_ids" not in json.loads((study.folder / layout.STUDY).read_text())
+
+
+def test_files_of_a_delivered_model_have_row_numbers(delivered: Study, wandb_server: WandbServer) -> None:
+    assert main(["publish", "example", "--runs", str(delivered.folder.parent)]) == 0
+    assert "UID_" not in sent(wandb_server)
+    model, trial = (
+        wandb_server.artifacts[f"{kind}-e71e6287{end}:v0"] for kind, end in (("model", ""), ("trial", "-0000"))
+    )
+    assert model.files["predictions.csv"].splitlines()[0] == b"row,label,probability_leukemic,predicted"
+    original = pd.read_csv(delivered.folder / layout.FINAL / layout.PREDICTIONS, dtype=str)
+    assert model.files["predictions.csv"].splitlines()[1].decode().split(",")[1:] == original.iloc[0, 2:].tolist()
+    assert trial.files["fold_0.csv"].splitlines()[0] == b"row,label,probability_leukemic"
+    assert {"recipe.json", "fold_0.json", "fold_1.json", "fold_1.csv"} <= trial.files.keys()
+    assert (delivered.folder / layout.FINAL / layout.EPOCHS).read_bytes() == model.files["epochs.csv"]
+
+
+def test_final_sends_names_only_if_wanted(delivered: Study, wandb_server: WandbServer) -> None:
+    assert track_final(delivered).startswith("W&B: model and run uploaded")
+    assert "UID_" not in sent(wandb_server)
+    assert track_final(delivered, with_names=True).startswith("W&B: model and run uploaded")
+    assert "UID_" in sent(wandb_server)
+    assert Study.open(delivered.folder).info.wandb_ids
+
+
+def test_rows_point_into_the_file_with_the_names(study: Study) -> None:
+    run_trial(study, NoTracker(), 0)
+    numbered = table(study, study.out_of_fold(0, 0))
+    for fold, row, label in zip(numbered["fold"], numbered["row"], numbered["label"], strict=True):
+        local = pd.read_csv(study.seed_folder(0, 0) / layout.predictions(fold))
+        assert local["label"][row] == label
+
+
+@pytest.mark.parametrize(("flags", "given"), [([], {}), (["--wandb-ids"], {"wandb_ids": True})])
+def test_search_passes_the_option_on(flags: list[str], given: dict[str, bool]) -> None:
+    assert request_of(parse(flags)).given == given
+
+
+def test_program_and_script_are_not_sent(study: Study, wandb_server: WandbServer) -> None:
+    tracker, _ = make_tracker(study)
+    tracker.close(finished=True)
+    openings = [request for request in wandb_server.requests if request.operation == "UpsertBucket"]
+    assert openings
+    assert not [request for request in openings if request.variables.get("program")]
