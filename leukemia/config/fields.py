@@ -6,6 +6,7 @@ import difflib
 import sys
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from leukemia.base.errors import UserError
@@ -27,6 +28,19 @@ FIELDS: tuple[str, ...] = tuple(_TYPES)
 
 
 _TYPE_NAMES = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Values by section and field instead of by dotted key.
+
+    >>> nested({"model.depth": 18, "model.shortcut": "add", "train.seed": 0})
+    {'model': {'depth': 18, 'shortcut': 'add'}, 'train': {'seed': 0}}
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        found.setdefault(section, {})[name] = value
+    return found
 
 
 def check_key(key: str) -> None:

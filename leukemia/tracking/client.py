@@ -1,4 +1,4 @@
-"""The only module that calls W&B's client: runs, tables, artifacts, sweeps, and ending a client that hangs."""
+"""W&B's client: runs, tables, artifacts, sweeps, and ending a client that hangs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-import numpy as np
 import pandas as pd
 import psutil
 import wandb
 
-from leukemia import CLASS_NAMES
-from leukemia.scoring.metrics import THRESHOLD
 from leukemia.tracking import settings
 
 INIT_TIMEOUT_SECONDS = 20
@@ -106,27 +103,6 @@ def _quiet_settings(sweep: str | None = None, on_stop: Callable[[], None] = lamb
         # By default, Stop interrupts the main thread and so the whole search.
         stop_fn=on_stop,
     )
-
-
-def prediction_charts(predictions: pd.DataFrame) -> dict[str, Any]:
-    """Table, confusion matrix and ROC curve of out-of-fold predictions, for logging to a run.
-
-    Args:
-        predictions: ``Study.out_of_fold``, with or without names.
-    """
-    table = predictions.assign(predicted=(predictions["probability_leukemic"] >= THRESHOLD).astype(int))
-    probabilities = table["probability_leukemic"].to_numpy(dtype=float)
-    labels = table["label"].to_numpy(dtype=int)
-    found = {
-        "out_of_fold": frame(table),
-        "confusion_matrix": wandb.plot.confusion_matrix(
-            y_true=labels.tolist(), preds=table["predicted"].tolist(), class_names=list(CLASS_NAMES)
-        ),
-    }
-    if len(np.unique(labels)) == 2:
-        both = np.stack([1 - probabilities, probabilities], axis=1)
-        found["roc"] = wandb.plot.roc_curve(labels, both, labels=list(CLASS_NAMES))
-    return found
 
 
 def frame(table: pd.DataFrame) -> wandb.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from typing import Any
 
@@ -52,6 +53,9 @@ class FinalRun:
         best, recipe = Best.of(self._study), Recipe.load(self._folder / layout.RECIPE)
         trial = run_id(self._study.info.study_uid, best.trial)
         run = client.open_run(self._spec(recipe, trial), mode)
+        run.define_metric("epoch", hidden=True)
+        for name in SERIES:
+            run.define_metric(name, step_metric="epoch")
         first = int(run.starting_step)
         epochs = read_epochs(self._folder / layout.EPOCHS, EPOCH_COLUMNS)
         trained = (self._folder / layout.EPOCHS).stat().st_mtime
@@ -91,7 +95,7 @@ class FinalRun:
             group=self._study.name,
             job_type="final",
             folder=self._study.folder,
-            config=recipe.flat() | provenance_of(self._study) | {"provenance.trial_run": trial},
+            config=dataclasses.asdict(recipe) | {"provenance": provenance_of(self._study) | {"trial_run": trial}},
             tags=(f"depth-{recipe.model.depth}", recipe.optimizer.name, recipe.model.shortcut),
         )
 

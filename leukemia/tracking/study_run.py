@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
+from leukemia.config.fields import nested
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
@@ -14,9 +15,9 @@ from leukemia.study.ledger import ledger_of
 from leukemia.study.schema import State
 from leukemia.study.table import trial_table
 from leukemia.study.times import search_ended, trial_ended
-from leukemia.tracking import client, names
+from leukemia.tracking import charts, client, names
 from leukemia.tracking.client import Mode, RunSpec
-from leukemia.tracking.trial_run import provenance_of
+from leukemia.tracking.trial_run import cost_of, provenance_of
 from leukemia.tracking.upload import remove_older
 from leukemia.tracking.winner import run_id
 
@@ -48,7 +49,8 @@ class StudyRun:
         self._run = client.open_run(self._spec(), mode)
         self._ended, self._last, self._counts = [], int(self._run.starting_step) - 1, {}
         self._best, self._seconds, self._table_at = -math.inf, 0.0, 1
-        self._run.define_metric("search/ended")
+        for name in ("search/ended", "search/trial"):
+            self._run.define_metric(name, hidden=True)
         self._run.define_metric("search/*", step_metric="search/ended")
         times = [(trial_ended(self._study, number), number) for number in self._study.trials()]
         for _, number in sorted((time, number) for time, number in times if time is not None):
@@ -56,14 +58,18 @@ class StudyRun:
 
     def _spec(self) -> RunSpec:
         info, written = self._study.info, self._study.info.to_dict()
-        kept = ("trials", "preset", "settings", "space", "racing", "margin", "repeats", "patience", "warm_start")
+        kept = ("trials", "preset", "racing", "margin", "repeats", "patience", "warm_start")
         return RunSpec(
             id=self.id,
             name=f"{self._study.name}-search",
             group=self._study.name,
             job_type="search",
             folder=self._study.folder,
-            config={f"search.{key}": written[key] for key in kept if key in written} | provenance_of(self._study),
+            config={
+                "search": {key: written[key] for key in kept if key in written}
+                | {key: nested(written[key]) for key in ("settings", "space") if key in written},
+                "provenance": provenance_of(self._study),
+            },
             tags=(info.protocol,),
         )
 
@@ -82,6 +88,7 @@ class StudyRun:
             "search/ended": len(self._ended),
             "search/trial": number,
             f"search/{self._objective}": score,
+            **{f"search/{name}": cost for name, cost in cost_of(self._study, number).items()},
             f"search/best_{self._objective}": self._best if math.isfinite(self._best) else None,
             "search/device_hours": self._seconds / 3600,
             **{f"search/{each}": self._counts.get(each, 0) for each in ("complete", "stopped", "failed")},
@@ -144,6 +151,6 @@ class StudyRun:
         folder = self._study.folder
         outcome: dict[str, Any] = {"trials": self._trials()}
         importances = Importances.find(self._study)
-        if importances is not None:
-            outcome |= {f"importance/{key}": value for key, value in importances.shares.items()}
+        if importances is not None and importances.shares:
+            outcome |= charts.importances(importances.shares)
         return outcome | {f"report/{path.stem}": client.image(path) for path in sorted(folder.glob(layout.PICTURES))}

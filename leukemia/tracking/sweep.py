@@ -10,6 +10,7 @@ from typing import Any
 
 from leukemia.base.provenance import without_credentials
 from leukemia.base.record import read_record, write_record
+from leukemia.config.fields import nested
 from leukemia.config.results import score_name
 from leukemia.study import layout
 from leukemia.study.folder import Study
@@ -29,14 +30,17 @@ def sweep_config(name: str, objective: str, space: Mapping[str, Any], method: st
     """A sweep configuration in W&B's format.
 
     Args:
-        space: ``Space.describe`` of ``search.policy.space``, as in ``study.json``; its keys match the runs' config.
+        space: ``Space.describe`` of ``search.policy.space``, as in ``study.json``.
+
+    Parameters are nested as in the runs' config: W&B's API cannot filter by keys that contain dots.
     """
+    parameters = {key: _parameter(entry) for key, entry in space.items()}
     return {
         "name": name,
         "description": "Proposed by Optuna and run by python -m search.run; agents have nothing to do here.",
         "method": method,
         "metric": {"name": score_name(objective), "goal": "maximize"},
-        "parameters": {key: _parameter(entry) for key, entry in space.items()},
+        "parameters": {section: {"parameters": fields} for section, fields in nested(parameters).items()},
     }
 
 

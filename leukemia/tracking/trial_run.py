@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from leukemia.config.recipe import Recipe
-from leukemia.config.results import Epoch
+from leukemia.config.results import COST, Epoch
 from leukemia.scoring.selection import Candidates, corrected
 from leukemia.study import layout
 from leukemia.study.best import Best
@@ -18,7 +18,7 @@ from leukemia.study.folder import Study
 from leukemia.study.schema import FoldRecord, State
 from leukemia.study.table import finished_seeds
 from leukemia.study.times import epochs_ended, fold_ended, iso, trial_ended
-from leukemia.tracking import client, names
+from leukemia.tracking import charts, client, names
 from leukemia.tracking.client import Mode, RunSpec
 from leukemia.tracking.upload import remove_older
 from leukemia.tracking.winner import WINNER, run_id
@@ -36,14 +36,22 @@ SERIES = (
 
 
 def provenance_of(study: Study) -> dict[str, Any]:
-    """Provenance of a run's scores, by dotted key."""
+    """Provenance of a run's scores, for its config."""
     info, written = study.info, study.info.to_dict()
     kept = ("commit", "command", "protocol", "folds", "seed", "objective", "hardware", "versions", "splits_sha256")
-    return {f"provenance.{key}": written[key] for key in kept if key in written} | {
-        "provenance.study": study.name,
-        "provenance.study_uid": info.study_uid,
-        "provenance.data": info.data.fingerprint,
+    return {key: written[key] for key in kept if key in written} | {
+        "study": study.name,
+        "study_uid": info.study_uid,
+        "data": info.data.fingerprint,
     }
+
+
+def cost_of(study: Study, number: int) -> dict[str, float]:
+    """A trial's second objective by name, as Optuna gets it; empty if the study has only one objective."""
+    if not study.info.objective.endswith(f",{COST}"):
+        return {}
+    seed = study.recipe(number).train.seed
+    return {COST: sum(study.fold(number, seed, fold).seconds for fold in study.folds_done(number, seed))}
 
 
 class TrialRun:
@@ -86,10 +94,8 @@ class TrialRun:
         self._run = client.open_run(self._spec(sweep), mode)
         self._last, self._epochs, self._scores = int(self._run.starting_step) - 1, {}, []
         self._started = None
-        self._run.define_metric("epoch")
-        for fold in range(self._info.folds):
-            self._run.define_metric(f"fold_{fold}/*", step_metric="epoch")
-        self._run.define_metric("fold/number")
+        self._run.define_metric("epoch", hidden=True)
+        self._run.define_metric("fold/number", hidden=True)
         self._run.define_metric("fold/*", step_metric="fold/number")
         seed = self._recipe.train.seed
         table = self._study.epochs(self._number)
@@ -97,6 +103,7 @@ class TrialRun:
         epochs = [Epoch(**{str(key): value for key, value in row.items()}) for row in rows]
         done = self._study.folds_done(self._number, seed)
         for fold in range(self._info.folds):
+            self._define(fold, hidden=False)
             record = self._study.fold(self._number, seed, fold) if fold in done else None
             if known := [epoch for epoch in epochs if epoch.fold == fold]:
                 seconds = [epoch.seconds for epoch in known]
@@ -104,6 +111,12 @@ class TrialRun:
                     self.epoch(epoch, ended)
             if record is not None:
                 self.fold(record)
+
+    def _define(self, fold: int, *, hidden: bool) -> None:
+        """Define a fold's series. W&B draws a panel for each that is not hidden; those of a finished fold are hidden,
+        since its lines are in the charts of all folds."""
+        for name in SERIES:
+            self._run.define_metric(f"fold_{fold}/{name}", step_metric="epoch", hidden=hidden, overwrite=True)
 
     def _spec(self, sweep: str | None) -> RunSpec:
         recipe = self._recipe
@@ -113,7 +126,7 @@ class TrialRun:
             group=self._study.name,
             job_type="trial",
             folder=self._study.folder,
-            config=recipe.flat() | provenance_of(self._study),
+            config=dataclasses.asdict(recipe) | {"provenance": provenance_of(self._study)},
             tags=(
                 f"depth-{recipe.model.depth}",
                 recipe.optimizer.name,
@@ -140,7 +153,7 @@ class TrialRun:
         self._log(epoch.fold * self._steps_per_fold + epoch.epoch - 1, series | {"epoch": epoch.epoch}, ended)
 
     def fold(self, fold: FoldRecord) -> None:
-        """Log a committed fold as ``fold/...``, with the mean of the objective over the folds so far."""
+        """Log a committed fold as ``fold/...``, with the mean of the objective and the curves of all folds so far."""
         objective = self._study.objective
         number, score = fold.fold, fold.scores.get(objective)
         if score is not None and len(self._scores) == number:
@@ -153,7 +166,10 @@ class TrialRun:
             series["fold/device_memory_mb"] = max(epoch.device_memory_mb for epoch in epochs)
         step = (number + 1) * self._steps_per_fold - 1
         values = series | {"fold/number": number, "fold/seconds": fold.seconds}
+        if step > self._last:
+            values |= charts.curves(self._epochs)
         self._log(step, values, fold_ended(self._study, self._number, fold))
+        self._define(number, hidden=True)
 
     def _log(self, step: int, values: dict[str, Any], time: float) -> None:
         # An event may already have been logged from the study folder when the run was opened.
@@ -178,8 +194,8 @@ class TrialRun:
         predictions = self._study.out_of_fold(self._number, seed)
         ended = trial_ended(self._study, self._number)
         if ended is not None and len(predictions):
-            charts = client.prediction_charts(names.table(self._study, predictions))
-            self._log(self._info.folds * self._steps_per_fold, charts, ended)
+            found = charts.predictions(names.table(self._study, predictions))
+            self._log(self._info.folds * self._steps_per_fold, found, ended)
         times = {"started": self._started, "ended": ended}
         self._run.summary.update(
             {
@@ -188,6 +204,7 @@ class TrialRun:
                 "folds_done": len(self._study.folds_done(self._number, seed)),
                 "cost_seconds": sum(epoch.seconds for epochs in self._epochs.values() for epoch in epochs),
             }
+            | cost_of(self._study, self._number)
             | {name: iso(time) for name, time in times.items() if time is not None}
             | (self._score(score) if score is not None else {})
         )

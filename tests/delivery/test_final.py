@@ -375,7 +375,7 @@ def test_model_is_logged_to_wandb_and_linked_to_its_study(
     (identity,) = wandb_server.runs
     run = wandb_server.runs[identity]
     assert (run.job_type, run.group, run.complete, run.exit_code) == ("final", "one", True, 0)
-    assert run.config["provenance.trial_run"] == "abcd1234-0000"
+    assert run.config["provenance"]["trial_run"] == "abcd1234-0000"
     assert run.summary["test/accuracy"] == metrics_of(study)["test"]["accuracy"]["value"]
     assert [row.get("train_loss") for row in run.history] == [0.5, None]
     model = wandb_server.artifacts["model-abcd1234:v0"]

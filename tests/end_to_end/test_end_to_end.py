@@ -8,6 +8,7 @@ learning rate of 10) are in ``docs/evidence.md``.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -113,7 +114,7 @@ def assert_agreement(folder: Path) -> None:
         assert summary["state"] == end.state
         assert summary["reason"] == end.reason
         assert summary["folds_done"] == len(folds)
-        assert recorded["config"].items() >= study.recipe(trial.number).flat().items()
+        assert recorded["config"].items() >= dataclasses.asdict(study.recipe(trial.number)).items()
         if end.state == "complete":
             assert trial.value == summary["tta_accuracy"] == end.score
         for fold in folds[-1:]:

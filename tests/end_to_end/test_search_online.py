@@ -101,7 +101,8 @@ def test_a_killed_and_resumed_search_has_one_complete_run_per_trial(
     for command in (killed, resumed):
         assert link in command.stdout
     assert resumed.stdout.splitlines()[-1] == link
-    assert sweep.config["parameters"].keys() == study.info.space.keys()
+    parameters = {section: entry["parameters"].keys() for section, entry in sweep.config["parameters"].items()}
+    assert {f"{section}.{name}" for section, names in parameters.items() for name in names} == study.info.space.keys()
     # Ray's session folder, and everything that the search writes.
     assert files_with_the_key(Path("/tmp/ray"), start) == []
     assert files_with_the_key(tmp_path / "runs", start) == []

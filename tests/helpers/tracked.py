@@ -146,6 +146,12 @@ def history(run: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def series(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of epochs and folds, without their charts."""
+    found = [row for row in rows if "epoch" in row or "fold/number" in row]
+    return [{key: value for key, value in row.items() if not key.startswith("Custom Chart Tables/")} for row in found]
+
+
 def summary(run: Path) -> dict[str, Any]:
     """The summary of an offline run."""
     found: dict[str, Any] = {}

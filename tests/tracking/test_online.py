@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import wandb
-from helpers.tracked import RECIPE, REPORTS, begin, end, expected_rows, folders, make_study, run_trial, write
+from helpers.tracked import RECIPE, REPORTS, begin, end, expected_rows, folders, make_study, run_trial, series, write
 from helpers.wandb_server import KEY, WandbServer
 
 from leukemia.base.errors import UserError
@@ -50,7 +51,7 @@ def assert_holds(server: WandbServer, study: Study, number: int = 0, *, exit_cod
     """Check that the server has one complete run of the trial, with every epoch and fold of the study folder."""
     run = server.runs[f"c0ffee00-{number:04d}"]
     rows = [{key: value for key, value in row.items() if key not in ("_runtime", "_timestamp")} for row in run.history]
-    assert [row for row in rows if "epoch" in row or "fold/number" in row] == expected_rows(study, number)
+    assert series(rows) == expected_rows(study, number)
     steps = [row["_step"] for row in rows]
     assert steps == sorted(set(steps))
     if run.summary["state"] == "complete":
@@ -76,7 +77,7 @@ def test_every_run_is_uploaded_completely(study: Study, wandb_server: WandbServe
     assert_holds(wandb_server, study, 2)
     run = wandb_server.runs["c0ffee00-0000"]
     assert (run.group, run.job_type, run.display_name) == ("my-study", "trial", "my-study-0000")
-    assert RECIPE.flat().items() <= run.config.items()
+    assert dataclasses.asdict(RECIPE).items() <= run.config.items()
     search = wandb_server.runs["c0ffee00-search"]
     assert [row["search/trial"] for row in search.history if "search/trial" in row] == [0, 1, 2]
     assert (search.complete, search.job_type) == (True, "search")

@@ -30,9 +30,11 @@ def test_search_space_as_a_sweep_config() -> None:
     assert config["metric"] == {"name": "tta_auroc", "goal": "maximize"}
     assert config["method"] == "custom"
     assert config["parameters"] == {
-        "model.depth": {"values": [18, 50]},
-        "optimizer.learning_rate": {"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-2},
-        "augment.blur": {"distribution": "uniform", "min": 0.0, "max": 0.5},
+        "model": {"parameters": {"depth": {"values": [18, 50]}}},
+        "optimizer": {
+            "parameters": {"learning_rate": {"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-2}}
+        },
+        "augment": {"parameters": {"blur": {"distribution": "uniform", "min": 0.0, "max": 0.5}}},
     }
 
 
@@ -46,7 +48,9 @@ def test_search_has_a_sweep_with_all_trials(study: Study, wandb_server: WandbSer
     assert message == last == f"W&B: {wandb_server.url}/lab/leukemia-search/sweeps/{identity}"
     runs = {name: run.sweep for name, run in wandb_server.runs.items()}
     assert runs == {"c0ffee00-0000": identity, "c0ffee00-0001": identity, "c0ffee00-search": None}
-    assert sweep.config["parameters"].keys() <= wandb_server.runs["c0ffee00-0000"].config.keys()
+    config = wandb_server.runs["c0ffee00-0000"].config
+    for section, nested in sweep.config["parameters"].items():
+        assert nested["parameters"].keys() <= config[section].keys()
     assert wandb_server.unknown == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import threading
@@ -24,6 +25,7 @@ from helpers.tracked import (
     of_kind,
     records,
     run_trial,
+    series,
     summary,
     write,
 )
@@ -60,7 +62,7 @@ def heads(row: dict[str, Any]) -> set[str]:
 def assert_holds_the_study(study: Study, run: Path, number: int = 0) -> None:
     """Check a run: every epoch and fold of a trial, in order, with exact values, and last the predictions."""
     rows = history(run)
-    assert [row for row in rows if "epoch" in row or "fold/number" in row] == expected_rows(study, number)
+    assert series(rows) == expected_rows(study, number)
     assert [row["_step"] for row in rows] == list(range(len(rows)))
 
 
@@ -77,16 +79,18 @@ def test_offline_run_matches_the_study(study: Study) -> None:
     assert (head["display_name"], head["run_group"], head["job_type"]) == ("my-study-0000", "my-study", "trial")
     assert head["tags"] == ["depth-18", "ranger21", "add", "grouped"]
     config = head["config"]["update"]
-    assert RECIPE.flat().items() <= config.items()
-    assert config["provenance.protocol"] == "grouped"
-    assert config["provenance.data"] == "f" * 64
-    assert config["provenance.splits_sha256"] == "5" * 64
-    assert config["provenance.versions"] == {"torch": "2.13.0"}
+    assert dataclasses.asdict(RECIPE).items() <= config.items()
+    assert config["provenance"]["protocol"] == "grouped"
+    assert config["provenance"]["data"] == "f" * 64
+    assert config["provenance"]["splits_sha256"] == "5" * 64
+    assert config["provenance"]["versions"] == {"torch": "2.13.0"}
     content = summary(run)
     assert content.items() >= {"state": "complete", "tta_accuracy": 0.75, "folds_done": 2, "cost_seconds": 6.0}.items()
     assert (content["tta_accuracy_low"], content["tta_accuracy_high"]) == (0.5, 1.0), "one patient is all right"
     assert [end.get("exit_code", 0) for end in of_kind(found, "exit")] == [0]
-    assert {"out_of_fold", "confusion_matrix_table", "roc_table"} <= heads(history(run)[-1])
+    assert {"out_of_fold", *(f"Custom Chart Tables/{name}_table" for name in ("confusion_matrix", "roc"))} <= heads(
+        history(run)[-1]
+    )
 
 
 def test_run_of_the_search_has_every_trial(study: Study) -> None:
@@ -108,8 +112,8 @@ def test_run_of_the_search_has_every_trial(study: Study) -> None:
     assert {entry["path"] for entry in made["manifest"]["contents"]} == {"study.json"}
 
 
-def test_rewritten_run_has_no_repeats_and_the_score_only(study: Study) -> None:
-    """The folder of a trial has the epochs of repeats too; the cost is not part of the score's name."""
+def test_rewritten_run_has_no_repeats_and_both_objectives(study: Study) -> None:
+    """The folder of a trial has the epochs of repeats too."""
     study = change_info(study, objective="tta_accuracy,cost")
     study.begin_trial(0, RECIPE)
     for report in REPORTS:
@@ -121,8 +125,10 @@ def test_rewritten_run_has_no_repeats_and_the_score_only(study: Study) -> None:
     tracker.close(finished=False)
     (run,) = folders(study)
     assert_holds_the_study(study, run)
-    assert summary(run)["tta_accuracy"] == 0.75
+    assert summary(run).items() >= {"tta_accuracy": 0.75, "cost": 25.0}.items()
     assert "tta_accuracy,cost" not in summary(run)
+    (search,) = folders(study, "search")
+    assert history(search)[0].items() >= {"search/tta_accuracy": 0.75, "search/cost": 25.0}.items()
 
 
 def test_failed_trial_has_exit_code_1_and_no_score(study: Study) -> None:
@@ -191,7 +197,7 @@ def test_epochs_saved_before_the_run_is_opened_are_not_logged_twice(study: Study
     tracker.epoch(Job(0, 0), epoch_of(0, 2))
     tracker.close(finished=False)
     (run,) = folders(study)
-    assert history(run) == expected_rows(study)
+    assert series(history(run)) == expected_rows(study)
 
 
 def test_many_runs_can_be_open_at_once(study: Study) -> None:
