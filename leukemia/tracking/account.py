@@ -43,6 +43,11 @@ def check_settings() -> None:
         return
     if problem := settings.problem():
         raise UserError(f"{problem}; fix or unset it (WANDB_MODE=disabled runs without W&B)")
+    warn_of_ignored()
+
+
+def warn_of_ignored() -> None:
+    """Warn about W&B's settings that have no effect, if there are any."""
     if ignored := settings.ignored():
         log.warning("W&B: settings of a single run have no effect on the runs of a study: %s", ", ".join(ignored))
 

@@ -12,7 +12,7 @@ from leukemia.study.models import delivered_models
 from leukemia.study.schema import SweepRecord
 from leukemia.study.verification import verify
 from leukemia.tracking import client, settings
-from leukemia.tracking.account import server_problem
+from leukemia.tracking.account import server_problem, warn_of_ignored
 from leukemia.tracking.final_run import FinalRun
 from leukemia.tracking.names import remembered
 from leukemia.tracking.study_run import StudyRun
@@ -37,6 +37,7 @@ def publish(study: Study, report: Callable[[str], None], *, with_names: bool | N
     problem = settings.problem() or _disabled() or server_problem()
     if problem is not None:
         raise UserError(f"W&B: {problem}; nothing was uploaded. Fix that and try again")
+    warn_of_ignored()
     with study.lock():
         verify(study)
         try:
