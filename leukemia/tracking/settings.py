@@ -89,9 +89,10 @@ def mode() -> tuple[str, str]:
     Raises:
         UserError: the mode is not one of ``MODES``, or a settings file cannot be read.
     """
-    found = [(settings["mode"], str(path)) for path, settings in _files() if "mode" in settings]
     if variable := os.environ.get("WANDB_MODE"):
-        found.append((variable.lower(), "WANDB_MODE"))
+        found = [(variable.lower(), "WANDB_MODE")]
+    else:
+        found = [(settings["mode"], str(path)) for path, settings in _files() if "mode" in settings]
     if not found:
         return "", ""
     value, source = found[-1]
@@ -154,9 +155,14 @@ def _files() -> list[tuple[Path, dict[str, str]]]:
     """W&B's settings files and their settings; later ones take precedence.
 
     Raises:
-        UserError: a file cannot be read; W&B would ignore it.
+        UserError: a file cannot be read, which W&B would ignore; or there is no home directory to look in.
     """
-    system = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser() / "settings"
+    try:
+        system = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser() / "settings"
+    except RuntimeError:
+        raise UserError(
+            "W&B: there is no home directory with its settings; set HOME or WANDB_CONFIG_DIR, or WANDB_MODE=disabled"
+        ) from None
     found = []
     for path in (system, Path(wandb.Settings().settings_workspace)):
         parser = configparser.ConfigParser()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pwd
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,19 @@ def test_settings_file_that_wandb_would_ignore_is_rejected(
     path.write_text(text)
     with pytest.raises(UserError, match=f"^{message.format(path=path)}$"):
         check_settings()
+
+
+def test_without_a_home_directory_wandb_can_only_be_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "WANDB_CONFIG_DIR", "WANDB_MODE"):
+        monkeypatch.delenv(name)
+    with pytest.raises(UserError, match=r"^W&B: there is no home directory with its settings; set HOME or "):
+        check_settings()
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    check_settings()
 
 
 def test_other_settings_of_the_file_are_accepted(workspace: Path) -> None:
