@@ -23,14 +23,14 @@ from search.launch.arguments import parse, request_of
 EXAMPLE = Path(__file__).parents[1] / "example_study"
 TABLE = pd.DataFrame(
     {
-        "image_id": ["ward/Jane Doe.bmp", "ward/Bob Roe.bmp"],
+        "image_id": ["ward-nine/Jane Doe.bmp", "ward-nine/Bob Roe.bmp"],
         "subject": ["patient-Doe", "patient-Roe"],
         "group": ["patient-Doe", "patient-Roe"],
         "label": [1, 0],
     }
 )
-NAMES = ("ward", "Doe", "Roe")
-FAILURE = "OSError: ward/Jane Doe.bmp is damaged (images.py, line 3)"
+NAMES = ("ward-nine", "Jane Doe", "Bob Roe", "patient-Doe", "patient-Roe")
+FAILURE = "OSError: ward-nine/Jane Doe.bmp is damaged (images.py, line 3)"
 
 
 @pytest.fixture
