@@ -151,6 +151,6 @@ class StudyRun:
         folder = self._study.folder
         outcome: dict[str, Any] = {"trials": self._trials()}
         importances = Importances.find(self._study)
-        if importances is not None and importances.shares:
+        if importances is not None:
             outcome |= charts.importances(importances.shares)
         return outcome | {f"report/{path.stem}": client.image(path) for path in sorted(folder.glob(layout.PICTURES))}

@@ -83,9 +83,9 @@ def track(study: Study) -> Any:
         for number in study.trials():
             end = study.end(number)
             assert end is not None
-            trial = TrialRun(study, number, study.recipe(number), lambda: None)
+            trial = TrialRun(study, number, study.recipe(number), lambda: None, best)
             trial.open("offline", None)
-            trial.close(end.state, end.reason, end.score, best if best and int(best.trial) == number else None)
+            trial.close(end.state, end.reason, end.score)
         search = StudyRun(study)
         search.open("offline", None)
         search.close(finished=True)
