@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from leukemia.base import cli
 from leukemia.base.errors import SUCCESS, UserError, run_command
@@ -28,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_data(parser, "where the search found it")
     parser.add_argument(
         "--test",
-        type=Path,
+        type=cli.path,
         metavar="DATA",
         help="test data: C-NMC test folder or its labels CSV, CSV file, or one folder per class",
     )

@@ -6,6 +6,7 @@ import argparse
 
 from leukemia.base import cli
 from leukemia.base.errors import SUCCESS, run_command
+from leukemia.base.printable import printable
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         command=command_line("leukemia.leakcheck", argv),
     )
     print(found.describe())
-    print(f"leak check: {path}")
+    print(printable(f"leak check: {path}"))
     return SUCCESS
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from leukemia.base import cli
 from leukemia.base.errors import SUCCESS, run_command
+from leukemia.base.printable import printable
 from leukemia.study import layout
 
 
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     study = Study.find(arguments.runs, arguments.study)
     require_writable(study.folder)
     verify(study)
-    print(write_study_report(study, Best.find(study)))
+    print(printable(str(write_study_report(study, Best.find(study)))))
     return SUCCESS
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from leukemia.base import cli
 from leukemia.base.errors import SUCCESS, run_command
+from leukemia.base.printable import printable
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -17,7 +18,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--root",
-        type=Path,
+        type=cli.path,
         metavar="DIR",
         help="folder to create (default: sample-v1 in the cache, which is generated only once)",
     )
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         root = sample_set()
     else:
         generate(root)
-    print(root)
+    print(printable(str(root)))
     return SUCCESS
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import textwrap
 from pathlib import Path
+from typing import NoReturn
 
 from leukemia import __version__
+from leukemia.base.printable import printable
 
 AUTO = "auto"
 """Argument value that lets the command choose."""
@@ -18,6 +20,28 @@ Arguments = argparse._ActionsContainer
 """A parser or an argument group."""
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2 and the message, made printable: it may quote any argument."""
+        super().error(printable(message))
+
+
+def location(text: str) -> str:
+    """A path on the command line, as text; an empty one, as of an unset variable, would be the current folder.
+
+    Raises:
+        ArgumentTypeError: the text is empty.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got an empty text; write '.' for the current folder")
+    return text
+
+
+def path(text: str) -> Path:
+    """A path on the command line; not empty."""
+    return Path(location(text))
+
+
 def command_parser(module: str, description: str, example: str) -> argparse.ArgumentParser:
     """A parser for ``python -m MODULE`` with ``--help`` and ``--version``.
 
@@ -27,7 +51,7 @@ def command_parser(module: str, description: str, example: str) -> argparse.Argu
         example: arguments of the example in ``--help``.
     """
     command = f"python -m {module}"
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=command,
         description=textwrap.fill(description),
         epilog=f"example:\n  {command} {example}",
@@ -42,7 +66,7 @@ def add_runs(arguments: Arguments) -> None:
     """Add ``--runs``."""
     arguments.add_argument(
         "--runs",
-        type=Path,
+        type=path,
         default=Path("runs"),
         metavar="DIR",
         help="directory that contains the studies (default: %(default)s)",
@@ -60,7 +84,10 @@ def add_study(arguments: Arguments) -> None:
 def add_data(arguments: Arguments, default: str) -> None:
     """Add ``--data``, ``--base`` and ``--subjects-from``; ``default`` is the help text for the default data."""
     arguments.add_argument(
-        "--data", metavar="DATA", help=f"C-NMC folder, CSV file or one folder per class (default: {default})"
+        "--data",
+        type=location,
+        metavar="DATA",
+        help=f"C-NMC folder, CSV file or one folder per class (default: {default})",
     )
     add_reading(arguments)
 
@@ -69,13 +96,13 @@ def add_reading(arguments: Arguments) -> None:
     """Add ``--base`` and ``--subjects-from``."""
     arguments.add_argument(
         "--base",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="base directory for relative paths in the CSV (default: the directory of the CSV)",
     )
     arguments.add_argument(
         "--subjects-from",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="take patient IDs from another copy of the data, matched by pixels",
     )

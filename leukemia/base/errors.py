@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from leukemia.base import interrupts
 from leukemia.base.logs import StderrHandler, logging_to
+from leukemia.base.printable import INDENT, one_line, printable
 
 SUCCESS, FAILURE, USER_ERROR, NO_WINNER, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit statuses: success, internal error, user error, search without a winner, Ctrl-C."""
@@ -50,11 +51,11 @@ class MissingFile(UserError, FileNotFoundError):
 
 
 def listed(items: Iterable[str], limit: int = 20) -> str:
-    """The items, indented, one per line; those beyond ``limit`` are only counted."""
+    """The items, indented, one per line, with escapes as in ``one_line``; those beyond ``limit`` are only counted."""
     items = list(items)
-    lines = [f"  {item}" for item in items[:limit]]
+    lines = [f"{INDENT}{one_line(item)}" for item in items[:limit]]
     if len(items) > limit:
-        lines.append(f"  ... and {len(items) - limit} more")
+        lines.append(f"{INDENT}... and {len(items) - limit} more")
     return "\n".join(lines)
 
 
@@ -65,6 +66,11 @@ def first_line(error: BaseException) -> str:
     ('too high', 'KeyboardInterrupt')
     """
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def print_error(message: object) -> None:
+    """Print ``error: MESSAGE`` on stderr, made printable."""
+    print(printable(f"error: {message}"), file=sys.stderr)
 
 
 def run_command(main: Callable[[list[str] | None], int]) -> NoReturn:
@@ -98,7 +104,7 @@ def _status_of(main: Callable[[list[str] | None], int]) -> int:
         status = _report(f"out of memory; {ADVICE[errno.ENOMEM]}", USER_ERROR)
     except KeyboardInterrupt as interrupt:
         with contextlib.suppress(OSError):
-            print(f"\ninterrupted; {interrupt}", file=sys.stderr)
+            print("\n" + printable(f"interrupted; {interrupt}"), file=sys.stderr)
         status = INTERRUPTED
     try:
         sys.stdout.flush()
@@ -109,5 +115,5 @@ def _status_of(main: Callable[[list[str] | None], int]) -> int:
 
 
 def _report(message: str, status: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print_error(message)
     return status

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Iterator
+from typing import Any
+
+from leukemia.base.printable import INDENT, one_line, printable
 
 PACKAGES = ("leukemia", "search")
 """Every logger of the project is below one of these, as ``logging.getLogger(__name__)``. Modules run as commands, whose
@@ -34,8 +38,8 @@ def logging_to(*handlers: logging.Handler) -> Iterator[None]:
 
 
 def line_of(record: logging.LogRecord) -> str:
-    """A record as printed by commands, such as ``warning: cells.npy is damaged``."""
-    return f"{record.levelname.lower()}: {record.getMessage()}"
+    """A record as printed by commands, such as ``warning: cells.npy is damaged``; made printable."""
+    return printable(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 class StderrHandler(logging.StreamHandler):
@@ -47,3 +51,19 @@ class StderrHandler(logging.StreamHandler):
 
     def format(self, record: logging.LogRecord) -> str:
         return line_of(record)
+
+
+class FileFormatter(logging.Formatter):
+    """Formats records for a log file: UTC time, level, message; every line of a traceback is indented."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+        self.converter = time.gmtime
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The message, made printable."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """The traceback, made printable."""
+        return "\n".join(f"{INDENT}{one_line(line)}" for line in super().formatException(ei).split("\n"))

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from leukemia.base.printable import printable
 from leukemia.delivery.model_folder import Delivery
 from leukemia.scoring.metrics import describe_difference, majority_rate
 from leukemia.study import layout
 
 
 def print_line(console: Console, line: str) -> None:
-    """Print a line without markup or wrapping."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    """Print a line, made printable, without markup or wrapping."""
+    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:

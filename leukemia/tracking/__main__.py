@@ -6,6 +6,7 @@ import argparse
 
 from leukemia.base import cli
 from leukemia.base.errors import SUCCESS, run_command
+from leukemia.base.printable import printable
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -28,7 +29,8 @@ def main(argv: list[str] | None = None) -> int:
     from leukemia.study.folder import Study
     from leukemia.tracking.publish import publish
 
-    publish(Study.find(arguments.runs, arguments.study), print, with_names=arguments.wandb_ids)
+    study = Study.find(arguments.runs, arguments.study)
+    publish(study, lambda line: print(printable(line)), with_names=arguments.wandb_ids)
     return SUCCESS
 
 

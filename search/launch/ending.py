@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from leukemia.base import interrupts
-from leukemia.base.errors import FAILURE, INTERRUPTED, UserError
+from leukemia.base.errors import FAILURE, INTERRUPTED, UserError, print_error
 from leukemia.base.faults import describe_fault, is_machine_fault
 from leukemia.study import layout
 from leukemia.study.folder import Study
@@ -76,13 +76,13 @@ def explained(console: Console, study: Study, address: str | None) -> Iterator[N
             _report_crash(how_to_resume, describe_fault(error))
             sys.exit(FAILURE)
         message = f"{type(error).__name__}: {error}".splitlines()[0]
-        print(f"error: {message}; the traceback is in {study.folder / layout.LOG}", file=sys.stderr)
+        print_error(f"{message}; the traceback is in {study.folder / layout.LOG}")
         sys.exit(FAILURE)
 
 
 def _report_crash(how_to_resume: str, message: str) -> None:
     log.error("%s", message)
-    print(f"error: {message}; {how_to_resume}", file=sys.stderr)
+    print_error(f"{message}; {how_to_resume}")
 
 
 def _how_to_resume(study: Study, address: str | None) -> str:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from leukemia import CLASS_NAMES
 from leukemia.base import interrupts
-from leukemia.base.errors import FAILURE, SUCCESS, UserError
+from leukemia.base.errors import FAILURE, SUCCESS, UserError, print_error
 from leukemia.base.faults import MachineFault
 from leukemia.base.files import cache_dir, require_space
 from leukemia.data.augment import augmented_sheet
@@ -87,7 +87,7 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         try:
             own = stack.enter_context(cluster.ray_session(arguments.address))
         except cluster.RayNotStarted as failure:
-            print(f"error: {failure}", file=sys.stderr)
+            print_error(failure)
             return FAILURE
         # After Ray has installed its own handler, which would print stack traces and end the process.
         stack.enter_context(interrupts.handled())

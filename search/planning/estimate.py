@@ -30,7 +30,8 @@ def print_estimate(console: Console, plan: Plan, device_name: str) -> None:
     device = choose_device(device_name)
     use_threads(plan.info.cpu_threads)
     print_line(console, f"timing the starting recipe on this machine ({describe_device(device)}), which should be idle")
-    print_line(console, describe_cost(plan, _seconds_per_image(plan, device), describe_device(device)))
+    for line in describe_cost(plan, _seconds_per_image(plan, device), describe_device(device)).splitlines():
+        print_line(console, line)
 
 
 def describe_cost(plan: Plan, seconds_per_image: float, device: str) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 
 from leukemia.base import cli
-from leukemia.base.errors import SUCCESS, USER_ERROR, listed, run_command
+from leukemia.base.errors import SUCCESS, USER_ERROR, listed, print_error, run_command
+from leukemia.base.printable import printable
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -16,7 +15,7 @@ def _parser() -> argparse.ArgumentParser:
         "Check for problems that would make `ray up` fail, without changing anything.",
         "cluster.yaml && ray up --no-config-cache cluster.yaml",
     )
-    parser.add_argument("cluster", type=Path, metavar="CLUSTER.yaml", help="cluster file, as for `ray up`")
+    parser.add_argument("cluster", type=cli.path, metavar="CLUSTER.yaml", help="cluster file, as for `ray up`")
     return parser
 
 
@@ -28,13 +27,13 @@ def main(argv: list[str] | None = None) -> int:
 
     problems, notes = check_cluster(read_cluster(path))
     for note in notes:
-        print(note)
+        print(printable(note))
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         lines = listed(problems, limit=len(problems))
-        print(f"error: {path} is not ready, {count} to fix:\n{lines}", file=sys.stderr)
+        print_error(f"{path} is not ready, {count} to fix:\n{lines}")
         return USER_ERROR
-    print(f"ready: ray up {path}")
+    print(printable(f"ready: ray up {path}"))
     return SUCCESS
 
 

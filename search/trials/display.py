@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from leukemia.base.printable import printable
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.study.job import Job
@@ -100,7 +101,7 @@ class TerminalDisplay(Listener):
     def _print(self, message: str) -> None:
         log.info(message)
         if not self._console.is_terminal:
-            self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+            _print(self._console, message)
 
     def _render(self) -> Group:
         # Called from the refresh thread, so copy the rows first.
@@ -142,9 +143,13 @@ def _recipe_cell(text: str) -> Text:
 
 
 def print_line(console: Console, line: str) -> None:
-    """Print and log a line verbatim, without markup or wrapping."""
+    """Print and log a line, made printable, without markup or wrapping."""
     log.info(line)
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    _print(console, line)
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_trials(console: Console, trials: pd.DataFrame, objective: str) -> None:
@@ -156,4 +161,4 @@ def print_trials(console: Console, trials: pd.DataFrame, objective: str) -> None
         table.add_row(row["trial"], state, _recipe_cell(row["recipe"]), row["folds"], str(row["seeds"]), score)
     console.print(table)
     for row in trials[trials["state"].isin(["failed", "stopped"])].to_dict("records"):
-        console.print(f"{row['trial']} {row['state']}: {row['reason']}", markup=False, highlight=False, soft_wrap=True)
+        _print(console, f"{row['trial']} {row['state']}: {row['reason']}")

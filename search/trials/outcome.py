@@ -129,7 +129,8 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
     for line in read_record(HindsightRecord, study.folder / layout.HINDSIGHT).lines:
         print_line(console, line)
     print_line(console, ledger_of(study).describe())
-    print_line(console, f"best: {path}\nreport: {study.folder / layout.REPORT}")
+    print_line(console, f"best: {path}")
+    print_line(console, f"report: {study.folder / layout.REPORT}")
     print_line(console, f"next: python -m leukemia.final --best {study.name} --runs {study.folder.parent}")
     return SUCCESS
 

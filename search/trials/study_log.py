@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from rich.console import Console
 
-from leukemia.base.logs import line_of, logging_to
+from leukemia.base.logs import FileFormatter, line_of, logging_to
 from leukemia.study import layout
 
 
@@ -20,13 +19,11 @@ def study_log(folder: Path, console: Console) -> AbstractContextManager[None]:
 
 
 class _ToFile(logging.FileHandler):
-    """One line per record: UTC time, level, message."""
+    """Appends to the log file."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8")
-        formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
-        formatter.converter = time.gmtime
-        self.setFormatter(formatter)
+        self.setFormatter(FileFormatter())
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Ignore errors: on a full disk each record would otherwise print a traceback."""
