@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from pathlib import Path
 
 from leukemia.base import cli
 from leukemia.base.errors import SUCCESS, run_command
+from leukemia.base.printable import printable
+from leukemia.base.spreadsheet import cell_of
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -18,9 +19,13 @@ def _parser() -> argparse.ArgumentParser:
         "--model runs/STUDY/final cells/*.bmp > probabilities.csv",
     )
     parser.add_argument(
-        "--model", type=Path, required=True, metavar="DIR", help="folder written by leukemia.final: runs/STUDY/final"
+        "--model",
+        type=cli.path,
+        required=True,
+        metavar="DIR",
+        help="folder written by leukemia.final: runs/STUDY/final",
     )
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files")
+    parser.add_argument("images", type=cli.path, nargs="+", metavar="IMAGE", help="image files")
     cli.add_device(parser)
     return parser
 
@@ -29,13 +34,17 @@ def main(argv: list[str] | None = None) -> int:
     """Classify images; returns the exit status."""
     arguments = _parser().parse_args(argv)
 
+    from leukemia.data.names import check_names
     from leukemia.delivery.classifier import classify
 
+    check_names(map(str, arguments.images), "IMAGE")
     probabilities = classify(arguments.model, arguments.images, arguments.device)
+    # As `ls` does: names as they are for a file or a pipe, escaped on a terminal.
+    shown = printable if sys.stdout.isatty() else str
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["path", "probability_leukemic", "predicted"])
     for path, probability in zip(arguments.images, probabilities, strict=True):
-        writer.writerow([path, f"{probability:.6f}", int(probability >= 0.5)])
+        writer.writerow([shown(cell_of(str(path))), f"{probability:.6f}", int(probability >= 0.5)])
     return SUCCESS
 
 

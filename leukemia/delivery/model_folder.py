@@ -13,7 +13,9 @@ import pandas as pd
 
 from leukemia import CLASS_NAMES
 from leukemia.base.files import atomic, write_text
+from leukemia.base.printable import printable
 from leukemia.base.record import write_record
+from leukemia.base.spreadsheet import cell_of
 from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.config.recipe import Recipe
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
@@ -145,7 +147,9 @@ class Delivery:
     @staticmethod
     def _write_predictions(path: Path, evaluation: Evaluation) -> None:
         table = evaluation.catalog.table[["image_id", "subject", "label"]].assign(
-            probability_leukemic=evaluation.probabilities, predicted=(evaluation.probabilities >= 0.5).astype(int)
+            image_id=evaluation.catalog.table["image_id"].map(cell_of),
+            probability_leukemic=evaluation.probabilities,
+            predicted=(evaluation.probabilities >= 0.5).astype(int),
         )
         if not evaluation.catalog.has_labels:
             table["label"] = ""
@@ -244,7 +248,7 @@ class Delivery:
             "## Provenance",
             "",
             # Markdown passes HTML through, and a command may contain any text.
-            *(f"- {item}: {html.escape(value)}" for item, value in self.record.provenance()),
+            *(f"- {item}: {html.escape(printable(value))}" for item, value in self.record.provenance()),
             "",
         ]
         return "\n".join(lines)

@@ -23,7 +23,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult, score_name
 from leukemia.study import layout
 from leukemia.study.epochs import EPOCH_COLUMNS, REPEATED_COLUMNS, read_epochs, write_epochs
-from leukemia.study.records import FOLD_COLUMNS, check_scores, read_predictions
+from leukemia.study.records import FOLD_COLUMNS, check_scores, predictions_csv, read_predictions
 from leukemia.study.schema import FoldRecord, Origin, RepeatFailure, State, StudyInfo, TrialEnd
 
 _TRIAL = re.compile(r"[0-9]{4,}")
@@ -248,8 +248,7 @@ class Study:
             return None
         folder = self.seed_folder(number, result.seed)
         folder.mkdir(parents=True, exist_ok=True)
-        columns = table.loc[result.rows, list(FOLD_COLUMNS[:4])].assign(probability_leukemic=result.probabilities)
-        predictions = columns.to_csv(index=False)
+        predictions = predictions_csv(table.loc[result.rows].assign(probability_leukemic=result.probabilities))
         write_text(folder / layout.predictions(result.fold), predictions)
         record = FoldRecord.of(result, hashlib.sha256(predictions.encode()).hexdigest())
         write_record(folder / layout.fold(result.fold), dataclasses.asdict(record))

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from leukemia.base.errors import UserError, first_line
+from leukemia.base.files import read_file
 from leukemia.base.record import RESTORE, changed
+from leukemia.base.spreadsheet import cell_of, path_of
 from leukemia.scoring.metrics import METRICS, point_scores
 from leukemia.study.schema import FoldRecord
 
@@ -20,6 +22,17 @@ FOLD_COLUMNS = ("image_id", "subject", "group", "label", "probability_leukemic")
 
 ROUNDING = 1e-12
 """Largest difference of a score that is computed again on another machine."""
+
+
+def predictions_csv(table: pd.DataFrame) -> str:
+    """The text of ``fold_K.csv``: the ``FOLD_COLUMNS`` of a table, with paths as ``spreadsheet.cell_of``.
+
+    Without a subject, the group is a path, too.
+    """
+    written = table[list(FOLD_COLUMNS)].assign(image_id=table["image_id"].map(cell_of))
+    unknown = table["subject"].isna()
+    written.loc[unknown, "group"] = table.loc[unknown, "group"].map(cell_of)
+    return written.to_csv(index=False)
 
 
 def read_predictions(path: Path, record: FoldRecord) -> pd.DataFrame:
@@ -46,7 +59,9 @@ def read_predictions(path: Path, record: FoldRecord) -> pd.DataFrame:
     outside = probabilities[~((probabilities >= 0) & (probabilities <= 1))]
     if len(outside):
         raise UserError(f"{path}: expected probabilities from 0 to 1, got {outside[0]}; {RESTORE}")
-    return table
+    unknown = table["subject"] == ""
+    table.loc[unknown, "group"] = table.loc[unknown, "group"].map(path_of)
+    return table.assign(image_id=table["image_id"].map(path_of))
 
 
 def check_scores(path: Path, record: FoldRecord, predictions: pd.DataFrame) -> None:
@@ -103,7 +118,7 @@ def read_bytes(path: Path) -> bytes:
         UserError: it cannot be read.
     """
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({first_line(error)}); {RESTORE}") from None
 
