@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from leukemia.base.errors import UserError, first_line
 
@@ -68,6 +70,35 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+_NOT_FILES = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe, socket or device: to read one may wait or go on for ever.
+    """
+    if what := _NOT_FILES.get(stat.S_IFMT(path.stat().st_mode)):
+        raise OSError(errno.EINVAL, f"{what}, not a file", str(path))
+    return path.open("rb")
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: as for ``open_file``.
+    """
+    with open_file(path) as stream:
+        return stream.read()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic(path) as temporary:
@@ -90,7 +121,7 @@ def read_json(path: Path) -> Any:
         UserError: the file cannot be read or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_file(path).decode())
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: expected JSON ({error}); restore the file from a backup") from None
     except OSError as error:

@@ -38,6 +38,7 @@ EXPECTED = {
     "list_type": "a list",
     "literal_error": "{expected}",
     "string_pattern_mismatch": "text that matches {pattern}",
+    "string_too_short": "text of at least {min_length} characters",
     "string_type": "text",
     "too_short": "a list of at least {min_length}",
 }

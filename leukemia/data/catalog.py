@@ -13,10 +13,12 @@ import pandas as pd
 
 from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError, listed
+from leukemia.base.printable import printable
 from leukemia.data.groups import group_names, grouped_by_key, look_up_subjects
 from leukemia.data.hashes import hash_images
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.source import Layout, Source
+from leukemia.data.names import check_names
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,11 +104,9 @@ def read_catalog(
 def _table(source: Source) -> pd.DataFrame:
     rows = sorted(source.rows, key=lambda row: row.path.relative_to(source.root).as_posix())
     image_ids = [row.path.relative_to(source.root).as_posix() for row in rows]
-    unprintable = [ascii(image_id) for image_id in image_ids if not _is_utf8(image_id)]
-    if unprintable:
-        raise UserError(f"{source.root}: file names are not UTF-8; rename these:\n{listed(unprintable)}")
-    hashed = hash_images(source.root, [row.path for row in rows])
     subjects = [row.subject for row in rows if row.subject is not None]
+    check_names([*image_ids, *dict.fromkeys(subjects)], source.root)
+    hashed = hash_images(source.root, [row.path for row in rows])
     # Every layout gives all subjects or none.
     assert len(subjects) in (0, len(rows))
     hashes = [image.sha256 for image in hashed]
@@ -122,11 +122,6 @@ def _table(source: Source) -> pd.DataFrame:
             "height": [image.height for image in hashed],
         }
     )
-
-
-def _is_utf8(text: str) -> bool:
-    # Python represents undecodable bytes by lone surrogates.
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _with_subjects(table: pd.DataFrame, data: Path, subjects_from: Path) -> pd.DataFrame:
@@ -171,7 +166,7 @@ def _fingerprint(table: pd.DataFrame) -> str:
 
 def describe(catalog: Catalog) -> str:
     """A plain-text report on a data set."""
-    return "\n".join(f"{title and title + ':':<13}{text}" for title, text in _report_lines(catalog)) + "\n"
+    return "\n".join(f"{title and title + ':':<13}{printable(text)}" for title, text in _report_lines(catalog)) + "\n"
 
 
 def _report_lines(catalog: Catalog) -> Iterator[tuple[str, str]]:

@@ -14,9 +14,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from leukemia.base.errors import UserError
+from leukemia.base.files import open_file
 
 MAX_PIXELS = 64_000_000
 """Larger images are rejected by their header, before decoding: a small file can claim any size."""
+
+MAX_BYTES = 1_000_000_000
+"""Larger files are rejected unread; an accepted image has at most 512 MB without compression."""
 
 FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 """Accepted formats; Pillow's other decoders are not used."""
@@ -91,15 +95,15 @@ def pixel_sha256(array: np.ndarray) -> str:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The image with its header read and checked; pixels are not decoded yet."""
     try:
-        # Opening a pipe would block until something writes to it.
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise Unreadable("not a regular file")
-        stream = path.open("rb")
+        stream = open_file(path)
     except OSError as error:
         raise Unreadable("missing" if isinstance(error, FileNotFoundError) else _reason(error)) from None
     with stream:
-        if os.fstat(stream.fileno()).st_size == 0:
+        num_bytes = os.fstat(stream.fileno()).st_size
+        if num_bytes == 0:
             raise Unreadable("empty file")
+        if num_bytes > MAX_BYTES:
+            raise Unreadable(f"a file of {num_bytes / 1e9:.1f} GB, larger than any accepted image")
         try:
             image = Image.open(stream, formats=FORMATS)
         except UnidentifiedImageError:
@@ -119,10 +123,10 @@ def _check_header(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise Unreadable(f"larger than {MAX_PIXELS // 1_000_000} megapixels ({width} x {height})")
-    num_frames = getattr(image, "n_frames", 1)
-    # An MPO is a camera's JPEG followed by a preview: its first frame is the photo.
-    if num_frames > 1 and image.format != "MPO":
-        raise Unreadable(f"has {num_frames} frames; save a single frame")
+    # Known from the first header; counting the frames takes time quadratic in a TIFF's directories. An MPO is a
+    # camera's JPEG followed by a preview: its first frame is the photo.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise Unreadable("has several frames; save a single frame")
 
 
 def _orientation(image: Image.Image) -> int:

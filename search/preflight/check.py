@@ -14,6 +14,7 @@ import jsonschema
 import yaml  # type: ignore[import-untyped]
 
 from leukemia.base.errors import MissingFile, UserError, first_line
+from leukemia.base.files import read_file
 from search.cluster.ray_private import checked_cluster_config, cluster_schema
 from search.preflight.aws import check_account
 from search.preflight.hosts import check_hosts
@@ -34,7 +35,7 @@ def read_cluster(path: Path) -> dict[str, Any]:
         UserError: it is absent or unreadable, not YAML, or does not follow Ray's schema.
     """
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = yaml.safe_load(read_file(path).decode())
     except FileNotFoundError:
         raise MissingFile(f"{path}: no such file; the project has cluster.yaml and cluster.onprem.yaml") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from leukemia.base.errors import first_line
+from leukemia.base.files import read_file
 from search.preflight.problems import collect
 from search.preflight.ssh_key import OTHERS
 
@@ -59,7 +60,7 @@ def _absent(local: Path) -> str:
 
 def _token_problems(token: Path) -> Iterator[str]:
     try:
-        text = token.read_text(encoding="utf-8")
+        text = read_file(token).decode()
     except (FileNotFoundError, NotADirectoryError):
         text = ""
     except (OSError, UnicodeDecodeError) as error:
@@ -76,7 +77,7 @@ def _token_problems(token: Path) -> Iterator[str]:
 def _pin_problems(constraints: Path) -> Iterator[str]:
     here = version("ray")
     try:
-        pins = constraints.read_text(encoding="utf-8")
+        pins = read_file(constraints).decode()
     except (OSError, UnicodeDecodeError) as error:
         yield f"{constraints}: cannot be read ({first_line(error)}), but pins what the machines install; restore it"
         return

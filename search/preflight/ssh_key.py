@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from leukemia.base.errors import first_line
+from leukemia.base.files import read_file
 
 OTHERS = 0o077
 """Permission bits of everyone but the owner."""
@@ -28,7 +29,7 @@ def key_problems(auth: dict[str, Any]) -> Iterator[str]:
         return
     try:
         key = Path(named).expanduser()
-        head = key.read_bytes()[:100]
+        head = read_file(key)[:100]
     except RuntimeError:
         yield f"{FIELD}: {named} names an unknown user; correct the path"
         return

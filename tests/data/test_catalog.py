@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -528,8 +529,42 @@ def test_names_that_are_not_utf8_are_rejected(tmp_path: Path) -> None:
         draw(tmp_path / "hem" / "b.png", 2).rename(os.fsdecode(os.fsencode(tmp_path / "hem") + b"/\xff.png"))
     except OSError:
         pytest.skip("this file system allows only UTF-8 names")
-    with pytest.raises(UserError, match=r"not UTF-8; rename these:\n  'hem/\\udcff.png'"):
+    with pytest.raises(UserError, match=r"one line of UTF-8, .*; rename these:\n  hem/\\udcff.png$"):
         read_catalog(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
+def test_a_csv_that_is_no_file_is_not_waited_for(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        socket.socket(socket.AF_UNIX).bind(str(path))
+    else:
+        path.symlink_to(os.devnull)
+    with pytest.raises(UserError, match=rf"^cannot read .* \(a {kind}, not a file\)$"):
+        read_catalog(path)
+
+
+def test_a_huge_csv_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    with path.open("wb") as stream:
+        # No disk space is used.
+        stream.truncate(300_000_000)
+    with pytest.raises(UserError, match=r"list.csv: expected a CSV of at most 200 MB, got 300 MB; give the list"):
+        read_catalog(path)
+
+
+def test_names_in_the_report_are_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "cells\x1b[2J"
+    for label, number in (("hem", 1), ("hem", 2), ("all", 3)):
+        draw(data / label / f"{number}\u202e.png", number)
+    draw(data / "hem" / "copy\x1b.png", 1)
+    assert main([str(data)]) == 0
+    report = capsys.readouterr().out
+    assert r"cells\x1b[2J (layout folders)" in report
+    assert r"hem/1\u202e.png = hem/copy\x1b.png" in report
+    assert all(line.isprintable() for line in report.splitlines())
 
 
 def test_report_has_the_main_facts(cnmc: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -176,7 +177,7 @@ def test_other_pixel_types_and_several_frames_are_reported(tmp_path: Path, rgb: 
         decode(saved(tmp_path / "f.tif", rgb[:, :, 0].astype(np.float32)))
     frames = [Image.fromarray(rgb), Image.fromarray(rgb[::-1].copy())]
     frames[0].save(tmp_path / "m.tif", save_all=True, append_images=frames[1:])
-    with pytest.raises(Unreadable, match="has 2 frames"):
+    with pytest.raises(Unreadable, match="has several frames"):
         decode(tmp_path / "m.tif")
 
 
@@ -197,5 +198,52 @@ def test_real_images_agree_with_opencv() -> None:
 
 def test_a_pipe_is_rejected_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(Unreadable, match=r"^not a regular file$"):
+    with pytest.raises(Unreadable, match=r"^a pipe, not a file$"):
         decode(tmp_path / "pipe.png")
+
+
+def tiff_of(num_directories: int) -> bytes:
+    """A TIFF of 1x1 grey images; each directory follows the one before."""
+    entries = [(256, 3, 1, 1), (257, 3, 1, 1), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
+    entries += [(277, 3, 1, 1), (278, 3, 1, 1), (279, 4, 1, 1)]
+    size = 2 + 12 * len(entries) + 4
+    body = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    nexts = [10 + (number + 1) * size for number in range(num_directories - 1)]
+    directories = b"".join(body + struct.pack("<I", offset) for offset in [*nexts, 0])
+    return struct.pack("<2sHI", b"II", 42, 10) + b"\x80\0" + directories
+
+
+def test_a_tiff_of_many_directories_is_rejected_in_linear_time(tmp_path: Path) -> None:
+    path = tmp_path / "many.tif"
+    path.write_bytes(tiff_of(1))
+    assert decode(path).shape == (1, 1, 3)
+    path.write_bytes(tiff_of(32_000))
+    start = time.monotonic()
+    with pytest.raises(Unreadable, match=r"^has several frames; save a single frame$"):
+        read_size(path)
+    # Counting them takes 12 s.
+    assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_animations_are_rejected(suffix: str, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (40, 30), color) for color in ("red", "green", "blue")]
+    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
+    with pytest.raises(Unreadable, match=r"^has several frames"):
+        read_size(tmp_path / f"a.{suffix}")
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path, rgb: np.ndarray) -> None:
+    path = saved(tmp_path / "huge.png", rgb)
+    with path.open("r+b") as stream:
+        # No disk space is used.
+        stream.truncate(3_000_000_000)
+    with pytest.raises(Unreadable, match=r"^a file of 3.0 GB, larger than any accepted image$"):
+        decode(path)
+
+
+@pytest.mark.parametrize("target", [os.devnull, "/dev/zero"])
+def test_a_device_is_not_read(tmp_path: Path, target: str) -> None:
+    (tmp_path / "device.png").symlink_to(target)
+    with pytest.raises(Unreadable, match=r"^a device, not a file$"):
+        decode(tmp_path / "device.png")

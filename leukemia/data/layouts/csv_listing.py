@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from leukemia.base.errors import UserError, listed
+from leukemia.base.files import open_file
 from leukemia.data.layouts.source import Row, Source, walk
+
+MAX_MEGABYTES = 200
+"""A larger file is not a list of images; reading it could take all memory. That is about two million rows."""
 
 # pandas writes integers as 1.0 if a column has missing values.
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
@@ -44,11 +49,14 @@ def read_listing(path: Path) -> Listing:
     """Read a comma-separated UTF-8 file with a header.
 
     Raises:
-        UserError: not such a file, no rows, a duplicate column, or rows whose length differs from the header.
+        UserError: not such a file, larger than ``MAX_MEGABYTES``, no rows, a duplicate column, or rows whose length
+            differs from the header.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            lines = [[value.strip() for value in line] for line in csv.reader(stream)]
+        with open_file(path) as stream:
+            _check_size(path, os.fstat(stream.fileno()).st_size)
+            text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+            lines = [[value.strip() for value in line] for line in csv.reader(text)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: expected a CSV in UTF-8 ({error}); export it again") from None
     except OSError as error:
@@ -68,6 +76,14 @@ def read_listing(path: Path) -> Listing:
     uneven = [f"row {number}: {len(line)} values" for number, line in numbered if len(line) != len(keys)]
     listing.reject(f"expected {len(keys)} values in every row, as in the header", uneven)
     return listing
+
+
+def _check_size(path: Path, num_bytes: int) -> None:
+    if num_bytes > MAX_MEGABYTES * 1_000_000:
+        raise UserError(
+            f"{path}: expected a CSV of at most {MAX_MEGABYTES} MB, got {num_bytes / 1e6:,.0f} MB; give the list of "
+            "images"
+        )
 
 
 def list_images(listing: Listing, base: Path | None, *, labels: bool) -> Source:

@@ -1,0 +1,28 @@
+"""Names of images and subjects: they stand in CSV files, one line each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from leukemia.base.errors import UserError, listed
+
+# pandas does not quote a carriage return; undecodable bytes of a file name are lone surrogates.
+_UNFIT = re.compile(r"[\r\n\0\ud800-\udfff]")
+
+
+def check_names(names: Iterable[str], where: object) -> None:
+    """Check that a CSV can carry these names, before anything is computed for them.
+
+    Args:
+        where: what contains them, for the message.
+
+    Raises:
+        UserError: names with line breaks, NUL or bytes that are not UTF-8; they are listed, with escapes.
+    """
+    unfit = [name for name in names if _UNFIT.search(name)]
+    if unfit:
+        raise UserError(
+            f"{where}: names of images and subjects must be one line of UTF-8, to stand in a CSV; rename these:\n"
+            f"{listed(unfit)}"
+        )
