@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from leukemia.base import cli
 from leukemia.base.errors import SUCCESS, run_command
+from leukemia.base.printable import printable
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -17,7 +17,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "data",
-        type=Path,
+        type=cli.path,
         metavar="DATA",
         help="C-NMC folder, CSV file with columns Path,label, or one folder per class",
     )
@@ -31,11 +31,17 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
 
     from leukemia.data.catalog import describe, read_catalog
+    from leukemia.data.folds import describe_split
+    from leukemia.study.schema import SearchOptions
 
     catalog = read_catalog(
         arguments.data, base=arguments.base, subjects_from=arguments.subjects_from, labels=not arguments.unlabelled
     )
+    defaults = SearchOptions()
     print(describe(catalog), end="")
+    if catalog.has_labels:
+        for line in describe_split(catalog, defaults.folds, defaults.seed):
+            print(printable(line))
     return SUCCESS
 
 

@@ -90,7 +90,8 @@ def _status_of(main: Callable[[list[str] | None], int]) -> int:
         # Of argparse, or of a search, which have printed their message.
         status = end.code if isinstance(end.code, int) else SUCCESS
     except UserError as error:
-        status = _report(str(error), USER_ERROR)
+        print_error(error)
+        status = USER_ERROR
     except BrokenPipeError:
         # The reader of the output (`| head`) has closed the pipe, which is fine.
         status = SUCCESS
@@ -99,9 +100,11 @@ def _status_of(main: Callable[[list[str] | None], int]) -> int:
         if advice is None:
             raise
         where = "" if error.filename is None else f"{str(error.filename)[:80]}: "
-        status = _report(f"{where}{error.strerror}; {advice}", USER_ERROR)
+        print_error(f"{where}{error.strerror}; {advice}")
+        status = USER_ERROR
     except MemoryError:
-        status = _report(f"out of memory; {ADVICE[errno.ENOMEM]}", USER_ERROR)
+        print_error(f"out of memory; {ADVICE[errno.ENOMEM]}")
+        status = USER_ERROR
     except KeyboardInterrupt as interrupt:
         with contextlib.suppress(OSError):
             print("\n" + printable(f"interrupted; {interrupt}"), file=sys.stderr)
@@ -111,9 +114,4 @@ def _status_of(main: Callable[[list[str] | None], int]) -> int:
     except OSError:
         # Closed pipe or terminal: discard what is still buffered, which Python would write again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return status
-
-
-def _report(message: str, status: int) -> int:
-    print_error(message)
     return status

@@ -16,8 +16,9 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from leukemia import CLASS_NAMES
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.record import read_record, write_record
+from leukemia.base.record import read_record, write_record, wrong_value
 from leukemia.config.protocol import Protocol
+from leukemia.data.balance import FoldBalance, balance_of, describe_balance
 from leukemia.data.catalog import Catalog
 
 
@@ -43,10 +44,14 @@ class Splits:
     """Fingerprint of the catalogue that was split."""
 
     folds: tuple[Fold, ...]
+    balance: tuple[FoldBalance, ...] | None = None
+    """Of the validation images of each fold; None in files of older versions."""
 
     def sha256(self) -> str:
-        """SHA-256 of the JSON, which identifies the split."""
-        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of the JSON without the balance, which follows from the split: it identifies the split."""
+        split = dataclasses.asdict(self)
+        del split["balance"]
+        return hashlib.sha256(json.dumps(split, sort_keys=True).encode()).hexdigest()
 
     def rows(self, catalog: Catalog) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Per fold: training rows and validation rows of the catalogue's table, int64, ascending.
@@ -66,6 +71,29 @@ class Splits:
                 np.sort(row_of[list(fold.training)].to_numpy(dtype=np.int64)),
                 np.sort(row_of[list(fold.validation)].to_numpy(dtype=np.int64)),
             )
+
+    def validation(self, catalog: Catalog) -> list[pd.DataFrame]:
+        """Per fold, the rows of the catalogue's table that are validation images, in the table's order.
+
+        Raises:
+            UserError: as for ``rows``.
+        """
+        return [catalog.table.loc[rows] for _, rows in self.rows(catalog)]
+
+    def check_balance(self, path: Path, catalog: Catalog) -> None:
+        """Check the balance in the file ``path``, if it has one, against the catalogue.
+
+        Raises:
+            UserError: it differs.
+        """
+        if self.balance is None:
+            return
+        expected = balance_of(self.validation(catalog))
+        if len(self.balance) != len(expected):
+            raise wrong_value(path, "balance", f"{len(expected)} folds", len(self.balance))
+        for number, (wanted, found) in enumerate(zip(expected, self.balance, strict=True)):
+            if found != wanted:
+                raise wrong_value(path, f"balance.{number}", dataclasses.asdict(wanted), dataclasses.asdict(found))
 
     def save(self, path: Path) -> None:
         """Write ``splits.json``."""
@@ -141,7 +169,18 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
                 f"fold {number} of {num_folds} would have only one class on one side; "
                 "use fewer folds (--folds) or another --seed"
             )
-    return Splits(protocol=protocol, seed=seed, fingerprint=catalog.fingerprint, folds=folds)
+    balance = balance_of([table[validation] for validation in masks])
+    return Splits(protocol=protocol, seed=seed, fingerprint=catalog.fingerprint, folds=folds, balance=balance)
+
+
+def describe_split(catalog: Catalog, num_folds: int, seed: int) -> list[str]:
+    """The balance of a labelled catalogue's split under the default protocol, or why there is none, as lines."""
+    protocol = choose_protocol(catalog, None)
+    try:
+        splits = make_splits(catalog, num_folds, seed, protocol)
+    except UserError as error:
+        return [f"{num_folds} folds: impossible; {error}"]
+    return describe_balance(splits.validation(catalog), protocol)
 
 
 def _grouped(table: pd.DataFrame, groups: pd.Series, num_folds: int, seed: int) -> list[np.ndarray]:

@@ -12,9 +12,11 @@ import torch
 from leukemia.base import interrupts, provenance
 from leukemia.base.errors import UserError
 from leukemia.base.files import require_space, require_writable
+from leukemia.base.printable import printable
 from leukemia.base.record import write_record
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import FoldResult, score_name
+from leukemia.data.balance import describe_balance
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import make_splits
 from leukemia.data.images import open_images
@@ -154,6 +156,8 @@ def _grouped(study: Study, best: Best, catalog: Catalog) -> np.ndarray:
 def _random_cells(recipe: Recipe, catalog: Catalog, num_folds: int, seed: int, device: torch.device) -> np.ndarray:
     """Out-of-fold probabilities (n,) in the catalogue's order, from folds that ignore patients."""
     splits = make_splits(catalog, num_folds, seed, "random-cell")
+    for line in describe_balance(splits.validation(catalog), "random-cell"):
+        print(printable(line))
     labels = catalog.table["label"].to_numpy(dtype=np.int64)
     probabilities = np.full(len(labels), np.nan)
     reports = cross_validate(

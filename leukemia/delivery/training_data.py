@@ -38,11 +38,11 @@ def load_training_data(
             f"--data {catalog.root}: not the data of the search (expected fingerprint {best.data.fingerprint[:16]}, "
             f"got {catalog.fingerprint[:16]}); give the data that the search used"
         )
-    if Splits.load(study.folder / layout.SPLITS, catalog.fingerprint).sha256() != best.splits_sha256:
-        raise UserError(
-            f"{study.folder / layout.SPLITS} is not the split that {layout.BEST} was scored on; restore it from a "
-            "backup"
-        )
+    path = study.folder / layout.SPLITS
+    splits = Splits.load(path, catalog.fingerprint)
+    if splits.sha256() != best.splits_sha256:
+        raise UserError(f"{path} is not the split that {layout.BEST} was scored on; restore it from a backup")
+    splits.check_balance(path, catalog)
     return catalog
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from leukemia import CLASS_NAMES
 from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
+from leukemia.reporting.folds import folds_sections
 from leukemia.reporting.page import Section, write_page
 from leukemia.reporting.search_plots import plot_front, plot_importances, plot_search, plot_spending
 from leukemia.reporting.winner import recipe_section, score_section, winner_section
@@ -39,6 +40,7 @@ def write_study_report(study: Study, best: Best | None) -> Path:
         *_front_sections(study, trials, ledger, None if best is None else best.trial),
         *_ledger_sections(study, ledger),
         *_hindsight_sections(study, hindsight, importances),
+        *folds_sections(study),
         *_augmentation_sections(study),
         *([] if best is None else [recipe_section(best)]),
         _provenance_section(study),

@@ -77,6 +77,9 @@ Ended: TypeAlias = Annotated[str, AfterValidator(_is_time)]
 """When something ended, UTC in ISO 8601; empty in files written by older versions."""
 
 TrialId: TypeAlias = Annotated[str, Field(pattern="^[0-9]{4,9}$")]
+Location: TypeAlias = Annotated[str, Field(min_length=1)]
+"""An empty path would be the current folder."""
+
 Objective: TypeAlias = Annotated[str, one_of(*ALL_OBJECTIVES)]
 
 
@@ -84,16 +87,16 @@ Objective: TypeAlias = Annotated[str, one_of(*ALL_OBJECTIVES)]
 class DataSource:
     """The data of a study."""
 
-    uri: str
+    uri: Location
     """A path, or the name of the sample set."""
 
     fingerprint: str
     """SHA-256 of the data, hexadecimal."""
 
-    base: str | None = None
+    base: Location | None = None
     """``--base`` as an absolute path; None if not given."""
 
-    subjects_from: str | None = None
+    subjects_from: Location | None = None
     """``--subjects-from`` as an absolute path; None if not given."""
 
 

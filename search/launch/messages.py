@@ -6,6 +6,7 @@ from rich.console import Console
 
 from leukemia import CLASS_NAMES
 from leukemia.config.protocol import RANDOM_CELL_WARNING
+from leukemia.data.balance import describe_balance
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.scoring.metrics import majority_rate
 from leukemia.study.folder import Study
@@ -29,6 +30,8 @@ def print_plan(console: Console, plan: Plan) -> None:
     if info.data.uri == SAMPLE:
         print_line(console, f"note: {SAMPLE_WARNING}")
     print_line(console, f"protocol: {info.protocol}, {info.folds} folds, objective {info.objective}")
+    for line in describe_balance(plan.splits.validation(catalog), info.protocol):
+        print_line(console, line)
     if info.protocol == "random-cell":
         print_line(console, f"warning: {RANDOM_CELL_WARNING}")
     for line in describe_rules(plan):

@@ -55,6 +55,7 @@ def plan_resumed(request: Request) -> Plan:
             f"study {study.name} was run on other data: fingerprint {data.fingerprint[:16]}, "
             f"{catalog.root} has {catalog.fingerprint[:16]}; use the original --data, or start a new study"
         )
+    splits.check_balance(study.folder / layout.SPLITS, catalog)
     start = Recipe.from_flat(info.start).resolved(catalog.smallest_side_px)
     space = make_space(start, info.settings)
     if space.describe() != info.space:

@@ -27,7 +27,7 @@ Validation = Sequence[pd.DataFrame]
 
 def validation_of(splits: Splits, catalog: Catalog) -> Validation:
     """The validation images of each fold."""
-    return [catalog.table.loc[rows] for _, rows in splits.rows(catalog)]
+    return splits.validation(catalog)
 
 
 def observations(rows: pd.DataFrame, protocol: str) -> np.ndarray:

@@ -1,0 +1,91 @@
+"""The balance of a split: how many images and subjects each fold has, and which share of the images is leukemic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import pandas as pd
+from pydantic import ConfigDict, Field
+
+from leukemia import ALL, CLASS_NAMES
+from leukemia.config.protocol import Protocol
+
+MAX_DIFFERENCE = 0.15
+"""Shares of leukemic images that differ by more between folds are a warning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldBalance:
+    """The validation images of one fold."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    images: Annotated[int, Field(ge=0)]
+    subjects: Annotated[int, Field(ge=0)] | None
+    """None if subjects are unknown."""
+
+    leukemic: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    """Share of the images."""
+
+
+def balance_of(validation: Sequence[pd.DataFrame]) -> tuple[FoldBalance, ...]:
+    """The balance of each fold.
+
+    Args:
+        validation: per fold, its validation images with the columns ``label`` (0 or 1) and ``subject`` (None or empty
+            if unknown).
+    """
+    return tuple(
+        FoldBalance(
+            images=len(table),
+            subjects=int(table["subject"].nunique()) if table["subject"].replace("", None).notna().all() else None,
+            leukemic=float((table["label"] == ALL).mean()),
+        )
+        for table in validation
+    )
+
+
+def difference(balance: Sequence[FoldBalance]) -> float:
+    """The largest difference between the folds' shares of leukemic images, 0..1."""
+    shares = [fold.leukemic for fold in balance]
+    return max(shares) - min(shares)
+
+
+def describe_balance(validation: Sequence[pd.DataFrame], protocol: Protocol) -> list[str]:
+    """The balance in one line, and a warning if the shares differ by more than ``MAX_DIFFERENCE``.
+
+    Args:
+        validation: as for ``balance_of``, with the column ``group``.
+        protocol: how the images were split.
+    """
+    balance = balance_of(validation)
+    parts = [f"{', '.join(str(fold.images) for fold in balance)} images"]
+    if all(fold.subjects is not None for fold in balance):
+        parts.append(f"{', '.join(str(fold.subjects) for fold in balance)} subjects")
+    parts.append(f"{', '.join(f'{fold.leukemic:.3f}' for fold in balance)} leukemic")
+    lines = [f"folds 0 to {len(balance) - 1}: {'; '.join(parts)}"]
+    if difference(balance) > MAX_DIFFERENCE:
+        lines.append(f"warning: {_imbalance(balance, validation, protocol)}")
+    return lines
+
+
+def _imbalance(balance: Sequence[FoldBalance], validation: Sequence[pd.DataFrame], protocol: Protocol) -> str:
+    shares = [fold.leukemic for fold in balance]
+    text = (
+        f"the share of leukemic images differs by {difference(balance):.2f} between folds ({min(shares):.2f} to "
+        f"{max(shares):.2f}), so their scores are hard to compare"
+    )
+    images = pd.concat(validation)
+    if protocol == "random-cell":
+        return f"{text}: {len(images)} images are few for {len(balance)} folds"
+    per_fold = [int((images["label"] == label).sum()) / len(balance) for label in range(len(CLASS_NAMES))]
+    sizes = Counter(zip(images["label"].tolist(), images["group"].tolist(), strict=True))
+    # The largest, compared with what an even fold has of its class.
+    label, name = max(sizes, key=lambda each: sizes[each] / per_fold[each[0]])
+    return (
+        f"{text}: subject {name} is too large, with {sizes[label, name]} {CLASS_NAMES[label]} images, where an even "
+        f"fold has {per_fold[label]:.0f}; use fewer folds (--folds) or more subjects"
+    )
