@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import pwd
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,8 @@ from leukemia.base.files import (
     write_json,
     write_text,
 )
+from leukemia.base.record import read_record
+from leukemia.config.recipe import Recipe
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path: Path) -> None:
@@ -59,6 +63,20 @@ def test_json_round_trips_and_rejects_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"not JSON compliant"):
         write_json(path, float("nan"))
     assert json.loads(path.read_text())["none"] is None
+
+
+@dataclass(frozen=True)
+class Record:
+    """Any record."""
+
+
+@pytest.mark.parametrize("read", [read_json, functools.partial(read_record, Record), Recipe.load])
+def test_pipes_and_devices_are_not_read(read: Callable[[Path], object], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "device.json").symlink_to("/dev/zero")
+    for kind in ("pipe", "device"):
+        with pytest.raises(UserError, match=rf"{kind}.json: cannot be read \(a {kind}, not a file\); restore"):
+            read(tmp_path / f"{kind}.json")
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe"])

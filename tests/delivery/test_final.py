@@ -266,6 +266,35 @@ def test_study_with_changed_files_is_rejected(study: Study) -> None:
 
 
 @pytest.mark.usefixtures("no_training")
+def test_a_changed_balance_is_rejected(study: Study) -> None:
+    path = study.folder / "splits.json"
+    content = json.loads(path.read_text())
+    content["balance"][0]["subjects"] += 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"splits.json: field 'balance.0': expected .*'subjects': 6, .* restore"):
+        deliver(study)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_names_reach_terminal_card_and_tables_escaped(
+    tmp_path: Path, tiny_folder: Path, listing: Callable[[list[str]], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "cells\x1b[2J")
+    study = searched(tmp_path / "runs\u202e", read_catalog(folder), str(folder))
+    test = listing([])
+    (test.parent / "0.png").rename(test.parent / "=1+1.png")
+    test.write_text(test.read_text().replace("0.png", "=1+1.png", 1))
+    assert deliver(study, "--data", folder, "--test", test) == 0
+    output = capsys.readouterr().out
+    assert r"runs\u202e/one/final" in output
+    assert all(line.isprintable() for line in output.splitlines())
+    card = (study.folder / "final" / "MODEL_CARD.md").read_text()
+    assert all(line.isprintable() for line in card.splitlines())
+    table = pd.read_csv(study.folder / "final" / "predictions.csv")
+    assert "./=1+1.png" in table["image_id"].tolist()
+
+
+@pytest.mark.usefixtures("no_training")
 def test_full_disk_is_detected_before_training(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(study.folder)._replace(free=10**6)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)

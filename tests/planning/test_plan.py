@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 import torch
 from helpers.studies import change_info, without_checksums
 from PIL import Image
+from rich.console import Console
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.files import write_json
@@ -22,6 +24,7 @@ from leukemia.study.folder import Study
 from leukemia.study.layout import JOURNAL
 from leukemia.study.schema import SearchOptions
 from leukemia.training.model import ResNet
+from search.launch.messages import print_plan
 from search.launch.study_folder import resumed
 from search.planning.estimate import describe_cost
 from search.planning.plan import Plan, describe_rules, new_name, plan_new
@@ -450,6 +453,35 @@ def test_another_split_is_refused_on_resume(started: Callable[..., Plan], reques
     first["training"][0], first["validation"][0] = first["validation"][0], first["training"][0]
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"splits.json is not the split that the study was started with; restore it"):
+        plan_resumed(bare(request_for()))
+
+
+def test_the_balance_is_printed_with_the_plan_and_checked_on_resume(
+    started: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    plan, console = started(), Console(file=io.StringIO(), width=200)
+    print_plan(console, plan)
+    assert isinstance(console.file, io.StringIO)
+    assert "\nfolds 0 to 1: 24, 24 images; 6, 6 subjects; 0.500, 0.500 leukemic\n" in console.file.getvalue()
+    path = plan.folder / "splits.json"
+    content = json.loads(path.read_text())
+    content["balance"][1]["leukemic"] = 0.25
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"splits.json: field 'balance.1': expected .*0.5.* got .*0.25.*; restore"):
+        plan_resumed(bare(request_for()))
+    # As an older version wrote it.
+    del content["balance"]
+    path.write_text(json.dumps(content))
+    assert plan_resumed(bare(request_for())).splits.sha256() == plan.info.splits_sha256
+
+
+@pytest.mark.parametrize("field", ["uri", "base", "subjects_from"])
+def test_an_empty_location_in_study_json_is_refused(
+    field: str, started: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    plan = started()
+    change_info(Study(plan.folder), data=dataclasses.asdict(plan.info.data) | {field: ""})
+    with pytest.raises(UserError, match=rf"study.json: field 'data.{field}': expected text of at least 1 char"):
         plan_resumed(bare(request_for()))
 
 

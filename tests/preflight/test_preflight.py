@@ -57,6 +57,12 @@ def aws_cluster(**provider: str) -> dict[str, Any]:
     return config
 
 
+def test_a_cluster_file_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "cluster.yaml")
+    with pytest.raises(UserError, match=r"cluster.yaml: cannot be read \(.*a pipe, not a file.*\)$"):
+        read_cluster(tmp_path / "cluster.yaml")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
