@@ -40,8 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     defaults = SearchOptions()
     print(describe(catalog), end="")
     if catalog.has_labels:
-        for line in describe_split(catalog, defaults.folds, defaults.seed):
-            print(printable(line))
+        for number, line in enumerate(describe_split(catalog, defaults.folds, defaults.seed)):
+            print(printable(line if number else f"{'split:':<13}{line}"))
     return SUCCESS
 
 

@@ -120,4 +120,4 @@ def test_unknown_subjects_are_not_counted() -> None:
 
 def test_the_catalogue_states_the_balance(tiny_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tiny_folder)]) == 0
-    assert "folds 0 to 4: 12, 12, 8, 8, 8 images; 3, 3, 2, 2, 2 subjects; 0." in capsys.readouterr().out
+    assert "split:       folds 0 to 4: 12, 12, 8, 8, 8 images; 3, 3, 2, 2, 2 subjects; 0." in capsys.readouterr().out
