@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from leukemia import __version__
 from leukemia.base.printable import printable
@@ -21,6 +22,16 @@ Arguments = argparse._ActionsContainer
 
 
 class _Parser(argparse.ArgumentParser):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments, which must be UTF-8: they are stored in JSON, which carries nothing else."""
+        given = sys.argv[1:] if args is None else list(args)
+        for argument in given:
+            try:
+                argument.encode()
+            except UnicodeEncodeError:
+                self.error(f"expected arguments in UTF-8, got {argument}; rename the file or folder")
+        return super().parse_known_args(given, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Exit with status 2 and the message, made printable: it may quote any argument."""
         super().error(printable(message))

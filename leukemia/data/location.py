@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from leukemia.base.errors import UserError
 from leukemia.data.sample import sample_set
 
 SAMPLE = "sample"
@@ -15,7 +16,21 @@ SAMPLE_WARNING = "the images are synthetic: suitable for testing the pipeline, w
 
 def uri_of(data: str | None) -> str:
     """The location of the data as recorded in a study: an absolute path, or ``sample`` for None."""
-    return SAMPLE if data is None else str(Path(data).resolve())
+    return SAMPLE if data is None else absolute(Path(data))
+
+
+def absolute(path: Path) -> str:
+    """A path as recorded in a study.
+
+    Raises:
+        UserError: it is not UTF-8, which JSON cannot carry.
+    """
+    text = str(path.resolve())
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{text}: expected a path in UTF-8; rename the folder") from None
+    return text
 
 
 def locate(uri: str) -> Path:

@@ -19,7 +19,7 @@ from leukemia.config.results import COST, score_name
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import Splits, choose_protocol, make_splits
 from leukemia.data.images import View
-from leukemia.data.location import locate, uri_of
+from leukemia.data.location import absolute, locate, uri_of
 from leukemia.study import layout
 from leukemia.study.folder import check_name
 from leukemia.study.schema import DataSource, SearchOptions, StudyInfo
@@ -168,7 +168,7 @@ def plan_new(request: Request, command: str) -> Plan:
 
 def path_text(path: Path | None) -> str | None:
     """An absolute path, as stored in ``study.json``; None if not given."""
-    return None if path is None else str(path.resolve())
+    return None if path is None else absolute(path)
 
 
 def describe_rules(plan: Plan) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from leukemia.base.errors import UserError
 from leukemia.config.fields import parse_settings
 from leukemia.config.results import ALL_OBJECTIVES, COST, OBJECTIVES
+from leukemia.data.location import absolute
 from leukemia.study.schema import SearchOptions
 
 NO_STORAGE = "none"
@@ -65,5 +66,5 @@ def settings_of(texts: Sequence[str]) -> dict[str, Any]:
     """
     settings = parse_settings(list(texts))
     if settings.get("model.pretrained") is not None:
-        settings["model.pretrained"] = str(Path(settings["model.pretrained"]).resolve())
+        settings["model.pretrained"] = absolute(Path(settings["model.pretrained"]))
     return settings

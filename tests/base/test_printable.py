@@ -93,3 +93,11 @@ def test_an_empty_path_is_rejected(flag: str, capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args([flag, ""])
     assert f"argument {flag}: expected a path, got an empty text" in capsys.readouterr().err
+
+
+def test_arguments_that_are_not_utf8_are_rejected(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = cli.command_parser("leukemia.thing", "Do a thing.", "")
+    cli.add_settings(parser, "change a field")
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(["--set", "model.pretrained=\udcff.pth"])
+    assert r"expected arguments in UTF-8, got model.pretrained=\udcff.pth; rename" in capsys.readouterr().err

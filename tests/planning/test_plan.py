@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -473,6 +474,21 @@ def test_the_balance_is_printed_with_the_plan_and_checked_on_resume(
     del content["balance"]
     path.write_text(json.dumps(content))
     assert plan_resumed(bare(request_for())).splits.sha256() == plan.info.splits_sha256
+
+
+def test_a_folder_that_json_cannot_carry_is_refused(
+    request_for: Callable[..., Request], tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system allows only UTF-8 names")
+    (folder / "hem").symlink_to(tiny_folder / "fold_0" / "hem")
+    (folder / "all").symlink_to(tiny_folder / "fold_0" / "all")
+    monkeypatch.chdir(folder)
+    with pytest.raises(UserError, match=r": expected a path in UTF-8; rename the folder$"):
+        plan_new(request_for(data="."), COMMAND)
 
 
 @pytest.mark.parametrize("field", ["uri", "base", "subjects_from"])
