@@ -10,7 +10,7 @@ import pytest
 
 from leukemia.base.errors import UserError
 from leukemia.base.spreadsheet import cell_of
-from leukemia.study.records import check_images, read_predictions, write_predictions
+from leukemia.study.records import check_images, predictions_csv, read_predictions
 
 NAMES = ["=1+1.png", "+a.png", "-b.png", "@c.png", "\tt.png", "\uff1dfull.png", "d/=e.png", "f.png"]
 
@@ -32,7 +32,7 @@ def predictions(subject: str | None) -> pd.DataFrame:
 @pytest.mark.parametrize("subject", [None, "=7", "./=7"])
 def test_paths_are_no_formulas_and_are_matched_when_read(subject: str | None, tmp_path: Path) -> None:
     table, path = predictions(subject), tmp_path / "fold_0.csv"
-    write_predictions(path, table)
+    path.write_text(predictions_csv(table), encoding="utf-8")
     written = pd.read_csv(path, dtype=str, keep_default_na=False)
     assert written["image_id"].tolist() == [*(f"./{name}" for name in NAMES[:6]), *NAMES[6:]]
     assert written["subject"].tolist() == [subject or ""] * len(NAMES)
