@@ -181,7 +181,7 @@ def _report_lines(catalog: Catalog) -> Iterator[tuple[str, str]]:
     yield "groups", _groups(catalog)
     subjects = dict(zip(table["image_id"], table["subject"], strict=True))
     across = [images for images in catalog.duplicates if len({subjects[name] for name in images}) > 1]
-    inside = [images for images in catalog.duplicates if images not in across]
+    inside = [images for images in catalog.duplicates if len({subjects[name] for name in images}) == 1]
     if catalog.has_subjects:
         yield "duplicates", f"across subjects: {_sets(across)}"
         yield "", f"within a subject: {_sets(inside)}"

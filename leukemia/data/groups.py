@@ -44,15 +44,16 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     parents: dict[str, str] = {}
 
     def root(subject: str) -> str:
-        while parents.setdefault(subject, subject) != subject:
-            subject = parents[subject]
+        while (parent := parents.setdefault(subject, subject)) != subject:
+            # Path halving: without it, a chain of subjects takes quadratic time.
+            parents[subject] = subject = parents[parent]
         return subject
 
     owners: dict[str, str] = {}
     for subject, digest in pairs:
         parents[root(subject)] = root(owners.setdefault(digest, subject))
     members = grouped_by_key((root(subject), subject) for subject in sorted(parents))
-    return {subject: "+".join(subjects) for subjects in members.values() for subject in subjects}
+    return {subject: name for subjects in members.values() for name in ["+".join(subjects)] for subject in subjects}
 
 
 def look_up_subjects(table: pd.DataFrame, reference: pd.DataFrame, reference_path: Path) -> pd.DataFrame:

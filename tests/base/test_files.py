@@ -79,6 +79,13 @@ def test_pipes_and_devices_are_not_read(read: Callable[[Path], object], tmp_path
             read(tmp_path / f"{kind}.json")
 
 
+def test_pretrained_weights_that_are_a_pipe_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "resnet18.pth")
+    recipe = Recipe().with_settings({"model.pretrained": str(tmp_path / "resnet18.pth")})
+    with pytest.raises(MissingFile, match=r"^model.pretrained: no file at .*resnet18.pth; give the path"):
+        recipe.resolved(64)
+
+
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe"])
 def test_an_error_about_damaged_json_names_the_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "best.json"

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -544,6 +545,25 @@ def test_a_csv_that_is_no_file_is_not_waited_for(kind: str, tmp_path: Path) -> N
         path.symlink_to(os.devnull)
     with pytest.raises(UserError, match=rf"^cannot read .* \(a {kind}, not a file\)$"):
         read_catalog(path)
+
+
+def test_a_header_of_many_columns_is_checked_in_linear_time(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(",".join(f"c{number}" for number in range(50_000)) + "\n" + "x," * 49_999 + "x\n")
+    start = time.monotonic()
+    with pytest.raises(UserError, match=r"expected the columns Path and label, found c0, c1"):
+        read_catalog(path)
+    assert time.monotonic() - start < 2
+
+
+def test_a_chain_of_subjects_is_joined_in_linear_time() -> None:
+    pairs = [(number, f"{number}") for number in range(10_000)]
+    # Each subject shares an image with the one before; the last pair is joined first.
+    subjects = [f"{subject:05d}" for number, _ in reversed(pairs) for subject in (number + 1, number)]
+    hashes = [digest for _, digest in reversed(pairs) for _ in range(2)]
+    start = time.monotonic()
+    assert len(set(group_names(subjects, subjects, hashes))) == 1
+    assert time.monotonic() - start < 5
 
 
 def test_a_huge_csv_is_not_read(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from leukemia import predict
 from leukemia.base.errors import UserError
 from leukemia.data.catalog import read_catalog
 from leukemia.data.names import check_names
+from leukemia.delivery import classifier
 
 
 def draw(path: Path) -> None:
@@ -81,3 +83,14 @@ def test_other_characters_survive_a_csv(tmp_path: Path) -> None:
 def test_predict_refuses_such_a_path_before_it_loads_the_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^IMAGE: names of images .*\n  a\\rb.png$"):
         predict.main(["--model", str(tmp_path / "none"), "a\rb.png"])
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_predict_escapes_names_on_a_terminal_only(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(classifier, "classify", lambda model, images, device: [0.25] * len(images))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    assert predict.main(["--model", "none", "a\x1b[2J.png", "=1+1.png"]) == 0
+    name = r"a\x1b[2J.png" if is_terminal else "a\x1b[2J.png"
+    assert capsys.readouterr().out.splitlines()[1:] == [f"{name},0.250000,0", "./=1+1.png,0.250000,0"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -65,7 +65,7 @@ def read_listing(path: Path) -> Listing:
         raise UserError(f"{path}: the CSV is empty; expected the columns Path and label, and a row per image")
     columns = tuple(lines[0])
     keys = [column.lower() for column in columns]
-    twice = sorted({key for key in keys if key and keys.count(key) > 1})
+    twice = sorted(key for key, number in Counter(keys).items() if key and number > 1)
     if twice:
         raise UserError(f"{path}: duplicate column {', '.join(twice)}; keep one")
     numbered = [(number, line) for number, line in enumerate(lines[1:], start=2) if any(line)]
