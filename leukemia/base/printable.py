@@ -26,13 +26,18 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A value as one line: control characters, line breaks, text direction marks, lone surrogates and unusual spaces
-    as escapes of Python; the middle of a line over ``LONGEST_LINE`` characters is left out.
-
-    >>> print(one_line("a\\tb\\u202ec\\udc80"))
-    a\\tb\\u202ec\\udc80
-    """
+    """A value as one line, ``escaped``; the middle of a line over ``LONGEST_LINE`` characters is left out."""
     if len(text) > LONGEST_LINE:
         start, end = text[: LONGEST_LINE - _KEPT_AT_END], text[-_KEPT_AT_END:]
         text = f"{start} ... ({len(text) - LONGEST_LINE} characters left out) ... {end}"
+    return escaped(text)
+
+
+def escaped(text: str) -> str:
+    """A value with control characters, line breaks, text direction marks, lone surrogates and unusual spaces as
+    escapes of Python.
+
+    >>> print(escaped("a\\tb\\u202ec\\udc80"))
+    a\\tb\\u202ec\\udc80
+    """
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from leukemia import CLASS_NAMES
 from leukemia.base.files import atomic, write_text
-from leukemia.base.printable import printable
+from leukemia.base.printable import escaped
 from leukemia.base.record import write_record
 from leukemia.base.spreadsheet import cell_of
 from leukemia.config.protocol import RANDOM_CELL_WARNING
@@ -247,8 +247,8 @@ class Delivery:
             "",
             "## Provenance",
             "",
-            # Markdown passes HTML through, and a command may contain any text.
-            *(f"- {item}: {html.escape(printable(value))}" for item, value in self.record.provenance()),
+            # Markdown passes HTML through, and a command may contain any text, such as line breaks.
+            *(f"- {item}: {html.escape(escaped(value))}" for item, value in self.record.provenance()),
             "",
         ]
         return "\n".join(lines)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from leukemia.base.errors import MissingFile
 from leukemia.base.files import write_text
+from leukemia.base.printable import escaped
 from leukemia.reporting.canvas import DPI
 from leukemia.scoring.metrics import METRICS, Interval
 
@@ -124,7 +125,8 @@ def _picture(path: Path, caption: str) -> str:
 
 
 def _escape(text: Any) -> str:
-    return html.escape(str(text), quote=True)
+    # Line breaks cannot forge anything here; a mark of text direction could reorder the line.
+    return html.escape("\n".join(map(escaped, str(text).split("\n"))), quote=True)
 
 
 _HEAD = """

@@ -88,6 +88,16 @@ def test_page_is_self_contained_and_escaped(tmp_path):
     assert "prefers-color-scheme: dark" in text
 
 
+def test_control_characters_and_marks_of_text_direction_are_escaped(tmp_path):
+    evil = "cell\x1b[2J\u202e"
+    write_page(
+        tmp_path / "report.html", evil, evil, [Section(evil, f"one\ntwo {evil}", [(evil,), (evil,)], (), [evil])]
+    )
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert all(line.isprintable() for line in text.splitlines())
+    assert r"two cell\x1b[2J\u202e" in text
+
+
 def test_pictures_are_shown_in_their_size_in_inches(tmp_path):
     plot_confusion([[9, 1], [2, 8]], tmp_path / "x.png")
     write_page(tmp_path / "report.html", "t", "s", [Section("a", "", None, [(tmp_path / "x.png", "c")])])
