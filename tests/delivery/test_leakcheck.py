@@ -161,7 +161,8 @@ def test_same_images_are_scored_on_both_kinds_of_folds(
     assert sorted(np.concatenate(validations)) == list(range(48))
     assert set(groups[validations[0]]) & set(groups[validations[1]]), "patients are on both sides"
     lines = capsys.readouterr().out.splitlines()
-    assert [line.partition(":")[0] for line in lines[:3]] == ["study one, trial 0000", "fold 1/2", "fold 2/2"]
+    starts = ["study one, trial 0000", "folds 0 to 1", "fold 1/2", "fold 2/2"]
+    assert [line.partition(":")[0] for line in lines[:4]] == starts
     assert lines[3] == content["words"]
     assert lines[3].startswith("grouped 0.500, random cells 1.000: 50.0 points of a random split's accuracy come from")
     assert lines[4] == f"leak check: {study.folder / 'leakcheck.json'}"
