@@ -277,16 +277,6 @@ class FoldRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepRecord:
-    """``sweep.json``: the study's sweep in W&B."""
-
-    id: str
-    server: str
-    project: str
-    url: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Version:
     """The version field of a record."""
 

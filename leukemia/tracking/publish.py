@@ -9,14 +9,13 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.models import delivered_models
-from leukemia.study.schema import SweepRecord
 from leukemia.study.verification import verify
 from leukemia.tracking import client, settings
 from leukemia.tracking.account import server_problem, warn_of_ignored
 from leukemia.tracking.final_run import FinalRun
 from leukemia.tracking.names import remembered
 from leukemia.tracking.study_run import StudyRun
-from leukemia.tracking.sweep import existing_sweep, make_sweep
+from leukemia.tracking.sweep import SweepRecord, existing_sweep, make_sweep
 from leukemia.tracking.sweep_state import set_state
 from leukemia.tracking.trial_run import TrialRun
 from leukemia.tracking.upload import confirm

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from leukemia.base.provenance import without_credentials
@@ -14,7 +15,6 @@ from leukemia.config.fields import nested
 from leukemia.config.results import score_name
 from leukemia.study import layout
 from leukemia.study.folder import Study
-from leukemia.study.schema import SweepRecord
 from leukemia.tracking import client, settings
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,16 @@ METHODS = ("custom", "random")
 
 SWEEP_TIMEOUT_SECONDS = 20.0
 """Timeout for finding or creating a sweep; W&B's client alone would retry for minutes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRecord:
+    """``sweep.json``: the study's sweep in W&B."""
+
+    id: str
+    server: str
+    project: str
+    url: str
 
 
 def sweep_config(name: str, objective: str, space: Mapping[str, Any], method: str) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from urllib.parse import unquote
 
 from leukemia.base.errors import first_line
 from leukemia.study.listener import Request
-from leukemia.study.schema import SweepRecord
 from leukemia.tracking import server
+from leukemia.tracking.sweep import SweepRecord
 
 log = logging.getLogger(__name__)
 

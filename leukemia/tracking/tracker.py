@@ -21,14 +21,14 @@ from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.study.listener import Listener, Request
-from leukemia.study.schema import FoldRecord, State, SweepRecord
+from leukemia.study.schema import FoldRecord, State
 from leukemia.tracking import client, settings
 from leukemia.tracking.account import server_problem, wanted_mode
 from leukemia.tracking.client import Mode
 from leukemia.tracking.final_run import FinalRun
 from leukemia.tracking.names import remembered
 from leukemia.tracking.study_run import StudyRun
-from leukemia.tracking.sweep import make_sweep
+from leukemia.tracking.sweep import SweepRecord, make_sweep
 from leukemia.tracking.sweep_state import SweepState
 from leukemia.tracking.trial_run import TrialRun
 from leukemia.tracking.upload import confirm

@@ -20,7 +20,7 @@ from leukemia.tracking.tracker import NoTracker, WandbTracker
 from search.cluster import heartbeat
 from search.storage.mirror import Mirror, NoMirror
 from search.trials.display import print_line
-from search.trials.driver import Canceled
+from search.trials.requests import Canceled
 
 log = logging.getLogger(__name__)
 

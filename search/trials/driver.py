@@ -22,18 +22,8 @@ from search.trials.assignment import Assignment, Failure, Report
 from search.trials.evidence import check_journal
 from search.trials.history import replay, seconds_spent, unfinished_repeats
 from search.trials.progress import Progress
+from search.trials.requests import Requests
 from search.trials.schedule import Limits, Schedule
-
-REQUESTS = {
-    Request.RUN: "resumed in W&B; new trials will start again",
-    Request.PAUSE: "paused in W&B; no new trials will start until it is resumed there",
-    Request.STOP: "stopped in W&B; no new trials will start",
-}
-"""The note when what the user asks of the search changes."""
-
-
-class Canceled(Exception):
-    """The user has canceled the search; it can be resumed."""
 
 
 class Driver:
@@ -71,7 +61,7 @@ class Driver:
         self._times_rescheduled: Counter[Job] = Counter()
         check_journal(study, journal)
         self._best: Contender | None = None
-        self._request = Request.RUN
+        self._requests = Requests(listeners, self._note)
         self._progress = replay(study, catalog, rules)
         self._race = self._progress.race
         self._schedule = Schedule(journal, self._progress, limits, seconds=seconds_spent(study), note=self._note)
@@ -132,7 +122,7 @@ class Driver:
     @property
     def is_paused(self) -> bool:
         """Whether the user has paused the search."""
-        return self._request is Request.PAUSE
+        return self._requests.current is Request.PAUSE
 
     def obey(self) -> None:
         """Do what the user asks of the search through a listener; to be called regularly.
@@ -140,14 +130,8 @@ class Driver:
         Raises:
             Canceled: the search is to end now.
         """
-        request = max((listener.request for listener in self._listeners), default=Request.RUN)
-        if request is self._request:
-            return
-        if request is Request.CANCEL:
-            raise Canceled("canceled in W&B")
-        self._request = request
-        self._note(REQUESTS[request])
-        self._schedule.is_open = request is Request.RUN
+        self._requests.update()
+        self._schedule.is_open = self._requests.current is Request.RUN
 
     def _note(self, message: str) -> None:
         for listener in self._listeners:

@@ -13,7 +13,7 @@ from leukemia.study.job import Job
 from leukemia.study.listener import Listener, Request
 from leukemia.study.schema import TrialEnd
 from search.cluster import tuner
-from search.trials.driver import Canceled
+from search.trials.requests import Canceled
 
 
 class Buttons(Listener):
