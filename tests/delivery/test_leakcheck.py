@@ -290,5 +290,5 @@ run_command(leakcheck.main)
 def test_ctrl_c_has_status_130(study: Study) -> None:
     arguments = ["one", "--runs", str(study.folder.parent), "--device", "cpu"]
     ended = subprocess.run([sys.executable, "-c", CTRL_C, *arguments], capture_output=True, text=True)
-    assert (ended.returncode, ended.stderr) == (130, "\ninterrupted\n")
+    assert (ended.returncode, ended.stderr) == (130, "\ninterrupted; run the same command again\n")
     assert not (study.folder / "leakcheck.json").exists()
