@@ -163,9 +163,9 @@ def test_same_images_are_scored_on_both_kinds_of_folds(
     lines = capsys.readouterr().out.splitlines()
     starts = ["study one, trial 0000", "folds 0 to 1", "fold 1/2", "fold 2/2"]
     assert [line.partition(":")[0] for line in lines[:4]] == starts
-    assert lines[3] == content["words"]
-    assert lines[3].startswith("grouped 0.500, random cells 1.000: 50.0 points of a random split's accuracy come from")
-    assert lines[4] == f"leak check: {study.folder / 'leakcheck.json'}"
+    assert lines[4] == content["words"]
+    assert lines[4].startswith("grouped 0.500, random cells 1.000: 50.0 points of a random split's accuracy come from")
+    assert lines[5] == f"leak check: {study.folder / 'leakcheck.json'}"
 
 
 def test_leak_check_with_real_training(study: Study) -> None:
