@@ -70,6 +70,41 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder next to ``path``: renamed to ``path`` on success, deleted on failure.
+
+    Raises:
+        OSError: ``path`` exists and is not an empty folder; it is unchanged.
+    """
+    # A link to an empty folder stays a link.
+    path = path.resolve()
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether ``atomic`` or ``atomic_folder`` has made this path; left behind only by a crash."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
+
+
+@contextlib.contextmanager
+def removing_empty(folder: Path) -> Iterator[None]:
+    """Afterwards, remove the folder and its parents as far as they did not exist before and are empty."""
+    absent = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        yield
+    finally:
+        for each in absent:
+            with contextlib.suppress(OSError):
+                each.rmdir()
+
+
 _NOT_FILES = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",

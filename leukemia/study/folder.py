@@ -17,7 +17,7 @@ import pandas as pd
 
 from leukemia.base import locks
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import require_writable, write_text
+from leukemia.base.files import is_temporary, require_writable, write_text
 from leukemia.base.record import missing_field, read_content, read_record, write_record, wrong_value
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult, score_name
@@ -81,7 +81,7 @@ class Study:
         if name is not None:
             check_name(name)
             return cls.open(runs / name)
-        studies = [cls.open(path.parent) for path in runs.glob(f"*/{layout.BEST}")]
+        studies = [cls.open(path.parent) for path in runs.glob(f"*/{layout.BEST}") if not is_temporary(path.parent)]
         if not studies:
             raise MissingFile(
                 f"no study with a {layout.BEST} in {runs}; run a search first, or name the folder with --runs"

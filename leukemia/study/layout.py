@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 STUDY = "study.json"
 """How the study was started; a folder that contains this file is a study."""
 
@@ -83,6 +85,42 @@ RESERVED = frozenset(
 """Names of a study's own files and folders, the last three in its mirror: no model can be delivered there."""
 
 _SEED, _FOLD = "seed_", "fold_"
+
+REPORT_FILES = frozenset(
+    (REPORT, AUGMENTED, CALIBRATION, CONFUSION, CURVES, DEVICE_TIME, FRONT, IMPORTANCES, ROC, SEARCH)
+)
+STUDY_FILES = REPORT_FILES | {STUDY, SPLITS, JOURNAL, LOG, BEST, LEDGER, HINDSIGHT, LEAKCHECK, SWEEP}
+TRIAL_FILES = frozenset((RECIPE, EPOCHS, REPEATED, STATE, ORIGIN, TRACEBACK))
+SEED_FILES = frozenset((FAILED, TRACEBACK))
+MODEL_FILES = REPORT_FILES | {WEIGHTS, RECIPE, EPOCHS, METRICS, PREDICTIONS, CARD}
+"""Names of the files in the folder of a study, of a trial, of its seeds (next to the folds), and of a model."""
+
+
+def _one_of(names: frozenset[str]) -> str:
+    return f"({'|'.join(map(re.escape, sorted(names)))})"
+
+
+_STUDY_FILE = re.compile(
+    f"{_one_of(STUDY_FILES)}"
+    f"|{TRIALS}/[0-9]{{4,}}/({_one_of(TRIAL_FILES)}|{_SEED}[0-9]+/({_one_of(SEED_FILES)}|{_FOLD}[0-9]+\\.(json|csv)))"
+    f"|{WANDB}/[^/]*run-[^/]+/.+"
+    # The delivered model, in ``FINAL`` or a folder with another name.
+    f"|(?!{TRIALS}/|{WANDB}/|\\.)[^/]+/{_one_of(MODEL_FILES)}"
+)
+
+
+def is_study_file(name: str) -> bool:
+    """Whether a study has files of this name; any other file in its folder is foreign, and is left alone.
+
+    Args:
+        name: relative to the study's folder.
+
+    >>> [is_study_file(name) for name in ("trials/0007/seed_0/fold_1.csv", "final/model.safetensors", "best.json")]
+    [True, True, True]
+    >>> [is_study_file(name) for name in ("trials/notes.txt", "notes/a.txt", "photo.png", ".best.json.0a1b.tmp")]
+    [False, False, False, False]
+    """
+    return _STUDY_FILE.fullmatch(name) is not None
 
 
 def trial(number: int) -> str:

@@ -3,44 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
-from leukemia.base.files import make_folder, require_space
+from leukemia.base.errors import UserError
+from leukemia.base.files import atomic_folder, make_folder, require_space
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from search.planning.plan import Plan
+from search.planning.vacancy import require_vacant
 from search.trials.warmstart import copy_priors
 
 
 @contextlib.contextmanager
 def created(plan: Plan) -> Iterator[Study]:
-    """A new study, locked while it is run.
+    """A new study, locked while it is run. Its folder appears complete or not at all.
 
     Raises:
-        UserError: there is not enough disk space, or another command has created the study since it was planned.
+        UserError: there is not enough disk space, or the folder is not free (any more).
     """
-    make_folder(plan.folder, "choose another folder with --runs")
-    require_space(plan.folder, 50_000_000, "the study folder")
-    # Locked before it is created: of two commands with the same name, only one creates it.
-    with Study(plan.folder).lock():
-        if not (plan.folder / layout.STUDY).exists():
-            # The split first: a folder becomes a study with study.json.
-            plan.splits.save(plan.folder / layout.SPLITS)
-            _remove(plan.folder / layout.TRIALS)
-            copy_priors(plan.priors, plan.folder)
-        yield Study.create(plan.folder, plan.info)
+    make_folder(plan.folder.parent, "choose another folder with --runs")
+    require_space(plan.folder.parent, 50_000_000, "the study folder")
+    with contextlib.ExitStack() as stack:
+        try:
+            with atomic_folder(plan.folder) as folder:
+                stack.enter_context(Study(folder).lock())
+                plan.splits.save(folder / layout.SPLITS)
+                copy_priors(plan.priors, folder)
+                Study.create(folder, plan.info)
+        except OSError as error:
+            # Of two commands with the same study name, only one can rename its folder.
+            require_vacant(plan.folder)
+            raise UserError(
+                f"{plan.folder}: cannot be created ({error.strerror}); choose another --study or --runs"
+            ) from None
+        yield Study(plan.folder)
 
 
 def resumed(plan: Plan) -> Study:
     """The study of a resumed plan; ``study.json`` is rewritten if an argument changed it."""
     return Study.open(plan.folder).updated(plan.info)
-
-
-def _remove(leftover: Path) -> None:
-    """Remove the leftovers of a start that ended before the study was created."""
-    if leftover.is_symlink() or leftover.is_file():
-        leftover.unlink()
-    elif leftover.is_dir():
-        shutil.rmtree(leftover)

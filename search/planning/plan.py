@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 from leukemia.base import provenance
-from leukemia.base.errors import UserError
 from leukemia.config.optimizers import MAX_STATES
 from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
@@ -20,12 +19,12 @@ from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import Splits, choose_protocol, make_splits
 from leukemia.data.images import View
 from leukemia.data.location import absolute, locate, uri_of
-from leukemia.study import layout
 from leukemia.study.folder import check_name
 from leukemia.study.schema import DataSource, SearchOptions, StudyInfo
 from leukemia.training.device import choose_device, describe_device
 from leukemia.training.model import build_model
 from search.planning.request import Request
+from search.planning.vacancy import require_vacant
 from search.policy.rules import Rules
 from search.policy.space import Choice, Space, fixed_start, make_space
 from search.trials.evidence import validation_of
@@ -124,15 +123,7 @@ def plan_new(request: Request, command: str) -> Plan:
     name = new_name() if request.study is None else request.study
     check_name(name)
     folder = request.runs / name
-    if (folder / layout.STUDY).exists():
-        raise UserError(
-            f"study {name} already exists in {request.runs}; resume it with --resume, or choose another --study"
-        )
-    if (folder / layout.JOURNAL).exists():
-        raise UserError(
-            f"{folder} contains the trials of a study whose {layout.STUDY} is missing; restore that file from a "
-            "backup, or choose another --study"
-        )
+    require_vacant(folder)
     options = SearchOptions(**request.given)
     start = fixed_start(PRESETS[options.preset](), options.settings)
     catalog = read_catalog(locate(uri_of(request.data)), base=request.base, subjects_from=request.subjects_from)

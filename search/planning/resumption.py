@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.files import is_temporary
 from leukemia.base.record import missing_field, wrong_value
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import read_catalog
@@ -99,7 +100,8 @@ def study_to_resume(request: Request) -> Study:
     if request.study is not None:
         check_name(request.study)
         return Study.open(request.runs / request.study)
-    studies = [Study.open(path.parent) for path in request.runs.glob(f"*/{layout.STUDY}")]
+    found = (path.parent for path in request.runs.glob(f"*/{layout.STUDY}"))
+    studies = [Study.open(folder) for folder in found if not is_temporary(folder)]
     if not studies:
         raise UserError(
             f"--resume: no study in {request.runs}; start one without --resume, or give the folder with --runs"

@@ -28,6 +28,7 @@ PAUSES = (1.0, 3.0)
 """Seconds between attempts to upload a checkpoint. While the storage is unreachable, there is one attempt per epoch."""
 
 _FILE = re.compile(r"seed_\d+/fold_(\d+)\.pt")
+_STORED = re.compile(rf"{CHECKPOINTS}/([0-9]{{4,}}-[0-9]+-[0-9a-f]{{8}})/({_FILE.pattern})")
 
 
 def folder_of(job: Job, recipe: Recipe) -> str:
@@ -156,29 +157,33 @@ class Checkpoints:
         log.warning("storage %s %s", (self._address or "").partition("?")[0], message)
 
 
-def remove_ended(storage: Storage, study: Study, stored: Collection[str]) -> None:
+def remove_ended(storage: Storage, study: Study, stored: Collection[str], *, finished: bool) -> None:
     """Remove checkpoints from a mirrored study that no job will resume from.
 
     Args:
         stored: names of the study's files that the storage already has.
+        finished: whether the search has run to its end, so that no job resumes.
 
     Raises:
         StorageFailed: some may remain.
     """
     resumable: dict[str, bool] = {}
     for name in storage.names(CHECKPOINTS):
-        _, folder, file = name.split("/", 2)
+        found = _STORED.fullmatch(name)
+        if found is None:
+            continue
+        folder, file = found[1], found[2]
         # Checked after listing: the study contains a trial before its worker uploads anything.
         if folder not in resumable:
-            resumable[folder] = _is_resumable(study, folder, stored)
+            resumable[folder] = not finished and _is_resumable(study, folder, stored)
         if not resumable[folder] or _trial(folder) + file.replace(".pt", ".json") in stored:
             storage.remove(name)
 
 
 def _is_resumable(study: Study, folder: str, stored: Collection[str]) -> bool:
     """Whether the job with this checkpoint folder has not ended according to the storage."""
-    number, seed, *_ = [*folder.split("-"), ""]
-    if not (number.isdecimal() and seed.isdecimal() and int(number) in study.trials()):
+    number, seed, _ = folder.split("-")
+    if int(number) not in study.trials():
         return False
     recipe = study.recipe(int(number))
     if folder != folder_of(Job(int(number), int(seed)), recipe):

@@ -14,12 +14,10 @@ from leukemia.study.folder import Study, check_name
 from search.planning.request import NO_STORAGE, Request
 from search.planning.resumption import study_to_resume
 from search.storage.address import parse_address
-from search.storage.checkpoints import CHECKPOINTS
 from search.storage.filesystem import Storage, StorageFailed
-from search.storage.leftovers import is_result
 from search.storage.mirror import Mirror, NoMirror
 from search.storage.probe import probe
-from search.storage.retrieval import compare, describe_studies, fetch_study
+from search.storage.retrieval import compare, describe_studies, fetch_study, require_unused
 
 
 def storage_of(request: Request, *, resume: bool) -> Storage | None:
@@ -65,8 +63,7 @@ def claimed(request: Request, storage: Storage | None) -> Iterator[Mirror | NoMi
     folder = _folder(request, storage)
     is_here = (folder / layout.STUDY).is_file()
     with _failures_as_user_errors(storage):
-        if not is_here and storage.folder(folder.name).read(layout.STUDY) is None:
-            raise MissingFile(f"no study {folder.name} in {folder.parent} or {storage}; {describe_studies(storage)}")
+        _require_resumable(storage, folder, is_here=is_here)
     with _open_mirror(storage, folder) as mirror:
         with _failures_as_user_errors(storage):
             if is_here:
@@ -77,31 +74,37 @@ def claimed(request: Request, storage: Storage | None) -> Iterator[Mirror | NoMi
         yield mirror
 
 
+def _require_resumable(storage: Storage, folder: Path, *, is_here: bool) -> None:
+    """Check that there is a study to resume, before anything is written to the storage.
+
+    Args:
+        is_here: whether ``folder`` contains the study; then the storage may have nothing of that name.
+    """
+    stored = storage.folder(folder.name)
+    if stored.read(layout.STUDY) is not None:
+        return
+    if not is_here:
+        raise MissingFile(f"no study {folder.name} in {folder.parent} or {storage}; {describe_studies(storage)}")
+    require_unused(stored, instead="--storage")
+
+
 @contextlib.contextmanager
 def claimed_new(storage: Storage | None, folder: Path) -> Iterator[Mirror | NoMirror]:
     """The mirror of the study that is about to be created at ``folder``.
 
     Raises:
-        UserError: the storage already has a study of that name.
+        UserError: the storage already has a study of that name, or files that are not a study.
     """
     if storage is None:
         yield NoMirror()
         return
+    instead = "--study or --storage"
+    with _failures_as_user_errors(storage):
+        require_unused(storage.folder(folder.name), instead=instead)
     with _open_mirror(storage, folder) as mirror:
         with _failures_as_user_errors(storage):
-            if mirror.storage.read(layout.STUDY) is not None:
-                raise UserError(
-                    f"study {folder.name} already exists in {storage}; use --resume, or choose another --study"
-                )
-            results = [name for name in mirror.storage.names(layout.TRIALS) if is_result(name)]
-            if results or mirror.storage.modified(layout.JOURNAL) is not None:
-                raise UserError(
-                    f"{mirror.storage} contains the trials of a study whose {layout.STUDY} is missing; restore that "
-                    "file from a backup, or choose another --study"
-                )
-            # Leftovers of a start that crashed before the study was created.
-            for name in (layout.TRIALS, CHECKPOINTS):
-                mirror.storage.remove_folder(name)
+            # Another driver may have created it before the lease was ours.
+            require_unused(mirror.storage, instead=instead)
         yield mirror
 
 

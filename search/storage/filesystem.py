@@ -7,7 +7,7 @@ import datetime
 import os
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlencode
 
 import pyarrow
@@ -126,13 +126,16 @@ class Storage:
                 raise LocalWriteFailed(str(error.strerror), error.errno) from None
         return True
 
-    def names(self, prefix: str = "") -> list[str]:
+    def names(self, prefix: str = "", *, deep: bool = True) -> list[str]:
         """Names of all files below the folder ``prefix``, sorted.
+
+        Args:
+            deep: whether to include files in its subfolders.
 
         Raises:
             StorageFailed: the folder cannot be listed.
         """
-        selector = fs.FileSelector(self._path(prefix), recursive=True, allow_not_found=True)
+        selector = fs.FileSelector(self._path(prefix), recursive=deep, allow_not_found=True)
         with _library_errors():
             found = [info.path for info in self._filesystem.get_file_info(selector) if info.type == fs.FileType.File]
         names = [path.removeprefix(f"{self._root}/") for path in found]
@@ -150,22 +153,17 @@ class Storage:
         return info.mtime if info.type == fs.FileType.File else None
 
     def remove(self, name: str) -> None:
-        """Remove a file if it exists.
+        """Remove a file if it exists, and the folders below this one that it leaves empty.
 
         Raises:
             StorageFailed: it may still exist.
         """
         with _library_errors(), contextlib.suppress(FileNotFoundError):
             self._filesystem.delete_file(self._path(name))
-
-    def remove_folder(self, name: str) -> None:
-        """Remove a folder and its content if it exists.
-
-        Raises:
-            StorageFailed: some of it may still exist.
-        """
-        with _library_errors(), contextlib.suppress(FileNotFoundError):
-            self._filesystem.delete_dir(self._path(name))
+        if self._filesystem.type_name == "local":
+            with contextlib.suppress(OSError):
+                for parent in list(PurePosixPath(name).parents)[:-1]:
+                    Path(self._path(str(parent))).rmdir()
 
     def move(self, name: str, target: str) -> None:
         """Rename a file; it may exist under both names for a moment.

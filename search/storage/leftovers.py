@@ -86,7 +86,7 @@ def clear_leftovers(storage: Storage, folder: Path) -> None:
     """
     stray: dict[str, list[str]] = {}
     for name in storage.names(layout.TRIALS):
-        if not (folder / name).is_file():
+        if layout.is_study_file(name) and not (folder / name).is_file():
             stray.setdefault("/".join(name.split("/")[:2]), []).append(name)
     target = f"{ASIDE}/{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
     kept = 0

@@ -97,7 +97,8 @@ class Mirror(Listener):
         """
         try:
             clear_leftovers(self._storage, study.folder)
-            for name in (layout.SPLITS, layout.STUDY):
+            # ``study.json`` first: without it, files in the storage are not ours.
+            for name in (layout.STUDY, layout.SPLITS):
                 self._storage.put(study.folder / name, name)
         except StorageFailed as failure:
             raise UserError(f"--storage {self._storage}: {failure}; use --resume when it works again") from None

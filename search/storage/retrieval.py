@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import make_folder
+from leukemia.base.files import atomic_folder, make_folder, removing_empty
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.schema import StudyInfo
 from search.planning.resumption import check_study
+from search.planning.vacancy import occupied
 from search.sampling.journal import begun_trials
-from search.storage.checkpoints import CHECKPOINTS
 from search.storage.filesystem import LocalWriteFailed, Storage, StorageFailed
-from search.storage.lease import LEASE
-from search.storage.leftovers import ASIDE, check_journal, reused_trials, trial_of
+from search.storage.lease import is_lease_file
+from search.storage.leftovers import check_journal, reused_trials, trial_of
 
 NUM_PARALLEL = 8
 """Files transferred in parallel."""
-
-LOCKS = (layout.LOCK, LEASE)
-"""Files of a study folder that are not mirrored."""
 
 
 def rank_of(name: str) -> int:
@@ -52,6 +47,21 @@ def describe_studies(storage: Storage) -> str:
     return f"it contains {', '.join(names)}" if names else "it contains no study"
 
 
+def require_unused(storage: Storage, *, instead: str) -> None:
+    """Refuse a folder to mirror a study to if it contains anything but a lease.
+
+    Args:
+        instead: the arguments that name another folder.
+
+    Raises:
+        UserError: what was found there.
+        StorageFailed: the folder cannot be listed.
+    """
+    names = [name for name in storage.names() if not is_lease_file(storage, name)]
+    if names:
+        raise occupied(str(storage), names, instead=instead)
+
+
 def fetch_study(storage: Storage, folder: Path) -> None:
     """Download the trials that the journal of the study in ``storage`` lists to ``folder``, all or nothing.
 
@@ -60,19 +70,19 @@ def fetch_study(storage: Storage, folder: Path) -> None:
         UserError: ``folder`` is not empty or cannot be written, or the stored study is damaged.
         StorageFailed: the download failed.
     """
-    names = [name for name in storage.names() if not name.startswith((f"{CHECKPOINTS}/", f"{ASIDE}/", "."))]
+    found = storage.names()
+    names = [name for name in found if layout.is_study_file(name)]
     if layout.STUDY not in names:
         raise MissingFile(f"no study at {storage}; correct --storage or --study")
-    _refuse_clashes(storage, names)
-    with _new_folder(folder.parent):
-        temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    _refuse_clashes(storage, names, found)
+    with removing_empty(folder.parent):
+        make_folder(folder.parent, "choose another folder with --runs")
         try:
-            (temporary / layout.TRIALS).mkdir(parents=True)
-            with _naming_storage(storage, temporary):
-                _fetch_known(storage, names, temporary)
-                check_study(Study.open(temporary))
-            # Replaces an empty folder.
-            temporary.rename(folder)
+            with atomic_folder(folder) as temporary:
+                (temporary / layout.TRIALS).mkdir()
+                with _naming_storage(storage, temporary):
+                    _fetch_known(storage, names, temporary)
+                    check_study(Study.open(temporary))
         except LocalWriteFailed as failure:
             raise UserError(
                 f"the study cannot be written to {folder} ({failure}); free disk space, or choose another --runs"
@@ -83,8 +93,6 @@ def fetch_study(storage: Storage, folder: Path) -> None:
             raise UserError(
                 f"the study cannot be written to {folder} ({error.strerror}); move it away, or choose another --runs"
             ) from None
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _fetch_known(storage: Storage, names: list[str], temporary: Path) -> None:
@@ -94,7 +102,7 @@ def _fetch_known(storage: Storage, names: list[str], temporary: Path) -> None:
     )
     known = begun | reused_trials(names)
     check_journal(storage, names, known)
-    wanted = [name for name in names if name not in (layout.JOURNAL, *LOCKS) and _is_of(name, known)]
+    wanted = [name for name in names if name != layout.JOURNAL and _is_of(name, known)]
     with ThreadPoolExecutor(NUM_PARALLEL) as pool:
         found = list(pool.map(lambda name: storage.fetch(name, temporary / name), wanted))
     if not all(found):
@@ -106,26 +114,21 @@ def _is_of(name: str, known: set[int]) -> bool:
     return not name.startswith(f"{layout.TRIALS}/") or trial_of(name) in known
 
 
-def _refuse_clashes(storage: Storage, names: list[str]) -> None:
-    """Refuse a name that is both a file and a folder, which a bucket allows and a disk does not."""
-    folders = {"/".join(name.split("/")[:depth]) for name in names for depth in range(1, name.count("/") + 1)}
-    for name in sorted((folders | {layout.TRIALS}) & set(names) | folders & {layout.JOURNAL, layout.SPLITS}):
-        kind = "a file" if name in (layout.JOURNAL, layout.SPLITS) else "a folder"
+def _refuse_clashes(storage: Storage, names: list[str], found: list[str]) -> None:
+    """Refuse a name that is both a file and a folder, which a bucket allows and a disk does not.
+
+    Args:
+        names: of the study's files.
+        found: names of all files.
+    """
+    folders, others = _folders_of(names) | {layout.TRIALS}, _folders_of(found)
+    for name in sorted(folders & set(found) | others & set(names)):
+        kind = "a file" if name in names else "a folder"
         raise UserError(f"{storage}/{name}: expected {kind}, found something else with that name; move it away")
 
 
-@contextlib.contextmanager
-def _new_folder(folder: Path) -> Iterator[None]:
-    """Create a writable folder; if the block fails, remove it and those parents that were created here."""
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
-    try:
-        make_folder(folder, "choose another folder with --runs")
-        yield
-    except BaseException:
-        for each in made:
-            with contextlib.suppress(OSError):
-                each.rmdir()
-        raise
+def _folders_of(names: list[str]) -> set[str]:
+    return {"/".join(name.split("/")[:depth]) for name in names for depth in range(1, name.count("/") + 1)}
 
 
 @contextlib.contextmanager
@@ -154,7 +157,8 @@ def compare(storage: Storage, study: Study) -> None:
             f"{storage} contains another study of this name (study_uid {uid}, local {study.info.study_uid}); choose "
             "another --storage, or rename the folder of one of them"
         )
-    ahead = [name for name in storage.names(layout.TRIALS) if rank_of(name) > 0 and not (study.folder / name).is_file()]
+    results = [name for name in storage.names(layout.TRIALS) if layout.is_study_file(name) and rank_of(name) > 0]
+    ahead = [name for name in results if not (study.folder / name).is_file()]
     if ahead:
         raise UserError(
             f"{storage} contains {len(ahead)} results that {study.folder} lacks, such as {ahead[0]}: the study was "

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from leukemia.study import layout
 from leukemia.study.folder import Study
-from search.storage.checkpoints import CHECKPOINTS, remove_ended
+from search.storage.checkpoints import remove_ended
 from search.storage.filesystem import Storage
-from search.storage.retrieval import LOCKS, NUM_PARALLEL, rank_of
+from search.storage.retrieval import NUM_PARALLEL, rank_of
 
 
 class Upload:
@@ -44,9 +44,7 @@ class Upload:
             # The journal may record a change of a trial before the mirror is notified of it.
             stored = self._sent.get(layout.JOURNAL, (0,))[0]
             numbers = {*numbers, *_trials_in(records[stored:])}
-        # Next to the journal Optuna creates and removes its locks.
-        top = [path for path in sorted(study.folder.iterdir()) if not path.name.startswith((layout.JOURNAL, *LOCKS))]
-        top = [path for path in top if path.is_file() and not path.is_symlink()]
+        top = [path for path in sorted(study.folder.iterdir()) if _is_file(study.folder, path) and path != journal]
         if not ending and numbers:
             # It grows with each epoch: uploaded only if nothing else is, and at the end.
             top = [path for path in top if path.name != layout.LOG]
@@ -55,30 +53,24 @@ class Upload:
         folders = _trial_folders(study) if numbers is None else [study.trial_folder(number) for number in numbers]
         files = [path for folder in sorted(folders) for path in folder.rglob("*")]
         if numbers is None:
-            others = [path for path in study.folder.iterdir() if path.is_dir() and path.name != layout.TRIALS]
-            files += [
-                path
-                for folder in others
-                if folder.name != layout.WANDB or (ending and finished)
-                for path in folder.rglob("*")
-            ]
+            models = [path.parent for path in study.folder.glob(f"*/{layout.WEIGHTS}")]
+            runs = [study.folder / layout.WANDB] if ending and finished else []
+            files += [path for folder in (*models, *runs) for path in folder.rglob("*")]
         self._put_all(study.folder, files)
         for name, (stamp, content) in contents.items():
             self._write(content, name, stamp)
         stamp = (len(records),)
         if records and self._sent.get(layout.JOURNAL) != stamp:
             self._write(records, layout.JOURNAL, stamp)
+        remove_ended(self._storage, study, before, finished=ending and finished)
         if ending and finished:
-            self._storage.remove_folder(CHECKPOINTS)
             # W&B's client has rewritten some runs under other names.
             for name in self._storage.names(layout.WANDB):
-                if not (study.folder / name).is_file():
+                if layout.is_study_file(name) and not (study.folder / name).is_file():
                     self._storage.remove(name)
-        else:
-            remove_ended(self._storage, study, before)
 
     def _put_all(self, folder: Path, files: Iterable[Path]) -> None:
-        new = [(str(path.relative_to(folder)), path) for path in files if path.is_file() and not path.is_symlink()]
+        new = [(str(path.relative_to(folder)), path) for path in files if _is_file(folder, path)]
         new = [(name, path) for name, path in new if self._is_new(name, path)]
         with ThreadPoolExecutor(NUM_PARALLEL) as pool:
             for rank in range(3):
@@ -101,11 +93,14 @@ class Upload:
         self._on_stored()
 
     def _is_new(self, name: str, path: Path) -> bool:
-        if path.name.startswith(".") and path.name.endswith(".tmp"):
-            return False
         with contextlib.suppress(FileNotFoundError):
             return self._sent.get(name) != _stamp(path)
         return False
+
+
+def _is_file(folder: Path, path: Path) -> bool:
+    """Whether a path is that of one of the study's own files."""
+    return layout.is_study_file(str(path.relative_to(folder))) and path.is_file() and not path.is_symlink()
 
 
 def _trial_folders(study: Study) -> list[Path]:

@@ -89,7 +89,6 @@ def copy_priors(reused: Sequence[ReusedTrial], folder: Path) -> None:
     """
     for number, each in enumerate(reused):
         target = folder / layout.trial(number)
-        shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(each.folder, target)
         _remove_unfinished(target, each.origin.seeds)
         if each.prior.state == "complete" and each.prior.fold_scores:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.studies import change_info
 
 from leukemia.base.errors import FAILURE, UserError
 from leukemia.study.folder import Study
@@ -16,6 +18,7 @@ from search.cluster import session as cluster
 from search.launch.arguments import parse, request_of
 from search.launch.study_folder import created
 from search.planning.plan import Plan, plan_new
+from search.planning.resumption import study_to_resume
 
 WORDS = ["--preset", "debug", "--folds", "2", "--set", "data.size_px=32"]
 
@@ -66,7 +69,7 @@ def earlier(tiny_folder: Path, tmp_path: Path) -> Study:
     return study
 
 
-def test_leftovers_of_an_interrupted_warm_start_are_not_in_the_next_study(
+def test_an_interrupted_start_leaves_nothing(
     earlier: Study, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warm = plan_of(tiny_folder, tmp_path, "--warm-start", "old")
@@ -78,30 +81,75 @@ def test_leftovers_of_an_interrupted_warm_start_are_not_in_the_next_study(
         patch.setattr(Study, "create", interrupt)
         with pytest.raises(KeyboardInterrupt), created(warm):
             pass
-    assert Study(warm.folder).trials() == [0, 1]
-    lock = (warm.folder / "driver.lock").stat().st_ino
-    with created(plan_of(tiny_folder, tmp_path)) as study:
-        assert study.trials() == []
-    assert (warm.folder / "driver.lock").stat().st_ino == lock
-    assert earlier.trials() == [0, 1]
-
-
-def test_warm_start_reuses_only_its_own_trials(earlier: Study, tiny_folder: Path, tmp_path: Path) -> None:
-    warm = plan_of(tiny_folder, tmp_path, "--warm-start", "old")
-    Study(warm.folder).begin_trial(7, warm.space.start)
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
     with created(warm) as study:
         assert study.trials() == [0, 1]
+        with pytest.raises(UserError, match="study new is being run by process"), Study(warm.folder).lock():
+            pass
+    assert earlier.trials() == [0, 1]
 
 
-def test_symlink_instead_of_trials_is_removed_and_not_followed(
-    earlier: Study, tiny_folder: Path, tmp_path: Path
+def test_what_a_killed_start_or_download_leaves_is_no_study(earlier: Study, tiny_folder: Path, tmp_path: Path) -> None:
+    killed = tmp_path / ".new.0a1b2c3d.tmp"
+    shutil.copytree(earlier.folder, killed)
+    change_info(Study(killed), created="2999-01-01T00:00:00Z")
+    for study in (tmp_path / "old", killed):
+        (study / "best.json").write_text("{}")
+    assert study_to_resume(request_of(parse(["--resume", "--runs", str(tmp_path)]))).name == "old"
+    assert Study.find(tmp_path, None).name == "old"
+
+
+def content(folder: Path) -> dict[str, Any]:
+    return {str(path.relative_to(folder)): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["trials/scan.dcm", "checkpoints/best.pt"], "checkpoints, trials;"),
+        (["a.png", "b.png", "c.png", "d.png"], "a.png, b.png, c.png and 1 more;"),
+        (["driver.lock"], "driver.lock;"),
+        (["trials/0007/recipe.json"], "trials;"),
+    ],
+)
+def test_a_folder_that_is_not_empty_and_not_a_study_is_refused_and_unchanged(
+    tiny_folder: Path, tmp_path: Path, names: list[str], found: str
 ) -> None:
     plan = plan_of(tiny_folder, tmp_path)
-    plan.folder.mkdir()
-    (plan.folder / "trials").symlink_to(earlier.folder / "trials")
+    for name in names:
+        (plan.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (plan.folder / name).write_text("mine")
+    before = content(tmp_path)
+    message = rf"new is not empty and not a study: it contains {found} move that away, or choose another --study or"
+    arguments = ["--data", str(tiny_folder), "--runs", str(tmp_path), "--study", "new", *WORDS]
+    for more in ([], ["--dry-run"]):
+        with pytest.raises(UserError, match=message):
+            run.main([*arguments, *more])
+    # It may also have appeared since the study was planned.
+    with pytest.raises(UserError, match=message), created(plan):
+        pass
+    assert content(tmp_path) == before
+
+
+def test_a_file_or_a_broken_link_instead_of_the_study_folder_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    plan = plan_of(tiny_folder, tmp_path)
+    plan.folder.write_text("mine")
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"new: expected an empty folder or nothing \(.*\); choose another --study"):
+            plan_of(tiny_folder, tmp_path)
+        plan.folder.unlink()
+        plan.folder.symlink_to("nowhere")
+    assert plan.folder.is_symlink()
+
+
+def test_an_empty_folder_or_a_link_to_one_becomes_the_study(tiny_folder: Path, tmp_path: Path) -> None:
+    plan = plan_of(tiny_folder, tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    plan.folder.symlink_to("elsewhere")
     with created(plan) as study:
-        assert study.trials() == []
-    assert earlier.trials() == [0, 1]
+        assert study.name == "new"
+    assert plan.folder.is_symlink()
+    assert (tmp_path / "elsewhere" / "study.json").is_file()
 
 
 def test_existing_study_loses_nothing(earlier: Study, tiny_folder: Path, tmp_path: Path) -> None:
@@ -109,7 +157,7 @@ def test_existing_study_loses_nothing(earlier: Study, tiny_folder: Path, tmp_pat
     with created(plan) as study:
         study.begin_trial(0, plan.space.start)
     # Two commands with the same study name: the second was planned before the first wrote.
-    with pytest.raises(UserError, match=r"study new already exists in .*; use --resume"), created(plan):
+    with pytest.raises(UserError, match=r"study new already exists in .*; resume it"), created(plan):
         pass
     assert study.trials() == [0]
 

@@ -15,7 +15,6 @@ from helpers.s3_server import BUCKET, S3Server
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.study.folder import Study
-from leukemia.study.layout import JOURNAL
 from search.launch.arguments import parse, request_of
 from search.planning.plan import plan_new
 from search.planning.request import NO_STORAGE, Request
@@ -83,7 +82,7 @@ def test_error_about_a_lost_remembered_storage_names_the_workaround(tiny_folder:
 
 def test_a_study_of_the_same_name_is_not_overwritten(tiny_folder: Path, tmp_path: Path) -> None:
     start_study(request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage")))
-    with pytest.raises(UserError, match=r"study one already exists in .*storage; use --resume, or choose another"):
+    with pytest.raises(UserError, match=r"study one already exists in .*storage; resume it with --resume, or choose"):
         start_study(request_for(tiny_folder, tmp_path / "other runs", "--storage", str(tmp_path / "storage")))
     assert not (tmp_path / "other runs").exists()
 
@@ -133,6 +132,31 @@ def test_a_stored_study_without_study_json_is_not_overwritten(tiny_folder: Path,
     with pytest.raises(UserError, match=r"contains the trials of a study whose study.json is missing; restore that"):
         start_study(request)
     assert result.is_file()
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+@pytest.mark.parametrize(
+    "name", ["trials/scan_1.png", "checkpoints/best.pt", "notes/a.txt", "driver.json", "splits.json", ".driver-mine"]
+)
+def test_a_folder_of_the_storage_with_foreign_files_is_refused_and_unchanged(
+    request: pytest.FixtureRequest, tiny_folder: Path, tmp_path: Path, kind: str, name: str
+) -> None:
+    uri = str(tmp_path / "storage")
+    if kind == "s3":
+        uri = request.getfixturevalue("s3").uri(tmp_path.name)
+    there = open_storage(uri).folder("one")
+    there.write(b"mine", name)
+    new = request_for(tiny_folder, tmp_path / "runs", "--storage", uri)
+    with pytest.raises(
+        UserError, match=rf"one is not empty and not a study: it contains {name}; move that away, or choose another "
+    ):
+        start_study(new)
+    assert not (tmp_path / "runs").exists()
+    start_study(request_for(tiny_folder, tmp_path / "runs"))
+    with pytest.raises(UserError, match=rf"it contains {name}; move that away, or choose another --storage$"):
+        claimed(new, storage_of(new, resume=True)).__enter__()
+    assert there.names() == [name]
+    assert there.read(name) == b"mine"
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])
@@ -208,13 +232,15 @@ def test_names_that_are_both_file_and_folder_are_refused(tiny_folder: Path, tmp_
     start_study(request)
     there = dataclasses.replace(request, runs=tmp_path / "new")
     storage = storage_of(request, resume=True)
-    for name, message in ((f"{JOURNAL}/x", "expected a file"), ("extra/sub", "expected a folder")):
-        for key in {name, "extra"}:
-            s3.client.put_object(Bucket=BUCKET, Key=f"{tmp_path.name}/one/{key}", Body=b"x")
-        with pytest.raises(UserError, match=rf"^s3://{BUCKET}/.*/one/{name.partition('/')[0]}: {message}"):
+    for name, message in (
+        ("study.json/x", "study.json: expected a file"),
+        ("splits.json/x", "splits.json: expected a file"),
+        ("trials", "trials: expected a folder"),
+    ):
+        s3.client.put_object(Bucket=BUCKET, Key=f"{tmp_path.name}/one/{name}", Body=b"x")
+        with pytest.raises(UserError, match=rf"^s3://{BUCKET}/.*/one/{message}"):
             claimed(there, storage).__enter__()
-        for key in {name, "extra"}:
-            s3.client.delete_object(Bucket=BUCKET, Key=f"{tmp_path.name}/one/{key}")
+        s3.client.delete_object(Bucket=BUCKET, Key=f"{tmp_path.name}/one/{name}")
     assert not (tmp_path / "new").exists()
 
 
@@ -225,9 +251,10 @@ def test_a_runs_folder_that_cannot_be_written_is_named(tiny_folder: Path, tmp_pa
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot create the folder .*file .*; choose another folder with --runs"):
         claimed(dataclasses.replace(request, runs=tmp_path / "file"), storage).__enter__()
-    (tmp_path / "storage" / "one" / ("a" * 250)).write_text("")
-    with pytest.raises(UserError, match=r"the study cannot be written to .*new/one \(File name too long\)"):
-        claimed(dataclasses.replace(request, runs=tmp_path / "new"), storage).__enter__()
+    long = dataclasses.replace(request, runs=tmp_path / "new", study="a" * 250)
+    shutil.copytree(tmp_path / "storage" / "one", tmp_path / "storage" / ("a" * 250))
+    with pytest.raises(UserError, match=r"the study cannot be written to .*new/a+ \(File name too long\)"):
+        claimed(long, storage).__enter__()
     assert not (tmp_path / "new").exists()
     if os.geteuid() != 0:
         (tmp_path / "closed").mkdir(mode=0o500)

@@ -53,19 +53,30 @@ def test_an_absent_file_is_not_an_error(storage: Storage, tmp_path: Path) -> Non
     assert storage.names() == storage.names("absent") == []
     assert storage.modified("absent") is None
     storage.remove("absent")
-    storage.remove_folder("absent")
     with pytest.raises(FileNotFoundError):
         storage.put(tmp_path / "absent", "name")
     assert storage.names() == []
 
 
-def test_files_and_folders_are_removed(storage: Storage) -> None:
-    for name in ("a/1", "a/2", "b/1"):
+def test_files_are_removed_and_listed_with_or_without_subfolders(storage: Storage) -> None:
+    for name in ("a/1", "a/2", "b/1", "c"):
         storage.write(b"x", name)
     storage.remove("a/1")
-    assert storage.names() == ["a/2", "b/1"]
-    storage.remove_folder("a")
-    assert storage.names() == ["b/1"]
+    assert storage.names() == ["a/2", "b/1", "c"]
+    storage.remove("b/1")
+    assert storage.names() == ["a/2", "c"]
+    assert storage.names(deep=False) == ["c"]
+    assert storage.names("a", deep=False) == ["a/2"]
+
+
+def test_folders_that_a_removal_leaves_empty_are_removed_up_to_the_storage_itself(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path / "storage"))
+    for name in ("a/b/1", "a/2"):
+        storage.write(b"x", name)
+    storage.remove("a/b/1")
+    assert sorted(path.name for path in (tmp_path / "storage").rglob("*")) == ["2", "a"]
+    storage.remove("a/2")
+    assert list((tmp_path / "storage").iterdir()) == []
 
 
 def test_modification_times(storage: Storage) -> None:

@@ -58,7 +58,7 @@ class PowerCut:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
         self.at, self.count, self._lock = at, 0, threading.Lock()
-        for name in ("put", "write", "remove", "remove_folder"):
+        for name in ("put", "write", "remove"):
             monkeypatch.setattr(Storage, name, self.watched(getattr(Storage, name)))
 
     def watched(self, change: Callable[..., None]) -> Callable[..., None]:
@@ -148,8 +148,8 @@ def test_a_head_that_crashes_between_uploads_is_replaced_by_another(
     expected = everything(reliable)
     assert files_of(folder / NAME) == files_of(reliable.study.folder)
     assert cut.count > 40
-    # The first changes are the lease and the two files that every study has.
-    for at in range(4, cut.count - 2, stride):
+    # The first changes are the claim and the two files that every study has.
+    for at in range(6, cut.count - 2, stride):
         folder, storage = tmp_path / f"storage {at}", open_storage(str(tmp_path / f"storage {at}"))
         crashed = world_in(f"crashed {at}", **settings)
         with monkeypatch.context() as patch:
@@ -165,6 +165,35 @@ def test_a_head_that_crashes_between_uploads_is_replaced_by_another(
         assert files_of(folder / NAME) == files_of(new.study.folder), f"crashed at change {at}"
 
 
+FOREIGN = (
+    *("notes.txt", "photo.png", "checkpoints/mine.pt", "checkpoints/0000-0-abc/seed_0/fold_0.pt", "scans/a.png"),
+    *("trials/notes.txt", "trials/mine/state.json", "trials/0000/scan.png", "trials/0000/seed_0/raw/fold_0.csv"),
+    *("wandb/settings", "aside/mine.txt"),
+)
+"""Files beside those of a study, some with similar names."""
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_foreign_files_are_neither_uploaded_nor_removed_nor_downloaded(
+    world_in: Callable[..., World], storage: Storage, tmp_path: Path
+) -> None:
+    world, there = world_in("head", trials=2), Path(str(storage)) / NAME
+    store = checkpoint_writer(Path(str(storage)))
+    head = Head(world, storage, store)
+    for folder, content in ((world.study.folder, "here"), (there, "there")):
+        for name in FOREIGN:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content)
+    head.run()
+    head.mirror.start(world.study)
+    assert {name: (there / name).read_text() for name in FOREIGN} == dict.fromkeys(FOREIGN, "there")
+    assert {name: (world.study.folder / name).read_text() for name in FOREIGN} == dict.fromkeys(FOREIGN, "here")
+    assert files_of(there).keys() == files_of(world.study.folder).keys()
+    compare(storage.folder(NAME), world.study)
+    fetch_study(storage.folder(NAME), tmp_path / "new" / NAME)
+    assert files_of(tmp_path / "new" / NAME).keys() == files_of(there).keys() - set(FOREIGN)
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -177,12 +206,13 @@ def test_a_running_search_is_mirrored_to_a_bucket(world_in: Callable[..., World]
     mirror = Mirror(open_storage(s3.uri(tmp_path.name)), NAME)
     mirror.start(world.study)
     world.listeners.insert(1, mirror)
-    (world.study.folder / "wandb" / "run").mkdir(parents=True)
-    (world.study.folder / "wandb" / "run" / "file").write_text("a run")
+    run = f"wandb/offline-run-1-{world.study.info.study_uid}-0000/file"
+    (world.study.folder / run).parent.mkdir(parents=True)
+    (world.study.folder / run).write_text("a run")
     (world.study.folder / "driver.lock").write_text("process 1 on here")
     world.run()
     wait_until(lambda: f"{NAME}/trials/0001/state.json" in s3.keys(tmp_path.name))
-    assert f"{NAME}/wandb/run/file" not in s3.keys(tmp_path.name)
+    assert f"{NAME}/{run}" not in s3.keys(tmp_path.name)
     assert f"{NAME}/{LEASE}" in s3.keys(tmp_path.name)
     assert mirror.close(finished=True) == ""
     mirror.release()
@@ -269,7 +299,7 @@ def test_a_second_head_is_refused_until_the_lease_of_the_first_expires(
     second = Lease(storage)
     with pytest.raises(UserError, match=rf"is being run by process {held['pid']} on {here}; .* try again in 1\d\d s"):
         second.claim()
-    monkeypatch.setattr(lease_module, "LEASE_SECONDS", 0.0)
+    os.utime(Path(str(storage)) / LEASE, (time.time() - 200,) * 2)
     second.claim()
     first._refreshed = -1e9
     with pytest.raises(TakenOver, match=rf"is now run by process {held['pid']} on another-head.*this search has ended"):

@@ -11,7 +11,9 @@ import pytest
 from leukemia.study import layout
 
 ROOT = Path(__file__).parents[2]
-NAMES = {value for name, value in vars(layout).items() if name.isupper() and not name.startswith("_")}
+EXAMPLE = ROOT / "tests" / "example_study"
+PUBLIC = {name: value for name, value in vars(layout).items() if name.isupper() and not name.startswith("_")}
+NAMES = {value for value in PUBLIC.values() if isinstance(value, str)}
 FILES = {name for name in NAMES if "." in name and "*" not in name}
 
 
@@ -62,3 +64,12 @@ def test_paths_of_a_trials_files() -> None:
     )
     assert [layout.seed_of(name) for name in ("seed_3", "seed_", "seed_x", "3")] == [3, None, None, None]
     assert [layout.fold_of(name) for name in ("fold_3.json", ".fold_3.json.tmp", "fold_x.json")] == [3, None, None]
+
+
+def test_every_name_is_of_a_file_that_a_study_has() -> None:
+    known = layout.STUDY_FILES | layout.TRIAL_FILES | layout.SEED_FILES | layout.MODEL_FILES
+    # The lock belongs to the driver, not to the study.
+    assert FILES - known == {layout.LOCK}
+    names = [str(path.relative_to(EXAMPLE)) for path in EXAMPLE.rglob("*") if path.is_file()]
+    assert len(names) > 20
+    assert [name for name in names if not layout.is_study_file(name)] == []

@@ -178,9 +178,6 @@ def test_trials_are_copied_with_their_finished_seeds_and_origin(study_in: Callab
     old.write_epoch(1, epoch_of(0, 2, seconds=7.0))
     old.fail_repeat(1, 3, "NonFiniteLoss")
     reused = find_priors([old.folder], INFO, SPACE)
-    # Leftovers of a killed start are replaced.
-    (tmp_path / "new" / "trials" / "0000" / "seed_0").mkdir(parents=True)
-    (tmp_path / "new" / "trials" / "0000" / "seed_0" / "fold_9.json").write_text("{}")
     copy_priors(reused, tmp_path / "new")
     new = Study.create(tmp_path / "new", replace(INFO, study_uid="00000002"))
     assert new.trials() == [0]
