@@ -20,6 +20,8 @@ SMALLEST_SIZE_PX = 32
 """A ResNet halves its feature maps five times. Below 17 px a strided 3x3 convolution is applied to a 1x1 map, for which
 the bfloat16 weight gradient of torch 2.13.0 on a CPU contains uninitialized memory: random values of up to 1e36."""
 
+MAX_SEED = 2**31 - 1
+
 Tta = Literal["none", "flips", "d4"]
 
 
@@ -160,7 +162,7 @@ class Train:
         _within("train.batch_size", self.batch_size, 1, 65_536)
         _one_of("train.class_weight", self.class_weight, ("none", "balanced"))
         _one_of("train.precision", self.precision, ("auto", "float32", "bfloat16"))
-        _within("train.seed", self.seed, 0, 2**31 - 1)
+        _within("train.seed", self.seed, 0, MAX_SEED)
 
 
 @dataclass(frozen=True, kw_only=True)

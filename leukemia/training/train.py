@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ class _Fit:
         self.epochs: list[Epoch] = []
         self.model = build_model(recipe).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         batches = training_batches(recipe, split.training, fold, 1)
-        _require_batch_size(recipe, min(map(len, batches)))
+        check_batch_size(recipe, len(split.training))
         self.optimizer: ScheduledOptimizer = build_optimizer(self.model, recipe, len(batches))
         self.class_weight = _class_weight(recipe, split.labels[split.training]).to(device)
         self.dtype = compute_dtype(recipe, device)
@@ -258,10 +259,19 @@ class _Fit:
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
 
 
-def _require_batch_size(recipe: Recipe, smallest_batch: int) -> None:
-    """A ResNet divides the side by 32: a single image of at most 32 px leaves BatchNorm one value per channel."""
+def check_batch_size(recipe: Recipe, num_images: int) -> None:
+    """A ResNet divides the side by 32: a single image of at most 32 px leaves BatchNorm one value per channel.
+
+    Args:
+        recipe: resolved.
+        num_images: that the recipe is trained on.
+
+    Raises:
+        UserError: a batch has a single image of that size.
+    """
     assert recipe.data.size_px is not None
-    if smallest_batch == 1 and recipe.data.size_px <= 32:
+    num_batches = math.ceil(num_images / recipe.train.batch_size)
+    if num_images // num_batches == 1 and recipe.data.size_px <= 32:
         raise UserError(
             f"train.batch_size: {recipe.train.batch_size} leaves a batch of one image, for which BatchNorm has no "
             f"variance at data.size_px {recipe.data.size_px}; set train.batch_size to at least 3"

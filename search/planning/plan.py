@@ -23,6 +23,7 @@ from leukemia.study.folder import check_name
 from leukemia.study.schema import DataSource, SearchOptions, StudyInfo
 from leukemia.training.device import choose_device, describe_device
 from leukemia.training.model import build_model
+from search.planning.derived import check_derived
 from search.planning.request import Request
 from search.planning.vacancy import require_vacant
 from search.policy.rules import Rules
@@ -154,6 +155,7 @@ def plan_new(request: Request, command: str) -> Plan:
     )
     earlier = [request.runs / each for each in info.warm_start]
     priors = find_priors(earlier, info, space, validation_of(splits, catalog))
+    check_derived(space, splits, info.repeats, priors)
     return Plan(folder=folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
 
 

@@ -15,6 +15,7 @@ from leukemia.data.location import locate, uri_of
 from leukemia.study import layout
 from leukemia.study.folder import Study, check_name
 from leukemia.study.schema import StudyInfo
+from search.planning.derived import check_seeds
 from search.planning.plan import Plan, path_text
 from search.planning.request import Request
 from search.policy.space import make_space
@@ -66,6 +67,7 @@ def plan_resumed(request: Request) -> Plan:
             "study"
         )
     priors = priors_of(study)
+    check_seeds(start, info.repeats, priors)
     return Plan(folder=study.folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
 
 

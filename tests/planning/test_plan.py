@@ -23,16 +23,18 @@ from leukemia.base.files import write_json
 from leukemia.config.recipe import Recipe
 from leukemia.study.folder import Study
 from leukemia.study.layout import JOURNAL
-from leukemia.study.schema import SearchOptions
+from leukemia.study.schema import Origin, SearchOptions
 from leukemia.training.model import ResNet
 from search.launch.messages import print_plan
 from search.launch.study_folder import resumed
+from search.planning.derived import check_seeds
 from search.planning.estimate import describe_cost
 from search.planning.plan import Plan, describe_rules, new_name, plan_new
 from search.planning.request import Request, settings_of
 from search.planning.resumption import plan_resumed
 from search.policy.rules import Rules
-from search.trials.warmstart import copy_priors
+from search.sampling.journal import Prior
+from search.trials.warmstart import ReusedTrial, copy_priors
 
 COMMAND = "python -m search.run"
 
@@ -141,6 +143,20 @@ def test_the_rules_come_from_the_request(request_for: Callable[..., Request]) ->
         ({"objective": "tta_accuracy,tta_auroc"}, r"--objective: expected .*got 'tta_accuracy,tta_auroc'"),
         ({"objective": ""}, r"--objective: expected .*got ''"),
         ({"warm_start": ["absent"]}, r"no study at .*absent"),
+        (
+            {"settings": ["train.seed=2147483646"]},
+            r"--repeats: 2 more seeds after 2147483646 exceed the highest seed, 2147483647; lower train.seed or --rep",
+        ),
+        ({"repeats": 2**31}, r"--repeats: 2147483648 more seeds after 0 exceed the highest seed, 2147483647"),
+        (
+            {"preset": "strong", "settings": ["optimizer.learning_rate=1e-6"]},
+            r"optimizer.learning_rate: expected a value from 3e-05 to 100, got 1e-06 \(in trials with ranger21, which "
+            r"the search tries unless optimizer.name is set\)",
+        ),
+        (
+            {"settings": ["train.batch_size=1"]},
+            r"train.batch_size: 1 leaves a batch of one image, for which BatchNorm has no variance at data.size_px 32",
+        ),
     ],
 )
 def test_invalid_arguments_are_refused_in_one_line_and_nothing_is_written(
@@ -150,6 +166,27 @@ def test_invalid_arguments_are_refused_in_one_line_and_nothing_is_written(
         plan_new(request_for(**changes), COMMAND)
     assert "\n" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_highest_seeds_are_accepted(request_for: Callable[..., Request]) -> None:
+    plan = plan_new(request_for(settings=["train.seed=2147483645"], repeats=2), COMMAND)
+    assert plan.space.start.train.seed == 2147483645
+    assert plan_new(request_for(settings=["train.seed=2147483647"], repeats=0), COMMAND).info.repeats == 0
+    alone = ["optimizer.learning_rate=1e-6", "optimizer.name=adamw"]
+    assert plan_new(request_for(preset="strong", settings=alone), COMMAND).info.settings["optimizer.name"] == "adamw"
+
+
+def test_seeds_of_reused_repeats_and_of_a_resumed_study_are_checked(
+    started: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    start = started(study="old", settings=["train.seed=2147483640"], repeats=5).space.start
+    assert plan_resumed(bare(request_for(study="old"), repeats=7)).info.repeats == 7
+    with pytest.raises(UserError, match=r"^--repeats: 8 more seeds after 2147483640 exceed the highest seed"):
+        plan_resumed(bare(request_for(study="old"), repeats=8))
+    prior = Prior(recipe=start, state="stopped", fold_scores={}, cost=0.0, origin="abcd1234-0000")
+    origin = Origin(study="older", study_uid="abcd1234", trial="0000", seeds=[2147483640, 2147483646])
+    with pytest.raises(UserError, match=r"^--repeats: 2 more seeds after 2147483646 exceed the highest seed"):
+        check_seeds(start, 2, [ReusedTrial(prior=prior, folder=Path("older"), origin=origin)])
 
 
 def test_data_with_a_single_class_are_refused(request_for: Callable[..., Request], tmp_path: Path) -> None:
