@@ -52,6 +52,20 @@ def make_folder(folder: Path, advice: str) -> None:
         raise UserError(f"cannot write to the folder {folder}; {advice}")
 
 
+def check_writable(folder: Path, advice: str) -> None:
+    """Check that a folder is writable or can be created; nothing is created.
+
+    Raises:
+        UserError: it is not; the message ends with ``advice``.
+    """
+    # The working directory exists, and ends the parents of a relative path.
+    existing = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    if not existing.is_dir():
+        raise UserError(f"cannot create the folder {folder} ({existing} is not a folder); {advice}")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write to the folder {existing}; {advice}")
+
+
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path next to ``path``: renamed to ``path`` on success, deleted on failure."""

@@ -45,15 +45,8 @@ class Study:
 
     @classmethod
     def create(cls, folder: Path, info: StudyInfo) -> Study:
-        """Create a study; ``info`` becomes ``study.json``. A folder left by an interrupted start is reused.
-
-        Raises:
-            UserError: the study already exists.
-        """
-        if (folder / layout.STUDY).exists():
-            raise UserError(
-                f"study {folder.name} already exists in {folder.parent}; use --resume, or choose another --study"
-            )
+        """Create a study; ``info`` becomes ``study.json``."""
+        assert not (folder / layout.STUDY).exists(), folder
         (folder / layout.TRIALS).mkdir(parents=True, exist_ok=True)
         write_record(folder / layout.STUDY, info.to_dict())
         return cls(folder)
@@ -113,14 +106,20 @@ class Study:
         return score_name(self.info.objective)
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, *, dry_run: bool = False) -> Iterator[None]:
         """Be the only driver. The OS releases the lock when the process exits, even if it is killed.
+
+        A dry run only checks that there is no other driver, and writes nothing.
 
         Raises:
             UserError: the folder is not writable, or another driver is running, whose host and process are named.
         """
         require_writable(self.folder)
-        with (self.folder / layout.LOCK).open("a+") as stream:
+        path = self.folder / layout.LOCK
+        if dry_run and not path.exists():
+            yield
+            return
+        with path.open("r" if dry_run else "a+") as stream:
             try:
                 locks.lock(stream, wait=False)
             except BlockingIOError:
@@ -128,9 +127,10 @@ class Study:
                 driver = stream.read().strip() or "another process"
                 advice = "wait for it, stop it, or start a study with another name"
                 raise UserError(f"study {self.name} is being run by {driver}; {advice}") from None
-            stream.truncate(0)
-            stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            stream.flush()
+            if not dry_run:
+                stream.truncate(0)
+                stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+                stream.flush()
             yield
 
     def trials(self) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import socket
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from typing import Any
 
 import ray
 import yaml  # type: ignore[import-untyped]  # comes with Ray, which reads its own files with it
+
+from leukemia.base.cpus import available_cpus
+from search.cluster import ray_private
 
 MONITOR, CONFIG, ADDRESS = "monitor.py", "--autoscaling-config=", "--gcs-address="
 """Name and arguments of the head's autoscaler process."""
@@ -27,6 +31,9 @@ class Node:
 
     name: str = ""
     """Its address, for display."""
+
+    here: bool = False
+    """Whether it is this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,27 +57,48 @@ class Nodes:
 
 def nodes_now() -> tuple[Node, ...]:
     """The nodes that are alive."""
+    own = ray.get_runtime_context().get_node_id()
     return tuple(
         Node(
             cpus=int(node["Resources"].get("CPU", 0)),
             gpus=float(node["Resources"].get("GPU", 0)),
             node_id=node["NodeID"],
             name=node["NodeManagerAddress"],
+            here=node["NodeID"] == own,
         )
         for node in ray.nodes()
         if node["Alive"]
     )
 
 
-def is_here(node: Node) -> bool:
-    """Whether this process runs on a node."""
-    return bool(node.node_id == ray.get_runtime_context().get_node_id())
-
-
 def current_nodes() -> Nodes:
     """The nodes that are alive, and those that the autoscaler may start if it runs on this machine."""
-    now = nodes_now()
-    config = autoscaler_config(ray.get_runtime_context().gcs_address)
+    return _with_more(nodes_now(), ray.get_runtime_context().gcs_address)
+
+
+def expected_nodes(joining: str | None) -> Nodes:
+    """The nodes that a search will have; Ray is neither joined nor started.
+
+    Args:
+        joining: address of the head of the cluster to join; None to start our own Ray on this machine.
+    """
+    if joining is None:
+        return Nodes(now=(Node(cpus=available_cpus(), gpus=ray_private.own_gpus(), here=True),))
+    now = tuple(
+        Node(
+            cpus=int(node.resources_total.get("CPU", 0)),
+            gpus=float(node.resources_total.get("GPU", 0)),
+            node_id=node.node_id.hex(),
+            name=node.node_manager_address,
+            here=node.node_manager_hostname == socket.gethostname(),
+        )
+        for node in ray_private.cluster_nodes(joining)
+    )
+    return _with_more(now, joining)
+
+
+def _with_more(now: tuple[Node, ...], address: str) -> Nodes:
+    config = autoscaler_config(address)
     return Nodes(now=now) if config is None else grown(now, config)
 
 

@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import ray.autoscaler
+from ray._common.usage.usage_lib import get_cluster_metadata
 from ray._common.utils import get_default_ray_temp_dir
 from ray._private import ray_constants, worker
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 from ray._private.services import canonicalize_bootstrap_address
+from ray._private.utils import check_version_info
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.core.generated.gcs_pb2 import GcsNodeInfo
 from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError
 
 log = logging.getLogger(__name__)
@@ -52,6 +56,26 @@ def require_token(address: str) -> None:
         if not maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
             raise
         GcsClient(address=address)
+
+
+def require_version(address: str) -> None:
+    """Check that a cluster has the versions of Ray and Python of this process, as ``ray.init`` does.
+
+    Raises:
+        RuntimeError: it does not.
+    """
+    check_version_info(get_cluster_metadata(GcsClient(address=address)), "this process")
+
+
+def cluster_nodes(address: str) -> list[GcsNodeInfo]:
+    """The nodes that are alive in a cluster that this process has not joined, by the address of its head."""
+    nodes: dict[Any, GcsNodeInfo] = GcsClient(address=address).get_all_node_info()
+    return [node for node in nodes.values() if node.state == GcsNodeInfo.ALIVE]
+
+
+def own_gpus() -> float:
+    """Number of GPUs that our own Ray would find on this machine."""
+    return float(ResourceAndLabelSpec().resolve(is_head=True, node_ip_address="127.0.0.1").num_gpus)
 
 
 @contextlib.contextmanager

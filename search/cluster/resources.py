@@ -82,6 +82,8 @@ def plan_resources(
         device = "cuda" if total_gpus else ("mps" if torch.backends.mps.is_available() else "cpu")
     if device == "cuda" and not total_gpus:
         raise UserError("--device cuda: Ray sees no GPU; use --device auto or cpu")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise UserError("--device mps: not available on this machine; use --device auto or cpu")
     if gpus is not None and device != "cuda":
         raise UserError(f"--gpus-per-trial has no effect on {device}; leave it out")
     packed = gpus == AUTO

@@ -41,19 +41,11 @@ def ray_session(address: str | None) -> Iterator[bool]:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     ray_private.log_workers_output()
     common = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": False}
-    try:
-        if address not in (None, "auto", "local") and not re.fullmatch(r"[^:].*:\d{1,5}", address):
-            raise ValueError("expected HOST:PORT, auto or local")
-        joining = None if address == "local" else ray_private.cluster_address(address)
-        if joining is not None:
-            _require_access(joining)
+    joining = cluster_to_join(address)
+    if joining is not None:
+        with _naming(address):
             ray.init(address=joining, **common)
-    except Exception as error:
-        interrupts.check()
-        given = os.environ.get("RAY_ADDRESS", "local") if address is None else address
-        raise UserError(f"--address {given}: {_why_not_joined(error)}") from None
-    if joining is None:
-        requirements.check_machine()
+    else:
         try:
             with ray_private.loopback_only(), _without_wandb_key(), _private_token():
                 ray.init(
@@ -83,6 +75,34 @@ def ray_session(address: str | None) -> Iterator[bool]:
             # Disconnecting from a crashed cluster, now or when the process exits, takes a minute or crashes.
             ray_private.skip_shutdown_at_exit()
             atexit.register(heartbeat.exit_now)
+
+
+def cluster_to_join(address: str | None) -> str | None:
+    """The head of the cluster that ``ray_session`` joins, None if it starts our own Ray; nothing is joined or started.
+
+    Raises:
+        UserError: there is no Ray cluster at the address, it cannot be joined, or our own Ray cannot start here.
+    """
+    with _naming(address):
+        if address not in (None, "auto", "local") and not re.fullmatch(r"[^:].*:\d{1,5}", address):
+            raise ValueError("expected HOST:PORT, auto or local")
+        joining = None if address == "local" else ray_private.cluster_address(address)
+        if joining is not None:
+            _require_access(joining)
+    if joining is None:
+        requirements.check_machine()
+    return joining
+
+
+@contextlib.contextmanager
+def _naming(address: str | None) -> Iterator[None]:
+    """Turn any error into one that names the address."""
+    try:
+        yield
+    except Exception as error:
+        interrupts.check()
+        given = os.environ.get("RAY_ADDRESS", "local") if address is None else address
+        raise UserError(f"--address {given}: {_why_not_joined(error)}") from None
 
 
 def _why_not_joined(error: Exception) -> str:
@@ -131,6 +151,7 @@ def _require_access(address: str) -> None:
     heartbeat.ping_address(address)
     _require_http2(address)
     ray_private.require_token(address)
+    ray_private.require_version(address)
 
 
 def _require_http2(address: str) -> None:

@@ -169,7 +169,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     hardware.add_argument("--max-gpus", type=int, metavar="N", help="use at most N GPUs (default: all)")
     parser.add_argument(
-        "--dry-run", action="store_true", help="print the search space, its cost and the disk space needed, then exit"
+        "--dry-run",
+        action="store_true",
+        help="check everything, print the search space, its cost and the disk space needed, then exit",
     )
     parser.add_argument("--quiet", action="store_true", help="do not show progress")
     return parser

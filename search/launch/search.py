@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import functools
 import logging
 import shutil
@@ -18,29 +17,25 @@ from leukemia import CLASS_NAMES
 from leukemia.base import interrupts
 from leukemia.base.errors import FAILURE, SUCCESS, UserError, print_error
 from leukemia.base.faults import MachineFault
-from leukemia.base.files import cache_dir, require_space
+from leukemia.base.files import cache_dir
 from leukemia.data.augment import augmented_sheet
 from leukemia.data.images import open_images
 from leukemia.reporting.model_plots import plot_augmented
 from leukemia.study import layout
 from leukemia.study.folder import Study
-from leukemia.tracking.account import check_settings
 from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker
 from search.cluster import nodes, ray_private
 from search.cluster import session as cluster
-from search.cluster.resources import Resources, describe, plan_resources
+from search.cluster.resources import Resources, describe
 from search.cluster.trainable import TrialData
 from search.cluster.tuner import run_trials
-from search.launch.arguments import request_of
 from search.launch.ending import closing, explained
 from search.launch.messages import describe_storage, print_plan
+from search.launch.preparation import prepared, resources_of
 from search.launch.study_folder import created, resumed
 from search.planning.estimate import print_estimate
-from search.planning.plan import Plan, plan_new
-from search.planning.resumption import plan_resumed
-from search.policy.packing import MAX_PER_GPU
+from search.planning.plan import Plan
 from search.sampling.journal import Journal
-from search.storage.claim import claimed, claimed_new, storage_of
 from search.storage.mirror import Mirror, NoMirror
 from search.trials.display import TerminalDisplay, print_line
 from search.trials.driver import Driver
@@ -62,28 +57,15 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         UserError: the arguments, the data or the machine do not allow the search.
         SystemExit: the search started and ended early.
     """
-    check_settings()
     # Without a terminal there is no width to respect: a table may be as wide as its recipes.
     console = Console() if sys.stdout.isatty() else Console(width=120)
-    request = request_of(arguments)
-    if arguments.dry_run:
-        plan = plan_resumed(request) if arguments.resume else plan_new(request, command)
-        print_plan(console, plan)
-        print_estimate(console, plan, arguments.device)
-        return SUCCESS
-    storage = storage_of(request, resume=arguments.resume)
-    if storage is not None:
-        request = dataclasses.replace(request, storage=storage.uri)
     with contextlib.ExitStack() as stack:
-        if arguments.resume:
-            mirror = stack.enter_context(claimed(request, storage))
-            plan = plan_resumed(request)
-        else:
-            plan = plan_new(request, command)
-            mirror = stack.enter_context(claimed_new(storage, plan.folder))
+        plan, mirror = stack.enter_context(prepared(arguments, command))
+        if arguments.dry_run:
+            print_plan(console, plan)
+            print_estimate(console, plan, arguments.device)
+            return SUCCESS
         images = open_images(plan.catalog, plan.view)
-        if arguments.resume:
-            stack.enter_context(Study.open(plan.folder).lock())
         try:
             own = stack.enter_context(cluster.ray_session(arguments.address))
         except cluster.RayNotStarted as failure:
@@ -91,7 +73,7 @@ def search(arguments: argparse.Namespace, command: str) -> int:
             return FAILURE
         # After Ray has installed its own handler, which would print stack traces and end the process.
         stack.enter_context(interrupts.handled())
-        resources = _resources(plan, arguments)
+        resources = resources_of(plan, arguments, nodes.current_nodes())
         plan = plan.with_cpu_threads(resources.cpu_threads)
         storage_line = describe_storage(plan, mirror, resume=arguments.resume)
         # A new study is written only now, after everything has been checked.
@@ -111,21 +93,6 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         print_line(console, tracker_line)
         has_winner = _run(console, plan, study, images, resources, arguments, tracker, mirror)
         return print_outcome(console, study, has_winner=has_winner)
-
-
-def _resources(plan: Plan, arguments: argparse.Namespace) -> Resources:
-    resources = plan_resources(
-        arguments.device,
-        arguments.cpus_per_trial,
-        arguments.gpus_per_trial,
-        arguments.max_gpus,
-        nodes.current_nodes(),
-        cpu_threads=plan.info.cpu_threads,
-    )
-    here = sum(resources.on(node) for node in nodes.nodes_now() if nodes.is_here(node))
-    sharing = MAX_PER_GPU if resources.packed else 1
-    require_space(cache_dir(), plan.checkpoint_bytes() * here * sharing, "the trials' checkpoints")
-    return resources
 
 
 def _run(

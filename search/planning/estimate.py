@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from leukemia.base.errors import UserError
 from leukemia.training.device import choose_device, describe_device, use_threads
 from leukemia.training.train import Split, fit
 from search.planning.plan import Plan
@@ -16,7 +17,11 @@ from search.trials.display import print_line
 
 
 def print_estimate(console: Console, plan: Plan, device_name: str) -> None:
-    """Print every field of the space and the estimated cost on this machine; nothing is written."""
+    """Print every field of the space and the estimated cost on this machine; nothing is written.
+
+    Args:
+        device_name: of the trials; if only other machines have it, the recipe is timed on this one's best.
+    """
     for dimension in plan.space.dimensions:
         values = (
             f"{dimension.low:g} to {dimension.high:g}{' (log)' if dimension.log else ''}"
@@ -27,7 +32,10 @@ def print_estimate(console: Console, plan: Plan, device_name: str) -> None:
         print_line(console, f"{dimension.key}: {values}{only}; {dimension.reason}")
     for key, value in plan.space.settings.items():
         print_line(console, f"{key}: {value} (fixed)")
-    device = choose_device(device_name)
+    try:
+        device = choose_device(device_name)
+    except UserError:
+        device = choose_device("auto")
     use_threads(plan.info.cpu_threads)
     print_line(console, f"timing the starting recipe on this machine ({describe_device(device)}), which should be idle")
     for line in describe_cost(plan, _seconds_per_image(plan, device), describe_device(device)).splitlines():

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import make_folder
+from leukemia.base.files import check_writable, make_folder
 from leukemia.study import layout
 from leukemia.study.folder import Study, check_name
 from search.planning.request import NO_STORAGE, Request
 from search.planning.resumption import study_to_resume
 from search.storage.address import parse_address
 from search.storage.filesystem import Storage, StorageFailed
+from search.storage.lease import Lease
 from search.storage.mirror import Mirror, NoMirror
 from search.storage.probe import probe
 from search.storage.retrieval import compare, describe_studies, fetch_study, require_unused
@@ -89,23 +91,67 @@ def _require_resumable(storage: Storage, folder: Path, *, is_here: bool) -> None
 
 
 @contextlib.contextmanager
+def viewed(request: Request, storage: Storage | None) -> Iterator[Request]:
+    """A request for the study to resume that a dry run can read; checks the same as ``claimed``, and claims nothing.
+
+    If ``--runs`` lacks the study, it is downloaded to a temporary folder, which the request then names.
+
+    Raises:
+        UserError: as in ``claimed``.
+    """
+    if storage is None:
+        yield request
+        return
+    folder = _folder(request, storage)
+    is_here = (folder / layout.STUDY).is_file()
+    with tempfile.TemporaryDirectory() as runs, _failures_as_user_errors(storage):
+        _require_resumable(storage, folder, is_here=is_here)
+        stored = storage.folder(folder.name)
+        Lease(stored).check()
+        if is_here:
+            compare(stored, Study.open(folder))
+        else:
+            check_writable(folder.parent, "choose another folder with --runs")
+            fetch_study(stored, Path(runs) / folder.name)
+            request = dataclasses.replace(request, runs=Path(runs), study=folder.name)
+        yield request
+
+
+@contextlib.contextmanager
 def claimed_new(storage: Storage | None, folder: Path) -> Iterator[Mirror | NoMirror]:
     """The mirror of the study that is about to be created at ``folder``.
 
     Raises:
-        UserError: the storage already has a study of that name, or files that are not a study.
+        UserError: as in ``require_claimable``.
     """
+    require_claimable(storage, folder)
     if storage is None:
         yield NoMirror()
         return
-    instead = "--study or --storage"
-    with _failures_as_user_errors(storage):
-        require_unused(storage.folder(folder.name), instead=instead)
     with _open_mirror(storage, folder) as mirror:
-        with _failures_as_user_errors(storage):
-            # Another driver may have created it before the lease was ours.
-            require_unused(mirror.storage, instead=instead)
+        # Another driver may have created it before the lease was ours.
+        _require_unused(mirror.storage)
         yield mirror
+
+
+def require_claimable(storage: Storage | None, folder: Path) -> None:
+    """Check that the study that is about to be created at ``folder`` can be mirrored; claims nothing.
+
+    Raises:
+        UserError: the storage already has a study of that name or files that are not a study, or another driver is
+            creating it.
+    """
+    if storage is None:
+        return
+    stored = storage.folder(folder.name)
+    _require_unused(stored)
+    with _failures_as_user_errors(storage):
+        Lease(stored).check()
+
+
+def _require_unused(stored: Storage) -> None:
+    with _failures_as_user_errors(stored):
+        require_unused(stored, instead="--study or --storage")
 
 
 def _refuse_overlap(request: Request, *, resume: bool) -> None:

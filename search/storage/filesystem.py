@@ -14,6 +14,7 @@ import pyarrow
 from pyarrow import fs
 
 from leukemia.base.errors import first_line
+from leukemia.base.files import removing_empty
 from search.storage.address import is_plain, parse_address
 
 CONNECT_SECONDS, REQUEST_SECONDS, ATTEMPTS = 5.0, 30.0, 3
@@ -175,6 +176,23 @@ class Storage:
             if self._filesystem.type_name == "local":
                 Path(self._path(target)).parent.mkdir(parents=True, exist_ok=True)
             self._filesystem.move(self._path(name), self._path(target))
+
+    @contextlib.contextmanager
+    def left_as_found(self) -> Iterator[None]:
+        """Afterwards, remove this folder and those above it as far as they did not exist before and are empty."""
+        if self._filesystem.type_name == "local":
+            with removing_empty(Path(self._root)):
+                yield
+            return
+        absent: list[Storage] = []
+        # Whatever is wrong with the bucket, the block finds out.
+        with contextlib.suppress(StorageFailed), _library_errors():
+            for path in (self._root, *map(str, PurePosixPath(self._root).parents[:-2])):
+                if self._filesystem.get_file_info(path).type == fs.FileType.NotFound:
+                    absent.append(Storage(self._filesystem, path, path, {}))
+        yield
+        for folder in absent:
+            folder.remove_if_empty()
 
     def remove_if_empty(self) -> None:
         """Remove this folder itself if it is empty. In a bucket it is an object that nothing needs.

@@ -17,7 +17,7 @@ PROBE_SECONDS = 30.0
 
 
 def probe(uri: str) -> Storage:
-    """Open a storage and write, read and remove a small file there.
+    """Open a storage and write, read and remove a small file there; nothing else remains, not even an empty folder.
 
     Raises:
         UserError: why that does not work and what to do; after ``PROBE_SECONDS`` at the latest.
@@ -27,15 +27,16 @@ def probe(uri: str) -> Storage:
     def attempt() -> None:
         try:
             storage = open_storage(uri)
-            storage.write(b"probe", name)
-            try:
-                if storage.read(name) != b"probe":
-                    raise StorageFailed("a file just written cannot be read back")
-            except StorageFailed:
-                with contextlib.suppress(StorageFailed):
-                    storage.remove(name)
-                raise
-            storage.remove(name)
+            with storage.left_as_found():
+                storage.write(b"probe", name)
+                try:
+                    if storage.read(name) != b"probe":
+                        raise StorageFailed("a file just written cannot be read back")
+                except StorageFailed:
+                    with contextlib.suppress(StorageFailed):
+                        storage.remove(name)
+                    raise
+                storage.remove(name)
             found.append(storage)
         except Exception as problem:
             problems.append(problem)

@@ -204,10 +204,14 @@ def test_a_local_write_error_is_not_blamed_on_the_storage(storage: Storage, tmp_
 
 
 def test_a_probe_leaves_nothing(s3: S3Server, tmp_path: Path) -> None:
-    assert str(probe(str(tmp_path / "new" / "storage"))) == str(tmp_path / "new" / "storage")
-    assert list((tmp_path / "new" / "storage").iterdir()) == []
-    probe(s3.uri(tmp_path.name))
-    assert [key for key in s3.keys(tmp_path.name) if key] == []
+    (tmp_path / "old").mkdir()
+    for folder in ("new/storage", "old"):
+        assert str(probe(str(tmp_path / folder))) == str(tmp_path / folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert list((tmp_path / "old").iterdir()) == []
+    for name in (tmp_path.name, f"{tmp_path.name}/deeper"):
+        probe(s3.uri(name))
+        assert s3.keys(tmp_path.name) == []
 
 
 @pytest.mark.parametrize(
