@@ -52,8 +52,8 @@ def make_folder(folder: Path, advice: str) -> None:
         raise UserError(f"cannot write to the folder {folder}; {advice}")
 
 
-def check_writable(folder: Path, advice: str) -> None:
-    """Check that a folder is writable or can be created; nothing is created.
+def require_creatable(folder: Path, advice: str) -> None:
+    """Check that a folder exists and is writable, or can be created; nothing is created.
 
     Raises:
         UserError: it is not; the message ends with ``advice``.

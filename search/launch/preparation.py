@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from leukemia.base.files import cache_dir, check_writable, require_space
+from leukemia.base.files import cache_dir, require_creatable, require_space
 from leukemia.study.folder import Study
 from leukemia.tracking.account import check_settings
 from leukemia.training.device import compute_dtype
@@ -43,7 +43,7 @@ def prepared(arguments: argparse.Namespace, command: str) -> Iterator[tuple[Plan
     mirror: Mirror | NoMirror = NoMirror()
     with contextlib.ExitStack() as stack:
         if not arguments.resume:
-            check_writable(request.runs, "choose another folder with --runs")
+            require_creatable(request.runs, "choose another folder with --runs")
             plan = plan_new(request, command)
             if dry_run:
                 require_claimable(storage, plan.folder)

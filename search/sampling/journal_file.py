@@ -21,8 +21,9 @@ class JournalFile(JournalFileBackend):
 
     def __init__(self, path: Path) -> None:
         """Open or create the file. The caller must hold the study's lock: leftovers of a crashed driver are removed."""
-        for stale in path.parent.glob(f"{path.name}.lock*"):
-            stale.unlink()
+        for lock in path.parent.glob(f"{path.name}.lock*"):
+            if lock.name.endswith((".lock", ".rename")):
+                lock.unlink()
         _truncate_partial_line(path)
         self._path, self._mutex = path, JournalFileSymlinkLock(str(path))
         self._sync = True

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import check_writable, make_folder
+from leukemia.base.files import make_folder, require_creatable
 from leukemia.study import layout
 from leukemia.study.folder import Study, check_name
 from search.planning.request import NO_STORAGE, Request
@@ -111,7 +111,7 @@ def viewed(request: Request, storage: Storage | None) -> Iterator[Request]:
         if is_here:
             compare(stored, Study.open(folder))
         else:
-            check_writable(folder.parent, "choose another folder with --runs")
+            require_creatable(folder.parent, "choose another folder with --runs")
             fetch_study(stored, Path(runs) / folder.name)
             request = dataclasses.replace(request, runs=Path(runs), study=folder.name)
         yield request

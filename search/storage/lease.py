@@ -10,16 +10,20 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from leukemia.base.errors import UserError
 from search.storage.filesystem import Storage, StorageFailed
 
 LEASE = "driver.json"
-"""Name of the object: ``{host, pid, token}``."""
+"""Name of the object: ``{host, machine, pid, token}``."""
 
 BID = ".driver-"
 """Start of the names of objects like it, one by each driver that is about to take the lease."""
+
+FIELDS = {"host": str, "pid": int, "token": str}
+"""Of a lease or a bid. Those of newer versions have ``machine``, too."""
 
 LARGEST_PID = 2**31 - 1
 """The largest process ID of any operating system."""
@@ -33,8 +37,6 @@ ATTEMPTS, LONGEST_PAUSE_SECONDS = 10, 2.0
 
 Holder = dict[str, Any]
 """The content of a lease or a bid."""
-
-FIELDS = {"host": str, "pid": int, "token": str}
 
 
 class TakenOver(UserError):
@@ -66,6 +68,18 @@ def is_lease_file(storage: Storage, name: str) -> bool:
     return (name == LEASE or name.startswith(BID)) and read_holder(storage, name) is not None
 
 
+def _machine() -> str:
+    """Identifies the processes that this one sees: containers with one hostname number theirs independently.
+
+    Empty where the system does not tell, as on macOS.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
 class Lease:
     """The right to run a study. Times are the storage's, so that the machines' clocks do not matter.
 
@@ -77,7 +91,12 @@ class Lease:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._own: Holder = {"host": socket.gethostname(), "pid": os.getpid(), "token": secrets.token_hex(8)}
+        self._own: Holder = {
+            "host": socket.gethostname(),
+            "machine": _machine(),
+            "pid": os.getpid(),
+            "token": secrets.token_hex(8),
+        }
         self._bid = BID + self._own["token"]
         self._refreshed = -LEASE_SECONDS
 
@@ -182,7 +201,7 @@ class Lease:
 
     def _has_ended(self, holder: Holder) -> bool:
         """Whether the holder is known to have ended: a process of this machine that no longer exists."""
-        if holder["host"] != self._own["host"]:
+        if any(holder.get(key, self._own[key]) != self._own[key] for key in ("host", "machine")):
             return False
         if holder["pid"] == self._own["pid"]:
             return True

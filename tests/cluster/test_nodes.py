@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterator
@@ -24,10 +25,10 @@ from leukemia.study.table import trial_table
 from leukemia.tracking.tracker import NoTracker
 from leukemia.training.device import BrokenDevice
 from search.cluster.fleet import NoNodeLeft
-from search.cluster.nodes import Node, Nodes, grown, nodes_now
+from search.cluster.nodes import Node, Nodes, expected_nodes, grown, nodes_now
 from search.cluster.ray_private import is_own
 from search.cluster.resources import Resources
-from search.cluster.session import ray_session
+from search.cluster.session import cluster_to_join, ray_session
 from search.cluster.trainable import REPORT, TrialData, reschedule
 from search.cluster.tuner import run_trials
 from search.trials.assignment import Assignment
@@ -152,7 +153,14 @@ def search_in(folder: Path, num_trials: int, trainable: Any, broken: list[str]) 
 def test_a_node_with_a_broken_device_is_avoided_and_the_others_continue(
     two_nodes: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    expected = expected_nodes(cluster_to_join(str(two_nodes.address)))
+    assert not ray.is_initialized()
     with ray_session(str(two_nodes.address)) as own:
+        # Here all nodes are on one machine; before joining, they are recognized by its name.
+        assert all(node.here for node in expected.now)
+        assert {dataclasses.replace(node, here=False) for node in expected.now} == {
+            dataclasses.replace(node, here=False) for node in nodes_now()
+        }
         assert not own
         assert not is_own()
         broken = next(node.node_id for node in nodes_now() if node.cpus)

@@ -84,3 +84,12 @@ def test_a_proposal_is_synced_once(tmp_path: Path, synced: list[int]) -> None:
         assert synced == [path.stat().st_size]
         journal.report(number, 0, 0.5)
         journal.tell(number, "complete", 0.5, 1.0)
+
+
+def test_only_locks_of_optuna_are_removed(tmp_path: Path) -> None:
+    stale = [tmp_path / f"journal.lock{end}" for end in ("", "0a1b.rename")]
+    foreign = [tmp_path / f"journal.{name}" for name in ("locked.txt", "lock.bak", "rename")]
+    for path in (*stale, *foreign):
+        path.write_text("mine")
+    JournalFile(tmp_path / "journal")
+    assert [path for path in (*stale, *foreign) if path.exists()] == foreign

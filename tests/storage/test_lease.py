@@ -83,6 +83,19 @@ def test_the_bid_of_a_head_that_crashed_is_ignored_after_a_time(
     assert storage.names() == [LEASE]
 
 
+def test_a_process_of_another_container_with_the_same_hostname_is_not_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(str(tmp_path))
+    here = {"host": socket.gethostname(), "machine": lease_module._machine(), "token": "x"}
+    for pid in (os.getpid(), 2**22 + 1):
+        storage.write(json.dumps({**here, "machine": "another", "pid": pid}).encode(), LEASE)
+        with pytest.raises(UserError, match=rf"is being run by process {pid} on {here['host']}"):
+            Lease(storage).claim()
+        storage.write(json.dumps({**here, "pid": pid}).encode(), LEASE)
+        Lease(storage).claim()
+
+
 def test_a_check_takes_nothing(tmp_path: Path, heads: list[str]) -> None:
     storage = open_storage(str(tmp_path / "storage"))
     Lease(storage).check()
