@@ -14,6 +14,7 @@ from leukemia.study import layout
 from leukemia.study.folder import Study, check_name
 from search.planning.request import NO_STORAGE, Request
 from search.planning.resumption import study_to_resume
+from search.planning.vacancy import require_vacant
 from search.storage.address import parse_address
 from search.storage.filesystem import Storage, StorageFailed
 from search.storage.lease import Lease
@@ -77,17 +78,20 @@ def claimed(request: Request, storage: Storage | None) -> Iterator[Mirror | NoMi
 
 
 def _require_resumable(storage: Storage, folder: Path, *, is_here: bool) -> None:
-    """Check that there is a study to resume, before anything is written to the storage.
+    """Check that there is a study to resume, and room for its download or its mirror, before anything is written.
 
     Args:
         is_here: whether ``folder`` contains the study; then the storage may have nothing of that name.
     """
     stored = storage.folder(folder.name)
-    if stored.read(layout.STUDY) is not None:
-        return
-    if not is_here:
+    is_stored = stored.read(layout.STUDY) is not None
+    if not is_here and not is_stored:
         raise MissingFile(f"no study {folder.name} in {folder.parent} or {storage}; {describe_studies(storage)}")
-    require_unused(stored, instead="--storage")
+    if not is_here:
+        require_creatable(folder.parent, "choose another folder with --runs")
+        require_vacant(folder)
+    if not is_stored:
+        require_unused(stored, instead="--storage")
 
 
 @contextlib.contextmanager
@@ -111,7 +115,6 @@ def viewed(request: Request, storage: Storage | None) -> Iterator[Request]:
         if is_here:
             compare(stored, Study.open(folder))
         else:
-            require_creatable(folder.parent, "choose another folder with --runs")
             fetch_study(stored, Path(runs) / folder.name)
             request = dataclasses.replace(request, runs=Path(runs), study=folder.name)
         yield request

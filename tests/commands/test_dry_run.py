@@ -155,6 +155,13 @@ def test_a_study_that_is_being_run_is_refused(tiny_folder: Path, tmp_path: Path)
         assert_refused(arguments, r"^study one is being run by process \d+ on", tmp_path)
 
 
+def test_a_download_into_a_folder_with_other_files_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    study = mirrored_study(tiny_folder, tmp_path)
+    (study.folder / "study.json").unlink()
+    arguments = arguments_for(tiny_folder, tmp_path, "--resume", "--storage", str(tmp_path / "storage"))
+    assert_refused(arguments, r"runs/one is not empty and not a study: it contains driver.lock, splits.json", tmp_path)
+
+
 @pytest.mark.parametrize("is_new", [True, False], ids=["new", "resumed"])
 @pytest.mark.filterwarnings("ignore")
 def test_a_dry_run_of_a_mirrored_study_writes_nothing(tiny_folder: Path, tmp_path: Path, is_new: bool) -> None:
