@@ -75,15 +75,6 @@ CARD = "MODEL_CARD.md"
 TESTS = "earlier_tests"
 """In the folder of a delivered model: a folder for each earlier test set."""
 
-RESERVED = frozenset(
-    [
-        *(STUDY, SPLITS, JOURNAL, LOG, BEST, LEDGER, HINDSIGHT, LEAKCHECK, SWEEP, LOCK, WANDB, REPORT, TRIALS),
-        *(AUGMENTED, CALIBRATION, CONFUSION, CURVES, DEVICE_TIME, FRONT, IMPORTANCES, ROC, SEARCH),
-        *("aside", "checkpoints", "driver.json"),
-    ]
-)
-"""Names of a study's own files and folders, the last three in its mirror: no model can be delivered there."""
-
 _SEED, _FOLD = "seed_", "fold_"
 
 REPORT_FILES = frozenset(
@@ -92,8 +83,11 @@ REPORT_FILES = frozenset(
 STUDY_FILES = REPORT_FILES | {STUDY, SPLITS, JOURNAL, LOG, BEST, LEDGER, HINDSIGHT, LEAKCHECK, SWEEP}
 TRIAL_FILES = frozenset((RECIPE, EPOCHS, REPEATED, STATE, ORIGIN, TRACEBACK))
 SEED_FILES = frozenset((FAILED, TRACEBACK))
-MODEL_FILES = REPORT_FILES | {WEIGHTS, RECIPE, EPOCHS, METRICS, PREDICTIONS, CARD}
+MODEL_FILES = REPORT_FILES | {MODEL, WEIGHTS, RECIPE, EPOCHS, METRICS, PREDICTIONS, CARD}
 """Names of the files in the folder of a study, of a trial, of its seeds (next to the folds), and of a model."""
+
+RESERVED = STUDY_FILES | {LOCK, WANDB, TRIALS, "aside", "checkpoints", "driver.json"}
+"""Names that a study uses itself, the last three in its mirror: no model can be delivered there."""
 
 
 def _one_of(names: frozenset[str]) -> str:
@@ -104,8 +98,8 @@ _STUDY_FILE = re.compile(
     f"{_one_of(STUDY_FILES)}"
     f"|{TRIALS}/[0-9]{{4,}}/({_one_of(TRIAL_FILES)}|{_SEED}[0-9]+/({_one_of(SEED_FILES)}|{_FOLD}[0-9]+\\.(json|csv)))"
     f"|{WANDB}/[^/]*run-[^/]+/.+"
-    # The delivered model, in ``FINAL`` or a folder with another name.
-    f"|(?!{TRIALS}/|{WANDB}/|\\.)[^/]+/{_one_of(MODEL_FILES)}"
+    # A delivered model, in ``FINAL`` or a folder with another name.
+    f"|(?!{TRIALS}/|{WANDB}/|\\.)[^/]+/({TESTS}/[0-9a-f]{{16}}/)?{_one_of(MODEL_FILES)}"
 )
 
 
@@ -117,6 +111,8 @@ def is_study_file(name: str) -> bool:
 
     >>> [is_study_file(name) for name in ("trials/0007/seed_0/fold_1.csv", "final/model.safetensors", "best.json")]
     [True, True, True]
+    >>> is_study_file("final/earlier_tests/0123456789abcdef/metrics.json")
+    True
     >>> [is_study_file(name) for name in ("trials/notes.txt", "notes/a.txt", "photo.png", ".best.json.0a1b.tmp")]
     [False, False, False, False]
     """

@@ -14,6 +14,7 @@ from leukemia.study.folder import Study
 from leukemia.tracking.account import check_settings
 from leukemia.training.device import compute_dtype
 from search.cluster.nodes import Nodes, expected_nodes
+from search.cluster.requirements import check_machine
 from search.cluster.resources import Resources, plan_resources
 from search.cluster.session import cluster_to_join
 from search.launch.arguments import request_of
@@ -66,6 +67,7 @@ def _check_machines(plan: Plan, arguments: argparse.Namespace) -> None:
     joining = cluster_to_join(arguments.address)
     resources = resources_of(plan, arguments, expected_nodes(joining))
     if joining is None:
+        check_machine()
         # Other machines may differ from this one.
         compute_dtype(plan.space.start, torch.device(resources.device))
 
