@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from leukemia.base.errors import UserError
+from leukemia.base.record import write_record
 from leukemia.catalog import main
 from leukemia.data.balance import balance_of, describe_balance
 from leukemia.data.catalog import Catalog
@@ -94,7 +95,7 @@ def test_the_balance_is_stored_and_the_hash_is_that_of_the_split(tmp_path: Path)
     loaded.check_balance(path, catalog)
     # A file of an older version has no balance, and the same hash.
     del content["balance"]
-    path.write_text(json.dumps(content))
+    write_record(path, content)
     old = Splits.load(path, catalog.fingerprint)
     assert old.balance is None
     assert old.sha256() == splits.sha256()

@@ -270,7 +270,7 @@ def test_a_changed_balance_is_rejected(study: Study) -> None:
     path = study.folder / "splits.json"
     content = json.loads(path.read_text())
     content["balance"][0]["subjects"] += 1
-    path.write_text(json.dumps(content))
+    write_record(path, content)
     with pytest.raises(UserError, match=r"splits.json: field 'balance.0': expected .*'subjects': 6, .* restore"):
         deliver(study)
 

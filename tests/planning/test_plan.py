@@ -20,6 +20,7 @@ from rich.console import Console
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.files import write_json
+from leukemia.base.record import write_record
 from leukemia.config.recipe import Recipe
 from leukemia.study.folder import Study
 from leukemia.study.layout import JOURNAL
@@ -504,12 +505,12 @@ def test_the_balance_is_printed_with_the_plan_and_checked_on_resume(
     path = plan.folder / "splits.json"
     content = json.loads(path.read_text())
     content["balance"][1]["leukemic"] = 0.25
-    path.write_text(json.dumps(content))
+    write_record(path, content)
     with pytest.raises(UserError, match=r"splits.json: field 'balance.1': expected .*0.5.* got .*0.25.*; restore"):
         plan_resumed(bare(request_for()))
     # As an older version wrote it.
     del content["balance"]
-    path.write_text(json.dumps(content))
+    write_record(path, content)
     assert plan_resumed(bare(request_for())).splits.sha256() == plan.info.splits_sha256
 
 

@@ -14,6 +14,7 @@ import pytest
 from helpers.s3_server import BUCKET, S3Server
 
 from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.record import write_record
 from leukemia.study.folder import Study
 from search.launch.arguments import parse, request_of
 from search.planning.plan import plan_new
@@ -178,7 +179,7 @@ def test_a_refused_start_leaves_nothing_in_the_storage(
 def damaged_info(**fields: Any) -> Callable[[Path], object]:
     def damage(study: Path) -> None:
         info = json.loads((study / "study.json").read_text())
-        (study / "study.json").write_text(json.dumps({**info, **fields}))
+        write_record(study / "study.json", {**info, **fields})
 
     return damage
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from leukemia.base.errors import UserError
 from leukemia.base.spreadsheet import cell_of
 from leukemia.study.records import check_images, predictions_csv, read_predictions
+from leukemia.study.schema import FoldRecord
 
 NAMES = ["=1+1.png", "+a.png", "-b.png", "@c.png", "\tt.png", "\uff1dfull.png", "d/=e.png", "f.png"]
 
@@ -32,17 +35,27 @@ def predictions(subject: str | None) -> pd.DataFrame:
 @pytest.mark.parametrize("subject", [None, "=7", "./=7"])
 def test_paths_are_no_formulas_and_are_matched_when_read(subject: str | None, tmp_path: Path) -> None:
     table, path = predictions(subject), tmp_path / "fold_0.csv"
-    path.write_text(predictions_csv(table), encoding="utf-8")
+    text = predictions_csv(table)
+    path.write_text(text, encoding="utf-8")
+    record = FoldRecord(
+        fold=0,
+        seed=0,
+        n=len(NAMES),
+        scores={},
+        seconds=1.0,
+        device="cpu",
+        predictions_sha256=hashlib.sha256(text.encode()).hexdigest(),
+    )
     written = pd.read_csv(path, dtype=str, keep_default_na=False)
     assert written["image_id"].tolist() == [*(f"./{name}" for name in NAMES[:6]), *NAMES[6:]]
     assert written["subject"].tolist() == [subject or ""] * len(NAMES)
     assert written["group"].tolist() == (written["image_id"].tolist() if subject is None else [subject] * len(NAMES))
-    found = read_predictions(path, len(NAMES))
+    found = read_predictions(path, record)
     check_images(path, found, table)
     assert found["image_id"].tolist() == NAMES
     # As an older version wrote it.
     table.to_csv(path, index=False)
-    check_images(path, read_predictions(path, len(NAMES)), table)
+    check_images(path, read_predictions(path, dataclasses.replace(record, predictions_sha256="")), table)
 
 
 def test_the_path_in_the_table_is_the_same_file(tmp_path: Path) -> None:

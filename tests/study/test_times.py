@@ -11,7 +11,7 @@ import pytest
 from helpers.tracked import RECIPE, REPORTS, make_study, run_trial, write
 
 from leukemia.base.errors import UserError
-from leukemia.base.files import write_json
+from leukemia.base.record import write_record
 from leukemia.study.folder import Study
 from leukemia.study.times import epochs_ended, fold_ended, search_ended, trial_ended
 from leukemia.tracking.tracker import NoTracker
@@ -28,7 +28,7 @@ def change(path: Path, ended: str | None) -> None:
     """Set or remove the time in a record."""
     content = json.loads(path.read_text())
     content.pop("ended")
-    write_json(path, content | ({} if ended is None else {"ended": ended}))
+    write_record(path, content | ({} if ended is None else {"ended": ended}))
 
 
 def test_times_are_recorded(study: Study) -> None:

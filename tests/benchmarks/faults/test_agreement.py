@@ -11,6 +11,7 @@ from helpers.worlds import World
 from benchmarks.faults import agreement
 from benchmarks.faults.harness import records
 from leukemia.base.errors import MissingFile
+from leukemia.base.record import write_record
 from leukemia.data.catalog import Catalog
 
 
@@ -31,7 +32,7 @@ def test_a_changed_score_is_reported(study: Path, capsys: pytest.CaptureFixture[
     state = study / "trials" / "0000" / "state.json"
     end = json.loads(state.read_text())
     score = end["score"]
-    state.write_text(json.dumps(end | {"score": 0.125}))
+    write_record(state, end | {"score": 0.125})
     assert agreement.main([str(study)]) == 1
     assert capsys.readouterr().out == f"trial 0000: score 0.125 in the folder, {score} in the journal\n"
 
