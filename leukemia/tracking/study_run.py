@@ -127,7 +127,7 @@ class StudyRun:
             }
         importances = Importances.find(self._study)
         if importances is not None:
-            summary["importances"] = importances.describe()
+            summary["importances_from"] = importances.describe()
         self._run.summary.update(summary)
         if finished:
             self._log(2 * len(self._ended) - 1, self._outcome(), search_ended(self._study))

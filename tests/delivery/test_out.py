@@ -322,7 +322,7 @@ def test_models_of_several_names_are_uploaded(
     publish(delivered, printed.append)
     assert {"model final: uploading", "model seed-5: uploading"} <= set(printed)
     finals = [run for run in wandb_server.runs.values() if run.job_type == "final"]
-    assert sorted(run.config["train.seed"] for run in finals) == [0, 5]
+    assert sorted(run.config["train"]["seed"] for run in finals) == [0, 5]
     aliases = [set(version.aliases) for name, version in wandb_server.artifacts.items() if name.startswith("model-")]
     assert sorted(map(sorted, aliases)) == [["best", "latest", "one"], ["seed-5"]]
 

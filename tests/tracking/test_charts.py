@@ -16,6 +16,7 @@ from helpers.wandb_server import WandbServer
 from leukemia.base.files import write_json
 from leukemia.study import layout
 from leukemia.study.folder import Study
+from leukemia.study.importances import MIN_TRIALS
 from leukemia.tracking import client
 from leukemia.tracking.charts import CURVES
 from leukemia.tracking.client import RunSpec
@@ -70,7 +71,8 @@ def test_values_of_the_fold_that_runs_have_panels(study: Study, wandb_server: Wa
 
 
 def test_importances_are_one_chart(study: Study, wandb_server: WandbServer) -> None:
-    run_trial(study, NoTracker(), 0)
+    for number in range(MIN_TRIALS):
+        run_trial(study, NoTracker(), number)
     importances = {"model.depth": 0.3, "augment.blur": 0.7}
     write_json(study.folder / layout.HINDSIGHT, {"lines": [], "importances": importances})
     publish(study, lambda message: None)

@@ -35,5 +35,5 @@ def test_importances_come_with_their_trials(tmp_path: Path, num_trials: int, is_
         run.open("offline", None)
         run.close(finished=True)
     rows: list[dict[str, Any]] = [each[1] for each in runs[0].content if isinstance(each, tuple) and len(each) == 2]
-    assert ("importance/model.depth" in str(rows)) == is_sent
-    assert runs[0].summary["importances"] == text
+    assert ("model.depth" in str(rows)) == is_sent
+    assert runs[0].summary["importances_from"] == text

@@ -124,9 +124,9 @@ def test_files_of_a_delivered_model_have_row_numbers(delivered: Study, wandb_ser
 
 
 def test_final_sends_names_only_if_wanted(delivered: Study, wandb_server: WandbServer) -> None:
-    assert track_final(delivered).startswith("W&B: model and run uploaded")
+    assert track_final(delivered, layout.FINAL).startswith("W&B: model and run uploaded")
     assert "UID_" not in sent(wandb_server)
-    assert track_final(delivered, with_names=True).startswith("W&B: model and run uploaded")
+    assert track_final(delivered, layout.FINAL, with_names=True).startswith("W&B: model and run uploaded")
     assert "UID_" in sent(wandb_server)
     assert Study.open(delivered.folder).info.wandb_ids
 

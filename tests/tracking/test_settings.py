@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pwd
 from pathlib import Path
@@ -12,6 +13,8 @@ from helpers.tracked import folders, make_study, of_kind, records, run_trial
 from helpers.wandb_server import KEY, WandbServer
 
 from leukemia.base.errors import UserError
+from leukemia.base.record import write_record
+from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.tracking import settings
 from leukemia.tracking.account import check_settings, server_problem, wanted_mode
@@ -82,7 +85,7 @@ def test_disabled_wandb_is_stated_by_final_and_publish(
     path = write_settings(workspace / "wandb", mode="disabled")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("WANDB_MODE")
-        assert track_final(study) == f"W&B: disabled by {path}"
+        assert track_final(study, layout.FINAL) == f"W&B: disabled by {path}"
         with pytest.raises(
             UserError, match=rf"^W&B: disabled by {path}; nothing was uploaded\. Fix that and try again$"
         ):
@@ -225,5 +228,6 @@ def test_sweep_of_an_earlier_version_with_a_password_is_found(study: Study, wand
     tracker, _ = make_tracker(change_info(study, trials=1))
     tracker.close(finished=True)
     path = study.folder / "sweep.json"
-    path.write_text(path.read_text().replace('"server": "http://', '"server": "http://user:password@'))
+    content = json.loads(path.read_text())
+    write_record(path, content | {"server": content["server"].replace("http://", "http://user:password@")})
     assert existing_sweep(study) is not None

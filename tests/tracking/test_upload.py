@@ -11,7 +11,7 @@ from helpers.tracked import folders, make_study, run_trial
 from helpers.wandb_server import WandbServer
 
 from leukemia.base.errors import UserError
-from leukemia.base.files import write_json
+from leukemia.base.record import write_record
 from leukemia.study.folder import Study
 from leukemia.tracking import client
 from leukemia.tracking.publish import publish
@@ -41,7 +41,7 @@ def test_published_runs_have_the_times_of_their_events(study: Study, wandb_serve
         study.trial_folder(0) / "state.json": "2026-01-01T00:00:41Z",
     }
     for path, ended in ends.items():
-        write_json(path, json.loads(path.read_text()) | {"ended": ended})
+        write_record(path, json.loads(path.read_text()) | {"ended": ended})
     publish(study, lambda message: None)
     run = wandb_server.runs["c0ffee00-0000"]
     start = 1767225600

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pandas as pd
 
-from leukemia.tracking import client
+from leukemia.tracking import charts, client
 from leukemia.tracking.client import RunSpec
 
 
@@ -19,6 +19,7 @@ class RecordedRun:
     """A run that records what is logged."""
 
     starting_step = 0
+    offline = True
 
     def __init__(self, spec: RunSpec) -> None:
         self.settings = SimpleNamespace(sync_dir="")
@@ -50,21 +51,19 @@ def recorded_runs() -> Iterator[list[RecordedRun]]:
     def table(found: pd.DataFrame) -> Any:
         return found.to_dict("records")
 
-    def names(name: str, kind: str, files: Sequence[Path], metadata: Any) -> Any:
-        return name, kind, [path.name for path in files], dict(metadata)
+    def artifact(name: str, kind: str, files: Mapping[str, Path | str], metadata: Any) -> Any:
+        # Files are compared elsewhere; text was made for the upload.
+        return name, kind, {key: each if isinstance(each, str) else key for key, each in files.items()}, dict(metadata)
 
     with ExitStack() as stack:
-        for name, double in (
-            ("open_run", open_run),
-            ("frame", table),
-            ("prediction_charts", table_of_charts),
-            ("image", lambda path: path.name),
-            ("artifact", names),
+        for module, name, double in (
+            (client, "open_run", open_run),
+            (client, "frame", table),
+            (client, "image", lambda path: path.name),
+            (client, "artifact", artifact),
+            (charts, "predictions", lambda found: {"out_of_fold": table(found)}),
+            (charts, "curves", lambda epochs: {"curves": dict(epochs)}),
+            (charts, "importances", lambda shares: {"importances": dict(shares)}),
         ):
-            stack.enter_context(patch.object(client, name, double))
+            stack.enter_context(patch.object(module, name, double))
         yield runs
-
-
-def table_of_charts(predictions: pd.DataFrame) -> dict[str, Any]:
-    """The predictions behind W&B's charts."""
-    return {"out_of_fold": predictions.to_dict("records")}
