@@ -1,4 +1,4 @@
-"""Names of images and subjects: they stand in CSV files, one line each."""
+"""Names of images and subjects: one line of UTF-8 each, since they are written to CSV files."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def check_names(names: Iterable[str], where: object) -> None:
     unfit = [name for name in names if _UNFIT.search(name)]
     if unfit:
         raise UserError(
-            f"{where}: names of images and subjects must be one line of UTF-8, to stand in a CSV; rename these:\n"
+            f"{where}: names of images and subjects must be one line of UTF-8, as CSV files need; rename these:\n"
             f"{listed(unfit)}"
         )

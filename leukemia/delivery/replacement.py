@@ -34,7 +34,7 @@ def claimed(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(folder: Path, *, keep: bool) -> Iterator[Path]:
-    """A new folder that takes the place of ``folder`` at the end of the block, and is deleted on failure.
+    """A new folder that replaces ``folder`` at the end of the block, and is deleted on failure.
 
     The caller has ``claimed`` the folder. The model's record is the last file that the block writes: the new folder is
     complete if and only if it is there.

@@ -269,14 +269,13 @@ def track_final(study: Study, name: str, *, with_names: bool | None = None) -> s
     if mode == "disabled":
         return f"W&B: disabled by {source}"
     problem = server_problem() if mode == "online" else None
+    actual: Mode = "offline" if mode == "offline" or problem else "online"
     failures: list[str] = []
     notes: list[str] = []
 
     def write() -> None:
         try:
-            note = FinalRun(remembered(study, with_names), name).write(
-                "offline" if mode == "offline" or problem else "online"
-            )
+            note = FinalRun(remembered(study, with_names), name).write(actual)
             notes.extend([note] if note else [])
         except Exception as error:
             failures.append(first_line(error))

@@ -26,7 +26,8 @@ def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors with a checksum, atomically; they may be on any device and in any memory format."""
     stored = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     with atomic(path) as temporary:
-        save_file(stored, temporary, metadata={"format": "pt", CHECKSUM: checksum(stored)})
+        # No other key: safetensors writes several in random order, and equal models should be equal files.
+        save_file(stored, temporary, metadata={CHECKSUM: checksum(stored)})
 
 
 def read_weights(path: Path, *, own: bool = False) -> dict[str, Tensor]:
