@@ -68,6 +68,8 @@ def command_parser(module: str, description: str, example: str) -> argparse.Argu
         epilog=f"example:\n  {command} {example}",
         # An example that is wrapped cannot be pasted.
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        # Else ``--all`` would be ``--allow-overlap``.
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=__version__)
     return parser

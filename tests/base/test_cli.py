@@ -49,3 +49,14 @@ def test_an_unknown_device_is_rejected(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args(["--device", "tpu"])
     assert "invalid choice: 'tpu'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--wandb", "--no-wandb", "--sub=s", "--ver"])
+def test_an_abbreviated_option_is_rejected(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would set whatever option happens to begin like it."""
+    parser = cli.command_parser("leukemia.thing", "Do a thing.", "")
+    cli.add_reading(parser)
+    cli.add_wandb_ids(parser)
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args([option])
+    assert f"unrecognized arguments: {option}" in capsys.readouterr().err
