@@ -199,6 +199,27 @@ def test_test_phase_and_its_csv_must_agree(cnmc: Path) -> None:
         read_catalog(cnmc / f"{folder.name}_labels.csv")
 
 
+def test_the_csv_of_a_test_phase_must_have_its_columns(cnmc: Path) -> None:
+    folder = cnmc / "C-NMC_test_prelim_phase_data"
+    (cnmc / f"{folder.name}_labels.csv").write_text("Path,label\n1.bmp,1\n2.bmp,0\n")
+    with pytest.raises(
+        UserError, match=r"_labels.csv: expected the columns Patient_ID, .*, found Path, label; restore"
+    ):
+        read_catalog(folder)
+
+
+def test_a_csv_beside_a_folder_of_images_is_no_test_phase(tmp_path: Path) -> None:
+    draw(tmp_path / "images" / "a.png", 1)
+    draw(tmp_path / "classes" / "hem" / "a.png", 1)
+    draw(tmp_path / "classes" / "all" / "b.png", 2)
+    for name in ("images", "classes"):
+        (tmp_path / f"{name}_labels.csv").write_text("Path,label\na.png,1\n")
+    assert read_catalog(tmp_path / "images", labels=False).layout == "folders"
+    assert read_catalog(tmp_path / "classes").layout == "folders"
+    with pytest.raises(UserError, match="images without labels"):
+        read_catalog(tmp_path / "images")
+
+
 def test_csv_without_subjects(listed_images: Path) -> None:
     catalog = read_catalog(listed_images)
     assert catalog.layout == "csv"
@@ -328,6 +349,18 @@ def test_folders_named_by_class(tmp_path: Path, normal: str, leukemic: str) -> N
     draw(tmp_path / "early" / "c.png", 3)
     draw(tmp_path / "stray.png", 4)
     with pytest.raises(UserError, match=r"folders named by class \(hem, normal.*\n  early/\n  stray.png$"):
+        read_catalog(tmp_path)
+
+
+@pytest.mark.parametrize(("outer", "inner"), [("0", "all"), ("1", "hem"), ("Normal", "deep/Leukemic")])
+def test_a_folder_of_one_class_within_the_other_is_rejected(tmp_path: Path, outer: str, inner: str) -> None:
+    """Numbered folds with a folder per class: the fold is no label."""
+    draw(tmp_path / "0" / "hem" / "a.png", 1)
+    draw(tmp_path / "1" / "all" / "b.png", 2)
+    assert read_catalog(tmp_path).table["label"].tolist() == [0, 1]
+    draw(tmp_path / outer / inner / "c.png", 3)
+    name = inner.rpartition("/")[2]
+    with pytest.raises(UserError, match=rf"^.*: folder {outer}/{inner} is named for both .*'{outer}' is .*'{name}' is"):
         read_catalog(tmp_path)
 
 

@@ -106,15 +106,24 @@ def phase_images(data: Path) -> Source | None:
     labels = next((path for path in candidates if path.is_file()), None)
     if not direct_images(folder) or not (labels or _is_test_name(folder.name)):
         return None
-    if labels is None:
+    listing = None if labels is None else read_listing(labels)
+    if listing is not None and not is_test_listing(listing):
+        if not _is_test_name(folder.name):
+            # Of another layout.
+            return None
+        raise UserError(
+            f"{listing.path}: expected the columns Patient_ID, new_names, labels, found {', '.join(listing.columns)}; "
+            "restore the file of the data set"
+        )
+    if listing is None:
         rows = tuple(Row(path=path, label=None, subject=None) for path in direct_images(folder))
         return Source(layout="cnmc", root=folder, rows=rows, notes=ignored_files(folder, [folder]))
-    source = listed_test_images(read_listing(labels), folder)
+    source = listed_test_images(listing, folder)
     unlabelled = {path.name for path in direct_images(folder)} - {row.path.name for row in source.rows}
     if unlabelled:
         raise UserError(
-            f"{labels}: images of {folder} are not listed; add their labels, or give the CSV instead of the folder to "
-            f"ignore them:\n{listed(sorted(unlabelled))}"
+            f"{listing.path}: images of {folder} are not listed; add their labels, or give the CSV instead of the "
+            f"folder to ignore them:\n{listed(sorted(unlabelled))}"
         )
     return source
 
