@@ -10,6 +10,7 @@ import torch
 
 from leukemia.base import checksums
 from leukemia.base.errors import UserError
+from leukemia.base.faults import is_machine_fault
 from leukemia.base.files import atomic
 from leukemia.config.recipe import Recipe
 
@@ -46,7 +47,7 @@ def load_checkpoint(path: Path, recipe: Recipe, fold: int) -> dict[str, Any]:
     Raises:
         DamagedCheckpoint: see there.
         UserError: it belongs to another recipe or fold.
-        OSError: the file cannot be read.
+        Exception: a fault of the machine, as ``is_machine_fault``: the file cannot be read, or memory is too small.
     """
     state = _read(path, mmap=False)
     _require_same(state, path, recipe, fold)
@@ -79,6 +80,9 @@ def _read(path: Path, *, mmap: bool) -> dict[str, Any]:
         if not {"recipe", "fold", "epochs"} <= set(found):
             raise KeyError("recipe, fold, epochs")
     except Exception as error:
+        if is_machine_fault(error):
+            # Such as too little memory: the file is intact.
+            raise
         # Parsers may raise anything on damaged files.
         raise DamagedCheckpoint(f"{path} is damaged ({type(error).__name__})") from None
     if verdict == "unchecked":

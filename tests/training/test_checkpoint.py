@@ -48,6 +48,24 @@ def test_a_file_that_is_no_checkpoint_is_damaged(path: Path, content: bytes) -> 
         load_checkpoint(path, RECIPE, 0)
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        MemoryError("Unable to allocate"),
+        OSError(5, "Input/output error"),
+        RuntimeError("DefaultCPUAllocator: can't allocate"),
+    ],
+)
+def test_a_fault_of_the_machine_is_no_damage(path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    def fail(*arguments: object, **settings: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(torch, "load", fail)
+    for read in (load_checkpoint, epochs_in):
+        with pytest.raises(type(fault), match=str(fault)[:10]):
+            read(path, RECIPE, 0)
+
+
 def test_a_checkpoint_of_an_earlier_version_is_accepted_with_a_note(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
