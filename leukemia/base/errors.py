@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
-from leukemia.base import interrupts
+from leukemia.base import interrupts, streams
 from leukemia.base.logs import StderrHandler, logging_to
 from leukemia.base.printable import INDENT, one_line, printable
 
@@ -18,8 +18,11 @@ SUCCESS, FAILURE, USER_ERROR, NO_WINNER, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 _OTHER_DISK = "set LEUKEMIA_CACHE or --runs to another disk"
+_NETWORK = f"the network, or a disk on it, is not reached: check the connection and the mount, or {_OTHER_DISK}"
 
 ADVICE = {
+    errno.ENOENT: "check the path; it may have been removed meanwhile",
+    errno.EISDIR: "give the path of a file, not of a folder",
     errno.EACCES: "make it accessible, or choose another path",
     errno.EPERM: "make it accessible, or choose another path",
     errno.EROFS: "choose a path where you can write",
@@ -28,6 +31,18 @@ ADVICE = {
     errno.EFBIG: "raise the limit of a file's size (`ulimit -f`)",
     errno.EIO: f"the disk or its connection fails: check it, or {_OTHER_DISK}",
     errno.ESTALE: f"the network file system has lost it: mount it again, or {_OTHER_DISK}",
+    errno.ENOTCONN: _NETWORK,
+    errno.ETIMEDOUT: _NETWORK,
+    errno.ENETDOWN: _NETWORK,
+    errno.ENETUNREACH: _NETWORK,
+    errno.EHOSTDOWN: _NETWORK,
+    errno.EHOSTUNREACH: _NETWORK,
+    errno.ECONNREFUSED: _NETWORK,
+    errno.ECONNRESET: _NETWORK,
+    errno.ECONNABORTED: _NETWORK,
+    errno.ENXIO: f"the disk is not connected: check it, or {_OTHER_DISK}",
+    errno.ENODEV: f"the disk is not connected: check it, or {_OTHER_DISK}",
+    errno.EBUSY: "another program uses it: close that, or choose another path",
     errno.ENAMETOOLONG: "give a shorter path",
     errno.ELOOP: "remove the circle of links",
     errno.ENOTDIR: "give a path whose parents are folders",
@@ -75,6 +90,7 @@ def print_error(message: object) -> None:
 
 def run_command(main: Callable[[list[str] | None], int]) -> NoReturn:
     """Run a command's ``main`` and exit with its status; user errors, warnings and interrupts print one line."""
+    streams.make_lasting()
     with interrupts.handled():
         status = _status_of(main)
     interrupts.exit_at_once()
@@ -92,18 +108,22 @@ def _status_of(main: Callable[[list[str] | None], int]) -> int:
     except UserError as error:
         print_error(error)
         status = USER_ERROR
-    except BrokenPipeError:
-        # The reader of the output (`| head`) has closed the pipe, which is fine.
-        status = SUCCESS
     except OSError as error:
         advice = ADVICE.get(error.errno or 0)
-        if advice is None:
+        # Without a file's name, it is not known what is missing.
+        if advice is None or (error.errno == errno.ENOENT and error.filename is None):
             raise
         where = "" if error.filename is None else f"{str(error.filename)[:80]}: "
         print_error(f"{where}{error.strerror}; {advice}")
         status = USER_ERROR
-    except MemoryError:
-        print_error(f"out of memory; {ADVICE[errno.ENOMEM]}")
+    except (MemoryError, RuntimeError) as error:
+        # Imported here, since it imports this module.
+        from leukemia.base.faults import advice_on, describe_fault
+
+        advice = advice_on(error)
+        if advice is None:
+            raise
+        print_error(f"{describe_fault(error).rstrip('.')}; {advice}")
         status = USER_ERROR
     except KeyboardInterrupt as interrupt:
         with contextlib.suppress(OSError):
@@ -112,6 +132,6 @@ def _status_of(main: Callable[[list[str] | None], int]) -> int:
     try:
         sys.stdout.flush()
     except OSError:
-        # Closed pipe or terminal: discard what is still buffered, which Python would write again when it exits.
+        # Closed terminal or full disk: discard what is still buffered, which Python would write again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from leukemia.base.errors import first_line
+import errno
 
-MARKERS = (
-    "can't start new thread",
-    "DataLoader worker (pid",
-    "DefaultCPUAllocator",
-    "unable to open shared memory object",
-    "unable to mmap",
-    "Shared memory manager connection",
-    "received 0 items of ancdata",
-    "Cannot allocate memory",
-    "Input/output error",
-    "No space left on device",
-    "Too many open files",
-)
-"""Parts of the messages with which Python, torch and its loader report such a fault as a ``RuntimeError``."""
+from leukemia.base.errors import ADVICE, first_line
+
+MARKERS = {
+    "can't start new thread": errno.EAGAIN,
+    "Too many open files": errno.EMFILE,
+    "No space left on device": errno.ENOSPC,
+    "Input/output error": errno.EIO,
+    "received 0 items of ancdata": errno.EMFILE,
+    "Shared memory manager connection": errno.EMFILE,
+    "unable to open shared memory object": errno.EMFILE,
+    "unable to mmap": errno.ENOMEM,
+    "DataLoader worker (pid": errno.ENOMEM,
+    "DefaultCPUAllocator": errno.ENOMEM,
+    "Cannot allocate memory": errno.ENOMEM,
+    "std::bad_alloc": errno.ENOMEM,
+}
+"""Parts of the messages with which Python, torch and its loader report such a fault as a ``RuntimeError``, and the
+number of the error that it is; the first that is found counts."""
+
+DEVICE_MEMORY = "out of memory"
+"""Part of the messages with which torch reports that the memory of a GPU is full."""
 
 
 class MachineFault(RuntimeError):
@@ -35,6 +42,18 @@ def is_machine_fault(error: BaseException) -> bool:
     if error.__cause__ is not None and is_machine_fault(error.__cause__):
         return True
     return isinstance(error, RuntimeError) and any(marker in str(error) for marker in MARKERS)
+
+
+def advice_on(error: MemoryError | RuntimeError) -> str | None:
+    """What to do about too little memory, processes or open files, or a disk's failure; None for other errors."""
+    if isinstance(error, MemoryError):
+        return ADVICE[errno.ENOMEM]
+    for marker, number in MARKERS.items():
+        if marker in str(error):
+            return ADVICE[number]
+    if DEVICE_MEMORY in str(error):
+        return "end other programs on the device, choose another --device, or lower train.batch_size"
+    return None
 
 
 def describe_fault(error: BaseException) -> str:

@@ -70,8 +70,6 @@ def explained(console: Console, study: Study, address: str | None) -> Iterator[N
         raise
     except Exception as error:
         log.critical("the search failed", exc_info=True)
-        if isinstance(error, BrokenPipeError):
-            raise
         if is_machine_fault(error):
             _report_crash(how_to_resume, describe_fault(error))
             sys.exit(FAILURE)

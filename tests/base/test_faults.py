@@ -39,6 +39,7 @@ MACHINE = [
     RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
     RuntimeError("unable to open shared memory object </torch_7> in read-write mode: Too many open files (24)"),
+    RuntimeError("std::bad_alloc"),
     RuntimeError("unable to mmap 4096 bytes from file </torch_7>: Cannot allocate memory (12)"),
 ]
 

@@ -1,0 +1,44 @@
+"""Standard output and error of a command, whose reader may go away, and whose encoding may lack characters."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Any
+
+
+class _Output(io.FileIO):
+    """A file descriptor; what is written after its reader (`| head`) has closed the pipe is discarded."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            # Also for what libraries and child processes write to the descriptor.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return memoryview(data).nbytes
+
+
+def make_lasting() -> None:
+    """Let no output end the work of this command, of which files are the result.
+
+    A closed pipe takes the rest silently, a closed stream everything; characters that the encoding lacks are escaped.
+    """
+    sys.stdout, sys.stderr = (_lasting(stream) for stream in (sys.stdout, sys.stderr))
+
+
+def _lasting(stream: Any) -> io.TextIOWrapper:
+    # Closed before the command started (`>&-`).
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False)),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        # Without buffers (`python -u`), Python writes each text at once.
+        line_buffering=stream.line_buffering or stream.write_through,
+    )
