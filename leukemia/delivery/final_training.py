@@ -113,7 +113,7 @@ class FinalTraining:
                 return
             delivery = self._deliver(console, inputs, existing)
         for trained in (inputs.recipe, inputs.start) if self.against_start else (inputs.recipe,):
-            remove_checkpoint(inputs.study, trained, inputs.catalog)
+            remove_checkpoint(inputs.study, trained, inputs.catalog, inputs.device)
         print_outcome(console, inputs.folder, delivery)
         _track(console, inputs.study, self.out, self.wandb_ids)
 
@@ -160,7 +160,12 @@ class FinalTraining:
         if test is not None:
             newest = record.evaluation is not None and record.evaluation.fingerprint == test.fingerprint
             path = (folder if newest else results_folder(folder, test.fingerprint)) / layout.METRICS
-            if not path.is_file() or (self.against_start and read_content(path)["difference"] is None):
+            if not path.is_file():
+                return False
+            # Those of an earlier test are not in the record.
+            record.check_files(folder, [layout.METRICS, layout.PREDICTIONS] if newest else [])
+            metrics = read_content(path)
+            if self.against_start and metrics["difference"] is None:
                 return False
             print_line(console, f"already tested on these data: {path}")
         print_next(console, folder)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from rich.console import Console
 from leukemia.base import interrupts
 from leukemia.base.errors import UserError
 from leukemia.base.files import cache_dir, require_space
+from leukemia.base.locks import locked
 from leukemia.config.optimizers import MAX_STATES
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
@@ -51,7 +53,7 @@ def retrain(
         recipe: resolved.
 
     Raises:
-        UserError: training diverges.
+        UserError: training diverges, or another process has the same training.
     """
     images = open_images(catalog, view_of(recipe))
     split = Split(
@@ -60,8 +62,20 @@ def retrain(
         training=np.arange(len(images)),
         validation=np.zeros(0, dtype=np.int64),
     )
-    checkpoint = _checkpoint(study, recipe, catalog)
-    fitting = fit(recipe, split, fold=study.info.folds, device=device, checkpoint=checkpoint)
+    checkpoint = _checkpoint(study, recipe, catalog, device)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(_lock_of(checkpoint), wait=False))
+        except BlockingIOError:
+            raise UserError(
+                f"another process is training this model of study {study.name}; wait for it, then run the same "
+                "command again"
+            ) from None
+        return _finish(console, recipe, fit(recipe, split, fold=study.info.folds, device=device, checkpoint=checkpoint))
+
+
+def _finish(console: Console, recipe: Recipe, fitting: Generator[Epoch, None, ResNet]) -> tuple[ResNet, pd.DataFrame]:
+    """Train to the end, and show the progress."""
     epochs: list[Epoch] = []
     how = "run the same command again to continue after the last finished epoch"
     with interrupts.resumable(how), console.status("training") as status:
@@ -79,15 +93,24 @@ def retrain(
                 print_line(console, progress)
 
 
-def remove_checkpoint(study: Study, recipe: Recipe, catalog: Catalog) -> None:
-    """Delete the checkpoint of a training whose model was delivered; those of other recipes stay."""
-    path = _checkpoint(study, recipe, catalog)
-    path.unlink(missing_ok=True)
-    with suppress(OSError):
-        path.parent.rmdir()
+def remove_checkpoint(study: Study, recipe: Recipe, catalog: Catalog, device: torch.device) -> None:
+    """Delete the checkpoint of a training whose model was delivered, unless another process continues it."""
+    path = _checkpoint(study, recipe, catalog, device)
+    with suppress(BlockingIOError), locked(_lock_of(path), wait=False):
+        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.parent.rmdir()
 
 
-def _checkpoint(study: Study, recipe: Recipe, catalog: Catalog) -> Path:
-    # The file is named by training images and recipe, so a checkpoint is never used with others.
-    identity = hashlib.sha256((recipe.to_json() + catalog.fingerprint).encode()).hexdigest()[:16]
+def _lock_of(checkpoint: Path) -> Path:
+    """A file to lock while a checkpoint is used; outside of its folder, which is removed at the end."""
+    folder = checkpoint.parent
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return folder.with_name(f".{folder.name}-{checkpoint.stem}.lock")
+
+
+def _checkpoint(study: Study, recipe: Recipe, catalog: Catalog, device: torch.device) -> Path:
+    # The file is named by all that determines the weights, so that all epochs of a model agree in it.
+    determining = (recipe.to_json(), catalog.fingerprint, device.type, torch.get_num_threads(), torch.__version__)
+    identity = hashlib.sha256("\n".join(map(str, determining)).encode()).hexdigest()[:16]
     return cache_dir() / "checkpoints" / f"{study.info.study_uid}-final" / f"{identity}.pt"

@@ -20,6 +20,7 @@ from helpers.deliveries import deliver, hidden, metrics_of, searched
 from helpers.studies import change_info
 from helpers.wandb_server import WandbServer
 from PIL import Image
+from rich.console import Console
 
 from leukemia import predict as predict_command
 from leukemia.base.errors import MissingFile, UserError
@@ -28,7 +29,7 @@ from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.data.catalog import read_catalog
-from leukemia.delivery import retraining
+from leukemia.delivery import final_training, retraining
 from leukemia.delivery.evaluation import find_overlap
 from leukemia.final import main
 from leukemia.study.best import Best
@@ -89,9 +90,58 @@ def test_killed_retraining_resumes_to_the_same_model(
         patch.setattr(retraining, "print_line", interrupt)
         with pytest.raises(KeyboardInterrupt):
             deliver(study, *long)
-    assert len(list((session_cache / "checkpoints" / "abcd1234-final").glob("*.pt"))) == 1
+    assert len(checkpoints(session_cache)) == 1
     deliver(study, *long)
     assert (study.folder / "final" / "model.safetensors").read_bytes() == expected
+
+
+def checkpoints(cache: Path) -> list[Path]:
+    return list((cache / "checkpoints" / "abcd1234-final").glob("*.pt"))
+
+
+@pytest.mark.parametrize("change", ["version", "threads", "device"])
+def test_a_training_is_not_continued_where_its_numbers_would_differ(
+    study: Study, monkeypatch: pytest.MonkeyPatch, session_cache: Path, change: str
+) -> None:
+    """The record of a model names one device and one version of torch."""
+    used: list[Path] = []
+
+    def interrupted(recipe: Recipe, split: object, *, checkpoint: Path, **rest: object) -> Generator[Epoch, None, None]:
+        used.append(checkpoint)
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(retraining, "fit", interrupted)
+    for changed in (False, False, True):
+        if changed and change == "version":
+            monkeypatch.setattr(torch, "__version__", "9.9.9")
+        elif changed and change == "threads":
+            monkeypatch.setattr(torch, "get_num_threads", lambda: 999)
+        elif changed:
+            monkeypatch.setattr(final_training, "choose_device", lambda name: torch.device("meta"))
+        with pytest.raises(KeyboardInterrupt):
+            deliver(study)
+    assert used[0] == used[1] != used[2]
+
+
+def test_a_training_that_another_process_has_is_refused(
+    study: Study, monkeypatch: pytest.MonkeyPatch, session_cache: Path
+) -> None:
+    """With another ``--out``, as the folder of the model is locked as well."""
+    refused: list[str] = []
+    print_line = retraining.print_line
+
+    def deliver_both(console: Console, line: str) -> None:
+        print_line(console, line)
+        with pytest.raises(UserError, match=r"^another process is training this model of study one; wait for") as error:
+            deliver(study, "--out", "other")
+        refused.append(str(error.value))
+        assert len(checkpoints(session_cache)) == 1
+
+    monkeypatch.setattr(retraining, "print_line", deliver_both)
+    deliver(study)
+    assert len(refused) == 1
+    assert checkpoints(session_cache) == []
 
 
 @pytest.mark.usefixtures("untrained")

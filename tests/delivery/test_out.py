@@ -98,6 +98,30 @@ def test_new_test_data_are_scored_without_training(
     assert hidden(delivered) == []
 
 
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize("name", ["metrics.json", "predictions.csv"])
+def test_results_that_were_changed_are_not_called_known(delivered: Study, patients: Path, name: str) -> None:
+    deliver(delivered, "--test", patients)
+    path = delivered.folder / "final" / name
+    path.write_text(path.read_text().replace("0.", "1.", 1))
+    with pytest.raises(UserError, match=rf"{name}: not the file that model.json was written for; restore the file"):
+        deliver(delivered, "--test", patients)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_changed_results_of_an_earlier_test_are_not_called_known(
+    delivered: Study, patients: Path, others: Path
+) -> None:
+    for test in (patients, others):
+        deliver(delivered, "--test", test)
+    (path,) = (delivered.folder / "final" / "earlier_tests").glob("*/metrics.json")
+    path.write_text(path.read_text().replace("0.", "1.", 1))
+    with pytest.raises(
+        UserError, match=r"metrics.json: the file was changed after it was written .*; restore the file"
+    ):
+        deliver(delivered, "--test", patients)
+
+
 def test_a_comparison_is_added_to_test_data_that_are_known(
     delivered: Study, patients: Path, others: Path, untrained: list[Recipe]
 ) -> None:
