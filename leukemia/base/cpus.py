@@ -27,8 +27,8 @@ def _quotas(proc: Path) -> Iterator[float]:
     """CPU quotas that limit the process, each in CPUs; none without cgroups."""
     try:
         # The path may contain colons.
-        groups = [line.split(":", 2)[1:] for line in (proc / "cgroup").read_text().splitlines()]
-        mounts = [line.split() for line in (proc / "mountinfo").read_text().splitlines()]
+        groups = [line.split(":", 2)[1:] for line in _lines(proc / "cgroup")]
+        mounts = [line.split(" ") for line in _lines(proc / "mountinfo")]
     except OSError:
         return
     for controllers, group in groups:
@@ -45,6 +45,11 @@ def _quotas(proc: Path) -> Iterator[float]:
                 quota = quota_of(folder)
                 if quota is not None:
                     yield quota
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file that names paths, which may have any bytes, and any spaces but " " and "\\n"."""
+    return [line for line in os.fsdecode(path.read_bytes()).split("\n") if line]
 
 
 def _hierarchy(mount: Path, root: str, group: str) -> Iterator[Path]:

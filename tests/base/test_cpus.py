@@ -63,6 +63,15 @@ def test_cgroup_quotas_limit_the_number(
     assert available_cpus(in_cgroup(tmp_path / "proc", group, mount, quotas)) == expected
 
 
+@pytest.mark.parametrize("name", [b"caf\xe9", "a\u00a0b\u2028c".encode(), b"\x85"])
+def test_other_mounts_may_have_any_name(on_a_large_machine: None, tmp_path: Path, name: bytes) -> None:
+    """The kernel writes it as it is, but for spaces, tabs and line feeds."""
+    proc = in_cgroup(tmp_path / "proc", "0::/job", V2, {"job/cpu.max": "300000 100000\n"})
+    other = b"40 1 0:40 / /media/" + name + b" rw shared:1 - vfat /dev/sdb1 rw\n"
+    (proc / "mountinfo").write_bytes(other + (proc / "mountinfo").read_bytes())
+    assert available_cpus(proc) == 3
+
+
 def test_the_affinity_limits_the_number(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: MANY)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 7}, raising=False)

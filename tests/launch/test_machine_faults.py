@@ -30,6 +30,7 @@ from search.launch.search import _repair_images
         ),
         (OSError(errno.EIO, "Input/output error", "optuna.journal"), "Input/output error: optuna.journal"),
         (PermissionError(errno.EACCES, "Permission denied", "runs"), "Permission denied: runs"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "Broken pipe"),
         (MemoryError(), "out of memory"),
         (MachineFault("the images have changed"), "the images have changed"),
     ],
