@@ -5,6 +5,7 @@ Suitable for testing the pipeline, worthless as medical evidence.
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ def generate(
     ):
         if value < least:
             raise UserError(f"sample set: expected {name} of at least {least}, got {value}")
-    if root.exists():
+    if os.path.lexists(root):
         raise UserError(f"sample set: {root} already exists; remove it, or give a new folder")
     make_folder(root.parent, "give a folder that you can write to")
     require_space(

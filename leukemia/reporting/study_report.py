@@ -181,18 +181,20 @@ def _hindsight_sections(
 ) -> list[Section]:
     """Remarks on the search space and importances, if ``hindsight.json`` exists."""
     picture = study.folder / layout.IMPORTANCES
-    # Of an earlier report: without importances there is no picture.
-    picture.unlink(missing_ok=True)
+    shares = {} if hindsight is None or importances is None else importances.shares
+    if shares:
+        plot_importances(shares, picture)
+    else:
+        # Of an earlier report. Another process may be reading a picture that is drawn again: it is only replaced.
+        picture.unlink(missing_ok=True)
     if hindsight is None or importances is None:
         return []
-    if importances.shares:
-        plot_importances(importances.shares, picture)
     return [
         Section(
             title="Search space in hindsight",
             text="What the trials show about the search space.",
             points=[_sentence(line) for line in hindsight.lines],
-            pictures=[(picture, importances.describe())] if importances.shares else [],
+            pictures=[(picture, importances.describe())] if shares else [],
         )
     ]
 

@@ -74,7 +74,8 @@ class Study:
         if name is not None:
             check_name(name)
             return cls.open(runs / name)
-        studies = [cls.open(path.parent) for path in runs.glob(f"*/{layout.BEST}") if not is_temporary(path.parent)]
+        folders = [path.parent for path in runs.glob(f"*/{layout.BEST}") if (path.parent / layout.STUDY).is_file()]
+        studies = [cls.open(folder) for folder in folders if not is_temporary(folder)]
         if not studies:
             raise MissingFile(
                 f"no study with a {layout.BEST} in {runs}; run a search first, or name the folder with --runs"

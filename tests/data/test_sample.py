@@ -223,6 +223,13 @@ def test_a_number_out_of_range_is_rejected(tmp_path: Path, name: str, value: int
     assert not list(tmp_path.iterdir())
 
 
+def test_a_link_to_nothing_is_rejected_before_images_are_drawn(tmp_path: Path) -> None:
+    (tmp_path / "set").symlink_to(tmp_path / "absent")
+    with pytest.raises(UserError, match="already exists; remove it"):
+        sample.generate(tmp_path / "set", **TINY)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
 def test_an_existing_folder_is_rejected(tiny: Path) -> None:
     before = _digest(tiny)
     with pytest.raises(UserError, match="already exists; remove it"):

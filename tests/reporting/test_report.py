@@ -21,7 +21,7 @@ from leukemia.base.record import write_record
 from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.config.recipe import Recipe
 from leukemia.report import main
-from leukemia.reporting import folds
+from leukemia.reporting import folds, study_report
 from leukemia.reporting.folds import folds_sections
 from leukemia.reporting.study_report import pareto_front
 from leukemia.reporting.study_report import write_study_report as write_report
@@ -256,7 +256,7 @@ def test_hindsight_is_reported_if_present(study: Study) -> None:
     ]
 
 
-def test_importances_are_drawn_from_twenty_complete_trials_on(study: Study) -> None:
+def test_importances_are_drawn_from_twenty_complete_trials_on(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """An earlier version wrote them for any number of trials, and drew them."""
     (study.folder / "best.json").unlink()
     content = {"lines": [], "importances": {"model.depth": 0.8, "data.grayscale": 0.2}}
@@ -271,6 +271,11 @@ def test_importances_are_drawn_from_twenty_complete_trials_on(study: Study) -> N
     page = write_study_report(study).read_text()
     assert "importance of recipe fields for the score, from the 20 trials that finished all folds" in page
     assert picture.is_file()
+    # Another process, which has drawn it, too, may be reading it.
+    present: list[bool] = []
+    monkeypatch.setattr(study_report, "plot_importances", lambda shares, path: present.append(path.is_file()))
+    write_study_report(study)
+    assert present == [True]
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,9 @@ def test_newest_study_with_a_winner_is_found(tmp_path: Path) -> None:
         created = Study.create(tmp_path / name, info_of(created=f"2026-01-0{day}T00:00:00Z"))
         if won:
             (created.folder / "best.json").write_text("{}")
+    # Of something else: the name of the file is a common one.
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "best.json").write_text("{}")
     assert Study.find(tmp_path, None).name == "c"
     assert Study.find(tmp_path, "d").name == "d"
     with pytest.raises(MissingFile, match=r"^no study at .*e; "):
