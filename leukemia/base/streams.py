@@ -27,7 +27,11 @@ def make_lasting() -> None:
 
     A closed pipe takes the rest silently, a closed stream everything; characters that the encoding lacks are escaped.
     """
-    sys.stdout, sys.stderr = (_lasting(stream) for stream in (sys.stdout, sys.stderr))
+    # A stream that a caller has put in their place has no descriptor.
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _lasting(sys.stdout)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _lasting(sys.stderr)
 
 
 def _lasting(stream: Any) -> io.TextIOWrapper:
