@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import wandb
 from leukemia import CLASS_NAMES
 from leukemia.config.results import Epoch
 from leukemia.scoring.metrics import THRESHOLD
-from leukemia.tracking.client import frame
+from leukemia.study import layout
+from leukemia.tracking.client import frame, image
 
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 """Values per epoch that are drawn, a chart each, with a line per fold."""
@@ -72,3 +74,9 @@ def importances(values: Mapping[str, float]) -> dict[str, Any]:
     table = frame(pd.DataFrame(ranked, columns=["field", "importance"]))
     title = "importance of recipe fields for the score"
     return {"importances": wandb.plot.bar(table, "field", "importance", title=title, split_table=True)}
+
+
+def pictures(folder: Path) -> dict[str, Any]:
+    """The pictures ``report/NAME`` of the report in a folder; any other picture there is the user's own."""
+    found = sorted(path for path in folder.glob(layout.PICTURES) if path.name in layout.REPORT_FILES)
+    return {f"report/{path.stem}": image(path) for path in found}

@@ -116,6 +116,12 @@ def image(path: Path) -> wandb.Image:
     return wandb.Image(str(path))
 
 
+def clear_summary(run: Run, *prefixes: str) -> None:
+    """Delete the keys with these prefixes, which an earlier upload may have left, from a run's summary."""
+    for key in [key for key in run.summary.keys() if key.startswith(prefixes)]:
+        del run.summary[key]
+
+
 def artifact(name: str, kind: str, files: Mapping[str, Path | str], metadata: Mapping[str, Any]) -> wandb.Artifact:
     """A W&B artifact: a named, versioned set of files, given by name as paths or as text."""
     result = wandb.Artifact(name, type=kind, metadata=dict(metadata))

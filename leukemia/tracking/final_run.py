@@ -17,7 +17,7 @@ from leukemia.study.epochs import EPOCH_COLUMNS, read_epochs
 from leukemia.study.folder import Study
 from leukemia.study.models import ModelRecord
 from leukemia.study.times import counted_back
-from leukemia.tracking import client, names
+from leukemia.tracking import charts, client, names
 from leukemia.tracking.client import Mode, RunSpec
 from leukemia.tracking.trial_run import SERIES, provenance_of
 from leukemia.tracking.upload import remove_older
@@ -48,10 +48,12 @@ class FinalRun:
         Raises:
             Exception: any error of W&B.
         """
-        if record := ModelRecord.read(self._folder):
-            record.check_files(self._folder, (layout.RECIPE, layout.EPOCHS, layout.METRICS))
-        best, recipe = Best.of(self._study), Recipe.load(self._folder / layout.RECIPE)
-        trial = run_id(self._study.info.study_uid, best.trial)
+        record, recipe = ModelRecord.read(self._folder), Recipe.load(self._folder / layout.RECIPE)
+        if record is not None:
+            record.check_files(self._folder, (layout.RECIPE, layout.EPOCHS, layout.METRICS, layout.PREDICTIONS))
+        number = Best.of(self._study).trial if record is None else record.trial
+        files = names.files(self._study, [self._folder])
+        trial = run_id(self._study.info.study_uid, number)
         run = client.open_run(self._spec(recipe, trial), mode)
         run.define_metric("epoch", hidden=True)
         for name in SERIES:
@@ -64,15 +66,15 @@ class FinalRun:
             series = {name: row[name] for name in SERIES if pd.notna(row[name])}
             if row["epoch"] > first:
                 run.log(series | {"epoch": row["epoch"], "_timestamp": time}, step=row["epoch"] - 1)
-        figures = {f"report/{path.stem}": client.image(path) for path in sorted(self._folder.glob(layout.PICTURES))}
-        if first <= recipe.train.epochs:
-            run.log(figures | {"_timestamp": trained}, step=recipe.train.epochs)
+        # Another test replaces scores and pictures, and may have fewer of them.
+        client.clear_summary(run, "test/", "out_of_fold/", "report/")
+        pictures = charts.pictures(self._folder)
+        run.log(pictures | {"_timestamp": trained}, step=max(first, recipe.train.epochs))
         metrics = read_content(self._folder / layout.METRICS)
         run.summary.update(_flat("test", metrics["test"]) | _flat("out_of_fold", metrics["out_of_fold"]))
         run.summary.update({"caveats": metrics["caveats"]})
         note = self._link_trial(run, trial) if mode == "online" else ""
-        files = names.files(self._study, [self._folder])
-        model = client.artifact(f"model-{self._study.info.study_uid}", "model", files, {"trial": best.trial})
+        model = client.artifact(f"model-{self._study.info.study_uid}", "model", files, {"trial": number})
         run.log_artifact(model, aliases=["best", self._study.name] if self._name == layout.FINAL else [self._name])
         run.finish()
         if run.offline:

@@ -8,12 +8,20 @@ from pathlib import Path
 
 import pandas as pd
 
+from leukemia.base.errors import UserError
+from leukemia.base.printable import one_line
+from leukemia.base.record import RESTORE
 from leukemia.study import layout
+from leukemia.study.epochs import CHECKSUM, EPOCH_COLUMNS
 from leukemia.study.folder import Study
+from leukemia.study.records import FOLD_COLUMNS
 from leukemia.study.schema import State
 
 NAMES = ("image_id", "subject", "group")
 """Columns that contain names."""
+
+COLUMNS = frozenset((*FOLD_COLUMNS, "predicted", *EPOCH_COLUMNS, CHECKSUM))
+"""Columns of the tables of a study and of a model; any other may contain names, too."""
 
 NAMING = (layout.SPLITS, layout.REPORT)
 """Files of a study that contain names, or may quote an error message that does."""
@@ -47,12 +55,17 @@ def files(study: Study, paths: Iterable[Path]) -> dict[str, Path | str]:
     """Files to send, by their name in the artifact: the path of a file, or the text of predictions without names.
 
     Args:
-        paths: files of the study, and folders, of which all files are sent.
+        paths: files of the study, and folders, of which all files that a study has are sent, and no others.
+
+    Raises:
+        UserError: a table has unknown columns, which may contain names.
     """
     found: dict[str, Path | str] = {}
     for path in paths:
         inside = [each for each in sorted(path.rglob("*")) if each.is_file()] if path.is_dir() else [path]
         for each in inside:
+            if not layout.is_study_file(each.relative_to(study.folder).as_posix()):
+                continue
             name = each.relative_to(path if path.is_dir() else path.parent).as_posix()
             found[name] = each if study.info.wandb_ids or each.suffix != ".csv" else _without_names(study, each)
     return found
@@ -60,4 +73,6 @@ def files(study: Study, paths: Iterable[Path]) -> dict[str, Path | str]:
 
 def _without_names(study: Study, path: Path) -> Path | str:
     content = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if unknown := [name for name in content.columns if name not in COLUMNS]:
+        raise UserError(f"{path}: unknown column {one_line(unknown[0])!r}, which may contain names; {RESTORE}")
     return table(study, content).to_csv(index=False) if set(NAMES) & set(content.columns) else path

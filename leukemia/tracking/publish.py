@@ -44,7 +44,9 @@ def publish(study: Study, report: Callable[[str], None], *, with_names: bool | N
         except Exception as error:
             # Open runs would block their ids, and the exit of this process.
             client.end_client()
-            raise UserError(f"W&B: {first_line(error)}; the upload is incomplete. Try again to continue it") from error
+            # A file of the study that cannot be used stays so: its message says what to do.
+            advice = "" if isinstance(error, UserError) else ". Try again to continue it"
+            raise UserError(f"W&B: {first_line(error)}; the upload is incomplete{advice}") from error
 
 
 def _disabled() -> str | None:

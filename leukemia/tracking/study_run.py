@@ -148,9 +148,8 @@ class StudyRun:
 
     def _outcome(self) -> dict[str, Any]:
         """The final table of trials, the importances, and the report's pictures."""
-        folder = self._study.folder
         outcome: dict[str, Any] = {"trials": self._trials()}
         importances = Importances.find(self._study)
         if importances is not None:
             outcome |= charts.importances(importances.shares)
-        return outcome | {f"report/{path.stem}": client.image(path) for path in sorted(folder.glob(layout.PICTURES))}
+        return outcome | charts.pictures(self._study.folder)

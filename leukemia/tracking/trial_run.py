@@ -197,6 +197,8 @@ class TrialRun:
             found = charts.predictions(names.table(self._study, predictions))
             self._log(self._info.folds * self._steps_per_fold, found, ended)
         times = {"started": self._started, "ended": ended}
+        # A former winner had them.
+        client.clear_summary(self._run, f"{self._study.objective}_corrected_")
         self._run.summary.update(
             {
                 "state": state or "interrupted",

@@ -1,0 +1,116 @@
+"""The run of a delivered model has its own trial, its latest test, and no files but those of the study."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers.wandb_server import WandbServer
+from PIL import Image
+
+from leukemia.base.errors import UserError
+from leukemia.base.record import read_content, write_record
+from leukemia.study import layout
+from leukemia.study.best import Best
+from leukemia.study.folder import Study
+from leukemia.study.models import ModelRecord
+from leukemia.tracking.final_run import FinalRun
+from leukemia.tracking.publish import publish
+from leukemia.tracking.trial_run import TrialRun
+
+EXAMPLE = Path(__file__).parents[1] / "example_study"
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """The example study, with a delivered model."""
+    folder = shutil.copytree(EXAMPLE, tmp_path / "runs" / "example")
+    shutil.copy(folder / layout.trial(0) / layout.EPOCHS, folder / layout.FINAL / layout.EPOCHS)
+    return Study.open(folder)
+
+
+@pytest.fixture
+def final(study: Study) -> Path:
+    return study.folder / layout.FINAL
+
+
+def record_of(final: Path) -> ModelRecord:
+    record = ModelRecord.read(final)
+    assert record is not None
+    return record
+
+
+def test_run_has_the_trial_of_its_model(study: Study, final: Path, wandb_server: WandbServer) -> None:
+    """A resumed search may have another winner than the one that was delivered."""
+    written = json.loads((final / layout.MODEL).read_text())
+    written.pop("checksum", None)
+    write_record(final / layout.MODEL, written | {"trial": "0001"})
+    run = FinalRun(study, layout.FINAL)
+    run.write("online")
+    assert wandb_server.runs[run.id].config["provenance"]["trial_run"] == "e71e6287-0001"
+    assert wandb_server.artifacts["model-e71e6287:v0"].metadata["trial"] == "0001"
+
+
+def test_run_has_the_latest_test_only(study: Study, final: Path, wandb_server: WandbServer) -> None:
+    """The second test has no labels, and so neither scores nor a ROC curve."""
+    for name in (layout.ROC, layout.CURVES):
+        Image.new("RGB", (2, 2)).save(final / name)
+    run = FinalRun(study, layout.FINAL)
+    run.write("online")
+    first = wandb_server.runs[run.id]
+    assert {"test/accuracy", "report/roc", "report/curves"} <= first.summary.keys()
+    steps = len(first.history)
+    (final / layout.ROC).unlink()
+    metrics = read_content(final / layout.METRICS)
+    write_record(final / layout.METRICS, metrics | {"test": None})
+    record_of(final).write(final)
+    run.write("online")
+    second = wandb_server.runs[run.id]
+    assert not [key for key in second.summary if key.startswith(("test/", "report/roc"))]
+    assert "out_of_fold/accuracy" in second.summary
+    assert "report/curves" in second.history[-1]
+    assert len(second.history) == steps + 1
+
+
+def test_own_files_are_not_sent(study: Study, final: Path, wandb_server: WandbServer) -> None:
+    (final / ".git").mkdir()
+    for folder in (final, study.folder):
+        Image.new("RGB", (2, 2)).save(folder / "Jane_Doe.png")
+        for name in ("notes.txt", "ward.csv"):
+            (folder / name).write_text("secret")
+    (final / ".git" / "config").write_text("secret")
+    publish(study, lambda line: None)
+    for owner in (*wandb_server.runs.values(), *wandb_server.artifacts.values()):
+        assert not [name for name in owner.files if any(own in name for own in ("notes", "Jane", "ward", "git"))]
+    assert {"metrics.json", "model.json"} <= wandb_server.artifacts["model-e71e6287:v0"].files.keys()
+
+
+@pytest.mark.parametrize("has_record", [True, False])
+def test_changed_predictions_are_refused(
+    study: Study, final: Path, wandb_server: WandbServer, has_record: bool
+) -> None:
+    """A spreadsheet program writes ``;`` in many countries; the names would then be in a column of another name."""
+    path = final / layout.PREDICTIONS
+    path.write_text(path.read_text().replace(",", ";"))
+    expected = r"predictions\.csv: not the file that model\.json was written for; restore"
+    if not has_record:
+        (final / layout.MODEL).unlink()
+        expected = r"predictions\.csv: unknown column 'image_id;.*', which may contain names; restore"
+    with pytest.raises(UserError, match=expected) as caught:
+        publish(study, lambda line: None)
+    assert "Try again" not in str(caught.value)
+    assert not [name for name in wandb_server.artifacts if name.startswith("model-")]
+
+
+def test_former_winner_loses_its_corrected_score(study: Study, wandb_server: WandbServer) -> None:
+    end, best = study.end(0), Best.of(study)
+    assert end is not None
+    for winner in (best, None):
+        run = TrialRun(study, 0, study.recipe(0), lambda: None, winner)
+        run.open("online", None)
+        run.close(end.state, end.reason, end.score)
+        corrected = [key for key in wandb_server.runs[run.id].summary if "_corrected_" in key]
+        assert bool(corrected) == (winner is not None)
+        assert study.objective in wandb_server.runs[run.id].summary
