@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import netrc
 import os
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -27,9 +30,22 @@ def api_key() -> str | None:
         return key
     # A login to the old URL of W&B's cloud is valid for the new one; never send it to another server.
     for address in (base_url(), *([OLD_CLOUD_URL] if base_url() == default_url() else [])):
-        if login := requests.utils.get_netrc_auth(address):
-            return str(login[1])
+        if key := _netrc_key(address):
+            return key
     return None
+
+
+def _netrc_key(address: str) -> str | None:
+    """The key in the netrc file for a server, by host and port, as W&B writes it; None if absent.
+
+    The password of another port or of the entry ``default`` is never sent to W&B's server.
+    """
+    try:
+        hosts = netrc.netrc(Path(os.environ.get("NETRC") or "~/.netrc").expanduser()).hosts
+    except (OSError, ValueError, RuntimeError, netrc.NetrcParseError):
+        return None
+    entry = hosts.get(urlsplit(address).netloc)
+    return (entry[2] or None) if entry else None
 
 
 def check_settings() -> None:
@@ -73,9 +89,12 @@ def server_problem() -> str | None:
         answer = requests.post(
             address, json={"query": "query { viewer { id } }"}, auth=("api", key), timeout=LOGIN_TIMEOUT_SECONDS
         )
-        data: Any = answer.json().get("data") if answer.ok else None
+        content: Any = answer.json() if answer.ok else None
     except (requests.RequestException, ValueError) as error:
         return f"{address} is unreachable ({type(error).__name__})"
     if not answer.ok:
         return f"{address} returned {answer.status_code} {answer.reason}"
-    return None if (data or {}).get("viewer") else f"{address} rejected the API key"
+    data = content.get("data") if isinstance(content, dict) else None
+    if not isinstance(data, dict):
+        return f"{address} is not W&B's API (its answer has no data)"
+    return None if data.get("viewer") else f"{address} rejected the API key"

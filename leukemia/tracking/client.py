@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pandas as pd
 import psutil
 import wandb
+from wandb.sdk import wandb_config
 
 from leukemia.tracking import settings
 
@@ -118,8 +119,9 @@ def image(path: Path) -> wandb.Image:
 
 def clear_summary(run: Run, *prefixes: str) -> None:
     """Delete the keys with these prefixes, which an earlier upload may have left, from a run's summary."""
-    for key in [key for key in run.summary.keys() if key.startswith(prefixes)]:
-        del run.summary[key]
+    for key in dict(run.summary):
+        if key.startswith(prefixes):
+            del run.summary[key]
 
 
 def artifact(name: str, kind: str, files: Mapping[str, Path | str], metadata: Mapping[str, Any]) -> wandb.Artifact:
@@ -191,6 +193,9 @@ def _add_quiet_handler(handler: logging.Handler) -> None:
 # W&B adds a file handler per run and writes to it before ``wandb.init`` returns, so patch ``addHandler``.
 _LOGGER = logging.getLogger("wandb")
 _LOGGER.addHandler = _add_quiet_handler  # type: ignore[method-assign, assignment]
+
+# By default, the values in the working directory's ``config-defaults.yaml`` are in every run, which fails if it is invalid.
+wandb_config.Config._load_defaults = lambda self: None  # type: ignore[method-assign]
 
 
 def end_client() -> None:

@@ -65,8 +65,10 @@ def ask(query: str, **variables: Any) -> dict[str, Any]:
         raise Unsupported(f"{answer.status_code} {answer.reason}")
     answer.raise_for_status()
     content = answer.json()
-    if errors := content.get("errors"):
+    if isinstance(content, dict) and (errors := content.get("errors")):
         raise Unsupported(str(errors[0].get("message")))
+    if not isinstance(content, dict) or not isinstance(content.get("data"), dict):
+        raise Unsupported("the answer has no data")
     return dict(content["data"])
 
 

@@ -35,6 +35,10 @@ mutation UpsertSweep($id: ID, $state: String, $entity: String, $project: String)
 """
 
 
+class Deleted(server.Unsupported):
+    """The server has no such sweep."""
+
+
 def set_state(sweep: SweepRecord, state: State) -> None:
     """Set the state of a sweep.
 
@@ -58,7 +62,7 @@ def _read(sweep: SweepRecord) -> dict[str, Any]:
     data = server.ask(_READ, entity=_entity(sweep), project=sweep.project, sweep=sweep.id)
     found = (data.get("project") or {}).get("sweep")
     if not found:
-        raise server.Unsupported(f"the server has no sweep {sweep.id}")
+        raise Deleted(f"the server has no sweep {sweep.id}")
     return {"id": found["id"], "state": str(found["state"]).upper()}
 
 
@@ -92,10 +96,13 @@ class SweepState:
                     # Until then the state may be that of the last end, and is no request.
                     set_state(self._sweep, "RUNNING")
                     is_running = True
-            except server.Unsupported as error:
-                log.warning("W&B: buttons on the sweep page do not reach this search (%s)", first_line(error))
-                return
             except Exception as error:
+                if isinstance(error, Deleted) or (isinstance(error, server.Unsupported) and not is_running):
+                    log.warning("W&B: buttons on the sweep page do not reach this search (%s)", first_line(error))
+                    if self._request is Request.PAUSE:
+                        # Nobody could resume it.
+                        self._request = Request.RUN
+                    return
                 # Temporary; if it lasts, uploads fail, too, and report it.
                 log.debug("the state of the sweep is unknown: %s", first_line(error))
             self._ended.wait(POLL_SECONDS)

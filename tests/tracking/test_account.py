@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from pathlib import Path
 
 import pytest
+import requests
 import wandb
 from helpers.wandb_server import KEY, WandbServer
 
 from leukemia.base.errors import UserError
+from leukemia.tracking import server
 from leukemia.tracking.account import check_settings, server_problem, wanted_mode
 from search import run
 
@@ -44,6 +47,9 @@ def test_default_mode_depends_on_the_key(monkeypatch: pytest.MonkeyPatch) -> Non
         ("wandb.example", "https://wandb.example", "online"),
         ("api.wandb.ai", "https://wandb.example", "offline"),
         ("wandb.example", None, "offline"),
+        ("wandb.example:8080", "http://wandb.example:8080", "online"),
+        ("wandb.example", "http://wandb.example:8080", "offline"),
+        ("wandb.example:9000", "http://wandb.example:8080", "offline"),
     ],
 )
 def test_login_is_valid_for_its_own_server_only(
@@ -54,6 +60,23 @@ def test_login_is_valid_for_its_own_server_only(
         monkeypatch.setenv("WANDB_BASE_URL", server)
     (tmp_path / "netrc").write_text(f"machine {machine}\n  login user\n  password {KEY}\n")
     assert wanted_mode() == (mode, "")
+
+
+def test_default_login_is_not_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is the user's login at other services."""
+    monkeypatch.delenv("WANDB_MODE")
+    (tmp_path / "netrc").write_text(f"default\n  login user\n  password {KEY}\n")
+    assert wanted_mode() == ("offline", "")
+
+
+@pytest.mark.parametrize("answer", ["null", "[]", '{"data": []}', '{"data": null}', "{}"])
+def test_answer_of_another_service_is_reported(
+    wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr(requests.Response, "json", lambda self: json.loads(answer))
+    assert re.search(r"/graphql is not W&B's API \(its answer has no data\)$", str(server_problem()))
+    with pytest.raises(server.Unsupported, match="the answer has no data"):
+        server.ask("query { viewer { id } }")
 
 
 def test_server_that_accepts_the_key_can_be_used(wandb_server: WandbServer) -> None:

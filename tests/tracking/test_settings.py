@@ -231,3 +231,15 @@ def test_sweep_of_an_earlier_version_with_a_password_is_found(study: Study, wand
     content = json.loads(path.read_text())
     write_record(path, content | {"server": content["server"].replace("http://", "http://user:password@")})
     assert existing_sweep(study) is not None
+
+
+@pytest.mark.parametrize("content", ["ward:\n  value: Jane Doe\n", "a: [", "a: 1\n"])
+def test_config_defaults_are_not_sent(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
+) -> None:
+    """The file may belong to another project; an invalid one would make W&B fail."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config-defaults.yaml").write_text(content)
+    tracker, message = make_tracker(study)
+    assert tracker.close(finished=False) == message
+    assert wandb_server.runs["c0ffee00-search"].config.keys() == {"search", "provenance"}

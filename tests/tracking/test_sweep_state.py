@@ -130,3 +130,31 @@ def test_state_is_set_once_the_server_works_again(study: Study, wandb_server: Wa
     wandb_server.wait_for(lambda: sweep.states == ["RUNNING"])
     tracker.close(finished=True)
     assert sweep.states == ["RUNNING", "FINISHED"]
+
+
+def test_paused_search_sees_resume_after_an_odd_answer(study: Study, wandb_server: WandbServer) -> None:
+    tracker = started(study, wandb_server)
+    ((identity, _),) = wandb_server.sweeps.items()
+    wandb_server.set_sweep_state(identity, "PAUSED")
+    wait_until(lambda: tracker.request is Request.PAUSE)
+    wandb_server.fault_at, wandb_server.fault = "SweepState", "400"
+    before = wandb_server.operations.count("SweepState")
+    wandb_server.wait_for(lambda: wandb_server.operations.count("SweepState") >= before + 2)
+    assert tracker.request is Request.PAUSE
+    wandb_server.fault = None
+    wandb_server.set_sweep_state(identity, "RUNNING")
+    wait_until(lambda: tracker.request is Request.RUN)
+    tracker.close(finished=False)
+
+
+def test_paused_search_whose_sweep_is_deleted_goes_on(
+    study: Study, wandb_server: WandbServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = started(study, wandb_server)
+    ((identity, _),) = wandb_server.sweeps.items()
+    wandb_server.set_sweep_state(identity, "PAUSED")
+    wait_until(lambda: tracker.request is Request.PAUSE)
+    del wandb_server.sweeps[identity]
+    wait_until(lambda: tracker.request is Request.RUN)
+    assert "buttons on the sweep page do not reach this search (the server has no sweep" in caplog.text
+    tracker.close(finished=False)
