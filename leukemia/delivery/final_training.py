@@ -28,6 +28,7 @@ from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.models import ModelRecord, is_model, model_folder
 from leukemia.study.verification import verify
+from leukemia.tracking.names import remembered
 from leukemia.training.device import choose_device, describe_device, use_threads
 from leukemia.training.inference import model_to_device
 
@@ -103,19 +104,21 @@ class FinalTraining:
         """Retrain, test, and write the model's folder; if the same model is there already, only test it.
 
         Raises:
-            UserError: the study, the data or the settings are invalid, or the folder has something else; raised before
-                training if possible.
+            UserError: the study, the data or the settings are invalid, the folder has something else, or a search of
+                the study is running and ``wandb_ids`` is given; raised before training if possible.
         """
         inputs, console = self._inputs(), Console()
         with claimed(inputs.folder):
             existing = self._find_existing(inputs)
+            self._remember_wandb_ids()
             if existing is not None and self._is_complete(console, inputs, existing.record):
                 return
             delivery = self._deliver(console, inputs, existing)
         for trained in (inputs.recipe, inputs.start) if self.against_start else (inputs.recipe,):
             remove_checkpoint(inputs.study, trained, inputs.catalog, inputs.device)
         print_outcome(console, inputs.folder, delivery)
-        _track(console, inputs.study, self.out, self.wandb_ids)
+        # As it is now: the search may have been resumed, or the names' option changed, during training.
+        _track(console, Study.open(inputs.study.folder), self.out)
 
     def _inputs(self) -> Inputs:
         if self.against_start and self.test is None:
@@ -137,6 +140,17 @@ class FinalTraining:
             excess=use_threads(study.info.cpu_threads),
             record=ModelRecord.of(best, len(catalog.table), describe_device(device), self.command),
         )
+
+    def _remember_wandb_ids(self) -> None:
+        """Store ``--[no-]wandb-ids`` in the study, whether or not anything is trained or uploaded.
+
+        Raises:
+            UserError: a search is running, which writes the study.
+        """
+        if self.wandb_ids is None:
+            return
+        with self.study.lock():
+            remembered(self.study, self.wandb_ids)
 
     def _find_existing(self, inputs: Inputs) -> Existing | None:
         """The model in the folder if it is the one asked for; None if it is to be trained.
@@ -227,14 +241,14 @@ def _check_wandb() -> None:
         check_settings()
 
 
-def _track(console: Console, study: Study, name: str, wandb_ids: bool | None) -> None:
+def _track(console: Console, study: Study, name: str) -> None:
     """Log the model to W&B, which is optional: it may not be installed."""
     try:
         from leukemia.tracking.tracker import track_final
     except ModuleNotFoundError as error:
         print_line(console, f"W&B: {error}")
         return
-    if message := track_final(study, name, with_names=wandb_ids):
+    if message := track_final(study, name):
         print_line(console, message)
 
 

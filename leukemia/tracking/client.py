@@ -194,8 +194,8 @@ def _add_quiet_handler(handler: logging.Handler) -> None:
 _LOGGER = logging.getLogger("wandb")
 _LOGGER.addHandler = _add_quiet_handler  # type: ignore[method-assign, assignment]
 
-# By default, the values in the working directory's ``config-defaults.yaml`` are in every run, which fails if it is invalid.
-wandb_config.Config._load_defaults = lambda self: None  # type: ignore[method-assign]
+# By default, all runs get the values in ``config-defaults.yaml`` in the working directory, and fail if it is invalid.
+wandb_config.Config._load_defaults = lambda self: None
 
 
 def end_client() -> None:

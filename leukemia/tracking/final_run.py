@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -78,7 +79,7 @@ class FinalRun:
         run.log_artifact(model, aliases=["best", self._study.name] if self._name == layout.FINAL else [self._name])
         run.finish()
         if run.offline:
-            remove_older(self._study, self.id)
+            remove_older(self._study, self.id, newest=Path(run.settings.sync_dir))
         return note
 
     def _link_trial(self, run: client.Run, trial: str) -> str:

@@ -28,8 +28,14 @@ NAMING = (layout.SPLITS, layout.REPORT)
 
 
 def remembered(study: Study, with_names: bool | None) -> Study:
-    """The study after ``--wandb-ids`` or ``--no-wandb-ids``, which is stored in ``study.json``; None if not given."""
-    return study if with_names is None else study.updated(dataclasses.replace(study.info, wandb_ids=with_names))
+    """The study after ``--wandb-ids`` or ``--no-wandb-ids``, which is stored in ``study.json``; None if not given.
+
+    Call it under the study's lock: the file is read again, since a search may have changed it.
+    """
+    if with_names is None:
+        return study
+    current = Study.open(study.folder)
+    return current.updated(dataclasses.replace(current.info, wandb_ids=with_names))
 
 
 def table(study: Study, predictions: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from leukemia.base.errors import UserError, first_line
+from leukemia.base.record import read_content
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
@@ -84,7 +85,7 @@ def _publish(study: Study, report: Callable[[str], None]) -> None:
     search = StudyRun(study)
     search.open("online", None)
     damaged = _without_recipe(study)
-    finished = not damaged and all(study.end(number) is not None for number in study.trials())
+    finished = not damaged and _is_finished(study)
     search.close(finished=finished)
     if note := confirm(study, [*uploaded, *finals, search.id]):
         report(f"W&B: {note}")
@@ -109,6 +110,21 @@ def _set_state(sweep: SweepRecord, report: Callable[[str], None], *, finished: b
         set_state(sweep, "FINISHED" if finished else "PAUSED")
     except Exception as error:
         report(f"W&B: the state of the sweep could not be set ({first_line(error)})")
+
+
+def _is_finished(study: Study) -> bool:
+    """Whether all trials that were wanted have ended, or the search ended by itself with fewer of them.
+
+    Then, and only then, it wrote the ledger of all its trials.
+    """
+    trials = study.trials()
+    if any(study.end(number) is None for number in trials):
+        return False
+    own = [number for number in trials if study.origin(number) is None]
+    if "trials" in study.info.absent or len(own) >= study.info.trials:
+        return True
+    ledger = study.folder / layout.LEDGER
+    return ledger.is_file() and len(read_content(ledger).get("trials", ())) == len(trials)
 
 
 def _without_recipe(study: Study) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 from leukemia.config.fields import nested
@@ -137,7 +138,7 @@ class StudyRun:
             self._run.log_artifact(artifact, aliases=["latest", self._study.name])
         self._run.finish(exit_code=0 if finished else 130)
         if self._run.offline:
-            remove_older(self._study, self.id)
+            remove_older(self._study, self.id, newest=Path(self._run.settings.sync_dir))
 
     def _trials(self) -> Any:
         table = trial_table(self._study)

@@ -26,7 +26,6 @@ from leukemia.tracking import client, settings
 from leukemia.tracking.account import server_problem, wanted_mode
 from leukemia.tracking.client import Mode
 from leukemia.tracking.final_run import FinalRun
-from leukemia.tracking.names import remembered
 from leukemia.tracking.study_run import StudyRun
 from leukemia.tracking.sweep import SweepRecord, make_sweep
 from leukemia.tracking.sweep_state import SweepState
@@ -258,12 +257,11 @@ def _online(study: Study) -> tuple[WandbTracker, str]:
     return WandbTracker(study, mode="online", sweep=sweep), f"W&B: {sweep.url}"
 
 
-def track_final(study: Study, name: str, *, with_names: bool | None = None) -> str:
+def track_final(study: Study, name: str) -> str:
     """Log a delivered model to W&B, in at most ``CLOSE_TIMEOUT_SECONDS``; returns a message for the user.
 
     Args:
         name: the model's folder in the study.
-        with_names: whether names of images and patients are sent; None: as stored in the study.
     """
     mode, source = wanted_mode()
     if mode == "disabled":
@@ -275,8 +273,9 @@ def track_final(study: Study, name: str, *, with_names: bool | None = None) -> s
 
     def write() -> None:
         try:
-            note = FinalRun(remembered(study, with_names), name).write(actual)
-            notes.extend([note] if note else [])
+            run = FinalRun(study, name)
+            found = [run.write(actual), confirm(study, [run.id]) if actual == "online" else ""]
+            notes.extend(note for note in found if note)
         except Exception as error:
             failures.append(first_line(error))
 

@@ -217,7 +217,7 @@ class TrialRun:
             self._run.log_artifact(artifact)
         self._run.finish(exit_code=1 if state == "failed" else 0 if state else 130)
         if self._run.offline:
-            remove_older(self._study, self.id)
+            remove_older(self._study, self.id, newest=self.folder)
 
     def _score(self, score: float) -> dict[str, Any]:
         """The mean over all seeds, as the search ranks trials and as in ``best.json``, with its interval."""

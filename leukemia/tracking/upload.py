@@ -41,10 +41,18 @@ def confirm(study: Study, runs: Sequence[str]) -> str:
     return ""
 
 
-def remove_older(study: Study, run: str) -> None:
-    """Delete all local folders of a run but the newest, which was written from the study folder and has everything."""
-    for folder in _folders(study, run)[:-1]:
-        shutil.rmtree(folder, ignore_errors=True)
+def remove_older(study: Study, run: str, *, newest: Path | None = None) -> None:
+    """Delete all local folders of a run but the newest, which was written from the study folder and has everything.
+
+    Args:
+        newest: the folder of the run that was just closed; None: the last by name. Names have the local time, which
+            may be set back.
+    """
+    folders = _folders(study, run)
+    kept = {path.resolve() for path in (folders[-1:] if newest is None else [newest])}
+    for folder in folders:
+        if folder.resolve() not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folders(study: Study, run: str) -> list[Path]:

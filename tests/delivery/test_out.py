@@ -67,6 +67,18 @@ def test_the_same_model_is_not_trained_again(
     assert f"model: {delivered.folder / 'final'}" in output
 
 
+def test_option_for_names_is_stored_without_training_and_without_wandb(
+    delivered: Study, untrained: list[Recipe]
+) -> None:
+    for flag, stored in (("--wandb-ids", True), ("--no-wandb-ids", False)):
+        assert deliver(delivered, flag) == 0
+        assert Study.open(delivered.folder).info.wandb_ids is stored
+    with delivered.lock(), pytest.raises(UserError, match=f"is being run by process {os.getpid()}"):
+        deliver(delivered, "--wandb-ids")
+    assert not Study.open(delivered.folder).info.wandb_ids
+    assert untrained == []
+
+
 def test_new_test_data_are_scored_without_training(
     delivered: Study, patients: Path, others: Path, untrained: list[Recipe], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,7 @@ TABLE = pd.DataFrame(
 )
 INFO = info_of(
     study_uid="c0ffee00",
+    trials=1,
     commit="0" * 40,
     hardware={"device": "cpu (test)"},
     versions={"torch": "2.13.0"},

@@ -18,6 +18,7 @@ from leukemia.study.folder import Study
 from leukemia.study.models import ModelRecord
 from leukemia.tracking.final_run import FinalRun
 from leukemia.tracking.publish import publish
+from leukemia.tracking.tracker import track_final
 from leukemia.tracking.trial_run import TrialRun
 
 EXAMPLE = Path(__file__).parents[1] / "example_study"
@@ -72,6 +73,13 @@ def test_run_has_the_latest_test_only(study: Study, final: Path, wandb_server: W
     assert "out_of_fold/accuracy" in second.summary
     assert "report/curves" in second.history[-1]
     assert len(second.history) == steps + 1
+
+
+def test_upload_that_did_not_arrive_is_reported(study: Study, wandb_server: WandbServer) -> None:
+    """W&B's client closes a run without an error if its key is rejected."""
+    wandb_server.fault_at, wandb_server.fault = "/file_stream", "401"
+    message = track_final(study, layout.FINAL)
+    assert message.startswith("W&B: the model was not uploaded (1 runs did not finish uploading (e71e6287-final-")
 
 
 def test_own_files_are_not_sent(study: Study, final: Path, wandb_server: WandbServer) -> None:

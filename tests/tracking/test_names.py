@@ -9,6 +9,7 @@ from pathlib import Path
 import helpers.tracked
 import pandas as pd
 import pytest
+from helpers.studies import change_info
 from helpers.tracked import begin, end, folders, make_study, run_trial
 from helpers.wandb_server import WandbServer
 
@@ -16,7 +17,7 @@ from leukemia.base.files import write_json
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.tracking.__main__ import main
-from leukemia.tracking.names import table
+from leukemia.tracking.names import remembered, table
 from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker, track_final
 from search.launch.arguments import parse, request_of
 
@@ -126,9 +127,16 @@ def test_files_of_a_delivered_model_have_row_numbers(delivered: Study, wandb_ser
 def test_final_sends_names_only_if_wanted(delivered: Study, wandb_server: WandbServer) -> None:
     assert track_final(delivered, layout.FINAL).startswith("W&B: model and run uploaded")
     assert "UID_" not in sent(wandb_server)
-    assert track_final(delivered, layout.FINAL, with_names=True).startswith("W&B: model and run uploaded")
+    named_study = remembered(delivered, True)
+    assert track_final(named_study, layout.FINAL).startswith("W&B: model and run uploaded")
     assert "UID_" in sent(wandb_server)
     assert Study.open(delivered.folder).info.wandb_ids
+
+
+def test_remembering_keeps_what_another_process_has_changed(study: Study) -> None:
+    assert study.info.trials == 1
+    change_info(study, trials=7)
+    assert remembered(study, True).info.trials == Study.open(study.folder).info.trials == 7
 
 
 def test_rows_point_into_the_file_with_the_names(study: Study) -> None:

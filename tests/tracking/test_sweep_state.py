@@ -7,11 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.studies import change_info
 from helpers.tracked import Tracker, begin, make_study, run_trial
 from helpers.wandb_server import WandbServer
 from helpers.wandb_store import GraphQLError
 
+from leukemia.base.record import write_record
+from leukemia.study import layout
 from leukemia.study.folder import Study
+from leukemia.study.ledger import ledger_of
 from leukemia.study.listener import Request
 from leukemia.tracking import sweep_state
 from leukemia.tracking.publish import publish
@@ -93,6 +97,23 @@ def test_publish_sets_the_state(study: Study, wandb_server: WandbServer) -> None
     wandb_server.set_sweep_state(sweep.name, "CANCELED")
     publish(study, lambda message: None)
     assert sweep.state == "FINISHED"
+
+
+def test_interrupted_search_without_an_open_trial_is_not_published_as_finished(
+    study: Study, wandb_server: WandbServer
+) -> None:
+    """Unless the search ended by itself, by its budget or patience: then it wrote a ledger of all its trials."""
+    study = change_info(study, trials=50)
+    run_trial(study, NoTracker(), 0)
+    publish(study, lambda message: None)
+    ((_, sweep),) = wandb_server.sweeps.items()
+    assert (sweep.state, wandb_server.runs["c0ffee00-search"].summary["state"]) == ("PAUSED", "interrupted")
+    write_record(study.folder / layout.LEDGER, ledger_of(study).to_dict())
+    publish(study, lambda message: None)
+    assert (sweep.state, wandb_server.runs["c0ffee00-search"].summary["state"]) == ("FINISHED", "finished")
+    run_trial(study, NoTracker(), 1)
+    publish(study, lambda message: None)
+    assert sweep.state == "PAUSED", "it was resumed"
 
 
 @pytest.mark.parametrize("is_unknown", [True, False])

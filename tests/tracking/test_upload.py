@@ -67,6 +67,19 @@ def test_local_runs_are_kept_until_the_upload_is_confirmed(study: Study, wandb_s
     assert len(folders(study)) == len(folders(study, "search")) == 1
 
 
+def test_folder_just_written_is_kept_if_the_clock_was_set_back(study: Study, fresh_wandb: None) -> None:
+    later, other = (study.folder / "wandb" / f"offline-run-20990101_000000-c0ffee00-{end}" for end in ("0000", "0001"))
+    for folder in (later, other):
+        folder.mkdir(parents=True)
+    tracker = WandbTracker(study, mode="offline")
+    run_trial(study, tracker, 0)
+    tracker.close(finished=True)
+    (written,) = [folder for folder in folders(study) if folder != other]
+    assert written != later
+    assert list(written.glob("*.wandb"))
+    assert other.exists()
+
+
 def test_local_runs_are_kept_if_the_server_fails(study: Study, wandb_server: WandbServer) -> None:
     local = offline_study(study)
     wandb_server.fault_at, wandb_server.fault = "RunsOfGroup", "500"
