@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import atomic_folder, make_folder, removing_empty
+from leukemia.base.files import atomic_folder, make_folder, read_file, removing_empty
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.schema import StudyInfo
@@ -165,8 +165,15 @@ def compare(storage: Storage, study: Study) -> None:
             f"continued elsewhere; move {study.folder} away, then --resume --study {study.name} downloads it"
         )
     local, stored = study.folder / layout.JOURNAL, storage.read(layout.JOURNAL) or b""
+    records = read_file(local) if local.is_file() else b""
     # It only grows, and the stored part was local before.
-    if len(stored) > (local.stat().st_size if local.is_file() else 0):
+    if not records.startswith(stored[: len(records)]):
+        raise UserError(
+            f"{storage}/{layout.JOURNAL} and {local} record different trials: the study was continued in two places; "
+            f"move {study.folder} away, then --resume --study {study.name} downloads the stored one, or choose another "
+            "--storage to continue the local one"
+        )
+    if len(stored) > len(records):
         raise UserError(
             f"{storage}/{layout.JOURNAL} is longer than {local}: the local one has lost lines, or the study was "
             f"continued elsewhere; move {study.folder} away, then --resume --study {study.name} downloads it"

@@ -385,6 +385,27 @@ def test_a_mirror_that_is_ahead_or_another_study_is_refused(
         compare(storage.folder(NAME), other)
 
 
+def test_a_study_that_was_continued_in_two_places_is_refused_and_both_are_kept(
+    world_in: Callable[..., World], storage: Storage, tmp_path: Path
+) -> None:
+    world_in("head", trials=2).run()
+    shutil.copytree(tmp_path / "head", tmp_path / "other")
+    elsewhere, here = world_in("other", trials=3), world_in("head", trials=4)
+    elsewhere.run()
+    here.run()
+    mirrored(elsewhere, storage)
+    stored = files_of(tmp_path / "storage")
+    with pytest.raises(
+        UserError,
+        match=rf"storage/{NAME}/{JOURNAL} and .*head/{NAME}/{JOURNAL} record different trials: .*; move .* away, then "
+        r"--resume --study study downloads the stored one, or choose another --storage",
+    ):
+        compare(storage.folder(NAME), here.study)
+    assert files_of(tmp_path / "storage") == stored
+    mirrored(elsewhere, storage)
+    compare(storage.folder(NAME), elsewhere.study)
+
+
 def test_a_failed_download_leaves_nothing(
     world_in: Callable[..., World], storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
