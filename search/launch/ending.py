@@ -30,8 +30,12 @@ def closing(console: Console, listener: WandbTracker | NoTracker | Mirror | NoMi
     """Close the tracker or the mirror at the end, also after an error; then print its message."""
     try:
         yield
-    except BaseException:
-        listener.close(finished=False)
+    except BaseException as error:
+        message = listener.close(finished=False)
+        # The mirror's may be the error itself. The terminal may have been closed.
+        if message and message != str(error):
+            with contextlib.suppress(OSError):
+                print_line(console, message)
         raise
     message = listener.close(finished=True)
     if message:

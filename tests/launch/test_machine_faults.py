@@ -13,11 +13,12 @@ import pytest
 from helpers.studies import info_of
 from rich.console import Console
 
+from leukemia.base.errors import UserError
 from leukemia.base.faults import MachineFault
 from leukemia.data.catalog import Catalog
 from leukemia.data.images import View, open_images
 from leukemia.study.folder import Study
-from search.launch.ending import explained
+from search.launch.ending import closing, explained
 from search.launch.search import _repair_images
 
 
@@ -55,6 +56,24 @@ def test_other_errors_are_internal(tmp_path: Path, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit), explained(Console(), study, None):
         raise RuntimeError("internal bug")
     assert "error: RuntimeError: internal bug; the traceback is in " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), UserError("is now run by another head")])
+def test_an_incomplete_mirror_is_reported_after_a_search_that_ends_early(
+    capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    incomplete = "storage: the study is not completely uploaded to s3://bucket/study"
+    mirror: Any = SimpleNamespace(close=lambda *, finished: incomplete)
+    with pytest.raises(type(error)), closing(Console(), mirror):
+        raise error
+    assert capsys.readouterr().out == f"{incomplete}\n"
+
+
+def test_the_error_of_a_mirror_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    mirror: Any = SimpleNamespace(close=lambda *, finished: "is now run by another head")
+    with pytest.raises(UserError, match="another head"), closing(Console(), mirror):
+        raise UserError("is now run by another head")
+    assert capsys.readouterr().out == ""
 
 
 def test_deleted_images_are_built_again(tiny_catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
