@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import json
@@ -54,6 +55,33 @@ def test_an_atomic_write_replaces_the_whole_file(tmp_path: Path) -> None:
     write_text(path, "kürzer")
     assert path.read_bytes() == "kürzer".encode()
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_a_rename_is_synced_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    synced: list[Path] = []
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_text(tmp_path / "study.json", "{}")
+    assert synced[-1] == tmp_path
+    with files.atomic_folder(tmp_path / "study") as folder:
+        (folder / "a.txt").touch()
+    assert synced[-1] == tmp_path
+
+    def fail(descriptor: int) -> None:
+        note(descriptor)
+        if synced[-1] == tmp_path:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    expected = contextlib.nullcontext() if number == errno.EINVAL else pytest.raises(OSError, match="Input/output")
+    with expected:
+        write_text(tmp_path / "study.json", "{}")
 
 
 def test_json_round_trips_and_rejects_nan(tmp_path: Path) -> None:
