@@ -89,7 +89,7 @@ def copy_priors(reused: Sequence[ReusedTrial], folder: Path) -> None:
     """
     for number, each in enumerate(reused):
         target = folder / layout.trial(number)
-        shutil.copytree(each.folder, target)
+        _copy_files(each.folder, target)
         _remove_unfinished(target, each.origin.seeds)
         if each.prior.state == "complete" and each.prior.fold_scores:
             # The earlier study may have maximized another score.
@@ -97,6 +97,15 @@ def copy_priors(reused: Sequence[ReusedTrial], folder: Path) -> None:
             end = dataclasses.replace(read_record(TrialEnd, target / layout.STATE), score=score)
             write_record(target / layout.STATE, dataclasses.asdict(end))
         write_record(target / layout.ORIGIN, dataclasses.asdict(each.origin))
+
+
+def _copy_files(folder: Path, target: Path) -> None:
+    """Copy the files of a trial, and no others. The copies are writable even if the earlier study is not."""
+    for path in folder.rglob("*"):
+        copy = target / path.relative_to(folder)
+        if layout.is_study_file(f"{layout.TRIALS}/{target.name}/{path.relative_to(folder)}") and path.is_file():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
 
 
 def _remove_unfinished(folder: Path, ended: Sequence[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -193,6 +194,29 @@ def test_trials_are_copied_with_their_finished_seeds_and_origin(study_in: Callab
     # Its own trials are not priors.
     add(new, recipe_of(0.4))
     assert [each.prior for each in priors_of(new)] == [each.prior for each in reused]
+
+
+def test_trials_of_a_read_only_study_are_copied_without_foreign_files(
+    study_in: Callable[..., Study], tmp_path: Path
+) -> None:
+    old = study_in()
+    add(old, SPACE.start)
+    old.write_fold(0, fold_of(0, seed=1), TABLE)
+    os.mkfifo(old.trial_folder(0) / "pipe")
+    (old.trial_folder(0) / "notes.txt").touch()
+    everything = [old.folder, *old.folder.rglob("*")]
+    for path in everything:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        copy_priors(find_priors([old.folder], INFO, SPACE), tmp_path / "new")
+    finally:
+        for path in everything:
+            path.chmod(0o755)
+    copies = list((tmp_path / "new").rglob("*"))
+    assert all(path.stat().st_mode & 0o200 for path in copies)
+    folds = [f"fold_{fold}.{kind}" for fold in (0, 1) for kind in ("csv", "json")]
+    names = sorted(path.name for path in copies if path.is_file())
+    assert names == sorted(["recipe.json", "state.json", "origin.json", *folds])
 
 
 def test_a_trial_reused_twice_keeps_its_first_origin(study_in: Callable[..., Study], tmp_path: Path) -> None:
