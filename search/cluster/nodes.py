@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import socket
 from collections import Counter
 from collections.abc import Mapping
@@ -124,7 +125,8 @@ def grown(now: tuple[Node, ...], config: Mapping[str, Any]) -> Nodes:
 
 @functools.lru_cache(maxsize=1)
 def autoscaler_config(address: str) -> dict[str, Any] | None:
-    """The autoscaler configuration of the cluster at an address; None if no process on this machine names one.
+    """The autoscaler configuration of the cluster at an address; None if no process on this machine names one that
+    can be read.
 
     Ray's API has the nodes that are alive, not those that may be started: ``get_max_resources_from_cluster_config`` is
     empty for clusters made by ``ray up``, with both autoscalers. Their configuration is a file on the head, where the
@@ -137,6 +139,16 @@ def autoscaler_config(address: str) -> dict[str, Any] | None:
             continue
         if f"{ADDRESS}{address}" in arguments and any(argument.endswith(MONITOR) for argument in arguments):
             files = [argument.removeprefix(CONFIG) for argument in arguments if argument.startswith(CONFIG)]
-            # Without a shell in between, ``~`` has not been expanded.
-            return yaml.safe_load(Path(files[0]).expanduser().read_text()) if files and files[0] else None
+            return _read_config(folder, files[0]) if files and files[0] else None
     return None
+
+
+def _read_config(process: Path, named: str) -> dict[str, Any] | None:
+    """The autoscaler configuration that a process names; None if it cannot be read, as may be another user's."""
+    try:
+        # Without a shell in between, ``~`` has not been expanded; it is the home of the process's user.
+        is_own = process.stat().st_uid == os.getuid()
+        config = yaml.safe_load((Path(named).expanduser() if is_own else Path(named)).read_text())
+    except (OSError, ValueError, RuntimeError, yaml.YAMLError):
+        return None
+    return config if isinstance(config, dict) else None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +13,7 @@ import torch
 
 from leukemia.base.cli import AUTO
 from leukemia.base.errors import UserError
-from search.cluster.nodes import Node, Nodes
+from search.cluster.nodes import ADDRESS, CONFIG, MONITOR, Node, Nodes, autoscaler_config
 from search.cluster.resources import Resources, describe, plan_resources
 
 
@@ -172,3 +176,21 @@ def test_capacity_follows_the_nodes() -> None:
     assert plan.concurrent == plan.capacity(nodes) == 3
     assert plan.capacity(cluster((8, 1))) == 1
     assert plan.capacity(cluster()) == 0
+
+
+@pytest.mark.parametrize("content", [b"max_workers: 2", b"max_workers: [", b"\xff", b"- 2", None])
+@pytest.mark.parametrize("is_own", [True, False])
+def test_an_autoscaler_whose_configuration_cannot_be_read_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, is_own: bool
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if not is_own:
+        monkeypatch.setattr(os, "getuid", lambda: -1)
+    if content is not None:
+        (tmp_path / "cluster.yaml").write_bytes(content)
+    address = f"test-{tmp_path.name}:6379"
+    arguments = [MONITOR, f"{ADDRESS}{address}", f"{CONFIG}~/cluster.yaml"]
+    with subprocess.Popen([sys.executable, "-c", "input()", *arguments], stdin=subprocess.PIPE) as process:
+        config = autoscaler_config(address)
+        process.communicate(b"\n")
+    assert config == ({"max_workers": 2} if is_own and content == b"max_workers: 2" else None)
