@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 import pandas as pd
@@ -131,7 +132,9 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
     print_line(console, ledger_of(study).describe())
     print_line(console, f"best: {path}")
     print_line(console, f"report: {study.folder / layout.REPORT}")
-    print_line(console, f"next: python -m leukemia.final --best {study.name} --runs {study.folder.parent}")
+    print_line(
+        console, f"next: python -m leukemia.final --best {study.name} --runs {shlex.quote(str(study.folder.parent))}"
+    )
     return SUCCESS
 
 

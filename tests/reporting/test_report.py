@@ -158,6 +158,18 @@ def test_search_without_a_winner_ignores_a_foreign_best_json(study: Study, capsy
         print_outcome(Console(width=120), study, has_winner=True)
 
 
+def test_a_search_ends_with_the_command_for_the_final_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my runs" / "example"
+    shutil.copytree(EXAMPLE, folder)
+    study = Study.open(folder)
+    write_record(folder / "hindsight.json", {"lines": [], "importances": {}})
+    print_outcome(Console(width=120), study, has_winner=True)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"next: python -m leukemia.final --best example --runs '{tmp_path / 'my runs'}'"
+
+
 def test_study_without_trials(tmp_path: Path) -> None:
     page = read(write_study_report(Study.create(tmp_path / "new", Study.open(EXAMPLE).info)))
     assert "0 complete, 0 stopped, 0 failed, 0 running" in page.text
