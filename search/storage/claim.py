@@ -166,10 +166,11 @@ def _refuse_overlap(request: Request, *, resume: bool) -> None:
     address = parse_address(str(request.storage))
     if address.scheme:
         return
-    storage, runs, name = Path(address.root), _resolved(request.runs), request.study
-    if name is None and resume:
+    storage, runs, name, uri = Path(address.root), _resolved(request.runs), request.study, request.data
+    if resume and (name is None or uri is None):
         with contextlib.suppress(UserError):
-            name = study_to_resume(request).name
+            study = study_to_resume(request)
+            name, uri = study.name, uri or study.info.data.uri
     if name is not None:
         check_name(name)
     mirror, folder = storage / (name or ""), runs / (name or "")
@@ -178,7 +179,7 @@ def _refuse_overlap(request: Request, *, resume: bool) -> None:
             f"--storage {request.storage}: expected a folder other than --runs, with neither study inside the other, "
             f"got {mirror} as the mirror of {folder}; choose a separate folder"
         )
-    data = None if request.data is None else _resolved(Path(request.data))
+    data = None if uri is None else _resolved(Path(uri))
     if data is None or not data.is_dir():
         return
     if mirror.is_relative_to(data) or (name is not None and data.is_relative_to(mirror)):

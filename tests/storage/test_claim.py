@@ -119,6 +119,14 @@ def test_a_mirror_among_the_images_is_refused(tiny_folder: Path, tmp_path: Path)
     for folder in (tiny_folder, tiny_folder / "fold_0", tiny_folder / "new"):
         with pytest.raises(UserError, match=r"^--storage .*: expected a folder that does not overlap the images in"):
             storage_of(request_for(tiny_folder, tmp_path / "runs", "--storage", str(folder)), resume=False)
+    # The remembered images, too.
+    start_study(request_for(tiny_folder, tmp_path / "runs"))
+    resumed = dataclasses.replace(
+        request_for(tiny_folder, tmp_path / "runs", "--storage", str(tiny_folder / "new")), data=None
+    )
+    for request in (resumed, dataclasses.replace(resumed, study=None)):
+        with pytest.raises(UserError, match=r"^--storage .*: expected a folder that does not overlap the images in"):
+            storage_of(request, resume=True)
     assert sorted(tiny_folder.rglob("*")) == before
     # Their parent folder is allowed, whatever else it contains.
     unnamed = dataclasses.replace(request_for(tiny_folder, tmp_path / "runs"), study=None, storage=str(tmp_path))
