@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     data = parser.add_argument_group("data and study")
     cli.add_data(data, "the sample set")
-    data.add_argument("--study", metavar="NAME", help="name of the study (default: the time and a random word)")
+    data.add_argument("--study", metavar="NAME", help="name of the study (default: the time, a word, 4 digits)")
     cli.add_runs(data)
     data.add_argument("--resume", action="store_true", help="resume --study, or the newest study")
     data.add_argument(

@@ -57,9 +57,9 @@ def describe_cost(plan: Plan, seconds_per_image: float, device: str) -> str:
 
 
 def _seconds_per_image(plan: Plan, device: torch.device) -> float:
-    """Time one epoch of the starting recipe on four batches of noise; nothing is read or written."""
+    """Time one epoch of the starting recipe on four batches of noise, but not more images than a fold has."""
     recipe = plan.space.start.with_settings({"train.epochs": 2})
-    num_images = 4 * recipe.train.batch_size
+    num_images = min(4 * recipe.train.batch_size, *(len(fold.training) for fold in plan.splits.folds))
     noise = np.random.default_rng(0).integers(
         0, 256, (num_images, plan.view.size_px, plan.view.size_px, 3), dtype=np.uint8
     )

@@ -110,9 +110,12 @@ class Plan:
 
 
 def new_name() -> str:
-    """A study name from the current time and a random word."""
+    """A study name from the current time, a random word and four random digits.
+
+    Many searches may start in the same second, on machines that share a storage or W&B only.
+    """
     moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{moment}-{secrets.choice(WORDS)}"
+    return f"{moment}-{secrets.choice(WORDS)}-{secrets.token_hex(2)}"
 
 
 def plan_new(request: Request, command: str) -> Plan:

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,10 @@ from leukemia.study.folder import Study
 from leukemia.study.layout import JOURNAL
 from leukemia.study.schema import Origin, SearchOptions
 from leukemia.training.model import ResNet
+from leukemia.training.train import Split
 from search.launch.messages import print_plan
 from search.launch.study_folder import resumed
+from search.planning import estimate
 from search.planning.derived import check_seeds
 from search.planning.estimate import describe_cost
 from search.planning.plan import Plan, describe_rules, new_name, plan_new
@@ -234,7 +237,7 @@ def test_a_study_without_a_name_gets_one(request_for: Callable[..., Request]) ->
     plan = plan_new(request_for(study=None), COMMAND)
     assert plan.folder.parent == request_for().runs
     assert plan.folder.name[:8].isdigit()
-    assert len({new_name() for _ in range(40)}) > 3
+    assert len({new_name()[15:] for _ in range(40)}) > 36, "unique even within a second"
 
 
 def test_resuming_takes_everything_from_the_study(
@@ -585,6 +588,22 @@ def test_cost_counts_trials_folds_and_epochs(request_for: Callable[..., Request]
     assert "2.0 device hours" in text
     assert describe_cost(plan, 0.03, "cpu (test)").count("2 device minutes") == 1
     assert plan.image_bytes() == 48 * 32 * 32 * 3
+
+
+@pytest.mark.parametrize(("batch_size", "num_images"), [(2, 8), (16, 24)])
+def test_the_timed_epoch_has_no_more_images_than_a_fold(
+    request_for: Callable[..., Request], monkeypatch: pytest.MonkeyPatch, batch_size: int, num_images: int
+) -> None:
+    timed: list[int] = []
+
+    def fit(recipe: Recipe, split: Split, **options: Any) -> list[SimpleNamespace]:
+        timed.append(len(split.images))
+        return [SimpleNamespace(images_per_second=1.0)]
+
+    monkeypatch.setattr(estimate, "fit", fit)
+    plan = plan_new(request_for(settings=[f"train.batch_size={batch_size}"]), COMMAND)
+    estimate.print_estimate(Console(), plan, "cpu")
+    assert timed == [num_images]
 
 
 def test_checkpoint_size_is_that_of_the_largest_network(request_for: Callable[..., Request]) -> None:
