@@ -219,8 +219,9 @@ class Mirror(Listener):
 
     def _note_unreachable(self, error: Exception) -> None:
         self._problem = first_line(error)
-        if not self._unreachable:
-            self._unreachable = True
+        is_new, self._unreachable = not self._unreachable, True
+        # At the end nothing is uploaded later: ``close`` says what is missing.
+        if is_new and not self._ending.is_set():
             log.warning("storage %s is unreachable (%s); continuing, will upload later", self._storage, self._problem)
 
     def _note_reachable(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
@@ -19,9 +18,7 @@ from search.sampling.journal import begun_trials
 from search.storage.filesystem import LocalWriteFailed, Storage, StorageFailed
 from search.storage.lease import is_lease_file
 from search.storage.leftovers import check_journal, reused_trials, trial_of
-
-NUM_PARALLEL = 8
-"""Files transferred in parallel."""
+from search.storage.parallel import for_each
 
 
 def rank_of(name: str) -> int:
@@ -103,10 +100,12 @@ def _fetch_known(storage: Storage, names: list[str], temporary: Path) -> None:
     known = begun | reused_trials(names)
     check_journal(storage, names, known)
     wanted = [name for name in names if name != layout.JOURNAL and _is_of(name, known)]
-    with ThreadPoolExecutor(NUM_PARALLEL) as pool:
-        found = list(pool.map(lambda name: storage.fetch(name, temporary / name), wanted))
-    if not all(found):
-        raise StorageFailed(f"{wanted[found.index(False)]} was removed during the download; try again")
+
+    def fetch(name: str) -> None:
+        if not storage.fetch(name, temporary / name):
+            raise StorageFailed(f"{name} was removed during the download; try again")
+
+    for_each(wanted, fetch)
 
 
 def _is_of(name: str, known: set[int]) -> bool:

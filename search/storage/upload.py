@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from search.storage.checkpoints import remove_ended
 from search.storage.filesystem import Storage
-from search.storage.retrieval import NUM_PARALLEL, rank_of
+from search.storage.parallel import for_each
+from search.storage.retrieval import rank_of
 
 
 class Upload:
@@ -72,10 +72,9 @@ class Upload:
     def _put_all(self, folder: Path, files: Iterable[Path]) -> None:
         new = [(str(path.relative_to(folder)), path) for path in files if _is_file(folder, path)]
         new = [(name, path) for name, path in new if self._is_new(name, path)]
-        with ThreadPoolExecutor(NUM_PARALLEL) as pool:
-            for rank in range(3):
-                # Waits for all of them and raises the first error: nothing of the next rank is uploaded then.
-                list(pool.map(lambda item: self._put(*item), [item for item in new if rank_of(item[0]) == rank]))
+        for rank in range(3):
+            # Waits for all of them and raises the first error: nothing of the next rank is uploaded then.
+            for_each([item for item in new if rank_of(item[0]) == rank], lambda item: self._put(*item))
 
     def _put(self, name: str, path: Path) -> None:
         # A temporary file may have been removed, or a table replaced by a newer one, which is uploaded again later.

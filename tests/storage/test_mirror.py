@@ -270,9 +270,14 @@ def test_an_unreachable_storage_is_logged_once_and_gets_the_rest_later(
 
 
 def test_closing_gives_up_on_an_unreachable_storage_and_names_it(
-    world_in: Callable[..., World], storage: Storage, unreliable: threading.Event, monkeypatch: pytest.MonkeyPatch
+    world_in: Callable[..., World],
+    storage: Storage,
+    unreliable: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(mirror_module, "CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr(mirror_module.log, "propagate", True)
     world = world_in("head", trials=1)
     mirror = Mirror(storage, NAME)
     mirror.start(world.study)
@@ -282,6 +287,7 @@ def test_closing_gives_up_on_an_unreachable_storage_and_names_it(
         f"storage: the study is not completely uploaded to {storage}/{NAME} (no route); --resume uploads the rest"
     )
     mirror.release()
+    assert not caplog.records, "nothing will be uploaded later"
 
 
 def on_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
