@@ -11,7 +11,7 @@ from leukemia.base.errors import UserError
 from leukemia.config.presets import PRESETS
 from leukemia.config.protocol import PROTOCOLS
 from leukemia.config.results import COST, OBJECTIVES
-from leukemia.study.schema import SearchOptions
+from leukemia.study.schema import SearchOptions, StudyInfo
 from search.planning.request import NO_STORAGE, Request, settings_of
 
 DEFAULTS = SearchOptions()
@@ -65,6 +65,18 @@ def request_of(arguments: argparse.Namespace) -> Request:
         cpus_per_trial=arguments.cpus_per_trial,
         given={name: value for name, value in options.items() if value is not None},
     )
+
+
+def not_remembered(arguments: argparse.Namespace, info: StudyInfo) -> list[str]:
+    """The arguments about hardware that must be given again to resume a study under the same conditions."""
+    names = ["address", "device", "gpus_per_trial", "max_gpus"]
+    if info.cpu_threads is None:
+        names.append("cpus_per_trial")
+    given = {name: getattr(arguments, name) for name in names}
+    if given["device"] == cli.AUTO:
+        del given["device"]
+    words = [(f"--{name.replace('_', '-')}", f"{value}") for name, value in given.items() if value is not None]
+    return [word for pair in words for word in pair]
 
 
 def _number_or_auto(text: str) -> float | str:

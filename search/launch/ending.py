@@ -7,7 +7,7 @@ import functools
 import logging
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
@@ -43,16 +43,16 @@ def closing(console: Console, listener: WandbTracker | NoTracker | Mirror | NoMi
 
 
 @contextlib.contextmanager
-def explained(console: Console, study: Study, address: str | None) -> Iterator[None]:
+def explained(console: Console, study: Study, options: Sequence[str]) -> Iterator[None]:
     """Print in one line why a search ends early, and how to resume it.
 
     Args:
-        address: ``--address``, needed again to resume; None if not given.
+        options: given on the command line and needed again to resume, as the study does not remember them.
 
     Raises:
         SystemExit: on Ctrl-C, Cancel in W&B, a crash of Ray, a fault of this machine or an internal error.
     """
-    how_to_resume = _how_to_resume(study, address)
+    how_to_resume = _how_to_resume(study, options)
     heartbeat.on_crash(functools.partial(_report_crash, how_to_resume))
     try:
         with interrupts.resumable(how_to_resume):
@@ -87,9 +87,7 @@ def _report_crash(how_to_resume: str, message: str) -> None:
     print_error(f"{message}; {how_to_resume}")
 
 
-def _how_to_resume(study: Study, address: str | None) -> str:
+def _how_to_resume(study: Study, options: Sequence[str]) -> str:
     """What to do after a search that ended early."""
-    options = f"--study {study.name} --runs {shlex.quote(str(study.folder.parent))}"
-    if address is not None:
-        options += f" --address {shlex.quote(address)}"
-    return f"finished folds are kept. Resume with:\n  python -m search.run --resume {options}"
+    arguments = shlex.join(["--study", study.name, "--runs", str(study.folder.parent), *options])
+    return f"finished folds are kept. Resume with:\n  python -m search.run --resume {arguments}"

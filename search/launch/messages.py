@@ -39,6 +39,25 @@ def print_plan(console: Console, plan: Plan) -> None:
     print_line(console, f"space: {len(plan.space.dimensions)} fields, trial 0 is {plan.space.start.describe()}")
 
 
+def describe_devices(study: Study, device: str) -> str:
+    """A warning if folds of a study were computed on another kind of device than its next ones; otherwise empty."""
+    kinds = {
+        record.device.partition(" ")[0]
+        for number in study.trials()
+        if study.origin(number) is None
+        for seed in study.seeds(number)
+        for record in (study.fold(number, seed, fold) for fold in study.folds_done(number, seed))
+    }
+    others = sorted(kinds - {device})
+    if not others:
+        return ""
+    advice = "" if device in kinds else f"; --device {others[0]} continues as before"
+    return (
+        f"warning: finished folds of this study were computed on {' and '.join(others)}, the next ones will be on "
+        f"{device}: their scores are compared, but may differ because of the device{advice}"
+    )
+
+
 def describe_storage(plan: Plan, mirror: Mirror | NoMirror, *, resume: bool) -> str:
     """Where the study is mirrored, or on a cluster the risk of running without a mirror; otherwise empty."""
     if isinstance(mirror, Mirror):

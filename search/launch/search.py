@@ -29,8 +29,9 @@ from search.cluster import session as cluster
 from search.cluster.resources import Resources, describe
 from search.cluster.trainable import TrialData
 from search.cluster.tuner import run_trials
+from search.launch.arguments import not_remembered
 from search.launch.ending import closing, explained
-from search.launch.messages import describe_storage, print_plan
+from search.launch.messages import describe_devices, describe_storage, print_plan
 from search.launch.preparation import prepared, resources_of
 from search.launch.study_folder import created, resumed
 from search.planning.estimate import print_estimate
@@ -79,11 +80,13 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         # A new study is written only now, after everything has been checked.
         study = resumed(plan) if arguments.resume else stack.enter_context(created(plan))
         stack.enter_context(study_log(study.folder, console))
-        stack.enter_context(explained(console, study, arguments.address))
+        stack.enter_context(explained(console, study, not_remembered(arguments, study.info)))
         log.info("command: %s", command)
         print_line(console, f"study {study.name} in {study.folder}")
         print_plan(console, plan)
         print_line(console, describe(resources, nodes.current_nodes(), own))
+        if device_line := describe_devices(study, resources.device):
+            print_line(console, device_line)
         if storage_line:
             print_line(console, storage_line)
         stack.enter_context(closing(console, mirror))

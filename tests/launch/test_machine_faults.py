@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from helpers.studies import info_of
+from helpers.worlds import World
 from rich.console import Console
 
 from leukemia.base.errors import UserError
@@ -18,7 +20,9 @@ from leukemia.base.faults import MachineFault
 from leukemia.data.catalog import Catalog
 from leukemia.data.images import View, open_images
 from leukemia.study.folder import Study
+from search.launch.arguments import not_remembered, parse
 from search.launch.ending import closing, explained
+from search.launch.messages import describe_devices
 from search.launch.search import _repair_images
 
 
@@ -40,7 +44,7 @@ def test_a_search_ends_in_one_line_that_names_the_cause(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception, line: str
 ) -> None:
     study = Study.create(tmp_path / "study", info_of())
-    with pytest.raises(SystemExit) as ended, study.lock(), explained(Console(), study, None):
+    with pytest.raises(SystemExit) as ended, study.lock(), explained(Console(), study, []):
         raise error
     assert ended.value.code == 1
     assert capsys.readouterr().err == (
@@ -51,9 +55,47 @@ def test_a_search_ends_in_one_line_that_names_the_cause(
         """It was released."""
 
 
+@pytest.mark.parametrize(
+    ("given", "cpu_threads", "options"),
+    [
+        ("", None, ""),
+        ("--device auto --trials 3 --cpus-per-trial 2", 2, ""),
+        ("--device cpu --cpus-per-trial 2", 2, " --device cpu"),
+        (
+            "--max-gpus 3 --cpus-per-trial 4 --gpus-per-trial 0.5 --address a:6379",
+            None,
+            " --address a:6379 --gpus-per-trial 0.5 --max-gpus 3 --cpus-per-trial 4",
+        ),
+        ("--gpus-per-trial auto --device cuda", None, " --device cuda --gpus-per-trial auto"),
+        ("--address 'ray head'", None, " --address 'ray head'"),
+    ],
+)
+def test_the_command_to_resume_has_what_the_study_does_not_remember(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str, cpu_threads: int | None, options: str
+) -> None:
+    study = Study.create(tmp_path / "my runs" / "study", info_of(cpu_threads=cpu_threads))
+    arguments = not_remembered(parse(shlex.split(given)), study.info)
+    with pytest.raises(SystemExit), explained(Console(), study, arguments):
+        raise MachineFault("the images have changed")
+    command = capsys.readouterr().err.splitlines()[-1]
+    assert command == f"  python -m search.run --resume --study study --runs '{tmp_path / 'my runs'}'{options}"
+
+
+def test_a_study_that_is_resumed_on_another_kind_of_device_is_warned_about(
+    tmp_path: Path, tiny_catalog: Catalog
+) -> None:
+    world = World(tmp_path / "study", tiny_catalog, trials=1)
+    assert describe_devices(world.study, "cuda") == ""
+    world.run()
+    assert describe_devices(world.study, "cpu") == ""
+    assert describe_devices(world.study, "cuda").startswith(
+        "warning: finished folds of this study were computed on cpu, the next ones will be on cuda: "
+    )
+
+
 def test_other_errors_are_internal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = Study.create(tmp_path / "study", info_of())
-    with pytest.raises(SystemExit), explained(Console(), study, None):
+    with pytest.raises(SystemExit), explained(Console(), study, []):
         raise RuntimeError("internal bug")
     assert "error: RuntimeError: internal bug; the traceback is in " in capsys.readouterr().err
 
