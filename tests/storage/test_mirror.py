@@ -270,14 +270,9 @@ def test_an_unreachable_storage_is_logged_once_and_gets_the_rest_later(
 
 
 def test_closing_gives_up_on_an_unreachable_storage_and_names_it(
-    world_in: Callable[..., World],
-    storage: Storage,
-    unreliable: threading.Event,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    world_in: Callable[..., World], storage: Storage, unreliable: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mirror_module, "CLOSE_SECONDS", 0.5)
-    monkeypatch.setattr(mirror_module.log, "propagate", True)
     world = world_in("head", trials=1)
     mirror = Mirror(storage, NAME)
     mirror.start(world.study)
@@ -287,7 +282,18 @@ def test_closing_gives_up_on_an_unreachable_storage_and_names_it(
         f"storage: the study is not completely uploaded to {storage}/{NAME} (no route); --resume uploads the rest"
     )
     mirror.release()
-    assert not caplog.records, "nothing will be uploaded later"
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_a_later_upload_is_not_announced_at_the_end(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mirror_module.log, "propagate", True)
+    mirror = Mirror(storage, NAME)
+    message = mirror.close(finished=False)
+    mirror._note_unreachable(StorageFailed("no route"))
+    assert (message, caplog.records) == ("", [])
+    assert "not completely uploaded" in mirror.close(finished=False)
 
 
 def on_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
