@@ -36,7 +36,7 @@ from leukemia.data.sample import TRAINING, generate
 from leukemia.study.folder import Study
 from leukemia.study.layout import JOURNAL
 from leukemia.study.ledger import ledger_of
-from search.launch.search import checkpoints_of
+from search.launch.local_checkpoints import checkpoints_of
 
 FAULTS = ("worker", "node", "notice", "cut", "head")
 NUM_NODES = 3
@@ -86,7 +86,7 @@ def lose_head(folder: Path, tree: ProcessTree, data: Path, storage: Path) -> tup
         before = search.epochs()
         kill(search.process.pid)
         search.process.wait()
-    shutil.rmtree(checkpoints_of(Study.open(folder)))
+    shutil.rmtree(checkpoints_of(Study.open(folder).info))
     shutil.rmtree(folder)
     with cluster_of(NUM_NODES) as cluster:
         search.place = place_on(cluster)

@@ -17,7 +17,6 @@ from leukemia import CLASS_NAMES
 from leukemia.base import interrupts
 from leukemia.base.errors import FAILURE, SUCCESS, UserError, print_error
 from leukemia.base.faults import MachineFault
-from leukemia.base.files import cache_dir
 from leukemia.data.augment import augmented_sheet
 from leukemia.data.images import open_images
 from leukemia.reporting.model_plots import plot_augmented
@@ -31,6 +30,7 @@ from search.cluster.trainable import TrialData
 from search.cluster.tuner import run_trials
 from search.launch.arguments import not_remembered
 from search.launch.ending import closing, explained
+from search.launch.local_checkpoints import locked_checkpoints
 from search.launch.messages import describe_devices, describe_storage, print_plan
 from search.launch.preparation import prepared, resources_of
 from search.launch.study_folder import created, resumed
@@ -66,6 +66,7 @@ def search(arguments: argparse.Namespace, command: str) -> int:
             print_plan(console, plan)
             print_estimate(console, plan, arguments.device)
             return SUCCESS
+        checkpoints = stack.enter_context(locked_checkpoints(plan.info))
         images = open_images(plan.catalog, plan.view)
         try:
             own = stack.enter_context(cluster.ray_session(arguments.address))
@@ -94,7 +95,7 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         tracker, tracker_line = make_tracker(study)
         stack.enter_context(closing(console, tracker))
         print_line(console, tracker_line)
-        has_winner = _run(console, plan, study, images, resources, arguments, tracker, mirror)
+        has_winner = _run(console, plan, study, images, resources, arguments, tracker, mirror, checkpoints)
         return print_outcome(console, study, has_winner=has_winner)
 
 
@@ -107,6 +108,7 @@ def _run(
     arguments: argparse.Namespace,
     tracker: WandbTracker | NoTracker,
     mirror: Mirror | NoMirror,
+    checkpoints: Path,
 ) -> bool:
     """Run all trials and write their outcome; returns whether there is a winner."""
     _draw_augmented(images, plan, study)
@@ -138,7 +140,7 @@ def _run(
         images=Path(str(images.filename)) if ray_private.is_own() else images,  # type: ignore[attr-defined]
         labels=plan.catalog.table["label"].to_numpy(dtype=np.int64),
         folds=list(plan.splits.rows(plan.catalog)),
-        checkpoints=checkpoints_of(study),
+        checkpoints=checkpoints,
         storage=mirror.uri,
     )
     with display.running():
@@ -147,7 +149,7 @@ def _run(
         # Later trials change the winner's selection bias.
         write(driver.progress)
     write_hindsight(study, plan.space, journal)
-    shutil.rmtree(checkpoints_of(study), ignore_errors=True)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return driver.best is not None
 
 
@@ -170,8 +172,3 @@ def _draw_augmented(images: np.ndarray, plan: Plan, study: Study) -> None:
     labels = plan.catalog.table["label"].to_numpy()
     rows = np.concatenate([np.flatnonzero(labels == label)[:3] for label in range(len(CLASS_NAMES))])
     plot_augmented(augmented_sheet(np.asarray(images[rows]), plan.space.start), study.folder / layout.AUGMENTED)
-
-
-def checkpoints_of(study: Study) -> Path:
-    """Folder on each worker's own disk where this study's trials keep their checkpoints."""
-    return cache_dir() / "checkpoints" / study.info.study_uid
