@@ -10,6 +10,7 @@ from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.files import make_folder, require_creatable
+from leukemia.data.location import SAMPLE
 from leukemia.study import layout
 from leukemia.study.folder import Study, check_name
 from search.planning.request import NO_STORAGE, Request
@@ -170,7 +171,9 @@ def _refuse_overlap(request: Request, *, resume: bool) -> None:
     if resume and (name is None or uri is None):
         with contextlib.suppress(UserError):
             study = study_to_resume(request)
-            name, uri = study.name, uri or study.info.data.uri
+            name = study.name
+            if uri is None and study.info.data.uri != SAMPLE:
+                uri = study.info.data.uri
     if name is not None:
         check_name(name)
     mirror, folder = storage / (name or ""), runs / (name or "")
