@@ -190,7 +190,11 @@ def test_an_autoscaler_whose_configuration_cannot_be_read_is_unknown(
         (tmp_path / "cluster.yaml").write_bytes(content)
     address = f"test-{tmp_path.name}:6379"
     arguments = [MONITOR, f"{ADDRESS}{address}", f"{CONFIG}~/cluster.yaml"]
-    with subprocess.Popen([sys.executable, "-c", "input()", *arguments], stdin=subprocess.PIPE) as process:
+    code, pipe = "print(flush=True); input()", subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code, *arguments], stdin=pipe, stdout=pipe) as process:
+        # The command line of a process is empty at first.
+        assert process.stdout is not None
+        process.stdout.readline()
         config = autoscaler_config(address)
         process.communicate(b"\n")
     assert config == ({"max_workers": 2} if is_own and content == b"max_workers: 2" else None)

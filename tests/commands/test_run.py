@@ -20,7 +20,8 @@ from search.launch.study_folder import created
 from search.planning.plan import Plan, plan_new
 from search.planning.resumption import study_to_resume
 
-WORDS = ["--preset", "debug", "--folds", "2", "--set", "data.size_px=32"]
+WORDS = ["--preset", "debug", "--folds", "2", "--set", "data.size_px=32", "--set", "model.depth=18"]
+"""With one small network, since a search requires disk space for checkpoints of the largest."""
 
 
 @pytest.mark.parametrize(

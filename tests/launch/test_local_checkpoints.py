@@ -15,7 +15,7 @@ from search.launch.local_checkpoints import checkpoints_of, locked_checkpoints
 from search.launch.study_folder import created
 from search.planning.plan import plan_new
 
-SMALL = ["--preset", "debug", "--folds", "2", "--set", "data.size_px=32"]
+SMALL = ["--preset", "debug", "--folds", "2", "--set", "data.size_px=32", "--set", "model.depth=18"]
 
 
 def test_a_copy_of_a_running_study_is_refused_before_anything_is_written(
