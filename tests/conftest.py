@@ -45,6 +45,14 @@ def isolated_environment(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """A command that computes in the process of the tests may change its number of threads, and so later numbers."""
+    yield
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
 def restored_signals() -> Iterator[None]:
     """A command that ends in the process of the tests leaves it without Python's own handlers."""
     before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
