@@ -393,7 +393,7 @@ def test_an_internal_error_is_one_line_with_the_traceback_in_the_log(
     assert ended.returncode == 1
     assert ended.stderr == f"error: RuntimeError: internal bug; the traceback is in {Path('runs/broken/search.log')}\n"
     log = (root / "runs" / "broken" / "search.log").read_text()
-    assert "CRITICAL the search failed\nTraceback" in log
+    assert "CRITICAL the search failed\n  Traceback" in log
     assert "internal bug" in log
     assert "TuneError" not in log
 
