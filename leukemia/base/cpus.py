@@ -53,7 +53,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _hierarchy(mount: Path, root: str, group: str) -> Iterator[Path]:
-    """The folders of a cgroup and of those above it, as far as they are mounted.
+    """The folders of a cgroup and of its mounted ancestors.
 
     Args:
         root: the cgroup that is mounted at ``mount``: in a container its own, or ``/`` in a cgroup namespace.
@@ -75,7 +75,7 @@ def _v2_quota(folder: Path) -> float | None:
 
 
 def _v1_quota(folder: Path) -> float | None:
-    """Microseconds of quota and period, in a file each; a quota of -1 is none."""
+    """Microseconds of quota and period, in a file each; -1 means no quota."""
     quota, period = (_fields(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
     return int(quota[0]) / int(period[0]) if quota and period and int(quota[0]) > 0 else None
 

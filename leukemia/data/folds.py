@@ -174,7 +174,7 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
 
 
 def describe_split(catalog: Catalog, num_folds: int, seed: int) -> list[str]:
-    """The balance of a labelled catalogue's split under the default protocol, or why there is none, as lines."""
+    """Lines about a labelled catalogue's split under the default protocol: its balance, or why it cannot be split."""
     protocol = choose_protocol(catalog, None)
     try:
         splits = make_splits(catalog, num_folds, seed, protocol)

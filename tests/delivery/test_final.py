@@ -28,7 +28,7 @@ from leukemia.base.record import write_record
 from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
-from leukemia.data.catalog import read_catalog
+from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.delivery import final_training, retraining
 from leukemia.delivery.evaluation import find_overlap
 from leukemia.final import main
@@ -122,6 +122,21 @@ def test_a_training_is_not_continued_where_its_numbers_would_differ(
         with pytest.raises(KeyboardInterrupt):
             deliver(study)
     assert used[0] == used[1] != used[2]
+
+
+def test_the_number_of_threads_matters_on_a_cpu_only(
+    study: Study, tiny_catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = study.recipe(0)
+
+    def names(device: str) -> set[Path]:
+        found = set()
+        for threads in (1, 2):
+            monkeypatch.setattr(torch, "get_num_threads", lambda number=threads: number)
+            found.add(retraining._checkpoint(study, recipe, tiny_catalog, torch.device(device)))
+        return found
+
+    assert (len(names("cpu")), len(names("cuda"))) == (2, 1)
 
 
 def test_a_training_that_another_process_has_is_refused(
