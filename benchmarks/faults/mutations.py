@@ -39,6 +39,7 @@ from benchmarks.faults.harness.processes import ProcessTree
 from benchmarks.faults.harness.readers import READERS
 from benchmarks.faults.harness.search import ENVIRONMENT, Search, arguments_of
 from leukemia.base.errors import FAILURE, SUCCESS, UserError, first_line, run_command
+from leukemia.base.logs import logging_to
 from leukemia.data.sample import TRAINING, generate
 from leukemia.study.folder import Study
 
@@ -127,11 +128,8 @@ def read(place: Path, part: str) -> tuple[list[Any], list[str], list[str]]:
 def judge(place: Path, part: str, expected: list[Any]) -> tuple[str, list[str]]:
     """The worst outcome of all readers of a part, and what they said."""
     notes = Notes()
-    logging.getLogger().addHandler(notes)
-    try:
+    with logging_to(notes):
         numbers, outcomes, lines = read(place, part)
-    finally:
-        logging.getLogger().removeHandler(notes)
     for reader, found, wanted in zip(READERS[part], numbers, expected, strict=True):
         if found is not None:
             outcomes.append(SILENT if found != wanted else REBUILT if notes.lines else NO_EFFECT)

@@ -14,7 +14,7 @@ from leukemia import CLASS_NAMES
 from leukemia.config.results import Epoch
 from leukemia.scoring.metrics import THRESHOLD
 from leukemia.study import layout
-from leukemia.tracking.client import frame, image
+from leukemia.tracking import client
 
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 """Values per epoch that are drawn, a chart each, with a line per fold."""
@@ -48,7 +48,7 @@ def predictions(table: pd.DataFrame) -> dict[str, Any]:
     probabilities = table["probability_leukemic"].to_numpy(dtype=float)
     labels = table["label"].to_numpy(dtype=int)
     found = {
-        "out_of_fold": frame(table),
+        "out_of_fold": client.frame(table),
         "confusion_matrix": wandb.plot.confusion_matrix(
             y_true=labels.tolist(),
             preds=table["predicted"].tolist(),
@@ -71,7 +71,7 @@ def importances(values: Mapping[str, float]) -> dict[str, Any]:
     if not values:
         return {}
     ranked = sorted(values.items(), key=lambda item: (-item[1], item[0]))
-    table = frame(pd.DataFrame(ranked, columns=["field", "importance"]))
+    table = client.frame(pd.DataFrame(ranked, columns=["field", "importance"]))
     title = "importance of recipe fields for the score"
     return {"importances": wandb.plot.bar(table, "field", "importance", title=title, split_table=True)}
 
@@ -79,4 +79,4 @@ def importances(values: Mapping[str, float]) -> dict[str, Any]:
 def pictures(folder: Path) -> dict[str, Any]:
     """The pictures ``report/NAME`` of the report in a folder; any other picture there is the user's own."""
     found = sorted(path for path in folder.glob(layout.PICTURES) if path.name in layout.REPORT_FILES)
-    return {f"report/{path.stem}": image(path) for path in found}
+    return {f"report/{path.stem}": client.image(path) for path in found}
