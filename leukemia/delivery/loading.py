@@ -24,7 +24,7 @@ def load_delivered(folder: Path) -> tuple[ResNet, Recipe]:
     if not path.is_file():
         raise MissingFile(f"--model {folder}: no {layout.RECIPE} found; give the folder {layout.FINAL!r} of a study")
     if record := ModelRecord.read(folder):
-        record.check_files(folder, [layout.RECIPE])
+        record.check_files(folder, [layout.RECIPE, layout.WEIGHTS])
     recipe = Recipe.load(path)
     if recipe.data.crop_px is None or recipe.data.size_px is None:
         raise UserError(f"{path}: expected data.crop_px and data.size_px; {RESTORE}")

@@ -16,8 +16,8 @@ from leukemia.study.best import Best
 from leukemia.study.folder import Study, check_name
 from leukemia.study.schema import Positive, TrialId
 
-BOUND = (layout.RECIPE, layout.EPOCHS, layout.METRICS, layout.PREDICTIONS)
-"""Files that commands read and that have no checksum of their own."""
+BOUND = (layout.WEIGHTS, layout.RECIPE, layout.EPOCHS, layout.METRICS, layout.PREDICTIONS)
+"""Files that commands read or send."""
 
 IRRELEVANT = ("ray", "optuna", "wandb")
 """Packages that neither train the final model nor apply it."""
@@ -121,8 +121,8 @@ class ModelRecord:
         files = {name: _sha256(folder / name) for name in BOUND if (folder / name).is_file()}
         write_record(folder / layout.MODEL, dataclasses.asdict(dataclasses.replace(self, files=files)))
 
-    def check_files(self, folder: Path, names: Iterable[str]) -> None:
-        """Check files of the folder against their checksums.
+    def check_files(self, folder: Path, names: Iterable[str] = BOUND) -> None:
+        """Check files of the folder against their checksums; those of earlier versions have fewer of them.
 
         Raises:
             UserError: one was changed.

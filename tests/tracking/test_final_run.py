@@ -95,6 +95,17 @@ def test_own_files_are_not_sent(study: Study, final: Path, wandb_server: WandbSe
     assert {"metrics.json", "model.json"} <= wandb_server.artifacts["model-e71e6287:v0"].files.keys()
 
 
+def test_damaged_weights_are_not_sent(study: Study, final: Path, wandb_server: WandbServer) -> None:
+    (final / layout.WEIGHTS).write_bytes(b"1234")
+    record = ModelRecord.read(final)
+    assert record is not None
+    record.write(final)
+    (final / layout.WEIGHTS).write_bytes(b"1235")
+    with pytest.raises(UserError, match=r"model\.safetensors: not the file that model\.json was written for; restore"):
+        publish(study, lambda line: None)
+    assert not [name for name in wandb_server.artifacts if name.startswith("model-")]
+
+
 @pytest.mark.parametrize("has_record", [True, False])
 def test_changed_predictions_are_refused(
     study: Study, final: Path, wandb_server: WandbServer, has_record: bool
