@@ -132,6 +132,11 @@ def _status_of(main: Callable[[list[str] | None], int]) -> int:
     try:
         sys.stdout.flush()
     except OSError:
-        # Closed terminal or full disk: discard what is still buffered, which Python would write again when it exits.
+        # A stream that a caller has put in place: discard what is buffered, which Python would write again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if lost := streams.failure():
+        print_error(
+            f"standard output: {lost.strerror}, so a part is missing; {ADVICE.get(lost.errno or 0, 'try again')}"
+        )
+        status = status or USER_ERROR
     return status

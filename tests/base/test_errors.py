@@ -50,9 +50,31 @@ def test_a_command_finishes_its_work_when_its_reader_goes_away(body: str, tmp_pa
     assert (tmp_path / "finished").exists()
 
 
-def test_a_full_disk_below_the_output_is_an_error(tmp_path: Path) -> None:
-    ended = run("print('line')", tmp_path, ">/dev/full")
-    assert (ended.returncode, ended.stderr) == (2, f"error: No space left on device; {ADVICE[errno.ENOSPC]}\n")
+@pytest.mark.parametrize("body", ["print('line')", MANY])
+def test_a_full_disk_below_the_output_is_an_error_after_the_work(body: str, tmp_path: Path) -> None:
+    ended = run(body, tmp_path, ">/dev/full")
+    line = f"error: standard output: No space left on device, so a part is missing; {ADVICE[errno.ENOSPC]}\n"
+    assert (ended.returncode, ended.stderr) == (2, line)
+    assert (tmp_path / "finished").exists()
+
+
+def test_full_disks_below_both_outputs_set_the_status(tmp_path: Path) -> None:
+    assert run("print('line')", tmp_path, ">/dev/full", "2>/dev/full").returncode == 2
+    assert (tmp_path / "finished").exists()
+
+
+def test_a_command_finishes_its_work_when_its_terminal_is_closed(tmp_path: Path) -> None:
+    controller, terminal = os.openpty()
+    body = "import time; print('line', flush=True); time.sleep(1); print('line', flush=True)"
+    command = [sys.executable, "-c", PRINTS % body]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=terminal, stderr=subprocess.PIPE, text=True) as process:
+        os.close(terminal)
+        assert os.read(controller, 4) == b"line"
+        os.close(controller)
+        assert process.wait(60) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    assert (tmp_path / "finished").exists()
 
 
 @pytest.mark.parametrize("closed", [(">&-",), ("2>&-",), (">&-", "2>&-")])
