@@ -12,6 +12,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, the usual request to end, and a closed terminal."""
 
 _requested = threading.Event()
+_conclusion: str | None = None
 _ignored: frozenset[int] | None = None
 """Signals that were ignored when the outermost ``handled`` was entered; None outside of it."""
 
@@ -27,7 +28,7 @@ def handled() -> Iterator[None]:
     Signals that are ignored stay ignored: ``nohup`` and background jobs of scripts rely on it. A nested block installs
     the handlers again, after a library has replaced them.
     """
-    global _ignored
+    global _ignored, _conclusion
     if is_outermost := _ignored is None:
         _ignored = _ignored_now()
     before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -40,8 +41,18 @@ def handled() -> Iterator[None]:
             if handler is not None:
                 signal.signal(number, handler)
         if is_outermost:
-            _ignored = None
+            _ignored = _conclusion = None
             _requested.clear()
+
+
+def conclude(how: str) -> None:
+    """State this from now on, whatever is interrupted: the work has ended, and only cleaning up is left.
+
+    Args:
+        how: as for ``resumable``.
+    """
+    global _conclusion
+    _conclusion = how
 
 
 def exit_at_once() -> None:
@@ -81,7 +92,7 @@ def resumable(how: str) -> Iterator[None]:
     """State how to resume what the block does.
 
     Args:
-        how: follows "interrupted; " on the terminal. That of the innermost block is printed.
+        how: follows "interrupted; " on the terminal. That of the innermost block is printed, or the conclusion.
 
     Raises:
         Interrupted: instead of ``KeyboardInterrupt``, and of any exception into which a library has turned it: an
@@ -92,11 +103,11 @@ def resumable(how: str) -> Iterator[None]:
     except Interrupted:
         raise
     except KeyboardInterrupt as interrupt:
-        raise Interrupted(how) from interrupt
+        raise Interrupted(_conclusion or how) from interrupt
     except Exception as error:
         if not requested():
             raise
-        raise Interrupted(how) from error
+        raise Interrupted(_conclusion or how) from error
 
 
 def _interrupt(signum: int, frame: Any) -> None:

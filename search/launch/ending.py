@@ -54,9 +54,11 @@ def explained(console: Console, study: Study, options: Sequence[str]) -> Iterato
     """
     how_to_resume = _how_to_resume(study, options)
     heartbeat.on_crash(functools.partial(_report_crash, how_to_resume))
+    ending = how_to_resume
     try:
         with interrupts.resumable(how_to_resume):
             yield
+        ending = f"the search had ended; its results are in {study.folder}"
     except KeyboardInterrupt as interrupt:
         log.info("interrupted; %s", interrupt)
         # The terminal may have been closed.
@@ -80,6 +82,9 @@ def explained(console: Console, study: Study, options: Sequence[str]) -> Iterato
         message = f"{type(error).__name__}: {error}".splitlines()[0]
         print_error(f"{message}; the traceback is in {study.folder / layout.LOG}")
         sys.exit(FAILURE)
+    finally:
+        # Ray takes seconds to stop.
+        interrupts.conclude(ending)
 
 
 def _report_crash(how_to_resume: str, message: str) -> None:

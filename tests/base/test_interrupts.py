@@ -41,6 +41,16 @@ def resumable(argv):
     with interrupts.resumable("continue with --resume"):
         os.kill(os.getpid(), number)
 
+def while_cleaning_up(argv):
+    try:
+        with interrupts.resumable("continue with --resume"):
+            os.kill(os.getpid(), number)
+    except KeyboardInterrupt:
+        interrupts.conclude("continue with --resume")
+        raise SystemExit(130)
+    finally:
+        os.kill(os.getpid(), number)
+
 def exiting(argv):
     # Python waits for the thread when it exits.
     threading.Thread(target=lambda: (time.sleep(0.2), os.kill(os.getpid(), number), time.sleep(60))).start()
@@ -93,6 +103,15 @@ def test_handlers_are_restored_and_a_new_command_starts_without_a_request() -> N
         interrupts.check()
 
 
+def test_a_conclusion_ends_with_its_command() -> None:
+    with interrupts.handled():
+        interrupts.conclude("the results are in runs/one")
+        with pytest.raises(interrupts.Interrupted, match=r"^the results are in runs/one$"), interrupts.resumable("x"):
+            os.kill(os.getpid(), signal.SIGINT)
+    with interrupts.handled(), pytest.raises(interrupts.Interrupted, match=r"^x$"), interrupts.resumable("x"):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_a_nested_block_replaces_a_librarys_handlers_and_keeps_the_request() -> None:
     received: list[int] = []
     with interrupts.handled():
@@ -113,6 +132,7 @@ def test_a_nested_block_replaces_a_librarys_handlers_and_keeps_the_request() -> 
         ("import_failed", "run the same command again"),
         ("refused", "run the same command again"),
         ("resumable", "continue with --resume"),
+        ("while_cleaning_up", "continue with --resume"),
     ],
 )
 def test_an_interrupted_command_prints_how_to_resume(number: signal.Signals, phase: str, line: str) -> None:
