@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml  # type: ignore[import-untyped]
 
 from leukemia.base.errors import MissingFile, UserError, first_line
 from leukemia.base.files import read_file
 from search.cluster.ray_private import checked_cluster_config, cluster_schema
 from search.preflight.aws import check_account
+from search.preflight.cluster_yaml import InvalidYaml, parse
 from search.preflight.hosts import check_hosts
 from search.preflight.mounts import mount_problems
 from search.preflight.problems import collect, unexpected
@@ -35,15 +35,13 @@ def read_cluster(path: Path) -> dict[str, Any]:
         UserError: it is absent or unreadable, not YAML, or does not follow Ray's schema.
     """
     try:
-        config = yaml.safe_load(read_file(path).decode())
+        config = parse(read_file(path).decode())
     except FileNotFoundError:
         raise MissingFile(f"{path}: no such file; the project has cluster.yaml and cluster.onprem.yaml") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({first_line(error)})") from None
-    except yaml.YAMLError as error:
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not valid YAML ({problem or first_line(error)})") from None
+    except InvalidYaml as error:
+        raise UserError(f"{path}: not valid YAML ({error})") from None
     if not isinstance(config, dict) or not isinstance(config.get("provider"), dict):
         raise UserError(f"{path}: expected a cluster file with a section `provider`; compare it with cluster.yaml")
     if "type" not in config["provider"]:

@@ -66,7 +66,7 @@ def test_a_cluster_file_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [", r"cluster.yaml, line \d: not valid YAML"),
+        ("a: [", r"cluster.yaml: not valid YAML \(line \d: "),
         ("- a", "expected a cluster file with a section `provider`"),
         ("provider: {region: x}\ncluster_name: a", "provider.type: expected aws or local, found none"),
         (
