@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -23,6 +25,35 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     """
     with _opened(path) as stream:
         lock(stream, wait=wait)
+        yield
+
+
+@contextlib.contextmanager
+def owned(path: Path, held: str, advice: str, *, dry_run: bool = False) -> Iterator[None]:
+    """Hold the lock of the file ``path``, in which the host and the process of its owner are named.
+
+    Args:
+        held: for the message, such as ``study a is being run``; the owner follows.
+        advice: what to do then.
+        dry_run: only check that nobody holds the lock; write nothing.
+
+    Raises:
+        UserError: another process holds the lock, or the file system has no locks.
+    """
+    if dry_run and not path.exists():
+        yield
+        return
+    with path.open("r" if dry_run else "a+") as stream:
+        try:
+            lock(stream, wait=False)
+        except BlockingIOError:
+            stream.seek(0)
+            owner = stream.read().strip() or "another process"
+            raise UserError(f"{held} by {owner}; {advice}") from None
+        if not dry_run:
+            stream.truncate(0)
+            stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            stream.flush()
         yield
 
 

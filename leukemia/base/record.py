@@ -23,7 +23,7 @@ RESTORE = "restore the file from a backup"
 """What to do about a damaged file."""
 
 CHECKSUM = "sha256"
-"""Last field of a record: SHA-256, hexadecimal, of the rest as canonical JSON."""
+"""Last field of a record: SHA-256, hexadecimal, of its place and the rest as canonical JSON."""
 
 EXPECTED = {
     "bool_type": "true or false",
@@ -45,29 +45,35 @@ EXPECTED = {
 """The expected value by pydantic's error type, filled in from the error's context."""
 
 
-def write_record(path: Path, content: Mapping[str, Any]) -> None:
+def write_record(path: Path, content: Mapping[str, Any], place: str = "") -> None:
     """Write a JSON object atomically, with its checksum as the last field.
+
+    Args:
+        place: what the file belongs to, such as ``e71e6287/trials/0007/state.json``; part of the checksum, so that the
+            file of another trial or study is noticed. Empty if the content tells.
 
     Raises:
         ValueError: NaN or infinity, which JSON does not have.
     """
     rest = {name: value for name, value in content.items() if name != CHECKSUM}
-    write_json(path, {**rest, CHECKSUM: _checksum(rest)})
+    write_json(path, {**rest, CHECKSUM: _checksum(rest, place)})
 
 
-def read_content(path: Path) -> Any:
-    """Read JSON without its checksum, which is verified; files of earlier versions have none.
+def read_content(path: Path, place: str = "") -> Any:
+    """Read JSON without its checksum, which is verified; files of earlier versions have none, or one without a place.
 
     Raises:
         UserError: the file cannot be read, is not JSON, or was changed after it was written.
     """
     content = read_json(path)
-    if isinstance(content, dict) and CHECKSUM in content and content.pop(CHECKSUM) != _checksum(content):
-        raise changed(path)
+    if isinstance(content, dict) and CHECKSUM in content:
+        found = content.pop(CHECKSUM)
+        if found not in (_checksum(content, place), _checksum(content, "")):
+            raise changed(path, place)
     return content
 
 
-def read_record(kind: type[T], path: Path) -> T:
+def read_record(kind: type[T], path: Path, place: str = "") -> T:
     """Read a JSON object into the dataclass ``kind``, whose annotations define the values of each field.
 
     Types are strict: true is not a number, 1.0 is not an integer, and NaN needs an annotation that allows it. Unknown
@@ -80,20 +86,21 @@ def read_record(kind: type[T], path: Path) -> T:
         _ADAPTERS[kind] = TypeAdapter(kind)
     adapter: TypeAdapter[T] = _ADAPTERS[kind]
     try:
-        return adapter.validate_json(json.dumps(read_content(path)), strict=True)
+        return adapter.validate_json(json.dumps(read_content(path, place)), strict=True)
     except ValidationError as error:
         # Only the first error, in the order of the fields.
         raise UserError(f"{path}: {_problem(error.errors(include_url=False)[0])}; {RESTORE}") from None
 
 
-def changed(path: Path, what: str = "the file") -> UserError:
+def changed(path: Path, place: str = "", what: str = "the file") -> UserError:
     """The error for content that differs from its checksum."""
-    return UserError(f"{path}: {what} was changed after it was written (its checksum differs); {RESTORE}")
+    elsewhere = ", or belongs to another trial or study" if place else ""
+    return UserError(f"{path}: {what} was changed after it was written{elsewhere} (its checksum differs); {RESTORE}")
 
 
-def _checksum(content: Mapping[str, Any]) -> str:
+def _checksum(content: Mapping[str, Any], place: str) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(f"{place}{canonical}".encode()).hexdigest()
 
 
 def wrong_value(path: Path, field: str, expected: object, found: object) -> UserError:

@@ -162,18 +162,18 @@ class Recipe:
             raise UserError(f"recipe: expected JSON ({error}); restore it from a backup") from None
         return cls.from_flat(values)
 
-    def save(self, path: Path) -> None:
-        """Write the recipe to a file, with a checksum."""
-        write_record(path, dict(sorted(self.flat().items())))
+    def save(self, path: Path, place: str = "") -> None:
+        """Write the recipe to a file, with a checksum; ``place`` as for ``write_record``."""
+        write_record(path, dict(sorted(self.flat().items())), place)
 
     @classmethod
-    def load(cls, path: Path) -> Recipe:
-        """Read a recipe from a file.
+    def load(cls, path: Path, place: str = "") -> Recipe:
+        """Read a recipe from a file; ``place`` as when it was written.
 
         Raises:
             UserError: not JSON, changed after it was written, or as ``from_flat``; the message names the file.
         """
         try:
-            return cls.from_flat(read_content(path))
+            return cls.from_flat(read_content(path, place))
         except UserError as error:
             raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from None

@@ -13,7 +13,6 @@ from leukemia.base import interrupts, provenance
 from leukemia.base.errors import UserError
 from leukemia.base.files import require_space, require_writable
 from leukemia.base.printable import printable
-from leukemia.base.record import write_record
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import FoldResult, score_name
 from leukemia.data.balance import describe_balance
@@ -115,7 +114,7 @@ def check(
     random_cells = _random_cells(recipe, catalog, best.folds, study.info.seed, device)
     found = _compare(best, catalog, grouped, random_cells)
     path = study.folder / layout.LEAKCHECK
-    write_record(
+    study.write(
         path,
         found.to_dict()
         | {

@@ -23,21 +23,22 @@ REPEATED_COLUMNS = ("seed", "fold", "epoch", "seconds")
 """Columns of ``repeated.csv``."""
 
 CHECKSUM = "checksum"
-"""Last column of the file: the first 16 hexadecimal digits of the SHA-256 of the line and the checksum before it."""
+"""Last column of the file: the first 16 hexadecimal digits of the SHA-256 of the line and the checksum before it; of
+the first line, that of the file's place instead."""
 
 
-def write_epochs(path: Path, table: pd.DataFrame) -> None:
-    """Write epochs with the checksum of each line."""
+def write_epochs(path: Path, table: pd.DataFrame, place: str = "") -> None:
+    """Write epochs with the checksum of each line; ``place`` as for ``write_record``."""
     header, *lines = table.to_csv(index=False).splitlines()
-    sums = _checksums(lines)
+    sums = _checksums(lines, place)
     rows = [f"{line},{checksum}" for line, checksum in zip(lines, sums, strict=True)]
     write_text(path, "\n".join([f"{header},{CHECKSUM}", *rows]) + "\n")
 
 
-def read_epochs(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def read_epochs(path: Path, columns: Sequence[str], place: str = "") -> pd.DataFrame:
     """Seed, fold and epoch int64, the rest float64; without the checksums, which are verified. Empty without a file.
 
-    Files of earlier versions have no checksums.
+    Files of earlier versions have no checksums, or those without a place.
 
     Raises:
         UserError: a line was changed after it was written; other columns; a seed, fold or epoch that is not an integer
@@ -45,7 +46,7 @@ def read_epochs(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """
     if not path.is_file():
         return pd.DataFrame(columns=list(columns))
-    table = parse_table(path, _verified(path, read_bytes(path)), columns, exact=columns[3:])
+    table = parse_table(path, _verified(path, read_bytes(path), place), columns, exact=columns[3:])
     for column in columns[:3]:
         if len(table) and not pd.api.types.is_integer_dtype(table[column]):
             raise UserError(f"{path}: expected integers in column {column}; {RESTORE}")
@@ -59,24 +60,25 @@ def read_epochs(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def _verified(path: Path, content: bytes) -> bytes:
+def _verified(path: Path, content: bytes, place: str) -> bytes:
     """The content without the column of checksums."""
     header, *lines = content.decode("utf-8", errors="replace").split("\n")
     columns, _, last = header.rpartition(",")
     if last != CHECKSUM:
         return content
     if lines[-1:] != [""]:
-        raise changed(path, "the last line")
-    values = [line.rpartition(",")[0] for line in lines[:-1]]
-    for row, (line, checksum) in enumerate(zip(lines, _checksums(values), strict=False)):
-        if line.rpartition(",")[2] != checksum:
-            raise changed(path, f"line {row + 2}, or one before it,")
+        raise changed(path, what="the last line")
+    values, found = [line.rpartition(",")[0] for line in lines[:-1]], [line.rpartition(",")[2] for line in lines[:-1]]
+    if found != list(_checksums(values, "")):
+        for row, (checksum, expected) in enumerate(zip(found, _checksums(values, place), strict=True)):
+            if checksum != expected:
+                raise changed(path, place, f"line {row + 2}, or one before it,")
     return "\n".join([columns, *values, ""]).encode()
 
 
-def _checksums(lines: Sequence[str]) -> Iterator[str]:
+def _checksums(lines: Sequence[str], place: str) -> Iterator[str]:
     """Of each line, chained, so that a line that is missing or moved is found as well."""
-    checksum = ""
+    checksum = place
     for line in lines:
         checksum = hashlib.sha256(f"{checksum}\n{line}".encode()).hexdigest()[:16]
         yield checksum

@@ -6,17 +6,15 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import os
 import re
-import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from leukemia.base import locks
-from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.errors import MissingFile
 from leukemia.base.files import is_temporary, require_writable, write_text
 from leukemia.base.record import missing_field, read_content, read_record, write_record, wrong_value
 from leukemia.config.recipe import Recipe
@@ -26,14 +24,9 @@ from leukemia.study.epochs import EPOCH_COLUMNS, REPEATED_COLUMNS, read_epochs, 
 from leukemia.study.records import FOLD_COLUMNS, check_scores, predictions_csv, read_predictions
 from leukemia.study.schema import FoldRecord, Origin, RepeatFailure, State, StudyInfo, TrialEnd
 
+T = TypeVar("T")
+
 _TRIAL = re.compile(r"[0-9]{4,}")
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
-
-
-def check_name(name: str, option: str = "--study") -> None:
-    """Raise ``UserError`` unless the name that was given with ``option`` is a portable folder name."""
-    if not _NAME.fullmatch(name) or name in (".", ".."):
-        raise UserError(f"{option}: expected letters, digits, '.', '_' or '-', got {name!r}")
 
 
 class Study:
@@ -72,7 +65,7 @@ class Study:
     def find(cls, runs: Path, name: str | None) -> Study:
         """The named study, or the newest study (by ``created``) that has a winner."""
         if name is not None:
-            check_name(name)
+            layout.check_name(name)
             return cls.open(runs / name)
         folders = [path.parent for path in runs.glob(f"*/{layout.BEST}") if (path.parent / layout.STUDY).is_file()]
         studies = [cls.open(folder) for folder in folders if not is_temporary(folder)]
@@ -106,6 +99,18 @@ class Study:
         """Name of the fold score that the search maximizes, such as ``tta_accuracy``."""
         return score_name(self.info.objective)
 
+    def place_of(self, path: Path) -> str:
+        """What a file of this study is bound to: the study, and its path there; a study can be moved and renamed."""
+        return f"{self.info.study_uid}/{path.relative_to(self.folder).as_posix()}"
+
+    def write(self, path: Path, record: Mapping[str, Any]) -> None:
+        """Write a JSON record of this study, bound to its place."""
+        write_record(path, record, self.place_of(path))
+
+    def read(self, kind: type[T], path: Path) -> T:
+        """Read a JSON record of this study, as ``read_record``."""
+        return read_record(kind, path, self.place_of(path))
+
     @contextlib.contextmanager
     def lock(self, *, dry_run: bool = False) -> Iterator[None]:
         """Be the only driver. The OS releases the lock when the process exits, even if it is killed.
@@ -116,22 +121,8 @@ class Study:
             UserError: the folder is not writable, or another driver is running, whose host and process are named.
         """
         require_writable(self.folder)
-        path = self.folder / layout.LOCK
-        if dry_run and not path.exists():
-            yield
-            return
-        with path.open("r" if dry_run else "a+") as stream:
-            try:
-                locks.lock(stream, wait=False)
-            except BlockingIOError:
-                stream.seek(0)
-                driver = stream.read().strip() or "another process"
-                advice = "wait for it, stop it, or start a study with another name"
-                raise UserError(f"study {self.name} is being run by {driver}; {advice}") from None
-            if not dry_run:
-                stream.truncate(0)
-                stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-                stream.flush()
+        advice = "wait for it, stop it, or start a study with another name"
+        with locks.owned(self.folder / layout.LOCK, f"study {self.name} is being run", advice, dry_run=dry_run):
             yield
 
     def trials(self) -> list[int]:
@@ -146,11 +137,13 @@ class Study:
     def begin_trial(self, number: int, recipe: Recipe) -> None:
         """Write a trial's recipe."""
         self.trial_folder(number).mkdir(parents=True, exist_ok=True)
-        recipe.save(self.trial_folder(number) / layout.RECIPE)
+        path = self.trial_folder(number) / layout.RECIPE
+        recipe.save(path, self.place_of(path))
 
     def recipe(self, number: int) -> Recipe:
         """The recipe of a trial."""
-        return Recipe.load(self.trial_folder(number) / layout.RECIPE)
+        path = self.trial_folder(number) / layout.RECIPE
+        return Recipe.load(path, self.place_of(path))
 
     def end_trial(
         self, number: int, state: State, reason: str, score: float | None, *, traceback: str | None = None
@@ -162,18 +155,17 @@ class Study:
         """
         folder = self.trial_folder(number)
         _write_traceback(folder, traceback)
-        end = TrialEnd.now(state, reason, score)
-        write_record(folder / layout.STATE, dataclasses.asdict(end))
+        self.write(folder / layout.STATE, dataclasses.asdict(TrialEnd.now(state, reason, score)))
 
     def end(self, number: int) -> TrialEnd | None:
         """How a trial ended; None while it is running."""
         path = self.trial_folder(number) / layout.STATE
-        return read_record(TrialEnd, path) if path.is_file() else None
+        return self.read(TrialEnd, path) if path.is_file() else None
 
     def origin(self, number: int) -> Origin | None:
         """The earlier study that a trial was reused from; None if the trial ran in this study."""
         path = self.trial_folder(number) / layout.ORIGIN
-        return read_record(Origin, path) if path.is_file() else None
+        return self.read(Origin, path) if path.is_file() else None
 
     def seeds(self, number: int) -> list[int]:
         """Seeds that were started for a trial, ascending: its own and those of its repeats."""
@@ -196,12 +188,12 @@ class Study:
         """
         folder = self.seed_folder(number, seed)
         _write_traceback(folder, traceback)
-        write_record(folder / layout.FAILED, dataclasses.asdict(RepeatFailure(reason=reason)))
+        self.write(folder / layout.FAILED, dataclasses.asdict(RepeatFailure(reason=reason)))
 
     def repeat_failure(self, number: int, seed: int) -> str | None:
         """Why a repeat failed; None if it did not."""
         path = self.seed_folder(number, seed) / layout.FAILED
-        return read_record(RepeatFailure, path).reason if path.is_file() else None
+        return self.read(RepeatFailure, path).reason if path.is_file() else None
 
     def write_epoch(self, number: int, epoch: Epoch) -> bool:
         """Add an epoch to ``epochs.csv`` unless it is already there; returns whether it was added.
@@ -223,21 +215,21 @@ class Study:
             return False
         rows[key] = dataclasses.asdict(epoch)
         table = pd.DataFrame([rows[key] for key in sorted(rows)], columns=list(EPOCH_COLUMNS))
-        write_epochs(self.trial_folder(number) / layout.EPOCHS, table)
+        self._write_table(number, layout.EPOCHS, table)
         return True
 
     def _write_repeated(self, number: int, epoch: Epoch) -> None:
         row = pd.DataFrame([{name: getattr(epoch, name) for name in REPEATED_COLUMNS}])
         table = pd.concat([self.repeated(number), row]) if len(self.repeated(number)) else row
-        write_epochs(self.trial_folder(number) / layout.REPEATED, table)
+        self._write_table(number, layout.REPEATED, table)
 
     def repeated(self, number: int) -> pd.DataFrame:
         """Epochs that were trained again, as ``seed, fold, epoch, seconds``; may be empty."""
-        return read_epochs(self.trial_folder(number) / layout.REPEATED, REPEATED_COLUMNS)
+        return self._read_table(number, layout.REPEATED, REPEATED_COLUMNS)
 
     def epochs(self, number: int) -> pd.DataFrame:
         """A trial's epochs, sorted by seed, fold, epoch; may be empty."""
-        return read_epochs(self.trial_folder(number) / layout.EPOCHS, EPOCH_COLUMNS)
+        return self._read_table(number, layout.EPOCHS, EPOCH_COLUMNS)
 
     def write_fold(self, number: int, result: FoldResult, table: pd.DataFrame) -> FoldRecord | None:
         """Commit a finished fold: write its predictions, then the JSON that marks it as committed.
@@ -252,7 +244,7 @@ class Study:
         predictions = predictions_csv(table.loc[result.rows].assign(probability_leukemic=result.probabilities))
         write_text(folder / layout.predictions(result.fold), predictions)
         record = FoldRecord.of(result, hashlib.sha256(predictions.encode()).hexdigest())
-        write_record(folder / layout.fold(result.fold), dataclasses.asdict(record))
+        self.write(folder / layout.fold(result.fold), dataclasses.asdict(record))
         return record
 
     def folds_done(self, number: int, seed: int) -> list[int]:
@@ -263,7 +255,7 @@ class Study:
     def fold(self, number: int, seed: int, fold: int) -> FoldRecord:
         """A committed fold; its record must be of that fold and seed, with the score that the search maximizes."""
         path = self.fold_file(number, seed, fold)
-        record = read_record(FoldRecord, path)
+        record = self.read(FoldRecord, path)
         for name, expected in (("fold", fold), ("seed", seed)):
             if getattr(record, name) != expected:
                 raise wrong_value(path, name, f"{expected}, as in its path", getattr(record, name))
@@ -288,6 +280,14 @@ class Study:
             check_scores(path, record, predictions)
             tables.append(predictions.assign(fold=fold))
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*FOLD_COLUMNS, "fold"])
+
+    def _write_table(self, number: int, name: str, table: pd.DataFrame) -> None:
+        path = self.trial_folder(number) / name
+        write_epochs(path, table, self.place_of(path))
+
+    def _read_table(self, number: int, name: str, columns: Sequence[str]) -> pd.DataFrame:
+        path = self.trial_folder(number) / name
+        return read_epochs(path, columns, self.place_of(path))
 
 
 def _write_traceback(folder: Path, traceback: str | None) -> None:

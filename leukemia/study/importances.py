@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from leukemia.base.record import read_record, wrong_value
+from leukemia.base.record import wrong_value
 from leukemia.config.fields import FIELDS
 from leukemia.study import layout
 from leukemia.study.folder import Study
@@ -54,7 +54,7 @@ class HindsightRecord:
         path = study.folder / layout.HINDSIGHT
         if not path.is_file():
             return None
-        record, num_complete = read_record(cls, path), _num_complete(study)
+        record, num_complete = study.read(cls, path), _num_complete(study)
         if record.num_trials is not None and record.num_trials > num_complete:
             raise wrong_value(path, "num_trials", f"at most {num_complete}, the complete trials", record.num_trials)
         return record

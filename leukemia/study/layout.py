@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from leukemia.base.errors import UserError
+
 STUDY = "study.json"
 """How the study was started; a folder that contains this file is a study."""
 
@@ -94,6 +96,8 @@ def _one_of(names: frozenset[str]) -> str:
     return f"({'|'.join(map(re.escape, sorted(names)))})"
 
 
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
 _STUDY_FILE = re.compile(
     f"{_one_of(STUDY_FILES)}"
     f"|{TRIALS}/[0-9]{{4,}}/({_one_of(TRIAL_FILES)}|{_SEED}[0-9]+/({_one_of(SEED_FILES)}|{_FOLD}[0-9]+\\.(json|csv)))"
@@ -117,6 +121,12 @@ def is_study_file(name: str) -> bool:
     [False, False, False, False]
     """
     return _STUDY_FILE.fullmatch(name) is not None
+
+
+def check_name(name: str, option: str = "--study") -> None:
+    """Raise ``UserError`` unless the name that was given with ``option`` is a portable folder name."""
+    if not _NAME.fullmatch(name) or name in (".", ".."):
+        raise UserError(f"{option}: expected letters, digits, '.', '_' or '-', got {name!r}")
 
 
 def trial(number: int) -> str:

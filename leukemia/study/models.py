@@ -13,7 +13,7 @@ from leukemia.base.errors import UserError
 from leukemia.base.record import RESTORE, read_record, write_record
 from leukemia.study import layout
 from leukemia.study.best import Best
-from leukemia.study.folder import Study, check_name
+from leukemia.study.folder import Study
 from leukemia.study.schema import Positive, TrialId
 
 BOUND = (layout.WEIGHTS, layout.RECIPE, layout.EPOCHS, layout.METRICS, layout.PREDICTIONS)
@@ -29,7 +29,7 @@ def model_folder(study: Study, name: str) -> Path:
     Raises:
         UserError: no portable name, or one that the study uses otherwise.
     """
-    check_name(name, "--out")
+    layout.check_name(name, "--out")
     # Some file systems ignore case. Names with a dot in front are those of temporary files.
     if name.startswith(".") or name.lower() in layout.RESERVED:
         raise UserError(f"--out: {name!r} is a name that the study uses itself; choose another")

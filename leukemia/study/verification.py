@@ -25,8 +25,9 @@ def verify(study: Study) -> None:
         UserError: a file was changed after it was written, is missing, or contradicts another one.
     """
     for name in WITHOUT_READER:
-        if (study.folder / name).is_file():
-            read_content(study.folder / name)
+        path = study.folder / name
+        if path.is_file():
+            read_content(path, study.place_of(path))
     for number in study.trials():
         for seed in study.seeds(number):
             # Reading the predictions compares them with the fold's scores.
@@ -64,7 +65,7 @@ def check_trial(study: Study, number: int) -> None:
 
 
 def check_best(study: Study, best: Best) -> None:
-    """Check the winner's scores against its predictions, and its number of rivals.
+    """Check the winner's scores against its predictions, and the trials and repeats that it was compared with.
 
     The corrections for selection need the trials that were complete when the file was written: only its checksum
     protects them.
@@ -88,6 +89,13 @@ def check_best(study: Study, best: Best) -> None:
         for end in ("value", "low", "high"):
             expected = getattr(found, end)
             check_score(path, f"scores.{name}.{end}", getattr(recorded, end), expected, "the predictions")
+    for trial, seeds in best.noise.seeds.items():
+        for seed in seeds:
+            if (done := len(study.folds_done(int(trial), seed))) < best.folds:
+                raise MissingFile(
+                    f"{study.seed_folder(int(trial), seed)}: has {done} of {best.folds} folds, but is complete "
+                    f"according to {path.name}; {RESTORE}"
+                )
     complete = [each for each in study.trials() if (ended := study.end(each)) and ended.state == "complete"]
     if number not in complete:
         raise wrong_value(path, "trial", "a complete trial", best.trial)

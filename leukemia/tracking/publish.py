@@ -124,7 +124,7 @@ def _is_finished(study: Study) -> bool:
     if "trials" in study.info.absent or len(own) >= study.info.trials:
         return True
     ledger = study.folder / layout.LEDGER
-    return ledger.is_file() and len(read_content(ledger).get("trials", ())) == len(trials)
+    return ledger.is_file() and len(read_content(ledger, study.place_of(ledger)).get("trials", ())) == len(trials)
 
 
 def _without_recipe(study: Study) -> list[str]:

@@ -28,8 +28,7 @@ def created(plan: Plan) -> Iterator[Study]:
             with atomic_folder(plan.folder) as folder:
                 stack.enter_context(Study(folder).lock())
                 plan.splits.save(folder / layout.SPLITS)
-                copy_priors(plan.priors, folder)
-                Study.create(folder, plan.info)
+                copy_priors(plan.priors, Study.create(folder, plan.info))
         except OSError as error:
             # Of two commands with the same study name, only one can rename its folder.
             require_vacant(plan.folder)

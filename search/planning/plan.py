@@ -19,7 +19,7 @@ from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import Splits, choose_protocol, make_splits
 from leukemia.data.images import View
 from leukemia.data.location import absolute, locate, uri_of
-from leukemia.study.folder import check_name
+from leukemia.study import layout
 from leukemia.study.schema import DataSource, SearchOptions, StudyInfo
 from leukemia.training.device import choose_device, describe_device
 from leukemia.training.model import build_model
@@ -125,7 +125,7 @@ def plan_new(request: Request, command: str) -> Plan:
         UserError: the arguments or the data are invalid.
     """
     name = new_name() if request.study is None else request.study
-    check_name(name)
+    layout.check_name(name)
     folder = request.runs / name
     require_vacant(folder)
     options = SearchOptions(**request.given)

@@ -13,7 +13,7 @@ from leukemia.data.catalog import read_catalog
 from leukemia.data.folds import Splits
 from leukemia.data.location import locate, uri_of
 from leukemia.study import layout
-from leukemia.study.folder import Study, check_name
+from leukemia.study.folder import Study
 from leukemia.study.schema import StudyInfo
 from search.planning.derived import check_seeds
 from search.planning.plan import Plan, path_text
@@ -100,7 +100,7 @@ def study_to_resume(request: Request) -> Study:
         UserError: there is no study.
     """
     if request.study is not None:
-        check_name(request.study)
+        layout.check_name(request.study)
         return Study.open(request.runs / request.study)
     found = (path.parent for path in request.runs.glob(f"*/{layout.STUDY}"))
     studies = [Study.open(folder) for folder in found if not is_temporary(folder)]

@@ -12,7 +12,7 @@ from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.files import make_folder, require_creatable
 from leukemia.data.location import SAMPLE
 from leukemia.study import layout
-from leukemia.study.folder import Study, check_name
+from leukemia.study.folder import Study
 from search.planning.request import NO_STORAGE, Request
 from search.planning.resumption import study_to_resume
 from search.planning.vacancy import require_vacant
@@ -175,7 +175,7 @@ def _refuse_overlap(request: Request, *, resume: bool) -> None:
             if uri is None and study.info.data.uri != SAMPLE:
                 uri = study.info.data.uri
     if name is not None:
-        check_name(name)
+        layout.check_name(name)
     mirror, folder = storage / (name or ""), runs / (name or "")
     if storage == runs or (name is not None and (mirror.is_relative_to(folder) or folder.is_relative_to(mirror))):
         raise UserError(
@@ -201,7 +201,7 @@ def _resolved(path: Path) -> Path:
 
 def _folder(request: Request, storage: Storage) -> Path:
     if request.study is not None:
-        check_name(request.study)
+        layout.check_name(request.study)
         return request.runs / request.study
     try:
         return study_to_resume(request).folder

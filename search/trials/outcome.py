@@ -10,7 +10,6 @@ from rich.console import Console
 
 from leukemia.base import provenance
 from leukemia.base.errors import NO_WINNER, SUCCESS
-from leukemia.base.record import read_record, write_record
 from leukemia.config.results import score_name
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
@@ -104,8 +103,8 @@ def write_hindsight(study: Study, space: Space, journal: Journal) -> None:
         end = study.end(number)
         if end is not None:
             ended.append((space.parameters(study.recipe(number)), end.score, end.state))
-    write_record(study.folder / layout.HINDSIGHT, look_back(space, ended, journal.importances()).to_dict())
-    write_record(study.folder / layout.LEDGER, ledger_of(study).to_dict())
+    study.write(study.folder / layout.HINDSIGHT, look_back(space, ended, journal.importances()).to_dict())
+    study.write(study.folder / layout.LEDGER, ledger_of(study).to_dict())
 
 
 def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
@@ -127,7 +126,7 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
         return NO_WINNER
     for line in _describe(best):
         print_line(console, line)
-    for line in read_record(HindsightRecord, study.folder / layout.HINDSIGHT).lines:
+    for line in study.read(HindsightRecord, study.folder / layout.HINDSIGHT).lines:
         print_line(console, line)
     print_line(console, ledger_of(study).describe())
     print_line(console, f"best: {path}")

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.record import missing_field, read_record, write_record
+from leukemia.base.record import missing_field, read_content
 from leukemia.config.results import score_name
 from leukemia.study import layout
 from leukemia.study.epochs import EPOCH_COLUMNS, REPEATED_COLUMNS, read_epochs, write_epochs
 from leukemia.study.folder import Study
-from leukemia.study.schema import Origin, StudyInfo, TrialEnd
+from leukemia.study.schema import Origin, StudyInfo
 from leukemia.study.verification import check_trial
 from search.policy.space import Space
 from search.sampling.journal import Prior
@@ -28,8 +28,11 @@ class ReusedTrial:
     """A finished trial of an earlier study that a new study starts with."""
 
     prior: Prior
-    folder: Path
-    """Folder of the trial in the earlier study."""
+    study: Study
+    """The earlier study."""
+
+    number: int
+    """Of the trial in it."""
 
     origin: Origin
     """Seeds that had not ended there are run from scratch in the new study."""
@@ -79,45 +82,41 @@ def _check_predictions(study: Study, reused: Sequence[ReusedTrial], validation: 
     for each in reused:
         for seed in each.origin.seeds:
             # Reading the predictions checks them.
-            list(predictions(study, int(each.folder.name), seed, validation))
+            list(predictions(study, each.number, seed, validation))
 
 
-def copy_priors(reused: Sequence[ReusedTrial], folder: Path) -> None:
-    """Copy the trials' folders into the folder of a new study, numbered from 0.
+def copy_priors(reused: Sequence[ReusedTrial], study: Study) -> None:
+    """Copy the trials into a new study, numbered from 0. The copies are writable even if the earlier study is not.
 
     Seeds that had not ended, and their epochs, are not copied, so that the new study runs them completely.
     """
     for number, each in enumerate(reused):
-        target = folder / layout.trial(number)
-        _copy_files(each.folder, target)
-        _remove_unfinished(target, each.origin.seeds)
-        if each.prior.state == "complete" and each.prior.fold_scores:
+        folder, target = each.study.trial_folder(each.number), study.trial_folder(number)
+        ended = [layout.seed(seed) for seed in each.origin.seeds]
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder)
+            is_ended = len(name.parts) == 1 or name.parts[0] in ended
+            if is_ended and path.is_file() and layout.is_study_file(f"{layout.trial(number)}/{name.as_posix()}"):
+                _copy_file(each, path, study, target / name)
+        study.write(target / layout.ORIGIN, dataclasses.asdict(each.origin))
+
+
+def _copy_file(reused: ReusedTrial, path: Path, study: Study, copy: Path) -> None:
+    """Copy a file, bound to its new place."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    earlier = reused.study.place_of(path)
+    tables = {layout.EPOCHS: EPOCH_COLUMNS, layout.REPEATED: REPEATED_COLUMNS}
+    if path.suffix == ".json":
+        content = read_content(path, earlier)
+        if path.name == layout.STATE and reused.prior.state == "complete" and reused.prior.fold_scores:
             # The earlier study may have maximized another score.
-            score = float(np.mean(list(each.prior.fold_scores.values())))
-            end = dataclasses.replace(read_record(TrialEnd, target / layout.STATE), score=score)
-            write_record(target / layout.STATE, dataclasses.asdict(end))
-        write_record(target / layout.ORIGIN, dataclasses.asdict(each.origin))
-
-
-def _copy_files(folder: Path, target: Path) -> None:
-    """Copy the files of a trial, and no others. The copies are writable even if the earlier study is not."""
-    for path in folder.rglob("*"):
-        copy = target / path.relative_to(folder)
-        if layout.is_study_file(f"{layout.TRIALS}/{target.name}/{path.relative_to(folder)}") and path.is_file():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
-
-
-def _remove_unfinished(folder: Path, ended: Sequence[int]) -> None:
-    """Remove all seeds from a copied trial except those that have ended."""
-    for path in folder.glob(layout.seed("*")):
-        if path.name not in map(layout.seed, ended):
-            shutil.rmtree(path)
-    for name, columns in ((layout.EPOCHS, EPOCH_COLUMNS), (layout.REPEATED, REPEATED_COLUMNS)):
-        table = read_epochs(folder / name, columns)
-        kept = table[table["seed"].isin(ended)]
-        if len(kept) < len(table):
-            write_epochs(folder / name, kept)
+            content["score"] = float(np.mean(list(reused.prior.fold_scores.values())))
+        study.write(copy, content)
+    elif path.name in tables:
+        table = read_epochs(path, tables[path.name], earlier)
+        write_epochs(copy, table[table["seed"].isin(reused.origin.seeds)], study.place_of(copy))
+    else:
+        shutil.copyfile(path, copy)
 
 
 def priors_of(study: Study) -> tuple[ReusedTrial, ...]:
@@ -184,7 +183,8 @@ def _reused(study: Study, number: int, objective: str) -> ReusedTrial | None:
             cost=sum(record.seconds for record in folds.values()),
             origin=f"{origin.study_uid}-{origin.trial}",
         ),
-        folder=study.trial_folder(number),
+        study=study,
+        number=number,
         origin=dataclasses.replace(origin, seeds=_ended_seeds(study, number, recipe.train.seed)),
     )
 

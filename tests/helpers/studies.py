@@ -59,13 +59,14 @@ def without_checksums(folder: Path) -> Path:
 
 
 def with_checksums(folder: Path) -> Path:
-    """Rewrite all files of an earlier version as this one writes them; returns the folder."""
-    for path in folder.rglob("epochs.csv"):
-        write_epochs(path, read_epochs(path, EPOCH_COLUMNS))
+    """Rewrite all files of a study of an earlier version as this one writes them; returns the study's folder."""
+    study = Study(folder)
+    for path in folder.glob("trials/*/epochs.csv"):
+        write_epochs(path, read_epochs(path, EPOCH_COLUMNS), study.place_of(path))
     for path in folder.rglob("*.json"):
         content = json.loads(path.read_text())
         predictions = path.with_suffix(".csv")
         if predictions.is_file():
             content["predictions_sha256"] = hashlib.sha256(predictions.read_bytes()).hexdigest()
-        write_record(path, content)
+        write_record(path, content, study.place_of(path) if "trials" in path.parts else "")
     return folder

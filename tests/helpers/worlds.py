@@ -149,8 +149,8 @@ class World:
                 splits_sha256=self.splits.sha256(),
             )
             validation = validation_of(self.splits, catalog)
-            copy_priors(find_priors([study.folder for study in warm_start], info, SPACE, validation), folder)
-            Study.create(folder, info)
+            priors = find_priors([study.folder for study in warm_start], info, SPACE, validation)
+            copy_priors(priors, Study.create(folder, info))
             self.splits.save(folder / "splits.json")
         self.study = Study(folder)
         self.tracker, self.display = RecordingTracker(self.study), RecordingDisplay()

@@ -72,8 +72,7 @@ def started(request_for: Callable[..., Request]) -> Callable[..., Plan]:
         plan = plan_new(request_for(**changes), COMMAND)
         plan.folder.mkdir(parents=True)
         plan.splits.save(plan.folder / "splits.json")
-        copy_priors(plan.priors, plan.folder)
-        Study.create(plan.folder, plan.info)
+        copy_priors(plan.priors, Study.create(plan.folder, plan.info))
         return plan
 
     return start
@@ -190,7 +189,7 @@ def test_seeds_of_reused_repeats_and_of_a_resumed_study_are_checked(
     prior = Prior(recipe=start, state="stopped", fold_scores={}, cost=0.0, origin="abcd1234-0000")
     origin = Origin(study="older", study_uid="abcd1234", trial="0000", seeds=[2147483640, 2147483646])
     with pytest.raises(UserError, match=r"^--repeats: 2 more seeds after 2147483646 exceed the highest seed"):
-        check_seeds(start, 2, [ReusedTrial(prior=prior, folder=Path("older"), origin=origin)])
+        check_seeds(start, 2, [ReusedTrial(prior=prior, study=Study(Path("older")), number=0, origin=origin)])
 
 
 def test_data_with_a_single_class_are_refused(request_for: Callable[..., Request], tmp_path: Path) -> None:

@@ -26,8 +26,9 @@ from leukemia.config.sections import Model
 from leukemia.data.folds import Splits
 from leukemia.scoring.metrics import point_scores
 from leukemia.study import folder as folder_module
+from leukemia.study import layout
 from leukemia.study.best import Best
-from leukemia.study.folder import EPOCH_COLUMNS, Study, check_name
+from leukemia.study.folder import EPOCH_COLUMNS, Study
 from leukemia.study.models import ModelRecord, delivered_models
 from leukemia.study.records import FOLD_COLUMNS
 from leukemia.study.schema import Origin
@@ -130,14 +131,14 @@ def test_newest_study_with_a_winner_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "é", "-x\n", "<b>"])
 def test_names_that_are_not_portable_are_rejected(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^--study: expected letters, digits, '.', '_' or '-', got "):
-        check_name(name)
+        layout.check_name(name)
     with pytest.raises(UserError, match=r"^--study: "):
         Study.find(tmp_path, name)
 
 
 @pytest.mark.parametrize("name", ["20261124-101500-amber", "a.b_C-1", "..."])
 def test_portable_names_are_accepted(name: str) -> None:
-    check_name(name)
+    layout.check_name(name)
 
 
 def test_lock_names_the_other_driver_and_is_released_when_it_is_killed(study: Study) -> None:
@@ -255,7 +256,7 @@ def test_folds_are_joined_in_order_and_subjects_may_be_unknown(study: Study) -> 
 
 
 def test_fold_is_committed_by_its_json(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(path: Path, value: Any) -> None:
+    def interrupt(path: Path, *arguments: Any) -> None:
         assert path.with_suffix(".csv").is_file()
         raise KeyboardInterrupt
 

@@ -11,6 +11,7 @@ import pytest
 from helpers.studies import with_checksums
 
 from leukemia.base.errors import UserError
+from leukemia.base.record import write_record
 from leukemia.report import main
 from leukemia.study.folder import Study
 from leukemia.study.verification import verify
@@ -70,6 +71,44 @@ def test_a_score_that_contradicts_its_source_is_refused(
     with pytest.raises(UserError, match=rf"{name}: .*{re.escape(message)}.*restore the file from a backup$"):
         main(["example", "--runs", str(old.parent)])
     assert not [*old.glob("*.png"), *old.glob("*.html")]
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "state.json", "epochs.csv", "seed_0", ""])
+@pytest.mark.parametrize("other_study", [False, True])
+def test_a_file_of_another_trial_or_study_is_refused(folder: Path, name: str, other_study: bool) -> None:
+    """As after a backup that was restored into the wrong folder: each file is intact."""
+    source, number = folder, 1
+    if other_study:
+        source, number = Path(shutil.copytree(EXAMPLE, folder.parent / "other")), 0
+        change(source / "study.json", '"study_uid": "[0-9a-f]{8}"', '"study_uid": "00000001"')
+        (source / "best.json").unlink()
+        with_checksums(source)
+        verify(Study.open(source))
+    target = folder / "trials" / "0000" / name
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    original = source / "trials" / f"{number:04d}" / name
+    (shutil.copytree if original.is_dir() else shutil.copy)(original, target)
+    with pytest.raises(UserError, match=r"0000/.*was changed after it was written, or belongs to another trial or st"):
+        verify(Study.open(folder))
+
+
+def test_a_trial_in_place_of_two_is_refused(folder: Path) -> None:
+    shutil.copytree(folder / "trials" / "0001", folder / "trials" / "0002")
+    with pytest.raises(UserError, match=r"0002/.*belongs to another trial or study"):
+        verify(Study.open(folder))
+
+
+def test_a_moved_study_is_verified(folder: Path) -> None:
+    verify(Study.open(folder.rename(folder.with_name("renamed"))))
+
+
+def test_a_repeat_that_the_winner_was_compared_with_must_exist(folder: Path) -> None:
+    study = Study.open(folder)
+    content = json.loads((folder / "best.json").read_text())
+    content["noise"]["seeds"] = {"0001": [0, 1]}
+    write_record(folder / "best.json", content)
+    with pytest.raises(UserError, match=r"0001/seed_1: has 0 of 2 folds, but is complete according to best.json; "):
+        verify(study)
 
 
 def test_a_probability_that_contradicts_its_score_is_refused(old: Path) -> None:

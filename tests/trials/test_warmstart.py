@@ -95,7 +95,7 @@ def test_complete_and_stopped_trials_are_reused_with_scores_and_cost(study_in: C
     )
     assert first.origin == Origin(study="old", study_uid="abcd1234", trial="0000", seeds=[0])
     assert (second.prior.state, second.prior.fold_scores, second.prior.cost) == ("stopped", {0: 0.75}, 20.0)
-    assert second.folder == study.trial_folder(3)
+    assert (second.study.folder, second.number) == (study.folder, 3)
 
 
 @pytest.mark.parametrize("objective", ["tta_auroc", "tta_auroc,cost"])
@@ -179,8 +179,8 @@ def test_trials_are_copied_with_their_finished_seeds_and_origin(study_in: Callab
     old.write_epoch(1, epoch_of(0, 2, seconds=7.0))
     old.fail_repeat(1, 3, "NonFiniteLoss")
     reused = find_priors([old.folder], INFO, SPACE)
-    copy_priors(reused, tmp_path / "new")
     new = Study.create(tmp_path / "new", replace(INFO, study_uid="00000002"))
+    copy_priors(reused, new)
     assert new.trials() == [0]
     assert (new.recipe(0), new.end(0), new.seeds(0)) == (old.recipe(1), old.end(1), [0, 1, 3])
     assert new.folds_done(0, 0) == [0, 1]
@@ -208,7 +208,7 @@ def test_trials_of_a_read_only_study_are_copied_without_foreign_files(
     for path in everything:
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
-        copy_priors(find_priors([old.folder], INFO, SPACE), tmp_path / "new")
+        copy_priors(find_priors([old.folder], INFO, SPACE), Study.create(tmp_path / "new", INFO))
     finally:
         for path in everything:
             path.chmod(0o755)
@@ -216,15 +216,15 @@ def test_trials_of_a_read_only_study_are_copied_without_foreign_files(
     assert all(path.stat().st_mode & 0o200 for path in copies)
     folds = [f"fold_{fold}.{kind}" for fold in (0, 1) for kind in ("csv", "json")]
     names = sorted(path.name for path in copies if path.is_file())
-    assert names == sorted(["recipe.json", "state.json", "origin.json", *folds])
+    assert names == sorted(["study.json", "recipe.json", "state.json", "origin.json", *folds])
 
 
 def test_a_trial_reused_twice_keeps_its_first_origin(study_in: Callable[..., Study], tmp_path: Path) -> None:
     old = study_in()
     add(old, recipe_of(0.1), "failed")
     add(old, SPACE.start)
-    copy_priors(find_priors([old.folder], INFO, SPACE), tmp_path / "new")
     new = Study.create(tmp_path / "new", replace(INFO, study_uid="00000002"))
+    copy_priors(find_priors([old.folder], INFO, SPACE), new)
     (reused,) = find_priors([new.folder], INFO, SPACE)
     assert reused.origin == Origin(study="old", study_uid="abcd1234", trial="0001", seeds=[0])
     assert reused.prior.origin == "abcd1234-0001"
@@ -233,8 +233,8 @@ def test_a_trial_reused_twice_keeps_its_first_origin(study_in: Callable[..., Stu
 def test_a_reused_trial_with_an_undefined_objective_is_refused(study_in: Callable[..., Study], tmp_path: Path) -> None:
     old = study_in()
     add(old, SPACE.start, "stopped", folds=1)
-    copy_priors(find_priors([old.folder], INFO, SPACE), tmp_path / "new")
     new = Study.create(tmp_path / "new", INFO)
+    copy_priors(find_priors([old.folder], INFO, SPACE), new)
     assert len(priors_of(new)) == 1
     path = without_checksums(new.trial_folder(0)) / "seed_0" / "fold_0.json"
     path.write_text(path.read_text().replace("0.75", "null"))
@@ -273,8 +273,8 @@ def test_a_damaged_trial_is_refused_before_anything_is_written(study_in: Callabl
 def test_a_reused_trial_without_its_end_is_refused(study_in: Callable[..., Study], tmp_path: Path) -> None:
     study = study_in()
     add(study, SPACE.start)
-    copy_priors(find_priors([study.folder], INFO, SPACE), tmp_path / "new")
     new = Study.create(tmp_path / "new", replace(INFO, study_uid="00000002"))
+    copy_priors(find_priors([study.folder], INFO, SPACE), new)
     (new.trial_folder(0) / "state.json").unlink()
     with pytest.raises(
         MissingFile, match=r"0000/state.json: is missing, but the trial is reused from an earlier study; restore"
