@@ -14,7 +14,7 @@ import pytest
 from benchmarks.faults import mutations
 from benchmarks.faults.harness.mutation import Mutation
 from benchmarks.faults.mutations import NO_EFFECT, REBUILT, REFUSED, SILENT, TRACEBACK, files_of, judge, part_of
-from leukemia.base.errors import UserError
+from leukemia.base.errors import SUCCESS, UserError
 
 
 @pytest.fixture
@@ -85,3 +85,15 @@ def test_the_worst_outcome_counts(
     monkeypatch.setitem(mutations.READERS, "study", readers)
     monkeypatch.setattr(mutations.Study, "open", lambda folder: None)
     assert judge(place, "study", ["1"] * len(readers))[0] == outcome
+
+
+@pytest.mark.slow
+def test_no_changed_byte_of_a_real_study_goes_unnoticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Restored afterwards: the benchmark has a cache of its own.
+    monkeypatch.setenv("LEUKEMIA_CACHE", str(tmp_path))
+    assert mutations.main(["--times", "6", "--runs", str(tmp_path), "--seed", "1"]) == SUCCESS
+    *_, total = capsys.readouterr().out.splitlines()
+    assert sum(map(int, total.split("|")[2:-1])) == 6
+    assert total.endswith("| 0 | 0 |")
