@@ -32,11 +32,10 @@ def main(argv: list[str] | None = None) -> int:
 
     from leukemia.data.catalog import describe, read_catalog
     from leukemia.data.folds import describe_split
+    from leukemia.data.reading import Reading
     from leukemia.study.schema import SearchOptions
 
-    catalog = read_catalog(
-        arguments.data, base=arguments.base, subjects_from=arguments.subjects_from, labels=not arguments.unlabelled
-    )
+    catalog = read_catalog(arguments.data, Reading.of(arguments), labels=not arguments.unlabelled)
     defaults = SearchOptions()
     print(describe(catalog), end="")
     if catalog.has_labels:

@@ -62,14 +62,14 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError("--against-start: the models are compared on test images; add a labelled --test")
 
     from leukemia.base.provenance import command_line
+    from leukemia.data.reading import Reading
     from leukemia.delivery.final_training import FinalTraining
     from leukemia.study.folder import Study
 
     FinalTraining(
         study=Study.find(arguments.runs, arguments.best or None),
         data=arguments.data,
-        base=arguments.base,
-        subjects_from=arguments.subjects_from,
+        reading=Reading.of(arguments),
         test=arguments.test,
         settings=arguments.settings,
         device=arguments.device,

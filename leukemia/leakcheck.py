@@ -27,14 +27,14 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
 
     from leukemia.base.provenance import command_line
+    from leukemia.data.reading import Reading
     from leukemia.delivery.leak_check import check
     from leukemia.study.folder import Study
 
     found, path = check(
         Study.find(arguments.runs, arguments.study),
         data=arguments.data,
-        base=arguments.base,
-        subjects_from=arguments.subjects_from,
+        reading=Reading.of(arguments),
         device_name=arguments.device,
         command=command_line("leukemia.leakcheck", argv),
     )

@@ -19,6 +19,7 @@ from leukemia.data.hashes import hash_images
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.source import Layout, Source
 from leukemia.data.names import check_names
+from leukemia.data.reading import DEFAULT, Reading
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,26 +70,23 @@ class Catalog:
         return bool(self.table["subject"].notna().all())
 
 
-def read_catalog(
-    data: Path, *, base: Path | None = None, subjects_from: Path | None = None, labels: bool = True
-) -> Catalog:
+def read_catalog(data: Path, reading: Reading = DEFAULT, *, labels: bool = True) -> Catalog:
     """Find, read and validate all images of a data set.
 
     Args:
         data: the C-NMC folder as published, the folder of one of its test phases or its labels CSV; a CSV
             ``Path,label`` (case-insensitive header, optional column ``subject``); or folders named by class.
-        base: base folder for relative paths in a CSV. None: the folder of the CSV.
-        subjects_from: a copy of the same images with subjects, matched by pixels.
+        reading: the user's options.
         labels: False accepts images without labels; labels for only some of the images are still an error.
 
     Raises:
         MissingFile: ``data`` does not exist.
         UserError: the data set is invalid; the message lists all offending files or rows.
     """
-    source = find_images(Path(data), base, labels=labels)
+    source = find_images(Path(data), None if reading.base is None else Path(reading.base), labels=labels)
     table = _table(source)
-    if subjects_from is not None:
-        table = _with_subjects(table, data, Path(subjects_from))
+    if reading.subjects_from is not None:
+        table = _with_subjects(table, data, Path(reading.subjects_from))
     _check_labels(table, data, required=labels)
     return Catalog(
         table=table,

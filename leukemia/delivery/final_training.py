@@ -15,6 +15,7 @@ from leukemia.config.fields import parse_settings
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.images import open_images
+from leukemia.data.reading import Reading
 from leukemia.delivery.evaluation import Evaluation, evaluate, find_overlap, predict_test_set
 from leukemia.delivery.loading import Existing, find_existing
 from leukemia.delivery.messages import print_line, print_next, print_outcome
@@ -71,10 +72,11 @@ class FinalTraining:
 
     study: Study
     data: str | None
-    """Training data; None: as recorded in the study. Likewise ``base`` and ``subjects_from``."""
+    """Training data; None: as recorded in the study."""
 
-    base: Path | None
-    subjects_from: Path | None
+    reading: Reading
+    """Options that replace those recorded in the study."""
+
     test: Path | None
     """Test data; None to skip testing."""
 
@@ -126,7 +128,7 @@ class FinalTraining:
         study, best, folder = self.study, Best.of(self.study), model_folder(self.study, self.out)
         verify(study)
         _check_wandb()
-        catalog = load_training_data(study, best, data=self.data, base=self.base, subjects_from=self.subjects_from)
+        catalog = load_training_data(study, best, data=self.data, reading=self.reading)
         test, device = self._test_data(), choose_device(self.device)
         return Inputs(
             study=study,

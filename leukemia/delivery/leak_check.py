@@ -20,6 +20,7 @@ from leukemia.data.catalog import Catalog
 from leukemia.data.folds import make_splits
 from leukemia.data.images import open_images
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
+from leukemia.data.reading import Reading
 from leukemia.delivery.training_data import load_training_data, view_of
 from leukemia.scoring.metrics import Interval, paired_difference, scores
 from leukemia.study import layout
@@ -78,12 +79,12 @@ class LeakCheck:
 
 
 def check(
-    study: Study, *, data: str | None, base: Path | None, subjects_from: Path | None, device_name: str, command: str
+    study: Study, *, data: str | None, reading: Reading, device_name: str, command: str
 ) -> tuple[LeakCheck, Path]:
     """Cross-validate the winner on random-cell folds; writes ``leakcheck.json``, returns its content and path.
 
     Args:
-        data: ``data``, ``base`` and ``subjects_from`` as for ``load_training_data``.
+        data: ``data`` and ``reading`` as for ``load_training_data``.
         device_name: as for ``choose_device``.
         command: the command line, for provenance.
 
@@ -97,7 +98,7 @@ def check(
             f"study {study.name} was itself split by image ({best.protocol}), so it has no grouped score to compare; "
             "search with --protocol grouped on data with known subjects"
         )
-    catalog = load_training_data(study, best, data=data, base=base, subjects_from=subjects_from)
+    catalog = load_training_data(study, best, data=data, reading=reading)
     grouped = _grouped(study, best, catalog)
     recipe = best.recipe.resolved(catalog.smallest_side_px)
     device = choose_device(device_name)

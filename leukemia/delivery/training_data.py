@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import dataclasses
 
 from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
@@ -10,28 +10,24 @@ from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import Splits
 from leukemia.data.images import View
 from leukemia.data.location import locate, uri_of
+from leukemia.data.reading import Reading
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 
 
-def load_training_data(
-    study: Study, best: Best, *, data: str | None, base: Path | None, subjects_from: Path | None
-) -> Catalog:
+def load_training_data(study: Study, best: Best, *, data: str | None, reading: Reading) -> Catalog:
     """The catalogue of the study's data, checked against its fingerprint and splits.
 
     Args:
-        data: current location; None: as recorded in the study. Likewise ``base`` and ``subjects_from``, which are
-            those of ``read_catalog``.
+        data: current location; None: as recorded in the study.
+        reading: options that replace those recorded in the study.
 
     Raises:
         UserError: the data or the splits are not those of the study.
     """
-    searched_base, searched_subjects = best.data.base, best.data.subjects_from
     catalog = read_catalog(
-        locate(uri_of(data) if data else best.data.uri),
-        base=base or (Path(searched_base) if searched_base else None),
-        subjects_from=subjects_from or (Path(searched_subjects) if searched_subjects else None),
+        locate(uri_of(data) if data else best.data.uri), dataclasses.replace(best.data, **reading.given())
     )
     if catalog.fingerprint != best.data.fingerprint:
         raise UserError(

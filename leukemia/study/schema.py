@@ -18,6 +18,7 @@ from leukemia.config.fields import check_key, checked_type
 from leukemia.config.protocol import Protocol
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import ALL_OBJECTIVES, OBJECTIVES, FoldResult
+from leukemia.data.reading import Location, Reading
 
 SCHEMA = 1
 """Version of ``study.json``."""
@@ -77,27 +78,18 @@ Ended: TypeAlias = Annotated[str, AfterValidator(_is_time)]
 """When something ended, UTC in ISO 8601; empty in files written by older versions."""
 
 TrialId: TypeAlias = Annotated[str, Field(pattern="^[0-9]{4,9}$")]
-Location: TypeAlias = Annotated[str, Field(min_length=1)]
-"""An empty path would be the current folder."""
-
 Objective: TypeAlias = Annotated[str, one_of(*ALL_OBJECTIVES)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSource:
-    """The data of a study."""
+class DataSource(Reading):
+    """The data of a study, and how they were read."""
 
     uri: Location
     """A path, or the name of the sample set."""
 
     fingerprint: str
     """SHA-256 of the data, hexadecimal."""
-
-    base: Location | None = None
-    """``--base`` as an absolute path; None if not given."""
-
-    subjects_from: Location | None = None
-    """``--subjects-from`` as an absolute path; None if not given."""
 
 
 @dataclass(frozen=True, kw_only=True)

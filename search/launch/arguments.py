@@ -11,6 +11,7 @@ from leukemia.base.errors import UserError
 from leukemia.config.presets import PRESETS
 from leukemia.config.protocol import PROTOCOLS
 from leukemia.config.results import COST, OBJECTIVES
+from leukemia.data.reading import Reading
 from leukemia.study.schema import SearchOptions, StudyInfo
 from search.planning.request import NO_STORAGE, Request, settings_of
 
@@ -59,8 +60,7 @@ def request_of(arguments: argparse.Namespace) -> Request:
         runs=arguments.runs,
         study=arguments.study,
         data=arguments.data,
-        base=arguments.base,
-        subjects_from=arguments.subjects_from,
+        reading=Reading.of(arguments),
         storage=arguments.storage,
         cpus_per_trial=arguments.cpus_per_trial,
         given={name: value for name, value in options.items() if value is not None},

@@ -18,7 +18,7 @@ from leukemia.config.results import COST, score_name
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import Splits, choose_protocol, make_splits
 from leukemia.data.images import View
-from leukemia.data.location import absolute, locate, uri_of
+from leukemia.data.location import locate, uri_of
 from leukemia.study import layout
 from leukemia.study.schema import DataSource, SearchOptions, StudyInfo
 from leukemia.training.device import choose_device, describe_device
@@ -130,7 +130,7 @@ def plan_new(request: Request, command: str) -> Plan:
     require_vacant(folder)
     options = SearchOptions(**request.given)
     start = fixed_start(PRESETS[options.preset](), options.settings)
-    catalog = read_catalog(locate(uri_of(request.data)), base=request.base, subjects_from=request.subjects_from)
+    catalog = read_catalog(locate(uri_of(request.data)), request.reading)
     protocol = choose_protocol(catalog, request.given.get("protocol"))
     splits = make_splits(catalog, options.folds, options.seed, protocol)
     start = start.resolved(catalog.smallest_side_px)
@@ -145,12 +145,7 @@ def plan_new(request: Request, command: str) -> Plan:
         command=command,
         start=start.flat(),
         space=space.describe(),
-        data=DataSource(
-            uri=uri_of(request.data),
-            fingerprint=catalog.fingerprint,
-            base=path_text(request.base),
-            subjects_from=path_text(request.subjects_from),
-        ),
+        data=DataSource(uri=uri_of(request.data), fingerprint=catalog.fingerprint, **request.reading.given()),
         versions=provenance.versions(),
         commit=provenance.commit(),
         hardware=provenance.hardware(describe_device(choose_device("auto"))),
@@ -160,11 +155,6 @@ def plan_new(request: Request, command: str) -> Plan:
     priors = find_priors(earlier, info, space, validation_of(splits, catalog))
     check_derived(space, splits, info.repeats, priors)
     return Plan(folder=folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
-
-
-def path_text(path: Path | None) -> str | None:
-    """An absolute path, as stored in ``study.json``; None if not given."""
-    return None if path is None else absolute(path)
 
 
 def describe_rules(plan: Plan) -> list[str]:

@@ -11,6 +11,7 @@ from leukemia.base.errors import UserError
 from leukemia.config.fields import parse_settings
 from leukemia.config.results import ALL_OBJECTIVES, COST, OBJECTIVES
 from leukemia.data.location import absolute
+from leukemia.data.reading import DEFAULT, Reading
 from leukemia.study.schema import SearchOptions
 
 NO_STORAGE = "none"
@@ -26,9 +27,10 @@ class Request:
     """Name of the study; None: a new name, or on resume the newest study."""
 
     data: str | None = None
-    base: Path | None = None
-    subjects_from: Path | None = None
     """Where to read the images; None if not given: the sample set, or on resume the study's own data."""
+
+    reading: Reading = DEFAULT
+    """How to read them; what is not given is as the study has it."""
 
     storage: str | None = None
     """Address of a storage, or ``NO_STORAGE``; None if not given."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.files import is_temporary
@@ -16,7 +15,7 @@ from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.schema import StudyInfo
 from search.planning.derived import check_seeds
-from search.planning.plan import Plan, path_text
+from search.planning.plan import Plan
 from search.planning.request import Request
 from search.policy.space import make_space
 from search.trials.warmstart import priors_of
@@ -46,12 +45,11 @@ def plan_resumed(request: Request) -> Plan:
     data = dataclasses.replace(
         info.data,
         uri=info.data.uri if request.data is None else uri_of(request.data),
-        base=path_text(request.base) or info.data.base,
-        subjects_from=path_text(request.subjects_from) or info.data.subjects_from,
+        **request.reading.given(),
     )
     storage = info.storage if request.storage is None else request.storage_named
     info = dataclasses.replace(info, **given, data=data, storage=storage)
-    catalog = read_catalog(locate(data.uri), base=_path(data.base), subjects_from=_path(data.subjects_from))
+    catalog = read_catalog(locate(data.uri), data)
     if catalog.fingerprint != data.fingerprint:
         raise UserError(
             f"study {study.name} was run on other data: fingerprint {data.fingerprint[:16]}, "
@@ -131,7 +129,3 @@ def _check_threads(cpus_per_trial: int | None, info: StudyInfo) -> None:
         f"--cpus-per-trial: the study was started with {info.cpu_threads}, got {cpus_per_trial}, and on a CPU the "
         "number of threads affects the results; leave it out to resume, or start a new study"
     )
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)

@@ -23,6 +23,7 @@ from leukemia.data import hashes
 from leukemia.data.catalog import Catalog, describe, read_catalog
 from leukemia.data.groups import group_names
 from leukemia.data.pixels import decode, pixel_sha256
+from leukemia.data.reading import Reading
 
 REAL = pytest.mark.skipif("LEUKEMIA_DATA" not in os.environ, reason="LEUKEMIA_DATA is unset: no real images available")
 
@@ -241,11 +242,11 @@ def test_csv_with_subjects_mixed_case_header_and_byte_order_mark(tmp_path: Path,
 
 def test_csv_relative_to_a_base(tmp_path: Path, listed_images: Path) -> None:
     moved = listed_images.rename(tmp_path / "elsewhere.csv")
-    assert read_catalog(moved, base=tmp_path / "set").root == tmp_path / "set"
+    assert read_catalog(moved, Reading(base=str(tmp_path / "set"))).root == tmp_path / "set"
     with pytest.raises(UserError, match=r"no folder at .*absent; --base is the base folder"):
-        read_catalog(moved, base=tmp_path / "absent")
+        read_catalog(moved, Reading(base=str(tmp_path / "absent")))
     with pytest.raises(UserError, match="--base has no effect with"):
-        read_catalog(tmp_path / "set", base=tmp_path)
+        read_catalog(tmp_path / "set", Reading(base=str(tmp_path)))
 
 
 def test_files_found_by_base_name_are_counted(tmp_path: Path, listed_images: Path) -> None:
@@ -457,7 +458,7 @@ def renumbered(cnmc: Path, folder: Path) -> Path:
 
 def test_subjects_are_looked_up_by_pixels(cnmc: Path, tmp_path: Path) -> None:
     copy = renumbered(cnmc, tmp_path / "copy")
-    catalog = read_catalog(copy, subjects_from=cnmc)
+    catalog = read_catalog(copy, Reading(subjects_from=str(cnmc)))
     assert catalog.table["subject"].tolist() == ["20", "H3", "5", "H3", "H3", "20"]
     assert catalog.table["group"].tolist() == ["20+21", "H3", "5", "H3", "H3", "20+21"]
     assert catalog.protocols == ("grouped", "random-cell")
@@ -467,18 +468,18 @@ def test_subjects_are_looked_up_by_pixels(cnmc: Path, tmp_path: Path) -> None:
 def test_subjects_that_cannot_be_looked_up(cnmc: Path, tmp_path: Path) -> None:
     copy = renumbered(cnmc, tmp_path / "copy")
     with pytest.raises(UserError, match=r"--subjects-from has no effect: .* already has subjects"):
-        read_catalog(cnmc, subjects_from=cnmc)
+        read_catalog(cnmc, Reading(subjects_from=str(cnmc)))
     with pytest.raises(UserError, match="it has no subjects either"):
-        read_catalog(copy, subjects_from=copy)
+        read_catalog(copy, Reading(subjects_from=str(copy)))
     copy.write_text(copy.read_text().replace("2.png,1", "2.png,0"))
     with pytest.raises(
         UserError, match=r"labels differ for the same pixels.*:\n  2.png: 0 in the data, 1 in the copy$"
     ):
-        read_catalog(copy, subjects_from=cnmc)
+        read_catalog(copy, Reading(subjects_from=str(cnmc)))
     draw(copy.parent / "0.png", 50)
     draw(copy.parent / "3.png", 51)
     with pytest.raises(UserError, match=r"2 of 6 images are missing from it, .*\n  0.png\n  3.png$"):
-        read_catalog(copy, subjects_from=cnmc)
+        read_catalog(copy, Reading(subjects_from=str(cnmc)))
 
 
 def test_the_second_read_decodes_only_changed_images(cnmc: Path, monkeypatch: pytest.MonkeyPatch) -> None:

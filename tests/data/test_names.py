@@ -15,6 +15,7 @@ from leukemia import predict
 from leukemia.base.errors import UserError
 from leukemia.data.catalog import read_catalog
 from leukemia.data.names import check_names
+from leukemia.data.reading import Reading
 from leukemia.delivery import classifier
 
 
@@ -64,7 +65,7 @@ def test_subjects_from_another_copy_are_checked(tmp_path: Path) -> None:
         (tmp_path / "cells" / name).mkdir(parents=True)
         (tmp_path / "cells" / name / "x.png").write_bytes((reference.parent / f"{label}.png").read_bytes())
     with pytest.raises(UserError, match=r"names of images and subjects .*\n  a\\rb$"):
-        read_catalog(tmp_path / "cells", subjects_from=reference)
+        read_catalog(tmp_path / "cells", Reading(subjects_from=str(reference)))
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\r", "a\r\nb", "\udcff"])

@@ -29,6 +29,7 @@ from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog, read_catalog
+from leukemia.data.reading import Reading
 from leukemia.delivery import final_training, retraining
 from leukemia.delivery.evaluation import find_overlap
 from leukemia.final import main
@@ -435,7 +436,7 @@ def test_csv_with_a_moved_base_folder(tmp_path: Path, tiny_folder: Path, untrain
     shutil.copytree(tiny_folder, base)
     lines = [f"{path.relative_to(base)},{int(path.parent.name == 'all')}" for path in sorted(base.rglob("*.png"))]
     listing.write_text("\n".join(["Path,label", *lines]) + "\n")
-    study = searched(tmp_path / "runs", read_catalog(listing, base=base), str(listing), "random-cell")
+    study = searched(tmp_path / "runs", read_catalog(listing, Reading(base=str(base))), str(listing), "random-cell")
     best = Best.load(study.folder / "best.json")
     dataclasses.replace(best, data=dataclasses.replace(best.data, base=str(base))).save(study.folder / "best.json")
     base.rename(tmp_path / "moved")

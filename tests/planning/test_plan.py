@@ -23,6 +23,7 @@ from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.files import write_json
 from leukemia.base.record import write_record
 from leukemia.config.recipe import Recipe
+from leukemia.data.reading import Reading
 from leukemia.study.folder import Study
 from leukemia.study.layout import JOURNAL
 from leukemia.study.schema import Origin, SearchOptions
@@ -138,7 +139,7 @@ def test_the_rules_come_from_the_request(request_for: Callable[..., Request]) ->
         ({"settings": ["data.crop_px=64"]}, r"crop is 64 px, but the smallest image's side is 32 px"),
         ({"settings": ["optimizer.restart_epochs=0"]}, r"optimizer.restart_epochs: expected a value from 1"),
         ({"settings": ["model.pretrained=absent.pt"]}, r"model.pretrained: no file at .*absent.pt"),
-        ({"subjects_from": Path("x")}, r"--subjects-from has no effect: .* already has subjects"),
+        ({"reading": Reading(subjects_from="x")}, r"--subjects-from has no effect: .* already has subjects"),
         ({"data": "/nowhere/at/all"}, r"/nowhere/at/all"),
         ({"objective": "accuracy"}, r"--objective: expected tta_accuracy, .*as in tta_accuracy,cost; got 'accuracy'"),
         ({"objective": "cost"}, r"--objective: expected tta_accuracy, .*got 'cost'"),
@@ -208,7 +209,7 @@ def test_data_without_subjects_are_split_by_image(
     rows = [f"{path.relative_to(tiny_folder)},{int(path.parent.name == 'all')}" for path in tiny_folder.rglob("*.png")]
     table = tmp_path / "images.csv"
     table.write_text("\n".join(["Path,label", *sorted(rows)]))
-    request = request_for(data=str(table), base=tiny_folder)
+    request = request_for(data=str(table), reading=Reading(base=str(tiny_folder)))
     assert plan_new(request, COMMAND).info.protocol == "random-cell"
     with pytest.raises(UserError, match=r"--protocol grouped: .* has no subjects"):
         plan_new(with_changes(request, protocol="grouped"), COMMAND)
