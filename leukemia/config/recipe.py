@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.errors import UserError
 from leukemia.base.record import read_content, write_record
+from leukemia.config.delivered import weights_file
 from leukemia.config.fields import SECTIONS, check_key, checked_type
 from leukemia.config.sections import (
     DEFAULT_CROP_PX,
@@ -121,9 +122,7 @@ class Recipe:
             self._pretrained_sha256(Path(self.model.pretrained))
 
     def _pretrained_sha256(self, path: Path) -> str:
-        if not path.is_file():
-            raise MissingFile(f"model.pretrained: no file at {path}; give the path of a ResNet state dict")
-        with path.open("rb") as stream:
+        with weights_file(path).open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         if self.model.pretrained_sha256 not in (None, digest):
             raise UserError(

@@ -89,10 +89,11 @@ class Model:
     """How branch and shortcut are combined: sum; concatenation and a 3x3 convolution; or learned weighted sum."""
 
     pretrained: str | None = None
-    """Path of an ImageNet state dict (``.pt``, ``.pth`` or ``.safetensors``) to start from. None: from scratch."""
+    """Path of ResNet weights to start from: a file of torchvision, timm, Lightning or safetensors, or the folder of a
+    delivered model. None: from scratch."""
 
     pretrained_sha256: str | None = None
-    """SHA-256 of that file, filled in when a study starts, so that later runs use the same weights."""
+    """SHA-256 of that file of weights, filled in when a study starts, so that later runs use the same weights."""
 
     def __post_init__(self) -> None:
         _one_of("model.depth", self.depth, (18, 34, 50, 101, 152))

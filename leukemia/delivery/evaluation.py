@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from leukemia.data.catalog import Catalog
 from leukemia.data.images import open_images
 from leukemia.delivery.training_data import view_of
 from leukemia.scoring.metrics import Interval, paired_difference, scores
+from leukemia.study.models import trained_on
 from leukemia.training.inference import NonFiniteProbabilities, predict
-from leukemia.training.model import ResNet
+from leukemia.training.resnet import ResNet
 
 COMPARED = ("accuracy", "balanced_accuracy")
 """Metrics for comparing two models."""
@@ -75,6 +77,25 @@ def find_overlap(training: Catalog, test: Catalog, *, allowed: bool) -> tuple[st
         )
     counts = [f"{len(images)} images"] if images else []
     return tuple([*counts, f"{len(subjects)} subjects"] if subjects else counts)
+
+
+def find_seen(recipe: Recipe, test: Catalog, *, allowed: bool) -> tuple[str, ...]:
+    """As ``find_overlap``, for a delivered model as ``model.pretrained`` that was trained on this very test set.
+
+    Of such a model only the fingerprint of all of its data is known: a part in common is not noticed.
+
+    Raises:
+        UserError: it was, and ``allowed`` is false.
+    """
+    named = recipe.model.pretrained
+    if named is None or trained_on(Path(named)) != test.fingerprint:
+        return ()
+    if not allowed:
+        raise UserError(
+            f"--test: {named}, from which training starts, was trained on this test set, so scores would be too "
+            "optimistic; use other test data or weights, or --allow-overlap (every output will then say so)"
+        )
+    return ("all images, by way of model.pretrained",)
 
 
 def predict_test_set(model: ResNet, recipe: Recipe, test: Catalog, device: torch.device) -> np.ndarray:

@@ -16,7 +16,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.images import open_images
 from leukemia.data.reading import Reading
-from leukemia.delivery.evaluation import Evaluation, evaluate, find_overlap, predict_test_set
+from leukemia.delivery.evaluation import Evaluation, evaluate, find_overlap, find_seen, predict_test_set
 from leukemia.delivery.loading import Existing, find_existing
 from leukemia.delivery.messages import print_line, print_next, print_outcome
 from leukemia.delivery.model_folder import Delivery, results_folder, set_aside, write_model
@@ -32,6 +32,7 @@ from leukemia.study.verification import verify
 from leukemia.tracking.names import remembered
 from leukemia.training.device import choose_device, describe_device, use_threads
 from leukemia.training.inference import model_to_device
+from leukemia.training.pretrained import describe_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,18 +131,27 @@ class FinalTraining:
         _check_wandb()
         catalog = load_training_data(study, best, data=self.data, reading=self.reading)
         test, device = self._test_data(), choose_device(self.device)
+        recipe = best.recipe.with_settings(parse_settings(self.settings)).resolved(catalog.smallest_side_px)
         return Inputs(
             study=study,
             best=best,
             folder=folder,
-            recipe=best.recipe.with_settings(parse_settings(self.settings)).resolved(catalog.smallest_side_px),
+            recipe=recipe,
             catalog=catalog,
             test=test,
-            overlap=() if test is None else find_overlap(catalog, test, allowed=self.allow_overlap),
+            overlap=self._overlap(recipe, catalog, test),
             device=device,
             excess=use_threads(study.info.cpu_threads),
-            record=ModelRecord.of(best, len(catalog.table), describe_device(device), self.command),
+            record=ModelRecord.of(
+                best, len(catalog.table), describe_device(device), self.command, describe_weights(recipe)
+            ),
         )
+
+    def _overlap(self, recipe: Recipe, catalog: Catalog, test: Catalog | None) -> tuple[str, ...]:
+        if test is None:
+            return ()
+        allowed = self.allow_overlap
+        return (*find_overlap(catalog, test, allowed=allowed), *find_seen(recipe, test, allowed=allowed))
 
     def _remember_wandb_ids(self) -> None:
         """Store ``--[no-]wandb-ids`` in the study, whether or not anything is trained or uploaded.
@@ -200,6 +210,8 @@ class FinalTraining:
             check_disk_space(study, recipe)
             device = inputs.record.device + inputs.excess
             print_line(console, f"study {study.name}, trial {inputs.best.trial}: {recipe.describe()} on {device}")
+            if inputs.record.weights is not None:
+                print_line(console, f"weights: {inputs.record.weights}")
             model, epochs = retrain(console, study, recipe, catalog, inputs.device)
         else:
             model, epochs = model_to_device(existing.model, inputs.device), None

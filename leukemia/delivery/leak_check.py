@@ -30,6 +30,7 @@ from leukemia.study.verification import verify
 from leukemia.training.crossval import cross_validate
 from leukemia.training.device import choose_device, describe_device, use_threads
 from leukemia.training.inference import NonFinite
+from leukemia.training.pretrained import describe_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,7 @@ def check(
     catalog = load_training_data(study, best, data=data, reading=reading)
     grouped = _grouped(study, best, catalog)
     recipe = best.recipe.resolved(catalog.smallest_side_px)
-    device = choose_device(device_name)
+    weights, device = describe_weights(recipe), choose_device(device_name)
     excess = use_threads(study.info.cpu_threads)
     require_writable(study.folder)
     require_space(study.folder, 1_000_000, layout.LEAKCHECK)
@@ -110,6 +111,8 @@ def check(
         f"{best.folds} folds of random cells{excess}",
         flush=True,
     )
+    if weights is not None:
+        print(printable(f"weights: {weights}"))
     if best.data.uri == SAMPLE:
         print(f"note: {SAMPLE_WARNING}")
     random_cells = _random_cells(recipe, catalog, best.folds, study.info.seed, device)

@@ -10,7 +10,8 @@ from leukemia.base.record import RESTORE
 from leukemia.config.recipe import Recipe
 from leukemia.study import layout
 from leukemia.study.models import ModelRecord, is_model
-from leukemia.training.model import ResNet, load_model
+from leukemia.training.model import load_model
+from leukemia.training.resnet import ResNet
 
 
 def load_delivered(folder: Path) -> tuple[ResNet, Recipe]:

@@ -27,7 +27,8 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.epochs import write_epochs
 from leukemia.study.models import EvaluationRecord, ModelRecord
-from leukemia.training.model import ResNet, save_model
+from leukemia.training.model import save_model
+from leukemia.training.resnet import ResNet
 
 TEST_FILES = (
     layout.METRICS,

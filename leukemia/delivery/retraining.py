@@ -26,7 +26,8 @@ from leukemia.delivery.messages import print_line
 from leukemia.delivery.training_data import view_of
 from leukemia.study.folder import Study
 from leukemia.training.inference import NonFinite
-from leukemia.training.model import ResNet, build_model
+from leukemia.training.model import build_model
+from leukemia.training.resnet import ResNet
 from leukemia.training.train import Split, fit
 
 

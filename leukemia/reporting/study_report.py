@@ -236,6 +236,7 @@ def _provenance_section(study: Study) -> Section:
         ("classes", f"0 = {CLASS_NAMES[0]} (normal), 1 = {CLASS_NAMES[1]} (leukemic)"),
         ("data", info.data.uri),
         ("data fingerprint", info.data.fingerprint),
+        *([] if info.weights is None else [("pretrained weights", info.weights)]),
         ("protocol", info.protocol),
         ("folds, seed", f"{info.folds}, {info.seed}"),
         ("command", info.command),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from leukemia.base.errors import UserError
+from leukemia.config import delivered
 
 STUDY = "study.json"
 """How the study was started; a folder that contains this file is a study."""
@@ -45,7 +46,7 @@ PICTURES = "*.png"
 TRIALS = "trials"
 """Folder of all trials."""
 
-RECIPE = "recipe.json"
+RECIPE = delivered.RECIPE
 """In the folder of a trial and of the delivered model."""
 
 EPOCHS = "epochs.csv"
@@ -70,7 +71,7 @@ FINAL = "final"
 MODEL = "model.json"
 """In the folder of a delivered model: where it comes from; written last."""
 
-WEIGHTS = "model.safetensors"
+WEIGHTS = delivered.WEIGHTS
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.csv"
 CARD = "MODEL_CARD.md"

@@ -11,6 +11,7 @@ from pathlib import Path
 from leukemia.base import provenance
 from leukemia.base.errors import UserError
 from leukemia.base.record import RESTORE, read_record, write_record
+from leukemia.config.delivered import weights_file
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
@@ -39,6 +40,20 @@ def model_folder(study: Study, name: str) -> Path:
 def is_model(folder: Path) -> bool:
     """Whether a model was delivered to a folder; earlier versions wrote no record."""
     return any((folder / name).is_file() for name in (layout.MODEL, layout.METRICS))
+
+
+def trained_on(weights: Path) -> str | None:
+    """Fingerprint of the data that a delivered model was trained on; None if ``weights`` are of another origin.
+
+    Args:
+        weights: as ``model.pretrained``.
+
+    Raises:
+        UserError: the model's record is invalid.
+    """
+    file = weights_file(weights)
+    record = ModelRecord.read(file.parent) if file.name == layout.WEIGHTS else None
+    return None if record is None else record.fingerprint
 
 
 def delivered_models(study: Study) -> list[str]:
@@ -78,6 +93,9 @@ class ModelRecord:
     """UTC, in ISO 8601."""
 
     versions: dict[str, str]
+    weights: str | None = None
+    """What was taken from ``model.pretrained``, as text; None if training started from scratch."""
+
     evaluation: EvaluationRecord | None = None
     """None if no test set was given."""
 
@@ -85,7 +103,9 @@ class ModelRecord:
     """SHA-256 of the other files that commands read, by name."""
 
     @classmethod
-    def of(cls, best: Best, num_training_images: int, device: str, command: str) -> ModelRecord:
+    def of(
+        cls, best: Best, num_training_images: int, device: str, command: str, weights: str | None = None
+    ) -> ModelRecord:
         """The record of a model that is trained now."""
         return cls(
             study=best.study,
@@ -99,6 +119,7 @@ class ModelRecord:
             command=command,
             created=provenance.now(),
             versions=provenance.versions(),
+            weights=weights,
         )
 
     @classmethod
@@ -151,6 +172,7 @@ class ModelRecord:
             ("training images", f"{self.num_training_images}"),
             ("training data fingerprint", self.fingerprint),
             ("split SHA-256", self.splits_sha256),
+            *([] if self.weights is None else [("pretrained weights", self.weights)]),
             ("device", self.device),
             ("commit", self.commit),
             ("command", self.command),

@@ -143,7 +143,7 @@ class SearchOptions:
     """Whether W&B gets the names of images and patients."""
 
 
-OPTIONAL = {"budget_hours": math.inf, "storage": None, "wandb_ids": False, "cpu_threads": None}
+OPTIONAL = {"budget_hours": math.inf, "storage": None, "wandb_ids": False, "cpu_threads": None, "weights": None}
 """Fields that ``study.json`` contains only if set, with their values if not."""
 
 REQUIRED = ("folds", "seed", "objective", "protocol")
@@ -159,6 +159,9 @@ class StudyInfo(SearchOptions, Identity):
 
     space: dict[str, Any] = field(default_factory=dict)
     """The search space by recipe field, as ``Space.describe`` of ``search.policy.space``."""
+
+    weights: str | None = None
+    """What the trials take from ``model.pretrained``, as text; None if they start from scratch."""
 
     data: DataSource
     versions: dict[str, str]

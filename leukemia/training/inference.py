@@ -18,7 +18,7 @@ from leukemia.data.augment import evaluation_pipeline
 from leukemia.data.images import ImageRows, Loader, View, crop_and_resize, evaluation_batches
 from leukemia.data.pixels import Unreadable, decode
 from leukemia.training.device import compute_dtype
-from leukemia.training.model import ResNet
+from leukemia.training.resnet import ResNet
 
 EVALUATION_BATCH = 64
 """Images per forward pass: bounds memory, and affects results only by rounding."""

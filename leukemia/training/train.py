@@ -24,8 +24,9 @@ from leukemia.data.images import ImageRows, Loader, training_batches
 from leukemia.training.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
 from leukemia.training.device import compute_dtype
 from leukemia.training.inference import NonFinite, precise_batchnorm, predict, to_device
-from leukemia.training.model import ResNet, build_model
+from leukemia.training.model import build_model
 from leukemia.training.optim import ScheduledOptimizer, build_optimizer
+from leukemia.training.resnet import ResNet
 
 log = logging.getLogger(__name__)
 

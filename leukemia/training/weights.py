@@ -1,4 +1,4 @@
-"""Files of weights: written with a checksum, read without unpickling, checked for damage and for impossible values."""
+"""Files of weights: written with a checksum, read without running code, checked for damage and impossible values."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from leukemia.base.errors import MissingFile, UserError, first_line, listed
-from leukemia.base.files import atomic
+from leukemia.base.files import atomic, open_file
+from leukemia.training.unpickling import read_torch
 
 logger = logging.getLogger(__name__)
 
 CHECKSUM = "sha256"
 """Key of the checksum in the metadata of a safetensors file."""
+
+OTHER_FORMATS = {
+    b"version https://git-lfs": "a Git LFS pointer; fetch the file itself with `git lfs pull`",
+    b"<": "a web page; download the file itself",
+    b"{": "JSON; give the file of the tensors themselves",
+    b"\x89HDF": "HDF5, as of Keras; give weights of PyTorch",
+}
+"""Files found in place of weights, by their first bytes, and what to do."""
 
 
 def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
@@ -30,41 +39,55 @@ def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
         save_file(stored, temporary, metadata={CHECKSUM: checksum(stored)})
 
 
-def read_weights(path: Path, *, own: bool = False) -> dict[str, Tensor]:
-    """Read a file of weights; tensors are on the CPU, those of floating point as float32.
-
-    Args:
-        path: a ``.safetensors``, ``.pt`` or ``.pth`` file.
-        own: whether ``write_weights`` wrote the file, so that a missing checksum is worth a warning.
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a file of ``write_weights``; tensors are on the CPU, those of floating point as float32.
 
     Raises:
         MissingFile: no file at ``path``.
-        UserError: the file is damaged, holds anything but tensors, or values that no network can have.
+        UserError: the file is damaged, or holds values that no network can have.
     """
     if not path.is_file():
-        raise MissingFile(f"no weights at {path}; give the path of a ResNet state dict (.safetensors, .pt or .pth)")
-    if path.suffix not in (".safetensors", ".pt", ".pth"):
-        raise UserError(f"{path}: expected weights as .safetensors, .pt or .pth, got {path.suffix or 'no suffix'!r}")
-    try:
-        state, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    except Exception as error:
-        # Parsers may raise anything on damaged files.
-        raise UserError(
-            f"{path}: expected a state dict of tensors, but cannot read it ({first_line(error)}); copy it again"
-        ) from error
-    if not isinstance(state, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-    ):
-        raise UserError(f"{path}: expected a mapping from names to tensors only; save model.state_dict()")
-    if CHECKSUM in metadata and metadata[CHECKSUM] != checksum(state):
-        raise UserError(
-            f"{path} is damaged: its tensors do not match its checksum; restore the file from a backup, or train the "
-            "model again"
-        )
-    if own and CHECKSUM not in metadata:
+        raise MissingFile(f"no weights at {path}; restore the file from a backup, or train the model again")
+    state, has_checksum = _read_safetensors(path)
+    if not has_checksum:
         logger.warning("%s has no checksum, as written by earlier versions: damage would not be noticed", path)
+    return possible(state, path)
+
+
+def read_content(path: Path) -> Any:
+    """The content of any file of weights: tensors on the CPU in plain, nested containers. Its format is recognized by
+    its first bytes, since names such as ``.ckpt``, ``.pth.tar`` or ``.bin`` are used for several.
+
+    Raises:
+        UserError: the file is damaged, or of a format that has no weights of torch, or can run code.
+    """
+    with open_file(path) as stream:
+        start = stream.read(64)
+    # The length of a safetensors header may be any eight bytes.
+    if start[8:9] == b"{":
+        return _read_safetensors(path)[0]
+    what = next((each for magic, each in OTHER_FORMATS.items() if start.startswith(magic)), None)
+    if what or not start:
+        what = what or "an empty file; copy it again"
+        raise UserError(f"{path}: expected weights as saved by torch or safetensors, got {what}")
+    return read_torch(path)
+
+
+def possible(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The tensors, those of floating point as float32.
+
+    Raises:
+        UserError: some are not finite, or are negative variances.
+    """
     weights = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-    _reject_impossible(weights, path)
+    broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise UserError(f"{path}: expected finite weights, got NaN or infinity; copy it again:\n{listed(broken, 5)}")
+    negative = [name for name, value in weights.items() if name.endswith("running_var") and (value < 0).any()]
+    if negative:
+        raise UserError(
+            f"{path}: expected variances of at least 0, got negative ones; copy it again:\n{listed(negative, 5)}"
+        )
     return weights
 
 
@@ -82,21 +105,20 @@ def checksum(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _read_safetensors(path: Path) -> tuple[Any, dict[str, str]]:
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-
-
-def _read_pickle(path: Path) -> tuple[Any, dict[str, str]]:
-    return torch.load(path, map_location="cpu", weights_only=True), {}
-
-
-def _reject_impossible(weights: Mapping[str, Tensor], path: Path) -> None:
-    broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise UserError(f"{path}: expected finite weights, got NaN or infinity; copy it again:\n{listed(broken, 5)}")
-    negative = [name for name, value in weights.items() if name.endswith("running_var") and (value < 0).any()]
-    if negative:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], bool]:
+    """The tensors, and whether they had a checksum, which is verified."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except Exception as error:
+        # Parsers may raise anything on damaged files.
         raise UserError(
-            f"{path}: expected variances of at least 0, got negative ones; copy it again:\n{listed(negative, 5)}"
+            f"{path}: expected a state dict of tensors, but cannot read it ({first_line(error)}); copy it again"
+        ) from error
+    if CHECKSUM in metadata and metadata[CHECKSUM] != checksum(state):
+        raise UserError(
+            f"{path} is damaged: its tensors do not match its checksum; restore the file from a backup, or train the "
+            "model again"
         )
+    return state, CHECKSUM in metadata

@@ -36,6 +36,8 @@ def print_plan(console: Console, plan: Plan) -> None:
         print_line(console, f"warning: {RANDOM_CELL_WARNING}")
     for line in describe_rules(plan):
         print_line(console, line)
+    if info.weights is not None:
+        print_line(console, f"weights: {info.weights}")
     print_line(console, f"space: {len(plan.space.dimensions)} fields, trial 0 is {plan.space.start.describe()}")
 
 

@@ -26,6 +26,7 @@ from leukemia.training.model import build_model
 from search.planning.derived import check_derived
 from search.planning.request import Request
 from search.planning.vacancy import require_vacant
+from search.planning.weights import checked_weights
 from search.policy.rules import Rules
 from search.policy.space import Choice, Space, fixed_start, make_space
 from search.trials.evidence import validation_of
@@ -134,9 +135,6 @@ def plan_new(request: Request, command: str) -> Plan:
     protocol = choose_protocol(catalog, request.given.get("protocol"))
     splits = make_splits(catalog, options.folds, options.seed, protocol)
     start = start.resolved(catalog.smallest_side_px)
-    if start.model.pretrained is not None:
-        # Reject weights that do not match here, not in every trial.
-        build_model(start)
     space = make_space(start, options.settings)
     info = StudyInfo(
         **vars(dataclasses.replace(options, protocol=protocol, storage=request.storage_named)),
@@ -145,6 +143,7 @@ def plan_new(request: Request, command: str) -> Plan:
         command=command,
         start=start.flat(),
         space=space.describe(),
+        weights=checked_weights(space, catalog.fingerprint),
         data=DataSource(uri=uri_of(request.data), fingerprint=catalog.fingerprint, **request.reading.given()),
         versions=provenance.versions(),
         commit=provenance.commit(),

@@ -16,7 +16,8 @@ from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.delivery import retraining
 from leukemia.study.folder import Study
-from leukemia.training.model import ResNet, build_model
+from leukemia.training.model import build_model
+from leukemia.training.resnet import ResNet
 
 
 @pytest.fixture

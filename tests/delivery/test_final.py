@@ -36,7 +36,7 @@ from leukemia.final import main
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.tracking.publish import publish
-from leukemia.training.model import ResNet
+from leukemia.training.resnet import ResNet
 from leukemia.training.train import NonFiniteLoss
 
 REAL = pytest.mark.skipif("LEUKEMIA_DATA" not in os.environ, reason="LEUKEMIA_DATA is unset: real images are not here")

@@ -27,7 +27,7 @@ from leukemia.data.reading import Reading
 from leukemia.study.folder import Study
 from leukemia.study.layout import JOURNAL
 from leukemia.study.schema import Origin, SearchOptions
-from leukemia.training.model import ResNet
+from leukemia.training.resnet import ResNet
 from leukemia.training.train import Split
 from search.launch.messages import print_plan
 from search.launch.study_folder import resumed

@@ -25,7 +25,8 @@ from leukemia.data.augment import evaluation_pipeline
 from leukemia.delivery.loading import load_delivered
 from leukemia.predict import main
 from leukemia.training.inference import NonFiniteProbabilities, predict, with_tta
-from leukemia.training.model import ResNet, build_model, save_model
+from leukemia.training.model import build_model, save_model
+from leukemia.training.resnet import ResNet
 
 CPU = torch.device("cpu")
 RECIPE = Recipe.from_flat({"data.size_px": 32, "train.precision": "float32", "evaluate.tta": "d4"}).resolved(64)

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.resnets import NUM_BLOCKS, torchvision_shapes
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Data, Model
-from leukemia.training.model import ResNet, build_model, load_model, save_model
-
-NUM_BLOCKS = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3], 50: [3, 4, 6, 3], 101: [3, 4, 23, 3], 152: [3, 8, 36, 3]}
+from leukemia.training.model import build_model, load_model, save_model
+from leukemia.training.resnet import ResNet
 
 
 def recipe_of(
@@ -27,35 +27,6 @@ def recipe_of(
 
 def num_parameters(model: ResNet) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def torchvision_shapes(depth: int, num_classes: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of torchvision's state dict, in order, from its naming rules."""
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def conv_and_norm(conv: str, norm: str, out_channels: int, in_channels: int, kernel: int) -> None:
-        shapes[f"{conv}.weight"] = (out_channels, in_channels, kernel, kernel)
-        for name in ("weight", "bias", "running_mean", "running_var"):
-            shapes[f"{norm}.{name}"] = (out_channels,)
-        shapes[f"{norm}.num_batches_tracked"] = ()
-
-    conv_and_norm("conv1", "bn1", 64, 3, 7)
-    channels = 64
-    for stage, num_blocks in enumerate(NUM_BLOCKS[depth]):
-        width = 64 * 2**stage
-        kernels = [3, 3] if depth < 50 else [1, 3, 1]
-        outs = [width, width] if depth < 50 else [width, width, 4 * width]
-        for index in range(num_blocks):
-            block = f"layer{stage + 1}.{index}"
-            ins = [channels, *outs[:-1]]
-            for number, (out_channels, in_channels, kernel) in enumerate(zip(outs, ins, kernels, strict=True), 1):
-                conv_and_norm(f"{block}.conv{number}", f"{block}.bn{number}", out_channels, in_channels, kernel)
-            if index == 0 and channels != outs[-1]:
-                conv_and_norm(f"{block}.downsample.0", f"{block}.downsample.1", outs[-1], channels, 1)
-            channels = outs[-1]
-    shapes["fc.weight"] = (num_classes, channels)
-    shapes["fc.bias"] = (num_classes,)
-    return shapes
 
 
 def reference_logits(state: dict[str, Tensor], images: Tensor, depth: int, shortcut: str = "add") -> Tensor:
@@ -223,58 +194,6 @@ def test_pretrained_grayscale_equals_colour_on_a_gray_image(imagenet: Path) -> N
     with torch.no_grad():
         expected = colour(image.expand(-1, 3, -1, -1))
         torch.testing.assert_close(gray(image), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
-
-
-def test_pretrained_safetensors_without_batch_counters(imagenet: Path, tmp_path: Path) -> None:
-    source = torch.load(imagenet, weights_only=True)
-    path = tmp_path / "old.safetensors"
-    save_file({key: value for key, value in source.items() if "num_batches_tracked" not in key}, path)
-    state = build_model(recipe_of(pretrained=path)).state_dict()
-    assert torch.equal(state["layer4.1.conv2.weight"], source["layer4.1.conv2.weight"])
-    assert state["bn1.num_batches_tracked"] == 0
-
-
-def test_pretrained_rejects_other_depths_heads_and_extra_keys(imagenet: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"expected ResNet-34, .* got what appears to be ResNet-18, shortcut add, 3-channel"
-    ):
-        build_model(recipe_of(34, pretrained=imagenet))
-    with pytest.raises(UserError, match=r"missing: layer1\.0\.conv3\.weight(?s:.*)\.\.\. and \d+ more"):
-        build_model(recipe_of(50, pretrained=imagenet))
-    source = torch.load(imagenet, weights_only=True)
-    path = tmp_path / "resnet.pt"
-    torch.save({**source, "fc.weight": torch.zeros(2, 512)}, path)
-    with pytest.raises(UserError, match=r"fc\.weight: expected shape \(1000, 512\), got \(2, 512\)"):
-        build_model(recipe_of(pretrained=path))
-    torch.save({f"module.{key}": value for key, value in source.items()}, path)
-    with pytest.raises(UserError, match=r"not a ResNet with torchvision's names.*\n  missing: conv1\.weight"):
-        build_model(recipe_of(pretrained=path))
-    torch.save({**source, "extra": torch.zeros(1)}, path)
-    with pytest.raises(UserError, match="unexpected: extra"):
-        build_model(recipe_of(pretrained=path))
-
-
-class Arbitrary:
-    """An object that only an unsafe unpickler would load."""
-
-
-def test_pretrained_rejects_files_that_are_not_a_state_dict(tmp_path: Path) -> None:
-    with pytest.raises(MissingFile, match=r"no weights at .*absent\.pt; give the path"):
-        build_model(recipe_of(pretrained=tmp_path / "absent.pt"))
-    path = tmp_path / "weights.bin"
-    path.touch()
-    with pytest.raises(UserError, match=r"expected weights as \.safetensors, \.pt or \.pth, got '\.bin'"):
-        build_model(recipe_of(pretrained=path))
-    path = tmp_path / "weights.pt"
-    path.touch()
-    with pytest.raises(UserError, match="cannot read it"):
-        build_model(recipe_of(pretrained=path))
-    torch.save({"conv1.weight": Arbitrary()}, path)
-    with pytest.raises(UserError, match="cannot read it"):
-        build_model(recipe_of(pretrained=path))
-    torch.save({"epoch": 3, "state_dict": {}}, path)
-    with pytest.raises(UserError, match=r"expected a mapping from names to tensors only; save model\.state_dict\(\)"):
-        build_model(recipe_of(pretrained=path))
 
 
 def test_a_saved_model_has_the_same_logits_and_loading_draws_no_random_numbers(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from leukemia.data.augment import training_pipeline
 from leukemia.data.images import training_batches
 from leukemia.training import train
 from leukemia.training.inference import precise_batchnorm, predict
-from leukemia.training.model import ResNet
+from leukemia.training.resnet import ResNet
 from leukemia.training.train import NonFiniteLoss, Split, fit
 
 CPU = torch.device("cpu")

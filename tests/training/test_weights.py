@@ -15,7 +15,8 @@ from torch import Tensor
 from leukemia.base.errors import UserError
 from leukemia.base.logs import logging_to
 from leukemia.config.recipe import Recipe
-from leukemia.training.model import ResNet, build_model, load_model, save_model
+from leukemia.training.model import build_model, load_model, save_model
+from leukemia.training.resnet import ResNet
 from leukemia.training.weights import checksum, read_weights, write_weights
 
 STATE = {
@@ -36,7 +37,7 @@ def header_length(content: bytes) -> int:
 
 
 def test_what_was_written_is_read(path: Path) -> None:
-    found = read_weights(path, own=True)
+    found = read_weights(path)
     assert set(found) == set(STATE)
     assert all(torch.equal(found[name], value) for name, value in STATE.items())
     assert set(load_file(path)) == set(STATE), "an ordinary safetensors file"
