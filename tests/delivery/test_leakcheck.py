@@ -142,6 +142,15 @@ def test_threads_are_those_of_the_study(
     assert "with the study's 999 threads on " in capsys.readouterr().out.splitlines()[0]
 
 
+@pytest.mark.usefixtures("asked")
+def test_pretrained_weights_are_named_once(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leak_check, "describe_weights", lambda recipe: f"w.pt for {recipe.describe()}")
+    assert check(study) == 0
+    assert capsys.readouterr().out.count(f"\nweights: w.pt for {RECIPE.describe()}\n") == 1
+
+
 def test_same_images_are_scored_on_both_kinds_of_folds(
     study: Study, asked: list[list[np.ndarray]], tiny_catalog: Catalog, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from helpers.studies import info_of, tta_scores
@@ -82,6 +83,20 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
         command="python -m search.run",
     ).save(study.folder / "best.json")
     return study
+
+
+def model_record(fingerprint: str) -> dict[str, Any]:
+    """``model.json`` of a model that was trained on the data of this fingerprint."""
+    texts = ("splits_sha256", "device", "commit", "command", "created")
+    return {
+        "study": "earlier",
+        "study_uid": "abcd1234",
+        "trial": "0000",
+        "num_training_images": 48,
+        "fingerprint": fingerprint,
+        "versions": {},
+        **dict.fromkeys(texts, ""),
+    }
 
 
 def deliver(study: Study, *arguments: str | Path) -> int:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.deliveries import model_record
+from helpers.resnets import renamed, small_state
 from helpers.studies import change_info, without_checksums
 from PIL import Image
 from rich.console import Console
@@ -23,11 +25,12 @@ from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.files import write_json
 from leukemia.base.record import write_record
 from leukemia.config.recipe import Recipe
+from leukemia.data.catalog import Catalog
 from leukemia.data.reading import Reading
 from leukemia.study.folder import Study
 from leukemia.study.layout import JOURNAL
 from leukemia.study.schema import Origin, SearchOptions
-from leukemia.training.resnet import ResNet
+from leukemia.training.model import build_model, save_model
 from leukemia.training.train import Split
 from search.launch.messages import print_plan
 from search.launch.study_folder import resumed
@@ -218,13 +221,65 @@ def test_data_without_subjects_are_split_by_image(
 def test_weights_that_do_not_match_are_refused_before_any_trial(
     request_for: Callable[..., Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch.save(ResNet(18, num_classes=1000).state_dict(), tmp_path / "w.pt")
+    torch.save(small_state(), tmp_path / "w.pt")
     monkeypatch.chdir(tmp_path)
     plan = plan_new(request_for(settings=["model.pretrained=w.pt"]), COMMAND)
     assert plan.info.settings["model.pretrained"] == str(tmp_path / "w.pt")
     assert plan.space.start.model.pretrained_sha256 is not None
-    with pytest.raises(UserError, match=r"does not match the recipe: expected ResNet-50"):
+    with pytest.raises(
+        UserError, match=r"w\.pt has ResNet-18, .*, but model\.depth is 50; use --set model\.depth=18, or"
+    ):
         plan_new(request_for(settings=["model.pretrained=w.pt", "model.depth=50"]), COMMAND)
+
+
+def test_what_is_taken_from_weights_is_printed_and_kept(
+    started: Callable[..., Plan], request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    assert "weights" not in started(study="scratch").info.to_dict()
+    torch.save({"state_dict": renamed(small_state(), "module.")}, tmp_path / "w.pth.tar")
+    plan = started(settings=[f"model.pretrained={tmp_path / 'w.pth.tar'}"])
+    expected = (
+        f"{tmp_path / 'w.pth.tar'}, ResNet-18, shortcut add, 3-channel input: 120 tensors of state_dict.module.* "
+        "taken; dropped: fc (2); new: head, and the parameters of shortcuts concat and weighted"
+    )
+    assert plan.info.weights == Study.open(plan.folder).info.weights == expected
+    for each in (plan, plan_resumed(bare(request_for()))):
+        console = Console(file=io.StringIO(), width=80)
+        print_plan(console, each)
+        assert isinstance(console.file, io.StringIO)
+        assert f"\nweights: {expected}\n" in console.file.getvalue()
+
+
+def test_a_delivered_model_fixes_what_every_trial_shares(
+    request_for: Callable[..., Request], tmp_path: Path, tiny_folder: Path
+) -> None:
+    recipe, folder = Recipe.from_flat({"model.shortcut": "weighted", "data.grayscale": True}), tmp_path / "final"
+    folder.mkdir()
+    save_model(build_model(recipe), folder / "model.safetensors")
+    recipe.save(folder / "recipe.json")
+    given = [f"model.pretrained={folder}"]
+    advice = "--set model.shortcut=weighted --set data.grayscale=true"
+    with pytest.raises(
+        UserError, match=rf"but model\.shortcut is searched and data\.grayscale is searched; use {advice}, or other"
+    ):
+        plan_new(request_for(settings=given), COMMAND)
+    given += advice.replace("--set ", "").split()
+    plan = plan_new(request_for(settings=given), COMMAND)
+    assert plan.info.weights is not None
+    assert plan.info.weights.endswith("taken; dropped: fc (2); new: head")
+    assert {dimension.key for dimension in plan.space.dimensions}.isdisjoint({"model.shortcut", "data.grayscale"})
+
+
+def test_a_model_that_was_trained_on_the_same_data_is_refused(
+    request_for: Callable[..., Request], tmp_path: Path, tiny_catalog: Catalog
+) -> None:
+    torch.save(small_state(), tmp_path / "model.safetensors")
+    request = request_for(settings=[f"model.pretrained={tmp_path}"])
+    write_record(tmp_path / "model.json", model_record("0" * 64))
+    assert plan_new(request, COMMAND).info.weights
+    write_record(tmp_path / "model.json", model_record(tiny_catalog.fingerprint))
+    with pytest.raises(UserError, match=r"was trained on these very data \(fingerprint [0-9a-f]{16}\), including all"):
+        plan_new(request, COMMAND)
 
 
 def test_an_existing_study_is_refused(started: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
@@ -556,7 +611,7 @@ def test_weights_that_changed_are_refused_on_resume(
     started: Callable[..., Plan], request_for: Callable[..., Request], tmp_path: Path
 ) -> None:
     weights = tmp_path / "w.pt"
-    torch.save(ResNet(18, num_classes=1000).state_dict(), weights)
+    torch.save(small_state(), weights)
     started(settings=[f"model.pretrained={weights}"])
     plan_resumed(bare(request_for()))
     torch.save({"conv1.weight": torch.zeros(1)}, weights)

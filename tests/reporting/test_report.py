@@ -124,6 +124,15 @@ def test_the_balance_of_the_folds_is_stated(study: Study, monkeypatch: pytest.Mo
     assert "The share of leukemic images differs by 0.00" in "".join(part.text for part in folds_sections(study))
 
 
+def test_pretrained_weights_are_stated(study: Study) -> None:
+    assert "pretrained weights" not in read(write_study_report(study)).text
+    change_info(study, weights="resnet18.pth, ResNet-18: 120 tensors taken; dropped: fc (2)")
+    cells = read(write_study_report(study)).text.split("\n")
+    assert (
+        "resnet18.pth, ResNet-18: 120 tensors taken; dropped: fc (2)" in cells[cells.index("pretrained weights") :][:3]
+    )
+
+
 def test_random_cell_protocol_is_stated(study: Study) -> None:
     change_info(study, protocol="random-cell")
     change_best(study, protocol="random-cell")
