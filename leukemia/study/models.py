@@ -49,11 +49,14 @@ def trained_on(weights: Path) -> str | None:
         weights: as ``model.pretrained``.
 
     Raises:
-        UserError: the model's record is invalid.
+        UserError: the model's record is invalid, or of other weights.
     """
     file = weights_file(weights)
     record = ModelRecord.read(file.parent) if file.name == layout.WEIGHTS else None
-    return None if record is None else record.fingerprint
+    if record is None:
+        return None
+    record.check_files(file.parent, [layout.RECIPE, layout.WEIGHTS])
+    return record.fingerprint
 
 
 def delivered_models(study: Study) -> list[str]:

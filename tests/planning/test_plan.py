@@ -280,6 +280,10 @@ def test_a_model_that_was_trained_on_the_same_data_is_refused(
     write_record(tmp_path / "model.json", model_record(tiny_catalog.fingerprint))
     with pytest.raises(UserError, match=r"was trained on these very data \(fingerprint [0-9a-f]{16}\), including all"):
         plan_new(request, COMMAND)
+    record = model_record(tiny_catalog.fingerprint)
+    write_record(tmp_path / "model.json", {**record, "files": {"model.safetensors": "0" * 64}})
+    with pytest.raises(UserError, match=r"model\.safetensors: not the file that model\.json was written for; restore"):
+        plan_new(request, COMMAND)
 
 
 def test_an_existing_study_is_refused(started: Callable[..., Plan], request_for: Callable[..., Request]) -> None:
