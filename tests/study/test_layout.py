@@ -1,4 +1,4 @@
-"""The file names of a study are spelled in one module only."""
+"""Each file name of a study is spelled once: in the layout, or where ``model.pretrained`` needs it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from leukemia.config import delivered
 from leukemia.study import layout
 
 ROOT = Path(__file__).parents[2]
@@ -39,13 +40,19 @@ def spelled(source: str) -> list[str]:
     return files + [f"{line}: {name}" for line, name in joined(source) if name in NAMES]
 
 
+SPELLING = [Path(module.__file__) for module in (layout, delivered)]
 SOURCES = [path for package in ("leukemia", "search") for path in (ROOT / package).rglob("*.py")]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_only_the_layout_spells_the_names_of_a_studys_files(path: Path) -> None:
     found = spelled(path.read_text(encoding="utf-8"))
-    assert (not found) is (path != Path(layout.__file__)), found
+    assert (not found) is (path not in SPELLING), found
+
+
+def test_no_name_is_spelled_twice() -> None:
+    names = [name for path in SPELLING for _, name in strings_of(path.read_text(encoding="utf-8")) if name in FILES]
+    assert sorted(names) == sorted(FILES)
 
 
 def test_names_are_found_in_code_but_not_in_docstrings() -> None:
