@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from leukemia.base import progress
 from leukemia.base.errors import UserError
 
 ADVICE = "set LEUKEMIA_CACHE or --runs to a folder of your own on a local disk"
@@ -65,9 +66,12 @@ def lock(stream: IO[str], *, wait: bool = True) -> None:
         UserError: the file system has no locks.
     """
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise
+        if not wait:
+            raise
+        with progress.bar("waiting for another command"):
+            fcntl.flock(stream, fcntl.LOCK_EX)
     except OSError as error:
         raise UserError(
             f"{stream.name}: its file system does not support locks ({error.strerror}), as Lustre or NFS may be "

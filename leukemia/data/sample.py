@@ -9,17 +9,16 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from leukemia import ALL, CLASS_NAMES
-from leukemia.base.cpus import available_cpus
 from leukemia.base.errors import UserError
 from leukemia.base.files import cache_dir, make_folder, require_space, write_text
 from leukemia.base.locks import locked
+from leukemia.base.threads import completed
 from leukemia.data.cell import SIDE_PX, Subject, draw_cell, subjects
 
 SET_NAME = "sample-v1"
@@ -135,10 +134,8 @@ def _write_images(jobs: list[tuple[Path, Subject, int]], seed: int) -> None:
         _, encoded = cv2.imencode(".bmp", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
         path.write_bytes(encoded.tobytes())
 
-    # Threads suffice: NumPy and OpenCV release the GIL.
-    with ThreadPoolExecutor(available_cpus()) as pool:
-        for _ in pool.map(write, jobs):
-            pass
+    for _ in completed(write, jobs, "drawing the sample set"):
+        pass
 
 
 def _file_name(subject: Subject, image: int) -> str:

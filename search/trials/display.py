@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from leukemia.base import progress
 from leukemia.base.printable import printable
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
@@ -58,7 +59,8 @@ class TerminalDisplay(Listener):
         if not self._console.is_terminal:
             yield
             return
-        with Live(get_renderable=self._render, console=self._console, refresh_per_second=2, transient=True):
+        live = Live(get_renderable=self._render, console=self._console, refresh_per_second=2, transient=True)
+        with progress.drawing(), live:
             yield
 
     def recall(self, job: Job, recipe: Recipe, state: State, scores: Sequence[float]) -> None:
