@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import math
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +26,36 @@ def size_of(shape: tuple[int, ...]) -> int:
     return checksums.size_with_checksums(len(_header(shape)) + math.prod(shape))
 
 
-def write(path: Path, shape: tuple[int, ...], rows: Iterable[np.ndarray]) -> None:
-    """Write an array atomically.
+@contextlib.contextmanager
+def written(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[int, np.ndarray], None]]:
+    """Write an array atomically, in any order of its rows.
 
-    Args:
-        rows: contiguous uint8 arrays that make up the array, in order.
+    Yields:
+        A function to call once with the number and the values of each row (contiguous uint8), from any thread.
     """
+    start, row_bytes, rows = len(_header(shape)), math.prod(shape[1:]), set[int]()
     with atomic(path) as temporary:
-        # Written sequentially, not through a memory map: a full disk then raises an error instead of SIGBUS.
-        with temporary.open("wb") as stream:
-            stream.write(_header(shape))
-            for row in rows:
-                stream.write(row.data)
+        # Not written through a memory map: a full disk then raises an error instead of SIGBUS.
+        with temporary.open("wb", buffering=0) as stream:
+            _write_at(stream.fileno(), _header(shape), 0)
+
+            def put(row: int, values: np.ndarray) -> None:
+                assert values.dtype == np.uint8
+                assert values.shape == shape[1:]
+                _write_at(stream.fileno(), values.data.cast("B"), start + row * row_bytes)
+                rows.add(row)
+
+            yield put
+        assert rows == set(range(shape[0])), "rows of the array are missing"
         checksums.append_checksums(temporary)
+
+
+def _write_at(file: int, content: bytes | memoryview, offset: int) -> None:
+    rest = memoryview(content)
+    while rest:
+        # On a full disk first a part, then nothing.
+        num_written = os.pwrite(file, rest, offset)
+        rest, offset = rest[num_written:], offset + num_written
 
 
 def is_intact(path: Path, shape: tuple[int, ...], *, again: bool = False) -> bool:

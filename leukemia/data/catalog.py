@@ -7,13 +7,16 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import pandas as pd
 
 from leukemia import CLASS_NAMES
+from leukemia.base import progress
 from leukemia.base.errors import UserError, listed
 from leukemia.base.printable import printable
+from leukemia.config.recipe import Recipe
 from leukemia.data.groups import group_names, grouped_by_key, look_up_subjects
 from leukemia.data.hashes import hash_images
 from leukemia.data.layouts.detect import find_images
@@ -70,7 +73,9 @@ class Catalog:
         return bool(self.table["subject"].notna().all())
 
 
-def read_catalog(data: Path, reading: Reading = DEFAULT, *, labels: bool = True) -> Catalog:
+def read_catalog(
+    data: Path, reading: Reading = DEFAULT, *, labels: bool = True, recipe: Recipe | None = None
+) -> Catalog:
     """Find, read and validate all images of a data set.
 
     Args:
@@ -78,13 +83,16 @@ def read_catalog(data: Path, reading: Reading = DEFAULT, *, labels: bool = True)
             ``Path,label`` (case-insensitive header, optional column ``subject``); or folders named by class.
         reading: the user's options.
         labels: False accepts images without labels; labels for only some of the images are still an error.
+        recipe: for a command that will use the images: those read for the first time are stored as this recipe needs
+            them, so that ``open_images`` does not decode them again.
 
     Raises:
         MissingFile: ``data`` does not exist.
         UserError: the data set is invalid; the message lists all offending files or rows.
     """
-    source = find_images(Path(data), None if reading.base is None else Path(reading.base), labels=labels)
-    table = _table(source)
+    with progress.bar("finding images"):
+        source = find_images(Path(data), None if reading.base is None else Path(reading.base), labels=labels)
+    table = _table(source, recipe)
     if reading.subjects_from is not None:
         table = _with_subjects(table, data, Path(reading.subjects_from))
     _check_labels(table, data, required=labels)
@@ -99,12 +107,12 @@ def read_catalog(data: Path, reading: Reading = DEFAULT, *, labels: bool = True)
     )
 
 
-def _table(source: Source) -> pd.DataFrame:
-    rows = sorted(source.rows, key=lambda row: row.path.relative_to(source.root).as_posix())
-    image_ids = [row.path.relative_to(source.root).as_posix() for row in rows]
+def _table(source: Source, recipe: Recipe | None) -> pd.DataFrame:
+    named = sorted(((row.path.relative_to(source.root).as_posix(), row) for row in source.rows), key=itemgetter(0))
+    image_ids, rows = [image_id for image_id, _ in named], [row for _, row in named]
     subjects = [row.subject for row in rows if row.subject is not None]
     check_names([*image_ids, *dict.fromkeys(subjects)], source.root)
-    hashed = hash_images(source.root, [row.path for row in rows])
+    hashed = hash_images(source.root, {image_id: row.path for image_id, row in named}, recipe)
     # Every layout gives all subjects or none.
     assert len(subjects) in (0, len(rows))
     hashes = [image.sha256 for image in hashed]

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
-import sys
-from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+import numpy as np
 import PIL
-from rich.console import Console
-from rich.progress import track
 
-from leukemia.base import files, locks
-from leukemia.base.cpus import available_cpus
+from leukemia.base import files, locks, progress
 from leukemia.base.errors import UserError, listed
-from leukemia.data.pixels import Unreadable, decode, pixel_sha256
+from leukemia.base.threads import completed
+from leukemia.config.recipe import Recipe
+from leukemia.data.pixels import Unreadable, decode, pixel_sha256, read_size
+from leukemia.data.view import View, view_of
+from leukemia.data.view_file import first_reading
 
 FileState = tuple[int, int, int, int]
 """Size in bytes, modification and change time in nanoseconds, inode."""
 
 log = logging.getLogger(__name__)
 
-_PROGRESS_FROM = 500
 _SCHEMA = 2
 _BYTES_PER_ROW = 500
 
@@ -48,34 +48,35 @@ class Hashed:
     height: int
 
 
-def hash_images(root: Path, paths: Sequence[Path]) -> list[Hashed]:
-    """The pixel hash and size of each image, in the order of ``paths``, which are below ``root``.
+def hash_images(root: Path, images: Mapping[str, Path], recipe: Recipe | None = None) -> list[Hashed]:
+    """The pixel hash and size of each image, in the order of ``images``.
 
-    Cached images are not read again unless the size, a time or the inode of their file has changed.
+    Cached images are not read again unless the size, a time or the inode of their file has changed. Safe for concurrent
+    processes: one reads, the others wait.
+
+    Args:
+        root: folder that contains the images.
+        images: paths by image id (POSIX path relative to ``root``), sorted by it.
+        recipe: the view that it asks for is stored too if no image is cached, so that each is decoded only once.
 
     Raises:
-        UserError: some images cannot be read; all are listed with the reason.
+        UserError: some images cannot be read, and all are listed with the reason; or there is not enough disk space.
     """
-    cache = _cache_path(root)
-    cached = _cached_rows(cache)
-    wanted = {path.relative_to(root).as_posix(): path for path in paths}
-    states = {name: _file_state(path) for name, path in wanted.items()}
-    rows = {name: cached[name] for name in wanted if name in cached and _state_of(cached[name]) == states[name]}
-    failed: dict[str, str] = {}
-    uncached = {name: path for name, path in wanted.items() if name not in rows}
-    num_cached = len(rows)
-    try:
-        _read(uncached, states, rows, failed)
-    finally:
-        # Also after Ctrl-C: reading may have taken minutes.
-        if len(rows) > num_cached:
-            _add_to_cache(cache, rows)
-    if failed:
-        lines = listed((f"{name}: {failed[name]}" for name in sorted(failed)), limit=len(failed))
-        raise UserError(
-            f"{root}: {len(failed)} of {len(wanted)} images cannot be used; restore or remove them:\n{lines}"
-        )
-    return [rows[name] for name in wanted]
+    cache, states = _cache_path(root), _file_states(images)
+    rows = _unchanged(_cached_rows(cache), states)
+    if len(rows) < len(images):
+        with locks.locked(_lock_path(cache)):
+            # Another process may have read them meanwhile.
+            cached = _cached_rows(cache)
+            rows = _unchanged(cached, states)
+            num_cached = len(rows)
+            try:
+                _read(root, images, states, rows, recipe)
+            finally:
+                # Also after Ctrl-C: reading may have taken minutes.
+                if len(rows) > num_cached:
+                    _write_cache(cache, {**cached, **rows})
+    return [rows[image_id] for image_id in images]
 
 
 def forget(root: Path, image_ids: Collection[str]) -> None:
@@ -85,37 +86,73 @@ def forget(root: Path, image_ids: Collection[str]) -> None:
         image_ids: paths relative to ``root``.
     """
     cache = _cache_path(root)
-    with locks.locked(cache.with_suffix(".lock")):
+    with locks.locked(_lock_path(cache)):
         _write_cache(cache, {name: row for name, row in _cached_rows(cache).items() if name not in image_ids})
 
 
 def _read(
-    uncached: dict[str, Path], states: dict[str, FileState], rows: dict[str, Hashed], failed: dict[str, str]
+    root: Path,
+    images: Mapping[str, Path],
+    states: Mapping[str, FileState],
+    rows: dict[str, Hashed],
+    recipe: Recipe | None,
 ) -> None:
-    pool = ThreadPoolExecutor(available_cpus())
-    try:
-        futures = {pool.submit(_hash, path): name for name, path in uncached.items()}
-        done = track(
-            as_completed(futures),
-            description="reading images",
-            total=len(futures),
-            console=Console(stderr=True),
-            disable=len(futures) <= _PROGRESS_FROM or not sys.stderr.isatty(),
-        )
-        for future in done:
-            name = futures[future]
+    """Add the rows that are missing. Requires the lock of the cache."""
+    number = {image_id: row for row, image_id in enumerate(images)}
+    failed: dict[str, str] = {}
+    view = None if rows or recipe is None else _fitting_view(recipe, images.values())
+    with first_reading(_key(root), len(images), view) if view else contextlib.nullcontext(_not_kept) as keep:
+
+        def read(image_id: str) -> Hashed | str:
             try:
-                sha256, width, height = future.result()
-                rows[name] = Hashed(*states[name], sha256, width, height)
-            except Unreadable as reason:
-                failed[name] = str(reason)
-    finally:
-        pool.shutdown(cancel_futures=True)
+                image = decode(images[image_id])
+                sha256 = pixel_sha256(image)
+                keep(number[image_id], image, sha256)
+            except UserError as reason:
+                return str(reason)
+            return Hashed(*states[image_id], sha256, image.shape[1], image.shape[0])
+
+        for image_id, result in completed(read, [each for each in images if each not in rows], "reading images"):
+            if isinstance(result, Hashed):
+                rows[image_id] = result
+            else:
+                failed[image_id] = result
+        if failed:
+            lines = listed((f"{image_id}: {failed[image_id]}" for image_id in sorted(failed)), limit=len(failed))
+            raise UserError(
+                f"{root}: {len(failed)} of {len(images)} images cannot be used; restore or remove them:\n{lines}"
+            )
 
 
-def _hash(path: Path) -> tuple[str, int, int]:
-    array = decode(path)
-    return pixel_sha256(array), array.shape[1], array.shape[0]
+def _fitting_view(recipe: Recipe, paths: Iterable[Path]) -> View | None:
+    """The view that a recipe asks for; None if the images do not allow it, which the recipe's user will explain."""
+    sides = [side for _, side in completed(_smaller_side, paths, "reading image sizes")]
+    try:
+        # Only its data section depends on the images, or matters here.
+        return view_of(Recipe(data=recipe.data).resolved(min(sides)))
+    except UserError:
+        return None
+
+
+def _smaller_side(path: Path) -> int:
+    try:
+        return min(read_size(path))
+    except Unreadable:
+        # The decoder will report the reason.
+        return 0
+
+
+def _not_kept(row: int, image: np.ndarray, sha256: str) -> None:
+    """Keep no view."""
+
+
+def _file_states(images: Mapping[str, Path]) -> dict[str, FileState]:
+    with progress.bar("looking for changed images", len(images)) as advance:
+        states = {}
+        for image_id, path in images.items():
+            states[image_id] = _file_state(path)
+            advance()
+        return states
 
 
 def _file_state(path: Path) -> FileState:
@@ -127,6 +164,15 @@ def _file_state(path: Path) -> FileState:
     return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
+def _unchanged(cached: Mapping[str, Hashed], states: Mapping[str, FileState]) -> dict[str, Hashed]:
+    """The cached rows whose files have these states."""
+    return {
+        image_id: cached[image_id]
+        for image_id, state in states.items()
+        if image_id in cached and _state_of(cached[image_id]) == state
+    }
+
+
 def _state_of(row: Hashed) -> FileState:
     return (row.num_bytes, row.mtime_ns, row.ctime_ns, row.inode)
 
@@ -134,7 +180,16 @@ def _state_of(row: Hashed) -> FileState:
 def _cache_path(root: Path) -> Path:
     folder = files.cache_dir() / "hashes"
     files.make_folder(folder, "set LEUKEMIA_CACHE to a folder that you can write")
-    return folder / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]}.json"
+    return folder / f"{_key(root)}.json"
+
+
+def _key(root: Path) -> str:
+    """Identifies a data folder in the cache."""
+    return hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]
+
+
+def _lock_path(cache: Path) -> Path:
+    return cache.with_suffix(".lock")
 
 
 def _cached_rows(cache: Path) -> dict[str, Hashed]:
@@ -158,13 +213,8 @@ def _is_valid(row: Hashed) -> bool:
     return all(type(number) is int for number in numbers) and type(row.sha256) is str and len(row.sha256) == 64
 
 
-def _add_to_cache(cache: Path, rows: dict[str, Hashed]) -> None:
-    """Add rows to the cache, under a lock so that concurrent commands do not lose each other's rows."""
-    with locks.locked(cache.with_suffix(".lock")):
-        _write_cache(cache, {**_cached_rows(cache), **rows})
-
-
 def _write_cache(cache: Path, rows: dict[str, Hashed]) -> None:
+    """Replace the cache. Requires its lock: concurrent commands must not lose each other's rows."""
     files.require_space(cache.parent, len(rows) * _BYTES_PER_ROW, "the cache of pixel hashes")
     images = {name: list(astuple(row)) for name, row in rows.items()}
     content = {"schema": _SCHEMA, "pillow": PIL.__version__, "sha256": _sha256(images), "images": images}

@@ -4,80 +4,31 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
-import rich.console
-import rich.progress
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from leukemia.base import interrupts
-from leukemia.base.cpus import available_cpus
 from leukemia.base.errors import UserError, listed
-from leukemia.base.files import cache_dir, make_folder, require_space
 from leukemia.base.locks import locked
+from leukemia.base.threads import completed
 from leukemia.config.recipe import Recipe
-from leukemia.data import array_file, hashes
+from leukemia.data import array_file, hashes, view_file
 from leukemia.data.augment import Key, Pipeline
 from leukemia.data.catalog import Catalog
 from leukemia.data.pixels import Unreadable, decode, pixel_sha256
+from leukemia.data.view import View
 
 Batch = list[Key]
 """The keys (seed, fold, epoch, row) of the images of one batch."""
 
-CHUNK = 256
-"""Images decoded ahead of writing; bounds the memory needed."""
-
-PROGRESS_FROM = 500
-"""Show a progress bar for more images than this."""
-
 log = logging.getLogger(__name__)
-
-# OpenCV's threads would compete with torch's and with the loader's processes, and images are too small to gain.
-cv2.setNumThreads(0)
-
-
-@dataclass(frozen=True)
-class View:
-    """Crop and size of every image, the same for training and evaluation."""
-
-    crop_px: int
-    """Side of the centred square crop, in pixels."""
-
-    size_px: int
-    """Side after resizing, in pixels."""
-
-
-def crop_and_resize(image: np.ndarray, view: View) -> np.ndarray:
-    """The centred square crop of an image, resized by area averaging if the size differs.
-
-    Args:
-        image: (H, W, 3) uint8. If the margin is odd, the extra pixel is cut at the bottom or the right.
-        view: crop and final size.
-
-    Returns:
-        (size_px, size_px, 3) uint8, contiguous.
-
-    Raises:
-        UserError: the image is smaller than the crop; the message does not name the image.
-    """
-    height, width = image.shape[:2]
-    if min(height, width) < view.crop_px:
-        raise UserError(f"{width}x{height} px is smaller than the crop of {view.crop_px} px")
-    top, left = (height - view.crop_px) // 2, (width - view.crop_px) // 2
-    square = image[top : top + view.crop_px, left : left + view.crop_px]
-    if view.size_px == view.crop_px:
-        return np.ascontiguousarray(square)
-    return cv2.resize(square, (view.size_px, view.size_px), interpolation=cv2.INTER_AREA)
 
 
 def open_images(catalog: Catalog, view: View, *, check_again: bool = False) -> np.ndarray:
@@ -100,16 +51,15 @@ def open_images(catalog: Catalog, view: View, *, check_again: bool = False) -> n
     # The fingerprint, which names the cache file, does not depend on the order of the images.
     assert table["image_id"].is_monotonic_increasing
     _require_crop_fits(table, view)
-    folder = cache_dir() / "views"
-    make_folder(folder, "set LEUKEMIA_CACHE to a folder that you can write")
-    path = folder / f"{catalog.fingerprint[:16]}-c{view.crop_px}-s{view.size_px}.npy"
-    shape = (len(table), view.size_px, view.size_px, 3)
+    path = view_file.path_of(catalog.fingerprint, view)
     with locked(path.with_suffix(".lock")):
-        if path.exists() and not array_file.is_intact(path, shape, again=check_again):
+        if not path.exists():
+            view_file.adopt(path, view, table["pixel_sha256"])
+        if path.exists() and not array_file.is_intact(path, view_file.shape_of(len(table), view), again=check_again):
             log.warning("%s is damaged; building it again", path)
             path.unlink()
         if not path.exists():
-            _build(path, catalog, view, shape)
+            _build(path, catalog, view)
         return array_file.mapped(path)
 
 
@@ -124,57 +74,33 @@ def _require_crop_fits(table: pd.DataFrame, view: View) -> None:
         )
 
 
-def _build(path: Path, catalog: Catalog, view: View, shape: tuple[int, ...]) -> None:
-    """Write the array to ``path``. Requires its lock, so that all temporary files are leftovers."""
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        leftover.unlink()
-    num_images = len(catalog.table)
-    require_space(path.parent, array_file.size_of(shape), f"the decoded images ({num_images} of {view.size_px} px)")
-    array_file.write(path, shape, _unchanged(catalog, _track(_decoded(catalog.table, view), num_images)))
-
-
-def _unchanged(catalog: Catalog, results: Iterable[tuple[str, np.ndarray | str]]) -> Iterator[np.ndarray]:
-    """The pixels of all images; after the last one, an error that lists those that have changed."""
+def _build(path: Path, catalog: Catalog, view: View) -> None:
+    """Decode the images again and write them to ``path``. Requires its lock."""
+    image_ids, paths, expected = (catalog.table[name].tolist() for name in ("image_id", "path", "pixel_sha256"))
     changed: dict[str, str] = {}
-    for image_id, result in results:
-        if isinstance(result, str):
-            changed[image_id] = result
-        else:
-            yield result
-    if changed:
-        # Their cached hashes are wrong even where the states of their files agree.
-        hashes.forget(catalog.root, changed)
-        reasons = listed(f"{image_id}: {reason}" for image_id, reason in changed.items())
-        raise UserError(
-            f"{len(changed)} of {len(catalog.table)} images have changed since the catalogue was read; run the command "
-            f"again without changing the data meanwhile:\n{reasons}"
-        )
+    with view_file.written(path, len(image_ids), view) as put:
 
+        def read(row: int) -> str | None:
+            try:
+                image = decode(Path(paths[row]))
+            except Unreadable as reason:
+                return str(reason)
+            if pixel_sha256(image) != expected[row]:
+                return "pixels differ"
+            put(row, image)
+            return None
 
-def _decoded(table: pd.DataFrame, view: View) -> Iterator[tuple[str, np.ndarray | str]]:
-    """Image ids with their decoded pixels, or with an error message, in the table's order."""
-    with ThreadPoolExecutor(max_workers=available_cpus()) as pool:
-        for start in range(0, len(table), CHUNK):
-            chunk = table.iloc[start : start + CHUNK]
-            results = pool.map(partial(_decode_one, view=view), chunk["path"], chunk["pixel_sha256"])
-            yield from zip(chunk["image_id"], results, strict=True)
-
-
-def _decode_one(path: str, sha256: str, view: View) -> np.ndarray | str:
-    try:
-        image = decode(Path(path))
-    except Unreadable as error:
-        return str(error)
-    if pixel_sha256(image) != sha256:
-        return "pixels differ"
-    return crop_and_resize(image, view)
-
-
-def _track(results: Iterable[tuple[str, np.ndarray | str]], num_images: int) -> Iterable[tuple[str, np.ndarray | str]]:
-    if num_images <= PROGRESS_FROM or not sys.stderr.isatty():
-        return results
-    console = rich.console.Console(stderr=True)
-    return rich.progress.track(results, "Decoding images", total=num_images, console=console, transient=True)
+        for row, reason in completed(read, range(len(image_ids)), "decoding images"):
+            if reason is not None:
+                changed[image_ids[row]] = reason
+        if changed:
+            # Their cached hashes are wrong even where the states of their files agree.
+            hashes.forget(catalog.root, changed)
+            reasons = listed(f"{image_id}: {changed[image_id]}" for image_id in sorted(changed))
+            raise UserError(
+                f"{len(changed)} of {len(image_ids)} images have changed since the catalogue was read; run the command "
+                f"again without changing the data meanwhile:\n{reasons}"
+            )
 
 
 class ImageRows(Dataset[tuple[Tensor, int]]):

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from leukemia.base.errors import UserError
+from leukemia.data.view import view_of
 from leukemia.delivery.evaluation import describe_broken
 from leukemia.delivery.loading import load_delivered
-from leukemia.delivery.training_data import view_of
 from leukemia.training.device import choose_device, use_threads
 from leukemia.training.inference import NonFiniteProbabilities, model_to_device, predict, read_images
 

@@ -13,7 +13,7 @@ from leukemia.base.errors import UserError, listed
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
 from leukemia.data.images import open_images
-from leukemia.delivery.training_data import view_of
+from leukemia.data.view import view_of
 from leukemia.scoring.metrics import Interval, paired_difference, scores
 from leukemia.study.models import trained_on
 from leukemia.training.inference import NonFiniteProbabilities, predict

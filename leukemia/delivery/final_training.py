@@ -16,13 +16,14 @@ from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.images import open_images
 from leukemia.data.reading import Reading
+from leukemia.data.view import view_of
 from leukemia.delivery.evaluation import Evaluation, evaluate, find_overlap, find_seen, predict_test_set
 from leukemia.delivery.loading import Existing, find_existing
 from leukemia.delivery.messages import print_line, print_next, print_outcome
 from leukemia.delivery.model_folder import Delivery, results_folder, set_aside, write_model
 from leukemia.delivery.replacement import claimed, free_name, replacing
 from leukemia.delivery.retraining import check_disk_space, remove_checkpoint, retrain
-from leukemia.delivery.training_data import load_training_data, view_of
+from leukemia.delivery.training_data import load_training_data
 from leukemia.scoring.metrics import Interval
 from leukemia.study import layout
 from leukemia.study.best import Best
@@ -130,7 +131,7 @@ class FinalTraining:
         verify(study)
         _check_wandb()
         catalog = load_training_data(study, best, data=self.data, reading=self.reading)
-        test, device = self._test_data(), choose_device(self.device)
+        test, device = self._test_data(best), choose_device(self.device)
         recipe = best.recipe.with_settings(parse_settings(self.settings)).resolved(catalog.smallest_side_px)
         return Inputs(
             study=study,
@@ -236,10 +237,10 @@ class FinalTraining:
             print_line(console, f"earlier model: {moved}")
         return delivery
 
-    def _test_data(self) -> Catalog | None:
+    def _test_data(self, best: Best) -> Catalog | None:
         if self.test is None:
             return None
-        test = read_catalog(self.test, labels=False)
+        test = read_catalog(self.test, labels=False, recipe=best.recipe)
         if self.against_start and not test.has_labels:
             raise UserError(
                 "--against-start: the test set has no labels, so the models cannot be compared; use a labelled --test"

@@ -21,7 +21,8 @@ from leukemia.data.folds import make_splits
 from leukemia.data.images import open_images
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.data.reading import Reading
-from leukemia.delivery.training_data import load_training_data, view_of
+from leukemia.data.view import view_of
+from leukemia.delivery.training_data import load_training_data
 from leukemia.scoring.metrics import Interval, paired_difference, scores
 from leukemia.study import layout
 from leukemia.study.best import Best

@@ -22,8 +22,8 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog
 from leukemia.data.images import open_images
+from leukemia.data.view import view_of
 from leukemia.delivery.messages import print_line
-from leukemia.delivery.training_data import view_of
 from leukemia.study.folder import Study
 from leukemia.training.inference import NonFinite
 from leukemia.training.model import build_model

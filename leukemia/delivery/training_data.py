@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from leukemia.base.errors import UserError
-from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import Splits
-from leukemia.data.images import View
 from leukemia.data.location import locate, uri_of
 from leukemia.data.reading import Reading
 from leukemia.study import layout
@@ -27,7 +25,9 @@ def load_training_data(study: Study, best: Best, *, data: str | None, reading: R
         UserError: the data or the splits are not those of the study.
     """
     catalog = read_catalog(
-        locate(uri_of(data) if data else best.data.uri), dataclasses.replace(best.data, **reading.given())
+        locate(uri_of(data) if data else best.data.uri),
+        dataclasses.replace(best.data, **reading.given()),
+        recipe=best.recipe,
     )
     if catalog.fingerprint != best.data.fingerprint:
         raise UserError(
@@ -40,10 +40,3 @@ def load_training_data(study: Study, best: Best, *, data: str | None, reading: R
         raise UserError(f"{path} is not the split that {layout.BEST} was scored on; restore it from a backup")
     splits.check_balance(path, catalog)
     return catalog
-
-
-def view_of(recipe: Recipe) -> View:
-    """Crop and size of the network's input, from a resolved recipe."""
-    assert recipe.data.crop_px is not None
-    assert recipe.data.size_px is not None
-    return View(crop_px=recipe.data.crop_px, size_px=recipe.data.size_px)

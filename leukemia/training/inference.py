@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ from torch import Tensor, nn
 
 from leukemia import ALL
 from leukemia.base.errors import UserError, listed
+from leukemia.base.threads import completed
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.data.augment import evaluation_pipeline
-from leukemia.data.images import ImageRows, Loader, View, crop_and_resize, evaluation_batches
-from leukemia.data.pixels import Unreadable, decode
+from leukemia.data.images import ImageRows, Loader, evaluation_batches
+from leukemia.data.pixels import decode
+from leukemia.data.view import View, crop_and_resize
 from leukemia.training.device import compute_dtype
 from leukemia.training.resnet import ResNet
 
@@ -178,12 +181,15 @@ def read_images(paths: Sequence[Path], view: View) -> np.ndarray:
     Raises:
         UserError: images cannot be read or are too small; all are listed.
     """
-    images, problems = [], []
-    for path in paths:
+
+    def read(row: int) -> np.ndarray | str:
         try:
-            images.append(crop_and_resize(decode(path), view))
-        except (Unreadable, UserError) as error:
-            problems.append(f"{path}: {error}")
+            return crop_and_resize(decode(paths[row]), view)
+        except UserError as reason:
+            return f"{paths[row]}: {reason}"
+
+    results = [result for _, result in sorted(completed(read, range(len(paths)), "reading images"), key=itemgetter(0))]
+    problems = [result for result in results if isinstance(result, str)]
     if problems:
         raise UserError(f"{len(problems)} of {len(paths)} images cannot be used:\n{listed(problems)}")
-    return np.stack(images)
+    return np.stack(results)

@@ -17,8 +17,8 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import COST, score_name
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import Splits, choose_protocol, make_splits
-from leukemia.data.images import View
 from leukemia.data.location import locate, uri_of
+from leukemia.data.view import View, view_of
 from leukemia.study import layout
 from leukemia.study.schema import DataSource, SearchOptions, StudyInfo
 from leukemia.training.device import choose_device, describe_device
@@ -64,10 +64,7 @@ class Plan:
     @property
     def view(self) -> View:
         """The crop and size that all trials share."""
-        data = self.space.start.data
-        assert data.crop_px is not None
-        assert data.size_px is not None
-        return View(crop_px=data.crop_px, size_px=data.size_px)
+        return view_of(self.space.start)
 
     @property
     def rules(self) -> Rules:
@@ -131,7 +128,7 @@ def plan_new(request: Request, command: str) -> Plan:
     require_vacant(folder)
     options = SearchOptions(**request.given)
     start = fixed_start(PRESETS[options.preset](), options.settings)
-    catalog = read_catalog(locate(uri_of(request.data)), request.reading)
+    catalog = read_catalog(locate(uri_of(request.data)), request.reading, recipe=start)
     protocol = choose_protocol(catalog, request.given.get("protocol"))
     splits = make_splits(catalog, options.folds, options.seed, protocol)
     start = start.resolved(catalog.smallest_side_px)

@@ -49,14 +49,15 @@ def plan_resumed(request: Request) -> Plan:
     )
     storage = info.storage if request.storage is None else request.storage_named
     info = dataclasses.replace(info, **given, data=data, storage=storage)
-    catalog = read_catalog(locate(data.uri), data)
+    recipe = Recipe.from_flat(info.start)
+    catalog = read_catalog(locate(data.uri), data, recipe=recipe)
     if catalog.fingerprint != data.fingerprint:
         raise UserError(
             f"study {study.name} was run on other data: fingerprint {data.fingerprint[:16]}, "
             f"{catalog.root} has {catalog.fingerprint[:16]}; use the original --data, or start a new study"
         )
     splits.check_balance(study.folder / layout.SPLITS, catalog)
-    start = Recipe.from_flat(info.start).resolved(catalog.smallest_side_px)
+    start = recipe.resolved(catalog.smallest_side_px)
     space = make_space(start, info.settings)
     if space.describe() != info.space:
         raise UserError(

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ import torch
 from helpers.cells import draw_cells
 from PIL import Image
 
-from leukemia.base import checksums, files
+from leukemia.base import checksums, files, threads
 from leukemia.base.errors import UserError
 from leukemia.base.files import write_json
 from leukemia.config.recipe import Recipe
@@ -31,14 +32,13 @@ from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.images import (
     ImageRows,
     Loader,
-    View,
-    crop_and_resize,
     evaluation_batches,
     load,
     open_images,
     training_batches,
 )
 from leukemia.data.pixels import decode, pixel_sha256
+from leukemia.data.view import View, crop_and_resize
 
 FORK = multiprocessing.get_context("fork")
 VIEW = View(crop_px=20, size_px=20)
@@ -131,19 +131,19 @@ def test_each_view_and_data_set_has_its_own_file(catalog, cache):
     assert names == {"0123456789abcdef-c20-s20.npy", "0123456789abcdef-c20-s10.npy", "ffffffffffffffff-c20-s20.npy"}
 
 
-def test_order_is_kept_across_chunks(catalog, pixels, monkeypatch):
-    monkeypatch.setattr(images, "CHUNK", 3)
+def test_rows_keep_their_order_whichever_image_is_decoded_first(catalog, pixels, monkeypatch):
+    late = threading.Event()
+
+    def decode_first_last(path: Path) -> np.ndarray:
+        if path.name == "0.png":
+            assert late.wait(timeout=300)
+        elif path.name == "6.png":
+            late.set()
+        return decode(path)
+
+    monkeypatch.setattr(images, "decode", decode_first_last)
+    monkeypatch.setattr(threads, "available_cpus", lambda: 2)
     assert np.array_equal(open_images(catalog, VIEW), pixels[:, 2:22, 3:23])
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_progress_is_shown_only_in_a_terminal(terminal, catalog, monkeypatch, capsys):
-    monkeypatch.setattr(images, "PROGRESS_FROM", 6)
-    monkeypatch.setattr(images.sys.stderr, "isatty", lambda: terminal)
-    open_images(catalog, VIEW)
-    output = capsys.readouterr()
-    assert ("Decoding images" in output.err) == terminal
-    assert output.out == ""
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "longer", "other header", "pixel", "checksum", "mark"])

@@ -18,7 +18,8 @@ from rich.console import Console
 from leukemia.base.errors import UserError
 from leukemia.base.faults import MachineFault
 from leukemia.data.catalog import Catalog
-from leukemia.data.images import View, open_images
+from leukemia.data.images import open_images
+from leukemia.data.view import View
 from leukemia.study.folder import Study
 from search.launch.arguments import not_remembered, parse
 from search.launch.ending import closing, explained

@@ -31,8 +31,9 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import FoldResult
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import choose_protocol, make_splits
-from leukemia.data.images import View, open_images
+from leukemia.data.images import open_images
 from leukemia.data.location import locate
+from leukemia.data.view import View
 from leukemia.training.crossval import cross_validate
 from leukemia.training.device import choose_device, describe_device
 from search.policy.space import Space, fixed_start, make_space
