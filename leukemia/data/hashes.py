@@ -20,7 +20,7 @@ from leukemia.base.threads import completed
 from leukemia.config.recipe import Recipe
 from leukemia.data.pixels import Unreadable, decode, pixel_sha256, read_size
 from leukemia.data.view import View, view_of
-from leukemia.data.view_file import first_reading
+from leukemia.data.view_file import first_reading, remove_leftovers
 
 FileState = tuple[int, int, int, int]
 """Size in bytes, modification and change time in nanoseconds, inode."""
@@ -100,6 +100,7 @@ def _read(
     """Add the rows that are missing. Requires the lock of the cache."""
     number = {image_id: row for row, image_id in enumerate(images)}
     failed: dict[str, str] = {}
+    remove_leftovers(_key(root))
     view = None if rows or recipe is None else _fitting_view(recipe, images.values())
     with first_reading(_key(root), len(images), view) if view else contextlib.nullcontext(_not_kept) as keep:
 

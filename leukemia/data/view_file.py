@@ -64,6 +64,12 @@ def first_reading(key: str, num_images: int, view: View) -> Iterator[Callable[[i
     path.replace(_read_path(hashes, view))
 
 
+def remove_leftovers(key: str) -> None:
+    """Remove what a killed first reading of images with this key has left, in whatever view."""
+    for leftover in _folder().glob(f"*reading-{key}-*"):
+        leftover.unlink()
+
+
 def adopt(path: Path, view: View, hashes: Iterable[str]) -> None:
     """Give the view of a first reading its name ``path``, if there is one.
 
@@ -79,6 +85,10 @@ def _read_path(hashes: Iterable[str], view: View) -> Path:
 
 
 def _path(name: str, view: View) -> Path:
-    folder = cache_dir() / "views"
+    folder = _folder()
     make_folder(folder, "set LEUKEMIA_CACHE to a folder that you can write")
     return folder / f"{name}-c{view.crop_px}-s{view.size_px}.npy"
+
+
+def _folder() -> Path:
+    return cache_dir() / "views"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("faults", "racing", "scale", "tracking", "training")
+FOLDERS = ("faults", "racing", "reading", "scale", "tracking", "training")
 COMMANDS = [
     f"benchmarks.{folder}.{path.stem}" for folder in FOLDERS for path in (ROOT / "benchmarks" / folder).glob("*.py")
 ]

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.cells import draw_cells
+from helpers.deliveries import searched
 from helpers.full_disk import full_disk
 from helpers.terminal import on_terminal
 from PIL import Image
@@ -29,6 +30,8 @@ from leukemia.data.catalog import read_catalog
 from leukemia.data.images import open_images
 from leukemia.data.pixels import decode
 from leukemia.data.view import View, view_of
+from leukemia.delivery.training_data import load_training_data
+from leukemia.study.best import Best
 from search.planning.plan import plan_new
 from search.planning.request import Request
 
@@ -119,6 +122,18 @@ def test_a_search_decodes_each_image_once(data: Path, tmp_path: Path, decoded: l
     plan = plan_new(Request(data=str(data), runs=tmp_path / "runs", study="first", given={}), "")
     open_images(plan.catalog, plan.view)
     assert len(decoded) == len(plan.catalog.table)
+
+
+def test_a_retraining_on_another_machine_decodes_each_image_once(
+    data: Path, cache: Path, tmp_path: Path, decoded: list[str]
+) -> None:
+    study = searched(tmp_path / "runs", read_catalog(data), str(data))
+    shutil.rmtree(cache)
+    del decoded[:]
+    best = Best.of(study)
+    catalog = load_training_data(study, best, data=None, base=None, subjects_from=None)
+    open_images(catalog, view_of(best.recipe.resolved(catalog.smallest_side_px)))
+    assert len(decoded) == 48
 
 
 def test_a_command_that_shows_no_images_stores_none(data: Path, cache: Path, decoded: list[str]) -> None:
@@ -258,18 +273,19 @@ def test_of_two_commands_one_reads_and_the_other_waits(
     assert decoded == []
 
 
+@pytest.mark.parametrize("recipe", [RECIPE, None], ids=["a search", "leukemia.catalog"])
 def test_leftovers_of_a_killed_reading_are_removed(
-    data: Path, cache: Path, reading: tuple[Any, Any, Any], decoded: list[str]
+    recipe: Recipe | None, data: Path, cache: Path, reading: tuple[Any, Any, Any]
 ) -> None:
     process, _, _ = reading
     os.kill(process.pid, signal.SIGKILL)
     process.join(timeout=300)
     (leftover,) = views(cache)
     assert leftover.endswith(".tmp")
-    catalog = read_catalog(data, recipe=RECIPE)
+    catalog = read_catalog(data, recipe=recipe)
+    assert leftover not in views(cache)
     open_images(catalog, View(crop_px=32, size_px=32))
     assert views(cache) == [f"{catalog.fingerprint[:16]}-c32-s32.npy"]
-    assert len(decoded) == 48
 
 
 def test_reading_a_few_slow_images_is_shown(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

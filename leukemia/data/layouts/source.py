@@ -52,7 +52,7 @@ def walk(folder: Path) -> Iterator[Path]:
         real = os.path.realpath(base)
         folders[:] = [] if real in seen else sorted(name for name in folders if not is_os_metadata(name))
         if real not in seen:
-            yield from (Path(base, name) for name in sorted(names) if not is_os_metadata(name))
+            yield from map(Path(base).joinpath, sorted(name for name in names if not is_os_metadata(name)))
         seen.add(real)
 
 
