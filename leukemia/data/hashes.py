@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from leukemia.base import files, locks, progress
 from leukemia.base.errors import UserError, listed
 from leukemia.base.threads import completed
 from leukemia.config.recipe import Recipe
+from leukemia.data import view_file
 from leukemia.data.pixels import Unreadable, decode, pixel_sha256, read_size
 from leukemia.data.view import View, view_of
-from leukemia.data.view_file import first_reading, remove_leftovers
+from leukemia.data.view_file import first_reading
 
 FileState = tuple[int, int, int, int]
 """Size in bytes, modification and change time in nanoseconds, inode."""
@@ -70,12 +71,15 @@ def hash_images(root: Path, images: Mapping[str, Path], recipe: Recipe | None = 
             cached = _cached_rows(cache)
             rows = _unchanged(cached, states)
             num_cached = len(rows)
-            try:
-                _read(root, images, states, rows, recipe)
-            finally:
-                # Also after Ctrl-C: reading may have taken minutes.
-                if len(rows) > num_cached:
-                    _write_cache(cache, {**cached, **rows})
+            view_file.remove_leftovers(_key(root))
+            view = None if rows or recipe is None else _fitting_view(recipe, images.values())
+            with first_reading(_key(root), len(images), view) if view else contextlib.nullcontext(_not_kept) as keep:
+                try:
+                    _read(root, images, states, rows, keep)
+                finally:
+                    # Also after Ctrl-C, and before the view reaches the disk: reading may have taken minutes.
+                    if len(rows) > num_cached:
+                        _write_cache(cache, {**cached, **rows})
     return [rows[image_id] for image_id in images]
 
 
@@ -90,39 +94,43 @@ def forget(root: Path, image_ids: Collection[str]) -> None:
         _write_cache(cache, {name: row for name, row in _cached_rows(cache).items() if name not in image_ids})
 
 
+def remove_leftovers(root: Path) -> None:
+    """Remove the view of a first reading that was killed after its hashes were stored."""
+    # Not while another process reads images of this folder: it has removed the leftovers, and writes its own view.
+    with contextlib.suppress(BlockingIOError), locks.locked(_lock_path(_cache_path(root)), wait=False):
+        view_file.remove_leftovers(_key(root))
+
+
 def _read(
     root: Path,
     images: Mapping[str, Path],
     states: Mapping[str, FileState],
     rows: dict[str, Hashed],
-    recipe: Recipe | None,
+    keep: Callable[[int, np.ndarray, str], None],
 ) -> None:
-    """Add the rows that are missing. Requires the lock of the cache."""
+    """Add the rows that are missing, and give their images to ``keep``."""
     number = {image_id: row for row, image_id in enumerate(images)}
     failed: dict[str, str] = {}
-    remove_leftovers(_key(root))
-    view = None if rows or recipe is None else _fitting_view(recipe, images.values())
-    with first_reading(_key(root), len(images), view) if view else contextlib.nullcontext(_not_kept) as keep:
 
-        def read(image_id: str) -> Hashed | str:
-            try:
-                image = decode(images[image_id])
-                sha256 = pixel_sha256(image)
-                keep(number[image_id], image, sha256)
-            except UserError as reason:
-                return str(reason)
-            return Hashed(*states[image_id], sha256, image.shape[1], image.shape[0])
+    def read(image_id: str) -> Hashed | str:
+        try:
+            image = decode(images[image_id])
+            sha256 = pixel_sha256(image)
+            keep(number[image_id], image, sha256)
+        except UserError as reason:
+            return str(reason)
+        return Hashed(*states[image_id], sha256, image.shape[1], image.shape[0])
 
-        for image_id, result in completed(read, [each for each in images if each not in rows], "reading images"):
-            if isinstance(result, Hashed):
-                rows[image_id] = result
-            else:
-                failed[image_id] = result
-        if failed:
-            lines = listed((f"{image_id}: {failed[image_id]}" for image_id in sorted(failed)), limit=len(failed))
-            raise UserError(
-                f"{root}: {len(failed)} of {len(images)} images cannot be used; restore or remove them:\n{lines}"
-            )
+    for image_id, result in completed(read, [each for each in images if each not in rows], "reading images"):
+        if isinstance(result, Hashed):
+            rows[image_id] = result
+        else:
+            failed[image_id] = result
+    if failed:
+        lines = listed((f"{image_id}: {failed[image_id]}" for image_id in sorted(failed)), limit=len(failed))
+        raise UserError(
+            f"{root}: {len(failed)} of {len(images)} images cannot be used; restore or remove them:\n{lines}"
+        )
 
 
 def _fitting_view(recipe: Recipe, paths: Iterable[Path]) -> View | None:

@@ -78,6 +78,7 @@ def _build(path: Path, catalog: Catalog, view: View) -> None:
     """Decode the images again and write them to ``path``. Requires its lock."""
     image_ids, paths, expected = (catalog.table[name].tolist() for name in ("image_id", "path", "pixel_sha256"))
     changed: dict[str, str] = {}
+    hashes.remove_leftovers(catalog.root)
     with view_file.written(path, len(image_ids), view) as put:
 
         def read(row: int) -> str | None:

@@ -21,7 +21,7 @@ from helpers.full_disk import full_disk
 from helpers.terminal import on_terminal
 from PIL import Image
 
-from leukemia.base import files, threads
+from leukemia.base import checksums, files, threads
 from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Data, Model
@@ -214,6 +214,28 @@ def test_an_interrupt_keeps_the_hashes_and_no_file(
     assert views(cache) == []
     read_catalog(data, recipe=RECIPE)
     assert len(decoded) == 48
+
+
+def test_hashes_are_stored_before_the_view_is_complete(
+    data: Path, cache: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reading that is killed now has lost the view only, which is then built again; its file is removed."""
+
+    def killed(path: Path) -> None:
+        shutil.copy(path, cache / "left.tmp")
+        (rows,) = (cache / "hashes").glob("*.json")
+        assert len(files.read_json(rows)["images"]) == 48
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checksums, "append_checksums", killed)
+        with pytest.raises(KeyboardInterrupt):
+            read_catalog(data, recipe=RECIPE)
+    (cache / "left.tmp").rename(cache / "views" / f".reading-{hashes._key(data)}-c32-s32.npy.0.tmp")
+    catalog = read_catalog(data, recipe=RECIPE)
+    assert len(decoded) == 48
+    open_images(catalog, View(crop_px=20, size_px=20))
+    assert views(cache) == [f"{catalog.fingerprint[:16]}-c20-s20.npy"]
 
 
 def test_disk_space_is_checked_before_decoding(
