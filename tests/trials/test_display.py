@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.terminal import on_terminal
 from rich.console import Console
 
+from leukemia.base import progress
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.config.sections import Train
@@ -165,6 +168,14 @@ def test_on_a_terminal_a_table_is_drawn_instead_of_lines() -> None:
         play(display)
     assert "0003" in stream.getvalue()
     assert "trial 0002 stopped" not in stream.getvalue()
+
+
+def test_no_progress_bar_is_drawn_over_the_table() -> None:
+    """Images may have to be decoded again while a search runs."""
+    console, _ = console_of(terminal=True)
+    with on_terminal() as terminal, display_on(console).running(), progress.bar("decoding images"):
+        time.sleep(0.1)
+    assert terminal.getvalue() == ""
 
 
 def test_a_quiet_console_shows_nothing_but_everything_is_logged(tmp_path: Path) -> None:
