@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def open_images(catalog: Catalog, view: View, *, check_again: bool = False) -> np.ndarray:
-    """All images of a catalogue in one view, decoded on the first call and memory-mapped from the cache.
+    """All images of a catalogue in one view, memory-mapped from the cache; decoded if no reading has stored them.
 
     The cached file is checked by its checksums once per process; a damaged or deleted one is built again. Safe for
     concurrent processes: one builds the cache, the others wait. Leftovers of a killed build are removed.
@@ -53,8 +53,7 @@ def open_images(catalog: Catalog, view: View, *, check_again: bool = False) -> n
     _require_crop_fits(table, view)
     path = view_file.path_of(catalog.fingerprint, view)
     with locked(path.with_suffix(".lock")):
-        if not path.exists():
-            view_file.adopt(path, view, table["pixel_sha256"])
+        view_file.adopt(path, view, table["pixel_sha256"])
         if path.exists() and not array_file.is_intact(path, view_file.shape_of(len(table), view), again=check_again):
             log.warning("%s is damaged; building it again", path)
             path.unlink()

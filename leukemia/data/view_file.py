@@ -71,13 +71,13 @@ def remove_leftovers(key: str) -> None:
 
 
 def adopt(path: Path, view: View, hashes: Iterable[str]) -> None:
-    """Give the view of a first reading its name ``path``, if there is one.
+    """Give the view of a first reading its name ``path``, if there is one; it replaces an earlier file.
 
     Args:
         hashes: pixel hashes of the images, in the order of the rows.
     """
     with contextlib.suppress(FileNotFoundError):
-        _read_path(hashes, view).rename(path)
+        _read_path(hashes, view).replace(path)
 
 
 def _read_path(hashes: Iterable[str], view: View) -> Path:

@@ -161,6 +161,15 @@ def test_images_that_are_cached_are_not_decoded_again(data: Path, cache: Path, d
     assert not (cache / "views").exists()
 
 
+def test_a_data_set_that_is_unpacked_again_has_one_view(data: Path, cache: Path) -> None:
+    for _ in range(2):
+        catalog = read_catalog(data, recipe=RECIPE)
+        open_images(catalog, View(crop_px=32, size_px=32))
+        assert views(cache) == [f"{catalog.fingerprint[:16]}-c32-s32.npy"]
+        for path in catalog.table["path"]:
+            os.utime(path)
+
+
 def test_changed_labels_keep_the_decoded_images(data: Path, cache: Path, decoded: list[str]) -> None:
     """The view is stored before the labels are known."""
     table = pd.DataFrame({"Path": sorted(path.relative_to(data).as_posix() for path in data.rglob("*.*"))})
