@@ -29,6 +29,7 @@ from leukemia.data import hashes, images
 from leukemia.data.catalog import read_catalog
 from leukemia.data.images import open_images
 from leukemia.data.pixels import decode
+from leukemia.data.reading import DEFAULT
 from leukemia.data.view import View, view_of
 from leukemia.delivery.training_data import load_training_data
 from leukemia.study.best import Best
@@ -131,7 +132,7 @@ def test_a_retraining_on_another_machine_decodes_each_image_once(
     shutil.rmtree(cache)
     del decoded[:]
     best = Best.of(study)
-    catalog = load_training_data(study, best, data=None, base=None, subjects_from=None)
+    catalog = load_training_data(study, best, data=None, reading=DEFAULT)
     open_images(catalog, view_of(best.recipe.resolved(catalog.smallest_side_px)))
     assert len(decoded) == 48
 
