@@ -67,7 +67,7 @@ def test_a_bar_leaves_the_terminal_to_what_is_drawn_on_it() -> None:
 
 def test_waiting_for_another_command_is_shown(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
-    with path.open("a") as held, on_terminal() as terminal, ThreadPoolExecutor() as pool:
+    with path.open("a") as held, on_terminal() as terminal, ThreadPoolExecutor(1) as pool:
         fcntl.flock(held, fcntl.LOCK_EX)
 
         def release() -> None:
