@@ -9,6 +9,7 @@ SMALL := --preset debug --trials 6 --folds 3 --repeats 1 --set model.depth=18 --
 
 # PyPI's Linux builds of torch bring 3 GB of CUDA libraries. On machines without an NVIDIA GPU set an index of CPU builds:
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Such an index has few versions of torch's dependencies, which therefore come from PyPI with everything else.
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -22,7 +23,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}; make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch)
+	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url $(TORCH_INDEX) torch)
 	$(PIP) -e '.[dev]'
 	touch $(STAMP)
 
