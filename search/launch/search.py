@@ -148,7 +148,7 @@ def _run(
     if driver.best is not None:
         # Later trials change the winner's selection bias.
         write(driver.progress)
-    write_hindsight(study, plan.space, journal)
+    write_hindsight(study, plan.space, journal, driver.best)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return driver.best is not None
 

@@ -1,4 +1,4 @@
-"""Hindsight: is the best trial at the edge of a range, which parameters had no effect, and what failed?
+"""Hindsight: is the winner at the edge of a range, which parameters had no effect, and what failed?
 
 As advised by Godbole et al., "Deep Learning Tuning Playbook" (2023): before trusting the best point of a search, check
 whether its space was wide enough and why trials failed.
@@ -35,6 +35,10 @@ MIRRORED = ("augment.horizontal_flip", "augment.vertical_flip", "augment.transpo
 """Probabilities that are symmetric about 0.5, which is therefore a natural limit."""
 
 
+SOURCE = "search/policy/space.py"
+"""Where the ranges are, for advice."""
+
+
 class EndedTrial(NamedTuple):
     """A trial that has ended; a plain tuple is accepted too."""
 
@@ -53,7 +57,7 @@ class Hindsight:
     """How many trials ended in each state, and advice if many failed."""
 
     edges: tuple[str, ...]
-    """Parameters of the best trial that are at an edge of their range."""
+    """Parameters of the winner that are at an edge of their range."""
 
     no_effect: tuple[str, ...]
     """Parameters without a visible effect, or why their effect cannot be judged."""
@@ -85,39 +89,37 @@ def look_back(
     space: Space,
     trials: Sequence[tuple[Mapping[str, Any], float | None, State]],
     importances: Mapping[str, float],
+    *,
+    winner: tuple[int, Mapping[str, Any]] | None,
 ) -> Hindsight:
-    """Analyse all ended trials of a search.
+    """Analyze all ended trials of a search.
 
     Args:
         trials: in the order of their numbers, each like ``EndedTrial``; the score is None if undefined.
         importances: share of the score's variance over complete trials by parameter, adding up to 1; may be empty.
+        winner: its number, and its parameters in the space; None if no trial has won.
     """
     ended = [EndedTrial(*trial) for trial in trials]
     return Hindsight(
         shares=_shares(space, ended),
-        edges=_edges(space, ended),
+        edges=() if winner is None else _edges(space, *winner),
         no_effect=_no_effect(ended, importances),
         importances=dict(importances),
         num_trials=sum(trial.state == "complete" for trial in ended),
     )
 
 
-def _edges(space: Space, trials: Sequence[EndedTrial]) -> tuple[str, ...]:
-    complete = [(trial.score, trial) for trial in trials if trial.state == "complete" and trial.score is not None]
-    if not complete:
-        return ()
-    # The earliest in case of a tie.
-    _, best = max(complete, key=lambda pair: pair[0])
+def _edges(space: Space, number: int, parameters: Mapping[str, Any]) -> tuple[str, ...]:
     found = (
-        _edge(dimension, float(best.parameters[dimension.key]))
+        _edge(dimension, number, float(parameters[dimension.key]))
         for dimension in space.dimensions
-        if isinstance(dimension, Real) and dimension.key in best.parameters
+        if isinstance(dimension, Real) and dimension.key in parameters
     )
     return tuple(sentence for sentence in found if sentence)
 
 
-def _edge(dimension: Real, value: float) -> str:
-    """A sentence if the value is at or beyond an end of the range that could be widened; else empty."""
+def _edge(dimension: Real, number: int, value: float) -> str:
+    """A sentence if the winner's value is at or beyond an end of the range that could be widened; else empty."""
     position = _position(dimension, value)
     if EDGE < position < 1 - EDGE:
         return ""
@@ -125,7 +127,10 @@ def _edge(dimension: Real, value: float) -> str:
     if _is_natural(dimension, limit):
         return ""
     where = f"at the {side} end of" if 0 <= position <= 1 else "below" if side == "lower" else "above"
-    return f"{dimension.key} {value:.2g} is {where} {dimension.low:g} to {dimension.high:g}: widen the range"
+    return (
+        f"{dimension.key} {value:.2g} of the winner, trial {number:04d}, is {where} {dimension.low:g} to "
+        f"{dimension.high:g}: consider a wider range in {SOURCE}"
+    )
 
 
 def _is_natural(dimension: Real, limit: float) -> bool:
@@ -195,7 +200,7 @@ def _advice(space: Space, failed: Sequence[EndedTrial], rest: Sequence[EndedTria
     size, description = max(contrasts, key=lambda contrast: contrast[0], default=(0.0, ""))
     if size < MIN_CONTRAST:
         return f"{start}, and no parameter distinguishes them: check their reasons"
-    return f"{start}; they differ most in {description}: narrow its range, or check their reasons"
+    return f"{start}; they differ most in {description}: narrow its range in {SOURCE}, or check their reasons"
 
 
 def _contrast(dimension: Dimension, failed: Sequence[EndedTrial], rest: Sequence[EndedTrial]) -> tuple[float, str]:

@@ -21,6 +21,7 @@ from leukemia.base.printable import printable
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.study.job import Job
+from leukemia.study.ledger import duration
 from leukemia.study.listener import Listener
 from leukemia.study.schema import FoldRecord, State
 
@@ -155,12 +156,18 @@ def _print(console: Console, line: str) -> None:
 
 
 def print_trials(console: Console, trials: pd.DataFrame, objective: str) -> None:
-    """Print the table of all trials, as returned by ``leukemia.study.table.trial_table``, and why some ended early."""
-    table = _table("trial", "state", "recipe", "folds", "seeds", objective)
+    """Print the table of all trials, as returned by ``leukemia.study.table.trial_table``, and why some ended early.
+
+    Args:
+        objective: the study's; with cost as second objective, the table has a column of it.
+    """
+    score_name, *cost = objective.split(",")
+    table = _table("trial", "state", "recipe", "folds", "seeds", score_name, *cost)
     for row in trials.to_dict("records"):
         score = "" if math.isnan(row["score"]) else f"{row['score']:.4f}"
         state = Text(row["state"], style=_STYLES[row["state"]])
-        table.add_row(row["trial"], state, _recipe_cell(row["recipe"]), row["folds"], str(row["seeds"]), score)
+        spent = [duration(row["seconds"])] if cost else []
+        table.add_row(row["trial"], state, _recipe_cell(row["recipe"]), row["folds"], str(row["seeds"]), score, *spent)
     console.print(table)
     for row in trials[trials["state"].isin(["failed", "stopped"])].to_dict("records"):
         _print(console, f"{row['trial']} {row['state']}: {row['reason']}")

@@ -96,14 +96,15 @@ def _noise(race: Race, winner: Contender) -> Noise:
     )
 
 
-def write_hindsight(study: Study, space: Space, journal: Journal) -> None:
+def write_hindsight(study: Study, space: Space, journal: Journal, winner: Contender | None) -> None:
     """Write ``hindsight.json`` and ``ledger.json``."""
     ended = []
     for number in study.trials():
         end = study.end(number)
         if end is not None:
             ended.append((space.parameters(study.recipe(number)), end.score, end.state))
-    study.write(study.folder / layout.HINDSIGHT, look_back(space, ended, journal.importances()).to_dict())
+    won = None if winner is None else (winner.number, space.parameters(study.recipe(winner.number)))
+    study.write(study.folder / layout.HINDSIGHT, look_back(space, ended, journal.importances(), winner=won).to_dict())
     study.write(study.folder / layout.LEDGER, ledger_of(study).to_dict())
 
 
@@ -117,12 +118,13 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
     best = Best.of(study) if has_winner else None
     write_study_report(study, best)
     trials = trial_table(study)
-    print_trials(console, trials, study.objective)
+    print_trials(console, trials, study.info.objective)
     if best is None:
         print_line(console, f"no winner: none of {len(trials)} trials finished all folds with a usable score")
         if path.is_file():
             print_line(console, f"warning: {path} does not belong to this search, which has no winner; remove it")
         print_line(console, f"report: {study.folder / layout.REPORT}")
+        print_line(console, "next: resume the study with more --trials, or start one with another --preset or --set")
         return NO_WINNER
     for line in _describe(best):
         print_line(console, line)
@@ -142,6 +144,8 @@ def _describe(best: Best) -> Iterator[str]:
     seeds = "1 seed" if len(best.seeds) == 1 else f"{len(best.seeds)} seeds"
     chosen = "for selection among the" if best.by_cost else "for being the best of"
     yield f"winner: trial {best.trial}, {best.recipe.describe()}"
+    if best.by_cost:
+        yield "chosen by cost: the cheapest complete trial whose score is within one standard error of the best"
     yield (
         f"{name} {_interval(headline)}, corrected {chosen} {best.num_complete} complete trials; "
         f"raw {best.score.raw:.4f} (mean over {best.folds} folds and {seeds}), {best.n} images, "

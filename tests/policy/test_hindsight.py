@@ -30,22 +30,34 @@ def trial(rate: float, score: float | None = 0.5, state: State = "complete", **o
     return {RATE.key: rate, **{key.replace("__", "."): value for key, value in others.items()}}, score, state
 
 
+def looked_back(
+    space: Space,
+    trials: list[Trial],
+    importances: dict[str, float] | None = None,
+    winner: tuple[int, dict[str, Any]] | None = None,
+) -> Hindsight:
+    return look_back(space, trials, importances or {}, winner=winner)
+
+
 def edges_of(dimension: Real, value: float) -> tuple[str, ...]:
-    return look_back(space_of(dimension), [({dimension.key: value}, 0.5, "complete")], {}).edges
+    return looked_back(space_of(dimension), [], winner=(4, {dimension.key: value})).edges
 
 
 @pytest.mark.parametrize(
-    ("rate", "finding"),
+    ("rate", "value", "where"),
     [
-        (0.0097, "0.0097 is at the upper end of 0.0001 to 0.01: widen the range"),
-        (1.2e-4, "0.00012 is at the lower end of 0.0001 to 0.01: widen the range"),
-        (0.03, "0.03 is above 0.0001 to 0.01: widen the range"),
-        (3e-5, "3e-05 is below 0.0001 to 0.01: widen the range"),
-        (0.0, "0 is below 0.0001 to 0.01: widen the range"),
+        (0.0097, "0.0097", "at the upper end of"),
+        (1.2e-4, "0.00012", "at the lower end of"),
+        (0.03, "0.03", "above"),
+        (3e-5, "3e-05", "below"),
+        (0.0, "0", "below"),
     ],
 )
-def test_best_value_at_an_edge_is_reported(rate: float, finding: str) -> None:
-    assert edges_of(RATE, rate) == (f"optimizer.learning_rate {finding}",)
+def test_a_value_of_the_winner_at_an_edge_is_reported(rate: float, value: str, where: str) -> None:
+    assert edges_of(RATE, rate) == (
+        f"optimizer.learning_rate {value} of the winner, trial 0004, is {where} 0.0001 to 0.01: consider a wider range "
+        "in search/policy/space.py",
+    )
 
 
 # Two decades, 5 % of which are a factor of 10 ** 0.1 = 1.259: 0.007 is at 92 % of the range.
@@ -70,48 +82,43 @@ def test_natural_limit_is_not_an_edge(name: str, high: float, value: float) -> N
 
 def test_other_limit_is_an_edge_on_a_linear_scale() -> None:
     assert edges_of(probability("blur", 0.5), 0.48) == (
-        "augment.blur 0.48 is at the upper end of 0 to 0.5: widen the range",
+        "augment.blur 0.48 of the winner, trial 0004, is at the upper end of 0 to 0.5: consider a wider range in "
+        "search/policy/space.py",
     )
     assert edges_of(probability("blur", 0.5), 0.47) == ()
 
 
-def test_edges_are_those_of_the_earliest_best_complete_trial() -> None:
-    trials = [
-        trial(1e-3, 0.7),
-        trial(0.0099, 0.9, "stopped"),
-        trial(1e-3, 0.8),
-        trial(0.0099, 0.8),
-        trial(0.0099, None),
-    ]
-    assert look_back(space_of(RATE), trials, {}).edges == ()
-    assert len(look_back(space_of(RATE), [*trials, trial(0.0099, 0.81)], {}).edges) == 1
-    assert look_back(space_of(RATE, DEPTH), [trial(0.0099, None, "failed")], {}).edges == ()
-    # The optimizer of the best trial may not have a field.
-    assert look_back(space_of(probability("blur", 0.5)), trials, {}).edges == ()
+def test_edges_are_those_of_the_winner_which_may_not_have_the_highest_score() -> None:
+    trials = [trial(1e-3, 0.8), trial(0.0099, 0.9)]
+    assert looked_back(space_of(RATE), trials, winner=(0, trials[0][0])).edges == ()
+    assert len(looked_back(space_of(RATE), trials, winner=(1, trials[1][0])).edges) == 1
+    assert looked_back(space_of(RATE, DEPTH), [trial(0.0099, None, "failed")]).edges == ()
+    # The winner's optimizer may not have a field.
+    assert looked_back(space_of(probability("blur", 0.5)), trials, winner=(1, trials[1][0])).edges == ()
 
 
 def test_weak_parameters_are_reported_from_twenty_complete_trials_on() -> None:
     # A third of an equal share of three is 1/9.
     importances = {"optimizer.learning_rate": 0.79, "data.grayscale": 0.1, "augment.blur": 0.11}
     both = {"data__grayscale": True, "augment__blur": 0.1}
-    found = look_back(space_of(RATE), [trial(1e-3, **both)] * 20, importances)
+    found = looked_back(space_of(RATE), [trial(1e-3, **both)] * 20, importances)
     expected = "no visible effect in 20 complete trials: augment.blur, data.grayscale; consider fixing them with --set"
     assert found.no_effect == (expected,)
-    few = look_back(space_of(RATE), [trial(1e-3, **both)] * 19 + [trial(1e-3, 0.4, "stopped")], importances)
+    few = looked_back(space_of(RATE), [trial(1e-3, **both)] * 19 + [trial(1e-3, 0.4, "stopped")], importances)
     expected = "19 complete trials are too few to tell which parameters have no effect; at least 20 are needed"
     assert few.no_effect == (expected,)
-    equal = look_back(space_of(RATE), [trial(1e-3)] * 20, {})
+    equal = looked_back(space_of(RATE), [trial(1e-3)] * 20, {})
     assert equal.no_effect == ("the scores of 20 complete trials do not differ: no parameter has a visible effect",)
 
 
 def test_parameter_that_few_trials_have_is_not_judged() -> None:
     trials = [trial(1e-3)] * 15 + [trial(1e-3, optimizer__weight_decay=0.1)] * 10
-    found = look_back(space_of(RATE), trials, {"optimizer.learning_rate": 0.95, "optimizer.weight_decay": 0.05})
+    found = looked_back(space_of(RATE), trials, {"optimizer.learning_rate": 0.95, "optimizer.weight_decay": 0.05})
     assert found.no_effect == ("too few complete trials to judge the effect of optimizer.weight_decay",)
 
 
 def shares_of(failed: list[Trial], rest: list[Trial], *dimensions: Dimension) -> tuple[str, ...]:
-    return look_back(space_of(*dimensions or (RATE, DEPTH)), [*failed, *rest], {}).shares
+    return looked_back(space_of(*dimensions or (RATE, DEPTH)), [*failed, *rest], {}).shares
 
 
 def test_shares_are_counted() -> None:
@@ -126,14 +133,17 @@ def test_the_largest_difference_of_failed_trials_is_reported() -> None:
     # The medians 0.009 and 0.0015 differ by 0.39 of two decades.
     assert shares_of(failed, rest)[1] == (
         "more than 10 % failed; they differ most in optimizer.learning_rate (median 0.009, others 0.0015): "
-        "narrow its range, or check their reasons"
+        "narrow its range in search/policy/space.py, or check their reasons"
     )
 
 
 def test_failed_trials_may_differ_most_in_a_choice() -> None:
     failed = [trial(1e-3, None, "failed", model__depth=depth) for depth in (50, 50, 50, 18)]
     rest = [trial(1e-3, model__depth=depth) for depth in (18, 18, 18, 50)]
-    assert "they differ most in model.depth (50 in 75 %, others 25 %): narrow its range" in shares_of(failed, rest)[1]
+    assert (
+        "they differ most in model.depth (50 in 75 %, others 25 %): narrow its range in search/policy/space.py"
+        in shares_of(failed, rest)[1]
+    )
 
 
 def test_failures_without_a_difference_or_too_few_are_not_explained() -> None:

@@ -158,6 +158,7 @@ def test_search_without_a_winner_ignores_a_foreign_best_json(study: Study, capsy
     assert print_outcome(Console(width=120), study, has_winner=False) == NO_WINNER == 3
     output = capsys.readouterr().out
     assert "no winner: none of 2 trials finished all folds" in output
+    assert output.splitlines()[-1].startswith("next: resume the study with more --trials, or start one with another ")
     assert (
         f"warning: {study.folder / 'best.json'} does not belong to this search, which has no winner; remove it"
         in output
@@ -175,8 +176,22 @@ def test_a_search_ends_with_the_command_for_the_final_training(
     study = Study.open(folder)
     write_record(folder / "hindsight.json", {"lines": [], "importances": {}})
     print_outcome(Console(width=120), study, has_winner=True)
-    last = capsys.readouterr().out.splitlines()[-1]
+    *output, last = capsys.readouterr().out.splitlines()
+    assert not any(line.startswith("chosen by cost") for line in output)
     assert last == f"next: python -m leukemia.final --best example --runs '{tmp_path / 'my runs'}'"
+
+
+def test_a_search_by_cost_ends_with_the_rule_that_chose_its_winner(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_info(study, objective="tta_accuracy,cost")
+    change_best(study, objective="tta_accuracy,cost")
+    write_record(study.folder / "hindsight.json", {"lines": [], "importances": {}})
+    print_outcome(Console(width=120), Study.open(study.folder), has_winner=True)
+    output = capsys.readouterr().out.splitlines()
+    assert output[1].split()[-2:] == ["tta_accuracy", "cost"]
+    winner = next(number for number, line in enumerate(output) if line.startswith("winner: "))
+    assert output[winner + 1].startswith("chosen by cost: the cheapest complete trial whose score is within one stand")
 
 
 def test_study_without_trials(tmp_path: Path) -> None:

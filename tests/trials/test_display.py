@@ -204,7 +204,7 @@ def trials() -> pd.DataFrame:
         ("0003", "running", "0/2", 1, float("nan"), ""),
     ]
     table = pd.DataFrame(rows, columns=["trial", "state", "folds", "seeds", "score", "reason"])
-    return table.assign(recipe=RECIPE.describe())
+    return table.assign(recipe=RECIPE.describe(), seconds=[150.0, 12.3, 0.0, 0.0])
 
 
 def test_the_final_table_lists_all_trials_and_the_reasons_of_early_ends() -> None:
@@ -217,6 +217,15 @@ def test_the_final_table_lists_all_trials_and_the_reasons_of_early_ends() -> Non
     assert lines[4] == f"0002 failed {RECIPE.describe()} 0/2 1"
     assert lines[-2:] == ["0000 stopped: no better than chance [sic]", "0002 failed: NonFiniteLoss: at step 3"]
     assert max(map(len, text.splitlines())) <= 88
+
+
+def test_the_final_table_shows_the_cost_if_it_was_minimized() -> None:
+    console, stream = console_of(terminal=False, width=100)
+    print_trials(console, trials(), "tta_auroc,cost")
+    lines = [" ".join(line.split()) for line in stream.getvalue().splitlines() if line.strip()]
+    assert lines[0] == "trial state recipe folds seeds tta_auroc cost"
+    assert lines[2] == f"0001 complete {RECIPE.describe()} 2/2 3 0.9123 2 min"
+    assert lines[3] == f"0000 stopped {RECIPE.describe()} 1/2 1 0.5000 12 s"
 
 
 def test_the_final_table_without_trials() -> None:
