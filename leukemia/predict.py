@@ -16,7 +16,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
         "leukemia.predict",
         "Print a CSV of probabilities for new images: path,probability_leukemic,predicted.",
-        "--model runs/STUDY/final cells/*.bmp > probabilities.csv",
+        "--model runs/STUDY/final cells > probabilities.csv",
     )
     parser.add_argument(
         "--model",
@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder written by leukemia.final: runs/STUDY/final",
     )
-    parser.add_argument("images", type=cli.path, nargs="+", metavar="IMAGE", help="image files")
+    parser.add_argument("images", type=cli.path, nargs="+", metavar="IMAGE", help="image files, or folders of images")
     cli.add_device(parser)
     return parser
 
@@ -35,15 +35,16 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
 
     from leukemia.data.names import check_names
-    from leukemia.delivery.classifier import classify
+    from leukemia.delivery.classifier import classify, find_images
 
-    check_names(map(str, arguments.images), "IMAGE")
-    probabilities = classify(arguments.model, arguments.images, arguments.device)
+    images = find_images(arguments.images)
+    check_names(map(str, images), "IMAGE")
+    probabilities = classify(arguments.model, images, arguments.device)
     # As `ls` does: names as they are for a file or a pipe, escaped on a terminal.
     shown = printable if sys.stdout.isatty() else str
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["path", "probability_leukemic", "predicted"])
-    for path, probability in zip(arguments.images, probabilities, strict=True):
+    for path, probability in zip(images, probabilities, strict=True):
         writer.writerow([shown(cell_of(str(path))), f"{probability:.6f}", int(probability >= 0.5)])
     return SUCCESS
 

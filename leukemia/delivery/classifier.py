@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from leukemia.base.errors import UserError
+from leukemia.data.layouts.source import IMAGE_SUFFIXES, is_image, walk
 from leukemia.data.view import view_of
 from leukemia.delivery.evaluation import describe_broken
 from leukemia.delivery.loading import load_delivered
 from leukemia.training.device import choose_device, use_threads
 from leukemia.training.inference import NonFiniteProbabilities, model_to_device, predict, read_images
+
+
+def find_images(paths: Iterable[Path]) -> list[Path]:
+    """The given files in their order, and for a folder all images below it, sorted.
+
+    Raises:
+        UserError: a folder has no images, or cannot be read.
+    """
+    found: list[Path] = []
+    for path in paths:
+        images = list(filter(is_image, walk(path))) if path.is_dir() else [path]
+        if not images:
+            raise UserError(f"{path}: no images in this folder; expected files named *{', *'.join(IMAGE_SUFFIXES)}")
+        found += images
+    return found
 
 
 def classify(folder: Path, images: Sequence[Path], device_name: str) -> np.ndarray:

@@ -142,19 +142,39 @@ def test_command_prints_a_csv(
 
 
 def test_command_lists_all_unusable_images(delivered: Path, pictures: list[Path], tmp_path: Path) -> None:
-    broken, small, folder = tmp_path / "broken.png", tmp_path / "small.png", tmp_path / "folder.png"
+    broken, small, text = tmp_path / "broken.png", tmp_path / "small.png", tmp_path / "text.png"
     broken.write_bytes(pictures[0].read_bytes()[:200])
     Image.fromarray(np.zeros((20, 31, 3), np.uint8)).save(small)
-    folder.mkdir()
-    paths = [pictures[0], broken, small, tmp_path / "absent.png", folder]
+    text.write_text("hello")
+    paths = [pictures[0], broken, small, tmp_path / "absent.png", text]
     with pytest.raises(UserError, match=r"^4 of 5 images cannot be used:\n") as caught:
         main(["--model", str(delivered), *map(str, paths), "--device", "cpu"])
     message = str(caught.value)
     assert f"{small}: 31x20 px is smaller than the crop of 64 px" in message
     assert f"{tmp_path / 'absent.png'}: missing" in message
     assert f"  {broken}: " in message
-    assert f"  {folder}: " in message
+    assert f"  {text}: " in message
     assert str(pictures[0]) not in message
+
+
+def test_of_a_folder_all_images_below_it_are_classified(
+    delivered: Path, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = pictures[0].parent
+    deeper = folder / "9" / "0.PNG"
+    deeper.parent.mkdir()
+    deeper.write_bytes(pictures[1].read_bytes())
+    (folder / "labels.csv").write_text("not an image")
+    assert main(["--model", str(delivered), str(folder), str(pictures[2]), "--device", "cpu"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["path"] for row in rows] == [str(path) for path in (*pictures, deeper, pictures[2])]
+    assert rows[3]["probability_leukemic"] == rows[1]["probability_leukemic"]
+
+
+def test_a_folder_without_images_is_rejected(delivered: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty: no images in this folder; expected files named \*\.bmp, \*\.jpg"):
+        main(["--model", str(delivered), str(tmp_path / "empty"), "--device", "cpu"])
 
 
 def test_folder_without_a_model(delivered: Path, tmp_path: Path) -> None:
