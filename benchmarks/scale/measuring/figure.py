@@ -46,7 +46,7 @@ def _draw_calls(axes: Axes, runs: Sequence[dict[str, Any]]) -> None:
         axes.vlines(workers, median, high, color=colour, linewidth=1.2, alpha=0.55)
     axes.set(yscale="log", ylabel="ms per call")
     axes.yaxis.set_major_formatter(FuncFormatter(_plain))
-    _title(axes, "the driver: median, line up to 95 %")
+    _title(axes, "the driver: median, line up to the 95 % quantile")
     _workers_axis(axes, workers)
     bottom, top = axes.get_ylim()
     # Room for the legend above the curves.
@@ -88,7 +88,7 @@ def _draw_asks(axes: Axes, run: dict[str, Any]) -> None:
         fontsize=9,
         color=GREY,
     )
-    axes.fill_between(finished, median, high, color=BLUE, alpha=0.15, linewidth=0, label="up to 95 %")
+    axes.fill_between(finished, median, high, color=BLUE, alpha=0.15, linewidth=0, label="up to the 95 % quantile")
     axes.plot(finished, median, color=BLUE, linewidth=2, label="median wall-clock time")
     axes.plot(finished, cpu, color=ORANGE, linewidth=1.8, linestyle="-.", label="median CPU time")
     axes.set(xlabel="trials finished before", ylabel="ms per suggestion", xlim=(0, None))
