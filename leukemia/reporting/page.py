@@ -157,7 +157,7 @@ section { margin: 0 0 1.2rem; padding: 1.3rem 1.5rem; background: var(--card); b
   border-radius: 10px; }
 .wide { overflow-x: auto; margin: .4rem 0 1rem; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-th, td { padding: .35rem 1.1rem .35rem 0; text-align: left; vertical-align: top; white-space: nowrap;
+th, td { padding: .35rem 1.1rem .35rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; }
 td.number { text-align: right; }

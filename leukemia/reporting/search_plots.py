@@ -68,7 +68,8 @@ def plot_search(
     for state in STATES:
         _draw_trials(axes, trials[trials["state"] == state], state)
     axes.set(xlabel="trial", ylabel=f"score ({objective})")
-    axes.margins(x=0.03, y=0.12)
+    axes.margins(y=0.12)
+    axes.set_xlim(trials["trial"].min() - 0.8, trials["trial"].max() + 0.8)
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False, fontsize=9)
     save_figure(figure, path)

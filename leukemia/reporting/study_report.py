@@ -48,7 +48,8 @@ def write_study_report(study: Study, best: Best | None) -> Path:
     warning = f" {RANDOM_CELL_WARNING.capitalize()}." if info.protocol == "random-cell" else ""
     if info.data.uri == SAMPLE:
         warning += f" Note: {SAMPLE_WARNING}."
-    subtitle = f"Started {info.created}, {len(trials)} trials, {info.folds} folds, protocol {info.protocol}.{warning}"
+    counted = f"{len(trials)} {'trial' if len(trials) == 1 else 'trials'}{', no winner' if best is None else ''}"
+    subtitle = f"Started {info.created}, {counted}, {info.folds} folds, protocol {info.protocol}.{warning}"
     path = folder / layout.REPORT
     write_page(path, f"Study {study.name}", subtitle, sections)
     return path
@@ -67,7 +68,7 @@ def _trials_section(study: Study, trials: pd.DataFrame, ledger: Ledger) -> Secti
     text = (
         f"{shares}. A stopped or failed trial cannot win; its score is the mean over its finished folds. "
         f"{'The score of a complete trial is the mean over its seeds. ' if 'seeds' in table else ''}"
-        f"{f'The majority rate is {majority_rate(labels):.3f}.' if len(labels) else ''}"
+        f"{f'The majority rate of the scored images is {majority_rate(labels):.3f}.' if len(labels) else ''}"
     )
     return Section(
         title="Trials",

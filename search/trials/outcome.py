@@ -151,7 +151,8 @@ def _describe(best: Best) -> Iterator[str]:
         f"raw {best.score.raw:.4f} (mean over {best.folds} folds and {seeds}), {best.n} images, "
         f"majority rate {best.majority_rate:.4f}, {best.protocol}"
     )
-    for key, other in (("winner_vs_start", "the starting recipe"), ("winner_vs_second", "the runner-up")):
+    second = "the best of the others by score" if best.by_cost else "the runner-up"
+    for key, other in (("winner_vs_start", "the starting recipe"), ("winner_vs_second", second)):
         if (difference := getattr(best.noise, key)) is not None:
             yield f"compared with {other}: {difference}"
     if best.protocol == "grouped" and (best.scores["accuracy"].value or 0) > LEAK_SUSPECTED:

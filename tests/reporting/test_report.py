@@ -148,6 +148,7 @@ def test_study_without_a_winner_can_be_reported_by_name(study: Study) -> None:
         main(["--runs", str(study.folder.parent)])
     assert main([study.name, "--runs", str(study.folder.parent)]) == 0
     page = read(study.folder / "report.html")
+    assert "2 trials, no winner, 2 folds" in page.text
     assert "0 complete, 1 stopped, 1 failed, 0 running" in page.text
     assert "NonFiniteLoss: <non-finite> & co" in page.text
     assert "Winner" not in page.text
@@ -185,17 +186,19 @@ def test_a_search_by_cost_ends_with_the_rule_that_chose_its_winner(
     study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change_info(study, objective="tta_accuracy,cost")
-    change_best(study, objective="tta_accuracy,cost")
+    change_best(study, objective="tta_accuracy,cost", noise={"winner_vs_second": WINNER_VS_START})
     write_record(study.folder / "hindsight.json", {"lines": [], "importances": {}})
     print_outcome(Console(width=120), Study.open(study.folder), has_winner=True)
     output = capsys.readouterr().out.splitlines()
     assert output[1].split()[-2:] == ["tta_accuracy", "cost"]
     winner = next(number for number, line in enumerate(output) if line.startswith("winner: "))
     assert output[winner + 1].startswith("chosen by cost: the cheapest complete trial whose score is within one stand")
+    assert f"compared with the best of the others by score: {WINNER_VS_START}" in output
 
 
 def test_study_without_trials(tmp_path: Path) -> None:
     page = read(write_study_report(Study.create(tmp_path / "new", Study.open(EXAMPLE).info)))
+    assert "0 trials, no winner, 2 folds" in page.text
     assert "0 complete, 0 stopped, 0 failed, 0 running" in page.text
 
 
