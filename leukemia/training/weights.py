@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,12 @@ def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors with a checksum, atomically; they may be on any device and in any memory format."""
     stored = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     with atomic(path) as temporary:
+        # safetensors would let only this user read the file.
+        temporary.touch()
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         # No other key: safetensors writes several in random order, and equal models should be equal files.
         save_file(stored, temporary, metadata={CHECKSUM: checksum(stored)})
+        temporary.chmod(mode)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -43,6 +43,12 @@ def test_what_was_written_is_read(path: Path) -> None:
     assert set(load_file(path)) == set(STATE), "an ordinary safetensors file"
 
 
+def test_weights_have_the_permissions_of_any_new_file(path: Path) -> None:
+    other = path.with_name("other")
+    other.touch()
+    assert path.stat().st_mode == other.stat().st_mode
+
+
 def test_the_checksum_covers_names_types_shapes_and_values() -> None:
     first = checksum({"a": torch.zeros(4)})
     others = [{"b": torch.zeros(4)}, {"a": torch.zeros(4, dtype=torch.int32)}, {"a": torch.zeros(2, 2)}]
