@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
     catalog = read_catalog(arguments.data, Reading.of(arguments), labels=not arguments.unlabelled)
     defaults = SearchOptions()
-    print(describe(catalog), end="")
+    print(describe(catalog, arguments.data), end="")
     if catalog.has_labels:
         for number, line in enumerate(describe_split(catalog, defaults.folds, defaults.seed)):
             print(printable(line if number else f"{'split:':<13}{line}"))

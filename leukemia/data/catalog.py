@@ -170,14 +170,19 @@ def _fingerprint(table: pd.DataFrame) -> str:
     return hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
 
 
-def describe(catalog: Catalog) -> str:
-    """A plain-text report on a data set."""
-    return "\n".join(f"{title and title + ':':<13}{printable(text)}" for title, text in _report_lines(catalog)) + "\n"
+def describe(catalog: Catalog, data: Path) -> str:
+    """A plain-text report on a data set.
+
+    Args:
+        data: the path it was read from; a folder may have several CSV files.
+    """
+    lines = _report_lines(catalog, data)
+    return "\n".join(f"{title and title + ':':<13}{printable(text)}" for title, text in lines) + "\n"
 
 
-def _report_lines(catalog: Catalog) -> Iterator[tuple[str, str]]:
+def _report_lines(catalog: Catalog, data: Path) -> Iterator[tuple[str, str]]:
     table = catalog.table
-    yield "data", f"{catalog.root} (layout {catalog.layout})"
+    yield "data", f"{data} (layout {catalog.layout})"
     yield "fingerprint", catalog.fingerprint
     yield "images", _images(catalog)
     if catalog.has_subjects:

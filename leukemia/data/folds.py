@@ -179,7 +179,7 @@ def describe_split(catalog: Catalog, num_folds: int, seed: int) -> list[str]:
     try:
         splits = make_splits(catalog, num_folds, seed, protocol)
     except UserError as error:
-        return [f"{num_folds} folds: impossible; {error}"]
+        return [f"no search with {num_folds} folds is possible: {error} (a test set is never split)"]
     return describe_balance(splits.validation(catalog), protocol)
 
 

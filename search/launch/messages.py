@@ -7,7 +7,7 @@ from rich.console import Console
 from leukemia import CLASS_NAMES
 from leukemia.config.protocol import RANDOM_CELL_WARNING
 from leukemia.data.balance import describe_balance
-from leukemia.data.location import SAMPLE, SAMPLE_WARNING
+from leukemia.data.location import SAMPLE, SAMPLE_WARNING, locate
 from leukemia.scoring.metrics import majority_rate
 from leukemia.study.folder import Study
 from search.cluster import nodes
@@ -23,7 +23,7 @@ def print_plan(console: Console, plan: Plan) -> None:
     labels = catalog.table["label"].to_numpy()
     print_line(
         console,
-        f"data: {len(labels)} images of {catalog.root}, {int((labels == 1).sum())} {CLASS_NAMES[1]} and "
+        f"data: {len(labels)} images of {locate(info.data.uri)}, {int((labels == 1).sum())} {CLASS_NAMES[1]} and "
         f"{int((labels == 0).sum())} {CLASS_NAMES[0]} (majority rate {majority_rate(labels):.3f}), "
         f"crop {plan.view.crop_px} px, {plan.view.size_px} px to the network",
     )

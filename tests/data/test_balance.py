@@ -81,7 +81,7 @@ def test_few_images_split_at_random() -> None:
 
 def test_a_split_that_is_impossible_says_why() -> None:
     (line,) = describe_split(catalog_of([("a", 0, 5), ("b", 1, 5)]), 5, 0)
-    assert line.startswith("5 folds: impossible; 5 folds need at least 5 groups of subjects of class 0 (hem), found 1")
+    assert line.startswith("no search with 5 folds is possible: 5 folds need at least 5 groups of subjects of class 0 ")
 
 
 def test_the_balance_is_stored_and_the_hash_is_that_of_the_split(tmp_path: Path) -> None:

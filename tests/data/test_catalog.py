@@ -182,7 +182,7 @@ def test_test_phase_without_csv_has_no_labels(cnmc: Path) -> None:
     assert catalog.table["label"].tolist() == [-1, -1]
     assert catalog.table["subject"].tolist() == [None, None]
     assert not catalog.has_labels
-    assert "2, without labels (for prediction only)" in describe(catalog)
+    assert "2, without labels (for prediction only)" in describe(catalog, folder)
     with pytest.raises(UserError, match="images without labels"):
         read_catalog(folder)
 
@@ -237,7 +237,7 @@ def test_csv_with_subjects_mixed_case_header_and_byte_order_mark(tmp_path: Path,
     catalog = read_catalog(path)
     assert catalog.table["subject"].tolist() == ["p0", "p0", "p1", "p1"]
     assert catalog.protocols == ("grouped", "random-cell")
-    assert "2 with images of both classes" in describe(catalog)
+    assert "2 with images of both classes" in describe(catalog, path)
 
 
 def test_csv_relative_to_a_base(tmp_path: Path, listed_images: Path) -> None:
@@ -621,6 +621,14 @@ def test_names_in_the_report_are_escaped(tmp_path: Path, capsys: pytest.CaptureF
     assert all(line.isprintable() for line in report.splitlines())
 
 
+def test_the_report_names_the_csv_that_was_read(
+    tmp_path: Path, listed_images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_csv(tmp_path, "Path,label", [f"images/{number}.png,{number % 2}" for number in range(4)])
+    assert main([str(path)]) == 0
+    assert f"data:        {path} (layout csv)\n" in capsys.readouterr().out
+
+
 def test_report_has_the_main_facts(cnmc: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(cnmc)]) == 0
     report = capsys.readouterr().out
@@ -661,6 +669,7 @@ def test_real_cnmc() -> None:
 
 @REAL
 def test_real_taleqani() -> None:
-    catalog = read_catalog(Path(os.environ["LEUKEMIA_DATA"]) / "taleqani" / "train.csv")
+    path = Path(os.environ["LEUKEMIA_DATA"]) / "taleqani" / "train.csv"
+    catalog = read_catalog(path)
     assert len(catalog.table) == 1286
-    assert "random-cell only" in describe(catalog)
+    assert "random-cell only" in describe(catalog, path)
