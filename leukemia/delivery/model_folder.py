@@ -160,11 +160,13 @@ class Delivery:
     def _describe_test(self) -> str:
         if self.evaluation is None:
             return "No test set was given; only the out-of-fold scores of the search are available."
-        number = len(self.evaluation.catalog.table)
+        catalog = self.evaluation.catalog
+        of_whom = f" of {catalog.table['subject'].nunique()} subjects" if catalog.has_subjects else ""
+        images = f"{len(catalog.table)} test images{of_whom}"
         if self.evaluation.scores is None:
-            return f"{number} test images without labels: predictions only, no scores."
+            return f"{images} without labels: predictions only, no scores."
         tta = self.recipe.evaluate.tta
-        return f"{number} test images, predicted with test-time augmentation ({tta}); 95 % intervals."
+        return f"{images}, predicted with test-time augmentation ({tta}); 95 % intervals."
 
     def _describe_difference(self) -> list[str]:
         if self.difference is None:
@@ -215,12 +217,15 @@ class Delivery:
         rate = self.best.majority_rate
         if test_scores is not None and self.evaluation is not None:
             rate = majority_rate(self.evaluation.catalog.table["label"].to_numpy())
-        rows = metrics_table(scores, rate).to_numpy().tolist()
+        rows, data = metrics_table(scores, rate).to_numpy().tolist(), self.recipe.data
         lines = [
             f"# {self.recipe.describe()}",
             "",
             f"Classifies an image of a blood cell: 0 = normal (`{CLASS_NAMES[0]}`), 1 = leukemic (`{CLASS_NAMES[1]}`).",
             "A research model: not a medical device, not for diagnosis.",
+            "",
+            f"Input: one cell per image, at least {data.crop_px} px on each side, of which the central {data.crop_px} "
+            f"px are used, resized to {data.size_px} px{', in gray' if data.grayscale else ''}.",
             "",
             "## Use",
             "",
@@ -234,8 +239,7 @@ class Delivery:
             "|---|---|",
             *(f"| {name} | {value} |" for name, value in rows),
             "",
-            *self._describe_difference(),
-            "",
+            *(line for sentence in self._describe_difference() for line in (sentence, "")),
             "## Caveats",
             "",
             *(

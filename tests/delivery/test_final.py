@@ -65,6 +65,11 @@ def test_winner_is_trained_delivered_and_loaded(
     assert f"test accuracy: {metrics['test']['accuracy']['value']:.4f}, 95 % interval" in output
     assert metrics["out_of_fold"]["n"] == 48
     assert metrics["caveats"] == []
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert f"\n12 test images of {test.table['subject'].nunique()} subjects, predicted with" in card
+    data = Recipe.load(folder / "recipe.json").data
+    assert f"at least {data.crop_px} px on each side, of which the central {data.crop_px} px are used, resized " in card
+    assert "\n\n\n" not in card
     # Another process gets the same probabilities from the folder alone.
     paths = [str(path) for path in test.table["path"]]
     assert predict_command.main(["--model", str(folder), *paths, "--device", "cpu"]) == 0
