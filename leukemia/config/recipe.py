@@ -135,11 +135,11 @@ class Recipe:
         """A one-line summary with the fields that differ most between trials.
 
         >>> Recipe().describe()
-        'ResNet-18 add, colour, ranger21 1.0e-03'
+        'ResNet-18 add, color, ranger21 1.0e-03'
         """
-        colour = "gray" if self.data.grayscale else "colour"
+        color = "gray" if self.data.grayscale else "color"
         optimizer = f"{self.optimizer.name} {self.optimizer.learning_rate:.1e}"
-        return f"ResNet-{self.model.depth} {self.model.shortcut}, {colour}, {optimizer}"
+        return f"ResNet-{self.model.depth} {self.model.shortcut}, {color}, {optimizer}"
 
     def to_json(self) -> str:
         """JSON text of all fields by dotted key, sorted."""

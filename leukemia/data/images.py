@@ -44,7 +44,7 @@ def open_images(catalog: Catalog, view: View, *, check_again: bool = False) -> n
         Read-only (n, size_px, size_px, 3) uint8 RGB; row i is row i of ``catalog.table``.
 
     Raises:
-        UserError: images are smaller than the crop or have changed since the catalogue was read (all are listed),
+        UserError: images are smaller than the crop or have changed since the catalog was read (all are listed),
             or there is not enough disk space.
     """
     table = catalog.table
@@ -98,7 +98,7 @@ def _build(path: Path, catalog: Catalog, view: View) -> None:
             hashes.forget(catalog.root, changed)
             reasons = listed(f"{image_id}: {changed[image_id]}" for image_id in sorted(changed))
             raise UserError(
-                f"{len(changed)} of {len(image_ids)} images have changed since the catalogue was read; run the command "
+                f"{len(changed)} of {len(image_ids)} images have changed since the catalog was read; run the command "
                 f"again without changing the data meanwhile:\n{reasons}"
             )
 

@@ -37,7 +37,11 @@ def print_estimate(console: Console, plan: Plan, device_name: str) -> None:
     except UserError:
         device = choose_device("auto")
     use_threads(plan.info.cpu_threads)
-    print_line(console, f"timing the starting recipe on this machine ({describe_device(device)}), which should be idle")
+    print_line(
+        console,
+        f"timing the starting recipe on this machine ({describe_device(device)}), which should be idle: otherwise it "
+        "takes minutes, and the estimated time is several times too long",
+    )
     for line in describe_cost(plan, _seconds_per_image(plan, device), describe_device(device)).splitlines():
         print_line(console, line)
 

@@ -163,11 +163,13 @@ def describe_rules(plan: Plan) -> list[str]:
         else "racing: off; every trial runs all folds unless it is no better than chance"
     )
     repeats = (
-        f"; the starting recipe and the leaders are repeated with up to {info.repeats} other seeds"
+        f"; the starting recipe and the leaders are repeated with up to {info.repeats} other "
+        f"{'seed' if info.repeats == 1 else 'seeds'}"
         if info.repeats
         else ""
     )
     lines = [racing + repeats]
     if plan.priors:
-        lines.append(f"warm start: {len(plan.priors)} trials of {', '.join(info.warm_start)}")
+        trials = "trial" if len(plan.priors) == 1 else "trials"
+        lines.append(f"warm start: {len(plan.priors)} {trials} of {', '.join(info.warm_start)}")
     return lines

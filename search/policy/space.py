@@ -166,18 +166,18 @@ def _dimensions(start: Recipe) -> list[Dimension]:
         Choice(
             key="model.depth",
             choices=(18, 50, 152),
-            reason="the depths compared in the course project; 34 and 101 are in between and would add little",
+            reason="a basic, a bottleneck and a very deep network; 34 and 101 are in between and would add little",
         ),
         Choice(
             key="model.shortcut",
             choices=("add", "concat", "weighted"),
-            reason="open question of the course project: does the type of shortcut matter, all else being equal?",
+            reason="to find out whether the type of shortcut matters, all else being equal",
         ),
         Choice(key="data.grayscale", choices=(False, True), reason="stain color varies by subject, not by class"),
         Choice(
             key="optimizer.name",
             choices=("ranger21", "adamw", "ranger21_cosine"),
-            reason="the two compared in the project, and Ranger21 with AdamW's schedule to separate the two effects",
+            reason="two optimizers, each with its own schedule, and Ranger21 with AdamW's, to separate the two effects",
         ),
         Real(
             key="optimizer.learning_rate",

@@ -212,7 +212,7 @@ def test_all_changed_images_are_listed_and_no_files_are_left(catalog, pixels, ca
     Image.fromarray(pixels[0]).save(catalog.table.path[3])
     Path(catalog.table.path[5]).unlink()
     Path(catalog.table.path[6]).write_bytes(b"")
-    with pytest.raises(UserError, match="3 of 7 images have changed since the catalogue was read") as caught:
+    with pytest.raises(UserError, match="3 of 7 images have changed since the catalog was read") as caught:
         open_images(catalog, VIEW)
     assert "  3.png: pixels differ\n  5.png: missing\n  6.png: empty" in str(caught.value)
     assert [path.suffix for path in cache.iterdir()] == [".lock"]
@@ -230,7 +230,7 @@ def test_the_next_command_reads_changed_images_again(tmp_path):
     write_json(hash_cache, {**content, "sha256": hashes._sha256(content["images"])})
     stale = read_catalog(folder)
     assert stale.fingerprint == first.fingerprint
-    with pytest.raises(UserError, match="1 of 48 images have changed since the catalogue was read; run the command"):
+    with pytest.raises(UserError, match="1 of 48 images have changed since the catalog was read; run the command"):
         open_images(stale, VIEW)
     current = read_catalog(folder)
     assert np.array_equal(open_images(current, VIEW)[0], crop_and_resize(decode(path), VIEW))

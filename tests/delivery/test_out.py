@@ -61,9 +61,7 @@ def test_the_same_model_is_not_trained_again(
     assert contents(delivered.folder / "final") == before
     assert delivered_models(delivered) == ["final"]
     output = capsys.readouterr().out
-    assert (
-        output.count(f"already delivered: {delivered.folder / 'final'} has ResNet-18 add, colour, adamw 3.0e-04") == 2
-    )
+    assert output.count(f"already delivered: {delivered.folder / 'final'} has ResNet-18 add, color, adamw 3.0e-04") == 2
     assert f"model: {delivered.folder / 'final'}" in output
 
 

@@ -517,6 +517,11 @@ def test_a_warm_start_from_other_folds_or_another_space_is_refused(
             "seeds",
         ),
         ({"racing": False, "repeats": 0}, "racing: off; every trial runs all folds unless it is no better than chance"),
+        (
+            {"racing": False, "repeats": 1},
+            "racing: off; every trial runs all folds unless it is no better than chance; the starting recipe and the "
+            "leaders are repeated with up to 1 other seed",
+        ),
     ],
 )
 def test_the_rules_are_described(request_for: Callable[..., Request], changes: dict[str, Any], line: str) -> None:

@@ -296,7 +296,7 @@ def test_trials_are_sorted_complete_first_then_by_score(tmp_path: Path) -> None:
     assert table["folds"].tolist() == ["2/2", "2/2", "2/2", "1/2", "1/2", "0/2", "1/2"]
     assert table["seconds"].tolist() == [2.5, 2.5, 2.5, 1.25, 1.25, 0, 1.25]
     assert table["reason"].tolist()[3:5] == ["why 1", ""]
-    assert set(table["recipe"]) == {"ResNet-50 add, colour, ranger21 1.0e-03"}
+    assert set(table["recipe"]) == {"ResNet-50 add, color, ranger21 1.0e-03"}
     assert trial_table(Study.create(tmp_path / "none", info_of())).empty
 
 

@@ -244,7 +244,7 @@ def test_a_non_finite_loss_is_reported_with_its_step(split: Split, monkeypatch: 
     fitting = fit(recipe_of(), split, fold=3, device=CPU)
     next(fitting)
     message = (
-        r"^non-finite loss at fold 3, epoch 2, step 2 of ResNet-18 add, colour, adamw 3.0e-04, seed 0; lower optimizer"
+        r"^non-finite loss at fold 3, epoch 2, step 2 of ResNet-18 add, color, adamw 3.0e-04, seed 0; lower optimizer"
     )
     with pytest.raises(NonFiniteLoss, match=message):
         next(fitting)
