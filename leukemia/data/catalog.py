@@ -92,9 +92,13 @@ def read_catalog(
     """
     with progress.bar("finding images"):
         source = find_images(Path(data), None if reading.base is None else Path(reading.base), labels=labels)
-    table = _table(source, recipe)
+    table, notes = _table(source, recipe), source.notes
     if reading.subjects_from is not None:
         table = _with_subjects(table, data, Path(reading.subjects_from))
+        notes += (
+            f"subjects and groups are those of {reading.subjects_from}: subjects may share images there that are here "
+            "only once, and such an image has the first of its subjects",
+        )
     _check_labels(table, data, required=labels)
     return Catalog(
         table=table,
@@ -103,7 +107,7 @@ def read_catalog(
         fingerprint=_fingerprint(table),
         duplicates=_duplicates(table),
         excluded=source.excluded,
-        notes=source.notes,
+        notes=notes,
     )
 
 

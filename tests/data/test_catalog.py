@@ -463,6 +463,8 @@ def test_subjects_are_looked_up_by_pixels(cnmc: Path, tmp_path: Path) -> None:
     assert catalog.table["group"].tolist() == ["20+21", "H3", "5", "H3", "H3", "20+21"]
     assert catalog.protocols == ("grouped", "random-cell")
     assert catalog.fingerprint != read_catalog(copy).fingerprint
+    assert catalog.notes[-1].startswith(f"subjects and groups are those of {cnmc}: subjects may share images there ")
+    assert read_catalog(copy).notes == catalog.notes[:-1]
 
 
 def test_subjects_that_cannot_be_looked_up(cnmc: Path, tmp_path: Path) -> None:
