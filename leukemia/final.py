@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     """Retrain and deliver the winner; returns the exit status."""
     arguments = _parser().parse_args(argv)
     if arguments.against_start and arguments.test is None:
-        raise UserError("--against-start: the models are compared on test images; add a labelled --test")
+        raise UserError("--against-start: the models are compared on test images; add a --test with labels")
 
     from leukemia.base.provenance import command_line
     from leukemia.data.reading import Reading

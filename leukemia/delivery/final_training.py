@@ -126,7 +126,7 @@ class FinalTraining:
 
     def _inputs(self) -> Inputs:
         if self.against_start and self.test is None:
-            raise UserError("--against-start: the models are compared on test images; add a labelled --test")
+            raise UserError("--against-start: the models are compared on test images; add a --test with labels")
         study, best, folder = self.study, Best.of(self.study), model_folder(self.study, self.out)
         verify(study)
         _check_wandb()
@@ -243,7 +243,7 @@ class FinalTraining:
         test = read_catalog(self.test, labels=False, recipe=best.recipe)
         if self.against_start and not test.has_labels:
             raise UserError(
-                "--against-start: the test set has no labels, so the models cannot be compared; use a labelled --test"
+                "--against-start: the test set has no labels, so the models cannot be compared; give one with labels"
             )
         return test
 

@@ -295,7 +295,7 @@ def test_invalid_input_is_rejected_before_training(
     ):
         deliver(study, "--data", patients)
     with pytest.raises(
-        UserError, match=r"^--against-start: the models are compared on test images; add a labelled --test"
+        UserError, match=r"^--against-start: the models are compared on test images; add a --test with labels"
     ):
         deliver(study, "--against-start")
     with pytest.raises(
