@@ -259,7 +259,7 @@ def _check_wandb() -> None:
 def _track(console: Console, study: Study, name: str) -> None:
     """Log the model to W&B, which is optional: it may not be installed."""
     try:
-        from leukemia.tracking.tracker import track_final
+        from leukemia.tracking.final_upload import track_final
     except ModuleNotFoundError as error:
         print_line(console, f"W&B: {error}")
         return

@@ -17,18 +17,32 @@ import psutil
 import wandb
 from wandb.sdk import wandb_config
 
+from leukemia.base.errors import first_line
 from leukemia.tracking import settings
 
 INIT_TIMEOUT_SECONDS = 20
 """Timeout for opening a run."""
 
 FINISH_TIMEOUT_SECONDS = 30
-"""Timeout for uploading a run when it is closed."""
+"""Timeout for uploading a run when a search or ``leukemia.final`` closes it."""
+
+UPLOAD_TIMEOUT_SECONDS = 600
+"""Timeout for the same in ``publish``, in addition to the time for the run's files."""
+
+SLOWEST_BYTES_PER_SECOND = 50_000
+"""Speed of the slowest connection over which ``publish`` uploads files."""
 
 MAX_OPEN_FILES = 65_536
 """Requested limit of open files; the default is often 1,024. A run needs one here and three in W&B's process."""
 
-Mode = Literal["online", "offline"]
+Mode = Literal["online", "offline", "upload", "overwrite"]
+"""How runs are written.
+
+- ``online``: an existing run is resumed, and has little time to be closed;
+- ``offline``: a new local run is created;
+- ``upload``: as ``online``, but with time to upload all files;
+- ``overwrite``: as ``upload``, but an existing run is written again from its first step.
+"""
 
 Run = Any
 """A ``wandb.Run``."""
@@ -52,12 +66,19 @@ class RunSpec:
     sweep: str | None = None
     """Id of the sweep that the run belongs to."""
 
+    upload_bytes: int = 0
+    """Size of the files in its artifact, if they may be large."""
+
     on_stop: Callable[[], None] = field(default=lambda: None)
     """Called from another thread when a user presses Stop on the run's page."""
 
 
+class NotStoredError(Exception):
+    """The server has not stored an artifact."""
+
+
 def open_run(spec: RunSpec, mode: Mode) -> Run:
-    """Open a run. Online, an existing run is resumed; offline, a new one is created.
+    """Open a run.
 
     Raises:
         Exception: any error of W&B, for example the server is unreachable or the client process has crashed.
@@ -74,14 +95,40 @@ def open_run(spec: RunSpec, mode: Mode) -> Run:
         job_type=spec.job_type,
         tags=list(dict.fromkeys([*spec.tags, *settings.tags()])),
         config=dict(spec.config),
-        mode=mode,
+        mode="offline" if mode == "offline" else "online",
         reinit="create_new",
-        resume="allow" if mode == "online" else None,
-        settings=_quiet_settings(spec.sweep, spec.on_stop),
+        # Without it, W&B overwrites the run that has this id.
+        resume="allow" if mode in ("online", "upload") else None,
+        settings=_quiet_settings(_finish_timeout(spec, mode), spec.sweep, spec.on_stop),
     )
 
 
-def _quiet_settings(sweep: str | None = None, on_stop: Callable[[], None] = lambda: None) -> wandb.Settings:
+def _finish_timeout(spec: RunSpec, mode: Mode) -> float:
+    if mode in ("online", "offline"):
+        return FINISH_TIMEOUT_SECONDS
+    return UPLOAD_TIMEOUT_SECONDS + spec.upload_bytes / SLOWEST_BYTES_PER_SECOND
+
+
+def close_run(run: Run, exit_code: int = 0, logged: wandb.Artifact | None = None) -> None:
+    """Close a run, and wait until everything is uploaded.
+
+    Args:
+        logged: the artifact that was logged to the run, if any.
+
+    Raises:
+        TimeoutError: the upload did not finish in time.
+        NotStoredError: the server has not stored the artifact. W&B's client closes the run without an error then.
+    """
+    run.finish(exit_code=exit_code)
+    if logged is None or run.offline:
+        return
+    try:
+        logged.wait(FINISH_TIMEOUT_SECONDS)
+    except Exception as error:
+        raise NotStoredError(f"{logged.name} was not stored ({first_line(error)})") from error
+
+
+def _quiet_settings(finish_timeout: float, sweep: str | None, on_stop: Callable[[], None]) -> wandb.Settings:
     """Settings of a run that prints nothing and collects nothing on its own (git state, code, system metrics)."""
     return wandb.Settings(
         silent=True,
@@ -98,7 +145,7 @@ def _quiet_settings(sweep: str | None = None, on_stop: Callable[[], None] = lamb
         # On SageMaker, the training job's name would replace the run's id.
         sagemaker_disable=True,
         init_timeout=INIT_TIMEOUT_SECONDS,
-        finish_timeout=FINISH_TIMEOUT_SECONDS,
+        finish_timeout=finish_timeout,
         finish_timeout_raises=True,
         sweep_id=sweep,
         # By default, Stop interrupts the main thread and so the whole search.

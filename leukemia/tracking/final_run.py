@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ class FinalRun:
         """Open the run, log everything, close it; returns a warning, or an empty string.
 
         Raises:
+            TimeoutError: the upload did not finish in time.
+            NotStoredError: the server has not stored the model.
             Exception: any error of W&B.
         """
         record, recipe = ModelRecord.read(self._folder), Recipe.load(self._folder / layout.RECIPE)
@@ -55,7 +58,7 @@ class FinalRun:
         number = Best.of(self._study).trial if record is None else record.trial
         files = names.files(self._study, [self._folder])
         trial = run_id(self._study.info.study_uid, number)
-        run = client.open_run(self._spec(recipe, trial), mode)
+        run = client.open_run(self._spec(recipe, trial, _size(files)), mode)
         run.define_metric("epoch", hidden=True)
         for name in SERIES:
             run.define_metric(name, step_metric="epoch")
@@ -74,10 +77,10 @@ class FinalRun:
         metrics = read_content(self._folder / layout.METRICS)
         run.summary.update(_flat("test", metrics["test"]) | _flat("out_of_fold", metrics["out_of_fold"]))
         run.summary.update({"caveats": metrics["caveats"]})
-        note = self._link_trial(run, trial) if mode == "online" else ""
+        note = self._link_trial(run, trial) if not run.offline else ""
         model = client.artifact(f"model-{self._study.info.study_uid}", "model", files, {"trial": number})
-        run.log_artifact(model, aliases=["best", self._study.name] if self._name == layout.FINAL else [self._name])
-        run.finish()
+        aliases = ["best", self._study.name] if self._name == layout.FINAL else [self._name]
+        client.close_run(run, logged=run.log_artifact(model, aliases=aliases))
         if run.offline:
             remove_older(self._study, self.id, newest=Path(run.settings.sync_dir))
         return note
@@ -91,7 +94,7 @@ class FinalRun:
             return f"not linked to the trial's run ({first_line(error)})"
         return ""
 
-    def _spec(self, recipe: Recipe, trial: str) -> RunSpec:
+    def _spec(self, recipe: Recipe, trial: str, upload_bytes: int) -> RunSpec:
         return RunSpec(
             id=self.id,
             name=f"{self._study.name}-{self._name}",
@@ -100,7 +103,13 @@ class FinalRun:
             folder=self._study.folder,
             config=dataclasses.asdict(recipe) | {"provenance": provenance_of(self._study) | {"trial_run": trial}},
             tags=(f"depth-{recipe.model.depth}", recipe.optimizer.name, recipe.model.shortcut),
+            upload_bytes=upload_bytes,
         )
+
+
+def _size(files: Mapping[str, Path | str]) -> int:
+    """Bytes of files, given as paths or as text."""
+    return sum(each.stat().st_size if isinstance(each, Path) else len(each) for each in files.values())
 
 
 def _flat(prefix: str, scores: dict[str, Any] | None) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from leukemia.base.errors import UserError, first_line
 from leukemia.base.record import read_content
@@ -19,7 +20,8 @@ from leukemia.tracking.study_run import StudyRun
 from leukemia.tracking.sweep import SweepRecord, existing_sweep, make_sweep
 from leukemia.tracking.sweep_state import set_state
 from leukemia.tracking.trial_run import TrialRun
-from leukemia.tracking.upload import confirm
+from leukemia.tracking.upload import confirm, incomplete
+from leukemia.tracking.winner import tracked_trials
 
 
 def publish(study: Study, report: Callable[[str], None], *, with_names: bool | None = None) -> None:
@@ -60,49 +62,73 @@ def _publish(study: Study, report: Callable[[str], None]) -> None:
     if sweep is None and (study.folder / layout.SWEEP).is_file():
         report("W&B: the study's sweep was deleted or belongs to another project or server; creating a new one")
     best = Best.find(study)
+    # The steps of a run are not sent twice, so a run without its files is written again.
+    overwritten = incomplete(study)
+    failures: list[str] = []
     uploaded = []
-    for number in study.trials():
-        end = study.end(number)
-        if end is None or study.origin(number) is not None:
-            # Still running, or reused from an earlier study, which has its own run.
-            continue
+    for number, end in tracked_trials(study).items():
         report(f"trial {number:04d}: uploading")
         run = TrialRun(study, number, study.recipe(number), lambda: None, best)
-        run.open("online", sweep.id if sweep else None)
-        run.close(end.state, end.reason, end.score)
+        run.open("overwrite" if run.id in overwritten else "upload", sweep.id if sweep else None)
+        with _noted(failures):
+            run.close(end.state, end.reason, end.score)
         uploaded.append(run.id)
-    finals = []
-    for name in delivered_models(study):
-        if not (study.folder / name / layout.EPOCHS).is_file():
-            report(f"warning: model {name}: not uploaded because {layout.EPOCHS} is missing")
-            continue
-        report(f"model {name}: uploading")
-        final = FinalRun(study, name)
-        finals.append(final.id)
-        if note := final.write("online"):
-            report(f"model {name}: {note}")
     report("search: uploading")
     search = StudyRun(study)
-    search.open("online", None)
+    search.open("overwrite" if search.id in overwritten else "upload", None)
     damaged = _without_recipe(study)
     finished = not damaged and _is_finished(study)
-    search.close(finished=finished)
-    if note := confirm(study, [*uploaded, *finals, search.id]):
-        report(f"W&B: {note}")
+    with _noted(failures):
+        search.close(finished=finished)
+    with _noted(failures):
+        _confirm(study, [*uploaded, search.id], report)
     try:
         sweep = make_sweep(study, uploaded)
-        report(f"W&B: {sweep.url}")
+        place = f"W&B: {sweep.url}"
     except Exception as error:
         # The runs are uploaded even if the server does not support sweeps.
-        report(f"W&B: all uploaded to {settings.place(study.name)}; no sweep page ({first_line(error)})")
+        place = f"W&B: all uploaded to {settings.place(study.name)}; no sweep page ({first_line(error)})"
     if sweep is not None:
         _set_state(sweep, report, finished=finished)
+    # Last, since they take longest.
+    for name in delivered_models(study):
+        with _noted(failures):
+            _publish_model(study, name, overwritten, report)
+    if failures:
+        raise ConnectionError(failures[0] + (f" and {len(failures) - 1} more" if len(failures) > 1 else ""))
+    report(place)
     if damaged:
         report(
             f"warning: not uploaded because {layout.RECIPE} is missing: {', '.join(damaged[:3])}"
             + (f" and {len(damaged) - 3} more" if len(damaged) > 3 else "")
             + f" in {study.folder / layout.TRIALS}; restore it or delete these folders, and publish again"
         )
+
+
+@contextlib.contextmanager
+def _noted(failures: list[str]) -> Iterator[None]:
+    """Note that something was not uploaded completely, and go on with the rest."""
+    try:
+        yield
+    except (TimeoutError, ConnectionError, client.NotStoredError) as error:
+        client.end_client()
+        failures.append(first_line(error))
+
+
+def _publish_model(study: Study, name: str, overwritten: Container[str], report: Callable[[str], None]) -> None:
+    if not (study.folder / name / layout.EPOCHS).is_file():
+        report(f"warning: model {name}: not uploaded because {layout.EPOCHS} is missing")
+        return
+    report(f"model {name}: uploading")
+    run = FinalRun(study, name)
+    if note := run.write("overwrite" if run.id in overwritten else "upload"):
+        report(f"model {name}: {note}")
+    _confirm(study, [run.id], report)
+
+
+def _confirm(study: Study, runs: Sequence[str], report: Callable[[str], None]) -> None:
+    if note := confirm(study, runs):
+        report(f"W&B: {note}")
 
 
 def _set_state(sweep: SweepRecord, report: Callable[[str], None], *, finished: bool) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import requests
@@ -23,8 +26,11 @@ ENDED = ("finished", "failed", "killed")
 _RUNS = """
 query RunsOfGroup($entity: String, $project: String!, $filters: JSONString, $cursor: String) {
     project(name: $project, entityName: $entity) {
-        runs(filters: $filters, after: $cursor, first: 500) {
-            edges { node { name state tags } }
+        runs(filters: $filters, after: $cursor, first: 100) {
+            edges { node {
+                name state tags summaryMetrics historyTail
+                files(first: 1000) { edges { node { name md5 } } }
+            } }
             pageInfo { endCursor hasNextPage }
         }
     }
@@ -41,11 +47,20 @@ class ServerRun:
     """A run as the server has it."""
 
     id: str
-    is_complete: bool
-    """Whether it was closed and uploaded. If the key is rejected during a run, W&B's client stops uploading and closes
-    the run without an error."""
+    is_closed: bool
+    """Whether it was closed and its rows were uploaded. If the key is rejected during a run, W&B's client stops
+    uploading and closes the run without an error."""
+
+    missing: tuple[str, ...]
+    """Files that its summary or its last row refers to and that the server does not have. They are uploaded separately,
+    to a host of their own, and W&B's client closes the run without an error if that fails."""
 
     tags: tuple[str, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was uploaded."""
+        return self.is_closed and not self.missing
 
 
 def ask(query: str, **variables: Any) -> dict[str, Any]:
@@ -76,7 +91,7 @@ def runs_of(study: str) -> dict[str, ServerRun]:
     """All runs in a study's group, by id.
 
     Raises:
-        Unsupported: the server cannot list runs.
+        Unsupported: the server cannot list runs and their files.
         requests.RequestException: as ``ask``.
     """
     found: dict[str, ServerRun] = {}
@@ -86,11 +101,52 @@ def runs_of(study: str) -> dict[str, ServerRun]:
         data = ask(_RUNS, entity=entity, project=project, filters=filters, cursor=cursor)
         if data.get("project") is None:
             return found
-        page = data["project"]["runs"]
-        for node in (edge["node"] for edge in page["edges"]):
-            found[node["name"]] = ServerRun(
-                id=node["name"], is_complete=node["state"] in ENDED, tags=tuple(node["tags"] or ())
-            )
-        if not page["pageInfo"]["hasNextPage"]:
+        with reading():
+            page = data["project"]["runs"]
+            runs = {node["name"]: _run(node) for node in _nodes(page)}
+            cursor, has_more = page["pageInfo"]["endCursor"], page["pageInfo"]["hasNextPage"]
+        if has_more and runs.keys() <= found.keys():
+            raise Unsupported("its list of runs does not end")
+        found |= runs
+        if not has_more:
             return found
-        cursor = page["pageInfo"]["endCursor"]
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Read an answer; one with other fields or types than W&B's raises ``Unsupported``."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Unsupported(f"unexpected answer ({type(error).__name__})") from error
+
+
+def _run(node: dict[str, Any]) -> ServerRun:
+    # The server lists a file from when its upload begins; its checksum is "0" until it arrives (``wandb.restore``).
+    stored = {file["name"] for file in _nodes(node["files"]) if file["md5"] not in (None, "0")}
+    rows = [json.loads(row) for row in json.loads(node["historyTail"] or "[]")]
+    named = _files([json.loads(node["summaryMetrics"] or "{}"), *rows])
+    # An absolute pattern is that of the whole path, as for W&B's client.
+    globs = [f"/{glob}" for glob in settings.ignore_globs()]
+    used = {name for name in named if not any(PurePosixPath(f"/{name}").match(glob) for glob in globs)}
+    return ServerRun(
+        id=node["name"],
+        is_closed=node["state"] in ENDED,
+        missing=tuple(sorted(used - stored)),
+        tags=tuple(node["tags"] or ()),
+    )
+
+
+def _nodes(page: dict[str, Any]) -> list[dict[str, Any]]:
+    return [edge["node"] for edge in page["edges"]]
+
+
+def _files(values: Any) -> set[str]:
+    """Paths of the tables and images in logged values, each ``{"_type": "table-file", "path": ...}``."""
+    if isinstance(values, list):
+        return set().union(*map(_files, values))
+    if not isinstance(values, dict):
+        return set()
+    if str(values.get("_type")).endswith("-file"):
+        return {str(values["path"])}
+    return _files(list(values.values()))

@@ -71,6 +71,11 @@ def tags() -> tuple[str, ...]:
     return tuple(resolved().run_tags or ())
 
 
+def ignore_globs() -> tuple[str, ...]:
+    """Patterns of files that W&B's client does not upload (``WANDB_IGNORE_GLOBS``)."""
+    return tuple(resolved().ignore_globs or ())
+
+
 def group(study: str) -> str:
     """The group of a study's runs: ``WANDB_RUN_GROUP``, else the study's name."""
     return str(resolved().run_group or study)

@@ -114,6 +114,7 @@ class StudyRun:
 
         Raises:
             TimeoutError: the upload did not finish in time.
+            NotStoredError: the server has not stored the artifact.
         """
         folder = self._study.folder
         ledger = ledger_of(self._study)
@@ -130,13 +131,14 @@ class StudyRun:
         if importances is not None:
             summary["importances_from"] = importances.describe()
         self._run.summary.update(summary)
+        logged = None
         if finished:
             self._log(2 * len(self._ended) - 1, self._outcome(), search_ended(self._study))
             kept = [name for name in LOGGED if self._study.info.wandb_ids or name not in names.NAMING]
             files = names.files(self._study, [folder / name for name in kept if (folder / name).is_file()])
             artifact = client.artifact(f"search-{self._study.info.study_uid}", "search", files, summary)
-            self._run.log_artifact(artifact, aliases=["latest", self._study.name])
-        self._run.finish(exit_code=0 if finished else 130)
+            logged = self._run.log_artifact(artifact, aliases=["latest", self._study.name])
+        client.close_run(self._run, 0 if finished else 130, logged)
         if self._run.offline:
             remove_older(self._study, self.id, newest=Path(self._run.settings.sync_dir))
 

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
-import shlex
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from leukemia.base.errors import first_line
@@ -25,13 +25,12 @@ from leukemia.study.schema import FoldRecord, State
 from leukemia.tracking import client, settings
 from leukemia.tracking.account import server_problem, wanted_mode
 from leukemia.tracking.client import Mode
-from leukemia.tracking.final_run import FinalRun
 from leukemia.tracking.study_run import StudyRun
 from leukemia.tracking.sweep import SweepRecord, make_sweep
 from leukemia.tracking.sweep_state import SweepState
 from leukemia.tracking.trial_run import TrialRun
-from leukemia.tracking.upload import confirm
-from leukemia.tracking.winner import changed_trials
+from leukemia.tracking.upload import confirm, publish_hint
+from leukemia.tracking.winner import changed_trials, run_id, tracked_trials
 
 log = logging.getLogger(__name__)
 
@@ -132,9 +131,9 @@ class WandbTracker(Listener):
             self._state.end(finished=finished)
 
     def _closing_message(self) -> str:
-        upload = _publish_hint(self._study)
+        upload = publish_hint(self._study)
         if self._wanted == "offline" and self._disabled:
-            rebuild = _publish_hint(self._study, "upload the study from its folder with")
+            rebuild = publish_hint(self._study, "upload the study from its folder with")
             return f"W&B: offline, local runs are incomplete; after `wandb login` {rebuild}"
         if self._wanted == "offline":
             return f"W&B: offline; after `wandb login` {upload}"
@@ -197,12 +196,22 @@ class WandbTracker(Listener):
     def _end(self, number: int, state: State | None, reason: str, score: float | None) -> None:
         run = self._trials[number]
         try:
-            run.close(state, reason, score)
+            with self._noted(f"trial {number:04d}"):
+                run.close(state, reason, score)
             self._uploaded.append(run.id)
         except TimeoutError:
             self._mode, self._incomplete = "offline", True
             log.warning("W&B did not finish uploading trial %04d in time; continuing offline", number)
         del self._trials[number]
+
+    @contextlib.contextmanager
+    def _noted(self, what: str) -> Iterator[None]:
+        """Note that a file of a run was not uploaded, and go on: the run itself was."""
+        try:
+            yield
+        except client.NotStoredError as error:
+            self._incomplete = True
+            log.warning("W&B: %s was not uploaded completely (%s)", what, first_line(error))
 
     def _close(self, *, finished: bool) -> None:
         for number in list(self._trials):
@@ -210,7 +219,8 @@ class WandbTracker(Listener):
         best = Best.find(self._study) if finished else None
         if best is not None:
             self._update_scores(best)
-        self._search.close(finished=finished)
+        with self._noted("the search"):
+            self._search.close(finished=finished)
         if self._mode == "online":
             self._confirm()
 
@@ -223,8 +233,11 @@ class WandbTracker(Listener):
                 self._end(number, end.state, end.reason, end.score)
 
     def _confirm(self) -> None:
+        """Also of the trials that ended before the search was resumed, whose upload may have been cut off."""
+        uid = self._study.info.study_uid
+        ended = [run_id(uid, f"{number:04d}") for number in tracked_trials(self._study)]
         try:
-            note = confirm(self._study, list(dict.fromkeys([*self._uploaded, self._search.id])))
+            note = confirm(self._study, list(dict.fromkeys([*ended, *self._uploaded, self._search.id])))
         except ConnectionError as error:
             self._incomplete = True
             log.info("W&B: %s", error)
@@ -255,45 +268,3 @@ def _online(study: Study) -> tuple[WandbTracker, str]:
         message = f"W&B: online, {settings.place(study.name)}; no sweep page ({first_line(error)})"
         return WandbTracker(study, mode="online"), message
     return WandbTracker(study, mode="online", sweep=sweep), f"W&B: {sweep.url}"
-
-
-def track_final(study: Study, name: str) -> str:
-    """Log a delivered model to W&B, in at most ``CLOSE_TIMEOUT_SECONDS``; returns a message for the user.
-
-    Args:
-        name: the model's folder in the study.
-    """
-    mode, source = wanted_mode()
-    if mode == "disabled":
-        return f"W&B: disabled by {source}"
-    problem = server_problem() if mode == "online" else None
-    actual: Mode = "offline" if mode == "offline" or problem else "online"
-    failures: list[str] = []
-    notes: list[str] = []
-
-    def write() -> None:
-        try:
-            run = FinalRun(study, name)
-            found = [run.write(actual), confirm(study, [run.id]) if actual == "online" else ""]
-            notes.extend(note for note in found if note)
-        except Exception as error:
-            failures.append(first_line(error))
-
-    thread = threading.Thread(target=write, name="tracking", daemon=True)
-    thread.start()
-    thread.join(CLOSE_TIMEOUT_SECONDS)
-    if thread.is_alive():
-        failures.append(f"no answer in {CLOSE_TIMEOUT_SECONDS:g} s")
-        client.end_client()
-    if mode == "online" and (problem or failures):
-        return f"W&B: the model was not uploaded ({problem or failures[0]}); {_publish_hint(study)}"
-    if failures:
-        return f"W&B: logging the model failed ({failures[0]})"
-    if mode == "offline":
-        return f"W&B: offline; after `wandb login` {_publish_hint(study)}"
-    return "; ".join(["W&B: model and run uploaded", *notes])
-
-
-def _publish_hint(study: Study, advice: str = "upload it with") -> str:
-    runs = shlex.quote(str(study.folder.parent))
-    return f"{advice}: python -m leukemia.tracking publish {shlex.quote(study.name)} --runs {runs}"

@@ -189,6 +189,7 @@ class TrialRun:
 
         Raises:
             TimeoutError: the upload did not finish in time.
+            NotStoredError: the server has not stored the artifact.
         """
         seed = self._recipe.train.seed
         predictions = self._study.out_of_fold(self._number, seed)
@@ -210,12 +211,13 @@ class TrialRun:
             | {name: iso(time) for name, time in times.items() if time is not None}
             | (self._score(score) if score is not None else {})
         )
+        logged = None
         if self._winner is not None:
             folder = self._study.trial_folder(self._number)
             files = [folder / layout.RECIPE, folder / layout.seed(seed)]
             artifact = client.artifact(f"trial-{self.id}", "trial", names.files(self._study, files), {"score": score})
-            self._run.log_artifact(artifact)
-        self._run.finish(exit_code=1 if state == "failed" else 0 if state else 130)
+            logged = self._run.log_artifact(artifact)
+        client.close_run(self._run, 1 if state == "failed" else 0 if state else 130, logged)
         if self._run.offline:
             remove_older(self._study, self.id, newest=self.folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,21 @@ from leukemia.study.folder import Study
 from leukemia.tracking import server
 
 
+def incomplete(study: Study) -> set[str]:
+    """Ids of the runs on the server that were not uploaded completely; empty if it cannot tell.
+
+    Raises:
+        requests.RequestException: as ``server.ask``.
+    """
+    try:
+        return {run.id for run in server.runs_of(study.name).values() if not run.is_complete}
+    except server.Unsupported:
+        # Confirming the upload asks the same, and says so.
+        return set()
+
+
 def confirm(study: Study, runs: Sequence[str]) -> str:
-    """Check that runs were uploaded completely, and delete their older local folders if so.
+    """Check that runs were uploaded completely, with their files, and delete their older local folders if so.
 
     Args:
         runs: ids.
@@ -36,9 +50,19 @@ def confirm(study: Study, runs: Sequence[str]) -> str:
     complete = [run for run in runs if run in found and found[run].is_complete]
     for run in complete:
         remove_older(study, run)
-    if missing := [run for run in runs if run not in complete]:
+    if missing := [run for run in runs if run not in found or not found[run].is_closed]:
         raise ConnectionError(f"{len(missing)} runs did not finish uploading ({', '.join(missing[:3])})")
+    if lost := [f"{run}: {name}" for run in runs for name in found[run].missing]:
+        raise ConnectionError(
+            f"{len(lost)} files did not arrive ({lost[0]}); a firewall may block the host on which W&B stores files"
+        )
     return ""
+
+
+def publish_hint(study: Study, advice: str = "upload it with") -> str:
+    """The command that uploads what is missing, after an advice."""
+    runs = shlex.quote(str(study.folder.parent))
+    return f"{advice}: python -m leukemia.tracking publish {shlex.quote(study.name)} --runs {runs}"
 
 
 def remove_older(study: Study, run: str, *, newest: Path | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
+from leukemia.study.schema import TrialEnd
 from leukemia.tracking import server
 
 WINNER = "winner"
@@ -13,6 +14,12 @@ WINNER = "winner"
 def run_id(study_uid: str, name: str) -> str:
     """W&B's id of a study's run; ``name`` is a trial such as ``0007``, ``search``, or ``final-`` and a hash."""
     return f"{study_uid}-{name}"
+
+
+def tracked_trials(study: Study) -> dict[int, TrialEnd]:
+    """Ended trials that have runs, by number, ascending; those reused have their runs in an earlier study."""
+    ends = {number: study.end(number) for number in study.trials() if study.origin(number) is None}
+    return {number: end for number, end in ends.items() if end is not None}
 
 
 def changed_trials(study: Study, best: Best, *, online: bool) -> list[int]:

@@ -39,6 +39,9 @@ class Run:
     files: dict[str, bytes] = field(default_factory=dict)
     """Uploaded files."""
 
+    announced: set[str] = field(default_factory=set)
+    """Names of files whose upload was begun."""
+
     num_inits: int = 0
     """How often the run was opened, not counting config updates of an open run."""
 

@@ -22,8 +22,8 @@ from helpers.wandb_store import Store
 KEY = "0123456789abcdef0123456789abcdef01234567"
 """Default API key; the client itself rejects shorter keys."""
 
-Fault = Literal["500", "400", "401", "slow", "hang", "drop", "lost"]
-"""Server error; query or key rejected; slow; no answer; connection closed; request handled but the answer lost."""
+Fault = Literal["500", "400", "401", "403", "slow", "hang", "drop", "lost"]
+"""Server error; query, key or file rejected; slow; no answer; connection closed; handled, but the answer lost."""
 
 TELEMETRY = "/sdk/otel/"
 """Path of the client's telemetry."""
@@ -220,6 +220,8 @@ class WandbServer:
             return 500, b"server error"
         if fault == "400":
             return 400, json.dumps({"errors": [{"message": "invalid query"}]}).encode()
+        if fault == "403":
+            return 403, b"blocked"
         # URLs of files need no key, nor does telemetry.
         if fault == "401" or not (authorized or path.startswith(("/storage/", TELEMETRY))):
             return 401, json.dumps({"errors": [{"message": "user is not logged in"}]}).encode()

@@ -5,6 +5,7 @@ Answers have more fields than an operation queries; the client ignores the rest,
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import uuid
@@ -149,6 +150,7 @@ class Store:
     def _do_create_run_files(self, variables: dict[str, Any]) -> dict[str, Any]:
         run = variables["run"]
         files = [{"name": name, "uploadUrl": self._address("run", run, name)} for name in variables["files"]]
+        self.runs[run].announced.update(variables["files"])
         return {"createRunFiles": {"runID": run, "uploadHeaders": [], "files": files}}
 
     # Sweeps
@@ -392,8 +394,14 @@ def _bucket(run: Run) -> dict[str, Any]:
         "eventsLineCount": len(run.lines(EVENTS)),
         "logLineCount": len(run.lines(OUTPUT)),
         "historyTail": json.dumps(run.lines(HISTORY)[-1:]),
+        "files": {"edges": [{"node": {"name": name, "md5": _md5(run, name)}} for name in sorted(run.announced)]},
         "eventsTail": json.dumps(run.lines(EVENTS)[-1:]),
     }
+
+
+def _md5(run: Run, name: str) -> str:
+    """Checksum of a file; "0" until it is uploaded, as the client expects it."""
+    return hashlib.md5(run.files[name]).hexdigest() if name in run.files else "0"
 
 
 def _state(run: Run) -> str:

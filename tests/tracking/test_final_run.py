@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+import wandb
 from helpers.wandb_server import WandbServer
 from PIL import Image
 
@@ -17,8 +19,8 @@ from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.models import ModelRecord
 from leukemia.tracking.final_run import FinalRun
+from leukemia.tracking.final_upload import track_final
 from leukemia.tracking.publish import publish
-from leukemia.tracking.tracker import track_final
 from leukemia.tracking.trial_run import TrialRun
 
 EXAMPLE = Path(__file__).parents[1] / "example_study"
@@ -80,6 +82,28 @@ def test_upload_that_did_not_arrive_is_reported(study: Study, wandb_server: Wand
     wandb_server.fault_at, wandb_server.fault = "/file_stream", "401"
     message = track_final(study, layout.FINAL)
     assert message.startswith("W&B: the model was not uploaded (1 runs did not finish uploading (e71e6287-final-")
+
+
+def test_model_that_takes_too_long_does_not_hold_up_the_rest(study: Study, wandb_server: WandbServer) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FinalRun, "write", Mock(side_effect=TimeoutError("Timed out finishing run.")))
+        with pytest.raises(UserError, match=r"W&B: Timed out finishing run\.; the upload is incomplete\. Try again"):
+            publish(study, lambda line: None)
+    assert wandb_server.runs["e71e6287-search"].complete
+    assert [sweep.state for sweep in wandb_server.sweeps.values()] == ["FINISHED"]
+    publish(study, lambda line: None)
+    assert wandb_server.artifacts["model-e71e6287:v0"].state == "COMMITTED"
+
+
+def test_time_to_upload_a_model_depends_on_its_size(
+    study: Study, final: Path, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Mock(wraps=wandb.init)
+    monkeypatch.setattr(wandb, "init", opened)
+    FinalRun(study, layout.FINAL).write("upload")
+    size = sum(path.stat().st_size for path in final.iterdir() if path.is_file())
+    seconds = opened.call_args.kwargs["settings"].finish_timeout
+    assert seconds == pytest.approx(600 + size / 50_000, rel=0.01)
 
 
 def test_own_files_are_not_sent(study: Study, final: Path, wandb_server: WandbServer) -> None:

@@ -17,8 +17,9 @@ from leukemia.base.files import write_json
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.tracking.__main__ import main
+from leukemia.tracking.final_upload import track_final
 from leukemia.tracking.names import remembered, table
-from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker, track_final
+from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker
 from search.launch.arguments import parse, request_of
 
 EXAMPLE = Path(__file__).parents[1] / "example_study"

@@ -18,9 +18,10 @@ from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.tracking import settings
 from leukemia.tracking.account import check_settings, server_problem, wanted_mode
+from leukemia.tracking.final_upload import track_final
 from leukemia.tracking.publish import publish
 from leukemia.tracking.sweep import existing_sweep
-from leukemia.tracking.tracker import NoTracker, make_tracker, track_final
+from leukemia.tracking.tracker import NoTracker, make_tracker
 
 pytestmark = pytest.mark.usefixtures("fresh_wandb", "workspace")
 

@@ -360,7 +360,7 @@ def test_online_mode_without_a_key_is_offline(study: Study, monkeypatch: pytest.
 
 
 def test_settings_collect_nothing_from_the_machine() -> None:
-    settings = client._quiet_settings()
+    settings = client._quiet_settings(30, None, lambda: None)
     assert settings.silent
     assert settings.console == "off"
     assert settings.x_disable_meta

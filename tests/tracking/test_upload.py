@@ -15,6 +15,7 @@ from leukemia.base.record import write_record
 from leukemia.study.folder import Study
 from leukemia.tracking import client
 from leukemia.tracking.publish import publish
+from leukemia.tracking.server import runs_of
 from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker
 
 
@@ -108,3 +109,71 @@ def test_server_that_cannot_confirm_is_noted(
     tracker, url = make_tracker(study)
     assert tracker.close(finished=True) == url
     assert caplog.text.count("the server cannot tell whether the upload is complete") == 1
+
+
+def tables(server: WandbServer, *, stored: bool) -> set[str]:
+    """Collections of the tables of runs, of which the server has or has not stored a version."""
+    committed = {each.collection for each in server.artifacts.values() if each.version is not None}
+    found = {each.collection for each in server.artifacts.values() if each.type == "run_table"}
+    return found & committed if stored else found - committed
+
+
+def test_files_that_did_not_arrive_are_reported_and_uploaded_the_next_time(
+    study: Study, wandb_server: WandbServer
+) -> None:
+    """W&B stores files on another host. Rows arrive without it, and W&B's client reports no error."""
+    local = offline_study(study)
+    wandb_server.fault_at, wandb_server.fault = "/storage/", "403"
+    lost = r"W&B: search-c0ffee00 was not stored \(.*\) and 1 more; the upload is incomplete\. Try again"
+    with pytest.raises(UserError, match=lost):
+        publish(study, lambda message: None)
+    runs = runs_of("my-study")
+    assert [runs[f"c0ffee00-{name}"].is_closed for name in ("0000", "search")] == [True, True]
+    assert any("out_of_fold" in name for name in runs["c0ffee00-0000"].missing)
+    assert all(path.exists() for path in local)
+    wandb_server.fault = None
+    publish(study, lambda message: None)
+    assert [run.missing for run in runs_of("my-study").values()] == [(), ()]
+    assert "run-c0ffee00-0000-out_of_fold" in tables(wandb_server, stored=True)
+    assert tables(wandb_server, stored=False) == set()
+    assert not any(path.exists() for path in local)
+    before = [run.lines("wandb-history.jsonl") for run in wandb_server.runs.values()]
+    publish(study, lambda message: None)
+    assert [run.lines("wandb-history.jsonl") for run in wandb_server.runs.values()] == before, "complete: not rewritten"
+    assert wandb_server.unknown == []
+
+
+def test_slow_upload_has_time(study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search would not wait for it."""
+    run_trial(study, NoTracker(), 0)
+    monkeypatch.setattr(client, "FINISH_TIMEOUT_SECONDS", 0.4)
+    wandb_server.delay, wandb_server.fault_at, wandb_server.fault = 0.6, "0000/media/table/out_of_fold", "slow"
+    publish(study, lambda message: None)
+    assert [run.missing for run in runs_of("my-study").values()] == [(), ()]
+
+
+def test_files_that_the_user_excludes_are_not_awaited(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_IGNORE_GLOBS", "*.png,media/table/*")
+    run_trial(study, NoTracker(), 0)
+    publish(study, lambda message: None)
+    files = wandb_server.runs["c0ffee00-0000"].files
+    assert "media/table" not in {name.rpartition("/")[0] for name in files}
+
+
+def test_search_says_that_files_did_not_arrive_even_after_it_was_resumed(
+    study: Study, wandb_server: WandbServer
+) -> None:
+    tracker, _ = make_tracker(study)
+    wandb_server.fault_at, wandb_server.fault = "/storage/", "403"
+    run_trial(study, tracker, 0)
+    assert tracker.close(finished=False).startswith("W&B: upload incomplete; upload it with: ")
+    wandb_server.fault = None
+    resumed, _ = make_tracker(study)
+    run_trial(study, resumed, 1)
+    assert resumed.close(finished=True).startswith("W&B: upload incomplete; upload it with: ")
+    publish(study, lambda message: None)
+    assert [run.missing for run in runs_of("my-study").values()] == [(), (), ()]
+    tracker, url = make_tracker(study)
+    assert tracker.close(finished=True) == url

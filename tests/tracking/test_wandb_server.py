@@ -378,7 +378,7 @@ def test_unsupported_requests_are_recorded_and_rejected() -> None:
 
 def test_unknown_fault_is_rejected() -> None:
     with pytest.raises(
-        ValueError, match="fault: expected None or one of 500, 400, 401, slow, hang, drop, lost, got 'broken'"
+        ValueError, match="fault: expected None or one of 500, 400, 401, 403, slow, hang, drop, lost, got 'broken'"
     ):
         WandbServer().fault = "broken"  # type: ignore[assignment]
 

@@ -1,0 +1,53 @@
+"""Upload of a delivered model when ``leukemia.final`` ends; it has little time, ``publish`` uploads the rest."""
+
+from __future__ import annotations
+
+import threading
+
+from leukemia.base.errors import first_line
+from leukemia.study.folder import Study
+from leukemia.tracking import client
+from leukemia.tracking.account import server_problem, wanted_mode
+from leukemia.tracking.client import Mode
+from leukemia.tracking.final_run import FinalRun
+from leukemia.tracking.upload import confirm, publish_hint
+
+UPLOAD_SECONDS = 60.0
+"""How long ``leukemia.final`` waits for W&B before it exits."""
+
+
+def track_final(study: Study, name: str) -> str:
+    """Log a delivered model to W&B, in at most ``UPLOAD_SECONDS``; returns a message for the user.
+
+    Args:
+        name: the model's folder in the study.
+    """
+    mode, source = wanted_mode()
+    if mode == "disabled":
+        return f"W&B: disabled by {source}"
+    problem = server_problem() if mode == "online" else None
+    actual: Mode = "offline" if mode == "offline" or problem else "online"
+    failures: list[str] = []
+    notes: list[str] = []
+
+    def write() -> None:
+        try:
+            run = FinalRun(study, name)
+            found = [run.write(actual), confirm(study, [run.id]) if actual == "online" else ""]
+            notes.extend(note for note in found if note)
+        except Exception as error:
+            failures.append(first_line(error))
+
+    thread = threading.Thread(target=write, name="tracking", daemon=True)
+    thread.start()
+    thread.join(UPLOAD_SECONDS)
+    if thread.is_alive():
+        failures.append(f"no answer in {UPLOAD_SECONDS:g} s")
+        client.end_client()
+    if mode == "online" and (problem or failures):
+        return f"W&B: the model was not uploaded ({problem or failures[0]}); {publish_hint(study)}"
+    if failures:
+        return f"W&B: logging the model failed ({failures[0]})"
+    if mode == "offline":
+        return f"W&B: offline; after `wandb login` {publish_hint(study)}"
+    return "; ".join(["W&B: model and run uploaded", *notes])
