@@ -26,8 +26,13 @@ MODES = ("online", "offline", "disabled")
 IGNORED = (
     *("run_name", "run_job_type", "run_id", "root_dir"),
     *("resume", "resume_from", "fork_from", "sweep_id", "sweep_param_path", "launch"),
+    *("git_commit", "git_remote", "git_remote_url", "git_root"),
 )
-"""W&B's settings of a single run. A study decides the names, ids, folders and the sweep of its runs."""
+"""W&B's settings of a single run. A study decides the names, ids, folders and the sweep of its runs; the state of a git
+repository, whose URL may contain a password, is not sent."""
+
+FALSE = ("", "0", "false", "no", "off")
+"""Values of ``WANDB_DISABLED`` that do not disable W&B, in lower case."""
 
 UNCHECKED = ("anonymous", "ignore_globs", "root_dir", "settings_system")
 """Settings in a file that W&B does not pass to ``wandb.Settings`` as they are."""
@@ -89,11 +94,14 @@ def place(study: str) -> str:
 def mode() -> tuple[str, str]:
     """The configured mode, and the variable or file that sets it; both empty if none does.
 
-    Read without W&B, which ignores a whole file, and so its mode, if one of its settings is invalid.
+    ``WANDB_DISABLED``, which W&B itself no longer reads, takes precedence. Read without W&B, which ignores a whole
+    file, and so its mode, if one of its settings is invalid.
 
     Raises:
         UserError: the mode is not one of ``MODES``, or a settings file cannot be read.
     """
+    if os.environ.get("WANDB_DISABLED", "").lower() not in FALSE:
+        return "disabled", "WANDB_DISABLED"
     if variable := os.environ.get("WANDB_MODE"):
         found = [(variable.lower(), "WANDB_MODE")]
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pwd
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ from leukemia.tracking import settings
 from leukemia.tracking.account import check_settings, server_problem, wanted_mode
 from leukemia.tracking.final_upload import track_final
 from leukemia.tracking.publish import publish
+from leukemia.tracking.settings import ignored
 from leukemia.tracking.sweep import existing_sweep
-from leukemia.tracking.tracker import NoTracker, make_tracker
+from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker
 
 pytestmark = pytest.mark.usefixtures("fresh_wandb", "workspace")
 
@@ -162,6 +164,37 @@ def test_settings_of_a_single_run_have_no_effect_and_are_named(
     (head,) = of_kind(records(*folders(study)), "run")
     assert (head["display_name"], head["job_type"], head["run_group"]) == ("my-study-0000", "trial", "spring")
     assert head["run_id"] == "c0ffee00-0000"
+
+
+def test_git_state_is_not_sent(study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The URL of a repository may contain a password."""
+    for name, value in {
+        "GIT_REMOTE_URL": "https://user:secret@host/repository",
+        "GIT_COMMIT": "secret",
+        "GIT_REMOTE": "secret",
+        "GIT_ROOT": "/secret",
+        "DISABLE_GIT": "false",
+    }.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    assert ignored() == ["WANDB_GIT_COMMIT", "WANDB_GIT_REMOTE", "WANDB_GIT_REMOTE_URL", "WANDB_GIT_ROOT"]
+    for tracker in (make_tracker(study)[0], WandbTracker(study, mode="offline")):
+        run_trial(study, tracker, 0)
+        tracker.close(finished=False)
+        shutil.rmtree(study.trial_folder(0))
+    sent = str([(request.variables, request.headers) for request in wandb_server.requests])
+    local = [path for path in study.folder.rglob("*.wandb") if b"secret" in path.read_bytes()]
+    assert ("secret" in sent, local) == (False, [])
+
+
+@pytest.mark.parametrize("value", ["true", "1", "Yes"])
+def test_old_variable_disables_wandb(study: Study, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("WANDB_DISABLED", value)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    assert make_tracker(study)[1] == track_final(study, layout.FINAL) == "W&B: disabled by WANDB_DISABLED"
+    with pytest.raises(UserError, match=r"W&B: disabled by WANDB_DISABLED; nothing was uploaded"):
+        publish(study, print)
+    monkeypatch.setenv("WANDB_DISABLED", "false")
+    assert wanted_mode() == ("online", "WANDB_MODE")
 
 
 @pytest.mark.parametrize(
