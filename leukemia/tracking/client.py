@@ -44,6 +44,11 @@ Mode = Literal["online", "offline", "upload", "overwrite"]
 - ``overwrite``: as ``upload``, but an existing run is written again from its first step.
 """
 
+DELETED = "previously created and deleted"
+"""In the server's error for a run that was deleted."""
+
+log = logging.getLogger(__name__)
+
 Run = Any
 """A ``wandb.Run``."""
 
@@ -78,7 +83,7 @@ class NotStoredError(Exception):
 
 
 def open_run(spec: RunSpec, mode: Mode) -> Run:
-    """Open a run.
+    """Open a run; of a run that a user has deleted, one that does nothing (``is_deleted``).
 
     Raises:
         Exception: any error of W&B, for example the server is unreachable or the client process has crashed.
@@ -86,6 +91,21 @@ def open_run(spec: RunSpec, mode: Mode) -> Run:
     with contextlib.suppress(ValueError, OSError):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES if most < 0 else min(MAX_OPEN_FILES, most), most))
+    try:
+        return _init(spec, mode)
+    except Exception as error:
+        if DELETED not in str(error):
+            raise
+        log.warning("W&B: run %s was deleted on the server, which accepts no new one of this id; left out", spec.id)
+        return wandb.init(mode="disabled", reinit="create_new")
+
+
+def is_deleted(run: Run) -> bool:
+    """Whether the run was deleted on the server, so that nothing was uploaded."""
+    return bool(run.disabled)
+
+
+def _init(spec: RunSpec, mode: Mode) -> Run:
     return wandb.init(
         project=settings.project(),
         dir=str(spec.folder),
@@ -120,7 +140,7 @@ def close_run(run: Run, exit_code: int = 0, logged: wandb.Artifact | None = None
         NotStoredError: the server has not stored the artifact. W&B's client closes the run without an error then.
     """
     run.finish(exit_code=exit_code)
-    if logged is None or run.offline:
+    if logged is None or run.offline or is_deleted(run):
         return
     try:
         logged.wait(FINISH_TIMEOUT_SECONDS)

@@ -37,12 +37,18 @@ class FinalRun:
         """
         self._study, self._name = study, name
         self._folder = study.folder / name
+        self._run: client.Run = None
 
     @property
     def id(self) -> str:
         """W&B's id of the run, derived from the recipe and the logged epochs."""
         content = b"".join((self._folder / name).read_bytes() for name in (layout.RECIPE, layout.EPOCHS))
         return run_id(self._study.info.study_uid, f"final-{hashlib.sha256(content).hexdigest()[:8]}")
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the run that was written was deleted on the server, and so left out."""
+        return client.is_deleted(self._run)
 
     def write(self, mode: Mode) -> str:
         """Open the run, log everything, close it; returns a warning, or an empty string.
@@ -58,7 +64,7 @@ class FinalRun:
         number = Best.of(self._study).trial if record is None else record.trial
         files = names.files(self._study, [self._folder])
         trial = run_id(self._study.info.study_uid, number)
-        run = client.open_run(self._spec(recipe, trial, _size(files)), mode)
+        run = self._run = client.open_run(self._spec(recipe, trial, _size(files)), mode)
         run.define_metric("epoch", hidden=True)
         for name in SERIES:
             run.define_metric(name, step_metric="epoch")

@@ -33,8 +33,11 @@ def track_final(study: Study, name: str) -> str:
     def write() -> None:
         try:
             run = FinalRun(study, name)
-            found = [run.write(actual), confirm(study, [run.id]) if actual == "online" else ""]
-            notes.extend(note for note in found if note)
+            notes.append(run.write(actual))
+            if run.is_deleted:
+                failures.append("its run was deleted on the server")
+            elif actual == "online":
+                notes.append(confirm(study, [run.id]))
         except Exception as error:
             failures.append(first_line(error))
 
@@ -50,4 +53,4 @@ def track_final(study: Study, name: str) -> str:
         return f"W&B: logging the model failed ({failures[0]})"
     if mode == "offline":
         return f"W&B: offline; after `wandb login` {publish_hint(study)}"
-    return "; ".join(["W&B: model and run uploaded", *notes])
+    return "; ".join(filter(None, ["W&B: model and run uploaded", *notes]))

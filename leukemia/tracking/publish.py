@@ -72,7 +72,8 @@ def _publish(study: Study, report: Callable[[str], None]) -> None:
         run.open("overwrite" if run.id in overwritten else "upload", sweep.id if sweep else None)
         with _noted(failures):
             run.close(end.state, end.reason, end.score)
-        uploaded.append(run.id)
+        if not run.is_deleted:
+            uploaded.append(run.id)
     report("search: uploading")
     search = StudyRun(study)
     search.open("overwrite" if search.id in overwritten else "upload", None)
@@ -81,7 +82,7 @@ def _publish(study: Study, report: Callable[[str], None]) -> None:
     with _noted(failures):
         search.close(finished=finished)
     with _noted(failures):
-        _confirm(study, [*uploaded, search.id], report)
+        _confirm(study, uploaded if search.is_deleted else [*uploaded, search.id], report)
     try:
         sweep = make_sweep(study, uploaded)
         place = f"W&B: {sweep.url}"
@@ -123,7 +124,8 @@ def _publish_model(study: Study, name: str, overwritten: Container[str], report:
     run = FinalRun(study, name)
     if note := run.write("overwrite" if run.id in overwritten else "upload"):
         report(f"model {name}: {note}")
-    _confirm(study, [run.id], report)
+    if not run.is_deleted:
+        _confirm(study, [run.id], report)
 
 
 def _confirm(study: Study, runs: Sequence[str], report: Callable[[str], None]) -> None:

@@ -45,6 +45,11 @@ class StudyRun:
         """W&B's id of the run."""
         return run_id(self._study.info.study_uid, "search")
 
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the open run was deleted on the server, and so is left out."""
+        return client.is_deleted(self._run)
+
     def open(self, mode: Mode, sweep: str | None) -> None:
         """Open the run, and log the trials that have already ended, in the order in which they ended."""
         self._run = client.open_run(self._spec(), mode)

@@ -68,6 +68,7 @@ class WandbTracker(Listener):
         self._stopped: set[int] = set()
         self._disabled = self._incomplete = False
         self._uploaded: list[str] = []
+        self._deleted: set[str] = set()
         self._queue: queue.SimpleQueue[tuple[Callable[[], None], bool] | None] = queue.SimpleQueue()
         self._enqueue(partial(self._open, self._search))
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
@@ -185,6 +186,8 @@ class WandbTracker(Listener):
 
     def _open(self, run: TrialRun | StudyRun) -> None:
         run.open(self._mode, self._sweep.id if self._sweep and self._mode == "online" else None)
+        if run.is_deleted:
+            self._deleted.add(run.id)
 
     def _begin(self, number: int, recipe: Recipe, best: Best | None = None) -> None:
         if number in self._trials:
@@ -227,8 +230,9 @@ class WandbTracker(Listener):
     def _update_scores(self, best: Best) -> None:
         """Reopen the runs that the end of the search changes: winner, former winners and repeated trials."""
         for number in changed_trials(self._study, best, online=self._mode == "online"):
-            end = self._study.end(number)
-            if end is not None:
+            end, run = self._study.end(number), run_id(self._study.info.study_uid, f"{number:04d}")
+            # W&B's process does not open a run again that the server has rejected.
+            if end is not None and run not in self._deleted:
                 self._begin(number, self._study.recipe(number), best)
                 self._end(number, end.state, end.reason, end.score)
 
@@ -236,8 +240,9 @@ class WandbTracker(Listener):
         """Also of the trials that ended before the search was resumed, whose upload may have been cut off."""
         uid = self._study.info.study_uid
         ended = [run_id(uid, f"{number:04d}") for number in tracked_trials(self._study)]
+        runs = dict.fromkeys([*ended, *self._uploaded, self._search.id])
         try:
-            note = confirm(self._study, list(dict.fromkeys([*ended, *self._uploaded, self._search.id])))
+            note = confirm(self._study, [run for run in runs if run not in self._deleted])
         except ConnectionError as error:
             self._incomplete = True
             log.info("W&B: %s", error)

@@ -89,6 +89,11 @@ class TrialRun:
         """Folder of the run's local files."""
         return Path(self._run.settings.sync_dir)
 
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the open run was deleted on the server, and so is left out."""
+        return client.is_deleted(self._run)
+
     def open(self, mode: Mode, sweep: str | None) -> None:
         """Open the run, and log the trial's epochs and folds in the study folder."""
         self._run = client.open_run(self._spec(sweep), mode)

@@ -157,6 +157,12 @@ class WandbServer:
         with self._changed:
             self.runs[run_id].stopped = True
 
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run on its page, or before it is uploaded."""
+        with self._changed:
+            self.runs.pop(run_id, None)
+            self._store.deleted.add(run_id)
+
     def set_sweep_state(self, sweep: str, state: str) -> None:
         """Press Pause (``PAUSED``), Resume (``RUNNING``), Stop (``FINISHED``) or Cancel (``CANCELED``) on its page."""
         with self._changed:

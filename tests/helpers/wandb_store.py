@@ -41,6 +41,9 @@ class Store:
     def __init__(self) -> None:
         self.url = ""
         self.runs: dict[str, Run] = {}
+        self.deleted: set[str] = set()
+        """Ids of deleted runs, which are never accepted again."""
+
         self.sweeps: dict[str, Sweep] = {}
         self.num_sweeps = 0
         """Number of sweeps created so far."""
@@ -114,6 +117,8 @@ class Store:
         sweep = variables.get("sweep")
         if sweep is not None and sweep not in self.sweeps:
             raise GraphQLError(f"sweep {sweep} not found")
+        if name in self.deleted:
+            raise GraphQLError(f"run {name} was previously created and deleted; try a new run name")
         inserted = name not in self.runs
         entity, project = variables.get("entity") or ENTITY, variables.get("project") or "uncategorized"
         run = self.runs.setdefault(name, Run(name=name, entity=entity, project=project))

@@ -18,6 +18,7 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.models import ModelRecord
+from leukemia.tracking import client
 from leukemia.tracking.final_run import FinalRun
 from leukemia.tracking.final_upload import track_final
 from leukemia.tracking.publish import publish
@@ -93,6 +94,16 @@ def test_model_that_takes_too_long_does_not_hold_up_the_rest(study: Study, wandb
     assert [sweep.state for sweep in wandb_server.sweeps.values()] == ["FINISHED"]
     publish(study, lambda line: None)
     assert wandb_server.artifacts["model-e71e6287:v0"].state == "COMMITTED"
+
+
+def test_deleted_run_of_a_model_is_left_out(study: Study, wandb_server: WandbServer) -> None:
+    wandb_server.delete_run(FinalRun(study, layout.FINAL).id)
+    publish(study, lambda line: None)
+    assert wandb_server.runs["e71e6287-search"].complete
+    client.end_client()
+    assert track_final(study, layout.FINAL).startswith(
+        "W&B: the model was not uploaded (its run was deleted on the server); "
+    )
 
 
 def test_time_to_upload_a_model_depends_on_its_size(

@@ -224,6 +224,27 @@ def test_offline_study_can_be_published_repeatedly(
     assert wandb_server.unknown == []
 
 
+@pytest.mark.parametrize("name", ["0000", "search"])
+def test_deleted_run_is_left_out(
+    study: Study, wandb_server: WandbServer, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """The server accepts no new run of its id."""
+    wandb_server.delete_run(f"c0ffee00-{name}")
+    tracker, url = make_tracker(study)
+    for number in range(2):
+        run_trial(study, tracker, number)
+    assert tracker.close(finished=True) == url
+    expected = {"c0ffee00-0000", "c0ffee00-0001", "c0ffee00-search"} - {f"c0ffee00-{name}"}
+    assert wandb_server.runs.keys() == expected
+    assert_holds(wandb_server, study, 1)
+    client.end_client()
+    publish(study, lambda message: None)
+    assert wandb_server.runs.keys() == expected
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    left_out = f"W&B: run c0ffee00-{name} was deleted on the server, which accepts no new one of this id; left out"
+    assert warnings == [left_out] * 2
+
+
 @pytest.mark.slow
 def test_stop_on_the_web_page_stops_the_trial(study: Study, wandb_server: WandbServer) -> None:
     tracker, _ = make_tracker(study)
