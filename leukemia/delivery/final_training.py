@@ -107,6 +107,8 @@ class FinalTraining:
     def run(self) -> None:
         """Retrain, test, and write the model's folder; if the same model is there already, only test it.
 
+        In any case it is uploaded to W&B, which an earlier command may not have finished.
+
         Raises:
             UserError: the study, the data or the settings are invalid, the folder has something else, or a search of
                 the study is running and ``wandb_ids`` is given; raised before training if possible.
@@ -115,12 +117,12 @@ class FinalTraining:
         with claimed(inputs.folder):
             existing = self._find_existing(inputs)
             self._remember_wandb_ids()
-            if existing is not None and self._is_complete(console, inputs, existing.record):
-                return
-            delivery = self._deliver(console, inputs, existing)
-        for trained in (inputs.recipe, inputs.start) if self.against_start else (inputs.recipe,):
-            remove_checkpoint(inputs.study, trained, inputs.catalog, inputs.device)
-        print_outcome(console, inputs.folder, delivery)
+            is_complete = existing is not None and self._is_complete(console, inputs, existing.record)
+            delivery = None if is_complete else self._deliver(console, inputs, existing)
+        if delivery is not None:
+            for trained in (inputs.recipe, inputs.start) if self.against_start else (inputs.recipe,):
+                remove_checkpoint(inputs.study, trained, inputs.catalog, inputs.device)
+            print_outcome(console, inputs.folder, delivery)
         # As it is now: the search may have been resumed, or the names' option changed, during training.
         _track(console, Study.open(inputs.study.folder), self.out)
 

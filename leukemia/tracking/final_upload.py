@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from leukemia.base import interrupts
 from leukemia.base.errors import first_line
 from leukemia.study.folder import Study
 from leukemia.tracking import client
@@ -42,11 +43,16 @@ def track_final(study: Study, name: str) -> str:
             failures.append(first_line(error))
 
     thread = threading.Thread(target=write, name="tracking", daemon=True)
-    thread.start()
-    thread.join(UPLOAD_SECONDS)
-    if thread.is_alive():
+    try:
+        with interrupts.resumable(f"the model is complete; {publish_hint(study)}"):
+            thread.start()
+            thread.join(UPLOAD_SECONDS)
+    finally:
+        # Also on Ctrl-C.
+        if is_late := thread.is_alive():
+            client.end_client()
+    if is_late:
         failures.append(f"no answer in {UPLOAD_SECONDS:g} s")
-        client.end_client()
     if mode == "online" and (problem or failures):
         return f"W&B: the model was not uploaded ({problem or failures[0]}); {publish_hint(study)}"
     if failures:

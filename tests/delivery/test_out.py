@@ -65,6 +65,16 @@ def test_the_same_model_is_not_trained_again(
     assert f"model: {delivered.folder / 'final'}" in output
 
 
+def test_model_that_exists_is_uploaded_by_the_same_command(
+    delivered: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first upload may have been interrupted, or have been offline."""
+    monkeypatch.setenv("WANDB_MODE", "online")
+    assert deliver(delivered) == 0
+    assert capsys.readouterr().out.rstrip().splitlines()[-1].startswith("W&B: model and run uploaded")
+    assert [each.state for each in wandb_server.artifacts.values() if each.type == "model"] == ["COMMITTED"]
+
+
 def test_option_for_names_is_stored_without_training_and_without_wandb(
     delivered: Study, untrained: list[Recipe]
 ) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -12,6 +15,7 @@ import wandb
 from helpers.wandb_server import WandbServer
 from PIL import Image
 
+from leukemia.base import interrupts
 from leukemia.base.errors import UserError
 from leukemia.base.record import read_content, write_record
 from leukemia.study import layout
@@ -94,6 +98,20 @@ def test_model_that_takes_too_long_does_not_hold_up_the_rest(study: Study, wandb
     assert [sweep.state for sweep in wandb_server.sweeps.values()] == ["FINISHED"]
     publish(study, lambda line: None)
     assert wandb_server.artifacts["model-e71e6287:v0"].state == "COMMITTED"
+
+
+def test_interrupted_upload_says_how_to_continue(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(run: FinalRun, mode: str) -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+        return ""
+
+    expected = r"^the model is complete; upload it with: python -m leukemia\.tracking publish example --runs /"
+    monkeypatch.setattr(FinalRun, "write", interrupt)
+    with pytest.raises(interrupts.Interrupted, match=expected):
+        track_final(study, layout.FINAL)
 
 
 def test_deleted_run_of_a_model_is_left_out(study: Study, wandb_server: WandbServer) -> None:
