@@ -6,22 +6,19 @@ import logging
 import netrc
 import os
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
 from leukemia.base.errors import UserError
 from leukemia.tracking import settings
+from leukemia.tracking.request import TIMEOUT_SECONDS, post
 from leukemia.tracking.settings import base_url, default_url
 
 log = logging.getLogger(__name__)
 
 OLD_CLOUD_URL = "https://api.wandb.ai"
 """URL of W&B's cloud that older versions wrote to the netrc file."""
-
-LOGIN_TIMEOUT_SECONDS = 10
-"""Timeout of the request that checks the API key."""
 
 
 def api_key() -> str | None:
@@ -85,15 +82,22 @@ def server_problem() -> str | None:
     address, key = f"{base_url()}/graphql", api_key()
     if key is None:
         return "no API key (`wandb login`)"
+    if not key.isascii():
+        return "the API key has characters that no key has; log in again (`wandb login`)"
     try:
-        answer = requests.post(
-            address, json={"query": "query { viewer { id } }"}, auth=("api", key), timeout=LOGIN_TIMEOUT_SECONDS
-        )
-        content: Any = answer.json() if answer.ok else None
-    except (requests.RequestException, ValueError) as error:
+        answer = post({"query": "query { viewer { id } }"}, key)
+    except requests.Timeout:
+        return f"{address} did not answer in {TIMEOUT_SECONDS:g} s"
+    except requests.exceptions.ChunkedEncodingError:
+        return f"{address} broke off its answer"
+    except requests.RequestException as error:
         return f"{address} is unreachable ({type(error).__name__})"
-    if not answer.ok:
-        return f"{address} returned {answer.status_code} {answer.reason}"
+    if not answer.is_ok:
+        return f"{address} returned {answer.status} {answer.reason}"
+    try:
+        content = answer.json()
+    except ValueError:
+        return f"{address} is not W&B's API (its answer is not JSON)"
     data = content.get("data") if isinstance(content, dict) else None
     if not isinstance(data, dict):
         return f"{address} is not W&B's API (its answer has no data)"

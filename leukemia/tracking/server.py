@@ -1,4 +1,4 @@
-"""Short requests to W&B's server, each with a timeout and without retries; they need neither a run nor W&B's client."""
+"""Queries to W&B's server, which need neither a run nor W&B's client."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ import requests
 
 from leukemia.tracking import client, settings
 from leukemia.tracking.account import api_key
-
-TIMEOUT_SECONDS = 10.0
-"""Timeout of a request."""
+from leukemia.tracking.request import post
 
 UNSUPPORTED = (400, 404, 405, 422, 501)
 """Statuses with which servers reject a query that they do not know."""
@@ -70,16 +68,13 @@ def ask(query: str, **variables: Any) -> dict[str, Any]:
         Unsupported: the server does not know the query.
         requests.RequestException: the server is unreachable, has failed or rejects the key.
     """
-    answer = requests.post(
-        f"{settings.base_url()}/graphql",
-        json={"query": query, "variables": variables},
-        auth=("api", api_key() or ""),
-        timeout=TIMEOUT_SECONDS,
-    )
-    if answer.status_code in UNSUPPORTED:
-        raise Unsupported(f"{answer.status_code} {answer.reason}")
-    answer.raise_for_status()
-    content = answer.json()
+    answer = post({"query": query, "variables": variables}, api_key() or "")
+    if answer.status in UNSUPPORTED:
+        raise Unsupported(f"{answer.status} {answer.reason}")
+    if not answer.is_ok:
+        raise requests.HTTPError(f"{answer.status} {answer.reason}")
+    with reading():
+        content = answer.json()
     if isinstance(content, dict) and (errors := content.get("errors")):
         raise Unsupported(str(errors[0].get("message")))
     if not isinstance(content, dict) or not isinstance(content.get("data"), dict):

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from leukemia.base.errors import first_line
 from leukemia.study.listener import Request
 from leukemia.tracking import server
+from leukemia.tracking.request import TIMEOUT_SECONDS
 from leukemia.tracking.sweep import SweepRecord
 
 log = logging.getLogger(__name__)
@@ -60,10 +61,11 @@ def set_state(sweep: SweepRecord, state: State) -> None:
 def _read(sweep: SweepRecord) -> dict[str, Any]:
     """``id``, not the sweep's short one, and ``state`` in upper case."""
     data = server.ask(_READ, entity=_entity(sweep), project=sweep.project, sweep=sweep.id)
-    found = (data.get("project") or {}).get("sweep")
-    if not found:
-        raise Deleted(f"the server has no sweep {sweep.id}")
-    return {"id": found["id"], "state": str(found["state"]).upper()}
+    with server.reading():
+        found = (data.get("project") or {}).get("sweep")
+        if not found:
+            raise Deleted(f"the server has no sweep {sweep.id}")
+        return {"id": found["id"], "state": str(found["state"]).upper()}
 
 
 def _entity(sweep: SweepRecord) -> str:
@@ -113,7 +115,7 @@ class SweepState:
         An interrupted search is PAUSED, not CANCELED, because it can be resumed.
         """
         self.abandon()
-        self._thread.join(server.TIMEOUT_SECONDS)
+        self._thread.join(TIMEOUT_SECONDS)
         if self._request in (Request.STOP, Request.CANCEL):
             return
         try:

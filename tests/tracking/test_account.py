@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import requests
@@ -13,8 +18,9 @@ import wandb
 from helpers.wandb_server import KEY, WandbServer
 
 from leukemia.base.errors import UserError
-from leukemia.tracking import server
+from leukemia.tracking import account, request, server
 from leukemia.tracking.account import check_settings, server_problem, wanted_mode
+from leukemia.tracking.request import Answer
 from search import run
 
 pytestmark = pytest.mark.usefixtures("fresh_wandb")
@@ -73,7 +79,7 @@ def test_default_login_is_not_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_answer_of_another_service_is_reported(
     wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
-    monkeypatch.setattr(requests.Response, "json", lambda self: json.loads(answer))
+    monkeypatch.setattr(Answer, "json", lambda self: json.loads(answer))
     assert re.search(r"/graphql is not W&B's API \(its answer has no data\)$", str(server_problem()))
     with pytest.raises(server.Unsupported, match="the answer has no data"):
         server.ask("query { viewer { id } }")
@@ -101,6 +107,88 @@ def test_unreachable_server_is_reported(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
     assert server_problem() == f"http://127.0.0.1:{port}/graphql is unreachable (ConnectionError)"
+
+
+def send(body: bytes, *, length: int, rest: bytes = b"") -> Callable[[socket.socket], None]:
+    """Answers with ``body``, then with ``rest`` every 0.1 s."""
+
+    def answer(client: socket.socket) -> None:
+        received = b""
+        while not received.endswith(b"}"):
+            received += client.recv(65_536)
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + body)
+        while rest:
+            client.sendall(rest)
+            time.sleep(0.1)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (send(b"<html>", length=6), r"is not W&B's API \(its answer is not JSON\)"),
+        (send(b"{", length=500), "broke off its answer"),
+        (send(b"{", length=500, rest=b" "), r"did not answer in 0\.5 s"),
+    ],
+    ids=["login page", "cut off", "byte by byte"],
+)
+def test_answer_that_is_none_is_reported(
+    fresh_wandb: None, monkeypatch: pytest.MonkeyPatch, answer: Callable[[socket.socket], None], problem: str
+) -> None:
+    monkeypatch.setattr(request, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(account, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    with client, contextlib.suppress(OSError):
+                        answer(client)
+
+        threading.Thread(target=serve, daemon=True).start()
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        assert re.search(rf"/graphql {problem}$", str(server_problem()))
+        error = server.Unsupported if "JSON" in problem else requests.RequestException
+        with pytest.raises(error):
+            server.ask("query { viewer { id } }")
+        # Closing it alone does not end the thread's wait.
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_network_settings_of_wandb_are_obeyed(
+    wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A proxy, from variables or a file, and headers that it demands."""
+    monkeypatch.setenv("WANDB_BASE_URL", "http://wandb.invalid")
+    monkeypatch.setenv("WANDB_X_EXTRA_HTTP_HEADERS", '{"X-Corporation": "1"}')
+    monkeypatch.setenv("WANDB_HTTP_PROXY", wandb_server.url)
+    assert server_problem() is None
+    assert wandb_server.requests[-1].headers["x-corporation"] == "1"
+    monkeypatch.delenv("WANDB_HTTP_PROXY")
+    (tmp_path / "wandb" / "config").mkdir(parents=True)
+    (tmp_path / "wandb" / "config" / "settings").write_text(f"[default]\nhttp_proxy = {wandb_server.url}\n")
+    wandb.teardown()
+    assert server_problem() is None
+    assert server.runs_of("my-study") == {}
+
+
+def test_certificates_are_not_checked_if_wandb_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = Mock(side_effect=requests.ConnectionError)
+    monkeypatch.setattr(requests, "post", sent)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    for value, verify in (("false", True), ("true", False)):
+        monkeypatch.setenv("WANDB_INSECURE_DISABLE_SSL", value)
+        wandb.teardown()
+        server_problem()
+        assert sent.call_args.kwargs["verify"] is verify
+
+
+def test_key_with_other_letters_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY[:-1] + "é")
+    assert server_problem() == "the API key has characters that no key has; log in again (`wandb login`)"
 
 
 def test_missing_key_is_reported() -> None:
