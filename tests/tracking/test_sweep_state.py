@@ -19,6 +19,9 @@ from leukemia.study.ledger import ledger_of
 from leukemia.study.listener import Request
 from leukemia.tracking import sweep_state
 from leukemia.tracking.publish import publish
+from leukemia.tracking.server import Unsupported
+from leukemia.tracking.sweep import make_sweep
+from leukemia.tracking.sweep_state import set_state
 from leukemia.tracking.tracker import NoTracker, make_tracker
 
 
@@ -114,6 +117,17 @@ def test_interrupted_search_without_an_open_trial_is_not_published_as_finished(
     run_trial(study, NoTracker(), 1)
     publish(study, lambda message: None)
     assert sweep.state == "PAUSED", "it was resumed"
+
+
+def test_sweep_without_a_state_is_an_odd_answer(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = make_sweep(study)
+    monkeypatch.setattr(
+        wandb_server._store, "_do_sweep_state", lambda variables: {"project": {"sweep": {"id": "1"}}}, raising=False
+    )
+    with pytest.raises(Unsupported, match=r"^unexpected answer \(KeyError\)$"):
+        set_state(sweep, "PAUSED")
 
 
 @pytest.mark.parametrize("is_unknown", [True, False])

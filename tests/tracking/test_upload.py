@@ -15,8 +15,9 @@ from leukemia.base.record import write_record
 from leukemia.study.folder import Study
 from leukemia.tracking import client
 from leukemia.tracking.publish import publish
-from leukemia.tracking.server import runs_of
+from leukemia.tracking.server import Unsupported, runs_of
 from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker
+from leukemia.tracking.upload import confirm
 
 
 @pytest.fixture
@@ -116,6 +117,26 @@ def tables(server: WandbServer, *, stored: bool) -> set[str]:
     committed = {each.collection for each in server.artifacts.values() if each.version is not None}
     found = {each.collection for each in server.artifacts.values() if each.type == "run_table"}
     return found & committed if stored else found - committed
+
+
+@pytest.mark.parametrize(
+    ("runs", "reason"),
+    [
+        (None, r"unexpected answer \(TypeError\)"),
+        ({"edges": []}, r"unexpected answer \(KeyError\)"),
+        ({"edges": [], "pageInfo": {"endCursor": "x", "hasNextPage": True}}, "its list of runs does not end"),
+    ],
+)
+def test_odd_answer_cannot_confirm(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, runs: object, reason: str
+) -> None:
+    """Some servers have parts of the API only."""
+    monkeypatch.setattr(
+        wandb_server._store, "_do_runs_of_group", lambda variables: {"project": {"runs": runs}}, raising=False
+    )
+    with pytest.raises(Unsupported, match=f"^{reason}$"):
+        runs_of("my-study")
+    assert confirm(study, ["c0ffee00-0000"]).startswith("the server cannot tell whether the upload is complete (")
 
 
 def test_files_that_did_not_arrive_are_reported_and_uploaded_the_next_time(
