@@ -22,9 +22,12 @@ OLD_CLOUD_URL = "https://api.wandb.ai"
 
 
 def api_key() -> str | None:
-    """The W&B API key, from ``WANDB_API_KEY`` or from the netrc file written by ``wandb login``; None if absent."""
-    if key := os.environ.get("WANDB_API_KEY"):
-        return key
+    """The W&B API key; None if absent.
+
+    From ``WANDB_API_KEY``, W&B's settings files, or the netrc file written by ``wandb login``.
+    """
+    if given := os.environ.get("WANDB_API_KEY") or settings.key():
+        return given
     # A login to the old URL of W&B's cloud is valid for the new one; never send it to another server.
     for address in (base_url(), *([OLD_CLOUD_URL] if base_url() == default_url() else [])):
         if key := _netrc_key(address):
@@ -38,7 +41,11 @@ def _netrc_key(address: str) -> str | None:
     The password of another port or of the entry ``default`` is never sent to W&B's server.
     """
     try:
-        hosts = netrc.netrc(Path(os.environ.get("NETRC") or "~/.netrc").expanduser()).hosts
+        # As ``wandb login`` chooses it.
+        usual = [path for path in (Path("~/.netrc").expanduser(), Path("~/_netrc").expanduser()) if path.exists()]
+        given = os.environ.get("NETRC")
+        paths = [Path(given).expanduser()] if given else usual[:1]
+        hosts = netrc.netrc(*paths).hosts if paths else {}
     except (OSError, ValueError, RuntimeError, netrc.NetrcParseError):
         return None
     entry = hosts.get(urlsplit(address).netloc)
@@ -85,7 +92,7 @@ def server_problem() -> str | None:
     if not key.isascii():
         return "the API key has characters that no key has; log in again (`wandb login`)"
     try:
-        answer = post({"query": "query { viewer { id } }"}, key)
+        answer = post({"query": "query { viewer { id entity } }"}, key)
     except requests.Timeout:
         return f"{address} did not answer in {TIMEOUT_SECONDS:g} s"
     except requests.exceptions.ChunkedEncodingError:
@@ -101,4 +108,9 @@ def server_problem() -> str | None:
     data = content.get("data") if isinstance(content, dict) else None
     if not isinstance(data, dict):
         return f"{address} is not W&B's API (its answer has no data)"
-    return None if data.get("viewer") else f"{address} rejected the API key"
+    viewer = data.get("viewer")
+    if not viewer:
+        return f"{address} rejected the API key"
+    if not settings.entity() and isinstance(viewer, dict) and viewer.get("entity", "") is None:
+        return "the account has no default entity; set WANDB_ENTITY to the owner of the project"
+    return None

@@ -243,7 +243,7 @@ def has_sweep(entity: str, identity: str) -> bool:
 
 def entity() -> str:
     """Owner of the project: as configured in W&B, else the account's default entity, queried from the server."""
-    return settings.resolved().entity or str(_api().default_entity)
+    return settings.entity() or str(_api().default_entity)
 
 
 def _api() -> wandb.Api:

@@ -61,6 +61,20 @@ def project() -> str:
     return str(resolved().project or PROJECT)
 
 
+def entity() -> str:
+    """The configured owner of the project; empty for the account's default entity."""
+    return str(resolved().entity or "")
+
+
+def key() -> str:
+    """The API key in W&B's settings files; empty if there is none.
+
+    Raises:
+        UserError: a settings file cannot be read.
+    """
+    return next((found["api_key"] for _, found in reversed(_files()) if "api_key" in found), "")
+
+
 def base_url() -> str:
     """URL of W&B's server: ``WANDB_BASE_URL``, the host of ``wandb login --host``, or W&B's default."""
     return str(resolved().base_url).rstrip("/")

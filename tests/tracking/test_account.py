@@ -19,7 +19,7 @@ from helpers.wandb_server import KEY, WandbServer
 
 from leukemia.base.errors import UserError
 from leukemia.tracking import account, request, server
-from leukemia.tracking.account import check_settings, server_problem, wanted_mode
+from leukemia.tracking.account import api_key, check_settings, server_problem, wanted_mode
 from leukemia.tracking.request import Answer
 from search import run
 
@@ -66,6 +66,33 @@ def test_login_is_valid_for_its_own_server_only(
         monkeypatch.setenv("WANDB_BASE_URL", server)
     (tmp_path / "netrc").write_text(f"machine {machine}\n  login user\n  password {KEY}\n")
     assert wanted_mode() == (mode, "")
+
+
+def test_login_in_a_settings_file_or_the_other_netrc_is_used(
+    wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "NETRC"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert wanted_mode() == ("offline", "")
+    host = wandb_server.url.removeprefix("http://")
+    (tmp_path / "_netrc").write_text(f"machine {host}\n  login user\n  password {KEY}\n")
+    assert wanted_mode() == ("online", "")
+    assert server_problem() is None
+    (tmp_path / "wandb" / "config").mkdir(parents=True)
+    (tmp_path / "wandb" / "config" / "settings").write_text(f"[default]\napi_key = {KEY[::-1]}\n")
+    assert api_key() == KEY[::-1]
+
+
+def test_account_without_a_default_entity_is_reported(
+    wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = {"viewer": {"id": "lab", "entity": None}}
+    monkeypatch.setattr(wandb_server._store, "_do_viewer", lambda variables: viewer, raising=False)
+    assert server_problem() == "the account has no default entity; set WANDB_ENTITY to the owner of the project"
+    monkeypatch.setenv("WANDB_ENTITY", "lab")
+    wandb.teardown()
+    assert server_problem() is None
 
 
 def test_default_login_is_not_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
