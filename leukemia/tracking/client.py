@@ -196,7 +196,8 @@ def artifact(name: str, kind: str, files: Mapping[str, Path | str], metadata: Ma
     result = wandb.Artifact(name, type=kind, metadata=dict(metadata))
     for file, content in files.items():
         if isinstance(content, Path):
-            result.add_file(str(content), name=file)
+            # Files of a study are replaced, never changed in place, so models need no copy.
+            result.add_file(str(content), name=file, policy="immutable", skip_cache=True)
         else:
             with result.new_file(file, encoding="utf-8") as stream:
                 stream.write(content)

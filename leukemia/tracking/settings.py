@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import configparser
+import functools
 import os
+import tempfile
 from pathlib import Path
 
 # Set before wandb is imported: it prints nothing to the terminal, and sends no error reports to W&B.
@@ -48,12 +50,21 @@ def resolved() -> wandb.Settings:
             os.environ[name] = without_credentials(os.environ[name])
     if mode := os.environ.get("WANDB_MODE"):
         os.environ["WANDB_MODE"] = mode.lower()
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+        if not os.environ.get(name):
+            os.environ[name] = str(Path(_copies().name) / name)
     settings = wandb.setup().settings
     for name in IGNORED:
         setattr(settings, name, wandb.Settings.model_fields[name].get_default(call_default_factory=True))
     settings.base_url = without_credentials(settings.base_url)
     settings.app_url_override = settings.app_url_override and without_credentials(settings.app_url_override)
     return settings
+
+
+@functools.cache
+def _copies() -> tempfile.TemporaryDirectory[str]:
+    """Where W&B copies what it uploads, removed when this process ends. W&B would keep it in the home directory."""
+    return tempfile.TemporaryDirectory(prefix="leukemia-wandb-", ignore_cleanup_errors=True)
 
 
 def project() -> str:

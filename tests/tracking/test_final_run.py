@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from unittest.mock import Mock
@@ -23,6 +25,7 @@ from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.models import ModelRecord
 from leukemia.tracking import client
+from leukemia.tracking.client import Mode
 from leukemia.tracking.final_run import FinalRun
 from leukemia.tracking.final_upload import track_final
 from leukemia.tracking.publish import publish
@@ -122,6 +125,36 @@ def test_deleted_run_of_a_model_is_left_out(study: Study, wandb_server: WandbSer
     assert track_final(study, layout.FINAL).startswith(
         "W&B: the model was not uploaded (its run was deleted on the server); "
     )
+
+
+@pytest.mark.parametrize("mode", ["offline", "online"])
+def test_no_copies_are_left_in_the_home_directory(
+    study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: Mode
+) -> None:
+    """Of models, and of tables, which may have names."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+        monkeypatch.delenv(name)
+    record = record_of(study.folder / layout.FINAL)
+    (study.folder / layout.FINAL / layout.WEIGHTS).write_bytes(b"1" * 54_321)
+    record.write(study.folder / layout.FINAL)
+    FinalRun(study, layout.FINAL).write(mode)
+    run = TrialRun(study, 0, study.recipe(0), lambda: None)
+    run.open(mode, None)
+    run.close("complete", "all folds", None)
+    assert not (tmp_path / "home").exists()
+    copies = Path(os.environ["WANDB_DATA_DIR"]).parent
+    found = [path for path in copies.rglob("*") if path.is_file()]
+    assert found
+    assert 54_321 not in [path.stat().st_size for path in found]
+    ended = subprocess.run(
+        [sys.executable, "-c", "from leukemia.tracking import settings as s; s.resolved(); print(s._copies().name)"],
+        env={name: value for name, value in os.environ.items() if not name.startswith("WANDB_")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not Path(ended.stdout.strip()).exists(), "removed when the process ends"
 
 
 def test_time_to_upload_a_model_depends_on_its_size(
