@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -162,6 +164,24 @@ def test_files_that_did_not_arrive_are_reported_and_uploaded_the_next_time(
     publish(study, lambda message: None)
     assert [run.lines("wandb-history.jsonl") for run in wandb_server.runs.values()] == before, "complete: not rewritten"
     assert wandb_server.unknown == []
+
+
+@pytest.mark.slow
+def test_files_of_a_killed_upload_are_sent_again(study: Study, wandb_server: WandbServer) -> None:
+    """It is killed when the rows of its run have arrived, and its files have not."""
+    run_trial(study, NoTracker(), 0)
+    wandb_server.fault_at, wandb_server.fault = "/storage/", "hang"
+    command = [sys.executable, "-m", "leukemia.tracking", "publish", study.name, "--runs", str(study.folder.parent)]
+    killed = subprocess.Popen(command, cwd=Path(__file__).parents[2])
+    runs = wandb_server.runs
+    wandb_server.wait_for(lambda: "c0ffee00-0000" in runs and len(runs["c0ffee00-0000"].history) == 7)
+    killed.kill()
+    killed.wait()
+    wandb_server.fault = None
+    publish(study, lambda message: None)
+    assert [run.missing for run in runs_of("my-study").values()] == [(), ()]
+    assert "run-c0ffee00-0000-out_of_fold" in tables(wandb_server, stored=True)
+    assert [row["_step"] for row in runs["c0ffee00-0000"].history] == list(range(7))
 
 
 def test_slow_upload_has_time(study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
