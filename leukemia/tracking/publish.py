@@ -27,7 +27,7 @@ from leukemia.tracking.winner import tracked_trials
 def publish(study: Study, report: Callable[[str], None], *, with_names: bool | None = None) -> None:
     """Upload the runs of all finished trials, of the final model and of the search, and create the sweep if absent.
 
-    Runs that exist on the server are resumed; steps that were uploaded before are skipped.
+    Runs that are complete on the server are resumed, without the steps that they have; others are written again.
 
     Args:
         report: receives progress messages.
