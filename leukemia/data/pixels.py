@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from leukemia.base.errors import UserError
+from leukemia.base.errors import UserError, first_line
 from leukemia.base.files import open_file
 
 MAX_PIXELS = 64_000_000
@@ -29,7 +27,6 @@ FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 Image.MAX_IMAGE_PIXELS = None
 
 _MAGIC = (b"BM", b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
-_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, OverflowError, MemoryError)
 _ORIENTATION_TAG = 0x0112
 # The transposition that makes each EXIF orientation upright (CIPA DC-008, section 4.6.5.1).
 _UPRIGHT = {
@@ -73,7 +70,8 @@ def decode(path: Path) -> np.ndarray:
     with _opened(path) as image:
         try:
             image.load()
-        except _DECODER_ERRORS as error:
+        except Exception as error:
+            # Pillow's decoders may raise anything on damaged files.
             raise Unreadable(_reason(error)) from None
         # Pillow accepts a PNG whose last chunks are missing.
         if image.format == "PNG" and b"IEND\xae\x42\x60\x82" not in path.read_bytes():
@@ -110,9 +108,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             stream.seek(0)
             known = stream.read(8).startswith(_MAGIC)
             raise Unreadable(
-                "truncated or damaged header" if known else "not an image (BMP, JPEG, PNG, TIFF or WebP)"
+                "truncated or damaged header, or an unknown type of pixels"
+                if known
+                else "not an image (BMP, JPEG, PNG, TIFF or WebP)"
             ) from None
-        except _DECODER_ERRORS as error:
+        except Exception as error:
             raise Unreadable(_reason(error)) from None
         with image:
             _check_header(image)
@@ -132,7 +132,7 @@ def _check_header(image: Image.Image) -> None:
 def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except _DECODER_ERRORS as error:
+    except Exception as error:
         raise Unreadable(f"EXIF block: {_reason(error)}") from None
     return value if isinstance(value, int) else 1
 
@@ -158,7 +158,7 @@ def _opaque(image: Image.Image) -> np.ndarray:
 
 
 def _reason(error: BaseException) -> str:
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    text = (error.strerror if isinstance(error, OSError) else None) or first_line(error)
     lowered = text.lower()
     if "truncated" in lowered or "buffer is not large enough" in lowered:
         return "truncated"

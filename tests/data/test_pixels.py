@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import random
 import struct
 import time
 import zlib
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from leukemia.data.hashes import hash_images
 from leukemia.data.pixels import Unreadable, decode, pixel_sha256, read_size
 
 
@@ -247,3 +250,31 @@ def test_a_device_is_not_read(tmp_path: Path, target: str) -> None:
     (tmp_path / "device.png").symlink_to(target)
     with pytest.raises(Unreadable, match=r"^a device, not a file$"):
         decode(tmp_path / "device.png")
+
+
+def test_an_offset_that_is_text_is_damage_and_names_the_file(tmp_path: Path, rgb: np.ndarray) -> None:
+    path = tmp_path / "x.tif"
+    Image.fromarray(rgb[:4, :5]).save(path)
+    content = bytearray(path.read_bytes())
+    entry = content.index(struct.pack("<HH", 273, 4))
+    content[entry + 2] = 2
+    path.write_bytes(content)
+    with pytest.raises(Unreadable, match=r"^damaged \('str' object cannot be interpreted as an integer\)$"):
+        decode(path)
+    with pytest.raises(ValueError, match=r"1 of 1 images cannot be used.*\n  x.tif: damaged \("):
+        hash_images(tmp_path, {"x.tif": path})
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", ["tif", "png", "bmp", "jpg", "webp"])
+def test_changed_bytes_raise_no_other_error(tmp_path: Path, rgb: np.ndarray, suffix: str) -> None:
+    path, generator = tmp_path / f"x.{suffix}", random.Random(0)
+    Image.fromarray(rgb[:4, :5]).save(path, exif=Image.Exif())
+    whole = path.read_bytes()
+    for _ in range(60):
+        content = bytearray(whole)
+        for position in generator.sample(range(len(content)), 2):
+            content[position] = generator.randrange(256)
+        path.write_bytes(content)
+        with contextlib.suppress(Unreadable):
+            assert decode(path).dtype == np.uint8
