@@ -28,7 +28,7 @@ FileState = tuple[int, int, int, int]
 
 log = logging.getLogger(__name__)
 
-_SCHEMA = 2
+_SCHEMA = 3
 _BYTES_PER_ROW = 500
 
 

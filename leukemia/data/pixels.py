@@ -27,6 +27,8 @@ FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 Image.MAX_IMAGE_PIXELS = None
 
 _MAGIC = (b"BM", b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
+# TIFF 6.0, sections 8 and 19.
+_BITS_TAG, _PHOTOMETRIC_TAG, _PLANES_TAG, _SAMPLE_FORMAT_TAG = 258, 262, 284, 339
 _ORIENTATION_TAG = 0x0112
 # The transposition that makes each EXIF orientation upright (CIPA DC-008, section 4.6.5.1).
 _UPRIGHT = {
@@ -60,12 +62,12 @@ def read_size(path: Path) -> tuple[int, int]:
 def decode(path: Path) -> np.ndarray:
     """The image as (H, W, 3) uint8 RGB in 0..255, rotated upright by its EXIF orientation.
 
-    Grey and palette images are converted. Of 16-bit channels the upper 8 bits are kept, since Pillow's own conversion
-    of 16-bit grey would clip almost everything to white. An alpha channel is dropped if it is fully opaque.
+    Grey and palette images are converted. Of channels of 12 or 16 bits the upper 8 bits are kept, since Pillow's own
+    conversion of 16-bit grey would clip almost everything to white. An alpha channel is dropped if it is fully opaque.
 
     Raises:
-        Unreadable: as ``read_size``; and truncated or damaged pixels, transparency, several frames, and other pixel
-            types (CMYK, 32-bit integers, floating point).
+        Unreadable: as ``read_size``; and truncated or damaged pixels, transparency, several frames, other pixel types
+            (CMYK, signed or 32-bit integers, floating point), and kinds of TIFF that Pillow decodes wrongly.
     """
     with _opened(path) as image:
         try:
@@ -76,8 +78,9 @@ def decode(path: Path) -> np.ndarray:
         # Pillow accepts a PNG whose last chunks are missing.
         if image.format == "PNG" and b"IEND\xae\x42\x60\x82" not in path.read_bytes():
             raise Unreadable("truncated")
+        bits = _bits_of_tiff(image) if image.format == "TIFF" else 16
         turn = _UPRIGHT.get(_orientation(image))
-        return _rgb(image if turn is None else image.transpose(turn))
+        return _rgb(image if turn is None else image.transpose(turn), bits)
 
 
 def pixel_sha256(array: np.ndarray) -> str:
@@ -137,11 +140,26 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _rgb(image: Image.Image) -> np.ndarray:
+def _bits_of_tiff(image: Image.Image) -> int:
+    """Bits of each channel, once it is certain that Pillow, which has decoded the image, gives the file's values."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    bits = tags.get(_BITS_TAG, (1,))
+    if 2 in tags.get(_SAMPLE_FORMAT_TAG, (1,)):
+        raise Unreadable("has signed pixel values; save it as 8-bit RGB or grey")
+    # Pillow 13.0 inverts up to 8 bits only, and takes uncompressed planes of 16 bits for planes of 8.
+    if bits[0] > 8 and tags.get(_PHOTOMETRIC_TAG, 0) == 0:
+        raise Unreadable(f"a TIFF of {bits[0]} bits in which 0 is white; save it with 0 as black")
+    if bits[0] > 8 and tags.get(_PLANES_TAG, 1) == 2 and len(bits) > 1 and image.info["compression"] == "raw":
+        raise Unreadable(f"a TIFF of {bits[0]} bits with a plane for each colour; save its colours interleaved")
+    return bits[0]
+
+
+def _rgb(image: Image.Image, bits: int) -> np.ndarray:
+    """As ``decode``; ``bits`` are those of a grey value that Pillow gives as 16 bits."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         if "transparency" in image.info:
             raise Unreadable("has transparency; save it without an alpha channel")
-        grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        grey = (np.asarray(image).astype(np.uint16) >> (bits - 8)).astype(np.uint8)
         return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
     if image.has_transparency_data:
         return _opaque(image)
