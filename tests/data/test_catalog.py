@@ -289,6 +289,8 @@ def test_csv_links_inside_the_folder_are_followed_and_duplicates_rejected(tmp_pa
     [
         ("File,label", ["images/0.png,0"], r"expected the columns Path and label, found File, label"),
         ("Path", ["images/0.png"], r"expected the columns Path and label, found Path"),
+        ("Path;label", ["images/0.png;0"], r"expected columns separated by commas, found 'Path;label'; export it"),
+        ("Path\tlabel", ["a, b.png\t0"], r"expected columns separated by commas, found 'Path\\tlabel'; export it"),
         ("Path,label", [], r"a header but no rows"),
         ("", [], r"the CSV is empty"),
         ("Path,label,LABEL", ["images/0.png,0,0"], r"duplicate column label"),
@@ -316,6 +318,46 @@ def test_csv_errors_are_reported(
 ) -> None:
     with pytest.raises(UserError, match=message):
         read_catalog(write_csv(tmp_path, header, rows))
+
+
+@pytest.mark.parametrize(
+    ("comments", "message"),
+    [
+        (["", '"blurred', "", ""], r"row 3: .* quotation marks in pairs \(unexpected end of data\); correct it$"),
+        (["", '"blurred', '5"', ""], r"row 3: .*\(a line break in 'blurred\\nimages/2.png,0,5'\)"),
+        (["", "", '"blurred', '"sharp"'], r"row 4: .*\(',' expected after '\"'\)"),
+        (["", '"two\rlines"', "", ""], r"row 3: .*\(a line break in 'two\\rlines'\)"),
+        (["", "", "", "x" * 200_000], r"row 5: .* each at most 131072 characters, .*\(field larger than"),
+    ],
+)
+def test_no_row_of_a_csv_is_lost_in_a_value(
+    tmp_path: Path, listed_images: Path, comments: list[str], message: str
+) -> None:
+    """A quotation mark that is not closed takes in all rows up to the next one."""
+    rows = [f"images/{number}.png,{number % 2},{comment}" for number, comment in enumerate(comments)]
+    with pytest.raises(UserError, match=message):
+        read_catalog(write_csv(tmp_path, "Path,label,comment", rows))
+
+
+def test_blank_lines_of_a_csv_are_ignored_and_counted(tmp_path: Path, listed_images: Path) -> None:
+    path = write_csv(tmp_path, "", [",", '"Path", label ', "images/0.png,0", " , ", '"images/1.png",1'])
+    assert read_catalog(path).table["label"].tolist() == [0, 1]
+    with pytest.raises(UserError, match=r"expected the label 0 .*\n  row 6: 'x'$"):
+        read_catalog(write_csv(tmp_path, "", ["", "Path,label", "", "images/0.png,0", "images/1.png,x"]))
+
+
+def test_missing_images_of_a_csv_are_named_as_written(tmp_path: Path, listed_images: Path) -> None:
+    long = f"images/{'x' * 300}.png"
+    rows = ["images/0.png,0", "a/1.png,1", "b/../b/1.png,1", f"{long},0", "/other/9.png,1"]
+    (tmp_path / "set" / "images" / "1.png").unlink()
+    with pytest.raises(UserError, match=r"4 of 5 images cannot be used") as caught:
+        read_catalog(write_csv(tmp_path, "Path,label", rows))
+    assert str(caught.value).splitlines()[1:] == [
+        "  9.png: missing",
+        "  a/1.png: missing",
+        "  b/1.png: missing",
+        f"  {long}: file name too long",
+    ]
 
 
 def test_csv_that_is_not_text(tmp_path: Path) -> None:

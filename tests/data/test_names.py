@@ -39,7 +39,7 @@ def subjects_of_a_csv(folder: Path) -> Path:
     for name in ("0.png", "1.png"):
         draw(folder / name)
     path = folder / "list.csv"
-    path.write_bytes(b'Path,label,subject\n0.png,0,"a\rb"\n1.png,1,c\n')
+    path.write_bytes(b"Path,label,subject\n0.png,0,a\0b\n1.png,1,c\n")
     return path
 
 
@@ -47,14 +47,17 @@ def paths_of_a_csv(folder: Path) -> Path:
     for name in ("a\nb.png", "1.png"):
         draw(folder / name)
     path = folder / "list.csv"
-    path.write_bytes(b'Path,label\n"a\nb.png",0\n1.png,1\n')
+    (folder / "link.png").symlink_to("a\nb.png")
+    path.write_bytes(b"Path,label\nlink.png,0\n1.png,1\n")
     return path
 
 
 @pytest.mark.parametrize("layout", [class_folders, c_nmc, subjects_of_a_csv, paths_of_a_csv])
-def test_line_breaks_in_names_are_refused_in_every_layout(layout: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_names_of_several_lines_or_with_nul_are_refused_in_every_layout(
+    layout: Callable[[Path], Path], tmp_path: Path
+) -> None:
     with pytest.raises(
-        UserError, match=r"names of images and subjects must be one line of UTF-8, .* rename these:\n  .*a\\[rn]b"
+        UserError, match=r"names of images and subjects must be one line of UTF-8, .* rename these:\n  .*a\\(r|n|x00)b"
     ):
         read_catalog(layout(tmp_path / "cells"))
 
@@ -64,7 +67,7 @@ def test_subjects_from_another_copy_are_checked(tmp_path: Path) -> None:
     for label, name in enumerate(("hem", "all")):
         (tmp_path / "cells" / name).mkdir(parents=True)
         (tmp_path / "cells" / name / "x.png").write_bytes((reference.parent / f"{label}.png").read_bytes())
-    with pytest.raises(UserError, match=r"names of images and subjects .*\n  a\\rb$"):
+    with pytest.raises(UserError, match=r"names of images and subjects .*\n  a\\x00b$"):
         read_catalog(tmp_path / "cells", Reading(subjects_from=str(reference)))
 
 

@@ -29,7 +29,7 @@ class Listing:
     """The header, as written."""
 
     rows: tuple[tuple[int, dict[str, str]], ...]
-    """Row number in the file (the header is row 1) and the stripped values by lower-case column."""
+    """Line number in the file and the stripped values by lower-case column."""
 
     def has(self, *columns: str) -> bool:
         """Whether the header has all these columns, ignoring case."""
@@ -46,36 +46,66 @@ class Listing:
 
 
 def read_listing(path: Path) -> Listing:
-    """Read a comma-separated UTF-8 file with a header.
+    """Read a comma-separated UTF-8 file with a header; blank lines are ignored.
+
+    A value with a line break is refused: it may be a quotation mark that is not closed, which takes in all rows up to
+    the next one.
 
     Raises:
-        UserError: not such a file, larger than ``MAX_MEGABYTES``, no rows, a duplicate column, or rows whose length
-            differs from the header.
+        UserError: not such a file, larger than ``MAX_MEGABYTES``, no rows, a duplicate column, quotation marks that are
+            not closed, values with line breaks, or rows whose length differs from the header.
     """
-    try:
-        with open_file(path) as stream:
-            _check_size(path, os.fstat(stream.fileno()).st_size)
-            text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-            lines = [[value.strip() for value in line] for line in csv.reader(text)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: expected a CSV in UTF-8 ({error}); export it again") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror})") from None
-    if not any(any(line) for line in lines):
+    lines = _read_lines(path)
+    if not lines:
         raise UserError(f"{path}: the CSV is empty; expected the columns Path and label, and a row per image")
-    columns = tuple(lines[0])
+    (_, columns), *rows = lines
+    if len(columns) == 1 and (";" in columns[0] or "\t" in columns[0]):
+        raise UserError(
+            f"{path}: expected columns separated by commas, found {columns[0]!r}; export it again with commas"
+        )
     keys = [column.lower() for column in columns]
     twice = sorted(key for key, number in Counter(keys).items() if key and number > 1)
     if twice:
         raise UserError(f"{path}: duplicate column {', '.join(twice)}; keep one")
-    numbered = [(number, line) for number, line in enumerate(lines[1:], start=2) if any(line)]
-    if not numbered:
+    if not rows:
         raise UserError(f"{path}: the CSV has a header but no rows; expected a row per image")
-    rows = tuple((number, dict(zip(keys, line, strict=False))) for number, line in numbered)
-    listing = Listing(path=path, columns=columns, rows=rows)
-    uneven = [f"row {number}: {len(line)} values" for number, line in numbered if len(line) != len(keys)]
+    listing = Listing(
+        path=path,
+        columns=tuple(columns),
+        rows=tuple((number, dict(zip(keys, row, strict=False))) for number, row in rows),
+    )
+    uneven = [f"row {number}: {len(row)} values" for number, row in rows if len(row) != len(keys)]
     listing.reject(f"expected {len(keys)} values in every row, as in the header", uneven)
     return listing
+
+
+def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """The lines that are not blank: their numbers from 1 and their stripped values."""
+    lines: list[tuple[int, list[str]]] = []
+    number = 0
+    try:
+        with open_file(path) as stream:
+            _check_size(path, os.fstat(stream.fileno()).st_size)
+            text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+            for number, values in enumerate(csv.reader(text, strict=True), start=1):
+                if broken := [value for value in values if "\n" in value or "\r" in value]:
+                    raise _unreadable(path, number, f"a line break in {broken[0][:40]!r}")
+                if any(value.strip() for value in values):
+                    lines.append((number, [value.strip() for value in values]))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: expected a CSV in UTF-8 ({error}); export it again") from None
+    except csv.Error as error:
+        raise _unreadable(path, number + 1, str(error)) from None
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror})") from None
+    return lines
+
+
+def _unreadable(path: Path, number: int, reason: str) -> UserError:
+    return UserError(
+        f"{path}: row {number}: expected one line of comma-separated values, each at most {csv.field_size_limit()} "
+        f"characters, with quotation marks in pairs ({reason}); correct it"
+    )
 
 
 def _check_size(path: Path, num_bytes: int) -> None:
@@ -173,7 +203,7 @@ class Folder:
         listing.reject(f"expected paths inside {self.root} (change it with --base), these are not", outside)
         listing.reject("the path does not exist and several files have its name; write the full path", ambiguous)
         listing.reject("images are listed twice; remove these rows", twice)
-        if not any(path.is_file() for path in paths):
+        if not any(map(os.path.isfile, paths)):
             raise UserError(
                 f"{listing.path}: none of the {len(paths)} images exists below {self.root}, the first is "
                 f"{listing.column(column)[0]}; give the base folder of the paths with --base"
@@ -198,12 +228,14 @@ class Folder:
         if not PurePosixPath(text).is_absolute() and not written.is_relative_to(self.root):
             return []
         real = Path(os.path.realpath(self.root / text))
-        if real.exists():
+        # Not a path's own method, which raises errors for a name that is too long.
+        if os.path.exists(real):  # noqa: PTH110
             return [real]
         name = PureWindowsPath(text).name if "\\" in text else written.name
         found = self._named(name)
         self.num_by_name += len(found) == 1
-        return [Path(os.path.realpath(path)) for path in found] if found else [self.root / name]
+        missing = real if real.is_relative_to(self.root) else self.root / name
+        return [Path(os.path.realpath(path)) for path in found] if found else [missing]
 
     def _named(self, name: str) -> list[Path]:
         if not self._by_name:
