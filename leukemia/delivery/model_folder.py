@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,13 +55,17 @@ def results_folder(folder: Path, fingerprint: str) -> Path:
 
 
 def set_aside(folder: Path, earlier: EvaluationRecord | None, fingerprint: str) -> None:
-    """Make way for the results on the test set of this fingerprint; those on another one are kept."""
-    shutil.rmtree(results_folder(folder, fingerprint), ignore_errors=True)
+    """Make way for the results on the test set of this fingerprint; those on others, and other files, are kept."""
+    replaced = results_folder(folder, fingerprint)
+    for name in TEST_FILES:
+        (replaced / name).unlink(missing_ok=True)
+    if replaced.is_dir() and not any(replaced.iterdir()):
+        replaced.rmdir()
     kept = (
         None if earlier is None or earlier.fingerprint == fingerprint else results_folder(folder, earlier.fingerprint)
     )
     if kept is not None:
-        kept.mkdir(parents=True)
+        kept.mkdir(parents=True, exist_ok=True)
     for path in [folder / name for name in TEST_FILES]:
         if path.is_file():
             path.unlink() if kept is None else path.rename(kept / path.name)

@@ -155,6 +155,23 @@ def test_a_comparison_is_added_to_test_data_that_are_known(
     assert kept == [read_catalog(others).fingerprint[:16]]
 
 
+@pytest.mark.usefixtures("untrained")
+def test_files_of_the_user_beside_the_results_of_an_earlier_test_are_kept(
+    delivered: Study, patients: Path, others: Path
+) -> None:
+    for test in (patients, others):
+        deliver(delivered, "--test", test)
+    (earlier,) = (delivered.folder / "final" / "earlier_tests").iterdir()
+    (earlier / "notes.txt").write_text("mine")
+    (earlier / "more").mkdir()
+    # Its results are replaced, and set aside once more.
+    deliver(delivered, "--test", patients, "--against-start")
+    assert {path.name for path in earlier.iterdir()} == {"notes.txt", "more"}
+    deliver(delivered, "--test", others, "--against-start")
+    assert {path.name for path in earlier.iterdir()} == {"notes.txt", "more", *model_folder.TEST_FILES}
+    assert (earlier / "notes.txt").read_text() == "mine"
+
+
 def test_another_model_is_not_overwritten(delivered: Study, untrained: list[Recipe]) -> None:
     before = contents(delivered.folder / "final")
     with pytest.raises(
