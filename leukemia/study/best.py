@@ -20,7 +20,17 @@ from leukemia.scoring.metrics import METRICS, Interval, checked
 from leukemia.scoring.selection import Correction
 from leukemia.study import layout
 from leukemia.study.folder import Study
-from leukemia.study.schema import DataSource, NonNegative, Objective, Positive, Seeds, Share, TrialId, check_version
+from leukemia.study.schema import (
+    DataSource,
+    NonNegative,
+    Objective,
+    Positive,
+    Seeds,
+    Sha256,
+    Share,
+    TrialId,
+    check_version,
+)
 
 SCHEMA = 2
 """Version of the file format; increased with every change that an older reader would misread."""
@@ -169,7 +179,7 @@ class Best:
 
     protocol: Protocol
     data: DataSource
-    splits_sha256: str
+    splits_sha256: Sha256
     versions: dict[str, str]
     commit: str
     hardware: dict[str, Annotated[Any, AfterValidator(_is_plain)]]

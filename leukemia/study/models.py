@@ -15,7 +15,7 @@ from leukemia.config.delivered import weights_file
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
-from leukemia.study.schema import Positive, TrialId
+from leukemia.study.schema import Positive, Sha256, TrialId
 
 BOUND = (layout.WEIGHTS, layout.RECIPE, layout.EPOCHS, layout.METRICS, layout.PREDICTIONS)
 """Files that commands read or send."""
@@ -69,8 +69,8 @@ def delivered_models(study: Study) -> list[str]:
 class EvaluationRecord:
     """The test set that a model's scores are of."""
 
-    fingerprint: str
-    """SHA-256 of the test data, hexadecimal."""
+    fingerprint: Sha256
+    """Of the test data."""
 
     command: str
     created: str
@@ -85,10 +85,10 @@ class ModelRecord:
     study_uid: str
     trial: TrialId
     num_training_images: Positive
-    fingerprint: str
-    """SHA-256 of the training data, hexadecimal."""
+    fingerprint: Sha256
+    """Of the training data."""
 
-    splits_sha256: str
+    splits_sha256: Sha256
     device: str
     commit: str
     command: str

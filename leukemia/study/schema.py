@@ -74,6 +74,9 @@ Seconds: TypeAlias = Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan
 Uid: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{8}$")]
 """Used in paths, so it must not contain separators."""
 
+Sha256: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+"""Hexadecimal; that of data names folders, too."""
+
 Ended: TypeAlias = Annotated[str, AfterValidator(_is_time)]
 """When something ended, UTC in ISO 8601; empty in files written by older versions."""
 
@@ -88,8 +91,8 @@ class DataSource(Reading):
     uri: Location
     """A path, or the name of the sample set."""
 
-    fingerprint: str
-    """SHA-256 of the data, hexadecimal."""
+    fingerprint: Sha256
+    """Of the data."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -332,6 +332,18 @@ def test_killed_at_any_step_the_old_or_the_new_model_is_there(
     assert found.count("new") >= 2, "killed between the renames"
 
 
+@pytest.mark.parametrize("fingerprint", ["../../../other", "", "F" * 64])
+def test_a_fingerprint_names_no_folder_elsewhere(delivered: Study, patients: Path, fingerprint: str) -> None:
+    """Results on the test set of this fingerprint would be moved to a folder of its name."""
+    record = ModelRecord.read(delivered.folder / "final")
+    assert record is not None
+    record.evaluated(fingerprint, "command").write(delivered.folder / "final")
+    before = contents(delivered.folder.parent)
+    with pytest.raises(UserError, match=r"model.json: field 'evaluation.fingerprint': expected text that matches"):
+        deliver(delivered, "--test", patients)
+    assert contents(delivered.folder.parent) == before
+
+
 def test_a_model_that_was_complete_is_not_trained_again(delivered: Study, untrained: list[Recipe]) -> None:
     (delivered.folder / "final").rename(delivered.folder / ".final-new")
     assert deliver(delivered) == 0
