@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from leukemia.base.errors import UserError, listed
-from leukemia.base.record import read_content
+from leukemia.base.record import read_record
 from leukemia.config.fields import parse_settings
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog, read_catalog
@@ -28,7 +28,7 @@ from leukemia.scoring.metrics import Interval
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
-from leukemia.study.models import ModelRecord, is_model, model_folder
+from leukemia.study.models import MetricsRecord, ModelRecord, is_model, model_folder
 from leukemia.study.verification import verify
 from leukemia.tracking.names import remembered
 from leukemia.training.device import choose_device, describe_device, use_threads
@@ -188,13 +188,15 @@ class FinalTraining:
         print_line(console, f"already delivered: {folder} has {inputs.recipe.describe()}")
         if test is not None:
             newest = record.evaluation is not None and record.evaluation.fingerprint == test.fingerprint
-            path = (folder if newest else results_folder(folder, test.fingerprint)) / layout.METRICS
+            results = folder if newest else results_folder(folder, test.fingerprint)
+            path = results / layout.METRICS
             if not path.is_file():
                 return False
-            # Those of an earlier test are not in the record.
-            record.check_files(folder, [layout.METRICS, layout.PREDICTIONS] if newest else [])
-            metrics = read_content(path)
-            if self.against_start and metrics["difference"] is None:
+            # Earlier versions kept the results of an earlier test without their record.
+            if (tested := ModelRecord.read(results)) is not None:
+                tested.check_files(results, [layout.METRICS, layout.PREDICTIONS])
+            metrics = read_record(MetricsRecord, path)
+            if self.against_start and metrics.difference is None:
                 return False
             print_line(console, f"already tested on these data: {path}")
         print_next(console, folder)
@@ -233,7 +235,7 @@ class FinalTraining:
             if epochs is not None:
                 write_model(new, model, recipe, epochs)
             elif test is not None:
-                set_aside(new, record.evaluation, test.fingerprint)
+                set_aside(new, record, test.fingerprint)
             delivery.write(new)
         if moved is not None:
             print_line(console, f"earlier model: {moved}")

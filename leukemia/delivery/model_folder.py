@@ -25,7 +25,7 @@ from leukemia.scoring.metrics import Interval, confusion_matrix, describe_differ
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.epochs import write_epochs
-from leukemia.study.models import EvaluationRecord, ModelRecord
+from leukemia.study.models import ModelRecord
 from leukemia.training.model import save_model
 from leukemia.training.resnet import ResNet
 
@@ -54,18 +54,22 @@ def results_folder(folder: Path, fingerprint: str) -> Path:
     return folder / layout.TESTS / fingerprint[:16]
 
 
-def set_aside(folder: Path, earlier: EvaluationRecord | None, fingerprint: str) -> None:
-    """Make way for the results on the test set of this fingerprint; those on others, and other files, are kept."""
+def set_aside(folder: Path, earlier: ModelRecord, fingerprint: str) -> None:
+    """Make way for the results on the test set of this fingerprint; those on others, and other files, are kept.
+
+    Args:
+        earlier: the record of the results that are in the folder; it is kept with them, to check them by.
+    """
     replaced = results_folder(folder, fingerprint)
-    for name in TEST_FILES:
+    for name in (*TEST_FILES, layout.MODEL):
         (replaced / name).unlink(missing_ok=True)
     if replaced.is_dir() and not any(replaced.iterdir()):
         replaced.rmdir()
-    kept = (
-        None if earlier is None or earlier.fingerprint == fingerprint else results_folder(folder, earlier.fingerprint)
-    )
-    if kept is not None:
+    evaluation, kept = earlier.evaluation, None
+    if evaluation is not None and evaluation.fingerprint != fingerprint:
+        kept = results_folder(folder, evaluation.fingerprint)
         kept.mkdir(parents=True, exist_ok=True)
+        earlier.keep(kept)
     for path in [folder / name for name in TEST_FILES]:
         if path.is_file():
             path.unlink() if kept is None else path.rename(kept / path.name)

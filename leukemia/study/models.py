@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from leukemia.base import provenance
 from leukemia.base.errors import UserError
@@ -78,6 +79,18 @@ class EvaluationRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MetricsRecord:
+    """``metrics.json``: the scores of a delivered model, by metric; those of a test are null without labels."""
+
+    test: dict[str, Any] | None
+    out_of_fold: dict[str, Any]
+    difference: dict[str, Any] | None
+    """To another model on the same test images; null if there was no comparison."""
+
+    caveats: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelRecord:
     """``model.json``: what a delivered model was trained from, apart from its recipe."""
 
@@ -143,7 +156,11 @@ class ModelRecord:
     def write(self, folder: Path) -> None:
         """Write the record; the other files must be there."""
         files = {name: _sha256(folder / name) for name in BOUND if (folder / name).is_file()}
-        write_record(folder / layout.MODEL, dataclasses.asdict(dataclasses.replace(self, files=files)))
+        dataclasses.replace(self, files=files).keep(folder)
+
+    def keep(self, folder: Path) -> None:
+        """Write the record as it is, with the checksums of the files that it was written for."""
+        write_record(folder / layout.MODEL, dataclasses.asdict(self))
 
     def check_files(self, folder: Path, names: Iterable[str] = BOUND) -> None:
         """Check files of the folder against their checksums; those of earlier versions have fewer of them.

@@ -11,13 +11,13 @@ from typing import Any
 import pandas as pd
 
 from leukemia.base.errors import first_line
-from leukemia.base.record import read_content
+from leukemia.base.record import read_record
 from leukemia.config.recipe import Recipe
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.epochs import EPOCH_COLUMNS, read_epochs
 from leukemia.study.folder import Study
-from leukemia.study.models import ModelRecord
+from leukemia.study.models import MetricsRecord, ModelRecord
 from leukemia.study.times import counted_back
 from leukemia.tracking import charts, client, names
 from leukemia.tracking.client import Mode, RunSpec
@@ -80,9 +80,9 @@ class FinalRun:
         client.clear_summary(run, "test/", "out_of_fold/", "report/")
         pictures = charts.pictures(self._folder)
         run.log(pictures | {"_timestamp": trained}, step=max(first, recipe.train.epochs))
-        metrics = read_content(self._folder / layout.METRICS)
-        run.summary.update(_flat("test", metrics["test"]) | _flat("out_of_fold", metrics["out_of_fold"]))
-        run.summary.update({"caveats": metrics["caveats"]})
+        metrics = read_record(MetricsRecord, self._folder / layout.METRICS)
+        run.summary.update(_flat("test", metrics.test) | _flat("out_of_fold", metrics.out_of_fold))
+        run.summary.update({"caveats": metrics.caveats})
         note = self._link_trial(run, trial) if not run.offline else ""
         model = client.artifact(f"model-{self._study.info.study_uid}", "model", files, {"trial": number})
         aliases = ["best", self._study.name] if self._name == layout.FINAL else [self._name]

@@ -108,7 +108,7 @@ def test_new_test_data_are_scored_without_training(
     assert (last["model.safetensors"], last["notes.txt"]) == (model, b"mine")
     # The results on the earlier data are kept.
     earlier = folder / "earlier_tests" / read_catalog(patients).fingerprint[:16]
-    assert set(contents(earlier)) == set(model_folder.TEST_FILES)
+    assert set(contents(earlier)) == {*model_folder.TEST_FILES, layout.MODEL}
     assert all(first[name] == content for name, content in contents(earlier).items())
     # Both are known now.
     for test, results in ((patients, earlier), (others, folder)):
@@ -134,12 +134,21 @@ def test_changed_results_of_an_earlier_test_are_not_called_known(
 ) -> None:
     for test in (patients, others):
         deliver(delivered, "--test", test)
-    (path,) = (delivered.folder / "final" / "earlier_tests").glob("*/metrics.json")
-    path.write_text(path.read_text().replace("0.", "1.", 1))
-    with pytest.raises(
-        UserError, match=r"metrics.json: the file was changed after it was written .*; restore the file"
-    ):
-        deliver(delivered, "--test", patients)
+    (earlier,) = (delivered.folder / "final" / "earlier_tests").iterdir()
+    for path in (earlier / "metrics.json", earlier / "predictions.csv"):
+        whole = path.read_text()
+        path.write_text(whole.replace("0.", "1.", 1))
+        with pytest.raises(UserError, match=rf"{path.name}: not the file that model.json was written for; restore"):
+            deliver(delivered, "--test", patients)
+        path.write_text(whole)
+    # As earlier versions kept them.
+    (earlier / "model.json").unlink()
+    assert deliver(delivered, "--test", patients) == 0
+    for content, expected in (("[]", "a JSON object, got list"), ("{}", "a field 'test', found none")):
+        (earlier / "metrics.json").write_text(content)
+        for options in ([], ["--against-start"]):
+            with pytest.raises(UserError, match=rf"{earlier}/metrics.json: expected {expected}; restore the file"):
+                deliver(delivered, "--test", patients, *options)
 
 
 def test_a_comparison_is_added_to_test_data_that_are_known(
@@ -168,7 +177,7 @@ def test_files_of_the_user_beside_the_results_of_an_earlier_test_are_kept(
     deliver(delivered, "--test", patients, "--against-start")
     assert {path.name for path in earlier.iterdir()} == {"notes.txt", "more"}
     deliver(delivered, "--test", others, "--against-start")
-    assert {path.name for path in earlier.iterdir()} == {"notes.txt", "more", *model_folder.TEST_FILES}
+    assert {path.name for path in earlier.iterdir()} == {"notes.txt", "more", *model_folder.TEST_FILES, layout.MODEL}
     assert (earlier / "notes.txt").read_text() == "mine"
 
 
