@@ -219,20 +219,21 @@ class FinalTraining:
                 print_line(console, f"weights: {inputs.record.weights}")
             model, epochs = retrain(console, study, recipe, catalog, inputs.device)
         else:
-            model, epochs = model_to_device(existing.model, inputs.device), None
+            model, epochs = model_to_device(existing.model, inputs.device), existing.epochs()
         record = inputs.record if existing is None else existing.record
         evaluation = None if test is None else evaluate(model, recipe, catalog, test, inputs.overlap, inputs.device)
         delivery = Delivery(
             best=inputs.best,
             recipe=recipe,
+            epochs=epochs,
             record=record if test is None else record.evaluated(test.fingerprint, self.command),
             evaluation=evaluation,
             difference=_against_start(console, inputs, evaluation) if self.against_start else None,
             notes=notes,
         )
-        moved = free_name(inputs.folder) if epochs is not None and is_model(inputs.folder) else None
-        with replacing(inputs.folder, keep=epochs is None) as new:
-            if epochs is not None:
+        moved = free_name(inputs.folder) if existing is None and is_model(inputs.folder) else None
+        with replacing(inputs.folder, keep=existing is not None) as new:
+            if existing is None:
                 write_model(new, model, recipe, epochs)
             elif test is not None:
                 set_aside(new, record, test.fingerprint)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.record import RESTORE
 from leukemia.config.recipe import Recipe
 from leukemia.study import layout
+from leukemia.study.epochs import EPOCH_COLUMNS, read_epochs
 from leukemia.study.models import ModelRecord, is_model
 from leukemia.training.model import load_model
 from leukemia.training.resnet import ResNet
@@ -36,10 +39,24 @@ def load_delivered(folder: Path) -> tuple[ResNet, Recipe]:
 class Existing:
     """The model in a folder, which is the one asked for."""
 
+    folder: Path
     model: ResNet
     """On the CPU."""
 
     record: ModelRecord
+
+    def epochs(self) -> pd.DataFrame:
+        """The epochs of its training, as of ``read_epochs``; at least one.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        self.record.check_files(self.folder, [layout.EPOCHS])
+        path = self.folder / layout.EPOCHS
+        epochs = read_epochs(path, EPOCH_COLUMNS)
+        if epochs.empty:
+            raise UserError(f"{path}: expected the epochs of the training, found none; {RESTORE}")
+        return epochs
 
 
 def find_existing(folder: Path, recipe: Recipe, wanted: ModelRecord) -> tuple[Existing | None, list[str]]:
@@ -64,4 +81,4 @@ def find_existing(folder: Path, recipe: Recipe, wanted: ModelRecord) -> tuple[Ex
     if record is None:
         return None, [*differences, f"data and versions: unknown, an earlier version wrote no {layout.MODEL}"]
     differences += record.differences(wanted)
-    return (None, differences) if differences else (Existing(model=model, record=record), [])
+    return (None, differences) if differences else (Existing(folder=folder, model=model, record=record), [])

@@ -46,7 +46,6 @@ def write_model(folder: Path, model: ResNet, recipe: Recipe, epochs: pd.DataFram
     save_model(model, folder / layout.WEIGHTS)
     recipe.save(folder / layout.RECIPE)
     write_epochs(folder / layout.EPOCHS, epochs)
-    plot_curves(epochs, folder / layout.CURVES)
 
 
 def results_folder(folder: Path, fingerprint: str) -> Path:
@@ -77,11 +76,14 @@ def set_aside(folder: Path, earlier: ModelRecord, fingerprint: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """Scores, predictions and provenance of a model: all files of its folder that depend on the test set."""
+    """Scores, predictions and provenance of a model: all files of its folder but those of ``write_model``."""
 
     best: Best
     recipe: Recipe
     """The winner's recipe with the user's settings, as retrained."""
+
+    epochs: pd.DataFrame
+    """Of the training, with the fields of ``Epoch``."""
 
     record: ModelRecord
     evaluation: Evaluation | None
@@ -116,6 +118,7 @@ class Delivery:
     def write(self, folder: Path) -> None:
         """Write the files to a folder that has those of ``write_model``; the record is last."""
         write_record(folder / layout.METRICS, self._metrics())
+        plot_curves(self.epochs, folder / layout.CURVES)
         if self.evaluation is not None:
             self._write_predictions(folder / layout.PREDICTIONS, self.evaluation)
             if self.evaluation.scores is not None:

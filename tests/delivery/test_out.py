@@ -23,7 +23,7 @@ from leukemia.base.errors import UserError
 from leukemia.base.locks import locked
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import read_catalog
-from leukemia.delivery import model_folder
+from leukemia.delivery import final_training, model_folder
 from leukemia.delivery.loading import load_delivered
 from leukemia.delivery.replacement import claimed, replacing
 from leukemia.study import layout
@@ -92,12 +92,15 @@ def test_new_test_data_are_scored_without_training(
 ) -> None:
     folder = delivered.folder / "final"
     (folder / "notes.txt").write_text("mine")
+    curves = (folder / "curves.png").read_bytes()
+    (folder / "curves.png").unlink()
     model = (folder / "model.safetensors").read_bytes()
     assert deliver(delivered, "--test", patients) == 0
     first = contents(folder)
     assert metrics_of(delivered)["test"]["n"] == 12
     assert json.loads(first["model.json"])["evaluation"]["fingerprint"] == read_catalog(patients).fingerprint
     assert "12 test images" in first["MODEL_CARD.md"].decode()
+    assert first["curves.png"] == curves, "drawn again"
     capsys.readouterr()
     assert deliver(delivered, "--test", others) == 0
     assert untrained == []
@@ -116,6 +119,23 @@ def test_new_test_data_are_scored_without_training(
         assert f"already tested on these data: {results / 'metrics.json'}\n" in capsys.readouterr().out
     assert contents(folder) == last
     assert hidden(delivered) == []
+
+
+@pytest.mark.parametrize("content", [None, "seed,fold,epoch\n"])
+def test_epochs_that_cannot_be_drawn_again_are_reported_before_a_test(
+    delivered: Study, patients: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    monkeypatch.delattr(final_training, "evaluate")
+    path = delivered.folder / "final" / "epochs.csv"
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(UserError, match=rf"{path}: not the file that model.json was written for; restore the file"):
+        deliver(delivered, "--test", patients)
+    # Earlier versions had no checksum of it.
+    record = ModelRecord.read(path.parent)
+    assert record is not None
+    dataclasses.replace(record, files={}).keep(path.parent)
+    with pytest.raises(UserError, match=rf"{path}: expected .*; restore the file"):
+        deliver(delivered, "--test", patients)
 
 
 @pytest.mark.usefixtures("untrained")
@@ -164,21 +184,23 @@ def test_a_comparison_is_added_to_test_data_that_are_known(
     assert kept == [read_catalog(others).fingerprint[:16]]
 
 
-@pytest.mark.usefixtures("untrained")
-def test_files_of_the_user_beside_the_results_of_an_earlier_test_are_kept(
-    delivered: Study, patients: Path, others: Path
-) -> None:
-    for test in (patients, others):
-        deliver(delivered, "--test", test)
-    (earlier,) = (delivered.folder / "final" / "earlier_tests").iterdir()
-    (earlier / "notes.txt").write_text("mine")
-    (earlier / "more").mkdir()
-    # Its results are replaced, and set aside once more.
-    deliver(delivered, "--test", patients, "--against-start")
-    assert {path.name for path in earlier.iterdir()} == {"notes.txt", "more"}
-    deliver(delivered, "--test", others, "--against-start")
-    assert {path.name for path in earlier.iterdir()} == {"notes.txt", "more", *model_folder.TEST_FILES, layout.MODEL}
-    assert (earlier / "notes.txt").read_text() == "mine"
+def test_files_of_the_user_beside_the_results_of_an_earlier_test_are_kept(delivered: Study) -> None:
+    folder = delivered.folder / "final"
+    record = ModelRecord.read(folder)
+    assert record is not None
+    first, second = "a" * 64, "b" * 64
+    replaced, kept = (model_folder.results_folder(folder, fingerprint) for fingerprint in (first, second))
+    for each in (replaced, kept):
+        (each / "more").mkdir(parents=True)
+        (each / "notes.txt").write_text("mine")
+    for name in model_folder.TEST_FILES:
+        (replaced / name).write_text("first")
+        (folder / name).write_text("second")
+    model_folder.set_aside(folder, record.evaluated(second, "command"), first)
+    assert set(contents(replaced)) == {"notes.txt"}
+    assert set(contents(kept)) == {"notes.txt", layout.MODEL, *model_folder.TEST_FILES}
+    assert (replaced / "more").is_dir()
+    assert not any((folder / name).exists() for name in model_folder.TEST_FILES)
 
 
 def test_another_model_is_not_overwritten(delivered: Study, untrained: list[Recipe]) -> None:
