@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,8 +24,6 @@ from leukemia.study.records import FOLD_COLUMNS, check_scores, predictions_csv, 
 from leukemia.study.schema import FoldRecord, Origin, RepeatFailure, State, StudyInfo, TrialEnd
 
 T = TypeVar("T")
-
-_TRIAL = re.compile(r"[0-9]{4,}")
 
 
 class Study:
@@ -127,8 +124,9 @@ class Study:
 
     def trials(self) -> list[int]:
         """Numbers of the trials that have a folder, ascending."""
-        folders = (path.parent.name for path in (self.folder / layout.TRIALS).glob(f"*/{layout.RECIPE}"))
-        return sorted(int(name) for name in folders if _TRIAL.fullmatch(name))
+        recipes = (self.folder / layout.TRIALS).glob(f"*/{layout.RECIPE}")
+        numbers = (layout.trial_of(path.parent.name) for path in recipes)
+        return sorted(number for number in numbers if number is not None)
 
     def trial_folder(self, number: int) -> Path:
         """Folder of a trial, named by its number in four digits."""

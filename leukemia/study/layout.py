@@ -99,9 +99,13 @@ def _one_of(names: frozenset[str]) -> str:
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
+# One spelling of each number: a copy such as 00007 is no second folder of trial 7.
+_TRIAL, _NUMBER = re.compile(r"[0-9]{4}|[1-9][0-9]{4,}"), re.compile(r"0|[1-9][0-9]*")
+
 _STUDY_FILE = re.compile(
     f"{_one_of(STUDY_FILES)}"
-    f"|{TRIALS}/[0-9]{{4,}}/({_one_of(TRIAL_FILES)}|{_SEED}[0-9]+/({_one_of(SEED_FILES)}|{_FOLD}[0-9]+\\.(json|csv)))"
+    f"|{TRIALS}/({_TRIAL.pattern})/({_one_of(TRIAL_FILES)}"
+    f"|{_SEED}({_NUMBER.pattern})/({_one_of(SEED_FILES)}|{_FOLD}({_NUMBER.pattern})\\.(json|csv)))"
     f"|{WANDB}/[^/]*run-[^/]+/.+"
     # A delivered model, in ``FINAL`` or a folder with another name.
     f"|(?!{TRIALS}/|{WANDB}/|\\.)[^/]+/({TESTS}/[0-9a-f]{{16}}/)?{_one_of(MODEL_FILES)}"
@@ -137,6 +141,15 @@ def trial(number: int) -> str:
     'trials/0007'
     """
     return f"{TRIALS}/{number:04d}"
+
+
+def trial_of(folder: str) -> int | None:
+    """The trial of a folder's name; None for any other name.
+
+    >>> trial_of("0007"), trial_of("00007"), trial_of("0007.old")
+    (7, None, None)
+    """
+    return int(folder) if _TRIAL.fullmatch(folder) else None
 
 
 def seed(value: int | str) -> str:
@@ -191,4 +204,4 @@ def is_fold_file(name: str) -> bool:
 
 def _number(name: str, prefix: str) -> int | None:
     digits = name.removeprefix(prefix)
-    return int(digits) if name.startswith(prefix) and digits.isdecimal() else None
+    return int(digits) if name.startswith(prefix) and _NUMBER.fullmatch(digits) else None

@@ -157,7 +157,8 @@ def _is_finished(study: Study) -> bool:
 
 def _without_recipe(study: Study) -> list[str]:
     """Names of trial folders that have files but no recipe; an empty folder is of a trial that never started."""
-    folders = sorted((study.folder / layout.TRIALS).glob("[0-9][0-9][0-9][0-9]*"))
+    paths = sorted((study.folder / layout.TRIALS).glob("*"))
+    folders = [path for path in paths if path.is_dir() and layout.trial_of(path.name) is not None]
     return [
         folder.name
         for folder in folders

@@ -24,7 +24,7 @@ def trial_of(name: str) -> int | None:
     (7, None, None)
     """
     parts = name.split("/")
-    return int(parts[1]) if len(parts) > 2 and parts[0] == layout.TRIALS and parts[1].isdecimal() else None
+    return layout.trial_of(parts[1]) if len(parts) > 2 and parts[0] == layout.TRIALS else None
 
 
 def is_result(name: str) -> bool:

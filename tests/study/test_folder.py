@@ -378,6 +378,16 @@ def test_trials_are_listed_with_their_finished_seeds(study: Study) -> None:
     assert row["weighted_f1"] == pytest.approx(row["score"] / 2)
 
 
+def test_copies_under_another_spelling_of_a_number_are_not_read(study: Study) -> None:
+    study.write_fold(3, result_of(0), TABLE)
+    folder = study.trial_folder(3)
+    for name in ("fold_0.json", "fold_0.csv"):
+        shutil.copy(folder / "seed_0" / name, folder / "seed_0" / name.replace("0", "00"))
+    shutil.copytree(folder / "seed_0", folder / "seed_00")
+    shutil.copytree(folder, folder.with_name("00003"))
+    assert (study.trials(), study.seeds(3), study.folds_done(3, 0)) == ([3], [0], [0])
+
+
 def test_trials_of_two_objectives_are_listed_by_score(tmp_path: Path) -> None:
     study = Study.create(tmp_path / "two", info_of(objective="tta_accuracy,cost"))
     study.begin_trial(0, Recipe())

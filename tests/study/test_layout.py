@@ -73,6 +73,19 @@ def test_paths_of_a_trials_files() -> None:
     assert [layout.fold_of(name) for name in ("fold_3.json", ".fold_3.json.tmp", "fold_x.json")] == [3, None, None]
 
 
+@pytest.mark.parametrize("name", ["00007", "007", "\u0660\u0660\u0660\u0667", "+007", "0_07"])
+def test_another_spelling_of_a_number_is_foreign(name: str) -> None:
+    assert layout.trial_of(name) is layout.seed_of(f"seed_{name}") is layout.fold_of(f"fold_{name}.json") is None
+    for file in (f"trials/{name}/state.json", f"trials/0007/seed_{name}/failed.json"):
+        assert not layout.is_study_file(file)
+    assert not layout.is_study_file(f"trials/0007/seed_0/fold_{name}.csv")
+
+
+def test_numbers_of_five_digits_are_read_as_written() -> None:
+    assert layout.trial_of(layout.trial(12345).rpartition("/")[2]) == 12345
+    assert layout.is_study_file(f"{layout.trial(12345)}/seed_10/fold_10.csv")
+
+
 def test_every_name_is_of_a_file_that_a_study_has() -> None:
     known = layout.STUDY_FILES | layout.TRIAL_FILES | layout.SEED_FILES | layout.MODEL_FILES
     # The lock belongs to the driver, not to the study.
