@@ -44,9 +44,12 @@ def classify(folder: Path, images: Sequence[Path], device_name: str) -> np.ndarr
     model, recipe = load_delivered(folder)
     device = choose_device(device_name)
     use_threads(None)
-    pixels = read_images(images, view_of(recipe))
     model = model_to_device(model, device)
-    try:
-        return predict(model, recipe, pixels, range(len(pixels)), device=device, tta=recipe.evaluate.tta)
-    except NonFiniteProbabilities as error:
-        raise UserError(f"--model {folder}: {describe_broken(error, [str(path) for path in images])}") from None
+    parts: list[np.ndarray] = []
+    for pixels in read_images(images, view_of(recipe)):
+        try:
+            parts.append(predict(model, recipe, pixels, range(len(pixels)), device=device, tta=recipe.evaluate.tta))
+        except NonFiniteProbabilities as error:
+            names = [str(path) for path in images[sum(map(len, parts)) :]]
+            raise UserError(f"--model {folder}: {describe_broken(error, names)}") from None
+    return np.concatenate(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 
@@ -25,6 +25,9 @@ from leukemia.training.resnet import ResNet
 
 EVALUATION_BATCH = 64
 """Images per forward pass: bounds memory, and affects results only by rounding."""
+
+CHUNK = 4 * EVALUATION_BATCH
+"""Images of ``read_images`` in memory at a time. Whole batches, so that predictions do not depend on it."""
 
 
 class NonFinite(RuntimeError):
@@ -175,21 +178,34 @@ def model_to_device(model: ResNet, device: torch.device) -> ResNet:
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def read_images(paths: Sequence[Path], view: View) -> np.ndarray:
-    """Read image files in one view, uint8 (n, H, W, 3), in the order of ``paths``.
+def read_images(paths: Sequence[Path], view: View) -> Iterator[np.ndarray]:
+    """Read image files in one view, in the order of ``paths``: arrays of at most ``CHUNK`` images.
+
+    All are read once before the first array, so that an unreadable image is reported before anything is predicted.
+
+    Yields:
+        uint8 (n, H, W, 3).
 
     Raises:
         UserError: images cannot be read or are too small; all are listed.
     """
 
-    def read(row: int) -> np.ndarray | str:
+    def read(row: int) -> np.ndarray:
         try:
             return crop_and_resize(decode(paths[row]), view)
         except UserError as reason:
-            return f"{paths[row]}: {reason}"
+            raise UserError(f"{paths[row]}: {reason}") from None
 
-    results = [result for _, result in sorted(completed(read, range(len(paths)), "reading images"), key=itemgetter(0))]
-    problems = [result for result in results if isinstance(result, str)]
+    def problem(row: int) -> str:
+        try:
+            read(row)
+        except UserError as reason:
+            return str(reason)
+        return ""
+
+    problems = [found for _, found in sorted(completed(problem, range(len(paths)), "checking images")) if found]
     if problems:
         raise UserError(f"{len(problems)} of {len(paths)} images cannot be used:\n{listed(problems)}")
-    return np.stack(results)
+    for start in range(0, len(paths), CHUNK):
+        rows = range(start, min(start + CHUNK, len(paths)))
+        yield np.stack([image for _, image in sorted(completed(read, rows, "reading images"), key=itemgetter(0))])

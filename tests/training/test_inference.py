@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,11 @@ from leukemia.base.files import write_text
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.data.augment import evaluation_pipeline
+from leukemia.delivery import classifier
+from leukemia.delivery.classifier import classify
 from leukemia.delivery.loading import load_delivered
 from leukemia.predict import main
+from leukemia.training import inference
 from leukemia.training.inference import NonFiniteProbabilities, predict, with_tta
 from leukemia.training.model import build_model, save_model
 from leukemia.training.resnet import ResNet
@@ -175,6 +179,44 @@ def test_a_folder_without_images_is_rejected(delivered: Path, tmp_path: Path) ->
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"empty: no images in this folder; expected files named \*\.bmp, \*\.jpg"):
         main(["--model", str(delivered), str(tmp_path / "empty"), "--device", "cpu"])
+
+
+def test_few_images_are_in_memory_at_a_time(
+    model: ResNet, delivered: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = classify(delivered, pictures, "cpu")
+    sizes: list[int] = []
+
+    def predict_some(model: ResNet, recipe: Recipe, images: np.ndarray, rows: range, **options: Any) -> np.ndarray:
+        sizes.append(len(images))
+        return predict(model, recipe, images, rows, **options)
+
+    monkeypatch.setattr(inference, "CHUNK", 2)
+    monkeypatch.setattr(classifier, "predict", predict_some)
+    np.testing.assert_allclose(classify(delivered, pictures, "cpu"), expected, atol=1e-6)
+    assert sizes == [2, 1]
+    pictures[2].unlink()
+    with pytest.raises(UserError, match=rf"^1 of 3 images cannot be used:\n  {pictures[2]}: missing$"):
+        classify(delivered, pictures, "cpu")
+    assert sizes == [2, 1], "nothing is predicted in vain"
+
+
+def test_broken_probabilities_are_those_of_their_own_chunk(
+    delivered: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def predict_some(model: ResNet, recipe: Recipe, images: np.ndarray, rows: range, **options: Any) -> np.ndarray:
+        if len(images) == 1:
+            raise NonFiniteProbabilities(np.array([0]), 1)
+        return np.full(len(images), 0.5)
+
+    monkeypatch.setattr(inference, "CHUNK", 2)
+    monkeypatch.setattr(classifier, "predict", predict_some)
+    with pytest.raises(UserError, match=rf"probabilities of 1 of 1 images are NaN .*\n  {pictures[2]}$"):
+        classify(delivered, pictures, "cpu")
+
+
+def test_a_chunk_is_of_whole_batches() -> None:
+    assert inference.CHUNK % inference.EVALUATION_BATCH == 0
 
 
 def test_folder_without_a_model(delivered: Path, tmp_path: Path) -> None:
