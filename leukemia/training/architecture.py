@@ -62,7 +62,7 @@ def architecture_of(state: Mapping[str, Tensor]) -> Architecture | None:
 
 
 def mismatches(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], optional: str = "") -> list[str]:
-    """Differences in names and shapes, one line each.
+    """Differences in names and shapes, and weights that are integers, one line each.
 
     Args:
         optional: names with this ending may be missing; none if empty.
@@ -75,5 +75,11 @@ def mismatches(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], opti
             f"{key}: expected shape {tuple(expected[key].shape)}, got {tuple(value.shape)}"
             for key, value in state.items()
             if key in expected and value.shape != expected[key].shape
+        ),
+        # Counters may be of floating point, as after a conversion of the whole state dict.
+        *(
+            f"{key}: expected numbers of floating point, got {value.dtype}"
+            for key, value in state.items()
+            if key in expected and expected[key].is_floating_point() and not value.is_floating_point()
         ),
     ]

@@ -15,6 +15,7 @@ from torch import Tensor
 from leukemia.base.errors import UserError, listed
 from leukemia.training.architecture import Architecture, architecture_of, blocks_of, mismatches
 from leukemia.training.resnet import BLOCKS
+from leukemia.training.weights import describe_kind, is_plain
 
 BODY = re.compile(r"(conv1|bn1|layer\d+)\.")
 """Beginning of the names of stem and stages in torchvision and timm. All other names of a network are its head."""
@@ -153,14 +154,9 @@ def _problem(body: Mapping[str, Tensor]) -> str | None:
     if architecture.in_channels not in (1, 3):
         return f"expected an input of 1 or 3 channels, got {architecture.in_channels}; {OTHER}"
     expected = {name: value for name, value in architecture.state().items() if BODY.match(name)}
-    problems = [
-        *mismatches(body, expected, optional=COUNTER),
-        *(
-            f"{name}: expected numbers of floating point, got {body[name].dtype}"
-            for name in _weights(body)
-            if not _is_usable(body[name])
-        ),
-    ]
+    odd = [name for name, value in body.items() if not is_plain(value)]
+    problems = [f"{name}: expected plain numbers, got {describe_kind(body[name])}" for name in odd]
+    problems = problems or mismatches(body, expected, optional=COUNTER)
     if not problems:
         return None
     return (
@@ -171,10 +167,6 @@ def _problem(body: Mapping[str, Tensor]) -> str | None:
 
 def _weights(body: Mapping[str, Tensor]) -> list[str]:
     return [name for name in body if not name.endswith(COUNTER)]
-
-
-def _is_usable(value: Tensor) -> bool:
-    return value.is_floating_point() and value.layout == torch.strided and not value.is_meta
 
 
 def _kind(tensors: Mapping[str, Tensor]) -> str:

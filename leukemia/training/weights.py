@@ -31,6 +31,12 @@ OTHER_FORMATS = {
 }
 """Files found in place of weights, by their first bytes, and what to do."""
 
+NUMBERS = frozenset(
+    {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2}
+    | {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+)
+"""Types of the weights of a network and of its counters."""
+
 
 def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors with a checksum, atomically; they may be on any device and in any memory format."""
@@ -82,8 +88,11 @@ def possible(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """The tensors, those of floating point as float32.
 
     Raises:
-        UserError: some are not finite, or are negative variances.
+        UserError: some are not plain, not finite, or are negative variances.
     """
+    other = [f"{name}: {describe_kind(value)}" for name, value in state.items() if not is_plain(value)]
+    if other:
+        raise UserError(f"{path}: expected dense tensors of plain numbers; copy it again:\n{listed(other, 5)}")
     weights = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
     broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
@@ -94,6 +103,16 @@ def possible(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
             f"{path}: expected variances of at least 0, got negative ones; copy it again:\n{listed(negative, 5)}"
         )
     return weights
+
+
+def is_plain(value: Tensor) -> bool:
+    """Whether a tensor has a value in each place, of one of ``NUMBERS``: not complex, quantized, sparse or meta."""
+    return value.dtype in NUMBERS and value.layout == torch.strided and not value.is_meta and not value.is_nested
+
+
+def describe_kind(value: Tensor) -> str:
+    """Type, layout and device of a tensor, as in ``torch.float32, torch.sparse_coo, cpu``."""
+    return f"{value.dtype}, {value.layout}, {value.device}"
 
 
 def checksum(state: Mapping[str, Tensor]) -> str:

@@ -198,6 +198,7 @@ OBJECT = (
     r"torch\.save\(torch\.load\('w\.ckpt', weights_only=False\)\['state_dict'\], 'weights\.pt'\)$"
 )
 INCOMPLETE = r"expected a whole ResNet-18, shortcut add, 3-channel input; its tensors are incomplete, or .*\n  {}"
+PLAIN = INCOMPLETE.format(r"bn1\.{}: expected plain numbers, got torch\.{}")
 INTEGER = INCOMPLETE.format(r"bn1\.bias: expected numbers of floating point")
 STAGES = r"expected a whole ResNet of depth 18, 34, 50, 101, 152 in torchvision's layout, got stages of {} conv1.weight"
 NONE = r"expected a ResNet with the names of torchvision or timm, got {}; give other weights$"
@@ -245,8 +246,9 @@ NONE = r"expected a ResNet with the names of torchvision or timm, got {}; give o
             INCOMPLETE.format(r"layer2\.0\.conv1\.weight: expected shape \(128, 64, 3, 3\), got \(256, 64, 3, 3\)"),
         ),
         ({**STATE, "bn1.bias": torch.ones(64, dtype=torch.int8)}, INTEGER),
-        ({**STATE, "bn1.bias": torch.ones(64, device="meta")}, INTEGER),
-        ({**STATE, "bn1.bias": torch.ones(64).to_sparse()}, INTEGER),
+        ({**STATE, "bn1.bias": torch.ones(64, device="meta")}, PLAIN.format("bias", "float32, torch.strided, meta")),
+        ({**STATE, "bn1.bias": torch.ones(64).to_sparse()}, PLAIN.format("bias", "float32, torch.sparse_coo, cpu")),
+        ({**STATE, "bn1.num_batches_tracked": torch.tensor(1j)}, PLAIN.format("num_batches_tracked", "complex64")),
         ({**STATE, "conv1.weight": torch.ones(64, 4, 7, 7)}, r"expected an input of 1 or 3 channels, got 4"),
         (
             {**renamed(STATE, "encoder_q."), **renamed(small_state(start=2.0), "encoder_k.")},
@@ -268,6 +270,13 @@ def test_what_is_no_whole_resnet_is_refused(tmp_path: Path, content: Any, messag
     path = saved(tmp_path, content, "w.ckpt")
     with pytest.raises(UserError, match=f"^{re.escape(str(path))}: {message}"):
         read_pretrained(path)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_nested_tensor_is_refused(tmp_path: Path) -> None:
+    nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    with pytest.raises(UserError, match=PLAIN.format("bias", "float32")):
+        read_pretrained(saved(tmp_path, {**STATE, "bn1.bias": nested}, "w.ckpt"))
 
 
 def test_no_code_of_a_file_is_run(tmp_path: Path) -> None:

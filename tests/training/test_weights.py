@@ -138,3 +138,23 @@ def test_impossible_values_are_rejected(
     recipe = Recipe.from_flat({"model.pretrained": str(path)}) if pretrained else Recipe()
     with pytest.raises(UserError, match=rf"weights.safetensors: expected {message}"):
         build_model(recipe) if pretrained else load_model(path, recipe)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.bool, torch.float4_e2m1fn_x2])
+def test_tensors_that_are_no_plain_numbers_are_rejected(tmp_path: Path, dtype: torch.dtype) -> None:
+    """Even without a checksum: complex values would lose a part."""
+    state = {"bn1.running_var": torch.zeros(8, dtype=torch.uint8).view(dtype), "fc.bias": torch.ones(2)}
+    save_file(state, tmp_path / "weights.safetensors")
+    with pytest.raises(UserError, match=rf"of plain numbers; copy it again:\n  bn1.running_var: {dtype}, .*cpu$"):
+        read_weights(tmp_path / "weights.safetensors")
+
+
+def test_integers_are_no_weights_but_counters_may_be_of_floating_point(tmp_path: Path) -> None:
+    state, path = ResNet(18).state_dict(), tmp_path / "weights.safetensors"
+    state["bn1.num_batches_tracked"] = state["bn1.num_batches_tracked"].float()
+    save_file(state, path)
+    assert load_model(path, Recipe()).bn1.num_batches_tracked.dtype == torch.int64
+    state["conv1.weight"] = state["conv1.weight"].long()
+    save_file(state, path)
+    with pytest.raises(UserError, match=r"\n  conv1.weight: expected numbers of floating point, got torch.int64$"):
+        load_model(path, Recipe())
