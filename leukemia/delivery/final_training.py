@@ -20,7 +20,7 @@ from leukemia.data.view import view_of
 from leukemia.delivery.evaluation import Evaluation, evaluate, find_overlap, find_seen, predict_test_set
 from leukemia.delivery.loading import Existing, find_existing
 from leukemia.delivery.messages import print_line, print_next, print_outcome
-from leukemia.delivery.model_folder import Delivery, results_folder, set_aside, write_model
+from leukemia.delivery.model_folder import Delivery, set_aside, write_model
 from leukemia.delivery.replacement import claimed, free_name, replacing
 from leukemia.delivery.retraining import check_disk_space, remove_checkpoint, retrain
 from leukemia.delivery.training_data import load_training_data
@@ -28,7 +28,7 @@ from leukemia.scoring.metrics import Interval
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
-from leukemia.study.models import MetricsRecord, ModelRecord, is_model, model_folder
+from leukemia.study.models import RESULTS, MetricsRecord, ModelRecord, is_model, model_folder, results_folder
 from leukemia.study.verification import verify
 from leukemia.tracking.names import remembered
 from leukemia.training.device import choose_device, describe_device, use_threads
@@ -194,7 +194,7 @@ class FinalTraining:
                 return False
             # Earlier versions kept the results of an earlier test without their record.
             if (tested := ModelRecord.read(results)) is not None:
-                tested.check_files(results, [layout.METRICS, layout.PREDICTIONS])
+                tested.check_files(results, RESULTS)
             metrics = read_record(MetricsRecord, path)
             if self.against_start and metrics.difference is None:
                 return False

@@ -25,7 +25,7 @@ from leukemia.scoring.metrics import Interval, confusion_matrix, describe_differ
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.epochs import write_epochs
-from leukemia.study.models import ModelRecord
+from leukemia.study.models import ModelRecord, results_folder
 from leukemia.training.model import save_model
 from leukemia.training.resnet import ResNet
 
@@ -46,11 +46,6 @@ def write_model(folder: Path, model: ResNet, recipe: Recipe, epochs: pd.DataFram
     save_model(model, folder / layout.WEIGHTS)
     recipe.save(folder / layout.RECIPE)
     write_epochs(folder / layout.EPOCHS, epochs)
-
-
-def results_folder(folder: Path, fingerprint: str) -> Path:
-    """Where a model's folder keeps the results on an earlier test set."""
-    return folder / layout.TESTS / fingerprint[:16]
 
 
 def set_aside(folder: Path, earlier: ModelRecord, fingerprint: str) -> None:

@@ -21,6 +21,9 @@ from leukemia.study.schema import Positive, Sha256, TrialId
 BOUND = (layout.WEIGHTS, layout.RECIPE, layout.EPOCHS, layout.METRICS, layout.PREDICTIONS)
 """Files that commands read or send."""
 
+RESULTS = (layout.METRICS, layout.PREDICTIONS)
+"""Those of a test; each record lists the ones that there were."""
+
 IRRELEVANT = ("ray", "optuna", "wandb")
 """Packages that neither train the final model nor apply it."""
 
@@ -62,8 +65,18 @@ def trained_on(weights: Path) -> str | None:
 
 def delivered_models(study: Study) -> list[str]:
     """Names of the folders of all delivered models, the default one last, so that it is the latest in W&B."""
-    folders = [path for path in study.folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    # A link leads to a folder of the user's.
+    folders = [
+        path
+        for path in study.folder.iterdir()
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith(".")
+    ]
     return sorted((path.name for path in folders if is_model(path)), key=lambda name: (name == layout.FINAL, name))
+
+
+def results_folder(folder: Path, fingerprint: str) -> Path:
+    """Where a model's folder keeps the results on an earlier test set."""
+    return folder / layout.TESTS / fingerprint[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +166,11 @@ class ModelRecord:
         evaluation = EvaluationRecord(fingerprint=fingerprint, command=command, created=provenance.now())
         return dataclasses.replace(self, evaluation=evaluation)
 
+    def has_results(self, folder: Path, fingerprint: str) -> bool:
+        """Whether the folder has results on the test set of this fingerprint, the newest or earlier ones."""
+        newest = self.evaluation is not None and self.evaluation.fingerprint == fingerprint
+        return newest or results_folder(folder, fingerprint).is_dir()
+
     def write(self, folder: Path) -> None:
         """Write the record; the other files must be there."""
         files = {name: _sha256(folder / name) for name in BOUND if (folder / name).is_file()}
@@ -166,9 +184,13 @@ class ModelRecord:
         """Check files of the folder against their checksums; those of earlier versions have fewer of them.
 
         Raises:
-            UserError: one was changed.
+            UserError: one was changed, or is that of another model: results that the record does not list.
         """
         for name in names:
+            if self.files and name in RESULTS and name not in self.files and (folder / name).is_file():
+                raise UserError(
+                    f"{folder / name}: {layout.MODEL} does not list it, so it belongs to another model; move it away"
+                )
             if name in self.files and (not (folder / name).is_file() or _sha256(folder / name) != self.files[name]):
                 raise UserError(f"{folder / name}: not the file that {layout.MODEL} was written for; {RESTORE}")
 

@@ -17,6 +17,11 @@ ASIDE = "aside"
 """Folder in a mirrored study for results that are not part of it; never in the study itself."""
 
 
+def new_aside() -> str:
+    """The folder for what is moved to ``ASIDE`` now."""
+    return f"{ASIDE}/{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
+
+
 def trial_of(name: str) -> int | None:
     """The trial that a file belongs to, None for any other file.
 
@@ -88,8 +93,7 @@ def clear_leftovers(storage: Storage, folder: Path) -> None:
     for name in storage.names(layout.TRIALS):
         if layout.is_study_file(name) and not (folder / name).is_file():
             stray.setdefault("/".join(name.split("/")[:2]), []).append(name)
-    target = f"{ASIDE}/{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
-    kept = 0
+    target, kept = new_aside(), 0
     for names in stray.values():
         keep = any(is_result(name) for name in names)
         kept += keep

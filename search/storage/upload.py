@@ -9,8 +9,10 @@ from pathlib import Path
 
 from leukemia.study import layout
 from leukemia.study.folder import Study
+from leukemia.study.models import delivered_models
 from search.storage.checkpoints import remove_ended
 from search.storage.filesystem import Storage
+from search.storage.models import MARKERS, make_way
 from search.storage.parallel import for_each
 from search.storage.retrieval import rank_of
 
@@ -49,15 +51,24 @@ class Upload:
             # It grows with each epoch: uploaded only if nothing else is, and at the end.
             top = [path for path in top if path.name != layout.LOG]
         # Read now, uploaded last: the trials that they refer to are stored before them.
-        contents = {path.name: (_stamp(path), path.read_bytes()) for path in top if self._is_new(path.name, path)}
+        contents = self._read_new(study.folder, top)
         folders = _trial_folders(study) if numbers is None else [study.trial_folder(number) for number in numbers]
         files = [path for folder in sorted(folders) for path in folder.rglob("*")]
         if numbers is None:
-            models = [path.parent for path in study.folder.glob(f"*/{layout.WEIGHTS}")]
-            runs = [study.folder / layout.WANDB] if ending and finished else []
-            files += [path for folder in (*models, *runs) for path in folder.rglob("*")]
+            models = delivered_models(study)
+            markers = [study.folder / name / marker for name in models for marker in MARKERS]
+            # If a model is replaced meanwhile, the stored record is that of the old one, which the next round notices.
+            contents = (
+                self._read_new(study.folder, [path for path in markers if _is_file(study.folder, path)]) | contents
+            )
+            for name in models:
+                for gone in make_way(self._storage, study, name):
+                    self._sent.pop(gone, None)
+            runs = [layout.WANDB] if ending and finished else []
+            inside = [path for name in (*models, *runs) for path in (study.folder / name).rglob("*")]
+            files += [path for path in inside if path not in markers]
         self._put_all(study.folder, files)
-        for name, (stamp, content) in contents.items():
+        for name, (content, stamp) in contents.items():
             self._write(content, name, stamp)
         stamp = (len(records),)
         if records and self._sent.get(layout.JOURNAL) != stamp:
@@ -68,6 +79,17 @@ class Upload:
             for name in self._storage.names(layout.WANDB):
                 if layout.is_study_file(name) and not (study.folder / name).is_file():
                     self._storage.remove(name)
+
+    def _read_new(self, folder: Path, paths: Iterable[Path]) -> dict[str, tuple[bytes, tuple[int, ...]]]:
+        """Content and stamp of each new file, by name."""
+        found = {}
+        for path in paths:
+            name = str(path.relative_to(folder))
+            with contextlib.suppress(FileNotFoundError):
+                stamp = _stamp(path)
+                if self._sent.get(name) != stamp:
+                    found[name] = path.read_bytes(), stamp
+        return found
 
     def _put_all(self, folder: Path, files: Iterable[Path]) -> None:
         new = [(str(path.relative_to(folder)), path) for path in files if _is_file(folder, path)]
