@@ -61,6 +61,8 @@ class Checkpoints:
         self.local = local
         self._recipe, self._job, self._address = recipe, job, study
         self._storage: Storage | None = None
+        """Folder of the mirrored study."""
+        self._folder = f"{CHECKPOINTS}/{folder_of(job, recipe)}/"
         self._failing = False
         self._stored: dict[Path, tuple[int, int]] = {}
 
@@ -73,10 +75,10 @@ class Checkpoints:
         self._remove_foreign()
         if self._address is None:
             return
-        study = open_storage(self._address)
-        self._storage = study.folder(f"{CHECKPOINTS}/{folder_of(self._job, self._recipe)}")
+        self._storage = open_storage(self._address)
+        self._storage.expect()
         try:
-            if study.read(layout.STUDY) is None:
+            if self._storage.read(layout.STUDY) is None:
                 # A local folder with the same path as the driver's, but not shared with it.
                 self._storage = None
                 self._warn(
@@ -84,7 +86,7 @@ class Checkpoints:
                     "checkpoints are kept on that machine only"
                 )
                 return
-            for name in self._storage.names():
+            for name in (each.removeprefix(self._folder) for each in self._storage.names(self._folder.rstrip("/"))):
                 fold = fold_of(name)
                 if fold is not None and fold not in skip:
                     self._download(name, fold)
@@ -96,7 +98,7 @@ class Checkpoints:
         path = self.local / name
         fetched = path.with_name(f".{path.name}.fetched")
         try:
-            if not self._storage.fetch(name, fetched):
+            if not self._storage.fetch(self._folder + name, fetched):
                 return
             stored = self._num_epochs(fetched, fold)
             if stored == 0:
@@ -115,7 +117,7 @@ class Checkpoints:
             return
         for pause in (*(() if self._failing else PAUSES), None):
             try:
-                self._storage.put(path, name)
+                self._storage.put(path, self._folder + name)
             except StorageFailed as failure:
                 if pause is None:
                     self._failed(

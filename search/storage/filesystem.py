@@ -49,6 +49,7 @@ class Storage:
 
     def __init__(self, filesystem: fs.FileSystem, root: str, location: str, options: dict[str, str]) -> None:
         self._filesystem, self._root, self._location, self._options = filesystem, root, location, options
+        self._must_exist = False
 
     def __str__(self) -> str:
         """The address without its options, for display."""
@@ -62,6 +63,10 @@ class Storage:
     def folder(self, name: str) -> Storage:
         """A subfolder of this one."""
         return Storage(self._filesystem, f"{self._root}/{name}", f"{self._location}/{name}", self._options)
+
+    def expect(self) -> None:
+        """From now on, fail rather than create this folder: if its disk is unmounted, the path is on another disk."""
+        self._must_exist = self._filesystem.type_name == "local"
 
     def put(self, local: Path, name: str) -> None:
         """Upload a file.
@@ -174,7 +179,7 @@ class Storage:
         """
         with _library_errors():
             if self._filesystem.type_name == "local":
-                Path(self._path(target)).parent.mkdir(parents=True, exist_ok=True)
+                self._make_parent(Path(self._path(target)))
             self._filesystem.move(self._path(name), self._path(target))
 
     @contextlib.contextmanager
@@ -213,6 +218,11 @@ class Storage:
         assert not name or is_plain(name), name
         return f"{self._root}/{name}" if name else self._root
 
+    def _make_parent(self, path: Path) -> None:
+        if self._must_exist and not Path(self._root).is_dir():
+            raise StorageFailed("the folder is gone; mount its disk again, or move the folder back")
+        path.parent.mkdir(parents=True, exist_ok=True)
+
     @contextlib.contextmanager
     def _atomic(self, name: str) -> Iterator[str]:
         """Path to write a file to that gets its name only once it is complete; buckets do this by themselves."""
@@ -221,7 +231,7 @@ class Storage:
             yield path
             return
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._make_parent(target)
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
             yield str(temporary)

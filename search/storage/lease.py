@@ -168,15 +168,15 @@ class Lease:
         self._storage.remove(name)
         return False
 
-    def refresh(self) -> None:
-        """Renew the lease if the last renewal is some time ago.
+    def refresh(self) -> bool:
+        """Renew the lease if the last renewal is some time ago; returns whether it was renewed.
 
         Raises:
             TakenOver: another driver has the lease.
             StorageFailed: the lease cannot be read or written.
         """
         if time.monotonic() - self._refreshed < REFRESH_SECONDS:
-            return
+            return False
         holder = read_holder(self._storage)
         if holder is not None and holder["token"] != self._own["token"]:
             raise TakenOver(
@@ -184,6 +184,7 @@ class Lease:
                 "it over after the lease of this search expired; this search has ended"
             )
         self._write()
+        return True
 
     def release(self) -> None:
         """Release the lease, if it is still ours.

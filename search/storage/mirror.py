@@ -71,11 +71,12 @@ class Mirror(Listener):
         self._dirty: set[int] = set()
         self._everything = True
         self._lock, self._wake, self._ending = threading.Lock(), threading.Event(), threading.Event()
-        self._finished = self._unreachable = False
+        self._finished = self._unreachable = self._is_gone = False
         self._lost: TakenOver | None = None
         self._progress = time.monotonic()
         self._problem = ""
         self._lease.claim()
+        self._storage.expect()
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
         self._thread.start()
 
@@ -97,9 +98,7 @@ class Mirror(Listener):
         """
         try:
             clear_leftovers(self._storage, study.folder)
-            # ``study.json`` first: without it, files in the storage are not ours.
-            for name in (layout.STUDY, layout.SPLITS):
-                self._storage.put(study.folder / name, name)
+            self._upload.begin(study)
         except StorageFailed as failure:
             raise UserError(f"--storage {self._storage}: {failure}; use --resume when it works again") from None
         self._study = study
@@ -199,9 +198,14 @@ class Mirror(Listener):
             self._wake.wait(REFRESH_SECONDS)
 
     def _round(self, ending: bool) -> None:
-        self._lease.refresh()
+        renewed = self._lease.refresh()
         if self._study is None:
             return
+        if self._is_gone:
+            self._upload.begin(self._study)
+            self._is_gone, self._everything = False, True
+        elif renewed:
+            self._require_study()
         with self._lock:
             everything, dirty = self._everything or ending, self._dirty
             self._everything, self._dirty = False, set()
@@ -215,7 +219,18 @@ class Mirror(Listener):
     def _note_stored(self) -> None:
         self._progress = time.monotonic()
         # Otherwise the lease could expire during a long round.
-        self._lease.refresh()
+        if self._lease.refresh():
+            self._require_study()
+
+    def _require_study(self) -> None:
+        """Notice that the folder or the bucket was emptied: the next round uploads everything again.
+
+        Raises:
+            StorageFailed: it was.
+        """
+        if self._storage.read(layout.STUDY) is None:
+            self._is_gone = True
+            raise StorageFailed("it has lost the study, which is uploaded again")
 
     def _note_unreachable(self, error: Exception) -> None:
         self._problem = first_line(error)

@@ -29,6 +29,17 @@ class Upload:
         self._storage, self._on_stored = storage, on_stored
         self._sent: dict[str, tuple[int, ...]] = {}
 
+    def begin(self, study: Study) -> None:
+        """Upload the files that make it a study. Nothing else is taken to be stored.
+
+        Raises:
+            StorageFailed: one cannot be stored.
+        """
+        self._sent = {}
+        # ``study.json`` first: without it, files in the storage are not ours.
+        for name in (layout.STUDY, layout.SPLITS):
+            self._storage.put(study.folder / name, name)
+
     def store(self, study: Study, numbers: Collection[int] | None, *, ending: bool, finished: bool) -> None:
         """Upload the changed files of these trials, or of all trials if None, and of the rest of the folder.
 

@@ -450,3 +450,62 @@ def test_the_studies_of_a_storage_are_listed(world_in: Callable[..., World], sto
     assert describe_studies(storage) == "it contains study"
     with pytest.raises(MissingFile, match=r"no study at .*absent; correct --storage or --study"):
         fetch_study(storage.folder("absent"), tmp_path / "absent")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """The mirror's thread renews its lease in every round, pauses briefly and gives up soon."""
+    monkeypatch.setattr(mirror_module.log, "propagate", True)
+    monkeypatch.setattr(lease_module, "REFRESH_SECONDS", 0.0)
+    for name, seconds in (("REFRESH_SECONDS", 0.05), ("LONGEST_PAUSE_SECONDS", 0.05), ("CLOSE_SECONDS", 0.5)):
+        monkeypatch.setattr(mirror_module, name, seconds)
+    return caplog
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_a_storage_whose_disk_is_unmounted_is_not_created_again(
+    world_in: Callable[..., World], storage: Storage, tmp_path: Path, quick: pytest.LogCaptureFixture, returns: bool
+) -> None:
+    world = world_in("head", trials=1)
+    mirror = Mirror(storage, NAME)
+    mirror.start(world.study)
+    wait_until(lambda: JOURNAL in storage.folder(NAME).names())
+    (tmp_path / "storage").rename(tmp_path / "unmounted")
+    world.listeners.insert(1, mirror)
+    world.run()
+    wait_until(lambda: bool(quick.records))
+    assert f"storage {storage}/{NAME} is unreachable (the folder is gone; mount its disk again" in quick.text
+    if returns:
+        (tmp_path / "unmounted").rename(tmp_path / "storage")
+    message = mirror.close(finished=True)
+    mirror.release()
+    if returns:
+        assert message == ""
+        assert files_of(tmp_path / "storage" / NAME) == files_of(world.study.folder)
+    else:
+        assert message.startswith(f"storage: the study is not completely uploaded to {storage}/{NAME} (the folder is")
+        assert not (tmp_path / "storage").exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_a_storage_that_lost_the_study_gets_it_again(
+    request: pytest.FixtureRequest,
+    world_in: Callable[..., World],
+    tmp_path: Path,
+    quick: pytest.LogCaptureFixture,
+    kind: str,
+) -> None:
+    uri = str(tmp_path / "storage") if kind == "folder" else request.getfixturevalue("s3").uri(tmp_path.name)
+    world = world_in("head", trials=1)
+    world.run()
+    mirror = Mirror(open_storage(uri), NAME)
+    mirror.start(world.study)
+    there = open_storage(uri).folder(NAME)
+    wait_until(lambda: JOURNAL in there.names())
+    for name in reversed(there.names()):
+        there.remove(name)
+    wait_until(lambda: JOURNAL in there.names(), seconds=20)
+    assert "it has lost the study, which is uploaded again" in quick.text
+    assert mirror.close(finished=True) == ""
+    mirror.release()
+    assert {name: there.read(name) for name in there.names()} == files_of(world.study.folder)
