@@ -20,22 +20,46 @@ MIN_INODES = 100
 """Free inodes needed to write anything; a study has about ten files per trial."""
 
 
-def cache_dir() -> Path:
-    """The directory for decoded images and the sample set: ``LEUKEMIA_CACHE``, default ``~/.cache/leukemia``.
+CACHE_ADVICE = "set LEUKEMIA_CACHE to a folder that you can write"
 
-    Absolute, since Ray's workers have other working directories; ``~`` is expanded; created if absent.
+
+def cache_path() -> Path:
+    """Where the cache is or would be: ``LEUKEMIA_CACHE``, default ``~/.cache/leukemia``; nothing is created.
+
+    Absolute, since Ray's workers have other working directories; ``~`` is expanded.
 
     Raises:
-        UserError: there is no home directory, or the folder cannot be created or is not writable.
+        UserError: there is no home directory or no working directory.
     """
     named = os.environ.get("LEUKEMIA_CACHE") or "~/.cache/leukemia"
-    advice = "set LEUKEMIA_CACHE to a folder that you can write"
     try:
-        folder = Path(named).expanduser().absolute()
-    except RuntimeError as error:
-        raise UserError(f"cannot use the folder {named} ({first_line(error)}); {advice}") from None
-    make_folder(folder, advice)
+        return Path(named).expanduser().absolute()
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"cannot use the folder {named} ({first_line(error)}); {CACHE_ADVICE}") from None
+
+
+def cache_dir() -> Path:
+    """The directory for decoded images and the sample set, as in ``cache_path``; created if absent.
+
+    Raises:
+        UserError: as in ``cache_path``; or the folder cannot be created or is not writable.
+    """
+    folder = cache_path()
+    make_folder(folder, CACHE_ADVICE)
     return folder
+
+
+def resolved(path: Path, advice: str) -> Path:
+    """The absolute path, without links.
+
+    Raises:
+        UserError: links form a circle, or the working directory was removed; the message ends with ``advice``.
+    """
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        # Of a circle, RuntimeError before Python 3.13, and no error of ``resolve`` since.
+        raise UserError(f"{path}: not a valid path ({first_line(error)}); {advice}") from None
 
 
 def make_folder(folder: Path, advice: str) -> None:

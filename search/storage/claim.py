@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import make_folder, require_creatable
+from leukemia.base.files import make_folder, require_creatable, resolved
 from leukemia.data.location import SAMPLE
 from leukemia.study import layout
 from leukemia.study.folder import Study
@@ -176,8 +176,9 @@ def _refuse_overlap(request: Request, *, resume: bool) -> None:
                 uri = study.info.data.uri
     if name is not None:
         layout.check_name(name)
-    mirror, folder = storage / (name or ""), runs / (name or "")
-    if storage == runs or (name is not None and (mirror.is_relative_to(folder) or folder.is_relative_to(mirror))):
+    # Either may be a link, for example to a larger disk.
+    mirror, folder = (_resolved(parent / (name or "")) for parent in (storage, runs))
+    if _is_same(storage, runs) or (name is not None and _overlap(mirror, folder)):
         raise UserError(
             f"--storage {request.storage}: expected a folder other than --runs, with neither study inside the other, "
             f"got {mirror} as the mirror of {folder}; choose a separate folder"
@@ -192,11 +193,17 @@ def _refuse_overlap(request: Request, *, resume: bool) -> None:
         )
 
 
+def _overlap(first: Path, second: Path) -> bool:
+    return first.is_relative_to(second) or second.is_relative_to(first) or _is_same(first, second)
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    # A folder may be mounted at two places.
+    return first == second or (first.is_dir() and second.is_dir() and first.samefile(second))
+
+
 def _resolved(path: Path) -> Path:
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"{path}: not a valid folder ({error}); correct --runs or --data") from None
+    return resolved(path, "correct --runs, --storage or --data")
 
 
 def _folder(request: Request, storage: Storage) -> Path:

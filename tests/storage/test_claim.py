@@ -110,8 +110,26 @@ def test_a_study_is_not_resumed_in_its_own_mirror(tiny_folder: Path, tmp_path: P
 
 def test_a_runs_folder_that_is_a_symlink_loop_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(UserError, match=r"loop: not a valid folder \(.*\); correct --runs or --data"):
+    with pytest.raises(UserError, match=r"loop: not a valid path \(.*\); correct --runs, --storage or --data"):
         storage_of(request_for(tiny_folder, tmp_path / "loop", "--storage", str(tmp_path / "storage")), resume=False)
+
+
+@pytest.mark.parametrize("linked", ["study", "mirror", "runs"])
+def test_a_study_that_a_link_shares_with_its_mirror_is_refused(tiny_folder: Path, tmp_path: Path, linked: str) -> None:
+    runs, storage = tmp_path / "runs", tmp_path / "storage"
+    request = dataclasses.replace(request_for(tiny_folder, runs), storage=str(storage))
+    start_study(request_for(tiny_folder, runs))
+    here, there = {"study": (runs / "one", storage / "one"), "mirror": (storage / "one", runs / "one")}.get(
+        linked, (runs, storage)
+    )
+    there.parent.mkdir(exist_ok=True)
+    if not there.exists():
+        shutil.move(here, there)
+    here.parent.mkdir(exist_ok=True)
+    here.symlink_to(there)
+    for each in (request, dataclasses.replace(request, study=None)):
+        with pytest.raises(UserError, match=r"^--storage .*: expected a folder other than --runs"):
+            storage_of(each, resume=True)
 
 
 def test_a_mirror_among_the_images_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
