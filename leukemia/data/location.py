@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from leukemia.base.errors import UserError
+from leukemia.base.files import resolved
 from leukemia.data.sample import sample_set
 
 SAMPLE = "sample"
@@ -23,9 +24,9 @@ def absolute(path: Path) -> str:
     """A path as recorded in a study.
 
     Raises:
-        UserError: it is not UTF-8, which JSON cannot carry.
+        UserError: it is not UTF-8, which JSON cannot carry, or is a circle of links.
     """
-    text = str(path.resolve())
+    text = str(resolved(path, "remove the circle of links, or give another path"))
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from leukemia.base import provenance
+from leukemia.base.files import cache_path
 from leukemia.config.optimizers import MAX_STATES
 from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
@@ -25,7 +26,7 @@ from leukemia.training.device import choose_device, describe_device
 from leukemia.training.model import build_model
 from search.planning.derived import check_derived
 from search.planning.request import Request
-from search.planning.vacancy import require_vacant
+from search.planning.vacancy import require_apart, require_vacant
 from search.planning.weights import checked_weights
 from search.policy.rules import Rules
 from search.policy.space import Choice, Space, fixed_start, make_space
@@ -126,6 +127,9 @@ def plan_new(request: Request, command: str) -> Plan:
     layout.check_name(name)
     folder = request.runs / name
     require_vacant(folder)
+    if request.data is not None:
+        require_apart(folder, Path(request.data), "--runs")
+        require_apart(cache_path(), Path(request.data), "LEUKEMIA_CACHE")
     options = SearchOptions(**request.given)
     start = fixed_start(PRESETS[options.preset](), options.settings)
     catalog = read_catalog(locate(uri_of(request.data)), request.reading, recipe=start)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from leukemia.base.errors import UserError
+from leukemia.base.files import resolved
 from leukemia.study import layout
 
 MAX_NAMED = 3
@@ -29,6 +30,25 @@ def require_vacant(folder: Path) -> None:
         ) from None
     if names:
         raise occupied(str(folder), names, instead="--study or --runs")
+
+
+def require_apart(folder: Path, images: Path, option: str) -> None:
+    """Refuse to write to a folder among the images, which are only read: a picture there would become one of them.
+
+    Args:
+        folder: about to be written.
+        images: given by the user; a file, such as a CSV, has no place that is searched for images.
+        option: what names the folder.
+
+    Raises:
+        UserError: it is the folder of the images or inside it.
+    """
+    folder, images = (resolved(path, f"correct --data or {option}") for path in (folder, images))
+    if images.is_dir() and folder.is_relative_to(images):
+        raise UserError(
+            f"{option}: expected a folder outside the images in {images}, which are only read, got {folder}; choose "
+            f"another {option}"
+        )
 
 
 def occupied(folder: str, names: Collection[str], *, instead: str) -> UserError:

@@ -674,3 +674,39 @@ def test_checkpoint_size_is_that_of_the_largest_network(request_for: Callable[..
     fixed = plan_new(request_for(settings=["model.depth=18", "model.shortcut=add"]), COMMAND)
     assert fixed.checkpoint_bytes() == 6 * 4 * 11_177_538
     assert plan_new(request_for(), COMMAND).checkpoint_bytes() > 6 * 4 * 58_147_906
+
+
+@pytest.mark.parametrize("where", ["runs", "fold_0", "."])
+def test_a_study_among_the_images_is_refused(tiny_folder: Path, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pictures would be images of the next study."""
+    monkeypatch.chdir(tiny_folder)
+    before = sorted(tiny_folder.rglob("*"))
+    request = Request(runs=Path(where), study="leukemia", data=".")
+    with pytest.raises(
+        UserError, match=r"^--runs: expected a folder outside the images in .*, got .*leukemia; choose another --runs$"
+    ):
+        plan_new(request, "python -m search.run")
+    assert sorted(tiny_folder.rglob("*")) == before
+
+
+def test_a_cache_among_the_images_is_refused(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEUKEMIA_CACHE", str(tiny_folder / "cache"))
+    with pytest.raises(UserError, match=r"^LEUKEMIA_CACHE: expected a folder outside the images in .*cache; choose"):
+        plan_new(Request(runs=tmp_path, data=str(tiny_folder)), "python -m search.run")
+    assert not (tiny_folder / "cache").exists()
+
+
+def test_a_circle_of_links_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    runs, loop = tmp_path / "runs", tmp_path / "a"
+    for action in (
+        lambda: plan_new(Request(runs=runs, data=str(loop)), "python -m search.run"),
+        lambda: plan_new(Request(runs=loop, data=str(tmp_path)), "python -m search.run"),
+        lambda: settings_of([f"model.pretrained={loop}"]),
+    ):
+        with pytest.raises(UserError, match=r"^[^\n]*/a[^\n]*$"):
+            action()
+    assert not runs.exists()
