@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,10 +44,18 @@ def storage_of(request: Request, *, resume: bool) -> Storage | None:
         return None
     _refuse_overlap(dataclasses.replace(request, storage=remembered), resume=True)
     try:
-        return probe(remembered)
+        storage = probe(remembered)
     except UserError as error:
         message = f"{error} (study {study.name} is mirrored there; --storage {NO_STORAGE} runs without a mirror)"
         raise UserError(message) from None
+    with _failures_as_user_errors(storage):
+        if storage.folder(study.name).read(layout.STUDY) is None:
+            raise UserError(
+                f"--storage {storage}: expected the mirror of study {study.name}, which the study remembers, found "
+                f"none; mount its disk, or name a storage to mirror it there from now on, such as "
+                f"--storage {shlex.quote(remembered)}"
+            )
+    return storage
 
 
 def remembered_by(study: Study) -> str | None:

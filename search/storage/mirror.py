@@ -100,7 +100,9 @@ class Mirror(Listener):
             clear_leftovers(self._storage, study.folder)
             self._upload.begin(study)
         except StorageFailed as failure:
-            raise UserError(f"--storage {self._storage}: {failure}; use --resume when it works again") from None
+            raise UserError(
+                f"--storage {self._storage}: {failure}; use --resume with the same --storage when it works again"
+            ) from None
         self._study = study
         self._wake.set()
 

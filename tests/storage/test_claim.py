@@ -81,6 +81,23 @@ def test_error_about_a_lost_remembered_storage_names_the_workaround(tiny_folder:
         storage_of(dataclasses.replace(request, storage=None), resume=True)
 
 
+@pytest.mark.parametrize("lost", ["storage", "storage/one/study.json"])
+def test_a_remembered_storage_without_the_study_is_refused(tiny_folder: Path, tmp_path: Path, lost: str) -> None:
+    """Its disk may not be mounted: the study would be mirrored below the mount point."""
+    request = request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage"))
+    start_study(request)
+    (tmp_path / lost).rename(tmp_path / "away")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(
+        UserError,
+        match=r"^--storage (.*/storage): expected the mirror of study one, which the study remembers, found none; "
+        r"mount its disk, or name a storage to mirror it there from now on, such as --storage \1$",
+    ):
+        storage_of(dataclasses.replace(request, storage=None), resume=True)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert str(storage_of(request, resume=True)) == str(tmp_path / "storage")
+
+
 def test_a_study_of_the_same_name_is_not_overwritten(tiny_folder: Path, tmp_path: Path) -> None:
     start_study(request_for(tiny_folder, tmp_path / "runs", "--storage", str(tmp_path / "storage")))
     with pytest.raises(UserError, match=r"study one already exists in .*storage; resume it with --resume, or choose"):
