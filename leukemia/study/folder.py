@@ -14,7 +14,8 @@ import pandas as pd
 
 from leukemia.base import locks
 from leukemia.base.errors import MissingFile
-from leukemia.base.files import is_temporary, require_writable, write_text
+from leukemia.base.files import require_writable, write_text
+from leukemia.base.listing import entries, exists
 from leukemia.base.record import missing_field, read_content, read_record, write_record, wrong_value
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult, score_name
@@ -22,6 +23,7 @@ from leukemia.study import layout
 from leukemia.study.epochs import EPOCH_COLUMNS, REPEATED_COLUMNS, read_epochs, write_epochs
 from leukemia.study.records import FOLD_COLUMNS, check_scores, predictions_csv, read_predictions
 from leukemia.study.schema import FoldRecord, Origin, RepeatFailure, State, StudyInfo, TrialEnd
+from leukemia.study.studies import study_folders
 
 T = TypeVar("T")
 
@@ -64,8 +66,7 @@ class Study:
         if name is not None:
             layout.check_name(name)
             return cls.open(runs / name)
-        folders = [path.parent for path in runs.glob(f"*/{layout.BEST}") if (path.parent / layout.STUDY).is_file()]
-        studies = [cls.open(folder) for folder in folders if not is_temporary(folder)]
+        studies = [cls.open(folder) for folder in study_folders(runs) if exists(folder / layout.BEST)]
         if not studies:
             raise MissingFile(
                 f"no study with a {layout.BEST} in {runs}; run a search first, or name the folder with --runs"
@@ -124,9 +125,8 @@ class Study:
 
     def trials(self) -> list[int]:
         """Numbers of the trials that have a folder, ascending."""
-        recipes = (self.folder / layout.TRIALS).glob(f"*/{layout.RECIPE}")
-        numbers = (layout.trial_of(path.parent.name) for path in recipes)
-        return sorted(number for number in numbers if number is not None)
+        numbers = ((layout.trial_of(path.name), path) for path in entries(self.folder / layout.TRIALS))
+        return sorted(number for number, path in numbers if number is not None and exists(path / layout.RECIPE))
 
     def trial_folder(self, number: int) -> Path:
         """Folder of a trial, named by its number in four digits."""
@@ -167,7 +167,7 @@ class Study:
 
     def seeds(self, number: int) -> list[int]:
         """Seeds that were started for a trial, ascending: its own and those of its repeats."""
-        seeds = (layout.seed_of(path.name) for path in self.trial_folder(number).glob(layout.seed("*")))
+        seeds = (layout.seed_of(path.name) for path in entries(self.trial_folder(number)))
         return sorted(seed for seed in seeds if seed is not None)
 
     def seed_folder(self, number: int, seed: int) -> Path:
@@ -247,7 +247,7 @@ class Study:
 
     def folds_done(self, number: int, seed: int) -> list[int]:
         """Numbers of a trial's committed folds, ascending."""
-        found = (layout.fold_of(path.name) for path in self.seed_folder(number, seed).glob(layout.fold("*")))
+        found = (layout.fold_of(path.name) for path in entries(self.seed_folder(number, seed)))
         return sorted(fold for fold in found if fold is not None)
 
     def fold(self, number: int, seed: int, fold: int) -> FoldRecord:

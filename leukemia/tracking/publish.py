@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Container, Iterator, Sequence
 
 from leukemia.base.errors import UserError, first_line
+from leukemia.base.listing import entries, exists
 from leukemia.base.record import read_content
 from leukemia.study import layout
 from leukemia.study.best import Best
@@ -157,10 +158,10 @@ def _is_finished(study: Study) -> bool:
 
 def _without_recipe(study: Study) -> list[str]:
     """Names of trial folders that have files but no recipe; an empty folder is of a trial that never started."""
-    paths = sorted((study.folder / layout.TRIALS).glob("*"))
-    folders = [path for path in paths if path.is_dir() and layout.trial_of(path.name) is not None]
     return [
         folder.name
-        for folder in folders
-        if not (folder / layout.RECIPE).is_file() and any(path.name[0] != "." for path in folder.iterdir())
+        for folder in entries(study.folder / layout.TRIALS)
+        if layout.trial_of(folder.name) is not None
+        and not exists(folder / layout.RECIPE)
+        and any(path.name[0] != "." for path in entries(folder))
     ]

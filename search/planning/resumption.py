@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.files import is_temporary
 from leukemia.base.record import missing_field, wrong_value
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import read_catalog
@@ -14,6 +13,7 @@ from leukemia.data.location import locate, uri_of
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.schema import StudyInfo
+from leukemia.study.studies import study_folders
 from search.planning.derived import check_seeds
 from search.planning.plan import Plan
 from search.planning.request import Request
@@ -101,8 +101,7 @@ def study_to_resume(request: Request) -> Study:
     if request.study is not None:
         layout.check_name(request.study)
         return Study.open(request.runs / request.study)
-    found = (path.parent for path in request.runs.glob(f"*/{layout.STUDY}"))
-    studies = [Study.open(folder) for folder in found if not is_temporary(folder)]
+    studies = [Study.open(folder) for folder in study_folders(request.runs)]
     if not studies:
         raise UserError(
             f"--resume: no study in {request.runs}; start one without --resume, or give the folder with --runs"

@@ -186,7 +186,8 @@ def _is_resumable(study: Study, folder: str, stored: Collection[str]) -> bool:
     """Whether the job with this checkpoint folder has not ended according to the storage."""
     number, seed, _ = folder.split("-")
     if int(number) not in study.trials():
-        return False
+        # What is not known to have ended is kept until the search has.
+        return True
     recipe = study.recipe(int(number))
     if folder != folder_of(Job(int(number), int(seed)), recipe):
         return False

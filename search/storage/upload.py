@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+from leukemia.base.listing import entries_below
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.models import delivered_models
@@ -64,7 +65,7 @@ class Upload:
         # Read now, uploaded last: the trials that they refer to are stored before them.
         contents = self._read_new(study.folder, top)
         folders = _trial_folders(study) if numbers is None else [study.trial_folder(number) for number in numbers]
-        files = [path for folder in sorted(folders) for path in folder.rglob("*")]
+        files = [path for folder in sorted(folders) for path in entries_below(folder)]
         if numbers is None:
             models = delivered_models(study)
             markers = [study.folder / name / marker for name in models for marker in MARKERS]
@@ -76,7 +77,7 @@ class Upload:
                 for gone in make_way(self._storage, study, name):
                     self._sent.pop(gone, None)
             runs = [layout.WANDB] if ending and finished else []
-            inside = [path for name in (*models, *runs) for path in (study.folder / name).rglob("*")]
+            inside = [path for name in (*models, *runs) for path in entries_below(study.folder / name)]
             files += [path for path in inside if path not in markers]
         self._put_all(study.folder, files)
         for name, (content, stamp) in contents.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.listing import entries_below
 from leukemia.base.record import missing_field, read_content
 from leukemia.config.results import score_name
 from leukemia.study import layout
@@ -93,7 +94,7 @@ def copy_priors(reused: Sequence[ReusedTrial], study: Study) -> None:
     for number, each in enumerate(reused):
         folder, target = each.study.trial_folder(each.number), study.trial_folder(number)
         ended = [layout.seed(seed) for seed in each.origin.seeds]
-        for path in sorted(folder.rglob("*")):
+        for path in entries_below(folder):
             name = path.relative_to(folder)
             is_ended = len(name.parts) == 1 or name.parts[0] in ended
             if is_ended and path.is_file() and layout.is_study_file(f"{layout.trial(number)}/{name.as_posix()}"):

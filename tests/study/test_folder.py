@@ -614,3 +614,14 @@ def test_traceback_is_written_before_the_end_and_a_stale_one_is_removed(
     study.end_trial(3, "complete", "all 2 folds", 0.5)
     study.fail_repeat(3, 1, "its process crashed repeatedly")
     assert not [path for path in paths if path.exists()]
+
+
+@pytest.mark.parametrize("name", ["trials", "trials/0001", "trials/0001/seed_0"])
+def test_a_folder_that_cannot_be_read_is_not_taken_for_empty(tmp_path: Path, name: str) -> None:
+    shutil.copytree(EXAMPLE, tmp_path / "one")
+    study = Study.open(tmp_path / "one")
+    shutil.rmtree(study.folder / name)
+    # As with missing permissions, which root does not need.
+    (study.folder / name).symlink_to(study.folder / name)
+    with pytest.raises(OSError, match=rf"{name}"):
+        [study.folds_done(number, seed) for number in study.trials() for seed in study.seeds(number)]
