@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from leukemia.base.errors import UserError
@@ -79,7 +79,19 @@ def _settle(folder: Path) -> None:
         elif old.exists():
             old.rename(folder)
     for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+        _remove(leftover)
+
+
+def _remove(leftover: Path) -> None:
+    """Remove what a killed process left.
+
+    Raises:
+        UserError: it remains, for example since it belongs to another user.
+    """
+    with suppress(OSError):
+        shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
+    if os.path.lexists(leftover):
+        raise UserError(f"{leftover}: left by a process that was killed, and cannot be removed; remove it")
 
 
 def _hidden(folder: Path, suffix: str) -> Path:
