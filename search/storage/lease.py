@@ -80,6 +80,11 @@ def _machine() -> str:
         return ""
 
 
+def _seconds() -> float:
+    """A clock that also counts while the machine sleeps, when a lease expires; Linux's ``monotonic`` stops then."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 class Lease:
     """The right to run a study. Times are the storage's, so that the machines' clocks do not matter.
 
@@ -109,11 +114,11 @@ class Lease:
             StorageFailed: the lease cannot be read or written.
         """
         for _ in range(ATTEMPTS):
-            started = time.monotonic()
+            started = _seconds()
             with self._bidding() as others:
                 if not others:
                     self._require_free()
-                    if time.monotonic() - started > LEASE_SECONDS / 4:
+                    if _seconds() - started > LEASE_SECONDS / 4:
                         # Our bid might have expired before the lease is written.
                         raise StorageFailed("responds too slowly to claim the study")
                     self._write()
@@ -175,7 +180,7 @@ class Lease:
             TakenOver: another driver has the lease.
             StorageFailed: the lease cannot be read or written.
         """
-        if time.monotonic() - self._refreshed < REFRESH_SECONDS:
+        if _seconds() - self._refreshed < REFRESH_SECONDS:
             return False
         holder = read_holder(self._storage)
         if holder is not None and holder["token"] != self._own["token"]:
@@ -198,7 +203,7 @@ class Lease:
 
     def _write(self) -> None:
         self._storage.write(json.dumps(self._own).encode(), LEASE)
-        self._refreshed = time.monotonic()
+        self._refreshed = _seconds()
 
     def _has_ended(self, holder: Holder) -> bool:
         """Whether the holder is known to have ended: a process of this machine that no longer exists."""

@@ -17,7 +17,7 @@ from helpers.turns import Turns
 from leukemia.base.errors import UserError
 from search.storage import lease as lease_module
 from search.storage.filesystem import Storage, open_storage
-from search.storage.lease import LEASE, Lease
+from search.storage.lease import LEASE, Lease, TakenOver
 
 NUM_OPERATIONS = 5
 """Of a claim that meets no other."""
@@ -106,3 +106,18 @@ def test_a_check_takes_nothing(tmp_path: Path, heads: list[str]) -> None:
         Lease(storage).check()
     assert storage.names() == [LEASE]
     first.refresh()
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="no clock here counts the time of a suspension")
+def test_after_a_suspension_the_lease_is_read_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heads: list[str]
+) -> None:
+    first, second = Lease(open_storage(str(tmp_path))), Lease(open_storage(str(tmp_path)))
+    first.claim()
+    os.utime(tmp_path / LEASE, (time.time() - 600,) * 2)
+    second.claim()
+    clock, elapsed = time.clock_gettime, {time.CLOCK_BOOTTIME: 600.0}
+    # CLOCK_MONOTONIC stood still meanwhile.
+    monkeypatch.setattr(time, "clock_gettime", lambda which: clock(which) + elapsed.get(which, 0.0))
+    with pytest.raises(TakenOver, match=f"is now run by process {os.getpid()} on {heads[1]}"):
+        first.refresh()
