@@ -10,7 +10,7 @@ import shutil
 import stat
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -231,6 +231,17 @@ def require_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise not_writable(folder, error) from None
+
+
+def refuse_links(folder: Path, names: Iterable[str]) -> None:
+    """Refuse files that are about to be changed in place if they are links: others' files would be changed.
+
+    Raises:
+        UserError: one is a link.
+    """
+    for path in (folder / name for name in names):
+        if path.is_symlink():
+            raise UserError(f"{path}: expected a file, got a link, whose target would be changed; remove it")
 
 
 def not_writable(folder: Path, error: OSError) -> UserError:

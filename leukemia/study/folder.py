@@ -14,7 +14,7 @@ import pandas as pd
 
 from leukemia.base import locks
 from leukemia.base.errors import MissingFile
-from leukemia.base.files import require_writable, write_text
+from leukemia.base.files import refuse_links, require_writable, write_text
 from leukemia.base.listing import entries, exists
 from leukemia.base.record import missing_field, read_content, read_record, write_record, wrong_value
 from leukemia.config.recipe import Recipe
@@ -116,9 +116,10 @@ class Study:
         A dry run only checks that there is no other driver, and writes nothing.
 
         Raises:
-            UserError: the folder is not writable, or another driver is running, whose host and process are named.
+            UserError: not writable, or with a link; or another driver is running, whose host and process are named.
         """
         require_writable(self.folder)
+        refuse_links(self.folder, layout.CHANGED)
         advice = "wait for it, stop it, or start a study with another name"
         with locks.owned(self.folder / layout.LOCK, f"study {self.name} is being run", advice, dry_run=dry_run):
             yield

@@ -89,6 +89,9 @@ SEED_FILES = frozenset((FAILED, TRACEBACK))
 MODEL_FILES = REPORT_FILES | {MODEL, WEIGHTS, RECIPE, EPOCHS, METRICS, PREDICTIONS, CARD}
 """Names of the files in the folder of a study, of a trial, of its seeds (next to the folds), and of a model."""
 
+CHANGED = (LOCK, LOG, JOURNAL)
+"""Files of a study that are changed in place; all others are replaced."""
+
 RESERVED = STUDY_FILES | {LOCK, WANDB, TRIALS, "aside", "checkpoints", "driver.json"}
 """Names that a study uses itself, the last three in its mirror: no model can be delivered there."""
 

@@ -625,3 +625,18 @@ def test_a_folder_that_cannot_be_read_is_not_taken_for_empty(tmp_path: Path, nam
     (study.folder / name).symlink_to(study.folder / name)
     with pytest.raises(OSError, match=rf"{name}"):
         [study.folds_done(number, seed) for number in study.trials() for seed in study.seeds(number)]
+
+
+@pytest.mark.parametrize("name", ["driver.lock", "search.log", "optuna.journal"])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_link_is_not_followed_to_change_a_file_elsewhere(
+    study: Study, tmp_path: Path, name: str, dry_run: bool
+) -> None:
+    (tmp_path / "notes.txt").write_text("precious")
+    (study.folder / name).symlink_to(tmp_path / "notes.txt")
+    with (
+        pytest.raises(UserError, match=rf"{name}: expected a file, got a link, whose target would be changed; remove"),
+        study.lock(dry_run=dry_run),
+    ):
+        pass
+    assert (tmp_path / "notes.txt").read_text() == "precious"
