@@ -22,6 +22,8 @@ _NETWORK = f"the network, or a disk on it, is not reached: check the connection 
 
 ADVICE = {
     errno.ENOENT: "check the path; it may have been removed meanwhile",
+    errno.EEXIST: "another process has created it: choose another path, or remove it",
+    errno.ENOTEMPTY: "another process has written to it: choose another path, or remove it",
     errno.EISDIR: "give the path of a file, not of a folder",
     errno.EACCES: "make it accessible, or choose another path",
     errno.EPERM: "make it accessible, or choose another path",

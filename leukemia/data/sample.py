@@ -5,9 +5,9 @@ Suitable for testing the pipeline, worthless as medical evidence.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from leukemia import ALL, CLASS_NAMES
 from leukemia.base.errors import UserError
-from leukemia.base.files import cache_dir, make_folder, require_space, write_text
+from leukemia.base.files import atomic_folder, cache_dir, make_folder, require_space, write_text
 from leukemia.base.locks import locked
 from leukemia.base.threads import completed
 from leukemia.data.cell import SIDE_PX, Subject, draw_cell, subjects
@@ -67,18 +67,26 @@ def generate(
         if value < least:
             raise UserError(f"sample set: expected {name} of at least {least}, got {value}")
     if os.path.lexists(root):
-        raise UserError(f"sample set: {root} already exists; remove it, or give a new folder")
+        raise _occupied(root)
+    if root.name == "..":
+        raise UserError(f"sample set: expected the name of a new folder, got {root}; leave out the '..'")
     make_folder(root.parent, "give a folder that you can write to")
     require_space(
         root.parent, (num_subjects * images_per_subject + num_test_images) * (IMAGE_BYTES + 4096), "the sample set"
     )
-    temporary = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        _write_training(temporary / TRAINING, seed, num_subjects, images_per_subject)
-        _write_test(temporary, seed, num_subjects, num_test_images)
-        temporary.rename(root)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with atomic_folder(root) as temporary:
+            _write_training(temporary / TRAINING, seed, num_subjects, images_per_subject)
+            _write_test(temporary, seed, num_subjects, num_test_images)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR) and os.path.lexists(root):
+            # Another process has been faster.
+            raise _occupied(root) from None
+        raise
+
+
+def _occupied(root: Path) -> UserError:
+    return UserError(f"sample set: {root} already exists; remove it, or give a new folder")
 
 
 def sample_set() -> Path:

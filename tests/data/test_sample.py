@@ -237,6 +237,26 @@ def test_an_existing_folder_is_rejected(tiny: Path) -> None:
     assert _digest(tiny) == before
 
 
+def test_a_folder_that_another_process_creates_meanwhile_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create(root: Path, *arguments: object) -> None:
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set" / "notes.txt").write_text("mine")
+
+    monkeypatch.setattr(sample, "_write_training", lambda *arguments: None)
+    monkeypatch.setattr(sample, "_write_test", create)
+    with pytest.raises(UserError, match=r"set already exists; remove it, or give a new folder"):
+        sample.generate(tmp_path / "set")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["notes.txt", "set"]
+
+
+def test_a_root_that_is_no_new_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"expected the name of a new folder, got .*new/\.\."):
+        sample.generate(tmp_path / "new" / "..")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_disk_space_is_checked_before_the_first_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     requested: list[int] = []
 
