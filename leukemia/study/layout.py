@@ -100,6 +100,9 @@ def _one_of(names: frozenset[str]) -> str:
     return f"({'|'.join(map(re.escape, sorted(names)))})"
 
 
+LONGEST_NAME = 200
+"""Of a new study, in characters: names of temporary and lock files are longer, and most disks allow 255."""
+
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 # One spelling of each number: a copy such as 00007 is no second folder of trial 7.
@@ -135,6 +138,15 @@ def check_name(name: str, option: str = "--study") -> None:
     """Raise ``UserError`` unless the name that was given with ``option`` is a portable folder name."""
     if not _NAME.fullmatch(name) or name in (".", ".."):
         raise UserError(f"{option}: expected letters, digits, '.', '_' or '-', got {name!r}")
+
+
+def check_new_name(name: str) -> None:
+    """Raise ``UserError`` unless a new study may have the name: portable, short, and no option or hidden file."""
+    check_name(name)
+    if not name[0].isalnum() or len(name) > LONGEST_NAME:
+        raise UserError(
+            f"--study: expected a letter or digit first, and at most {LONGEST_NAME} characters, got {name!r:.80}"
+        )
 
 
 def trial(number: int) -> str:

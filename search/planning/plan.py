@@ -124,7 +124,7 @@ def plan_new(request: Request, command: str) -> Plan:
         UserError: the arguments or the data are invalid.
     """
     name = new_name() if request.study is None else request.study
-    layout.check_name(name)
+    layout.check_new_name(name)
     folder = request.runs / name
     require_vacant(folder)
     if request.data is not None:

@@ -710,3 +710,9 @@ def test_a_circle_of_links_is_refused_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"^[^\n]*/a[^\n]*$"):
             action()
     assert not runs.exists()
+
+
+@pytest.mark.parametrize("name", ["-x", "--", ".x.tmp", "...", "_x", "a" * 201])
+def test_a_new_study_needs_a_name_that_every_command_accepts(request_for: Callable[..., Request], name: str) -> None:
+    with pytest.raises(UserError, match=r"^--study: expected a letter or digit first, and at most 200 characters, got"):
+        plan_new(request_for(study=name), COMMAND)
