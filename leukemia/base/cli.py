@@ -40,12 +40,19 @@ class _Parser(argparse.ArgumentParser):
 def location(text: str) -> str:
     """A path on the command line, as text; an empty one, as of an unset variable, would be the current folder.
 
+    ``~/`` is the home directory: shells do not expand it in ``--runs=~/studies``.
+
     Raises:
-        ArgumentTypeError: the text is empty.
+        ArgumentTypeError: the text is empty, or there is no home directory.
     """
     if not text:
         raise argparse.ArgumentTypeError("expected a path, got an empty text; write '.' for the current folder")
-    return text
+    if not text.startswith("~/"):
+        return text
+    try:
+        return str(Path(text).expanduser())
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}; write the whole path") from None
 
 
 def path(text: str) -> Path:

@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NoReturn
 
 from leukemia.base import interrupts, streams
@@ -99,8 +100,17 @@ def run_command(main: Callable[[list[str] | None], int]) -> NoReturn:
     sys.exit(status)
 
 
+def _require_working_directory() -> None:
+    """Compiled libraries fail without one, some without a message."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UserError(f"the working directory cannot be used ({error.strerror}); change to another one") from None
+
+
 def _status_of(main: Callable[[list[str] | None], int]) -> int:
     try:
+        _require_working_directory()
         with logging_to(StderrHandler()), interrupts.resumable("run the same command again"):
             status = main(None)
         sys.stdout.flush()

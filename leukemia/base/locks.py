@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from leukemia.base import progress
+from leukemia.base import errors, progress
 from leukemia.base.errors import UserError
 
 ADVICE = "set LEUKEMIA_CACHE or --runs to a folder of your own on a local disk"
@@ -89,4 +90,5 @@ def _opened(path: Path) -> IO[str]:
         error: OSError = denied
     except OSError as other:
         error = other
-    raise UserError(f"cannot open the lock file {path} ({error.strerror}); {ADVICE}")
+    advice = errors.ADVICE[errno.ENAMETOOLONG] if error.errno == errno.ENAMETOOLONG else ADVICE
+    raise UserError(f"cannot open the lock file {path} ({error.strerror}); {advice}")

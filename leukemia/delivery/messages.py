@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -43,4 +44,4 @@ def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
 def print_next(console: Console, folder: Path) -> None:
     """Print the path of the model, and how to use it."""
     print_line(console, f"model: {folder}")
-    print_line(console, f"next: python -m leukemia.predict --model {folder} IMAGES...")
+    print_line(console, f"next: python -m leukemia.predict --model {shlex.quote(str(folder))} IMAGES...")

@@ -14,6 +14,7 @@ from rich.console import Console
 from leukemia.base import interrupts
 from leukemia.base.errors import FAILURE, INTERRUPTED, UserError, print_error
 from leukemia.base.faults import describe_fault, is_machine_fault
+from leukemia.base.printable import printable
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.tracking.tracker import NoTracker, WandbTracker
@@ -63,7 +64,7 @@ def explained(console: Console, study: Study, options: Sequence[str]) -> Iterato
         log.info("interrupted; %s", interrupt)
         # The terminal may have been closed.
         with contextlib.suppress(OSError):
-            console.print(f"\ninterrupted; {interrupt}", markup=False, highlight=False, soft_wrap=True)
+            console.print("\n" + printable(f"interrupted; {interrupt}"), markup=False, highlight=False, soft_wrap=True)
         sys.exit(INTERRUPTED)
     except Canceled as request:
         print_line(console, f"{request}; {how_to_resume}")

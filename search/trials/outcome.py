@@ -133,9 +133,8 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
     print_line(console, ledger_of(study).describe())
     print_line(console, f"best: {path}")
     print_line(console, f"report: {study.folder / layout.REPORT}")
-    print_line(
-        console, f"next: python -m leukemia.final --best {study.name} --runs {shlex.quote(str(study.folder.parent))}"
-    )
+    where = shlex.join(["--best", study.name, "--runs", str(study.folder.parent)])
+    print_line(console, f"next: python -m leukemia.final {where}")
     return SUCCESS
 
 

@@ -60,3 +60,12 @@ def test_an_abbreviated_option_is_rejected(option: str, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args([option])
     assert f"unrecognized arguments: {option}" in capsys.readouterr().err
+
+
+def test_the_home_directory_is_expanded_where_shells_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    parser = cli.command_parser("leukemia.thing", "Do a thing.", "")
+    cli.add_study(parser)
+    cli.add_data(parser, "the sample set")
+    given = parser.parse_args(["--runs=~/x", "--data=~/y", "--base=~z"])
+    assert (given.runs, given.data, given.base) == (Path("/home/me/x"), "/home/me/y", Path("~z"))

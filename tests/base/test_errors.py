@@ -125,3 +125,20 @@ def test_an_internal_error_keeps_its_traceback(raised: str, tmp_path: Path) -> N
     ended = run(f"raise {raised}", tmp_path)
     assert ended.returncode == 1
     assert "Traceback" in ended.stderr
+
+
+def test_a_working_directory_that_was_removed_is_named(tmp_path: Path) -> None:
+    gone, code = tmp_path / "gone", "from leukemia.base.errors import run_command; run_command(lambda argv: 0)"
+    gone.mkdir()
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run(
+        ["sh", "-c", 'rmdir "$PWD"; exec "$0" -c "$1"', sys.executable, code],
+        cwd=gone,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "error: the working directory cannot be used (No such file or directory); change to another one\n"
+    )

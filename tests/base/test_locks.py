@@ -59,3 +59,11 @@ def test_the_lock_file_of_another_user_is_shared(tmp_path: Path, monkeypatch: py
         locked(path),
     ):
         pass
+
+
+def test_a_name_that_is_too_long_is_to_be_shortened(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match=r"\(File name too long\); give a shorter path$"),
+        locked(tmp_path / ("a" * 300)),
+    ):
+        pass
