@@ -10,7 +10,7 @@ from pathlib import Path
 from leukemia.base.errors import UserError
 from leukemia.study import layout
 from leukemia.study.folder import Study
-from leukemia.study.models import ModelRecord, delivered_models
+from leukemia.study.models import ModelRecord, delivered_models, is_model
 from search.storage.filesystem import Storage
 from search.storage.leftovers import new_aside
 
@@ -39,7 +39,8 @@ def make_way(storage: Storage, study: Study, name: str) -> list[str]:
     """
     stored = [each for each in storage.names(name) if layout.is_study_file(each)]
     folder = study.folder / name
-    if not stored or _is_same(storage, folder):
+    # While ``leukemia.final`` replaces it, there is none.
+    if not stored or not is_model(folder) or _is_same(storage, folder):
         return []
     markers = [each for each in (f"{name}/{marker}" for marker in MARKERS) if each in stored]
     if markers and not _is_known(storage, study, name):

@@ -58,7 +58,7 @@ class Upload:
             # The journal may record a change of a trial before the mirror is notified of it.
             stored = self._sent.get(layout.JOURNAL, (0,))[0]
             numbers = {*numbers, *_trials_in(records[stored:])}
-        top = [path for path in sorted(study.folder.iterdir()) if _is_file(study.folder, path) and path != journal]
+        top = [path for path in sorted(study.folder.iterdir()) if path != journal]
         if not ending and numbers:
             # It grows with each epoch: uploaded only if nothing else is, and at the end.
             top = [path for path in top if path.name != layout.LOG]
@@ -70,9 +70,7 @@ class Upload:
             models = delivered_models(study)
             markers = [study.folder / name / marker for name in models for marker in MARKERS]
             # If a model is replaced meanwhile, the stored record is that of the old one, which the next round notices.
-            contents = (
-                self._read_new(study.folder, [path for path in markers if _is_file(study.folder, path)]) | contents
-            )
+            contents = self._read_new(study.folder, markers) | contents
             for name in models:
                 for gone in make_way(self._storage, study, name):
                     self._sent.pop(gone, None)
@@ -93,9 +91,9 @@ class Upload:
                     self._storage.remove(name)
 
     def _read_new(self, folder: Path, paths: Iterable[Path]) -> dict[str, tuple[bytes, tuple[int, ...]]]:
-        """Content and stamp of each new file, by name."""
+        """Content and stamp of each of the study's own files that is new, by name."""
         found = {}
-        for path in paths:
+        for path in [path for path in paths if _is_file(folder, path)]:
             name = str(path.relative_to(folder))
             with contextlib.suppress(FileNotFoundError):
                 stamp = _stamp(path)

@@ -32,6 +32,7 @@ from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.reading import Reading
 from leukemia.delivery import final_training, retraining
 from leukemia.delivery.evaluation import find_overlap
+from leukemia.delivery.messages import print_next
 from leukemia.final import main
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
@@ -523,3 +524,8 @@ def test_invalid_wandb_settings_are_rejected_before_training(
     with pytest.raises(UserError, match=rf"^WANDB_{name}: .*$"):
         deliver(study)
     assert not (study.folder / "final").exists()
+
+
+def test_the_next_command_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_next(Console(), tmp_path / "my runs" / "final")
+    assert f"next: python -m leukemia.predict --model '{tmp_path}/my runs/final' IMAGES..." in capsys.readouterr().out

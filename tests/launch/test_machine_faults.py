@@ -150,3 +150,14 @@ def test_images_are_read_again_after_a_crash(
     _repair_images(plan, False)
     with pytest.raises(OSError, match="Input/output error"):
         _repair_images(plan, True)
+
+
+def test_how_to_resume_is_printed_without_control_characters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = Study.create(tmp_path / "my \x1b[31mruns" / "one", info_of())
+    with pytest.raises(SystemExit, match="130"), explained(Console(width=200), study, []):
+        raise KeyboardInterrupt
+    output = capsys.readouterr().out
+    assert "Resume with:\n  python -m search.run --resume --study one --runs '" in output
+    assert "my \\x1b[31mruns'" in output
