@@ -76,7 +76,7 @@ class Checkpoints:
         if self._address is None:
             return
         self._storage = open_storage(self._address)
-        self._storage.expect()
+        self._storage.never_create()
         try:
             if self._storage.read(layout.STUDY) is None:
                 # A local folder with the same path as the driver's, but not shared with it.

@@ -64,7 +64,7 @@ class Storage:
         """A subfolder of this one."""
         return Storage(self._filesystem, f"{self._root}/{name}", f"{self._location}/{name}", self._options)
 
-    def expect(self) -> None:
+    def never_create(self) -> None:
         """From now on, fail rather than create this folder: if its disk is unmounted, the path is on another disk."""
         self._must_exist = self._filesystem.type_name == "local"
 

@@ -76,7 +76,7 @@ class Mirror(Listener):
         self._progress = time.monotonic()
         self._problem = ""
         self._lease.claim()
-        self._storage.expect()
+        self._storage.never_create()
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
         self._thread.start()
 
