@@ -219,9 +219,15 @@ class Storage:
         return f"{self._root}/{name}" if name else self._root
 
     def _make_parent(self, path: Path) -> None:
-        if self._must_exist and not Path(self._root).is_dir():
+        root = Path(self._root)
+        if not self._must_exist:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return
+        if not root.is_dir():
             raise StorageFailed("the folder is gone; mount its disk again, or move the folder back")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # One by one, as it may vanish at this moment.
+        for folder in reversed([each for each in path.parents if root in each.parents]):
+            folder.mkdir(exist_ok=True)
 
     @contextlib.contextmanager
     def _atomic(self, name: str) -> Iterator[str]:
