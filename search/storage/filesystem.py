@@ -29,13 +29,9 @@ _LOCAL = fs.LocalFileSystem()
 
 
 class StorageFailed(OSError):
-    """An operation of a storage failed; it may succeed later. The message is one line."""
+    """An operation of a storage failed; it may succeed later. The message is one line, ``number`` a system's errno."""
 
     def __init__(self, message: str, number: int | None = None) -> None:
-        """
-        Args:
-            number: ``errno``, if it is a system error.
-        """
         super().__init__(message)
         self.number = number
 
