@@ -20,7 +20,7 @@ from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.importances import HindsightRecord, Importances
 from leukemia.study.ledger import KIND_NAMES, Ledger, duration, ledger_of
-from leukemia.study.table import trial_table
+from leukemia.study.table import complete_trials, trial_table
 
 
 def write_study_report(study: Study, best: Best | None) -> Path:
@@ -190,10 +190,12 @@ def _hindsight_sections(
         picture.unlink(missing_ok=True)
     if hindsight is None or importances is None:
         return []
+    complete, seen = len(complete_trials(study)), hindsight.num_trials
+    older = f" From {seen} of {complete} complete trials, before the search was interrupted or resumed."
     return [
         Section(
             title="Search space in hindsight",
-            text="What the trials show about the search space.",
+            text=f"What the trials show about the search space.{'' if seen in (None, complete) else older}",
             points=[_sentence(line) for line in hindsight.lines],
             pictures=[(picture, importances.describe())] if shares else [],
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from leukemia.base.errors import UserError
 from leukemia.base.record import RESTORE
 from leukemia.config.results import score_name
@@ -11,6 +13,8 @@ from leukemia.scoring.metrics import confusion_matrix
 from leukemia.study import layout
 from leukemia.study.best import Best, IntervalRecord
 from leukemia.study.folder import Study
+
+log = logging.getLogger(__name__)
 
 _SCORES = {
     "headline": "the score to quote: the lower correction, at most pooled",
@@ -66,6 +70,9 @@ def winner_section(study: Study, best: Best) -> Section:
         "augmentation and 95 % intervals from a bootstrap over groups. It is not corrected for selection, so expect "
         "lower scores on new patients."
     )
+    if older := best.outdated(study):
+        log.warning("%s", older)
+        text = f"{older} {text}"
     several = epochs["seed"].nunique() > 1
     which = f"out of fold, seed {seed}" if several else "out of fold"
     return Section(

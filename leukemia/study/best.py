@@ -31,6 +31,7 @@ from leukemia.study.schema import (
     TrialId,
     check_version,
 )
+from leukemia.study.table import complete_trials, finished_seeds
 
 SCHEMA = 2
 """Version of the file format; increased with every change that an older reader would misread."""
@@ -227,6 +228,22 @@ class Best:
     def find(cls, study: Study) -> Best | None:
         """As ``Best.of``, but None if there is no ``best.json``."""
         return cls.of(study) if (study.folder / layout.BEST).is_file() else None
+
+    def outdated(self, study: Study) -> str | None:
+        """A sentence if trials or repeats have finished since the file was written; None if it is up to date.
+
+        During a search it is written when the winner changes, so an interrupted one leaves an older file.
+        """
+        seeds = {f"{number:04d}": finished_seeds(study, number) for number in complete_trials(study)}
+        repeated = {trial: each for trial, each in seeds.items() if len(each) > 1}
+        if self.num_complete == len(seeds) and self.noise.seeds == repeated:
+            return None
+        known, found = (sum(map(len, each.values())) - len(each) for each in (self.noise.seeds, repeated))
+        return (
+            f"The winner and its corrected score are older than the last results: {layout.BEST} is from "
+            f"{self.num_complete} of {len(seeds)} complete trials and {known} of {found} repeats; it is written again "
+            "when the search ends, or is resumed (--resume)."
+        )
 
     def out_of_fold(self, study: Study) -> pd.DataFrame:
         """The winner's out-of-fold predictions for its first seed, as ``Study.out_of_fold``.

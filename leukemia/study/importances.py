@@ -12,6 +12,7 @@ from leukemia.config.fields import FIELDS
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.schema import Count, Share
+from leukemia.study.table import complete_trials
 
 MIN_TRIALS = 20
 """Smallest number of trials that importances are computed from; with fewer they are noise."""
@@ -54,7 +55,7 @@ class HindsightRecord:
         path = study.folder / layout.HINDSIGHT
         if not path.is_file():
             return None
-        record, num_complete = study.read(cls, path), _num_complete(study)
+        record, num_complete = study.read(cls, path), len(complete_trials(study))
         if record.num_trials is not None and record.num_trials > num_complete:
             raise wrong_value(path, "num_trials", f"at most {num_complete}, the complete trials", record.num_trials)
         return record
@@ -82,7 +83,7 @@ class Importances:
         record = HindsightRecord.find(study)
         if record is None:
             return None
-        number = _num_complete(study) if record.num_trials is None else record.num_trials
+        number = len(complete_trials(study)) if record.num_trials is None else record.num_trials
         return cls(shares=record.importances if number >= MIN_TRIALS else {}, num_trials=number)
 
     def describe(self) -> str:
@@ -99,8 +100,3 @@ class Importances:
         if not self.shares:
             return f"no importances of recipe fields: the scores of the {self.num_trials} trials do not differ"
         return f"importance of recipe fields for the score, from the {self.num_trials} trials that finished {STAGE}"
-
-
-def _num_complete(study: Study) -> int:
-    ends = (study.end(number) for number in study.trials())
-    return sum(end is not None and end.state == "complete" for end in ends)

@@ -49,6 +49,11 @@ def trial_table(study: Study) -> pd.DataFrame:
     return order[list(COLUMNS)].reset_index(drop=True)
 
 
+def complete_trials(study: Study) -> list[int]:
+    """Numbers of the trials that have ended with all folds, ascending."""
+    return [number for number in study.trials() if (end := study.end(number)) and end.state == "complete"]
+
+
 def finished_seeds(study: Study, number: int) -> list[int]:
     """A trial's own seed, then those of its repeats for which all folds are finished, ascending."""
     own = study.recipe(number).train.seed
@@ -60,6 +65,21 @@ def finished_seeds(study: Study, number: int) -> list[int]:
         and study.repeat_failure(number, seed) is None
     )
     return [own, *repeats]
+
+
+def unfinished_repeats(study: Study, number: int) -> list[int]:
+    """Seeds of a trial's repeats that have started, lack folds, and have not failed, ascending."""
+    ended = finished_seeds(study, number)
+    return [seed for seed in study.seeds(number) if seed not in ended and study.repeat_failure(number, seed) is None]
+
+
+def mean_score(study: Study, number: int) -> float:
+    """A trial's objective, averaged over the folds of its finished seeds; NaN if one is undefined or there is none."""
+    return _mean(
+        study.fold(number, seed, fold).scores[study.objective]
+        for seed in finished_seeds(study, number)
+        for fold in study.folds_done(number, seed)
+    )
 
 
 def _mean(scores: Iterable[float | None]) -> float:

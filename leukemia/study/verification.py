@@ -12,7 +12,8 @@ from leukemia.scoring.metrics import majority_rate, point_scores, scores
 from leukemia.study import layout
 from leukemia.study.best import Best, IntervalRecord
 from leukemia.study.folder import Study
-from leukemia.study.records import check_score
+from leukemia.study.records import ROUNDING, check_score
+from leukemia.study.table import complete_trials, mean_score
 
 WITHOUT_READER = (layout.SPLITS, layout.LEDGER, layout.HINDSIGHT, layout.LEAKCHECK, layout.SWEEP)
 """Files of which only the checksum is verified; those that are read later are checked then."""
@@ -96,11 +97,18 @@ def check_best(study: Study, best: Best) -> None:
                     f"{study.seed_folder(int(trial), seed)}: has {done} of {best.folds} folds, but is complete "
                     f"according to {path.name}; {RESTORE}"
                 )
-    complete = [each for each in study.trials() if (ended := study.end(each)) and ended.state == "complete"]
+    complete = complete_trials(study)
     if number not in complete:
         raise wrong_value(path, "trial", "a complete trial", best.trial)
     if best.num_complete > len(complete):
         raise wrong_value(path, "num_complete", f"at most {len(complete)}, the complete trials", best.num_complete)
+    rivals = [] if best.by_cost else [each for each in complete if each != number]
+    if better := [each for each in rivals if mean_score(study, each) > best.score.raw + ROUNDING]:
+        raise UserError(
+            f"{path}: the winner, trial {best.trial}, has {study.objective} {best.score.raw:.4f}, but trial "
+            f"{better[0]:04d} has {mean_score(study, better[0]):.4f}: the file is older than that trial; resume the "
+            f"search, which writes it again (python -m search.run --resume --study {study.name})"
+        )
 
 
 def _scores(study: Study, best: Best, seed: int) -> NDArray[np.float64]:

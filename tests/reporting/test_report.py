@@ -358,6 +358,14 @@ def test_unknown_parameters_are_rejected(study: Study, name: str) -> None:
     assert len(line) < 300 + len(str(study.folder))
 
 
+def test_hindsight_from_fewer_trials_says_so(study: Study) -> None:
+    content = {"lines": ["2 trials ended"], "importances": {}}
+    write_json(study.folder / "hindsight.json", {**content, "num_trials": 1})
+    assert "space. From 1 of 2 complete trials, before the search was int" in read(write_study_report(study)).text
+    write_json(study.folder / "hindsight.json", {**content, "num_trials": 2})
+    assert "before the search was interrupted" not in read(write_study_report(study)).text
+
+
 def test_hindsight_lines_must_be_text(study: Study) -> None:
     write_json(study.folder / "hindsight.json", {"lines": [3], "importances": {}})
     with pytest.raises(UserError, match=r"hindsight.json: field 'lines.0': expected text, got 3; restore the file"):

@@ -1,0 +1,60 @@
+"""The outcome of a search: is ``best.json`` up to date, and which trial do the remarks refer to?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.worlds import World
+
+from leukemia.base.errors import UserError
+from leukemia.data.catalog import Catalog
+from leukemia.delivery.final_training import _unfinished
+from leukemia.report import main
+from leukemia.study.best import Best
+from leukemia.study.verification import verify
+from search.trials.outcome import write_best
+
+
+@pytest.fixture
+def world_in(tmp_path: Path, tiny_catalog: Catalog) -> Callable[..., World]:
+    return lambda **settings: World(tmp_path / "study", tiny_catalog, **settings)
+
+
+def test_a_winner_older_than_a_better_trial_is_refused(world_in: Callable[..., World]) -> None:
+    """As after an older ``best.json`` of the study was put back."""
+    world = world_in(trials=1, fates={0: "worse"})
+    write_best(world.study, world.catalog, world.splits, world.run().progress)
+    verify(world.study)
+    resumed = world_in(trials=2)
+    driver = resumed.run()
+    message = r"best.json: the winner, trial 0000, has tta_accuracy 0.5\d+, but trial 0001 has 0.\d+: the file is older"
+    with pytest.raises(UserError, match=message):
+        verify(resumed.study)
+    write_best(resumed.study, resumed.catalog, resumed.splits, driver.progress)
+    verify(resumed.study)
+
+
+def test_a_correction_older_than_the_last_results_is_stated(
+    world_in: Callable[..., World], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after an interruption: later trials and repeats have not changed the winner, but its selection bias."""
+    world = world_in(trials=1)
+    write_best(world.study, world.catalog, world.splits, world.run().progress)
+    assert _unfinished(world.study, Best.of(world.study)) == (
+        "The search is not finished: 1 of 50 trials have ended; a later trial may be better.",
+    )
+    resumed = world_in(trials=2, repeats=1, racing=True, margin=0.9, fates={1: "worse"})
+    driver = resumed.run()
+    older = "best.json is from 1 of 2 complete trials and 0 of 1 repeats; it is written again when the search ends"
+    assert main(["study", "--runs", str(world.study.folder.parent)]) == 0
+    assert older in caplog.text
+    assert older in (world.study.folder / "report.html").read_text()
+    assert older in _unfinished(resumed.study, Best.of(resumed.study))[1]
+    write_best(resumed.study, resumed.catalog, resumed.splits, driver.progress)
+    assert Best.of(resumed.study).outdated(resumed.study) is None
+    resumed.study.begin_repeat(1, 7)
+    assert "The search is not finished: 1 repeats have not ended; " in " ".join(
+        _unfinished(resumed.study, Best.of(resumed.study))
+    )
