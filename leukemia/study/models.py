@@ -194,8 +194,20 @@ class ModelRecord:
             if name in self.files and (not (folder / name).is_file() or _sha256(folder / name) != self.files[name]):
                 raise UserError(f"{folder / name}: not the file that {layout.MODEL} was written for; {RESTORE}")
 
+    def check_study(self, folder: Path, study: Study) -> None:
+        """Check that the model in ``folder`` is one of this study.
+
+        Raises:
+            UserError: it is of another one.
+        """
+        if self.study_uid != study.info.study_uid:
+            raise UserError(
+                f"{folder}: the model is of study {self.study} ({self.study_uid}), not of {study.name} "
+                f"({study.info.study_uid}); move it away"
+            )
+
     def differences(self, other: ModelRecord) -> list[str]:
-        """Differences in data and versions to a record that is to be written, as ``NAME: OLD, not NEW``."""
+        """Differences in study, data and versions to a record that is to be written, as ``NAME: OLD, not NEW``."""
         found, wanted = self._determining(), other._determining()
         return [
             f"{name}: {found.get(name, 'none')}, not {wanted.get(name, 'none')}"
@@ -224,7 +236,7 @@ class ModelRecord:
 
     def _determining(self) -> dict[str, str]:
         versions = {f"version of {name}": version for name, version in self.versions.items() if name not in IRRELEVANT}
-        return {"training data fingerprint": self.fingerprint, **versions}
+        return {"study_uid": self.study_uid, "training data fingerprint": self.fingerprint, **versions}
 
 
 def _sha256(path: Path) -> str:

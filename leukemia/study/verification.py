@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.record import RESTORE, read_content, wrong_value
+from leukemia.base.record import RESTORE, read_content, read_record, wrong_value
 from leukemia.config.results import score_name
+from leukemia.data.folds import Splits
 from leukemia.scoring.metrics import majority_rate, point_scores, scores
 from leukemia.study import layout
 from leukemia.study.best import Best, IntervalRecord
@@ -15,7 +16,7 @@ from leukemia.study.folder import Study
 from leukemia.study.records import ROUNDING, check_score
 from leukemia.study.table import complete_trials, mean_score
 
-WITHOUT_READER = (layout.SPLITS, layout.LEDGER, layout.HINDSIGHT, layout.LEAKCHECK, layout.SWEEP)
+WITHOUT_READER = (layout.LEDGER, layout.HINDSIGHT, layout.LEAKCHECK, layout.SWEEP)
 """Files of which only the checksum is verified; those that are read later are checked then."""
 
 
@@ -29,6 +30,7 @@ def verify(study: Study) -> None:
         path = study.folder / name
         if path.is_file():
             read_content(path, study.place_of(path))
+    check_splits(study)
     for number in study.trials():
         for seed in study.seeds(number):
             # Reading the predictions compares them with the fold's scores.
@@ -41,6 +43,18 @@ def verify(study: Study) -> None:
     best = Best.find(study)
     if best is not None:
         check_best(study, best)
+
+
+def check_splits(study: Study) -> None:
+    """Check that ``splits.json``, if it is there, is the split that the study was started with.
+
+    Raises:
+        UserError: it is not, or is damaged.
+    """
+    path = study.folder / layout.SPLITS
+    # Earlier versions did not record it in study.json.
+    if path.is_file() and study.info.splits_sha256 not in ("", read_record(Splits, path).sha256()):
+        raise UserError(f"{path} is not the split that the study was started with; restore it from a backup")
 
 
 def check_trial(study: Study, number: int) -> None:

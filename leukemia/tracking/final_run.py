@@ -60,6 +60,7 @@ class FinalRun:
         """
         record, recipe = ModelRecord.read(self._folder), Recipe.load(self._folder / layout.RECIPE)
         if record is not None:
+            record.check_study(self._folder, self._study)
             record.check_files(self._folder)
         number = Best.of(self._study).trial if record is None else record.trial
         files = names.files(self._study, [self._folder])

@@ -21,6 +21,7 @@ from helpers.wandb_server import WandbServer
 
 from leukemia.base.errors import UserError
 from leukemia.base.locks import locked
+from leukemia.base.record import write_record
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import read_catalog
 from leukemia.delivery import final_training, model_folder
@@ -228,6 +229,17 @@ def test_other_data_and_versions_are_another_model(
     other = dataclasses.replace(record, fingerprint="0" * 64)
     assert record.differences(other) == [f"training data fingerprint: {record.fingerprint}, not {'0' * 64}"]
     assert untrained == []
+
+
+def test_the_model_of_another_study_is_not_this_ones(delivered: Study, untrained: list[Recipe]) -> None:
+    """As after ``final/`` was copied from a study with the same data and winner."""
+    path = delivered.folder / "final" / "model.json"
+    write_record(path, {**json.loads(path.read_text()), "study": "other", "study_uid": "00000001"})
+    with pytest.raises(UserError, match=r"or add --replace, .*:\n  study_uid: 00000001, not abcd1234$"):
+        deliver(delivered)
+    assert untrained == []
+    with pytest.raises(UserError, match=r"final: the model is of study other \(00000001\), not of one \(abcd1234\); m"):
+        FinalRun(delivered, "final").write("offline")
 
 
 def test_replaced_models_are_kept_under_free_names(

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.studies import with_checksums
+from helpers.studies import change_info, with_checksums
 
 from leukemia.base.errors import UserError
 from leukemia.base.record import write_record
@@ -90,6 +90,16 @@ def test_a_file_of_another_trial_or_study_is_refused(folder: Path, name: str, ot
     (shutil.copytree if original.is_dir() else shutil.copy)(original, target)
     with pytest.raises(UserError, match=r"0000/.*was changed after it was written, or belongs to another trial or st"):
         verify(Study.open(folder))
+
+
+def test_the_split_of_another_study_is_refused(folder: Path) -> None:
+    """Intact, and of the same data."""
+    content = json.loads((folder / "splits.json").read_text())
+    write_record(folder / "splits.json", {**content, "seed": content["seed"] + 1})
+    with pytest.raises(UserError, match=r"splits.json is not the split that the study was started with; restore"):
+        verify(Study.open(folder))
+    change_info(Study.open(folder), splits_sha256="")
+    verify(Study.open(folder))
 
 
 def test_a_trial_in_place_of_two_is_refused(folder: Path) -> None:

@@ -13,7 +13,7 @@ from helpers.studies import change_info
 from helpers.tracked import begin, end, folders, make_study, run_trial
 from helpers.wandb_server import WandbServer
 
-from leukemia.base.files import write_json
+from leukemia.data.folds import Fold, Splits
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.tracking.__main__ import main
@@ -39,8 +39,10 @@ FAILURE = "OSError: ward-nine/Jane Doe.bmp is damaged (images.py, line 3)"
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """A study with names in its predictions, in a failure, in its splits and in its report."""
     monkeypatch.setattr(helpers.tracked, "TABLE", TABLE)
-    study = make_study(tmp_path / "my-study")
-    write_json(study.folder / layout.SPLITS, {"folds": [TABLE["image_id"].tolist()]})
+    images = tuple(TABLE["image_id"])
+    splits = Splits(protocol="grouped", seed=0, fingerprint="f" * 64, folds=(Fold(training=images, validation=images),))
+    study = change_info(make_study(tmp_path / "my-study"), splits_sha256=splits.sha256())
+    splits.save(study.folder / layout.SPLITS)
     (study.folder / layout.REPORT).write_text(FAILURE)
     return study
 
