@@ -13,6 +13,8 @@ from pydantic import ConfigDict, Field
 from leukemia import ALL, CLASS_NAMES
 from leukemia.config.protocol import Protocol
 
+MIN_FOLDS = 2
+
 MAX_DIFFERENCE = 0.15
 """Shares of leukemic images that differ by more between folds are a warning."""
 
@@ -72,6 +74,15 @@ def describe_balance(validation: Sequence[pd.DataFrame], protocol: Protocol) -> 
     return lines
 
 
+def fewer_folds(num_folds: int, otherwise: str) -> str:
+    """Advice for a split that is not possible or not even; two folds cannot be fewer.
+
+    >>> fewer_folds(5, "more data"), fewer_folds(2, "more data")
+    ('use fewer folds (--folds) or more data', 'use more data')
+    """
+    return f"use {'fewer folds (--folds) or ' if num_folds > MIN_FOLDS else ''}{otherwise}"
+
+
 def _imbalance(balance: Sequence[FoldBalance], validation: Sequence[pd.DataFrame], protocol: Protocol) -> str:
     shares = [fold.leukemic for fold in balance]
     text = (
@@ -85,7 +96,10 @@ def _imbalance(balance: Sequence[FoldBalance], validation: Sequence[pd.DataFrame
     sizes = Counter(zip(images["label"].tolist(), images["group"].tolist(), strict=True))
     # The largest, compared with what an even fold has of its class.
     label, name = max(sizes, key=lambda each: sizes[each] / per_fold[each[0]])
-    return (
-        f"{text}: subject {name} is too large, with {sizes[label, name]} {CLASS_NAMES[label]} images, where an even "
-        f"fold has {per_fold[label]:.0f}; use fewer folds (--folds) or more subjects"
-    )
+    cause = f"{images['group'].nunique()} subjects are few for {len(balance)} folds"
+    if sizes[label, name] > per_fold[label]:
+        cause = (
+            f"subject {name} is too large, with {sizes[label, name]} {CLASS_NAMES[label]} images, where an even fold "
+            f"has {per_fold[label]:.0f}"
+        )
+    return f"{text}: {cause}; {fewer_folds(len(balance), 'more subjects')}"

@@ -18,7 +18,7 @@ from leukemia import CLASS_NAMES
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.record import read_record, write_record, wrong_value
 from leukemia.config.protocol import Protocol
-from leukemia.data.balance import FoldBalance, balance_of, describe_balance
+from leukemia.data.balance import MIN_FOLDS, FoldBalance, balance_of, describe_balance, fewer_folds
 from leukemia.data.catalog import Catalog
 
 
@@ -143,8 +143,8 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
     Raises:
         UserError: a class has fewer groups than there are folds, or a fold would lack a class.
     """
-    if num_folds < 2:
-        raise UserError(f"--folds: expected at least 2, got {num_folds}")
+    if num_folds < MIN_FOLDS:
+        raise UserError(f"--folds: expected at least {MIN_FOLDS}, got {num_folds}")
     if not 0 <= seed < 2**32:
         raise UserError(f"--seed: expected 0 to {2**32 - 1}, got {seed}")
     table = catalog.table
@@ -155,7 +155,7 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
         if num_units < num_folds:
             raise UserError(
                 f"{num_folds} folds need at least {num_folds} {name} of class {label} ({class_name}), "
-                f"found {num_units} in {catalog.root}; use fewer folds (--folds) or more data"
+                f"found {num_units} in {catalog.root}; {fewer_folds(num_folds, 'more data')}"
             )
     masks = _grouped(table, units, num_folds, seed) if protocol == "grouped" else _by_image(table, num_folds, seed)
     ids = table["image_id"].to_numpy()
@@ -167,7 +167,7 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
         if table["label"][validation].nunique() < 2 or table["label"][~validation].nunique() < 2:
             raise UserError(
                 f"fold {number} of {num_folds} would have only one class on one side; "
-                "use fewer folds (--folds) or another --seed"
+                f"{fewer_folds(num_folds, 'another --seed')}"
             )
     balance = balance_of([table[validation] for validation in masks])
     return Splits(protocol=protocol, seed=seed, fingerprint=catalog.fingerprint, folds=folds, balance=balance)

@@ -72,6 +72,16 @@ def test_a_subject_that_is_too_large_is_named() -> None:
     assert len(describe_balance(make_splits(catalog, 5, 0, "random-cell").validation(catalog), "random-cell")) == 1
 
 
+def test_equal_subjects_are_few_not_too_large() -> None:
+    """With two folds, fewer are not possible."""
+    catalog = catalog_of([(f"{label}{n}", label, 4) for label, number in ((0, 3), (1, 7)) for n in range(number)])
+    line, warning = describe_split(catalog, 2, 0)
+    assert line.startswith("folds 0 to 1: ")
+    assert warning.endswith("so their scores are hard to compare: 10 subjects are few for 2 folds; use more subjects")
+    (line,) = describe_split(catalog_of([("a", 0, 5), ("b", 1, 5)]), 2, 0)
+    assert "found 1 in cells; use more data (" in line
+
+
 def test_few_images_split_at_random() -> None:
     table = pd.DataFrame({"label": [0, 1, 1, 0, 1], "subject": None, "group": list("abcde")})
     line, warning = describe_balance([table[:3], table[3:]], "random-cell")
