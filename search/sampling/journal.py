@@ -87,6 +87,9 @@ class Journal:
             raise UserError(f"{path}: expected {directions} for its scores, got {self._study.directions}; {RESTORE}")
         for trial in self._study.get_trials(deepcopy=False):
             check_space(path, space, trial)
+        # The starting recipe waits once, after the priors.
+        if extra := [number for number in self._waiting() if number != len(priors)]:
+            raise UserError(f"{path}: trial {extra[0]:04d} waits to start, which this search did not add; {RESTORE}")
         self._open: dict[int, optuna.Trial] = {}
         num_known = len(self._study.get_trials(deepcopy=False))
         with self._file.batch():

@@ -58,6 +58,12 @@ def check_journal(study: Study, journal: Journal) -> None:
             f"{study.folder / layout.TRIALS}: {layout.RECIPE} or {layout.STATE} is missing for trials {_names(lost)}, "
             "which have ended; restore their folders from a backup"
         )
+    surplus = journal.num_trials() - study.info.trials
+    if surplus > 0:
+        raise UserError(
+            f"{journal.path}: expected at most {study.info.trials} trials of this search (--trials), found {surplus} "
+            f"more, up to {max(entries):04d}; {RESTORE}"
+        )
     for number in known:
         _check_entry(study, journal, number, entries[number])
 

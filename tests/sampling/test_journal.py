@@ -389,3 +389,12 @@ def test_a_journal_of_two_studies_is_refused(path: Path) -> None:
         UserError, match=r"optuna.journal: expected one study, got 2 \((study, other|other, study)\); rest"
     ):
         journal_at(path)
+
+
+def test_a_second_starting_recipe_is_refused(path: Path) -> None:
+    """Its line is duplicated at the end of the file, as in a merge of two copies."""
+    run(journal_at(path), 2)
+    created = [line for line in path.read_text().splitlines() if "fixed_params" in line]
+    path.write_text(path.read_text() + created[0] + "\n")
+    with pytest.raises(UserError, match=r"optuna.journal: trial 0002 waits to start, which this search did not add; r"):
+        journal_at(path)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.studies import without_checksums
+from helpers.studies import change_info, without_checksums
 from helpers.worlds import EPOCHS, FAILURE, KILLED, NUM_FOLDS, SPACE, STEPS, Killed, World, everything, frozen
+from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial, TrialState
 
 from leukemia.base import provenance
@@ -656,6 +657,19 @@ def test_a_renamed_study_is_resumed(world_in: Callable[..., World], tmp_path: Pa
     moved.run()
     assert started(moved) == ["0001"]
     assert len(frozen(moved)) == 2
+
+
+def test_a_trial_beyond_those_of_the_search_is_refused(world_in: Callable[..., World]) -> None:
+    """The line of a proposal is duplicated: its trial would be run in addition to ``--trials``."""
+    world = world_in(trials=2)
+    world.run()
+    change_info(world.study, trials=2)
+    path = world.study.folder / "optuna.journal"
+    lines = path.read_text().splitlines()
+    (*_, created) = [line for line in lines if json.loads(line)["op_code"] == JournalOperation.CREATE_TRIAL]
+    path.write_text("\n".join([*lines, created, ""]))
+    with pytest.raises(UserError, match=r"journal: expected at most 2 trials .*, found 1 more, up to 0002; restore"):
+        world_in(trials=2).driver()
 
 
 def test_a_missing_journal_and_unknown_or_missing_folders_are_refused(world_in: Callable[..., World]) -> None:
