@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,8 +39,8 @@ def verify(study: Study) -> None:
             study.out_of_fold(number, seed)
             study.repeat_failure(number, seed)
         check_trial(study, number)
+        check_epochs(study, number)
         study.origin(number)
-        study.epochs(number)
         study.repeated(number)
     best = Best.find(study)
     if best is not None:
@@ -77,6 +79,24 @@ def check_trial(study: Study, number: int) -> None:
         found.append(score)
     path = study.trial_folder(number) / layout.STATE
     check_score(path, "score", end.score, float(np.mean(found)), f"the {len(found)} folds of the trial")
+
+
+def check_epochs(study: Study, number: int) -> None:
+    """Check that a trial has the epochs of all its finished folds, which are written before the fold.
+
+    Raises:
+        UserError: some are missing; the message names the file.
+    """
+    path, wanted = study.trial_folder(number) / layout.EPOCHS, study.recipe(number).train.epochs
+    epochs = study.epochs(number)
+    found = Counter(zip(epochs["seed"].tolist(), epochs["fold"].tolist(), strict=True))
+    for seed in study.seeds(number):
+        for fold in study.folds_done(number, seed):
+            if found[seed, fold] != wanted:
+                raise UserError(
+                    f"{path}: expected {wanted} epochs of fold {fold}, seed {seed}, which is finished, found "
+                    f"{found[seed, fold]}; {RESTORE}"
+                )
 
 
 def check_best(study: Study, best: Best) -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 from helpers.cells import draw_cells
 from helpers.studies import change_info, info_of, tta_scores, without_checksums
+from helpers.worlds import epoch_of
 from sklearn.metrics import accuracy_score
 
 from leukemia.base.errors import MissingFile, UserError
@@ -71,6 +72,7 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
     study.begin_trial(0, RECIPE)
     for fold, (_, rows) in enumerate(splits.rows(catalog)):
         labels = catalog.table["label"].to_numpy()[rows]
+        study.write_epoch(0, epoch_of(fold, 1, seed=RECIPE.train.seed))
         study.write_fold(0, result_of(fold, rows, labels, np.full(len(rows), 0.9)), catalog.table)
     study.end_trial(0, "complete", "all 2 folds", 0.5)
     seen = study.out_of_fold(0, RECIPE.train.seed)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from helpers.studies import info_of, tta_scores
+from helpers.worlds import epoch_of
 
 from leukemia.config.protocol import Protocol
 from leukemia.config.recipe import Recipe
@@ -53,6 +54,7 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
             device="cpu",
             precision="float32",
         )
+        study.write_epoch(0, epoch_of(fold, 1))
         study.write_fold(0, result, catalog.table)
     score = float(np.mean([study.fold(0, 0, fold).scores["tta_accuracy"] for fold in range(2)]))
     study.end_trial(0, "complete", "all 2 folds", score)

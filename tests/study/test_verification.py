@@ -92,6 +92,18 @@ def test_a_file_of_another_trial_or_study_is_refused(folder: Path, name: str, ot
         verify(Study.open(folder))
 
 
+@pytest.mark.parametrize(
+    ("kept", "found"), [(0, "fold 0, seed 0, which is finished, found 0"), (-1, "fold 1.* found 2")]
+)
+def test_epochs_of_a_finished_fold_must_exist(folder: Path, kept: int, found: str) -> None:
+    """Without its last lines, the file is intact."""
+    path = folder / "trials" / "0001" / "epochs.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:kept])) if kept else path.unlink()
+    with pytest.raises(UserError, match=rf"0001/epochs.csv: expected 3 epochs of {found}; restore the file from"):
+        verify(Study.open(folder))
+
+
 def test_the_split_of_another_study_is_refused(folder: Path) -> None:
     """Intact, and of the same data."""
     content = json.loads((folder / "splits.json").read_text())
