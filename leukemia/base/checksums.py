@@ -42,14 +42,35 @@ def append_checksums(path: Path) -> None:
         raise
 
 
+def bind(path: Path, num_bytes: int, identity: str) -> None:
+    """Make an identity part of a file's checksums, so that ``check`` notices the file of another one in its place.
+
+    A no-op for a file that has an identity, is empty, or is damaged at its start.
+
+    Args:
+        num_bytes: size of its content.
+        identity: what the content belongs to, such as its data set.
+
+    Raises:
+        OSError: the file cannot be read or changed.
+    """
+    with path.open("r+b") as stream:
+        file = stream.fileno()
+        if os.pread(file, _DIGEST_BYTES, num_bytes) == _digest(file, num_bytes, 0):
+            os.pwrite(file, _digest(file, num_bytes, 0, identity), num_bytes)
+
+
 def size_with_checksums(num_bytes: int) -> int:
     """Size in bytes of a file with ``num_bytes`` of content and its checksums."""
     num_blocks = -(-num_bytes // BLOCK_BYTES)
     return num_bytes + num_blocks * _DIGEST_BYTES + _LENGTH_BYTES + len(_MARK)
 
 
-def check(path: Path) -> State:
+def check(path: Path, identity: str = "") -> State:
     """Compare a file with its checksums.
+
+    Args:
+        identity: as for ``bind``; a file without one, as those of earlier versions, is accepted.
 
     Raises:
         OSError: the file cannot be read.
@@ -65,7 +86,10 @@ def check(path: Path) -> State:
             return "damaged"
         stream.seek(num_bytes)
         expected = stream.read()[: -len(end)]
-    return "intact" if _digests(path, num_bytes) == expected else "damaged"
+        first = _digest(stream.fileno(), num_bytes, 0, identity)
+    digests = _digests(path, num_bytes)
+    # Only the first block's checksum has the identity.
+    return "intact" if expected in (digests, first + digests[_DIGEST_BYTES:]) else "damaged"
 
 
 def _digests(path: Path, num_bytes: int) -> bytes:
@@ -77,5 +101,7 @@ def _digests(path: Path, num_bytes: int) -> bytes:
         return b"".join(digests[start] for start in starts)
 
 
-def _digest(file: int, num_bytes: int, start: int) -> bytes:
-    return hashlib.sha256(os.pread(file, min(BLOCK_BYTES, num_bytes - start), start)).digest()
+def _digest(file: int, num_bytes: int, start: int, identity: str = "") -> bytes:
+    digest = hashlib.sha256(identity.encode())
+    digest.update(os.pread(file, min(BLOCK_BYTES, num_bytes - start), start))
+    return digest.digest()

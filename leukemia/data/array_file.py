@@ -58,8 +58,17 @@ def _write_at(file: int, content: bytes | memoryview, offset: int) -> None:
         rest, offset = rest[num_written:], offset + num_written
 
 
+def bind(path: Path, shape: tuple[int, ...]) -> None:
+    """Bind an array to the name of its file, so that ``is_intact`` notices another one that was copied over it.
+
+    A file that cannot be changed stays as it is.
+    """
+    with contextlib.suppress(OSError):
+        checksums.bind(path, len(_header(shape)) + math.prod(shape), path.name)
+
+
 def is_intact(path: Path, shape: tuple[int, ...], *, again: bool = False) -> bool:
-    """Whether a file has an array of this shape and agrees with its checksums.
+    """Whether a file has an array of this shape and agrees with its checksums under its name.
 
     A file of an earlier version, without checksums, is accepted once and gets them.
 
@@ -77,7 +86,7 @@ def is_intact(path: Path, shape: tuple[int, ...], *, again: bool = False) -> boo
             return False
     if size == len(header) + math.prod(shape):
         _add_checksums(path)
-    elif size != size_of(shape) or checksums.check(path) != "intact":
+    elif size != size_of(shape) or checksums.check(path, path.name) != "intact":
         return False
     _intact.add(_identity(path))
     return True

@@ -51,14 +51,15 @@ def open_images(catalog: Catalog, view: View, *, check_again: bool = False) -> n
     # The fingerprint, which names the cache file, does not depend on the order of the images.
     assert table["image_id"].is_monotonic_increasing
     _require_crop_fits(table, view)
-    path = view_file.path_of(catalog.fingerprint, view)
+    path, shape = view_file.path_of(catalog.fingerprint, view), view_file.shape_of(len(table), view)
     with locked(path.with_suffix(".lock")):
         view_file.adopt(path, view, table["pixel_sha256"])
-        if path.exists() and not array_file.is_intact(path, view_file.shape_of(len(table), view), again=check_again):
-            log.warning("%s is damaged; building it again", path)
+        if path.exists() and not array_file.is_intact(path, shape, again=check_again):
+            log.warning("%s is damaged, or of other data; building it again", path)
             path.unlink()
         if not path.exists():
             _build(path, catalog, view)
+        array_file.bind(path, shape)
         return array_file.mapped(path)
 
 

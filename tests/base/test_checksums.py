@@ -11,7 +11,7 @@ import torch
 from helpers.full_disk import full_disk
 
 from leukemia.base import checksums
-from leukemia.base.checksums import append_checksums, check, size_with_checksums
+from leukemia.base.checksums import append_checksums, bind, check, size_with_checksums
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +27,18 @@ def test_a_file_with_checksums_is_intact_and_has_the_expected_size(tmp_path: Pat
     append_checksums(path)
     assert check(path) == "intact"
     assert path.stat().st_size == size_with_checksums(num_bytes)
+    assert path.read_bytes()[:num_bytes] == bytes(num_bytes)
+
+
+@pytest.mark.parametrize("num_bytes", [1, 64, 200])
+def test_a_file_of_another_identity_is_noticed(tmp_path: Path, num_bytes: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(num_bytes))
+    append_checksums(path)
+    assert check(path, "mine") == "intact", "of an earlier version"
+    for identity in ("mine", "other"):
+        bind(path, num_bytes, identity)
+        assert (check(path, "mine"), check(path, "other"), check(path)) == ("intact", "damaged", "damaged")
     assert path.read_bytes()[:num_bytes] == bytes(num_bytes)
 
 

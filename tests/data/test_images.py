@@ -164,14 +164,29 @@ def test_a_damaged_cache_is_rebuilt(damage, catalog, pixels, cache, caplog):
     )
     with caplog.at_level(logging.WARNING):
         assert np.array_equal(open_images(catalog, VIEW), pixels[:, 2:22, 3:23])
-    assert "is damaged; building it again" in caplog.text
+    assert "is damaged, or of other data; building it again" in caplog.text
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(("fingerprint", "crop_px"), [("e" * 64, 20), (None, 24)])
+def test_an_intact_view_of_other_data_or_crop_is_rebuilt(fingerprint, crop_px, catalog, cache, caplog):
+    """Copied over this one's: it has the same shape."""
+    open_images(catalog, VIEW)
+    path = only_file(cache, "*.npy")
+    other = replace(catalog, fingerprint=fingerprint or catalog.fingerprint)
+    open_images(other, View(crop_px=crop_px, size_px=20))
+    (copied,) = set(cache.glob("*.npy")) - {path}
+    whole = path.read_bytes()
+    shutil.copyfile(copied, path)
+    open_images(catalog, VIEW)
+    assert caplog.messages == [f"{path} is damaged, or of other data; building it again"]
     assert path.read_bytes() == whole
 
 
 def test_a_view_is_checked_once_per_process(catalog, monkeypatch):
     checked = []
     check = checksums.check
-    monkeypatch.setattr(checksums, "check", lambda path: checked.append(path) or check(path))
+    monkeypatch.setattr(checksums, "check", lambda *file: checked.append(file) or check(*file))
     open_images(catalog, VIEW)
     for _ in range(2):
         open_images(catalog, VIEW)
@@ -190,7 +205,7 @@ def test_a_view_of_an_earlier_version_is_accepted_once_and_gets_checksums(catalo
     assert path.read_bytes() == whole
     path.write_bytes(flipped(whole, 500))
     assert np.array_equal(open_images(catalog, VIEW), pixels[:, 2:22, 3:23])
-    assert "is damaged; building it again" in caplog.text
+    assert "is damaged, or of other data; building it again" in caplog.text
 
 
 def test_a_deleted_view_is_built_again_while_an_open_one_stays_usable(catalog, pixels, cache):
