@@ -267,6 +267,15 @@ def require_space(folder: Path, num_bytes: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < num_bytes:
         raise UserError(
-            f"not enough disk space for {what}: {num_bytes / 1e6:,.0f} MB needed in {folder}, {free / 1e6:,.0f} free; "
+            f"not enough disk space for {what}: {_megabytes(num_bytes)} needed in {folder}, {_megabytes(free)} free; "
             "free some space, or set LEUKEMIA_CACHE or --runs to another disk"
         )
+
+
+def _megabytes(num_bytes: int) -> str:
+    """A size in MB, with decimals below 10.
+
+    >>> _megabytes(1_234_500_000), _megabytes(24_800), _megabytes(0)
+    ('1,234 MB', '0.025 MB', '0 MB')
+    """
+    return f"{num_bytes / 1e6:,.0f} MB" if num_bytes >= 1e7 else f"{num_bytes / 1e6:.2g} MB"

@@ -127,9 +127,12 @@ def test_too_little_disk_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage(10**9, 9 * 10**8, 10**8))
     require_space(tmp_path, 10**8, "the decoded images")
     with pytest.raises(
-        UserError, match=r"^not enough disk space for the images: 2,500 MB needed in .*, 100 free; free"
+        UserError, match=r"^not enough disk space for the images: 2,500 MB needed in .*, 100 MB free; free"
     ):
         require_space(tmp_path, 25 * 10**8, "the images")
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage(10**9, 10**9, 0))
+    with pytest.raises(UserError, match=r"0.025 MB needed in .*, 0 MB free; free"):
+        require_space(tmp_path, 24_800, "the images")
 
 
 def test_a_folder_that_cannot_be_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
