@@ -96,13 +96,15 @@ def cluster_to_join(address: str | None) -> str | None:
 
 @contextlib.contextmanager
 def _naming(address: str | None) -> Iterator[None]:
-    """Turn any error into one that names the address."""
+    """Turn any error into one that names the address, and the option or variable that gave it."""
     try:
         yield
     except Exception as error:
         interrupts.check()
-        given = os.environ.get("RAY_ADDRESS", "local") if address is None else address
-        raise UserError(f"--address {given}: {_why_not_joined(error)}") from None
+        given = f"--address {'local' if address is None else address}"
+        if address is None and "RAY_ADDRESS" in os.environ:
+            given = f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}"
+        raise UserError(f"{given}: {_why_not_joined(error)}") from None
 
 
 def _why_not_joined(error: Exception) -> str:

@@ -78,7 +78,7 @@ def test_a_service_that_is_not_ray_is_refused_before_ray_connects(
 def test_an_address_from_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(
-        UserError, match=r"--address 127\.0\.0\.1:1: no Ray cluster found there .* or use --address local"
+        UserError, match=r"^RAY_ADDRESS=127\.0\.0\.1:1: no Ray cluster found there .* or use --address local"
     ):
         ray_session(None).__enter__()
 
