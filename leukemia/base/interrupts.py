@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -32,10 +34,13 @@ def handled() -> Iterator[None]:
     if is_outermost := _ignored is None:
         _ignored = _ignored_now()
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_drop_interrupt, hook)
     _install(_interrupt, _ignored)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             # None: installed by compiled code.
             if handler is not None:
@@ -78,7 +83,7 @@ def requested() -> bool:
 def check() -> None:
     """Raise a swallowed interrupt; to be called regularly.
 
-    An exception that a signal handler raises within a callback from compiled code is printed or dropped there.
+    An exception that a signal handler raises within a callback from compiled code is dropped there.
 
     Raises:
         KeyboardInterrupt: a signal has arrived since the outermost block was entered.
@@ -108,6 +113,12 @@ def resumable(how: str) -> Iterator[None]:
         if not requested():
             raise
         raise Interrupted(_conclusion or how) from error
+
+
+def _drop_interrupt(hook: Callable[[Any], Any], unraisable: Any) -> None:
+    """Print no traceback of an interrupt that compiled code swallows: ``check`` raises it again."""
+    if not (_requested.is_set() and issubclass(unraisable.exc_type, KeyboardInterrupt)):
+        hook(unraisable)
 
 
 def _interrupt(signum: int, frame: Any) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,20 @@ def test_a_swallowed_interrupt_is_raised_again(number: signal.Signals) -> None:
         assert interrupts.requested()
         with pytest.raises(KeyboardInterrupt):
             interrupts.check()
+
+
+@by_signal
+def test_an_interrupt_that_compiled_code_swallows_prints_nothing(
+    number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with interrupts.handled():
+        interrupted = type("Interrupted", (), {})()
+        reference = weakref.ref(interrupted, lambda _: os.kill(os.getpid(), number))
+        del interrupted
+        assert reference() is None
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.check()
+    assert capfd.readouterr().err == ""
 
 
 def test_handlers_are_restored_and_a_new_command_starts_without_a_request() -> None:
