@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from leukemia.base.errors import run_command
+import sys
+
+from leukemia.base.errors import UserError, run_command
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a search; returns the exit status."""
+    if sys.flags.optimize > 1:
+        raise UserError("Ray cannot run without docstrings: leave out -OO, or set PYTHONOPTIMIZE to 1 or nothing")
+
     from search.launch.arguments import parse
 
     arguments = parse(argv)

@@ -77,7 +77,7 @@ def make_folder(folder: Path, advice: str) -> None:
 
 
 def require_creatable(folder: Path, advice: str) -> None:
-    """Check that a folder exists and is writable, or can be created; nothing is created.
+    """Check that a folder exists and is writable, or can be created; no file remains.
 
     Raises:
         UserError: it is not; the message ends with ``advice``.
@@ -86,8 +86,12 @@ def require_creatable(folder: Path, advice: str) -> None:
     existing = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
     if not existing.is_dir():
         raise UserError(f"cannot create the folder {folder} ({existing} is not a folder); {advice}")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write to the folder {existing}; {advice}")
+    try:
+        # Permissions alone do not tell, least of all those of root.
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError:
+        raise UserError(f"cannot write to the folder {existing}; {advice}") from None
 
 
 @contextlib.contextmanager

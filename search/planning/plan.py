@@ -131,6 +131,8 @@ def plan_new(request: Request, command: str) -> Plan:
         require_apart(folder, Path(request.data), "--runs")
         require_apart(cache_path(), Path(request.data), "LEUKEMIA_CACHE")
     options = SearchOptions(**request.given)
+    for earlier in options.warm_start:
+        layout.check_name(earlier, "--warm-start")
     start = fixed_start(PRESETS[options.preset](), options.settings)
     catalog = read_catalog(locate(uri_of(request.data)), request.reading, recipe=start)
     protocol = choose_protocol(catalog, request.given.get("protocol"))
@@ -151,8 +153,8 @@ def plan_new(request: Request, command: str) -> Plan:
         hardware=provenance.hardware(describe_device(choose_device("auto"))),
         splits_sha256=splits.sha256(),
     )
-    earlier = [request.runs / each for each in info.warm_start]
-    priors = find_priors(earlier, info, space, validation_of(splits, catalog))
+    folders = [request.runs / each for each in info.warm_start]
+    priors = find_priors(folders, info, space, validation_of(splits, catalog))
     check_derived(space, splits, info.repeats, priors)
     return Plan(folder=folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
 

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -141,6 +142,19 @@ def test_a_file_or_a_broken_link_instead_of_the_study_folder_is_refused(tiny_fol
         plan.folder.unlink()
         plan.folder.symlink_to("nowhere")
     assert plan.folder.is_symlink()
+
+
+def test_python_without_docstrings_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``-OO``, Ray's imports fail."""
+    monkeypatch.setattr(run.sys, "flags", SimpleNamespace(optimize=2))
+    with pytest.raises(UserError, match=r"^Ray cannot run without docstrings: leave out -OO, or set PYTHONOPTIMIZE"):
+        run.main([])
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder where nobody can create files")
+def test_a_dry_run_refuses_runs_where_nothing_can_be_created(tiny_folder: Path) -> None:
+    with pytest.raises(UserError, match=r"^cannot write to the folder /proc; choose another folder with --runs$"):
+        run.main(["--data", str(tiny_folder), "--runs", "/proc/runs", "--dry-run", *WORDS])
 
 
 def test_an_empty_folder_or_a_link_to_one_becomes_the_study(tiny_folder: Path, tmp_path: Path) -> None:

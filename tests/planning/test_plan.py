@@ -150,6 +150,8 @@ def test_the_rules_come_from_the_request(request_for: Callable[..., Request]) ->
         ({"objective": "tta_accuracy,tta_auroc"}, r"--objective: expected .*got 'tta_accuracy,tta_auroc'"),
         ({"objective": ""}, r"--objective: expected .*got ''"),
         ({"warm_start": ["absent"]}, r"no study at .*absent"),
+        ({"warm_start": [""]}, r"^--warm-start: expected letters, digits, .*, got ''"),
+        ({"warm_start": ["../old"]}, r"^--warm-start: expected letters, digits, .*, got '../old'"),
         (
             {"settings": ["train.seed=2147483646"]},
             r"--repeats: 2 more seeds after 2147483646 exceed the highest seed, 2147483647; lower train.seed or --rep",
