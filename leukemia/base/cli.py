@@ -17,6 +17,9 @@ AUTO = "auto"
 DEVICES = (AUTO, "cpu", "cuda", "mps")
 """Values of ``--device``."""
 
+SPELLINGS = ("normal", "exact")
+"""Values of ``--subject-spelling``."""
+
 Arguments = argparse._ActionsContainer
 """A parser or an argument group."""
 
@@ -102,7 +105,7 @@ def add_study(arguments: Arguments) -> None:
 
 
 def add_data(arguments: Arguments, default: str) -> None:
-    """Add ``--data``, ``--base`` and ``--subjects-from``; ``default`` is the help text for the default data."""
+    """Add ``--data`` and the options of ``add_reading``; ``default`` is the help text for the default data."""
     arguments.add_argument(
         "--data",
         type=location,
@@ -113,7 +116,7 @@ def add_data(arguments: Arguments, default: str) -> None:
 
 
 def add_reading(arguments: Arguments) -> None:
-    """Add ``--base`` and ``--subjects-from``."""
+    """Add ``--base`` and the options on subjects."""
     arguments.add_argument(
         "--base",
         type=path,
@@ -124,7 +127,26 @@ def add_reading(arguments: Arguments) -> None:
         "--subjects-from",
         type=path,
         metavar="DIR",
-        help="take patient IDs from another copy of the data, matched by pixels",
+        help="take patient IDs from another copy of the data, matched by pixels; the other options on subjects then "
+        "apply to the copy",
+    )
+    arguments.add_argument(
+        "--subject-column",
+        type=location,
+        metavar="NAME",
+        help="column of the CSV with the patient IDs (default: subject, if there is one)",
+    )
+    arguments.add_argument(
+        "--subject-pattern",
+        metavar="REGEX",
+        help="regular expression with one group, the patient ID in an image's path or in --subject-column; '' for no "
+        "patients (default: C-NMC's names, UID_SUBJECT_...)",
+    )
+    arguments.add_argument(
+        "--subject-spelling",
+        choices=SPELLINGS,
+        help="normal: h3 = H3 and 1 = 1.0 = 01 are one patient; nan, NA, unknown and the like are none. exact: as "
+        "written (default: normal)",
     )
 
 

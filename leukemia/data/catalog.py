@@ -20,9 +20,10 @@ from leukemia.config.recipe import Recipe
 from leukemia.data.groups import group_names, grouped_by_key, look_up_subjects
 from leukemia.data.hashes import hash_images
 from leukemia.data.layouts.detect import find_images
-from leukemia.data.layouts.source import Layout, Source
+from leukemia.data.layouts.source import Layout, Row, Source
 from leukemia.data.names import check_names
-from leukemia.data.reading import DEFAULT, Reading
+from leukemia.data.reading import DEFAULT, Reading, Spelling
+from leukemia.data.subjects import UNKNOWN, read_subjects
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,8 +32,9 @@ class Catalog:
 
     table: pd.DataFrame
     """One row per image, sorted by ``image_id``, index 0..n-1: ``image_id`` (str, POSIX path relative to ``root``),
-    ``path`` (str, absolute), ``label`` (int64: 0 normal, 1 leukemic; or -1 in all rows), ``subject`` (str; or None in
-    all rows), ``group`` (str), ``pixel_sha256`` (str), ``width`` and ``height`` (int64, pixels)."""
+    ``path`` (str, absolute), ``label`` (int64: 0 normal, 1 leukemic; or -1 in all rows), ``subject`` (str, ``UNKNOWN``
+    if only others are known; or None in all rows), ``group`` (str), ``pixel_sha256`` (str), ``width`` and ``height``
+    (int64, pixels)."""
 
     root: Path
     """The folder that image ids are relative to."""
@@ -50,7 +52,10 @@ class Catalog:
     """Test images found next to the training data and excluded: folder and number of images."""
 
     notes: tuple[str, ...] = ()
-    """Remarks on how the data set was read, one line each."""
+    """Remarks on how the data set was read, one line each; if it has no subjects, the first says how to give them."""
+
+    subject_spelling: Spelling | None = None
+    """How subjects are compared; None: in their normal form."""
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -69,8 +74,13 @@ class Catalog:
 
     @property
     def has_subjects(self) -> bool:
-        """Whether the images have subjects: all or none do."""
+        """Whether any image has a subject; then all of the others have ``UNKNOWN``."""
         return bool(self.table["subject"].notna().all())
+
+    @property
+    def has_all_subjects(self) -> bool:
+        """Whether the subject of every image is known."""
+        return self.has_subjects and UNKNOWN not in set(self.table["subject"])
 
 
 def read_catalog(
@@ -80,7 +90,7 @@ def read_catalog(
 
     Args:
         data: the C-NMC folder as published, the folder of one of its test phases or its labels CSV; a CSV
-            ``Path,label`` (case-insensitive header, optional column ``subject``); or folders named by class.
+            ``Path,label`` (case-insensitive header, optional column of subjects); or folders named by class.
         reading: the user's options.
         labels: False accepts images without labels; labels for only some of the images are still an error.
         recipe: for a command that will use the images: those read for the first time are stored as this recipe needs
@@ -88,17 +98,20 @@ def read_catalog(
 
     Raises:
         MissingFile: ``data`` does not exist.
+        NotApplicable: the data cannot obey an option on subjects.
         UserError: the data set is invalid; the message lists all offending files or rows.
     """
+    # With another copy, the options on subjects apply to that.
+    own = reading if reading.subjects_from is None else reading.without_subjects()
     with progress.bar("finding images"):
-        source = find_images(Path(data), None if reading.base is None else Path(reading.base), labels=labels)
-    table, notes = _table(source, recipe), source.notes
+        base = None if own.base is None else Path(own.base)
+        source = find_images(Path(data), base, labels=labels, subject_column=own.subject_column)
+    named = sorted(((row.path.relative_to(source.root).as_posix(), row) for row in source.rows), key=itemgetter(0))
+    written = [row.subject for _, row in named]
+    subjects = read_subjects([image_id for image_id, _ in named], written, own, columns=source.unread_columns)
+    table, notes = _table(source, named, subjects.names, recipe), subjects.notes
     if reading.subjects_from is not None:
-        table = _with_subjects(table, data, Path(reading.subjects_from))
-        notes += (
-            f"subjects and groups are those of {reading.subjects_from}: subjects may share images there that are here "
-            "only once, and such an image has the first of its subjects",
-        )
+        table, notes = _with_subjects(table, data, reading)
     _check_labels(table, data, required=labels)
     return Catalog(
         table=table,
@@ -107,26 +120,25 @@ def read_catalog(
         fingerprint=_fingerprint(table),
         duplicates=_duplicates(table),
         excluded=source.excluded,
-        notes=notes,
+        notes=(*notes, *source.notes),
+        subject_spelling=reading.subject_spelling,
     )
 
 
-def _table(source: Source, recipe: Recipe | None) -> pd.DataFrame:
-    named = sorted(((row.path.relative_to(source.root).as_posix(), row) for row in source.rows), key=itemgetter(0))
+def _table(
+    source: Source, named: list[tuple[str, Row]], subjects: tuple[str, ...] | None, recipe: Recipe | None
+) -> pd.DataFrame:
     image_ids, rows = [image_id for image_id, _ in named], [row for _, row in named]
-    subjects = [row.subject for row in rows if row.subject is not None]
-    check_names([*image_ids, *dict.fromkeys(subjects)], source.root)
+    check_names([*image_ids, *dict.fromkeys(subjects or ())], source.root)
     hashed = hash_images(source.root, {image_id: row.path for image_id, row in named}, recipe)
-    # Every layout gives all subjects or none.
-    assert len(subjects) in (0, len(rows))
     hashes = [image.sha256 for image in hashed]
     return pd.DataFrame(
         {
             "image_id": image_ids,
             "path": [str(row.path) for row in rows],
             "label": pd.Series([-1 if row.label is None else row.label for row in rows], dtype="int64"),
-            "subject": pd.Series([row.subject for row in rows], dtype="object"),
-            "group": group_names(image_ids, subjects or None, hashes),
+            "subject": pd.Series([None] * len(rows) if subjects is None else subjects, dtype="object"),
+            "group": group_names(image_ids, subjects, hashes),
             "pixel_sha256": hashes,
             "width": [image.width for image in hashed],
             "height": [image.height for image in hashed],
@@ -134,13 +146,21 @@ def _table(source: Source, recipe: Recipe | None) -> pd.DataFrame:
     )
 
 
-def _with_subjects(table: pd.DataFrame, data: Path, subjects_from: Path) -> pd.DataFrame:
+def _with_subjects(table: pd.DataFrame, data: Path, reading: Reading) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The table with subjects from ``--subjects-from``, and the notes on those."""
     if table["subject"].notna().all():
         raise UserError(f"--subjects-from has no effect: {data} already has subjects; leave it out")
-    reference = read_catalog(subjects_from, labels=False)
+    assert reading.subjects_from is not None
+    path = Path(reading.subjects_from)
+    reference = read_catalog(path, reading.of_subjects(), labels=False)
     if not reference.has_subjects:
-        raise UserError(f"--subjects-from {subjects_from}: it has no subjects either; give a copy of C-NMC")
-    return look_up_subjects(table, reference.table, subjects_from)
+        raise UserError(f"--subjects-from {path}: it has no subjects either; give a copy of C-NMC")
+    notes = (
+        f"subjects and groups are those of {path}: subjects may share images there that are here only once, and such "
+        "an image has the first of its subjects",
+        *(f"{path}: {note}" for note in reference.notes),
+    )
+    return look_up_subjects(table, reference.table, path), notes
 
 
 def _check_labels(table: pd.DataFrame, data: Path, *, required: bool) -> None:
@@ -186,6 +206,10 @@ def describe(catalog: Catalog, data: Path) -> str:
 
 def _report_lines(catalog: Catalog, data: Path) -> Iterator[tuple[str, str]]:
     table = catalog.table
+    # Without subjects, the first note says what that means.
+    num_first = 0 if catalog.has_subjects else 1
+    for text in catalog.notes[:num_first]:
+        yield "warning", text
     yield "data", f"{data} (layout {catalog.layout})"
     yield "fingerprint", catalog.fingerprint
     yield "images", _images(catalog)
@@ -209,7 +233,7 @@ def _report_lines(catalog: Catalog, data: Path) -> Iterator[tuple[str, str]]:
     yield "unreadable", "none"
     for number, text in enumerate(catalog.excluded):
         yield "" if number else "excluded", f"{text}, not in the training folders, never used for training"
-    for number, text in enumerate(catalog.notes):
+    for number, text in enumerate(catalog.notes[num_first:]):
         yield "" if number else "notes", text
     yield "protocol", _PROTOCOL[catalog.protocols]
 
@@ -232,7 +256,7 @@ def _images(catalog: Catalog) -> str:
 
 
 def _subjects(catalog: Catalog) -> str:
-    table = catalog.table
+    table = catalog.table[catalog.table["subject"] != UNKNOWN]
     text = str(table["subject"].nunique())
     if not catalog.has_labels:
         return text

@@ -128,8 +128,8 @@ def choose_protocol(catalog: Catalog, wanted: Protocol | None) -> Protocol:
         return "grouped" if "grouped" in catalog.protocols else "random-cell"
     if wanted not in catalog.protocols:
         raise UserError(
-            f"--protocol grouped: {catalog.root} has no subjects; "
-            "add a subject column, or use --subjects-from or --protocol random-cell"
+            f"--protocol grouped: {catalog.root} has no subjects; add a subject column, or use --subject-column, "
+            "--subject-pattern, --subjects-from or --protocol random-cell"
         )
     return wanted
 

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -14,6 +14,15 @@ from leukemia.data.location import absolute
 
 Location: TypeAlias = Annotated[str, Field(min_length=1)]
 """A path. An empty one would be the current folder."""
+
+Spelling: TypeAlias = Literal["normal", "exact"]
+"""How subjects are compared: ignoring case, blanks and leading zeros; or as written."""
+
+OTHER_SUBJECTS = (
+    "if an earlier version started the study, add --subject-spelling exact, or --subject-pattern '' if the study "
+    "has no subjects"
+)
+"""What to do if the same data have another fingerprint: this version may read subjects otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +33,18 @@ class Reading:
     """``--base``: absolute path of the base folder for relative paths in a CSV. None: the folder of the CSV."""
 
     subjects_from: Location | None = None
-    """``--subjects-from``: absolute path of a copy of the same images with subjects, matched by pixels."""
+    """``--subjects-from``: absolute path of a copy of the same images with subjects, matched by pixels. The
+    other options for subjects then apply to the copy."""
+
+    subject_column: Location | None = None
+    """``--subject-column``: the column of a CSV that has the subjects. None: ``subject``, if there is one."""
+
+    subject_pattern: str | None = None
+    """``--subject-pattern``: a regular expression with one group, the subject in an image's path, or in
+    ``subject_column``. Empty: there are no subjects."""
+
+    subject_spelling: Spelling | None = None
+    """``--subject-spelling``; None: ``normal``."""
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Reading:
@@ -34,12 +54,27 @@ class Reading:
             UserError: a path is not UTF-8.
         """
         values = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Reading)}
-        return cls(**{name: absolute(value) if isinstance(value, Path) else value for name, value in values.items()})
+        options: dict[str, Any] = {
+            name: absolute(value) if isinstance(value, Path) else value for name, value in values.items()
+        }
+        return cls(**options)
 
     def given(self) -> dict[str, Any]:
         """The options that are given, by name."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Reading)}
         return {name: value for name, value in values.items() if value is not None}
+
+    def without_subjects(self) -> Reading:
+        """These options, except those that say where subjects are."""
+        return dataclasses.replace(self, subject_column=None, subject_pattern=None)
+
+    def of_subjects(self) -> Reading:
+        """Only the options on subjects, for another data set than that of ``base``."""
+        return Reading(
+            subject_column=self.subject_column,
+            subject_pattern=self.subject_pattern,
+            subject_spelling=self.subject_spelling,
+        )
 
 
 DEFAULT = Reading()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from leukemia.base.errors import UserError, listed
+from leukemia.base.errors import UserError, first_line, listed
 from leukemia.config.recipe import Recipe
-from leukemia.data.catalog import Catalog
+from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.images import open_images
+from leukemia.data.reading import Reading
+from leukemia.data.subjects import UNKNOWN, NotApplicable, key
 from leukemia.data.view import view_of
 from leukemia.scoring.metrics import Interval, paired_difference, scores
 from leukemia.study.models import trained_on
@@ -38,7 +41,7 @@ class Evaluation:
     """Counts of test images and subjects that are in the training data, as text; empty unless the user allowed it."""
 
     subjects_compared: bool
-    """Whether subjects are known in both data sets, so that shared subjects are detected."""
+    """Whether all subjects are known in both data sets, so that shared subjects are detected."""
 
     @property
     def protocol(self) -> str:
@@ -57,8 +60,30 @@ class Evaluation:
         return {metric: paired_difference(labels, self.probabilities, other, groups, metric) for metric in COMPARED}
 
 
+def read_test_set(path: Path, reading: Reading, recipe: Recipe) -> Catalog:
+    """The catalogue of a test set, whose labels may be missing.
+
+    Args:
+        path: location of the test set.
+        reading: options for the training data. Those on subjects apply here, too; if they cannot, subjects are read as
+            without them, and a note says so.
+        recipe: as for ``read_catalog``.
+
+    Raises:
+        UserError: the test set is invalid.
+    """
+    options = reading.of_subjects()
+    try:
+        return read_catalog(path, options, labels=False, recipe=recipe)
+    except NotApplicable as error:
+        catalog = read_catalog(path, options.without_subjects(), labels=False, recipe=recipe)
+        return dataclasses.replace(catalog, notes=(*catalog.notes, f"read without this option: {first_line(error)}"))
+
+
 def find_overlap(training: Catalog, test: Catalog, *, allowed: bool) -> tuple[str, ...]:
     """Count test images (compared by pixels) and subjects that are also in the training data.
+
+    Subjects are compared in their normal form, unless those of the training data are kept as written.
 
     Raises:
         UserError: there are some, and ``allowed`` is false.
@@ -67,8 +92,7 @@ def find_overlap(training: Catalog, test: Catalog, *, allowed: bool) -> tuple[st
     images = [f"image {image_id}" for image_id in test.table["image_id"][trained]]
     subjects: list[str] = []
     if test.has_subjects and training.has_subjects:
-        common = set(test.table["subject"]) & set(training.table["subject"])
-        subjects = [f"subject {subject}" for subject in sorted(common)]
+        subjects = [f"subject {subject}" for subject in _common_subjects(training, test)]
     if (images or subjects) and not allowed:
         raise UserError(
             f"--test: {len(images)} images and {len(subjects)} subjects of the test set are in the training data, so "
@@ -77,6 +101,15 @@ def find_overlap(training: Catalog, test: Catalog, *, allowed: bool) -> tuple[st
         )
     counts = [f"{len(images)} images"] if images else []
     return tuple([*counts, f"{len(subjects)} subjects"] if subjects else counts)
+
+
+def _common_subjects(training: Catalog, test: Catalog) -> Iterator[str]:
+    spelling = training.subject_spelling
+    trained = {key(name, spelling): name for name in sorted(set(training.table["subject"]) - {UNKNOWN})}
+    for name in sorted(set(test.table["subject"]) - {UNKNOWN}):
+        same = trained.get(key(name, spelling))
+        if same is not None:
+            yield name if same == name else f"{name} ({same} in the training data)"
 
 
 def find_seen(recipe: Recipe, test: Catalog, *, allowed: bool) -> tuple[str, ...]:
@@ -128,5 +161,5 @@ def evaluate(
         probabilities=probabilities,
         scores=scores(labels, probabilities, groups) if test.has_labels else None,
         overlap=overlap,
-        subjects_compared=training.has_subjects and test.has_subjects,
+        subjects_compared=training.has_all_subjects and test.has_all_subjects,
     )

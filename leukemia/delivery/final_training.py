@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,11 @@ from leukemia.base.errors import UserError, listed
 from leukemia.base.record import read_record
 from leukemia.config.fields import parse_settings
 from leukemia.config.recipe import Recipe
-from leukemia.data.catalog import Catalog, read_catalog
+from leukemia.data.catalog import Catalog
 from leukemia.data.images import open_images
 from leukemia.data.reading import Reading
 from leukemia.data.view import view_of
-from leukemia.delivery.evaluation import Evaluation, evaluate, find_overlap, find_seen, predict_test_set
+from leukemia.delivery.evaluation import Evaluation, evaluate, find_overlap, find_seen, predict_test_set, read_test_set
 from leukemia.delivery.loading import Existing, find_existing
 from leukemia.delivery.messages import print_line, print_next, print_outcome
 from leukemia.delivery.model_folder import Delivery, set_aside, write_model
@@ -246,7 +247,7 @@ class FinalTraining:
     def _test_data(self, best: Best) -> Catalog | None:
         if self.test is None:
             return None
-        test = read_catalog(self.test, labels=False, recipe=best.recipe)
+        test = read_test_set(self.test, dataclasses.replace(best.data, **self.reading.given()), best.recipe)
         if self.against_start and not test.has_labels:
             raise UserError(
                 "--against-start: the test set has no labels, so the models cannot be compared; give one with labels"

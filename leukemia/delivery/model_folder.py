@@ -102,7 +102,7 @@ class Delivery:
             )
         elif self.evaluation is not None and not self.evaluation.subjects_compared:
             found.append(
-                "Subjects are not known in both data sets: patients of the test set may be in the training data."
+                "Not all subjects are known in both data sets: patients of the test set may be in the training data."
             )
         if self.recipe != self.best.recipe:
             found.append(

@@ -8,7 +8,7 @@ from leukemia.base.errors import UserError
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import Splits
 from leukemia.data.location import locate, uri_of
-from leukemia.data.reading import Reading
+from leukemia.data.reading import OTHER_SUBJECTS, Reading
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
@@ -32,7 +32,7 @@ def load_training_data(study: Study, best: Best, *, data: str | None, reading: R
     if catalog.fingerprint != best.data.fingerprint:
         raise UserError(
             f"--data {catalog.root}: not the data of the search (expected fingerprint {best.data.fingerprint[:16]}, "
-            f"got {catalog.fingerprint[:16]}); give the data that the search used"
+            f"got {catalog.fingerprint[:16]}); give the data that the search used, or {OTHER_SUBJECTS}"
         )
     path = study.folder / layout.SPLITS
     splits = Splits.load(path, catalog.fingerprint)

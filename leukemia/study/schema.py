@@ -146,8 +146,12 @@ class SearchOptions:
     """Whether W&B gets the names of images and patients."""
 
 
-OPTIONAL = {"budget_hours": math.inf, "storage": None, "wandb_ids": False, "cpu_threads": None, "weights": None}
-"""Fields that ``study.json`` contains only if set, with their values if not."""
+OPTIONAL: dict[str, Any] = {
+    **dict.fromkeys(("storage", "cpu_threads", "weights", "subject_column", "subject_pattern", "subject_spelling")),
+    "budget_hours": math.inf,
+    "wandb_ids": False,
+}
+"""Fields of ``study.json``, or of its ``data``, that are written only if set, with their values if not."""
 
 REQUIRED = ("folds", "seed", "objective", "protocol")
 """Options that every version writes and every reader needs."""
@@ -195,12 +199,15 @@ class StudyInfo(SearchOptions, Identity):
     def to_dict(self) -> dict[str, Any]:
         """For JSON, in the order of the file; ``OPTIONAL`` fields only if set."""
         content = {name: getattr(self, name) for name in self._names() if name not in self.absent}
-        kept = {name: value for name, value in content.items() if name not in OPTIONAL or value != OPTIONAL[name]}
-        return {"schema": SCHEMA, **kept, "data": dataclasses.asdict(self.data)}
+        return {"schema": SCHEMA, **_set(content), "data": _set(dataclasses.asdict(self.data))}
 
     @classmethod
     def _names(cls) -> list[str]:
         return [each.name for each in dataclasses.fields(cls) if each.metadata.get("stored", True)]
+
+
+def _set(content: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name not in OPTIONAL or value != OPTIONAL[name]}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import read_catalog
 from leukemia.data.folds import Splits
 from leukemia.data.location import locate, uri_of
+from leukemia.data.reading import OTHER_SUBJECTS
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.schema import StudyInfo
@@ -54,7 +55,8 @@ def plan_resumed(request: Request) -> Plan:
     if catalog.fingerprint != data.fingerprint:
         raise UserError(
             f"study {study.name} was run on other data: fingerprint {data.fingerprint[:16]}, "
-            f"{catalog.root} has {catalog.fingerprint[:16]}; use the original --data, or start a new study"
+            f"{catalog.root} has {catalog.fingerprint[:16]}; use the original --data, start a new study, or "
+            f"{OTHER_SUBJECTS}"
         )
     splits.check_balance(study.folder / layout.SPLITS, catalog)
     start = recipe.resolved(catalog.smallest_side_px)

@@ -33,6 +33,9 @@ def test_shared_arguments_have_expected_defaults_and_types() -> None:
         "data": None,
         "base": None,
         "subjects_from": None,
+        "subject_column": None,
+        "subject_pattern": None,
+        "subject_spelling": None,
         "device": "auto",
         "settings": [],
     }

@@ -260,7 +260,7 @@ def test_unlabelled_test_set_gives_predictions_only(
 def test_test_set_without_subjects_is_not_a_grouped_test(study: Study, listing: Callable[[list[str]], Path]) -> None:
     assert deliver(study, "--test", listing(["0", "1"] * 6)) == 0
     assert metrics_of(study)["test"]["protocol"] == "random-cell"
-    caveat = "Subjects are not known in both data sets: patients of the test set may be in the training data."
+    caveat = "Not all subjects are known in both data sets: patients of the test set may be in the training data."
     assert metrics_of(study)["caveats"] == [caveat]
 
 
@@ -280,7 +280,7 @@ def test_training_data_without_subjects_give_no_grouped_test(tmp_path: Path, tin
     metrics = metrics_of(study)
     assert metrics["test"]["protocol"] == "random-cell"
     assert metrics["caveats"][0] == f"Out-of-fold scores: {RANDOM_CELL_WARNING}."
-    assert metrics["caveats"][1].startswith("Subjects are not known in both data sets")
+    assert metrics["caveats"][1].startswith("Not all subjects are known in both data sets")
 
 
 @pytest.mark.usefixtures("no_training")

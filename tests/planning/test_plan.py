@@ -214,10 +214,44 @@ def test_data_without_subjects_are_split_by_image(
     rows = [f"{path.relative_to(tiny_folder)},{int(path.parent.name == 'all')}" for path in tiny_folder.rglob("*.png")]
     table = tmp_path / "images.csv"
     table.write_text("\n".join(["Path,label", *sorted(rows)]))
-    request = request_for(data=str(table), reading=Reading(base=str(tiny_folder)))
+    request = request_for(data=str(table), reading=Reading(base=str(tiny_folder), subject_pattern=""))
     assert plan_new(request, COMMAND).info.protocol == "random-cell"
     with pytest.raises(UserError, match=r"--protocol grouped: .* has no subjects"):
         plan_new(with_changes(request, protocol="grouped"), COMMAND)
+
+
+def patients_csv(images: Path, folder: Path) -> Path:
+    """A CSV with three subjects of each class in ``Patient ID``, each in two spellings."""
+    lines = ["Path,label,Patient ID"]
+    for number, path in enumerate(sorted(images.rglob("*.png"))):
+        subject, spelling = f"{path.parent.name}{number % 3}", str.upper if number % 2 else str.lower
+        lines.append(f"{path.relative_to(images)},{int(path.parent.name == 'all')},{spelling(subject)}")
+    (folder / "images.csv").write_text("\n".join(lines))
+    return folder / "images.csv"
+
+
+def test_options_on_subjects_are_recorded_and_kept(
+    started: Callable[..., Plan], request_for: Callable[..., Request], tiny_folder: Path, tmp_path: Path
+) -> None:
+    table = patients_csv(tiny_folder, tmp_path)
+    plan = started(data=str(table), reading=Reading(base=str(tiny_folder), subject_column="Patient ID"))
+    assert (plan.info.protocol, plan.catalog.table["subject"].nunique()) == ("grouped", 6)
+    resumed = plan_resumed(bare(request_for()))
+    assert resumed.info.data == plan.info.data
+    assert resumed.catalog.table.equals(plan.catalog.table)
+
+
+def test_a_study_of_an_earlier_version_whose_subjects_were_taken_as_written(
+    started: Callable[..., Plan], request_for: Callable[..., Request], tiny_folder: Path, tmp_path: Path
+) -> None:
+    table = patients_csv(tiny_folder, tmp_path)
+    options = {"base": str(tiny_folder), "subject_column": "Patient ID"}
+    plan = started(data=str(table), reading=Reading(**options, subject_spelling="exact"))
+    change_info(Study(plan.folder), data=dataclasses.asdict(plan.info.data) | {"subject_spelling": None})
+    with pytest.raises(UserError, match=r"if an earlier version started the study, add --subject-spelling exact"):
+        plan_resumed(bare(request_for()))
+    resumed = plan_resumed(bare(request_for(), reading=Reading(subject_spelling="exact")))
+    assert resumed.catalog.table["subject"].nunique() == 12
 
 
 def test_weights_that_do_not_match_are_refused_before_any_trial(
@@ -540,7 +574,9 @@ def test_other_data_are_refused_on_resume(
             path = data / "fold_0" / name / f"UID_{subject + 9 * label}_1_1_{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.full((32, 32, 3), 50 * label + subject, np.uint8)).save(path)
-    with pytest.raises(UserError, match=r"study one was run on other data: fingerprint \w{16}, .* has \w{16}"):
+    with pytest.raises(
+        UserError, match=r"study one was run on other data: fingerprint \w{16}, .* has \w{16}.*subject-spelling exact"
+    ):
         plan_resumed(bare(request_for(), data=str(data)))
 
 

@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError, listed
 from leukemia.data.layouts.csv_listing import Folder, Listing, labels_of, read_listing
 from leukemia.data.layouts.source import Row, Source, direct_images, ignored_files, is_image, subfolders, walk
+from leukemia.data.subjects import cnmc_subject, cnmc_subjects
 
-_NAME = re.compile(r"UID_(?P<subject>[^_]+)_(?:.*_)?(?P<last>[^_]+)$")
+FOLDS = ("fold_0", "fold_1", "fold_2")
+"""The folders of the training images."""
+
+# Copies have more after the class, such as ``_all_aug2`` or ``_all (1)``.
+_CLASS = re.compile(rf"_({'|'.join(CLASS_NAMES)})(?![A-Za-z0-9])", re.IGNORECASE)
 _LABELS_SUFFIX = "_labels"
 
 
-def subject_of(name: str) -> str | None:
-    """The subject in a C-NMC file name, in upper case since some are written ``h3``; None for other names.
-
-    >>> subject_of("UID_h3_2_1_hem.bmp")
-    'H3'
-    """
-    match = _NAME.match(Path(name).stem)
-    return match["subject"].upper() if match else None
-
-
 def training_images(data: Path) -> Source | None:
-    """The images ``fold_*/{all,hem}/UID_*`` in ``data`` or up to two folders below; None if absent.
+    """The images ``fold_*/{all,hem}/*`` in ``data`` or up to two folders below; None if absent.
 
     Other images inside ``data``, such as a test phase, are counted in ``excluded``. Folders ``all`` and ``hem`` without
-    folds also count as C-NMC if every image is named like C-NMC's.
+    folds also count as C-NMC if most of the images are named like C-NMC's. A folder unpacked into itself
+    (``fold_0/fold_0/all``) is the same as one that is not.
 
     Raises:
-        UserError: several copies, images outside the class folders, names without a subject or with the wrong class.
+        UserError: several copies, images outside the class folders, or names with the wrong class.
     """
     root = _training_root(data)
     if root is None:
@@ -45,13 +42,18 @@ def training_images(data: Path) -> Source | None:
             f"{root}: expected images as fold_*/all/UID_* and fold_*/hem/UID_*; move these away:\n"
             f"{listed(path.relative_to(root).as_posix() for path in misplaced)}"
         )
+    names = [path.relative_to(root).as_posix() for path in images]
     rows = tuple(
-        Row(path=path, label=CLASS_NAMES.index(path.parent.name.lower()), subject=subject_of(path.name))
-        for path in images
+        Row(path=path, label=CLASS_NAMES.index(path.parent.name.lower()), subject=subject)
+        for path, subject in zip(images, cnmc_subjects(names), strict=True)
     )
-    _check_names(root, [(path.relative_to(root).as_posix(), row) for path, row in zip(images, rows, strict=True)])
+    _check_classes(root, zip(names, rows, strict=True))
     return Source(
-        layout="cnmc", root=root, rows=rows, excluded=_excluded(data, root), notes=ignored_files(root, [root])
+        layout="cnmc",
+        root=root,
+        rows=rows,
+        excluded=_excluded(data, root),
+        notes=(*_absent_folds(root), *ignored_files(root, [root])),
     )
 
 
@@ -60,13 +62,14 @@ def is_test_listing(listing: Listing) -> bool:
     return listing.has("patient_id", "new_names", "labels")
 
 
-def listed_test_images(listing: Listing, base: Path | None) -> Source:
+def listed_test_images(listing: Listing, base: Path | None, subject_column: str | None = None) -> Source:
     """The images of a test phase's labels CSV ``Patient_ID,new_names,labels``.
 
-    They are in ``base``; by default in the folder named like the CSV without ``_labels``, or next to the CSV.
+    They are in ``base``; by default in the folder named like the CSV without ``_labels``, or next to the CSV. Subjects
+    are in ``Patient_ID``, unless another column is given.
 
     Raises:
-        UserError: as for any CSV; or patient ids without a subject or with the wrong class.
+        UserError: as for any CSV; or patient ids with the wrong class.
     """
     name, parent = listing.path.stem.removesuffix(_LABELS_SUFFIX), listing.path.parent
     candidates = [base] if base else [parent / name, parent / name / name, parent]
@@ -76,19 +79,26 @@ def listed_test_images(listing: Listing, base: Path | None) -> Source:
             f"{listing.path}: no images in {' or '.join(map(str, candidates))}; give their folder with --base"
         )
     folder = Folder(root=root.resolve())
-    labels, patients = labels_of(listing, "labels", required=True), listing.column("patient_id")
+    subjects, unread = listing.subjects(subject_column, "patient_id")
+    labels, paths = labels_of(listing, "labels", required=True), folder.resolve_all(listing, "new_names")
     rows = tuple(
-        Row(path=path, label=label, subject=subject_of(patient))
-        for path, label, patient in zip(folder.resolve_all(listing, "new_names"), labels, patients, strict=True)
+        Row(path=path, label=label, subject=subject)
+        for path, label, subject in zip(paths, labels, subjects, strict=True)
     )
-    _check_names(listing.path, list(zip(patients, rows, strict=True)))
+    _check_classes(listing.path, zip(listing.column("patient_id"), rows, strict=True))
     unlisted = {path.resolve() for path in direct_images(folder.root)} - {row.path for row in rows}
     notes = (
         (f"{len(unlisted)} images in {root} are not listed in {listing.path.name} and were ignored",)
         if unlisted
         else ()
     )
-    return Source(layout="cnmc", root=folder.root, rows=rows, notes=(*folder.notes(listing), *notes))
+    return Source(
+        layout="cnmc",
+        root=folder.root,
+        rows=rows,
+        notes=(*folder.notes(listing), *notes),
+        unread_columns=unread,
+    )
 
 
 def phase_images(data: Path) -> Source | None:
@@ -133,17 +143,24 @@ def _is_test_name(name: str) -> bool:
 
 
 def _folds(folder: Path) -> list[Path]:
-    return [fold for fold in subfolders(folder) if fold.name.lower().startswith("fold_") and _class_folders(fold)]
+    folds = [_unpacked(fold) for fold in subfolders(folder) if fold.name.lower().startswith("fold_")]
+    return [fold for fold in folds if _class_folders(fold)]
 
 
 def _class_folders(folder: Path) -> list[Path]:
-    return [path for path in subfolders(folder) if path.name.lower() in CLASS_NAMES]
+    return [_unpacked(path) for path in subfolders(folder) if path.name.lower() in CLASS_NAMES]
+
+
+def _unpacked(folder: Path) -> Path:
+    """The folder of the same name in a folder that contains nothing else, which some programs for archives create."""
+    inner = folder / folder.name
+    return inner if subfolders(folder) == [inner] and not direct_images(folder) else folder
 
 
 def _training_root(data: Path) -> Path | None:
     if not _folds(data) and _class_folders(data):
         images = [path for folder in _class_folders(data) for path in walk(folder) if is_image(path)]
-        return data if images and all(subject_of(path.name) for path in images) else None
+        return data if any(cnmc_subjects([path.name for path in images])) else None
     level = [data]
     for _ in range(3):
         roots = [folder for folder in level if _folds(folder)]
@@ -155,13 +172,16 @@ def _training_root(data: Path) -> Path | None:
     return None
 
 
-def _check_names(location: Path, named: list[tuple[str, Row]]) -> None:
-    unnamed = [name for name, row in named if row.subject is None]
-    if unnamed:
-        raise UserError(
-            f"{location}: expected names like UID_SUBJECT_..., with the subject; rename or remove these:\n"
-            f"{listed(unnamed)}"
-        )
+def _absent_folds(root: Path) -> tuple[str, ...]:
+    present = {name for name in [root.name.lower(), *(fold.name.lower() for fold in _folds(root))] if "fold_" in name}
+    found = sorted(present & set(FOLDS))
+    if not found or present >= set(FOLDS) or present - set(FOLDS):
+        return ()
+    absent = [name for name in FOLDS if name not in found]
+    return (f"only {', '.join(found)} of C-NMC's folders; without {', '.join(absent)}, subjects are missing",)
+
+
+def _check_classes(location: Path, named: Iterable[tuple[str, Row]]) -> None:
     conflicts = [name for name, row in named if row.label is not None and _other_class(name, row.label)]
     if conflicts:
         raise UserError(
@@ -170,8 +190,8 @@ def _check_names(location: Path, named: list[tuple[str, Row]]) -> None:
 
 
 def _other_class(name: str, label: int) -> bool:
-    match = _NAME.match(Path(name).stem)
-    return match is not None and match["last"].lower() == CLASS_NAMES[1 - label]
+    found = _CLASS.findall(PurePosixPath(name).name) if cnmc_subject(name) else []
+    return bool(found) and found[-1].lower() == CLASS_NAMES[1 - label]
 
 
 def _excluded(data: Path, root: Path) -> tuple[str, ...]:

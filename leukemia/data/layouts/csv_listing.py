@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from leukemia.base.errors import UserError, listed
 from leukemia.base.files import open_file
 from leukemia.data.layouts.source import Row, Source, walk
+from leukemia.data.subjects import NotApplicable, looks_like_subjects
 
 MAX_MEGABYTES = 200
 """A larger file is not a list of images; reading it could take all memory. That is about two million rows."""
@@ -38,6 +39,23 @@ class Listing:
     def column(self, name: str) -> list[str]:
         """The values of a column, given by its lower-case name."""
         return [values[name] for _, values in self.rows]
+
+    def subjects(self, column: str | None, default: str) -> tuple[list[str | None], tuple[str, ...]]:
+        """The subjects as written, None if no column has them; and columns that look like subjects but are not read.
+
+        Args:
+            column: the column to read, ignoring case; None: ``default``, if there is one.
+
+        Raises:
+            NotApplicable: there is no such column.
+        """
+        if column is not None and not self.has(column.strip().lower()):
+            raise NotApplicable(
+                f"{self.path}: --subject-column {column}: expected one of the columns {', '.join(self.columns)}"
+            )
+        read = (column or default).strip().lower()
+        unread = tuple(name for name in self.columns if name.lower() != read and looks_like_subjects(name))
+        return list(self.column(read)) if self.has(read) else [None] * len(self.rows), unread
 
     def reject(self, message: str, offenders: list[str]) -> None:
         """Raise a UserError that lists the offenders, if any."""
@@ -116,15 +134,16 @@ def _check_size(path: Path, num_bytes: int) -> None:
         )
 
 
-def list_images(listing: Listing, base: Path | None, *, labels: bool) -> Source:
-    """The images of a CSV ``Path,label`` with an optional column ``subject``.
+def list_images(listing: Listing, base: Path | None, *, labels: bool, subject_column: str | None = None) -> Source:
+    """The images of a CSV ``Path,label`` with an optional column of subjects.
 
     Args:
         base: base folder for relative paths. None: the folder of the CSV.
         labels: whether labels are required. If not, either all or no images must have one.
+        subject_column: the column of subjects; None: ``subject``, if there is one.
 
     Raises:
-        UserError: columns, labels, subjects or paths are missing or invalid; all offending rows are listed.
+        UserError: columns, labels or paths are missing or invalid; all offending rows are listed.
     """
     needed = ("path", "label") if labels else ("path",)
     if not listing.has(*needed):
@@ -133,14 +152,14 @@ def list_images(listing: Listing, base: Path | None, *, labels: bool) -> Source:
             f"{listing.path}: expected {wanted}, found {', '.join(listing.columns)}; rename them in the header"
         )
     parsed = labels_of(listing, "label", required=labels)
-    subjects = _subjects_of(listing)
+    subjects, unread = listing.subjects(subject_column, "subject")
     folder = Folder(root=_folder_of(base or listing.path.parent))
     paths = folder.resolve_all(listing, "path")
     rows = tuple(
         Row(path=path, label=label, subject=subject)
         for path, label, subject in zip(paths, parsed, subjects, strict=True)
     )
-    return Source(layout="csv", root=folder.root, rows=rows, notes=folder.notes(listing))
+    return Source(layout="csv", root=folder.root, rows=rows, notes=folder.notes(listing), unread_columns=unread)
 
 
 def labels_of(listing: Listing, column: str, *, required: bool) -> list[int | None]:
@@ -154,14 +173,6 @@ def labels_of(listing: Listing, column: str, *, required: bool) -> list[int | No
     ]
     listing.reject("expected the label 0 (normal) or 1 (leukemic) in every row; correct these", wrong)
     return [_LABELS[text] for text in listing.column(column)]
-
-
-def _subjects_of(listing: Listing) -> list[str | None]:
-    if not listing.has("subject"):
-        return [None] * len(listing.rows)
-    gaps = [f"row {number}" for number, values in listing.rows if not values["subject"]]
-    listing.reject("expected a subject in every row; fill these in, or remove the column", gaps)
-    return list(listing.column("subject"))
 
 
 def _folder_of(path: Path) -> Path:

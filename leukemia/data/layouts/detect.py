@@ -9,9 +9,10 @@ from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.class_folders import CLASS_FOLDERS, class_folders, flat_folder
 from leukemia.data.layouts.csv_listing import list_images, read_listing
 from leukemia.data.layouts.source import Source, direct_images, subfolders, walk
+from leukemia.data.subjects import NotApplicable
 
 
-def find_images(data: Path, base: Path | None, *, labels: bool) -> Source:
+def find_images(data: Path, base: Path | None, *, labels: bool, subject_column: str | None = None) -> Source:
     """The images of a folder or a CSV, not read yet.
 
     Args:
@@ -19,9 +20,11 @@ def find_images(data: Path, base: Path | None, *, labels: bool) -> Source:
             of folders named by class; or, if ``labels`` is False, a folder of images.
         base: base folder for relative paths in a CSV. None: the folder of the CSV.
         labels: whether every image must have a label.
+        subject_column: the column of subjects in a CSV. None: that of the layout.
 
     Raises:
         MissingFile: ``data`` does not exist.
+        NotApplicable: there is no such column of subjects, or no CSV.
         UserError: an unknown layout, no images, labels are required but missing, or the layout's reader fails.
     """
     if not data.exists():
@@ -29,11 +32,18 @@ def find_images(data: Path, base: Path | None, *, labels: bool) -> Source:
     if data.is_dir():
         if base is not None:
             raise UserError(f"--base has no effect with {data}, which is a folder, not a CSV; leave it out")
+        if subject_column is not None:
+            raise NotApplicable(
+                f"--subject-column {subject_column} has no effect with {data}, which is a folder, not a CSV; leave it "
+                "out, or give --subject-pattern"
+            )
         source = _in_folder(data.resolve())
     else:
         listing = read_listing(data.resolve())
-        is_test = cnmc.is_test_listing(listing)
-        source = cnmc.listed_test_images(listing, base) if is_test else list_images(listing, base, labels=labels)
+        if cnmc.is_test_listing(listing):
+            source = cnmc.listed_test_images(listing, base, subject_column)
+        else:
+            source = list_images(listing, base, labels=labels, subject_column=subject_column)
     if not source.rows:
         raise UserError(f"{data}: the folders contain no images; unpack the data set again")
     if labels and source.rows[0].label is None:

@@ -27,7 +27,7 @@ class Row:
     """0 normal, 1 leukemic, None if unknown."""
 
     subject: str | None
-    """The patient; None if unknown."""
+    """The patient as written; None if none is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,8 @@ class Source:
     """Other images found and deliberately excluded: folder and number of images."""
 
     notes: tuple[str, ...] = ()
+    unread_columns: tuple[str, ...] = ()
+    """Columns of a CSV that look like subjects, but are not read."""
 
 
 def walk(folder: Path) -> Iterator[Path]:
