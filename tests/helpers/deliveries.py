@@ -89,13 +89,14 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
 
 def model_record(fingerprint: str) -> dict[str, Any]:
     """``model.json`` of a model that was trained on the data of this fingerprint."""
-    texts = ("splits_sha256", "device", "commit", "command", "created")
+    texts = ("device", "commit", "command", "created")
     return {
         "study": "earlier",
         "study_uid": "abcd1234",
         "trial": "0000",
         "num_training_images": 48,
         "fingerprint": fingerprint,
+        "splits_sha256": "0" * 64,
         "versions": {},
         **dict.fromkeys(texts, ""),
     }
