@@ -52,10 +52,19 @@ class Catalog:
     """Test images found next to the training data and excluded: folder and number of images."""
 
     notes: tuple[str, ...] = ()
-    """Remarks on how the data set was read, one line each; if it has no subjects, the first says how to give them."""
+    """Remarks on how the data set was read, one line each, without names of images and patients."""
+
+    subject_notes: tuple[str, ...] = ()
+    """Remarks on its subjects, which may name images and patients; if it has none, the first says how to give them."""
 
     subject_spelling: Spelling | None = None
     """How subjects are compared; None: in their normal form."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user must know about how the data set was read, as every command prints it, one line each."""
+        beside = (f"excluded {text}, not in the training folders, never used for training" for text in self.excluded)
+        return (*self.subject_notes, *beside, *self.notes)
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -109,9 +118,16 @@ def read_catalog(
     named = sorted(((row.path.relative_to(source.root).as_posix(), row) for row in source.rows), key=itemgetter(0))
     written = [row.subject for _, row in named]
     subjects = read_subjects([image_id for image_id, _ in named], written, own, columns=source.unread_columns)
-    table, notes = _table(source, named, subjects.names, recipe), subjects.notes
+    table, notes, subject_notes = _table(source, named, subjects.names, recipe), source.notes, subjects.notes
     if reading.subjects_from is not None:
-        table, notes = _with_subjects(table, data, reading)
+        reference, path = _reference(table, data, reading), Path(reading.subjects_from)
+        table = look_up_subjects(table, reference.table, path)
+        notes += (
+            f"subjects and groups are those of {path}: subjects may share images there that are here only once, and "
+            "such an image has the first of its subjects",
+            *(f"--subjects-from: {note}" for note in reference.notes),
+        )
+        subject_notes = tuple(f"--subjects-from: {note}" for note in reference.subject_notes)
     _check_labels(table, data, required=labels)
     return Catalog(
         table=table,
@@ -120,7 +136,8 @@ def read_catalog(
         fingerprint=_fingerprint(table),
         duplicates=_duplicates(table),
         excluded=source.excluded,
-        notes=(*notes, *source.notes),
+        notes=notes,
+        subject_notes=subject_notes,
         subject_spelling=reading.subject_spelling,
     )
 
@@ -146,8 +163,8 @@ def _table(
     )
 
 
-def _with_subjects(table: pd.DataFrame, data: Path, reading: Reading) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The table with subjects from ``--subjects-from``, and the notes on those."""
+def _reference(table: pd.DataFrame, data: Path, reading: Reading) -> Catalog:
+    """The copy of ``--subjects-from``, with subjects."""
     if table["subject"].notna().all():
         raise UserError(f"--subjects-from has no effect: {data} already has subjects; leave it out")
     assert reading.subjects_from is not None
@@ -155,12 +172,7 @@ def _with_subjects(table: pd.DataFrame, data: Path, reading: Reading) -> tuple[p
     reference = read_catalog(path, reading.of_subjects(), labels=False)
     if not reference.has_subjects:
         raise UserError(f"--subjects-from {path}: it has no subjects either; give a copy of C-NMC")
-    notes = (
-        f"subjects and groups are those of {path}: subjects may share images there that are here only once, and such "
-        "an image has the first of its subjects",
-        *(f"{path}: {note}" for note in reference.notes),
-    )
-    return look_up_subjects(table, reference.table, path), notes
+    return reference
 
 
 def _check_labels(table: pd.DataFrame, data: Path, *, required: bool) -> None:
@@ -208,7 +220,7 @@ def _report_lines(catalog: Catalog, data: Path) -> Iterator[tuple[str, str]]:
     table = catalog.table
     # Without subjects, the first note says what that means.
     num_first = 0 if catalog.has_subjects else 1
-    for text in catalog.notes[:num_first]:
+    for text in catalog.subject_notes[:num_first]:
         yield "warning", text
     yield "data", f"{data} (layout {catalog.layout})"
     yield "fingerprint", catalog.fingerprint
@@ -231,9 +243,7 @@ def _report_lines(catalog: Catalog, data: Path) -> Iterator[tuple[str, str]]:
     if len(sizes) > 8:
         yield "", f"and {len(sizes) - 8} more sizes; the smallest side is {catalog.smallest_side_px} px"
     yield "unreadable", "none"
-    for number, text in enumerate(catalog.excluded):
-        yield "" if number else "excluded", f"{text}, not in the training folders, never used for training"
-    for number, text in enumerate(catalog.notes[num_first:]):
+    for number, text in enumerate(catalog.remarks[num_first:]):
         yield "" if number else "notes", text
     yield "protocol", _PROTOCOL[catalog.protocols]
 

@@ -48,7 +48,7 @@ def test_spellings_of_a_subject_are_joined_and_reported(tmp_path: Path) -> None:
     catalog = read_catalog(path)
     assert subjects_of(catalog) == ["H3"] * 3 + ["1"] * 3 + ["M\u00fcller"] * 2 + ["p 7"] * 2
     assert catalog.table["group"].nunique() == 4
-    (note,) = catalog.notes
+    (note,) = catalog.remarks
     assert note.startswith("4 subjects have several spellings, which are taken for one: 1 = 01 = 1.0, H3 = h3, ")
     assert note.endswith("--subject-spelling exact keeps them apart")
 
@@ -57,14 +57,14 @@ def test_exact_spelling_keeps_subjects_apart(tmp_path: Path) -> None:
     written = ["h3", "H3", "1", "1.0", "nan", "NA"]
     catalog = read_catalog(listing(tmp_path, written), EXACT)
     assert subjects_of(catalog) == written
-    assert catalog.notes == ()
+    assert catalog.remarks == ()
 
 
 def test_subjects_that_are_not_spelled_otherwise_keep_their_text(tmp_path: Path) -> None:
     written = ["p01", "P02", "03", "4.0", "\u00c4", "p01"]
     catalog = read_catalog(listing(tmp_path, written))
     assert subjects_of(catalog) == written
-    assert catalog.notes == ()
+    assert catalog.remarks == ()
     assert catalog.fingerprint == read_catalog(tmp_path / "list.csv", EXACT).fingerprint
 
 
@@ -80,7 +80,7 @@ def test_words_for_no_subject_form_one_group(tmp_path: Path) -> None:
     assert catalog.table["group"].nunique() == 4
     assert catalog.has_subjects
     assert not catalog.has_all_subjects
-    (note,) = catalog.notes
+    (note,) = catalog.remarks
     assert note.startswith("9 of 12 images have no subject ('<NA>', '?', 'N/A', -, NA, None, nan, unknown): 03.png, ")
     assert "stay together as one group, 'unknown', which is not compared with other data" in note
     assert "\nsubjects:    3 (" in describe(catalog, tmp_path / "list.csv")
@@ -99,7 +99,7 @@ def test_a_column_without_any_subject_gives_none(tmp_path: Path) -> None:
     path = listing(tmp_path, ["nan", "", "None", "-"])
     catalog = read_catalog(path)
     assert not catalog.has_subjects
-    assert catalog.notes[0].startswith("subjects are unknown, ")
+    assert catalog.remarks[0].startswith("subjects are unknown, ")
     with pytest.raises(UserError, match=r"^--subject-column subject: expected subjects, but no row has one \(-, "):
         read_catalog(path, Reading(subject_column="subject"))
 
@@ -122,14 +122,14 @@ def test_a_column_that_looks_like_subjects_is_named_and_can_be_read(tmp_path: Pa
     catalog = read_catalog(path)
     assert not catalog.has_subjects
     argument = f"'{column}'" if " " in column else column
-    assert f"--subject-column {argument} reads the column {column}, --subject-pattern" in catalog.notes[0]
+    assert f"--subject-column {argument} reads the column {column}, --subject-pattern" in catalog.remarks[0]
     assert subjects_of(read_catalog(path, Reading(subject_column=column.upper()))) == ["a", "b", "a", "b"]
 
 
 def test_another_column_beside_the_one_that_is_read_is_named(tmp_path: Path) -> None:
     path = listing(tmp_path, ['x","a', 'x","b', 'x","a', 'x","b'], column="Case,subject")
     assert subjects_of(read_catalog(path)) == ["a", "b", "a", "b"]
-    assert read_catalog(path).notes == (
+    assert read_catalog(path).remarks == (
         "the column Case looks like subjects, but is not read; --subject-column Case reads it",
     )
     assert not looks_like_subjects("patient_age")
@@ -150,7 +150,7 @@ def test_a_pattern_finds_subjects_in_paths_or_in_a_column(tmp_path: Path) -> Non
         draw(tmp_path / "cells" / f"{name}.png", number)
     catalog = read_catalog(tmp_path / "cells", Reading(subject_pattern=r"pat(\d+)-"))
     assert subjects_of(catalog) == [UNKNOWN, "2", "1", "1"]
-    assert [note.split(":")[0] for note in catalog.notes] == [
+    assert [note.split(":")[0] for note in catalog.remarks] == [
         "1 subjects have several spellings, which are taken for one",
         "1 of 4 images have no subject",
     ]
@@ -197,7 +197,7 @@ def draw_tree(folder: Path, names: list[str]) -> Path:
 def test_subjects_are_read_wherever_they_stand_in_cnmc_names(tmp_path: Path) -> None:
     catalog = read_catalog(draw_tree(tmp_path, list(NAMES)))
     assert dict(zip(catalog.table["image_id"], subjects_of(catalog), strict=True)) == NAMES
-    assert catalog.notes == ()
+    assert catalog.remarks == ()
     assert cnmc_subject("FLUID_7_1_all.bmp") is None
     assert cnmc_subject("all/UID_7_1_1_all/patch.png") == "7"
 
@@ -209,7 +209,7 @@ def test_one_odd_name_does_not_lose_the_other_subjects(tmp_path: Path, flat: boo
     catalog = read_catalog(draw_tree(tmp_path, list(expected)))
     assert catalog.layout == "cnmc"
     assert dict(zip(catalog.table["image_id"], subjects_of(catalog), strict=True)) == expected
-    (note,) = catalog.notes
+    (note,) = catalog.remarks
     assert note.startswith(f"1 of 7 images have no subject: {next(iter(expected))}; they stay together")
 
 
@@ -228,7 +228,7 @@ def test_subjects_of_cnmc_names_in_a_csv_or_in_other_folders(tmp_path: Path) -> 
     for data in (tmp_path / "set" / "list.csv", tmp_path / "cells"):
         catalog = read_catalog(data)
         assert sorted(subjects_of(catalog)) == sorted(NAMES.values())
-        assert catalog.notes == (
+        assert catalog.remarks == (
             "subjects are read from the names, as C-NMC's UID_SUBJECT_...; --subject-pattern reads others",
         )
 
@@ -257,11 +257,11 @@ def test_a_part_of_the_folds_of_cnmc_is_said(tmp_path: Path) -> None:
     draw_tree(tmp_path / "set", list(NAMES))
     for part in ("set/fold_1", "part"):
         draw_tree(tmp_path / "part", [name for name in NAMES if name.startswith("fold_1")])
-        assert read_catalog(tmp_path / part).notes == (
+        assert read_catalog(tmp_path / part).remarks == (
             "only fold_1 of C-NMC's folders; without fold_0, fold_2, subjects are missing",
         )
     draw_tree(tmp_path / "five", [*NAMES, "fold_3/all/UID_9_1_1_all.bmp"])
-    assert read_catalog(tmp_path / "five").notes == ()
+    assert read_catalog(tmp_path / "five").remarks == ()
 
 
 def test_options_on_subjects_apply_to_the_reference_copy(tmp_path: Path) -> None:
@@ -270,16 +270,16 @@ def test_options_on_subjects_apply_to_the_reference_copy(tmp_path: Path) -> None
         draw(tmp_path / "copy" / ("all" if number % 2 else "hem") / f"x{number}.png", number)
     catalog = read_catalog(tmp_path / "copy", Reading(subjects_from=str(reference), subject_column="Patient ID"))
     assert subjects_of(catalog) == ["A", "b", "A", "b"]
-    whose, joined = catalog.notes
+    joined, whose = catalog.remarks
     assert whose.startswith(f"subjects and groups are those of {reference}: ")
-    assert joined.startswith(f"{reference}: 1 subjects have several spellings, which are taken for one: A = a; ")
+    assert joined.startswith("--subjects-from: 1 subjects have several spellings, which are taken for one: A = a; ")
 
 
 def test_a_test_set_that_an_option_does_not_apply_to_is_read_without_it(tmp_path: Path) -> None:
     folder = draw_tree(tmp_path, list(NAMES))
     test = read_test_set(folder, Reading(subject_column="Patient ID"), recipe())
     assert set(subjects_of(test)) == set(NAMES.values())
-    (note,) = test.notes
+    (note,) = test.remarks
     assert note.startswith("read without this option: --subject-column Patient ID has no effect with")
 
 

@@ -55,7 +55,7 @@ def class_folders(data: Path) -> Source | None:
         for path in walk(folder)
         if is_image(path)
     )
-    return Source(layout="folders", root=data, rows=rows, notes=ignored_files(data, known))
+    return Source(layout="folders", root=data, rows=rows, notes=ignored_files(known))
 
 
 def _check_nested(data: Path, folder: Path) -> None:
@@ -75,4 +75,4 @@ def _check_nested(data: Path, folder: Path) -> None:
 def flat_folder(data: Path) -> Source | None:
     """Unlabelled images directly in ``data``; None if there are none."""
     rows = tuple(Row(path=path, label=None, subject=None) for path in direct_images(data))
-    return Source(layout="folders", root=data, rows=rows, notes=ignored_files(data, [])) if rows else None
+    return Source(layout="folders", root=data, rows=rows, notes=ignored_files([])) if rows else None

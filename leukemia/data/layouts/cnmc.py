@@ -53,7 +53,7 @@ def training_images(data: Path) -> Source | None:
         root=root,
         rows=rows,
         excluded=_excluded(data, root),
-        notes=(*_absent_folds(root), *ignored_files(root, [root])),
+        notes=(*_absent_folds(root), *ignored_files([root])),
     )
 
 
@@ -78,7 +78,7 @@ def listed_test_images(listing: Listing, base: Path | None, subject_column: str 
         raise UserError(
             f"{listing.path}: no images in {' or '.join(map(str, candidates))}; give their folder with --base"
         )
-    folder = Folder(root=root.resolve())
+    folder = Folder(root.resolve())
     subjects, unread = listing.subjects(subject_column, "patient_id")
     labels, paths = labels_of(listing, "labels", required=True), folder.resolve_all(listing, "new_names")
     rows = tuple(
@@ -127,7 +127,7 @@ def phase_images(data: Path) -> Source | None:
         )
     if listing is None:
         rows = tuple(Row(path=path, label=None, subject=None) for path in direct_images(folder))
-        return Source(layout="cnmc", root=folder, rows=rows, notes=ignored_files(folder, [folder]))
+        return Source(layout="cnmc", root=folder, rows=rows, notes=ignored_files([folder]))
     source = listed_test_images(listing, folder)
     unlabelled = {path.name for path in direct_images(folder)} - {row.path.name for row in source.rows}
     if unlabelled:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
 
 from leukemia.base.errors import UserError, listed
 from leukemia.base.files import open_file
-from leukemia.data.layouts.source import Row, Source, walk
+from leukemia.data.layouts.file_index import FileIndex
+from leukemia.data.layouts.source import Row, Source
+from leukemia.data.layouts.written_path import WrittenPath
 from leukemia.data.subjects import NotApplicable, looks_like_subjects
 
 MAX_MEGABYTES = 200
@@ -153,7 +155,7 @@ def list_images(listing: Listing, base: Path | None, *, labels: bool, subject_co
         )
     parsed = labels_of(listing, "label", required=labels)
     subjects, unread = listing.subjects(subject_column, "subject")
-    folder = Folder(root=_folder_of(base or listing.path.parent))
+    folder = Folder(_folder_of(base or listing.path.parent))
     paths = folder.resolve_all(listing, "path")
     rows = tuple(
         Row(path=path, label=label, subject=subject)
@@ -181,77 +183,83 @@ def _folder_of(path: Path) -> Path:
     return path.resolve()
 
 
-@dataclass(kw_only=True)
 class Folder:
-    """The folder that a CSV's paths must stay in. Counts paths that were only found by base name."""
+    """The folder that a CSV's paths must stay in. Counts the images that were not where their path says."""
 
-    root: Path
-    """Without symbolic links, so that paths can be compared with it."""
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        """Without symbolic links, so that paths can be compared with it."""
 
-    num_by_name: int = 0
-    _by_name: dict[str, list[Path]] = field(default_factory=dict)
+        self._index = FileIndex(root)
+        self._num_found = 0
+        self._is_by_name = False
 
     def resolve_all(self, listing: Listing, column: str) -> list[Path]:
-        """The file of every row, with symbolic links resolved. Missing files are kept, for the reader to report.
+        """The file of every row, with symbolic links resolved.
 
         Raises:
-            UserError: a path is empty, outside the folder, listed twice, or its base name is ambiguous; or none of the
-                images exists.
+            UserError: a path is empty, outside the folder, missing, ambiguous, or of an image that another row has.
         """
-        outside, ambiguous, twice = [], [], []
+        written = [WrittenPath.of(text, self.root) for text in listing.column(column)]
+        # Where some of the images are at the names that were written, the others belong beside them.
+        self._is_by_name = not any(each and (each.folders or each.is_there) for each in written)
+        outside, missing, ambiguous, twice = [], [], [], []
         paths: dict[Path, int] = {}
-        for number, values in listing.rows:
-            text, found = values[column], self._find(values[column])
-            if len(found) > 1:
-                matches = ", ".join(path.relative_to(self.root).as_posix() for path in found)
-                ambiguous.append(f"row {number}: {text} may be {matches}")
-            elif not found or not found[0].is_relative_to(self.root) or found[0] == self.root:
+        for (number, values), each in zip(listing.rows, written, strict=True):
+            text = values[column]
+            found = [] if each is None else self._find(each)
+            if each is None or not all(path.is_relative_to(self.root) and path != self.root for path in found):
                 outside.append(f"row {number}: {text or 'no path'}")
+            elif not found:
+                missing.append(f"row {number}: {text}{self._namesakes(each.name)}")
+            elif len(found) > 1:
+                ambiguous.append(f"row {number}: {text} may be {self._relative(found)}")
             elif found[0] in paths:
-                twice.append(f"row {number}: {text}, as in row {paths[found[0]]}")
+                twice.append(f"row {number}: {text}, as in row {paths[found[0]]}: {self._relative(found)}")
             else:
                 paths[found[0]] = number
         listing.reject(f"expected paths inside {self.root} (change it with --base), these are not", outside)
-        listing.reject("the path does not exist and several files have its name; write the full path", ambiguous)
+        listing.reject("the path does not exist and several files may be meant; write the full path", ambiguous)
         listing.reject("images are listed twice; remove these rows", twice)
-        if not any(map(os.path.isfile, paths)):
+        if not paths:
             raise UserError(
-                f"{listing.path}: none of the {len(paths)} images exists below {self.root}, the first is "
-                f"{listing.column(column)[0]}; give the base folder of the paths with --base"
+                f"{listing.path}: none of the {len(missing)} images exists below {self.root}, the first is "
+                f"{missing[0].partition(': ')[2]}; give the base folder of the paths with --base, or write the paths "
+                "as they are below it"
             )
+        listing.reject(
+            f"{len(missing)} of {len(written)} images do not exist below {self.root}; restore them, write their "
+            "paths as they are below it, give another folder with --base, or remove these rows",
+            missing,
+        )
         return list(paths)
 
     def notes(self, listing: Listing) -> tuple[str, ...]:
-        """A note on paths that were only found by base name."""
-        if not self.num_by_name:
+        """A note on the images that were not where their path says."""
+        if not self._num_found:
             return ()
+        way = "name alone" if self._is_by_name else "the last folders and the name of the path"
         return (
-            f"{self.num_by_name} of {len(listing.rows)} paths in {listing.path.name} do not exist as written; "
-            f"their images were found by base name below {self.root}",
+            f"{self._num_found} of {len(listing.rows)} paths in {listing.path.name} do not exist as written; "
+            f"their images were found below {self.root} by {way}",
         )
 
-    def _find(self, text: str) -> list[Path]:
-        """The file of a path (which may be outside or missing), several of the same base name, or none if unusable."""
-        if not text or "\0" in text:
-            return []
-        written = Path(os.path.normpath(self.root / text))
-        # Checked before the disk is read: a relative path must not leave the folder even if it does not exist.
-        if not PurePosixPath(text).is_absolute() and not written.is_relative_to(self.root):
-            return []
-        real = Path(os.path.realpath(self.root / text))
-        # Not a path's own method, which raises errors for a name that is too long.
-        if os.path.exists(real):  # noqa: PTH110
-            return [real]
-        name = PureWindowsPath(text).name if "\\" in text else written.name
-        found = self._named(name)
-        self.num_by_name += len(found) == 1
-        missing = real if real.is_relative_to(self.root) else self.root / name
-        return [Path(os.path.realpath(path)) for path in found] if found else [missing]
+    def _find(self, written: WrittenPath) -> list[Path]:
+        """The file of a path, which may be outside; several if it is ambiguous, none if it is missing."""
+        if written.is_there:
+            return [written.real]
+        if self._is_by_name:
+            found = self._index.called(written.name)
+        else:
+            found = self._index.with_end(written.folders, written.name) if written.folders else []
+        real = [Path(os.path.realpath(path)) for path in found]
+        self._num_found += len(real) == 1
+        return [path for path in real if path.exists()]
 
-    def _named(self, name: str) -> list[Path]:
-        if not self._by_name:
-            index = defaultdict(list)
-            for path in walk(self.root):
-                index[path.name].append(path)
-            self._by_name = dict(index)
-        return self._by_name.get(name, [])
+    def _namesakes(self, name: str) -> str:
+        found = self._index.called(name)
+        return f" (of this name: {self._relative(found)})" if found else ""
+
+    def _relative(self, paths: list[Path]) -> str:
+        shown = [path.relative_to(self.root).as_posix() for path in paths[:3]]
+        return ", ".join([*shown, *([f"and {len(paths) - 3} more"] if len(paths) > 3 else [])])

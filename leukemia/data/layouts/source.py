@@ -43,18 +43,27 @@ class Source:
     """Other images found and deliberately excluded: folder and number of images."""
 
     notes: tuple[str, ...] = ()
+    """Remarks on how the images were found, one line each, without names of images and patients: they are kept in
+    records that W&B gets."""
+
     unread_columns: tuple[str, ...] = ()
     """Columns of a CSV that look like subjects, but are not read."""
 
 
 def walk(folder: Path) -> Iterator[Path]:
     """Every file below ``folder``, sorted, following links but visiting each folder once, without OS metadata files."""
+    for base, names in walk_folders(folder):
+        yield from map(base.joinpath, names)
+
+
+def walk_folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """``folder`` and every folder below, empty ones too, with the names of its files; as ``walk``."""
     seen = set()
     for base, folders, names in os.walk(folder, followlinks=True, onerror=_raise_unreadable):
         real = os.path.realpath(base)
         folders[:] = [] if real in seen else sorted(name for name in folders if not is_os_metadata(name))
         if real not in seen:
-            yield from map(Path(base).joinpath, sorted(name for name in names if not is_os_metadata(name)))
+            yield Path(base), sorted(name for name in names if not is_os_metadata(name))
         seen.add(real)
 
 
@@ -89,9 +98,10 @@ def _raise_unreadable(error: OSError) -> NoReturn:
     raise UserError(f"cannot read the folder {error.filename} ({error.strerror}); check its permissions") from None
 
 
-def ignored_files(root: Path, folders: list[Path]) -> tuple[str, ...]:
+def ignored_files(folders: list[Path]) -> tuple[str, ...]:
     """A note on files in these folders without an image suffix; empty if there are none."""
-    others = [path.relative_to(root).as_posix() for folder in folders for path in walk(folder) if not is_image(path)]
+    others = [path for folder in folders for path in walk(folder) if not is_image(path)]
     if not others:
         return ()
-    return (f"ignored {len(others)} files without an image suffix, the first is {others[0]}",)
+    found = sorted({path.suffix.lower() or "none" for path in others})
+    return (f"ignored {len(others)} files without an image suffix ({', '.join(found[:5])})",)
