@@ -20,7 +20,7 @@ from leukemia.data.reading import Reading
 from leukemia.data.view import view_of
 from leukemia.delivery.evaluation import Evaluation, evaluate, find_overlap, find_seen, predict_test_set, read_test_set
 from leukemia.delivery.loading import Existing, find_existing
-from leukemia.delivery.messages import print_line, print_next, print_outcome
+from leukemia.delivery.messages import print_line, print_next, print_outcome, print_remarks
 from leukemia.delivery.model_folder import Delivery, set_aside, write_model
 from leukemia.delivery.replacement import claimed, free_name, replacing
 from leukemia.delivery.retraining import check_disk_space, remove_checkpoint, retrain
@@ -116,6 +116,7 @@ class FinalTraining:
                 the study is running and ``wandb_ids`` is given; raised before training if possible.
         """
         inputs, console = self._inputs(), Console()
+        print_remarks(console, inputs.catalog, inputs.test)
         with claimed(inputs.folder):
             existing = self._find_existing(inputs)
             self._remember_wandb_ids()
@@ -147,9 +148,7 @@ class FinalTraining:
             overlap=self._overlap(recipe, catalog, test),
             device=device,
             excess=use_threads(study.info.cpu_threads),
-            record=ModelRecord.of(
-                best, len(catalog.table), describe_device(device), self.command, describe_weights(recipe)
-            ),
+            record=ModelRecord.of(best, catalog, describe_device(device), self.command, describe_weights(recipe)),
         )
 
     def _overlap(self, recipe: Recipe, catalog: Catalog, test: Catalog | None) -> tuple[str, ...]:
@@ -228,7 +227,7 @@ class FinalTraining:
             best=inputs.best,
             recipe=recipe,
             epochs=epochs,
-            record=record if test is None else record.evaluated(test.fingerprint, self.command),
+            record=record if test is None else record.evaluated(test, self.command),
             evaluation=evaluation,
             difference=_against_start(console, inputs, evaluation) if self.against_start else None,
             notes=notes,

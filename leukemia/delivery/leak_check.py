@@ -112,6 +112,8 @@ def check(
         f"{best.folds} folds of random cells{excess}",
         flush=True,
     )
+    for remark in catalog.remarks:
+        print(printable(f"note: {remark}"))
     if weights is not None:
         print(printable(f"weights: {weights}"))
     if best.data.uri == SAMPLE:
@@ -131,6 +133,7 @@ def check(
             "folds": best.folds,
             "folds_seed": study.info.seed,
             "fingerprint": catalog.fingerprint,
+            "notes": list(catalog.notes),
             "words": found.describe(),
             "created": provenance.now(),
             "command": command,

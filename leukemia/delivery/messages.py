@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from leukemia.base.printable import printable
+from leukemia.data.catalog import Catalog
 from leukemia.delivery.model_folder import Delivery
 from leukemia.scoring.metrics import describe_difference, majority_rate
 from leukemia.study import layout
@@ -16,6 +17,13 @@ from leukemia.study import layout
 def print_line(console: Console, line: str) -> None:
     """Print a line, made printable, without markup or wrapping."""
     console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_remarks(console: Console, training: Catalog, test: Catalog | None) -> None:
+    """Print what was noted when the data were read."""
+    for name, catalog in (("training data", training), ("test data", test)):
+        for remark in () if catalog is None else catalog.remarks:
+            print_line(console, f"note: {name}: {remark}")
 
 
 def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:

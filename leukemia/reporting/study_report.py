@@ -239,6 +239,7 @@ def _provenance_section(study: Study) -> Section:
         ("classes", f"0 = {CLASS_NAMES[0]} (normal), 1 = {CLASS_NAMES[1]} (leukemic)"),
         ("data", info.data.uri),
         ("data fingerprint", info.data.fingerprint),
+        *(("note on the data", note) for note in info.data.notes),
         *([] if info.weights is None else [("pretrained weights", info.weights)]),
         ("protocol", info.protocol),
         ("folds, seed", f"{info.folds}, {info.seed}"),

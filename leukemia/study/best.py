@@ -19,14 +19,13 @@ from leukemia.config.results import COST
 from leukemia.scoring.metrics import METRICS, Interval, checked
 from leukemia.scoring.selection import Correction
 from leukemia.study import layout
+from leukemia.study.data_source import DataSource, Sha256
 from leukemia.study.folder import Study
 from leukemia.study.schema import (
-    DataSource,
     NonNegative,
     Objective,
     Positive,
     Seeds,
-    Sha256,
     Share,
     TrialId,
     check_version,
@@ -189,7 +188,11 @@ class Best:
 
     def save(self, path: Path) -> None:
         """Write ``best.json``."""
-        content = dataclasses.asdict(self) | {"recipe": self.recipe.flat(), "noise": self.noise.to_dict()}
+        content = dataclasses.asdict(self) | {
+            "recipe": self.recipe.flat(),
+            "noise": self.noise.to_dict(),
+            "data": self.data.to_dict(),
+        }
         write_record(path, content)
 
     @property

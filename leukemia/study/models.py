@@ -13,10 +13,12 @@ from leukemia.base import provenance
 from leukemia.base.errors import UserError
 from leukemia.base.record import RESTORE, read_record, write_record
 from leukemia.config.delivered import weights_file
+from leukemia.data.catalog import Catalog
 from leukemia.study import layout
 from leukemia.study.best import Best
+from leukemia.study.data_source import Sha256
 from leukemia.study.folder import Study
-from leukemia.study.schema import Positive, Sha256, TrialId
+from leukemia.study.schema import Positive, TrialId
 
 BOUND = (layout.WEIGHTS, layout.RECIPE, layout.EPOCHS, layout.METRICS, layout.PREDICTIONS)
 """Files that commands read or send."""
@@ -90,6 +92,9 @@ class EvaluationRecord:
     created: str
     """UTC, in ISO 8601."""
 
+    notes: list[str] = field(default_factory=list)
+    """As ``Catalog.notes``; empty in files of earlier versions."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MetricsRecord:
@@ -114,6 +119,9 @@ class ModelRecord:
     fingerprint: Sha256
     """Of the training data."""
 
+    notes: list[str] = field(default_factory=list)
+    """On the training data, as ``Catalog.notes``; empty in files of earlier versions."""
+
     splits_sha256: Sha256
     device: str
     commit: str
@@ -132,16 +140,15 @@ class ModelRecord:
     """SHA-256 of the other files that commands read, by name."""
 
     @classmethod
-    def of(
-        cls, best: Best, num_training_images: int, device: str, command: str, weights: str | None = None
-    ) -> ModelRecord:
+    def of(cls, best: Best, training: Catalog, device: str, command: str, weights: str | None = None) -> ModelRecord:
         """The record of a model that is trained now."""
         return cls(
             study=best.study,
             study_uid=best.study_uid,
             trial=best.trial,
-            num_training_images=num_training_images,
+            num_training_images=len(training.table),
             fingerprint=best.data.fingerprint,
+            notes=list(training.notes),
             splits_sha256=best.splits_sha256,
             device=device,
             commit=provenance.commit(),
@@ -161,9 +168,11 @@ class ModelRecord:
         path = folder / layout.MODEL
         return read_record(cls, path) if path.is_file() else None
 
-    def evaluated(self, fingerprint: str, command: str) -> ModelRecord:
+    def evaluated(self, test: Catalog, command: str) -> ModelRecord:
         """This record with another test set."""
-        evaluation = EvaluationRecord(fingerprint=fingerprint, command=command, created=provenance.now())
+        evaluation = EvaluationRecord(
+            fingerprint=test.fingerprint, command=command, created=provenance.now(), notes=list(test.notes)
+        )
         return dataclasses.replace(self, evaluation=evaluation)
 
     def has_results(self, folder: Path, fingerprint: str) -> bool:
@@ -220,11 +229,13 @@ class ModelRecord:
         tests = []
         if self.evaluation is not None:
             tests.append(("test data fingerprint", self.evaluation.fingerprint))
+            tests.extend(("note on the test data", note) for note in self.evaluation.notes)
             tests.append(("command of the test", self.evaluation.command))
         return [
             ("study, trial", f"{self.study} ({self.study_uid}), {self.trial}"),
             ("training images", f"{self.num_training_images}"),
             ("training data fingerprint", self.fingerprint),
+            *(("note on the training data", note) for note in self.notes),
             ("split SHA-256", self.splits_sha256),
             *([] if self.weights is None else [("pretrained weights", self.weights)]),
             ("device", self.device),

@@ -18,7 +18,7 @@ from leukemia.config.fields import check_key, checked_type
 from leukemia.config.protocol import Protocol
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import ALL_OBJECTIVES, OBJECTIVES, FoldResult
-from leukemia.data.reading import Location, Reading
+from leukemia.study.data_source import DataSource
 
 SCHEMA = 1
 """Version of ``study.json``."""
@@ -74,25 +74,11 @@ Seconds: TypeAlias = Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan
 Uid: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{8}$")]
 """Used in paths, so it must not contain separators."""
 
-Sha256: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-"""Hexadecimal; that of data names folders, too."""
-
 Ended: TypeAlias = Annotated[str, AfterValidator(_is_time)]
 """When something ended, UTC in ISO 8601; empty in files written by older versions."""
 
 TrialId: TypeAlias = Annotated[str, Field(pattern="^[0-9]{4,9}$")]
 Objective: TypeAlias = Annotated[str, one_of(*ALL_OBJECTIVES)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSource(Reading):
-    """The data of a study, and how they were read."""
-
-    uri: Location
-    """A path, or the name of the sample set."""
-
-    fingerprint: Sha256
-    """Of the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,11 +133,11 @@ class SearchOptions:
 
 
 OPTIONAL: dict[str, Any] = {
-    **dict.fromkeys(("storage", "cpu_threads", "weights", "subject_column", "subject_pattern", "subject_spelling")),
+    **dict.fromkeys(("storage", "cpu_threads", "weights")),
     "budget_hours": math.inf,
     "wandb_ids": False,
 }
-"""Fields of ``study.json``, or of its ``data``, that are written only if set, with their values if not."""
+"""Fields of ``study.json`` that are written only if set, with their values if not."""
 
 REQUIRED = ("folds", "seed", "objective", "protocol")
 """Options that every version writes and every reader needs."""
@@ -199,15 +185,12 @@ class StudyInfo(SearchOptions, Identity):
     def to_dict(self) -> dict[str, Any]:
         """For JSON, in the order of the file; ``OPTIONAL`` fields only if set."""
         content = {name: getattr(self, name) for name in self._names() if name not in self.absent}
-        return {"schema": SCHEMA, **_set(content), "data": _set(dataclasses.asdict(self.data))}
+        kept = {name: value for name, value in content.items() if name not in OPTIONAL or value != OPTIONAL[name]}
+        return {"schema": SCHEMA, **kept, "data": self.data.to_dict()}
 
     @classmethod
     def _names(cls) -> list[str]:
         return [each.name for each in dataclasses.fields(cls) if each.metadata.get("stored", True)]
-
-
-def _set(content: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in content.items() if name not in OPTIONAL or value != OPTIONAL[name]}
 
 
 @dataclass(frozen=True, kw_only=True)

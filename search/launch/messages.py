@@ -27,6 +27,8 @@ def print_plan(console: Console, plan: Plan) -> None:
         f"{int((labels == 0).sum())} {CLASS_NAMES[0]} (majority rate {majority_rate(labels):.3f}), "
         f"crop {plan.view.crop_px} px, {plan.view.size_px} px to the network",
     )
+    for remark in catalog.remarks:
+        print_line(console, f"note: {remark}")
     if info.data.uri == SAMPLE:
         print_line(console, f"note: {SAMPLE_WARNING}")
     print_line(console, f"protocol: {info.protocol}, {info.folds} folds, objective {info.objective}")

@@ -21,7 +21,8 @@ from leukemia.data.folds import Splits, choose_protocol, make_splits
 from leukemia.data.location import locate, uri_of
 from leukemia.data.view import View, view_of
 from leukemia.study import layout
-from leukemia.study.schema import DataSource, SearchOptions, StudyInfo
+from leukemia.study.data_source import DataSource
+from leukemia.study.schema import SearchOptions, StudyInfo
 from leukemia.training.device import choose_device, describe_device
 from leukemia.training.model import build_model
 from search.planning.derived import check_derived
@@ -147,7 +148,12 @@ def plan_new(request: Request, command: str) -> Plan:
         start=start.flat(),
         space=space.describe(),
         weights=checked_weights(space, catalog.fingerprint),
-        data=DataSource(uri=uri_of(request.data), fingerprint=catalog.fingerprint, **request.reading.given()),
+        data=DataSource(
+            uri=uri_of(request.data),
+            fingerprint=catalog.fingerprint,
+            notes=list(catalog.notes),
+            **request.reading.given(),
+        ),
         versions=provenance.versions(),
         commit=provenance.commit(),
         hardware=provenance.hardware(describe_device(choose_device("auto"))),

@@ -58,6 +58,7 @@ def plan_resumed(request: Request) -> Plan:
             f"{catalog.root} has {catalog.fingerprint[:16]}; use the original --data, start a new study, or "
             f"{OTHER_SUBJECTS}"
         )
+    info = dataclasses.replace(info, data=dataclasses.replace(data, notes=list(catalog.notes)))
     splits.check_balance(study.folder / layout.SPLITS, catalog)
     start = recipe.resolved(catalog.smallest_side_px)
     space = make_space(start, info.settings)

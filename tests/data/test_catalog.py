@@ -330,13 +330,10 @@ def test_missing_images_of_a_csv_are_named_as_written(tmp_path: Path, listed_ima
     long = f"images/{'x' * 300}.png"
     rows = ["images/0.png,0", "a/1.png,1", "b/../b/1.png,1", f"{long},0", "/other/9.png,1"]
     (tmp_path / "set" / "images" / "1.png").unlink()
-    with pytest.raises(UserError, match=r"4 of 5 images do not exist below") as caught:
+    with pytest.raises(UserError, match=r"4 of 5 images do not exist below .*set; ") as caught:
         read_catalog(write_csv(tmp_path, "Path,label", rows))
     assert str(caught.value).splitlines()[1:] == [
-        "  row 3: a/1.png",
-        "  row 4: b/../b/1.png",
-        f"  row 5: {long}",
-        "  row 6: /other/9.png",
+        f"  row {number}: {text.partition(',')[0]}" for number, text in enumerate(rows[1:], start=3)
     ]
 
 

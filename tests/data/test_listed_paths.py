@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from leukemia.base.errors import UserError
 from leukemia.catalog import main
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.reading import Reading
+from leukemia.study.folder import Study
+from search.launch.messages import print_plan
+from search.launch.study_folder import created, resumed
+from search.planning.plan import plan_new
+from search.planning.request import Request
+from search.planning.resumption import plan_resumed
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -180,3 +189,43 @@ def test_other_images_of_a_reference_are_noted(course: Path) -> None:
         Reading(subjects_from=str(course / "subjects.csv")),
     )
     assert catalog.notes[-1].startswith("--subjects-from: 20 of 20 paths in subjects.csv do not exist as written; ")
+
+
+@pytest.fixture
+def request_for(course: Path, tmp_path: Path) -> Request:
+    path = listing(course, [f"{COLAB}/train/{number}.bmp" for number in range(20)])
+    return Request(runs=tmp_path / "runs", data=str(path), study="one", given={"folds": 2, "settings": {}})
+
+
+def test_a_search_states_and_keeps_what_was_found_otherwise(request_for: Request, course: Path) -> None:
+    plan = plan_new(request_for, "python -m search.run")
+    text = io.StringIO()
+    print_plan(Console(file=text, width=120), plan)
+    (note,) = plan.catalog.notes
+    assert f"note: {note}\n" in text.getvalue()
+    with created(plan):
+        pass
+    stored = json.loads((plan.folder / "study.json").read_text())
+    assert stored["data"]["notes"] == [note]
+    # Corrected paths are the same data, and leave no note.
+    listing(course, [f"train/{number}.bmp" for number in range(20)])
+    again = plan_resumed(Request(runs=request_for.runs, study="one"))
+    assert again.catalog.fingerprint == plan.catalog.fingerprint
+    assert resumed(again).info.data.notes == []
+
+
+def test_a_study_of_a_version_that_read_any_file_of_the_name(request_for: Request, course: Path) -> None:
+    """It had ``valid/3.bmp`` for a ``test/3.bmp`` that is not there: refused, or the same data where that was meant."""
+    others = [f"train/{number}.bmp" for number in range(20) if number != 3]
+    path = listing(course, [*others, "valid/3.bmp"])
+    with created(plan_new(request_for, "python -m search.run")) as study:
+        pass
+    before = path.read_text()
+    listing(course, [*others, "test/3.bmp"])
+    request = Request(runs=request_for.runs, study="one")
+    with pytest.raises(
+        UserError, match=r"1 of 20 images do not exist .*\n  row 21: test/3.bmp \(of this name: .*valid/3.bmp"
+    ):
+        plan_resumed(request)
+    path.write_text(before)
+    assert plan_resumed(request).catalog.fingerprint == Study.open(study.folder).info.data.fingerprint

@@ -36,6 +36,7 @@ from leukemia.delivery.messages import print_next
 from leukemia.final import main
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
+from leukemia.study.models import ModelRecord
 from leukemia.tracking.publish import publish
 from leukemia.training.resnet import ResNet
 from leukemia.training.train import NonFiniteLoss
@@ -452,6 +453,36 @@ def test_csv_with_a_moved_base_folder(tmp_path: Path, tiny_folder: Path, untrain
         deliver(study)
     assert deliver(study, "--base", tmp_path / "moved") == 0
     assert len(untrained) == 1
+
+
+@pytest.mark.usefixtures("untrained")
+def test_paths_that_do_not_exist_as_written_are_noted_everywhere(
+    tmp_path: Path, tiny_folder: Path, patients: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listings, notes = {}, {}
+    for name, source, prefix in (("train", tiny_folder, "/content/train"), ("test", patients, "C:\\cells\\test")):
+        data = shutil.copytree(source, tmp_path / name)
+        paths = sorted(path.relative_to(data) for path in data.rglob("*.png"))
+        lines = [f"{prefix}/{path},{int(path.parent.name == 'all')}" for path in paths]
+        lines = [line.replace("/", "\\") for line in lines] if "\\" in prefix else lines
+        listings[name] = data / f"{name}.csv"
+        listings[name].write_text("\n".join(["Path,label", *lines]) + "\n")
+        notes[name] = (
+            f"{len(paths)} of {len(paths)} paths in {name}.csv do not exist as written; their images were found below "
+            f"{data} by the last folders and the name of the path"
+        )
+    study = searched(tmp_path / "runs", read_catalog(listings["train"]), str(listings["train"]), "random-cell")
+    assert deliver(study, "--test", listings["test"]) == 0
+    printed, folder = capsys.readouterr().out, study.folder / "final"
+    record = ModelRecord.read(folder)
+    assert record is not None
+    assert record.evaluation is not None
+    assert (record.notes, record.evaluation.notes) == ([notes["train"]], [notes["test"]])
+    for name in ("train", "test"):
+        data = "training data" if name == "train" else "test data"
+        assert f"note: {data}: {notes[name]}\n" in printed
+        assert f"- note on the {data}: {notes[name]}\n" in (folder / "MODEL_CARD.md").read_text()
+        assert notes[name] in (folder / "report.html").read_text()
 
 
 @REAL

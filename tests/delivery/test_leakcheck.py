@@ -24,7 +24,7 @@ from leukemia.base.errors import MissingFile, UserError
 from leukemia.config.protocol import Protocol
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import FoldResult
-from leukemia.data.catalog import Catalog
+from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import make_splits
 from leukemia.delivery import leak_check
 from leukemia.delivery.leak_check import LeakCheck
@@ -32,8 +32,8 @@ from leukemia.leakcheck import main
 from leukemia.scoring.metrics import Interval, scores
 from leukemia.scoring.selection import Correction
 from leukemia.study.best import Best, BestScore, IntervalRecord, Noise
+from leukemia.study.data_source import DataSource
 from leukemia.study.folder import Study
-from leukemia.study.schema import DataSource
 from leukemia.training.inference import NonFiniteProbabilities
 from leukemia.training.train import NonFiniteLoss
 
@@ -142,6 +142,24 @@ def test_threads_are_those_of_the_study(
     assert check(study) == 0
     assert threads == [999]
     assert "with the study's 999 threads on " in capsys.readouterr().out.splitlines()[0]
+
+
+@pytest.mark.usefixtures("asked")
+def test_paths_that_do_not_exist_as_written_are_noted(
+    tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = shutil.copytree(tiny_folder, tmp_path / "cells")
+    study = searched(tmp_path / "runs", read_catalog(data), str(data))
+    lines = [
+        f"/content/cells/{path.relative_to(data)},{int(path.parent.name == 'all')},{path.name.split('_')[1]}"
+        for path in sorted(data.rglob("*.png"))
+    ]
+    (data / "train.csv").write_text("\n".join(["Path,label,subject", *lines]) + "\n")
+    assert check(study, "--data", str(data / "train.csv")) == 0
+    note = f"48 of 48 paths in train.csv do not exist as written; their images were found below {data} by "
+    assert f"note: {note}" in capsys.readouterr().out
+    (stored,) = json.loads((study.folder / "leakcheck.json").read_text())["notes"]
+    assert stored.startswith(note)
 
 
 @pytest.mark.usefixtures("asked")

@@ -19,8 +19,8 @@ from leukemia.final import main
 from leukemia.scoring.metrics import majority_rate, scores
 from leukemia.scoring.selection import Correction
 from leukemia.study.best import Best, BestScore, IntervalRecord, Noise
+from leukemia.study.data_source import DataSource
 from leukemia.study.folder import Study
-from leukemia.study.schema import DataSource
 
 RECIPE = Recipe.from_flat(
     {

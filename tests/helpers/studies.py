@@ -13,9 +13,10 @@ from leukemia.base.files import write_json
 from leukemia.base.record import write_record
 from leukemia.scoring.metrics import point_scores
 from leukemia.study import layout
+from leukemia.study.data_source import DataSource
 from leukemia.study.epochs import EPOCH_COLUMNS, read_epochs, write_epochs
 from leukemia.study.folder import Study
-from leukemia.study.schema import DataSource, StudyInfo
+from leukemia.study.schema import StudyInfo
 
 SOURCE = DataSource(uri="cells", fingerprint="f" * 64)
 

@@ -19,10 +19,11 @@ from leukemia.config.results import Epoch, FoldResult
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits, make_splits
 from leukemia.scoring.metrics import point_scores
+from leukemia.study.data_source import DataSource
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.study.listener import Listener
-from leukemia.study.schema import DataSource, FoldRecord, State
+from leukemia.study.schema import FoldRecord, State
 from leukemia.study.table import trial_table
 from search.policy.early_stopping import Contender
 from search.policy.rules import Rules

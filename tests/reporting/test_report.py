@@ -133,6 +133,15 @@ def test_pretrained_weights_are_stated(study: Study) -> None:
     )
 
 
+def test_notes_on_the_data_are_stated(study: Study) -> None:
+    assert "note on the data" not in read(write_study_report(study)).text
+    note = "3 of 6 paths in train.csv do not exist as written"
+    change_info(study, data={**dataclasses.asdict(study.info.data), "notes": [note, "another"]})
+    cells = read(write_study_report(study)).text.split("\n")
+    found = [cells[number:][:3] for number, cell in enumerate(cells) if cell == "note on the data"]
+    assert [any(text in cells for cells in found) for text in (note, "another")] == [True, True]
+
+
 def test_random_cell_protocol_is_stated(study: Study) -> None:
     change_info(study, protocol="random-cell")
     change_best(study, protocol="random-cell")
