@@ -51,13 +51,14 @@ def handled() -> Iterator[None]:
 
 
 def conclude(how: str) -> None:
-    """State this from now on, whatever is interrupted: the work has ended, and only cleaning up is left.
+    """State this until the outermost ``handled`` ends, whatever is interrupted: only cleaning up is left.
 
     Args:
         how: as for ``resumable``.
     """
     global _conclusion
-    _conclusion = how
+    if _ignored is not None:
+        _conclusion = how
 
 
 def exit_at_once() -> None:

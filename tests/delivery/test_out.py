@@ -29,11 +29,18 @@ from leukemia.delivery.loading import load_delivered
 from leukemia.delivery.replacement import claimed, replacing
 from leukemia.study import layout
 from leukemia.study.folder import Study
-from leukemia.study.models import ModelRecord, delivered_models
+from leukemia.study.models import EvaluationRecord, ModelRecord, delivered_models
 from leukemia.tracking.final_run import FinalRun
 from leukemia.tracking.publish import publish
 
 pytestmark = pytest.mark.usefixtures("without_wandb")
+
+
+def with_results_on(fingerprint: str, record: ModelRecord) -> ModelRecord:
+    """The record of a model with results on the test set of this fingerprint."""
+    return dataclasses.replace(
+        record, evaluation=EvaluationRecord(fingerprint=fingerprint, command="command", created="")
+    )
 
 
 @pytest.fixture
@@ -197,7 +204,7 @@ def test_files_of_the_user_beside_the_results_of_an_earlier_test_are_kept(delive
     for name in model_folder.TEST_FILES:
         (replaced / name).write_text("first")
         (folder / name).write_text("second")
-    model_folder.set_aside(folder, record.evaluated(second, "command"), first)
+    model_folder.set_aside(folder, with_results_on(second, record), first)
     assert set(contents(replaced)) == {"notes.txt"}
     assert set(contents(kept)) == {"notes.txt", layout.MODEL, *model_folder.TEST_FILES}
     assert (replaced / "more").is_dir()
@@ -380,7 +387,7 @@ def test_a_fingerprint_names_no_folder_elsewhere(delivered: Study, patients: Pat
     """Results on the test set of this fingerprint would be moved to a folder of its name."""
     record = ModelRecord.read(delivered.folder / "final")
     assert record is not None
-    record.evaluated(fingerprint, "command").write(delivered.folder / "final")
+    with_results_on(fingerprint, record).write(delivered.folder / "final")
     before = contents(delivered.folder.parent)
     with pytest.raises(UserError, match=r"model.json: field 'evaluation.fingerprint': expected text that matches"):
         deliver(delivered, "--test", patients)
