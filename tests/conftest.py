@@ -55,6 +55,10 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def restored_signals() -> Iterator[None]:
     """A command that ends in the process of the tests leaves it without Python's own handlers."""
+    for number in interrupts.SIGNALS:
+        # Under `nohup`, or in the background of a script, the tests start with signals ignored.
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
     yield
     for number, handler in before.items():

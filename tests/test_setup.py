@@ -33,6 +33,8 @@ def index_with_torch_alone(folder: Path) -> str:
     return folder.as_uri()
 
 
+# The quick tests run without `make`.
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_an_index_of_cpu_builds_needs_none_of_torchs_dependencies(tmp_path: Path) -> None:
     command = ["make", "--dry-run", "--no-print-directory", "setup", f"VENV={tmp_path / 'venv'}"]

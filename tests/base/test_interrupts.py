@@ -86,8 +86,6 @@ def run(code: str, *arguments: str, number: signal.Signals, ignored: bool = Fals
 
 @by_signal
 def test_a_swallowed_interrupt_is_raised_again(number: signal.Signals) -> None:
-    # Under `nohup`, the tests themselves ignore one.
-    signal.signal(number, signal.SIG_DFL)
     with interrupts.handled():
         interrupts.check()
         with pytest.raises(KeyboardInterrupt):
