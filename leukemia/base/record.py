@@ -68,7 +68,7 @@ def read_content(path: Path, place: str = "") -> Any:
     content = read_json(path)
     if isinstance(content, dict) and CHECKSUM in content:
         found = content.pop(CHECKSUM)
-        if found not in (_checksum(content, place), _checksum(content, "")):
+        if found != _checksum(content, place) and found != _checksum(content, ""):
             raise changed(path, place)
     return content
 

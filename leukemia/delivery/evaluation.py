@@ -77,7 +77,9 @@ def read_test_set(path: Path, reading: Reading, recipe: Recipe) -> Catalog:
         return read_catalog(path, options, labels=False, recipe=recipe)
     except NotApplicable as error:
         catalog = read_catalog(path, options.without_subjects(), labels=False, recipe=recipe)
-        return dataclasses.replace(catalog, notes=(*catalog.notes, f"read without this option: {first_line(error)}"))
+        # The error may name an image.
+        notes = (*catalog.subject_notes, f"read without this option: {first_line(error)}")
+        return dataclasses.replace(catalog, subject_notes=notes)
 
 
 def find_overlap(training: Catalog, test: Catalog, *, allowed: bool) -> tuple[str, ...]:

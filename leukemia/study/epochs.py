@@ -69,10 +69,10 @@ def _verified(path: Path, content: bytes, place: str) -> bytes:
     if lines[-1:] != [""]:
         raise changed(path, what="the last line")
     values, found = [line.rpartition(",")[0] for line in lines[:-1]], [line.rpartition(",")[2] for line in lines[:-1]]
-    if found != list(_checksums(values, "")):
-        for row, (checksum, expected) in enumerate(zip(found, _checksums(values, place), strict=True)):
-            if checksum != expected:
-                raise changed(path, place, f"line {row + 2}, or one before it,")
+    expected = list(_checksums(values, place))
+    if found != expected and found != list(_checksums(values, "")):
+        row = next(row for row, pair in enumerate(zip(found, expected, strict=True)) if pair[0] != pair[1])
+        raise changed(path, place, f"line {row + 2}, or one before it,")
     return "\n".join([columns, *values, ""]).encode()
 
 

@@ -283,6 +283,14 @@ def test_a_test_set_that_an_option_does_not_apply_to_is_read_without_it(tmp_path
     assert note.startswith("read without this option: --subject-column Patient ID has no effect with")
 
 
+def test_what_is_kept_of_an_option_that_does_not_apply_names_no_image(tmp_path: Path) -> None:
+    """``notes`` are kept in records that W&B gets, and the message shows a text that the pattern does not match."""
+    test = read_test_set(draw_tree(tmp_path, list(NAMES)), Reading(subject_pattern="patient(x)"), recipe())
+    (note,) = test.remarks
+    assert "none of the" in note
+    assert test.notes == ()
+
+
 def test_the_first_line_of_the_report_says_that_subjects_are_unknown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
