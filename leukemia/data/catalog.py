@@ -33,8 +33,8 @@ class Catalog:
     table: pd.DataFrame
     """One row per image, sorted by ``image_id``, index 0..n-1: ``image_id`` (str, POSIX path relative to ``root``),
     ``path`` (str, absolute), ``label`` (int64: 0 normal, 1 leukemic; or -1 in all rows), ``subject`` (str, ``UNKNOWN``
-    if only others are known; or None in all rows), ``group`` (str), ``pixel_sha256`` (str), ``width`` and ``height``
-    (int64, pixels)."""
+    if only others are known; or None in all rows), ``subclass`` and ``split`` (str or None: the data's own finer class
+    and part of a split), ``group`` (str), ``pixel_sha256`` (str), ``width`` and ``height`` (int64, pixels)."""
 
     root: Path
     """The folder that image ids are relative to."""
@@ -113,8 +113,7 @@ def read_catalog(
     # With another copy, the options on subjects apply to that.
     own = reading if reading.subjects_from is None else reading.without_subjects()
     with progress.bar("finding images"):
-        base = None if own.base is None else Path(own.base)
-        source = find_images(Path(data), base, labels=labels, subject_column=own.subject_column)
+        source = find_images(Path(data), own, labels=labels)
     named = sorted(((row.path.relative_to(source.root).as_posix(), row) for row in source.rows), key=itemgetter(0))
     written = [row.subject for _, row in named]
     subjects = read_subjects([image_id for image_id, _ in named], written, own, columns=source.unread_columns)
@@ -155,6 +154,8 @@ def _table(
             "path": [str(row.path) for row in rows],
             "label": pd.Series([-1 if row.label is None else row.label for row in rows], dtype="int64"),
             "subject": pd.Series([None] * len(rows) if subjects is None else subjects, dtype="object"),
+            "subclass": pd.Series([row.subclass for row in rows], dtype="object"),
+            "split": pd.Series([row.split for row in rows], dtype="object"),
             "group": group_names(image_ids, subjects, hashes),
             "pixel_sha256": hashes,
             "width": [image.width for image in hashed],

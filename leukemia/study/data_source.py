@@ -14,8 +14,8 @@ Sha256: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """Hexadecimal; that of data names folders, too."""
 
 
-OPTIONAL = ("subject_column", "subject_pattern", "subject_spelling", "notes")
-"""Fields that files of earlier versions lack."""
+REQUIRED = ("uri", "base", "subjects_from", "fingerprint")
+"""Fields that every file has; earlier versions lack the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,6 @@ class DataSource(Reading):
     """As ``Catalog.notes``; empty in files of earlier versions."""
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; ``OPTIONAL`` fields only if set."""
+        """For JSON; fields that are not ``REQUIRED`` only if set."""
         content = dataclasses.asdict(self)
-        return {name: value for name, value in content.items() if name not in OPTIONAL or value not in (None, [])}
+        return {name: value for name, value in content.items() if name in REQUIRED or value not in (None, [], ())}

@@ -15,6 +15,7 @@ from leukemia.data.layouts.source import (
     subfolders,
     walk,
 )
+from leukemia.data.reading import Reading
 
 CLASS_FOLDERS = {
     "hem": 0,
@@ -30,7 +31,7 @@ CLASS_FOLDERS = {
 """Label by lower-case name of a class folder."""
 
 
-def class_folders(data: Path) -> Source | None:
+def class_folders(data: Path, reading: Reading) -> Source | None:
     """The images below folders named by class (``CLASS_FOLDERS``); None if there is no such folder.
 
     Raises:
@@ -50,7 +51,7 @@ def class_folders(data: Path) -> Source | None:
     for folder in known:
         _check_nested(data, folder)
     rows = tuple(
-        Row(path=path, label=CLASS_FOLDERS[folder.name.lower()], subject=None)
+        Row(path=path, label=CLASS_FOLDERS[folder.name.lower()])
         for folder in known
         for path in walk(folder)
         if is_image(path)
@@ -72,7 +73,7 @@ def _check_nested(data: Path, folder: Path) -> None:
             )
 
 
-def flat_folder(data: Path) -> Source | None:
+def flat_folder(data: Path, reading: Reading) -> Source | None:
     """Unlabelled images directly in ``data``; None if there are none."""
-    rows = tuple(Row(path=path, label=None, subject=None) for path in direct_images(data))
+    rows = tuple(Row(path=path, label=None) for path in direct_images(data))
     return Source(layout="folders", root=data, rows=rows, notes=ignored_files([])) if rows else None

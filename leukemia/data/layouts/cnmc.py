@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError, listed
 from leukemia.data.layouts.csv_listing import Folder, Listing, labels_of, read_listing
 from leukemia.data.layouts.source import Row, Source, direct_images, ignored_files, is_image, subfolders, walk
+from leukemia.data.reading import Reading
 from leukemia.data.subjects import cnmc_subject, cnmc_subjects
 
 FOLDS = ("fold_0", "fold_1", "fold_2")
@@ -21,7 +23,7 @@ _CLASS = re.compile(rf"_({'|'.join(CLASS_NAMES)})(?![A-Za-z0-9])", re.IGNORECASE
 _LABELS_SUFFIX = "_labels"
 
 
-def training_images(data: Path) -> Source | None:
+def training_images(data: Path, reading: Reading) -> Source | None:
     """The images ``fold_*/{all,hem}/*`` in ``data`` or up to two folders below; None if absent.
 
     Other images inside ``data``, such as a test phase, are counted in ``excluded``. Folders ``all`` and ``hem`` without
@@ -62,24 +64,24 @@ def is_test_listing(listing: Listing) -> bool:
     return listing.has("patient_id", "new_names", "labels")
 
 
-def listed_test_images(listing: Listing, base: Path | None, subject_column: str | None = None) -> Source:
+def listed_test_images(listing: Listing, reading: Reading) -> Source:
     """The images of a test phase's labels CSV ``Patient_ID,new_names,labels``.
 
-    They are in ``base``; by default in the folder named like the CSV without ``_labels``, or next to the CSV. Subjects
-    are in ``Patient_ID``, unless another column is given.
+    They are in ``reading.base``; by default in the folder named like the CSV without ``_labels``, or next to the CSV.
+    Subjects are in ``Patient_ID``, unless another column is given.
 
     Raises:
         UserError: as for any CSV; or patient ids with the wrong class.
     """
     name, parent = listing.path.stem.removesuffix(_LABELS_SUFFIX), listing.path.parent
-    candidates = [base] if base else [parent / name, parent / name / name, parent]
+    candidates = [Path(reading.base)] if reading.base else [parent / name, parent / name / name, parent]
     root = next((path for path in candidates if path.is_dir() and direct_images(path)), None)
     if root is None:
         raise UserError(
             f"{listing.path}: no images in {' or '.join(map(str, candidates))}; give their folder with --base"
         )
     folder = Folder(root.resolve())
-    subjects, unread = listing.subjects(subject_column, "patient_id")
+    subjects, unread = listing.subjects(reading.subject_column, "patient_id")
     labels, paths = labels_of(listing, "labels", required=True), folder.resolve_all(listing, "new_names")
     rows = tuple(
         Row(path=path, label=label, subject=subject)
@@ -101,7 +103,7 @@ def listed_test_images(listing: Listing, base: Path | None, subject_column: str 
     )
 
 
-def phase_images(data: Path) -> Source | None:
+def phase_images(data: Path, reading: Reading) -> Source | None:
     """The images of a test phase, where ``data`` is its folder or contains only it; None if it is not a test phase.
 
     Labels are in the CSV ``NAME_labels.csv`` inside or next to the folder; without it the images have no labels.
@@ -126,9 +128,9 @@ def phase_images(data: Path) -> Source | None:
             "restore the file of the data set"
         )
     if listing is None:
-        rows = tuple(Row(path=path, label=None, subject=None) for path in direct_images(folder))
+        rows = tuple(Row(path=path, label=None) for path in direct_images(folder))
         return Source(layout="cnmc", root=folder, rows=rows, notes=ignored_files([folder]))
-    source = listed_test_images(listing, folder)
+    source = listed_test_images(listing, dataclasses.replace(reading, base=str(folder)))
     unlabelled = {path.name for path in direct_images(folder)} - {row.path.name for row in source.rows}
     if unlabelled:
         raise UserError(

@@ -14,6 +14,7 @@ from leukemia.base.files import open_file
 from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.source import Row, Source
 from leukemia.data.layouts.written_path import WrittenPath
+from leukemia.data.reading import Reading
 from leukemia.data.subjects import NotApplicable, looks_like_subjects
 
 MAX_MEGABYTES = 200
@@ -136,13 +137,12 @@ def _check_size(path: Path, num_bytes: int) -> None:
         )
 
 
-def list_images(listing: Listing, base: Path | None, *, labels: bool, subject_column: str | None = None) -> Source:
+def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
     """The images of a CSV ``Path,label`` with an optional column of subjects.
 
     Args:
-        base: base folder for relative paths. None: the folder of the CSV.
+        reading: the user's options.
         labels: whether labels are required. If not, either all or no images must have one.
-        subject_column: the column of subjects; None: ``subject``, if there is one.
 
     Raises:
         UserError: columns, labels or paths are missing or invalid; all offending rows are listed.
@@ -154,8 +154,8 @@ def list_images(listing: Listing, base: Path | None, *, labels: bool, subject_co
             f"{listing.path}: expected {wanted}, found {', '.join(listing.columns)}; rename them in the header"
         )
     parsed = labels_of(listing, "label", required=labels)
-    subjects, unread = listing.subjects(subject_column, "subject")
-    folder = Folder(_folder_of(base or listing.path.parent))
+    subjects, unread = listing.subjects(reading.subject_column, "subject")
+    folder = Folder(_folder_of(Path(reading.base or listing.path.parent)))
     paths = folder.resolve_all(listing, "path")
     rows = tuple(
         Row(path=path, label=label, subject=subject)

@@ -9,18 +9,18 @@ from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.class_folders import CLASS_FOLDERS, class_folders, flat_folder
 from leukemia.data.layouts.csv_listing import list_images, read_listing
 from leukemia.data.layouts.source import Source, direct_images, subfolders, walk
+from leukemia.data.reading import Reading
 from leukemia.data.subjects import NotApplicable
 
 
-def find_images(data: Path, base: Path | None, *, labels: bool, subject_column: str | None = None) -> Source:
+def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
     """The images of a folder or a CSV, not read yet.
 
     Args:
         data: the C-NMC folder, the folder of one of its test phases or its labels CSV; a CSV ``Path,label``; a folder
             of folders named by class; or, if ``labels`` is False, a folder of images.
-        base: base folder for relative paths in a CSV. None: the folder of the CSV.
+        reading: the user's options.
         labels: whether every image must have a label.
-        subject_column: the column of subjects in a CSV. None: that of the layout.
 
     Raises:
         MissingFile: ``data`` does not exist.
@@ -30,20 +30,20 @@ def find_images(data: Path, base: Path | None, *, labels: bool, subject_column: 
     if not data.exists():
         raise MissingFile(f"no folder or CSV at {data}; give C-NMC's folder, a CSV Path,label, or folders by class")
     if data.is_dir():
-        if base is not None:
+        if reading.base is not None:
             raise UserError(f"--base has no effect with {data}, which is a folder, not a CSV; leave it out")
-        if subject_column is not None:
+        if reading.subject_column is not None:
             raise NotApplicable(
-                f"--subject-column {subject_column} has no effect with {data}, which is a folder, not a CSV; leave it "
-                "out, or give --subject-pattern"
+                f"--subject-column {reading.subject_column} has no effect with {data}, which is a folder, not a CSV; "
+                "leave it out, or give --subject-pattern"
             )
-        source = _in_folder(data.resolve())
+        source = _in_folder(data.resolve(), reading)
     else:
         listing = read_listing(data.resolve())
         if cnmc.is_test_listing(listing):
-            source = cnmc.listed_test_images(listing, base, subject_column)
+            source = cnmc.listed_test_images(listing, reading)
         else:
-            source = list_images(listing, base, labels=labels, subject_column=subject_column)
+            source = list_images(listing, reading, labels=labels)
     if not source.rows:
         raise UserError(f"{data}: the folders contain no images; unpack the data set again")
     if labels and source.rows[0].label is None:
@@ -54,9 +54,9 @@ def find_images(data: Path, base: Path | None, *, labels: bool, subject_column: 
     return source
 
 
-def _in_folder(data: Path) -> Source:
+def _in_folder(data: Path, reading: Reading) -> Source:
     for reader in (cnmc.training_images, cnmc.phase_images, class_folders, flat_folder):
-        source = reader(data)
+        source = reader(data, reading)
         if source is not None:
             return source
     raise UserError(

@@ -26,8 +26,14 @@ class Row:
     label: int | None
     """0 normal, 1 leukemic, None if unknown."""
 
-    subject: str | None
+    subject: str | None = None
     """The patient as written; None if none is written."""
+
+    subclass: str | None = None
+    """The finer class that the data have, such as ``Early`` of leukemic; None if they have none."""
+
+    split: str | None = None
+    """The part of the data's own split, such as ``train``; None if they have none."""
 
 
 @dataclass(frozen=True, kw_only=True)
