@@ -419,13 +419,15 @@ def test_all_unreadable_images_are_listed(cnmc: Path) -> None:
     (training / "fold_1/hem/UID_H3_1_2_hem.bmp").write_bytes(b"")
     (training / "fold_2/all/UID_21_1_1_all.bmp").write_text("no image")
     (training / "fold_2/all/UID_21_1_2_all.bmp").symlink_to("gone.bmp")
-    with pytest.raises(UserError, match=r"4 of 7 images cannot be used") as caught:
+    (training / "fold_2/all/UID_21_1_3_all.bmp").symlink_to("UID_21_1_3_all.bmp")
+    with pytest.raises(UserError, match=r"5 of 8 images cannot be used") as caught:
         read_catalog(cnmc)
     assert str(caught.value).splitlines()[1:] == [
         "  fold_0/all/UID_20_1_1_all.bmp: truncated",
         "  fold_1/hem/UID_H3_1_2_hem.bmp: empty file",
         "  fold_2/all/UID_21_1_1_all.bmp: not an image (BMP, JPEG, PNG, TIFF or WebP)",
         "  fold_2/all/UID_21_1_2_all.bmp: missing",
+        "  fold_2/all/UID_21_1_3_all.bmp: too many levels of symbolic links",
     ]
 
 

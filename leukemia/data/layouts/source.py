@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -85,19 +86,26 @@ def is_image(path: Path) -> bool:
 
 def subfolders(folder: Path) -> list[Path]:
     """The folders directly in ``folder``, sorted, without OS metadata."""
-    return [path for path in _entries(folder) if path.is_dir()]
+    return [folder / entry.name for entry in _entries(folder) if _is_folder(entry)]
 
 
 def direct_images(folder: Path) -> list[Path]:
     """The images directly in ``folder``, sorted."""
-    return [path for path in _entries(folder) if is_image(path) and not path.is_dir()]
+    return [folder / entry.name for entry in _entries(folder) if is_image(Path(entry.name)) and not _is_folder(entry)]
 
 
-def _entries(folder: Path) -> list[Path]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Sorted by name, without OS metadata."""
     try:
-        return sorted(path for path in folder.iterdir() if not is_os_metadata(path.name))
+        with os.scandir(folder) as entries:
+            return sorted((entry for entry in entries if not is_os_metadata(entry.name)), key=attrgetter("name"))
     except OSError as error:
         _raise_unreadable(error)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or a link to one. Takes a system call for links only."""
+    return Path(entry).is_dir() if entry.is_symlink() else entry.is_dir()
 
 
 def _raise_unreadable(error: OSError) -> NoReturn:
