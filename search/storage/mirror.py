@@ -46,6 +46,10 @@ class NoMirror(Listener):
         """Do nothing."""
 
 
+class StudyLost(StorageFailed):
+    """The storage has no longer the study that was stored."""
+
+
 class Mirror(Listener):
     """One study in a storage. A thread uploads what changes; the driver never waits for it.
 
@@ -228,15 +232,16 @@ class Mirror(Listener):
         """Notice that the folder or the bucket was emptied: the next round uploads everything again.
 
         Raises:
-            StorageFailed: it was.
+            StudyLost: it was.
         """
         if self._storage.read(layout.STUDY) is None:
             self._is_gone = True
-            raise StorageFailed("it has lost the study, which is uploaded again")
+            raise StudyLost("it has lost the study, which is uploaded again")
 
     def _note_unreachable(self, error: Exception) -> None:
         self._problem = first_line(error)
-        is_new, self._unreachable = not self._unreachable, True
+        is_new = not self._unreachable or isinstance(error, StudyLost)
+        self._unreachable = True
         # At the end nothing is uploaded later: ``close`` says what is missing.
         if is_new and not self._ending.is_set():
             log.warning("storage %s is unreachable (%s); continuing, will upload later", self._storage, self._problem)

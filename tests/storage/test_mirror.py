@@ -31,7 +31,7 @@ from search.storage.checkpoints import folder_of
 from search.storage.filesystem import Storage, StorageFailed, open_storage
 from search.storage.lease import LEASE, Lease, TakenOver
 from search.storage.leftovers import ASIDE
-from search.storage.mirror import Mirror
+from search.storage.mirror import Mirror, StudyLost
 from search.storage.retrieval import compare, describe_studies, fetch_study
 from search.trials.assignment import Assignment
 from search.trials.driver import Driver
@@ -294,6 +294,21 @@ def test_a_later_upload_is_not_announced_at_the_end(
     mirror._note_unreachable(StorageFailed("no route"))
     assert (message, caplog.records) == ("", [])
     assert "not completely uploaded" in mirror.close(finished=False)
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_a_loss_is_logged_while_the_storage_is_unreachable(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mirror_module.log, "propagate", True)
+    mirror = Mirror(storage, NAME)
+    for error in (StorageFailed("no route"), StorageFailed("no route"), StudyLost("it has lost the study")):
+        mirror._note_unreachable(error)
+    assert [record.getMessage().partition(" (")[2].partition(")")[0] for record in caplog.records] == [
+        "no route",
+        "it has lost the study",
+    ]
+    mirror.close(finished=False)
 
 
 def on_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
