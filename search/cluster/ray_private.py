@@ -25,6 +25,7 @@ from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.core.generated.gcs_pb2 import GcsNodeInfo
 from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError
+from ray.tune.execution import class_cache
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +154,20 @@ def treat_oom_as_crash() -> Iterator[None]:
         yield
     finally:
         RayActorManager._actor_task_failed = task_failed
+
+
+@contextlib.contextmanager
+def without_secrets() -> Iterator[None]:
+    """Keep AWS credentials out of the trials' runtime environments, which Ray logs where other users can read them.
+
+    Tune copies them from the driver's environment (``ENV_VARS_TO_PROPAGATE``); no public setting changes that.
+    """
+    propagated = class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in propagated if not name.startswith("AWS_")}
+    try:
+        yield
+    finally:
+        class_cache.ENV_VARS_TO_PROPAGATE = propagated
 
 
 def cluster_schema() -> dict[str, Any]:

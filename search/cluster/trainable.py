@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,9 @@ class TrialData:
 
     storage: str | None = None
     """Address of the mirrored study, which keeps checkpoints for other workers; None without a storage."""
+
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Credentials for ``storage``, by variable, for nodes that have none."""
 
 
 def checkpoints_of(data: TrialData, job: Job) -> Path:
@@ -157,6 +161,8 @@ def _cross_validate(assignment: Assignment, data: TrialData, resources: Resource
     except UserError as error:
         # Another machine may have the study's weights, and another device the recipe's precision.
         raise MachineFault(str(error)) from None
+    if not any(name in os.environ for name in data.keys):
+        os.environ |= data.keys
     checkpoints = Checkpoints(checkpoints_of(data, job), recipe, job=job, study=data.storage)
     checkpoints.fetch(assignment.skip)
     for report in cross_validate(

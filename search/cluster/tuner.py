@@ -23,7 +23,7 @@ from leukemia.study.job import Job
 from search.cluster.fleet import Fleet, request_of
 from search.cluster.heartbeat import require_ray, stop_watching
 from search.cluster.nodes import current_nodes
-from search.cluster.ray_private import own_logs, treat_oom_as_crash
+from search.cluster.ray_private import own_logs, treat_oom_as_crash, without_secrets
 from search.cluster.resources import Resources
 from search.cluster.searcher import DriverSearcher, Watch
 from search.cluster.trainable import DEVICE_MB, NOTES, REPORT, TrialData, checkpoints_of, run_placed, run_trial
@@ -126,7 +126,7 @@ def run_trials(
         ),
     )
     try:
-        with treat_oom_as_crash():
+        with treat_oom_as_crash(), without_secrets():
             tuner.fit()
     except Exception:
         if watch.error is None:

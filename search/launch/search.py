@@ -37,6 +37,7 @@ from search.launch.study_folder import created, resumed
 from search.planning.estimate import print_estimate
 from search.planning.plan import Plan
 from search.sampling.journal import Journal
+from search.storage.address import keys_of
 from search.storage.mirror import Mirror, NoMirror
 from search.trials.display import TerminalDisplay, print_line
 from search.trials.driver import Driver
@@ -142,6 +143,7 @@ def _run(
         folds=list(plan.splits.rows(plan.catalog)),
         checkpoints=checkpoints,
         storage=mirror.uri,
+        keys=keys_of(mirror.uri),
     )
     with display.running():
         run_trials(driver, data, resources, repair=functools.partial(_repair_images, plan))

@@ -18,6 +18,9 @@ CREDENTIALS = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, or this machine's service account",
 }
 
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+"""Environment variables with the credentials of S3, which belong together."""
+
 EXPECTED = "--storage: expected a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER"
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -109,3 +112,10 @@ def is_plain(name: str) -> bool:
     (True, False)
     """
     return all(part not in ("", ".", "..") and "\\" not in part and "\0" not in part for part in name.split("/"))
+
+
+def keys_of(uri: str | None) -> dict[str, str]:
+    """The credentials that this process's environment has for a storage, by variable; empty if it needs none."""
+    if uri is None or not uri.startswith("s3://"):
+        return {}
+    return {name: os.environ[name] for name in KEYS if name in os.environ}

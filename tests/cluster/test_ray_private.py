@@ -1,4 +1,4 @@
-"""A worker killed by Ray when out of memory counts as crashed and does not end the search."""
+"""A worker killed by Ray when out of memory counts as crashed; secrets stay out of Ray's logs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.air.execution._internal.tracked_actor import TrackedActor
 from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune.execution import class_cache
 
-from search.cluster.ray_private import treat_oom_as_crash
+from search.cluster.ray_private import treat_oom_as_crash, without_secrets
 
 
 def test_a_worker_killed_when_out_of_memory_counts_as_crashed(
@@ -32,3 +33,22 @@ def test_a_worker_killed_when_out_of_memory_counts_as_crashed(
     assert [type(error) for error in received] == [RayActorError, KeyError]
     assert str(received[0]) == str(out_of_memory)
     assert caplog.text.count("low on memory") == 1
+
+
+def test_aws_credentials_stay_out_of_the_runtime_environment_of_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
+
+    class Trainable:
+        pass
+
+    def variables() -> dict[str, str]:
+        actor = class_cache._ActorClassCache().get(Trainable)
+        found: dict[str, str] = actor._default_options["runtime_env"]["env_vars"]
+        return found
+
+    with without_secrets():
+        assert "AWS_SECRET_ACCESS_KEY" not in variables()
+        assert variables()["RAY_CHDIR_TO_TRIAL_DIR"] == "0"
+    # Once Tune does not copy them, without_secrets can be removed.
+    assert variables()["AWS_SECRET_ACCESS_KEY"] == "secret"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -34,6 +36,7 @@ from search.cluster.tune_config import Placement, config_of
 from search.cluster.tuner import _FleetCallback
 from search.policy.health import Rescheduled
 from search.storage import checkpoints as checkpoints_module
+from search.storage.address import KEYS, keys_of
 from search.storage.checkpoints import Checkpoints, folder_of
 from search.storage.filesystem import Storage, StorageFailed, open_storage
 from search.trials.assignment import Assignment, Failure
@@ -463,3 +466,26 @@ def test_warnings_of_a_trial_reach_the_log_of_the_study(
     line = f"trial 0007 seed 0: checkpoint {damaged} is damaged or of another recipe; it is removed and not used"
     assert shown.getvalue() == f"warning: {line}\n"
     assert (tmp_path / LOG).read_text().endswith(f"Z WARNING {line}\n")
+
+
+@pytest.mark.parametrize("own", [{}, {"AWS_ACCESS_KEY_ID": "own", "AWS_SESSION_TOKEN": "own"}])
+def test_a_node_uses_the_given_credentials_only_if_it_has_none(
+    data: TrialData, reports: list[Any], own: dict[str, str]
+) -> None:
+    given = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
+    data = dataclasses.replace(data, keys=given)
+    assert "secret" not in repr(data)
+    with patch.dict(os.environ):
+        for name in KEYS:
+            os.environ.pop(name, None)
+        os.environ |= own
+        run_trial(assignment(skip=(0, 1)), data, ONE_CPU)
+        assert {name: os.environ[name] for name in KEYS if name in os.environ} == (own or given)
+
+
+def test_only_s3_needs_the_keys_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    assert keys_of("s3://bucket/folder") == {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
+    assert keys_of("gs://bucket/folder") == keys_of("/folder") == keys_of(None) == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,7 +26,14 @@ SEARCH = ["--trials=2", "--folds=2", "--repeats=0", *SETTINGS, *ONE_AT_A_TIME]
 
 
 @pytest.fixture
-def environment(tmp_path: Path, s3: S3Server) -> dict[str, str]:
+def ray_folder() -> Iterator[Path]:
+    """Ray's sessions; pytest's folders have too long paths for its sockets."""
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def environment(tmp_path: Path, s3: S3Server, ray_folder: Path) -> dict[str, str]:
     dropped = ("WANDB_API_KEY", "COLUMNS", *CREDENTIALS)
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return kept | {
@@ -35,6 +43,7 @@ def environment(tmp_path: Path, s3: S3Server) -> dict[str, str]:
         "RAY_ADDRESS": "local",
         "PYTHONPATH": str(ROOT),
         "AWS_ENDPOINT_URL": s3.endpoint,
+        "RAY_TMPDIR": str(ray_folder),
         **CREDENTIALS,
     }
 
@@ -55,7 +64,7 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[...,
 
 
 def test_a_study_whose_machine_is_lost_is_resumed_from_its_bucket(
-    tmp_path: Path, tiny_folder: Path, s3: S3Server, start: Callable[..., Command]
+    tmp_path: Path, tiny_folder: Path, s3: S3Server, ray_folder: Path, start: Callable[..., Command]
 ) -> None:
     options = ["--data", str(tiny_folder), "--study", "lost", *SEARCH]
     assert start("uninterrupted", *options).wait() == 0
@@ -99,3 +108,9 @@ def test_a_study_whose_machine_is_lost_is_resumed_from_its_bucket(
         content = s3.client.get_object(Bucket=BUCKET, Key=f"{folder}/lost/{name}")["Body"].read()
         assert content == (study.folder / name).read_bytes(), name
     assert list((tmp_path / "cache" / "checkpoints").rglob("*")) == []
+
+    logs = [path for path in ray_folder.rglob("*") if path.is_file()]
+    assert any(path.name == "runtime_env_agent.log" for path in logs)
+    kept = [path for folder in (tmp_path, ray_folder) for path in folder.rglob("*") if path.is_file()]
+    secret = CREDENTIALS["AWS_SECRET_ACCESS_KEY"].encode()
+    assert [path for path in kept if secret in path.read_bytes()] == []

@@ -25,7 +25,11 @@ server.start()
 server._thread.join()
 """
 
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "secret-of-the-tests",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 """Arbitrary: moto checks permissions only on request."""
 
 
