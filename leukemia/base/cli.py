@@ -116,7 +116,7 @@ def add_data(arguments: Arguments, default: str) -> None:
 
 
 def add_reading(arguments: Arguments) -> None:
-    """Add ``--base`` and the options on subjects."""
+    """Add ``--base`` and the options on subjects and classes."""
     arguments.add_argument(
         "--base",
         type=path,
@@ -147,6 +147,19 @@ def add_reading(arguments: Arguments) -> None:
         choices=SPELLINGS,
         help="normal: h3 = H3 and 1 = 1.0 = 01 are one patient; nan, NA, unknown and the like are none. exact: as "
         "written (default: normal)",
+    )
+    arguments.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="CLASS=WORD,...",
+        help="which folder names or labels are which class: normal=Benign,hem leukemic=Early,Pre,Pro; ignore=Other "
+        "leaves images out (default: the usual words, such as hem/all, healthy/cancer, 0/1)",
+    )
+    arguments.add_argument(
+        "--label-column",
+        type=location,
+        metavar="NAME",
+        help="column of the CSV with the labels (default: label, else class, target, diagnosis, category or y)",
     )
 
 

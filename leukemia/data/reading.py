@@ -46,6 +46,13 @@ class Reading:
     subject_spelling: Spelling | None = None
     """``--subject-spelling``; None: ``normal``."""
 
+    classes: tuple[str, ...] | None = None
+    """``--classes``: which words of the data are which class, as written, such as ``leukemic=Early,Pre``. None: the
+    words that are known (``leukemia.data.classes``)."""
+
+    label_column: Location | None = None
+    """``--label-column``: the column of a CSV that has the labels. None: ``label``, or another usual name."""
+
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Reading:
         """The options in parsed arguments (``leukemia.base.cli.add_reading``).
@@ -54,10 +61,7 @@ class Reading:
             UserError: a path is not UTF-8.
         """
         values = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Reading)}
-        options: dict[str, Any] = {
-            name: absolute(value) if isinstance(value, Path) else value for name, value in values.items()
-        }
-        return cls(**options)
+        return cls(**{name: _stored(value) for name, value in values.items()})
 
     def given(self) -> dict[str, Any]:
         """The options that are given, by name."""
@@ -68,6 +72,10 @@ class Reading:
         """These options, except those that say where subjects are."""
         return dataclasses.replace(self, subject_column=None, subject_pattern=None)
 
+    def of_test_set(self) -> Reading:
+        """Only the options on subjects and classes, for a test set beside these data."""
+        return dataclasses.replace(self.of_subjects(), classes=self.classes, label_column=self.label_column)
+
     def of_subjects(self) -> Reading:
         """Only the options on subjects, for another data set than that of ``base``."""
         return Reading(
@@ -75,6 +83,13 @@ class Reading:
             subject_pattern=self.subject_pattern,
             subject_spelling=self.subject_spelling,
         )
+
+
+def _stored(value: Any) -> Any:
+    """An argument as it is recorded: paths are absolute, and several values are a tuple."""
+    if isinstance(value, Path):
+        return absolute(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 DEFAULT = Reading()

@@ -65,14 +65,14 @@ def read_test_set(path: Path, reading: Reading, recipe: Recipe) -> Catalog:
 
     Args:
         path: location of the test set.
-        reading: options for the training data. Those on subjects apply here, too; if they cannot, subjects are read as
-            without them, and a note says so.
+        reading: options for the training data. Those on subjects and classes apply here, too; if they cannot, subjects
+            or classes are read as without them, and a note says so.
         recipe: as for ``read_catalog``.
 
     Raises:
         UserError: the test set is invalid.
     """
-    options = reading.of_subjects()
+    options = reading.of_test_set()
     try:
         return read_catalog(path, options, labels=False, recipe=recipe)
     except NotApplicable as error:

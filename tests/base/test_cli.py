@@ -36,6 +36,8 @@ def test_shared_arguments_have_expected_defaults_and_types() -> None:
         "subject_column": None,
         "subject_pattern": None,
         "subject_spelling": None,
+        "classes": None,
+        "label_column": None,
         "device": "auto",
         "settings": [],
     }

@@ -282,8 +282,9 @@ def test_csv_links_inside_the_folder_are_followed_and_duplicates_rejected(tmp_pa
         ("Path,label", ["images/0.png,0", "images/1.png"], r"expected 2 values in every row.*\n  row 3: 1 values$"),
         (
             "Path,label",
-            ["images/0.png,2", "images/1.png,1", "images/2.png,", "images/3.png,all"],
-            r"expected the label 0 \(normal\) or 1 \(leukemic\).*\n  row 2: '2'\n  row 4: no label\n  row 5: 'all'$",
+            ["images/0.png,2", "images/1.png,1", "images/2.png,", "images/3.png,x"],
+            r"expected the label 0 \(normal\) or 1 \(leukemic\).*\n  '2': row 2\n  'x': row 5\n  row 4: no label\n"
+            r"  for example: --classes normal=2 leukemic=1,x$",
         ),
         ("Path,label", ["images/0.png,1", "images/1.png,1"], r"both classes, found 2 of class 1 \(all\) only"),
         (
@@ -322,7 +323,7 @@ def test_no_row_of_a_csv_is_lost_in_a_value(
 def test_blank_lines_of_a_csv_are_ignored_and_counted(tmp_path: Path, listed_images: Path) -> None:
     path = write_csv(tmp_path, "", [",", '"Path", label ', "images/0.png,0", " , ", '"images/1.png",1'])
     assert read_catalog(path).table["label"].tolist() == [0, 1]
-    with pytest.raises(UserError, match=r"expected the label 0 .*\n  row 6: 'x'$"):
+    with pytest.raises(UserError, match=r"expected the label 0 .*\n  'x': row 6\n  for example: "):
         read_catalog(write_csv(tmp_path, "", ["", "Path,label", "", "images/0.png,0", "images/1.png,x"]))
 
 
@@ -348,7 +349,7 @@ def test_csv_of_a_test_set(tmp_path: Path, listed_images: Path) -> None:
         catalog = read_catalog(write_csv(tmp_path, header, rows), labels=False)
         assert catalog.table["label"].tolist() == [-1]
     path = write_csv(tmp_path, "Path,label", ["images/0.png,1", "images/1.png,", "images/2.png,x"])
-    with pytest.raises(UserError, match=r"\n  row 3: no label\n  row 4: 'x'$"):
+    with pytest.raises(UserError, match=r"\n  'x': row 4\n  row 3: no label\n  for example: "):
         read_catalog(path, labels=False)
 
 
@@ -365,10 +366,15 @@ def test_folders_named_by_class(tmp_path: Path, normal: str, leukemic: str) -> N
     assert column(catalog, "label") == {f"{normal}/a.png": 0, f"{leukemic}/deep/b.PNG": 1}
     assert column(catalog, "width")[f"{normal}/a.png"] == 20
     assert catalog.protocols == ("random-cell",)
-    assert catalog.notes == ("ignored 1 files without an image suffix (.txt)",)
-    draw(tmp_path / "early" / "c.png", 3)
+    classes = f"classes (images): normal = {normal} (1); leukemic = {leukemic} (1)"
+    ignored = ("ignored 1 files without an image suffix (.txt)",)
+    assert catalog.notes == (ignored if normal == "0" else (classes, *ignored))
+    draw(tmp_path / "odd" / "c.png", 3)
     draw(tmp_path / "stray.png", 4)
-    with pytest.raises(UserError, match=r"folders named by class \(hem, normal.*\n  early/\n  stray.png$"):
+    with pytest.raises(
+        UserError,
+        match=r"folders named by class \(hem, .*\n  odd/ \(1\)\n  stray.png\n  for example: --classes normal=",
+    ):
         read_catalog(tmp_path)
 
 
@@ -398,7 +404,9 @@ def test_folders_that_are_not_a_data_set(tmp_path: Path) -> None:
         read_catalog(tmp_path)
     other = tmp_path / "other"
     draw(other / "cats" / "a.png", 1)
-    with pytest.raises(UserError, match="images in folders with other names: cats; rename them"):
+    with pytest.raises(
+        UserError, match=r"images in folders with other names; map them .*\n  cats \(1\)\n  for example: "
+    ):
         read_catalog(other)
     (other / "train.csv").touch()
     with pytest.raises(UserError, match=r"found train.csv: give the path of one of them"):

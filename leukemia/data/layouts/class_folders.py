@@ -2,78 +2,149 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError, listed
-from leukemia.data.layouts.source import (
-    Row,
-    Source,
-    direct_images,
-    ignored_files,
-    is_image,
-    subfolders,
-    walk,
-)
+from leukemia.data.classes import CLASSES, KNOWN, TALEQANI, Vocabulary, counted, unknown_words, vocabularies
+from leukemia.data.layouts.file_index import part_of_split
+from leukemia.data.layouts.source import Row, Source, direct_images, ignored_files, is_image, subfolders, walk
 from leukemia.data.reading import Reading
 
-CLASS_FOLDERS = {
-    "hem": 0,
-    "normal": 0,
-    "benign": 0,
-    "0": 0,
-    "all": 1,
-    "leukemic": 1,
-    "leukemia": 1,
-    "malignant": 1,
-    "1": 1,
-}
-"""Label by lower-case name of a class folder."""
+NAMES = ", ".join(KNOWN.labels)
+"""Names of class folders, ignoring case."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Image:
+    """An image below a folder."""
+
+    path: Path
+    folders: tuple[str, ...]
+    """Between the folder and the file, outermost first."""
+
+    level: int | None
+    """Which of them is the class folder; None: none."""
+
+    @property
+    def word(self) -> str:
+        assert self.level is not None
+        return self.folders[self.level]
 
 
 def class_folders(data: Path, reading: Reading) -> Source | None:
-    """The images below folders named by class (``CLASS_FOLDERS``); None if there is no such folder.
+    """The images below folders named by class, at any depth; None if there is no such folder.
+
+    The class folder of an image is the outermost one in its path whose name is a word of ``--classes`` or, without that
+    option, of ``leukemia.data.classes``.
 
     Raises:
+        OtherWords: no folder has a name of ``--classes``.
         UserError: images outside these folders, or in a folder named for the other class within one.
     """
-    folders = subfolders(data)
-    known = [folder for folder in folders if folder.name.lower() in CLASS_FOLDERS]
-    if not known:
-        return None
-    unknown_folders = [folder.name for folder in folders if folder not in known and any(map(is_image, walk(folder)))]
-    misplaced = [path.name for path in direct_images(data)]
-    if unknown_folders or misplaced:
-        raise UserError(
-            f"{data}: images must be in folders named by class ({', '.join(CLASS_FOLDERS)}); "
-            f"rename, move or remove these:\n{listed([*(f'{name}/' for name in unknown_folders), *misplaced])}"
-        )
-    for folder in known:
-        _check_nested(data, folder)
-    rows = tuple(
-        Row(path=path, label=CLASS_FOLDERS[folder.name.lower()])
-        for folder in known
-        for path in walk(folder)
-        if is_image(path)
-    )
-    return Source(layout="folders", root=data, rows=rows, notes=ignored_files(known))
-
-
-def _check_nested(data: Path, folder: Path) -> None:
-    """Reject images in ``1/hem/``: either folder may be the class, and the other a fold or a patient."""
-    label = CLASS_FOLDERS[folder.name.lower()]
-    for path in filter(is_image, walk(folder)):
-        inner = path.relative_to(folder).parent
-        other = next((name for name in inner.parts if CLASS_FOLDERS.get(name.lower(), label) != label), None)
-        if other is not None:
-            raise UserError(
-                f"{data}: folder {folder.name}/{inner.as_posix()} is named for both classes: {folder.name!r} is "
-                f"{CLASS_NAMES[label]}, {other!r} is {CLASS_NAMES[1 - label]}; if {folder.name!r} is no class, rename "
-                f"it (folds of C-NMC are fold_0, fold_1, ...)"
-            )
+    vocabulary, images = _in_class_folders(data, reading)
+    found = [image for image in images if image.level is not None]
+    if not found:
+        if reading.classes is not None and any(image.folders for image in images):
+            message = f"{data}: no folder has a word of --classes; these have images"
+            raise unknown_words(message, class_level(data), reading.classes)
+        if not any(folder.name in vocabulary for folder in subfolders(data)):
+            return None
+    _check_outside(data, images, reading)
+    _check_nested(data, found, vocabulary)
+    if vocabulary is TALEQANI:
+        _check_versions(data, found)
+    rows = tuple(Row(path=image.path, label=vocabulary.label(image.word), word=image.word) for image in found)
+    return Source(layout="folders", root=data, rows=rows, notes=ignored_files([data]))
 
 
 def flat_folder(data: Path, reading: Reading) -> Source | None:
     """Unlabelled images directly in ``data``; None if there are none."""
     rows = tuple(Row(path=path, label=None) for path in direct_images(data))
     return Source(layout="folders", root=data, rows=rows, notes=ignored_files([])) if rows else None
+
+
+def class_level(data: Path) -> list[str]:
+    """Per image below a folder without known words, the folder that may stand for its class.
+
+    It is the outermost one that not all images share and that is no part of a split, else the innermost one.
+    """
+    all_folders = [path.relative_to(data).parts[:-1] for path in walk(data) if is_image(path)]
+    inside = [folders for folders in all_folders if folders]
+    for level in range(max(map(len, inside), default=0)):
+        names = {folders[level] for folders in inside if level < len(folders)}
+        if len(names) > 1 and not all(part_of_split((name,)) for name in names):
+            return [folders[min(level, len(folders) - 1)] for folders in inside]
+    return [folders[-1] for folders in inside]
+
+
+def _in_class_folders(data: Path, reading: Reading) -> tuple[Vocabulary, list[_Image]]:
+    """All images, with their class folders by the first vocabulary that knows one for each, else by the first."""
+    paths = [path for path in walk(data) if is_image(path)]
+    located = []
+    for vocabulary in vocabularies(reading.classes):
+        images = [
+            _Image(path=path, folders=folders, level=_level(folders, vocabulary))
+            for path in paths
+            for folders in [path.relative_to(data).parts[:-1]]
+        ]
+        if all(image.level is not None for image in images):
+            return vocabulary, images
+        located.append((vocabulary, images))
+    return located[0]
+
+
+def _level(folders: tuple[str, ...], vocabulary: Vocabulary) -> int | None:
+    """Which of the folders is the class folder, or one whose images are left out."""
+    levels = [level for level, name in enumerate(folders) if name in vocabulary]
+    return next((level for level in levels if vocabulary.ignores(folders[level])), levels[0] if levels else None)
+
+
+def _check_outside(data: Path, images: Sequence[_Image], reading: Reading) -> None:
+    outside = [image for image in images if image.level is None]
+    if not outside:
+        return
+    # Those beside the outermost class folder.
+    beside = min((image.level for image in images if image.level is not None), default=0)
+    names = [image.folders[min(beside, len(image.folders) - 1)] for image in outside if image.folders]
+    stray = [image.path.name for image in outside if not image.folders]
+    message = (
+        f"{data}: images must be in folders named by class "
+        f"({NAMES if reading.classes is None else ' '.join(reading.classes)}); rename, move or remove these"
+    )
+    if not names:
+        raise UserError(f"{message}:\n{listed(stray)}")
+    words = [image.word for image in images if image.level is not None]
+    lines = [*counted(f"{name}/" for name in names), *stray]
+    raise unknown_words(f"{message}, or map the folders with --classes", [*words, *names], reading.classes, lines)
+
+
+def _check_nested(data: Path, images: Iterable[_Image], vocabulary: Vocabulary) -> None:
+    """Reject images in ``1/hem/``: either folder may be the class, and the other a fold or a patient."""
+    for image in images:
+        assert image.level is not None
+        label, inner = vocabulary.label(image.word), image.folders[image.level + 1 :]
+        if label is None:
+            continue
+        other = next((name for name in inner if vocabulary.label(name) == 1 - label), None)
+        if other is not None:
+            folder = "/".join(image.folders)
+            raise UserError(
+                f"{data}: folder {folder} is named for both classes: {image.word!r} is {CLASSES[label]}, {other!r} is "
+                f"{CLASSES[1 - label]}; if {image.word!r} is no class, rename it (folds of C-NMC are fold_0, fold_1, "
+                "...), or give the words that are classes with --classes normal=... leukemic=..."
+            )
+
+
+def _check_versions(data: Path, images: Iterable[_Image]) -> None:
+    """Reject Taleqani's original and segmented images together: they are the same fields."""
+    versions: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    for image in images:
+        rest = (*image.folders[image.level :], image.path.name)
+        versions.setdefault(image.folders[: image.level], set()).add(rest)
+    if len(versions) > 1 and len(set(map(frozenset, versions.values()))) == 1:
+        raise UserError(
+            f"{data}: several versions of the same images; choose one:\n"
+            f"{listed(data.joinpath(*folders).as_posix() for folders in versions)}"
+        )

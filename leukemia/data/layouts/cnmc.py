@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError, listed
-from leukemia.data.layouts.csv_listing import Folder, Listing, labels_of, read_listing
+from leukemia.data.layouts.csv_listing import Folder, Listing, read_listing
+from leukemia.data.layouts.label_column import read_labels
 from leukemia.data.layouts.source import Row, Source, direct_images, ignored_files, is_image, subfolders, walk
 from leukemia.data.reading import Reading
 from leukemia.data.subjects import cnmc_subject, cnmc_subjects
@@ -82,10 +83,10 @@ def listed_test_images(listing: Listing, reading: Reading) -> Source:
         )
     folder = Folder(root.resolve())
     subjects, unread = listing.subjects(reading.subject_column, "patient_id")
-    labels, paths = labels_of(listing, "labels", required=True), folder.resolve_all(listing, "new_names")
+    labels = read_labels(listing, "labels", reading, required=True)
     rows = tuple(
-        Row(path=path, label=label, subject=subject)
-        for path, label, subject in zip(paths, labels, subjects, strict=True)
+        Row(path=path, label=label, word=word, subject=subject)
+        for path, (word, label), subject in zip(folder.resolve_all(listing, "new_names"), labels, subjects, strict=True)
     )
     _check_classes(listing.path, zip(listing.column("patient_id"), rows, strict=True))
     unlisted = {path.resolve() for path in direct_images(folder.root)} - {row.path for row in rows}

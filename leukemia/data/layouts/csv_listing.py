@@ -12,6 +12,7 @@ from pathlib import Path
 from leukemia.base.errors import UserError, listed
 from leukemia.base.files import open_file
 from leukemia.data.layouts.file_index import FileIndex
+from leukemia.data.layouts.label_column import label_column, read_labels
 from leukemia.data.layouts.source import Row, Source
 from leukemia.data.layouts.written_path import WrittenPath
 from leukemia.data.reading import Reading
@@ -19,9 +20,6 @@ from leukemia.data.subjects import NotApplicable, looks_like_subjects
 
 MAX_MEGABYTES = 200
 """A larger file is not a list of images; reading it could take all memory. That is about two million rows."""
-
-# pandas writes integers as 1.0 if a column has missing values.
-_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +136,7 @@ def _check_size(path: Path, num_bytes: int) -> None:
 
 
 def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
-    """The images of a CSV ``Path,label`` with an optional column of subjects.
+    """The images of a CSV ``Path,label`` with an optional column of subjects; labels are 0, 1 or words for them.
 
     Args:
         reading: the user's options.
@@ -147,34 +145,23 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
     Raises:
         UserError: columns, labels or paths are missing or invalid; all offending rows are listed.
     """
-    needed = ("path", "label") if labels else ("path",)
-    if not listing.has(*needed):
+    column, label_notes = label_column(listing, reading, required=labels)
+    if not listing.has("path") or (labels and column is None):
         wanted = "the columns Path and label" if labels else "a column Path"
         raise UserError(
             f"{listing.path}: expected {wanted}, found {', '.join(listing.columns)}; rename them in the header"
+            f"{', or give the column of labels with --label-column' if listing.has('path') else ''}"
         )
-    parsed = labels_of(listing, "label", required=labels)
+    found = read_labels(listing, column, reading, required=labels)
     subjects, unread = listing.subjects(reading.subject_column, "subject")
     folder = Folder(_folder_of(Path(reading.base or listing.path.parent)))
     paths = folder.resolve_all(listing, "path")
     rows = tuple(
-        Row(path=path, label=label, subject=subject)
-        for path, label, subject in zip(paths, parsed, subjects, strict=True)
+        Row(path=path, label=label, word=word, subject=subject)
+        for path, (word, label), subject in zip(paths, found, subjects, strict=True)
     )
-    return Source(layout="csv", root=folder.root, rows=rows, notes=folder.notes(listing), unread_columns=unread)
-
-
-def labels_of(listing: Listing, column: str, *, required: bool) -> list[int | None]:
-    """The labels of a column as 0 and 1; all None if labels are not required and the column is absent or blank."""
-    if not required and not (listing.has(column) and any(listing.column(column))):
-        return [None] * len(listing.rows)
-    wrong = [
-        f"row {number}: {values[column]!r}" if values[column] else f"row {number}: no label"
-        for number, values in listing.rows
-        if values[column] not in _LABELS
-    ]
-    listing.reject("expected the label 0 (normal) or 1 (leukemic) in every row; correct these", wrong)
-    return [_LABELS[text] for text in listing.column(column)]
+    notes = (*label_notes, *folder.notes(listing))
+    return Source(layout="csv", root=folder.root, rows=rows, notes=notes, unread_columns=unread)
 
 
 def _folder_of(path: Path) -> Path:

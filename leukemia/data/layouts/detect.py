@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
+from leukemia.data.classes import OtherWords, unknown_words
 from leukemia.data.layouts import cnmc
-from leukemia.data.layouts.class_folders import CLASS_FOLDERS, class_folders, flat_folder
+from leukemia.data.layouts.allidb import named_images
+from leukemia.data.layouts.class_folders import NAMES, class_folders, class_level, flat_folder
 from leukemia.data.layouts.csv_listing import list_images, read_listing
-from leukemia.data.layouts.source import Source, direct_images, subfolders, walk
+from leukemia.data.layouts.source import Source, walk
+from leukemia.data.layouts.subclasses import with_subclasses
 from leukemia.data.reading import Reading
 from leukemia.data.subjects import NotApplicable
 
@@ -25,8 +29,31 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
     Raises:
         MissingFile: ``data`` does not exist.
         NotApplicable: there is no such column of subjects, or no CSV.
+        OtherWords: labels are required, and the data have none of the words of ``--classes``.
         UserError: an unknown layout, no images, labels are required but missing, or the layout's reader fails.
     """
+    try:
+        found = _read(data, reading, labels=labels)
+    except OtherWords:
+        if labels:
+            raise
+        # A test set may have other words than the training data.
+        reading = dataclasses.replace(reading, classes=None)
+        found = _read(data, reading, labels=labels)
+        note = "the data have none of the words of --classes; their classes are read without that option"
+        found = dataclasses.replace(found, notes=(note, *found.notes))
+    source = with_subclasses(found, reading, all_words=labels)
+    if not source.rows:
+        raise UserError(f"{data}: the folders contain no images; unpack the data set again")
+    if labels and source.rows[0].label is None:
+        raise UserError(
+            f"{data}: images without labels; expected C-NMC's fold_*/{{all,hem}}, folders named by class "
+            f"({NAMES}), or a CSV with the columns Path and label"
+        )
+    return source
+
+
+def _read(data: Path, reading: Reading, *, labels: bool) -> Source:
     if not data.exists():
         raise MissingFile(f"no folder or CSV at {data}; give C-NMC's folder, a CSV Path,label, or folders by class")
     if data.is_dir():
@@ -37,31 +64,33 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
                 f"--subject-column {reading.subject_column} has no effect with {data}, which is a folder, not a CSV; "
                 "leave it out, or give --subject-pattern"
             )
-        source = _in_folder(data.resolve(), reading)
-    else:
-        listing = read_listing(data.resolve())
-        if cnmc.is_test_listing(listing):
-            source = cnmc.listed_test_images(listing, reading)
-        else:
-            source = list_images(listing, reading, labels=labels)
-    if not source.rows:
-        raise UserError(f"{data}: the folders contain no images; unpack the data set again")
-    if labels and source.rows[0].label is None:
+        _refuse_label_column(data, reading, labels=labels)
+        return _in_folder(data.resolve(), reading)
+    listing = read_listing(data.resolve())
+    if cnmc.is_test_listing(listing):
+        _refuse_label_column(data, reading, labels=labels)
+        return cnmc.listed_test_images(listing, reading)
+    return list_images(listing, reading, labels=labels)
+
+
+def _refuse_label_column(data: Path, reading: Reading, *, labels: bool) -> None:
+    """Refuse the option for data with labels of their own; with a test set, it may be meant for the training data."""
+    if labels and reading.label_column is not None:
         raise UserError(
-            f"{data}: images without labels; expected C-NMC's fold_*/{{all,hem}}, folders named by class "
-            f"({', '.join(CLASS_FOLDERS)}), or a CSV with the columns Path and label"
+            f"--label-column {reading.label_column} has no effect with {data}, which is no CSV Path,label; leave it out"
         )
-    return source
 
 
 def _in_folder(data: Path, reading: Reading) -> Source:
-    for reader in (cnmc.training_images, cnmc.phase_images, class_folders, flat_folder):
+    # C-NMC's own folders stand for its classes, whatever ``--classes`` says.
+    first = [cnmc.training_images, cnmc.phase_images] if reading.classes is None else []
+    for reader in (*first, named_images, class_folders, cnmc.phase_images, flat_folder):
         source = reader(data, reading)
         if source is not None:
             return source
     raise UserError(
-        f"{data}: expected C-NMC's fold_*/{{all,hem}}, folders named by class ({', '.join(CLASS_FOLDERS)}), or a CSV; "
-        f"found {_contents(data)}"
+        f"{data}: expected C-NMC's fold_*/{{all,hem}}, folders named by class ({NAMES}), or a CSV; found "
+        f"{_contents(data)}"
     )
 
 
@@ -69,7 +98,6 @@ def _contents(data: Path) -> str:
     tables = sorted(path.name for path in data.iterdir() if path.suffix.lower() == ".csv")
     if tables:
         return f"{', '.join(tables)}: give the path of one of them"
-    folders = [folder.name for folder in subfolders(data) if direct_images(folder)]
-    if folders:
-        return f"images in folders with other names: {', '.join(folders[:20])}; rename them"
+    if names := class_level(data):
+        return str(unknown_words("images in folders with other names; map them with --classes", names, None))
     return "other files only" if any(walk(data)) else "no images at all"

@@ -47,7 +47,7 @@ class FileIndex:
     def _exchanges(self, replaced: tuple[str, ...], folder: Path, num_shared: int) -> bool:
         """Whether folders of one part of a split would be replaced with those of another."""
         inside = (self._root.name, *folder.relative_to(self._root).parts)
-        parts = _part_of_split(replaced), _part_of_split(inside[: max(0, len(inside) - num_shared)])
+        parts = part_of_split(replaced), part_of_split(inside[: max(0, len(inside) - num_shared)])
         return None not in parts and parts[0] != parts[1]
 
     @cached_property
@@ -76,7 +76,7 @@ def _num_shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def _part_of_split(folders: tuple[str, ...]) -> str | None:
+def part_of_split(folders: tuple[str, ...]) -> str | None:
     """The part of a split that the innermost such folder is named for; None if there is none."""
     found = (_SPLIT.search(name.lower()) for name in reversed(folders))
     return next((match[1] for match in found if match), None)

@@ -30,6 +30,9 @@ class Row:
     subject: str | None = None
     """The patient as written; None if none is written."""
 
+    word: str | None = None
+    """What the label was read from: a folder's name, or a cell of a CSV; None if the layout itself says the class."""
+
     subclass: str | None = None
     """The finer class that the data have, such as ``Early`` of leukemic; None if they have none."""
 

@@ -1,0 +1,200 @@
+"""The two classes: which words of a data set, in folder names or as labels, stand for which of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from leukemia.base.errors import UserError, listed
+from leukemia.base.printable import INDENT
+from leukemia.data.subjects import key
+
+CLASSES = ("normal", "leukemic")
+"""The classes by label, as ``--classes`` names them."""
+
+IGNORE = "ignore"
+"""What ``--classes`` calls the words whose images are left out."""
+
+_PAIRS = (
+    ("hem", "all"),
+    ("normal", "leukemic"),
+    ("healthy", "cancer"),
+    ("benign", "malignant"),
+    ("0", "1"),
+    ("false", "true"),
+)
+_SYNONYMS = {"leukemia": 1, "leukaemia": 1, "leukaemic": 1}
+
+# Some spreadsheets write a decimal comma.
+_DECIMAL_COMMA = re.compile(r"(?<=[0-9]),(?=0+$)")
+
+
+class OtherWords(UserError):
+    """Data that have none of the words of ``--classes``."""
+
+
+def normal_form(word: str) -> str:
+    """What spellings of one word share: case, blanks, Unicode form, and ``1.0`` for ``1``.
+
+    >>> normal_form(" Pre-B"), normal_form("1.0"), normal_form("0,0")
+    ('pre-b', '1', '0')
+    """
+    return key(_DECIMAL_COMMA.sub(".", word.strip()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """Words in their normal form, and the class that each stands for."""
+
+    labels: Mapping[str, int]
+    """0 normal, 1 leukemic, by word."""
+
+    ignored: frozenset[str] = frozenset()
+    """Words whose images are left out."""
+
+    items: tuple[str, ...] = ()
+    """What was written after ``--classes``; empty for known words."""
+
+    @classmethod
+    def given(cls, items: Sequence[str]) -> Vocabulary:
+        """Parse the values of ``--classes``, such as ``leukemic=Early,Pre``.
+
+        Raises:
+            UserError: another form, a class that is missing or given twice, or a word that occurs twice.
+        """
+        words: dict[str, list[str]] = {}
+        for item in items:
+            name, _, text = item.partition("=")
+            found = _split(text)
+            if name not in (*CLASSES, IGNORE) or not found or not all(found):
+                raise UserError(
+                    f"--classes: expected normal=WORD,... leukemic=WORD,... and perhaps ignore=WORD,..., got {item!r}; "
+                    "write other arguments before --classes"
+                )
+            if name in words:
+                raise UserError(f"--classes: {name} is given twice; write its words as one item, with commas")
+            words[name] = list(map(normal_form, found))
+        if missing := [name for name in CLASSES if name not in words]:
+            raise UserError(f"--classes: expected words for both classes; add {missing[0]}=WORD,...")
+        counts = Counter(word for each in words.values() for word in each)
+        if twice := [word for word, number in counts.items() if number > 1]:
+            raise UserError(f"--classes: {', '.join(map(repr, twice))} occurs twice; a word stands for one class")
+        labels = {word: label for label, name in enumerate(CLASSES) for word in words[name]}
+        return cls(labels=labels, ignored=frozenset(words.get(IGNORE, [])), items=tuple(items))
+
+    def __contains__(self, word: str) -> bool:
+        form = normal_form(word)
+        return form in self.labels or form in self.ignored
+
+    def label(self, word: str) -> int | None:
+        """The label of a word; None if it is ignored or unknown."""
+        return self.labels.get(normal_form(word))
+
+    def ignores(self, word: str) -> bool:
+        """Whether images with this word are left out."""
+        return normal_form(word) in self.ignored
+
+
+KNOWN = Vocabulary(labels={word: label for pair in _PAIRS for label, word in enumerate(pair)} | _SYNONYMS)
+"""Words that need no ``--classes``."""
+
+_STAGES = ("early", "pre", "pro", "early pre-b", "pre-b", "pro-b")
+_MALIGNANT = ("{}", "[malignant] {}", "malignant {}", "all_{}")
+
+TALEQANI = Vocabulary(
+    labels={"benign": 0, "all_benign": 0} | {form.format(stage): 1 for form in _MALIGNANT for stage in _STAGES}
+)
+"""Names in the data set of Taleqani Hospital (doi:10.34740/KAGGLE/DSV/2175623) and its copies. By themselves such words
+are no classes (``pre`` may be a time), so they are known only where all words are of this vocabulary."""
+
+
+def vocabularies(classes: Sequence[str] | None) -> tuple[Vocabulary, ...]:
+    """The vocabularies that may apply: that of ``--classes``, else the known ones."""
+    return (KNOWN, TALEQANI) if classes is None else (Vocabulary.given(classes),)
+
+
+def vocabulary_of(words: Sequence[str], classes: Sequence[str] | None) -> Vocabulary | None:
+    """The first of the ``vocabularies`` that has all words; None if none has."""
+    distinct = set(words)
+    return next((each for each in vocabularies(classes) if all(word in each for word in distinct)), None)
+
+
+def unknown_words(
+    message: str, words: Sequence[str], classes: Sequence[str] | None, lines: Iterable[str] | None = None
+) -> UserError:
+    """The error for data with unknown words: the message, the words, and an example of ``--classes``.
+
+    Args:
+        message: one line without a colon at its end.
+        words: those of all images, known or not.
+        classes: what was given.
+        lines: what to list instead of the words.
+
+    Returns:
+        ``OtherWords`` if ``--classes`` was given and has none of the words.
+    """
+    is_other = classes is not None and not any(word in Vocabulary.given(classes) for word in set(words))
+    shown = listed(counted(words) if lines is None else lines)
+    text = f"{message}:\n{shown}\n{INDENT}for example: {example(words, None if is_other else classes)}"
+    return OtherWords(text) if is_other else UserError(text)
+
+
+def counted(words: Iterable[str]) -> list[str]:
+    """Each word, in its commonest spelling, with its number of images, sorted.
+
+    >>> counted(["pro", "Early", "early", "Early"])
+    ['Early (3)', 'pro (1)']
+    """
+    return [f"{word} ({number})" for word, number in counts(words)]
+
+
+def counts(words: Iterable[str]) -> list[tuple[str, int]]:
+    """As ``counted``, as pairs."""
+    spellings: dict[str, list[tuple[str, int]]] = {}
+    for word, number in Counter(words).most_common():
+        spellings.setdefault(normal_form(word), []).append((word, number))
+    return sorted((each[0][0], sum(number for _, number in each)) for each in spellings.values())
+
+
+def example(words: Iterable[str], classes: Sequence[str] | None) -> str:
+    """``--classes`` to type, from the words of the data: known ones have their class, the others are guessed.
+
+    With ``classes``, these are kept, and unknown words are ignored.
+
+    >>> example(["Benign", "A", "B"], None), example(["0", "-1"], ["normal=0", "leukemic=1"])
+    ('--classes normal=Benign leukemic=A,B', '--classes normal=0 leukemic=1 ignore=-1')
+    """
+    found = [word for word, _ in counts(words)]
+    parts: dict[str, list[str]] = {name: [] for name in (*CLASSES, IGNORE)}
+    if classes is not None:
+        for name, _, text in (item.partition("=") for item in classes):
+            parts[name] = _split(text)
+        parts[IGNORE] += [word for word in found if word not in Vocabulary.given(classes)]
+    else:
+        for word in sorted(found, key=lambda each: each not in KNOWN):
+            guess = 1 if parts["normal"] else 0
+            label = KNOWN.label(word) if word in KNOWN else guess
+            parts[CLASSES[label or 0]].append(word)
+    items = [f"{name}={_joined(parts[name] or ['WORD'])}" for name in CLASSES]
+    items += [f"{IGNORE}={_joined(parts[IGNORE])}"] if parts[IGNORE] else []
+    return f"--classes {' '.join(map(shlex.quote, items))}"
+
+
+def _split(text: str) -> list[str]:
+    """Words with commas between them; one that has a comma itself is in quotation marks, as in a CSV."""
+    try:
+        return [word.strip() for values in csv.reader([text]) for word in values]
+    except csv.Error:
+        # A line break.
+        return []
+
+
+def _joined(words: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(words)
+    return text.getvalue()

@@ -1,0 +1,80 @@
+"""The labels in a CSV: their column, and the class of each word in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leukemia.base.errors import UserError, listed
+from leukemia.data.classes import unknown_words, vocabularies, vocabulary_of
+from leukemia.data.reading import Reading
+
+if TYPE_CHECKING:
+    from leukemia.data.layouts.csv_listing import Listing
+
+COLUMNS = ("label", "class", "target", "diagnosis", "category", "y")
+"""Where labels are looked for, ignoring case; the first one that a CSV has is read."""
+
+
+def label_column(listing: Listing, reading: Reading, *, required: bool) -> tuple[str | None, tuple[str, ...]]:
+    """The column of labels, in lower case, None if there is none; and notes on another one than ``label``.
+
+    Raises:
+        UserError: there is none where labels are required.
+    """
+    wanted = None if reading.label_column is None else reading.label_column.strip().lower()
+    if wanted is not None and listing.has(wanted):
+        return wanted, ()
+    if wanted is not None and required:
+        raise UserError(
+            f"{listing.path}: --label-column {reading.label_column}: expected one of the columns "
+            f"{', '.join(listing.columns)}"
+        )
+    absent = () if wanted is None else ("the CSV has no such column as that of --label-column",)
+    column = next((name for name in COLUMNS if listing.has(name)), None)
+    if column is None or column == "label":
+        return column, absent
+    return column, (*absent, f"labels are read from the column {column}; --label-column reads another")
+
+
+def read_labels(
+    listing: Listing, column: str | None, reading: Reading, *, required: bool
+) -> list[tuple[str | None, int | None]]:
+    """Per row the word in a column and its label, 0 normal or 1 leukemic; None if ``--classes`` leaves the word out.
+
+    If labels are not required, and the column is absent or blank, both are None in all rows.
+
+    Args:
+        column: in lower case.
+        reading: the user's options.
+
+    Raises:
+        OtherWords: ``--classes`` has none of the words.
+        UserError: a row has no label, or an unknown word.
+    """
+    words = [] if column is None else listing.column(column)
+    if column is None or not (required or any(words)):
+        return [(None, None)] * len(listing.rows)
+    vocabulary = vocabulary_of(words, reading.classes)
+    if vocabulary is None:
+        raise _wrong_labels(listing, column, reading)
+    return [(word, vocabulary.label(word)) for word in words]
+
+
+def _wrong_labels(listing: Listing, column: str, reading: Reading) -> UserError:
+    known = vocabularies(reading.classes)[0]
+    numbers: dict[str, list[int]] = {}
+    for (number, _), word in zip(listing.rows, listing.column(column), strict=True):
+        if not word or word not in known:
+            numbers.setdefault(word, []).append(number)
+    empty = [f"row {number}: no label" for number in numbers.pop("", [])]
+    lines = [f"{word!r}: row {rows[0]}{_more(rows)}" for word, rows in sorted(numbers.items())]
+    wanted = "the label 0 (normal) or 1 (leukemic)" if reading.classes is None else "a word of --classes"
+    message = f"{listing.path}: expected {wanted} in every row of the column {column}; correct these"
+    if not lines:
+        return UserError(f"{message}:\n{listed(empty)}")
+    words = [word for word in listing.column(column) if word]
+    return unknown_words(f"{message}, or map the words with --classes", words, reading.classes, [*lines, *empty])
+
+
+def _more(rows: list[int]) -> str:
+    return f" and {len(rows) - 1} more" if len(rows) > 1 else ""

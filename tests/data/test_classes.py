@@ -1,0 +1,286 @@
+"""Classes by words: in folder names, labels and ALL-IDB's names, well known or by ``--classes``; subclasses."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from helpers.subclasses import FULL, draw_folders, name_folders
+
+from leukemia.base.errors import UserError
+from leukemia.catalog import main
+from leukemia.data.catalog import read_catalog
+from leukemia.data.layouts.detect import find_images
+from leukemia.data.layouts.source import Source
+from leukemia.data.reading import Reading
+
+TALEQANI = Reading(classes=("normal=Benign", "leukemic=Early,Pre,Pro"))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEUKEMIA_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six images in each of Benign, Early, Pre and Pro."""
+    return draw_folders(tmp_path_factory.mktemp("stages"))
+
+
+def found(data: Path, *classes: str, labels: bool = True) -> Source:
+    """What is found, without decoding."""
+    return find_images(data, Reading(classes=classes or None), labels=labels)
+
+
+def touch(root: Path, *paths: str) -> Path:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return root
+
+
+def listing(folder: Path, header: str, *words: str) -> Path:
+    """A CSV with one image per word."""
+    touch(folder, *(f"{number}.png" for number in range(len(words))))
+    path = folder / "list.csv"
+    path.write_text("\n".join([header, *(f"{number}.png,{word}" for number, word in enumerate(words))]) + "\n")
+    return path
+
+
+def labels_of(source: Source) -> dict[str, int | None]:
+    return {row.path.relative_to(source.root).as_posix(): row.label for row in source.rows}
+
+
+def classes_of(source: Source) -> Counter:
+    return Counter((row.label, row.subclass) for row in source.rows)
+
+
+# Well-known words.
+
+
+def test_the_names_of_taleqani_need_no_option(tmp_path: Path) -> None:
+    source = found(name_folders(tmp_path))
+    assert len(source.rows) == sum(FULL.values()) == 3256
+    assert classes_of(source) == {(0, None): 504, (1, "Early"): 985, (1, "Pre"): 963, (1, "Pro"): 804}
+    assert source.notes == ("classes (images): normal = Benign (504); leukemic = Early (985), Pre (963), Pro (804)",)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Benign", "[Malignant] early Pre-B", "[Malignant] Pre-B", "[Malignant] Pro-B"),
+        ("all_benign", "all_early", "all_pre", "all_pro"),
+    ],
+)
+def test_names_of_copies_of_taleqani(tmp_path: Path, names: tuple[str, ...]) -> None:
+    touch(tmp_path, *(f"Blood cell Cancer [ALL]/{name}/{number}.jpg" for name in names for number in range(2)))
+    assert classes_of(found(tmp_path)) == {(0, None): 2, **{(1, name): 2 for name in names[1:]}}
+
+
+def test_stages_beside_other_words_are_not_known(tmp_path: Path) -> None:
+    """``pre`` and ``pro`` by themselves may be anything."""
+    with pytest.raises(UserError, match=r"\n  pre/ \(1\)\n") as caught:
+        found(touch(tmp_path, "hem/a.png", "all/b.png", "pre/c.png"))
+    assert str(caught.value).endswith("for example: --classes normal=hem leukemic=all,pre")
+
+
+def test_two_versions_of_taleqani_are_not_mixed(tmp_path: Path) -> None:
+    for version in ("Original", "Segmented"):
+        touch(tmp_path, *(f"{version}/{name}/WBC-001.jpg" for name in FULL))
+    with pytest.raises(
+        UserError, match=r"several versions of the same images; choose one:\n.*/Original\n.*/Segmented$"
+    ):
+        found(tmp_path)
+    assert len(found(tmp_path / "Original").rows) == 4
+
+
+@pytest.mark.parametrize(
+    ("normal", "leukemic"),
+    [("hem", "ALL"), ("HEALTHY", "Cancer"), ("benign", "malignant"), ("False", "True"), ("0", "1"), ("0.0", "1.0")],
+)
+def test_the_same_words_are_folders_and_labels(tmp_path: Path, normal: str, leukemic: str) -> None:
+    folders = touch(tmp_path / "folders", f"set/{normal}/a.png", f"set/{leukemic}/deep/b.png")
+    assert labels_of(found(folders)) == {f"set/{leukemic}/deep/b.png": 1, f"set/{normal}/a.png": 0}
+    for header in ("Path,label", "path,Diagnosis"):
+        source = found(listing(tmp_path / header, header, leukemic, normal))
+        assert labels_of(source) == {"0.png": 1, "1.png": 0}
+        assert ("labels are read from the column diagnosis; --label-column reads another" in source.notes) == (
+            "Diagnosis" in header
+        )
+        assert {row.subclass for row in source.rows} == {None}
+
+
+def test_synonyms_are_subclasses_but_spellings_are_not(tmp_path: Path) -> None:
+    source = found(listing(tmp_path, "Path,label", "ALL", "all", "ALL", "cancer", "Hem", "hem"))
+    assert classes_of(source) == {(1, "ALL"): 3, (1, "cancer"): 1, (0, None): 2}
+    assert source.notes == ("classes (images): normal = Hem (2); leukemic = ALL (3), cancer (1)",)
+
+
+def test_labels_0_and_1_need_no_note(tmp_path: Path) -> None:
+    assert found(listing(tmp_path, "Path,label", "0", "1.0")).notes == ()
+
+
+def test_names_of_all_idb_are_labels(tmp_path: Path) -> None:
+    data = touch(tmp_path, "ALL_IDB2/img/Im001_1.tif", "ALL_IDB2/img/Im002_0.tif", "ALL_IDB2/readme.txt")
+    source = found(data / "ALL_IDB2")
+    assert labels_of(source) == {"img/Im001_1.tif": 1, "img/Im002_0.tif": 0}
+    assert source.notes[0].startswith("labels are read from the names, which are those of ALL-IDB")
+    assert labels_of(found(data / "ALL_IDB2", "normal=1", "leukemic=0")) == {"img/Im001_1.tif": 0, "img/Im002_0.tif": 1}
+    touch(data, "ALL_IDB1/im/Im001_1.jpg")
+    with pytest.raises(UserError, match=r"ALL-IDB2 has cells of the images of ALL-IDB1; choose one:\n.*IDB1/im\n"):
+        found(data)
+    touch(data, "ALL_IDB2/img/other.tif")
+    with pytest.raises(UserError, match="found images in folders with other names"):
+        found(data / "ALL_IDB2")
+    # Folders are classes, whatever the names of the images.
+    folders = touch(tmp_path / "folders", "healthy/Im001_1.jpg", "cancer/Im002_0.jpg")
+    assert labels_of(found(folders)) == {"cancer/Im002_0.jpg": 1, "healthy/Im001_1.jpg": 0}
+
+
+# Words of --classes.
+
+
+def test_a_mapping_of_folders_keeps_subclasses_and_fingerprint(stages: Path) -> None:
+    known, mapped = read_catalog(stages), read_catalog(stages, TALEQANI)
+    assert mapped.fingerprint == known.fingerprint
+    assert mapped.table["subclass"].value_counts().to_dict() == {"Early": 6, "Pre": 6, "Pro": 6}
+    assert mapped.table.loc[mapped.table["label"] == 0, "subclass"].isna().all()
+
+
+def test_a_mapping_names_the_class_folders_at_any_depth(tmp_path: Path) -> None:
+    """Folders that are no words, such as parts of a split or patients, may be above and below."""
+    data = touch(tmp_path, "train/neg/1/a.png", "val/neg/0/b.png", "train/POS/1/c.png", "val/pos/all/d.png")
+    source = found(data, "normal=neg", "leukemic=pos")
+    assert Counter(labels_of(source).values()) == {0: 2, 1: 2}
+    assert source.notes == ("classes (images): normal = neg (2); leukemic = POS (2)",)
+
+
+def test_a_folder_of_the_other_class_inside_is_an_error(tmp_path: Path) -> None:
+    data = touch(tmp_path, "cancer/Benign/a.png", "cancer/b.png", "healthy/c.png")
+    with pytest.raises(UserError, match=r"folder cancer/Benign is named for both classes: 'cancer' is leukemic, "):
+        found(data)
+    with pytest.raises(UserError, match=r"folder cancer/Benign is named for both classes"):
+        found(data, "normal=healthy,benign", "leukemic=cancer")
+    assert Counter(labels_of(found(data, "normal=healthy", "leukemic=cancer")).values()) == {1: 2, 0: 1}
+    assert len(found(data, "normal=healthy", "leukemic=cancer", "ignore=Benign").rows) == 2
+
+
+def test_a_mapping_of_labels(tmp_path: Path) -> None:
+    path = listing(tmp_path, "Path,label", "neutrophil", "ALL, pre-B", "2", "3.0", "blast", "artefact")
+    # Quoted as in a CSV, since one of the words has a comma.
+    path.write_text(path.read_text().replace("ALL, pre-B", '"ALL, pre-B"'))
+    with pytest.raises(UserError, match=r"expected the label 0 \(normal\) .*\n  '2': row 4\n") as caught:
+        found(path)
+    typed = 'normal=2 leukemic=3.0,"ALL, pre-B",artefact,blast,neutrophil'
+    assert str(caught.value).endswith(f"for example: --classes normal=2 '{typed.partition(' ')[2]}'")
+    source = found(path, "normal=neutrophil,2", 'leukemic=3,"ALL, pre-B",Blast', "ignore=artefact")
+    assert labels_of(source) == {"0.png": 0, "1.png": 1, "2.png": 0, "3.png": 1, "4.png": 1}
+    assert [row.subclass for row in source.rows] == ["neutrophil", "ALL, pre-B", "2", "3.0", "blast"]
+    assert source.notes[1] == "--classes leaves out 1 of 6 images (ignore=...)"
+
+
+def test_numbers_may_be_exchanged(tmp_path: Path) -> None:
+    path = listing(tmp_path, "Path,label", "0", "1")
+    assert labels_of(found(path, "normal=1", "leukemic=0")) == {"0.png": 1, "1.png": 0}
+
+
+def test_unicode_forms_are_one_word(tmp_path: Path) -> None:
+    data = touch(tmp_path, f"{unicodedata.normalize('NFD', 'Blästen')}/a.png", "hem/b.png")
+    source = found(data, "normal=hem", f"leukemic={unicodedata.normalize('NFC', 'BLÄSTEN')}")
+    assert sorted(labels_of(source).values()) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["normal=a"], r"expected words for both classes; add leukemic=WORD"),
+        (["normal=a", "leukemic=b", "DATA"], r"expected normal=WORD,.*got 'DATA'; write other arguments before"),
+        (["normal=a", "leukemic="], r"expected normal=WORD,.*got 'leukemic='"),
+        (["normal=a", "leukemic=b,,c"], r"expected normal=WORD,.*got 'leukemic=b,,c'"),
+        (["normal=a", "leukemic=b\nc"], r"expected normal=WORD,"),
+        (["normal=a", "leukemic=b", "sick=c"], r"expected normal=WORD,.*got 'sick=c'"),
+        (["normal=a", "normal=b", "leukemic=c"], r"normal is given twice"),
+        (["normal=a,b", "leukemic=B"], r"'b' occurs twice"),
+        (["normal=1", "leukemic=1.0"], r"'1' occurs twice"),
+        (["normal=a,A", "leukemic=b"], r"'a' occurs twice"),
+    ],
+)
+def test_invalid_mappings(tmp_path: Path, classes: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=f"^--classes: {message}"):
+        found(touch(tmp_path, "a/1.png", "b/2.png"), *classes)
+
+
+def test_every_word_must_be_mapped_and_occur(stages: Path) -> None:
+    with pytest.raises(UserError, match=r"\n  Pro/ \(6\)\n  for example: ") as caught:
+        found(stages, "normal=Benign", "leukemic=Early,Pre")
+    typed = str(caught.value).rpartition("for example: --classes ")[2]
+    assert typed == "normal=Benign leukemic=Early,Pre ignore=Pro"
+    assert len(found(stages, *typed.split()).rows) == 18
+    with pytest.raises(
+        UserError, match=r"^--classes: no image has the word 'prae'; .*:\n  Benign \(6\)\n  Early \(6\)\n"
+    ):
+        found(stages, "normal=Benign", "leukemic=Early,Pre,Pro,Prae")
+    with pytest.raises(UserError, match=r"no folder has a word of --classes; .*\n  Benign \(6\)\n"):
+        found(stages, "normal=hem", "leukemic=all")
+
+
+@pytest.mark.parametrize(
+    "paths", [["x/neg/a.png", "x/pos/b.png"], ["train/neg/a.png", "test/neg/b.png", "train/pos/c.png"]]
+)
+def test_the_example_in_the_error_works(tmp_path: Path, paths: list[str]) -> None:
+    touch(tmp_path, *paths)
+    with pytest.raises(UserError, match="found images in folders with other names") as caught:
+        found(tmp_path)
+    typed = str(caught.value).rpartition("for example: --classes ")[2]
+    assert typed == "normal=neg leukemic=pos"
+    assert {row.label for row in found(tmp_path, *typed.split()).rows} == {0, 1}
+
+
+def test_a_test_set_may_lack_words_or_have_others(tmp_path: Path, stages: Path) -> None:
+    classes = ("normal=Benign", "leukemic=Early,Pre,Pro")
+    fewer = found(touch(tmp_path / "fewer", "Benign/a.png", "Pro/b.png"), *classes, labels=False)
+    assert classes_of(fewer) == {(0, None): 1, (1, "Pro"): 1}
+    others = found(touch(tmp_path / "others", "hem/a.png", "all/b.png"), *classes, labels=False)
+    assert sorted(labels_of(others).values()) == [0, 1]
+    assert others.notes[1] == "the data have none of the words of --classes; their classes are read without that option"
+    with pytest.raises(UserError, match=r"\n  Odd/ \(1\)\n"):
+        found(touch(tmp_path / "fewer", "Odd/c.png"), *classes, labels=False)
+    listed = found(listing(tmp_path / "listed", "Path,label", "1", "0"), *classes, labels=False)
+    assert labels_of(listed) == {"0.png": 1, "1.png": 0}
+
+
+def test_cnmc_with_a_mapping(tmp_path: Path) -> None:
+    """C-NMC's layout is not a reason to ignore the option."""
+    data = touch(tmp_path, "fold_0/all/UID_1_1_1_all.bmp", "fold_0/hem/UID_H1_1_1_hem.bmp", "fold_0/other/x.bmp")
+    source = found(data, "normal=hem", "leukemic=all", "ignore=other")
+    assert labels_of(source) == {"fold_0/all/UID_1_1_1_all.bmp": 1, "fold_0/hem/UID_H1_1_1_hem.bmp": 0}
+    assert source.layout == "folders"
+
+
+# The column of labels.
+
+
+def test_the_column_of_labels(tmp_path: Path) -> None:
+    path = listing(tmp_path, "Path,dx", "0", "1")
+    with pytest.raises(UserError, match=r"expected the columns Path and label, found Path, dx; .*--label-column$"):
+        found(path)
+    source = find_images(path, Reading(label_column=" DX"), labels=True)
+    assert labels_of(source) == {"0.png": 0, "1.png": 1}
+    with pytest.raises(UserError, match="--label-column dy: expected one of the columns Path, dx"):
+        find_images(path, Reading(label_column="dy"), labels=True)
+    unlabelled = find_images(path, Reading(label_column="dy"), labels=False)
+    assert labels_of(unlabelled) == {"0.png": None, "1.png": None}
+    assert unlabelled.notes == ("the CSV has no such column as that of --label-column",)
+    with pytest.raises(UserError, match="--label-column dx has no effect with"):
+        find_images(touch(tmp_path / "f", "hem/a.png", "all/b.png"), Reading(label_column="dx"), labels=True)
+
+
+def test_the_command_reads_and_says_what_was_taken(stages: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(stages), "--classes", "normal=Benign", "leukemic=Early,Pre", "ignore=Pro"]) == 0
+    output = capsys.readouterr().out
+    assert "classes (images): normal = Benign (6); leukemic = Early (6), Pre (6)\n" in output
+    assert "--classes leaves out 6 of 24 images (ignore=...)\n" in output
+    assert "18 (6 hem, 12 all)" in output
