@@ -35,6 +35,7 @@ def made_up_catalog() -> Catalog:
             "path": f"/nowhere/{subject:02d}_{image:02d}.bmp",
             "label": int(subject % 12 < 7),
             "subject": str(subject),
+            "subclass": None,
             "group": str(subject),
             "pixel_sha256": f"{subject:032x}{image:032x}",
             "width": 32,

@@ -47,10 +47,13 @@ class Splits:
     balance: tuple[FoldBalance, ...] | None = None
     """Of the validation images of each fold; None in files of older versions."""
 
+    subclasses: dict[str, tuple[str, ...]] | None = None
+    """Ids of the images of each subclass, sorted; None if the data have none."""
+
     def sha256(self) -> str:
-        """SHA-256 of the JSON without the balance, which follows from the split: it identifies the split."""
+        """SHA-256 of the JSON without balance and subclasses, which are no part of it: it identifies the split."""
         split = dataclasses.asdict(self)
-        del split["balance"]
+        del split["balance"], split["subclasses"]
         return hashlib.sha256(json.dumps(split, sort_keys=True).encode()).hexdigest()
 
     def rows(self, catalog: Catalog) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -97,7 +100,10 @@ class Splits:
 
     def save(self, path: Path) -> None:
         """Write ``splits.json``."""
-        write_record(path, dataclasses.asdict(self))
+        content = dataclasses.asdict(self)
+        if self.subclasses is None:
+            del content["subclasses"]
+        write_record(path, content)
 
     @classmethod
     def load(cls, path: Path, fingerprint: str) -> Splits:
@@ -170,7 +176,14 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
                 f"{fewer_folds(num_folds, 'another --seed')}"
             )
     balance = balance_of([table[validation] for validation in masks])
-    return Splits(protocol=protocol, seed=seed, fingerprint=catalog.fingerprint, folds=folds, balance=balance)
+    return Splits(
+        protocol=protocol,
+        seed=seed,
+        fingerprint=catalog.fingerprint,
+        folds=folds,
+        balance=balance,
+        subclasses=_subclasses(table),
+    )
 
 
 def describe_split(catalog: Catalog, num_folds: int, seed: int) -> list[str]:
@@ -181,6 +194,12 @@ def describe_split(catalog: Catalog, num_folds: int, seed: int) -> list[str]:
     except UserError as error:
         return [f"no search with {num_folds} folds is possible: {error} (a test set is never split)"]
     return describe_balance(splits.validation(catalog), protocol)
+
+
+def _subclasses(table: pd.DataFrame) -> dict[str, tuple[str, ...]] | None:
+    known = table[table["subclass"].notna()]
+    # Sorted by id, as the table is.
+    return {str(name): tuple(rows["image_id"]) for name, rows in known.groupby("subclass")} or None
 
 
 def _grouped(table: pd.DataFrame, groups: pd.Series, num_folds: int, seed: int) -> list[np.ndarray]:

@@ -18,6 +18,7 @@ from leukemia.data.reading import Reading
 from leukemia.data.subjects import UNKNOWN, NotApplicable, key
 from leukemia.data.view import view_of
 from leukemia.scoring.metrics import Interval, paired_difference, scores
+from leukemia.scoring.subclasses import SubclassScore, subclass_scores
 from leukemia.study.models import trained_on
 from leukemia.training.inference import NonFiniteProbabilities, predict
 from leukemia.training.resnet import ResNet
@@ -36,6 +37,9 @@ class Evaluation:
 
     scores: dict[str, Interval] | None
     """None if the test set has no labels."""
+
+    subclasses: tuple[SubclassScore, ...]
+    """Empty if the test set has no labels or no subclasses."""
 
     overlap: tuple[str, ...]
     """Counts of test images and subjects that are in the training data, as text; empty unless the user allowed it."""
@@ -162,6 +166,9 @@ def evaluate(
         catalog=test,
         probabilities=probabilities,
         scores=scores(labels, probabilities, groups) if test.has_labels else None,
+        subclasses=subclass_scores(list(test.table["subclass"]), labels, probabilities, groups)
+        if test.has_labels
+        else (),
         overlap=overlap,
         subjects_compared=training.has_all_subjects and test.has_all_subjects,
     )

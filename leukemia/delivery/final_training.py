@@ -30,6 +30,7 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.models import RESULTS, MetricsRecord, ModelRecord, is_model, model_folder, results_folder
+from leukemia.study.subclasses import subclasses_of
 from leukemia.study.table import unfinished_repeats
 from leukemia.study.verification import verify
 from leukemia.tracking.names import remembered
@@ -230,6 +231,7 @@ class FinalTraining:
             record=record if test is None else record.evaluated(test, self.command),
             evaluation=evaluation,
             difference=_against_start(console, inputs, evaluation) if self.against_start else None,
+            subclasses=subclasses_of(study, inputs.best),
             notes=notes,
         )
         moved = free_name(inputs.folder) if existing is None and is_model(inputs.folder) else None

@@ -21,7 +21,9 @@ from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.delivery.evaluation import Evaluation
 from leukemia.reporting.model_plots import plot_calibration, plot_confusion, plot_curves, plot_roc
 from leukemia.reporting.page import Section, metrics_table, write_page
+from leukemia.reporting.subclasses import subclass_sections
 from leukemia.scoring.metrics import Interval, confusion_matrix, describe_difference, majority_rate
+from leukemia.scoring.subclasses import SubclassScore
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.epochs import write_epochs
@@ -85,6 +87,9 @@ class Delivery:
     difference: tuple[str, dict[str, Interval]] | None
     """Name of the other model, and the paired difference on the test set by metric."""
 
+    subclasses: tuple[SubclassScore, ...] = ()
+    """Out-of-fold scores of the search."""
+
     notes: tuple[str, ...] = ()
     """Additional caveats, one sentence each."""
 
@@ -137,12 +142,14 @@ class Delivery:
                 "majority_rate": majority_rate(labels),
                 "confusion": confusion_matrix(labels, self.evaluation.probabilities).tolist(),
                 **{name: interval.to_dict() for name, interval in self.evaluation.scores.items()},
+                "subclasses": [each.to_dict() for each in self.evaluation.subclasses],
             }
         out_of_fold = {
             "n": self.best.n,
             "protocol": self.best.protocol,
             "majority_rate": self.best.majority_rate,
             **{name: dataclasses.asdict(record) for name, record in self.best.scores.items()},
+            "subclasses": [each.to_dict() for each in self.subclasses],
         }
         difference = None
         if self.difference is not None:
@@ -152,7 +159,8 @@ class Delivery:
 
     @staticmethod
     def _write_predictions(path: Path, evaluation: Evaluation) -> None:
-        table = evaluation.catalog.table[["image_id", "subject", "label"]].assign(
+        columns = ["image_id", "subject", "label", *(["subclass"] if evaluation.subclasses else [])]
+        table = evaluation.catalog.table[columns].assign(
             image_id=evaluation.catalog.table["image_id"].map(cell_of),
             probability_leukemic=evaluation.probabilities,
             predicted=(evaluation.probabilities >= 0.5).astype(int),
@@ -197,11 +205,13 @@ class Delivery:
         out_of_fold = {name: record.interval for name, record in self.best.scores.items()}
         return [
             Section(title="Test set", text=text, table=table, pictures=pictures),
+            *subclass_sections(() if self.evaluation is None else self.evaluation.subclasses, "of the test set"),
             Section(
                 title="Out of fold",
                 text=f"{self.best.n} images, {self.best.folds} folds of the search, protocol {self.best.protocol}.",
                 table=metrics_table(out_of_fold, self.best.majority_rate),
             ),
+            *subclass_sections(self.subclasses, "out of fold"),
             Section(
                 title="Training",
                 text=f"Retrained on all {self.record.num_training_images} training images.",

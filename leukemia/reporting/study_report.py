@@ -13,6 +13,7 @@ from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.reporting.folds import folds_sections
 from leukemia.reporting.page import Section, write_page
 from leukemia.reporting.search_plots import plot_front, plot_importances, plot_search, plot_spending
+from leukemia.reporting.subclasses import subclass_sections
 from leukemia.reporting.winner import recipe_section, score_section, winner_section
 from leukemia.scoring.metrics import majority_rate
 from leukemia.study import layout
@@ -20,6 +21,7 @@ from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.importances import HindsightRecord, Importances
 from leukemia.study.ledger import KIND_NAMES, Ledger, duration, ledger_of
+from leukemia.study.subclasses import subclasses_of
 from leukemia.study.table import complete_trials, trial_table
 
 
@@ -36,6 +38,7 @@ def write_study_report(study: Study, best: Best | None) -> Path:
     hindsight, importances = HindsightRecord.find(study), Importances.find(study)
     sections = [
         *([] if best is None else [winner_section(study, best), score_section(best)]),
+        *([] if best is None else subclass_sections(subclasses_of(study, best), "out of fold")),
         _trials_section(study, trials, ledger),
         *_front_sections(study, trials, ledger, None if best is None else best.trial),
         *_ledger_sections(study, ledger),

@@ -26,7 +26,7 @@ def catalog_of(sizes: list[tuple[str, int, int]]) -> Catalog:
         for number in range(size)
     ]
     table = pd.DataFrame(rows, columns=["image_id", "label", "subject", "group", "pixel_sha256"])
-    table = table.sort_values("image_id", ignore_index=True)
+    table = table.sort_values("image_id", ignore_index=True).assign(subclass=None)
     return Catalog(table=table, root=Path("cells"), layout="csv", fingerprint="f" * 64, duplicates=())
 
 

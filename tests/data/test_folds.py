@@ -20,7 +20,7 @@ from leukemia.data.folds import Splits, choose_protocol, make_splits
 def catalog_of(rows: list[tuple[str, int, str | None, str, str]]) -> Catalog:
     """A catalogue of (image id, label, subject, group, pixel hash), which is all that folds need."""
     table = pd.DataFrame(rows, columns=["image_id", "label", "subject", "group", "pixel_sha256"])
-    table = table.sort_values("image_id", ignore_index=True)
+    table = table.sort_values("image_id", ignore_index=True).assign(subclass=None)
     return Catalog(table=table, root=Path("cells"), layout="csv", fingerprint="f" * 64, duplicates=())
 
 
