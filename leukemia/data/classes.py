@@ -9,6 +9,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from leukemia.base.errors import UserError, listed
 from leukemia.base.printable import INDENT
@@ -38,6 +39,8 @@ class OtherWords(UserError):
     """Data that have none of the words of ``--classes``."""
 
 
+# A data set has few words and many images.
+@lru_cache(maxsize=1024)
 def normal_form(word: str) -> str:
     """What spellings of one word share: case, blanks, Unicode form, and ``1.0`` for ``1``.
 

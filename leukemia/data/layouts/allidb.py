@@ -23,11 +23,15 @@ def named_images(data: Path, reading: Reading) -> Source | None:
     Raises:
         UserError: images in several folders, such as those of both sets: IDB2 has cells of the fields of IDB1.
     """
-    paths = [path for path in walk(data) if is_image(path)]
-    matches = [_NAME.fullmatch(path.stem) for path in paths]
-    words = [match["label"] for match in matches if match]
+    paths, words = [], []
+    for path in filter(is_image, walk(data)):
+        match = _NAME.fullmatch(path.stem)
+        if match is None:
+            return None
+        paths.append(path)
+        words.append(match["label"])
     above = {name for path in paths for name in path.relative_to(data).parts[:-1]}
-    if not paths or len(words) < len(paths) or any(name in each for name in above for each in vocabularies(None)):
+    if not paths or any(name in each for name in above for each in vocabularies(reading.classes)):
         return None
     if len(folders := {path.parent for path in paths}) > 1:
         raise UserError(
@@ -41,5 +45,5 @@ def named_images(data: Path, reading: Reading) -> Source | None:
     rows = tuple(
         Row(path=path, label=vocabulary.label(word), word=word) for path, word in zip(paths, words, strict=True)
     )
-    note = "labels are read from the names, which are those of ALL-IDB: Im001_1 leukemic, Im001_0 normal"
+    note = "labels are read from the names, which are those of ALL-IDB: _1 shows a lymphoblast, _0 none"
     return Source(layout="folders", root=data, rows=rows, notes=(note, *ignored_files([data])))

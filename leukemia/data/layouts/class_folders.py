@@ -9,7 +9,16 @@ from pathlib import Path
 from leukemia.base.errors import UserError, listed
 from leukemia.data.classes import CLASSES, KNOWN, TALEQANI, Vocabulary, counted, unknown_words, vocabularies
 from leukemia.data.layouts.file_index import part_of_split
-from leukemia.data.layouts.source import Row, Source, direct_images, ignored_files, is_image, subfolders, walk
+from leukemia.data.layouts.source import (
+    Row,
+    Source,
+    direct_images,
+    ignored_files,
+    is_image,
+    subfolders,
+    walk,
+    walk_folders,
+)
 from leukemia.data.reading import Reading
 
 NAMES = ", ".join(KNOWN.labels)
@@ -81,13 +90,17 @@ def class_level(data: Path) -> list[str]:
 
 def _in_class_folders(data: Path, reading: Reading) -> tuple[Vocabulary, list[_Image]]:
     """All images, with their class folders by the first vocabulary that knows one for each, else by the first."""
-    paths = [path for path in walk(data) if is_image(path)]
+    places = [
+        (base.relative_to(data).parts, [path for path in map(base.joinpath, names) if is_image(path)])
+        for base, names in walk_folders(data)
+    ]
     located = []
     for vocabulary in vocabularies(reading.classes):
         images = [
-            _Image(path=path, folders=folders, level=_level(folders, vocabulary))
+            _Image(path=path, folders=folders, level=level)
+            for folders, paths in places
+            for level in [_level(folders, vocabulary)]
             for path in paths
-            for folders in [path.relative_to(data).parts[:-1]]
         ]
         if all(image.level is not None for image in images):
             return vocabulary, images
