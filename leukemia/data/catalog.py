@@ -193,7 +193,8 @@ def _check_labels(table: pd.DataFrame, data: Path, *, required: bool) -> None:
     if required and len(present) == 1:
         raise UserError(
             f"{data}: expected images of both classes, found {len(table)} of class {present[0]} "
-            f"({CLASS_NAMES[present[0]]}) only; add the other class"
+            f"({CLASS_NAMES[present[0]]}) only; add the other class, or say with --classes which words are normal "
+            "and which leukemic"
         )
 
 

@@ -35,6 +35,10 @@ _SYNONYMS = {"leukemia": 1, "leukaemia": 1, "leukaemic": 1}
 _DECIMAL_COMMA = re.compile(r"(?<=[0-9]),(?=0+$)")
 
 
+MOST_WORDS = 20
+"""An example has at most as many words of the data."""
+
+
 class OtherWords(UserError):
     """Data that have none of the words of ``--classes``."""
 
@@ -173,6 +177,8 @@ def example(words: Iterable[str], classes: Sequence[str] | None) -> str:
     ('--classes normal=Benign leukemic=A,B', '--classes normal=0 leukemic=1 ignore=-1')
     """
     found = [word for word, _ in counts(words)]
+    more = f" (and {len(found) - MOST_WORDS} more words)" if len(found) > MOST_WORDS else ""
+    found = found[:MOST_WORDS]
     parts: dict[str, list[str]] = {name: [] for name in (*CLASSES, IGNORE)}
     if classes is not None:
         for name, _, text in (item.partition("=") for item in classes):
@@ -185,7 +191,7 @@ def example(words: Iterable[str], classes: Sequence[str] | None) -> str:
             parts[CLASSES[label or 0]].append(word)
     items = [f"{name}={_joined(parts[name] or ['WORD'])}" for name in CLASSES]
     items += [f"{IGNORE}={_joined(parts[IGNORE])}"] if parts[IGNORE] else []
-    return f"--classes {' '.join(map(shlex.quote, items))}"
+    return f"--classes {' '.join(map(shlex.quote, items))}{more}"
 
 
 def _split(text: str) -> list[str]:

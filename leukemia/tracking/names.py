@@ -20,7 +20,7 @@ from leukemia.study.schema import State
 NAMES = ("image_id", "subject", "group")
 """Columns that contain names."""
 
-COLUMNS = frozenset((*FOLD_COLUMNS, "predicted", *EPOCH_COLUMNS, CHECKSUM))
+COLUMNS = frozenset((*FOLD_COLUMNS, "subclass", "predicted", *EPOCH_COLUMNS, CHECKSUM))
 """Columns of the tables of a study and of a model; any other may contain names, too."""
 
 NAMING = (layout.SPLITS, layout.REPORT)

@@ -127,7 +127,7 @@ def test_names_of_all_idb_are_labels(tmp_path: Path) -> None:
     data = touch(tmp_path, "ALL_IDB2/img/Im001_1.tif", "ALL_IDB2/img/Im002_0.tif", "ALL_IDB2/readme.txt")
     source = found(data / "ALL_IDB2")
     assert labels_of(source) == {"img/Im001_1.tif": 1, "img/Im002_0.tif": 0}
-    assert source.notes[0].startswith("labels are read from the names, which are those of ALL-IDB")
+    assert source.notes[1].startswith("labels are read from the names, which are those of ALL-IDB")
     assert labels_of(found(data / "ALL_IDB2", "normal=1", "leukemic=0")) == {"img/Im001_1.tif": 0, "img/Im002_0.tif": 1}
     touch(data, "ALL_IDB1/im/Im001_1.jpg")
     with pytest.raises(UserError, match=r"ALL-IDB2 has cells of the images of ALL-IDB1; choose one:\n.*IDB1/im\n"):
@@ -276,6 +276,24 @@ def test_the_column_of_labels(tmp_path: Path) -> None:
     assert unlabelled.notes == ("the CSV has no such column as that of --label-column",)
     with pytest.raises(UserError, match="--label-column dx has no effect with"):
         find_images(touch(tmp_path / "f", "hem/a.png", "all/b.png"), Reading(label_column="dx"), labels=True)
+
+
+def test_a_column_of_a_test_set_need_not_be_labels(tmp_path: Path) -> None:
+    """``y`` may be a coordinate, and a test set needs no labels."""
+    path = listing(tmp_path, "Path,y", *map(str, range(100, 140)))
+    assert {row.label for row in found(path, labels=False).rows} == {None}
+    assert found(path, labels=False).notes == ("the column y has no known labels, and is not read",)
+    with pytest.raises(
+        UserError, match=r"(?s)in every row of the column y; .*\n.*leukemic=101,.*,119 \(and 20 more words\)$"
+    ):
+        found(path)
+    assert sorted(labels_of(found(listing(tmp_path, "Path,y", "1", "0"), labels=False)).values()) == [0, 1]
+
+
+def test_folders_named_0_and_1_are_said_to_be_classes(tmp_path: Path) -> None:
+    """They may be patients."""
+    source = found(touch(tmp_path, "cells/0/a.png", "cells/1/b.png"))
+    assert source.notes == ("classes (images): normal = 0 (1); leukemic = 1 (1)",)
 
 
 def test_the_command_reads_and_says_what_was_taken(stages: Path, capsys: pytest.CaptureFixture[str]) -> None:

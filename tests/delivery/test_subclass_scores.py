@@ -20,6 +20,7 @@ from leukemia.report import main as report
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.subclasses import subclasses_of
+from leukemia.tracking.names import files
 from search.launch.study_folder import created
 from search.planning.plan import plan_new
 from search.planning.request import Request
@@ -68,6 +69,9 @@ def test_a_model_has_scores_per_subclass(study: Study, fields: Path) -> None:
         ("stage 1", 6),
         ("stage 2", 6),
     ]
+    # What W&B gets.
+    sent = files(study, [study.folder / "final"])["predictions.csv"]
+    assert str(sent).splitlines()[0] == "row,label,subclass,probability_leukemic,predicted"
     page = (study.folder / "final" / "report.html").read_text()
     assert "Subclasses of the test set" in page
     assert "Subclasses out of fold" in page

@@ -33,6 +33,8 @@ def label_column(listing: Listing, reading: Reading, *, required: bool) -> tuple
     column = next((name for name in COLUMNS if listing.has(name)), None)
     if column is None or column == "label":
         return column, absent
+    if not required and not _has_labels(listing, column, reading):
+        return None, (*absent, f"the column {column} has no known labels, and is not read")
     return column, (*absent, f"labels are read from the column {column}; --label-column reads another")
 
 
@@ -58,6 +60,12 @@ def read_labels(
     if vocabulary is None:
         raise _wrong_labels(listing, column, reading)
     return [(word, vocabulary.label(word)) for word in words]
+
+
+def _has_labels(listing: Listing, column: str, reading: Reading) -> bool:
+    """Whether a column may have labels: ``y`` may as well be a coordinate."""
+    known = (*vocabularies(reading.classes), *vocabularies(None))
+    return any(word in each for word in set(listing.column(column)) for each in known)
 
 
 def _wrong_labels(listing: Listing, column: str, reading: Reading) -> UserError:

@@ -40,7 +40,8 @@ def with_subclasses(source: Source, reading: Reading, *, all_words: bool) -> Sou
         for row in source.rows
         if row.word is None or row.label is not None
     )
-    notes = _notes(source.rows, is_given=given is not None)
+    # In a CSV, 0 and 1 are labels; a folder of this name may be something else.
+    notes = _notes(source.rows, say_numbers=given is not None or source.layout == "folders")
     return dataclasses.replace(source, rows=rows, notes=(*notes, *source.notes))
 
 
@@ -58,10 +59,10 @@ def _check_all(given: Vocabulary, words: Sequence[str]) -> None:
         )
 
 
-def _notes(rows: Sequence[Row], *, is_given: bool) -> tuple[str, ...]:
-    """What was taken for which class; no note if the words are the labels themselves, 0 and 1."""
+def _notes(rows: Sequence[Row], *, say_numbers: bool) -> tuple[str, ...]:
+    """What was taken for which class; nothing about 0 and 1 if these need no mention."""
     words = {label: [row.word for row in rows if row.word is not None and row.label == label] for label in (0, 1, None)}
-    if not is_given and {normal_form(word) for each in words.values() for word in each} <= {"0", "1"}:
+    if not say_numbers and {normal_form(word) for each in words.values() for word in each} <= {"0", "1"}:
         return ()
     taken = [f"{name} = {', '.join(counted(words[label]))}" for label, name in enumerate(CLASSES) if words[label]]
     notes = (f"classes (images): {'; '.join(taken)}",) if taken else ()
