@@ -60,6 +60,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.against_start and arguments.test is None:
         raise UserError("--against-start: the models are compared on test images; add a --test with labels")
+    if (arguments.classes or arguments.label_column) and arguments.test is None:
+        raise UserError(
+            "--classes and --label-column say here how a test set is read, since the training data are read as in the "
+            "search; add --test, or leave them out"
+        )
 
     from leukemia.base.provenance import command_line
     from leukemia.data.reading import Reading

@@ -72,6 +72,10 @@ class Reading:
         """These options, except those that say where subjects are."""
         return dataclasses.replace(self, subject_column=None, subject_pattern=None)
 
+    def without_classes(self) -> Reading:
+        """These options, except those that say which words are which class."""
+        return dataclasses.replace(self, classes=None, label_column=None)
+
     def of_test_set(self) -> Reading:
         """Only the options on subjects and classes, for a test set beside these data."""
         return dataclasses.replace(self.of_subjects(), classes=self.classes, label_column=self.label_column)

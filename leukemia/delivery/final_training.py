@@ -80,7 +80,7 @@ class FinalTraining:
     """Training data; None: as recorded in the study."""
 
     reading: Reading
-    """Options that replace those recorded in the study."""
+    """Options that replace those recorded in the study; those on classes are for the test set."""
 
     test: Path | None
     """Test data; None to skip testing."""
@@ -136,7 +136,7 @@ class FinalTraining:
         study, best, folder = self.study, Best.of(self.study), model_folder(self.study, self.out)
         verify(study)
         _check_wandb()
-        catalog = load_training_data(study, best, data=self.data, reading=self.reading)
+        catalog = load_training_data(study, best, data=self.data, reading=self.reading.without_classes())
         test, device = self._test_data(best), choose_device(self.device)
         recipe = best.recipe.with_settings(parse_settings(self.settings)).resolved(catalog.smallest_side_px)
         return Inputs(

@@ -12,6 +12,7 @@ from helpers.deliveries import deliver, metrics_of, searched
 from helpers.studies import change_info
 from helpers.subclasses import draw_folders
 
+from leukemia.base.errors import UserError
 from leukemia.base.record import read_content, write_record
 from leukemia.data.catalog import read_catalog
 from leukemia.data.folds import Splits
@@ -54,8 +55,7 @@ def study(tmp_path: Path, cells: Path) -> Study:
 
 @pytest.mark.usefixtures("untrained")
 def test_a_model_has_scores_per_subclass(study: Study, fields: Path) -> None:
-    # Other spellings and another order: the data have the same fingerprint.
-    deliver(study, "--test", fields, "--classes", "normal=Normoblast", "leukemic=Stage 2,stage 1")
+    deliver(study, "--test", fields)
     metrics = metrics_of(study)
     # Mapped to a class with several words, although this test set has only one of them.
     (tested,) = metrics["test"]["subclasses"]
@@ -75,6 +75,19 @@ def test_a_model_has_scores_per_subclass(study: Study, fields: Path) -> None:
     page = (study.folder / "final" / "report.html").read_text()
     assert "Subclasses of the test set" in page
     assert "Subclasses out of fold" in page
+
+
+@pytest.mark.usefixtures("no_training")
+def test_the_classes_of_a_test_set_can_be_given_at_the_second_try(study: Study, tmp_path: Path) -> None:
+    data = draw_folders(tmp_path / "other", names=("neg", "pos"), seed=2, per_folder=2)
+    with pytest.raises(UserError, match="found images in folders with other names") as caught:
+        deliver(study, "--test", data)
+    typed = str(caught.value).rpartition("for example: ")[2].split()
+    with pytest.raises(UserError, match=r"^--classes and --label-column say here how a test set is read"):
+        deliver(study, *typed)
+    # Training is the next step.
+    with pytest.raises(NameError, match="fit"):
+        deliver(study, "--test", data, *typed)
 
 
 def test_the_report_of_a_study_has_scores_per_subclass(study: Study) -> None:
