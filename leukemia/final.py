@@ -31,10 +31,31 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DATA",
         help="test data: C-NMC test folder or its labels CSV, CSV file, or one folder per class",
     )
+    parser.add_argument(
+        "--test-base",
+        type=cli.path,
+        metavar="DIR",
+        help="base directory for relative paths in the CSV of --test (default: the directory of that CSV, whatever "
+        "--base is)",
+    )
     cli.add_settings(parser, "change a field of the recipe; can be repeated")
     cli.add_device(parser)
-    parser.add_argument(
-        "--allow-overlap", action="store_true", help="allow test images that also occur in the training data"
+    overlap = parser.add_mutually_exclusive_group()
+    overlap.add_argument(
+        "--drop-overlap",
+        action="store_const",
+        dest="overlap",
+        const="drop",
+        default="refuse",
+        help="leave out test images that are in the training data, or whose patients are; every output says so "
+        "(default: such a test set is refused)",
+    )
+    overlap.add_argument(
+        "--allow-overlap",
+        action="store_const",
+        dest="overlap",
+        const="allow",
+        help="score such test images like the others; every output says so",
     )
     parser.add_argument(
         "--against-start",
@@ -65,8 +86,15 @@ def main(argv: list[str] | None = None) -> int:
             "--classes and --label-column say here how a test set is read, since the training data are read as in the "
             "search; add --test, or leave them out"
         )
+    for option, given in (
+        (f"--{arguments.overlap}-overlap", arguments.overlap != "refuse"),
+        ("--test-base", arguments.test_base is not None),
+    ):
+        if given and arguments.test is None:
+            raise UserError(f"{option} has no effect without a test set; add --test, or leave it out")
 
     from leukemia.base.provenance import command_line
+    from leukemia.data.location import absolute
     from leukemia.data.reading import Reading
     from leukemia.delivery.final_training import FinalTraining
     from leukemia.study.folder import Study
@@ -76,9 +104,10 @@ def main(argv: list[str] | None = None) -> int:
         data=arguments.data,
         reading=Reading.of(arguments),
         test=arguments.test,
+        test_base=None if arguments.test_base is None else absolute(arguments.test_base),
         settings=arguments.settings,
         device=arguments.device,
-        allow_overlap=arguments.allow_overlap,
+        overlap=arguments.overlap,
         against_start=arguments.against_start,
         out=arguments.out,
         replace=arguments.replace,

@@ -23,7 +23,7 @@ from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.source import Layout, Row, Source
 from leukemia.data.names import check_names
 from leukemia.data.reading import DEFAULT, Reading, Spelling
-from leukemia.data.subjects import UNKNOWN, read_subjects
+from leukemia.data.subjects import UNKNOWN, NotApplicable, read_subjects
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -132,8 +132,8 @@ def read_catalog(
         table=table,
         root=source.root,
         layout=source.layout,
-        fingerprint=_fingerprint(table),
-        duplicates=_duplicates(table),
+        fingerprint=fingerprint_of(table),
+        duplicates=duplicates_of(table),
         excluded=source.excluded,
         notes=notes,
         subject_notes=subject_notes,
@@ -167,7 +167,7 @@ def _table(
 def _reference(table: pd.DataFrame, data: Path, reading: Reading) -> Catalog:
     """The copy of ``--subjects-from``, with subjects."""
     if table["subject"].notna().all():
-        raise UserError(f"--subjects-from has no effect: {data} already has subjects; leave it out")
+        raise NotApplicable(f"--subjects-from has no effect: {data} already has subjects; leave it out")
     assert reading.subjects_from is not None
     path = Path(reading.subjects_from)
     reference = read_catalog(path, reading.of_subjects(), labels=False)
@@ -198,12 +198,14 @@ def _check_labels(table: pd.DataFrame, data: Path, *, required: bool) -> None:
         )
 
 
-def _duplicates(table: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
+def duplicates_of(table: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
+    """As ``Catalog.duplicates``, of a catalogue's table."""
     sets = grouped_by_key(zip(table["pixel_sha256"], table["image_id"], strict=True)).values()
     return tuple(tuple(image_ids) for image_ids in sets if len(image_ids) > 1)
 
 
-def _fingerprint(table: pd.DataFrame) -> str:
+def fingerprint_of(table: pd.DataFrame) -> str:
+    """As ``Catalog.fingerprint``, of a catalogue's table."""
     rows = zip(table["image_id"], table["pixel_sha256"], table["label"].tolist(), table["subject"], strict=True)
     return hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 import pandas as pd
 
 from leukemia.base.errors import UserError, listed
+from leukemia.data.subjects import NotApplicable
 
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
@@ -67,7 +68,8 @@ def look_up_subjects(table: pd.DataFrame, reference: pd.DataFrame, reference_pat
         reference_path: for error messages.
 
     Raises:
-        UserError: images are missing from the reference, or labels differ.
+        NotApplicable: images are missing from the reference.
+        UserError: labels differ.
     """
     ordered = reference.sort_values("subject", kind="stable")
     known = grouped_by_key(
@@ -81,7 +83,7 @@ def look_up_subjects(table: pd.DataFrame, reference: pd.DataFrame, reference_pat
         name for name, digest in zip(table["image_id"], table["pixel_sha256"], strict=True) if digest not in known
     ]
     if missing:
-        raise UserError(
+        raise NotApplicable(
             f"--subjects-from {reference_path}: {len(missing)} of {len(table)} images are missing from it, so their "
             f"subjects are unknown; remove them, or give a complete copy:\n{listed(missing)}"
         )

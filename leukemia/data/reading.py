@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -28,6 +28,9 @@ OTHER_SUBJECTS = (
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """The options of every command that reads a data set, as recorded in a study; None: not given."""
+
+    base_option: ClassVar[str] = "--base"
+    """The option that gives ``base``, for messages."""
 
     base: Location | None = None
     """``--base``: absolute path of the base folder for relative paths in a CSV. None: the folder of the CSV."""
@@ -76,17 +79,23 @@ class Reading:
         """These options, except those that say which words are which class."""
         return dataclasses.replace(self, classes=None, label_column=None)
 
-    def of_test_set(self) -> Reading:
-        """Only the options on subjects and classes, for a test set beside these data."""
-        return dataclasses.replace(self.of_subjects(), classes=self.classes, label_column=self.label_column)
+    def of_test_set(self, base: str | None) -> Reading:
+        """These options for a test set: all of them apply to it, except that it has its own base folder."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Reading)}
+        return _ReadingTestSet(**values | {"base": base})
 
     def of_subjects(self) -> Reading:
-        """Only the options on subjects, for another data set than that of ``base``."""
+        """Only the options on subjects, for the copy of ``subjects_from``."""
         return Reading(
             subject_column=self.subject_column,
             subject_pattern=self.subject_pattern,
             subject_spelling=self.subject_spelling,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ReadingTestSet(Reading):
+    base_option: ClassVar[str] = "--test-base"
 
 
 def _stored(value: Any) -> Any:

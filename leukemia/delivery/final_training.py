@@ -18,10 +18,11 @@ from leukemia.data.catalog import Catalog
 from leukemia.data.images import open_images
 from leukemia.data.reading import Reading
 from leukemia.data.view import view_of
-from leukemia.delivery.evaluation import Evaluation, evaluate, find_overlap, find_seen, predict_test_set, read_test_set
+from leukemia.delivery.evaluation import Evaluation, evaluate, predict_test_set, read_test_set
 from leukemia.delivery.loading import Existing, find_existing
 from leukemia.delivery.messages import print_line, print_next, print_outcome, print_remarks
 from leukemia.delivery.model_folder import Delivery, set_aside, write_model
+from leukemia.delivery.overlap import HeldOut, Rule, compare
 from leukemia.delivery.replacement import claimed, free_name, replacing
 from leukemia.delivery.retraining import check_disk_space, remove_checkpoint, retrain
 from leukemia.delivery.training_data import load_training_data
@@ -54,9 +55,8 @@ class Inputs:
     catalog: Catalog
     """Training data."""
 
-    test: Catalog | None
-    overlap: tuple[str, ...]
-    """As ``Evaluation.overlap``."""
+    held_out: HeldOut | None
+    """The test set; None to skip testing."""
 
     device: torch.device
     excess: str
@@ -69,6 +69,11 @@ class Inputs:
     def start(self) -> Recipe:
         """Trial 0's recipe, resolved."""
         return self.study.recipe(0).resolved(self.catalog.smallest_side_px)
+
+    @property
+    def test(self) -> Catalog | None:
+        """The test images to predict; None to skip testing."""
+        return None if self.held_out is None else self.held_out.catalog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +90,18 @@ class FinalTraining:
     test: Path | None
     """Test data; None to skip testing."""
 
+    test_base: str | None
+    """Absolute path of the base folder for relative paths in the test data; None: the folder of the CSV."""
+
     settings: list[str]
     """Changes to the winner's recipe, each ``FIELD=VALUE``."""
 
     device: str
     """One of ``leukemia.base.cli.DEVICES``."""
 
-    allow_overlap: bool
+    overlap: Rule
+    """What happens to a test set that overlaps the training data."""
+
     against_start: bool
     """Also retrain the starting recipe, and compare both models on the test set, which must have labels."""
 
@@ -145,18 +155,11 @@ class FinalTraining:
             folder=folder,
             recipe=recipe,
             catalog=catalog,
-            test=test,
-            overlap=self._overlap(recipe, catalog, test),
+            held_out=None if test is None else compare(recipe, catalog, test, self.overlap),
             device=device,
             excess=use_threads(study.info.cpu_threads),
             record=ModelRecord.of(best, catalog, describe_device(device), self.command, describe_weights(recipe)),
         )
-
-    def _overlap(self, recipe: Recipe, catalog: Catalog, test: Catalog | None) -> tuple[str, ...]:
-        if test is None:
-            return ()
-        allowed = self.allow_overlap
-        return (*find_overlap(catalog, test, allowed=allowed), *find_seen(recipe, test, allowed=allowed))
 
     def _remember_wandb_ids(self) -> None:
         """Store ``--[no-]wandb-ids`` in the study, whether or not anything is trained or uploaded.
@@ -223,7 +226,8 @@ class FinalTraining:
         else:
             model, epochs = model_to_device(existing.model, inputs.device), existing.epochs()
         record = inputs.record if existing is None else existing.record
-        evaluation = None if test is None else evaluate(model, recipe, catalog, test, inputs.overlap, inputs.device)
+        held_out = inputs.held_out
+        evaluation = None if held_out is None else evaluate(model, recipe, catalog, held_out, inputs.device)
         delivery = Delivery(
             best=inputs.best,
             recipe=recipe,
@@ -248,7 +252,8 @@ class FinalTraining:
     def _test_data(self, best: Best) -> Catalog | None:
         if self.test is None:
             return None
-        test = read_test_set(self.test, dataclasses.replace(best.data, **self.reading.given()), best.recipe)
+        reading = dataclasses.replace(best.data, **self.reading.given())
+        test = read_test_set(self.test, reading, best.recipe, self.test_base)
         if self.against_start and not test.has_labels:
             raise UserError(
                 "--against-start: the test set has no labels, so the models cannot be compared; give one with labels"

@@ -100,6 +100,9 @@ class Delivery:
             found.append(f"{SAMPLE_WARNING[0].upper()}{SAMPLE_WARNING[1:]}.")
         if self.best.protocol == "random-cell":
             found.append(f"Out-of-fold scores: {RANDOM_CELL_WARNING}.")
+        left_out = self.evaluation.left_out if self.evaluation is not None else None
+        if left_out is not None and left_out.total:
+            found.append(f"{left_out.describe()}.")
         if self.evaluation is not None and self.evaluation.overlap:
             found.append(
                 f"The test set overlaps the training data ({'; '.join(self.evaluation.overlap)}): "
@@ -134,9 +137,11 @@ class Delivery:
     def _metrics(self) -> dict[str, Any]:
         test: dict[str, Any] | None = None
         if self.evaluation is not None and self.evaluation.scores is not None:
-            labels = self.evaluation.catalog.table["label"].to_numpy()
+            labels, left_out = self.evaluation.catalog.table["label"].to_numpy(), self.evaluation.left_out
             test = {
                 "n": len(labels),
+                "left_out": 0 if left_out is None else left_out.total,
+                "left_out_reasons": [] if left_out is None else left_out.reasons(),
                 "protocol": self.evaluation.protocol,
                 "overlap": list(self.evaluation.overlap),
                 "majority_rate": majority_rate(labels),

@@ -15,7 +15,8 @@ from leukemia.data.catalog import Catalog, describe, read_catalog
 from leukemia.data.folds import make_splits
 from leukemia.data.reading import DEFAULT, Reading
 from leukemia.data.subjects import UNKNOWN, cnmc_subject, key, looks_like_subjects
-from leukemia.delivery.evaluation import find_overlap, read_test_set
+from leukemia.delivery.evaluation import read_test_set
+from leukemia.delivery.overlap import find_overlap
 
 EXACT = Reading(subject_spelling="exact")
 

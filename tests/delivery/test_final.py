@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers.deliveries import deliver, hidden, metrics_of, searched
+from helpers.deliveries import copy_into, deliver, hidden, metrics_of, searched
 from helpers.studies import change_info
 from helpers.wandb_server import WandbServer
 from PIL import Image
@@ -31,8 +31,8 @@ from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.reading import Reading
 from leukemia.delivery import final_training, retraining
-from leukemia.delivery.evaluation import find_overlap
 from leukemia.delivery.messages import print_next
+from leukemia.delivery.overlap import find_overlap
 from leukemia.final import main
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
@@ -173,56 +173,6 @@ def test_without_a_test_set_there_are_only_out_of_fold_scores(study: Study, caps
     assert metrics_of(study)["test"] is None
     assert "no --test: metrics.json has only the out-of-fold scores of the search" in capsys.readouterr().out
     assert not (study.folder / "final" / "predictions.csv").exists()
-
-
-def copy_into(folder: Path, source: Path, pattern: str, rename: Callable[[str], str]) -> None:
-    for path in sorted(source.glob(pattern)):
-        target = folder / path.parent.relative_to(source) / rename(path.name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
-
-
-@pytest.fixture
-def overlapping(tmp_path: Path, patients: Path, tiny_folder: Path) -> Path:
-    """The test set, plus two training images with new subjects, and new images of a training subject."""
-    folder = tmp_path / "overlapping"
-    shutil.copytree(patients, folder)
-    copy_into(folder, tiny_folder, "fold_1/all/UID_1_[12]_1_all.png", lambda name: name.replace("UID_1_", "UID_99_"))
-    copy_into(folder, patients, "fold_*/hem/UID_H11_*", lambda name: name.replace("UID_H11_", "UID_H4_"))
-    for path in folder.glob("fold_*/hem/UID_H4_*"):
-        Image.fromarray(np.asarray(Image.open(path)) // 2).save(path)
-    return folder
-
-
-@pytest.mark.usefixtures("no_training")
-def test_overlap_of_images_or_subjects_is_rejected(study: Study, overlapping: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"^--test: 2 images and 1 subjects of the test set are in the training data"
-    ) as raised:
-        deliver(study, "--test", overlapping)
-    message = str(raised.value)
-    assert "--allow-overlap" in message
-    assert message.splitlines()[1:] == [
-        "  image fold_1/all/UID_99_1_1_all.png",
-        "  image fold_1/all/UID_99_2_1_all.png",
-        "  subject H4",
-    ]
-    assert not (study.folder / "final").exists()
-
-
-@pytest.mark.usefixtures("untrained")
-def test_allowed_overlap_is_stated_everywhere(
-    study: Study, overlapping: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert deliver(study, "--test", overlapping, "--allow-overlap") == 0
-    metrics, folder = metrics_of(study), study.folder / "final"
-    assert metrics["test"]["overlap"] == ["2 images", "1 subjects"]
-    assert metrics["test"]["protocol"] == "random-cell"
-    caveat = "The test set overlaps the training data (2 images; 1 subjects): its scores are too optimistic."
-    assert metrics["caveats"] == [caveat]
-    assert caveat in (folder / "MODEL_CARD.md").read_text()
-    assert caveat in (folder / "report.html").read_text()
-    assert f"caveat: {caveat}" in capsys.readouterr().out
 
 
 @pytest.fixture

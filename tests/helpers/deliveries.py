@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +115,11 @@ def metrics_of(study: Study) -> dict:
 def hidden(study: Study) -> list[str]:
     """Temporary files, which must not remain after a delivery."""
     return [path.name for path in study.folder.glob(".*") if path.name != ".final.lock"]
+
+
+def copy_into(folder: Path, source: Path, pattern: str, rename: Callable[[str], str]) -> None:
+    """Copy files below ``source`` into the same folders below ``folder``, under other names."""
+    for path in sorted(source.glob(pattern)):
+        target = folder / path.parent.relative_to(source) / rename(path.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)

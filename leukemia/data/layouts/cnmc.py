@@ -79,9 +79,10 @@ def listed_test_images(listing: Listing, reading: Reading) -> Source:
     root = next((path for path in candidates if path.is_dir() and direct_images(path)), None)
     if root is None:
         raise UserError(
-            f"{listing.path}: no images in {' or '.join(map(str, candidates))}; give their folder with --base"
+            f"{listing.path}: no images in {' or '.join(map(str, candidates))}; give their folder with "
+            f"{reading.base_option}"
         )
-    folder = Folder(root.resolve())
+    folder = Folder(root.resolve(), reading.base_option)
     subjects, unread = listing.subjects(reading.subject_column, "patient_id")
     labels = read_labels(listing, "labels", reading, required=True)
     rows = tuple(

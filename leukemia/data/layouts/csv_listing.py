@@ -154,7 +154,7 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         )
     found = read_labels(listing, column, reading, required=labels)
     subjects, unread = listing.subjects(reading.subject_column, "subject")
-    folder = Folder(_folder_of(Path(reading.base or listing.path.parent)))
+    folder = Folder(_base_of(listing, reading), reading.base_option)
     paths = folder.resolve_all(listing, "path")
     rows = tuple(
         Row(path=path, label=label, word=word, subject=subject)
@@ -164,19 +164,21 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
     return Source(layout="csv", root=folder.root, rows=rows, notes=notes, unread_columns=unread)
 
 
-def _folder_of(path: Path) -> Path:
+def _base_of(listing: Listing, reading: Reading) -> Path:
+    path = Path(reading.base or listing.path.parent)
     if not path.is_dir():
-        raise UserError(f"no folder at {path}; --base is the base folder for relative paths in the CSV")
+        raise UserError(f"no folder at {path}; {reading.base_option} is the base folder for relative paths in the CSV")
     return path.resolve()
 
 
 class Folder:
     """The folder that a CSV's paths must stay in. Counts the images that were not where their path says."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, option: str) -> None:
         self.root = root
         """Without symbolic links, so that paths can be compared with it."""
 
+        self._option = option
         self._index = FileIndex(root)
         self._num_found = 0
         self._is_by_name = False
@@ -205,18 +207,18 @@ class Folder:
                 twice.append(f"row {number}: {text}, as in row {paths[found[0]]}: {self._relative(found)}")
             else:
                 paths[found[0]] = number
-        listing.reject(f"expected paths inside {self.root} (change it with --base), these are not", outside)
+        listing.reject(f"expected paths inside {self.root} (change it with {self._option}), these are not", outside)
         listing.reject("the path does not exist and several files may be meant; write the full path", ambiguous)
         listing.reject("images are listed twice; remove these rows", twice)
         if not paths:
             raise UserError(
                 f"{listing.path}: none of the {len(missing)} images exists below {self.root}, the first is "
-                f"{missing[0].partition(': ')[2]}; give the base folder of the paths with --base, or write the paths "
-                "as they are below it"
+                f"{missing[0].partition(': ')[2]}; give the base folder of the paths with {self._option}, or write "
+                "the paths as they are below it"
             )
         listing.reject(
             f"{len(missing)} of {len(written)} images do not exist below {self.root}; restore them, write their "
-            "paths as they are below it, give another folder with --base, or remove these rows",
+            f"paths as they are below it, give another folder with {self._option}, or remove these rows",
             missing,
         )
         return list(paths)

@@ -58,7 +58,9 @@ def _read(data: Path, reading: Reading, *, labels: bool) -> Source:
         raise MissingFile(f"no folder or CSV at {data}; give C-NMC's folder, a CSV Path,label, or folders by class")
     if data.is_dir():
         if reading.base is not None:
-            raise UserError(f"--base has no effect with {data}, which is a folder, not a CSV; leave it out")
+            raise UserError(
+                f"{reading.base_option} has no effect with {data}, which is a folder, not a CSV; leave it out"
+            )
         if reading.subject_column is not None:
             raise NotApplicable(
                 f"--subject-column {reading.subject_column} has no effect with {data}, which is a folder, not a CSV; "

@@ -1,0 +1,193 @@
+"""What a test set shares with the training data: it is refused, left out, or scored nevertheless."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from leukemia import CLASS_NAMES
+from leukemia.base.errors import UserError, listed
+from leukemia.config.recipe import Recipe
+from leukemia.data.catalog import Catalog
+from leukemia.data.part import part_of
+from leukemia.data.subjects import MOST_NAMED, UNKNOWN, key
+from leukemia.study.models import trained_on
+
+Rule = Literal["refuse", "drop", "allow"]
+"""What happens to a test set that overlaps the training data: ``drop`` leaves these images out."""
+
+IDENTICAL = "identical to a training image"
+SUBJECT = "of a training subject"
+RELATED = "of a subject that shares identical images with those"
+REASONS = (IDENTICAL, SUBJECT, RELATED)
+"""Why a test image is left out; the first one that applies counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """How many test images are left out, since they or their subjects are in the training data."""
+
+    counts: dict[str, int]
+    """By reason, those of ``REASONS`` that occur."""
+
+    num_images: int
+    """Of the whole test set."""
+
+    @property
+    def total(self) -> int:
+        """How many images are left out."""
+        return sum(self.counts.values())
+
+    def reasons(self) -> list[str]:
+        """The counts as text."""
+        return [f"{number} {reason}" for reason, number in self.counts.items()]
+
+    def describe(self) -> str:
+        """The result as one line, without names of images and patients.
+
+        >>> LeftOut(counts={IDENTICAL: 2, SUBJECT: 1}, num_images=9).describe()
+        '3 of 9 test images are left out (--drop-overlap): 2 identical to a training image, 1 of a training subject'
+        """
+        if not self.counts:
+            return f"none of {self.num_images} test images is left out (--drop-overlap): no overlap was found"
+        return (
+            f"{self.total} of {self.num_images} test images are left out (--drop-overlap): {', '.join(self.reasons())}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """A test set after the comparison with the training data."""
+
+    catalog: Catalog
+    """The images to predict."""
+
+    overlap: tuple[str, ...] = ()
+    """Counts of its images and subjects that are in the training data, as text; empty unless the user allowed it."""
+
+    left_out: LeftOut | None = None
+    """None unless the user asked for it."""
+
+
+def compare(recipe: Recipe, training: Catalog, test: Catalog, rule: Rule) -> HeldOut:
+    """Compare a test set with the training data, and with those of a delivered model as ``model.pretrained``.
+
+    Raises:
+        UserError: they overlap, and ``rule`` is ``refuse``; or ``drop`` leaves no images, or those of one class.
+    """
+    allowed = rule == "allow"
+    if rule != "drop":
+        found = find_overlap(training, test, allowed=allowed)
+        return HeldOut(catalog=test, overlap=(*found, *find_seen(recipe, test, allowed=allowed)))
+    find_seen(recipe, test, allowed=False)
+    held_out = leave_out(training, test)
+    find_seen(recipe, held_out.catalog, allowed=False)
+    return held_out
+
+
+def find_overlap(training: Catalog, test: Catalog, *, allowed: bool) -> tuple[str, ...]:
+    """Count test images (compared by pixels) and subjects that are also in the training data.
+
+    Subjects are compared in their normal form, unless those of the training data are kept as written.
+
+    Raises:
+        UserError: there are some, and ``allowed`` is false.
+    """
+    images = [f"image {image_id}" for image_id in test.table["image_id"][_is_identical(training, test)]]
+    subjects = [
+        f"subject {name if name == same else f'{name} ({same} in the training data)'}"
+        for name, same in _common_subjects(training, test)
+    ]
+    if (images or subjects) and not allowed:
+        num_left_out = int((_reasons(training, test) != "").sum())
+        raise UserError(
+            f"--test: {len(images)} images and {len(subjects)} subjects of the test set are in the training data, so "
+            "scores would be too optimistic; use other test data, --drop-overlap (leaves out these images and all "
+            f"images of these subjects, {num_left_out} of {len(test.table)}), or --allow-overlap (scores them, too); "
+            "with either, every output will say so:\n" + listed([*images, *subjects])
+        )
+    counts = [f"{len(images)} images"] if images else []
+    return tuple([*counts, f"{len(subjects)} subjects"] if subjects else counts)
+
+
+def leave_out(training: Catalog, test: Catalog) -> HeldOut:
+    """The test images that are not in the training data, nor their subjects.
+
+    Raises:
+        UserError: none remain, or those of one class only.
+    """
+    reasons = _reasons(training, test)
+    counts = {reason: int((reasons == reason).sum()) for reason in REASONS}
+    left_out = LeftOut(counts={reason: each for reason, each in counts.items() if each}, num_images=len(reasons))
+    if not left_out.counts:
+        return HeldOut(catalog=dataclasses.replace(test, notes=(*test.notes, left_out.describe())), left_out=left_out)
+    kept = part_of(test, reasons == "")
+    labels = sorted(set(kept.table["label"]))
+    if len(labels) < test.table["label"].nunique():
+        remain = f"only images of class {labels[0]} ({CLASS_NAMES[labels[0]]}) remain" if labels else "none remain"
+        raise UserError(f"--test: {left_out.describe()}, so {remain}; use other test data")
+    dropped = [
+        f"{image_id} is {reason}" for image_id, reason in zip(test.table["image_id"], reasons, strict=True) if reason
+    ]
+    more = [f"and {len(dropped) - MOST_NAMED} more"] if len(dropped) > MOST_NAMED else []
+    catalog = dataclasses.replace(
+        kept,
+        notes=(*kept.notes, left_out.describe()),
+        subject_notes=(*kept.subject_notes, f"left out: {', '.join([*dropped[:MOST_NAMED], *more])}"),
+    )
+    return HeldOut(catalog=catalog, left_out=left_out)
+
+
+def find_seen(recipe: Recipe, test: Catalog, *, allowed: bool) -> tuple[str, ...]:
+    """As ``find_overlap``, for a delivered model as ``model.pretrained`` that was trained on this very test set.
+
+    Of such a model only the fingerprint of all of its data is known: a part in common is not noticed.
+
+    Raises:
+        UserError: it was, and ``allowed`` is false.
+    """
+    named = recipe.model.pretrained
+    if named is None or trained_on(Path(named)) != test.fingerprint:
+        return ()
+    if not allowed:
+        raise UserError(
+            f"--test: {named}, from which training starts, was trained on this test set, so scores would be too "
+            "optimistic, and --drop-overlap would leave no images; use other test data or weights, or --allow-overlap "
+            "(every output will then say so)"
+        )
+    return ("all images, by way of model.pretrained",)
+
+
+def _is_identical(training: Catalog, test: Catalog) -> pd.Series:
+    """Whether each test image has the pixels of a training image: bool (n,)."""
+    return test.table["pixel_sha256"].isin(set(training.table["pixel_sha256"]))
+
+
+def _common_subjects(training: Catalog, test: Catalog) -> Iterator[tuple[str, str]]:
+    """The names of each subject in the test set and in the training data."""
+    if not (test.has_subjects and training.has_subjects):
+        return
+    spelling = training.subject_spelling
+    trained = {key(name, spelling): name for name in sorted(set(training.table["subject"]) - {UNKNOWN})}
+    for name in sorted(set(test.table["subject"]) - {UNKNOWN}):
+        same = trained.get(key(name, spelling))
+        if same is not None:
+            yield name, same
+
+
+def _reasons(training: Catalog, test: Catalog) -> pd.Series:
+    """Why each test image is to be left out, one of ``REASONS``; empty if it is not: str (n,)."""
+    table, identical = test.table, _is_identical(training, test)
+    same = table["subject"].isin([name for name, _ in _common_subjects(training, test)])
+    # The images without a subject are one group, but may be of many patients.
+    is_known = table["subject"] != UNKNOWN
+    related = table["group"].isin(set(table["group"][(identical | same) & is_known])) & is_known
+    reasons = pd.Series("", index=table.index)
+    for reason, applies in ((RELATED, related), (SUBJECT, same), (IDENTICAL, identical)):
+        reasons[applies] = reason
+    return reasons
