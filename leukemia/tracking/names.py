@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,6 +23,12 @@ NAMES = ("image_id", "subject", "group")
 
 COLUMNS = frozenset((*FOLD_COLUMNS, "subclass", "predicted", *EPOCH_COLUMNS, CHECKSUM))
 """Columns of the tables of a study and of a model; any other may contain names, too."""
+
+TABLES = ("out_of_fold", "trials")
+"""Keys of the tables that a run logs with or without names."""
+
+WITH_NAMES = "with_names"
+"""Logged as true beside a table that has names, so that the server can tell."""
 
 NAMING = (layout.SPLITS, layout.REPORT)
 """Files of a study that contain names, or may quote an error message that does."""
@@ -50,6 +57,11 @@ def table(study: Study, predictions: pd.DataFrame) -> pd.DataFrame:
     numbered = predictions.drop(columns=list(NAMES), errors="ignore")
     numbered.insert(0, "row", rows)
     return numbered
+
+
+def marked(study: Study, values: dict[str, Any]) -> dict[str, Any]:
+    """Values to log that contain one of ``TABLES``, with ``WITH_NAMES`` if it has names."""
+    return values | {WITH_NAMES: True} if study.info.wandb_ids else values
 
 
 def reason(study: Study, state: State | None, text: str) -> str:

@@ -21,7 +21,7 @@ from leukemia.tracking.study_run import StudyRun
 from leukemia.tracking.sweep import SweepRecord, existing_sweep, make_sweep
 from leukemia.tracking.sweep_state import set_state
 from leukemia.tracking.trial_run import TrialRun
-from leukemia.tracking.upload import confirm, incomplete
+from leukemia.tracking.upload import confirm, outdated
 from leukemia.tracking.winner import tracked_trials
 
 
@@ -63,8 +63,9 @@ def _publish(study: Study, report: Callable[[str], None]) -> None:
     if sweep is None and (study.folder / layout.SWEEP).is_file():
         report("W&B: the study's sweep was deleted or belongs to another project or server; creating a new one")
     best = Best.find(study)
-    # The steps of a run are not sent twice, so a run without its files is written again.
-    overwritten = incomplete(study)
+    overwritten, note = outdated(study)
+    if note:
+        report(f"W&B: {note}")
     failures: list[str] = []
     uploaded = []
     for number, end in tracked_trials(study).items():

@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from leukemia.tracking import client, settings
+from leukemia.tracking import client, names, settings
 from leukemia.tracking.account import api_key
 from leukemia.tracking.request import post
 
@@ -54,6 +54,8 @@ class ServerRun:
     to a host of their own, and W&B's client closes the run without an error if that fails."""
 
     tags: tuple[str, ...]
+    with_names: bool | None
+    """Whether its tables have names of images and patients; None if it has no such tables."""
 
     @property
     def is_complete(self) -> bool:
@@ -119,8 +121,8 @@ def reading() -> Iterator[None]:
 def _run(node: dict[str, Any]) -> ServerRun:
     # The server lists a file from when its upload begins; its checksum is "0" until it arrives (``wandb.restore``).
     stored = {file["name"] for file in _nodes(node["files"]) if file["md5"] not in (None, "0")}
-    rows = [json.loads(row) for row in json.loads(node["historyTail"] or "[]")]
-    named = _files([json.loads(node["summaryMetrics"] or "{}"), *rows])
+    rows, summary = json.loads(node["historyTail"] or "[]"), json.loads(node["summaryMetrics"] or "{}")
+    named = _files([summary, *map(json.loads, rows)])
     # An absolute pattern is that of the whole path, as for W&B's client.
     globs = [f"/{glob}" for glob in settings.ignore_globs()]
     used = {name for name in named if not any(PurePosixPath(f"/{name}").match(glob) for glob in globs)}
@@ -129,6 +131,7 @@ def _run(node: dict[str, Any]) -> ServerRun:
         is_closed=node["state"] in ENDED,
         missing=tuple(sorted(used - stored)),
         tags=tuple(node["tags"] or ()),
+        with_names=bool(summary.get(names.WITH_NAMES)) if summary.keys() & set(names.TABLES) else None,
     )
 
 

@@ -55,7 +55,8 @@ class StudyRun:
         self._run = client.open_run(self._spec(), mode)
         self._ended, self._last, self._counts = [], int(self._run.starting_step) - 1, {}
         self._best, self._seconds, self._table_at = -math.inf, 0.0, 1
-        for name in ("search/ended", "search/trial"):
+        marks = [names.WITH_NAMES] if self._study.info.wandb_ids else []
+        for name in ("search/ended", "search/trial", *marks):
             self._run.define_metric(name, hidden=True)
         self._run.define_metric("search/*", step_metric="search/ended")
         times = [(trial_ended(self._study, number), number) for number in self._study.trials()]
@@ -102,7 +103,7 @@ class StudyRun:
         row = {key: value for key, value in row.items() if value is not None}
         if len(self._ended) >= self._table_at:
             # Each upload has the whole table, so doing it for every trial would be quadratic in their number.
-            row["trials"] = self._trials()
+            row = names.marked(self._study, row | {"trials": self._trials()})
             self._table_at = math.ceil(1.3 * len(self._ended) + 0.5)
         self._log(2 * len(self._ended) - 2, row, time)
 
@@ -160,4 +161,4 @@ class StudyRun:
         importances = Importances.find(self._study)
         if importances is not None:
             outcome |= charts.importances(importances.shares)
-        return outcome | charts.pictures(self._study.folder)
+        return names.marked(self._study, outcome | charts.pictures(self._study.folder))

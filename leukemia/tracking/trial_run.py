@@ -101,6 +101,8 @@ class TrialRun:
         self._started = None
         self._run.define_metric("epoch", hidden=True)
         self._run.define_metric("fold/number", hidden=True)
+        if self._info.wandb_ids:
+            self._run.define_metric(names.WITH_NAMES, hidden=True)
         self._run.define_metric("fold/*", step_metric="fold/number")
         seed = self._recipe.train.seed
         table = self._study.epochs(self._number)
@@ -201,7 +203,7 @@ class TrialRun:
         ended = trial_ended(self._study, self._number)
         if ended is not None and len(predictions):
             found = charts.predictions(names.table(self._study, predictions))
-            self._log(self._info.folds * self._steps_per_fold, found, ended)
+            self._log(self._info.folds * self._steps_per_fold, names.marked(self._study, found), ended)
         times = {"started": self._started, "ended": ended}
         # A former winner had them.
         client.clear_summary(self._run, f"{self._study.objective}_corrected_")

@@ -14,17 +14,37 @@ from leukemia.study.folder import Study
 from leukemia.tracking import server
 
 
-def incomplete(study: Study) -> set[str]:
-    """Ids of the runs on the server that were not uploaded completely; empty if it cannot tell.
+def outdated(study: Study) -> tuple[set[str], str]:
+    """The runs on the server that must be written again, since a step that a run has is not sent twice.
+
+    Returns:
+        Ids of runs that were not uploaded completely, or whose tables have names of images and patients although the
+        study does not want it, or the other way round; and a note, or an empty string. No ids if the server cannot
+        tell.
 
     Raises:
         requests.RequestException: as ``server.ask``.
     """
+    wanted = study.info.wandb_ids
     try:
-        return {run.id for run in server.runs_of(study.name).values() if not run.is_complete}
+        runs = server.runs_of(study.name).values()
     except server.Unsupported:
         # Confirming the upload asks the same, and says so.
-        return set()
+        advice = (
+            "the server cannot tell which tables were sent without names, and these stay so; to send all with names, "
+            "publish to another project (WANDB_PROJECT)"
+        )
+        return set(), advice if wanted else ""
+    named = [run for run in runs if run.with_names is not None and run.with_names != wanted]
+    note = (
+        ""
+        if not named or wanted
+        else (
+            f"{len(named)} runs have names of images and patients from an earlier upload; their tables are sent again "
+            "without, but W&B keeps earlier versions of files: delete them on its pages"
+        )
+    )
+    return {run.id for run in runs if not run.is_complete or run in named}, note
 
 
 def confirm(study: Study, runs: Sequence[str]) -> str:

@@ -19,6 +19,8 @@ from leukemia.study.folder import Study
 from leukemia.tracking.__main__ import main
 from leukemia.tracking.final_upload import track_final
 from leukemia.tracking.names import remembered, table
+from leukemia.tracking.publish import publish
+from leukemia.tracking.server import runs_of
 from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker
 from search.launch.arguments import parse, request_of
 
@@ -111,6 +113,47 @@ def test_wanted_names_are_sent_and_the_wish_is_remembered(study: Study, wandb_se
     assert wandb_server.runs["c0ffee00-0001"].summary["reason"] == FAILURE
     assert main([*publish, "--no-wandb-ids"]) == 0
     assert "wandb_ids" not in json.loads((study.folder / layout.STUDY).read_text())
+
+
+def columns(server: WandbServer, run: str, table: str) -> list[str]:
+    """The columns of the table that the run's summary shows."""
+    found = server.runs[run]
+    return json.loads(found.files[found.summary[table]["path"]])["columns"]
+
+
+def test_tables_that_were_sent_are_sent_again_if_the_option_changes(
+    study: Study, wandb_server: WandbServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_all(study, NoTracker())
+    publish = ["publish", study.name, "--runs", str(study.folder.parent)]
+    seen = []
+    for option in ([], ["--wandb-ids"], ["--no-wandb-ids"]):
+        assert main([*publish, *option]) == 0
+        trial, search = (wandb_server.runs[f"c0ffee00-{name}"] for name in ("0000", "search"))
+        steps = [row["_step"] for run in (trial, search) for row in run.history]
+        assert steps == [*range(7), 0, 2, 3]
+        reasons = json.loads(search.files[search.summary["trials"]["path"]])
+        reason = reasons["data"][-1][reasons["columns"].index("reason")]
+        seen.append(("subject" in columns(wandb_server, "c0ffee00-0000", "out_of_fold"), reason == FAILURE))
+        note = "W&B: 2 runs have names of images and patients from an earlier upload; their tables are sent again "
+        assert (note in capsys.readouterr().out) == (option == ["--no-wandb-ids"])
+    assert seen == [(False, False), (True, True), (False, False)]
+    assert runs_of(study.name)["c0ffee00-0001"].with_names is None
+
+
+def test_tables_with_names_are_not_sent_again_without_need(study: Study, wandb_server: WandbServer) -> None:
+    run_all(study, NoTracker())
+    for _ in range(2):
+        publish(remembered(study, True), lambda line: None)
+    assert len([name for name in wandb_server.artifacts if name.startswith("run-c0ffee00-0000-out_of_fold")]) == 1
+
+
+def test_a_server_that_cannot_tell_whether_tables_have_names(study: Study, wandb_server: WandbServer) -> None:
+    run_all(study, NoTracker())
+    wandb_server.fault_at, wandb_server.fault = "RunsOfGroup", "400"
+    lines: list[str] = []
+    publish(remembered(study, True), lines.append)
+    assert lines[0].startswith("W&B: the server cannot tell which tables were sent without names, and these stay so; ")
 
 
 def test_files_of_a_delivered_model_have_row_numbers(delivered: Study, wandb_server: WandbServer) -> None:
