@@ -16,6 +16,11 @@ def main(argv: list[str] | None = None) -> int:
 
     arguments = parse(argv)
 
+    from search.cluster.variables import check_variables
+
+    # Before anything imports Ray.
+    check_variables()
+
     from leukemia.base.provenance import command_line
     from search.launch.search import search
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from leukemia.base.errors import UserError
-from search.cluster import ray_private
+from search.cluster import ray_private, variables
 
 LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
 """In bytes; the size of ``sun_path`` less its final zero (unix(7))."""
@@ -98,6 +98,11 @@ def _shared_memory_size() -> str | None:
     return f"cannot write to {SHARED_MEMORY}, where Ray shares memory between processes; mount it writable"
 
 
+def _variables() -> str | None:
+    names = variables.given()
+    return f"these variables change Ray, correct or unset them: {', '.join(names)}" if names else None
+
+
 def _problems(checks: tuple[Callable[[], str | None], ...]) -> Iterator[str]:
     for check in checks:
         if problem := check():
@@ -113,5 +118,6 @@ LIKELY = (
     _limit(resource.RLIMIT_FSIZE, "the size of a file", "-f", 10 * 10**9, "GB"),
     _limit(resource.RLIMIT_NOFILE, "open files", "-n", 1024, ""),
     _limit(resource.RLIMIT_NPROC, "processes", "-u", 1000, ""),
+    _variables,
 )
 """Looked at only after Ray has failed to start: how much it needs depends on the machine."""
