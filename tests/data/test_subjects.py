@@ -234,6 +234,25 @@ def test_subjects_of_cnmc_names_in_a_csv_or_in_other_folders(tmp_path: Path) -> 
         )
 
 
+def test_a_label_that_differs_from_the_class_in_a_cnmc_name_is_a_warning(tmp_path: Path) -> None:
+    names = [name.rpartition("/")[2] for name in NAMES]
+    draw_tree(tmp_path / "set", [*names, "UID_H7_1_1_HEM.BMP", "small_all.bmp"])
+    rows = [f"{name},{int('_all' in name)}" for name in names[1:]]
+    path = tmp_path / "set" / "list.csv"
+    path.write_text("\n".join(["Path,label", f"{names[0]},0", "UID_H7_1_1_HEM.BMP,1", "small_all.bmp,0", *rows]))
+    folders = draw_tree(
+        tmp_path / "cells", [*(f"{'0' if '_all' in name else '1'}/{name}" for name in names), "1/other_hem.bmp"]
+    )
+    for data, counts in ((path, "2 of 8"), (folders, "6 of 7")):
+        catalog = read_catalog(data)
+        (note,) = [note for note in catalog.notes if note.startswith("warning: ")]
+        assert note.startswith(f"warning: {counts} images have another class in their C-NMC name (UID_..._hem, ")
+        assert "which counts; check the labels (0 hem, 1 all)" in note
+    assert catalog.table["label"].tolist() == [int(name.startswith("1/")) for name in catalog.table["image_id"]]
+    path.write_text("\n".join(["Path", *names]))
+    assert not [note for note in read_catalog(path, labels=False).notes if "warning" in note]
+
+
 def test_a_column_of_cnmc_names_gives_their_subjects(tmp_path: Path) -> None:
     names = ["UID_5_1_1_all.bmp", "UID_H1_1_1_hem.bmp", "UID_5_2_1_all.bmp", "UID_H1_1_2_hem.bmp"]
     path = listing(tmp_path, names, column="Patient_ID")

@@ -193,6 +193,23 @@ def _check_classes(location: Path, named: Iterable[tuple[str, Row]]) -> None:
         )
 
 
+def with_doubts(source: Source) -> Source:
+    """The images of any layout, with a note on how many C-NMC names have another class than the label.
+
+    In C-NMC that is an error. Elsewhere, names may mean something else.
+    """
+    names = [(row.path.relative_to(source.root).as_posix(), row.label) for row in source.rows]
+    number = sum(label is not None and _other_class(name, label) for name, label in names)
+    if not number:
+        return source
+    note = (
+        f"warning: {number} of {len(names)} images have another class in their C-NMC name (UID_..._{CLASS_NAMES[0]}, "
+        f"UID_..._{CLASS_NAMES[1]}) than their label or folder says, which counts; check the labels (0 "
+        f"{CLASS_NAMES[0]}, 1 {CLASS_NAMES[1]})"
+    )
+    return dataclasses.replace(source, notes=(*source.notes, note))
+
+
 def _other_class(name: str, label: int) -> bool:
     found = _CLASS.findall(PurePosixPath(name).name) if cnmc_subject(name) else []
     return bool(found) and found[-1].lower() == CLASS_NAMES[1 - label]

@@ -50,7 +50,7 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
             f"{data}: images without labels; expected C-NMC's fold_*/{{all,hem}}, folders named by class "
             f"({NAMES}), or a CSV with the columns Path and label"
         )
-    return source
+    return cnmc.with_doubts(source)
 
 
 def _read(data: Path, reading: Reading, *, labels: bool) -> Source:
