@@ -69,7 +69,7 @@ def check_settings() -> None:
 def warn_of_ignored() -> None:
     """Warn about W&B's settings that have no effect, if there are any."""
     if ignored := settings.ignored():
-        log.warning("W&B: settings of a single run have no effect on the runs of a study: %s", ", ".join(ignored))
+        log.warning("W&B: these settings have no effect on the runs of a study: %s", ", ".join(ignored))
 
 
 def wanted_mode() -> tuple[str, str]:

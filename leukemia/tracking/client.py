@@ -116,7 +116,6 @@ def _init(spec: RunSpec, mode: Mode) -> Run:
         tags=list(dict.fromkeys([*spec.tags, *settings.tags()])),
         config=dict(spec.config),
         mode="offline" if mode == "offline" else "online",
-        reinit="create_new",
         # Without it, W&B overwrites the run that has this id.
         resume="allow" if mode in ("online", "upload") else None,
         settings=_quiet_settings(_finish_timeout(spec, mode), spec.sweep, spec.on_stop),
@@ -149,24 +148,11 @@ def close_run(run: Run, exit_code: int = 0, logged: wandb.Artifact | None = None
 
 
 def _quiet_settings(finish_timeout: float, sweep: str | None, on_stop: Callable[[], None]) -> wandb.Settings:
-    """Settings of a run that prints nothing and collects nothing on its own (git state, code, system metrics)."""
+    """Settings of a run that prints nothing and collects nothing on its own."""
     return wandb.Settings(
-        silent=True,
-        console="off",
-        show_info=False,
-        show_warnings=False,
-        disable_git=True,
-        save_code=False,
-        x_save_requirements=False,
-        x_disable_stats=True,
-        x_disable_meta=True,
-        # By default the path of the script.
-        program="",
-        # On SageMaker, the training job's name would replace the run's id.
-        sagemaker_disable=True,
+        **settings.FIXED,
         init_timeout=INIT_TIMEOUT_SECONDS,
         finish_timeout=finish_timeout,
-        finish_timeout_raises=True,
         sweep_id=sweep,
         # By default, Stop interrupts the main thread and so the whole search.
         stop_fn=on_stop,

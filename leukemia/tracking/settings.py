@@ -7,6 +7,7 @@ import functools
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 # Set before wandb is imported: it prints nothing to the terminal, and sends no error reports to W&B.
 os.environ.setdefault("WANDB_SILENT", "true")
@@ -29,9 +30,39 @@ IGNORED = (
     *("run_name", "run_job_type", "run_id", "root_dir"),
     *("resume", "resume_from", "fork_from", "sweep_id", "sweep_param_path", "launch"),
     *("git_commit", "git_remote", "git_remote_url", "git_root"),
+    *("identity_token_file", "credentials_file"),
 )
-"""W&B's settings of a single run. A study decides the names, ids, folders and the sweep of its runs; the state of a git
-repository, whose URL may contain a password, is not sent."""
+"""W&B's settings that have no effect: those of a single run, since a study decides the names, ids, folders and the
+sweep of its runs; the state of a git repository, whose URL may contain a password and is not sent; and identity tokens,
+since only an API key is used."""
+
+FIXED: dict[str, Any] = {
+    "silent": True,
+    "console": "off",
+    "show_info": False,
+    "show_warnings": False,
+    "disable_git": True,
+    "save_code": False,
+    "x_save_requirements": False,
+    "x_disable_stats": True,
+    "x_disable_meta": True,
+    # By default the path of the script.
+    "program": "",
+    # On SageMaker, the training job's name would replace the run's id.
+    "sagemaker_disable": True,
+    "finish_timeout_raises": True,
+    "reinit": "create_new",
+}
+"""Settings of every run, which prints nothing and collects nothing on its own (git state, code, system metrics)."""
+
+DECIDED = ("init_timeout", "finish_timeout")
+"""Settings whose values depend on what a run is opened for."""
+
+NO_SETTINGS = (
+    *("WANDB_DISABLED", "WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR"),
+    *("WANDB_DEBUG", "WANDB_CORE_DEBUG", "WANDB_ERROR_REPORTING", "WANDB_SERVICE"),
+)
+"""Variables that have an effect although they are no settings; other such names, as misspelled ones, have none."""
 
 FALSE = ("", "0", "false", "no", "off")
 """Values of ``WANDB_DISABLED`` that do not disable W&B, in lower case."""
@@ -164,9 +195,18 @@ def problem() -> str | None:
 
 
 def ignored() -> list[str]:
-    """The given settings that are in ``IGNORED``, as variables, or as keys of a file."""
-    variables = [name for name, value in _variables().items() if _setting(name, value) in IGNORED]
-    return variables + [f"{key} in {path}" for path, settings in _files() for key in settings if key in IGNORED]
+    """The given settings that have no effect, as variables, or as keys of a file."""
+    variables = [name for name, value in _variables().items() if _has_no_effect(name, value)]
+    without = {*IGNORED, *FIXED, *DECIDED}
+    return variables + [f"{key} in {path}" for path, settings in _files() for key in settings if key in without]
+
+
+def _has_no_effect(variable: str, value: str) -> bool:
+    """Whether a variable of a valid value has no effect."""
+    name, parsed = _setting(variable, value)
+    if name is None:
+        return variable not in NO_SETTINGS
+    return name in IGNORED or name in DECIDED or (name in FIXED and parsed != FIXED[name])
 
 
 def _variables() -> dict[str, str]:
@@ -177,8 +217,8 @@ def _variables() -> dict[str, str]:
     }
 
 
-def _setting(variable: str, value: str) -> str | None:
-    """The setting that a variable sets; None if it sets none.
+def _setting(variable: str, value: str) -> tuple[str | None, Any]:
+    """The setting that a variable sets, and its value; None if it sets none.
 
     Raises:
         Exception: W&B rejects the value.
@@ -186,7 +226,8 @@ def _setting(variable: str, value: str) -> str | None:
     settings = wandb.Settings()
     before = set(settings.model_fields_set)
     settings.update_from_env_vars({variable: value})
-    return next(iter(settings.model_fields_set - before), None)
+    name = next(iter(settings.model_fields_set - before), None)
+    return name, None if name is None else getattr(settings, name)
 
 
 def _files() -> list[tuple[Path, dict[str, str]]]:

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import wandb
 from helpers.studies import change_info
 from helpers.tracked import folders, make_study, of_kind, records, run_trial
 from helpers.wandb_server import KEY, WandbServer
@@ -21,7 +22,7 @@ from leukemia.tracking import settings
 from leukemia.tracking.account import check_settings, server_problem, wanted_mode
 from leukemia.tracking.final_upload import track_final
 from leukemia.tracking.publish import publish
-from leukemia.tracking.settings import ignored
+from leukemia.tracking.settings import DECIDED, FIXED, IGNORED, ignored, resolved
 from leukemia.tracking.sweep import existing_sweep
 from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker
 
@@ -155,7 +156,7 @@ def test_settings_of_a_single_run_have_no_effect_and_are_named(
     with caplog.at_level(logging.WARNING):
         check_settings()
     assert caplog.messages == [
-        "W&B: settings of a single run have no effect on the runs of a study: WANDB_DIR, WANDB_JOB_TYPE, "
+        "W&B: these settings have no effect on the runs of a study: WANDB_DIR, WANDB_JOB_TYPE, "
         f"WANDB_NAME, WANDB_RUN_ID, resume in {path}"
     ]
     tracker, _ = make_tracker(study)
@@ -164,6 +165,32 @@ def test_settings_of_a_single_run_have_no_effect_and_are_named(
     (head,) = of_kind(records(*folders(study)), "run")
     assert (head["display_name"], head["job_type"], head["run_group"]) == ("my-study-0000", "trial", "spring")
     assert head["run_id"] == "c0ffee00-0000"
+
+
+def test_whatever_has_no_effect_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Settings that are fixed, ways to log in other than a key, and names that W&B does not know."""
+    before = ignored()
+    obeyed = {"TAGS": "a", "ORGANIZATION": "b", "HTTP_TIMEOUT": "9", "CACHE_DIR": str(tmp_path), "DEBUG": "false"}
+    same = {"SILENT": "True", "CONSOLE": "off", "_DISABLE_STATS": "1"}
+    for name, value in {**obeyed, **same}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    assert ignored() == before
+    without = {"CONSOLE": "wrap", "IDENTITY_TOKEN_FILE": "t", "INIT_TIMEOUT": "9", "PROJCT": "x", "SAVE_CODE": "true"}
+    for name, value in without.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    assert ignored() == sorted([*before, *(f"WANDB_{name}" for name in without)])
+    assert resolved().identity_token_file is None
+
+
+def test_the_settings_with_a_rule_are_wandbs_own() -> None:
+    """A new version may rename some."""
+    assert {*IGNORED, *FIXED, *DECIDED} <= wandb.Settings.model_fields.keys()
+
+
+def test_a_value_that_wandb_cannot_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_CONFIG_PATHS", "defaults.yaml")
+    with pytest.raises(UserError, match=r"^WANDB_CONFIG_PATHS: .*; fix or unset it"):
+        check_settings()
 
 
 def test_git_state_is_not_sent(study: Study, wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +203,13 @@ def test_git_state_is_not_sent(study: Study, wandb_server: WandbServer, monkeypa
         "DISABLE_GIT": "false",
     }.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
-    assert ignored() == ["WANDB_GIT_COMMIT", "WANDB_GIT_REMOTE", "WANDB_GIT_REMOTE_URL", "WANDB_GIT_ROOT"]
+    assert ignored() == [
+        "WANDB_DISABLE_GIT",
+        "WANDB_GIT_COMMIT",
+        "WANDB_GIT_REMOTE",
+        "WANDB_GIT_REMOTE_URL",
+        "WANDB_GIT_ROOT",
+    ]
     for tracker in (make_tracker(study)[0], WandbTracker(study, mode="offline")):
         run_trial(study, tracker, 0)
         tracker.close(finished=False)
