@@ -23,6 +23,11 @@ def main(argv: list[str] | None = None) -> int:
     """Check for problems and print them; returns the exit status."""
     path = _parser().parse_args(argv).cluster
 
+    from search.cluster.variables import check_variables
+
+    # Before anything imports Ray.
+    check_variables()
+
     from search.preflight.check import check_cluster, read_cluster
 
     problems, notes = check_cluster(read_cluster(path))

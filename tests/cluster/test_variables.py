@@ -11,6 +11,7 @@ import search
 from leukemia.base.errors import UserError
 from search import run
 from search.cluster import requirements, variables
+from search.preflight import __main__ as preflight
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,8 @@ def test_the_variables_at_fault_are_named_before_the_search_imports_ray(
     monkeypatch.setattr("search.launch.search.search", lambda *given: pytest.fail("the search begins"))
     with pytest.raises(UserError, match=message):
         run.main(["--dry-run"])
+    with pytest.raises(UserError, match=message):
+        preflight.main(["cluster.yaml"])
 
 
 @pytest.mark.parametrize("is_installed", [False, True])

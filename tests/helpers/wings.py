@@ -13,7 +13,7 @@ search.policy search.sampling search.trials search.planning search.storage searc
 """.split()
 """From the bottom up: each imports only from itself and from those before it."""
 
-APART = {"search.preflight": {"leukemia.base", "search.cluster.ray_private"}}
+APART = {"search.preflight": {"leukemia.base", "search.cluster.ray_private", "search.cluster.variables"}}
 """Imported by nothing, and what of ours it may import."""
 
 COMMANDS = {

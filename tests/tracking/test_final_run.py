@@ -85,6 +85,18 @@ def test_run_has_the_latest_test_only(study: Study, final: Path, wandb_server: W
     assert len(second.history) == steps + 1
 
 
+def test_run_says_how_many_test_images_were_left_out(study: Study, final: Path, wandb_server: WandbServer) -> None:
+    metrics = read_content(final / layout.METRICS)
+    test = metrics["test"] | {"left_out": 6, "left_out_reasons": ["6 of a training subject"]}
+    caveat = "6 of 18 test images are left out (--drop-overlap): 6 of a training subject."
+    write_record(final / layout.METRICS, metrics | {"test": test, "caveats": [caveat]})
+    record_of(final).write(final)
+    run = FinalRun(study, layout.FINAL)
+    run.write("online")
+    summary = wandb_server.runs[run.id].summary
+    assert (summary["test/left_out"], summary["caveats"]) == (6, [caveat])
+
+
 def test_upload_that_did_not_arrive_is_reported(study: Study, wandb_server: WandbServer) -> None:
     """W&B's client closes a run without an error if its key is rejected."""
     wandb_server.fault_at, wandb_server.fault = "/file_stream", "401"
