@@ -20,7 +20,7 @@ from leukemia.data.reading import Reading
 from leukemia.data.view import view_of
 from leukemia.delivery.evaluation import Evaluation, evaluate, predict_test_set, read_test_set
 from leukemia.delivery.loading import Existing, find_existing
-from leukemia.delivery.messages import print_line, print_next, print_outcome, print_remarks
+from leukemia.delivery.messages import print_line, print_next, print_outcome, print_remarks, unfinished
 from leukemia.delivery.model_folder import Delivery, set_aside, write_model
 from leukemia.delivery.overlap import HeldOut, Rule, compare
 from leukemia.delivery.replacement import claimed, free_name, replacing
@@ -32,7 +32,6 @@ from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.models import RESULTS, MetricsRecord, ModelRecord, is_model, model_folder, results_folder
 from leukemia.study.subclasses import subclasses_of
-from leukemia.study.table import unfinished_repeats
 from leukemia.study.verification import verify
 from leukemia.tracking.names import remembered
 from leukemia.training.device import choose_device, describe_device, use_threads
@@ -213,7 +212,7 @@ class FinalTraining:
         if test is not None:
             # Detect unreadable test images now, not after hours of training.
             open_images(test, view_of(recipe))
-        notes = _unfinished(study, inputs.best)
+        notes = unfinished(study, inputs.best)
         for note in notes:
             print_line(console, f"warning: {note}")
         if existing is None:
@@ -278,21 +277,6 @@ def _track(console: Console, study: Study, name: str) -> None:
         return
     if message := track_final(study, name):
         print_line(console, message)
-
-
-def _unfinished(study: Study, best: Best) -> tuple[str, ...]:
-    """Warnings if the search is not finished, or was interrupted before it wrote the winner again; else empty."""
-    info, ended = study.info, sum(study.end(number) is not None for number in study.trials())
-    wanted = 0 if "trials" in info.absent else info.trials
-    repeats = sum(len(unfinished_repeats(study, number)) for number in study.trials())
-    notes = []
-    if ended < wanted:
-        notes.append(f"The search is not finished: {ended} of {wanted} trials have ended; a later trial may be better.")
-    if repeats:
-        notes.append(f"The search is not finished: {repeats} repeats have not ended; they may change the winner.")
-    if older := best.outdated(study):
-        notes.append(older)
-    return tuple(notes)
 
 
 def _against_start(console: Console, inputs: Inputs, evaluation: Evaluation | None) -> tuple[str, dict[str, Interval]]:

@@ -12,6 +12,9 @@ from leukemia.data.catalog import Catalog
 from leukemia.delivery.model_folder import Delivery
 from leukemia.scoring.metrics import describe_difference, majority_rate
 from leukemia.study import layout
+from leukemia.study.best import Best
+from leukemia.study.folder import Study
+from leukemia.study.table import unfinished_repeats
 
 
 def print_line(console: Console, line: str) -> None:
@@ -24,6 +27,21 @@ def print_remarks(console: Console, training: Catalog, test: Catalog | None) -> 
     for name, catalog in (("training data", training), ("test data", test)):
         for remark in () if catalog is None else catalog.remarks:
             print_line(console, f"note: {name}: {remark}")
+
+
+def unfinished(study: Study, best: Best) -> tuple[str, ...]:
+    """Warnings if the search is not finished, or was interrupted before it wrote the winner again; else empty."""
+    info, ended = study.info, sum(study.end(number) is not None for number in study.trials())
+    wanted = 0 if "trials" in info.absent else info.trials
+    repeats = sum(len(unfinished_repeats(study, number)) for number in study.trials())
+    notes = []
+    if ended < wanted:
+        notes.append(f"The search is not finished: {ended} of {wanted} trials have ended; a later trial may be better.")
+    if repeats:
+        notes.append(f"The search is not finished: {repeats} repeats have not ended; they may change the winner.")
+    if older := best.outdated(study):
+        notes.append(older)
+    return tuple(notes)
 
 
 def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:

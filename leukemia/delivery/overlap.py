@@ -131,16 +131,21 @@ def leave_out(training: Catalog, test: Catalog) -> HeldOut:
     if len(labels) < test.table["label"].nunique():
         remain = f"only images of class {labels[0]} ({CLASS_NAMES[labels[0]]}) remain" if labels else "none remain"
         raise UserError(f"--test: {left_out.describe()}, so {remain}; use other test data")
-    dropped = [
-        f"{image_id} is {reason}" for image_id, reason in zip(test.table["image_id"], reasons, strict=True) if reason
-    ]
-    more = [f"and {len(dropped) - MOST_NAMED} more"] if len(dropped) > MOST_NAMED else []
     catalog = dataclasses.replace(
         kept,
         notes=(*kept.notes, left_out.describe()),
-        subject_notes=(*kept.subject_notes, f"left out: {', '.join([*dropped[:MOST_NAMED], *more])}"),
+        subject_notes=(*kept.subject_notes, *_named(test, reasons)),
     )
     return HeldOut(catalog=catalog, left_out=left_out)
+
+
+def _named(test: Catalog, reasons: pd.Series) -> Iterator[str]:
+    """The names of the images that are left out, one line per reason."""
+    for reason in REASONS:
+        found = test.table["image_id"][reasons == reason].tolist()
+        if found:
+            more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+            yield f"left out, {reason}: {', '.join(found[:MOST_NAMED])}{more}"
 
 
 def find_seen(recipe: Recipe, test: Catalog, *, allowed: bool) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ def test_overlapping_images_are_left_out_and_every_output_says_so(
     assert deliver(study, "--test", renamed, "--drop-overlap") == 0
     output, folder, metrics = capsys.readouterr().out, study.folder / "final", metrics_of(study)
     assert f"note: test data: {LEFT_OUT}\n" in output
-    assert "note: test data: left out: fold_1/all/UID_99_1_1_all.png is identical to a training image, " in output
+    assert "note: test data: left out, of a training subject: fold_2/hem/UID_H4_1_1_hem.png, fold_2/hem/" in output
     assert f"caveat: {LEFT_OUT}.\n" in output
     assert (metrics["test"]["n"], metrics["test"]["left_out"], metrics["test"]["overlap"]) == (12, 6, [])
     assert metrics["test"]["left_out_reasons"] == LEFT_OUT.partition(": ")[2].split(", ")

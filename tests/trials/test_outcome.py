@@ -10,7 +10,7 @@ from helpers.worlds import World
 
 from leukemia.base.errors import UserError
 from leukemia.data.catalog import Catalog
-from leukemia.delivery.final_training import _unfinished
+from leukemia.delivery.messages import unfinished
 from leukemia.report import main
 from leukemia.study.best import Best
 from leukemia.study.verification import verify
@@ -42,7 +42,7 @@ def test_a_correction_older_than_the_last_results_is_stated(
     """As after an interruption: later trials and repeats have not changed the winner, but its selection bias."""
     world = world_in(trials=1)
     write_best(world.study, world.catalog, world.splits, world.run().progress)
-    assert _unfinished(world.study, Best.of(world.study)) == (
+    assert unfinished(world.study, Best.of(world.study)) == (
         "The search is not finished: 1 of 50 trials have ended; a later trial may be better.",
     )
     resumed = world_in(trials=2, repeats=1, racing=True, margin=0.9, fates={1: "worse"})
@@ -51,10 +51,10 @@ def test_a_correction_older_than_the_last_results_is_stated(
     assert main(["study", "--runs", str(world.study.folder.parent)]) == 0
     assert older in caplog.text
     assert older in (world.study.folder / "report.html").read_text()
-    assert older in _unfinished(resumed.study, Best.of(resumed.study))[1]
+    assert older in unfinished(resumed.study, Best.of(resumed.study))[1]
     write_best(resumed.study, resumed.catalog, resumed.splits, driver.progress)
     assert Best.of(resumed.study).outdated(resumed.study) is None
     resumed.study.begin_repeat(1, 7)
     assert "The search is not finished: 1 repeats have not ended; " in " ".join(
-        _unfinished(resumed.study, Best.of(resumed.study))
+        unfinished(resumed.study, Best.of(resumed.study))
     )
