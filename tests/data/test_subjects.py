@@ -154,6 +154,7 @@ def test_a_pattern_finds_subjects_in_paths_or_in_a_column(tmp_path: Path) -> Non
     assert [note.split(":")[0] for note in catalog.remarks] == [
         "1 subjects have several spellings, which are taken for one",
         "1 of 4 images have no subject",
+        "classes (images)",
     ]
     path = listing(tmp_path / "set", ["x-1-a", "x-1-b", "x-2-a", "x-2-b"], column="slide")
     reading = Reading(subject_column="slide", subject_pattern=r"^x-(\d+)")
@@ -229,7 +230,7 @@ def test_subjects_of_cnmc_names_in_a_csv_or_in_other_folders(tmp_path: Path) -> 
     for data in (tmp_path / "set" / "list.csv", tmp_path / "cells"):
         catalog = read_catalog(data)
         assert sorted(subjects_of(catalog)) == sorted(NAMES.values())
-        assert catalog.remarks == (
+        assert catalog.subject_notes == (
             "subjects are read from the names, as C-NMC's UID_SUBJECT_...; --subject-pattern reads others",
         )
 
@@ -290,7 +291,8 @@ def test_options_on_subjects_apply_to_the_reference_copy(tmp_path: Path) -> None
         draw(tmp_path / "copy" / ("all" if number % 2 else "hem") / f"x{number}.png", number)
     catalog = read_catalog(tmp_path / "copy", Reading(subjects_from=str(reference), subject_column="Patient ID"))
     assert subjects_of(catalog) == ["A", "b", "A", "b"]
-    joined, whose = catalog.remarks
+    joined, classes, whose = catalog.remarks
+    assert classes == "classes (images): normal = hem (2); leukemic = all (2)"
     assert whose.startswith(f"subjects and groups are those of {reference}: ")
     assert joined.startswith("--subjects-from: 1 subjects have several spellings, which are taken for one: A = a; ")
 
