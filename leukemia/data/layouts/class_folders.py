@@ -38,6 +38,7 @@ class _Image:
 
     @property
     def word(self) -> str:
+        """The name of the class folder, which there must be."""
         assert self.level is not None
         return self.folders[self.level]
 
