@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from leukemia.base.errors import UserError, listed
-from leukemia.base.files import open_file
+from leukemia.data.layouts.csv_file import read_csv
 from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.label_column import label_column, read_labels
-from leukemia.data.layouts.source import Row, Source
+from leukemia.data.layouts.source import Row, Source, is_image
 from leukemia.data.layouts.written_path import WrittenPath
 from leukemia.data.reading import Reading
 from leukemia.data.subjects import NotApplicable, looks_like_subjects
 
-MAX_MEGABYTES = 200
-"""A larger file is not a list of images; reading it could take all memory. That is about two million rows."""
+_BREAK = re.compile(r"[\r\n]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +31,21 @@ class Listing:
     rows: tuple[tuple[int, dict[str, str]], ...]
     """Line number in the file and the stripped values by lower-case column."""
 
+    notes: tuple[str, ...] = ()
+    """How the file was read, one line each."""
+
     def has(self, *columns: str) -> bool:
         """Whether the header has all these columns, ignoring case."""
         return {column.lower() for column in self.columns} >= set(columns)
 
     def column(self, name: str) -> list[str]:
-        """The values of a column, given by its lower-case name."""
+        """The values of a column, given by its lower-case name.
+
+        Raises:
+            UserError: one has a line break, which only columns that are not read may have.
+        """
+        broken = [f"row {number}: {values[name]!r}" for number, values in self.rows if _BREAK.search(values[name])]
+        self.reject(f"expected one line in every value of the column {name}; correct these", broken)
         return [values[name] for _, values in self.rows]
 
     def subjects(self, column: str | None, default: str) -> tuple[list[str | None], tuple[str, ...]]:
@@ -65,74 +72,28 @@ class Listing:
 
 
 def read_listing(path: Path) -> Listing:
-    """Read a comma-separated UTF-8 file with a header; blank lines are ignored.
-
-    A value with a line break is refused: it may be a quotation mark that is not closed, which takes in all rows up to
-    the next one.
+    """Read a CSV (``read_csv``) with a header and at least one row.
 
     Raises:
-        UserError: not such a file, larger than ``MAX_MEGABYTES``, no rows, a duplicate column, quotation marks that are
-            not closed, values with line breaks, or rows whose length differs from the header.
+        UserError: as ``read_csv``; no rows, a duplicate column, or rows whose length differs from the header.
     """
-    lines = _read_lines(path)
-    if not lines:
-        raise UserError(f"{path}: the CSV is empty; expected the columns Path and label, and a row per image")
-    (_, columns), *rows = lines
-    if len(columns) == 1 and (";" in columns[0] or "\t" in columns[0]):
-        raise UserError(
-            f"{path}: expected columns separated by commas, found {columns[0]!r}; export it again with commas"
-        )
+    file = read_csv(path)
+    _, columns = file.header
     keys = [column.lower() for column in columns]
     twice = sorted(key for key, number in Counter(keys).items() if key and number > 1)
     if twice:
         raise UserError(f"{path}: duplicate column {', '.join(twice)}; keep one")
-    if not rows:
+    if not file.rows:
         raise UserError(f"{path}: the CSV has a header but no rows; expected a row per image")
     listing = Listing(
         path=path,
         columns=tuple(columns),
-        rows=tuple((number, dict(zip(keys, row, strict=False))) for number, row in rows),
+        rows=tuple((number, dict(zip(keys, row, strict=False))) for number, row in file.rows),
+        notes=file.notes,
     )
-    uneven = [f"row {number}: {len(row)} values" for number, row in rows if len(row) != len(keys)]
+    uneven = [f"row {number}: {len(row)} values" for number, row in file.rows if len(row) != len(keys)]
     listing.reject(f"expected {len(keys)} values in every row, as in the header", uneven)
     return listing
-
-
-def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
-    """The lines that are not blank: their numbers from 1 and their stripped values."""
-    lines: list[tuple[int, list[str]]] = []
-    number = 0
-    try:
-        with open_file(path) as stream:
-            _check_size(path, os.fstat(stream.fileno()).st_size)
-            text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-            for number, values in enumerate(csv.reader(text, strict=True), start=1):
-                if broken := [value for value in values if "\n" in value or "\r" in value]:
-                    raise _unreadable(path, number, f"a line break in {broken[0][:40]!r}")
-                if any(value.strip() for value in values):
-                    lines.append((number, [value.strip() for value in values]))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: expected a CSV in UTF-8 ({error}); export it again") from None
-    except csv.Error as error:
-        raise _unreadable(path, number + 1, str(error)) from None
-    except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror})") from None
-    return lines
-
-
-def _unreadable(path: Path, number: int, reason: str) -> UserError:
-    return UserError(
-        f"{path}: row {number}: expected one line of comma-separated values, each at most {csv.field_size_limit()} "
-        f"characters, with quotation marks in pairs ({reason}); correct it"
-    )
-
-
-def _check_size(path: Path, num_bytes: int) -> None:
-    if num_bytes > MAX_MEGABYTES * 1_000_000:
-        raise UserError(
-            f"{path}: expected a CSV of at most {MAX_MEGABYTES} MB, got {num_bytes / 1e6:,.0f} MB; give the list of "
-            "images"
-        )
 
 
 def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
@@ -148,10 +109,10 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
     column, label_notes = label_column(listing, reading, required=labels)
     if not listing.has("path") or (labels and column is None):
         wanted = "the columns Path and label" if labels else "a column Path"
-        raise UserError(
-            f"{listing.path}: expected {wanted}, found {', '.join(listing.columns)}; rename them in the header"
-            f"{', or give the column of labels with --label-column' if listing.has('path') else ''}"
-        )
+        has_header = not any(is_image(Path(name)) for name in listing.columns)
+        advice = "rename them in the header" if has_header else "add a header as the first line"
+        other = ", or give the column of labels with --label-column" if has_header and listing.has("path") else ""
+        raise UserError(f"{listing.path}: expected {wanted}, found {', '.join(listing.columns)}; {advice}{other}")
     found = read_labels(listing, column, reading, required=labels)
     subjects, unread = listing.subjects(reading.subject_column, "subject")
     folder = Folder(_base_of(listing, reading), reading.base_option)
@@ -224,11 +185,12 @@ class Folder:
         return list(paths)
 
     def notes(self, listing: Listing) -> tuple[str, ...]:
-        """A note on the images that were not where their path says."""
+        """How the CSV was read, and a note on the images that were not where their path says."""
         if not self._num_found:
-            return ()
+            return listing.notes
         way = "name alone" if self._is_by_name else "the last folders and the name of the path"
         return (
+            *listing.notes,
             f"{self._num_found} of {len(listing.rows)} paths in {listing.path.name} do not exist as written; "
             f"their images were found below {self.root} by {way}",
         )

@@ -1,0 +1,189 @@
+"""The text of a CSV: its encoding, separator and comments, and its rows, none of which may be lost in a value."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from leukemia.base.errors import UserError
+from leukemia.base.files import open_file
+
+MAX_MEGABYTES = 200
+"""A larger file is not a list of images; reading it could take all memory. That is about two million rows."""
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+"""What may separate values, and its name."""
+
+# UTF-32 first: its mark begins with that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+# Written by Excel, as the first line.
+_SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_COMMENT = "#"
+
+Record = tuple[int, list[str]]
+"""The number of the line where it begins, from 1, and its stripped values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvFile:
+    """The header and the rows of a CSV, as text."""
+
+    header: Record
+    rows: tuple[Record, ...]
+    notes: tuple[str, ...]
+    """What was detected, one line each."""
+
+
+def read_csv(path: Path) -> CsvFile:
+    """Read a text file of values: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+
+    The separator is one of ``SEPARATORS``: that of a first line ``sep=;``, else detected. Blank lines are ignored. A
+    line that begins with ``#`` is a comment above the header; below it, if a blank follows or if it is not as long as
+    the header.
+
+    Raises:
+        UserError: not such a file, larger than ``MAX_MEGABYTES``, no header, quotation marks that are not closed, or a
+            value with a line break that may have taken in rows.
+    """
+    content = _read(path)
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+        if "\0" in text:
+            raise UserError(f"{path}: expected a CSV in UTF-8, got bytes of value 0; export it again as CSV UTF-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: expected a CSV in {encoding.removesuffix('-sig').upper()} ({error}); export it again as CSV UTF-8"
+        ) from None
+    lines = io.StringIO(text, newline="").readlines()
+    named = _SEP_LINE.fullmatch(lines[0].strip(" \r\n")) if lines else None
+    skipped = 1 if named else 0
+    separator = named[1] if named else _detected(path, lines)
+    records = _Records(path, lines, skipped, separator)
+    header, *rows = list(records) or [(0, [])]
+    if not header[1]:
+        raise UserError(f"{path}: the CSV is empty; expected the columns Path and label, and a row per image")
+    notes = []
+    if not encoding.startswith("utf-8"):
+        notes.append(f"{path.name} is in {encoding.upper()}")
+    if separator != ",":
+        notes.append(f"the values in {path.name} are separated by {_named(separator)}")
+    if records.num_comments:
+        notes.append(f"{records.num_comments} lines in {path.name} begin with # and were taken as comments")
+    return CsvFile(header=header, rows=tuple(rows), notes=tuple(notes))
+
+
+def _named(separator: str) -> str:
+    return SEPARATORS.get(separator, repr(separator))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with open_file(path) as stream:
+            num_bytes = os.fstat(stream.fileno()).st_size
+            if num_bytes <= MAX_MEGABYTES * 1_000_000:
+                return stream.read()
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror})") from None
+    raise UserError(
+        f"{path}: expected a CSV of at most {MAX_MEGABYTES} MB, got {num_bytes / 1e6:,.0f} MB; give the list of images"
+    )
+
+
+def _detected(path: Path, lines: list[str]) -> str:
+    """The separator of which the header has most, if possible among those of which the first row has as many."""
+    widths = {separator: _first_widths(path, lines, separator) for separator in SEPARATORS}
+    several = [separator for separator, found in widths.items() if found and found[0] > 1]
+    equal = [separator for separator in several if len(set(widths[separator])) == 1]
+    return max(equal or several, key=lambda each: widths[each][0], default=",")
+
+
+def _first_widths(path: Path, lines: list[str], separator: str) -> list[int]:
+    """The number of values of the header and of the first row, as far as they can be read."""
+    found = []
+    try:
+        for _, values in itertools.islice(_Records(path, lines, 0, separator), 2):
+            found.append(len(values))
+    except UserError:
+        # The row is named when the file is read.
+        pass
+    return found
+
+
+class _Records:
+    """The rows of a CSV, the header first, without blank lines and comments."""
+
+    def __init__(self, path: Path, lines: list[str], num_skipped: int, separator: str) -> None:
+        self._path, self._lines, self._separator = path, lines, separator
+        self._next = num_skipped
+        """Index of the next line."""
+        self._width = 0
+        """Number of values in the header; 0 above it."""
+        self.num_comments = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        start = self._next
+        reader = csv.reader(self._taken(), delimiter=self._separator, strict=True, skipinitialspace=True)
+        while True:
+            self._skip_comments()
+            start = self._next
+            try:
+                values = next(reader, None)
+            except csv.Error as error:
+                raise self._unreadable(start, str(error)) from None
+            if values is None:
+                return
+            self._check_breaks(start, values)
+            values = [value.strip() for value in values]
+            if any(values):
+                self._width = self._width or len(values)
+                yield start + 1, values
+
+    def _taken(self) -> Iterator[str]:
+        while self._next < len(self._lines):
+            self._next += 1
+            yield self._lines[self._next - 1]
+
+    def _skip_comments(self) -> None:
+        """Skip comments where a row would begin; a line within quotation marks is none."""
+        while self._next < len(self._lines) and self._is_comment(self._lines[self._next]):
+            self._next += 1
+            self.num_comments += 1
+
+    def _is_comment(self, line: str) -> bool:
+        if not line.startswith(_COMMENT):
+            return False
+        return not self._width or line[1:2].isspace() or self._naive_width(line) != self._width
+
+    def _check_breaks(self, start: int, values: list[str]) -> None:
+        """Refuse a value that may have taken in rows, because its quotation mark is not closed.
+
+        Then the row that it begins in and one that it has taken in are lines of as many values as the header. Quotation
+        marks are ignored, since one that is not closed inverts all that follow.
+        """
+        first, *others = map(self._naive_width, self._lines[start : self._next])
+        if others and first >= self._width <= max(others):
+            broken = next(value for value in values if "\n" in value or "\r" in value)
+            raise self._unreadable(start, f"a line break in {broken[:40]!r}")
+
+    def _naive_width(self, line: str) -> int:
+        return line.count(self._separator) + 1
+
+    def _unreadable(self, start: int, reason: str) -> UserError:
+        return UserError(
+            f"{self._path}: row {start + 1}: expected values separated by {_named(self._separator)}, each at most "
+            f"{csv.field_size_limit()} characters, with quotation marks in pairs ({reason}); correct it"
+        )

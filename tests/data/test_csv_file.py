@@ -1,0 +1,94 @@
+"""Every kind of CSV that programs write is read to the same rows, or refused; no row is lost in a value."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+import pytest
+
+from leukemia.base.errors import UserError
+from leukemia.data.layouts.csv_listing import read_listing
+from leukemia.data.layouts.label_column import read_labels
+from leukemia.data.reading import DEFAULT
+
+
+def listing_of(tmp_path: Path, text: str, encoding: str = "utf-8", *, name: str = "list.csv"):
+    path = tmp_path / name
+    path.write_bytes(text.encode(encoding))
+    return read_listing(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "notes"),
+    [
+        ("Path,label\nä.png,0\nb.png,1\n", ()),
+        ("Path;label\nä.png;0\nb.png;1\n", ("separated by semicolons",)),
+        ("Path\tlabel\r\nä.png\t0\r\nb.png\t1\r\n", ("separated by tabs",)),
+        ("Path|label\nä.png|0\nb.png|1\n", ("separated by vertical bars",)),
+        ("sep=,\r\nPath,label\r\nä.png,0\r\nb.png,1\r\n", ()),
+        ('"sep=;"\nPath;label\nä.png;0\nb.png;1\n', ("separated by semicolons",)),
+        (
+            '# made by x; y; z\n#\nPath,label\nä.png,0\n# half, done, "so far\nb.png,1\n',
+            ("3 lines in list.csv begin with #",),
+        ),
+        (",Path,label\n0,ä.png,0\n1,b.png,1\n", ()),
+        ("Unnamed: 0,Path,label\n0,ä.png,0\n1,b.png,1\n", ()),
+        (' Path , "label", \n "ä.png", "0", \n b.png ,1,\n', ()),
+        ("Path;label;note, if any\nä.png;0,0;a\nb.png;1,0;x, y\n", ("separated by semicolons",)),
+        ("Path,label,note; free\nä.png,0,\nb.png,1.00,\n", ()),
+        ("Path,label,note\nä.png,0,one; two; three; four\nb.png,1,\n", ()),
+        ("\nPath,label\r\n\r\nä.png,0\r\n , \r\nb.png,1", ()),
+        ('note,Path,label\n"two\nlines, or\n\n# more",ä.png,0\n"a ""b""\r\nc",b.png,1\n', ()),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_kinds_of_csv_have_the_same_rows(tmp_path: Path, text: str, notes: tuple[str, ...], encoding: str) -> None:
+    listing = listing_of(tmp_path, text, encoding)
+    assert listing.column("path") == ["ä.png", "b.png"]
+    assert [label for _, label in read_labels(listing, "label", DEFAULT, required=True)] == [0, 1]
+    if encoding in ("utf-16", "utf-32"):
+        notes = (f"list.csv is in {encoding.upper()}", *notes)
+    assert len(listing.notes) == len(notes)
+    assert all(part in note for part, note in zip(notes, listing.notes, strict=True))
+
+
+def test_big_endian_text_is_read_by_its_mark(tmp_path: Path) -> None:
+    path = tmp_path / "list.tsv"
+    path.write_bytes(codecs.BOM_UTF16_BE + "Path\tlabel\na.png\t1\n".encode("utf-16-be"))
+    assert read_listing(path).notes == ("list.tsv is in UTF-16", "the values in list.tsv are separated by tabs")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "message"),
+    [
+        ("Path,label\nä.png,0\n", "cp1252", r"expected a CSV in UTF-8 \(.*\); export it again as CSV UTF-8$"),
+        ("Path,label\na.png,0\n", "utf-16-le", r"expected a CSV in UTF-8, got bytes of value 0; export it again"),
+        ("# only\n", "utf-8", r"the CSV is empty"),
+        ("sep=;\n", "utf-8", r"the CSV is empty"),
+        ('Path,"label\na.png",0\n', "utf-8", r"row 1: .*a line break in 'label\\na.png'"),
+        ('Path,label,note\na.png,0,"one\nb.png,1,two\nc.png,1,"\n', "utf-8", r"row 2: .*a line break in 'one\\nb.png"),
+        ('note,Path,label\n"one,a.png,0\ntwo",b.png,1\n', "utf-8", r"row 2: .*a line break in 'one,a.png,0\\ntwo'"),
+        ('Path,note,label\na.png,"one,0\nb.png,two",1\n', "utf-8", r"row 2: .*a line break in 'one,0\\nb.png,two'"),
+        ('Path;note;label\na.png;"one;0\nb.png;two";1\n', "utf-8", r"row 2: expected values separated by semicolons"),
+        ("Path,label\n#a.png\n#b.png,0\nc.png\n", "utf-8", r"expected 2 values in every row.*\n  row 4: 1 values$"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path: Path, text: str, encoding: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        listing_of(tmp_path, text, encoding)
+
+
+@pytest.mark.parametrize("column", ["Path", "label"])
+def test_a_line_break_where_it_would_be_read_is_refused(tmp_path: Path, column: str) -> None:
+    listing = listing_of(tmp_path, f'{column},x,y\n"a\nb",1,2\n"c",1,2\n')
+    with pytest.raises(
+        UserError, match=rf"one line in every value of the column {column.lower()}.*\n  row 2: 'a\\nb'$"
+    ):
+        listing.column(column.lower())
+
+
+def test_a_row_that_begins_with_a_hash_is_one_if_it_is_as_long(tmp_path: Path) -> None:
+    listing = listing_of(tmp_path, "Path,label\n#1.png,0\n# 2.png,0\n3.png,1\n")
+    assert listing.column("path") == ["#1.png", "3.png"]
+    assert listing.rows[1][0] == 4
