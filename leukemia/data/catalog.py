@@ -17,6 +17,7 @@ from leukemia.base import progress
 from leukemia.base.errors import UserError, listed
 from leukemia.base.printable import printable
 from leukemia.config.recipe import Recipe
+from leukemia.data.conversions import conversion_notes
 from leukemia.data.groups import group_names, grouped_by_key, look_up_subjects
 from leukemia.data.hashes import hash_images
 from leukemia.data.layouts.detect import find_images
@@ -117,7 +118,8 @@ def read_catalog(
     named = sorted(((row.path.relative_to(source.root).as_posix(), row) for row in source.rows), key=itemgetter(0))
     written = [row.subject for _, row in named]
     subjects = read_subjects([image_id for image_id, _ in named], written, own, columns=source.unread_columns)
-    table, notes, subject_notes = _table(source, named, subjects.names, recipe), source.notes, subjects.notes
+    table, converted = _table(source, named, subjects.names, recipe)
+    notes, subject_notes = (*source.notes, *converted), subjects.notes
     if reading.subjects_from is not None:
         reference, path = _reference(table, data, reading), Path(reading.subjects_from)
         table = look_up_subjects(table, reference.table, path)
@@ -143,12 +145,13 @@ def read_catalog(
 
 def _table(
     source: Source, named: list[tuple[str, Row]], subjects: tuple[str, ...] | None, recipe: Recipe | None
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The table of a catalogue, and notes on the conversion of its images."""
     image_ids, rows = [image_id for image_id, _ in named], [row for _, row in named]
     check_names([*image_ids, *dict.fromkeys(subjects or ())], source.root)
     hashed = hash_images(source.root, {image_id: row.path for image_id, row in named}, recipe)
     hashes = [image.sha256 for image in hashed]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "image_id": image_ids,
             "path": [str(row.path) for row in rows],
@@ -162,6 +165,7 @@ def _table(
             "height": [image.height for image in hashed],
         }
     )
+    return table, conversion_notes([each.conversions for each in hashed], [each.brightest for each in hashed])
 
 
 def _reference(table: pd.DataFrame, data: Path, reading: Reading) -> Catalog:

@@ -7,9 +7,10 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -19,7 +20,8 @@ from leukemia.base.errors import UserError, listed
 from leukemia.base.threads import completed
 from leukemia.config.recipe import Recipe
 from leukemia.data import view_file
-from leukemia.data.pixels import Unreadable, decode, pixel_sha256, read_size
+from leukemia.data.conversions import CONVERSIONS, Conversion
+from leukemia.data.pixels import Unreadable, pixel_sha256, read_image, read_size
 from leukemia.data.view import View, view_of
 from leukemia.data.view_file import first_reading
 
@@ -28,7 +30,7 @@ FileState = tuple[int, int, int, int]
 
 log = logging.getLogger(__name__)
 
-_SCHEMA = 3
+_SCHEMA = 4
 _BYTES_PER_ROW = 500
 
 
@@ -47,6 +49,9 @@ class Hashed:
     sha256: str
     width: int
     height: int
+    conversions: tuple[Conversion, ...]
+    brightest: int
+    """The largest value of a deep image in 0..255; 0 of others."""
 
 
 def hash_images(root: Path, images: Mapping[str, Path], recipe: Recipe | None = None) -> list[Hashed]:
@@ -114,12 +119,14 @@ def _read(
 
     def read(image_id: str) -> Hashed | str:
         try:
-            image = decode(images[image_id])
-            sha256 = pixel_sha256(image)
-            keep(number[image_id], image, sha256)
+            image = read_image(images[image_id])
+            sha256 = pixel_sha256(image.pixels)
+            keep(number[image_id], image.pixels, sha256)
         except UserError as reason:
             return str(reason)
-        return Hashed(*states[image_id], sha256, image.shape[1], image.shape[0])
+        height, width, _ = image.pixels.shape
+        brightest = int(image.pixels.max()) if "deep" in image.conversions else 0
+        return Hashed(*states[image_id], sha256, width, height, image.conversions, brightest)
 
     for image_id, result in completed(read, [each for each in images if each not in rows], "reading images"):
         if isinstance(result, Hashed):
@@ -211,15 +218,25 @@ def _cached_rows(cache: Path) -> dict[str, Hashed]:
             log.warning("%s is damaged; reading the images again", cache)
             cache.unlink(missing_ok=True)
             return {}
-        rows = {name: Hashed(*values) for name, values in content["images"].items()}
+        rows = {name: _row_of(values) for name, values in content["images"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
     return rows if all(map(_is_valid, rows.values())) else {}
 
 
+def _row_of(values: Sequence[Any]) -> Hashed:
+    row = Hashed(*values)
+    return replace(row, conversions=tuple(row.conversions))
+
+
 def _is_valid(row: Hashed) -> bool:
-    numbers = (*_state_of(row), row.width, row.height)
-    return all(type(number) is int for number in numbers) and type(row.sha256) is str and len(row.sha256) == 64
+    numbers = (*_state_of(row), row.width, row.height, row.brightest)
+    return (
+        all(type(number) is int for number in numbers)
+        and type(row.sha256) is str
+        and len(row.sha256) == 64
+        and set(row.conversions) <= set(CONVERSIONS)
+    )
 
 
 def _write_cache(cache: Path, rows: dict[str, Hashed]) -> None:

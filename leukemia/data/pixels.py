@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from leukemia.base.errors import UserError, first_line
 from leukemia.base.files import open_file
+from leukemia.data.conversions import CONVERSIONS, Conversion
 
 MAX_PIXELS = 64_000_000
 """Larger images are rejected by their header, before decoding: a small file can claim any size."""
@@ -30,6 +32,7 @@ _MAGIC = (b"BM", b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
 # TIFF 6.0, sections 8 and 19.
 _BITS_TAG, _PHOTOMETRIC_TAG, _PLANES_TAG, _SAMPLE_FORMAT_TAG = 258, 262, 284, 339
 _ORIENTATION_TAG = 0x0112
+_MODES: dict[str, Conversion] = {"P": "palette", "PA": "palette", "CMYK": "cmyk", "YCbCr": "ycbcr"}
 # The transposition that makes each EXIF orientation upright (CIPA DC-008, section 4.6.5.1).
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -59,17 +62,35 @@ def read_size(path: Path) -> tuple[int, int]:
         return (height, width) if _orientation(image) >= 5 else (width, height)
 
 
-def decode(path: Path) -> np.ndarray:
-    """The image as (H, W, 3) uint8 RGB in 0..255, rotated upright by its EXIF orientation.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decoded:
+    """An image, and how it was converted."""
 
-    Grey and palette images are converted. Of channels of 12 or 16 bits the upper 8 bits are kept, since Pillow's own
-    conversion of 16-bit grey would clip almost everything to white. An alpha channel is dropped if it is fully opaque.
+    pixels: np.ndarray
+    """(H, W, 3) uint8 RGB in 0..255, rotated upright by the file's EXIF orientation."""
+
+    conversions: tuple[Conversion, ...]
+    """How they differ from the values in the file, in the order of ``CONVERSIONS``."""
+
+
+def decode(path: Path) -> np.ndarray:
+    """The pixels of ``read_image``; it raises the same errors."""
+    return read_image(path).pixels
+
+
+def read_image(path: Path) -> Decoded:
+    """Decode an image file.
+
+    Grey, palette, CMYK and YCbCr images are converted. Of channels of 12 or 16 bits the upper 8 bits are kept, since
+    Pillow's own conversion of 16-bit grey would clip almost everything to white. Transparent pixels are shown on black.
 
     Raises:
-        Unreadable: as ``read_size``; and truncated or damaged pixels, transparency, several frames, other pixel types
-            (CMYK, signed or 32-bit integers, floating point), and kinds of TIFF that Pillow decodes wrongly.
+        Unreadable: as ``read_size``; and truncated or damaged pixels, several frames, other pixel types (signed or
+            32-bit integers, floating point, LAB), transparency of 16-bit grey, and kinds of TIFF that Pillow decodes
+            wrongly.
     """
     with _opened(path) as image:
+        is_deep = image.format == "PNG" and _is_png_of_16_bits(image)
         try:
             image.load()
         except Exception as error:
@@ -79,8 +100,16 @@ def decode(path: Path) -> np.ndarray:
         if image.format == "PNG" and b"IEND\xae\x42\x60\x82" not in path.read_bytes():
             raise Unreadable("truncated")
         bits = _bits_of_tiff(image) if image.format == "TIFF" else 16
+        found = _conversion_of_mode(image.mode)
+        if is_deep or (image.format == "TIFF" and bits > 8):
+            found.add("deep")
         turn = _UPRIGHT.get(_orientation(image))
-        return _rgb(image if turn is None else image.transpose(turn), bits)
+        if turn is not None:
+            found.add("turned")
+        pixels, is_transparent = _rgb(image if turn is None else image.transpose(turn), bits)
+        if is_transparent:
+            found.add("transparent")
+        return Decoded(pixels=pixels, conversions=tuple(each for each in CONVERSIONS if each in found))
 
 
 def pixel_sha256(array: np.ndarray) -> str:
@@ -140,6 +169,11 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
+def _is_png_of_16_bits(image: Image.Image) -> bool:
+    """Whether channels have 16 bits; known before Pillow decodes them, when it keeps the upper 8 bits of colours."""
+    return any("16" in str(tile.args) for tile in image.tile)  # type: ignore[attr-defined]
+
+
 def _bits_of_tiff(image: Image.Image) -> int:
     """Bits of each channel, once it is certain that Pillow, which has decoded the image, gives the file's values."""
     tags = image.tag_v2  # type: ignore[attr-defined]
@@ -154,25 +188,36 @@ def _bits_of_tiff(image: Image.Image) -> int:
     return bits[0]
 
 
-def _rgb(image: Image.Image, bits: int) -> np.ndarray:
-    """As ``decode``; ``bits`` are those of a grey value that Pillow gives as 16 bits."""
+def _conversion_of_mode(mode: str) -> set[Conversion]:
+    """How pixels of a type of Pillow become RGB; empty if they are."""
+    if mode in ("1", "L", "LA", "I") or mode.startswith("I;16"):
+        return {"grey"}
+    return {_MODES[mode]} if mode in _MODES else set()
+
+
+def _rgb(image: Image.Image, bits: int) -> tuple[np.ndarray, bool]:
+    """The pixels of ``Decoded``, and whether some were transparent.
+
+    Args:
+        bits: those of a grey value that Pillow gives as 16 bits.
+    """
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         if "transparency" in image.info:
             raise Unreadable("has transparency; save it without an alpha channel")
         grey = (np.asarray(image).astype(np.uint16) >> (bits - 8)).astype(np.uint8)
-        return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+        return np.repeat(grey[:, :, np.newaxis], 3, axis=2), False
     if image.has_transparency_data:
-        return _opaque(image)
-    if image.mode not in ("1", "L", "P", "RGB"):
+        return _on_black(np.asarray(image.convert("RGBA")))
+    if image.mode not in ("1", "L", "P", "RGB", "CMYK", "YCbCr"):
         raise Unreadable(f"pixels of type {image.mode}; save it as 8-bit RGB or grey")
-    return np.array(image.convert("RGB"))
+    return np.array(image.convert("RGB")), False
 
 
-def _opaque(image: Image.Image) -> np.ndarray:
-    rgba = np.asarray(image.convert("RGBA"))
-    if rgba[:, :, 3].min() < 255:
-        raise Unreadable("has transparency; save it without an alpha channel")
-    return rgba[:, :, :3].copy()
+def _on_black(rgba: np.ndarray) -> tuple[np.ndarray, bool]:
+    alpha = rgba[:, :, 3:]
+    if alpha.min() == 255:
+        return rgba[:, :, :3].copy(), False
+    return ((rgba[:, :, :3].astype(np.uint16) * alpha + 127) // 255).astype(np.uint8), True
 
 
 def _reason(error: BaseException) -> str:

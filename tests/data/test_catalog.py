@@ -22,7 +22,7 @@ from leukemia.catalog import main
 from leukemia.data import hashes
 from leukemia.data.catalog import Catalog, describe, read_catalog
 from leukemia.data.groups import group_names
-from leukemia.data.pixels import decode, pixel_sha256
+from leukemia.data.pixels import decode, pixel_sha256, read_image
 from leukemia.data.reading import Reading
 
 REAL = pytest.mark.skipif("LEUKEMIA_DATA" not in os.environ, reason="LEUKEMIA_DATA is unset: no real images available")
@@ -515,7 +515,7 @@ def test_subjects_that_cannot_be_looked_up(cnmc: Path, tmp_path: Path) -> None:
 def test_the_second_read_decodes_only_changed_images(cnmc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = read_catalog(cnmc)
     decoded = []
-    monkeypatch.setattr(hashes, "decode", lambda path: decoded.append(path.name) or decode(path))
+    monkeypatch.setattr(hashes, "read_image", lambda path: decoded.append(path.name) or read_image(path))
     assert read_catalog(cnmc).fingerprint == first.fingerprint
     assert decoded == []
     changed = draw(cnmc / "C-NMC_training_data/fold_1/all/UID_5_1_1_all.bmp", 77)

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from leukemia.config.sections import Data, Model
 from leukemia.data import hashes, images
 from leukemia.data.catalog import read_catalog
 from leukemia.data.images import open_images
-from leukemia.data.pixels import decode
+from leukemia.data.pixels import Decoded, decode, read_image
 from leukemia.data.reading import DEFAULT
 from leukemia.data.view import View, view_of
 from leukemia.delivery.training_data import load_training_data
@@ -66,12 +66,15 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the images that are decoded."""
     names: list[str] = []
 
-    def counting(path: Path) -> np.ndarray:
-        names.append(path.name)
-        return decode(path)
+    def counting(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
+        def counted(path: Path) -> Any:
+            names.append(path.name)
+            return read(path)
 
-    for module in (hashes, images):
-        monkeypatch.setattr(module, "decode", counting)
+        return counted
+
+    monkeypatch.setattr(hashes, "read_image", counting(read_image))
+    monkeypatch.setattr(images, "decode", counting(decode))
     return names
 
 
@@ -209,16 +212,16 @@ def test_unreadable_images_are_listed_and_nothing_is_left(data: Path, cache: Pat
 def test_an_interrupt_keeps_the_hashes_and_no_file(
     data: Path, cache: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counting = hashes.decode
+    counting = hashes.read_image
 
-    def interrupted(path: Path) -> np.ndarray:
+    def interrupted(path: Path) -> Decoded:
         if len(decoded) == 20:
             raise KeyboardInterrupt
         return counting(path)
 
     monkeypatch.setattr(threads, "available_cpus", lambda: 1)
     with monkeypatch.context() as patched:
-        patched.setattr(hashes, "decode", interrupted)
+        patched.setattr(hashes, "read_image", interrupted)
         with pytest.raises(KeyboardInterrupt):
             read_catalog(data, recipe=RECIPE)
     assert views(cache) == []
@@ -267,14 +270,14 @@ def test_a_disk_that_fills_up_is_an_error_and_leaves_no_file(data: Path, cache: 
 
 
 def _read_slowly(data: Path, started: Any, num_decoded: Any, results: Any) -> None:
-    def slow(path: Path) -> np.ndarray:
+    def slow(path: Path) -> Decoded:
         with num_decoded.get_lock():
             num_decoded.value += 1
         started.set()
         time.sleep(0.01)
-        return decode(path)
+        return read_image(path)
 
-    hashes.decode = images.decode = slow
+    hashes.read_image, images.decode = slow, lambda path: slow(path).pixels
     catalog = read_catalog(data, recipe=RECIPE)
     results.put((catalog.fingerprint, open_images(catalog, View(crop_px=32, size_px=32)).tobytes()))
 
@@ -321,10 +324,10 @@ def test_leftovers_of_a_killed_reading_are_removed(
 
 
 def test_reading_a_few_slow_images_is_shown(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(path: Path) -> np.ndarray:
+    def slow(path: Path) -> Decoded:
         terminal.wait_for("reading images")
-        return decode(path)
+        return read_image(path)
 
-    monkeypatch.setattr(hashes, "decode", slow)
+    monkeypatch.setattr(hashes, "read_image", slow)
     with on_terminal() as terminal:
         assert len(read_catalog(data, recipe=RECIPE).table) == 48

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from leukemia.data.hashes import hash_images
-from leukemia.data.pixels import Unreadable, decode, pixel_sha256, read_size
+from leukemia.data.pixels import Unreadable, decode, pixel_sha256, read_image, read_size
 
 
 @pytest.fixture
@@ -92,16 +92,42 @@ def test_16_bit_colour_keeps_its_upper_byte(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode(path), (deep // 256).astype(np.uint8))
 
 
-def test_opaque_alpha_is_dropped_and_transparency_is_rejected(tmp_path: Path, rgb: np.ndarray) -> None:
+def test_opaque_alpha_is_dropped_and_transparency_is_on_black(tmp_path: Path, rgb: np.ndarray) -> None:
     alpha = np.full((30, 40, 1), 255, dtype=np.uint8)
-    np.testing.assert_array_equal(decode(saved(tmp_path / "o.png", np.concatenate([rgb, alpha], axis=2))), rgb)
-    alpha[3, 4] = 254
-    path = saved(tmp_path / "t.png", np.concatenate([rgb, alpha], axis=2))
+    opaque = read_image(saved(tmp_path / "o.png", np.concatenate([rgb, alpha], axis=2)))
+    np.testing.assert_array_equal(opaque.pixels, rgb)
+    assert opaque.conversions == ()
+    alpha[:2], alpha[3:5] = 0, 128
+    expected = np.rint(rgb * (alpha / 255)).astype(np.uint8)
+    for suffix in ("png", "tif"):
+        found = read_image(saved(tmp_path / f"t.{suffix}", np.concatenate([rgb, alpha], axis=2)))
+        np.testing.assert_array_equal(found.pixels, expected)
+        assert found.conversions == ("transparent",)
+    grey = np.concatenate([rgb[:, :, :1], alpha], axis=2)
+    Image.fromarray(grey, "LA").save(tmp_path / "la.png")
+    np.testing.assert_array_equal(decode(tmp_path / "la.png"), np.repeat(expected[:, :, :1], 3, axis=2))
+    assert read_image(tmp_path / "la.png").conversions == ("grey", "transparent")
+
+
+def test_a_transparent_colour_is_on_black(tmp_path: Path, rgb: np.ndarray) -> None:
+    grey = rgb[:, :, 0]
+    keyed = saved(tmp_path / "k.png", grey, transparency=int(grey[0, 0]))
+    expected = np.where(grey == grey[0, 0], 0, grey)
+    np.testing.assert_array_equal(decode(keyed), np.stack([expected] * 3, axis=2))
+    deep = saved(tmp_path / "d.png", grey.astype(np.uint16) * 256, transparency=int(grey[0, 0]) * 256)
     with pytest.raises(Unreadable, match="has transparency; save it without an alpha channel"):
-        decode(path)
-    keyed = saved(tmp_path / "k.png", rgb[:, :, 0], transparency=int(rgb[0, 0, 0]))
-    with pytest.raises(Unreadable, match="has transparency"):
-        decode(keyed)
+        decode(deep)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+def test_cmyk_is_converted(tmp_path: Path, suffix: str) -> None:
+    inks = np.zeros((32, 32, 4), dtype=np.uint8)
+    inks[:, 16:] = (0, 255, 255, 51)
+    Image.fromarray(inks, "CMYK").save(tmp_path / f"c.{suffix}")
+    found = read_image(tmp_path / f"c.{suffix}")
+    assert found.conversions == ("cmyk",)
+    assert np.abs(found.pixels[:, :12].astype(int) - 255).max() <= 3
+    assert np.abs(found.pixels[:, 20:].astype(int) - (204, 0, 0)).max() <= 3
 
 
 @pytest.mark.filterwarnings("ignore:Truncated File Read")
@@ -174,8 +200,8 @@ def test_huge_images_are_rejected_by_their_header(tmp_path: Path, side: int) -> 
 
 
 def test_other_pixel_types_and_several_frames_are_reported(tmp_path: Path, rgb: np.ndarray) -> None:
-    with pytest.raises(Unreadable, match="pixels of type CMYK"):
-        decode(saved(tmp_path / "c.jpg", rgb, "CMYK"))
+    with pytest.raises(Unreadable, match="pixels of type LAB"):
+        decode(saved(tmp_path / "c.tif", rgb, "LAB"))
     with pytest.raises(Unreadable, match="pixels of type F"):
         decode(saved(tmp_path / "f.tif", rgb[:, :, 0].astype(np.float32)))
     frames = [Image.fromarray(rgb), Image.fromarray(rgb[::-1].copy())]
