@@ -165,7 +165,7 @@ def _table(
             "height": [image.height for image in hashed],
         }
     )
-    return table, conversion_notes([each.conversions for each in hashed], [each.brightest for each in hashed])
+    return table, conversion_notes((image.conversions, image.brightest) for image in hashed)
 
 
 def _reference(table: pd.DataFrame, data: Path, reading: Reading) -> Catalog:

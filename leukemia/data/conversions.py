@@ -25,7 +25,7 @@ _TEXTS: dict[Conversion, str] = {
 _DARK = 2**14 // 256
 
 
-def conversion_notes(conversions: Iterable[tuple[Conversion, ...]], brightest: Iterable[int]) -> tuple[str, ...]:
+def conversion_notes(images: Iterable[tuple[tuple[Conversion, ...], int]]) -> tuple[str, ...]:
     """What was done to how many images of a data set, one line each, without names.
 
     Values of 12 bits are scaled by 12 only where the file says that it has 12. Where it says 16, they stay dark: no
@@ -33,15 +33,12 @@ def conversion_notes(conversions: Iterable[tuple[Conversion, ...]], brightest: I
     appearance (TIFF 6.0, section 8). This is the same for every image, in training and in prediction.
 
     Args:
-        conversions: one tuple per image.
-        brightest: the largest value of each deep image after its conversion, in 0..255; others are ignored.
+        images: the conversions of each image, and the largest value of a deep one after its conversion, in 0..255.
     """
-    conversions, brightest = list(conversions), list(brightest)
-    counts = Counter(each for found in conversions for each in found)
-    notes = [f"{counts[each]} of {len(conversions)} images {_TEXTS[each]}" for each in CONVERSIONS if counts[each]]
-    largest = max(
-        (value for found, value in zip(conversions, brightest, strict=True) if "deep" in found), default=_DARK
-    )
+    images = list(images)
+    counts = Counter(each for found, _ in images for each in found)
+    notes = [f"{counts[each]} of {len(images)} images {_TEXTS[each]}" for each in CONVERSIONS if counts[each]]
+    largest = max((brightest for found, brightest in images if "deep" in found), default=_DARK)
     if largest < _DARK:
         notes.append(
             f"no image of more than 8 bits has a value above {largest} of 255, as if cameras of 10 to 14 bits stored "

@@ -51,7 +51,7 @@ class Hashed:
     height: int
     conversions: tuple[Conversion, ...]
     brightest: int
-    """The largest value of a deep image in 0..255; 0 of others."""
+    """As in ``pixels.Decoded``."""
 
 
 def hash_images(root: Path, images: Mapping[str, Path], recipe: Recipe | None = None) -> list[Hashed]:
@@ -125,8 +125,7 @@ def _read(
         except UserError as reason:
             return str(reason)
         height, width, _ = image.pixels.shape
-        brightest = int(image.pixels.max()) if "deep" in image.conversions else 0
-        return Hashed(*states[image_id], sha256, width, height, image.conversions, brightest)
+        return Hashed(*states[image_id], sha256, width, height, image.conversions, image.brightest)
 
     for image_id, result in completed(read, [each for each in images if each not in rows], "reading images"):
         if isinstance(result, Hashed):

@@ -72,6 +72,11 @@ class Decoded:
     conversions: tuple[Conversion, ...]
     """How they differ from the values in the file, in the order of ``CONVERSIONS``."""
 
+    @property
+    def brightest(self) -> int:
+        """The largest value of a deep image, in 0..255; 0 of others."""
+        return int(self.pixels.max()) if "deep" in self.conversions else 0
+
 
 def decode(path: Path) -> np.ndarray:
     """The pixels of ``read_image``; it raises the same errors."""

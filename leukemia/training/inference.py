@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -17,11 +18,14 @@ from leukemia.base.threads import completed
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.data.augment import evaluation_pipeline
+from leukemia.data.conversions import Conversion, conversion_notes
 from leukemia.data.images import ImageRows, Loader, evaluation_batches
-from leukemia.data.pixels import decode
+from leukemia.data.pixels import decode, read_image
 from leukemia.data.view import View, crop_and_resize
 from leukemia.training.device import compute_dtype
 from leukemia.training.resnet import ResNet
+
+log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 64
 """Images per forward pass: bounds memory, and affects results only by rounding."""
@@ -181,7 +185,8 @@ def model_to_device(model: ResNet, device: torch.device) -> ResNet:
 def read_images(paths: Sequence[Path], view: View) -> Iterator[np.ndarray]:
     """Read image files in one view, in the order of ``paths``: arrays of at most ``CHUNK`` images.
 
-    All are read once before the first array, so that an unreadable image is reported before anything is predicted.
+    All are read once before the first array, so that an unreadable image is reported before anything is predicted. The
+    images that are converted are counted in warnings.
 
     Yields:
         uint8 (n, H, W, 3).
@@ -196,16 +201,22 @@ def read_images(paths: Sequence[Path], view: View) -> Iterator[np.ndarray]:
         except UserError as reason:
             raise UserError(f"{paths[row]}: {reason}") from None
 
+    converted: list[tuple[tuple[Conversion, ...], int]] = []
+
     def problem(row: int) -> str:
         try:
-            read(row)
+            image = read_image(paths[row])
+            crop_and_resize(image.pixels, view)
         except UserError as reason:
-            return str(reason)
+            return f"{paths[row]}: {reason}"
+        converted.append((image.conversions, image.brightest))
         return ""
 
     problems = [found for _, found in sorted(completed(problem, range(len(paths)), "checking images")) if found]
     if problems:
         raise UserError(f"{len(problems)} of {len(paths)} images cannot be used:\n{listed(problems)}")
+    for note in conversion_notes(converted):
+        log.warning(note)
     for start in range(0, len(paths), CHUNK):
         rows = range(start, min(start + CHUNK, len(paths)))
         yield np.stack([image for _, image in sorted(completed(read, rows, "reading images"), key=itemgetter(0))])

@@ -79,7 +79,7 @@ def test_values_of_12_bits_in_16_stay_dark_and_that_is_said(
 
 
 def test_each_conversion_has_its_line() -> None:
-    assert conversion_notes([()], [0]) == ()
-    notes = conversion_notes([CONVERSIONS, ("deep",)], [30, 200])
+    assert conversion_notes([((), 0)]) == ()
+    notes = conversion_notes([(CONVERSIONS, 30), (("deep",), 200)])
     assert len(notes) == len(CONVERSIONS)
     assert notes[0].startswith("2 of 2 images have more than 8 bits per channel: scaled to 8")

@@ -175,6 +175,14 @@ def test_of_a_folder_all_images_below_it_are_classified(
     assert rows[3]["probability_leukemic"] == rows[1]["probability_leukemic"]
 
 
+def test_converted_images_are_counted_before_the_prediction(
+    delivered: Path, pictures: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.open(pictures[1]).convert("L").save(pictures[1])
+    classify(delivered, pictures, "cpu")
+    assert caplog.messages == ["1 of 3 images are grey: all three channels have the grey value"]
+
+
 def test_a_folder_without_images_is_rejected(delivered: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"empty: no images in this folder; expected files named \*\.bmp, \*\.jpg"):
