@@ -229,3 +229,77 @@ def test_a_study_of_a_version_that_read_any_file_of_the_name(request_for: Reques
         plan_resumed(request)
     path.write_text(before)
     assert plan_resumed(request).catalog.fingerprint == Study.open(study.folder).info.data.fingerprint
+
+
+def test_a_folder_that_is_there_as_written_is_meant_before_one_deeper(tmp_path: Path) -> None:
+    """The deleted image has a namesake in a deeper folder whose end is the same."""
+    draw(tmp_path, ["train/0.png", "train/1.png", "old/train/15.png"])
+    with pytest.raises(UserError, match=r"\n  row 3: train/15.png \(of this name: old/train/15.png\)$"):
+        read_catalog(listing(tmp_path, ["train/0.png", "train/15.png", "train/1.png"]))
+
+
+NFC, NFD = "zellen/gr\u00fcn.png", "zellen/gru\u0308n.png"
+
+
+@pytest.mark.parametrize(
+    ("written", "there"),
+    [
+        ("images/img_1", "images/img_1.png"),
+        ("images/IMG_1", "images/img_1.tif"),
+        ("img_1", "img_1.png"),
+        ("img_1", "deep/img_1.png"),
+        ("cell.1", "cell.1.png"),
+        ("images/IMG_1.PNG", "images/img_1.png"),
+        ("Images/img_1.png", "images/img_1.png"),
+        ("/content/IMAGES/img_1.png", "images/img_1.png"),
+        (r"C:\Images\img_1", "images/img_1.PNG"),
+        (NFC, NFD),
+        (NFD, NFC),
+    ],
+)
+def test_other_spellings_of_a_path_are_found_and_counted(tmp_path: Path, written: str, there: str) -> None:
+    draw(tmp_path, [there, "other/x.png", "other/y.png"])
+    rows = [written, "x.png", "y"] if "/" not in written and "\\" not in written else [written, "other/x.png"]
+    catalog = read_catalog(listing(tmp_path, rows))
+    assert there in ids(catalog)
+    number = len(rows) - (1 if "other/x.png" in rows else 0)
+    respelled = len(rows) - 1
+    assert catalog.notes[0].startswith(f"{number} of {len(rows)} paths in train.csv do not exist as written; ")
+    assert catalog.notes[0].endswith(f"; {respelled} of them differ in case, Unicode form or by a missing extension")
+
+
+def test_a_name_beside_the_csv_may_differ_in_spelling(tmp_path: Path) -> None:
+    draw(tmp_path, ["0.png", "1.png", "deep/2.png"])
+    assert ids(read_catalog(listing(tmp_path, ["0.png", "1.PNG"]))) == ["0.png", "1.png"]
+    with pytest.raises(UserError, match=r"1 of 2 images do not exist .*\n  row 3: 2.PNG \(of this name: deep/2.png\)$"):
+        read_catalog(listing(tmp_path, ["0.png", "2.PNG"]))
+
+
+@pytest.mark.parametrize(
+    ("written", "others"),
+    [
+        ("images/img_1", ["images/img_1.png", "images/img_1.tif"]),
+        ("images/IMG_1.png", ["images/Img_1.png", "images/img_1.png"]),
+        ("img_1", ["a/img_1.png", "b/img_1.png"]),
+        ("IMAGES/1.png", ["Images/1.png", "images/1.png"]),
+    ],
+)
+def test_several_spellings_are_ambiguous(tmp_path: Path, written: str, others: list[str]) -> None:
+    draw(tmp_path, others)
+    with pytest.raises(UserError, match=rf"several files may be meant; .*\n  row 2: {written} may be {others[0]}, "):
+        read_catalog(listing(tmp_path, [written]))
+
+
+def test_the_spelling_of_the_csv_comes_first(tmp_path: Path) -> None:
+    """A folder that is spelled as written is the one that is meant, even if its image was deleted."""
+    draw(tmp_path, ["Train/0.png", "Train/1.png", "train/0.png", "train/2.png"])
+    assert ids(read_catalog(listing(tmp_path, ["/x/train/0.png", "/x/Train/1.png"]))) == ["Train/1.png", "train/0.png"]
+    with pytest.raises(UserError, match=r"\n  row 2: /x/train/1.png \(of this name: Train/1.png\)$"):
+        read_catalog(listing(tmp_path, ["/x/train/1.png", "/x/Train/0.png"]))
+
+
+@pytest.mark.parametrize("written", ["img_1.jpg", "images/img", "images/img_1.bmp"])
+def test_another_suffix_is_another_image(tmp_path: Path, written: str) -> None:
+    draw(tmp_path, ["images/img_1.png", "images/2.png"])
+    with pytest.raises(UserError, match="1 of 2 images do not exist"):
+        read_catalog(listing(tmp_path, [written, "images/2.png"]))

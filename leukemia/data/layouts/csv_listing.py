@@ -141,7 +141,7 @@ class Folder:
 
         self._option = option
         self._index = FileIndex(root)
-        self._num_found = 0
+        self._num_found = self._num_respelled = 0
         self._is_by_name = False
 
     def resolve_all(self, listing: Listing, column: str) -> list[Path]:
@@ -189,10 +189,12 @@ class Folder:
         if not self._num_found:
             return listing.notes
         way = "name alone" if self._is_by_name else "the last folders and the name of the path"
+        respelled = f"{self._num_respelled} of them differ in case, Unicode form or by a missing extension"
+        spelling = f"; {respelled}" if self._num_respelled else ""
         return (
             *listing.notes,
             f"{self._num_found} of {len(listing.rows)} paths in {listing.path.name} do not exist as written; "
-            f"their images were found below {self.root} by {way}",
+            f"their images were found below {self.root} by {way}{spelling}",
         )
 
     def _find(self, written: WrittenPath) -> list[Path]:
@@ -202,9 +204,10 @@ class Folder:
         if self._is_by_name:
             found = self._index.called(written.name)
         else:
-            found = self._index.with_end(written.folders, written.name) if written.folders else []
+            found = self._index.with_end(written.folders, written.name)
         real = [Path(os.path.realpath(path)) for path in found]
         self._num_found += len(real) == 1
+        self._num_respelled += len(real) == 1 and not _ends_as_written(found[0], written)
         return [path for path in real if path.exists()]
 
     def _namesakes(self, name: str) -> str:
@@ -214,3 +217,9 @@ class Folder:
     def _relative(self, paths: list[Path]) -> str:
         shown = [path.relative_to(self.root).as_posix() for path in paths[:3]]
         return ", ".join([*shown, *([f"and {len(paths) - 3} more"] if len(paths) > 3 else [])])
+
+
+def _ends_as_written(path: Path, written: WrittenPath) -> bool:
+    """Whether a file is spelled like the path that it was found for, in its name and, if it has one, its folder."""
+    end = (*written.folders[-1:], written.name)
+    return path.parts[-len(end) :] == end

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
-from leukemia.data.layouts.source import walk_folders
+from leukemia.data.layouts.source import is_image, walk_folders
 
 _SPLIT = re.compile(r"(?<![a-z])(train|val|test|fold[ _-]?\d+)")
 """The part of a split that a folder is named for, such as ``valid``, ``training_data`` or ``fold_0``."""
@@ -18,30 +20,37 @@ class FileIndex:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._places: dict[tuple[str, ...], list[Path]] = {}
+        self._places: dict[tuple[str, ...], _Names] = {}
 
     def with_end(self, folders: tuple[str, ...], name: str) -> list[Path]:
         """The files called ``name`` in the folders that are meant by a path's ``folders``, outermost first.
 
         These are the folders below the root, or the root itself, whose absolute path shares the longest end with
-        ``folders``, at least one folder. A file that they lack is missing: other folders are not searched, for its
-        namesake there is another image. For the same reason no folder stands for one of another part of a split.
+        ``folders``, at least one folder; of several, the one that is there as written, or as spelled. A file that they
+        lack is missing: other folders are not searched, for its namesake there is another image. For the same reason no
+        folder stands for one of another part of a split. Without ``folders``, the root is meant.
         """
         if folders not in self._places:
-            self._places[folders] = self._meant_by(folders)
-        return [folder / name for folder in self._places[folders] if name in self._files[folder]]
+            meant = self._meant_by(folders) if folders else [self._root]
+            self._places[folders] = _Names(folder / each for folder in meant for each in self._files[folder])
+        return self._places[folders].called(name)
 
     def called(self, name: str) -> list[Path]:
         """The files of this name in any folder."""
-        return self._named.get(name, [])
+        return self._everywhere.called(name)
 
     def _meant_by(self, folders: tuple[str, ...]) -> list[Path]:
-        shared = {folder: _num_shared(folders, folder.parts) for folder in self._by_name.get(folders[-1], [])}
-        longest = max(shared.values(), default=0)
+        keys = tuple(map(_key, folders))
+        ranks = {}
+        for folder in self._by_name.get(keys[-1], []):
+            number = _num_shared(keys, tuple(map(_key, folder.parts)))
+            is_as_written = len(folder.relative_to(self._root).parts) == len(folders) == number
+            ranks[folder] = (number, is_as_written, _num_shared(folders, folder.parts) == number)
+        best = max(ranks.values(), default=(0, False, False))
         return [
             folder
-            for folder, number in shared.items()
-            if number == longest and not self._exchanges(folders[:-number], folder, number)
+            for folder, rank in ranks.items()
+            if rank == best and not self._exchanges(folders[: -best[0]], folder, best[0])
         ]
 
     def _exchanges(self, replaced: tuple[str, ...], folder: Path, num_shared: int) -> bool:
@@ -51,23 +60,44 @@ class FileIndex:
         return None not in parts and parts[0] != parts[1]
 
     @cached_property
-    def _files(self) -> dict[Path, frozenset[str]]:
-        return {folder: frozenset(names) for folder, names in walk_folders(self._root)}
+    def _files(self) -> dict[Path, list[str]]:
+        return dict(walk_folders(self._root))
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
         folders = defaultdict(list)
         for folder in self._files:
-            folders[folder.name].append(folder)
+            folders[_key(folder.name)].append(folder)
         return dict(folders)
 
     @cached_property
-    def _named(self) -> dict[str, list[Path]]:
-        paths = defaultdict(list)
-        for folder, names in self._files.items():
-            for name in names:
-                paths[name].append(folder / name)
-        return dict(paths)
+    def _everywhere(self) -> _Names:
+        return _Names(folder / name for folder, names in self._files.items() for name in names)
+
+
+class _Names:
+    """Files by name: as written; else in another case or Unicode form; else by a name without the image's suffix."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._as_written, self._respelled, self._without_suffix = (
+            defaultdict(list),
+            defaultdict(list),
+            defaultdict(list),
+        )
+        for path in paths:
+            self._as_written[path.name].append(path)
+            self._respelled[_key(path.name)].append(path)
+            if is_image(path):
+                self._without_suffix[_key(path.stem)].append(path)
+
+    def called(self, name: str) -> list[Path]:
+        found = self._as_written.get(name) or self._respelled.get(_key(name), [])
+        return found if found or is_image(Path(name)) else self._without_suffix.get(_key(name), [])
+
+
+def _key(name: str) -> str:
+    """What spellings of one name share: programs for archives and file systems change case and Unicode form."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _num_shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:
