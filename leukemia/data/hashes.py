@@ -21,7 +21,7 @@ from leukemia.base.threads import completed
 from leukemia.config.recipe import Recipe
 from leukemia.data import view_file
 from leukemia.data.conversions import CONVERSIONS, Conversion
-from leukemia.data.pixels import Unreadable, pixel_sha256, read_image, read_size
+from leukemia.data.pixels import STAND_INS, Unreadable, pixel_sha256, read_image, read_size
 from leukemia.data.view import View, view_of
 from leukemia.data.view_file import first_reading
 
@@ -132,6 +132,9 @@ def _read(
             rows[image_id] = result
         else:
             failed[image_id] = result
+    for reason in STAND_INS:
+        if number_of := list(failed.values()).count(reason):
+            raise UserError(f"{root}: {number_of} of {len(images)} images cannot be used; each is {reason}")
     if failed:
         lines = listed((f"{image_id}: {failed[image_id]}" for image_id in sorted(failed)), limit=len(failed))
         raise UserError(

@@ -28,6 +28,11 @@ FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 # Pillow's own limit warns from 89 megapixels without naming the size; MAX_PIXELS replaces it.
 Image.MAX_IMAGE_PIXELS = None
 
+GIT_LFS = "a pointer of Git LFS, not the image; run `git lfs pull` where the data were cloned"
+GIT_ANNEX = "a link of git-annex without its file; run `git annex get .` where the data were cloned"
+STAND_INS = (GIT_LFS, GIT_ANNEX)
+"""Reasons why all images of a data set may be unreadable, since none has been fetched."""
+
 _MAGIC = (b"BM", b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
 # TIFF 6.0, sections 8 and 19.
 _BITS_TAG, _PHOTOMETRIC_TAG, _PLANES_TAG, _SAMPLE_FORMAT_TAG = 258, 262, 284, 339
@@ -132,7 +137,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         stream = open_file(path)
     except OSError as error:
-        raise Unreadable("missing" if isinstance(error, FileNotFoundError) else _reason(error)) from None
+        raise Unreadable(_missing(path) if isinstance(error, FileNotFoundError) else _reason(error)) from None
     with stream:
         num_bytes = os.fstat(stream.fileno()).st_size
         if num_bytes == 0:
@@ -143,17 +148,28 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             image = Image.open(stream, formats=FORMATS)
         except UnidentifiedImageError:
             stream.seek(0)
-            known = stream.read(8).startswith(_MAGIC)
-            raise Unreadable(
-                "truncated or damaged header, or an unknown type of pixels"
-                if known
-                else "not an image (BMP, JPEG, PNG, TIFF or WebP)"
-            ) from None
+            raise Unreadable(_not_identified(stream.read(40))) from None
         except Exception as error:
             raise Unreadable(_reason(error)) from None
         with image:
             _check_header(image)
             yield image
+
+
+def _missing(path: Path) -> str:
+    is_annexed = path.is_symlink() and "/annex/objects/" in path.readlink().as_posix()
+    return GIT_ANNEX if is_annexed else "missing"
+
+
+def _not_identified(start: bytes) -> str:
+    """Why Pillow knows no image that begins with these bytes."""
+    if start.startswith(b"version https://git-lfs.github.com/spec/"):
+        return GIT_LFS
+    if start.startswith(b"/annex/objects/"):
+        return GIT_ANNEX
+    if start.startswith(_MAGIC):
+        return "truncated or damaged header, or an unknown type of pixels"
+    return "not an image (BMP, JPEG, PNG, TIFF or WebP)"
 
 
 def _check_header(image: Image.Image) -> None:

@@ -153,13 +153,15 @@ class Folder:
         written = [WrittenPath.of(text, self.root) for text in listing.column(column)]
         # Where some of the images are at the names that were written, the others belong beside them.
         self._is_by_name = not any(each and (each.folders or each.is_there) for each in written)
-        outside, missing, ambiguous, twice = [], [], [], []
+        outside, missing, dangling, ambiguous, twice = [], [], [], [], []
         paths: dict[Path, int] = {}
         for (number, values), each in zip(listing.rows, written, strict=True):
             text = values[column]
             found = [] if each is None else self._find(each)
             if each is None or not all(path.is_relative_to(self.root) and path != self.root for path in found):
                 outside.append(f"row {number}: {text or 'no path'}")
+            elif not found and os.path.islink(self.root / text):  # noqa: PTH114
+                dangling.append(f"row {number}: {text}")
             elif not found:
                 missing.append(f"row {number}: {text}{self._namesakes(each.name)}")
             elif len(found) > 1:
@@ -169,6 +171,10 @@ class Folder:
             else:
                 paths[found[0]] = number
         listing.reject(f"expected paths inside {self.root} (change it with {self._option}), these are not", outside)
+        listing.reject(
+            "links to files that do not exist; fetch or restore these (`git annex get .` if they are of git-annex)",
+            dangling,
+        )
         listing.reject("the path does not exist and several files may be meant; write the full path", ambiguous)
         listing.reject("images are listed twice; remove these rows", twice)
         if not paths:

@@ -11,6 +11,7 @@ from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.allidb import named_images
 from leukemia.data.layouts.class_folders import NAMES, class_folders, class_level, flat_folder
 from leukemia.data.layouts.csv_listing import list_images, read_listing
+from leukemia.data.layouts.other_kinds import describe_others, require_text
 from leukemia.data.layouts.source import Source, walk
 from leukemia.data.layouts.subclasses import with_subclasses
 from leukemia.data.reading import Reading
@@ -44,7 +45,9 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
         found = dataclasses.replace(found, notes=(note, *found.notes))
     source = with_subclasses(found, reading, all_words=labels)
     if not source.rows:
-        raise UserError(f"{data}: the folders contain no images; unpack the data set again")
+        others = describe_others(walk(data))
+        advice = f", but {others}" if others else "; unpack the data set again"
+        raise UserError(f"{data}: the folders contain no images{advice}")
     if labels and source.rows[0].label is None:
         raise UserError(
             f"{data}: images without labels; expected C-NMC's fold_*/{{all,hem}}, folders named by class "
@@ -68,6 +71,7 @@ def _read(data: Path, reading: Reading, *, labels: bool) -> Source:
             )
         _refuse_label_column(data, reading, labels=labels)
         return _in_folder(data.resolve(), reading)
+    require_text(data)
     listing = read_listing(data.resolve())
     if cnmc.is_test_listing(listing):
         _refuse_label_column(data, reading, labels=labels)
@@ -102,4 +106,4 @@ def _contents(data: Path) -> str:
         return f"{', '.join(tables)}: give the path of one of them"
     if names := class_level(data):
         return str(unknown_words("images in folders with other names; map them with --classes", names, None))
-    return "other files only" if any(walk(data)) else "no images at all"
+    return describe_others(walk(data)) or ("other files only" if any(walk(data)) else "no images at all")

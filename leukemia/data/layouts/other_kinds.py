@@ -1,0 +1,124 @@
+"""Files that contain images or lists, but are read by nothing here: what each is, and what to do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from leukemia.base.errors import UserError
+from leukemia.base.files import open_file
+
+_UNPACK = "unpack it, and give the folder"
+_EXPORT = "export its images as PNG files, in folders named by class or with a CSV Path,label"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of file."""
+
+    what: str
+    advice: str
+    suffixes: tuple[str, ...]
+    """Lower-case ends of its names."""
+
+    starts: tuple[bytes, ...] = ()
+    """First bytes of such files, whatever their name."""
+
+
+_KINDS = (
+    Kind(
+        what="a pointer of Git LFS, not the file",
+        advice="run `git lfs pull` where it was cloned",
+        suffixes=(),
+        starts=(b"version https://git-lfs.github.com/spec/",),
+    ),
+    Kind(
+        what="a spreadsheet",
+        advice="export its sheet as CSV (UTF-8)",
+        suffixes=(".xlsx", ".xlsm", ".xls", ".ods", ".numbers"),
+        starts=(b"\xd0\xcf\x11\xe0",),
+    ),
+    Kind(
+        what="an archive of arrays",
+        advice="write it as images and a CSV, once, with `python -m leukemia.unpack FILE FOLDER`",
+        suffixes=(".npz",),
+    ),
+    Kind(
+        what="an array, which has images or labels, but not both",
+        advice="store both in an .npz (numpy.savez), and unpack that with `python -m leukemia.unpack FILE FOLDER`",
+        suffixes=(".npy",),
+        starts=(b"\x93NUMPY",),
+    ),
+    Kind(
+        what="an archive",
+        advice=_UNPACK,
+        suffixes=(".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"),
+        starts=(b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!"),
+    ),
+    Kind(
+        what="a spreadsheet or a zip archive",
+        advice="export its sheet as CSV (UTF-8), or unpack it and give the folder",
+        suffixes=(),
+        starts=(b"PK\x03\x04",),
+    ),
+    Kind(
+        what="a pickle, which may run code when it is opened and is never read",
+        advice=_EXPORT,
+        suffixes=(".pkl", ".pickle", ".joblib", ".pt", ".pth"),
+        starts=(b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
+    ),
+    Kind(
+        what="a file of MATLAB, HDF5, TensorFlow, LMDB or Parquet",
+        advice=_EXPORT,
+        suffixes=(".mat", ".h5", ".hdf5", ".tfrecord", ".tfrecords", ".mdb", ".parquet", ".arrow"),
+        starts=(b"MATLAB 5.0", b"\x89HDF", b"PAR1"),
+    ),
+    Kind(
+        what="a whole-slide or DICOM image, or a video",
+        advice="export its cells as PNG files, in folders named by class or with a CSV Path,label",
+        suffixes=(".dcm", ".svs", ".ndpi", ".mrxs", ".scn", ".czi", ".avi", ".mp4"),
+    ),
+    Kind(
+        what="annotations, such as those of COCO",
+        advice="write a CSV with the columns Path and label from them, and give that",
+        suffixes=(".json", ".jsonl", ".xml", ".yaml", ".yml"),
+    ),
+)
+_LONGEST_START = max(len(start) for kind in _KINDS for start in kind.starts)
+
+
+def require_text(path: Path) -> None:
+    """Refuse a file of one of these kinds, which is expected to be a CSV.
+
+    Raises:
+        UserError: what it is, and what to do.
+    """
+    kind = _named(path) or _started(path)
+    if kind is not None:
+        raise UserError(f"{path}: expected a CSV or a folder, got {kind.what}; {kind.advice}")
+
+
+def describe_others(paths: Iterable[Path]) -> str | None:
+    """What files are that are no images, by the first kind that occurs; None if none does."""
+    found = [(_KINDS.index(kind), path) for path in paths if (kind := _named(path))]
+    if not found:
+        return None
+    first, path = min(found)
+    number = sum(index == first for index, _ in found)
+    named = path.name if number == 1 else f"{number} files such as {path.name}"
+    return f"{named}, {_KINDS[first].what}: {_KINDS[first].advice}"
+
+
+def _named(path: Path) -> Kind | None:
+    return next((kind for kind in _KINDS if path.name.lower().endswith(kind.suffixes)), None) if path.suffix else None
+
+
+def _started(path: Path) -> Kind | None:
+    try:
+        with open_file(path) as stream:
+            start = stream.read(_LONGEST_START)
+    except OSError:
+        # The reader of the CSV will name the reason.
+        return None
+    return next((kind for kind in _KINDS if kind.starts and start.startswith(kind.starts)), None)
