@@ -68,12 +68,20 @@ class MissingFile(UserError, FileNotFoundError):
         return str(self.args[0])
 
 
-def listed(items: Iterable[str], limit: int = 20) -> str:
-    """The items, indented, one per line, with escapes as in ``one_line``; those beyond ``limit`` are only counted."""
+def listed(items: Iterable[str], limit: int = 10) -> str:
+    """The items, indented, one per line, with escapes as in ``one_line``.
+
+    If there are more than ``limit``, the last line has their number and the file in the cache that has all of them.
+    """
     items = list(items)
     lines = [f"{INDENT}{one_line(item)}" for item in items[:limit]]
     if len(items) > limit:
-        lines.append(f"{INDENT}... and {len(items) - limit} more")
+        # Imported here, since it imports this module.
+        from leukemia.base.whole_list import stored
+
+        path = stored(items)
+        where = f"; all {len(items)} are in {path}" if path else f" of {len(items)}"
+        lines.append(f"{INDENT}... and {len(items) - limit} more{where}")
     return "\n".join(lines)
 
 

@@ -136,7 +136,7 @@ def _read(
         if number_of := list(failed.values()).count(reason):
             raise UserError(f"{root}: {number_of} of {len(images)} images cannot be used; each is {reason}")
     if failed:
-        lines = listed((f"{image_id}: {failed[image_id]}" for image_id in sorted(failed)), limit=len(failed))
+        lines = listed(f"{image_id}: {failed[image_id]}" for image_id in sorted(failed))
         raise UserError(
             f"{root}: {len(failed)} of {len(images)} images cannot be used; restore or remove them:\n{lines}"
         )

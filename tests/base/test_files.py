@@ -208,9 +208,33 @@ def test_too_few_free_inodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     require_space(tmp_path, 1, "the images")
 
 
-def test_long_lists_are_truncated_with_a_count() -> None:
+def test_long_lists_are_shortened_and_are_whole_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEUKEMIA_CACHE", str(tmp_path / "cache"))
     assert listed(["a", "b"]) == "  a\n  b"
-    assert listed(map(str, range(25))).splitlines()[-2:] == ["  19", "  ... and 5 more"]
+    assert len(listed(map(str, range(10))).splitlines()) == 10
+    assert not (tmp_path / "cache").exists()
+    items = [*map(str, range(24)), "x\ny"]
+    lines = listed(items).splitlines()
+    assert lines[-2] == "  9"
+    start, _, path = lines[-1].rpartition(" ")
+    assert start == "  ... and 15 more; all 25 are in"
+    assert Path(path).read_text() == "\n".join([*items[:-1], r"x\ny"]) + "\n"
+
+
+def test_few_whole_lists_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEUKEMIA_CACHE", str(tmp_path / "cache"))
+    for number in range(13):
+        text = listed(map(str, range(number, number + 20)))
+        assert listed(map(str, range(number, number + 20))) == text
+    kept = list((tmp_path / "cache" / "lists").iterdir())
+    assert len(kept) == 10
+    assert Path(text.rpartition(" ")[2]) in kept
+
+
+def test_without_a_cache_long_lists_are_only_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LEUKEMIA_CACHE", str(tmp_path / "file"))
+    assert listed(map(str, range(25))).splitlines()[-1] == "  ... and 15 more of 25"
 
 
 def failing(error: BaseException) -> Callable[[list[str] | None], int]:
