@@ -30,7 +30,7 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 # Written by Excel, as the first line.
-_SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_SEP_LINE = re.compile(r'"?sep=([,;\t|])"?', re.IGNORECASE)
 _COMMENT = "#"
 
 Record = tuple[int, list[str]]
@@ -62,13 +62,14 @@ def read_csv(path: Path) -> CsvFile:
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding)
-        if "\0" in text:
-            raise UserError(f"{path}: expected a CSV in UTF-8, got bytes of value 0; export it again as CSV UTF-8")
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}: expected a CSV in {encoding.removesuffix('-sig').upper()} ({error}); export it again as CSV UTF-8"
         ) from None
     lines = io.StringIO(text, newline="").readlines()
+    if lines and "\0" in lines[0]:
+        # UTF-16 without its mark; within a row, it is in a name.
+        raise UserError(f"{path}: expected a CSV in UTF-8, got bytes of value 0; export it again as CSV UTF-8")
     named = _SEP_LINE.fullmatch(lines[0].strip(" \r\n")) if lines else None
     skipped = 1 if named else 0
     separator = named[1] if named else _detected(path, lines)
@@ -80,14 +81,10 @@ def read_csv(path: Path) -> CsvFile:
     if not encoding.startswith("utf-8"):
         notes.append(f"{path.name} is in {encoding.upper()}")
     if separator != ",":
-        notes.append(f"the values in {path.name} are separated by {_named(separator)}")
+        notes.append(f"the values in {path.name} are separated by {SEPARATORS[separator]}")
     if records.num_comments:
         notes.append(f"{records.num_comments} lines in {path.name} begin with # and were taken as comments")
     return CsvFile(header=header, rows=tuple(rows), notes=tuple(notes))
-
-
-def _named(separator: str) -> str:
-    return SEPARATORS.get(separator, repr(separator))
 
 
 def _read(path: Path) -> bytes:
@@ -184,6 +181,6 @@ class _Records:
 
     def _unreadable(self, start: int, reason: str) -> UserError:
         return UserError(
-            f"{self._path}: row {start + 1}: expected values separated by {_named(self._separator)}, each at most "
+            f"{self._path}: row {start + 1}: expected values separated by {SEPARATORS[self._separator]}, each at most "
             f"{csv.field_size_limit()} characters, with quotation marks in pairs ({reason}); correct it"
         )

@@ -101,7 +101,7 @@ def _in_folder(data: Path, reading: Reading) -> Source:
 
 
 def _contents(data: Path) -> str:
-    tables = sorted(path.name for path in data.iterdir() if path.suffix.lower() == ".csv")
+    tables = sorted(path.name for path in data.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
     if tables:
         return f"{', '.join(tables)}: give the path of one of them"
     if names := class_level(data):
