@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
+import random
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,28 @@ def test_a_row_that_begins_with_a_hash_is_one_if_it_is_as_long(tmp_path: Path) -
     listing = listing_of(tmp_path, "Path,label\n#1.png,0\n# 2.png,0\n3.png,1\n")
     assert listing.column("path") == ["#1.png", "3.png"]
     assert listing.rows[1][0] == 4
+
+
+NOTES = ["", "ok", '"a, b; c"', '5"', '"two\nlines"', '"x ""y"" z"', '"l1\n\nl3; a"', 'a"b']
+"""Values of columns that are not read; some have quotation marks as they should not be."""
+
+
+def test_quotation_marks_lose_no_row(tmp_path: Path) -> None:
+    """Put up to two marks at ends of values: all rows are read, or one is named."""
+    num_read = 0
+    for seed in range(300):
+        generator = random.Random(seed)
+        separator, columns = generator.choice(",;\t"), generator.sample(["Path", "label", "note", "more"], 4)
+        rows = []
+        for number in range(generator.randint(2, 8)):
+            note, more = generator.choices(NOTES, k=2)
+            values = {"Path": f"{number}.png", "label": "1", "note": note, "more": more}
+            rows.append([values[column] for column in columns])
+        for _ in range(generator.randrange(3)):
+            row, column = generator.choice(rows), generator.randrange(4)
+            row[column] = generator.choice(['"' + row[column], row[column] + '"'])
+        text = "\n".join(separator.join(row) for row in [columns, *rows])
+        with contextlib.suppress(UserError):
+            assert len(listing_of(tmp_path, text).column("path")) == len(rows), text
+            num_read += 1
+    assert num_read > 100

@@ -166,14 +166,12 @@ class _Records:
         return not self._width or line[1:2].isspace() or self._naive_width(line) != self._width
 
     def _check_breaks(self, start: int, values: list[str]) -> None:
-        """Refuse a value that may have taken in rows, because its quotation mark is not closed.
+        """Refuse values that may have taken in a row, because a quotation mark is not closed.
 
-        Then the row that it begins in and one that it has taken in are lines of as many values as the header. Quotation
-        marks are ignored, since one that is not closed inverts all that follow.
+        A row that is taken in brings its separators with it: in all, one fewer than the header has values.
         """
-        first, *others = map(self._naive_width, self._lines[start : self._next])
-        if others and first >= self._width <= max(others):
-            broken = next(value for value in values if "\n" in value or "\r" in value)
+        broken = next((value for value in values if "\n" in value or "\r" in value), None)
+        if broken is not None and sum(value.count(self._separator) for value in values) >= self._width - 1:
             raise self._unreadable(start, f"a line break in {broken[:40]!r}")
 
     def _naive_width(self, line: str) -> int:
