@@ -67,6 +67,11 @@ def test_big_endian_text_is_read_by_its_mark(tmp_path: Path) -> None:
         ("Path,label\nä.png,0\n", "cp1252", r"expected a CSV in UTF-8 \(.*\); export it again as CSV UTF-8$"),
         ("Path,label\na.png,0\n", "utf-16-le", r"expected a CSV in UTF-8, got bytes of value 0; export it again"),
         ("# only\n", "utf-8", r"the CSV is empty"),
+        (
+            "Path,label\n1,a.png,0\n2,b.png,1\n",
+            "utf-8",
+            r"every row has 3 values, but the header 2; if the first is an",
+        ),
         ("sep=;\n", "utf-8", r"the CSV is empty"),
         ('Path,"label\na.png",0\n', "utf-8", r"row 1: .*a line break in 'label\\na.png'"),
         ('Path,label,note\na.png,0,"one\nb.png,1,two\nc.png,1,"\n', "utf-8", r"row 2: .*a line break in 'one\\nb.png"),

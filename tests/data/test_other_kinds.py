@@ -44,6 +44,7 @@ def data(tmp_path: Path) -> Path:
         ("cells.h5", r"got a file of MATLAB, HDF5"),
         ("cells.tfrecord", r"got a file of MATLAB, HDF5, TensorFlow"),
         ("coco.json", r"got annotations, such as those of COCO; write a CSV with the columns Path and label"),
+        ("cell.gif", r"got an image in a format that is not read; convert it to PNG$"),
         ("slide.svs", r"got a whole-slide or DICOM image, or a video; export its cells"),
     ],
 )

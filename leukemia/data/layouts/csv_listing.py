@@ -91,6 +91,11 @@ def read_listing(path: Path) -> Listing:
         rows=tuple((number, dict(zip(keys, row, strict=False))) for number, row in file.rows),
         notes=file.notes,
     )
+    if all(len(row) == len(keys) + 1 for _, row in file.rows):
+        raise UserError(
+            f"{path}: every row has {len(keys) + 1} values, but the header {len(keys)}; if the first is an index, "
+            "begin the header with a separator; if the last is empty, end it with one"
+        )
     uneven = [f"row {number}: {len(row)} values" for number, row in file.rows if len(row) != len(keys)]
     listing.reject(f"expected {len(keys)} values in every row, as in the header", uneven)
     return listing

@@ -80,6 +80,11 @@ _KINDS = (
         suffixes=(".dcm", ".svs", ".ndpi", ".mrxs", ".scn", ".czi", ".avi", ".mp4"),
     ),
     Kind(
+        what="an image in a format that is not read",
+        advice="convert it to PNG",
+        suffixes=(".gif", ".jp2", ".heic", ".heif", ".avif", ".pgm", ".ppm", ".tga"),
+    ),
+    Kind(
         what="annotations, such as those of COCO",
         advice="write a CSV with the columns Path and label from them, and give that",
         suffixes=(".json", ".jsonl", ".xml", ".yaml", ".yml"),
