@@ -102,6 +102,8 @@ def print_error(message: object) -> None:
 def run_command(main: Callable[[list[str] | None], int]) -> NoReturn:
     """Run a command's ``main`` and exit with its status; user errors, warnings and interrupts print one line."""
     streams.make_lasting()
+    # Commands draw to files only, and matplotlib cannot be imported if a notebook's backend is not installed here.
+    os.environ["MPLBACKEND"] = "agg"
     with interrupts.handled():
         status = _status_of(main)
     interrupts.exit_at_once()

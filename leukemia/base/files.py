@@ -210,6 +210,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def parse_json(content: str | bytes) -> Any:
+    """The value of a JSON text in UTF-8, which may come from a stranger.
+
+    Raises:
+        ValueError: it is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(content if isinstance(content, str) else content.decode())
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+
+
 def read_json(path: Path) -> Any:
     """Read JSON.
 
@@ -217,8 +229,8 @@ def read_json(path: Path) -> Any:
         UserError: the file cannot be read or is not JSON.
     """
     try:
-        return json.loads(read_file(path).decode())
-    except (ValueError, RecursionError) as error:
+        return parse_json(read_file(path))
+    except ValueError as error:
         raise UserError(f"{path}: expected JSON ({error}); restore the file from a backup") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); restore the file from a backup") from None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from leukemia.base.errors import UserError
+from leukemia.base.files import parse_json
 from leukemia.base.record import read_content, write_record
 from leukemia.config.delivered import weights_file
 from leukemia.config.fields import SECTIONS, check_key, checked_type
@@ -156,8 +157,8 @@ class Recipe:
             UserError: not JSON, or as ``from_flat``.
         """
         try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            values = parse_json(text)
+        except ValueError as error:
             raise UserError(f"recipe: expected JSON ({error}); restore it from a backup") from None
         return cls.from_flat(values)
 

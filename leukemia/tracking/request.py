@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import requests
 import urllib3
 
+from leukemia.base.files import parse_json
 from leukemia.tracking import settings
 
 TIMEOUT_SECONDS = 10.0
@@ -39,7 +39,7 @@ class Answer:
         Raises:
             ValueError: the answer is not JSON.
         """
-        return json.loads(self.body)
+        return parse_json(self.body)
 
 
 def post(content: dict[str, Any], key: str) -> Answer:

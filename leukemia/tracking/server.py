@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 
+from leukemia.base.files import parse_json
 from leukemia.tracking import client, names, settings
 from leukemia.tracking.account import api_key
 from leukemia.tracking.request import post
@@ -121,8 +122,8 @@ def reading() -> Iterator[None]:
 def _run(node: dict[str, Any]) -> ServerRun:
     # The server lists a file from when its upload begins; its checksum is "0" until it arrives (``wandb.restore``).
     stored = {file["name"] for file in _nodes(node["files"]) if file["md5"] not in (None, "0")}
-    rows, summary = json.loads(node["historyTail"] or "[]"), json.loads(node["summaryMetrics"] or "{}")
-    named = _files([summary, *map(json.loads, rows)])
+    rows, summary = parse_json(node["historyTail"] or "[]"), parse_json(node["summaryMetrics"] or "{}")
+    named = _files([summary, *map(parse_json, rows)])
     # An absolute pattern is that of the whole path, as for W&B's client.
     globs = [f"/{glob}" for glob in settings.ignore_globs()]
     used = {name for name in named if not any(PurePosixPath(f"/{name}").match(glob) for glob in globs)}

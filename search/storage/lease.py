@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from leukemia.base.errors import UserError
+from leukemia.base.files import parse_json
 from search.storage.filesystem import Storage, StorageFailed
 
 LEASE = "driver.json"
@@ -51,8 +52,8 @@ def read_holder(storage: Storage, name: str = LEASE) -> Holder | None:
     """
     content = storage.read(name)
     try:
-        holder = json.loads(content or b"null")
-    except (ValueError, RecursionError):
+        holder = parse_json(content or b"null")
+    except ValueError:
         return None
     if not isinstance(holder, dict) or any(type(holder.get(key)) is not kind for key, kind in FIELDS.items()):
         return None

@@ -78,6 +78,14 @@ def test_report_does_not_import_torch(runs: Path) -> None:
     assert libraries.isdisjoint({"torch", "albumentations", "ray", "optuna", "wandb"})
 
 
+def test_a_backend_of_a_notebook_does_not_matter(runs: Path) -> None:
+    # Colab and Jupyter set it for every process that they start.
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "module://absent.backend_inline"}
+    command = [sys.executable, "-m", "leukemia.report", "example"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=runs.parent, env=environment)
+    assert (ended.returncode, ended.stdout) == (0, "runs/example/report.html\n"), ended.stderr
+
+
 def test_publishing_does_not_import_torch(runs: Path) -> None:
     output, status, libraries = run(runs.parent, "leukemia.tracking.__main__", "publish", "example")
     assert status == "None"

@@ -155,10 +155,11 @@ def send(body: bytes, *, length: int, rest: bytes = b"") -> Callable[[socket.soc
     ("answer", "problem"),
     [
         (send(b"<html>", length=6), r"is not W&B's API \(its answer is not JSON\)"),
+        (send(b"[" * 100_000, length=100_000), r"is not W&B's API \(its answer is not JSON\)"),
         (send(b"{", length=500), "broke off its answer"),
         (send(b"{", length=500, rest=b" "), r"did not answer in 0\.5 s"),
     ],
-    ids=["login page", "cut off", "byte by byte"],
+    ids=["login page", "nested", "cut off", "byte by byte"],
 )
 def test_answer_that_is_none_is_reported(
     fresh_wandb: None, monkeypatch: pytest.MonkeyPatch, answer: Callable[[socket.socket], None], problem: str
