@@ -18,8 +18,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "data",
         type=cli.path,
+        nargs="+",
+        action=cli.Paths,
         metavar="DATA",
-        help="C-NMC folder, CSV file with columns Path,label, or one folder per class",
+        help="C-NMC folder, folder of CSVs, one folder per class, or CSV files with columns Path,label",
     )
     cli.add_reading(parser)
     parser.add_argument("--unlabelled", action="store_true", help="accept a test set without labels")
@@ -35,9 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     from leukemia.data.reading import Reading
     from leukemia.study.schema import SearchOptions
 
-    catalog = read_catalog(arguments.data, Reading.of(arguments), labels=not arguments.unlabelled)
-    defaults = SearchOptions()
-    print(describe(catalog, arguments.data), end="")
+    reading, defaults = Reading.of(arguments), SearchOptions()
+    catalog = read_catalog(arguments.data, reading, labels=not arguments.unlabelled)
+    print(describe(catalog, *reading.paths(arguments.data)), end="")
     if catalog.has_labels:
         for number, line in enumerate(describe_split(catalog, defaults.folds, defaults.seed)):
             print(printable(line if number else f"{'split:':<13}{line}"))

@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         help="base directory for relative paths in the CSV of --test (default: the directory of that CSV, whatever "
         "--base is)",
     )
+    cli.add_submission(parser)
     cli.add_settings(parser, "change a field of the recipe; can be repeated")
     cli.add_device(parser)
     overlap = parser.add_mutually_exclusive_group()
@@ -81,6 +82,13 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.against_start and arguments.test is None:
         raise UserError("--against-start: the models are compared on test images; add a --test with labels")
+    if arguments.submission is not None and arguments.test is None:
+        raise UserError("--submission: it has the classes of the test images; add a --test")
+    if arguments.submission is not None and arguments.overlap == "drop":
+        raise UserError(
+            "--submission: it has a row for every test image, some of which --drop-overlap leaves out; give "
+            "only one of the two"
+        )
     if (arguments.classes or arguments.label_column) and arguments.test is None:
         raise UserError(
             "--classes and --label-column say here how a test set is read, since the training data are read as in the "
@@ -97,6 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     from leukemia.data.location import absolute
     from leukemia.data.reading import Reading
     from leukemia.delivery.final_training import FinalTraining
+    from leukemia.delivery.submission import Submission
     from leukemia.study.folder import Study
 
     FinalTraining(
@@ -109,6 +118,7 @@ def main(argv: list[str] | None = None) -> int:
         device=arguments.device,
         overlap=arguments.overlap,
         against_start=arguments.against_start,
+        submission=None if arguments.submission is None else Submission(path=arguments.submission),
         out=arguments.out,
         replace=arguments.replace,
         wandb_ids=arguments.wandb_ids,

@@ -15,7 +15,7 @@ from leukemia.base.spreadsheet import cell_of
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
         "leukemia.predict",
-        "Print a CSV of probabilities for new images: path,probability_leukemic,predicted.",
+        "Print a CSV of probabilities for new images, path,probability_leukemic,predicted, or write a submission.",
         "--model runs/STUDY/final cells > probabilities.csv",
     )
     parser.add_argument(
@@ -25,7 +25,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder written by leukemia.final: runs/STUDY/final",
     )
-    parser.add_argument("images", type=cli.path, nargs="+", metavar="IMAGE", help="image files, or folders of images")
+    parser.add_argument(
+        "images", type=cli.path, nargs="+", metavar="IMAGE", help="image files, folders of images, or CSVs of paths"
+    )
+    cli.add_submission(parser)
     cli.add_device(parser)
     return parser
 
@@ -35,11 +38,20 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
 
     from leukemia.data.names import check_names
-    from leukemia.delivery.classifier import classify, find_images
+    from leukemia.delivery.classifier import classify, named_images
+    from leukemia.delivery.submission import Submission
 
-    images = find_images(arguments.images)
+    names, images = zip(*named_images(arguments.images), strict=True)
     check_names(map(str, images), "IMAGE")
+    submission = None if arguments.submission is None else Submission(path=arguments.submission)
+    if submission is not None:
+        submission.require_new()
+        submission.check(names)
     probabilities = classify(arguments.model, images, arguments.device)
+    if submission is not None:
+        submission.write(names, [int(probability >= 0.5) for probability in probabilities])
+        print(printable(f"submission: {submission.path}"))
+        return SUCCESS
     # As `ls` does: names as they are for a file or a pipe, escaped on a terminal.
     shown = printable if sys.stdout.isatty() else str
     writer = csv.writer(sys.stdout, lineterminator="\n")

@@ -104,19 +104,30 @@ def add_study(arguments: Arguments) -> None:
     add_runs(arguments)
 
 
+class Paths(argparse.Action):
+    """The paths of one data set: the first one, and the others as ``also``; both are None if not given."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, values[0])
+        namespace.also = list(map(Path, values[1:]))
+
+
 def add_data(arguments: Arguments, default: str) -> None:
     """Add ``--data`` and the options of ``add_reading``; ``default`` is the help text for the default data."""
     arguments.add_argument(
         "--data",
         type=location,
+        nargs="+",
+        action=Paths,
         metavar="DATA",
-        help=f"C-NMC folder, CSV file or one folder per class (default: {default})",
+        help=f"C-NMC folder, folder of CSVs, one folder per class, or CSV files of one data set (default: {default})",
     )
     add_reading(arguments)
 
 
 def add_reading(arguments: Arguments) -> None:
-    """Add ``--base`` and the options on subjects and classes."""
+    """Add ``--base`` and the options on subjects, classes and splits; ``also`` is of an argument with ``Paths``."""
+    arguments.set_defaults(also=None)
     arguments.add_argument(
         "--base",
         type=path,
@@ -149,6 +160,13 @@ def add_reading(arguments: Arguments) -> None:
         "written (default: normal)",
     )
     arguments.add_argument(
+        "--split-column",
+        type=location,
+        metavar="NAME",
+        help="keep the split that the data have in this column of the CSV, as train, validation and test, or as fold "
+        "numbers; 'split' for a split into folders or several CSVs (default: split all images together)",
+    )
+    arguments.add_argument(
         "--classes",
         nargs="+",
         metavar="CLASS=WORD,...",
@@ -160,6 +178,17 @@ def add_reading(arguments: Arguments) -> None:
         type=location,
         metavar="NAME",
         help="column of the CSV with the labels (default: label, else class, target, diagnosis, category or y)",
+    )
+
+
+def add_submission(arguments: Arguments) -> None:
+    """Add ``--submission``."""
+    arguments.add_argument(
+        "--submission",
+        type=path,
+        metavar="FILE",
+        help="new CSV ID,label with the predicted class of every test image: ID is that of the test list's column ID, "
+        "else its path as written, in the list's order",
     )
 
 

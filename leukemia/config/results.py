@@ -27,6 +27,15 @@ def score_name(objective: str) -> str:
     return objective.split(",")[0]
 
 
+def num_folds_text(number: int) -> str:
+    """The number of folds in words; a split that the data bring may have one.
+
+    >>> num_folds_text(1), num_folds_text(5)
+    ('1 fold', '5 folds')
+    """
+    return f"{number} {'fold' if number == 1 else 'folds'}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
     """Metrics of one epoch. Validation is without TTA, and NaN if there are no validation images."""

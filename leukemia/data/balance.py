@@ -68,7 +68,8 @@ def describe_balance(validation: Sequence[pd.DataFrame], protocol: Protocol) -> 
     if all(fold.subjects is not None for fold in balance):
         parts.append(f"{', '.join(str(fold.subjects) for fold in balance)} subjects")
     parts.append(f"{', '.join(f'{fold.leukemic:.3f}' for fold in balance)} leukemic")
-    lines = [f"folds 0 to {len(balance) - 1}: {'; '.join(parts)}"]
+    named = "fold 0" if len(balance) == 1 else f"folds 0 to {len(balance) - 1}"
+    lines = [f"{named}: {'; '.join(parts)}"]
     if difference(balance) > MAX_DIFFERENCE:
         lines.append(f"warning: {_imbalance(balance, validation, protocol)}")
     return lines
@@ -89,6 +90,8 @@ def _imbalance(balance: Sequence[FoldBalance], validation: Sequence[pd.DataFrame
         f"the share of leukemic images differs by {difference(balance):.2f} between folds ({min(shares):.2f} to "
         f"{max(shares):.2f}), so their scores are hard to compare"
     )
+    if protocol == "given":
+        return f"{text}: the split is that of the data"
     images = pd.concat(validation)
     if protocol == "random-cell":
         return f"{text}: {len(images)} images are few for {len(balance)} folds"

@@ -14,12 +14,14 @@ import pandas as pd
 
 from leukemia import CLASS_NAMES
 from leukemia.base import progress
-from leukemia.base.errors import UserError, listed
+from leukemia.base.errors import UserError
 from leukemia.base.printable import printable
 from leukemia.config.recipe import Recipe
 from leukemia.data.conversions import conversion_notes
+from leukemia.data.given import describe_sides, given_folds
 from leukemia.data.groups import group_names, grouped_by_key, look_up_subjects
 from leukemia.data.hashes import hash_images
+from leukemia.data.labels import check_labels
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.source import Layout, Row, Source
 from leukemia.data.names import check_names
@@ -35,7 +37,8 @@ class Catalog:
     """One row per image, sorted by ``image_id``, index 0..n-1: ``image_id`` (str, POSIX path relative to ``root``),
     ``path`` (str, absolute), ``label`` (int64: 0 normal, 1 leukemic; or -1 in all rows), ``subject`` (str, ``UNKNOWN``
     if only others are known; or None in all rows), ``subclass`` and ``split`` (str or None: the data's own finer class
-    and part of a split), ``group`` (str), ``pixel_sha256`` (str), ``width`` and ``height`` (int64, pixels)."""
+    and part of a split), ``name`` (str: what a list calls the image, or its id) and ``position`` (int64: its place in
+    the list), ``group`` (str), ``pixel_sha256`` (str), ``width`` and ``height`` (int64, pixels)."""
 
     root: Path
     """The folder that image ids are relative to."""
@@ -61,6 +64,12 @@ class Catalog:
     subject_spelling: Spelling | None = None
     """How subjects are compared; None: in their normal form."""
 
+    parts: str = ""
+    """The parts of the data's own split, and what becomes of them, in a few words; empty if there are none."""
+
+    is_split: bool = False
+    """Whether the data's own split is kept, and has validation images."""
+
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a user must know about how the data set was read, as every command prints it, one line each."""
@@ -70,6 +79,8 @@ class Catalog:
     @property
     def protocols(self) -> tuple[str, ...]:
         """The possible splitting protocols; ``grouped`` needs subjects."""
+        if self.is_split:
+            return ("given",)
         return ("grouped", "random-cell") if self.has_subjects else ("random-cell",)
 
     @property
@@ -129,7 +140,10 @@ def read_catalog(
             *(f"--subjects-from: {note}" for note in reference.notes),
         )
         subject_notes = tuple(f"--subjects-from: {note}" for note in reference.subject_notes)
-    _check_labels(table, data, required=labels)
+    check_labels(table, data, required=labels)
+    is_split = labels and reading.split_column is not None and bool(given_folds(table))
+    if is_split:
+        notes += (describe_sides(table, has_subjects=bool(table["subject"].notna().all())),)
     return Catalog(
         table=table,
         root=source.root,
@@ -140,6 +154,8 @@ def read_catalog(
         notes=notes,
         subject_notes=subject_notes,
         subject_spelling=reading.subject_spelling,
+        parts=source.parts,
+        is_split=is_split,
     )
 
 
@@ -148,6 +164,7 @@ def _table(
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The table of a catalogue, and notes on the conversion of its images."""
     image_ids, rows = [image_id for image_id, _ in named], [row for _, row in named]
+    positions = {row.path: position for position, row in enumerate(source.rows)}
     check_names([*image_ids, *dict.fromkeys(subjects or ())], source.root)
     hashed = hash_images(source.root, {image_id: row.path for image_id, row in named}, recipe)
     hashes = [image.sha256 for image in hashed]
@@ -159,6 +176,8 @@ def _table(
             "subject": pd.Series([None] * len(rows) if subjects is None else subjects, dtype="object"),
             "subclass": pd.Series([row.subclass for row in rows], dtype="object"),
             "split": pd.Series([row.split for row in rows], dtype="object"),
+            "name": [image_id if row.name is None else row.name for image_id, row in named],
+            "position": [positions[row.path] for row in rows],
             "group": group_names(image_ids, subjects, hashes),
             "pixel_sha256": hashes,
             "width": [image.width for image in hashed],
@@ -180,28 +199,6 @@ def _reference(table: pd.DataFrame, data: Path, reading: Reading) -> Catalog:
     return reference
 
 
-def _check_labels(table: pd.DataFrame, data: Path, *, required: bool) -> None:
-    labels = grouped_by_key(
-        zip(table["pixel_sha256"], zip(table["image_id"], table["label"], strict=True), strict=True)
-    )
-    conflicts = [
-        " = ".join(f"{image_id} ({label})" for image_id, label in images)
-        for images in labels.values()
-        if len({label for _, label in images}) > 1
-    ]
-    if conflicts:
-        raise UserError(
-            f"{data}: images with identical pixels have different labels; correct or remove these:\n{listed(conflicts)}"
-        )
-    present = sorted(set(table["label"]))
-    if required and len(present) == 1:
-        raise UserError(
-            f"{data}: expected images of both classes, found {len(table)} of class {present[0]} "
-            f"({CLASS_NAMES[present[0]]}) only; add the other class, or say with --classes which words are normal "
-            "and which leukemic"
-        )
-
-
 def duplicates_of(table: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
     """As ``Catalog.duplicates``, of a catalogue's table."""
     sets = grouped_by_key(zip(table["pixel_sha256"], table["image_id"], strict=True)).values()
@@ -214,23 +211,23 @@ def fingerprint_of(table: pd.DataFrame) -> str:
     return hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
 
 
-def describe(catalog: Catalog, data: Path) -> str:
+def describe(catalog: Catalog, *data: Path) -> str:
     """A plain-text report on a data set.
 
     Args:
-        data: the path it was read from; a folder may have several CSV files.
+        data: the paths it was read from.
     """
-    lines = _report_lines(catalog, data)
+    lines = _report_lines(catalog, " ".join(map(str, data)))
     return "\n".join(f"{title and title + ':':<13}{printable(text)}" for title, text in lines) + "\n"
 
 
-def _report_lines(catalog: Catalog, data: Path) -> Iterator[tuple[str, str]]:
+def _report_lines(catalog: Catalog, data: str) -> Iterator[tuple[str, str]]:
     table = catalog.table
     # Without subjects, the first note says what that means.
     num_first = 0 if catalog.has_subjects else 1
     for text in catalog.subject_notes[:num_first]:
         yield "warning", text
-    yield "data", f"{data} (layout {catalog.layout})"
+    yield "data", f"{data} (layout {catalog.layout}{catalog.parts and '; ' + catalog.parts})"
     yield "fingerprint", catalog.fingerprint
     yield "images", _images(catalog)
     if catalog.has_subjects:
@@ -257,6 +254,7 @@ def _report_lines(catalog: Catalog, data: Path) -> Iterator[tuple[str, str]]:
 
 
 _PROTOCOL = {
+    ("given",): "given: the split of the data is kept",
     ("grouped", "random-cell"): "grouped or random-cell",
     (
         "random-cell",

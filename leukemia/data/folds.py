@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from leukemia.base.record import read_record, write_record, wrong_value
 from leukemia.config.protocol import Protocol
 from leukemia.data.balance import MIN_FOLDS, FoldBalance, balance_of, describe_balance, fewer_folds
 from leukemia.data.catalog import Catalog
+from leukemia.data.given import given_folds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,13 +126,22 @@ class Splits:
 
 
 def choose_protocol(catalog: Catalog, wanted: Protocol | None) -> Protocol:
-    """The requested protocol; by default ``grouped`` if subjects are known, else ``random-cell``.
+    """The requested protocol; by default ``given`` if the data's split is kept, ``grouped`` if subjects are known, else
+    ``random-cell``.
 
     Raises:
-        UserError: ``grouped`` is requested but subjects are unknown.
+        UserError: ``grouped`` is requested but subjects are unknown, or a given split would be kept and not kept.
     """
     if wanted is None:
+        if catalog.is_split:
+            return "given"
         return "grouped" if "grouped" in catalog.protocols else "random-cell"
+    if (wanted == "given") != catalog.is_split:
+        raise UserError(
+            f"--protocol {wanted}: --split-column keeps the split of the data; leave one of the two options out"
+            if catalog.is_split
+            else "--protocol given: expected a split of the data with validation images or folds; give --split-column"
+        )
     if wanted not in catalog.protocols:
         raise UserError(
             f"--protocol grouped: {catalog.root} has no subjects; add a subject column, or use --subject-column, "
@@ -140,15 +150,35 @@ def choose_protocol(catalog: Catalog, wanted: Protocol | None) -> Protocol:
     return wanted
 
 
+def choose_folds(catalog: Catalog, wanted: int | None, default: int) -> int:
+    """The requested number of folds, or the default; that of the data's own split if it is kept.
+
+    Raises:
+        UserError: another number than that is requested.
+    """
+    if not catalog.is_split:
+        return default if wanted is None else wanted
+    number = len(given_folds(catalog.table))
+    if wanted not in (None, number):
+        raise UserError(
+            f"--folds: the split that --split-column keeps has {number} {'fold' if number == 1 else 'folds'} of "
+            f"validation images, got {wanted}; leave --folds out, or --split-column to split all images together"
+        )
+    return number
+
+
 def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol) -> Splits:
     """Split a labelled catalogue into folds, stratified by class.
 
     ``grouped`` keeps each group (subjects joined by shared images) on one side. ``random-cell`` splits distinct images:
-    pixel-identical copies stay together, since a copy on the other side would leak.
+    pixel-identical copies stay together, since a copy on the other side would leak. ``given`` keeps the data's own
+    split, as it is, whatever ``num_folds``.
 
     Raises:
         UserError: a class has fewer groups than there are folds, or a fold would lack a class.
     """
+    if protocol == "given":
+        return _splits_of(catalog, given_folds(catalog.table), seed, protocol, "correct the split of the data")
     if num_folds < MIN_FOLDS:
         raise UserError(f"--folds: expected at least {MIN_FOLDS}, got {num_folds}")
     if not 0 <= seed < 2**32:
@@ -164,6 +194,12 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
                 f"found {num_units} in {catalog.root}; {fewer_folds(num_folds, 'more data')}"
             )
     masks = _grouped(table, units, num_folds, seed) if protocol == "grouped" else _by_image(table, num_folds, seed)
+    return _splits_of(catalog, masks, seed, protocol, fewer_folds(num_folds, "another --seed"))
+
+
+def _splits_of(catalog: Catalog, masks: Sequence[np.ndarray], seed: int, protocol: Protocol, advice: str) -> Splits:
+    """The folds with these validation images, bool (n,) each; refused with the advice if a side lacks a class."""
+    table = catalog.table
     ids = table["image_id"].to_numpy()
     folds = tuple(
         Fold(training=tuple(sorted(ids[~validation])), validation=tuple(sorted(ids[validation])))
@@ -171,10 +207,7 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
     )
     for number, validation in enumerate(masks):
         if table["label"][validation].nunique() < 2 or table["label"][~validation].nunique() < 2:
-            raise UserError(
-                f"fold {number} of {num_folds} would have only one class on one side; "
-                f"{fewer_folds(num_folds, 'another --seed')}"
-            )
+            raise UserError(f"fold {number} of {len(masks)} would have only one class on one side; {advice}")
     balance = balance_of([table[validation] for validation in masks])
     return Splits(
         protocol=protocol,
@@ -189,6 +222,7 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
 def describe_split(catalog: Catalog, num_folds: int, seed: int) -> list[str]:
     """Lines about a labelled catalogue's split under the default protocol: its balance, or why it cannot be split."""
     protocol = choose_protocol(catalog, None)
+    num_folds = choose_folds(catalog, None, num_folds)
     try:
         splits = make_splits(catalog, num_folds, seed, protocol)
     except UserError as error:

@@ -31,6 +31,8 @@ class Reading:
 
     base_option: ClassVar[str] = "--base"
     """The option that gives ``base``, for messages."""
+    also: tuple[Location, ...] | None = None
+    """The paths of ``--data`` after the first one, absolute: further CSVs of one data set."""
 
     base: Location | None = None
     """``--base``: absolute path of the base folder for relative paths in a CSV. None: the folder of the CSV."""
@@ -49,6 +51,9 @@ class Reading:
     subject_spelling: Spelling | None = None
     """``--subject-spelling``; None: ``normal``."""
 
+    split_column: Location | None = None
+    """``--split-column``: the column of a CSV with a split that is kept, or ``split`` for folders and several CSVs.
+    None: images of all parts are split together."""
     classes: tuple[str, ...] | None = None
     """``--classes``: which words of the data are which class, as written, such as ``leukemic=Early,Pre``. None: the
     words that are known (``leukemia.data.classes``)."""
@@ -66,6 +71,10 @@ class Reading:
         values = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Reading)}
         return cls(**{name: _stored(value) for name, value in values.items()})
 
+    def paths(self, data: Path) -> tuple[Path, ...]:
+        """All paths of a data set; ``data`` is the first."""
+        return (data, *map(Path, self.also or ()))
+
     def given(self) -> dict[str, Any]:
         """The options that are given, by name."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Reading)}
@@ -80,9 +89,9 @@ class Reading:
         return dataclasses.replace(self, classes=None, label_column=None)
 
     def of_test_set(self, base: str | None) -> Reading:
-        """These options for a test set: all of them apply to it, except that it has its own base folder."""
+        """These options for a test set: all of them apply to it, except that it has its own path and base folder."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Reading)}
-        return _ReadingTestSet(**values | {"base": base})
+        return _ReadingTestSet(**values | {"also": None, "base": base})
 
     def of_subjects(self) -> Reading:
         """Only the options on subjects, for the copy of ``subjects_from``."""
@@ -102,7 +111,7 @@ def _stored(value: Any) -> Any:
     """An argument as it is recorded: paths are absolute, and several values are a tuple."""
     if isinstance(value, Path):
         return absolute(value)
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_stored, value)) if isinstance(value, list) else value
 
 
 DEFAULT = Reading()

@@ -118,13 +118,13 @@ def read_subjects(
     names, joined = _normal({value for value in known if value is not None}, reading.subject_spelling)
     if joined:
         notes.append(
-            f"{len(joined)} subjects have several spellings, which are taken for one: {_some(joined)}; "
+            f"{len(joined)} subjects have several spellings, which are taken for one: {some(joined)}; "
             "--subject-spelling exact keeps them apart"
         )
     without = [image_id for image_id, value in zip(image_ids, known, strict=True) if value is None]
     if without:
         notes.append(
-            f"{len(without)} of {len(image_ids)} images have no subject{_in_brackets(words)}: {_some(without)}; they "
+            f"{len(without)} of {len(image_ids)} images have no subject{_in_brackets(words)}: {some(without)}; they "
             f"stay together as one group, {UNKNOWN!r}, which is not compared with other data: remove them if their "
             "patients have other images"
         )
@@ -204,13 +204,14 @@ def _argument(text: str) -> str:
 
 
 def _in_brackets(words: Sequence[str]) -> str:
-    return f" ({_some(words)})" if words else ""
+    return f" ({some(words)})" if words else ""
 
 
 def _quoted(text: str) -> str:
     return text if re.fullmatch(r"[\w.-]+", text) else repr(text)
 
 
-def _some(items: Sequence[str]) -> str:
+def some(items: Sequence[str]) -> str:
+    """At most ``MOST_NAMED`` items as text, and the number of the others."""
     more = len(items) - MOST_NAMED
     return ", ".join(items[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from leukemia.base.errors import UserError
+from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.source import IMAGE_SUFFIXES, is_image, walk
+from leukemia.data.reading import DEFAULT
 from leukemia.data.view import view_of
 from leukemia.delivery.evaluation import describe_broken
 from leukemia.delivery.loading import load_delivered
@@ -16,18 +18,24 @@ from leukemia.training.device import choose_device, use_threads
 from leukemia.training.inference import NonFiniteProbabilities, model_to_device, predict, read_images
 
 
-def find_images(paths: Iterable[Path]) -> list[Path]:
-    """The given files in their order, and for a folder all images below it, sorted.
+def named_images(paths: Iterable[Path]) -> list[tuple[str, Path]]:
+    """The given images in their order, each with its name: for a CSV those that it lists, for a folder all below it.
+
+    The name is what a CSV calls the image: its ``ID``, or its path as written. Other images are called by their path.
 
     Raises:
-        UserError: a folder has no images, or cannot be read.
+        UserError: a folder has no images, or a folder or CSV cannot be read.
     """
-    found: list[Path] = []
+    found: list[tuple[str, Path]] = []
     for path in paths:
+        if path.suffix.lower() in (".csv", ".tsv"):
+            rows = find_images(path, DEFAULT, labels=False).rows
+            found += [(str(row.path) if row.name is None else row.name, row.path) for row in rows]
+            continue
         images = list(filter(is_image, walk(path))) if path.is_dir() else [path]
         if not images:
             raise UserError(f"{path}: no images in this folder; expected files named *{', *'.join(IMAGE_SUFFIXES)}")
-        found += images
+        found += [(str(image), image) for image in images]
     return found
 
 

@@ -73,7 +73,8 @@ def read_test_set(path: Path, reading: Reading, recipe: Recipe, base: str | None
     Args:
         path: location of the test set.
         reading: options for the training data. All but ``base`` apply here, too; if those on subjects and classes
-            cannot, subjects or classes are read as without them, and a note says so.
+            cannot, subjects or classes are read as without them, and a note says so. With ``split_column``, the test
+            set is the part ``test`` of data that have one.
         recipe: as for ``read_catalog``.
         base: ``--test-base``, in the place of ``reading.base``.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +24,14 @@ from leukemia.delivery.model_folder import Delivery, set_aside, write_model
 from leukemia.delivery.overlap import HeldOut, Rule, compare
 from leukemia.delivery.replacement import claimed, free_name, replacing
 from leukemia.delivery.retraining import check_disk_space, remove_checkpoint, retrain
+from leukemia.delivery.submission import Submission
 from leukemia.delivery.training_data import load_training_data
+from leukemia.delivery.upload import check_wandb, track
 from leukemia.scoring.metrics import Interval
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
-from leukemia.study.models import RESULTS, MetricsRecord, ModelRecord, is_model, model_folder, results_folder
+from leukemia.study.models import RESULTS, MetricsRecord, ModelRecord, is_model, model_folder
 from leukemia.study.subclasses import subclasses_of
 from leukemia.study.verification import verify
 from leukemia.tracking.names import remembered
@@ -110,6 +111,9 @@ class FinalTraining:
     command: str
     """The command line, for provenance."""
 
+    submission: Submission | None = None
+    """Where to write the classes of the test images, too."""
+
     out: str = layout.FINAL
     """Name of the model's folder in the study."""
 
@@ -132,19 +136,22 @@ class FinalTraining:
             self._remember_wandb_ids()
             is_complete = existing is not None and self._is_complete(console, inputs, existing.record)
             delivery = None if is_complete else self._deliver(console, inputs, existing)
+            self._submit(console, inputs)
         if delivery is not None:
             for trained in (inputs.recipe, inputs.start) if self.against_start else (inputs.recipe,):
                 remove_checkpoint(inputs.study, trained, inputs.catalog, inputs.device)
             print_outcome(console, inputs.folder, delivery)
         # As it is now: the search may have been resumed, or the names' option changed, during training.
-        _track(console, Study.open(inputs.study.folder), self.out)
+        track(console, Study.open(inputs.study.folder), self.out)
 
     def _inputs(self) -> Inputs:
+        if self.submission is not None:
+            self.submission.require_new()
         if self.against_start and self.test is None:
             raise UserError("--against-start: the models are compared on test images; add a --test with labels")
         study, best, folder = self.study, Best.of(self.study), model_folder(self.study, self.out)
         verify(study)
-        _check_wandb()
+        check_wandb()
         catalog = load_training_data(study, best, data=self.data, reading=self.reading.without_classes())
         test, device = self._test_data(best), choose_device(self.device)
         recipe = best.recipe.with_settings(parse_settings(self.settings)).resolved(catalog.smallest_side_px)
@@ -171,6 +178,14 @@ class FinalTraining:
         with self.study.lock():
             remembered(self.study, self.wandb_ids)
 
+    def _submit(self, console: Console, inputs: Inputs) -> None:
+        """Write the submission from the results that the model's folder has by now."""
+        record = ModelRecord.read(inputs.folder)
+        if self.submission is None or inputs.test is None or record is None:
+            return
+        self.submission.write_results(inputs.test, record.results(inputs.folder, inputs.test.fingerprint))
+        print_line(console, f"submission: {self.submission.path}")
+
     def _find_existing(self, inputs: Inputs) -> Existing | None:
         """The model in the folder if it is the one asked for; None if it is to be trained.
 
@@ -191,8 +206,7 @@ class FinalTraining:
         folder, test = inputs.folder, inputs.test
         print_line(console, f"already delivered: {folder} has {inputs.recipe.describe()}")
         if test is not None:
-            newest = record.evaluation is not None and record.evaluation.fingerprint == test.fingerprint
-            results = folder if newest else results_folder(folder, test.fingerprint)
+            results = record.results(folder, test.fingerprint)
             path = results / layout.METRICS
             if not path.is_file():
                 return False
@@ -257,26 +271,9 @@ class FinalTraining:
             raise UserError(
                 "--against-start: the test set has no labels, so the models cannot be compared; give one with labels"
             )
+        if self.submission is not None:
+            self.submission.check(test.table["name"].tolist())
         return test
-
-
-def _check_wandb() -> None:
-    """Check W&B's settings now, not after hours of training."""
-    with suppress(ModuleNotFoundError):
-        from leukemia.tracking.account import check_settings
-
-        check_settings()
-
-
-def _track(console: Console, study: Study, name: str) -> None:
-    """Log the model to W&B, which is optional: it may not be installed."""
-    try:
-        from leukemia.tracking.final_upload import track_final
-    except ModuleNotFoundError as error:
-        print_line(console, f"W&B: {error}")
-        return
-    if message := track_final(study, name):
-        print_line(console, message)
 
 
 def _against_start(console: Console, inputs: Inputs, evaluation: Evaluation | None) -> tuple[str, dict[str, Interval]]:

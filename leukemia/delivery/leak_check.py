@@ -96,8 +96,9 @@ def check(
     best = Best.of(study)
     verify(study)
     if best.protocol != "grouped":
+        how = "itself split by image" if best.protocol == "random-cell" else "split as its data are"
         raise UserError(
-            f"study {study.name} was itself split by image ({best.protocol}), so it has no grouped score to compare; "
+            f"study {study.name} was {how} ({best.protocol}), so it has no grouped score to compare; "
             "search with --protocol grouped on data with known subjects"
         )
     catalog = load_training_data(study, best, data=data, reading=reading)

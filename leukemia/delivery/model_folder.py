@@ -15,8 +15,9 @@ from leukemia.base.files import atomic, write_text
 from leukemia.base.printable import escaped
 from leukemia.base.record import write_record
 from leukemia.base.spreadsheet import cell_of
-from leukemia.config.protocol import RANDOM_CELL_WARNING
+from leukemia.config.protocol import WARNINGS
 from leukemia.config.recipe import Recipe
+from leukemia.config.results import num_folds_text
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.delivery.evaluation import Evaluation
 from leukemia.reporting.model_plots import plot_calibration, plot_confusion, plot_curves, plot_roc
@@ -98,8 +99,8 @@ class Delivery:
         found = list(self.notes)
         if self.best.data.uri == SAMPLE:
             found.append(f"{SAMPLE_WARNING[0].upper()}{SAMPLE_WARNING[1:]}.")
-        if self.best.protocol == "random-cell":
-            found.append(f"Out-of-fold scores: {RANDOM_CELL_WARNING}.")
+        if self.best.protocol in WARNINGS:
+            found.append(f"Out-of-fold scores: {WARNINGS[self.best.protocol]}.")
         left_out = self.evaluation.left_out if self.evaluation is not None else None
         if left_out is not None and left_out.total:
             found.append(f"{left_out.describe()}.")
@@ -213,7 +214,8 @@ class Delivery:
             *subclass_sections(() if self.evaluation is None else self.evaluation.subclasses, "of the test set"),
             Section(
                 title="Out of fold",
-                text=f"{self.best.n} images, {self.best.folds} folds of the search, protocol {self.best.protocol}.",
+                text=f"{self.best.n} images, {num_folds_text(self.best.folds)} of the search, protocol "
+                f"{self.best.protocol}.",
                 table=metrics_table(out_of_fold, self.best.majority_rate),
             ),
             *subclass_sections(self.subclasses, "out of fold"),

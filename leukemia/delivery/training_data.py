@@ -24,6 +24,7 @@ def load_training_data(study: Study, best: Best, *, data: str | None, reading: R
     Raises:
         UserError: the data or the splits are not those of the study.
     """
+    best.data.require_same_split(reading)
     catalog = read_catalog(
         locate(uri_of(data) if data else best.data.uri),
         dataclasses.replace(best.data, **reading.given()),

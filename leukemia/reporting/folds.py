@@ -16,12 +16,18 @@ def folds_sections(study: Study) -> list[Section]:
             continue
         predictions = study.out_of_fold(number, seed)
         balance = balance_of([predictions[predictions["fold"] == fold] for fold in folds])
-        text = "Every image is a validation image of one fold."
+        text = (
+            "The split is that of the data."
+            if study.info.protocol == "given"
+            else "Every image is a validation image of one fold."
+        )
         if difference(balance) > MAX_DIFFERENCE:
             text += (
                 f" The share of leukemic images differs by {difference(balance):.2f} between folds, so their scores "
-                "are hard to compare: a subject is too large for this number of folds. The search names it."
+                "are hard to compare"
             )
+            cause = ": a subject is too large for this number of folds. The search names it."
+            text += "." if study.info.protocol == "given" else cause
         rows = [(fold, each.images, each.subjects, each.leukemic) for fold, each in zip(folds, balance, strict=True)]
         table = [("fold", "images", "subjects", "share of leukemic"), *rows]
         return [Section(title="Folds", text=text, table=table)]

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from leukemia import CLASS_NAMES
-from leukemia.config.protocol import RANDOM_CELL_WARNING
+from leukemia.config.protocol import WARNINGS
+from leukemia.config.results import num_folds_text
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.reporting.folds import folds_sections
 from leukemia.reporting.page import Section, write_page
@@ -48,11 +49,11 @@ def write_study_report(study: Study, best: Best | None) -> Path:
         *([] if best is None else [recipe_section(best)]),
         _provenance_section(study),
     ]
-    warning = f" {RANDOM_CELL_WARNING.capitalize()}." if info.protocol == "random-cell" else ""
+    warning = f" {WARNINGS[info.protocol].capitalize()}." if info.protocol in WARNINGS else ""
     if info.data.uri == SAMPLE:
         warning += f" Note: {SAMPLE_WARNING}."
     counted = f"{len(trials)} {'trial' if len(trials) == 1 else 'trials'}{', no winner' if best is None else ''}"
-    subtitle = f"Started {info.created}, {counted}, {info.folds} folds, protocol {info.protocol}.{warning}"
+    subtitle = f"Started {info.created}, {counted}, {num_folds_text(info.folds)}, protocol {info.protocol}.{warning}"
     path = folder / layout.REPORT
     write_page(path, f"Study {study.name}", subtitle, sections)
     return path
@@ -240,7 +241,7 @@ def _provenance_section(study: Study) -> Section:
     rows = [
         ("item", "value"),
         ("classes", f"0 = {CLASS_NAMES[0]} (normal), 1 = {CLASS_NAMES[1]} (leukemic)"),
-        ("data", info.data.uri),
+        ("data", " ".join([info.data.uri, *(info.data.also or ())])),
         ("data fingerprint", info.data.fingerprint),
         *(("note on the data", note) for note in info.data.notes),
         *([] if info.weights is None else [("pretrained weights", info.weights)]),

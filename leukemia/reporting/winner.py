@@ -118,6 +118,9 @@ def score_section(best: Best) -> Section:
         f"The search objective ({score_name(best.objective)}) of the winner, before and after correction for selection."
         f"{_BY_COST if best.by_cost else _BY_SCORE} The corrections exclude stopped trials, which lack folds."
     )
+    if best.folds == 1:
+        # There is no other fold to choose a trial on.
+        del meanings["leave_fold_out"]
     rows = [(name.replace("_", " "), _value(getattr(best.score, name)), meaning) for name, meaning in meanings.items()]
     return Section(title="Score", text=text, table=[("score", "value (interval)", "meaning"), *rows])
 

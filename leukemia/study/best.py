@@ -28,6 +28,7 @@ from leukemia.study.schema import (
     Seeds,
     Share,
     TrialId,
+    check_folds,
     check_version,
 )
 from leukemia.study.table import complete_trials, finished_seeds
@@ -169,7 +170,7 @@ class Best:
     majority_rate: Annotated[float, Field(ge=0.5 - 1e-9, le=1 + 1e-9, allow_inf_nan=False)]
     """Accuracy of always predicting the more frequent class, 0..1."""
 
-    folds: Annotated[int, Field(ge=2)]
+    folds: Positive
     folds_done: int
     seeds: Seeds
     """Seeds of the winner's runs, the recipe's own seed first."""
@@ -279,6 +280,7 @@ class Best:
             raise MissingFile(f"no {path}: this study has no complete trial; let the search finish (--resume)")
         check_version(path, SCHEMA)
         best = read_record(cls, path)
+        check_folds(path, best.folds, best.protocol)
         if best.score.headline != best.score.lowest:
             lowest = dataclasses.asdict(best.score.lowest)
             found = dataclasses.asdict(best.score.headline)

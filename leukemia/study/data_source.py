@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 
+from leukemia.base.errors import UserError
 from leukemia.data.reading import Location, Reading
 
 Sha256: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -30,6 +31,19 @@ class DataSource(Reading):
 
     notes: list[str] = field(default_factory=list)
     """As ``Catalog.notes``; empty in files of earlier versions."""
+
+    def require_same_split(self, reading: Reading) -> None:
+        """Check that options given later do not change whether the data's own split is kept: the folds are fixed.
+
+        Raises:
+            UserError: they do.
+        """
+        if reading.split_column not in (None, self.split_column):
+            started = "without it" if self.split_column is None else f"with {self.split_column}"
+            raise UserError(
+                f"--split-column {reading.split_column}: the study was started {started}; leave it out, or start a new "
+                "study"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; fields that are not ``REQUIRED`` only if set."""

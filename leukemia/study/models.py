@@ -177,8 +177,12 @@ class ModelRecord:
 
     def has_results(self, folder: Path, fingerprint: str) -> bool:
         """Whether the folder has results on the test set of this fingerprint, the newest or earlier ones."""
+        return self.results(folder, fingerprint).is_dir()
+
+    def results(self, folder: Path, fingerprint: str) -> Path:
+        """Where the results on the test set of this fingerprint are: in the folder if it is the newest."""
         newest = self.evaluation is not None and self.evaluation.fingerprint == fingerprint
-        return newest or results_folder(folder, fingerprint).is_dir()
+        return folder if newest else results_folder(folder, fingerprint)
 
     def write(self, folder: Path) -> None:
         """Write the record; the other files must be there."""

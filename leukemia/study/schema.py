@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 
 from leukemia.base import provenance
 from leukemia.base.errors import UserError
-from leukemia.base.record import missing_field, read_content, read_record
+from leukemia.base.record import missing_field, read_content, read_record, wrong_value
 from leukemia.config.fields import check_key, checked_type
 from leukemia.config.protocol import Protocol
 from leukemia.config.recipe import Recipe
@@ -96,7 +96,9 @@ class Identity:
 class SearchOptions:
     """The user's options of a search, with the defaults for a new study."""
 
-    folds: Annotated[int, Field(ge=2)] = 5
+    folds: Positive = 5
+    """At least 2, unless the split is ``given``."""
+
     seed: Count = 0
     """Seed of folds and proposals."""
 
@@ -180,6 +182,7 @@ class StudyInfo(SearchOptions, Identity):
         for name in REQUIRED:
             if name in absent:
                 raise missing_field(path, name)
+        check_folds(path, info.folds, info.protocol)
         return dataclasses.replace(info, absent=tuple(absent))
 
     def to_dict(self) -> dict[str, Any]:
@@ -269,6 +272,16 @@ class _Version:
     """The version field of a record."""
 
     schema: int
+
+
+def check_folds(path: Path, folds: int, protocol: Protocol) -> None:
+    """Check the number of folds of a record.
+
+    Raises:
+        UserError: there is one only, which no protocol makes but ``given``.
+    """
+    if folds < 2 and protocol != "given":
+        raise wrong_value(path, "folds", "at least 2", folds)
 
 
 def check_version(path: Path, schema: int) -> None:

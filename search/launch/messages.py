@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from leukemia import CLASS_NAMES
-from leukemia.config.protocol import RANDOM_CELL_WARNING
+from leukemia.config.protocol import WARNINGS
+from leukemia.config.results import num_folds_text
 from leukemia.data.balance import describe_balance
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING, locate
 from leukemia.scoring.metrics import majority_rate
@@ -21,21 +22,22 @@ def print_plan(console: Console, plan: Plan) -> None:
     """Print and log the plan of a search."""
     catalog, info = plan.catalog, plan.info
     labels = catalog.table["label"].to_numpy()
+    paths = " ".join(map(str, info.data.paths(locate(info.data.uri))))
     print_line(
         console,
-        f"data: {len(labels)} images of {locate(info.data.uri)}, {int((labels == 1).sum())} {CLASS_NAMES[1]} and "
-        f"{int((labels == 0).sum())} {CLASS_NAMES[0]} (majority rate {majority_rate(labels):.3f}), "
-        f"crop {plan.view.crop_px} px, {plan.view.size_px} px to the network",
+        f"data: {len(labels)} images of {paths}{catalog.parts and f' ({catalog.parts})'}, "
+        f"{int((labels == 1).sum())} {CLASS_NAMES[1]} and {int((labels == 0).sum())} {CLASS_NAMES[0]} (majority rate "
+        f"{majority_rate(labels):.3f}), crop {plan.view.crop_px} px, {plan.view.size_px} px to the network",
     )
     for remark in catalog.remarks:
         print_line(console, f"note: {remark}")
     if info.data.uri == SAMPLE:
         print_line(console, f"note: {SAMPLE_WARNING}")
-    print_line(console, f"protocol: {info.protocol}, {info.folds} folds, objective {info.objective}")
+    print_line(console, f"protocol: {info.protocol}, {num_folds_text(info.folds)}, objective {info.objective}")
     for line in describe_balance(plan.splits.validation(catalog), info.protocol):
         print_line(console, line)
-    if info.protocol == "random-cell":
-        print_line(console, f"warning: {RANDOM_CELL_WARNING}")
+    if info.protocol in WARNINGS:
+        print_line(console, f"warning: {WARNINGS[info.protocol]}")
     for line in describe_rules(plan):
         print_line(console, line)
     if info.weights is not None:

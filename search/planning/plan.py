@@ -17,7 +17,7 @@ from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import COST, score_name
 from leukemia.data.catalog import Catalog, read_catalog
-from leukemia.data.folds import Splits, choose_protocol, make_splits
+from leukemia.data.folds import Splits, choose_folds, choose_protocol, make_splits
 from leukemia.data.location import locate, uri_of
 from leukemia.data.view import View, view_of
 from leukemia.study import layout
@@ -137,6 +137,7 @@ def plan_new(request: Request, command: str) -> Plan:
     start = fixed_start(PRESETS[options.preset](), options.settings)
     catalog = read_catalog(locate(uri_of(request.data)), request.reading, recipe=start)
     protocol = choose_protocol(catalog, request.given.get("protocol"))
+    options = dataclasses.replace(options, folds=choose_folds(catalog, request.given.get("folds"), options.folds))
     splits = make_splits(catalog, options.folds, options.seed, protocol)
     start = start.resolved(catalog.smallest_side_px)
     space = make_space(start, options.settings)
@@ -171,6 +172,8 @@ def describe_rules(plan: Plan) -> list[str]:
     racing = (
         f"racing: after each fold, a trial is stopped if it is worse than the best by more than {info.margin:g} "
         f"{'point' if info.margin == 1 else 'points'}, with 95 % confidence over all comparisons"
+        if info.racing and info.folds > 1
+        else "racing: has no effect with one fold; every trial runs it"
         if info.racing
         else "racing: off; every trial runs all folds unless it is no better than chance"
     )

@@ -35,6 +35,7 @@ def plan_resumed(request: Request) -> Plan:
     splits = check_study(study)
     info, given = study.info, request.given
     _check_arguments(request, info)
+    info.data.require_same_split(request.reading)
     _check_threads(request.cpus_per_trial, info)
     own = [number for number in study.trials() if study.origin(number) is None]
     if "trials" in given and given["trials"] < max(info.trials, len(own)):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from leukemia.base import provenance
 from leukemia.base.errors import NO_WINNER, SUCCESS
-from leukemia.config.results import score_name
+from leukemia.config.results import num_folds_text, score_name
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
 from leukemia.reporting.study_report import write_study_report
@@ -147,7 +147,7 @@ def _describe(best: Best) -> Iterator[str]:
         yield "chosen by cost: the cheapest complete trial whose score is within one standard error of the best"
     yield (
         f"{name} {_interval(headline)}, corrected {chosen} {best.num_complete} complete trials; "
-        f"raw {best.score.raw:.4f} (mean over {best.folds} folds and {seeds}), {best.n} images, "
+        f"raw {best.score.raw:.4f} (mean over {num_folds_text(best.folds)} and {seeds}), {best.n} images, "
         f"majority rate {best.majority_rate:.4f}, {best.protocol}"
     )
     second = "the best of the others by score" if best.by_cost else "the runner-up"

@@ -31,11 +31,13 @@ def test_shared_arguments_have_expected_defaults_and_types() -> None:
         "study": None,
         "runs": Path("runs"),
         "data": None,
+        "also": None,
         "base": None,
         "subjects_from": None,
         "subject_column": None,
         "subject_pattern": None,
         "subject_spelling": None,
+        "split_column": None,
         "classes": None,
         "label_column": None,
         "device": "auto",
@@ -44,6 +46,8 @@ def test_shared_arguments_have_expected_defaults_and_types() -> None:
     argv = ["one", "--runs", "r", "--data", "d", "--base", "b", "--subjects-from", "s", "--device", "cpu"]
     given = parser.parse_args([*argv, "--set", "a.b=1", "--set", "c.d=2"])
     assert (given.study, given.runs, given.data, given.base) == ("one", Path("r"), "d", Path("b"))
+    assert given.also == []
+    assert parser.parse_args(["--data", "d", "e", "f"]).also == [Path("e"), Path("f")]
     assert (given.subjects_from, given.device, given.settings) == (Path("s"), "cpu", ["a.b=1", "c.d=2"])
     assert "(default: the sample set)" in parser.format_help()
 

@@ -155,7 +155,8 @@ def test_a_mapping_names_the_class_folders_at_any_depth(tmp_path: Path) -> None:
     data = touch(tmp_path, "train/neg/1/a.png", "val/neg/0/b.png", "train/POS/1/c.png", "val/pos/all/d.png")
     source = found(data, "normal=neg", "leukemic=pos")
     assert Counter(labels_of(source).values()) == {0: 2, 1: 2}
-    assert source.notes == ("classes (images): normal = neg (2); leukemic = POS (2)",)
+    assert source.notes[0] == "classes (images): normal = neg (2); leukemic = POS (2)"
+    assert source.parts == "2 train, 2 validation images, together; --split-column split keeps it"
 
 
 def test_a_folder_of_the_other_class_inside_is_an_error(tmp_path: Path) -> None:

@@ -427,7 +427,8 @@ def test_paths_that_do_not_exist_as_written_are_noted_everywhere(
     record = ModelRecord.read(folder)
     assert record is not None
     assert record.evaluation is not None
-    assert (record.notes, record.evaluation.notes) == ([notes["train"]], [notes["test"]])
+    assert (record.notes[:-1], record.evaluation.notes) == ([notes["train"]], [notes["test"]])
+    assert record.notes[-1].startswith("the data have a split, in the folders (16 fold 0, 16 fold 1, 16 fold 2 images)")
     for name in ("train", "test"):
         data = "training data" if name == "train" else "test data"
         assert f"note: {data}: {notes[name]}\n" in printed

@@ -158,8 +158,9 @@ def test_paths_that_do_not_exist_as_written_are_noted(
     assert check(study, "--data", str(data / "train.csv")) == 0
     note = f"48 of 48 paths in train.csv do not exist as written; their images were found below {data} by "
     assert f"note: {note}" in capsys.readouterr().out
-    (stored,) = json.loads((study.folder / "leakcheck.json").read_text())["notes"]
+    stored, folds = json.loads((study.folder / "leakcheck.json").read_text())["notes"]
     assert stored.startswith(note)
+    assert folds.startswith("the data have a split, in the folders (16 fold 0, 16 fold 1, 16 fold 2 images), that is")
 
 
 @pytest.mark.usefixtures("asked")
@@ -190,11 +191,11 @@ def test_same_images_are_scored_on_both_kinds_of_folds(
     assert sorted(np.concatenate(validations)) == list(range(48))
     assert set(groups[validations[0]]) & set(groups[validations[1]]), "patients are on both sides"
     lines = capsys.readouterr().out.splitlines()
-    starts = ["study one, trial 0000", "folds 0 to 1", "fold 1/2", "fold 2/2"]
-    assert [line.partition(":")[0] for line in lines[:4]] == starts
-    assert lines[4] == content["words"]
-    assert lines[4].startswith("grouped 0.500, random cells 1.000: 50.0 points of a random split's accuracy come from")
-    assert lines[5] == f"leak check: {study.folder / 'leakcheck.json'}"
+    starts = ["study one, trial 0000", "note", "folds 0 to 1", "fold 1/2", "fold 2/2"]
+    assert [line.partition(":")[0] for line in lines[:5]] == starts
+    assert lines[5] == content["words"]
+    assert lines[5].startswith("grouped 0.500, random cells 1.000: 50.0 points of a random split's accuracy come from")
+    assert lines[6] == f"leak check: {study.folder / 'leakcheck.json'}"
 
 
 def test_leak_check_with_real_training(study: Study) -> None:

@@ -86,8 +86,10 @@ def listed_test_images(listing: Listing, reading: Reading) -> Source:
     subjects, unread = listing.subjects(reading.subject_column, "patient_id")
     labels = read_labels(listing, "labels", reading, required=True)
     rows = tuple(
-        Row(path=path, label=label, word=word, subject=subject)
-        for path, (word, label), subject in zip(folder.resolve_all(listing, "new_names"), labels, subjects, strict=True)
+        Row(path=path, label=label, word=word, subject=subject, name=name)
+        for path, (word, label), subject, name in zip(
+            folder.resolve_all(listing, "new_names"), labels, subjects, listing.column("new_names"), strict=True
+        )
     )
     _check_classes(listing.path, zip(listing.column("patient_id"), rows, strict=True))
     unlisted = {path.resolve() for path in direct_images(folder.root)} - {row.path for row in rows}

@@ -15,6 +15,7 @@ from leukemia.data.layouts.label_column import label_column, read_labels
 from leukemia.data.layouts.source import Row, Source, is_image
 from leukemia.data.layouts.written_path import WrittenPath
 from leukemia.data.reading import Reading
+from leukemia.data.split import split_column
 from leukemia.data.subjects import NotApplicable, looks_like_subjects
 
 _BREAK = re.compile(r"[\r\n]")
@@ -122,12 +123,21 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
     subjects, unread = listing.subjects(reading.subject_column, "subject")
     folder = Folder(_base_of(listing, reading), reading.base_option)
     paths = folder.resolve_all(listing, "path")
+    names = listing.column("id" if listing.has("id") else "path")
+    split_name = split_column(listing.columns, reading)
+    splits = [None] * len(names) if split_name is None else listing.column(split_name)
     rows = tuple(
-        Row(path=path, label=label, word=word, subject=subject)
-        for path, (word, label), subject in zip(paths, found, subjects, strict=True)
+        Row(path=path, label=label, word=word, subject=subject, name=name, split=split)
+        for path, (word, label), subject, name, split in zip(paths, found, subjects, names, splits, strict=True)
     )
-    notes = (*label_notes, *folder.notes(listing))
-    return Source(layout="csv", root=folder.root, rows=rows, notes=notes, unread_columns=unread)
+    return Source(
+        layout="csv",
+        root=folder.root,
+        rows=rows,
+        notes=(*label_notes, *folder.notes(listing)),
+        split_from="" if split_name is None else f"the column {split_name}",
+        unread_columns=unread,
+    )
 
 
 def _base_of(listing: Listing, reading: Reading) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError
@@ -11,10 +12,13 @@ from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.allidb import named_images
 from leukemia.data.layouts.class_folders import NAMES, class_folders, class_level, flat_folder
 from leukemia.data.layouts.csv_listing import list_images, read_listing
+from leukemia.data.layouts.lists import folder_of_lists, several_lists
 from leukemia.data.layouts.other_kinds import describe_others, require_text
-from leukemia.data.layouts.source import Source, walk
+from leukemia.data.layouts.source import Source, is_os_metadata, walk
+from leukemia.data.layouts.split_folders import split_folders
 from leukemia.data.layouts.subclasses import with_subclasses
 from leukemia.data.reading import Reading
+from leukemia.data.split import with_split
 from leukemia.data.subjects import NotApplicable
 
 
@@ -22,8 +26,9 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
     """The images of a folder or a CSV, not read yet.
 
     Args:
-        data: the C-NMC folder, the folder of one of its test phases or its labels CSV; a CSV ``Path,label``; a folder
-            of folders named by class; or, if ``labels`` is False, a folder of images.
+        data: the C-NMC folder, the folder of one of its test phases or its labels CSV; a CSV ``Path,label``, or the
+            first one of several; a folder of such CSVs or of folders named by class; or, if ``labels`` is False, a
+            folder of images.
         reading: the user's options.
         labels: whether every image must have a label.
 
@@ -53,24 +58,16 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
             f"{data}: images without labels; expected C-NMC's fold_*/{{all,hem}}, folders named by class "
             f"({NAMES}), or a CSV with the columns Path and label"
         )
-    return cnmc.with_doubts(source)
+    return cnmc.with_doubts(with_split(source, reading, training=labels))
 
 
 def _read(data: Path, reading: Reading, *, labels: bool) -> Source:
+    if reading.also:
+        return several_lists(reading.paths(data), reading)
     if not data.exists():
         raise MissingFile(f"no folder or CSV at {data}; give C-NMC's folder, a CSV Path,label, or folders by class")
     if data.is_dir():
-        if reading.base is not None:
-            raise UserError(
-                f"{reading.base_option} has no effect with {data}, which is a folder, not a CSV; leave it out"
-            )
-        if reading.subject_column is not None:
-            raise NotApplicable(
-                f"--subject-column {reading.subject_column} has no effect with {data}, which is a folder, not a CSV; "
-                "leave it out, or give --subject-pattern"
-            )
-        _refuse_label_column(data, reading, labels=labels)
-        return _in_folder(data.resolve(), reading)
+        return _in_folder(data.resolve(), reading, labels=labels)
     require_text(data)
     listing = read_listing(data.resolve())
     if cnmc.is_test_listing(listing):
@@ -87,17 +84,61 @@ def _refuse_label_column(data: Path, reading: Reading, *, labels: bool) -> None:
         )
 
 
-def _in_folder(data: Path, reading: Reading) -> Source:
+def _refuse_options_of_csv(data: Path, reading: Reading, *, labels: bool) -> None:
+    """Refuse options that a folder without CSVs cannot obey."""
+    if reading.base is not None:
+        raise UserError(f"{reading.base_option} has no effect with {data}, which is a folder, not a CSV; leave it out")
+    if reading.subject_column is not None:
+        raise NotApplicable(
+            f"--subject-column {reading.subject_column} has no effect with {data}, which is a folder, not a CSV; "
+            "leave it out, or give --subject-pattern"
+        )
+    _refuse_label_column(data, reading, labels=labels)
+
+
+def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
     # C-NMC's own folders stand for its classes, whatever ``--classes`` says.
     first = [cnmc.training_images, cnmc.phase_images] if reading.classes is None else []
-    for reader in (*first, named_images, class_folders, cnmc.phase_images, flat_folder):
-        source = reader(data, reading)
-        if source is not None:
+    inside = [
+        partial(reader, folder)
+        for reader in (split_folders, class_folders, partial(folder_of_lists, labels=labels))
+        for folder in (data, *_wrapped(data))
+    ]
+    others: OtherWords | None = None
+    for read in (
+        *(partial(reader, data) for reader in (*first, named_images)),
+        *inside,
+        *(partial(reader, data) for reader in (cnmc.phase_images, flat_folder)),
+    ):
+        try:
+            source = read(reading)
+        except OtherWords as error:
+            # The words may be those of a CSV.
+            others = others or error
+            continue
+        if source is not None and (source.layout == "csv" or others is None):
+            if source.layout != "csv":
+                _refuse_options_of_csv(data, reading, labels=labels)
             return source
+    if others is not None:
+        raise others
+    _refuse_options_of_csv(data, reading, labels=labels)
     raise UserError(
         f"{data}: expected C-NMC's fold_*/{{all,hem}}, folders named by class ({NAMES}), or a CSV; found "
         f"{_contents(data)}"
     )
+
+
+def _wrapped(data: Path) -> list[Path]:
+    """The folders inside that contain everything, as some archives have them; up to two."""
+    found: list[Path] = []
+    for _ in range(2):
+        entries = [path for path in data.iterdir() if not is_os_metadata(path.name)]
+        if len(entries) != 1 or not entries[0].is_dir():
+            break
+        data = entries[0]
+        found.append(data)
+    return found
 
 
 def _contents(data: Path) -> str:

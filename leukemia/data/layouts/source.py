@@ -36,6 +36,9 @@ class Row:
     subclass: str | None = None
     """The finer class that the data have, such as ``Early`` of leukemic; None if they have none."""
 
+    name: str | None = None
+    """What a list calls the image: its ``ID``, or its path as written; None if it is in no list."""
+
     split: str | None = None
     """The part of the data's own split, such as ``train``; None if they have none."""
 
@@ -55,6 +58,12 @@ class Source:
     notes: tuple[str, ...] = ()
     """Remarks on how the images were found, one line each, without names of images and patients: they are kept in
     records that W&B gets."""
+
+    split_from: str = ""
+    """Where the rows' ``split`` is written, such as ``the column fold``; empty if it is not written."""
+
+    parts: str = ""
+    """The parts of a split and what becomes of them, in a few words; empty if there are none."""
 
     unread_columns: tuple[str, ...] = ()
     """Columns of a CSV that look like subjects, but are not read."""

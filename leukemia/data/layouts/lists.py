@@ -1,0 +1,150 @@
+"""Several CSVs as one data set: given one by one, or as the folder that they are in."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from leukemia.base.errors import MissingFile, UserError, listed
+from leukemia.data.layouts.csv_listing import Listing, list_images, read_listing
+from leukemia.data.layouts.label_column import label_column
+from leukemia.data.layouts.other_kinds import require_text
+from leukemia.data.layouts.source import Source
+from leukemia.data.reading import Reading
+from leukemia.data.subjects import some
+
+
+def several_lists(paths: Sequence[Path], reading: Reading) -> Source:
+    """The images of several CSVs with labels, as one data set.
+
+    Raises:
+        UserError: a path is not a CSV ``Path,label``, or two CSVs have the same image.
+    """
+    if absent := [path for path in paths if not path.exists()]:
+        raise MissingFile(f"no CSV at {absent[0]}; --data takes all that follows it: give a study before it")
+    if folders := [path for path in paths if path.is_dir()]:
+        raise UserError(f"--data: expected one folder, or one or more CSVs, got {len(paths)} paths with {folders[0]}")
+    for path in paths:
+        require_text(path)
+    listings = [read_listing(path.resolve()) for path in paths]
+    for listing in listings:
+        if _is_list(listing) and not _has_labels(listing, reading):
+            raise UserError(
+                f"{listing.path}: a list without labels is no training data; give it to leukemia.final with --test"
+            )
+    return _merged(_read_parts(listings, reading, labels=True))
+
+
+def folder_of_lists(data: Path, reading: Reading, *, labels: bool) -> Source | None:
+    """The images of the CSVs ``Path,label`` directly in ``data``; None if there are none.
+
+    Lists without labels are not training data, and a note names them.
+
+    Args:
+        labels: as for ``leukemia.data.layouts.detect.find_images``; if False, all lists must have labels, or none.
+
+    Raises:
+        UserError: a CSV beside a list cannot be read; ``labels`` is False and only some lists have labels; or as
+            ``several_lists``.
+    """
+    listings, others, broken = _read_all(data)
+    with_labels = [each for each in listings if _has_labels(each, reading)]
+    without = [each for each in listings if not _has_labels(each, reading)]
+    if not (with_labels if labels else listings):
+        return None
+    if broken:
+        raise broken[0]
+    if not labels and with_labels and without:
+        raise UserError(
+            f"{data}: has lists with labels ({_names(with_labels)}) and without ({_names(without)}); give the path of "
+            "one of them"
+        )
+    parts = _read_parts(with_labels or without, reading, labels=labels)
+    source = parts[0][1] if len(parts) == 1 else _merged(parts)
+    notes = [f"read {_names(with_labels or without)}"]
+    if with_labels and without:
+        rows = some([f"{each.path.name} ({len(each.rows)} rows)" for each in without])
+        notes.append(f"without labels, never used for training: {rows}; leukemia.final --test predicts it")
+    if others:
+        notes.append(f"ignored {some([path.name for path in others])}: no column Path")
+    return dataclasses.replace(source, notes=(*notes, *source.notes))
+
+
+def _read_all(data: Path) -> tuple[list[Listing], list[Path], list[UserError]]:
+    """The lists of images in a folder, its other CSVs, and why others could not be read."""
+    listings, others, broken = [], [], []
+    for path in sorted(path for path in data.iterdir() if path.suffix.lower() in (".csv", ".tsv") and path.is_file()):
+        try:
+            listing = read_listing(path)
+        except UserError as error:
+            broken.append(error)
+            continue
+        if _is_list(listing):
+            listings.append(listing)
+        else:
+            others.append(path)
+    return listings, others, broken
+
+
+def _read_parts(listings: Sequence[Listing], reading: Reading, *, labels: bool) -> list[tuple[str, Source]]:
+    """The images of each CSV, and its name without suffix; with its folder if two have the same."""
+    stems = [listing.path.stem for listing in listings]
+    names = [
+        stem if stems.count(stem) == 1 else f"{listing.path.parent.name}/{stem}"
+        for stem, listing in zip(stems, listings, strict=True)
+    ]
+    return [(name, list_images(listing, reading, labels=labels)) for name, listing in zip(names, listings, strict=True)]
+
+
+def _is_list(listing: Listing) -> bool:
+    return listing.has("path")
+
+
+def _has_labels(listing: Listing, reading: Reading) -> bool:
+    return label_column(listing, reading, required=False)[0] is not None
+
+
+def _names(listings: Sequence[Listing]) -> str:
+    return some([listing.path.name for listing in listings])
+
+
+def _merged(parts: Sequence[tuple[str, Source]]) -> Source:
+    """One data set of several CSVs, with image ids relative to the folder that contains all of them.
+
+    Args:
+        parts: the name of each CSV, which is the ``split`` of its images unless all have the same column of it.
+
+    Raises:
+        UserError: two of them have the same image.
+    """
+    root = Path(os.path.commonpath([source.root for _, source in parts]))
+    owners: dict[Path, int] = {}
+    twice = [
+        f"{row.path.relative_to(root).as_posix()} in {parts[owners[row.path]][0]} and {name}"
+        for number, (name, source) in enumerate(parts)
+        for row in source.rows
+        if owners.setdefault(row.path, number) != number
+    ]
+    if twice:
+        raise UserError(
+            f"{root}: the CSVs have {len(twice)} images in common; remove them from one, or give only those "
+            f"that are meant with --data:\n{listed(twice)}"
+        )
+    columns = {source.split_from for _, source in parts}
+    # A column that only some have is no split of all.
+    column = columns.pop() if len(columns) == 1 else ""
+    return Source(
+        layout="csv",
+        root=root,
+        rows=tuple(
+            dataclasses.replace(row, split=row.split if column else name)
+            for name, source in parts
+            for row in source.rows
+        ),
+        split_from=column or "the names of the CSVs",
+        excluded=tuple(dict.fromkeys(text for _, source in parts for text in source.excluded)),
+        notes=tuple(dict.fromkeys(note for _, source in parts for note in source.notes)),
+        unread_columns=tuple(dict.fromkeys(column for _, source in parts for column in source.unread_columns)),
+    )

@@ -1,0 +1,45 @@
+"""Folders named by class in folders named for the parts of a split: ``train/hem``, ``train/all``, ``test/hem``, ..."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from leukemia.base.errors import UserError, listed
+from leukemia.data.layouts.class_folders import class_folders
+from leukemia.data.layouts.source import Source, direct_images, is_image, subfolders, walk
+from leukemia.data.reading import Reading
+from leukemia.data.split import part_of
+
+
+def split_folders(data: Path, reading: Reading) -> Source | None:
+    """The images in the class folders of all parts; None unless there are two parts, one of them with class folders.
+
+    Images of a part without class folders are no training data, and are counted in ``excluded``.
+
+    Raises:
+        UserError: images outside of the parts, or as ``class_folders``.
+    """
+    folders = [folder for folder in subfolders(data) if any(map(is_image, walk(folder)))]
+    parts = [folder for folder in folders if part_of(folder.name)]
+    sources = {folder: class_folders(folder, reading) for folder in parts} if len(parts) > 1 else {}
+    labelled = [source for source in sources.values() if source is not None]
+    if not labelled:
+        return None
+    misplaced = [f"{folder.name}/" for folder in folders if folder not in parts]
+    misplaced += [path.name for path in direct_images(data)]
+    if misplaced:
+        raise UserError(
+            f"{data}: images must be in the parts of the split ({', '.join(folder.name for folder in parts)}); rename, "
+            f"move or remove these:\n{listed(misplaced)}"
+        )
+    return Source(
+        layout="folders",
+        root=data,
+        rows=tuple(row for source in labelled for row in source.rows),
+        excluded=tuple(
+            f"{folder.name}: {sum(map(is_image, walk(folder)))} images without labels"
+            for folder, source in sources.items()
+            if source is None
+        ),
+        notes=tuple(dict.fromkeys(note for source in labelled for note in source.notes)),
+    )

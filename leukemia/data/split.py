@@ -1,0 +1,192 @@
+"""The split that a data set brings, in a column, its folders or its CSVs: recognized, said, and kept if asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from leukemia.base.errors import UserError, listed
+from leukemia.data.layouts.source import Source
+from leukemia.data.reading import Reading
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+COLUMNS = ("split", "fold", "set", "subset", "partition")
+"""Names of columns that are looked at for a split, ignoring case."""
+
+FOLDERS = "split"
+"""The value of ``--split-column`` for a split into folders or CSVs, which have no column."""
+
+MOST_COUNTED = 10
+"""Of more parts, only the smallest and the largest number of images is said."""
+
+_COLUMN = "the column "
+"""``Source.split_from`` begins with it if the split is in a column."""
+
+_WORDS = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), VALIDATION),
+    **dict.fromkeys(("test", "testing"), TEST),
+}
+_FOLD = re.compile(r"fold[\W_]*(\d+)")
+_SUFFIX = re.compile(r"(set|data|images|imgs)$")
+# As pandas writes integers if values are missing.
+_NUMBER = re.compile(r"(\d+)(?:\.0*)?")
+
+
+def part_of(text: str) -> str | None:
+    """The part of a split that a folder, a file or a value is named for; None if there is none, or several.
+
+    >>> [part_of(text) for text in ("Training", "resnet_18_test", "valset", "fold_0", "hem", "train_valid")]
+    ['train', 'test', 'validation', 'fold 0', None, None]
+    """
+    text = text.strip().casefold()
+    if fold := _FOLD.fullmatch(text):
+        return f"fold {int(fold[1])}"
+    words = re.split(r"[\W_]+", text)
+    found = {_WORDS[word] for each in words for word in (each, _SUFFIX.sub("", each)) if word in _WORDS}
+    return found.pop() if len(found) == 1 else None
+
+
+def split_column(columns: Iterable[str], reading: Reading) -> str | None:
+    """The lower-case name of the column to read a split from; None if there is none."""
+    names = [column.lower() for column in columns]
+    wanted = COLUMNS if reading.split_column is None else (reading.split_column.strip().lower(),)
+    return next((name for name in wanted if name in names), None)
+
+
+def with_split(source: Source, reading: Reading, *, training: bool) -> Source:
+    """The images with their part of a split, a note on it, and without the part that is not asked for.
+
+    With ``--split-column``, training data are without the part ``test``, and test data are this part if there is one.
+
+    Args:
+        source: its rows have the parts as written, or none, if they are in the folders.
+        reading: the user's options.
+        training: whether the images are training data.
+
+    Raises:
+        UserError: ``--split-column`` is given, and there is no such split, or one that cannot be kept.
+    """
+    written, origin = [row.split for row in source.rows], source.split_from
+    wanted = (reading.split_column or FOLDERS).strip().lower()
+    if wanted not in (FOLDERS, origin.removeprefix(_COLUMN)):
+        # Neither folders nor CSVs stand for the column that is asked for.
+        written = [None] * len(written)
+    elif not any(written):
+        written, origin = _in_folders(source), "the folders"
+    name = origin.removeprefix(_COLUMN) if origin.startswith(_COLUMN) else FOLDERS
+    parts = _parts(written)
+    if reading.split_column is not None:
+        return _kept(source, parts, written, origin, reading.split_column, training=training)
+    if parts is None and origin.startswith(_COLUMN) and any(written):
+        note = f"{origin} is not read as a split: expected train, validation and test, or folds numbered from 0 or 1"
+        return dataclasses.replace(_assigned(source, None), notes=(*source.notes, note))
+    # CSVs of any name are parts that are worth saying, but their names may be those of patients.
+    shown = written if parts is None else parts
+    source = _assigned(source, shown)
+    if not training or len(set(shown)) < 2 or not all(shown):
+        return source
+    if parts is None:
+        note = f"{len(set(shown))} CSVs are cross-validated together; give one of them alone to keep it apart"
+        return dataclasses.replace(source, notes=(*source.notes, note), parts=note)
+    counts, way = _counts(parts), f"--split-column {name} keeps it"
+    note = f"the data have a split, in {origin} ({counts}), that is not kept: all are cross-validated together; {way}"
+    return dataclasses.replace(source, notes=(*source.notes, note), parts=f"{counts}, together; {way}")
+
+
+def _kept(
+    source: Source,
+    parts: Sequence[str] | None,
+    written: Sequence[str | None],
+    origin: str,
+    option: str,
+    *,
+    training: bool,
+) -> Source:
+    flag = f"--split-column {option}"
+    if parts is None:
+        if not training and not any(written):
+            note = f"{flag}: the test data have no such split, so all of them are used"
+            return dataclasses.replace(source, notes=(*source.notes, note))
+        raise UserError(f"{flag}: {_problem(source, written)}")
+    source = _assigned(source, parts)
+    num_test = Counter(parts)[TEST]
+    if not training:
+        if not num_test:
+            return source
+        note = f"{flag}: the {num_test} images of test, of {len(parts)}"
+        rows = tuple(row for row in source.rows if row.split == TEST)
+        return dataclasses.replace(source, rows=rows, notes=(*source.notes, note))
+    rows = tuple(row for row in source.rows if row.split != TEST)
+    found = {row.split or "" for row in rows}
+    are_folds = len(found) > 1 and all(each.startswith("fold ") for each in found)
+    if not are_folds and found not in ({TRAIN}, {TRAIN, VALIDATION}):
+        raise UserError(
+            f"{flag}: expected train, with validation or test, or at least 2 folds, got {_counts(parts)}; leave the "
+            "option out to cross-validate over all"
+        )
+    counts = _counts([row.split or "" for row in rows])
+    cross_validated = ", which is cross-validated" if found == {TRAIN} else ""
+    left_out = f"; {num_test} images of test are left out, for leukemia.final --test" if num_test else ""
+    note = f"the split in {origin} is kept ({flag}): {counts}{cross_validated}{left_out}"
+    return dataclasses.replace(source, rows=rows, notes=(*source.notes, note), parts=f"{counts}, kept apart{left_out}")
+
+
+def _problem(source: Source, written: Sequence[str | None]) -> str:
+    if not any(written):
+        return (
+            f"{source.root} has no such split; give a column of the CSV, or {FOLDERS} for folders or CSVs called "
+            "train, validation and test, or fold_0, fold_1, ..."
+        )
+    unknown = Counter(text or "" for text in written if part_of(text or "") is None)
+    values = [f"{text or 'no value'}: {number} images" for text, number in sorted(unknown.items())]
+    return f"expected train, validation and test, or fold numbers, in all rows; correct these:\n{listed(values)}"
+
+
+def _parts(written: Sequence[str | None]) -> list[str] | None:
+    """The part of each image; None unless each has one."""
+    values = set(written)
+    if None in values or "" in values:
+        return None
+    texts = {text for text in values if text is not None}
+    numbers = {text: match for text in texts if (match := _NUMBER.fullmatch(text))}
+    if len(numbers) == len(texts):
+        names: dict[str, str | None] = {text: f"fold {int(match[1])}" for text, match in numbers.items()}
+        if not _consecutive({int(match[1]) for match in numbers.values()}):
+            return None
+    else:
+        names = {text: part_of(text) for text in texts}
+    parts = [names[text] for text in written if text is not None]
+    return [part for part in parts if part is not None] if all(parts) else None
+
+
+def _consecutive(numbers: set[int]) -> bool:
+    return sorted(numbers) in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
+
+
+def _in_folders(source: Source) -> list[str | None]:
+    """The folder of each image at the outermost level where all folders are named for parts, of which there are two."""
+    folders = [row.path.relative_to(source.root).parts[:-1] for row in source.rows]
+    for level in range(min(map(len, folders), default=0)):
+        names = [each[level] for each in folders]
+        if len({part_of(name) for name in set(names)} - {None}) > 1 and all(map(part_of, set(names))):
+            return list(names)
+    return [None] * len(folders)
+
+
+def _assigned(source: Source, parts: Sequence[str | None] | None) -> Source:
+    values = [None] * len(source.rows) if parts is None else parts
+    rows = (dataclasses.replace(row, split=part) for row, part in zip(source.rows, values, strict=True))
+    return dataclasses.replace(source, rows=tuple(rows))
+
+
+def _counts(parts: Sequence[str | None]) -> str:
+    order = [TRAIN, VALIDATION, TEST]
+    numbers = Counter(part or "" for part in parts)
+    if len(numbers) > MOST_COUNTED:
+        return f"{len(numbers)} parts with {min(numbers.values())} to {max(numbers.values())} images"
+    names = sorted(numbers, key=lambda name: (order.index(name) if name in order else len(order), len(name), name))
+    return ", ".join(f"{numbers[name]} {name}" for name in names) + " images"

@@ -1,0 +1,203 @@
+"""The split that a data set brings: said, never merged in silence, and kept where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.course import Course, draw_course
+from PIL import Image
+
+from leukemia.base.errors import UserError
+from leukemia.config.recipe import Recipe
+from leukemia.data.catalog import Catalog, read_catalog
+from leukemia.data.folds import Splits, choose_folds, choose_protocol, make_splits
+from leukemia.data.reading import Reading
+from leukemia.delivery.evaluation import read_test_set
+
+KEPT = Reading(split_column="split")
+
+
+def draw(folder: Path, names: Iterable[str]) -> Path:
+    """Small images, all different."""
+    for number, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    return folder
+
+
+def listing(folder: Path, header: str, values: Iterable[str]) -> Path:
+    """A CSV of images whose labels alternate, with a further column."""
+    rows = [f"{number}.png,{number % 2},{value}" for number, value in enumerate(values)]
+    draw(folder, [f"{number}.png" for number in range(len(rows))])
+    path = folder / "list.csv"
+    path.write_text("\n".join([f"Path,label,{header}", *rows]) + "\n")
+    return path
+
+
+def sizes(splits: Splits) -> list[tuple[int, int]]:
+    return [(len(fold.training), len(fold.validation)) for fold in splits.folds]
+
+
+def split(catalog: Catalog) -> Splits:
+    protocol = choose_protocol(catalog, None)
+    return make_splits(catalog, choose_folds(catalog, None, 2), 0, protocol)
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Course:
+    return draw_course(tmp_path / "course")
+
+
+def test_csvs_are_cross_validated_together_which_is_said(course: Course) -> None:
+    catalog = read_catalog(course.folder)
+    assert catalog.notes[-1] == (
+        "the data have a split, in the names of the CSVs (12 train, 4 validation images), that is not kept: all are "
+        "cross-validated together; --split-column split keeps it"
+    )
+    assert catalog.parts == "12 train, 4 validation images, together; --split-column split keeps it"
+    assert split(catalog).protocol == "random-cell"
+
+
+def test_csvs_are_kept_apart(course: Course) -> None:
+    catalog = read_catalog(course.folder, KEPT)
+    splits = split(catalog)
+    assert (splits.protocol, sizes(splits)) == ("given", [(12, 4)])
+    assert set(splits.folds[0].validation) == {f"new_dataset/valid/{number}.bmp" for number in range(4)}
+    assert catalog.fingerprint == read_catalog(course.folder).fingerprint
+    assert catalog.notes[-2:] == (
+        "the split in the names of the CSVs is kept (--split-column split): 12 train, 4 validation images",
+        "subjects are unknown, so patients may be on both sides of the given split",
+    )
+
+
+@pytest.mark.parametrize("header", ["split", "Set", "SUBSET", "partition"])
+def test_a_column_with_parts(tmp_path: Path, header: str) -> None:
+    path = listing(tmp_path, header, [*["train"] * 6, *["Val"] * 2, *["TEST"] * 2])
+    together = read_catalog(path)
+    assert together.notes == (
+        f"the data have a split, in the column {header.lower()} (6 train, 2 validation, 2 test images), that is not "
+        f"kept: all are cross-validated together; --split-column {header.lower()} keeps it",
+    )
+    assert together.table["split"].tolist() == [*["train"] * 6, *["validation"] * 2, *["test"] * 2]
+    kept = read_catalog(path, Reading(split_column=header))
+    assert sizes(split(kept)) == [(6, 2)]
+    assert "; 2 images of test are left out, for leukemia.final --test" in kept.notes[0]
+    test = read_test_set(path, Reading(split_column=header), Recipe())
+    assert test.table["image_id"].tolist() == ["8.png", "9.png"]
+
+
+def test_train_and_test_alone_are_cross_validated_over_train(tmp_path: Path) -> None:
+    catalog = read_catalog(listing(tmp_path, "split", [*["train"] * 8, *["test"] * 2]), KEPT)
+    assert split(catalog).protocol == "random-cell"
+    assert sizes(split(catalog)) == [(4, 4), (4, 4)]
+    assert "8 train images, which is cross-validated; 2 images of test are left out" in catalog.notes[0]
+
+
+@pytest.mark.parametrize("values", [("0", "1", "2"), ("1.0", "2.0", "3.0"), ("fold_0", "fold_1", "fold_2")])
+def test_a_column_with_folds(tmp_path: Path, values: tuple[str, ...]) -> None:
+    path = listing(tmp_path, "fold", [value for value in values for _ in range(4)])
+    assert "4 fold" in read_catalog(path).parts
+    catalog = read_catalog(path, Reading(split_column="fold"))
+    splits = split(catalog)
+    assert (splits.protocol, sizes(splits)) == ("given", [(8, 4)] * 3)
+    assert splits.folds[0].validation == ("0.png", "1.png", "2.png", "3.png")
+
+
+def test_many_folds_are_counted(tmp_path: Path) -> None:
+    catalog = read_catalog(listing(tmp_path, "fold", [str(number // 2) for number in range(24)]))
+    assert catalog.parts == "12 parts with 2 to 2 images, together; --split-column fold keeps it"
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        (["train/hem/1", "train/all/2", "val/hem/3", "val/all/4"], "2 train, 2 validation images"),
+        (["Training/0/1", "Training/1/2", "Testing/0/3", "Testing/1/4"], "2 train, 2 test images"),
+        (["hem/train/1", "all/train/2", "hem/test/3", "all/test/4"], "2 train, 2 test images"),
+        (["cells/train/hem/1", "cells/train/all/2", "cells/valid/hem/3"], "2 train, 1 validation images"),
+        (["fold_0/hem/UID_H1_1_1_hem", "fold_1/all/UID_2_1_1_all"], "1 fold 0, 1 fold 1 images"),
+    ],
+)
+def test_folders_with_parts(tmp_path: Path, names: list[str], parts: str) -> None:
+    catalog = read_catalog(draw(tmp_path, [f"{name}.png" for name in names]))
+    assert catalog.parts == f"{parts}, together; --split-column split keeps it"
+    labels = [int(not {"hem", "0"} & set(Path(name).parts)) for name in catalog.table["image_id"]]
+    assert catalog.table["label"].tolist() == labels
+
+
+def test_a_part_without_labels_is_no_training_data(tmp_path: Path) -> None:
+    names = [f"{part}/{name}/{number}.png" for part in ("train", "val") for name in ("hem", "all") for number in (1, 2)]
+    draw(tmp_path, [*names, "test/1.png", "test/2.png"])
+    catalog = read_catalog(tmp_path, KEPT)
+    assert catalog.excluded == ("test: 2 images without labels",)
+    assert sizes(split(catalog)) == [(4, 4)]
+    draw(tmp_path, ["more/1.png", "2.png"])
+    with pytest.raises(
+        UserError, match=r"must be in the parts of the split \(test, train, val\); .*\n  more/\n  2.png$"
+    ):
+        read_catalog(tmp_path)
+
+
+def test_subjects_on_both_sides_are_counted(tmp_path: Path) -> None:
+    names = [f"UID_H{n}_1_1_hem" for n in (1, 2)] + [f"UID_{n}_{k}_1_all" for n in (3, 4) for k in (1, 2)]
+    folders = ["train/hem", "val/hem", "train/all", "val/all", "train/all", "val/all"]
+    draw(tmp_path, [f"{folder}/{name}.png" for folder, name in zip(folders, names, strict=True)])
+    catalog = read_catalog(tmp_path, KEPT)
+    assert catalog.notes[-1] == (
+        "2 of 4 groups of subjects are on both sides of the given split, with 2 of 3 validation images, so scores are "
+        "too optimistic for new patients"
+    )
+    apart = [f"{folders[n]}/{names[n]}.png" for n in (0, 1, 2, 5)]
+    draw(tmp_path / "apart", apart)
+    assert read_catalog(tmp_path / "apart", KEPT).notes[-1] == "no subject is on both sides of the given split"
+    draw(tmp_path / "apart", [*apart, "val/all/cell.png"])
+    assert read_catalog(tmp_path / "apart", KEPT).notes[-1] == "no known subject is on both sides of the given split"
+
+
+def test_a_column_that_is_no_split_is_said(tmp_path: Path) -> None:
+    path = listing(tmp_path, "set", ["a", "b", "train", "c"])
+    assert read_catalog(path).notes == (
+        "the column set is not read as a split: expected train, validation and test, or folds numbered from 0 or 1",
+    )
+    with pytest.raises(
+        UserError, match=r"^--split-column set: expected train, .*\n  a: 1 images\n  b: 1 images\n  c: 1"
+    ):
+        read_catalog(path, Reading(split_column="set"))
+
+
+def test_what_cannot_be_kept(tmp_path: Path, course: Course) -> None:
+    path = listing(tmp_path, "split", ["val", "val", "test", "test"])
+    with pytest.raises(UserError, match=r"^--split-column split: expected train, .* got 2 validation, 2 test images"):
+        read_catalog(path, KEPT)
+    for data, column in ((path, "fold"), (course.folder, "fold"), (course.train, "split")):
+        with pytest.raises(UserError, match=rf"^--split-column {column}: .* has no such split; give a column"):
+            read_catalog(data, Reading(split_column=column))
+
+
+def test_options_that_contradict_the_split(course: Course) -> None:
+    kept = read_catalog(course.folder, KEPT)
+    with pytest.raises(
+        UserError, match=r"^--folds: the split that --split-column keeps has 1 fold of .*, got 5; leave"
+    ):
+        choose_folds(kept, 5, 5)
+    with pytest.raises(UserError, match=r"^--protocol random-cell: --split-column keeps the split of the data; leave"):
+        choose_protocol(kept, "random-cell")
+    with pytest.raises(UserError, match=r"^--protocol given: expected a split .*; give --split-column$"):
+        choose_protocol(read_catalog(course.train), "given")
+
+
+def test_a_given_split_needs_both_classes_on_each_side(tmp_path: Path) -> None:
+    catalog = read_catalog(listing(tmp_path, "split", ["train", "train", "train", "val"]), KEPT)
+    with pytest.raises(UserError, match=r"fold 0 of 1 would have only one class on one side; correct the split of the"):
+        split(catalog)
+
+
+def test_a_test_set_without_the_split_is_used_whole(course: Course) -> None:
+    test = read_test_set(course.test, KEPT, Recipe())
+    assert len(test.table) == 3
+    assert test.notes == ("--split-column split: the test data have no such split, so all of them are used",)
