@@ -24,6 +24,12 @@ def _parser() -> argparse.ArgumentParser:
         help="C-NMC folder, folder of CSVs, one folder per class, or CSV files with columns Path,label",
     )
     cli.add_reading(parser)
+    parser.add_argument(
+        "--contact-sheet",
+        type=cli.path,
+        metavar="FILE.png",
+        help="draw images of each class as the network sees them, with sizes and patients, to a new file",
+    )
     parser.add_argument("--unlabelled", action="store_true", help="accept a test set without labels")
     return parser
 
@@ -32,17 +38,29 @@ def main(argv: list[str] | None = None) -> int:
     """Describe a data set; returns the exit status."""
     arguments = _parser().parse_args(argv)
 
+    from leukemia.config.recipe import Recipe
     from leukemia.data.catalog import describe, read_catalog
     from leukemia.data.folds import describe_split
     from leukemia.data.reading import Reading
+    from leukemia.data.survival import describe_survival, viewed
+    from leukemia.data.view import view_of
+    from leukemia.reporting.contact_sheet import draw_contact_sheet, require_new_picture
     from leukemia.study.schema import SearchOptions
 
-    reading, defaults = Reading.of(arguments), SearchOptions()
+    sheet, reading, defaults = arguments.contact_sheet, Reading.of(arguments), SearchOptions()
+    if sheet is not None:
+        require_new_picture(sheet, arguments.data)
     catalog = read_catalog(arguments.data, reading, labels=not arguments.unlabelled)
-    print(describe(catalog, *reading.paths(arguments.data)), end="")
+    recipe = Recipe().resolved(catalog.sizes)
+    view = view_of(recipe)
+    print(describe(viewed(catalog, view), *reading.paths(arguments.data)), end="")
+    print(f"{'input:':<13}{describe_survival(view, catalog.sizes)}")
     if catalog.has_labels:
         for number, line in enumerate(describe_split(catalog, defaults.folds, defaults.seed)):
             print(printable(line if number else f"{'split:':<13}{line}"))
+    if sheet is not None:
+        draw_contact_sheet(catalog, recipe, sheet, with_subjects=True)
+        print(printable(f"{'sheet:':<13}{sheet}"))
     return SUCCESS
 
 

@@ -50,7 +50,7 @@ def made_up_catalog() -> Catalog:
 def space() -> Space:
     """The default search space, for images of 32 px."""
     settings = {"train.epochs": 1, "data.size_px": 32}
-    return make_space(Recipe().with_settings(settings).resolved(32), settings)
+    return make_space(Recipe().with_settings(settings).resolved([(32, 32)]), settings)
 
 
 def create_study(folder: Path, command: str) -> tuple[Catalog, Splits, Study]:

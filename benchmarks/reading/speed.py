@@ -64,7 +64,7 @@ def measure(case: Case, data: Path, cache: Path) -> tuple[float, float]:
 def _read(data: Path, *, decode_twice: bool) -> None:
     catalog = read_catalog(data, recipe=None if decode_twice else RECIPE)
     # A second command is another process, which checks the file.
-    open_images(catalog, view_of(RECIPE.resolved(catalog.smallest_side_px)), check_again=True)
+    open_images(catalog, view_of(RECIPE.resolved(catalog.sizes)), check_again=True)
 
 
 @contextmanager

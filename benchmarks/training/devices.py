@@ -65,7 +65,7 @@ class Work:
                 "optimizer.learning_rate": 3e-5,
                 **name,
             }
-        ).resolved(SIZE_PX)
+        ).resolved([(SIZE_PX, SIZE_PX)])
 
 
 def measure(work: Work, barrier: Any = None) -> tuple[float, float]:

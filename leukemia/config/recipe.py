@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,11 @@ from leukemia.base.files import parse_json
 from leukemia.base.record import read_content, write_record
 from leukemia.config.delivered import weights_file
 from leukemia.config.fields import SECTIONS, check_key, checked_type
-from leukemia.config.sections import (
-    DEFAULT_CROP_PX,
-    DEFAULT_SIZE_PX,
-    SMALLEST_SIZE_PX,
-    Augment,
-    Data,
-    Evaluate,
-    Model,
-    Optimizer,
-    Train,
-)
+from leukemia.config.fitting import Size, fitted
+from leukemia.config.sections import Augment, Data, Evaluate, Model, Optimizer, Train
+
+EARLIER = {"data.fit": "crop"}
+"""Fields whose defaults are not what earlier versions, which lack them, did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +47,7 @@ class Recipe:
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any]) -> Recipe:
-        """A recipe from dotted keys; absent fields take their defaults.
+        """A recipe from dotted keys; absent fields take their defaults, or what is in ``EARLIER``.
 
         Raises:
             UserError: an unknown key (similar names are suggested), or a value of the wrong type or out of range.
@@ -61,14 +55,15 @@ class Recipe:
         if not isinstance(values, Mapping):
             raise UserError(f"recipe: expected fields and their values, got {values!r}")
         sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-        for key, value in values.items():
+        for key, value in (EARLIER | dict(values)).items():
             check_key(key)
             section, name = key.split(".")
             sections[section][name] = checked_type(key, value)
         return cls(**{section: SECTIONS[section](**fields) for section, fields in sections.items()})
 
     def with_settings(self, settings: Mapping[str, Any]) -> Recipe:
-        """This recipe with some fields set; changing the optimizer resets its other settings to their defaults."""
+        """This recipe with some fields set; changing the optimizer resets its other settings to their defaults, and
+        changing ``data.fit`` resets the crop."""
         for key in settings:
             check_key(key)
         values = self.flat()
@@ -79,33 +74,22 @@ class Recipe:
             values["optimizer.restart_epochs"] = settings["train.epochs"]
         if settings.get("model.pretrained", self.model.pretrained) is None:
             values["model.pretrained_sha256"] = None
+        if settings.get("data.fit", self.data.fit) != self.data.fit:
+            values["data.crop_px"] = None
         return Recipe.from_flat({**values, **settings})
 
-    def resolved(self, smallest_side_px: int) -> Recipe:
+    def resolved(self, sizes: Collection[Size]) -> Recipe:
         """This recipe with all fields filled in that depend on the data or on files.
 
         Args:
-            smallest_side_px: the shorter side of the smallest image.
+            sizes: width and height of all images, in pixels; at least one.
 
         Raises:
-            UserError: images smaller than the crop, or pretrained weights whose SHA-256 has changed.
+            UserError: as ``fitted``, or pretrained weights whose SHA-256 has changed.
             MissingFile: no file at ``model.pretrained``.
         """
-        if smallest_side_px < SMALLEST_SIZE_PX:
-            raise UserError(
-                f"the smallest image's side is {smallest_side_px} px; a ResNet needs at least {SMALLEST_SIZE_PX} px: "
-                "remove small images from the data, or enlarge all images"
-            )
-        crop_px = self.data.crop_px or min(DEFAULT_CROP_PX, smallest_side_px)
-        if crop_px > smallest_side_px:
-            raise UserError(
-                f"data.crop_px: the crop is {crop_px} px, but the smallest image's side is {smallest_side_px} px; "
-                f"set data.crop_px to at most {smallest_side_px}"
-            )
-        values: dict[str, Any] = {
-            "data.crop_px": crop_px,
-            "data.size_px": self.data.size_px or min(DEFAULT_SIZE_PX, crop_px),
-        }
+        data = dataclasses.asdict(fitted(self.data, sizes))
+        values: dict[str, Any] = {f"data.{name}": value for name, value in data.items()}
         if self.optimizer.has("restart_epochs") and self.optimizer.restart_epochs is None:
             values["optimizer.restart_epochs"] = self.train.epochs
         if self.model.pretrained is not None:

@@ -23,6 +23,8 @@ the bfloat16 weight gradient of torch 2.13.0 on a CPU contains uninitialized mem
 MAX_SEED = 2**31 - 1
 
 Tta = Literal["none", "flips", "d4"]
+Fit = Literal["crop", "resize", "auto"]
+Small = Literal["pad", "refuse"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +32,28 @@ class Data:
     """How an image is cropped, resized and converted for the network."""
 
     crop_px: int | None = None
-    """Side of the centred square crop, in pixels. None: the smaller of 384 and the smallest image's side."""
+    """Side of the centred square crop, in pixels. None: the smaller of 384 and the median image's shorter side; or
+    there is no crop."""
 
     size_px: int | None = None
-    """Side after resizing, at most ``crop_px``. None: the smaller of 224 and ``crop_px``."""
+    """Side of the network's input, at most ``crop_px``. None: the smaller of 224 and ``crop_px``; without a crop, of
+    224 and the median image's longer side."""
 
     grayscale: bool = False
     """One luminance channel instead of RGB."""
 
+    fit: Fit = "auto"
+    """``crop``: a crop is resized to the input. ``resize``: the whole image is scaled down until its longer side is
+    ``size_px``, and the rest of the square is black. ``auto``, which a resolved recipe does not have: ``resize`` if the
+    default crop would lose more than half of the median image's area, else ``crop``."""
+
+    small: Small = "pad"
+    """What becomes of images smaller than the crop, or than the input without a crop: ``pad`` them with black, or
+    ``refuse`` them. Images are not enlarged."""
+
     def __post_init__(self) -> None:
+        _one_of("data.fit", self.fit, typing.get_args(Fit))
+        _one_of("data.small", self.small, typing.get_args(Small))
         _within("data.crop_px", self.crop_px, SMALLEST_SIZE_PX, 8192)
         _within("data.size_px", self.size_px, SMALLEST_SIZE_PX, 8192)
         if self.crop_px is not None and self.size_px is not None and self.size_px > self.crop_px:
@@ -46,6 +61,13 @@ class Data:
                 f"data.size_px: expected at most data.crop_px ({self.crop_px}), got {self.size_px}; "
                 "enlarging a crop adds no information: lower data.size_px or raise data.crop_px"
             )
+        if self.fit == "resize" and self.crop_px is not None:
+            raise UserError("data.crop_px has no effect with data.fit=resize; leave it out, or set data.fit=crop")
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether nothing is left to be decided from the images."""
+        return self.fit != "auto" and self.size_px is not None and (self.fit == "resize" or self.crop_px is not None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from leukemia import CLASS_NAMES
 from leukemia.base import progress
 from leukemia.base.errors import UserError
 from leukemia.base.printable import printable
+from leukemia.config.fitting import Size
 from leukemia.config.recipe import Recipe
 from leukemia.data.conversions import conversion_notes
 from leukemia.data.given import describe_sides, given_folds
@@ -84,9 +85,9 @@ class Catalog:
         return ("grouped", "random-cell") if self.has_subjects else ("random-cell",)
 
     @property
-    def smallest_side_px(self) -> int:
-        """The shorter side of the smallest image, in pixels."""
-        return int(self.table[["width", "height"]].to_numpy().min())
+    def sizes(self) -> list[Size]:
+        """Width and height of each image, in pixels, in the order of the rows."""
+        return list(zip(self.table["width"].tolist(), self.table["height"].tolist(), strict=True))
 
     @property
     def has_labels(self) -> bool:
@@ -243,10 +244,10 @@ def _report_lines(catalog: Catalog, data: str) -> Iterator[tuple[str, str]]:
         yield "", f"within a subject: {_sets(inside)}"
     else:
         yield "duplicates", _sets(inside)
-    sizes = Counter(zip(table["width"], table["height"], strict=True)).most_common()
+    sizes = Counter(catalog.sizes).most_common()
     yield "sizes", ", ".join(f"{width}x{height} px: {number}" for (width, height), number in sizes[:8])
     if len(sizes) > 8:
-        yield "", f"and {len(sizes) - 8} more sizes; the smallest side is {catalog.smallest_side_px} px"
+        yield "", f"and {len(sizes) - 8} more sizes; the smallest side is {min(map(min, catalog.sizes))} px"
     yield "unreadable", "none"
     for number, text in enumerate(catalog.remarks[num_first:]):
         yield "" if number else "notes", text

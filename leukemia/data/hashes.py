@@ -18,6 +18,7 @@ import PIL
 from leukemia.base import files, locks, progress
 from leukemia.base.errors import UserError, listed
 from leukemia.base.threads import completed
+from leukemia.config.fitting import Size
 from leukemia.config.recipe import Recipe
 from leukemia.data import view_file
 from leukemia.data.conversions import CONVERSIONS, Conversion
@@ -144,20 +145,23 @@ def _read(
 
 def _fitting_view(recipe: Recipe, paths: Iterable[Path]) -> View | None:
     """The view that a recipe asks for; None if the images do not allow it, which the recipe's user will explain."""
-    sides = [side for _, side in completed(_smaller_side, paths, "reading image sizes")]
+    sizes = [size for _, size in completed(_size, paths, "reading image sizes")]
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
+        return None
     try:
         # Only its data section depends on the images, or matters here.
-        return view_of(Recipe(data=recipe.data).resolved(min(sides)))
+        return view_of(Recipe(data=recipe.data).resolved(known))
     except UserError:
         return None
 
 
-def _smaller_side(path: Path) -> int:
+def _size(path: Path) -> Size | None:
     try:
-        return min(read_size(path))
+        return read_size(path)
     except Unreadable:
         # The decoder will report the reason.
-        return 0
+        return None
 
 
 def _not_kept(row: int, image: np.ndarray, sha256: str) -> None:

@@ -44,13 +44,13 @@ def open_images(catalog: Catalog, view: View, *, check_again: bool = False) -> n
         Read-only (n, size_px, size_px, 3) uint8 RGB; row i is row i of ``catalog.table``.
 
     Raises:
-        UserError: images are smaller than the crop or have changed since the catalog was read (all are listed),
+        UserError: images are too small for the view or have changed since the catalog was read (all are listed),
             or there is not enough disk space.
     """
     table = catalog.table
     # The fingerprint, which names the cache file, does not depend on the order of the images.
     assert table["image_id"].is_monotonic_increasing
-    _require_crop_fits(table, view)
+    _require_size(table, view)
     path, shape = view_file.path_of(catalog.fingerprint, view), view_file.shape_of(len(table), view)
     with locked(path.with_suffix(".lock")):
         view_file.adopt(path, view, table["pixel_sha256"])
@@ -63,14 +63,17 @@ def open_images(catalog: Catalog, view: View, *, check_again: bool = False) -> n
         return array_file.mapped(path)
 
 
-def _require_crop_fits(table: pd.DataFrame, view: View) -> None:
-    small = table[table[["width", "height"]].min(axis=1) < view.crop_px]
+def _require_size(table: pd.DataFrame, view: View) -> None:
+    """Refuse images that are too small before any is decoded, if the view does."""
+    sizes = zip(table["width"], table["height"], strict=True)
+    small = table[[view.small == "refuse" and view.is_small(width, height) for width, height in sizes]]
     if len(small):
-        smallest = int(table[["width", "height"]].to_numpy().min())
-        sizes = (f"{row.image_id}: {row.width}x{row.height} px" for row in small.itertuples())
+        sides = small[["width", "height"]]
+        key, least = ("data.crop_px", sides.min(axis=1)) if view.crop_px else ("data.size_px", sides.max(axis=1))
+        lines = (f"{row.image_id}: {row.width}x{row.height} px" for row in small.itertuples())
         raise UserError(
-            f"{len(small)} of {len(table)} images are smaller than the crop of {view.crop_px} px; set data.crop_px to "
-            f"at most {smallest}, or remove them from the data:\n{listed(sizes)}"
+            f"{len(small)} of {len(table)} images are smaller than the {view.least}; set {key} to at most "
+            f"{least.min()}, set data.small=pad, or remove them from the data:\n{listed(lines)}"
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from leukemia.base.files import cache_dir, make_folder, require_space
 from leukemia.data import array_file
-from leukemia.data.view import View, crop_and_resize
+from leukemia.data.view import View, framed
 
 
 def path_of(fingerprint: str, view: View) -> Path:
@@ -30,7 +30,7 @@ def written(path: Path, num_images: int, view: View) -> Iterator[Callable[[int, 
 
     Yields:
         A function to call once with the number of each row and its decoded image, (H, W, 3) uint8, from any thread. It
-        raises as ``crop_and_resize``.
+        raises as ``framed``.
 
     Raises:
         UserError: there is not enough disk space.
@@ -40,7 +40,7 @@ def written(path: Path, num_images: int, view: View) -> Iterator[Callable[[int, 
     shape = shape_of(num_images, view)
     require_space(path.parent, array_file.size_of(shape), f"the decoded images ({num_images} of {view.size_px} px)")
     with array_file.written(path, shape) as put:
-        yield lambda row, image: put(row, crop_and_resize(image, view))
+        yield lambda row, image: put(row, framed(image, view))
 
 
 @contextlib.contextmanager
@@ -87,7 +87,7 @@ def _read_path(hashes: Iterable[str], view: View) -> Path:
 def _path(name: str, view: View) -> Path:
     folder = _folder()
     make_folder(folder, "set LEUKEMIA_CACHE to a folder that you can write")
-    return folder / f"{name}-c{view.crop_px}-s{view.size_px}.npy"
+    return folder / f"{name}-{view.name}.npy"
 
 
 def _folder() -> Path:

@@ -16,6 +16,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
 from leukemia.data.images import open_images
 from leukemia.data.reading import Reading
+from leukemia.data.survival import viewed
 from leukemia.data.view import view_of
 from leukemia.delivery.evaluation import Evaluation, evaluate, predict_test_set, read_test_set
 from leukemia.delivery.loading import Existing, find_existing
@@ -68,7 +69,7 @@ class Inputs:
     @property
     def start(self) -> Recipe:
         """Trial 0's recipe, resolved."""
-        return self.study.recipe(0).resolved(self.catalog.smallest_side_px)
+        return self.study.recipe(0).resolved(self.catalog.sizes)
 
     @property
     def test(self) -> Catalog | None:
@@ -154,7 +155,9 @@ class FinalTraining:
         check_wandb()
         catalog = load_training_data(study, best, data=self.data, reading=self.reading.without_classes())
         test, device = self._test_data(best), choose_device(self.device)
-        recipe = best.recipe.with_settings(parse_settings(self.settings)).resolved(catalog.smallest_side_px)
+        recipe = best.recipe.with_settings(parse_settings(self.settings)).resolved(catalog.sizes)
+        catalog = viewed(catalog, view_of(recipe))
+        test = None if test is None else viewed(test, view_of(recipe))
         return Inputs(
             study=study,
             best=best,

@@ -21,6 +21,7 @@ from leukemia.data.folds import make_splits
 from leukemia.data.images import open_images
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.data.reading import Reading
+from leukemia.data.survival import viewed
 from leukemia.data.view import view_of
 from leukemia.delivery.training_data import load_training_data
 from leukemia.scoring.metrics import Interval, paired_difference, scores
@@ -103,7 +104,8 @@ def check(
         )
     catalog = load_training_data(study, best, data=data, reading=reading)
     grouped = _grouped(study, best, catalog)
-    recipe = best.recipe.resolved(catalog.smallest_side_px)
+    recipe = best.recipe.resolved(catalog.sizes)
+    catalog = viewed(catalog, view_of(recipe))
     weights, device = describe_weights(recipe), choose_device(device_name)
     excess = use_threads(study.info.cpu_threads)
     require_writable(study.folder)

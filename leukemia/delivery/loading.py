@@ -30,8 +30,10 @@ def load_delivered(folder: Path) -> tuple[ResNet, Recipe]:
     if record := ModelRecord.read(folder):
         record.check_files(folder, [layout.RECIPE, layout.WEIGHTS])
     recipe = Recipe.load(path)
-    if recipe.data.crop_px is None or recipe.data.size_px is None:
-        raise UserError(f"{path}: expected data.crop_px and data.size_px; {RESTORE}")
+    if not recipe.data.is_resolved:
+        raise UserError(
+            f"{path}: expected data.size_px and either data.crop_px or data.fit=resize, as in training; {RESTORE}"
+        )
     return load_model(folder / layout.WEIGHTS, recipe), recipe
 
 

@@ -18,6 +18,7 @@ from leukemia.base.spreadsheet import cell_of
 from leukemia.config.protocol import WARNINGS
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import num_folds_text
+from leukemia.config.sections import Data
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.delivery.evaluation import Evaluation
 from leukemia.reporting.model_plots import plot_calibration, plot_confusion, plot_curves, plot_roc
@@ -239,15 +240,14 @@ class Delivery:
         rate = self.best.majority_rate
         if test_scores is not None and self.evaluation is not None:
             rate = majority_rate(self.evaluation.catalog.table["label"].to_numpy())
-        rows, data = metrics_table(scores, rate).to_numpy().tolist(), self.recipe.data
+        rows = metrics_table(scores, rate).to_numpy().tolist()
         lines = [
             f"# {self.recipe.describe()}",
             "",
             f"Classifies an image of a blood cell: 0 = normal (`{CLASS_NAMES[0]}`), 1 = leukemic (`{CLASS_NAMES[1]}`).",
             "A research model: not a medical device, not for diagnosis.",
             "",
-            f"Input: one cell per image, at least {data.crop_px} px on each side, of which the central {data.crop_px} "
-            f"px are used, resized to {data.size_px} px{', in gray' if data.grayscale else ''}.",
+            f"Input: {_describe_input(self.recipe.data)}.",
             "",
             "## Use",
             "",
@@ -279,3 +279,13 @@ class Delivery:
             "",
         ]
         return "\n".join(lines)
+
+
+def _describe_input(data: Data) -> str:
+    gray, small = ", in gray" if data.grayscale else "", "padded with black" if data.small == "pad" else "refused"
+    if data.crop_px is None:
+        return f"whole images, scaled down to {data.size_px} px{gray}; smaller ones are {small}"
+    return (
+        f"one cell per image, at least {data.crop_px} px on each side, of which the central {data.crop_px} px are "
+        f"used, resized to {data.size_px} px{gray}; smaller ones are {small}"
+    )

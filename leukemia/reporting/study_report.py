@@ -25,6 +25,24 @@ from leukemia.study.ledger import KIND_NAMES, Ledger, duration, ledger_of
 from leukemia.study.subclasses import subclasses_of
 from leukemia.study.table import complete_trials, trial_table
 
+_IMAGES = (
+    (
+        layout.CONTACT_SHEET,
+        "Images",
+        "A few images of each class as the network sees them, from as many subjects as possible, with the sizes of the "
+        "files in pixels. If stain, sharpness or size tell the classes apart here, a network can learn that instead of "
+        "the cells.",
+        "images of each class",
+    ),
+    (
+        layout.AUGMENTED,
+        "Augmentation",
+        "Training images augmented by the starting recipe; the first column is the original.",
+        "augmented training images",
+    ),
+)
+"""Pictures of the data: file, title, text and caption."""
+
 
 def write_study_report(study: Study, best: Best | None) -> Path:
     """Write ``report.html`` and its PNG files to the study folder; returns the page's path.
@@ -45,7 +63,7 @@ def write_study_report(study: Study, best: Best | None) -> Path:
         *_ledger_sections(study, ledger),
         *_hindsight_sections(study, hindsight, importances),
         *folds_sections(study),
-        *_augmentation_sections(study),
+        *_images_sections(study),
         *([] if best is None else [recipe_section(best)]),
         _provenance_section(study),
     ]
@@ -206,15 +224,12 @@ def _hindsight_sections(
     ]
 
 
-def _augmentation_sections(study: Study) -> list[Section]:
-    if not (study.folder / layout.AUGMENTED).is_file():
-        return []
+def _images_sections(study: Study) -> list[Section]:
+    """Pictures that the search drew when it had the images; earlier versions drew fewer."""
     return [
-        Section(
-            title="Augmentation",
-            text="Training images augmented by the starting recipe; the first column is the original.",
-            pictures=[(study.folder / layout.AUGMENTED, "augmented training images")],
-        )
+        Section(title=title, text=text, pictures=[(study.folder / name, caption)])
+        for name, title, text, caption in _IMAGES
+        if (study.folder / name).is_file()
     ]
 
 

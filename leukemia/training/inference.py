@@ -15,13 +15,15 @@ from torch import Tensor, nn
 from leukemia import ALL
 from leukemia.base.errors import UserError, listed
 from leukemia.base.threads import completed
+from leukemia.config.fitting import Size
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.data.augment import evaluation_pipeline
 from leukemia.data.conversions import Conversion, conversion_notes
 from leukemia.data.images import ImageRows, Loader, evaluation_batches
 from leukemia.data.pixels import decode, read_image
-from leukemia.data.view import View, crop_and_resize
+from leukemia.data.survival import survival_notes
+from leukemia.data.view import View, framed
 from leukemia.training.device import compute_dtype
 from leukemia.training.resnet import ResNet
 
@@ -186,7 +188,7 @@ def read_images(paths: Sequence[Path], view: View) -> Iterator[np.ndarray]:
     """Read image files in one view, in the order of ``paths``: arrays of at most ``CHUNK`` images.
 
     All are read once before the first array, so that an unreadable image is reported before anything is predicted. The
-    images that are converted are counted in warnings.
+    images that are converted or padded are counted in warnings, and so is the loss if little of them is left.
 
     Yields:
         uint8 (n, H, W, 3).
@@ -197,26 +199,28 @@ def read_images(paths: Sequence[Path], view: View) -> Iterator[np.ndarray]:
 
     def read(row: int) -> np.ndarray:
         try:
-            return crop_and_resize(decode(paths[row]), view)
+            return framed(decode(paths[row]), view)
         except UserError as reason:
             raise UserError(f"{paths[row]}: {reason}") from None
 
     converted: list[tuple[tuple[Conversion, ...], int]] = []
+    sizes: list[Size] = []
 
     def problem(row: int) -> str:
         try:
             image = read_image(paths[row])
-            crop_and_resize(image.pixels, view)
+            framed(image.pixels, view)
         except UserError as reason:
             return f"{paths[row]}: {reason}"
         converted.append((image.conversions, image.brightest))
+        sizes.append((image.pixels.shape[1], image.pixels.shape[0]))
         return ""
 
     problems = [found for _, found in sorted(completed(problem, range(len(paths)), "checking images")) if found]
     if problems:
         raise UserError(f"{len(problems)} of {len(paths)} images cannot be used:\n{listed(problems)}")
-    for note in conversion_notes(converted):
-        log.warning(note)
+    for note in (*conversion_notes(converted), *survival_notes(view, sizes)):
+        log.warning("%s", note.removeprefix("warning: "))
     for start in range(0, len(paths), CHUNK):
         rows = range(start, min(start + CHUNK, len(paths)))
         yield np.stack([image for _, image in sorted(completed(read, rows, "reading images"), key=itemgetter(0))])

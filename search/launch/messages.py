@@ -9,6 +9,7 @@ from leukemia.config.protocol import WARNINGS
 from leukemia.config.results import num_folds_text
 from leukemia.data.balance import describe_balance
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING, locate
+from leukemia.data.survival import describe_survival
 from leukemia.scoring.metrics import majority_rate
 from leukemia.study.folder import Study
 from search.cluster import nodes
@@ -27,8 +28,9 @@ def print_plan(console: Console, plan: Plan) -> None:
         console,
         f"data: {len(labels)} images of {paths}{catalog.parts and f' ({catalog.parts})'}, "
         f"{int((labels == 1).sum())} {CLASS_NAMES[1]} and {int((labels == 0).sum())} {CLASS_NAMES[0]} (majority rate "
-        f"{majority_rate(labels):.3f}), crop {plan.view.crop_px} px, {plan.view.size_px} px to the network",
+        f"{majority_rate(labels):.3f})",
     )
+    print_line(console, f"input: {describe_survival(plan.view, catalog.sizes)}")
     for remark in catalog.remarks:
         print_line(console, f"note: {remark}")
     if info.data.uri == SAMPLE:

@@ -19,6 +19,7 @@ from leukemia.base.errors import FAILURE, SUCCESS, UserError, print_error
 from leukemia.base.faults import MachineFault
 from leukemia.data.augment import augmented_sheet
 from leukemia.data.images import open_images
+from leukemia.reporting.contact_sheet import draw_contact_sheet
 from leukemia.reporting.model_plots import plot_augmented
 from leukemia.study import layout
 from leukemia.study.folder import Study
@@ -112,7 +113,7 @@ def _run(
     checkpoints: Path,
 ) -> bool:
     """Run all trials and write their outcome; returns whether there is a winner."""
-    _draw_augmented(images, plan, study)
+    _draw_images(images, plan, study)
     display = TerminalDisplay(
         Console(quiet=True, force_terminal=False) if arguments.quiet else console,
         num_trials=plan.info.trials + len(plan.priors),
@@ -169,8 +170,11 @@ def _repair_images(plan: Plan, has_crashed: bool) -> None:
         raise MachineFault(" ".join(map(str.strip, str(error).splitlines()[:2]))) from None
 
 
-def _draw_augmented(images: np.ndarray, plan: Plan, study: Study) -> None:
-    """A few images of both classes under the starting recipe, for the report."""
+def _draw_images(images: np.ndarray, plan: Plan, study: Study) -> None:
+    """A few images of both classes under the starting recipe, as they are and augmented, for the report."""
+    start, folder = plan.space.start, study.folder
+    # Without subjects: the report has no names.
+    draw_contact_sheet(plan.catalog, start, folder / layout.CONTACT_SHEET, seen=images.__getitem__, with_subjects=False)
     labels = plan.catalog.table["label"].to_numpy()
     rows = np.concatenate([np.flatnonzero(labels == label)[:3] for label in range(len(CLASS_NAMES))])
-    plot_augmented(augmented_sheet(np.asarray(images[rows]), plan.space.start), study.folder / layout.AUGMENTED)
+    plot_augmented(augmented_sheet(np.asarray(images[rows]), start), folder / layout.AUGMENTED)

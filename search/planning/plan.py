@@ -19,6 +19,7 @@ from leukemia.config.results import COST, score_name
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import Splits, choose_folds, choose_protocol, make_splits
 from leukemia.data.location import locate, uri_of
+from leukemia.data.survival import viewed
 from leukemia.data.view import View, view_of
 from leukemia.study import layout
 from leukemia.study.data_source import DataSource
@@ -65,7 +66,7 @@ class Plan:
 
     @property
     def view(self) -> View:
-        """The crop and size that all trials share."""
+        """How all trials see the images."""
         return view_of(self.space.start)
 
     @property
@@ -139,7 +140,8 @@ def plan_new(request: Request, command: str) -> Plan:
     protocol = choose_protocol(catalog, request.given.get("protocol"))
     options = dataclasses.replace(options, folds=choose_folds(catalog, request.given.get("folds"), options.folds))
     splits = make_splits(catalog, options.folds, options.seed, protocol)
-    start = start.resolved(catalog.smallest_side_px)
+    start = start.resolved(catalog.sizes)
+    catalog = viewed(catalog, view_of(start))
     space = make_space(start, options.settings)
     info = StudyInfo(
         **vars(dataclasses.replace(options, protocol=protocol, storage=request.storage_named)),

@@ -11,6 +11,8 @@ from leukemia.data.catalog import read_catalog
 from leukemia.data.folds import Splits
 from leukemia.data.location import locate, uri_of
 from leukemia.data.reading import OTHER_SUBJECTS
+from leukemia.data.survival import viewed
+from leukemia.data.view import view_of
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.schema import StudyInfo
@@ -59,9 +61,10 @@ def plan_resumed(request: Request) -> Plan:
             f"{catalog.root} has {catalog.fingerprint[:16]}; use the original --data, start a new study, or "
             f"{OTHER_SUBJECTS}"
         )
+    start = recipe.resolved(catalog.sizes)
+    catalog = viewed(catalog, view_of(start))
     info = dataclasses.replace(info, data=dataclasses.replace(data, notes=list(catalog.notes)))
     splits.check_balance(study.folder / layout.SPLITS, catalog)
-    start = recipe.resolved(catalog.smallest_side_px)
     space = make_space(start, info.settings)
     if space.describe() != info.space:
         raise UserError(

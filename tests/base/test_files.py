@@ -111,7 +111,7 @@ def test_pretrained_weights_that_are_a_pipe_are_not_waited_for(tmp_path: Path) -
     os.mkfifo(tmp_path / "resnet18.pth")
     recipe = Recipe().with_settings({"model.pretrained": str(tmp_path / "resnet18.pth")})
     with pytest.raises(MissingFile, match=r"^model.pretrained: no file at .*resnet18.pth; give the path"):
-        recipe.resolved(64)
+        recipe.resolved([(64, 64)])
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe"])

@@ -67,7 +67,7 @@ def data(tiny_images: Any, tmp_path: Path) -> TrialData:
 RECIPE = (
     Recipe(train=Train(epochs=1, batch_size=8))
     .with_settings({"optimizer.name": "adamw", "evaluate.tta": "none"})
-    .resolved(32)
+    .resolved([(32, 32)])
 )
 ONE_CPU = Resources(device="cpu", cpus=1, gpus=0.0, concurrent=1)
 
@@ -240,7 +240,7 @@ def test_missing_or_other_pretrained_weights_on_a_machine_reschedule_a_trial(
 ) -> None:
     weights = tmp_path / "resnet18.pt"
     weights.write_bytes(b"the study's")
-    recipe = RECIPE.with_settings({"model.pretrained": str(weights)}).resolved(32)
+    recipe = RECIPE.with_settings({"model.pretrained": str(weights)}).resolved([(32, 32)])
     weights.write_bytes(b"other weights")
     assert re.match(
         r"model.pretrained: .* but this recipe was run with .*; restore", rescheduled(reports, data, recipe).message

@@ -149,7 +149,7 @@ def test_each_optimizer_has_its_own_default_learning_rate() -> None:
 
 
 def test_a_single_cycle_follows_the_number_of_epochs() -> None:
-    resolved = Recipe.from_flat({"optimizer.name": "adamw", "train.epochs": 6}).resolved(64)
+    resolved = Recipe.from_flat({"optimizer.name": "adamw", "train.epochs": 6}).resolved([(64, 64)])
     assert resolved.optimizer.restart_epochs == 6
     assert resolved.with_settings({"train.epochs": 10}).optimizer.restart_epochs == 10
     assert resolved.with_settings({"train.epochs": 10, "optimizer.restart_epochs": 5}).optimizer.restart_epochs == 5
@@ -168,37 +168,31 @@ def test_a_single_cycle_follows_the_number_of_epochs() -> None:
     ],
 )
 def test_crop_and_size_are_resolved_from_the_data(data: Data, smallest_px: int, expected: tuple[int, int]) -> None:
-    resolved = Recipe(data=data).resolved(smallest_px)
+    resolved = Recipe(data=data).resolved([(smallest_px, smallest_px)])
     assert (resolved.data.crop_px, resolved.data.size_px) == expected
-    assert resolved.resolved(smallest_px) == resolved
+    assert resolved.resolved([(smallest_px, smallest_px)]) == resolved
 
 
-def test_images_too_small_for_the_recipe() -> None:
-    with pytest.raises(UserError, match=r"the smallest image's side is 20 px; a ResNet needs at least 32 px"):
-        Recipe().resolved(20)
-    with pytest.raises(
-        UserError, match=r"the crop is 210 px, but the smallest image's side is 200 px; set data.crop_px"
-    ):
-        Recipe(data=Data(crop_px=210)).resolved(200)
+def test_the_size_must_fit_the_default_crop() -> None:
     with pytest.raises(UserError, match=r"data.size_px: expected at most data.crop_px \(100\), got 224"):
-        Recipe(data=Data(size_px=224)).resolved(100)
+        Recipe(data=Data(size_px=224)).resolved([(100, 100)])
 
 
 def test_pretrained_weights_must_match_their_hash(tmp_path: Path) -> None:
     weights = tmp_path / "resnet18.pth"
     recipe = Recipe(model=Model(pretrained=str(weights)))
     with pytest.raises(MissingFile, match=r"model.pretrained: no file at .*resnet18.pth; give the path"):
-        recipe.resolved(64)
+        recipe.resolved([(64, 64)])
     weights.write_bytes(b"first")
-    resolved = recipe.resolved(64)
+    resolved = recipe.resolved([(64, 64)])
     assert resolved.model.pretrained_sha256 == hashlib.sha256(b"first").hexdigest()
-    assert resolved.resolved(64) == resolved
+    assert resolved.resolved([(64, 64)]) == resolved
     resolved.check_pretrained()
     weights.write_bytes(b"second")
     with pytest.raises(UserError, match=r"but this recipe was run with .*; restore the original file"):
         resolved.check_pretrained()
     with pytest.raises(UserError, match=r"but this recipe was run with .*; restore the original file"):
-        resolved.resolved(64)
+        resolved.resolved([(64, 64)])
     assert resolved.with_settings({"model.pretrained": None}).model == Model()
 
 

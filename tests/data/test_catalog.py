@@ -108,7 +108,7 @@ def test_cnmc_has_subjects_groups_and_duplicates(cnmc: Path) -> None:
     )
     assert catalog.excluded == ("C-NMC_test_prelim_phase_data: 2 images",)
     assert catalog.protocols == ("grouped", "random-cell")
-    assert catalog.smallest_side_px == 10
+    assert min(map(min, catalog.sizes)) == 10
     assert catalog.has_labels
 
 

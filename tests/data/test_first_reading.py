@@ -90,7 +90,7 @@ def test_each_image_is_decoded_once_and_the_view_is_that_of_open_images(
     section: Data, data: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoded: list[str]
 ) -> None:
     catalog = read_catalog(data, recipe=Recipe(data=section))
-    view = view_of(Recipe(data=section).resolved(catalog.smallest_side_px))
+    view = view_of(Recipe(data=section).resolved(catalog.sizes))
     first = open_images(catalog, view)
     assert sorted(decoded) == sorted(Path(path).name for path in catalog.table["path"])
     names = views(cache)
@@ -114,7 +114,7 @@ def test_a_resized_view_is_that_of_open_images(cache: Path, tmp_path: Path, deco
         for number, side in enumerate((60, 75, 61)):
             pixels = generator.integers(0, 256, (side, 90, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "set" / label / f"{number}.bmp")
-    view = View(crop_px=60, size_px=45)
+    view = View(crop_px=61, size_px=45, small="pad")
     catalog = read_catalog(tmp_path / "set", recipe=Recipe(data=Data(size_px=45)))
     once = open_images(catalog, view).copy()
     assert len(decoded) == 6
@@ -136,7 +136,7 @@ def test_a_retraining_on_another_machine_decodes_each_image_once(
     del decoded[:]
     best = Best.of(study)
     catalog = load_training_data(study, best, data=None, reading=DEFAULT)
-    open_images(catalog, view_of(best.recipe.resolved(catalog.smallest_side_px)))
+    open_images(catalog, view_of(best.recipe.resolved(catalog.sizes)))
     assert len(decoded) == 48
 
 

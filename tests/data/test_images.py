@@ -38,7 +38,7 @@ from leukemia.data.images import (
     training_batches,
 )
 from leukemia.data.pixels import decode, pixel_sha256
-from leukemia.data.view import View, crop_and_resize
+from leukemia.data.view import View, framed
 
 FORK = multiprocessing.get_context("fork")
 VIEW = View(crop_px=20, size_px=20)
@@ -86,21 +86,21 @@ def only_file(folder: Path, pattern: str) -> Path:
 
 def test_crop_is_centred():
     image = np.arange(7 * 9 * 3, dtype=np.uint8).reshape(7, 9, 3)
-    square = crop_and_resize(image, View(crop_px=4, size_px=4))
+    square = framed(image, View(crop_px=4, size_px=4))
     assert np.array_equal(square, image[1:5, 2:6])
     assert square.flags.c_contiguous
 
 
 def test_resize_averages_areas():
     image = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    small = crop_and_resize(image, View(crop_px=8, size_px=4))
+    small = framed(image, View(crop_px=8, size_px=4))
     mean = image.reshape(4, 2, 4, 2, 3).mean(axis=(1, 3))
     assert np.abs(small - mean).max() <= 0.5
 
 
 def test_a_crop_larger_than_the_image_is_rejected():
     with pytest.raises(UserError, match="9x7 px is smaller than the crop of 8 px"):
-        crop_and_resize(np.zeros((7, 9, 3), np.uint8), View(crop_px=8, size_px=8))
+        framed(np.zeros((7, 9, 3), np.uint8), View(crop_px=8, size_px=8))
 
 
 def test_view_equals_direct_decoding(catalog, pixels):
@@ -248,7 +248,7 @@ def test_the_next_command_reads_changed_images_again(tmp_path):
     with pytest.raises(UserError, match="1 of 48 images have changed since the catalog was read; run the command"):
         open_images(stale, VIEW)
     current = read_catalog(folder)
-    assert np.array_equal(open_images(current, VIEW)[0], crop_and_resize(decode(path), VIEW))
+    assert np.array_equal(open_images(current, VIEW)[0], framed(decode(path), VIEW))
 
 
 def test_disk_space_is_checked_before_decoding(catalog, monkeypatch, cache):

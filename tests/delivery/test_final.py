@@ -262,7 +262,7 @@ def test_invalid_input_is_rejected_before_training(
     for path in small.rglob("*.png"):
         Image.open(path).crop((0, 0, 31, 32)).save(path)
     with pytest.raises(UserError, match=r"^12 of 12 images are smaller than the crop of 32 px"):
-        deliver(study, "--test", small)
+        deliver(study, "--test", small, "--set", "data.small=refuse")
     assert not (study.folder / "final").exists()
 
 

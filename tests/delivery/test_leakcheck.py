@@ -47,7 +47,7 @@ RECIPE = Recipe.from_flat(
         "train.precision": "float32",
         "evaluate.tta": "none",
     }
-).resolved(32)
+).resolved([(32, 32)])
 
 
 def result_of(fold: int, rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> FoldResult:

@@ -33,16 +33,23 @@ RECIPE = Recipe.from_flat(
         "train.precision": "float32",
         "evaluate.tta": "flips",
     }
-).resolved(32)
+).resolved([(32, 32)])
 
 
-def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "grouped", name: str = "one") -> Study:
+def searched(
+    runs: Path,
+    catalog: Catalog,
+    uri: str,
+    protocol: Protocol = "grouped",
+    name: str = "one",
+    recipe: Recipe = RECIPE,
+) -> Study:
     """A finished study: trial 0 with two folds, and ``best.json``; the probabilities are synthetic."""
     splits = make_splits(catalog, 2, 0, protocol)
     info = info_of(trials=1, protocol=protocol, data=DataSource(uri=uri, fingerprint=catalog.fingerprint))
     study = Study.create(runs / name, info)
     splits.save(study.folder / "splits.json")
-    study.begin_trial(0, RECIPE)
+    study.begin_trial(0, recipe)
     labels, generator = catalog.table["label"].to_numpy(), np.random.default_rng(0)
     for fold, (_, rows) in enumerate(splits.rows(catalog)):
         probabilities = np.clip(labels[rows] + generator.normal(0, 0.4, len(rows)), 0, 1)
@@ -67,7 +74,7 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
         study=name,
         study_uid="abcd1234",
         trial="0000",
-        recipe=RECIPE,
+        recipe=recipe,
         objective="tta_accuracy",
         score=BestScore.of(score, Correction(winner=0, raw=accuracy, bootstrap=accuracy, leave_fold_out=accuracy)),
         noise=Noise(),

@@ -99,6 +99,63 @@ def test_a_plan_contains_all_decisions_and_writes_nothing(request_for: Callable[
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def fields(tmp_path: Path) -> Path:
+    """Twelve whole fields of 100 x 300 px and more, and one single cell."""
+    generator = np.random.default_rng(0)
+    for number in range(13):
+        path = tmp_path / "fields" / ("hem", "all")[number % 2] / f"UID_{number}_1_1.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = (100 + number, 300) if number else (40, 40)
+        Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
+    return tmp_path / "fields"
+
+
+def test_how_whole_fields_are_seen_is_decided_once_and_said(started: Callable[..., Plan], fields: Path) -> None:
+    plan = started(data=str(fields), settings=["data.fit=auto"])
+    assert (plan.info.start["data.fit"], plan.info.start["data.crop_px"], plan.view.name) == (
+        "resize",
+        None,
+        "whole-s224",
+    )
+    printed = io.StringIO()
+    print_plan(Console(file=printed, width=200), plan)
+    line = "scaled down to 224 px: 1.34 times smaller for the median image, 1.34 times for the largest (300x112 px)\n"
+    assert f"\ninput: whole images, {line}" in printed.getvalue()
+    note = "1 of 13 images are smaller than the input of 224 px (the smallest is 40x40 px): padded with black; data.sm"
+    assert f"\nnote: {note}" in printed.getvalue()
+    assert [each[: len(note)] for each in Study.open(plan.folder).info.data.notes[-1:]] == [note]
+    again = plan_resumed(Request(runs=plan.folder.parent, data=None, study="one", given={}))
+    assert (again.space.start, again.info.data.notes) == (plan.space.start, plan.info.data.notes)
+
+
+def test_a_crop_that_loses_most_of_the_images_is_warned_of(request_for: Callable[..., Request], fields: Path) -> None:
+    plan = plan_new(request_for(data=str(fields), settings=["data.fit=crop"]), COMMAND)
+    assert plan.view.name == "c106-s106"
+    assert plan.info.data.notes[-2:] == [
+        "6 of 13 images are smaller than the crop of 106 px (the smallest is 40x40 px): padded with black; "
+        "data.small=refuse refuses them",
+        "warning: the crop of 106 px keeps 35 % of the median image's area; training with data.fit=resize takes whole "
+        "images",
+    ]
+    with pytest.raises(
+        UserError, match=r"data.small: 6 of 13 images are smaller than the crop of 106 px, the smallest"
+    ):
+        plan_new(request_for(data=str(fields), settings=["data.fit=crop", "data.small=refuse"]), COMMAND)
+
+
+def test_a_study_of_an_earlier_version_keeps_its_crop(started: Callable[..., Plan], fields: Path) -> None:
+    plan = started(data=str(fields), settings=["data.crop_px=40"])
+    path = without_checksums(plan.folder) / "study.json"
+    content = json.loads(path.read_text())
+    for name in ("data.fit", "data.small"):
+        del content["start"][name]
+    write_json(path, content)
+    again = plan_resumed(Request(runs=plan.folder.parent, data=None, study="one", given={}))
+    assert again.space.start == plan.space.start
+    assert again.view.name == "c40-s40"
+
+
 def test_defaults(request_for: Callable[..., Request]) -> None:
     plan = plan_new(request_for(folds=None), COMMAND)
     expected = {
@@ -139,7 +196,10 @@ def test_the_rules_come_from_the_request(request_for: Callable[..., Request]) ->
         ({"settings": ["train.epochs=many"]}, r"train.epochs: expected an integer, got 'many'"),
         ({"settings": ["train.epochs=1", "train.epochs=2"]}, r"train.epochs is set twice"),
         ({"settings": ["augment.blur=2"]}, r"augment.blur: expected a value from 0 to 1"),
-        ({"settings": ["data.crop_px=64"]}, r"crop is 64 px, but the smallest image's side is 32 px"),
+        ({"settings": ["data.crop_px=64"]}, r"crop is 64 px, but the largest image's shorter side is 32 px"),
+        ({"settings": ["data.fit=resize", "data.crop_px=32"]}, r"data.crop_px has no effect with data.fit=resize"),
+        ({"settings": ["data.fit=resize", "data.size_px=64"]}, r"input is 64 px, but the largest image's longer side"),
+        ({"settings": ["data.fit=whole"]}, r"data.fit: expected one of crop, resize, auto, got 'whole'"),
         ({"settings": ["optimizer.restart_epochs=0"]}, r"optimizer.restart_epochs: expected a value from 1"),
         ({"settings": ["model.pretrained=absent.pt"]}, r"model.pretrained: no file at .*absent.pt"),
         ({"reading": Reading(subjects_from="x")}, r"--subjects-from has no effect: .* already has subjects"),

@@ -39,7 +39,7 @@ class RandomSuggest:
 
 def space_of(preset: str = "seed", **settings: Any) -> Space:
     chosen = {key.replace("__", "."): value for key, value in settings.items()}
-    return make_space(fixed_start(PRESETS[preset](), chosen).resolved(SIDE_PX), chosen)
+    return make_space(fixed_start(PRESETS[preset](), chosen).resolved([(SIDE_PX, SIDE_PX)]), chosen)
 
 
 def proposals(space: Space, count: int = 200) -> list[tuple[dict[str, Any], Recipe]]:
@@ -56,7 +56,7 @@ def test_every_proposal_is_a_valid_recipe_with_the_proposed_values(preset: str) 
     space = space_of(preset)
     for values, recipe in proposals(space):
         assert recipe == Recipe.from_json(recipe.to_json())
-        assert recipe == recipe.resolved(SIDE_PX), "a proposal is resolved"
+        assert recipe == recipe.resolved([(SIDE_PX, SIDE_PX)]), "a proposal is resolved"
         assert values.items() <= recipe.flat().items()
         assert space.fits(recipe)
 
@@ -95,7 +95,7 @@ def test_fields_of_a_fixed_optimizer_are_searched() -> None:
     ],
 )
 def test_a_fixed_field_is_not_searched_and_applies_to_all_proposals(key: str, value: Any) -> None:
-    space = make_space(fixed_start(Recipe(), {key: value}).resolved(SIDE_PX), {key: value})
+    space = make_space(fixed_start(Recipe(), {key: value}).resolved([(SIDE_PX, SIDE_PX)]), {key: value})
     assert key not in {dimension.key for dimension in space.dimensions}
     assert space.start.flat()[key] == value
     assert all(recipe.flat()[key] == value for _, recipe in proposals(space, 50))
@@ -169,7 +169,7 @@ def test_fits_includes_both_ends_of_a_range() -> None:
 )
 def test_a_recipe_that_differs_in_a_field_not_searched_does_not_fit(changes: dict[str, Any]) -> None:
     space = space_of()
-    assert not space.fits(space.start.with_settings(changes).resolved(SIDE_PX))
+    assert not space.fits(space.start.with_settings(changes).resolved([(SIDE_PX, SIDE_PX)]))
 
 
 def test_a_recipe_must_have_the_fixed_values_to_fit() -> None:
@@ -210,6 +210,6 @@ def test_every_restart_choice_can_be_trained() -> None:
 
 
 def test_the_starting_recipe_may_be_outside_a_range() -> None:
-    space = make_space(Recipe(optimizer=Optimizer(learning_rate=0.05)).resolved(SIDE_PX), {})
+    space = make_space(Recipe(optimizer=Optimizer(learning_rate=0.05)).resolved([(SIDE_PX, SIDE_PX)]), {})
     assert space.parameters(space.start)["optimizer.learning_rate"] == 0.05
     assert not space.fits(space.start)

@@ -124,6 +124,15 @@ def test_the_balance_of_the_folds_is_stated(study: Study, monkeypatch: pytest.Mo
     assert "The share of leukemic images differs by 0.00" in "".join(part.text for part in folds_sections(study))
 
 
+def test_images_are_shown_if_the_search_drew_them(study: Study) -> None:
+    stated = "A few images of each class as the network sees them"
+    assert stated not in read(write_study_report(study)).text
+    shutil.copy(write_study_report(study).with_name("roc.png"), study.folder / "contact_sheet.png")
+    page = read(write_study_report(study)).text
+    assert stated in page
+    assert "augmented by the starting recipe" not in page
+
+
 def test_pretrained_weights_are_stated(study: Study) -> None:
     assert "pretrained weights" not in read(write_study_report(study)).text
     change_info(study, weights="resnet18.pth, ResNet-18: 120 tensors taken; dropped: fc (2)")

@@ -25,7 +25,7 @@ from search.sampling.entry import STATES
 from search.sampling.journal import Journal, Prior
 from search.trials.assignment import Assignment
 
-SPACE = make_space(Recipe().resolved(64), {})
+SPACE = make_space(Recipe().resolved([(64, 64)]), {})
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def run(journal: Journal, count: int) -> list[tuple[int, Recipe]]:
 
 
 def test_trial_0_is_the_starting_recipe_even_outside_the_ranges(path: Path) -> None:
-    start = Recipe().with_settings({"optimizer.learning_rate": 0.05}).resolved(64)
+    start = Recipe().with_settings({"optimizer.learning_rate": 0.05}).resolved([(64, 64)])
     assert journal_at(path, space=make_space(start, {})).ask() == (0, start)
 
 

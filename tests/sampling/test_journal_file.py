@@ -77,7 +77,7 @@ def test_records_before_an_error_are_synced(tmp_path: Path, synced: list[int]) -
 
 def test_a_proposal_is_synced_once(tmp_path: Path, synced: list[int]) -> None:
     path = tmp_path / "optuna.journal"
-    journal = Journal(path, make_space(Recipe().resolved(64), {}), seed=0, name="study")
+    journal = Journal(path, make_space(Recipe().resolved([(64, 64)]), {}), seed=0, name="study")
     for number in range(12):
         synced.clear()
         journal.ask()

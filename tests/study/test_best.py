@@ -26,7 +26,7 @@ BEST = Best(
     study="one",
     study_uid="abcd1234",
     trial="0007",
-    recipe=Recipe(optimizer=Optimizer(name="adamw", learning_rate=0.1 + 0.2)).resolved(64),
+    recipe=Recipe(optimizer=Optimizer(name="adamw", learning_rate=0.1 + 0.2)).resolved([(64, 64)]),
     objective="tta_accuracy",
     score=BestScore(
         raw=1 / 3,

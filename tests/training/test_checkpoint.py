@@ -14,7 +14,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.training import checkpoint
 from leukemia.training.checkpoint import DamagedCheckpoint, epochs_in, load_checkpoint, save_checkpoint
 
-RECIPE = Recipe().resolved(32)
+RECIPE = Recipe().resolved([(32, 32)])
 STATE = {"epochs": [{}, {}], "model": {"weight": torch.linspace(-1, 1, 1000)}}
 
 

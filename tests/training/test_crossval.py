@@ -28,7 +28,7 @@ RECIPE = Recipe.from_flat(
         "train.seed": 3,
         "evaluate.tta": "flips",
     }
-).resolved(32)
+).resolved([(32, 32)])
 
 
 @pytest.fixture(scope="module")

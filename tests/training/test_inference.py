@@ -33,7 +33,7 @@ from leukemia.training.model import build_model, save_model
 from leukemia.training.resnet import ResNet
 
 CPU = torch.device("cpu")
-RECIPE = Recipe.from_flat({"data.size_px": 32, "train.precision": "float32", "evaluate.tta": "d4"}).resolved(64)
+RECIPE = Recipe.from_flat({"data.size_px": 32, "train.precision": "float32", "evaluate.tta": "d4"}).resolved([(64, 64)])
 
 Views = list[Callable[[np.ndarray], np.ndarray]]
 
@@ -150,15 +150,31 @@ def test_command_lists_all_unusable_images(delivered: Path, pictures: list[Path]
     broken.write_bytes(pictures[0].read_bytes()[:200])
     Image.fromarray(np.zeros((20, 31, 3), np.uint8)).save(small)
     text.write_text("hello")
+    folder = shutil.copytree(delivered, tmp_path / "strict")
+    RECIPE.with_settings({"data.small": "refuse"}).save(folder / "recipe.json")
     paths = [pictures[0], broken, small, tmp_path / "absent.png", text]
     with pytest.raises(UserError, match=r"^4 of 5 images cannot be used:\n") as caught:
-        main(["--model", str(delivered), *map(str, paths), "--device", "cpu"])
+        main(["--model", str(folder), *map(str, paths), "--device", "cpu"])
     message = str(caught.value)
     assert f"{small}: 31x20 px is smaller than the crop of 64 px" in message
     assert f"{tmp_path / 'absent.png'}: missing" in message
     assert f"  {broken}: " in message
     assert f"  {text}: " in message
     assert str(pictures[0]) not in message
+
+
+def test_new_images_that_are_padded_or_mostly_cut_away_are_counted(
+    delivered: Path, pictures: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    small, large = tmp_path / "small.png", tmp_path / "large.png"
+    Image.fromarray(np.zeros((20, 31, 3), np.uint8)).save(small)
+    Image.fromarray(np.zeros((640, 640, 3), np.uint8)).save(large)
+    assert main(["--model", str(delivered), str(pictures[0]), str(small), str(large), "--device", "cpu"]) == 0
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 of 3 images are smaller than the crop of 64 px (the smallest is 31x20 px): padded with black; "
+        "data.small=refuse refuses them",
+        "the crop of 64 px keeps 25 % of the median image's area; training with data.fit=resize takes whole images",
+    ]
 
 
 def test_of_a_folder_all_images_below_it_are_classified(
@@ -180,7 +196,8 @@ def test_converted_images_are_counted_before_the_prediction(
 ) -> None:
     Image.open(pictures[1]).convert("L").save(pictures[1])
     classify(delivered, pictures, "cpu")
-    assert caplog.messages == ["1 of 3 images are grey: all three channels have the grey value"]
+    assert caplog.messages[:-1] == ["1 of 3 images are grey: all three channels have the grey value"]
+    assert caplog.messages[-1].startswith("the crop of 64 px keeps 25 % of the median image's area")
 
 
 def test_a_folder_without_images_is_rejected(delivered: Path, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def recipe_of(optimizer: str = "adamw", **settings: object) -> Recipe:
         "train.precision": "float32",
         **{key.replace("__", "."): value for key, value in settings.items()},
     }
-    return Recipe.from_flat(flat).resolved(32)
+    return Recipe.from_flat(flat).resolved([(32, 32)])
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from search.policy.space import make_space
 from search.sampling.journal import Prior
 from search.trials.warmstart import copy_priors, find_priors, priors_of
 
-SPACE = make_space(Recipe().resolved(64), {})
+SPACE = make_space(Recipe().resolved([(64, 64)]), {})
 TABLE = pd.DataFrame(
     {"image_id": list("abcdefgh"), "subject": list("12345678"), "group": list("12345678"), "label": [0, 0, 1, 0] * 2}
 )

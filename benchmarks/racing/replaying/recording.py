@@ -33,7 +33,7 @@ from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.folds import choose_protocol, make_splits
 from leukemia.data.images import open_images
 from leukemia.data.location import locate
-from leukemia.data.view import View
+from leukemia.data.view import view_of
 from leukemia.training.crossval import cross_validate
 from leukemia.training.device import choose_device, describe_device
 from search.policy.space import Space, fixed_start, make_space
@@ -59,7 +59,7 @@ class RecordSpec:
     def space(self) -> Space:
         """The search space from which recipes are drawn."""
         catalog = read_catalog(locate(self.data))
-        start = fixed_start(PRESETS["debug"](), self.settings).resolved(catalog.smallest_side_px)
+        start = fixed_start(PRESETS["debug"](), self.settings).resolved(catalog.sizes)
         return make_space(start, self.settings)
 
 
@@ -121,11 +121,9 @@ Material = tuple[Catalog, np.ndarray, list[tuple[np.ndarray, np.ndarray]], list[
 
 def _material(spec: RecordSpec) -> Material:
     space = spec.space()
-    assert space.start.data.crop_px is not None
-    assert space.start.data.size_px is not None
     catalog = read_catalog(locate(spec.data))
     folds, recipes = _folds(spec, catalog), draw_recipes(space, spec.num_recipes)
-    images = open_images(catalog, View(crop_px=space.start.data.crop_px, size_px=space.start.data.size_px))
+    images = open_images(catalog, view_of(space.start))
     return catalog, images, folds, recipes
 
 
