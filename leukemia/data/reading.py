@@ -29,8 +29,12 @@ OTHER_SUBJECTS = (
 class Reading:
     """The options of every command that reads a data set, as recorded in a study; None: not given."""
 
+    reads_labels: ClassVar[bool] = True
+    """Whether labels and names of classes are read."""
+
     base_option: ClassVar[str] = "--base"
     """The option that gives ``base``, for messages."""
+
     also: tuple[Location, ...] | None = None
     """The paths of ``--data`` after the first one, absolute: further CSVs of one data set."""
 
@@ -94,8 +98,8 @@ class Reading:
         return _ReadingTestSet(**values | {"also": None, "base": base})
 
     def of_subjects(self) -> Reading:
-        """Only the options on subjects, for the copy of ``subjects_from``."""
-        return Reading(
+        """Only the options on subjects, for the copy of ``subjects_from``, whose labels do not matter."""
+        return _ReadingUnlabelled(
             subject_column=self.subject_column,
             subject_pattern=self.subject_pattern,
             subject_spelling=self.subject_spelling,
@@ -107,6 +111,11 @@ class _ReadingTestSet(Reading):
     base_option: ClassVar[str] = "--test-base"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _ReadingUnlabelled(Reading):
+    reads_labels: ClassVar[bool] = False
+
+
 def _stored(value: Any) -> Any:
     """An argument as it is recorded: paths are absolute, and several values are a tuple."""
     if isinstance(value, Path):
@@ -116,3 +125,6 @@ def _stored(value: Any) -> Any:
 
 DEFAULT = Reading()
 """No option is given."""
+
+UNLABELLED: Reading = _ReadingUnlabelled()
+"""No option is given, and labels are not read, whatever words stand for them."""

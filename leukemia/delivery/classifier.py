@@ -10,7 +10,7 @@ import numpy as np
 from leukemia.base.errors import UserError
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.source import IMAGE_SUFFIXES, is_image, walk
-from leukemia.data.reading import DEFAULT
+from leukemia.data.reading import UNLABELLED
 from leukemia.data.view import view_of
 from leukemia.delivery.evaluation import describe_broken
 from leukemia.delivery.loading import load_delivered
@@ -29,7 +29,7 @@ def named_images(paths: Iterable[Path]) -> list[tuple[str, Path]]:
     found: list[tuple[str, Path]] = []
     for path in paths:
         if path.suffix.lower() in (".csv", ".tsv"):
-            rows = find_images(path, DEFAULT, labels=False).rows
+            rows = find_images(path, UNLABELLED, labels=False).rows
             found += [(str(row.path) if row.name is None else row.name, row.path) for row in rows]
             continue
         images = list(filter(is_image, walk(path))) if path.is_dir() else [path]

@@ -302,6 +302,23 @@ def test_options_on_subjects_apply_to_the_reference_copy(tmp_path: Path) -> None
     assert joined.startswith("--subjects-from: 1 subjects have several spellings, which are taken for one: A = a; ")
 
 
+def test_the_labels_of_the_reference_copy_do_not_matter(tmp_path: Path) -> None:
+    words = ["Benign", "Early", "Benign", "Other"]
+    rows = [f"x{number}.png,{word}" for number, word in enumerate(words)]
+    for number in range(4):
+        draw(tmp_path / "data" / f"x{number}.png", number)
+        draw(tmp_path / "copy" / "slides" / "day 1" / f"UID_{number % 2}_{number}_1_.png", number)
+    (tmp_path / "data/list.csv").write_text("\n".join(["Path,label", *rows]) + "\n")
+    reference = listing(tmp_path / "reference", ["a", "b", "a", "b"])
+    reference.write_text(reference.read_text().replace(",0,", ",strange,").replace(",1,", ",words,"))
+    assert "strange" in reference.read_text()
+    classes = ("normal=Benign", "leukemic=Early", "ignore=Other")
+    for copy, subjects in ((reference, ["a", "b", "a"]), (tmp_path / "copy", ["0", "1", "0"])):
+        catalog = read_catalog(tmp_path / "data/list.csv", Reading(subjects_from=str(copy), classes=classes))
+        assert subjects_of(catalog) == subjects
+        assert catalog.table["label"].tolist() == [0, 1, 0]
+
+
 def test_a_test_set_that_an_option_does_not_apply_to_is_read_without_it(tmp_path: Path) -> None:
     folder = draw_tree(tmp_path, list(NAMES))
     test = read_test_set(folder, Reading(subject_column="Patient ID"), recipe())

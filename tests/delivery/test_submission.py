@@ -12,6 +12,7 @@ from helpers.deliveries import deliver
 from leukemia import predict
 from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
+from leukemia.delivery.classifier import named_images
 from leukemia.study.folder import Study
 
 
@@ -64,3 +65,9 @@ def test_what_is_refused_before_training(study: Study, course: Course, tmp_path:
     course.test.write_text("ID,Path\na,new_dataset/test/0.bmp\na,new_dataset/test/1.bmp\n,new_dataset/test/2.bmp\n")
     with pytest.raises(UserError, match=r"expected another ID in every row .*\n  a\n  no ID$"):
         deliver(study, "--test", course.test, "--submission", tmp_path / "new.csv")
+
+
+def test_the_labels_of_a_list_to_predict_do_not_matter(course: Course) -> None:
+    paths = [row[0] for row in rows_of(course.test)[1:]]
+    course.test.write_text("\n".join(["Path,label", *(f"{path},Early" for path in paths)]) + "\n")
+    assert [name for name, _ in named_images([course.test])] == paths

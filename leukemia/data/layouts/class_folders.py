@@ -75,6 +75,12 @@ def flat_folder(data: Path, reading: Reading) -> Source | None:
     return Source(layout="folders", root=data, rows=rows, notes=ignored_files([])) if rows else None
 
 
+def unlabelled_folder(data: Path, reading: Reading) -> Source | None:
+    """The images anywhere below ``data``, without labels; None if there are none."""
+    rows = tuple(Row(path=path, label=None) for path in walk(data) if is_image(path))
+    return Source(layout="folders", root=data, rows=rows, notes=ignored_files([data])) if rows else None
+
+
 def class_level(data: Path) -> list[str]:
     """Per image below a folder without known words, the folder that may stand for its class.
 

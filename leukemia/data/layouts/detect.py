@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.data.classes import OtherWords, unknown_words
 from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.allidb import named_images
-from leukemia.data.layouts.class_folders import NAMES, class_folders, class_level, flat_folder
+from leukemia.data.layouts.class_folders import NAMES, class_folders, class_level, flat_folder, unlabelled_folder
 from leukemia.data.layouts.csv_listing import list_images, read_listing
 from leukemia.data.layouts.lists import folder_of_lists, several_lists
 from leukemia.data.layouts.other_kinds import describe_others, require_text
@@ -20,6 +22,8 @@ from leukemia.data.layouts.subclasses import with_subclasses
 from leukemia.data.reading import Reading
 from leukemia.data.split import with_split
 from leukemia.data.subjects import NotApplicable
+
+_Reader: TypeAlias = Callable[[Path, Reading], Source | None]
 
 
 def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
@@ -98,17 +102,18 @@ def _refuse_options_of_csv(data: Path, reading: Reading, *, labels: bool) -> Non
 
 def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
     # C-NMC's own folders stand for its classes, whatever ``--classes`` says.
-    first = [cnmc.training_images, cnmc.phase_images] if reading.classes is None else []
-    inside = [
-        partial(reader, folder)
-        for reader in (split_folders, class_folders, partial(folder_of_lists, labels=labels))
-        for folder in (data, *_wrapped(data))
-    ]
+    first: list[_Reader] = [cnmc.training_images, cnmc.phase_images] if reading.classes is None else []
+    middle: list[_Reader] = [partial(folder_of_lists, labels=labels)]
+    last: list[_Reader] = [unlabelled_folder]
+    if reading.reads_labels:
+        first, last = [*first, named_images], [cnmc.phase_images, flat_folder]
+        middle = [split_folders, class_folders, *middle]
+    inside = [partial(reader, folder) for reader in middle for folder in (data, *_wrapped(data))]
     others: OtherWords | None = None
     for read in (
-        *(partial(reader, data) for reader in (*first, named_images)),
+        *(partial(reader, data) for reader in first),
         *inside,
-        *(partial(reader, data) for reader in (cnmc.phase_images, flat_folder)),
+        *(partial(reader, data) for reader in last),
     ):
         try:
             source = read(reading)

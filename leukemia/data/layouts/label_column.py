@@ -21,6 +21,8 @@ def label_column(listing: Listing, reading: Reading, *, required: bool) -> tuple
     Raises:
         UserError: there is none where labels are required.
     """
+    if not reading.reads_labels:
+        return None, ()
     wanted = None if reading.label_column is None else reading.label_column.strip().lower()
     if wanted is not None and listing.has(wanted):
         return wanted, ()
