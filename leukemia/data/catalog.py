@@ -60,10 +60,13 @@ class Catalog:
     """Remarks on how the data set was read, one line each, without names of images and patients."""
 
     subject_notes: tuple[str, ...] = ()
-    """Remarks on its subjects, which may name images and patients; if it has none, the first says how to give them."""
+    """Remarks that may name images and patients; if it has no subjects, the first says how to give them."""
 
     subject_spelling: Spelling | None = None
     """How subjects are compared; None: in their normal form."""
+
+    num_left_out: int = 0
+    """How many images the options of reading leave out."""
 
     parts: str = ""
     """The parts of the data's own split, and what becomes of them, in a few words; empty if there are none."""
@@ -153,8 +156,9 @@ def read_catalog(
         duplicates=duplicates_of(table),
         excluded=source.excluded,
         notes=notes,
-        subject_notes=subject_notes,
+        subject_notes=(*subject_notes, *source.named_notes),
         subject_spelling=reading.subject_spelling,
+        num_left_out=source.num_left_out,
         parts=source.parts,
         is_split=is_split,
     )

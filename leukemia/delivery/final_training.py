@@ -275,7 +275,7 @@ class FinalTraining:
                 "--against-start: the test set has no labels, so the models cannot be compared; give one with labels"
             )
         if self.submission is not None:
-            self.submission.check(test.table["name"].tolist())
+            self.submission.check(test.table["name"].tolist(), test.num_left_out)
         return test
 
 

@@ -36,12 +36,22 @@ class Submission:
             raise UserError(f"--submission {self.path}: no folder at {self.path.parent}; create it")
         require_writable(self.path.parent)
 
-    def check(self, ids: Sequence[str]) -> None:
-        """Check the ids of the test list.
+    def check(self, ids: Sequence[str], num_left_out: int = 0) -> None:
+        """Check that the test list can have a submission.
+
+        Args:
+            ids: of its images.
+            num_left_out: how many others the options of reading leave out.
 
         Raises:
-            UserError: one is empty or occurs twice.
+            UserError: an id is empty or occurs twice, or images are left out.
         """
+        if num_left_out:
+            raise UserError(
+                f"--submission: expected a prediction for every image of the test list, but {num_left_out} of "
+                f"{num_left_out + len(ids)} are left out by --split-column, or by ignore= of --classes, as in the "
+                "study; remove them from the list, or give --submission a list of its own with --test"
+            )
         twice = [name or "no ID" for name, number in Counter(ids).items() if number > 1 or not name]
         if twice:
             raise UserError(

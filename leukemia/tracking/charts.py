@@ -77,6 +77,10 @@ def importances(values: Mapping[str, float]) -> dict[str, Any]:
 
 
 def pictures(folder: Path) -> dict[str, Any]:
-    """The pictures ``report/NAME`` of the report in a folder; any other picture there is the user's own."""
-    found = sorted(path for path in folder.glob(layout.PICTURES) if path.name in layout.REPORT_FILES)
+    """The pictures ``report/NAME`` of the report in a folder; any other picture there is the user's own.
+
+    Without the contact sheet: many images of patients, as they are.
+    """
+    sent = layout.REPORT_FILES - {layout.CONTACT_SHEET}
+    found = sorted(path for path in folder.glob(layout.PICTURES) if path.name in sent)
     return {f"report/{path.stem}": client.image(path) for path in found}

@@ -42,6 +42,9 @@ FIXED: dict[str, Any] = {
     "show_info": False,
     "show_warnings": False,
     "disable_git": True,
+    # Those of the environment are recorded nevertheless.
+    "git_remote_url": "",
+    "git_commit": "",
     "save_code": False,
     "x_save_requirements": False,
     "x_disable_stats": True,

@@ -26,7 +26,8 @@ def test_results_come_in_the_order_of_completion(monkeypatch: pytest.MonkeyPatch
     for result in results:
         found.append(result)
         second.set()
-    assert found[0] == (1, 10)
+    # Any of those that the other thread has completed by then.
+    assert found[0] in [(1, 10), (2, 20), (3, 30)]
     assert sorted(found) == [(0, 0), (1, 10), (2, 20), (3, 30)]
 
 

@@ -32,7 +32,7 @@ def listing_of(tmp_path: Path, text: str, encoding: str = "utf-8", *, name: str 
         ('"sep=;"\nPath;label\nä.png;0\nb.png;1\n', ("separated by semicolons",)),
         (
             '# made by x; y; z\n#\nPath,label\nä.png,0\n# half, done, "so far\nb.png,1\n',
-            ("3 lines in list.csv begin with #",),
+            ("3 lines in the CSV begin with #",),
         ),
         (",Path,label\n0,ä.png,0\n1,b.png,1\n", ()),
         ("Unnamed: 0,Path,label\n0,ä.png,0\n1,b.png,1\n", ()),
@@ -50,7 +50,7 @@ def test_kinds_of_csv_have_the_same_rows(tmp_path: Path, text: str, notes: tuple
     assert listing.column("path") == ["ä.png", "b.png"]
     assert [label for _, label in read_labels(listing, "label", DEFAULT, required=True)] == [0, 1]
     if encoding in ("utf-16", "utf-32"):
-        notes = (f"list.csv is in {encoding.upper()}", *notes)
+        notes = (f"the CSV is in {encoding.upper()}", *notes)
     assert len(listing.notes) == len(notes)
     assert all(part in note for part, note in zip(notes, listing.notes, strict=True))
 
@@ -58,7 +58,7 @@ def test_kinds_of_csv_have_the_same_rows(tmp_path: Path, text: str, notes: tuple
 def test_big_endian_text_is_read_by_its_mark(tmp_path: Path) -> None:
     path = tmp_path / "list.tsv"
     path.write_bytes(codecs.BOM_UTF16_BE + "Path\tlabel\na.png\t1\n".encode("utf-16-be"))
-    assert read_listing(path).notes == ("list.tsv is in UTF-16", "the values in list.tsv are separated by tabs")
+    assert read_listing(path).notes == ("the CSV is in UTF-16", "the values in the CSV are separated by tabs")
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_paths_of_another_machine_are_found_by_their_last_folders(
     assert catalog.fingerprint == expected.fingerprint
     assert expected.notes == ()
     note = (
-        "20 of 20 paths in train.csv do not exist as written; "
+        "20 of 20 paths in the CSV do not exist as written; "
         f"their images were found below {root} by the last folders and the name of the path"
     )
     assert catalog.notes == (note,)
@@ -158,7 +158,7 @@ def test_names_without_folders_are_found_anywhere_if_each_occurs_once(tmp_path: 
     catalog = read_catalog(path)
     assert ids(catalog) == ["all/1.png", "all/deep/2.png", "hem/0.png"]
     assert catalog.notes == (
-        f"3 of 3 paths in train.csv do not exist as written; their images were found below {tmp_path} by name alone",
+        f"3 of 3 paths in the CSV do not exist as written; their images were found below {tmp_path} by name alone",
     )
     draw(tmp_path, ["new/1.png"])
     with pytest.raises(UserError, match=r"several files may be meant.*\n  row 3: 1.png may be all/1.png, new/1.png$"):
@@ -188,7 +188,7 @@ def test_other_images_of_a_reference_are_noted(course: Path) -> None:
         listing(course, [f"train/{number}.bmp" for number in range(20)]),
         Reading(subjects_from=str(course / "subjects.csv")),
     )
-    assert catalog.notes[-1].startswith("--subjects-from: 20 of 20 paths in subjects.csv do not exist as written; ")
+    assert catalog.notes[-1].startswith("--subjects-from: 20 of 20 paths in the CSV do not exist as written; ")
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ def test_other_spellings_of_a_path_are_found_and_counted(tmp_path: Path, written
     assert there in ids(catalog)
     number = len(rows) - (1 if "other/x.png" in rows else 0)
     respelled = len(rows) - 1
-    assert catalog.notes[0].startswith(f"{number} of {len(rows)} paths in train.csv do not exist as written; ")
+    assert catalog.notes[0].startswith(f"{number} of {len(rows)} paths in the CSV do not exist as written; ")
     assert catalog.notes[0].endswith(f"; {respelled} of them differ in case, Unicode form or by a missing extension")
 
 

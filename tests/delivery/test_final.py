@@ -418,7 +418,7 @@ def test_paths_that_do_not_exist_as_written_are_noted_everywhere(
         listings[name] = data / f"{name}.csv"
         listings[name].write_text("\n".join(["Path,label", *lines]) + "\n")
         notes[name] = (
-            f"{len(paths)} of {len(paths)} paths in {name}.csv do not exist as written; their images were found below "
+            f"{len(paths)} of {len(paths)} paths in the CSV do not exist as written; their images were found below "
             f"{data} by the last folders and the name of the path"
         )
     study = searched(tmp_path / "runs", read_catalog(listings["train"]), str(listings["train"]), "random-cell")

@@ -156,7 +156,7 @@ def test_paths_that_do_not_exist_as_written_are_noted(
     ]
     (data / "train.csv").write_text("\n".join(["Path,label,subject", *lines]) + "\n")
     assert check(study, "--data", str(data / "train.csv")) == 0
-    note = f"48 of 48 paths in train.csv do not exist as written; their images were found below {data} by "
+    note = f"48 of 48 paths in the CSV do not exist as written; their images were found below {data} by "
     assert f"note: {note}" in capsys.readouterr().out
     stored, folds = json.loads((study.folder / "leakcheck.json").read_text())["notes"]
     assert stored.startswith(note)

@@ -65,6 +65,11 @@ def test_what_is_refused_before_training(study: Study, course: Course, tmp_path:
     course.test.write_text("ID,Path\na,new_dataset/test/0.bmp\na,new_dataset/test/1.bmp\n,new_dataset/test/2.bmp\n")
     with pytest.raises(UserError, match=r"expected another ID in every row .*\n  a\n  no ID$"):
         deliver(study, "--test", course.test, "--submission", tmp_path / "new.csv")
+    words = [f"new_dataset/test/{number}.bmp,{word}" for number, word in enumerate(["a", "b", "c"])]
+    course.test.write_text("\n".join(["Path,label", *words]) + "\n")
+    classes = ("--classes", "normal=a", "leukemic=b", "ignore=c")
+    with pytest.raises(UserError, match=r"^--submission: expected a prediction for every image .* but 1 of 3 are left"):
+        deliver(study, "--test", course.test, *classes, "--submission", tmp_path / "new.csv")
 
 
 def test_the_labels_of_a_list_to_predict_do_not_matter(course: Course) -> None:

@@ -144,7 +144,7 @@ def test_pretrained_weights_are_stated(study: Study) -> None:
 
 def test_notes_on_the_data_are_stated(study: Study) -> None:
     assert "note on the data" not in read(write_study_report(study)).text
-    note = "3 of 6 paths in train.csv do not exist as written"
+    note = "3 of 6 paths in the CSV do not exist as written"
     change_info(study, data={**dataclasses.asdict(study.info.data), "notes": [note, "another"]})
     cells = read(write_study_report(study)).text.split("\n")
     found = [cells[number:][:3] for number, cell in enumerate(cells) if cell == "note on the data"]

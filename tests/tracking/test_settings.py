@@ -203,6 +203,8 @@ def test_git_state_is_not_sent(study: Study, wandb_server: WandbServer, monkeypa
         "DISABLE_GIT": "false",
     }.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
+    # W&B has read its settings before.
+    wandb.teardown()
     assert ignored() == [
         "WANDB_DISABLE_GIT",
         "WANDB_GIT_COMMIT",

@@ -79,11 +79,11 @@ def read_csv(path: Path) -> CsvFile:
         raise UserError(f"{path}: the CSV is empty; expected the columns Path and label, and a row per image")
     notes = []
     if not encoding.startswith("utf-8"):
-        notes.append(f"{path.name} is in {encoding.upper()}")
+        notes.append(f"the CSV is in {encoding.upper()}")
     if separator != ",":
-        notes.append(f"the values in {path.name} are separated by {SEPARATORS[separator]}")
+        notes.append(f"the values in the CSV are separated by {SEPARATORS[separator]}")
     if records.num_comments:
-        notes.append(f"{records.num_comments} lines in {path.name} begin with # and were taken as comments")
+        notes.append(f"{records.num_comments} lines in the CSV begin with # and were taken as comments")
     return CsvFile(header=header, rows=tuple(rows), notes=tuple(notes))
 
 

@@ -214,7 +214,7 @@ class Folder:
         spelling = f"; {respelled}" if self._num_respelled else ""
         return (
             *listing.notes,
-            f"{self._num_found} of {len(listing.rows)} paths in {listing.path.name} do not exist as written; "
+            f"{self._num_found} of {len(listing.rows)} paths in the CSV do not exist as written; "
             f"their images were found below {self.root} by {way}{spelling}",
         )
 

@@ -62,7 +62,8 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
             f"{data}: images without labels; expected C-NMC's fold_*/{{all,hem}}, folders named by class "
             f"({NAMES}), or a CSV with the columns Path and label"
         )
-    return cnmc.with_doubts(with_split(source, reading, training=labels))
+    kept = with_split(source, reading, training=labels)
+    return cnmc.with_doubts(dataclasses.replace(kept, num_left_out=len(found.rows) - len(kept.rows)))
 
 
 def _read(data: Path, reading: Reading, *, labels: bool) -> Source:

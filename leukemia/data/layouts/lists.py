@@ -69,7 +69,7 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool) -> Source | N
         notes.append(f"without labels, never used for training: {rows}; leukemia.final --test predicts it")
     if others:
         notes.append(f"ignored {some([path.name for path in others])}: no column Path")
-    return dataclasses.replace(source, notes=(*notes, *source.notes))
+    return dataclasses.replace(source, named_notes=(*notes, *source.named_notes))
 
 
 def _read_all(data: Path) -> tuple[list[Listing], list[Path], list[UserError]]:
@@ -146,5 +146,6 @@ def _merged(parts: Sequence[tuple[str, Source]]) -> Source:
         split_from=column or "the names of the CSVs",
         excluded=tuple(dict.fromkeys(text for _, source in parts for text in source.excluded)),
         notes=tuple(dict.fromkeys(note for _, source in parts for note in source.notes)),
+        named_notes=tuple(dict.fromkeys(note for _, source in parts for note in source.named_notes)),
         unread_columns=tuple(dict.fromkeys(column for _, source in parts for column in source.unread_columns)),
     )

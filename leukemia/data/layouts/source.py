@@ -59,6 +59,12 @@ class Source:
     """Remarks on how the images were found, one line each, without names of images and patients: they are kept in
     records that W&B gets."""
 
+    named_notes: tuple[str, ...] = ()
+    """Remarks that name files, which may be called like patients; only printed."""
+
+    num_left_out: int = 0
+    """How many images the user's options leave out."""
+
     split_from: str = ""
     """Where the rows' ``split`` is written, such as ``the column fold``; empty if it is not written."""
 
