@@ -38,6 +38,11 @@ _DECIMAL_COMMA = re.compile(r"(?<=[0-9]),(?=0+$)")
 MOST_WORDS = 20
 """An example has at most as many words of the data."""
 
+PLACE = "WORD,..."
+"""Stands for words that the user must write."""
+
+_NUMBER = re.compile(r"-?\d+")
+
 
 class OtherWords(UserError):
     """Data that have none of the words of ``--classes``."""
@@ -147,7 +152,11 @@ def unknown_words(
     """
     is_other = classes is not None and not any(word in Vocabulary.given(classes) for word in set(words))
     shown = listed(counted(words) if lines is None else lines)
-    text = f"{message}:\n{shown}\n{INDENT}for example: {example(words, None if is_other else classes)}"
+    typed, unclear = mapping(words, None if is_other else classes)
+    more = f" and {len(unclear) - MOST_WORDS} more" if len(unclear) > MOST_WORDS else ""
+    each = f"{_joined(unclear[:MOST_WORDS])}{more}"
+    advice = f"write each of {each} after its class, or after ignore= to leave it out" if unclear else "for example"
+    text = f"{message}:\n{shown}\n{INDENT}{advice}: {typed}"
     return OtherWords(text) if is_other else UserError(text)
 
 
@@ -168,30 +177,38 @@ def counts(words: Iterable[str]) -> list[tuple[str, int]]:
     return sorted((each[0][0], sum(number for _, number in each)) for each in spellings.values())
 
 
-def example(words: Iterable[str], classes: Sequence[str] | None) -> str:
-    """``--classes`` to type, from the words of the data: known ones have their class, the others are guessed.
+def mapping(words: Iterable[str], classes: Sequence[str] | None) -> tuple[str, list[str]]:
+    """``--classes`` to type, from the words of the data, and the words whose class the user must say.
 
-    With ``classes``, these are kept, and unknown words are ignored.
+    Known words, or those of ``classes``, have their class. Nobody guesses that of the others: they are ignored if both
+    classes have words; if not, the user must write them in the place of ``WORD``.
 
-    >>> example(["Benign", "A", "B"], None), example(["0", "-1"], ["normal=0", "leukemic=1"])
-    ('--classes normal=Benign leukemic=A,B', '--classes normal=0 leukemic=1 ignore=-1')
+    >>> mapping(["hem", "all", "odd"], None), mapping(["Benign", "A", "B"], None)
+    (('--classes normal=hem leukemic=all ignore=odd', []), ('--classes normal=Benign leukemic=WORD,...', ['A', 'B']))
+    >>> mapping(["0", "-1"], ["normal=0", "leukemic=1"])
+    ('--classes normal=0 leukemic=1 ignore=-1', [])
     """
     found = [word for word, _ in counts(words)]
-    more = f" (and {len(found) - MOST_WORDS} more words)" if len(found) > MOST_WORDS else ""
-    found = found[:MOST_WORDS]
     parts: dict[str, list[str]] = {name: [] for name in (*CLASSES, IGNORE)}
     if classes is not None:
         for name, _, text in (item.partition("=") for item in classes):
             parts[name] = _split(text)
-        parts[IGNORE] += [word for word in found if word not in Vocabulary.given(classes)]
+        vocabulary = Vocabulary.given(classes)
     else:
-        for word in sorted(found, key=lambda each: each not in KNOWN):
-            guess = 1 if parts["normal"] else 0
-            label = KNOWN.label(word) if word in KNOWN else guess
-            parts[CLASSES[label or 0]].append(word)
-    items = [f"{name}={_joined(parts[name] or ['WORD'])}" for name in CLASSES]
+        # 1 and 2 may as well be the first class and the second.
+        is_numbered = any(word not in KNOWN and _NUMBER.fullmatch(normal_form(word)) for word in found)
+        vocabulary = Vocabulary(labels={}) if is_numbered else KNOWN
+        for word in found:
+            if (label := vocabulary.label(word)) is not None:
+                parts[CLASSES[label]].append(word)
+    unknown = [word for word in found if word not in vocabulary]
+    if is_complete := all(parts[name] for name in CLASSES):
+        parts[IGNORE] += unknown[:MOST_WORDS]
+    items = [f"{name}={_joined(parts[name][:MOST_WORDS]) if parts[name] else PLACE}" for name in CLASSES]
     items += [f"{IGNORE}={_joined(parts[IGNORE])}"] if parts[IGNORE] else []
-    return f"--classes {' '.join(map(shlex.quote, items))}{more}"
+    more = f" (and {len(unknown) - MOST_WORDS} more words)" if len(unknown) > MOST_WORDS and is_complete else ""
+    typed = " ".join(item if PLACE in item else shlex.quote(item) for item in items)
+    return f"--classes {typed}{more}", [] if is_complete else unknown
 
 
 def _split(text: str) -> list[str]:

@@ -40,8 +40,8 @@ def describe_sides(table: pd.DataFrame, *, has_subjects: bool) -> str:
         return f"{known}; identical pixels are, in {images}" if shared.any() else known
     if not shared.any():
         which = "known subject" if (table["subject"] == UNKNOWN).any() else "subject"
-        return f"no {which} is on both sides of the given split"
+        return f"no {which} has both training and validation images in the given split"
     return (
-        f"{counts} groups of subjects are on both sides of the given split, with {images}, so scores are too "
-        "optimistic for new patients"
+        f"{counts} groups of subjects have both training and validation images in the given split ({images}), so "
+        "scores are too optimistic for new patients"
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from leukemia.base.errors import UserError, listed
 from leukemia.data.layouts.source import Source
 from leukemia.data.reading import Reading
+from leukemia.data.subjects import key
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
@@ -131,8 +132,15 @@ def _kept(
     counts = _counts([row.split or "" for row in rows])
     cross_validated = ", which is cross-validated" if found == {TRAIN} else ""
     left_out = f"; {num_test} images of test are left out, for leukemia.final --test" if num_test else ""
+    if shared := _subjects_of(source, test=True) & _subjects_of(source, test=False):
+        left_out += f", although {len(shared)} of their subjects have other images here"
     note = f"the split in {origin} is kept ({flag}): {counts}{cross_validated}{left_out}"
     return dataclasses.replace(source, rows=rows, notes=(*source.notes, note), parts=f"{counts}, kept apart{left_out}")
+
+
+def _subjects_of(source: Source, *, test: bool) -> set[str]:
+    """The subjects that are written, in their normal form, of the test images or of the others."""
+    return {key(row.subject) for row in source.rows if row.subject and (row.split == TEST) == test}
 
 
 def _problem(source: Source, written: Sequence[str | None]) -> str:

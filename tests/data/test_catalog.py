@@ -272,7 +272,8 @@ def test_csv_links_inside_the_folder_are_followed_and_duplicates_rejected(tmp_pa
 @pytest.mark.parametrize(
     ("header", "rows", "message"),
     [
-        ("File,label", ["images/0.png,0"], r"expected the columns Path and label, found File, label"),
+        ("Cell,label", ["images/0.png,0"], r"expected a column Path, found Cell, label; rename them in the header$"),
+        ("Cell,kind", ["images/0.png,0"], r"expected the columns Path and label, found Cell, kind"),
         ("Path", ["images/0.png"], r"expected the columns Path and label, found Path"),
         ("images/0.png,0", ["images/1.png,1"], r"expected .*, found images/0.png, 0; add a header as the first line$"),
         ("Path,label", [], r"a header but no rows"),
@@ -283,7 +284,7 @@ def test_csv_links_inside_the_folder_are_followed_and_duplicates_rejected(tmp_pa
             "Path,label",
             ["images/0.png,2", "images/1.png,1", "images/2.png,", "images/3.png,x"],
             r"expected the label 0 \(normal\) or 1 \(leukemic\).*\n  '2': row 2\n  'x': row 5\n  row 4: no label\n"
-            r"  for example: --classes normal=2 leukemic=1,x$",
+            r"  write each of 1,2,x after its class, .*: --classes normal=WORD,\.\.\. leukemic=WORD,\.\.\.$",
         ),
         ("Path,label", ["images/0.png,1", "images/1.png,1"], r"both classes, found 2 of class 1 \(all\) only"),
         (
@@ -322,7 +323,7 @@ def test_no_row_of_a_csv_is_lost_in_a_value(
 def test_blank_lines_of_a_csv_are_ignored_and_counted(tmp_path: Path, listed_images: Path) -> None:
     path = write_csv(tmp_path, "", [",", '"Path", label ', "images/0.png,0", " , ", '"images/1.png",1'])
     assert read_catalog(path).table["label"].tolist() == [0, 1]
-    with pytest.raises(UserError, match=r"expected the label 0 .*\n  'x': row 6\n  for example: "):
+    with pytest.raises(UserError, match=r"expected the label 0 .*\n  'x': row 6\n  write each of x after "):
         read_catalog(write_csv(tmp_path, "", ["", "Path,label", "", "images/0.png,0", "images/1.png,x"]))
 
 
@@ -348,7 +349,7 @@ def test_csv_of_a_test_set(tmp_path: Path, listed_images: Path) -> None:
         catalog = read_catalog(write_csv(tmp_path, header, rows), labels=False)
         assert catalog.table["label"].tolist() == [-1]
     path = write_csv(tmp_path, "Path,label", ["images/0.png,1", "images/1.png,", "images/2.png,x"])
-    with pytest.raises(UserError, match=r"\n  'x': row 4\n  row 3: no label\n  for example: "):
+    with pytest.raises(UserError, match=r"\n  'x': row 4\n  row 3: no label\n  write each of x after "):
         read_catalog(path, labels=False)
 
 
@@ -403,12 +404,18 @@ def test_folders_that_are_not_a_data_set(tmp_path: Path) -> None:
         read_catalog(tmp_path)
     other = tmp_path / "other"
     draw(other / "cats" / "a.png", 1)
+    with pytest.raises(UserError, match=r"found images in cats only, so no folder names a class$"):
+        read_catalog(other)
+    draw(other / "dogs" / "a.png", 1)
     with pytest.raises(
-        UserError, match=r"images in folders with other names; map them .*\n  cats \(1\)\n  for example: "
+        UserError, match=r"images in folders with other names; map them .*\n  cats \(1\)\n  dogs \(1\)\n  write each"
     ):
         read_catalog(other)
-    (other / "train.csv").touch()
-    with pytest.raises(UserError, match=r"found train.csv: give the path of one of them"):
+    (other / "cells.csv").write_text("Cell,label\ncats/a.png,0\n")
+    with pytest.raises(UserError, match=r"cells.csv: expected a column Path, found Cell, label; rename"):
+        read_catalog(other)
+    (other / "more.csv").touch()
+    with pytest.raises(UserError, match=r"found cells.csv, more.csv: give the path of one of them"):
         read_catalog(other)
 
 

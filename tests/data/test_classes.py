@@ -84,7 +84,7 @@ def test_stages_beside_other_words_are_not_known(tmp_path: Path) -> None:
     """``pre`` and ``pro`` by themselves may be anything."""
     with pytest.raises(UserError, match=r"\n  pre/ \(1\)\n") as caught:
         found(touch(tmp_path, "hem/a.png", "all/b.png", "pre/c.png"))
-    assert str(caught.value).endswith("for example: --classes normal=hem leukemic=all,pre")
+    assert str(caught.value).endswith("for example: --classes normal=hem leukemic=all ignore=pre")
 
 
 def test_two_versions_of_taleqani_are_not_mixed(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_names_of_all_idb_are_labels(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"ALL-IDB2 has cells of the images of ALL-IDB1; choose one:\n.*IDB1/im\n"):
         found(data)
     touch(data, "ALL_IDB2/img/other.tif")
-    with pytest.raises(UserError, match="found images in folders with other names"):
+    with pytest.raises(UserError, match="found images in img only, so no folder names a class"):
         found(data / "ALL_IDB2")
     # Folders are classes, whatever the names of the images.
     folders = touch(tmp_path / "folders", "healthy/Im001_1.jpg", "cancer/Im002_0.jpg")
@@ -175,8 +175,11 @@ def test_a_mapping_of_labels(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("ALL, pre-B", '"ALL, pre-B"'))
     with pytest.raises(UserError, match=r"expected the label 0 \(normal\) .*\n  '2': row 4\n") as caught:
         found(path)
-    typed = 'normal=2 leukemic=3.0,"ALL, pre-B",artefact,blast,neutrophil'
-    assert str(caught.value).endswith(f"for example: --classes normal=2 '{typed.partition(' ')[2]}'")
+    # Nobody guesses the class of a word.
+    assert str(caught.value).endswith(
+        'write each of 2,3.0,"ALL, pre-B",artefact,blast,neutrophil after its class, or after ignore= to leave it out: '
+        "--classes normal=WORD,... leukemic=WORD,..."
+    )
     source = found(path, "normal=neutrophil,2", 'leukemic=3,"ALL, pre-B",Blast', "ignore=artefact")
     assert labels_of(source) == {"0.png": 0, "1.png": 1, "2.png": 0, "3.png": 1, "4.png": 1}
     assert [row.subclass for row in source.rows] == ["neutrophil", "ALL, pre-B", "2", "3.0", "blast"]
@@ -231,13 +234,44 @@ def test_every_word_must_be_mapped_and_occur(stages: Path) -> None:
 @pytest.mark.parametrize(
     "paths", [["x/neg/a.png", "x/pos/b.png"], ["train/neg/a.png", "test/neg/b.png", "train/pos/c.png"]]
 )
-def test_the_example_in_the_error_works(tmp_path: Path, paths: list[str]) -> None:
+def test_unknown_folders_are_mapped_at_the_second_try(tmp_path: Path, paths: list[str]) -> None:
     touch(tmp_path, *paths)
     with pytest.raises(UserError, match="found images in folders with other names") as caught:
         found(tmp_path)
-    typed = str(caught.value).rpartition("for example: --classes ")[2]
-    assert typed == "normal=neg leukemic=pos"
-    assert {row.label for row in found(tmp_path, *typed.split()).rows} == {0, 1}
+    advice = str(caught.value).splitlines()[-1].strip()
+    assert advice.startswith("write each of neg,pos after its class, or after ignore= to leave it out: --classes ")
+    assert advice.endswith(" normal=WORD,... leukemic=WORD,...")
+    assert {row.label for row in found(tmp_path, "normal=neg", "leukemic=pos").rows} == {0, 1}
+    with pytest.raises(UserError, match=r"^--classes: 'word', '...' occurs twice"):
+        found(tmp_path, *advice.split()[-2:])
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        # Numbers from 1 on: 1 may be the first class.
+        (("1", "2"), "write each of 1,2 after its class, or after ignore= to leave it out: --classes normal=WORD,..."),
+        (("sano", "leucemia"), "write each of leucemia,sano after its class, "),
+        (
+            ("Benign", "Early"),
+            "write each of Early after its class, or after ignore= to leave it out: --classes normal=Be",
+        ),
+        (("hem", "all", "unlabelled"), "for example: --classes normal=hem leukemic=all ignore=unlabelled"),
+    ],
+)
+def test_the_class_of_an_unknown_word_is_not_guessed(tmp_path: Path, words: tuple[str, ...], advice: str) -> None:
+    with pytest.raises(UserError) as caught:
+        found(listing(tmp_path, "Path,label", *words))
+    assert str(caught.value).splitlines()[-1].strip().startswith(advice)
+
+
+def test_folders_that_are_no_classes(tmp_path: Path) -> None:
+    touch(tmp_path / "one", "images/a.png", "images/b.png", "labels.xlsx")
+    with pytest.raises(UserError, match=r"images in images only, so no folder names a class; labels.xlsx, a spreadsh"):
+        found(tmp_path / "one")
+    touch(tmp_path / "parts", "train/a.png", "valid/b.png", "test/c.png")
+    with pytest.raises(UserError, match=r"images in test, train, valid only, so no folder names a class$"):
+        found(tmp_path / "parts")
 
 
 def test_a_test_set_may_lack_words_or_have_others(tmp_path: Path, stages: Path) -> None:
@@ -285,7 +319,7 @@ def test_a_column_of_a_test_set_need_not_be_labels(tmp_path: Path) -> None:
     assert {row.label for row in found(path, labels=False).rows} == {None}
     assert found(path, labels=False).notes == ("the column y has no known labels, and is not read",)
     with pytest.raises(
-        UserError, match=r"(?s)in every row of the column y; .*\n.*leukemic=101,.*,119 \(and 20 more words\)$"
+        UserError, match=r"(?s)in every row of the column y; .*\n.*write each of 100,.*,119 and 20 more after its class"
     ):
         found(path)
     assert sorted(labels_of(found(listing(tmp_path, "Path,y", "1", "0"), labels=False)).values()) == [0, 1]

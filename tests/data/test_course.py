@@ -76,13 +76,13 @@ def test_a_folder_with_and_without_labels_is_no_test_set(course: Course) -> None
     course.train.unlink()
     course.valid.unlink()
     assert len(read_catalog(course.folder, labels=False).table) == 3
-    with pytest.raises(UserError, match=r"found resnet_18_test.csv: give the path of one of them"):
+    with pytest.raises(UserError, match=r"resnet_18_test.csv: expected the columns Path and label, found Path;"):
         read_catalog(course.folder)
 
 
 def test_other_tables_beside_the_lists(course: Course) -> None:
     (course.folder / "scanner.csv").write_text("name,year\nA,2019\n")
-    assert "ignored scanner.csv: no column Path" in read_catalog(course.folder).remarks
+    assert "ignored scanner.csv: no column of paths" in read_catalog(course.folder).remarks
     (course.folder / "broken.csv").write_text('Path,label\n"new_dataset/train/0.bmp,0\n')
     with pytest.raises(UserError, match=r"broken.csv: row 2: expected "):
         read_catalog(course.folder)

@@ -143,20 +143,34 @@ def test_a_part_without_labels_is_no_training_data(tmp_path: Path) -> None:
         read_catalog(tmp_path)
 
 
+NONE = "no {} has both training and validation images in the given split"
+PARTS = ("train", "train", "test", "test", "validation", "validation")
+
+
 def test_subjects_on_both_sides_are_counted(tmp_path: Path) -> None:
     names = [f"UID_H{n}_1_1_hem" for n in (1, 2)] + [f"UID_{n}_{k}_1_all" for n in (3, 4) for k in (1, 2)]
     folders = ["train/hem", "val/hem", "train/all", "val/all", "train/all", "val/all"]
     draw(tmp_path, [f"{folder}/{name}.png" for folder, name in zip(folders, names, strict=True)])
     catalog = read_catalog(tmp_path, KEPT)
     assert catalog.notes[-1] == (
-        "2 of 4 groups of subjects are on both sides of the given split, with 2 of 3 validation images, so scores are "
-        "too optimistic for new patients"
+        "2 of 4 groups of subjects have both training and validation images in the given split (2 of 3 validation "
+        "images), so scores are too optimistic for new patients"
     )
     apart = [f"{folders[n]}/{names[n]}.png" for n in (0, 1, 2, 5)]
     draw(tmp_path / "apart", apart)
-    assert read_catalog(tmp_path / "apart", KEPT).notes[-1] == "no subject is on both sides of the given split"
+    assert read_catalog(tmp_path / "apart", KEPT).notes[-1] == NONE.format("subject")
     draw(tmp_path / "apart", [*apart, "val/all/cell.png"])
-    assert read_catalog(tmp_path / "apart", KEPT).notes[-1] == "no known subject is on both sides of the given split"
+    assert read_catalog(tmp_path / "apart", KEPT).notes[-1] == NONE.format("known subject")
+
+
+def test_subjects_of_the_test_images_are_compared_too(tmp_path: Path) -> None:
+    draw(tmp_path, [f"{number}.png" for number in range(6)])
+    rows = [f"{number}.png,{number % 2},{'Pp'[number % 2]}{number // 4},{part}" for number, part in enumerate(PARTS)]
+    (tmp_path / "list.csv").write_text("\n".join(["Path,label,subject,split", *rows]) + "\n")
+    (kept,) = [note for note in read_catalog(tmp_path / "list.csv", KEPT).notes if "is kept" in note]
+    assert kept.endswith(
+        "2 images of test are left out, for leukemia.final --test, although 1 of their subjects have other images here"
+    )
 
 
 def test_a_column_that_is_no_split_is_said(tmp_path: Path) -> None:

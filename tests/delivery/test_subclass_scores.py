@@ -82,7 +82,8 @@ def test_the_classes_of_a_test_set_can_be_given_at_the_second_try(study: Study, 
     data = draw_folders(tmp_path / "other", names=("neg", "pos"), seed=2, per_folder=2)
     with pytest.raises(UserError, match="found images in folders with other names") as caught:
         deliver(study, "--test", data)
-    typed = str(caught.value).rpartition("for example: ")[2].split()
+    assert "write each of neg,pos after its class" in str(caught.value)
+    typed = ["--classes", "normal=neg", "leukemic=pos"]
     with pytest.raises(UserError, match=r"^--classes and --label-column say here how a test set is read"):
         deliver(study, *typed)
     # Training is the next step.

@@ -18,6 +18,12 @@ from leukemia.data.reading import Reading
 from leukemia.data.split import split_column
 from leukemia.data.subjects import NotApplicable, looks_like_subjects
 
+PATH_COLUMNS = (
+    *("path", "filepath", "file_path", "image_path", "img_path", "filename", "file_name", "image_name", "img_name"),
+    *("file", "image", "img"),
+)
+"""Where paths are looked for, ignoring case; the first one that a CSV has is read."""
+
 _BREAK = re.compile(r"[\r\n]")
 
 
@@ -48,6 +54,11 @@ class Listing:
         broken = [f"row {number}: {values[name]!r}" for number, values in self.rows if _BREAK.search(values[name])]
         self.reject(f"expected one line in every value of the column {name}; correct these", broken)
         return [values[name] for _, values in self.rows]
+
+    @property
+    def path_column(self) -> str | None:
+        """The column of paths, in lower case; None if there is none."""
+        return next((name for name in PATH_COLUMNS if self.has(name)), None)
 
     def subjects(self, column: str | None, default: str) -> tuple[list[str | None], tuple[str, ...]]:
         """The subjects as written, None if no column has them; and columns that look like subjects but are not read.
@@ -113,17 +124,19 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         UserError: columns, labels or paths are missing or invalid; all offending rows are listed.
     """
     column, label_notes = label_column(listing, reading, required=labels)
-    if not listing.has("path") or (labels and column is None):
-        wanted = "the columns Path and label" if labels else "a column Path"
+    path_column = listing.path_column
+    if path_column is None or (labels and column is None):
+        wanted = "a column Path" if column or not labels else "the columns Path and label"
         has_header = not any(is_image(Path(name)) for name in listing.columns)
         advice = "rename them in the header" if has_header else "add a header as the first line"
-        other = ", or give the column of labels with --label-column" if has_header and listing.has("path") else ""
+        other = ", or give the column of labels with --label-column" if has_header and path_column else ""
         raise UserError(f"{listing.path}: expected {wanted}, found {', '.join(listing.columns)}; {advice}{other}")
+    path_notes = () if path_column == "path" else (f"paths are read from the column {path_column}",)
     found = read_labels(listing, column, reading, required=labels)
     subjects, unread = listing.subjects(reading.subject_column, "subject")
     folder = Folder(_base_of(listing, reading), reading.base_option)
-    paths = folder.resolve_all(listing, "path")
-    names = listing.column("id" if listing.has("id") else "path")
+    paths = folder.resolve_all(listing, path_column)
+    names = listing.column("id" if listing.has("id") else path_column)
     split_name = split_column(listing.columns, reading)
     splits = [None] * len(names) if split_name is None else listing.column(split_name)
     rows = tuple(
@@ -134,7 +147,7 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         layout="csv",
         root=folder.root,
         rows=rows,
-        notes=(*label_notes, *folder.notes(listing)),
+        notes=(*path_notes, *label_notes, *folder.notes(listing)),
         split_from="" if split_name is None else f"the column {split_name}",
         unread_columns=unread,
     )

@@ -14,6 +14,7 @@ from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.allidb import named_images
 from leukemia.data.layouts.class_folders import NAMES, class_folders, class_level, flat_folder, unlabelled_folder
 from leukemia.data.layouts.csv_listing import list_images, read_listing
+from leukemia.data.layouts.file_index import part_of_split
 from leukemia.data.layouts.lists import folder_of_lists, several_lists
 from leukemia.data.layouts.other_kinds import describe_others, require_text
 from leukemia.data.layouts.source import Source, is_os_metadata, walk
@@ -60,7 +61,7 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
     if labels and source.rows[0].label is None:
         raise UserError(
             f"{data}: images without labels; expected C-NMC's fold_*/{{all,hem}}, folders named by class "
-            f"({NAMES}), or a CSV with the columns Path and label"
+            f"({NAMES}), or a CSV with the columns Path and label{_tables(data)}"
         )
     kept = with_split(source, reading, training=labels)
     return cnmc.with_doubts(dataclasses.replace(kept, num_left_out=len(found.rows) - len(kept.rows)))
@@ -131,8 +132,14 @@ def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
     _refuse_options_of_csv(data, reading, labels=labels)
     raise UserError(
         f"{data}: expected C-NMC's fold_*/{{all,hem}}, folders named by class ({NAMES}), or a CSV; found "
-        f"{_contents(data)}"
+        f"{_contents(data, reading, labels=labels)}"
     )
+
+
+def _tables(data: Path) -> str:
+    """Names the CSVs beside images without labels."""
+    found = [path.name for path in data.iterdir() if path.suffix.lower() in (".csv", ".tsv")] if data.is_dir() else []
+    return f"; give the path of the CSV to read its columns: {', '.join(sorted(found)[:3])}" if found else ""
 
 
 def _wrapped(data: Path) -> list[Path]:
@@ -147,10 +154,24 @@ def _wrapped(data: Path) -> list[Path]:
     return found
 
 
-def _contents(data: Path) -> str:
-    tables = sorted(path.name for path in data.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
+def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
+    """What a folder has that is no data set, and what to do.
+
+    Raises:
+        UserError: its only CSV cannot be read.
+    """
+    tables = sorted(path for path in data.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
+    if len(tables) == 1:
+        list_images(read_listing(tables[0]), reading, labels=labels)
     if tables:
-        return f"{', '.join(tables)}: give the path of one of them"
-    if names := class_level(data):
-        return str(unknown_words("images in folders with other names; map them with --classes", names, None))
-    return describe_others(walk(data)) or ("other files only" if any(walk(data)) else "no images at all")
+        return f"{', '.join(path.name for path in tables)}: give the path of one of them"
+    others = describe_others(walk(data))
+    names = class_level(data)
+    if len(set(names)) < 2 or all(part_of_split((name,)) for name in set(names)):
+        found = f"images in {', '.join(sorted(set(names)))} only, so no folder names a class" if names else ""
+        return "; ".join(filter(None, (found, others))) or (
+            "other files only" if any(walk(data)) else "no images at all"
+        )
+    beside = f" ({others})" if others else ""
+    advice = "; map them with --classes, or give a CSV Path,label if they are no classes"
+    return str(unknown_words(f"images in folders with other names{beside}{advice}", names, None))

@@ -68,7 +68,7 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool) -> Source | N
         rows = some([f"{each.path.name} ({len(each.rows)} rows)" for each in without])
         notes.append(f"without labels, never used for training: {rows}; leukemia.final --test predicts it")
     if others:
-        notes.append(f"ignored {some([path.name for path in others])}: no column Path")
+        notes.append(f"ignored {some([path.name for path in others])}: no column of paths")
     return dataclasses.replace(source, named_notes=(*notes, *source.named_notes))
 
 
@@ -99,7 +99,7 @@ def _read_parts(listings: Sequence[Listing], reading: Reading, *, labels: bool) 
 
 
 def _is_list(listing: Listing) -> bool:
-    return listing.has("path")
+    return listing.path_column is not None
 
 
 def _has_labels(listing: Listing, reading: Reading) -> bool:
