@@ -217,7 +217,7 @@ class FinalTraining:
             if (tested := ModelRecord.read(results)) is not None:
                 tested.check_files(results, RESULTS)
             metrics = read_record(MetricsRecord, path)
-            if self.against_start and metrics.difference is None:
+            if (self.against_start and metrics.difference is None) or not _is_of(metrics, inputs.held_out):
                 return False
             print_line(console, f"already tested on these data: {path}")
         print_next(console, folder)
@@ -277,6 +277,17 @@ class FinalTraining:
         if self.submission is not None:
             self.submission.check(test.table["name"].tolist(), test.num_left_out)
         return test
+
+
+def _is_of(metrics: MetricsRecord, held_out: HeldOut | None) -> bool:
+    """Whether these are all scores of a test set that its options ask for; they are of its fingerprint."""
+    if metrics.test is None or held_out is None:
+        return True
+    left_out = [] if held_out.left_out is None else held_out.left_out.reasons()
+    subclasses = {each["name"] for each in metrics.test.get("subclasses", [])}
+    return metrics.test.get("left_out_reasons", []) == left_out and subclasses == set(
+        held_out.catalog.table["subclass"].dropna()
+    )
 
 
 def _against_start(console: Console, inputs: Inputs, evaluation: Evaluation | None) -> tuple[str, dict[str, Interval]]:

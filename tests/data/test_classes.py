@@ -253,8 +253,8 @@ def test_unknown_folders_are_mapped_at_the_second_try(tmp_path: Path, paths: lis
         (("1", "2"), "write each of 1,2 after its class, or after ignore= to leave it out: --classes normal=WORD,..."),
         (("sano", "leucemia"), "write each of leucemia,sano after its class, "),
         (
-            ("Benign", "Early"),
-            "write each of Early after its class, or after ignore= to leave it out: --classes normal=Be",
+            ("Benign", "Odd"),
+            "write each of Odd after its class, or after ignore= to leave it out: --classes normal=Be",
         ),
         (("hem", "all", "unlabelled"), "for example: --classes normal=hem leukemic=all ignore=unlabelled"),
     ],

@@ -129,6 +129,25 @@ def test_new_test_data_are_scored_without_training(
     assert hidden(delivered) == []
 
 
+def test_other_scores_of_the_same_test_data_are_added(
+    delivered: Study, others: Path, tmp_path: Path, untrained: list[Recipe], capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = read_catalog(others).table
+    stages = [("Benign", ("Early", "Pre")[row % 2])[label] for row, label in enumerate(table["label"])]
+    rows = zip(table["path"], table["label"], table["subject"], stages, strict=True)
+    lines = [",".join(map(str, row)) for row in [("Path", "label", "subject", "stage"), *rows]]
+    (tmp_path / "list.csv").write_text("\n".join(lines) + "\n")
+    test = ("--test", tmp_path / "list.csv", "--test-base", others)
+    assert deliver(delivered, *test) == 0
+    assert metrics_of(delivered)["test"]["subclasses"] == []
+    capsys.readouterr()
+    for times in range(2):
+        assert deliver(delivered, *test, "--label-column", "stage") == 0
+        assert ("already tested on these data" in capsys.readouterr().out) == (times == 1)
+        assert {each["name"] for each in metrics_of(delivered)["test"]["subclasses"]} == {"Early", "Pre"}
+    assert untrained == []
+
+
 @pytest.mark.parametrize("content", [None, "seed,fold,epoch\n"])
 def test_epochs_that_cannot_be_drawn_again_are_reported_before_a_test(
     delivered: Study, patients: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
