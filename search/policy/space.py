@@ -108,6 +108,11 @@ class Space:
         )
         return within and self.recipe(parameters) == recipe
 
+    def fixed_otherwise(self, recipe: Recipe) -> dict[str, Any]:
+        """The fields that are not searched and have other values in a recipe than here, with the recipe's values."""
+        here = self.recipe(self.parameters(recipe)).flat()
+        return {key: value for key, value in recipe.flat().items() if here[key] != value}
+
     def describe(self) -> dict[str, Any]:
         """The space in JSON types, for ``study.json``: a study can only be resumed in the same space."""
         described: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,9 +70,16 @@ def find_priors(
                 f"{study.name}), or leave it out"
             )
         if not fitting:
+            others = [space.fixed_otherwise(each.prior.recipe) for each in found if each is not None]
+            # Also a default that an earlier version of this project chose otherwise.
+            fewest = min(filter(None, others), key=len, default={})
+            settings = " ".join(
+                f"--set {key}={value if isinstance(value, str) else json.dumps(value)}"
+                for key, value in sorted(fewest.items())
+            )
             raise UserError(
-                f"--warm-start: none of the {len(found)} finished trials of study {study.name} fits this space; "
-                "give both searches the same --preset and --set"
+                f"--warm-start: none of the {len(found)} finished trials of study {study.name} fits this space; give "
+                f"both searches the same --preset and --set{settings and f', for one of these trials {settings}'}"
             )
         for each in fitting:
             if all(each.prior.recipe != other.prior.recipe for other in reused):

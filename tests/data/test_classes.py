@@ -265,6 +265,17 @@ def test_the_class_of_an_unknown_word_is_not_guessed(tmp_path: Path, words: tupl
     assert str(caught.value).splitlines()[-1].strip().startswith(advice)
 
 
+def test_a_test_phase_beside_folds_with_a_mapping_is_excluded(tmp_path: Path) -> None:
+    folds = [f"C-NMC_training_data/fold_{n}/{name}/{n}_{name}.bmp" for n in range(3) for name in ("hem", "all")]
+    phase = "C-NMC_test_prelim_phase_data/C-NMC_test_prelim_phase_data/1.bmp"
+    touch(tmp_path, *folds, phase)
+    source = found(tmp_path, "normal=hem", "leukemic=all")
+    assert len(source.rows) == 6
+    assert source.excluded == ("C-NMC_test_prelim_phase_data: 1 images without labels",)
+    with pytest.raises(UserError, match=r"--classes leaves out all 6 images \(ignore=\); map some of their words$"):
+        found(tmp_path / "C-NMC_training_data", "normal=a", "leukemic=b", "ignore=hem,all", labels=False)
+
+
 def test_folders_that_are_no_classes(tmp_path: Path) -> None:
     touch(tmp_path / "one", "images/a.png", "images/b.png", "labels.xlsx")
     with pytest.raises(UserError, match=r"images in images only, so no folder names a class; labels.xlsx, a spreadsh"):

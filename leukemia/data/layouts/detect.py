@@ -54,6 +54,8 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
         note = "the data have none of the words of --classes; their classes are read without that option"
         found = dataclasses.replace(found, notes=(note, *found.notes))
     source = with_subclasses(found, reading, all_words=labels)
+    if found.rows and not source.rows:
+        raise UserError(f"{data}: --classes leaves out all {len(found.rows)} images (ignore=); map some of their words")
     if not source.rows:
         others = describe_others(walk(data))
         advice = f", but {others}" if others else "; unpack the data set again"

@@ -5,25 +5,38 @@ from __future__ import annotations
 from pathlib import Path
 
 from leukemia.base.errors import UserError, listed
+from leukemia.data.classes import OtherWords
 from leukemia.data.layouts.class_folders import class_folders
 from leukemia.data.layouts.source import Source, direct_images, is_image, subfolders, walk
 from leukemia.data.reading import Reading
-from leukemia.data.split import part_of
+from leukemia.data.split import TEST, part_of
 
 
 def split_folders(data: Path, reading: Reading) -> Source | None:
     """The images in the class folders of all parts; None unless there are two parts, one of them with class folders.
 
-    Images of a part without class folders are no training data, and are counted in ``excluded``.
+    Images of a part without class folders are no training data, and are counted in ``excluded``. So are those of a
+    test part without any word of ``--classes``, such as the test phase beside C-NMC's folds.
 
     Raises:
+        OtherWords: no part has a word of ``--classes``.
         UserError: images outside of the parts, or as ``class_folders``.
     """
     folders = [folder for folder in subfolders(data) if any(map(is_image, walk(folder)))]
     parts = [folder for folder in folders if part_of(folder.name)]
-    sources = {folder: class_folders(folder, reading) for folder in parts} if len(parts) > 1 else {}
+    sources: dict[Path, Source | None] = {}
+    others: OtherWords | None = None
+    for folder in parts if len(parts) > 1 else ():
+        try:
+            sources[folder] = class_folders(folder, reading)
+        except OtherWords as error:
+            if part_of(folder.name) != TEST:
+                raise
+            sources[folder], others = None, error
     labelled = [source for source in sources.values() if source is not None]
     if not labelled:
+        if others is not None:
+            raise others
         return None
     misplaced = [f"{folder.name}/" for folder in folders if folder not in parts]
     misplaced += [path.name for path in direct_images(data)]
