@@ -72,7 +72,7 @@ def class_folders(data: Path, reading: Reading) -> Source | None:
 def flat_folder(data: Path, reading: Reading) -> Source | None:
     """Unlabelled images directly in ``data``; None if there are none."""
     rows = tuple(Row(path=path, label=None) for path in direct_images(data))
-    return Source(layout="folders", root=data, rows=rows, notes=ignored_files([])) if rows else None
+    return Source(layout="folders", root=data, rows=rows) if rows else None
 
 
 def unlabelled_folder(data: Path, reading: Reading) -> Source | None:

@@ -13,6 +13,7 @@ from leukemia.data.classes import OtherWords, unknown_words
 from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.allidb import named_images
 from leukemia.data.layouts.class_folders import NAMES, class_folders, class_level, flat_folder, unlabelled_folder
+from leukemia.data.layouts.companions import refuse_companions
 from leukemia.data.layouts.csv_listing import list_images, read_listing
 from leukemia.data.layouts.file_index import part_of_split
 from leukemia.data.layouts.lists import folder_of_lists, several_lists
@@ -20,6 +21,7 @@ from leukemia.data.layouts.other_kinds import describe_others, require_text
 from leukemia.data.layouts.source import Source, is_os_metadata, walk
 from leukemia.data.layouts.split_folders import split_folders
 from leukemia.data.layouts.subclasses import with_subclasses
+from leukemia.data.layouts.unread_files import unread_files
 from leukemia.data.reading import Reading
 from leukemia.data.split import with_split
 from leukemia.data.subjects import NotApplicable
@@ -41,7 +43,8 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
         MissingFile: ``data`` does not exist.
         NotApplicable: there is no such column of subjects, or no CSV.
         OtherWords: labels are required, and the data have none of the words of ``--classes``.
-        UserError: an unknown layout, no images, labels are required but missing, or the layout's reader fails.
+        UserError: an unknown layout, no images, labels are required but missing, images in folders that are masks or
+            other versions of others, or the layout's reader fails.
     """
     try:
         found = _read(data, reading, labels=labels)
@@ -65,8 +68,10 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
             f"{data}: images without labels; expected C-NMC's fold_*/{{all,hem}}, folders named by class "
             f"({NAMES}), or a CSV with the columns Path and label{_tables(data)}"
         )
+    refuse_companions(data, source, reading)
     kept = with_split(source, reading, training=labels)
-    return cnmc.with_doubts(dataclasses.replace(kept, num_left_out=len(found.rows) - len(kept.rows)))
+    num_left_out, named = len(found.rows) - len(kept.rows), (*kept.named_notes, *unread_files(kept))
+    return cnmc.with_doubts(dataclasses.replace(kept, num_left_out=num_left_out, named_notes=named))
 
 
 def _read(data: Path, reading: Reading, *, labels: bool) -> Source:

@@ -112,6 +112,12 @@ def direct_images(folder: Path) -> list[Path]:
     return [folder / entry.name for entry in _entries(folder) if is_image(Path(entry.name)) and not _is_folder(entry)]
 
 
+def direct_others(folder: Path) -> list[Path]:
+    """The files directly in ``folder`` without an image suffix, sorted."""
+    files = [folder / entry.name for entry in _entries(folder) if not _is_folder(entry)]
+    return [path for path in files if not is_image(path)]
+
+
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Sorted by name, without OS metadata."""
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from leukemia.base.errors import UserError, listed
 from leukemia.data.classes import OtherWords
 from leukemia.data.layouts.class_folders import class_folders
-from leukemia.data.layouts.source import Source, direct_images, is_image, subfolders, walk
+from leukemia.data.layouts.source import Source, direct_images, ignored_files, is_image, subfolders, walk
 from leukemia.data.reading import Reading
 from leukemia.data.split import TEST, part_of
 
@@ -54,5 +54,5 @@ def split_folders(data: Path, reading: Reading) -> Source | None:
             for folder, source in sources.items()
             if source is None
         ),
-        notes=tuple(dict.fromkeys(note for source in labelled for note in source.notes)),
+        notes=ignored_files([data]),
     )

@@ -1,0 +1,131 @@
+"""Companions of images in folders: masks, thumbnails and other versions of a cell, which are no cells of their own."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from leukemia.base.errors import UserError, listed
+from leukemia.base.printable import INDENT
+from leukemia.data.classes import CLASSES, counted, mapping
+from leukemia.data.layouts.source import Row, Source
+from leukemia.data.reading import Reading
+
+# ``7_mask``: a stem and the word; ``masks`` and ``cell_masks``: a folder.
+_NAME = re.compile(
+    r"(?:(?P<stem>.+)[_. -])?(?P<word>masks?|seg|segmented|segmentations?|labels?|annotations?|annotated|overlays?"
+    r"|thumbs?|thumbnails?|previews?|gt|ground[_ -]?truth)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image below the root of its source."""
+
+    folders: tuple[str, ...]
+    stem: str
+    suffix: str
+
+    @classmethod
+    def of(cls, row: Row, root: Path) -> _Image:
+        path = row.path.relative_to(root)
+        return cls(path.parts[:-1], path.stem, path.suffix)
+
+    def __str__(self) -> str:
+        return "/".join([*self.folders, self.stem + self.suffix])
+
+
+_Place = tuple[tuple[str, ...], str]
+"""Folders and a stem, whatever the suffix."""
+
+
+def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
+    """Refuse images in folders that are companions of others, by their names.
+
+    ``7_mask.png`` is one of ``7.png`` in the same folder, and an image in a folder ``masks`` is one of the image with
+    the same path in another folder instead, or without that folder. Rows of a CSV were chosen, and C-NMC has none.
+
+    Args:
+        source: the images, without those that ``--classes`` leaves out.
+
+    Raises:
+        UserError: how many and which they are, and how to leave them out.
+    """
+    if source.layout != "folders" or not reading.reads_labels:
+        return
+    images = [_Image.of(row, source.root) for row in source.rows]
+    places = {(image.folders, image.stem) for image in images}
+    # A folder that the user, or the data, call a class is no kind of companion.
+    classes = {row.word for row in source.rows if row.word is not None}
+    siblings = _sibling_places(images, classes)
+    in_folders, by_name = [], []
+    for image in images:
+        if (folder := _companion_folder(image, places, siblings, classes)) is not None:
+            in_folders.append((image, folder))
+        elif (word := _companion_word(image, places)) is not None:
+            by_name.append((image, word))
+    if not (in_folders or by_name):
+        return
+    kinds = counted([*(f"{folder}/" for _, folder in in_folders), *(f"*{word.lower()}" for _, word in by_name)])
+    advice = []
+    if in_folders:
+        words = _classes_of(source.rows) if reading.classes is None else reading.classes
+        advice.append(f"to leave out these folders: {mapping([folder for _, folder in in_folders], words)[0]}")
+    if by_name:
+        advice.append("move the files away that are named so, or give a CSV Path,label of the cells")
+    raise UserError(
+        f"{data}: {len(in_folders) + len(by_name)} of {len(images)} images are masks, thumbnails or other versions of "
+        f"images in the data, by their names: {', '.join(kinds)}; leave them out, or rename them if they are cells:\n"
+        f"{listed(str(image) for image, _ in [*in_folders, *by_name])}\n"
+        + "\n".join(f"{INDENT}{line}" for line in advice)
+    )
+
+
+def _sibling_places(images: Iterable[_Image], classes: set[str]) -> Mapping[int, set[_Place]]:
+    """By level, the places of images without their folder of that level, if that is no companion's."""
+    found = defaultdict(set)
+    for image in images:
+        for level, name in enumerate(image.folders):
+            if not _is_companion_folder(name, classes):
+                found[level].add((_without(image.folders, level), image.stem))
+    return found
+
+
+def _companion_folder(
+    image: _Image, places: set[_Place], siblings: Mapping[int, set[_Place]], classes: set[str]
+) -> str | None:
+    """The folder that makes an image a companion; None if none does."""
+    match = _NAME.fullmatch(image.stem)
+    stems = {image.stem, match["stem"] or image.stem} if match else {image.stem}
+    for level, name in enumerate(image.folders):
+        if _is_companion_folder(name, classes):
+            wanted = {(_without(image.folders, level), stem) for stem in stems}
+            if not wanted.isdisjoint(places) or not wanted.isdisjoint(siblings.get(level, ())):
+                return name
+    return None
+
+
+def _companion_word(image: _Image, places: set[_Place]) -> str | None:
+    """The end of a name that makes an image a companion, such as ``_mask``; None if it is none."""
+    match = _NAME.fullmatch(image.stem)
+    if match is None or (image.folders, match["stem"]) not in places:
+        return None
+    return image.stem[len(match["stem"]) :]
+
+
+def _is_companion_folder(name: str, classes: set[str]) -> bool:
+    return name not in classes and _NAME.fullmatch(name) is not None
+
+
+def _without(folders: tuple[str, ...], level: int) -> tuple[str, ...]:
+    return folders[:level] + folders[level + 1 :]
+
+
+def _classes_of(rows: Sequence[Row]) -> list[str]:
+    """The known words of folders, as values of ``--classes``. They have no commas."""
+    words = [{row.word for row in rows if row.word is not None and row.label == label} for label in range(len(CLASSES))]
+    return [f"{name}={','.join(sorted(each)) or 'WORD'}" for name, each in zip(CLASSES, words, strict=True)]

@@ -1,0 +1,116 @@
+"""Masks, thumbnails and other versions of cells in folders; files beside the class folders."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from leukemia.base.errors import UserError
+from leukemia.data.layouts.detect import find_images
+from leukemia.data.layouts.source import Source
+from leukemia.data.reading import UNLABELLED, Reading
+
+
+def found(data: Path, *classes: str) -> Source:
+    """What is found, without decoding."""
+    return find_images(data, Reading(classes=classes or None), labels=True)
+
+
+def touch(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+
+def paths_of(source: Source) -> set[str]:
+    return {row.path.relative_to(source.root).as_posix() for row in source.rows}
+
+
+@pytest.mark.parametrize(
+    ("cells", "companions", "ignored"),
+    [
+        (("images/hem/0.png", "images/all/1.png"), ("masks/hem/0.png", "masks/all/1.png"), "masks"),
+        (("hem/images/0.jpg", "all/images/1.jpg"), ("hem/masks/0_mask.png", "all/masks/1_mask.png"), "masks"),
+        (("hem/raw/0.png", "all/raw/1.png"), ("hem/segmented/0.png", "all/segmented/1.png"), "segmented"),
+        (("hem/0.png", "all/1.png"), ("hem/Thumbs/0.jpg", "all/Thumbs/1.jpg"), "Thumbs"),
+        (("hem/P1/0.png", "all/P2/1.png"), ("hem/P1/ground truth/0.png", "all/P2/gt/1.png"), "ground truth,gt"),
+        (("train/hem/0.png", "val/all/1.png"), ("train/hem/cell-masks/0.png",), "cell-masks"),
+        (("Original/hem/0.png", "Original/all/1.png"), ("Segmented/hem/0.png", "Segmented/all/1.png"), "Segmented"),
+    ],
+)
+def test_companions_in_folders_are_refused_and_can_be_left_out(
+    tmp_path: Path, cells: tuple[str, ...], companions: tuple[str, ...], ignored: str
+) -> None:
+    touch(tmp_path, *cells, *companions)
+    number = rf"{len(companions)} of {len(cells) + len(companions)} images are masks, thumbnails or other versions"
+    with pytest.raises(UserError, match=number) as caught:
+        found(tmp_path)
+    message = str(caught.value)
+    assert all(f"\n  {path}\n" in message for path in companions)
+    _, _, typed = message.partition("to leave out these folders: --classes ")
+    classes = shlex.split(typed)
+    assert classes == ["normal=hem", "leukemic=all", f"ignore={ignored}"]
+    assert paths_of(found(tmp_path, *classes)) == set(cells)
+    for path in cells:
+        (tmp_path / path).unlink()
+    # Images of one kind are no companions.
+    assert paths_of(found(tmp_path)) == set(companions)
+
+
+def test_classes_that_are_given_are_kept_in_the_advice(tmp_path: Path) -> None:
+    """Taleqani's words too, which without ``--classes`` have an error of their own."""
+    touch(tmp_path, *(f"{kind}/{name}/1.jpg" for kind in ("Original", "Segmented") for name in ("Benign", "Pre")))
+    with pytest.raises(UserError, match=r": --classes normal=Benign leukemic=Pre ignore=Segmented$"):
+        found(tmp_path, "normal=Benign", "leukemic=Pre")
+    assert len(found(tmp_path / "Segmented").rows) == 2
+
+
+def test_companions_by_their_own_names_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "hem/0.png", "hem/0_mask.png", "all/1.bmp", "all/1-Seg.png", "all/1 (2).png")
+    with pytest.raises(
+        UserError,
+        match=r"2 of 5 images .*: \*-seg \(1\), \*_mask \(1\); leave .*\n  all/1-Seg.png\n  hem/0_mask.png\n  move the",
+    ):
+        found(tmp_path)
+    for name in ("hem/0_mask.png", "all/1-Seg.png"):
+        (tmp_path / name).unlink()
+    assert len(found(tmp_path).rows) == 3
+
+
+def test_images_that_were_chosen_and_folders_of_classes_are_no_companions(tmp_path: Path) -> None:
+    touch(tmp_path, "cells/0.png", "overlay/0.png", "cells/0_mask.png")
+    with pytest.raises(UserError, match=r"1 of 3 images .*\n  cells/0_mask.png\n"):
+        found(tmp_path, "normal=cells", "leukemic=overlay")
+    (tmp_path / "list.csv").write_text("Path,label\ncells/0.png,0\ncells/0_mask.png,1\n")
+    assert len(found(tmp_path / "list.csv").rows) == 2
+    (tmp_path / "list.csv").unlink()
+    assert len(find_images(tmp_path, UNLABELLED, labels=False).rows) == 3
+
+
+def test_files_beside_class_folders_are_named_on_the_screen_only(tmp_path: Path) -> None:
+    touch(tmp_path, "hem/0.bmp", "all/1.bmp", "all/notes of Smith.txt", ".DS_Store")
+    (tmp_path / "Liste.csv").write_text("File;diagnosis;Patient ID\nhem/0.bmp;0;Smith\n")
+    (tmp_path / "data.yaml").write_text("0: leukemia")
+    source = found(tmp_path)
+    assert source.named_notes == (
+        "did not read Liste.csv (columns File, diagnosis, Patient ID); if it lists the images, give its path in the "
+        "place of the folder to read it, with --subject-column 'Patient ID', which looks like subjects",
+        "did not read data.yaml",
+    )
+    assert source.notes[1:] == ("ignored 3 files without an image suffix (.csv, .txt, .yaml)",)
+    touch(tmp_path, "empty.csv", "a.json", "labels.xlsx", "README")
+    assert found(tmp_path).named_notes[1:] == (
+        "did not read empty.csv",
+        "did not read README and 3 more files",
+    )
+
+
+def test_files_beside_the_parts_of_a_split_are_named_and_counted_once(tmp_path: Path) -> None:
+    touch(tmp_path, "train/0/a.png", "train/1/b.png", "val/0/c.png", "val/1/d.png", "data.yaml", "val/1/x.txt")
+    source = found(tmp_path)
+    assert source.named_notes == ("did not read data.yaml",)
+    assert "ignored 2 files without an image suffix (.txt, .yaml)" in source.notes
+    (tmp_path / "train.csv").write_text("Path,label\ntrain/0/a.png,0\ntrain/1/b.png,1\n")
+    assert found(tmp_path / "train.csv").named_notes == ()
