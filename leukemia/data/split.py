@@ -35,6 +35,10 @@ _FOLD = re.compile(r"fold[\W_]*(\d+)")
 _SUFFIX = re.compile(r"(set|data|images|imgs)$")
 # As pandas writes integers if values are missing.
 _NUMBER = re.compile(r"(\d+)(?:\.0*)?")
+_FLAGS = {
+    **dict.fromkeys(("0", "0.0", "false", "no"), False),
+    **dict.fromkeys(("1", "1.0", "true", "yes"), True),
+}
 
 
 def part_of(text: str) -> str | None:
@@ -78,12 +82,14 @@ def with_split(source: Source, reading: Reading, *, training: bool) -> Source:
         written = [None] * len(written)
     elif not any(written):
         written, origin = _in_folders(source), "the folders"
-    name = origin.removeprefix(_COLUMN) if origin.startswith(_COLUMN) else FOLDERS
-    parts = _parts(written)
+    column = _column_of(origin)
+    parts = _parts(written, column)
     if reading.split_column is not None:
         return _kept(source, parts, written, origin, reading.split_column, training=training)
-    if parts is None and origin.startswith(_COLUMN) and any(written):
-        note = f"{origin} is not read as a split: expected train, validation and test, or folds numbered from 0 or 1"
+    if parts is None and column and any(written):
+        expected = "train, validation and test, or folds numbered from 0 or 1"
+        reason = "0 and 1 may be folds or parts" if _are_flags(written, column) else f"expected {expected}"
+        note = f"{origin} is not read as a split: {reason}"
         return dataclasses.replace(_assigned(source, None), notes=(*source.notes, note))
     # CSVs of any name are parts that are worth saying, but their names may be those of patients.
     shown = written if parts is None else parts
@@ -93,7 +99,7 @@ def with_split(source: Source, reading: Reading, *, training: bool) -> Source:
     if parts is None:
         note = f"{len(set(shown))} CSVs are cross-validated together; give one of them alone to keep it apart"
         return dataclasses.replace(source, notes=(*source.notes, note), parts=note)
-    counts, way = _counts(parts), f"--split-column {name} keeps it"
+    counts, way = _counts(parts), f"--split-column {column or FOLDERS} keeps it"
     note = f"the data have a split, in {origin} ({counts}), that is not kept: all are cross-validated together; {way}"
     return dataclasses.replace(source, notes=(*source.notes, note), parts=f"{counts}, together; {way}")
 
@@ -112,7 +118,7 @@ def _kept(
         if not training and not any(written):
             note = f"{flag}: the test data have no such split, so all of them are used"
             return dataclasses.replace(source, notes=(*source.notes, note))
-        raise UserError(f"{flag}: {_problem(source, written)}")
+        raise UserError(f"{flag}: {_problem(source, written, _column_of(origin))}")
     source = _assigned(source, parts)
     num_test = Counter(parts)[TEST]
     if not training:
@@ -143,26 +149,53 @@ def _subjects_of(source: Source, *, test: bool) -> set[str]:
     return {key(row.subject) for row in source.rows if row.subject and (row.split == TEST) == test}
 
 
-def _problem(source: Source, written: Sequence[str | None]) -> str:
+def _problem(source: Source, written: Sequence[str | None], column: str) -> str:
     if not any(written):
         return (
             f"{source.root} has no such split; give a column of the CSV, or {FOLDERS} for folders or CSVs called "
             "train, validation and test, or fold_0, fold_1, ..."
+        )
+    if _are_flags(written, column):
+        return (
+            f"the column has {' and '.join(sorted(set(filter(None, written))))}, which may be folds or parts; write "
+            "train, validation and test, or fold_0, fold_1, ...; or call the column is_valid or is_test (0 is train), "
+            "or fold"
         )
     unknown = Counter(text or "" for text in written if part_of(text or "") is None)
     values = [f"{text or 'no value'}: {number} images" for text, number in sorted(unknown.items())]
     return f"expected train, validation and test, or fold numbers, in all rows; correct these:\n{listed(values)}"
 
 
-def _parts(written: Sequence[str | None]) -> list[str] | None:
+def _column_of(origin: str) -> str:
+    """The lower-case name of the column that a split is from; empty for folders and CSVs."""
+    return origin.removeprefix(_COLUMN) if origin.startswith(_COLUMN) else ""
+
+
+def _are_flags(written: Iterable[str | None], column: str) -> bool:
+    """Whether a column has only 0 and 1, or False and True, and not as the numbers of two folds."""
+    return bool(column) and "fold" not in column and all((text or "").casefold() in _FLAGS for text in written)
+
+
+def _flagged(column: str) -> str | None:
+    """The part that 1 stands for in a column of this name, where 0 is ``train``; None if its name does not say so."""
+    part = part_of(column.removeprefix("is"))
+    # What is not for training may be for validation or for the test.
+    return part if part in (VALIDATION, TEST) else None
+
+
+def _parts(written: Sequence[str | None], column: str) -> list[str] | None:
     """The part of each image; None unless each has one."""
     values = set(written)
     if None in values or "" in values:
         return None
     texts = {text for text in values if text is not None}
     numbers = {text: match for text in texts if (match := _NUMBER.fullmatch(text))}
-    if len(numbers) == len(texts):
-        names: dict[str, str | None] = {text: f"fold {int(match[1])}" for text, match in numbers.items()}
+    names: dict[str, str | None]
+    if _are_flags(texts, column):
+        part = _flagged(column)
+        names = {text: part if part is None or _FLAGS[text.casefold()] else TRAIN for text in texts}
+    elif len(numbers) == len(texts):
+        names = {text: f"fold {int(match[1])}" for text, match in numbers.items()}
         if not _consecutive({int(match[1]) for match in numbers.values()}):
             return None
     else:

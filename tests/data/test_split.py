@@ -108,6 +108,32 @@ def test_a_column_with_folds(tmp_path: Path, values: tuple[str, ...]) -> None:
     assert splits.folds[0].validation == ("0.png", "1.png", "2.png", "3.png")
 
 
+@pytest.mark.parametrize(
+    ("header", "values"),
+    [("is_valid", "0011"), ("isValid", ("False", "False", "True", "True")), ("val", ("0.0", "0.0", "1.0", "1.0"))],
+)
+def test_a_flag_is_the_part_that_its_column_is_called(tmp_path: Path, header: str, values: Iterable[str]) -> None:
+    catalog = read_catalog(listing(tmp_path, header, values), Reading(split_column=header))
+    assert (sizes(split(catalog)), split(catalog).folds[0].validation) == ([(2, 2)], ("2.png", "3.png"))
+
+
+def test_a_flag_of_test_is_left_out_of_the_training_data(tmp_path: Path) -> None:
+    path, reading = listing(tmp_path, "is_test", "000010"), Reading(split_column="is_test")
+    assert read_catalog(path, reading).table["image_id"].tolist() == [f"{number}.png" for number in (0, 1, 2, 3, 5)]
+    assert read_test_set(path, reading, Recipe()).table["image_id"].tolist() == ["4.png"]
+
+
+@pytest.mark.parametrize(("header", "values"), [("set", "0011"), ("is_train", "0011"), ("holdout", ("no", "Yes") * 2)])
+def test_a_flag_without_a_part_is_refused(tmp_path: Path, header: str, values: Iterable[str]) -> None:
+    path = listing(tmp_path, header, values)
+    with pytest.raises(UserError, match=rf"^--split-column {header}: the column has (0 and 1|Yes and no), which may"):
+        read_catalog(path, Reading(split_column=header))
+    said = ("the column set is not read as a split: 0 and 1 may be folds or parts",) if header == "set" else ()
+    assert read_catalog(path).notes == said
+    path = listing(tmp_path, "kfold", "0011")
+    assert sizes(split(read_catalog(path, Reading(split_column="kfold")))) == [(2, 2)] * 2
+
+
 def test_many_folds_are_counted(tmp_path: Path) -> None:
     catalog = read_catalog(listing(tmp_path, "fold", [str(number // 2) for number in range(24)]))
     assert catalog.parts == "12 parts with 2 to 2 images, together; --split-column fold keeps it"
