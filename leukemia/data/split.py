@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from leukemia.base.errors import UserError, listed
 from leukemia.data.layouts.source import Source
 from leukemia.data.reading import Reading
-from leukemia.data.subjects import key
+from leukemia.data.subjects import key, some
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
@@ -65,7 +65,8 @@ def split_column(columns: Iterable[str], reading: Reading) -> str | None:
 def with_split(source: Source, reading: Reading, *, training: bool) -> Source:
     """The images with their part of a split, a note on it, and without the part that is not asked for.
 
-    With ``--split-column``, training data are without the part ``test``, and test data are this part if there is one.
+    With ``--split-column``, training data are without the part ``test``, and test data are this part if there is one,
+    else all images.
 
     Args:
         source: its rows have the parts as written, or none, if they are in the folders.
@@ -114,16 +115,15 @@ def _kept(
     training: bool,
 ) -> Source:
     flag = f"--split-column {option}"
-    if parts is None:
-        if not training and not any(written):
-            note = f"{flag}: the test data have no such split, so all of them are used"
-            return dataclasses.replace(source, notes=(*source.notes, note))
-        raise UserError(f"{flag}: {_problem(source, written, _column_of(origin))}")
-    source = _assigned(source, parts)
-    num_test = Counter(parts)[TEST]
+    column = _column_of(origin)
+    if parts is None and (training or _names_test(written, column)):
+        raise UserError(f"{flag}: {_problem(source, written, column)}")
+    source, num_test = _assigned(source, parts), Counter(parts)[TEST]
+    if parts is None or not (training or num_test):
+        # Lists of a test set have any value there, such as a fold that is none of the training data.
+        note = f"{flag}: the test data have no part test, so all of them are used"
+        return dataclasses.replace(source, notes=(*source.notes, note))
     if not training:
-        if not num_test:
-            return source
         note = f"{flag}: the {num_test} images of test, of {len(parts)}"
         rows = tuple(row for row in source.rows if row.split == TEST)
         return dataclasses.replace(source, rows=rows, notes=(*source.notes, note))
@@ -162,8 +162,20 @@ def _problem(source: Source, written: Sequence[str | None], column: str) -> str:
             "or fold"
         )
     unknown = Counter(text or "" for text in written if part_of(text or "") is None)
-    values = [f"{text or 'no value'}: {number} images" for text, number in sorted(unknown.items())]
+    if all(map(_NUMBER.fullmatch, unknown)) and len(unknown) == len(set(written)):
+        return f"expected folds numbered from 0 or 1 without gaps, got {some(sorted(unknown, key=float))}"
+    # Numbers may be folds, and False and True a part, once the others are corrected.
+    flags = _FLAGS if _flagged(column) else {}
+    others = {
+        text: number for text, number in unknown.items() if not _NUMBER.fullmatch(text) and text.casefold() not in flags
+    } or unknown
+    values = [f"{text or 'no value'}: {number} images" for text, number in sorted(others.items())]
     return f"expected train, validation and test, or fold numbers, in all rows; correct these:\n{listed(values)}"
+
+
+def _names_test(written: Sequence[str | None], column: str) -> bool:
+    """Whether a value, or the name of a column that has any, is one for the part ``test``."""
+    return TEST in map(part_of, {text or "" for text in written}) or (any(written) and _flagged(column) == TEST)
 
 
 def _column_of(origin: str) -> str:

@@ -169,6 +169,7 @@ def test_a_part_without_labels_is_no_training_data(tmp_path: Path) -> None:
         read_catalog(tmp_path)
 
 
+WHOLE = "--split-column {}: the test data have no part test, so all of them are used"
 NONE = "no {} has both training and validation images in the given split"
 PARTS = ("train", "train", "test", "test", "validation", "validation")
 
@@ -240,4 +241,29 @@ def test_a_given_split_needs_both_classes_on_each_side(tmp_path: Path) -> None:
 def test_a_test_set_without_the_split_is_used_whole(course: Course) -> None:
     test = read_test_set(course.test, KEPT, Recipe())
     assert len(test.table) == 3
-    assert test.notes == ("--split-column split: the test data have no such split, so all of them are used",)
+    assert test.notes == (WHOLE.format("split"),)
+
+
+@pytest.mark.parametrize(
+    ("header", "values"),
+    [("fold", "444"), ("fold", ("-1", "-1", "-1")), ("fold", "035"), ("set", ("train", "val", "")), ("is_test", "000")],
+)
+def test_a_test_set_with_other_values_is_used_whole(tmp_path: Path, header: str, values: Iterable[str]) -> None:
+    test = read_test_set(listing(tmp_path, header, values), Reading(split_column=header), Recipe())
+    assert (len(test.table), test.notes[0]) == (3, WHOLE.format(header))
+
+
+@pytest.mark.parametrize(("header", "value"), [("fold", "test"), ("is_test", "1"), ("is_test", "True")])
+def test_a_test_part_that_is_not_of_all_rows_is_refused(tmp_path: Path, header: str, value: str) -> None:
+    path = listing(tmp_path, header, [value, ""])
+    with pytest.raises(UserError, match=rf"^--split-column {header}: expected .*; correct these:\n  no value: 1"):
+        read_test_set(path, Reading(split_column=header), Recipe())
+
+
+def test_only_values_that_are_no_folds_are_listed(tmp_path: Path) -> None:
+    path = listing(tmp_path, "fold", ["0", "1", "-1"])
+    with pytest.raises(UserError, match=r"in all rows; correct these:\n  -1: 1 images$"):
+        read_catalog(path, Reading(split_column="fold"))
+    listing(tmp_path, "fold", ["0", "10", "2"])
+    with pytest.raises(UserError, match=r"expected folds numbered from 0 or 1 without gaps, got 0, 2, 10$"):
+        read_catalog(path, Reading(split_column="fold"))
