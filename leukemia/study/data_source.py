@@ -38,7 +38,9 @@ class DataSource(Reading):
         Raises:
             UserError: they do.
         """
-        if reading.split_column not in (None, self.split_column):
+        # Columns are found ignoring case.
+        given, own = (text and text.strip().lower() for text in (reading.split_column, self.split_column))
+        if given not in (None, own):
             started = "without it" if self.split_column is None else f"with {self.split_column}"
             raise UserError(
                 f"--split-column {reading.split_column}: the study was started {started}; leave it out, or start a new "

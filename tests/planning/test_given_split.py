@@ -87,3 +87,11 @@ def test_whether_the_split_is_kept_cannot_change_later(course: Course) -> None:
     best = SimpleNamespace(data=study.info.data)
     with pytest.raises(UserError, match=r"^--split-column split: the study was started without it"):
         load_training_data(study, best, data=None, reading=again.reading)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("spelling", ["SPLIT", " split"])
+def test_the_same_column_may_be_spelled_otherwise(course: Course, spelling: str) -> None:
+    with created(plan_new(request_for(course, split_column="Split"), "search")) as study:
+        folder = study.folder
+    again = Request(runs=folder.parent, study="one", reading=Reading(split_column=spelling))
+    assert plan_resumed(again).info.protocol == "given"
