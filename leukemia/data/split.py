@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from leukemia.base.errors import UserError, listed
 from leukemia.data.layouts.source import Source
@@ -19,6 +20,9 @@ COLUMNS = ("split", "fold", "set", "subset", "partition")
 
 FOLDERS = "split"
 """The value of ``--split-column`` for a split into folders or CSVs, which have no column."""
+
+CSVS = "the names of the CSVs"
+"""``Source.split_from`` of several CSVs, which are the parts."""
 
 MOST_COUNTED = 10
 """Of more parts, only the smallest and the largest number of images is said."""
@@ -62,7 +66,7 @@ def split_column(columns: Iterable[str], reading: Reading) -> str | None:
     return next((name for name in wanted if name in names), None)
 
 
-def with_split(source: Source, reading: Reading, *, training: bool) -> Source:
+def with_split(source: Source, data: Path, reading: Reading, *, training: bool) -> Source:
     """The images with their part of a split, a note on it, and without the part that is not asked for.
 
     With ``--split-column``, training data are without the part ``test``, and test data are this part if there is one,
@@ -70,6 +74,7 @@ def with_split(source: Source, reading: Reading, *, training: bool) -> Source:
 
     Args:
         source: its rows have the parts as written, or none, if they are in the folders.
+        data: where the images were found: a folder, or the first of one or more CSVs.
         reading: the user's options.
         training: whether the images are training data.
 
@@ -82,7 +87,11 @@ def with_split(source: Source, reading: Reading, *, training: bool) -> Source:
         # Neither folders nor CSVs stand for the column that is asked for.
         written = [None] * len(written)
     elif not any(written):
-        written, origin = _in_folders(source), "the folders"
+        if not training and data.is_file() and part_of(data.stem):
+            # The split of the training data may be in the names of CSVs, of which this one is a part.
+            written, origin = [data.stem] * len(written), CSVS
+        else:
+            written, origin = _in_folders(source), "the folders"
     column = _column_of(origin)
     parts = _parts(written, column)
     if reading.split_column is not None:

@@ -239,9 +239,25 @@ def test_a_given_split_needs_both_classes_on_each_side(tmp_path: Path) -> None:
 
 
 def test_a_test_set_without_the_split_is_used_whole(course: Course) -> None:
-    test = read_test_set(course.test, KEPT, Recipe())
+    test = read_test_set(course.test.rename(course.folder / "unseen.csv"), KEPT, Recipe())
     assert len(test.table) == 3
     assert test.notes == (WHOLE.format("split"),)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "note"),
+    [
+        ("resnet_18_test", 4, "--split-column split: the 4 images of test, of 4"),
+        ("valid", 4, WHOLE.format("split")),
+        ("all", 2, "--split-column split: the 2 images of test, of 4"),
+    ],
+)
+def test_a_csv_called_like_a_part_is_not_split_by_its_folders(tmp_path: Path, name: str, size: int, note: str) -> None:
+    paths = [f"{part}_imgs/{number}.png" for part in ("training", "testing") for number in range(2)]
+    path = draw(tmp_path, paths) / f"{name}.csv"
+    path.write_text("\n".join(["Path", *paths]) + "\n")
+    test = read_test_set(path, KEPT, Recipe())
+    assert (len(test.table), test.notes) == (size, (note,))
 
 
 @pytest.mark.parametrize(

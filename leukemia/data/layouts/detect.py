@@ -69,7 +69,7 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
             f"({NAMES}), or a CSV with the columns Path and label{_tables(data)}"
         )
     refuse_companions(data, source, reading)
-    kept = with_split(source, reading, training=labels)
+    kept = with_split(source, data, reading, training=labels)
     num_left_out, named = len(found.rows) - len(kept.rows), (*kept.named_notes, *unread_files(kept))
     return cnmc.with_doubts(dataclasses.replace(kept, num_left_out=num_left_out, named_notes=named))
 

@@ -13,6 +13,7 @@ from leukemia.data.layouts.label_column import label_column
 from leukemia.data.layouts.other_kinds import require_text
 from leukemia.data.layouts.source import Source
 from leukemia.data.reading import Reading
+from leukemia.data.split import CSVS
 from leukemia.data.subjects import some
 
 
@@ -143,7 +144,7 @@ def _merged(parts: Sequence[tuple[str, Source]]) -> Source:
             for name, source in parts
             for row in source.rows
         ),
-        split_from=column or "the names of the CSVs",
+        split_from=column or CSVS,
         excluded=tuple(dict.fromkeys(text for _, source in parts for text in source.excluded)),
         notes=tuple(dict.fromkeys(note for _, source in parts for note in source.notes)),
         named_notes=tuple(dict.fromkeys(note for _, source in parts for note in source.named_notes)),
