@@ -408,14 +408,18 @@ def test_folders_that_are_not_a_data_set(tmp_path: Path) -> None:
         read_catalog(other)
     draw(other / "dogs" / "a.png", 1)
     with pytest.raises(
-        UserError, match=r"images in folders with other names; map them .*\n  cats \(1\)\n  dogs \(1\)\n  write each"
+        UserError, match=r"images in folders with other names; map them, or .*\n  cats \(1\)\n  dogs \(1\)\n  write each"
     ):
         read_catalog(other)
     (other / "cells.csv").write_text("Cell,label\ncats/a.png,0\n")
-    with pytest.raises(UserError, match=r"cells.csv: expected a column Path, found Cell, label; rename"):
+    with pytest.raises(
+        UserError, match=r"or correct the CSV \(.*cells.csv: expected a column Path, found Cell, label; "
+    ):
         read_catalog(other)
-    (other / "more.csv").touch()
-    with pytest.raises(UserError, match=r"found cells.csv, more.csv: give the path of one of them"):
+    (other / "lists").mkdir()
+    (other / "lists" / "all.csv").write_text("Path,label\na.png,0\n")
+    draw(other / "lists" / "a.png", 2)
+    with pytest.raises(UserError, match=r"found lists/all.csv: give the path of one, or of several as one data set"):
         read_catalog(other)
 
 

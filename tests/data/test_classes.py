@@ -276,6 +276,18 @@ def test_a_test_phase_beside_folds_with_a_mapping_is_excluded(tmp_path: Path) ->
         found(tmp_path / "C-NMC_training_data", "normal=a", "leukemic=b", "ignore=hem,all", labels=False)
 
 
+def test_recurring_folders_are_the_classes(tmp_path: Path) -> None:
+    parts = [f"{part}/{name}/{part}.png" for part in ("entrenamiento", "prueba") for name in ("Leucemia", "No")]
+    with pytest.raises(UserError, match=r"\n  Leucemia \(2\)\n  No \(2\)\n  write each of Leucemia,No after its class"):
+        found(touch(tmp_path / "parts", *parts))
+    numbered = [f"{name}/patient {number}/{number}.png" for name in ("pos", "neg") for number in range(3)]
+    with pytest.raises(UserError, match=r"\n  neg \(3\)\n  pos \(3\)\n  write each of neg,pos after"):
+        found(touch(tmp_path / "numbered patients", *numbered))
+    apart = [f"{name}/{name} {number}/{number}.png" for name in ("pos", "neg") for number in range(2)]
+    with pytest.raises(UserError, match=r"\n  neg \(2\)\n  pos \(2\)\n  write each of neg,pos after"):
+        found(touch(tmp_path / "patients", *apart))
+
+
 def test_folders_that_are_no_classes(tmp_path: Path) -> None:
     touch(tmp_path / "one", "images/a.png", "images/b.png", "labels.xlsx")
     with pytest.raises(UserError, match=r"images in images only, so no folder names a class; labels.xlsx, a spreadsh"):

@@ -37,6 +37,7 @@ def paths_of(source: Source) -> set[str]:
         (("hem/0.png", "all/1.png"), ("hem/Thumbs/0.jpg", "all/Thumbs/1.jpg"), "Thumbs"),
         (("hem/P1/0.png", "all/P2/1.png"), ("hem/P1/ground truth/0.png", "all/P2/gt/1.png"), "ground truth,gt"),
         (("train/hem/0.png", "val/all/1.png"), ("train/hem/cell-masks/0.png",), "cell-masks"),
+        (("raw/hem/0.png", "raw/all/1.png"), ("augmented/hem/0_rot90.png", "augmented/all/1_flip.png"), "augmented"),
         (("Original/hem/0.png", "Original/all/1.png"), ("Segmented/hem/0.png", "Segmented/all/1.png"), "Segmented"),
     ],
 )

@@ -84,15 +84,21 @@ def unlabelled_folder(data: Path, reading: Reading) -> Source | None:
 def class_level(data: Path) -> list[str]:
     """Per image below a folder without known words, the folder that may stand for its class.
 
-    It is the outermost one that not all images share and that is no part of a split, else the innermost one.
+    It is the outermost one that not all images share and that is no part of a split, unless an inner one has as few
+    names, each in several of them: in ``{A,B}/{x,y}`` it is ``x`` or ``y``. Without any, it is the innermost one.
     """
     all_folders = [path.relative_to(data).parts[:-1] for path in walk(data) if is_image(path)]
     inside = [folders for folders in all_folders if folders]
+    found: list[str] = []
     for level in range(max(map(len, inside), default=0)):
-        names = {folders[level] for folders in inside if level < len(folders)}
-        if len(names) > 1 and not all(part_of_split((name,)) for name in names):
-            return [folders[min(level, len(folders) - 1)] for folders in inside]
-    return [folders[-1] for folders in inside]
+        parents: dict[str, set[tuple[str, ...]]] = {}
+        for folders in inside:
+            parents.setdefault(folders[min(level, len(folders) - 1)], set()).add(folders[:level])
+        if len(parents) < 2 or all(part_of_split((name,)) for name in parents):
+            continue
+        if not found or (len(parents) <= len(set(found)) and min(map(len, parents.values())) > 1):
+            found = [folders[min(level, len(folders) - 1)] for folders in inside]
+    return found or [folders[-1] for folders in inside]
 
 
 def _in_class_folders(data: Path, reading: Reading) -> tuple[Vocabulary, list[_Image]]:

@@ -20,6 +20,8 @@ _NAME = re.compile(
     r"|thumbs?|thumbnails?|previews?|gt|ground[_ -]?truth)",
     re.IGNORECASE,
 )
+_AUGMENTED = re.compile(r"(?:.+[_. -])?aug(?:mented|mentations?)?", re.IGNORECASE)
+_SEPARATOR = re.compile(r"[_. -]")
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,12 @@ def _companion_folder(
     """The folder that makes an image a companion; None if none does."""
     match = _NAME.fullmatch(image.stem)
     stems = {image.stem, match["stem"] or image.stem} if match else {image.stem}
+    # ``7_rot90`` is made of ``7``.
+    begins = {image.stem[: found.start()] for found in _SEPARATOR.finditer(image.stem)}
     for level, name in enumerate(image.folders):
         if _is_companion_folder(name, classes):
-            wanted = {(_without(image.folders, level), stem) for stem in stems}
+            of = stems | begins if _AUGMENTED.fullmatch(name) else stems
+            wanted = {(_without(image.folders, level), stem) for stem in of}
             if not wanted.isdisjoint(places) or not wanted.isdisjoint(siblings.get(level, ())):
                 return name
     return None
@@ -118,7 +123,7 @@ def _companion_word(image: _Image, places: set[_Place]) -> str | None:
 
 
 def _is_companion_folder(name: str, classes: set[str]) -> bool:
-    return name not in classes and _NAME.fullmatch(name) is not None
+    return name not in classes and any(kind.fullmatch(name) for kind in (_NAME, _AUGMENTED))
 
 
 def _without(folders: tuple[str, ...], level: int) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.errors import MissingFile, UserError, first_line
 from leukemia.data.classes import OtherWords, unknown_words
 from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.allidb import named_images
@@ -25,6 +25,9 @@ from leukemia.data.layouts.unread_files import unread_files
 from leukemia.data.reading import Reading
 from leukemia.data.split import with_split
 from leukemia.data.subjects import NotApplicable
+
+MOST_TABLES = 5
+"""So many CSVs of a folder that is no data set are tried, to say which one can be read."""
 
 _Reader: TypeAlias = Callable[[Path, Reading], Source | None]
 
@@ -165,20 +168,25 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
     """What a folder has that is no data set, and what to do.
 
     Raises:
-        UserError: its only CSV cannot be read.
+        UserError: it has no folders that may be classes, and none of its CSVs can be read.
     """
-    tables = sorted(path for path in data.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
-    if len(tables) == 1:
-        list_images(read_listing(tables[0]), reading, labels=labels)
-    if tables:
-        return f"{', '.join(path.name for path in tables)}: give the path of one of them"
-    others = describe_others(walk(data))
-    names = class_level(data)
-    if len(set(names)) < 2 or all(part_of_split((name,)) for name in set(names)):
-        found = f"images in {', '.join(sorted(set(names)))} only, so no folder names a class" if names else ""
-        return "; ".join(filter(None, (found, others))) or (
-            "other files only" if any(walk(data)) else "no images at all"
-        )
-    beside = f" ({others})" if others else ""
-    advice = "; map them with --classes, or give a CSV Path,label if they are no classes"
-    return str(unknown_words(f"images in folders with other names{beside}{advice}", names, None))
+    tables = [path for path in walk(data) if path.suffix.lower() in (".csv", ".tsv")][:MOST_TABLES]
+    readable, errors = [], []
+    for path in tables:
+        try:
+            list_images(read_listing(path), reading, labels=labels)
+            readable.append(path.relative_to(data).as_posix())
+        except UserError as error:
+            errors.append(error)
+    if readable:
+        return f"{', '.join(readable)}: give the path of one, or of several as one data set"
+    names, others = class_level(data), describe_others(walk(data))
+    if len(set(names)) > 1 and not all(part_of_split((name,)) for name in set(names)):
+        beside = f" ({others})" if others else ""
+        correct = f", or correct the CSV ({first_line(errors[0])})" if errors else ", or give a CSV Path,label"
+        advice = f"; map them, or folders of another level, with --classes{correct}"
+        return str(unknown_words(f"images in folders with other names{beside}{advice}", names, None))
+    if errors:
+        raise errors[0]
+    found = f"images in {', '.join(sorted(set(names)))} only, so no folder names a class" if names else ""
+    return "; ".join(filter(None, (found, others))) or ("other files only" if any(walk(data)) else "no images at all")
