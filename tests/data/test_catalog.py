@@ -408,7 +408,8 @@ def test_folders_that_are_not_a_data_set(tmp_path: Path) -> None:
         read_catalog(other)
     draw(other / "dogs" / "a.png", 1)
     with pytest.raises(
-        UserError, match=r"images in folders with other names; map them, or .*\n  cats \(1\)\n  dogs \(1\)\n  write each"
+        UserError,
+        match=r"images in folders with other names; map them, or .*\n  cats \(1\)\n  dogs \(1\)\n  write each",
     ):
         read_catalog(other)
     (other / "cells.csv").write_text("Cell,label\ncats/a.png,0\n")

@@ -336,6 +336,15 @@ def test_the_column_of_labels(tmp_path: Path) -> None:
         find_images(touch(tmp_path / "f", "hem/a.png", "all/b.png"), Reading(label_column="dx"), labels=True)
 
 
+@pytest.mark.parametrize("column", ["normal", "Is_Healthy"])
+def test_a_column_called_like_the_normal_class_is_not_taken_for_labels(tmp_path: Path, column: str) -> None:
+    path = listing(tmp_path, f"Path,{column}", "1.0", "0.0")
+    with pytest.raises(UserError, match=r"where 1 may stand for normal; .* --classes normal=1 leukemic=0$"):
+        find_images(path, Reading(label_column=column), labels=True)
+    source = find_images(path, Reading(label_column=column, classes=("normal=1", "leukemic=0")), labels=True)
+    assert labels_of(source) == {"0.png": 0, "1.png": 1}
+
+
 def test_a_column_of_a_test_set_need_not_be_labels(tmp_path: Path) -> None:
     """``y`` may be a coordinate, and a test set needs no labels."""
     path = listing(tmp_path, "Path,y", *map(str, range(100, 140)))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from leukemia.base.errors import UserError, listed
-from leukemia.data.classes import unknown_words, vocabularies, vocabulary_of
+from leukemia.data.classes import KNOWN, normal_form, unknown_words, vocabularies, vocabulary_of
 from leukemia.data.reading import Reading
 
 if TYPE_CHECKING:
     from leukemia.data.layouts.csv_listing import Listing
+
+_IS = re.compile(r"^is[_ -]")
+_FLAGS = {"0", "1", "false", "true"}
 
 COLUMNS = ("label", "class", "target", "diagnosis", "category", "y")
 """Where labels are looked for, ignoring case; the first one that a CSV has is read."""
@@ -58,6 +62,11 @@ def read_labels(
     words = [] if column is None else listing.column(column)
     if column is None or not (required or any(words)):
         return [(None, None)] * len(listing.rows)
+    if reading.classes is None and KNOWN.label(_IS.sub("", column)) == 0 and set(map(normal_form, words)) <= _FLAGS:
+        raise UserError(
+            f"{listing.path}: expected labels with 1 for leukemic, but the column is called {column}, where 1 may stand "
+            "for normal; write --classes with the words of both, such as --classes normal=1 leukemic=0"
+        )
     vocabulary = vocabulary_of(words, reading.classes)
     if vocabulary is None:
         raise _wrong_labels(listing, column, reading)
