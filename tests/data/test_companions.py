@@ -115,3 +115,9 @@ def test_files_beside_the_parts_of_a_split_are_named_and_counted_once(tmp_path: 
     assert "ignored 2 files without an image suffix (.txt, .yaml)" in source.notes
     (tmp_path / "train.csv").write_text("Path,label\ntrain/0/a.png,0\ntrain/1/b.png,1\n")
     assert found(tmp_path / "train.csv").named_notes == ()
+
+
+def test_names_that_differ_in_the_extension_only_are_a_warning(tmp_path: Path) -> None:
+    touch(tmp_path, "hem/0.bmp", "hem/0.jpg", "hem/1.bmp", "all/0.bmp")
+    (warning,) = [note for note in found(tmp_path).notes if note.startswith("warning")]
+    assert warning.startswith("warning: 2 images have the name of another one but for the extension")

@@ -31,7 +31,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.fromarray(pixels(1)).save(folder / "all/grey.jpg")
     Image.fromarray(pixels(2, dtype=np.uint16, end=2**16)).save(folder / "all/grey16.tif")
     cv2.imwrite(str(folder / "all/colour16.png"), pixels(3, 3, dtype=np.uint16, end=2**16))
-    cv2.imwrite(str(folder / "all/colour16.tif"), pixels(4, 4, dtype=np.uint16, end=2**16))
+    cv2.imwrite(str(folder / "all/colours16.tif"), pixels(4, 4, dtype=np.uint16, end=2**16))
     Image.fromarray(pixels(5)).convert("P").save(folder / "all/palette.png")
     Image.fromarray(pixels(6, 4)).convert("CMYK").save(folder / "all/cmyk.jpg")
     exif = Image.Exif()

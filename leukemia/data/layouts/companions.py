@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +84,20 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
         f"images in the data, by their names: {', '.join(kinds)}; leave them out, or rename them if they are cells:\n"
         f"{listed(str(image) for image, _ in [*in_folders, *by_name])}\n"
         + "\n".join(f"{INDENT}{line}" for line in advice)
+    )
+
+
+def note_twins(source: Source) -> tuple[str, ...]:
+    """A note on images in folders that have the same name but for the extension, which may be copies of one cell."""
+    if source.layout != "folders":
+        return ()
+    places = Counter(row.path.with_suffix("") for row in source.rows)
+    number = sum(times for times in places.values() if times > 1)
+    if not number:
+        return ()
+    return (
+        f"warning: {number} images have the name of another one but for the extension (.bmp, .jpg); if these are "
+        "copies of one cell, remove one of each, or both sides of a split have it",
     )
 
 

@@ -181,7 +181,7 @@ class Folder:
         written = [WrittenPath.of(text, self.root) for text in listing.column(column)]
         # Where some of the images are at the names that were written, the others belong beside them.
         self._is_by_name = not any(each and (each.folders or each.is_there) for each in written)
-        outside, missing, dangling, ambiguous, twice = [], [], [], [], []
+        outside, missing, dangling, ambiguous, twice, folders = [], [], [], [], [], []
         paths: dict[Path, int] = {}
         for (number, values), each in zip(listing.rows, written, strict=True):
             text = values[column]
@@ -194,6 +194,8 @@ class Folder:
                 missing.append(f"row {number}: {text}{self._namesakes(each.name)}")
             elif len(found) > 1:
                 ambiguous.append(f"row {number}: {text} may be {self._relative(found)}")
+            elif found[0].is_dir():
+                folders.append(f"row {number}: {text}")
             elif found[0] in paths:
                 twice.append(f"row {number}: {text}, as in row {paths[found[0]]}: {self._relative(found)}")
             else:
@@ -203,6 +205,7 @@ class Folder:
             "links to files that do not exist; fetch or restore these (`git annex get .` if they are of git-annex)",
             dangling,
         )
+        listing.reject("expected the path of an image, these are folders; write a row for each image", folders)
         listing.reject("the path does not exist and several files may be meant; write the full path", ambiguous)
         listing.reject("images are listed twice; remove these rows", twice)
         if not paths:

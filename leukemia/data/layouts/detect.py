@@ -13,7 +13,7 @@ from leukemia.data.classes import OtherWords, unknown_words
 from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.allidb import named_images
 from leukemia.data.layouts.class_folders import NAMES, class_folders, class_level, flat_folder, unlabelled_folder
-from leukemia.data.layouts.companions import refuse_companions
+from leukemia.data.layouts.companions import note_twins, refuse_companions
 from leukemia.data.layouts.csv_listing import list_images, read_listing
 from leukemia.data.layouts.file_index import part_of_split
 from leukemia.data.layouts.lists import folder_of_lists, several_lists
@@ -73,8 +73,9 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
         )
     refuse_companions(data, source, reading)
     kept = with_split(source, data, reading, training=labels)
+    notes = (*kept.notes, *note_twins(kept))
     num_left_out, named = len(found.rows) - len(kept.rows), (*kept.named_notes, *unread_files(kept))
-    return cnmc.with_doubts(dataclasses.replace(kept, num_left_out=num_left_out, named_notes=named))
+    return cnmc.with_doubts(dataclasses.replace(kept, num_left_out=num_left_out, notes=notes, named_notes=named))
 
 
 def _read(data: Path, reading: Reading, *, labels: bool) -> Source:

@@ -64,8 +64,8 @@ def read_labels(
         return [(None, None)] * len(listing.rows)
     if reading.classes is None and KNOWN.label(_IS.sub("", column)) == 0 and set(map(normal_form, words)) <= _FLAGS:
         raise UserError(
-            f"{listing.path}: expected labels with 1 for leukemic, but the column is called {column}, where 1 may stand "
-            "for normal; write --classes with the words of both, such as --classes normal=1 leukemic=0"
+            f"{listing.path}: expected labels with 1 for leukemic, but the column is called {column}, where 1 may "
+            "stand for normal; write --classes with the words of both, such as --classes normal=1 leukemic=0"
         )
     vocabulary = vocabulary_of(words, reading.classes)
     if vocabulary is None:
