@@ -196,6 +196,9 @@ def with_doubts(source: Source) -> Source:
 
     In C-NMC that is an error. Elsewhere, names may mean something else.
     """
+    if source.layout == "cnmc":
+        # Its reader has refused them.
+        return source
     names = [(row.path.relative_to(source.root).as_posix(), row.label) for row in source.rows]
     number = sum(label is not None and _other_class(name, label) for name, label in names)
     if not number:
