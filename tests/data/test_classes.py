@@ -345,6 +345,19 @@ def test_a_column_called_like_the_normal_class_is_not_taken_for_labels(tmp_path:
     assert labels_of(source) == {"0.png": 0, "1.png": 1}
 
 
+def test_another_column_with_other_classes_is_an_error(tmp_path: Path) -> None:
+    """0 and 1 in alphabetical order of the words, as by an encoder of labels."""
+    path = listing(tmp_path, "Path,label,label name", "0,leukemia", "1,normal")
+    with pytest.raises(
+        UserError, match=r"columns label and label name have different classes in 2 of 2 rows; .*'label n"
+    ):
+        found(path)
+    for column, expected in (("label", {"0.png": 0, "1.png": 1}), ("label name", {"0.png": 1, "1.png": 0})):
+        assert labels_of(find_images(path, Reading(label_column=column), labels=True)) == expected
+    agreeing = listing(tmp_path / "agreeing", "Path,label,stage,note", "0,Benign,x", "1,Early,all", "1,Pre,x")
+    assert labels_of(found(agreeing)) == {"0.png": 0, "1.png": 1, "2.png": 1}
+
+
 def test_a_column_of_a_test_set_need_not_be_labels(tmp_path: Path) -> None:
     """``y`` may be a coordinate, and a test set needs no labels."""
     path = listing(tmp_path, "Path,y", *map(str, range(100, 140)))

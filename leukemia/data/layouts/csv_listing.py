@@ -11,7 +11,7 @@ from pathlib import Path
 from leukemia.base.errors import UserError, listed
 from leukemia.data.layouts.csv_file import read_csv
 from leukemia.data.layouts.file_index import FileIndex
-from leukemia.data.layouts.label_column import label_column, read_labels
+from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
 from leukemia.data.layouts.source import Row, Source, is_image
 from leukemia.data.layouts.written_path import WrittenPath
 from leukemia.data.reading import Reading
@@ -133,6 +133,7 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         raise UserError(f"{listing.path}: expected {wanted}, found {', '.join(listing.columns)}; {advice}{other}")
     path_notes = () if path_column == "path" else (f"paths are read from the column {path_column}",)
     found = read_labels(listing, column, reading, required=labels)
+    check_other_columns(listing, column, [label for _, label in found], reading)
     subjects, unread = listing.subjects(reading.subject_column, "subject")
     folder = Folder(_base_of(listing, reading), reading.base_option)
     paths = folder.resolve_all(listing, path_column)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from leukemia.base.errors import UserError, listed
@@ -71,6 +73,32 @@ def read_labels(
     if vocabulary is None:
         raise _wrong_labels(listing, column, reading)
     return [(word, vocabulary.label(word)) for word in words]
+
+
+def check_other_columns(listing: Listing, column: str | None, labels: Sequence[int | None], reading: Reading) -> None:
+    """Check labels against every other column that has only words for classes, unless the user has chosen.
+
+    scikit-learn's LabelEncoder numbers words in alphabetical order, so that 0 may stand for leukemia.
+
+    Args:
+        column: the column of the labels, in lower case.
+
+    Raises:
+        UserError: one says otherwise.
+    """
+    if column is None or reading.label_column is not None or reading.classes is not None:
+        return
+    for name in {each.lower() for each in listing.columns} - {column, listing.path_column}:
+        words = [values[name] for _, values in listing.rows]
+        vocabulary = vocabulary_of(words, None)
+        if vocabulary is None or set(map(normal_form, words)) <= _FLAGS:
+            continue
+        others = [vocabulary.label(word) for word in words]
+        if number := sum(one != other for one, other in zip(labels, others, strict=True)):
+            raise UserError(
+                f"{listing.path}: the columns {column} and {name} have different classes in {number} of {len(words)} "
+                f"rows; say which is right with --label-column {shlex.quote(name)} or --label-column {column}"
+            )
 
 
 def _has_labels(listing: Listing, column: str, reading: Reading) -> bool:
