@@ -115,6 +115,9 @@ class Vocabulary:
 KNOWN = Vocabulary(labels={word: label for pair in _PAIRS for label, word in enumerate(pair)} | _SYNONYMS)
 """Words that need no ``--classes``."""
 
+NAMED = Vocabulary(labels={word: label for word, label in KNOWN.labels.items() if word not in {"0", "1"}})
+"""``KNOWN`` without numbers, which in the name of a folder may as well count batches, folds or patients."""
+
 _STAGES = ("early", "pre", "pro", "early pre-b", "pre-b", "pro-b")
 _MALIGNANT = ("{}", "[malignant] {}", "malignant {}", "all_{}")
 

@@ -378,12 +378,15 @@ def test_folders_named_by_class(tmp_path: Path, normal: str, leukemic: str) -> N
         read_catalog(tmp_path)
 
 
-@pytest.mark.parametrize(("outer", "inner"), [("0", "all"), ("1", "hem"), ("Normal", "deep/Leukemic")])
+def test_numbered_folds_with_a_folder_for_each_class_are_no_classes(tmp_path: Path) -> None:
+    for number, path in enumerate(["0/hem/a.png", "0/all/b.png", "1/hem/c.png", "1/all/d.png"]):
+        draw(tmp_path / path, number)
+    # In the order of the paths.
+    assert read_catalog(tmp_path).table["label"].tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(("outer", "inner"), [("hem", "all"), ("Normal", "deep/Leukemic")])
 def test_a_folder_of_one_class_within_the_other_is_rejected(tmp_path: Path, outer: str, inner: str) -> None:
-    """Numbered folds with a folder per class: the fold is no label."""
-    draw(tmp_path / "0" / "hem" / "a.png", 1)
-    draw(tmp_path / "1" / "all" / "b.png", 2)
-    assert read_catalog(tmp_path).table["label"].tolist() == [0, 1]
     draw(tmp_path / outer / inner / "c.png", 3)
     name = inner.rpartition("/")[2]
     with pytest.raises(UserError, match=rf"^.*: folder {outer}/{inner} is named for both .*'{outer}' is .*'{name}' is"):

@@ -288,6 +288,42 @@ def test_recurring_folders_are_the_classes(tmp_path: Path) -> None:
         found(touch(tmp_path / "patients", *apart))
 
 
+@pytest.mark.parametrize(
+    ("paths", "others"),
+    [
+        (["0/blast/a.png", "0/cell/b.png", "1/blast/c.png", "1/cell/d.png"], "blast, cell"),
+        (["gesund/0/a.png", "gesund/1/b.png", "krank/0/c.png", "krank/1/d.png"], "gesund, krank"),
+    ],
+)
+def test_numbers_that_recur_with_other_folders_may_be_batches(tmp_path: Path, paths: list[str], others: str) -> None:
+    touch(tmp_path, *paths)
+    with pytest.raises(UserError, match=rf"folders 0 and 1 may be classes, or batches with the folders {others}; say"):
+        found(tmp_path)
+    assert Counter(labels_of(found(tmp_path, "normal=0", "leukemic=1")).values()) == {0: 2, 1: 2}
+    names = others.split(", ")
+    assert Counter(labels_of(found(tmp_path, f"normal={names[0]}", f"leukemic={names[1]}")).values()) == {0: 2, 1: 2}
+
+
+def test_numbers_are_classes_where_nothing_recurs(tmp_path: Path) -> None:
+    for data in (
+        touch(tmp_path / "a", "0/x/a.png", "1/y/b.png"),
+        touch(tmp_path / "b", "0/train/a.png", "1/train/b.png"),
+    ):
+        assert sorted(labels_of(found(data)).values()) == [0, 1]
+
+
+def test_numbered_patients_are_no_classes(tmp_path: Path) -> None:
+    below = [f"{name}/{number}/a.png" for name in ("normal", "leukemia") for number in range(3)]
+    assert Counter(row.word for row in found(touch(tmp_path / "below", *below)).rows) == {"normal": 3, "leukemia": 3}
+    above = [f"{number}/{name}/a.png" for name in ("normal", "leukemia") for number in range(3)]
+    assert Counter(row.word for row in found(touch(tmp_path / "above", *above)).rows) == {"normal": 3, "leukemia": 3}
+    unknown = [f"{name}/{number}/a.png" for name in ("control", "leukemia") for number in range(3)]
+    with pytest.raises(
+        UserError, match=r"\n  write each of control after its class.* normal=WORD,... leukemic=leukemia$"
+    ):
+        found(touch(tmp_path / "unknown", *unknown))
+
+
 def test_folders_that_are_no_classes(tmp_path: Path) -> None:
     touch(tmp_path / "one", "images/a.png", "images/b.png", "labels.xlsx")
     with pytest.raises(UserError, match=r"images in images only, so no folder names a class; labels.xlsx, a spreadsh"):

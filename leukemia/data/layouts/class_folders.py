@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from leukemia.base.errors import UserError, listed
-from leukemia.data.classes import CLASSES, KNOWN, TALEQANI, Vocabulary, counted, unknown_words, vocabularies
+from leukemia.data.classes import (
+    CLASSES,
+    KNOWN,
+    NAMED,
+    TALEQANI,
+    Vocabulary,
+    counted,
+    normal_form,
+    unknown_words,
+    vocabularies,
+)
 from leukemia.data.layouts.file_index import part_of_split
 from leukemia.data.layouts.source import (
     Row,
@@ -20,6 +31,7 @@ from leukemia.data.layouts.source import (
     walk_folders,
 )
 from leukemia.data.reading import Reading
+from leukemia.data.subjects import some
 
 NAMES = ", ".join(KNOWN.labels)
 """Names of class folders, ignoring case."""
@@ -108,7 +120,7 @@ def _in_class_folders(data: Path, reading: Reading) -> tuple[Vocabulary, list[_I
         for base, names in walk_folders(data)
     ]
     located = []
-    for vocabulary in vocabularies(reading.classes):
+    for vocabulary in vocabularies(reading.classes) if reading.classes else (NAMED, KNOWN, TALEQANI):
         images = [
             _Image(path=path, folders=folders, level=level)
             for folders, paths in places
@@ -116,9 +128,29 @@ def _in_class_folders(data: Path, reading: Reading) -> tuple[Vocabulary, list[_I
             for path in paths
         ]
         if all(image.level is not None for image in images):
+            if vocabulary is KNOWN:
+                _check_numbers(data, images)
             return vocabulary, images
         located.append((vocabulary, images))
-    return located[0]
+    # Numbers are no classes beside words that are.
+    return next((each for each in located if any(image.level is not None for image in each[1])), located[0])
+
+
+def _check_numbers(data: Path, images: Sequence[_Image]) -> None:
+    """Refuse folders ``0`` and ``1`` that may be batches, since other folders recur in both or with both."""
+    above: set[tuple[str, ...]] = set()
+    below: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        assert image.level is not None
+        above.add(tuple(name for name in image.folders[: image.level] if not part_of_split((name,))))
+        below[normal_form(image.word)].update(image.folders[image.level + 1 :][:1])
+    recurring = {name for name in set.intersection(*below.values()) if not part_of_split((name,))}
+    others = sorted({name for folders in above for name in folders} if len(above) > 1 else recurring)
+    if len(below) > 1 and others:
+        raise UserError(
+            f"{data}: the folders 0 and 1 may be classes, or batches with the folders {some(others)}; say which: "
+            "--classes normal=0 leukemic=1, or --classes with the words of the other folders"
+        )
 
 
 def _level(folders: tuple[str, ...], vocabulary: Vocabulary) -> int | None:
