@@ -88,6 +88,15 @@ def test_other_tables_beside_the_lists(course: Course) -> None:
         read_catalog(course.folder)
 
 
+def test_another_table_of_the_same_images_is_no_test_list(course: Course) -> None:
+    paths = [line.split(",")[0] for line in course.train.read_text().splitlines()[1:]]
+    patients = ["Path,patient_id", *(f"{path},P{number}" for number, path in enumerate(paths))]
+    (course.folder / "patients.csv").write_text("\n".join(patients) + "\n")
+    remarks = "\n".join(read_catalog(course.folder).remarks)
+    assert "not read: patients.csv, which lists the same images without labels; copy its columns (Path, pat" in remarks
+    assert "never used for training: resnet_18_test.csv (3 rows); leukemia.final" in remarks
+
+
 def test_csvs_of_other_names_are_counted_without_names(tmp_path: Path) -> None:
     folder = draw_course(tmp_path / "course").folder
     (folder / "train.csv").rename(folder / "Miller.csv")

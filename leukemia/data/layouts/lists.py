@@ -66,8 +66,15 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool) -> Source | N
     source = parts[0][1] if len(parts) == 1 else _merged(parts)
     notes = [f"read {_names(with_labels or without)}"]
     if with_labels and without:
-        rows = some([f"{each.path.name} ({len(each.rows)} rows)" for each in without])
-        notes.append(f"without labels, never used for training: {rows}; leukemia.final --test predicts it")
+        same = [each for each in without if _images_of([each]) <= _images_of(with_labels)]
+        if tests := [f"{each.path.name} ({len(each.rows)} rows)" for each in without if each not in same]:
+            notes.append(f"without labels, never used for training: {some(tests)}; leukemia.final --test predicts it")
+        for each in same:
+            columns = ", ".join(each.columns)
+            notes.append(
+                f"not read: {each.path.name}, which lists the same images without labels; copy its columns "
+                f"({columns}) into the CSV with labels to use them"
+            )
     if others:
         notes.append(f"ignored {some([path.name for path in others])}: no column of paths")
     return dataclasses.replace(source, named_notes=(*notes, *source.named_notes))
@@ -105,6 +112,11 @@ def _is_list(listing: Listing) -> bool:
 
 def _has_labels(listing: Listing, reading: Reading) -> bool:
     return label_column(listing, reading, required=False)[0] is not None
+
+
+def _images_of(listings: Sequence[Listing]) -> set[str]:
+    """The paths as written."""
+    return {path for each in listings if each.path_column for path in each.column(each.path_column)}
 
 
 def _names(listings: Sequence[Listing]) -> str:

@@ -38,8 +38,8 @@ def _described(path: Path) -> str:
     subjects = next((name for name in columns if looks_like_subjects(name)), None)
     option = f", with --subject-column {shlex.quote(subjects)}, which looks like subjects" if subjects else ""
     return (
-        f"did not read {path.name} (columns {some(columns)}); if it lists the images, give its path in the place of "
-        f"the folder to read it{option}"
+        f"did not read {path.name} (columns {some(columns)}); if it lists all these images, give its path in the place "
+        f"of the folder to read it{option}; if it lists a test set, give it to leukemia.final --test"
     )
 
 
