@@ -324,6 +324,26 @@ def test_numbered_patients_are_no_classes(tmp_path: Path) -> None:
         found(touch(tmp_path / "unknown", *unknown))
 
 
+def test_a_folder_beside_the_parts_of_a_split_can_be_left_out(tmp_path: Path) -> None:
+    parts = [f"{part}/{name}/{part}.png" for part in ("train", "val") for name in ("hem", "all")]
+    touch(tmp_path, *parts, "unlabelled/0.png", "unlabelled/1.png")
+    with pytest.raises(UserError, match=r"must be in the parts of the split .*:\n  unlabelled/\n") as caught:
+        found(tmp_path)
+    typed = str(caught.value).rpartition("to leave out the folders: --classes ")[2].split()
+    assert typed == ["normal=hem", "leukemic=all", "ignore=unlabelled"]
+    source = found(tmp_path, *typed)
+    assert len(source.rows) == 4
+    assert "--classes leaves out 2 of 6 images (ignore=...)" in source.notes
+
+
+def test_a_folder_of_the_files_that_are_linked_is_no_data(tmp_path: Path) -> None:
+    for number, path in enumerate(["train/hem", "train/all", "val/hem", "val/all"]):
+        touch(tmp_path, f"pool/{number}.png")
+        (tmp_path / path).mkdir(parents=True)
+        (tmp_path / path / "0.png").symlink_to(tmp_path / f"pool/{number}.png")
+    assert len(found(tmp_path).rows) == 4
+
+
 def test_folders_that_are_no_classes(tmp_path: Path) -> None:
     touch(tmp_path / "one", "images/a.png", "images/b.png", "labels.xlsx")
     with pytest.raises(UserError, match=r"images in images only, so no folder names a class; labels.xlsx, a spreadsh"):

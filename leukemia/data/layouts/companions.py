@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from leukemia.base.errors import UserError, listed
 from leukemia.base.printable import INDENT
-from leukemia.data.classes import CLASSES, counted, mapping
+from leukemia.data.classes import counted, mapping
 from leukemia.data.layouts.source import Row, Source
+from leukemia.data.layouts.subclasses import words_of
 from leukemia.data.reading import Reading
 
 # ``7_mask``: a stem and the word; ``masks`` and ``cell_masks``: a folder.
@@ -75,7 +76,7 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
     kinds = counted([*(f"{folder}/" for _, folder in in_folders), *(f"*{word.lower()}" for _, word in by_name)])
     advice = []
     if in_folders:
-        words = _classes_of(source.rows) if reading.classes is None else reading.classes
+        words = words_of(source.rows) if reading.classes is None else reading.classes
         advice.append(f"to leave out these folders: {mapping([folder for _, folder in in_folders], words)[0]}")
     if by_name:
         advice.append("move the files away that are named so, or give a CSV Path,label of the cells")
@@ -142,9 +143,3 @@ def _is_companion_folder(name: str, classes: set[str]) -> bool:
 
 def _without(folders: tuple[str, ...], level: int) -> tuple[str, ...]:
     return folders[:level] + folders[level + 1 :]
-
-
-def _classes_of(rows: Sequence[Row]) -> list[str]:
-    """The known words of folders, as values of ``--classes``. They have no commas."""
-    words = [{row.word for row in rows if row.word is not None and row.label == label} for label in range(len(CLASSES))]
-    return [f"{name}={','.join(sorted(each)) or 'WORD'}" for name, each in zip(CLASSES, words, strict=True)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from leukemia.base.errors import UserError, listed
-from leukemia.data.classes import OtherWords
+from leukemia.base.printable import INDENT
+from leukemia.data.classes import OtherWords, Vocabulary, mapping
 from leukemia.data.layouts.class_folders import class_folders
-from leukemia.data.layouts.source import Source, direct_images, ignored_files, is_image, subfolders, walk
+from leukemia.data.layouts.source import Row, Source, direct_images, ignored_files, is_image, subfolders, walk
+from leukemia.data.layouts.subclasses import words_of
 from leukemia.data.reading import Reading
 from leukemia.data.split import TEST, part_of
 
@@ -38,17 +41,25 @@ def split_folders(data: Path, reading: Reading) -> Source | None:
         if others is not None:
             raise others
         return None
-    misplaced = [f"{folder.name}/" for folder in folders if folder not in parts]
-    misplaced += [path.name for path in direct_images(data)]
+    rows = [row for source in labelled for row in source.rows]
+    ignored = [folder for folder in folders if folder not in parts and _is_ignored(folder, reading)]
+    beside = [folder for folder in folders if folder not in (*parts, *ignored) and not _is_linked(folder, rows)]
+    misplaced = [*(f"{folder.name}/" for folder in beside), *(path.name for path in direct_images(data))]
     if misplaced:
+        typed = mapping([folder.name for folder in beside], reading.classes or words_of(rows))[0]
+        advice = f"\n{INDENT}to leave out the folders: {typed}" if beside else ""
         raise UserError(
             f"{data}: images must be in the parts of the split ({', '.join(folder.name for folder in parts)}); rename, "
-            f"move or remove these:\n{listed(misplaced)}"
+            f"move or remove these:\n{listed(misplaced)}{advice}"
         )
+    # ``--classes`` counts what it leaves out.
+    rows += [
+        Row(path=path, label=None, word=folder.name) for folder in ignored for path in walk(folder) if is_image(path)
+    ]
     return Source(
         layout="folders",
         root=data,
-        rows=tuple(row for source in labelled for row in source.rows),
+        rows=tuple(rows),
         excluded=tuple(
             f"{folder.name}: {sum(map(is_image, walk(folder)))} images without labels"
             for folder, source in sources.items()
@@ -56,3 +67,12 @@ def split_folders(data: Path, reading: Reading) -> Source | None:
         ),
         notes=ignored_files([data]),
     )
+
+
+def _is_ignored(folder: Path, reading: Reading) -> bool:
+    return reading.classes is not None and Vocabulary.given(reading.classes).ignores(folder.name)
+
+
+def _is_linked(folder: Path, rows: Sequence[Row]) -> bool:
+    """Whether the parts have links to all images of a folder."""
+    return {path.resolve() for path in walk(folder) if is_image(path)} <= {row.path.resolve() for row in rows}

@@ -68,3 +68,9 @@ def _notes(rows: Sequence[Row], *, say_numbers: bool) -> tuple[str, ...]:
     notes = (f"classes (images): {'; '.join(taken)}",) if taken else ()
     left_out = len(words[None])
     return (*notes, f"--classes leaves out {left_out} of {len(rows)} images (ignore=...)") if left_out else notes
+
+
+def words_of(rows: Sequence[Row]) -> list[str]:
+    """The known words of folders, as values of ``--classes``. They have no commas."""
+    words = [{row.word for row in rows if row.word is not None and row.label == label} for label in range(len(CLASSES))]
+    return [f"{name}={','.join(sorted(each)) or 'WORD'}" for name, each in zip(CLASSES, words, strict=True)]
