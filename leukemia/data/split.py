@@ -173,6 +173,12 @@ def _problem(source: Source, written: Sequence[str | None], column: str) -> str:
     unknown = Counter(text or "" for text in written if part_of(text or "") is None)
     if all(map(_NUMBER.fullmatch, unknown)) and len(unknown) == len(set(written)):
         return f"expected folds numbered from 0 or 1 without gaps, got {some(sorted(unknown, key=float))}"
+    names = sorted(text for text in set(written) if text and not _NUMBER.fullmatch(text))
+    if any(map(_NUMBER.fullmatch, unknown)) and names and not _flagged(column):
+        return (
+            f"expected fold numbers in all rows, or train, validation and test in all, got {some(names)} beside "
+            "numbers; move the rows of a test set to a CSV of their own, for leukemia.final --test"
+        )
     # Numbers may be folds, and False and True a part, once the others are corrected.
     flags = _FLAGS if _flagged(column) else {}
     others = {

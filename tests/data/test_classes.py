@@ -344,6 +344,20 @@ def test_a_folder_of_the_files_that_are_linked_is_no_data(tmp_path: Path) -> Non
     assert len(found(tmp_path).rows) == 4
 
 
+def test_folders_of_an_inner_level_are_named_too(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"Order {order}/WBC/{name}/0.png" for order in range(2) for name in ("Blast", "Mono", "Smudge")))
+    message = r"folders of another level \(Blast \(2\), Mono \(2\), Smudge \(2\)\), with --classes.*\n  Order 0 \(3\)\n"
+    with pytest.raises(UserError, match=message):
+        found(tmp_path)
+
+
+def test_raters_who_differ_are_named(tmp_path: Path) -> None:
+    path = listing(tmp_path, "Path,rater,label", "A,0", "A,1")
+    path.write_text(path.read_text() + "0.png,B,1\n1.png,B,1\n")
+    with pytest.raises(UserError, match=r"different labels in several rows; .*:\n  0.png: 0 in row 2, 1 in row 4$"):
+        found(path)
+
+
 def test_folders_that_are_no_classes(tmp_path: Path) -> None:
     touch(tmp_path / "one", "images/a.png", "images/b.png", "labels.xlsx")
     with pytest.raises(UserError, match=r"images in images only, so no folder names a class; labels.xlsx, a spreadsh"):
@@ -410,6 +424,9 @@ def test_another_column_with_other_classes_is_an_error(tmp_path: Path) -> None:
         found(path)
     for column, expected in (("label", {"0.png": 0, "1.png": 1}), ("label name", {"0.png": 1, "1.png": 0})):
         assert labels_of(find_images(path, Reading(label_column=column), labels=True)) == expected
+    target = listing(tmp_path / "target", "Path,class,target", "HEM,1", "ALL,0")
+    with pytest.raises(UserError, match=r"the columns class and target have different classes in 2 of 2 rows"):
+        found(target)
     agreeing = listing(tmp_path / "agreeing", "Path,label,stage,note", "0,Benign,x", "1,Early,all", "1,Pre,x")
     assert labels_of(found(agreeing)) == {"0.png": 0, "1.png": 1, "2.png": 1}
 

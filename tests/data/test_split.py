@@ -278,9 +278,18 @@ def test_a_test_part_that_is_not_of_all_rows_is_refused(tmp_path: Path, header: 
 
 
 def test_only_values_that_are_no_folds_are_listed(tmp_path: Path) -> None:
-    path = listing(tmp_path, "fold", ["0", "1", "-1"])
-    with pytest.raises(UserError, match=r"in all rows; correct these:\n  -1: 1 images$"):
+    path = listing(tmp_path, "fold", ["0", "1", ""])
+    with pytest.raises(UserError, match=r"in all rows; correct these:\n  no value: 1 images$"):
         read_catalog(path, Reading(split_column="fold"))
     listing(tmp_path, "fold", ["0", "10", "2"])
     with pytest.raises(UserError, match=r"expected folds numbered from 0 or 1 without gaps, got 0, 2, 10$"):
         read_catalog(path, Reading(split_column="fold"))
+
+
+@pytest.mark.parametrize("test", ["test", "-1"])
+def test_folds_and_a_test_set_in_one_column_are_refused_with_the_way_out(tmp_path: Path, test: str) -> None:
+    draw(tmp_path, [f"{number}.png" for number in range(4)])
+    rows = [f"{number}.png,{number % 2},{fold}" for number, fold in enumerate(["0", "1", "2", test])]
+    (tmp_path / "list.csv").write_text("\n".join(["Path,label,fold", *rows]) + "\n")
+    with pytest.raises(UserError, match=rf"got {test} beside numbers; move the rows of a test set to a CSV of"):
+        read_catalog(tmp_path / "list.csv", Reading(split_column="fold"))

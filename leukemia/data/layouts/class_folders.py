@@ -96,21 +96,39 @@ def unlabelled_folder(data: Path, reading: Reading) -> Source | None:
 def class_level(data: Path) -> list[str]:
     """Per image below a folder without known words, the folder that may stand for its class.
 
-    It is the outermost one that not all images share and that is no part of a split, unless an inner one has as few
-    names, each in several of them: in ``{A,B}/{x,y}`` it is ``x`` or ``y``. Without any, it is the innermost one.
+    It is the outermost one of ``other_levels``, unless an inner one has as few names, each in several of them: in
+    ``{A,B}/{x,y}`` it is ``x`` or ``y``. Without any, it is the innermost one.
     """
-    all_folders = [path.relative_to(data).parts[:-1] for path in walk(data) if is_image(path)]
-    inside = [folders for folders in all_folders if folders]
-    found: list[str] = []
+    levels = _levels(data)
+    found = levels[0][0] if levels else []
+    for names, recurs in levels[1:]:
+        if recurs and len(set(names)) <= len(set(found)):
+            found = names
+    return found or [folders[-1] for folders in _folders_of(data)]
+
+
+def other_levels(data: Path) -> list[list[str]]:
+    """As ``class_level``, at every level whose folders differ, are no parts of a split, and recur in others."""
+    chosen = class_level(data)
+    return [names for names, recurs in _levels(data) if recurs and names != chosen]
+
+
+def _folders_of(data: Path) -> list[tuple[str, ...]]:
+    """Per image in a folder below ``data``, its folders."""
+    return [folders for path in walk(data) if is_image(path) and (folders := path.relative_to(data).parts[:-1])]
+
+
+def _levels(data: Path) -> list[tuple[list[str], bool]]:
+    """Per level the folders of all images, and whether each name is in several folders above."""
+    found, inside = [], _folders_of(data)
     for level in range(max(map(len, inside), default=0)):
+        names = [folders[min(level, len(folders) - 1)] for folders in inside]
         parents: dict[str, set[tuple[str, ...]]] = {}
-        for folders in inside:
-            parents.setdefault(folders[min(level, len(folders) - 1)], set()).add(folders[:level])
-        if len(parents) < 2 or all(part_of_split((name,)) for name in parents):
-            continue
-        if not found or (len(parents) <= len(set(found)) and min(map(len, parents.values())) > 1):
-            found = [folders[min(level, len(folders) - 1)] for folders in inside]
-    return found or [folders[-1] for folders in inside]
+        for name, folders in zip(names, inside, strict=True):
+            parents.setdefault(name, set()).add(folders[:level])
+        if len(parents) > 1 and not all(part_of_split((name,)) for name in parents):
+            found.append((names, min(map(len, parents.values())) > 1))
+    return found
 
 
 def _in_class_folders(data: Path, reading: Reading) -> tuple[Vocabulary, list[_Image]]:

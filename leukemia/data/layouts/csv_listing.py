@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,6 +135,7 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
     path_notes = () if path_column == "path" else (f"paths are read from the column {path_column}",)
     found = read_labels(listing, column, reading, required=labels)
     check_other_columns(listing, column, [label for _, label in found], reading)
+    _check_once(listing, path_column, found)
     subjects, unread = listing.subjects(reading.subject_column, "subject")
     folder = Folder(_base_of(listing, reading), reading.base_option)
     paths = folder.resolve_all(listing, path_column)
@@ -152,6 +154,19 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         split_from="" if split_name is None else f"the column {split_name}",
         unread_columns=unread,
     )
+
+
+def _check_once(listing: Listing, path_column: str, labels: Sequence[tuple[str | None, int | None]]) -> None:
+    """Refuse images of several rows with different labels, such as those of several raters, before any is removed."""
+    rows: dict[str, list[tuple[int, str | None, int | None]]] = {}
+    for path, (number, _), (word, label) in zip(listing.column(path_column), listing.rows, labels, strict=True):
+        rows.setdefault(path, []).append((number, word, label))
+    conflicts = [
+        f"{path}: {', '.join(f'{word} in row {number}' for number, word, _ in each)}"
+        for path, each in rows.items()
+        if len({label for _, _, label in each}) > 1
+    ]
+    listing.reject("images have different labels in several rows; decide, and keep one row of each", conflicts)
 
 
 def _base_of(listing: Listing, reading: Reading) -> Path:

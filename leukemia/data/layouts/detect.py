@@ -9,10 +9,17 @@ from pathlib import Path
 from typing import TypeAlias
 
 from leukemia.base.errors import MissingFile, UserError, first_line
-from leukemia.data.classes import OtherWords, unknown_words
+from leukemia.data.classes import OtherWords, counted, unknown_words
 from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.allidb import named_images
-from leukemia.data.layouts.class_folders import NAMES, class_folders, class_level, flat_folder, unlabelled_folder
+from leukemia.data.layouts.class_folders import (
+    NAMES,
+    class_folders,
+    class_level,
+    flat_folder,
+    other_levels,
+    unlabelled_folder,
+)
 from leukemia.data.layouts.companions import note_twins, refuse_companions
 from leukemia.data.layouts.csv_listing import list_images, read_listing
 from leukemia.data.layouts.file_index import part_of_split
@@ -24,7 +31,7 @@ from leukemia.data.layouts.subclasses import with_subclasses
 from leukemia.data.layouts.unread_files import unread_files
 from leukemia.data.reading import Reading
 from leukemia.data.split import with_split
-from leukemia.data.subjects import NotApplicable
+from leukemia.data.subjects import NotApplicable, some
 
 MOST_TABLES = 5
 """So many CSVs of a folder that is no data set are tried, to say which one can be read."""
@@ -185,7 +192,8 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
     if len(set(names)) > 1 and not all(part_of_split((name,)) for name in set(names)):
         beside = f" ({others})" if others else ""
         correct = f", or correct the CSV ({first_line(errors[0])})" if errors else ", or give a CSV Path,label"
-        advice = f"; map them, or folders of another level, with --classes{correct}"
+        inner = "".join(f" ({some(counted(each))})" for each in other_levels(data)[:1])
+        advice = f"; map them, or folders of another level{inner}, with --classes{correct}"
         return str(unknown_words(f"images in folders with other names{beside}{advice}", names, None))
     if errors:
         raise errors[0]

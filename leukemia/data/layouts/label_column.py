@@ -91,7 +91,8 @@ def check_other_columns(listing: Listing, column: str | None, labels: Sequence[i
     for name in {each.lower() for each in listing.columns} - {column, listing.path_column}:
         words = [values[name] for _, values in listing.rows]
         vocabulary = vocabulary_of(words, None)
-        if vocabulary is None or set(map(normal_form, words)) <= _FLAGS:
+        # Flags may mean anything, unless the column is called like one of labels.
+        if vocabulary is None or (name not in COLUMNS and set(map(normal_form, words)) <= _FLAGS):
             continue
         others = [vocabulary.label(word) for word in words]
         if number := sum(one != other for one, other in zip(labels, others, strict=True)):
