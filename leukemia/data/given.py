@@ -35,13 +35,15 @@ def describe_sides(table: pd.DataFrame, *, has_subjects: bool) -> str:
     validated = np.any(given_folds(table), axis=0)
     counts = f"{int((sides > 1).sum())} of {len(sides)}"
     images = f"{int((shared & validated).sum())} of {int(validated.sum())} validation images"
+    # A note that begins so is a warning.
+    warning = "warning: " if shared.any() else ""
     if not has_subjects:
         known = "subjects are unknown, so patients may be on both sides of the given split"
-        return f"{known}; identical pixels are, in {images}" if shared.any() else known
+        return f"{warning}{known}; identical pixels are, in {images}" if shared.any() else known
     if not shared.any():
         which = "known subject" if (table["subject"] == UNKNOWN).any() else "subject"
         return f"no {which} has both training and validation images in the given split"
     return (
-        f"{counts} groups of subjects have both training and validation images in the given split ({images}), so "
-        "scores are too optimistic for new patients"
+        f"{warning}{counts} groups of subjects have both training and validation images in the given split ({images}), "
+        "so scores are too optimistic for new patients"
     )

@@ -97,6 +97,16 @@ def test_another_table_of_the_same_images_is_no_test_list(course: Course) -> Non
     assert "never used for training: resnet_18_test.csv (3 rows); leukemia.final" in remarks
 
 
+def test_the_example_of_a_submission_is_no_training_data(course: Course) -> None:
+    lines = course.test.read_text().splitlines()
+    rows = [f"{line},0" for line in lines[1:]]
+    (course.folder / "sample_submission.csv").write_text("\n".join(["Path,label", *rows]) + "\n")
+    course.test.unlink()
+    catalog = read_catalog(course.folder)
+    assert len(catalog.table) == 16
+    assert "never used for training: sample_submission.csv, by its name the example of a submission" in catalog.remarks
+
+
 def test_csvs_of_other_names_are_counted_without_names(tmp_path: Path) -> None:
     folder = draw_course(tmp_path / "course").folder
     (folder / "train.csv").rename(folder / "Miller.csv")

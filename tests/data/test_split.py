@@ -181,8 +181,8 @@ def test_subjects_on_both_sides_are_counted(tmp_path: Path) -> None:
     draw(tmp_path, [f"{folder}/{name}.png" for folder, name in zip(folders, names, strict=True)])
     catalog = read_catalog(tmp_path, KEPT)
     assert catalog.notes[-1] == (
-        "2 of 4 groups of subjects have both training and validation images in the given split (2 of 3 validation "
-        "images), so scores are too optimistic for new patients"
+        "warning: 2 of 4 groups of subjects have both training and validation images in the given split (2 of 3 "
+        "validation images), so scores are too optimistic for new patients"
     )
     apart = [f"{folders[n]}/{names[n]}.png" for n in (0, 1, 2, 5)]
     draw(tmp_path / "apart", apart)

@@ -21,7 +21,7 @@ from leukemia.data.subjects import NotApplicable, looks_like_subjects
 
 PATH_COLUMNS = (
     *("path", "filepath", "file_path", "image_path", "img_path", "filename", "file_name", "image_name", "img_name"),
-    *("file", "image", "img"),
+    *("file", "image", "img", "image_id"),
 )
 """Where paths are looked for, ignoring case; the first one that a CSV has is read."""
 
