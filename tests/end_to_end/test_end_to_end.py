@@ -169,6 +169,8 @@ def test_only_our_own_messages_are_printed(uninterrupted: Path, root: Path) -> N
     expected = [
         "study whole in ",
         "data: 48 images of ",
+        "input: the central 32 px: ",
+        "note: the data have a split, in the folders (",
         "protocol: grouped, 2 folds",
         "folds 0 to 1: ",
         "racing: ",
