@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from leukemia.base.errors import UserError, listed
-from leukemia.base.files import atomic, require_writable
+from leukemia.base.files import atomic
+from leukemia.base.new_file import require_new
 from leukemia.base.spreadsheet import cell_of
 from leukemia.data.catalog import Catalog
 from leukemia.study import layout
@@ -28,13 +28,9 @@ class Submission:
         """Check that the file can be written, before hours of training.
 
         Raises:
-            UserError: it exists, or its folder is absent or not writable.
+            UserError: as ``leukemia.base.new_file.require_new``.
         """
-        if os.path.lexists(self.path):
-            raise UserError(f"--submission {self.path}: exists already; give another name, or remove it")
-        if not self.path.parent.is_dir():
-            raise UserError(f"--submission {self.path}: no folder at {self.path.parent}; create it")
-        require_writable(self.path.parent)
+        require_new(self.path, "--submission")
 
     def check(self, ids: Sequence[str], num_left_out: int = 0) -> None:
         """Check that the test list can have a submission.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from leukemia.base.errors import UserError
-from leukemia.base.files import require_writable, resolved
+from leukemia.base.files import resolved
+from leukemia.base.new_file import require_new
 from leukemia.base.printable import escaped
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
@@ -44,11 +44,7 @@ def require_new_picture(path: Path, data: Path) -> None:
     option = f"--contact-sheet {path}"
     if path.suffix.lower() != ".png":
         raise UserError(f"{option}: expected the name of a PNG file, such as {path.stem or 'sheet'}.png")
-    if os.path.lexists(path):
-        raise UserError(f"{option}: already exists; remove it, or give the name of a new file")
-    if not path.parent.is_dir():
-        raise UserError(f"{option}: no folder at {path.parent}; create it, or give another one")
-    require_writable(path.parent)
+    require_new(path, "--contact-sheet")
     folder, images = (resolved(each, "correct the path") for each in (path.parent, data))
     if images.is_dir() and folder.is_relative_to(images):
         raise UserError(f"{option}: expected a file outside of the images in {images}, which are only read")

@@ -142,7 +142,7 @@ def test_the_command_draws_a_new_file_outside_of_the_data(
     assert catalog_command.main([str(data), "--contact-sheet", str(other)]) == 0
     assert other.read_bytes() == drawn
     for path, message in (
-        (sheet, r"^--contact-sheet .*sheet.png: already exists; remove it, or give the name of a new file$"),
+        (sheet, r"^--contact-sheet .*sheet.png: exists already; give another name, or remove it$"),
         (tmp_path / "sheet.jpg", r"sheet.jpg: expected the name of a PNG file, such as sheet.png$"),
         (tmp_path / "absent" / "a.png", r"a.png: no folder at .*absent; create it, or give another one$"),
         (data / "fold_0" / "a.png", r"a.png: expected a file outside of the images in .*cells, which are only read"),
