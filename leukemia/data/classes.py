@@ -69,9 +69,6 @@ class Vocabulary:
     ignored: frozenset[str] = frozenset()
     """Words whose images are left out."""
 
-    items: tuple[str, ...] = ()
-    """What was written after ``--classes``; empty for known words."""
-
     @classmethod
     def given(cls, items: Sequence[str]) -> Vocabulary:
         """Parse the values of ``--classes``, such as ``leukemic=Early,Pre``.
@@ -97,7 +94,7 @@ class Vocabulary:
         if twice := [word for word, number in counts.items() if number > 1]:
             raise UserError(f"--classes: {', '.join(map(repr, twice))} occurs twice; a word stands for one class")
         labels = {word: label for label, name in enumerate(CLASSES) for word in words[name]}
-        return cls(labels=labels, ignored=frozenset(words.get(IGNORE, [])), items=tuple(items))
+        return cls(labels=labels, ignored=frozenset(words.get(IGNORE, [])))
 
     def __contains__(self, word: str) -> bool:
         form = normal_form(word)
@@ -184,7 +181,7 @@ def mapping(words: Iterable[str], classes: Sequence[str] | None) -> tuple[str, l
     """``--classes`` to type, from the words of the data, and the words whose class the user must say.
 
     Known words, or those of ``classes``, have their class. Nobody guesses that of the others: they are ignored if both
-    classes have words; if not, the user must write them in the place of ``WORD``.
+    classes have words; if not, the user must write them instead of ``WORD``.
 
     >>> mapping(["hem", "all", "odd"], None), mapping(["Benign", "A", "B"], None)
     (('--classes normal=hem leukemic=all ignore=odd', []), ('--classes normal=Benign leukemic=WORD,...', ['A', 'B']))

@@ -16,6 +16,7 @@ from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
+from leukemia.data.classes import CLASSES
 from leukemia.data.pixels import decode
 from leukemia.data.subjects import UNKNOWN
 from leukemia.data.view import View, framed, view_of
@@ -96,7 +97,7 @@ def _kinds(table: pd.DataFrame) -> Iterator[tuple[int, str, pd.DataFrame]]:
     """Label, name and rows of each class, or of its subclasses and the images without one."""
     for label in sorted(set(table["label"])):
         images = table[table["label"] == label]
-        name = "without label" if label < 0 else f"{('normal', 'leukemic')[label]} ({CLASS_NAMES[label]})"
+        name = "without label" if label < 0 else f"{CLASSES[label]} ({CLASS_NAMES[label]})"
         subclasses = sorted(set(images["subclass"].dropna()))
         for subclass in subclasses:
             yield label, f"{name}, {subclass}", images[images["subclass"] == subclass]

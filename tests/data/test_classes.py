@@ -424,6 +424,8 @@ def test_another_column_with_other_classes_is_an_error(tmp_path: Path) -> None:
         found(path)
     for column, expected in (("label", {"0.png": 0, "1.png": 1}), ("label name", {"0.png": 1, "1.png": 0})):
         assert labels_of(find_images(path, Reading(label_column=column), labels=True)) == expected
+    blank = listing(tmp_path / "blank", "Path,label,stage", ",Benign", ",Early")
+    assert set(labels_of(found(blank, labels=False)).values()) == {None}
     target = listing(tmp_path / "target", "Path,class,target", "HEM,1", "ALL,0")
     with pytest.raises(UserError, match=r"the columns class and target have different classes in 2 of 2 rows"):
         found(target)

@@ -310,3 +310,11 @@ def test_a_table_of_folders_is_no_list_of_images(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("Path,label\nP0,0\nP1,1\n")
     with pytest.raises(UserError, match=r"these are folders; write a row for each image:\n  row 2: P0\n  row 3: P1$"):
         read_catalog(tmp_path / "list.csv")
+
+
+def test_folders_with_a_letter_after_the_part_are_not_exchanged(tmp_path: Path) -> None:
+    draw(tmp_path, ["set/testA/hem/0.png", "set/testA/all/1.png"])
+    path = tmp_path / "list.csv"
+    path.write_text("Path,label\ntrainA/hem/0.png,0\ntrainA/all/1.png,1\n")
+    with pytest.raises(UserError, match="none of the 2 images exists"):
+        read_catalog(path, Reading(base=str(tmp_path / "set")))

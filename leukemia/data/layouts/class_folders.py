@@ -19,7 +19,6 @@ from leukemia.data.classes import (
     unknown_words,
     vocabularies,
 )
-from leukemia.data.layouts.file_index import part_of_split
 from leukemia.data.layouts.source import (
     Row,
     Source,
@@ -31,6 +30,7 @@ from leukemia.data.layouts.source import (
     walk_folders,
 )
 from leukemia.data.reading import Reading
+from leukemia.data.split import part_of
 from leukemia.data.subjects import some
 
 NAMES = ", ".join(KNOWN.labels)
@@ -126,7 +126,7 @@ def _levels(data: Path) -> list[tuple[list[str], bool]]:
         parents: dict[str, set[tuple[str, ...]]] = {}
         for name, folders in zip(names, inside, strict=True):
             parents.setdefault(name, set()).add(folders[:level])
-        if len(parents) > 1 and not all(part_of_split((name,)) for name in parents):
+        if len(parents) > 1 and not all(part_of(name) for name in parents):
             found.append((names, min(map(len, parents.values())) > 1))
     return found
 
@@ -160,9 +160,9 @@ def _check_numbers(data: Path, images: Sequence[_Image]) -> None:
     below: dict[str, set[str]] = defaultdict(set)
     for image in images:
         assert image.level is not None
-        above.add(tuple(name for name in image.folders[: image.level] if not part_of_split((name,))))
+        above.add(tuple(name for name in image.folders[: image.level] if not part_of(name)))
         below[normal_form(image.word)].update(image.folders[image.level + 1 :][:1])
-    recurring = {name for name in set.intersection(*below.values()) if not part_of_split((name,))}
+    recurring = {name for name in set.intersection(*below.values()) if not part_of(name)}
     others = sorted({name for folders in above for name in folders} if len(above) > 1 else recurring)
     if len(below) > 1 and others:
         raise UserError(

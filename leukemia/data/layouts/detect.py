@@ -22,7 +22,6 @@ from leukemia.data.layouts.class_folders import (
 )
 from leukemia.data.layouts.companions import note_twins, refuse_companions
 from leukemia.data.layouts.csv_listing import list_images, read_listing
-from leukemia.data.layouts.file_index import part_of_split
 from leukemia.data.layouts.lists import folder_of_lists, several_lists
 from leukemia.data.layouts.other_kinds import describe_others, require_text
 from leukemia.data.layouts.source import Source, is_os_metadata, walk
@@ -30,7 +29,7 @@ from leukemia.data.layouts.split_folders import split_folders
 from leukemia.data.layouts.subclasses import with_subclasses
 from leukemia.data.layouts.unread_files import unread_files
 from leukemia.data.reading import Reading
-from leukemia.data.split import with_split
+from leukemia.data.split import part_of, with_split
 from leukemia.data.subjects import NotApplicable, some
 
 MOST_TABLES = 5
@@ -189,7 +188,7 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
     if readable:
         return f"{', '.join(readable)}: give the path of one, or of several as one data set"
     names, others = class_level(data), describe_others(walk(data))
-    if len(set(names)) > 1 and not all(part_of_split((name,)) for name in set(names)):
+    if len(set(names)) > 1 and not all(part_of(name) for name in set(names)):
         beside = f" ({others})" if others else ""
         correct = f", or correct the CSV ({first_line(errors[0])})" if errors else ", or give a CSV Path,label"
         inner = "".join(f" ({some(counted(each))})" for each in other_levels(data)[:1])

@@ -12,7 +12,8 @@ from pathlib import Path
 from leukemia.data.layouts.source import is_image, walk_folders
 
 _SPLIT = re.compile(r"(?<![a-z])(train|val|test|fold[ _-]?\d+)")
-"""The part of a split that a folder is named for, such as ``valid``, ``training_data`` or ``fold_0``."""
+"""The part of a split that a folder is named for, such as ``valid``, ``training_data`` or ``fold_0``. Also ``trainA``,
+unlike in ``leukemia.data.split.part_of``: here a wrong match refuses a path, and a missed one takes another image."""
 
 
 class FileIndex:
@@ -56,7 +57,7 @@ class FileIndex:
     def _exchanges(self, replaced: tuple[str, ...], folder: Path, num_shared: int) -> bool:
         """Whether folders of one part of a split would be replaced with those of another."""
         inside = (self._root.name, *folder.relative_to(self._root).parts)
-        parts = part_of_split(replaced), part_of_split(inside[: max(0, len(inside) - num_shared)])
+        parts = _part_of_split(replaced), _part_of_split(inside[: max(0, len(inside) - num_shared)])
         return None not in parts and parts[0] != parts[1]
 
     @cached_property
@@ -106,7 +107,7 @@ def _num_shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def part_of_split(folders: tuple[str, ...]) -> str | None:
+def _part_of_split(folders: tuple[str, ...]) -> str | None:
     """The part of a split that the innermost such folder is named for; None if there is none."""
     found = (_SPLIT.search(name.lower()) for name in reversed(folders))
     return next((match[1] for match in found if match), None)

@@ -86,9 +86,10 @@ def check_other_columns(listing: Listing, column: str | None, labels: Sequence[i
     Raises:
         UserError: one says otherwise.
     """
-    if column is None or reading.label_column is not None or reading.classes is not None:
+    # The labels of a test set may be missing.
+    if column is None or None in labels or reading.label_column is not None or reading.classes is not None:
         return
-    for name in {each.lower() for each in listing.columns} - {column, listing.path_column}:
+    for name in [each.lower() for each in listing.columns if each.lower() not in (column, listing.path_column)]:
         words = [values[name] for _, values in listing.rows]
         vocabulary = vocabulary_of(words, None)
         # Flags may mean anything, unless the column is called like one of labels.
