@@ -63,9 +63,7 @@ class Pipeline:
             channel. Grayscale uses the mean of the three means and of the three standard deviations.
         """
         transformed = self.transformed(image, seed)
-        mean, std = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
-        if self.grayscale:
-            mean, std = mean.mean(keepdims=True), std.mean(keepdims=True)
+        mean, std = channel_statistics(self.grayscale)
         channels = np.ascontiguousarray(transformed.transpose(2, 0, 1))
         return (channels - 255 * mean[:, None, None]) / (255 * std[:, None, None])
 
@@ -78,6 +76,12 @@ class Pipeline:
             _seed(self.transform, seed)
             image = self.transform(image=image)["image"]
         return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None] if self.grayscale else image
+
+
+def channel_statistics(grayscale: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Means and standard deviations that inputs are normalized with, in 0..1: each float32 (C,), C = 1 or 3."""
+    mean, std = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
+    return (mean.mean(keepdims=True), std.mean(keepdims=True)) if grayscale else (mean, std)
 
 
 def training_pipeline(recipe: Recipe) -> Pipeline:

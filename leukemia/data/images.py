@@ -145,12 +145,6 @@ def training_batches(recipe: Recipe, rows: Sequence[int] | np.ndarray, fold: int
     return [[(seed, fold, epoch, row) for row in part.tolist()] for part in np.array_split(order, num_batches)]
 
 
-def evaluation_batches(rows: Sequence[int] | np.ndarray, batch_size: int) -> list[Batch]:
-    """Batches in the order of ``rows``; the last may be smaller. Seed, fold and epoch of the keys are 0."""
-    keys = [(0, 0, 0, int(row)) for row in rows]
-    return [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
-
-
 class Loader:
     """One torch DataLoader for a whole training run: workers persist while the batches change each epoch."""
 
@@ -181,17 +175,6 @@ class Loader:
     def close(self) -> None:
         """Release the workers; they exit with the last iterator over them."""
         self._loader = None
-
-
-def load(
-    dataset: ImageRows, batches: Sequence[Batch], num_workers: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """One pass over the batches with a temporary ``Loader``: tensors on the CPU, page-locked if ``device`` is CUDA."""
-    loader = Loader(dataset, num_workers, pin_memory=device.type == "cuda")
-    try:
-        yield from loader(batches)
-    finally:
-        loader.close()
 
 
 class _BatchSampler:

@@ -13,7 +13,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.scoring.metrics import point_scores
 from leukemia.training.device import compute_dtype, describe_device
-from leukemia.training.inference import predict
+from leukemia.training.inference import predict_views
 from leukemia.training.train import Split, fit
 
 
@@ -50,13 +50,9 @@ def cross_validate(
         checkpoint = None if checkpoints is None else checkpoints / f"seed_{recipe.train.seed}" / f"fold_{fold}.pt"
         split = Split(images=images, labels=labels, training=training, validation=validation)
         model = yield from fit(recipe, split, fold=fold, device=device, num_workers=num_workers, checkpoint=checkpoint)
-        plain = predict(model, recipe, images, validation, device=device, tta="none", num_workers=num_workers)
-        tta = recipe.evaluate.tta
-        probabilities = (
-            plain
-            if tta == "none"
-            else predict(model, recipe, images, validation, device=device, tta=tta, num_workers=num_workers)
-        )
+        views = predict_views(model, recipe, images, validation, device=device, tta=recipe.evaluate.tta)
+        # The first view is the image itself.
+        plain, probabilities = views[0], views.mean(axis=0)
         yield FoldResult(
             seed=recipe.train.seed,
             fold=fold,

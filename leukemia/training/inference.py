@@ -18,9 +18,8 @@ from leukemia.base.threads import completed
 from leukemia.config.fitting import Size
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
-from leukemia.data.augment import evaluation_pipeline
 from leukemia.data.conversions import Conversion, conversion_notes
-from leukemia.data.images import ImageRows, Loader, evaluation_batches
+from leukemia.data.evaluation import evaluation_batches
 from leukemia.data.pixels import decode, read_image
 from leukemia.data.survival import survival_notes
 from leukemia.data.view import View, framed
@@ -29,10 +28,13 @@ from leukemia.training.resnet import ResNet
 
 log = logging.getLogger(__name__)
 
-EVALUATION_BATCH = 64
-"""Images per forward pass: bounds memory, and affects results only by rounding."""
+VIEWS_PER_PASS = 64
+"""Views per forward pass, of one or more images: bounds memory, and affects results only by rounding."""
 
-CHUNK = 4 * EVALUATION_BATCH
+VIEWS_PER_PASS_CUDA = 256
+"""The same on a GPU, which fewer do not keep busy."""
+
+CHUNK = 256
 """Images of ``read_images`` in memory at a time. Whole batches, so that predictions do not depend on it."""
 
 
@@ -49,27 +51,19 @@ class NonFiniteProbabilities(NonFinite):
         """int64, of these images among those that were predicted."""
 
 
-class _Probabilities(nn.Module):
-    """Softmax after the logits, since ttach averages the model's outputs."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.model(images).float().softmax(dim=1)
+NUM_VIEWS: dict[Tta, int] = {"none": 1, "flips": 4, "d4": 8}
+"""How many views an image has under test-time augmentation."""
 
 
-def with_tta(model: nn.Module, tta: Tta) -> nn.Module:
-    """A module from images (N, C, H, W) to class probabilities (N, 2), averaged over the views of ``tta``.
+def views_of(images: Tensor, tta: Tta) -> Tensor:
+    """All views of a batch of images (N, C, H, W), view after view: (V N, C, H, W). The first view is the image itself.
 
     The views are ttach's: ``flips`` (identity, horizontal, vertical, both) and ``d4`` (these and their transposes).
     """
-    probabilities = _Probabilities(model)
     if tta == "none":
-        return probabilities
-    views = ttach.aliases.flip_transform() if tta == "flips" else ttach.aliases.d4_transform()
-    return ttach.ClassificationTTAWrapper(probabilities, views, merge_mode="mean")
+        return images
+    transforms = ttach.aliases.flip_transform() if tta == "flips" else ttach.aliases.d4_transform()
+    return torch.cat([transform.augment_image(images) for transform in transforms])
 
 
 def precise_batchnorm(model: nn.Module, batches: Iterable[Tensor]) -> None:
@@ -145,32 +139,49 @@ def predict(
     *,
     device: torch.device,
     tta: Tta,
-    num_workers: int = 0,
 ) -> np.ndarray:
-    """Probability of class 1 (leukemic) for the given rows, float64 (len(rows),), in their order.
+    """Probability of class 1 (leukemic) for the given rows, averaged over the views of ``tta``: float64 (len(rows),).
+
+    Arguments and errors as for ``predict_views``.
+    """
+    return predict_views(model, recipe, images, rows, device=device, tta=tta).mean(axis=0)
+
+
+def predict_views(
+    model: ResNet,
+    recipe: Recipe,
+    images: np.ndarray,
+    rows: Sequence[int] | np.ndarray,
+    *,
+    device: torch.device,
+    tta: Tta,
+) -> np.ndarray:
+    """Probability of class 1 (leukemic) in each view of the given rows.
 
     Args:
-        model: on ``device``; used in eval mode.
+        model: on ``device``; used, and left, in eval mode.
         images: uint8 (n, H, W, 3), in the recipe's crop and size.
+
+    Returns:
+        float64 (V, len(rows)), rows in their order; the first view is the image itself.
 
     Raises:
         NonFiniteProbabilities: weights or activations are too large for the arithmetic.
     """
-    dataset = ImageRows(images, np.zeros(len(images), dtype=np.int64), evaluation_pipeline(recipe))
-    module = with_tta(model, tta).eval()
-    loader = Loader(dataset, num_workers=num_workers, pin_memory=device.type == "cuda")
-    dtype = compute_dtype(recipe, device)
-    parts = []
-    try:
-        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            for batch, _ in loader(evaluation_batches(rows, EVALUATION_BATCH)):
-                parts.append(module(to_device(batch, device))[:, ALL].double().cpu().numpy())
-    finally:
-        loader.close()
-    probabilities = np.concatenate(parts) if parts else np.zeros(0)
-    broken = np.flatnonzero(~np.isfinite(probabilities))
+    model.eval()
+    num_views, dtype = NUM_VIEWS[tta], compute_dtype(recipe, device)
+    batch_size = (VIEWS_PER_PASS_CUDA if device.type == "cuda" else VIEWS_PER_PASS) // num_views
+    # Kept on the device until the end: fetching each would wait for it.
+    parts = [torch.zeros(num_views, 0, device=device)]
+    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        for batch in evaluation_batches(images, rows, recipe, batch_size, device):
+            # The softmax is taken first: what is averaged over views is probabilities.
+            leukemic = model(views_of(batch, tta)).float().softmax(dim=1)[:, ALL]
+            parts.append(leukemic.reshape(num_views, len(batch)))
+    probabilities = torch.cat(parts, dim=1).double().cpu().numpy()
+    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=0))
     if len(broken):
-        raise NonFiniteProbabilities(broken, len(probabilities))
+        raise NonFiniteProbabilities(broken, len(rows))
     return probabilities
 
 

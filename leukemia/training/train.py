@@ -110,7 +110,6 @@ class _Fit:
 
     def __init__(self, recipe: Recipe, split: Split, fold: int, device: torch.device, num_workers: int) -> None:
         self.recipe, self.split, self.fold, self.device = recipe, split, fold, device
-        self.num_workers = num_workers
         self.epochs: list[Epoch] = []
         self.model = build_model(recipe).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         batches = training_batches(recipe, split.training, fold, 1)
@@ -216,16 +215,7 @@ class _Fit:
         if len(rows) == 0:
             return float("nan"), float("nan")
         self.make_precise(epoch, all_images=False)
-        self.model.eval()
-        probability = predict(
-            self.model,
-            self.recipe,
-            self.split.images,
-            rows,
-            device=self.device,
-            tta="none",
-            num_workers=self.num_workers,
-        )
+        probability = predict(self.model, self.recipe, self.split.images, rows, device=self.device, tta="none")
         labels = self.split.labels[rows]
         of_true_class = np.where(labels == 1, probability, 1.0 - probability)
         loss = float(-np.log(np.maximum(of_true_class, np.finfo(np.float32).tiny)).mean())

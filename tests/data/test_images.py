@@ -10,6 +10,7 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,8 +33,6 @@ from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.images import (
     ImageRows,
     Loader,
-    evaluation_batches,
-    load,
     open_images,
     training_batches,
 )
@@ -329,6 +328,11 @@ def dataset(pixels, recipe) -> ImageRows:
     return ImageRows(squares, np.arange(7, dtype=np.int64) % 2, training_pipeline(recipe))
 
 
+def keys_of(rows: Iterable[int]) -> list[tuple[int, int, int, int]]:
+    """The keys of one batch, all of seed, fold and epoch 0."""
+    return [(0, 0, 0, row) for row in rows]
+
+
 @pytest.mark.parametrize("num_rows", [1, 2, 4, 5, 9, 13, 97])
 def test_training_batches_cover_every_row_once_in_even_batches(num_rows, recipe):
     rows = np.arange(num_rows) * 3 + 1
@@ -361,15 +365,6 @@ def test_order_depends_only_on_seed_fold_and_epoch(recipe):
     assert order(recipe.with_settings({"train.epochs": 99}), 0, 0) == orders[0]
 
 
-def test_evaluation_batches_keep_the_order():
-    assert evaluation_batches(range(5, 0, -1), 2) == [
-        [(0, 0, 0, 5), (0, 0, 0, 4)],
-        [(0, 0, 0, 3), (0, 0, 0, 2)],
-        [(0, 0, 0, 1)],
-    ]
-    assert evaluation_batches(np.array([], dtype=np.int64), 2) == []
-
-
 def test_an_item_is_the_output_of_the_pipeline_and_the_label(dataset):
     key = (5, 1, 2, 3)
     image, label = dataset[key]
@@ -380,7 +375,7 @@ def test_an_item_is_the_output_of_the_pipeline_and_the_label(dataset):
 
 def test_loading_from_a_memory_map(catalog, recipe):
     rows = ImageRows(open_images(catalog, VIEW), catalog.table["label"].to_numpy(), evaluation_pipeline(recipe))
-    ((batch, labels),) = load(rows, evaluation_batches(range(7), 7), 0, torch.device("cpu"))
+    ((batch, labels),) = Loader(rows, 0, pin_memory=False)([keys_of(range(7))])
     assert batch.shape == (7, 3, 20, 20)
     assert batch.dtype == torch.float32
     assert labels.dtype == torch.int64
@@ -422,26 +417,28 @@ def test_workers_persist_across_epochs_and_exit_on_close(dataset, recipe):
 def test_an_unfinished_epoch_does_not_affect_the_next(dataset, recipe):
     loader = Loader(dataset, 1, pin_memory=False)
     next(loader(training_batches(recipe, range(7), 0, 1)))
-    batches = evaluation_batches([6, 5], 1)
+    batches = [keys_of([6]), keys_of([5])]
     loaded = list(loader(batches))
     assert [label.tolist() for _, label in loaded] == [[0], [1]]
     assert torch.equal(loaded[0][0][0], dataset[batches[0][0]][0])
     loader.close()
 
 
-def test_closing_an_unfinished_load_stops_its_workers(dataset):
+def test_closing_a_loader_in_the_middle_stops_its_workers(dataset):
     before = set(multiprocessing.active_children())
-    batches = load(dataset, evaluation_batches(range(7), 1), 1, torch.device("cpu"))
-    next(batches)
+    loader = Loader(dataset, 1, pin_memory=False)
+    next(loader([keys_of([row]) for row in range(7)]))
     assert len(set(multiprocessing.active_children()) - before) == 1
-    batches.close()
+    loader.close()
     assert set(multiprocessing.active_children()) <= before
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_loading_does_not_change_torchs_random_state(num_workers, dataset):
     state = torch.get_rng_state()
-    list(load(dataset, evaluation_batches(range(7), 2), num_workers, torch.device("cpu")))
+    loader = Loader(dataset, num_workers, pin_memory=False)
+    assert len(list(loader([keys_of([row, row + 1]) for row in range(6)]))) == 6
+    loader.close()
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -452,7 +449,9 @@ def _state_of_worker(image: np.ndarray, key: object) -> np.ndarray:
 
 def test_workers_are_single_threaded_and_ignore_interrupts(dataset):
     rows = ImageRows(dataset.images, dataset.labels, _state_of_worker)
-    ((state, _),) = load(rows, evaluation_batches([0], 1), 1, torch.device("cpu"))
+    loader = Loader(rows, 1, pin_memory=False)
+    ((state, _),) = loader([keys_of([0])])
+    loader.close()
     # OpenCV reports 1 if its threads are disabled.
     assert state.tolist() == [[1.0, 1.0, 1.0]]
 

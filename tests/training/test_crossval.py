@@ -148,7 +148,7 @@ def test_each_fold_has_its_own_checkpoint_and_closing_the_generator_stops(
         )
 
     monkeypatch.setattr(crossval, "fit", spy)
-    monkeypatch.setattr(crossval, "predict", lambda *arguments, **settings: np.full(8, 0.25))
+    monkeypatch.setattr(crossval, "predict_views", lambda *arguments, **settings: np.full((4, 8), 0.25))
     stopped = cross_validate(RECIPE, small, tiny_images.labels, folds, device=CPU, checkpoints=tmp_path)
     received = [next(stopped) for _ in range(4)]
     stopped.close()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import ttach
 from helpers.cells import TinyImages, draw_cell
 from PIL import Image
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ from leukemia.delivery.classifier import classify
 from leukemia.delivery.loading import load_delivered
 from leukemia.predict import main
 from leukemia.training import inference
-from leukemia.training.inference import NonFiniteProbabilities, predict, with_tta
+from leukemia.training.inference import NUM_VIEWS, NonFiniteProbabilities, predict, predict_views, views_of
 from leukemia.training.model import build_model, save_model
 from leukemia.training.resnet import ResNet
 
@@ -77,19 +78,44 @@ def test_views_are_averaged_like_a_plain_loop(model: ResNet, tiny_images: TinyIm
 
 def test_softmax_is_applied_before_averaging() -> None:
     class TopLeft(nn.Module):
-        """Logits that differ between views: the value of one corner, and 0."""
+        """Logits that differ between views: twice the value of one corner, and 0."""
 
         def forward(self, images: Tensor) -> Tensor:
-            return torch.stack([torch.zeros(len(images)), images[:, 0, 0, 0]], dim=1)
+            return torch.stack([torch.zeros(len(images)), 2 * images[:, 0, 0, 0]], dim=1)
 
-    image = torch.zeros(1, 1, 2, 2)
-    image[0, 0] = torch.tensor([[4.0, -1.0], [0.0, 1.0]])
-    corners = np.array([4.0, -1.0, 0.0, 1.0])
+    image = np.zeros((1, 2, 2, 3), np.uint8)
+    image[0, :, :, 0] = [[255, 60], [80, 100]]
+    corners = 2 * evaluation_pipeline(RECIPE)(image[0], None)[0].ravel().astype(float)
     expected = (1 / (1 + np.exp(-corners))).mean()
     for tta in ("flips", "d4"):
-        found = with_tta(TopLeft(), tta)(image)
-        np.testing.assert_allclose(found[0, 1], expected, rtol=1e-6)
+        found = predict(TopLeft(), RECIPE, image, [0], device=CPU, tta=tta)  # type: ignore[arg-type]
+        np.testing.assert_allclose(found, [expected], rtol=1e-6)
     assert abs(expected - 1 / (1 + np.exp(-corners.mean()))) > 0.05
+
+
+@pytest.mark.parametrize("tta", ["flips", "d4"])
+def test_views_of_many_images_in_one_pass_equal_ttachs_one_after_the_other(
+    model: ResNet, tiny_images: TinyImages, tta: Tta
+) -> None:
+    aliases = {"flips": ttach.aliases.flip_transform(), "d4": ttach.aliases.d4_transform()}
+    reference = ttach.ClassificationTTAWrapper(nn.Sequential(model, nn.Softmax(dim=1)), aliases[tta], merge_mode="mean")
+    pipeline = evaluation_pipeline(RECIPE)
+    batch = torch.from_numpy(np.stack([pipeline(image, None) for image in tiny_images.images]))
+    with torch.inference_mode():
+        expected = reference(batch)[:, 1].numpy()
+    found = predict(model, RECIPE, tiny_images.images, range(48), device=CPU, tta=tta)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("tta", ["none", "flips", "d4"])
+def test_the_first_view_is_the_image_itself(model: ResNet, tiny_images: TinyImages, tta: Tta) -> None:
+    images = torch.rand(3, 3, 8, 8)
+    assert torch.equal(views_of(images, tta)[:3], images)
+    assert len(views_of(images, tta)) == 3 * NUM_VIEWS[tta]
+    views = predict_views(model, RECIPE, tiny_images.images, [5, 0], device=CPU, tta=tta)
+    assert views.shape == (NUM_VIEWS[tta], 2)
+    plain = predict(model, RECIPE, tiny_images.images, [5, 0], device=CPU, tta="none")
+    np.testing.assert_allclose(views[0], plain, atol=1e-6)
 
 
 def test_rows_keep_their_order(model: ResNet, tiny_images: TinyImages) -> None:
@@ -240,8 +266,11 @@ def test_broken_probabilities_are_those_of_their_own_chunk(
         classify(delivered, pictures, "cpu")
 
 
-def test_a_chunk_is_of_whole_batches() -> None:
-    assert inference.CHUNK % inference.EVALUATION_BATCH == 0
+@pytest.mark.parametrize("num_views", NUM_VIEWS.values())
+def test_a_chunk_is_of_whole_batches(num_views: int) -> None:
+    for views_per_pass in (inference.VIEWS_PER_PASS, inference.VIEWS_PER_PASS_CUDA):
+        assert views_per_pass % num_views == 0
+        assert inference.CHUNK % (views_per_pass // num_views) == 0
 
 
 def test_folder_without_a_model(delivered: Path, tmp_path: Path) -> None:

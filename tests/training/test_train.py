@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import pickle
 from collections.abc import Generator
@@ -22,6 +23,7 @@ from leukemia.config.results import Epoch
 from leukemia.data.augment import training_pipeline
 from leukemia.data.images import training_batches
 from leukemia.training import train
+from leukemia.training.crossval import cross_validate
 from leukemia.training.inference import precise_batchnorm, predict
 from leukemia.training.resnet import ResNet
 from leukemia.training.train import NonFiniteLoss, Split, fit
@@ -206,6 +208,22 @@ def test_results_do_not_depend_on_loader_processes(split: Split) -> None:
     shared, same = run(fit(recipe, split, fold=0, device=CPU, num_workers=2))
     assert numbers(alone) == numbers(shared)
     assert_same(weights, same)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_fold_starts_its_loader_processes_once(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    start = multiprocessing.process.BaseProcess.start
+
+    def counted(process: multiprocessing.process.BaseProcess) -> None:
+        started.append(process.name)
+        start(process)
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", counted)
+    folds = [(split.training, split.validation)]
+    recipe = recipe_of(train__epochs=2)
+    list(cross_validate(recipe, split.images, split.labels, folds, device=CPU, num_workers=1))
+    assert len(started) == 1
 
 
 def test_training_learns_and_reports_epochs(split: Split) -> None:
