@@ -137,7 +137,11 @@ def vocabulary_of(words: Sequence[str], classes: Sequence[str] | None) -> Vocabu
 
 
 def unknown_words(
-    message: str, words: Sequence[str], classes: Sequence[str] | None, lines: Iterable[str] | None = None
+    message: str,
+    words: Sequence[str],
+    classes: Sequence[str] | None,
+    lines: Iterable[str] | None = None,
+    ignored: Iterable[str] = (),
 ) -> UserError:
     """The error for data with unknown words: the message, the words, and an example of ``--classes``.
 
@@ -146,13 +150,14 @@ def unknown_words(
         words: those of all images, known or not.
         classes: what was given.
         lines: what to list instead of the words.
+        ignored: other words of the data, whose images are to be left out.
 
     Returns:
         ``OtherWords`` if ``--classes`` was given and has none of the words.
     """
     is_other = classes is not None and not any(word in Vocabulary.given(classes) for word in set(words))
     shown = listed(counted(words) if lines is None else lines)
-    typed, unclear = mapping(words, None if is_other else classes)
+    typed, unclear = mapping(words, None if is_other else classes, ignored)
     more = f" and {len(unclear) - MOST_WORDS} more" if len(unclear) > MOST_WORDS else ""
     each = f"{_joined(unclear[:MOST_WORDS])}{more}"
     advice = f"write each of {each} after its class, or after ignore= to leave it out" if unclear else "for example"
@@ -177,11 +182,11 @@ def counts(words: Iterable[str]) -> list[tuple[str, int]]:
     return sorted((each[0][0], sum(number for _, number in each)) for each in spellings.values())
 
 
-def mapping(words: Iterable[str], classes: Sequence[str] | None) -> tuple[str, list[str]]:
+def mapping(words: Iterable[str], classes: Sequence[str] | None, ignored: Iterable[str] = ()) -> tuple[str, list[str]]:
     """``--classes`` to type, from the words of the data, and the words whose class the user must say.
 
     Known words, or those of ``classes``, have their class. Nobody guesses that of the others: they are ignored if both
-    classes have words; if not, the user must write them instead of ``WORD``.
+    classes have words; if not, the user must write them instead of ``WORD``. Those of ``ignored`` are ignored anyway.
 
     >>> mapping(["hem", "all", "odd"], None), mapping(["Benign", "A", "B"], None)
     (('--classes normal=hem leukemic=all ignore=odd', []), ('--classes normal=Benign leukemic=WORD,...', ['A', 'B']))
@@ -201,6 +206,7 @@ def mapping(words: Iterable[str], classes: Sequence[str] | None) -> tuple[str, l
         for word in found:
             if (label := vocabulary.label(word)) is not None:
                 parts[CLASSES[label]].append(word)
+    parts[IGNORE] += [word for word, _ in counts(ignored) if not vocabulary.ignores(word)]
     unknown = [word for word in found if word not in vocabulary]
     if is_complete := all(parts[name] for name in CLASSES):
         parts[IGNORE] += unknown[:MOST_WORDS]

@@ -19,6 +19,9 @@ from leukemia.data.classes import (
     unknown_words,
     vocabularies,
 )
+from leukemia.data.layouts.file_words import has_file_words
+from leukemia.data.layouts.folder_advice import unknown_folders
+from leukemia.data.layouts.folder_levels import look_like_subjects
 from leukemia.data.layouts.source import (
     Row,
     Source,
@@ -67,10 +70,13 @@ def class_folders(data: Path, reading: Reading) -> Source | None:
     """
     vocabulary, images = _in_class_folders(data, reading)
     found = [image for image in images if image.level is not None]
+    if not any(vocabulary.label(image.word) is not None for image in found) and has_file_words(data, reading):
+        return None
     if not found:
         if reading.classes is not None and any(image.folders for image in images):
-            message = f"{data}: no folder has a word of --classes; these have images"
-            raise unknown_words(message, class_level(data), reading.classes)
+            raise unknown_folders(
+                f"{data}: no folder has a word of --classes; these have images", data, reading.classes
+            )
         if not any(folder.name in vocabulary for folder in subfolders(data)):
             return None
     _check_outside(data, images, reading)
@@ -91,44 +97,6 @@ def unlabelled_folder(data: Path, reading: Reading) -> Source | None:
     """The images anywhere below ``data``, without labels; None if there are none."""
     rows = tuple(Row(path=path, label=None) for path in walk(data) if is_image(path))
     return Source(layout="folders", root=data, rows=rows, notes=ignored_files([data])) if rows else None
-
-
-def class_level(data: Path) -> list[str]:
-    """Per image below a folder without known words, the folder that may stand for its class.
-
-    It is the outermost one of ``other_levels``, unless an inner one has as few names, each in several of them: in
-    ``{A,B}/{x,y}`` it is ``x`` or ``y``. Without any, it is the innermost one.
-    """
-    levels = _levels(data)
-    found = levels[0][0] if levels else []
-    for names, recurs in levels[1:]:
-        if recurs and len(set(names)) <= len(set(found)):
-            found = names
-    return found or [folders[-1] for folders in _folders_of(data)]
-
-
-def other_levels(data: Path) -> list[list[str]]:
-    """As ``class_level``, at every level whose folders differ, are no parts of a split, and recur in others."""
-    chosen = class_level(data)
-    return [names for names, recurs in _levels(data) if recurs and names != chosen]
-
-
-def _folders_of(data: Path) -> list[tuple[str, ...]]:
-    """Per image in a folder below ``data``, its folders."""
-    return [folders for path in walk(data) if is_image(path) and (folders := path.relative_to(data).parts[:-1])]
-
-
-def _levels(data: Path) -> list[tuple[list[str], bool]]:
-    """Per level the folders of all images, and whether each name is in several folders above."""
-    found, inside = [], _folders_of(data)
-    for level in range(max(map(len, inside), default=0)):
-        names = [folders[min(level, len(folders) - 1)] for folders in inside]
-        parents: dict[str, set[tuple[str, ...]]] = {}
-        for name, folders in zip(names, inside, strict=True):
-            parents.setdefault(name, set()).add(folders[:level])
-        if len(parents) > 1 and not all(part_of(name) for name in parents):
-            found.append((names, min(map(len, parents.values())) > 1))
-    return found
 
 
 def _in_class_folders(data: Path, reading: Reading) -> tuple[Vocabulary, list[_Image]]:
@@ -193,6 +161,11 @@ def _check_outside(data: Path, images: Sequence[_Image], reading: Reading) -> No
         raise UserError(f"{message}:\n{listed(stray)}")
     words = [image.word for image in images if image.level is not None]
     lines = [*counted(f"{name}/" for name in names), *stray]
+    if reading.classes is None and look_like_subjects([*words, *names]):
+        # 0 or 1 is one of their numbers.
+        raise unknown_folders(f"{data}: images in folders with names", data, None)
+    if look_like_subjects(names):
+        raise UserError(f"{message}:\n{listed(lines)}")
     raise unknown_words(f"{message}, or map the folders with --classes", [*words, *names], reading.classes, lines)
 
 

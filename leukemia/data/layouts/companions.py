@@ -11,7 +11,7 @@ from pathlib import Path
 from leukemia.base.errors import UserError, listed
 from leukemia.base.printable import INDENT
 from leukemia.data.classes import counted, mapping
-from leukemia.data.layouts.source import Row, Source
+from leukemia.data.layouts.source import Source, is_image, walk
 from leukemia.data.layouts.subclasses import words_of
 from leukemia.data.reading import Reading
 
@@ -34,8 +34,8 @@ class _Image:
     suffix: str
 
     @classmethod
-    def of(cls, row: Row, root: Path) -> _Image:
-        path = row.path.relative_to(root)
+    def of(cls, path: Path, root: Path) -> _Image:
+        path = path.relative_to(root)
         return cls(path.parts[:-1], path.stem, path.suffix)
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
     """
     if source.layout != "folders" or not reading.reads_labels:
         return
-    images = [_Image.of(row, source.root) for row in source.rows]
+    images = [_Image.of(row.path, source.root) for row in source.rows]
     places = {(image.folders, image.stem) for image in images}
     # A folder that the user, or the data, call a class is no kind of companion.
     classes = {row.word for row in source.rows if row.word is not None}
@@ -86,6 +86,19 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
         f"{listed(str(image) for image, _ in [*in_folders, *by_name])}\n"
         + "\n".join(f"{INDENT}{line}" for line in advice)
     )
+
+
+def names_companions(folder: str) -> bool:
+    """Whether a folder of this name may have companions, such as ``masks``."""
+    return any(kind.fullmatch(folder) for kind in (_NAME, _AUGMENTED))
+
+
+def companion_folders(data: Path) -> set[str]:
+    """The names of folders below ``data`` that have companions of images elsewhere, whatever the classes are called."""
+    images = [_Image.of(path, data) for path in walk(data) if is_image(path)]
+    places, siblings = {(image.folders, image.stem) for image in images}, _sibling_places(images, set())
+    found = (_companion_folder(image, places, siblings, set()) for image in images)
+    return {folder for folder in found if folder is not None}
 
 
 def note_twins(source: Source) -> tuple[str, ...]:
@@ -138,7 +151,7 @@ def _companion_word(image: _Image, places: set[_Place]) -> str | None:
 
 
 def _is_companion_folder(name: str, classes: set[str]) -> bool:
-    return name not in classes and any(kind.fullmatch(name) for kind in (_NAME, _AUGMENTED))
+    return name not in classes and names_companions(name)
 
 
 def _without(folders: tuple[str, ...], level: int) -> tuple[str, ...]:

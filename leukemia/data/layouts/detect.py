@@ -9,28 +9,30 @@ from pathlib import Path
 from typing import TypeAlias
 
 from leukemia.base.errors import MissingFile, UserError, first_line
-from leukemia.data.classes import OtherWords, counted, unknown_words
+from leukemia.data.classes import OtherWords
 from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.allidb import named_images
 from leukemia.data.layouts.class_folders import (
     NAMES,
     class_folders,
-    class_level,
     flat_folder,
-    other_levels,
     unlabelled_folder,
 )
 from leukemia.data.layouts.companions import note_twins, refuse_companions
 from leukemia.data.layouts.csv_listing import list_images, read_listing
+from leukemia.data.layouts.file_words import named_by_class
+from leukemia.data.layouts.folder_advice import advise_file_words, unknown_folders
+from leukemia.data.layouts.folder_levels import class_level, folder_levels, folder_names
 from leukemia.data.layouts.lists import folder_of_lists, several_lists
+from leukemia.data.layouts.masks import refuse_masks
 from leukemia.data.layouts.other_kinds import describe_others, require_text
 from leukemia.data.layouts.source import Source, is_os_metadata, walk
 from leukemia.data.layouts.split_folders import split_folders
 from leukemia.data.layouts.subclasses import with_subclasses
 from leukemia.data.layouts.unread_files import unread_files
 from leukemia.data.reading import Reading
-from leukemia.data.split import part_of, with_split
-from leukemia.data.subjects import NotApplicable, some
+from leukemia.data.split import with_split
+from leukemia.data.subjects import NotApplicable
 
 MOST_TABLES = 5
 """So many CSVs of a folder that is no data set are tried, to say which one can be read."""
@@ -75,8 +77,9 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
     if labels and source.rows[0].label is None:
         raise UserError(
             f"{data}: images without labels; expected C-NMC's fold_*/{{all,hem}}, folders named by class "
-            f"({NAMES}), or a CSV with the columns Path and label{_tables(data)}"
+            f"({NAMES}), or a CSV with the columns Path and label{_tables(data) or _words(data)}"
         )
+    refuse_masks(data, source, reading)
     refuse_companions(data, source, reading)
     kept = with_split(source, data, reading, training=labels)
     notes = (*kept.notes, *note_twins(kept))
@@ -126,7 +129,7 @@ def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
     last: list[_Reader] = [unlabelled_folder]
     if reading.reads_labels:
         first, last = [*first, named_images], [cnmc.phase_images, flat_folder]
-        middle = [split_folders, class_folders, *middle]
+        middle = [split_folders, class_folders, *middle, named_by_class]
     inside = [partial(reader, folder) for reader in middle for folder in (data, *_wrapped(data))]
     others: OtherWords | None = None
     for read in (
@@ -159,6 +162,11 @@ def _tables(data: Path) -> str:
     return f"; give the path of the CSV to read its columns: {', '.join(sorted(found)[:3])}" if found else ""
 
 
+def _words(data: Path) -> str:
+    """Names the words that files begin with, where no CSV is beside images without labels."""
+    return advise_file_words(data) if data.is_dir() else ""
+
+
 def _wrapped(data: Path) -> list[Path]:
     """The folders inside that contain everything, as some archives have them; up to two."""
     found: list[Path] = []
@@ -187,14 +195,13 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
             errors.append(error)
     if readable:
         return f"{', '.join(readable)}: give the path of one, or of several as one data set"
-    names, others = class_level(data), describe_others(walk(data))
-    if len(set(names)) > 1 and not all(part_of(name) for name in set(names)):
+    levels, names, others = folder_levels(data), folder_names(data), describe_others(walk(data))
+    if levels and (class_level(levels) is not None or not errors):
         beside = f" ({others})" if others else ""
         correct = f", or correct the CSV ({first_line(errors[0])})" if errors else ", or give a CSV Path,label"
-        inner = "".join(f" ({some(counted(each))})" for each in other_levels(data)[:1])
-        advice = f"; map them, or folders of another level{inner}, with --classes{correct}"
-        return str(unknown_words(f"images in folders with other names{beside}{advice}", names, None))
+        return str(unknown_folders(f"images in folders with other names{beside}", data, None, correct))
     if errors:
         raise errors[0]
     found = f"images in {', '.join(sorted(set(names)))} only, so no folder names a class" if names else ""
-    return "; ".join(filter(None, (found, others))) or ("other files only" if any(walk(data)) else "no images at all")
+    text = "; ".join(filter(None, (found, others))) or ("other files only" if any(walk(data)) else "no images at all")
+    return f"{text}{advise_file_words(data)}"
