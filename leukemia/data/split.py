@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from leukemia.base.errors import UserError, listed
+from leukemia.data.layouts.copied_folders import copied_folders
 from leukemia.data.layouts.source import Source
 from leukemia.data.reading import Reading
 from leukemia.data.subjects import key, some
@@ -92,6 +93,8 @@ def with_split(source: Source, data: Path, reading: Reading, *, training: bool) 
             written, origin = [data.stem] * len(written), CSVS
         else:
             written, origin = _in_folders(source), "the folders"
+            if training and any(written) and (copies := copied_folders(source.root, _paths(source), part_of)):
+                return _of_copies(source, copies, reading)
     column = _column_of(origin)
     parts = _parts(written, column)
     if reading.split_column is not None:
@@ -112,6 +115,25 @@ def with_split(source: Source, data: Path, reading: Reading, *, training: bool) 
     counts, way = _counts(parts), f"--split-column {column or FOLDERS} keeps it"
     note = f"the data have a split, in {origin} ({counts}), that is not kept: all are cross-validated together; {way}"
     return dataclasses.replace(source, notes=(*source.notes, note), parts=f"{counts}, together; {way}")
+
+
+def _of_copies(source: Source, copies: Sequence[Path], reading: Reading) -> Source:
+    """The images of folders that all have the same ones, which are no parts of a split, with a note."""
+    names = some([folder.name for folder in copies])
+    if reading.split_column is not None:
+        raise UserError(
+            f"--split-column {reading.split_column}: the folders {names} have the same images, so that a split into "
+            f"these would validate on training images; give one of them as the data: {copies[0]}"
+        )
+    note = (
+        f"warning: the folders {names} have the same images, each of which is here {len(copies)} times; give the path "
+        f"of one of them as the data ({copies[0].name}), with its own split if it has one"
+    )
+    return dataclasses.replace(_assigned(source, None), notes=(*source.notes, note))
+
+
+def _paths(source: Source) -> list[Path]:
+    return [row.path for row in source.rows]
 
 
 def _kept(
