@@ -28,6 +28,7 @@ from leukemia.data.layouts.source import Layout, Row, Source
 from leukemia.data.names import check_names
 from leukemia.data.reading import DEFAULT, Reading, Spelling
 from leukemia.data.subjects import UNKNOWN, NotApplicable, read_subjects
+from leukemia.data.versions import version_notes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,6 +149,7 @@ def read_catalog(
     is_split = labels and reading.split_column is not None and bool(given_folds(table))
     if is_split:
         notes += (describe_sides(table, has_subjects=bool(table["subject"].notna().all())),)
+    of_versions, named_versions = version_notes(table, is_split=is_split)
     return Catalog(
         table=table,
         root=source.root,
@@ -155,8 +157,8 @@ def read_catalog(
         fingerprint=fingerprint_of(table),
         duplicates=duplicates_of(table),
         excluded=source.excluded,
-        notes=notes,
-        subject_notes=(*subject_notes, *source.named_notes),
+        notes=(*notes, *of_versions),
+        subject_notes=(*subject_notes, *source.named_notes, *named_versions),
         subject_spelling=reading.subject_spelling,
         num_left_out=source.num_left_out,
         parts=source.parts,
@@ -235,10 +237,7 @@ def _report_lines(catalog: Catalog, data: str) -> Iterator[tuple[str, str]]:
     yield "data", f"{data} (layout {catalog.layout}{catalog.parts and '; ' + catalog.parts})"
     yield "fingerprint", catalog.fingerprint
     yield "images", _images(catalog)
-    if catalog.has_subjects:
-        yield "subjects", _subjects(catalog)
-    else:
-        yield "subjects", "unknown"
+    yield "subjects", _subjects(catalog) if catalog.has_subjects else "unknown"
     yield "groups", _groups(catalog)
     subjects = dict(zip(table["image_id"], table["subject"], strict=True))
     across = [images for images in catalog.duplicates if len({subjects[name] for name in images}) > 1]

@@ -21,6 +21,7 @@ from leukemia.config.protocol import Protocol
 from leukemia.data.balance import MIN_FOLDS, FoldBalance, balance_of, describe_balance, fewer_folds
 from leukemia.data.catalog import Catalog
 from leukemia.data.given import given_folds
+from leukemia.data.versions import distinct_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +172,8 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
     """Split a labelled catalogue into folds, stratified by class.
 
     ``grouped`` keeps each group (subjects joined by shared images) on one side. ``random-cell`` splits distinct images:
-    pixel-identical copies stay together, since a copy on the other side would leak. ``given`` keeps the data's own
-    split, as it is, whatever ``num_folds``.
+    pixel-identical copies stay together, since a copy on the other side would leak, and so do versions of one original
+    if subjects are unknown. ``given`` keeps the data's own split, as it is, whatever ``num_folds``.
 
     Raises:
         UserError: a class has fewer groups than there are folds, or a fold would lack a class.
@@ -184,7 +185,7 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
     if not 0 <= seed < 2**32:
         raise UserError(f"--seed: expected 0 to {2**32 - 1}, got {seed}")
     table = catalog.table
-    units = table["group"] if protocol == "grouped" else table["pixel_sha256"]
+    units = table["group"] if protocol == "grouped" else distinct_images(table)
     name = "groups of subjects" if protocol == "grouped" else "distinct images"
     for label, class_name in enumerate(CLASS_NAMES):
         num_units = units[table["label"] == label].nunique()
@@ -193,7 +194,8 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
                 f"{num_folds} folds need at least {num_folds} {name} of class {label} ({class_name}), "
                 f"found {num_units} in {catalog.root}; {fewer_folds(num_folds, 'more data')}"
             )
-    masks = _grouped(table, units, num_folds, seed) if protocol == "grouped" else _by_image(table, num_folds, seed)
+    split = _grouped if protocol == "grouped" else _by_image
+    masks = split(table, units, num_folds, seed)
     return _splits_of(catalog, masks, seed, protocol, fewer_folds(num_folds, "another --seed"))
 
 
@@ -241,12 +243,12 @@ def _grouped(table: pd.DataFrame, groups: pd.Series, num_folds: int, seed: int) 
     return [_mask(len(table), rows) for _, rows in splitter.split(table, table["label"], groups)]
 
 
-def _by_image(table: pd.DataFrame, num_folds: int, seed: int) -> list[np.ndarray]:
-    distinct = table.drop_duplicates("pixel_sha256")
+def _by_image(table: pd.DataFrame, images: pd.Series, num_folds: int, seed: int) -> list[np.ndarray]:
+    distinct = images[~images.duplicated()]
     splitter = StratifiedKFold(n_splits=num_folds, shuffle=True, random_state=seed)
     return [
-        table["pixel_sha256"].isin(distinct["pixel_sha256"].iloc[rows]).to_numpy()
-        for _, rows in splitter.split(distinct, distinct["label"])
+        images.isin(distinct.iloc[rows]).to_numpy()
+        for _, rows in splitter.split(distinct, table["label"][distinct.index])
     ]
 
 
