@@ -49,6 +49,10 @@ EXPECTED = {
         "leaves out 2 of 16 images",
     ],
     "leukemia.catalog parts --split-column split": ["12 train, 12 validation images, kept apart; 12 images of test"],
+    "leukemia.catalog named --classes normal=lymphocyte leukemic=blast": [
+        "normal = lymphocyte (6); leukemic = blast (6)",
+        "labels are read from the names of the files",
+    ],
     "leukemia.catalog taleqani": ["normal = Benign (6); leukemic = Early (6), Pre (6), Pro (6)"],
     "leukemia.catalog taleqani --contact-sheet sheet.png": ["sheet:       sheet.png"],
     "leukemia.catalog ALL-IDB2": ["8 (4 hem, 4 all)", "_1 shows a lymphoblast, _0 none"],
@@ -97,6 +101,8 @@ def draw_examples(folder: Path) -> None:
     write_csv(folder / "graded.csv", 16, stage=stages)
     for seed, part in enumerate(("train", "val", "test")):
         draw_folders(folder / "parts" / part, names=("hem", "all"), seed=seed)
+    for number, path in enumerate(draw_images(folder / "named", 12)):
+        path.rename(path.with_name(f"{('lymphocyte', 'blast')[number % 2]}_{number}.png"))
     draw_folders(folder / "taleqani")
     draw_fields(folder / "ALL-IDB2", 8, cells=1)
     draw_fields(folder / "fields", 16, cells=8)
