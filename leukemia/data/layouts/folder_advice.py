@@ -27,7 +27,7 @@ def unknown_folders(message: str, data: Path, classes: Sequence[str] | None, cor
     """
     levels = folder_levels(data)
     level = class_level(levels)
-    if level is None and levels:
+    if level is None and (levels or classes is None):
         return _no_classes(message, data, classes, levels)
     names = folder_names(data) if level is None else level.names
     inner = "".join(f" ({some(counted(each.names))})" for each in other_levels(levels)[:1])
@@ -48,16 +48,14 @@ def advise_file_words(data: Path) -> str:
 
 
 def _no_classes(message: str, data: Path, classes: Sequence[str] | None, levels: Sequence[Level]) -> UserError:
-    """The error for folders that all look like subjects, whose names are no words for ``--classes``."""
-    outermost = levels[0]
-    pattern = f"--subject-pattern '([^/]+){'/[^/]+' * outermost.from_file}$'"
+    """The error for folders that all look like subjects, or do not differ, so their names are no words to map."""
+    look, pattern = "", ""
+    if levels:
+        look = f" that look like subjects, dates or numbers ({some(counted(levels[0].names))})"
+        pattern = f", with --subject-pattern '([^/]+){'/[^/]+' * levels[0].from_file}$'"
     advice = advise_file_words(data) or (
-        f"; write a CSV Path,label with a line for each image, and give its path instead of the folder, with "
-        f"{pattern}\n{INDENT}if the folders are classes after all: --classes "
-        + " ".join(f"{name}={PLACE}" for name in CLASSES)
+        f"; write a CSV Path,label with a line for each image, and give its path instead of the folder{pattern}\n"
+        f"{INDENT}if the folders are classes after all: --classes " + " ".join(f"{name}={PLACE}" for name in CLASSES)
     )
-    text = (
-        f"{message} that look like subjects, dates or numbers ({some(counted(outermost.names))}), so no folder names a "
-        f"class{advice}"
-    )
+    text = f"{message}{look}, so no folder names a class{advice}"
     return UserError(text) if classes is None else OtherWords(text)

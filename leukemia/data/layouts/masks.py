@@ -29,8 +29,8 @@ def refuse_masks(data: Path, source: Source, reading: Reading) -> None:
     for word in words:
         paths = [row.path for row in source.rows if row.word == word]
         if all(map(_is_mask, paths[:NUM_SEEN])):
-            message = f"{data}: the {len(paths)} images in folders {word} are masks (black and white), and no class"
-            raise UserError(str(unknown_folders(message, data, None)))
+            masks = f"the {len(paths)} images in folders {word} are masks (black and white)"
+            raise unknown_folders(f"{data}: {masks}; the cells are in folders", data, None)
 
 
 def _is_mask(path: Path) -> bool:
