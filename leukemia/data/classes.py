@@ -142,6 +142,7 @@ def unknown_words(
     classes: Sequence[str] | None,
     lines: Iterable[str] | None = None,
     ignored: Iterable[str] = (),
+    option: str = "",
 ) -> UserError:
     """The error for data with unknown words: the message, the words, and an example of ``--classes``.
 
@@ -151,6 +152,7 @@ def unknown_words(
         classes: what was given.
         lines: what to list instead of the words.
         ignored: other words of the data, whose images are to be left out.
+        option: to type before ``--classes``.
 
     Returns:
         ``OtherWords`` if ``--classes`` was given and has none of the words.
@@ -161,7 +163,7 @@ def unknown_words(
     more = f" and {len(unclear) - MOST_WORDS} more" if len(unclear) > MOST_WORDS else ""
     each = f"{_joined(unclear[:MOST_WORDS])}{more}"
     advice = f"write each of {each} after its class, or after ignore= to leave it out" if unclear else "for example"
-    text = f"{message}:\n{shown}\n{INDENT}{advice}: {typed}"
+    text = f"{message}:\n{shown}\n{INDENT}{advice}: {f'{option} {typed}'.strip()}"
     return OtherWords(text) if is_other else UserError(text)
 
 

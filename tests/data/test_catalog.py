@@ -272,9 +272,10 @@ def test_csv_links_inside_the_folder_are_followed_and_duplicates_rejected(tmp_pa
 @pytest.mark.parametrize(
     ("header", "rows", "message"),
     [
-        ("Cell,label", ["images/0.png,0"], r"expected a column Path, found Cell, label; rename them in the header$"),
-        ("Cell,kind", ["images/0.png,0"], r"expected the columns Path and label, found Cell, kind"),
-        ("Path", ["images/0.png"], r"expected the columns Path and label, found Path"),
+        ("Cell,label", ["absent,0"], r"expected a column Path, found Cell, label; no column has the names of images"),
+        ("Cell,kind", ["absent,none"], r"expected the columns Path and label, found Cell, kind; no column has the names"),
+        ("Cell,kind", ["images/0.png,0"], r"expected a column of labels, such as label, found Cell, kind; add one"),
+        ("Path", ["images/0.png"], r"expected a column of labels, such as label, found Path; add one"),
         ("images/0.png,0", ["images/1.png,1"], r"expected .*, found images/0.png, 0; add a header as the first line$"),
         ("Path,label", [], r"a header but no rows"),
         ("", [], r"the CSV is empty"),
@@ -415,7 +416,7 @@ def test_folders_that_are_not_a_data_set(tmp_path: Path) -> None:
         match=r"images in folders with other names; map them, or .*\n  cats \(1\)\n  dogs \(1\)\n  write each",
     ):
         read_catalog(other)
-    (other / "cells.csv").write_text("Cell,label\ncats/a.png,0\n")
+    (other / "cells.csv").write_text("Cell,label\nabsent,0\n")
     with pytest.raises(
         UserError, match=r"or correct the CSV \(.*cells.csv: expected a column Path, found Cell, label; "
     ):

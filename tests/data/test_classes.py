@@ -393,7 +393,9 @@ def test_cnmc_with_a_mapping(tmp_path: Path) -> None:
 
 def test_the_column_of_labels(tmp_path: Path) -> None:
     path = listing(tmp_path, "Path,dx", "0", "1")
-    with pytest.raises(UserError, match=r"expected the columns Path and label, found Path, dx; .*--label-column$"):
+    with pytest.raises(
+        UserError, match=r"found Path, dx; these may have labels, read one with --label-column dx:\n  dx: 0"
+    ):
         found(path)
     source = find_images(path, Reading(label_column=" DX"), labels=True)
     assert labels_of(source) == {"0.png": 0, "1.png": 1}

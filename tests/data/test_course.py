@@ -76,7 +76,9 @@ def test_a_folder_with_and_without_labels_is_no_test_set(course: Course) -> None
     course.train.unlink()
     course.valid.unlink()
     assert len(read_catalog(course.folder, labels=False).table) == 3
-    with pytest.raises(UserError, match=r"resnet_18_test.csv: expected the columns Path and label, found Path;"):
+    with pytest.raises(
+        UserError, match=r"resnet_18_test.csv: expected a column of labels, such as label, found Path; add"
+    ):
         read_catalog(course.folder)
 
 

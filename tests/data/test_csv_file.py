@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from leukemia.base.errors import UserError
-from leukemia.data.layouts.csv_listing import read_listing
 from leukemia.data.layouts.label_column import read_labels
+from leukemia.data.layouts.listing import read_listing
 from leukemia.data.reading import DEFAULT
 
 
@@ -64,7 +64,7 @@ def test_big_endian_text_is_read_by_its_mark(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "encoding", "message"),
     [
-        ("Path,label\nä.png,0\n", "cp1252", r"expected a CSV in UTF-8 \(.*\); export it again as CSV UTF-8$"),
+        ("Path,label\n\x81.png,0\n", "latin-1", r"expected a CSV in UTF-8 \(.*\); export it again as CSV UTF-8$"),
         ("Path,label\na.png,0\n", "utf-16-le", r"expected a CSV in UTF-8, got bytes of value 0; export it again"),
         ("# only\n", "utf-8", r"the CSV is empty"),
         (

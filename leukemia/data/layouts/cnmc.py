@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError, listed
-from leukemia.data.layouts.csv_listing import Folder, Listing, read_listing
+from leukemia.data.layouts.csv_listing import Folder
 from leukemia.data.layouts.label_column import read_labels
+from leukemia.data.layouts.listing import Listing, read_listing
 from leukemia.data.layouts.source import Row, Source, direct_images, ignored_files, is_image, subfolders, walk
 from leukemia.data.reading import Reading
 from leukemia.data.subjects import cnmc_subject, cnmc_subjects

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import itertools
@@ -29,6 +30,7 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_EXCEL = "cp1252"
 # Written by Excel, as the first line.
 _SEP_LINE = re.compile(r'"?sep=([,;\t|])"?', re.IGNORECASE)
 _COMMENT = "#"
@@ -48,7 +50,7 @@ class CsvFile:
 
 
 def read_csv(path: Path) -> CsvFile:
-    """Read a text file of values: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+    """Read a text file of values: UTF-8, UTF-16 or UTF-32 with a byte order mark, or Windows-1252, as Excel writes it.
 
     The separator is one of ``SEPARATORS``: that of a first line ``sep=;``, else detected. Blank lines are ignored. A
     line that begins with ``#`` is a comment above the header; below it, if a blank follows or if it is not as long as
@@ -59,13 +61,7 @@ def read_csv(path: Path) -> CsvFile:
             value with a line break that may have taken in rows.
     """
     content = _read(path)
-    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: expected a CSV in {encoding.removesuffix('-sig').upper()} ({error}); export it again as CSV UTF-8"
-        ) from None
+    text, encoding = _decoded(path, content)
     lines = io.StringIO(text, newline="").readlines()
     if lines and "\0" in lines[0]:
         # UTF-16 without its mark; within a row, it is in a name.
@@ -78,13 +74,32 @@ def read_csv(path: Path) -> CsvFile:
     if not header[1]:
         raise UserError(f"{path}: the CSV is empty; expected the columns Path and label, and a row per image")
     notes = []
-    if not encoding.startswith("utf-8"):
+    if encoding == _EXCEL:
+        notes.append(
+            "the CSV is not in UTF-8 and was read as Windows-1252; if letters are wrong, export it as CSV UTF-8"
+        )
+    elif not encoding.startswith("utf-8"):
         notes.append(f"the CSV is in {encoding.upper()}")
     if separator != ",":
         notes.append(f"the values in the CSV are separated by {SEPARATORS[separator]}")
     if records.num_comments:
         notes.append(f"{records.num_comments} lines in the CSV begin with # and were taken as comments")
     return CsvFile(header=header, rows=tuple(rows), notes=tuple(notes))
+
+
+def _decoded(path: Path, content: bytes) -> tuple[str, str]:
+    """The text of a file, and its encoding."""
+    marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
+    try:
+        return content.decode(marked or "utf-8"), marked or "utf-8"
+    except UnicodeDecodeError as error:
+        wanted = (marked or "utf-8").removesuffix("-sig").upper()
+        wrong = UserError(f"{path}: expected a CSV in {wanted} ({error}); export it again as CSV UTF-8")
+    if marked is None and b"\0" not in content:
+        # Text in another encoding of one byte a letter only gets other letters, and no path of it would exist.
+        with contextlib.suppress(UnicodeDecodeError):
+            return content.decode(_EXCEL), _EXCEL
+    raise wrong
 
 
 def _read(path: Path) -> bytes:

@@ -3,115 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from leukemia.base.errors import UserError, listed
-from leukemia.data.layouts.csv_file import read_csv
+from leukemia.base.errors import UserError
 from leukemia.data.layouts.file_index import FileIndex
-from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
-from leukemia.data.layouts.source import Row, Source, is_image
+from leukemia.data.layouts.label_column import check_other_columns, label_column, no_label_column, read_labels
+from leukemia.data.layouts.listing import PATH, Listing
+from leukemia.data.layouts.source import Row, Source, is_image, walk
 from leukemia.data.layouts.written_path import WrittenPath
 from leukemia.data.reading import Reading
 from leukemia.data.split import split_column
-from leukemia.data.subjects import NotApplicable, looks_like_subjects
-
-PATH_COLUMNS = (
-    *("path", "filepath", "file_path", "image_path", "img_path", "filename", "file_name", "image_name", "img_name"),
-    *("file", "image", "img", "image_id"),
-)
-"""Where paths are looked for, ignoring case; the first one that a CSV has is read."""
-
-_BREAK = re.compile(r"[\r\n]")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listing:
-    """The rows of a CSV, as text."""
-
-    path: Path
-    columns: tuple[str, ...]
-    """The header, as written."""
-
-    rows: tuple[tuple[int, dict[str, str]], ...]
-    """Line number in the file and the stripped values by lower-case column."""
-
-    notes: tuple[str, ...] = ()
-    """How the file was read, one line each."""
-
-    def has(self, *columns: str) -> bool:
-        """Whether the header has all these columns, ignoring case."""
-        return {column.lower() for column in self.columns} >= set(columns)
-
-    def column(self, name: str) -> list[str]:
-        """The values of a column, given by its lower-case name.
-
-        Raises:
-            UserError: one has a line break, which only columns that are not read may have.
-        """
-        broken = [f"row {number}: {values[name]!r}" for number, values in self.rows if _BREAK.search(values[name])]
-        self.reject(f"expected one line in every value of the column {name}; correct these", broken)
-        return [values[name] for _, values in self.rows]
-
-    @property
-    def path_column(self) -> str | None:
-        """The column of paths, in lower case; None if there is none."""
-        return next((name for name in PATH_COLUMNS if self.has(name)), None)
-
-    def subjects(self, column: str | None, default: str) -> tuple[list[str | None], tuple[str, ...]]:
-        """The subjects as written, None if no column has them; and columns that look like subjects but are not read.
-
-        Args:
-            column: the column to read, ignoring case; None: ``default``, if there is one.
-
-        Raises:
-            NotApplicable: there is no such column.
-        """
-        if column is not None and not self.has(column.strip().lower()):
-            raise NotApplicable(
-                f"{self.path}: --subject-column {column}: expected one of the columns {', '.join(self.columns)}"
-            )
-        read = (column or default).strip().lower()
-        unread = tuple(name for name in self.columns if name.lower() != read and looks_like_subjects(name))
-        return list(self.column(read)) if self.has(read) else [None] * len(self.rows), unread
-
-    def reject(self, message: str, offenders: list[str]) -> None:
-        """Raise a UserError that lists the offenders, if any."""
-        if offenders:
-            raise UserError(f"{self.path}: {message}:\n{listed(offenders)}")
-
-
-def read_listing(path: Path) -> Listing:
-    """Read a CSV (``read_csv``) with a header and at least one row.
-
-    Raises:
-        UserError: as ``read_csv``; no rows, a duplicate column, or rows whose length differs from the header.
-    """
-    file = read_csv(path)
-    _, columns = file.header
-    keys = [column.lower() for column in columns]
-    twice = sorted(key for key, number in Counter(keys).items() if key and number > 1)
-    if twice:
-        raise UserError(f"{path}: duplicate column {', '.join(twice)}; keep one")
-    if not file.rows:
-        raise UserError(f"{path}: the CSV has a header but no rows; expected a row per image")
-    listing = Listing(
-        path=path,
-        columns=tuple(columns),
-        rows=tuple((number, dict(zip(keys, row, strict=False))) for number, row in file.rows),
-        notes=file.notes,
-    )
-    if all(len(row) == len(keys) + 1 for _, row in file.rows):
-        raise UserError(
-            f"{path}: every row has {len(keys) + 1} values, but the header {len(keys)}; if the first is an index, "
-            "begin the header with a separator; if the last is empty, end it with one"
-        )
-    uneven = [f"row {number}: {len(row)} values" for number, row in file.rows if len(row) != len(keys)]
-    listing.reject(f"expected {len(keys)} values in every row, as in the header", uneven)
-    return listing
 
 
 def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
@@ -125,21 +27,17 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         UserError: columns, labels or paths are missing or invalid; all offending rows are listed.
     """
     column, label_notes = label_column(listing, reading, required=labels)
-    path_column = listing.path_column
-    if path_column is None or (labels and column is None):
-        wanted = "a column Path" if column or not labels else "the columns Path and label"
-        has_header = not any(is_image(Path(name)) for name in listing.columns)
-        advice = "rename them in the header" if has_header else "add a header as the first line"
-        other = ", or give the column of labels with --label-column" if has_header and path_column else ""
-        raise UserError(f"{listing.path}: expected {wanted}, found {', '.join(listing.columns)}; {advice}{other}")
-    path_notes = () if path_column == "path" else (f"paths are read from the column {path_column}",)
+    paths_from = listing.path_column
+    if paths_from is None or (labels and column is None):
+        raise _no_columns(listing, column, reading, labels=labels)
+    path_notes = () if paths_from == PATH else (f"paths are read from the column {paths_from}",)
     found = read_labels(listing, column, reading, required=labels)
     check_other_columns(listing, column, [label for _, label in found], reading)
-    _check_once(listing, path_column, found)
+    _check_once(listing, paths_from, found)
     subjects, unread = listing.subjects(reading.subject_column, "subject")
     folder = Folder(_base_of(listing, reading), reading.base_option)
-    paths = folder.resolve_all(listing, path_column)
-    names = listing.column("id" if listing.has("id") else path_column)
+    paths = folder.resolve_all(listing, paths_from)
+    names = listing.column(listing.name_column or paths_from)
     split_name = split_column(listing.columns, reading)
     splits = [None] * len(names) if split_name is None else listing.column(split_name)
     rows = tuple(
@@ -154,6 +52,29 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         split_from="" if split_name is None else f"the column {split_name}",
         unread_columns=unread,
     )
+
+
+def _no_columns(listing: Listing, column: str | None, reading: Reading, *, labels: bool) -> UserError:
+    """The error for a CSV without a column of paths, or of labels where they are required."""
+    found = ", ".join(listing.columns)
+    wanted = "a column Path" if column or not labels else "the columns Path and label"
+    if any(is_image(Path(name)) for name in listing.columns):
+        return UserError(f"{listing.path}: expected {wanted}, found {found}; add a header as the first line")
+    if listing.path_column is None:
+        base = _base_of(listing, reading)
+        return UserError(
+            f"{listing.path}: expected {wanted}, found {found}; no column has the names of images or folders below "
+            f"{base}{_example(listing, base)}: write them as they are there, or give their folder with "
+            f"{reading.base_option}"
+        )
+    return no_label_column(listing, reading)
+
+
+def _example(listing: Listing, base: Path) -> str:
+    """A value of the first column beside the path of an image, if there is one."""
+    image = next((path for path in walk(base) if is_image(path)), None)
+    value = listing.rows[0][1][listing.columns[0].lower()]
+    return "" if image is None else f", such as {image.relative_to(base)}; {listing.columns[0]} has {value}"
 
 
 def _check_once(listing: Listing, path_column: str, labels: Sequence[tuple[str | None, int | None]]) -> None:

@@ -19,10 +19,11 @@ from leukemia.data.layouts.class_folders import (
     unlabelled_folder,
 )
 from leukemia.data.layouts.companions import note_twins, refuse_companions
-from leukemia.data.layouts.csv_listing import list_images, read_listing
+from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.file_words import named_by_class
 from leukemia.data.layouts.folder_advice import advise_file_words, unknown_folders
 from leukemia.data.layouts.folder_levels import class_level, folder_levels, folder_names
+from leukemia.data.layouts.listing import read_listing
 from leukemia.data.layouts.lists import folder_of_lists, several_lists
 from leukemia.data.layouts.masks import refuse_masks
 from leukemia.data.layouts.other_kinds import describe_others, require_text
@@ -95,7 +96,7 @@ def _read(data: Path, reading: Reading, *, labels: bool) -> Source:
     if data.is_dir():
         return _in_folder(data.resolve(), reading, labels=labels)
     require_text(data)
-    listing = read_listing(data.resolve())
+    listing = read_listing(data.resolve(), reading.base)
     if cnmc.is_test_listing(listing):
         _refuse_label_column(data, reading, labels=labels)
         return cnmc.listed_test_images(listing, reading)
@@ -189,7 +190,7 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
     readable, errors = [], []
     for path in tables:
         try:
-            list_images(read_listing(path), reading, labels=labels)
+            list_images(read_listing(path, reading.base), reading, labels=labels)
             readable.append(path.relative_to(data).as_posix())
         except UserError as error:
             errors.append(error)

@@ -40,6 +40,22 @@ class FileIndex:
         """The files of this name in any folder."""
         return self._everywhere.called(name)
 
+    def folders(self, names: tuple[str, ...]) -> list[Path]:
+        """The folders whose paths end with these names, outermost first; at least one name."""
+        keys = tuple(map(_key, names))
+        inside = self._by_name.get(keys[-1], [])
+        return [folder for folder in inside if _num_shared(keys, tuple(map(_key, folder.parts))) == len(keys)]
+
+    def images_below(self, folder: Path) -> list[Path]:
+        """The images in a folder and in all folders in it."""
+        return [
+            each / name
+            for each, names in self._files.items()
+            if each.is_relative_to(folder)
+            for name in names
+            if is_image(Path(name))
+        ]
+
     def _meant_by(self, folders: tuple[str, ...]) -> list[Path]:
         keys = tuple(map(_key, folders))
         ranks = {}

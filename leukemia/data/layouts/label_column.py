@@ -8,11 +8,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from leukemia.base.errors import UserError, listed
-from leukemia.data.classes import KNOWN, normal_form, unknown_words, vocabularies, vocabulary_of
+from leukemia.data.classes import (
+    KNOWN,
+    MOST_WORDS,
+    counted,
+    normal_form,
+    unknown_words,
+    vocabularies,
+    vocabulary_of,
+)
 from leukemia.data.reading import Reading
+from leukemia.data.split import part_of
+from leukemia.data.subjects import looks_like_subjects
 
 if TYPE_CHECKING:
-    from leukemia.data.layouts.csv_listing import Listing
+    from leukemia.data.layouts.listing import Listing
 
 _IS = re.compile(r"^is[_ -]")
 _FLAGS = {"0", "1", "false", "true"}
@@ -44,6 +54,42 @@ def label_column(listing: Listing, reading: Reading, *, required: bool) -> tuple
     if not required and not _has_labels(listing, column, reading):
         return None, (*absent, f"the column {column} has no known labels, and is not read")
     return column, (*absent, f"labels are read from the column {column}; --label-column reads another")
+
+
+def no_label_column(listing: Listing, reading: Reading) -> UserError:
+    """The error for a CSV of images without a known column of labels: which columns may have them, and what to type."""
+    candidates = {}
+    for name in listing.columns:
+        words = [] if name.lower() == listing.path_column else [values[name.lower()] for _, values in listing.rows]
+        if _may_be_classes(name, words):
+            candidates[name] = words
+    message = f"{listing.path}: expected a column of labels, such as label, found {', '.join(listing.columns)}"
+    if not candidates:
+        return UserError(f"{message}; add one, or rename it in the header")
+    # Columns with known words first.
+    best = max(candidates, key=lambda name: sum(word in KNOWN for word in set(candidates[name])))
+    others = [name for name in candidates if name != best]
+    lines = [f"{name}: {', '.join(counted(candidates[name]))}" for name in (best, *others)]
+    option = f"--label-column {shlex.quote(best)}"
+    if vocabulary_of(candidates[best], reading.classes) is not None:
+        return UserError(f"{message}; these may have labels, read one with {option}:\n{listed(lines)}")
+    error = unknown_words(
+        f"{message}; these may have labels, read one with {option} and the classes of its words",
+        candidates[best],
+        reading.classes,
+        lines,
+        option=option,
+    )
+    return UserError(str(error))
+
+
+def _may_be_classes(name: str, words: Sequence[str]) -> bool:
+    """Whether a column has a few words for many images, and neither subjects nor the parts of a split."""
+    distinct = set(map(normal_form, words))
+    few = 2 <= len(distinct) <= MOST_WORDS and (
+        len(distinct) <= len(words) // 2 or vocabulary_of(words, None) is not None
+    )
+    return few and not looks_like_subjects(name) and not all(part_of(word) for word in distinct)
 
 
 def read_labels(

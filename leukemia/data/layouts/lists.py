@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError, listed
-from leukemia.data.layouts.csv_listing import Listing, list_images, read_listing
+from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.label_column import label_column
+from leukemia.data.layouts.listing import Listing, read_listing
 from leukemia.data.layouts.other_kinds import require_text
 from leukemia.data.layouts.source import Source
 from leukemia.data.reading import Reading
@@ -29,7 +30,7 @@ def several_lists(paths: Sequence[Path], reading: Reading) -> Source:
         raise UserError(f"--data: expected one folder, or one or more CSVs, got {len(paths)} paths with {folders[0]}")
     for path in paths:
         require_text(path)
-    listings = [read_listing(path.resolve()) for path in paths]
+    listings = [read_listing(path.resolve(), reading.base) for path in paths]
     for listing in listings:
         if _is_list(listing) and not _has_labels(listing, reading):
             raise UserError(
@@ -50,7 +51,7 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool) -> Source | N
         UserError: a CSV beside a list cannot be read; ``labels`` is False and only some lists have labels; or as
             ``several_lists``.
     """
-    listings, others, broken = _read_all(data)
+    listings, others, broken = _read_all(data, reading)
     with_labels = [each for each in listings if _has_labels(each, reading) and not _is_template(each)]
     without = [each for each in listings if each not in with_labels]
     if not (with_labels if labels else listings):
@@ -83,12 +84,12 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool) -> Source | N
     return dataclasses.replace(source, named_notes=(*notes, *source.named_notes))
 
 
-def _read_all(data: Path) -> tuple[list[Listing], list[Path], list[UserError]]:
+def _read_all(data: Path, reading: Reading) -> tuple[list[Listing], list[Path], list[UserError]]:
     """The lists of images in a folder, its other CSVs, and why others could not be read."""
     listings, others, broken = [], [], []
     for path in sorted(path for path in data.iterdir() if path.suffix.lower() in (".csv", ".tsv") and path.is_file()):
         try:
-            listing = read_listing(path)
+            listing = read_listing(path, reading.base)
         except UserError as error:
             broken.append(error)
             continue

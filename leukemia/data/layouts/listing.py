@@ -1,0 +1,157 @@
+"""The rows of a CSV that lists images, as text, with the column of their paths."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from leukemia.base.errors import UserError, listed
+from leukemia.data.layouts import path_column
+from leukemia.data.layouts.csv_file import read_csv
+from leukemia.data.layouts.file_index import FileIndex
+from leukemia.data.layouts.label_column import COLUMNS
+from leukemia.data.subjects import NotApplicable, looks_like_subjects
+
+PATH = "path"
+"""The usual column of paths; also of a listing whose rows stood for folders."""
+
+_BREAK = re.compile(r"[\r\n]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The rows of a CSV, as text."""
+
+    path: Path
+    columns: tuple[str, ...]
+    """The header, as written."""
+
+    rows: tuple[tuple[int, dict[str, str]], ...]
+    """Line number in the file and the stripped values by lower-case column."""
+
+    notes: tuple[str, ...] = ()
+    """How the file was read, one line each."""
+
+    path_column: str | None = None
+    """The column of paths, in lower case; None if there is none."""
+
+    has_row_per_image: bool = True
+    """False if the rows of the file stand for folders: each is repeated for every image in its folder."""
+
+    def has(self, *columns: str) -> bool:
+        """Whether the header has all these columns, ignoring case."""
+        return {column.lower() for column in self.columns} >= set(columns)
+
+    def column(self, name: str) -> list[str]:
+        """The values of a column, given by its lower-case name.
+
+        Raises:
+            UserError: one has a line break, which only columns that are not read may have.
+        """
+        broken = [f"row {number}: {values[name]!r}" for number, values in self.rows if _BREAK.search(values[name])]
+        self.reject(f"expected one line in every value of the column {name}; correct these", broken)
+        return [values[name] for _, values in self.rows]
+
+    @property
+    def name_column(self) -> str | None:
+        """The column of what the list calls its images: ``id`` if there is one, else the paths."""
+        return "id" if self.has("id") and self.has_row_per_image else self.path_column
+
+    def subjects(self, column: str | None, default: str) -> tuple[list[str | None], tuple[str, ...]]:
+        """The subjects as written, None if no column has them; and columns that look like subjects but are not read.
+
+        Args:
+            column: the column to read, ignoring case; None: ``default``, if there is one.
+
+        Raises:
+            NotApplicable: there is no such column.
+        """
+        if column is not None and not self.has(column.strip().lower()):
+            raise NotApplicable(
+                f"{self.path}: --subject-column {column}: expected one of the columns {', '.join(self.columns)}"
+            )
+        read = (column or default).strip().lower()
+        unread = tuple(name for name in self.columns if name.lower() != read and looks_like_subjects(name))
+        return list(self.column(read)) if self.has(read) else [None] * len(self.rows), unread
+
+    def reject(self, message: str, offenders: list[str]) -> None:
+        """Raise a UserError that lists the offenders, if any."""
+        if offenders:
+            raise UserError(f"{self.path}: {message}:\n{listed(offenders)}")
+
+
+def read_listing(path: Path, base: str | Path | None = None) -> Listing:
+    """Read a CSV (``read_csv``) with a header and at least one row.
+
+    Args:
+        base: the folder that paths are relative to; None: that of the CSV.
+
+    Raises:
+        UserError: as ``read_csv``; no rows, a duplicate column, or rows whose length differs from the header.
+    """
+    file = read_csv(path)
+    _, columns = file.header
+    keys = [column.lower() for column in columns]
+    twice = sorted(key for key, number in Counter(keys).items() if key and number > 1)
+    if twice:
+        raise UserError(f"{path}: duplicate column {', '.join(twice)}; keep one")
+    if not file.rows:
+        raise UserError(f"{path}: the CSV has a header but no rows; expected a row per image")
+    listing = Listing(
+        path=path,
+        columns=tuple(columns),
+        rows=tuple((number, dict(zip(keys, row, strict=False))) for number, row in file.rows),
+        notes=file.notes,
+    )
+    if all(len(row) == len(keys) + 1 for _, row in file.rows):
+        raise UserError(
+            f"{path}: every row has {len(keys) + 1} values, but the header {len(keys)}; if the first is an index, "
+            "begin the header with a separator; if the last is empty, end it with one"
+        )
+    uneven = [f"row {number}: {len(row)} values" for number, row in file.rows if len(row) != len(keys)]
+    listing.reject(f"expected {len(keys)} values in every row, as in the header", uneven)
+    return _with_paths(listing, Path(base or path.parent))
+
+
+def _with_paths(listing: Listing, base: Path) -> Listing:
+    """The listing with its column of paths, if it has one; rows that stand for folders are repeated for each image."""
+    named = next((name for name in path_column.NAMES if listing.has(name)), None)
+    if named is not None or not base.is_dir():
+        return dataclasses.replace(listing, path_column=named)
+    root = base.resolve()
+    index = FileIndex(root)
+    keys = [column.lower() for column in listing.columns[: path_column.MOST_COLUMNS]]
+    # A label, such as 0, may be the name of an image or a folder by chance.
+    columns = {key: [values[key] for _, values in listing.rows] for key in keys if key and key not in COLUMNS}
+    of_images = {key: values for key, values in columns.items() if not looks_like_subjects(key)}
+    if (found := path_column.found_column(listing.path, of_images, index, root)) is not None:
+        return dataclasses.replace(listing, path_column=found)
+    folders = path_column.folder_column(columns, index)
+    return listing if folders is None else _of_folders(listing, folders, index, root)
+
+
+def _of_folders(listing: Listing, column: str, index: FileIndex, root: Path) -> Listing:
+    """A row for each image in the folders that a column names, with its path in a new column.
+
+    Raises:
+        UserError: a row names no folder with images.
+    """
+    rows, empty = [], []
+    for number, values in listing.rows:
+        images = path_column.images_in(values[column], index)
+        rows += [(number, values | {PATH: path.relative_to(root).as_posix()}) for path in images]
+        if not images:
+            empty.append(f"row {number}: {values[column] or 'no folder'}")
+    listing.reject(f"expected a folder of images below {root} in the column {column}, in every row", empty)
+    name = next(each for each in listing.columns if each.lower() == column)
+    note = (
+        f"each row of the CSV stands for a folder, named in the column {name}: {len(rows)} images; if a folder is a "
+        f"patient, give --subject-column {shlex.quote(name)}"
+    )
+    return dataclasses.replace(
+        listing, rows=tuple(rows), path_column=PATH, has_row_per_image=False, notes=(*listing.notes, note)
+    )

@@ -1,0 +1,77 @@
+"""The column of a CSV that says which images its rows are about: by its name, or by files or folders of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from leukemia.base.errors import UserError
+from leukemia.data.layouts.file_index import FileIndex
+from leukemia.data.layouts.source import is_image
+from leukemia.data.layouts.written_path import WrittenPath
+
+NAMES = (
+    *("path", "filepath", "file_path", "image_path", "img_path", "filename", "file_name", "image_name", "img_name"),
+    *("file", "image", "img", "image_id"),
+)
+"""Where paths are looked for, ignoring case; the first one that a CSV has is read."""
+
+MOST_COLUMNS, SAMPLE = 50, 200
+"""So many columns are looked at, and so many rows of each, spread over the CSV."""
+
+LEAST_FOUND = 0.9
+"""The share of values that must be images or folders of the data."""
+
+
+def found_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileIndex, root: Path) -> str | None:
+    """The column whose values are images of the data; None if there is none.
+
+    Args:
+        path: of the CSV, for messages.
+        columns: the values of each column.
+        index: of ``root``.
+        root: base folder of relative paths, without symbolic links.
+
+    Raises:
+        UserError: there are several.
+    """
+    written = [name for name, values in columns.items() if _share(values, lambda text: _is_there(text, root))]
+    found = written or [
+        name for name, values in columns.items() if _share(values, lambda text: _is_named(text, root, index))
+    ]
+    if len(found) > 1:
+        raise UserError(f"{path}: the columns {', '.join(found)} have names of images; call the one that is meant Path")
+    return found[0] if found else None
+
+
+def folder_column(columns: Mapping[str, Sequence[str]], index: FileIndex) -> str | None:
+    """The column whose values are folders of images, one row for each; the first such column, None if there is none."""
+    return next((name for name, values in columns.items() if _names_folders(values, index)), None)
+
+
+def images_in(text: str, index: FileIndex) -> list[Path]:
+    """The images of the folders that a value names, and of those in them, sorted."""
+    parts = tuple(part for part in text.replace("\\", "/").split("/") if part not in ("", "."))
+    return sorted({path for folder in index.folders(parts) for path in index.images_below(folder)}) if parts else []
+
+
+def _names_folders(values: Sequence[str], index: FileIndex) -> bool:
+    return len(set(values)) == len(values) and _share(values, lambda text: bool(images_in(text, index)))
+
+
+def _share(values: Sequence[str], holds: Callable[[str], bool]) -> bool:
+    """Whether nearly all values, of which nearly all differ, are as expected."""
+    if len(set(values)) < LEAST_FOUND * len(values):
+        return False
+    sample = values[:: -(-len(values) // SAMPLE)]
+    return sum(map(holds, sample)) >= LEAST_FOUND * len(sample)
+
+
+def _is_there(text: str, root: Path) -> bool:
+    written = WrittenPath.of(text, root)
+    return written is not None and written.is_there and is_image(written.real)
+
+
+def _is_named(text: str, root: Path, index: FileIndex) -> bool:
+    written = WrittenPath.of(text, root)
+    return written is not None and any(is_image(path) for path in index.called(written.name))

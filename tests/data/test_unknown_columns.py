@@ -1,0 +1,146 @@
+"""CSVs with other columns: paths are found by their values, labels by a line to type; rows may stand for folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from leukemia.base.errors import UserError
+from leukemia.data.catalog import Catalog, read_catalog
+from leukemia.data.reading import Reading
+
+
+def draw(folder: Path, *names: str) -> None:
+    """Images of noise, all different."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        generator = np.random.default_rng(list(name.encode()))
+        Image.fromarray(generator.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
+
+
+def classes_of(catalog: Catalog) -> dict[str, int]:
+    table = catalog.table
+    return dict(zip(table["image_id"], table["label"], strict=True))
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> Path:
+    """Eight images, ``photos/0.png`` to ``photos/7.png``."""
+    draw(tmp_path, *(f"photos/{number}.png" for number in range(8)))
+    return tmp_path
+
+
+def write(path: Path, header: str, rows: list[str], encoding: str = "utf-8") -> Path:
+    path.write_text("\n".join([header, *rows]) + "\n", encoding=encoding)
+    return path
+
+
+@pytest.mark.parametrize("form", ["photos/{}.png", "{}.png", "{}", "D:\\cells\\photos\\{}.png"])
+def test_paths_are_found_in_a_column_of_any_name(cells: Path, form: str) -> None:
+    rows = [f"P{number // 2},{form.format(number)},{('hem', 'all')[number % 2]}" for number in range(8)]
+    catalog = read_catalog(write(cells / "list.csv", "who,Bild,label", rows))
+    assert classes_of(catalog) == {f"photos/{number}.png": number % 2 for number in range(8)}
+    assert "paths are read from the column bild" in catalog.notes
+
+
+def test_a_column_of_a_usual_name_is_read_before_others(cells: Path) -> None:
+    rows = [f"photos/{number}.png,photos/{7 - number}.png,{number % 2}" for number in range(8)]
+    catalog = read_catalog(write(cells / "list.csv", "Bild,Path,label", rows))
+    assert classes_of(catalog)["photos/7.png"] == 0
+
+
+def test_numbers_of_labels_and_patients_are_no_names_of_images(cells: Path) -> None:
+    path = write(cells / "list.csv", "patient,label", ["0,1", "1,0"])
+    with pytest.raises(UserError, match=r"expected a column Path, found patient, label; no column has the names"):
+        read_catalog(path)
+
+
+def test_of_two_columns_of_paths_neither_is_guessed(cells: Path) -> None:
+    rows = [f"photos/{number}.png,photos/{7 - number}.png,{number % 2}" for number in range(8)]
+    path = write(cells / "list.csv", "Bild,Other,label", rows)
+    with pytest.raises(UserError, match=r"columns bild, other have names of images; call the one that is meant Path$"):
+        read_catalog(path)
+
+
+def test_values_of_no_image_are_shown_beside_one(cells: Path) -> None:
+    path = write(cells / "list.csv", "Bild,label", [f"cell-{number},{number % 2}" for number in range(8)])
+    with pytest.raises(
+        UserError,
+        match=r"expected a column Path, found Bild, label; no column has the names of images or folders below .*, such "
+        r"as photos/0.png; Bild has cell-0: write them as they are there, or give their folder with --base$",
+    ):
+        read_catalog(path)
+
+
+def test_one_line_says_what_to_type_for_unknown_columns_and_words(cells: Path) -> None:
+    words = ["control", "AML"]
+    rows = [
+        f"{number}.png,Pt {number // 2},{words[number % 2]},{('train', 'test')[number // 4]}" for number in range(8)
+    ]
+    path = write(cells / "labels.csv", "File,Patient,Group,Set", rows)
+    with pytest.raises(UserError) as raised:
+        read_catalog(path)
+    assert "Group: AML (4), control (4)" in str(raised.value)
+    assert str(raised.value).endswith("--label-column Group --classes normal=WORD,... leukemic=WORD,...")
+    assert "Set" not in str(raised.value).splitlines()[1]
+    reading = Reading(label_column="Group", classes=("normal=control", "leukemic=AML"))
+    assert sorted(classes_of(read_catalog(path, reading)).values()) == [0] * 4 + [1] * 4
+
+
+def test_known_words_need_only_the_column(cells: Path) -> None:
+    rows = [f"{number}.png,{('m', 'w')[number // 4]},{('healthy', 'cancer')[number % 2]}" for number in range(8)]
+    path = write(cells / "labels.csv", "File,Sex,Group", rows)
+    with pytest.raises(UserError, match=r"these may have labels, read one with --label-column Group:\n  Group: cancer"):
+        read_catalog(path)
+    assert classes_of(read_catalog(path, Reading(label_column="group")))["photos/1.png"] == 1
+
+
+def test_a_csv_without_anything_like_labels(cells: Path) -> None:
+    path = write(cells / "labels.csv", "File,patient", [f"{number}.png,{number // 2}" for number in range(8)])
+    with pytest.raises(UserError, match=r"expected a column of labels, such as label, found File, patient; add one"):
+        read_catalog(path)
+
+
+@pytest.fixture
+def patients(tmp_path: Path) -> Path:
+    """Three patients' folders of three images, one of them deeper."""
+    draw(tmp_path, *(f"Fälle/E-{case}/{name}" for case in (40, 47, 54) for name in ("1.png", "2.png", "x/3.png")))
+    return tmp_path
+
+
+def test_a_row_per_patient_labels_the_images_in_its_folder(patients: Path) -> None:
+    rows = ["E-40;AML;Müller", "E-47;gesund;Müller", "E-54;AML;Müller"]
+    path = write(patients / "Befunde.csv", "Fall;Diagnose;Befunder", rows, encoding="latin-1")
+    reading = Reading(label_column="Diagnose", classes=("normal=gesund", "leukemic=AML"))
+    for data in (path, patients):
+        catalog = read_catalog(data, reading)
+        assert {image_id.split("/")[1]: label for image_id, label in classes_of(catalog).items()} == {
+            "E-40": 1,
+            "E-47": 0,
+            "E-54": 1,
+        }
+        assert len(catalog.table) == 9
+        assert any("stands for a folder, named in the column Fall: 9 images; if a" in note for note in catalog.notes)
+        assert any("was read as Windows-1252" in note for note in catalog.notes)
+    catalog = read_catalog(path, Reading(**{**reading.given(), "subject_column": "Fall"}))
+    assert catalog.table["subject"].nunique() == 3
+
+
+def test_a_row_whose_folder_is_missing_is_named(patients: Path) -> None:
+    cases = [f"E-{case},{case % 2}" for case in (40, 47, 54)]
+    many = [f"N-{case},0" for case in range(30)]
+    draw(patients, *(f"N-{case}/1.png" for case in range(29)))
+    path = write(patients / "cases.csv", "Fall,label", [*cases, *many])
+    with pytest.raises(UserError, match=r"a folder of images below .* in the column fall, in every row:\n  row 34: N"):
+        read_catalog(path)
+
+
+def test_text_that_no_encoding_explains_is_refused(cells: Path) -> None:
+    path = cells / "list.csv"
+    path.write_bytes(b"Path,label\nphotos/\x81.png,0\n")
+    with pytest.raises(UserError, match=r"expected a CSV in UTF-8 .*; export it again as CSV UTF-8$"):
+        read_catalog(path)
