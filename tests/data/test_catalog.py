@@ -273,7 +273,11 @@ def test_csv_links_inside_the_folder_are_followed_and_duplicates_rejected(tmp_pa
     ("header", "rows", "message"),
     [
         ("Cell,label", ["absent,0"], r"expected a column Path, found Cell, label; no column has the names of images"),
-        ("Cell,kind", ["absent,none"], r"expected the columns Path and label, found Cell, kind; no column has the names"),
+        (
+            "Cell,kind",
+            ["absent,none"],
+            r"expected the columns Path and label, found Cell, kind; no column has the names",
+        ),
         ("Cell,kind", ["images/0.png,0"], r"expected a column of labels, such as label, found Cell, kind; add one"),
         ("Path", ["images/0.png"], r"expected a column of labels, such as label, found Path; add one"),
         ("images/0.png,0", ["images/1.png,1"], r"expected .*, found images/0.png, 0; add a header as the first line$"),
