@@ -62,7 +62,9 @@ def test_numbers_of_labels_and_patients_are_no_names_of_images(cells: Path) -> N
 def test_of_two_columns_of_paths_neither_is_guessed(cells: Path) -> None:
     rows = [f"photos/{number}.png,photos/{7 - number}.png,{number % 2}" for number in range(8)]
     path = write(cells / "list.csv", "Bild,Other,label", rows)
-    with pytest.raises(UserError, match=r"columns bild, other have names of images; call the one that is meant Path$"):
+    with pytest.raises(
+        UserError, match=r"columns bild, other have names of images; leave only one of them in the CSV$"
+    ):
         read_catalog(path)
 
 
@@ -128,6 +130,18 @@ def test_a_row_per_patient_labels_the_images_in_its_folder(patients: Path) -> No
         assert any("was read as Windows-1252" in note for note in catalog.notes)
     catalog = read_catalog(path, Reading(**{**reading.given(), "subject_column": "Fall"}))
     assert catalog.table["subject"].nunique() == 3
+
+
+def test_folders_without_a_row_are_counted(patients: Path) -> None:
+    catalog = read_catalog(write(patients / "cases.csv", "Fall,label", ["E-40,0", "E-47,1"]))
+    assert len(catalog.table) == 6
+    assert "3 images are in folders without a row of the CSV, and are not read" in catalog.notes
+
+
+def test_of_two_columns_of_folders_neither_is_guessed(patients: Path) -> None:
+    path = write(patients / "cases.csv", "Fall,Other,label", ["E-40,E-47,0", "E-47,E-40,1"])
+    with pytest.raises(UserError, match=r"columns fall, other have names of folders of images; leave only one"):
+        read_catalog(path)
 
 
 def test_a_row_whose_folder_is_missing_is_named(patients: Path) -> None:

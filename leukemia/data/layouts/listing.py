@@ -130,7 +130,7 @@ def _with_paths(listing: Listing, base: Path) -> Listing:
     of_images = {key: values for key, values in columns.items() if not looks_like_subjects(key)}
     if (found := path_column.found_column(listing.path, of_images, index, root)) is not None:
         return dataclasses.replace(listing, path_column=found)
-    folders = path_column.folder_column(columns, index)
+    folders = path_column.folder_column(listing.path, columns, index)
     return listing if folders is None else _of_folders(listing, folders, index, root)
 
 
@@ -148,10 +148,13 @@ def _of_folders(listing: Listing, column: str, index: FileIndex, root: Path) -> 
             empty.append(f"row {number}: {values[column] or 'no folder'}")
     listing.reject(f"expected a folder of images below {root} in the column {column}, in every row", empty)
     name = next(each for each in listing.columns if each.lower() == column)
-    note = (
+    notes = [
         f"each row of the CSV stands for a folder, named in the column {name}: {len(rows)} images; if a folder is a "
         f"patient, give --subject-column {shlex.quote(name)}"
-    )
+    ]
+    listed_images = {values[PATH] for _, values in rows}
+    if num_others := sum(path.relative_to(root).as_posix() not in listed_images for path in index.images_below(root)):
+        notes.append(f"{num_others} images are in folders without a row of the CSV, and are not read")
     return dataclasses.replace(
-        listing, rows=tuple(rows), path_column=PATH, has_row_per_image=False, notes=(*listing.notes, note)
+        listing, rows=tuple(rows), path_column=PATH, has_row_per_image=False, notes=(*listing.notes, *notes)
     )

@@ -39,20 +39,29 @@ def found_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileIn
     found = written or [
         name for name, values in columns.items() if _share(values, lambda text: _is_named(text, root, index))
     ]
-    if len(found) > 1:
-        raise UserError(f"{path}: the columns {', '.join(found)} have names of images; call the one that is meant Path")
-    return found[0] if found else None
+    return _only(path, found, "images")
 
 
-def folder_column(columns: Mapping[str, Sequence[str]], index: FileIndex) -> str | None:
-    """The column whose values are folders of images, one row for each; the first such column, None if there is none."""
-    return next((name for name, values in columns.items() if _names_folders(values, index)), None)
+def folder_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileIndex) -> str | None:
+    """The column whose values are folders of images, one row for each; None if there is none.
+
+    Arguments and errors as for ``found_column``.
+    """
+    return _only(path, [name for name, values in columns.items() if _names_folders(values, index)], "folders of images")
 
 
 def images_in(text: str, index: FileIndex) -> list[Path]:
     """The images of the folders that a value names, and of those in them, sorted."""
     parts = tuple(part for part in text.replace("\\", "/").split("/") if part not in ("", "."))
     return sorted({path for folder in index.folders(parts) for path in index.images_below(folder)}) if parts else []
+
+
+def _only(path: Path, found: Sequence[str], what: str) -> str | None:
+    if len(found) > 1:
+        raise UserError(
+            f"{path}: the columns {', '.join(found)} have names of {what}; leave only one of them in the CSV"
+        )
+    return found[0] if found else None
 
 
 def _names_folders(values: Sequence[str], index: FileIndex) -> bool:
