@@ -31,6 +31,7 @@ EXPECTED = {
     "leukemia.catalog cells.csv": ["(layout csv)", "12 (6 hem, 6 all)", "warning:     subjects are unknown"],
     "leukemia.catalog semicolons.csv": ["12 (6 hem, 6 all)", "the values in the CSV are separated by semicolons"],
     'leukemia.catalog patients.csv --subject-column "Patient ID"': ["subjects:    6 (3 hem, 3 all)"],
+    "leukemia.catalog cases/cases.csv --subject-column Case": ["12 (6 hem, 6 all)", "subjects:    4 (2 hem, 2 all)"],
     "leukemia.catalog folds.csv --split-column fold": ["4 fold 0, 4 fold 1, 4 fold 2 images, kept apart)"],
     "leukemia.catalog train.csv valid.csv": ["16 (8 hem, 8 all)", "12 train, 4 validation images, together;"],
     "leukemia.catalog course": ["12 train, 4 validation images, together;", "resnet_18_test.csv (3 rows)"],
@@ -88,6 +89,11 @@ def draw_examples(folder: Path) -> None:
     write_csv(folder / "cells.csv", 12)
     write_csv(folder / "semicolons.csv", 12, delimiter=";")
     write_patients(folder / "patients.csv", patients=6)
+    for number, path in enumerate(draw_images(folder / "cases", 12)):
+        target = path.parent / f"E-{number % 4}" / path.name
+        target.parent.mkdir(exist_ok=True)
+        path.rename(target)
+    (folder / "cases" / "cases.csv").write_text("Case,diagnosis\nE-0,hem\nE-1,all\nE-2,hem\nE-3,all\n")
     write_csv(folder / "folds.csv", 12, fold=[number // 2 % 3 for number in range(12)])
     write_csv(folder / "train.csv", 12)
     write_csv(folder / "valid.csv", 4, seed=1)

@@ -47,6 +47,11 @@ def test_paths_are_found_in_a_column_of_any_name(cells: Path, form: str) -> None
     assert "paths are read from the column bild" in catalog.notes
 
 
+def test_names_with_a_suffix_are_paths_whatever_the_column_is_called(cells: Path) -> None:
+    catalog = read_catalog(write(cells / "list.csv", "case,label", [f"{row}.png,{row % 2}" for row in range(8)]))
+    assert classes_of(catalog) == {f"photos/{row}.png": row % 2 for row in range(8)}
+
+
 def test_a_column_of_a_usual_name_is_read_before_others(cells: Path) -> None:
     rows = [f"photos/{number}.png,photos/{7 - number}.png,{number % 2}" for number in range(8)]
     catalog = read_catalog(write(cells / "list.csv", "Bild,Path,label", rows))

@@ -149,7 +149,7 @@ def test_an_interrupted_search_is_marked_in_wandb(
     assert runs
     assert all(run.complete for run in runs.values())
     unfinished = [number for number in runs if study.end(number) is None]
-    # None if the search is interrupted between two trials.
-    assert len(unfinished) <= 1
+    # The state of the sweep is polled, perhaps between two trials.
+    assert len(unfinished) == 1 or (how == "Cancel" and not unfinished)
     for number in unfinished:
         assert (runs[number].exit_code, runs[number].summary["state"]) == (130, "interrupted")

@@ -71,10 +71,12 @@ def _no_columns(listing: Listing, column: str | None, reading: Reading, *, label
 
 
 def _example(listing: Listing, base: Path) -> str:
-    """A value of the first column beside the path of an image, if there is one."""
+    """A value of the first column with a name beside the path of an image; empty if there is no image."""
     image = next((path for path in walk(base) if is_image(path)), None)
-    value = listing.rows[0][1][listing.columns[0].lower()]
-    return "" if image is None else f", such as {image.relative_to(base)}; {listing.columns[0]} has {value}"
+    column = next((name for name in listing.columns if name), None)
+    if image is None or column is None:
+        return ""
+    return f", such as {image.relative_to(base)}; {column} has {listing.rows[0][1][column.lower()]}"
 
 
 def _check_once(listing: Listing, path_column: str, labels: Sequence[tuple[str | None, int | None]]) -> None:

@@ -48,13 +48,7 @@ class FileIndex:
 
     def images_below(self, folder: Path) -> list[Path]:
         """The images in a folder and in all folders in it."""
-        return [
-            each / name
-            for each, names in self._files.items()
-            if each.is_relative_to(folder)
-            for name in names
-            if is_image(Path(name))
-        ]
+        return self._images.get(folder, [])
 
     def _meant_by(self, folders: tuple[str, ...]) -> list[Path]:
         keys = tuple(map(_key, folders))
@@ -79,6 +73,18 @@ class FileIndex:
     @cached_property
     def _files(self) -> dict[Path, list[str]]:
         return dict(walk_folders(self._root))
+
+    @cached_property
+    def _images(self) -> dict[Path, list[Path]]:
+        """The images in each folder and in all folders in it."""
+        images: defaultdict[Path, list[Path]] = defaultdict(list)
+        for folder, names in self._files.items():
+            found = [folder / name for name in names if is_image(Path(name))]
+            for each in (folder, *folder.parents):
+                images[each] += found
+                if each == self._root:
+                    break
+        return dict(images)
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:

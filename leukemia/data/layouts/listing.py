@@ -13,7 +13,6 @@ from leukemia.base.errors import UserError, listed
 from leukemia.data.layouts import path_column
 from leukemia.data.layouts.csv_file import read_csv
 from leukemia.data.layouts.file_index import FileIndex
-from leukemia.data.layouts.label_column import COLUMNS
 from leukemia.data.subjects import NotApplicable, looks_like_subjects
 
 PATH = "path"
@@ -125,10 +124,8 @@ def _with_paths(listing: Listing, base: Path) -> Listing:
     root = base.resolve()
     index = FileIndex(root)
     keys = [column.lower() for column in listing.columns[: path_column.MOST_COLUMNS]]
-    # A label, such as 0, may be the name of an image or a folder by chance.
-    columns = {key: [values[key] for _, values in listing.rows] for key in keys if key and key not in COLUMNS}
-    of_images = {key: values for key, values in columns.items() if not looks_like_subjects(key)}
-    if (found := path_column.found_column(listing.path, of_images, index, root)) is not None:
+    columns = {key: [values[key] for _, values in listing.rows] for key in keys if key}
+    if (found := path_column.found_column(listing.path, columns, index, root)) is not None:
         return dataclasses.replace(listing, path_column=found)
     folders = path_column.folder_column(listing.path, columns, index)
     return listing if folders is None else _of_folders(listing, folders, index, root)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from leukemia.base.errors import UserError
 from leukemia.data.layouts.file_index import FileIndex
+from leukemia.data.layouts.label_column import COLUMNS
 from leukemia.data.layouts.source import is_image
 from leukemia.data.layouts.written_path import WrittenPath
+from leukemia.data.subjects import looks_like_subjects
 
 NAMES = (
     *("path", "filepath", "file_path", "image_path", "img_path", "filename", "file_name", "image_name", "img_name"),
@@ -35,11 +37,17 @@ def found_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileIn
     Raises:
         UserError: there are several.
     """
-    written = [name for name, values in columns.items() if _share(values, lambda text: _is_there(text, root))]
-    found = written or [
-        name for name, values in columns.items() if _share(values, lambda text: _is_named(text, root, index))
-    ]
-    return _only(path, found, "images")
+    # The number of a patient or a class may be the name of an image by chance, but hardly with its suffix.
+    others = {name: values for name, values in columns.items() if name not in COLUMNS and not looks_like_subjects(name)}
+    attempts: tuple[tuple[Mapping[str, Sequence[str]], Callable[[str], bool]], ...] = (
+        (columns, lambda text: _is_there(text, root)),
+        (columns, lambda text: is_image(Path(text)) and _is_named(text, root, index)),
+        (others, lambda text: _is_named(text, root, index)),
+    )
+    for candidates, is_path in attempts:
+        if found := [name for name, values in candidates.items() if _share(values, is_path)]:
+            return _only(path, found, "images")
+    return None
 
 
 def folder_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileIndex) -> str | None:
@@ -47,7 +55,8 @@ def folder_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileI
 
     Arguments and errors as for ``found_column``.
     """
-    return _only(path, [name for name, values in columns.items() if _names_folders(values, index)], "folders of images")
+    found = [name for name, values in columns.items() if name not in COLUMNS and _names_folders(values, index)]
+    return _only(path, found, "folders of images")
 
 
 def images_in(text: str, index: FileIndex) -> list[Path]:
