@@ -18,7 +18,7 @@ from leukemia.config.fields import SECTIONS, check_key, checked_type
 from leukemia.config.fitting import Size, fitted
 from leukemia.config.sections import Augment, Data, Evaluate, Model, Optimizer, Train
 
-EARLIER = {"data.fit": "crop"}
+EARLIER = {"data.fit": "crop", "train.pipeline": "reference"}
 """Fields whose defaults are not what earlier versions, which lack them, did."""
 
 

@@ -25,6 +25,7 @@ MAX_SEED = 2**31 - 1
 Tta = Literal["none", "flips", "d4"]
 Fit = Literal["crop", "resize", "auto"]
 Small = Literal["pad", "refuse"]
+Pipeline = Literal["batch", "reference"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +164,7 @@ class Optimizer:
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Length of training, batches, loss weights, precision and seed."""
+    """Length of training, batches, loss weights, precision, augmentation pipeline and seed."""
 
     epochs: int = 30
     """Passes over the training images. The last epoch is evaluated, not the best: choosing by validation would leak."""
@@ -177,6 +178,10 @@ class Train:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the forward pass; ``auto`` takes bfloat16 where the device computes it natively."""
 
+    pipeline: Pipeline = "batch"
+    """How ``augment`` is computed. ``batch``: for whole batches, by OpenCV on a CPU and by torch on a GPU.
+    ``reference``: by albumentations, image by image; recipes of earlier versions, which lack the field, trained so."""
+
     seed: int = 0
     """Seed of weights, image order and augmentation."""
 
@@ -185,6 +190,7 @@ class Train:
         _within("train.batch_size", self.batch_size, 1, 65_536)
         _one_of("train.class_weight", self.class_weight, ("none", "balanced"))
         _one_of("train.precision", self.precision, ("auto", "float32", "bfloat16"))
+        _one_of("train.pipeline", self.pipeline, typing.get_args(Pipeline))
         _within("train.seed", self.seed, 0, MAX_SEED)
 
 

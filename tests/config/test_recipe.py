@@ -26,6 +26,12 @@ def test_json_round_trips(recipe: Recipe) -> None:
     assert tuple(recipe.flat()) == FIELDS
 
 
+def test_a_recipe_without_a_pipeline_was_trained_with_the_reference() -> None:
+    earlier = {key: value for key, value in Recipe().flat().items() if key != "train.pipeline"}
+    assert Recipe.from_flat(earlier).train.pipeline == "reference"
+    assert Recipe().train.pipeline == "batch"
+
+
 def test_seed_preset_is_the_original_recipe() -> None:
     recipe = seed()
     assert (recipe.model.depth, recipe.model.shortcut, recipe.optimizer.name) == (18, "add", "ranger21")
@@ -86,6 +92,7 @@ def test_an_unknown_field_suggests_similar_ones(key: str, message: str) -> None:
         ("train.batch_size", 0, "train.batch_size: expected a value from 1 to 65536"),
         ("train.class_weight", "both", "train.class_weight: expected one of none, balanced, got 'both'"),
         ("train.precision", "float16", "train.precision: expected one of auto, float32, bfloat16, got 'float16'"),
+        ("train.pipeline", "gpu", "train.pipeline: expected one of batch, reference, got 'gpu'"),
         ("train.seed", -1, "train.seed: expected a value from 0 to 2.14748e[+]09, got -1"),
         ("train.seed", 10**400, "train.seed: expected a value from 0 to"),
         ("evaluate.tta", "d8", "evaluate.tta: expected one of none, flips, d4, got 'd8'"),

@@ -41,6 +41,8 @@ NUM_FOLDS = 2
 
 
 EPOCHS = 2
+LATER = ("data.fit", "data.small", "train.pipeline")
+"""Recipe fields that did not exist when the fates of the trials were chosen."""
 
 
 SETTINGS: dict[str, Any] = {"train.epochs": EPOCHS, "data.size_px": 32}
@@ -238,8 +240,8 @@ def epoch_of(fold: int, epoch: int, *, seed: int = 0) -> Epoch:
 
 def fold_of(recipe: Recipe, fold: int, rows: np.ndarray, catalog: Catalog, fate: str) -> FoldResult:
     labels = catalog.table["label"].to_numpy()[rows]
-    # Without the fields that recipes did not have when the fates were chosen: they would draw other scores.
-    known = {name: value for name, value in recipe.flat().items() if name not in ("data.fit", "data.small")}
+    # Without later fields, which would draw other scores.
+    known = {name: value for name, value in recipe.flat().items() if name not in LATER}
     text = json.dumps(known, indent=2, sort_keys=True) + "\n"
     generator = np.random.default_rng([fold, *text.encode()])
     correct = generator.random(len(rows)) < 0.85
