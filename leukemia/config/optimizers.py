@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-OptimizerName = Literal["ranger21", "adamw", "ranger21_cosine"]
+OptimizerName = Literal["ranger21", "adamw", "ranger21_cosine", "ranger21_package", "ranger21_package_cosine"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,13 @@ class OptimizerSpec:
     """By field of ``leukemia.config.sections.Optimizer``; setting any other field is an error."""
 
     num_states: int
-    """Number of state tensors per parameter, each of the parameter's size."""
+    """Number of state tensors per parameter, each of the parameter's size; they are in checkpoints."""
+
+    num_buffers: int = 0
+    """Number of further tensors of that size that are kept between steps, but are in no checkpoint."""
+
+    is_searched: bool = True
+    """Whether it is a choice of the search space; others are for ``--set`` only."""
 
 
 WEIGHT_DECAY = {"weight_decay": Setting(default=0.01, low=0.0, high=1.0)}
@@ -45,31 +51,27 @@ WARM_RESTARTS = {
 }
 """Settings of cosine annealing with warm restarts; plain ``ranger21`` has its own schedule."""
 
+# Ranger21's warm-down would raise a rate below 3e-5 to 3e-5.
+_RANGER21 = {"learning_rate": Setting(default=1e-3, low=3e-5, high=100.0)}
+_RANGER21_COSINE = {"learning_rate": Setting(default=1e-3, low=1e-8, high=100.0), **WARM_RESTARTS}
+
 OPTIMIZERS: dict[OptimizerName, OptimizerSpec] = {
-    "ranger21": OptimizerSpec(
-        # Its warm-down would raise a rate below 3e-5 to 3e-5.
-        settings={"learning_rate": Setting(default=1e-3, low=3e-5, high=100.0)},
-        num_states=5,
-    ),
+    "ranger21": OptimizerSpec(settings=_RANGER21, num_states=4, num_buffers=1),
     "adamw": OptimizerSpec(
         settings={"learning_rate": Setting(default=3e-4, low=1e-8, high=100.0), **WEIGHT_DECAY, **WARM_RESTARTS},
         num_states=2,
     ),
-    "ranger21_cosine": OptimizerSpec(
-        settings={"learning_rate": Setting(default=1e-3, low=1e-8, high=100.0), **WARM_RESTARTS},
-        num_states=5,
-    ),
+    "ranger21_cosine": OptimizerSpec(settings=_RANGER21_COSINE, num_states=4, num_buffers=1),
+    "ranger21_package": OptimizerSpec(settings=_RANGER21, num_states=5, is_searched=False),
+    "ranger21_package_cosine": OptimizerSpec(settings=_RANGER21_COSINE, num_states=5, is_searched=False),
 }
 """Default learning rates are starting points, not tuned values: the search covers 1e-4 to 1e-2."""
-
-MAX_STATES = max(spec.num_states for spec in OPTIMIZERS.values())
-"""To bound the size of a checkpoint when the optimizer is not known yet."""
 
 
 def optimizers_with(field: str) -> tuple[OptimizerName, ...]:
     """The optimizers that have the setting ``field``.
 
-    >>> optimizers_with("restart_epochs")
-    ('adamw', 'ranger21_cosine')
+    >>> optimizers_with("weight_decay")
+    ('adamw',)
     """
     return tuple(name for name, spec in OPTIMIZERS.items() if field in spec.settings)

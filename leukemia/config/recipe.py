@@ -14,12 +14,10 @@ from leukemia.base.errors import UserError
 from leukemia.base.files import parse_json
 from leukemia.base.record import read_content, write_record
 from leukemia.config.delivered import weights_file
+from leukemia.config.earlier import in_present_terms
 from leukemia.config.fields import SECTIONS, check_key, checked_type
 from leukemia.config.fitting import Size, fitted
 from leukemia.config.sections import Augment, Data, Evaluate, Model, Optimizer, Train
-
-EARLIER = {"data.fit": "crop", "train.pipeline": "reference"}
-"""Fields whose defaults are not what earlier versions, which lack them, did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +45,7 @@ class Recipe:
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any]) -> Recipe:
-        """A recipe from dotted keys; absent fields take their defaults, or what is in ``EARLIER``.
+        """A recipe from dotted keys, of any version; absent fields take their defaults, or what they meant earlier.
 
         Raises:
             UserError: an unknown key (similar names are suggested), or a value of the wrong type or out of range.
@@ -55,7 +53,7 @@ class Recipe:
         if not isinstance(values, Mapping):
             raise UserError(f"recipe: expected fields and their values, got {values!r}")
         sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-        for key, value in (EARLIER | dict(values)).items():
+        for key, value in in_present_terms(values).items():
             check_key(key)
             section, name = key.split(".")
             sections[section][name] = checked_type(key, value)

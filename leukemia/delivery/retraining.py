@@ -17,7 +17,7 @@ from leukemia.base import interrupts
 from leukemia.base.errors import UserError
 from leukemia.base.files import cache_dir, require_space
 from leukemia.base.locks import locked
-from leukemia.config.optimizers import MAX_STATES
+from leukemia.config.optimizers import OPTIMIZERS
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog
@@ -42,7 +42,9 @@ def check_disk_space(study: Study, recipe: Recipe) -> None:
     num_bytes = 4 * sum(parameter.numel() for parameter in network.parameters())
     require_space(study.folder, num_bytes + 20_000_000, "the delivered model")
     # Weights and optimizer state; a checkpoint is written before the previous one is deleted.
-    require_space(cache_dir(), 2 * (1 + MAX_STATES) * num_bytes, "the training's checkpoints")
+    require_space(
+        cache_dir(), 2 * (1 + OPTIMIZERS[recipe.optimizer.name].num_states) * num_bytes, "the training's checkpoints"
+    )
 
 
 def retrain(

@@ -67,7 +67,8 @@ def epochs_in(path: Path, recipe: Recipe, fold: int) -> int:
 
 
 def _require_same(state: dict[str, Any], path: Path, recipe: Recipe, fold: int) -> None:
-    if state["recipe"] != recipe.to_json() or state["fold"] != fold:
+    # Of an earlier version, the text lacks fields.
+    if Recipe.from_json(state["recipe"]) != recipe or state["fold"] != fold:
         raise UserError(f"{path}: this checkpoint belongs to another recipe or fold; remove it to start over")
 
 

@@ -1,4 +1,4 @@
-"""Optimizers: Ranger21 with its own schedule; AdamW or Ranger21 with cosine annealing and warm restarts."""
+"""Optimizers with their schedules: Ranger21 with warm-up and warm-down; AdamW or Ranger21 with warm restarts."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
+from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, LambdaLR
 
 from leukemia.config.optimizers import OptimizerName
 from leukemia.config.recipe import Recipe
+from leukemia.training.ranger21 import Ranger21
+from leukemia.training.ranger21_package import HIDDEN_COUNTERS, PackageSchedule, package_ranger21
 
 MIN_RATE_SHARE = 0.01
 """Cosine cycles end at this share of the peak learning rate, so that the last steps still have an effect."""
 
-HIDDEN_COUNTERS = ("lookahead_step", "current_iter", "epoch_count", "warmup_complete", "param_size")
-"""Attributes of Ranger21 missing from its ``state_dict``; without the first, a resumed run would differ."""
+BETA2_WARMUP_STEPS = 2000
+"""Steps of Ranger21's warm-up: 2 / (1 - beta2) (Ma & Yarats, arXiv:1910.04209)."""
+
+LONGEST_WARMUP, SHORT_WARMUP = 0.45, 0.22
+"""Share of all steps that this warm-up may take, and the share that it takes if it would take more."""
+
+WARMDOWN_START, WARMDOWN_RATE = 0.72, 3e-5
+"""Share of all steps before Ranger21's linear warm-down, and the learning rate at its end."""
 
 
 class Schedule(Protocol):
@@ -58,8 +66,9 @@ class ScheduledOptimizer:
         """Update the weights from their gradients, then advance the schedule by one batch.
 
         Raises:
-            FloatingPointError: Ranger21 found gradients that are not finite, or all zero from the start. AdamW does not
-                check: its weights become NaN, and so does the next loss.
+            FloatingPointError: the package's Ranger21 found gradients that are not finite, or all zero from the start.
+                Ours records such a step (``failed_step``). AdamW does not check: its weights become NaN, and so does
+                the next loss.
         """
         try:
             self._optimizer.step()
@@ -70,6 +79,13 @@ class ScheduledOptimizer:
                 "expected finite gradients, not all zero; lower optimizer.learning_rate"
             ) from error
         self._schedule.step()
+
+    def failed_step(self) -> int:
+        """The first step, counted from 1, whose gradients were not usable, if recorded; else 0.
+
+        Synchronizes with the device.
+        """
+        return self._optimizer.failed_step() if isinstance(self._optimizer, Ranger21) else 0
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to resume bit for bit.
@@ -102,6 +118,7 @@ def build_optimizer(model: nn.Module, recipe: Recipe, batches_per_epoch: int) ->
     - ``ranger21``: Ranger21 (Wright & Demeure, arXiv:2106.13731) with its own warm-up over 2,000 steps (22 % of runs
       under 4,445 steps) and linear warm-down from 72 % of ``train.epochs`` to 3e-5. In version 0.1.0 its weight decay
       (1e-4) and norm loss affect only the last parameter; they are not changed here.
+    - ``ranger21_package`` and ``ranger21_package_cosine``: the package itself, which loops over parameters.
     - ``ranger21_cosine``: the same without warm-up and warm-down, with cosine annealing and warm restarts.
     - ``adamw``: AdamW (Loshchilov & Hutter, arXiv:1711.05101) with the same restarts. As usual, biases, BatchNorm and
       other one-dimensional parameters are not decayed.
@@ -131,26 +148,8 @@ def _adamw(model: nn.Module, recipe: Recipe, batches_per_epoch: int) -> torch.op
     return torch.optim.AdamW(groups, lr=recipe.optimizer.learning_rate, fused=True)
 
 
-def _ranger21(model: nn.Module, recipe: Recipe, batches_per_epoch: int, *, own_schedule: bool) -> Any:
-    # Imports matplotlib.pyplot, so import it only when needed. No display is opened.
-    from ranger21 import ranger21 as library
-
-    # It reports settings and milestones with `print`. Shadowing the name in its module silences only the library;
-    # redirecting stdout would also silence other threads.
-    library.print = _discard
-    return library.Ranger21(
-        model.parameters(),
-        lr=recipe.optimizer.learning_rate,
-        num_epochs=recipe.train.epochs,
-        num_batches_per_epoch=batches_per_epoch,
-        use_warmup=own_schedule,
-        warmdown_active=own_schedule,
-        logging_active=False,
-    )
-
-
-def _discard(*args: object) -> None:
-    """A no-op replacement for ``print``."""
+def _ranger21(model: nn.Module, recipe: Recipe, batches_per_epoch: int) -> Ranger21:
+    return Ranger21(model.parameters(), lr=recipe.optimizer.learning_rate)
 
 
 def _warm_restarts(optimizer: torch.optim.Optimizer, recipe: Recipe, batches_per_epoch: int) -> Schedule:
@@ -165,29 +164,21 @@ def _warm_restarts(optimizer: torch.optim.Optimizer, recipe: Recipe, batches_per
     )
 
 
-class _Ranger21Schedule:
-    """Ranger21's internal schedule, recomputed to report its learning rate; the optimizer's ``step`` applies it."""
+def _warm_up_and_down(optimizer: torch.optim.Optimizer, recipe: Recipe, batches_per_epoch: int) -> Schedule:
+    """Ranger21's schedule, by step from 0: linear up, flat, and linear down to ``WARMDOWN_RATE``."""
+    peak, total = recipe.optimizer.learning_rate, recipe.train.epochs * batches_per_epoch
+    is_short = BETA2_WARMUP_STEPS / total > LONGEST_WARMUP
+    steps_up = max(1, int(SHORT_WARMUP * total) if is_short else BETA2_WARMUP_STEPS)
+    start_down = int(WARMDOWN_START * total)
 
-    def __init__(self, optimizer: Any, recipe: Recipe, batches_per_epoch: int) -> None:
-        self._optimizer = optimizer
-        self._steps_done = 0
+    def share(steps_done: int) -> float:
+        step = steps_done + 1
+        if step < start_down:
+            return min(1.0, step / steps_up)
+        down = min(1.0, (step + 1 - start_down) / (total - start_down + 1))
+        return max(WARMDOWN_RATE, peak - down * (peak - WARMDOWN_RATE)) / peak
 
-    def step(self) -> None:
-        self._steps_done += 1
-
-    def get_last_lr(self) -> list[float]:
-        optimizer, step = self._optimizer, self._steps_done + 1
-        if step >= optimizer.start_warm_down:
-            steps_down = step + 1 - optimizer.start_warm_down
-            share = min(1.0, steps_down / (optimizer.warmdown_total_iterations + 1))
-            return [max(optimizer.min_lr, optimizer.starting_lr - share * optimizer.warmdown_lr_delta)]
-        return [optimizer.starting_lr * min(1.0, step / max(1, optimizer.num_warmup_iters))]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"steps_done": self._steps_done}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._steps_done = state_dict["steps_done"]
+    return LambdaLR(optimizer, share)
 
 
 class Builders(NamedTuple):
@@ -200,8 +191,14 @@ class Builders(NamedTuple):
 
 
 BUILDERS: dict[OptimizerName, Builders] = {
-    "ranger21": Builders(functools.partial(_ranger21, own_schedule=True), _Ranger21Schedule, HIDDEN_COUNTERS),
+    "ranger21": Builders(_ranger21, _warm_up_and_down),
     "adamw": Builders(_adamw, _warm_restarts),
-    "ranger21_cosine": Builders(functools.partial(_ranger21, own_schedule=False), _warm_restarts, HIDDEN_COUNTERS),
+    "ranger21_cosine": Builders(_ranger21, _warm_restarts),
+    "ranger21_package": Builders(
+        functools.partial(package_ranger21, own_schedule=True), PackageSchedule, HIDDEN_COUNTERS
+    ),
+    "ranger21_package_cosine": Builders(
+        functools.partial(package_ranger21, own_schedule=False), _warm_restarts, HIDDEN_COUNTERS
+    ),
 }
 """Builders of the optimizers in ``leukemia.config.optimizers.OPTIMIZERS``."""

@@ -114,7 +114,8 @@ class _Fit:
         self.model = build_model(recipe).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         batches = training_batches(recipe, split.training, fold, 1)
         check_batch_size(recipe, len(split.training))
-        self.optimizer: ScheduledOptimizer = build_optimizer(self.model, recipe, len(batches))
+        self.num_batches = len(batches)
+        self.optimizer: ScheduledOptimizer = build_optimizer(self.model, recipe, self.num_batches)
         self.class_weight = _class_weight(recipe, split.labels[split.training]).to(device)
         self.dtype = compute_dtype(recipe, device)
         dataset = ImageRows(split.images, split.labels, training_pipeline(recipe))
@@ -179,11 +180,15 @@ class _Fit:
         try:
             self.optimizer.step()
         except FloatingPointError:
-            # Ranger21 rejects NaN gradients.
+            # The package's Ranger21 rejects NaN gradients.
             raise self._diverged("gradient", epoch, step) from None
 
     def _require_finite_losses(self, losses: list[Tensor], epoch: int) -> None:
         finite = torch.isfinite(torch.stack(losses)).cpu().numpy()
+        # Gradients of the losses so far.
+        failed = self.optimizer.failed_step() - (epoch - 1) * self.num_batches
+        if failed > 0 and finite[: failed - 1].all():
+            raise self._diverged("gradient", epoch, failed)
         if not finite.all():
             raise self._diverged("loss", epoch, int(np.argmin(finite)) + 1)
 

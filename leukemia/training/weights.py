@@ -40,7 +40,8 @@ NUMBERS = frozenset(
 
 def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors with a checksum, atomically; they may be on any device and in any memory format."""
-    stored = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    # Copies: safetensors refuses tensors that share memory, as those of a model under Ranger21 do.
+    stored = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
     with atomic(path) as temporary:
         # safetensors would let only this user read the file.
         temporary.touch()

@@ -12,7 +12,7 @@ import torch
 
 from leukemia.base import provenance
 from leukemia.base.files import cache_path
-from leukemia.config.optimizers import MAX_STATES
+from leukemia.config.optimizers import OPTIMIZERS
 from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import COST, score_name
@@ -107,7 +107,8 @@ class Plan:
                 with torch.device("meta"):
                     network = build_model(Recipe().with_settings({"model.depth": depth, "model.shortcut": shortcut}))
                 largest = max(largest, sum(parameter.numel() for parameter in network.parameters()))
-        return (1 + MAX_STATES) * 4 * largest
+        names = {self.space.start.optimizer.name, *choices.get("optimizer.name", ())}
+        return (1 + max(OPTIMIZERS[name].num_states for name in names)) * 4 * largest
 
 
 def new_name() -> str:

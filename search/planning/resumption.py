@@ -6,6 +6,7 @@ import dataclasses
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.record import missing_field, wrong_value
+from leukemia.config.earlier import renamed_since
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import read_catalog
 from leukemia.data.folds import Splits
@@ -65,7 +66,7 @@ def plan_resumed(request: Request) -> Plan:
     catalog = viewed(catalog, view_of(start))
     info = dataclasses.replace(info, data=dataclasses.replace(data, notes=list(catalog.notes)))
     splits.check_balance(study.folder / layout.SPLITS, catalog)
-    space = make_space(start, info.settings)
+    space = make_space(start, info.settings, renamed_since(info.start))
     if space.describe() != info.space:
         raise UserError(
             f"study {study.name} was started with another search space than that of this version; resume it with "

@@ -67,5 +67,6 @@ def effort(recipe: Recipe) -> float:
 def memory_mb(recipe: Recipe) -> float:
     """Approximate training memory in MB: weights, gradients and optimizer state in float32, outputs in two bytes."""
     network = _size_of(recipe)
-    weights = 4 * network.parameters * (2 + OPTIMIZERS[recipe.optimizer.name].num_states)
+    optimizer = OPTIMIZERS[recipe.optimizer.name]
+    weights = 4 * network.parameters * (2 + optimizer.num_states + optimizer.num_buffers)
     return (weights + 2 * network.outputs * recipe.train.batch_size) / 1e6

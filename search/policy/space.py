@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from leukemia.config.optimizers import OPTIMIZERS, optimizers_with
+from leukemia.config.earlier import Renamed, with_earlier_names, with_present_names
+from leukemia.config.optimizers import OPTIMIZERS, OptimizerName, optimizers_with
 from leukemia.config.recipe import Recipe
 
 
@@ -19,7 +20,7 @@ class Real:
     high: float
     reason: str
     log: bool = False
-    optimizers: tuple[str, ...] = ()
+    optimizers: tuple[OptimizerName, ...] = ()
     """Optimizers that have the field; empty for all."""
 
 
@@ -30,18 +31,18 @@ class Choice:
     key: str
     choices: tuple[Any, ...]
     reason: str
-    optimizers: tuple[str, ...] = ()
+    optimizers: tuple[OptimizerName, ...] = ()
 
 
 Dimension = Real | Choice
 
-CONDITIONAL: dict[str, tuple[str, ...]] = {
+CONDITIONAL: dict[str, tuple[OptimizerName, ...]] = {
     f"optimizer.{field}": optimizers_with(field)
     for spec in OPTIMIZERS.values()
     for field in spec.settings
     if len(optimizers_with(field)) < len(OPTIMIZERS)
 }
-"""Recipe fields that only some optimizers have."""
+"""Recipe fields that only some optimizers have, also those that are not searched."""
 
 
 class Suggest(Protocol):
@@ -63,11 +64,14 @@ class Space:
     settings: Mapping[str, Any]
     """Fields fixed by the user; they are not searched."""
 
+    renamed: Renamed = field(default_factory=dict)
+    """Of a study of an earlier version: its parameters and settings keep the names that it was started with."""
+
     def propose(self, suggest: Suggest) -> Recipe:
         """Propose a recipe: a value per dimension that applies to the proposed optimizer; the rest as in ``start``."""
         values: dict[str, Any] = {}
         for dimension in self.dimensions:
-            optimizer = values.get("optimizer.name", self.start.optimizer.name)
+            optimizer = self._present(values).get("optimizer.name", self.start.optimizer.name)
             if dimension.optimizers and optimizer not in dimension.optimizers:
                 continue
             if isinstance(dimension, Real):
@@ -78,18 +82,22 @@ class Space:
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
         """The starting recipe with ``values``; fields fixed by the user are kept if the optimizer has them."""
+        values, settings = self._present(values), self._present(self.settings)
         name = values.get("optimizer.name", self.start.optimizer.name)
         # Changing the optimizer resets its other fields, so those fixed by the user are set again.
-        fixed = {key: value for key, value in _applicable(name, self.settings).items() if key.startswith("optimizer.")}
+        fixed = {key: value for key, value in _applicable(name, settings).items() if key.startswith("optimizer.")}
         recipe = self.start.with_settings({**fixed, **values})
         if recipe.optimizer.has("restart_epochs") and recipe.optimizer.restart_epochs is None:
             # Set to null by the user: a single cycle, as in a starting recipe.
             recipe = recipe.with_settings({"optimizer.restart_epochs": recipe.train.epochs})
         return recipe
 
+    def _present(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return with_present_names(values, self.renamed)
+
     def parameters(self, recipe: Recipe) -> dict[str, Any]:
         """A recipe's parameters in this space. Values may be outside the ranges: trial 0 is not limited to them."""
-        flat = recipe.flat()
+        flat = with_earlier_names(recipe.flat(), self.renamed)
         return {
             dimension.key: flat[dimension.key]
             for dimension in self.dimensions
@@ -98,20 +106,19 @@ class Space:
 
     def fits(self, recipe: Recipe) -> bool:
         """Whether the recipe is in this space: searched fields within their ranges, all others as in ``start``."""
-        parameters = self.parameters(recipe)
-        within = all(
-            dimension.low <= parameters[dimension.key] <= dimension.high
-            if isinstance(dimension, Real)
-            else parameters[dimension.key] in dimension.choices
-            for dimension in self.dimensions
-            if dimension.key in parameters
-        )
-        return within and self.recipe(parameters) == recipe
+        return not self.outside(recipe)
 
-    def fixed_otherwise(self, recipe: Recipe) -> dict[str, Any]:
-        """The fields that are not searched and have other values in a recipe than here, with the recipe's values."""
-        here = self.recipe(self.parameters(recipe)).flat()
-        return {key: value for key, value in recipe.flat().items() if here[key] != value}
+    def outside(self, recipe: Recipe) -> dict[str, Any]:
+        """The fields with which a recipe is not in this space, with its values: searched ones out of their range, and
+        others with another value than here."""
+        parameters, flat = self.parameters(recipe), recipe.flat()
+        beyond = {
+            dimension.key
+            for dimension in self.dimensions
+            if dimension.key in parameters and not _within(dimension, parameters[dimension.key])
+        }
+        here = self.recipe(parameters).flat()
+        return {key: value for key, value in flat.items() if key in beyond or here[key] != value}
 
     def describe(self) -> dict[str, Any]:
         """The space in JSON types, for ``study.json``: a study can only be resumed in the same space."""
@@ -123,9 +130,15 @@ class Space:
                 else {"choices": list(dimension.choices)}
             )
             if dimension.optimizers:
-                entry["optimizers"] = list(dimension.optimizers)
+                entry["optimizers"] = [name for name in dimension.optimizers if OPTIMIZERS[name].is_searched]
             described[dimension.key] = entry
         return described
+
+
+def _within(dimension: Dimension, value: Any) -> bool:
+    if isinstance(dimension, Real):
+        return bool(dimension.low <= value <= dimension.high)
+    return value in dimension.choices
 
 
 def fixed_start(start: Recipe, settings: Mapping[str, Any]) -> Recipe:
@@ -148,15 +161,16 @@ def _applicable(optimizer: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if optimizer in CONDITIONAL.get(key, (optimizer,))}
 
 
-def make_space(start: Recipe, settings: Mapping[str, Any]) -> Space:
+def make_space(start: Recipe, settings: Mapping[str, Any], renamed: Renamed | None = None) -> Space:
     """The space around a starting recipe.
 
     Args:
         start: resolved, with the user's settings applied (``fixed_start``).
         settings: fields fixed by the user; they are not searched.
+        renamed: of a study of an earlier version, as ``renamed_since`` its starting recipe.
     """
     dimensions = tuple(dimension for dimension in _dimensions(start) if _is_searched(dimension, start, settings))
-    return Space(start=start, dimensions=dimensions, settings=dict(settings))
+    return Space(start=start, dimensions=dimensions, settings=dict(settings), renamed=renamed or {})
 
 
 def _is_searched(dimension: Dimension, start: Recipe, settings: Mapping[str, Any]) -> bool:

@@ -70,7 +70,7 @@ def find_priors(
                 f"{study.name}), or leave it out"
             )
         if not fitting:
-            others = [space.fixed_otherwise(each.prior.recipe) for each in found if each is not None]
+            others = [space.outside(each.prior.recipe) for each in found if each is not None]
             # Also a default that an earlier version of this project chose otherwise.
             fewest = min(filter(None, others), key=len, default={})
             settings = " ".join(

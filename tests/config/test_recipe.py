@@ -32,6 +32,20 @@ def test_a_recipe_without_a_pipeline_was_trained_with_the_reference() -> None:
     assert Recipe().train.pipeline == "batch"
 
 
+def test_a_recipe_without_a_pipeline_was_trained_with_the_packages_ranger21() -> None:
+    for name, present in (
+        ("ranger21", "ranger21_package"),
+        ("ranger21_cosine", "ranger21_package_cosine"),
+        ("adamw", "adamw"),
+    ):
+        recipe = Recipe().with_settings({"optimizer.name": name})
+        assert Recipe.from_json(recipe.to_json()) == recipe
+        earlier = {key: value for key, value in recipe.flat().items() if key != "train.pipeline"}
+        resolved = Recipe.from_flat(earlier)
+        assert resolved.optimizer.name == present
+        assert Recipe.from_flat(resolved.flat()) == resolved
+
+
 def test_seed_preset_is_the_original_recipe() -> None:
     recipe = seed()
     assert (recipe.model.depth, recipe.model.shortcut, recipe.optimizer.name) == (18, "add", "ranger21")
@@ -78,7 +92,12 @@ def test_an_unknown_field_suggests_similar_ones(key: str, message: str) -> None:
         ("model.shortcut", "sum", "model.shortcut: expected one of add, concat, weighted, got 'sum'"),
         ("model.pretrained", 3, "model.pretrained: expected text, got 3"),
         ("model.pretrained_sha256", "ab", "model.pretrained_sha256: given without model.pretrained"),
-        ("optimizer.name", "sgd", "optimizer.name: expected one of ranger21, adamw, ranger21_cosine, got 'sgd'"),
+        (
+            "optimizer.name",
+            "sgd",
+            "optimizer.name: expected one of ranger21, adamw, ranger21_cosine, "
+            "ranger21_package, ranger21_package_cosine, got 'sgd'",
+        ),
         ("optimizer.learning_rate", 1e-5, "optimizer.learning_rate: expected a value from 3e-05 to 100, got 1e-05"),
         (
             "optimizer.learning_rate",
@@ -131,7 +150,7 @@ def test_optimizer_fields_without_effect_are_rejected() -> None:
         ("ranger21_cosine", "weight_decay"),
     ]:
         with pytest.raises(UserError, match=f"^optimizer.{field} has no effect with {name}; leave it out$"):
-            Recipe.from_flat({"optimizer.name": name, f"optimizer.{field}": 1})
+            Recipe().with_settings({"optimizer.name": name, f"optimizer.{field}": 1})
     # Only plain ranger21 has a warm-down, which would raise a small learning rate.
     assert Optimizer(name="adamw", learning_rate=1e-6).learning_rate == 1e-6
     with pytest.raises(UserError, match=r"optimizer.restart_factor: expected a value from 1 to 2, got 3"):

@@ -14,15 +14,18 @@ from torch import nn
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Optimizer, Train
-from leukemia.training.optim import HIDDEN_COUNTERS, ScheduledOptimizer, build_optimizer
+from leukemia.training.optim import ScheduledOptimizer, build_optimizer
+from leukemia.training.ranger21_package import HIDDEN_COUNTERS
 
-NAMES = ("ranger21", "adamw", "ranger21_cosine")
+NAMES = ("ranger21", "adamw", "ranger21_cosine", "ranger21_package", "ranger21_package_cosine")
 BATCHES_PER_EPOCH = 5
 EPOCHS = 4
 
 
 def recipe_of(name: str, learning_rate: float = 1e-2, epochs: int = EPOCHS, restart_factor: int = 1) -> Recipe:
-    restarts = {} if name == "ranger21" else {"restart_epochs": 2, "restart_factor": restart_factor}
+    restarts = (
+        {} if name in ("ranger21", "ranger21_package") else {"restart_epochs": 2, "restart_factor": restart_factor}
+    )
     return Recipe(optimizer=Optimizer(name=name, learning_rate=learning_rate, **restarts), train=Train(epochs=epochs))
 
 
@@ -63,6 +66,11 @@ def train(net: Net, optimizer: ScheduledOptimizer, steps: range) -> list[float]:
         optimizer.step()
         losses.append(loss.item())
     return losses
+
+
+def set_gradients(optimizer: ScheduledOptimizer) -> None:
+    for parameter in optimizer._optimizer.param_groups[0]["params"]:
+        parameter.grad = torch.ones_like(parameter)
 
 
 def new_optimizer(name: str, net: nn.Module) -> ScheduledOptimizer:
@@ -113,7 +121,7 @@ def test_a_resumed_run_continues_with_the_same_learning_rate(name: str) -> None:
     assert other.learning_rate == optimizer.learning_rate
 
 
-@pytest.mark.parametrize("name", ["ranger21", "ranger21_cosine"])
+@pytest.mark.parametrize("name", ["ranger21_package", "ranger21_package_cosine"])
 def test_rangers_hidden_counters_are_in_the_state(name: str) -> None:
     net = new_net()
     optimizer = new_optimizer(name, net)
@@ -122,12 +130,12 @@ def test_rangers_hidden_counters_are_in_the_state(name: str) -> None:
     assert set(hidden) == set(HIDDEN_COUNTERS)
     # 7 steps: lookahead merges every 5 and epochs have 5 batches; the warm-up took int(0.22 * 20) = 4 steps.
     assert (hidden["lookahead_step"], hidden["current_iter"], hidden["epoch_count"]) == (2, 2, 1)
-    assert hidden["warmup_complete"] is (name == "ranger21")
+    assert hidden["warmup_complete"] is (name == "ranger21_package")
     assert hidden["param_size"] == sum(parameter.numel() for parameter in net.parameters())
 
 
 @pytest.mark.parametrize("restart_factor", [1, 2])
-@pytest.mark.parametrize("name", ["adamw", "ranger21_cosine"])
+@pytest.mark.parametrize("name", ["adamw", "ranger21_cosine", "ranger21_package_cosine"])
 def test_cosine_restarts_follow_the_closed_form(name: str, restart_factor: int) -> None:
     net = new_net()
     optimizer = build_optimizer(net, recipe_of(name, restart_factor=restart_factor), BATCHES_PER_EPOCH)
@@ -158,7 +166,7 @@ def first_update(name: str, steps_before: int) -> float:
     return float((net.conv.weight.detach() - before).abs().mean())
 
 
-@pytest.mark.parametrize("name", ["adamw", "ranger21_cosine"])
+@pytest.mark.parametrize("name", ["adamw", "ranger21_cosine", "ranger21_package_cosine"])
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
 def test_the_external_schedule_scales_the_updates(name: str) -> None:
     # The first update of either optimizer is proportional to its learning rate (except for AdamW's small decay).
@@ -167,13 +175,14 @@ def test_the_external_schedule_scales_the_updates(name: str) -> None:
     assert low / peak == pytest.approx(expected, rel=1e-2)
 
 
-def test_rangers_own_schedule_is_disabled_with_the_external_one() -> None:
+@pytest.mark.parametrize("ranger", ["ranger21", "ranger21_package"])
+def test_rangers_own_schedule_is_disabled_with_the_external_one(ranger: str) -> None:
     # The first of int(0.22 * 20) = 4 warm-up steps uses a quarter of the rate.
-    warming, at_once = (first_update(name, 0) for name in ("ranger21", "ranger21_cosine"))
+    warming, at_once = (first_update(name, 0) for name in (ranger, f"{ranger}_cosine"))
     assert at_once / warming == pytest.approx(4, rel=1e-3)
     # Step 17 of 20 is in the warm-down, which would replace the rate of the group by its own, at least 3e-5.
     net = new_net()
-    optimizer = new_optimizer("ranger21_cosine", net)
+    optimizer = new_optimizer(f"{ranger}_cosine", net)
     train(net, optimizer, range(16))
     optimizer._optimizer.param_groups[0]["lr"] = 0.0
     before = net.conv.weight.detach().clone()
@@ -181,14 +190,19 @@ def test_rangers_own_schedule_is_disabled_with_the_external_one() -> None:
     assert torch.equal(net.conv.weight, before)
 
 
-def test_the_reported_learning_rate_is_the_one_that_ranger_uses() -> None:
+@pytest.mark.parametrize("name", ["ranger21", "ranger21_package"])
+def test_the_reported_learning_rate_is_the_one_that_ranger_uses(name: str) -> None:
     net = new_net()
-    optimizer = build_optimizer(net, recipe_of("ranger21", epochs=10), BATCHES_PER_EPOCH)
-    ranger = optimizer._optimizer
+    optimizer = build_optimizer(net, recipe_of(name, epochs=10), BATCHES_PER_EPOCH)
+    package = build_optimizer(new_net(), recipe_of("ranger21_package", epochs=10), BATCHES_PER_EPOCH)
+    ranger = (optimizer if name == "ranger21_package" else package)._optimizer
     reported, used = [], []
     for step in range(50):
         reported.append(optimizer.learning_rate)
         train(net, optimizer, range(step, step + 1))
+        if name == "ranger21":
+            set_gradients(package)
+            package.step()
         used.append(ranger.current_lr)
     assert reported == pytest.approx(used, rel=1e-12)
     # Warm-up over int(0.22 * 50) = 11 steps, flat, warm-down over the last 28 % nearly to 3e-5.
@@ -198,9 +212,10 @@ def test_the_reported_learning_rate_is_the_one_that_ranger_uses() -> None:
     assert reported[49] == pytest.approx(3e-5, abs=1e-9)
 
 
-def test_ranger_can_run_a_single_step_and_more_steps_than_planned() -> None:
+@pytest.mark.parametrize("name", ["ranger21", "ranger21_package"])
+def test_ranger_can_run_a_single_step_and_more_steps_than_planned(name: str) -> None:
     net = new_net()
-    optimizer = build_optimizer(net, recipe_of("ranger21", epochs=1), 1)
+    optimizer = build_optimizer(net, recipe_of(name, epochs=1), 1)
     train(net, optimizer, range(3))
     assert optimizer.learning_rate == pytest.approx(3e-5)
 
@@ -218,7 +233,7 @@ def test_nothing_is_printed(name: str, capfd: pytest.CaptureFixture[str]) -> Non
 def test_ranger_needs_no_display() -> None:
     code = (
         "import torch; from leukemia.config.recipe import Recipe; from leukemia.training.optim import build_optimizer;"
-        "build_optimizer(torch.nn.Linear(3, 2), Recipe(), 1)"
+        "build_optimizer(torch.nn.Linear(3, 2), Recipe().with_settings({'optimizer.name': 'ranger21_package'}), 1)"
     )
     environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
     subprocess.run([sys.executable, "-c", code], env={**environment, "MPLBACKEND": "TkAgg"}, check=True, timeout=600)
@@ -262,8 +277,8 @@ def test_adamw_equals_torchs_reference_implementation() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), 0.0])
-@pytest.mark.parametrize("name", ["ranger21", "ranger21_cosine"])
-def test_ranger_rejects_unusable_gradients(name: str, value: float) -> None:
+@pytest.mark.parametrize("name", ["ranger21_package", "ranger21_package_cosine"])
+def test_the_package_rejects_unusable_gradients(name: str, value: float) -> None:
     net = new_net()
     optimizer = new_optimizer(name, net)
     for parameter in net.parameters():

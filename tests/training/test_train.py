@@ -30,7 +30,7 @@ from leukemia.training.train import NonFiniteLoss, Split, fit
 
 CPU = torch.device("cpu")
 GOLDEN = Path(__file__).parents[1] / "golden_losses.json"
-OPTIMIZERS = ("ranger21", "adamw", "ranger21_cosine")
+OPTIMIZERS = ("ranger21", "adamw", "ranger21_cosine", "ranger21_package", "ranger21_package_cosine")
 
 
 def recipe_of(optimizer: str = "adamw", **settings: object) -> Recipe:
@@ -40,6 +40,7 @@ def recipe_of(optimizer: str = "adamw", **settings: object) -> Recipe:
         "train.epochs": 4,
         "train.batch_size": 12,
         "train.precision": "float32",
+        "train.pipeline": "reference",
         **{key.replace("__", "."): value for key, value in settings.items()},
     }
     return Recipe.from_flat(flat).resolved([(32, 32)])
@@ -276,6 +277,25 @@ def test_a_non_finite_gradient_is_reported_with_its_step(split: Split, monkeypat
     monkeypatch.setattr("leukemia.training.optim.ScheduledOptimizer.step", fail)
     with pytest.raises(NonFiniteLoss, match=r"^non-finite gradient at fold 0, epoch 1, step 1 of .*ranger21"):
         next(fit(recipe_of("ranger21"), split, fold=0, device=CPU))
+
+
+@pytest.mark.parametrize(("broken", "reported"), [(2, (1, 2)), (3, (1, 3)), (5, (2, 2))])
+@pytest.mark.usefixtures("small")
+def test_ranger_reports_the_step_of_a_non_finite_gradient_with_the_losses(
+    broken: int, reported: tuple[int, int], split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, calls = train.ScheduledOptimizer.step, []
+
+    def break_gradients(self: train.ScheduledOptimizer) -> None:
+        calls.append(1)
+        if len(calls) == broken:
+            self._optimizer.param_groups[0]["params"][0].grad.fill_(float("nan"))
+        step(self)
+
+    monkeypatch.setattr(train.ScheduledOptimizer, "step", break_gradients)
+    message = rf"^non-finite gradient at fold 0, epoch {reported[0]}, step {reported[1]} of .*ranger21 .*; lower optim"
+    with pytest.raises(NonFiniteLoss, match=message):
+        list(fit(recipe_of("ranger21"), split, fold=0, device=CPU))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

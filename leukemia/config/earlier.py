@@ -1,0 +1,75 @@
+"""Recipes of earlier versions: what they mean by fields that they lack, and by values that now mean something else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Renamed = Mapping[str, Mapping[Any, Any]]
+"""By field: the present names of values, by their earlier ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddedField:
+    """A field that a version added, and what recipes without it mean."""
+
+    key: str
+    value: Any
+    """What versions without the field did."""
+
+    renamed: Renamed = field(default_factory=dict)
+    """Values of other fields that got a new meaning in the same version."""
+
+
+ADDED = (
+    AddedField(key="data.fit", value="crop"),
+    AddedField(
+        key="train.pipeline",
+        value="reference",
+        renamed={
+            "optimizer.name": {"ranger21": "ranger21_package", "ranger21_cosine": "ranger21_package_cosine"},
+        },
+    ),
+)
+"""Fields whose defaults are not what versions without them did."""
+
+
+def renamed_since(values: Mapping[str, Any]) -> Renamed:
+    """The values renamed since the version that wrote a recipe, given by dotted key.
+
+    >>> renamed_since({"optimizer.name": "ranger21"})["optimizer.name"]["ranger21"]
+    'ranger21_package'
+    >>> renamed_since({"optimizer.name": "ranger21", "data.fit": "crop", "train.pipeline": "batch"})
+    {}
+    """
+    renamed: dict[str, Mapping[Any, Any]] = {}
+    for added in ADDED:
+        if added.key not in values:
+            renamed.update(added.renamed)
+    return renamed
+
+
+def with_present_names(values: Mapping[str, Any], renamed: Renamed) -> dict[str, Any]:
+    """Values by dotted key, with earlier names replaced by present ones.
+
+    >>> with_present_names({"model.depth": 18, "optimizer.name": "old"}, {"optimizer.name": {"old": "new"}})
+    {'model.depth': 18, 'optimizer.name': 'new'}
+    """
+    return {key: renamed[key].get(value, value) if key in renamed else value for key, value in values.items()}
+
+
+def with_earlier_names(values: Mapping[str, Any], renamed: Renamed) -> dict[str, Any]:
+    """The inverse of ``with_present_names``."""
+    earlier = {key: {new: old for old, new in names.items()} for key, names in renamed.items()}
+    return with_present_names(values, earlier)
+
+
+def in_present_terms(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe of any version by dotted key, in the terms of this one; fields without an earlier meaning stay absent.
+
+    >>> in_present_terms({"data.fit": "crop", "optimizer.name": "adamw"})
+    {'train.pipeline': 'reference', 'data.fit': 'crop', 'optimizer.name': 'adamw'}
+    """
+    lacking = {added.key: added.value for added in ADDED if added.key not in values}
+    return {**lacking, **with_present_names(values, renamed_since(values))}
