@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from leukemia.base.errors import UserError
+from leukemia.config.earlier import renamed_since
 from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Optimizer, Train
@@ -184,6 +185,46 @@ def test_describe_is_json_serializable_and_distinguishes_spaces() -> None:
     assert described == space_of().describe()
     assert described != space_of(augment__blur=0.1).describe()
     assert described["optimizer.weight_decay"]["optimizers"] == ["adamw"]
+
+
+def test_the_package_is_no_choice_but_can_be_set() -> None:
+    assert "package" not in json.dumps(space_of().describe())
+    space = space_of(optimizer__name="ranger21_package_cosine")
+    for values, recipe in proposals(space, 20):
+        assert recipe.optimizer.name == "ranger21_package_cosine"
+        assert "optimizer.restart_factor" in values
+    assert "package" not in json.dumps(space.describe())
+
+
+@pytest.mark.parametrize("settings", [{}, {"optimizer.name": "ranger21_cosine"}, {"optimizer.name": "adamw"}])
+def test_a_study_of_an_earlier_version_keeps_its_parameters_and_trains_with_the_package(
+    settings: dict[str, Any],
+) -> None:
+    new = make_space(fixed_start(Recipe(), settings).resolved([(SIDE_PX, SIDE_PX)]), settings)
+    stored = {key: value for key, value in new.start.flat().items() if key != "train.pipeline"}
+    space = make_space(Recipe.from_flat(stored), settings, renamed_since(stored))
+    assert space.describe() == new.describe()
+    assert space.parameters(space.start) == new.parameters(new.start)
+    assert space.recipe(space.parameters(space.start)) == space.start
+    for (values, recipe), (expected, other) in zip(proposals(space, 50), proposals(new, 50), strict=True):
+        assert values == expected == space.parameters(recipe)
+        assert space.recipe(values) == recipe
+        assert space.fits(recipe)
+        assert recipe.train.pipeline == "reference"
+        assert recipe.optimizer.name == other.optimizer.name.replace("ranger21", "ranger21_package")
+
+
+def test_fields_with_which_an_earlier_trial_is_outside_a_new_space() -> None:
+    space, stored = space_of(), space_of().start.flat()
+    del stored["train.pipeline"]
+    assert space.outside(Recipe.from_flat(stored)) == {
+        "optimizer.name": "ranger21_package",
+        "train.pipeline": "reference",
+    }
+    assert space.outside(space.start.with_settings({"optimizer.learning_rate": 0.5})) == {
+        "optimizer.learning_rate": 0.5
+    }
+    assert space.outside(space.start) == {}
 
 
 def test_every_dimension_has_a_reason() -> None:

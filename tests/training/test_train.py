@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from leukemia.config.results import Epoch
 from leukemia.data.augment import training_pipeline
 from leukemia.data.images import training_batches
 from leukemia.training import train
+from leukemia.training.checkpoint import epochs_in
 from leukemia.training.crossval import cross_validate
 from leukemia.training.inference import precise_batchnorm, predict
 from leukemia.training.resnet import ResNet
@@ -51,6 +53,17 @@ def split(tiny_images: TinyImages) -> Split:
     return Split(
         images=tiny_images.images, labels=tiny_images.labels, training=np.arange(32), validation=np.arange(32, 48)
     )
+
+
+EARLIER_CHECKPOINT = Path(__file__).parents[1] / "earlier" / "fold_0.pt"
+EARLIER_LOSSES = (0.6748181879520416, 0.709620475769043, 0.698385626077652, 0.6994121074676514)
+"""Made at commit cb83f39: two epochs of ``fit(recipe_of("ranger21"), noise_split(), fold=0)`` with ``Small``, whose
+checkpoint was then closed, and the training losses of all four epochs there."""
+
+
+def noise_split() -> Split:
+    images = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
+    return Split(images=images, labels=np.arange(32) % 2, training=np.arange(24), validation=np.arange(24, 32))
 
 
 class Small(nn.Module):
@@ -114,6 +127,21 @@ def test_a_killed_fit_resumes_to_the_same_weights(optimizer: str, split: Split, 
     # The epochs before the kill are yielded again, unchanged.
     assert again[:2] == received
     assert_same(weights, continued)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_checkpoint_of_an_earlier_version_resumes_to_its_numbers(tmp_path: Path) -> None:
+    recipe = recipe_of("ranger21_package")
+    path = Path(shutil.copy(EARLIER_CHECKPOINT, tmp_path))
+    assert "train.pipeline" not in torch.load(path, weights_only=True)["recipe"]
+    assert epochs_in(path, recipe, 0) == 2
+    epochs, _ = run(fit(recipe, noise_split(), fold=0, device=CPU, checkpoint=path))
+    losses = [epoch.train_loss for epoch in epochs]
+    assert losses[:2] == list(EARLIER_LOSSES[:2])
+    np.testing.assert_allclose(losses, EARLIER_LOSSES, rtol=1e-5)
+    # Ranger21 over flat memory is another optimizer.
+    with pytest.raises(UserError, match=r"this checkpoint belongs to another recipe or fold"):
+        next(fit(recipe_of("ranger21"), noise_split(), fold=0, device=CPU, checkpoint=path))
 
 
 @pytest.mark.usefixtures("small")
