@@ -131,7 +131,8 @@ class Optimizer:
 
     name: OptimizerName = "ranger21"
     """``ranger21`` with its own warm-up and warm-down; ``adamw`` with warm restarts; ``ranger21_cosine``: Ranger21
-    with those disabled, and the same warm restarts."""
+    with those disabled, and the same warm restarts. ``ranger21_package`` and ``ranger21_package_cosine``: the package
+    itself, slower, to compare; recipes of earlier versions, which lack ``train.pipeline``, trained with it."""
 
     learning_rate: float = None  # type: ignore[assignment]  # default depends on the optimizer
     """Peak learning rate."""
@@ -140,7 +141,7 @@ class Optimizer:
     """Decoupled weight decay, ``adamw`` only."""
 
     restart_epochs: int | None = None
-    """Length of the first cosine cycle in epochs, ``adamw`` and ``ranger21_cosine`` only. None: all epochs."""
+    """Length of the first cosine cycle in epochs, ``adamw`` and the two with ``cosine`` only. None: all epochs."""
 
     restart_factor: int | None = None
     """Ratio of each cycle's length to the previous one, 1 or 2; same optimizers."""

@@ -12,6 +12,7 @@ import torch
 
 from leukemia.base import provenance
 from leukemia.base.files import cache_path
+from leukemia.config.earlier import with_present_names
 from leukemia.config.optimizers import OPTIMIZERS
 from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
@@ -107,7 +108,9 @@ class Plan:
                 with torch.device("meta"):
                     network = build_model(Recipe().with_settings({"model.depth": depth, "model.shortcut": shortcut}))
                 largest = max(largest, sum(parameter.numel() for parameter in network.parameters()))
-        names = {self.space.start.optimizer.name, *choices.get("optimizer.name", ())}
+        names = [self.space.start.optimizer.name]
+        for name in choices.get("optimizer.name", ()):
+            names.append(with_present_names({"optimizer.name": name}, self.space.renamed)["optimizer.name"])
         return (1 + max(OPTIMIZERS[name].num_states for name in names)) * 4 * largest
 
 
