@@ -1,0 +1,1 @@
+"""Random transformations of whole batches: one set of parameters, carried out by OpenCV on a CPU or torch on a GPU."""
