@@ -180,7 +180,7 @@ class Train:
     """Arithmetic of the forward pass; ``auto`` takes bfloat16 where the device computes it natively."""
 
     pipeline: Pipeline = "batch"
-    """How ``augment`` is computed. ``batch``: for whole batches, by OpenCV on a CPU and by torch on a GPU.
+    """How ``augment`` is computed. ``batch``: for whole batches, by torch on CUDA and by OpenCV otherwise.
     ``reference``: by albumentations, image by image; recipes of earlier versions, which lack the field, trained so."""
 
     seed: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -148,11 +148,12 @@ def training_batches(recipe: Recipe, rows: Sequence[int] | np.ndarray, fold: int
 class Loader:
     """One torch DataLoader for a whole training run: workers persist while the batches change each epoch."""
 
-    def __init__(self, dataset: ImageRows, num_workers: int, pin_memory: bool) -> None:
+    def __init__(self, dataset: Dataset, num_workers: int, pin_memory: bool, collate: Callable | None = None) -> None:
         """Args:
         dataset: indexed by the keys of the batches.
         num_workers: number of loading processes; 0 loads in this process. Does not affect the results.
         pin_memory: put batches into page-locked memory, for faster transfer to a CUDA device.
+        collate: from what the dataset has for a batch to images and labels. None: torch's, which stacks.
         """
         self._sampler = _BatchSampler()
         self._loader: DataLoader | None = DataLoader(
@@ -161,6 +162,7 @@ class Loader:
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=pin_memory,
+            collate_fn=collate,
             worker_init_fn=_init_worker,
             # Otherwise each epoch draws a number from torch's global generator, changing the random state of training.
             generator=torch.Generator(),

@@ -19,8 +19,8 @@ from torch import Tensor
 from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
-from leukemia.data.augment import training_pipeline
-from leukemia.data.images import ImageRows, Loader, training_batches
+from leukemia.data.augmentation.loaders import training_loader
+from leukemia.data.images import training_batches
 from leukemia.training.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
 from leukemia.training.device import compute_dtype
 from leukemia.training.inference import NonFinite, precise_batchnorm, predict, to_device
@@ -118,8 +118,7 @@ class _Fit:
         self.optimizer: ScheduledOptimizer = build_optimizer(self.model, recipe, self.num_batches)
         self.class_weight = _class_weight(recipe, split.labels[split.training]).to(device)
         self.dtype = compute_dtype(recipe, device)
-        dataset = ImageRows(split.images, split.labels, training_pipeline(recipe))
-        self.loader = Loader(dataset, num_workers=num_workers, pin_memory=device.type == "cuda")
+        self.loader = training_loader(recipe, split.images, split.labels, device, num_workers)
 
     def run_epoch(self, epoch: int) -> Epoch:
         start = time.perf_counter()

@@ -22,6 +22,7 @@ from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.data.augment import training_pipeline
+from leukemia.data.augmentation.loaders import DeviceLoader
 from leukemia.data.images import training_batches
 from leukemia.training import train
 from leukemia.training.checkpoint import epochs_in
@@ -203,17 +204,22 @@ def test_a_checkpoint_has_plain_values_and_belongs_to_one_recipe_and_fold(split:
             next(fit(recipe, split, fold=fold, device=CPU, checkpoint=path))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_first_losses_match_the_golden_file(optimizer: str, split: Split) -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "pipeline"),
+    [*((optimizer, "reference") for optimizer in OPTIMIZERS), ("ranger21", "batch"), ("adamw", "batch")],
+)
+def test_first_losses_match_the_golden_file(optimizer: str, pipeline: str, split: Split) -> None:
     # A small learning rate, so that rounding differences between CPUs do not grow.
-    recipe = recipe_of(optimizer, train__epochs=2, train__batch_size=8, optimizer__learning_rate=1e-4)
+    settings = {"train__epochs": 2, "train__batch_size": 8, "optimizer__learning_rate": 1e-4}
+    recipe = recipe_of(optimizer, train__pipeline=pipeline, **settings)
+    key = optimizer if pipeline == "reference" else f"{optimizer}, {pipeline}"
     few = dataclasses.replace(split, training=np.arange(16), validation=np.arange(0))
     epochs, _ = run(fit(recipe, few, fold=0, device=CPU))
     losses = [epoch.train_loss for epoch in epochs]
     if "LEUKEMIA_WRITE_GOLDEN" in os.environ:
         golden = json.loads(GOLDEN.read_text()) if GOLDEN.is_file() else {}
-        GOLDEN.write_text(json.dumps({**golden, optimizer: losses}, indent=2) + "\n")
-    np.testing.assert_allclose(losses, json.loads(GOLDEN.read_text())[optimizer], rtol=1e-4)
+        GOLDEN.write_text(json.dumps({**golden, key: losses}, indent=2) + "\n")
+    np.testing.assert_allclose(losses, json.loads(GOLDEN.read_text())[key], rtol=1e-4)
 
 
 @pytest.mark.usefixtures("small")
@@ -231,12 +237,47 @@ def test_weights_depend_on_seed_and_fold(split: Split) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_results_do_not_depend_on_loader_processes(split: Split) -> None:
-    recipe = recipe_of(train__epochs=1)
+@pytest.mark.parametrize("pipeline", ["batch", "reference"])
+def test_results_do_not_depend_on_loader_processes(pipeline: str, split: Split) -> None:
+    recipe = recipe_of(train__epochs=1, train__pipeline=pipeline)
     alone, weights = run(fit(recipe, split, fold=0, device=CPU, num_workers=0))
     shared, same = run(fit(recipe, split, fold=0, device=CPU, num_workers=2))
     assert numbers(alone) == numbers(shared)
     assert_same(weights, same)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_killed_fit_of_the_batch_pipeline_resumes_to_the_same_weights(split: Split, tmp_path: Path) -> None:
+    recipe = recipe_of(train__pipeline="batch")
+    epochs, weights = run(fit(recipe, split, fold=1, device=CPU))
+    killed = fit(recipe, split, fold=1, device=CPU, checkpoint=tmp_path / "fold_1.pt")
+    next(killed)
+    killed.close()
+    resumed, restored = run(fit(recipe, split, fold=1, device=CPU, checkpoint=tmp_path / "fold_1.pt"))
+    assert numbers(resumed) == numbers(epochs)
+    assert_same(weights, restored)
+
+
+@pytest.mark.usefixtures("small")
+def test_batches_of_the_device_train_to_the_weights_of_the_host(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without rotation, where both are equal to the last bit."""
+    recipe = recipe_of(train__pipeline="batch", augment__rotate=0.0)
+    epochs, weights = run(fit(recipe, split, fold=0, device=CPU))
+    monkeypatch.setattr(train, "training_loader", lambda *arguments: DeviceLoader(*arguments[:4]))
+    on_device, same = run(fit(recipe, split, fold=0, device=CPU))
+    assert numbers(on_device) == numbers(epochs)
+    assert_same(weights, same)
+
+
+@pytest.mark.usefixtures("small")
+def test_pipelines_train_alike_and_not_the_same(split: Split) -> None:
+    """Other random numbers, the same distribution."""
+    losses = {
+        pipeline: run(fit(recipe_of(train__pipeline=pipeline), split, fold=0, device=CPU))[0][-1].train_loss
+        for pipeline in ("batch", "reference")
+    }
+    assert losses["batch"] != losses["reference"]
+    assert losses["batch"] == pytest.approx(losses["reference"], rel=0.2)
 
 
 @pytest.mark.usefixtures("small")

@@ -73,7 +73,12 @@ def test_blur_and_grayscale_equal_albumentations(form, grayscale, images):
     noisy = np.random.default_rng(1).integers(0, 256, images.shape, dtype=np.uint8)
     for pictures in (images, noisy):
         recipe = only(blur=1.0, grayscale=grayscale)
-        assert np.array_equal(form(recipe, pictures, KEYS), reference(recipe, pictures, KEYS))
+        output, expected = form(recipe, pictures, KEYS), reference(recipe, pictures, KEYS)
+        if form is on_device and torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+            # Without fused multiplications and additions, sums differ in the last bit, and few in their rounding.
+            assert np.abs(output.astype(int) - expected).mean() < 1e-4
+        else:
+            assert np.array_equal(output, expected)
 
 
 @pytest.mark.parametrize("side", [SIDE, SIDE - 1])
@@ -201,6 +206,14 @@ def test_threads_and_pickles_give_the_same(images):
     assert np.array_equal(pickle.loads(pickle.dumps(batches))(images, KEYS), expected)
 
 
+def test_the_device_form_computes_in_float32_under_autocast(images):
+    """Precise BatchNorm takes its batches where the network computes in bfloat16."""
+    batches = DeviceBatches(Recipe(), images, CPU)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = batches(KEYS)
+    assert torch.equal(found, batches(KEYS))
+
+
 def test_the_device_form_has_few_launches_and_never_waits(images):
     batches = DeviceBatches(Recipe(), images, CPU)
     counts = []
@@ -211,4 +224,4 @@ def test_the_device_form_has_few_launches_and_never_waits(images):
         assert launches.synchronizations == 0
     # The same operations whatever is drawn, as a CUDA graph needs.
     assert len(set(counts)) == 1
-    assert counts[0] <= 45
+    assert counts[0] <= 40
