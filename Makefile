@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Two test files in parallel: the tests of a file share fixtures and mostly wait for processes to start.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: setup search test test-slow test-long cluster-test clean
+.PHONY: setup search test test-slow test-long cluster-test bench clean
 
 setup: $(STAMP)
 
@@ -47,6 +47,10 @@ test-long: setup
 # A cluster of three machines made of namespaces; needs root, sshd, rsync, ip and tmux, and is skipped without them.
 cluster-test: setup
 	$(BIN)/python -m pytest -q -s -m 'not long' tests/machines
+
+# Fails if training is slower than recorded, compared with a plain loop and with the machine's limit. Needs idle processors.
+bench: setup
+	$(BIN)/python -m benchmarks.training.throughput --short
 
 clean:
 	rm -rf $(VENV) *.egg-info

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.training.measuring.launches import Launches
 from leukemia.config.recipe import Recipe
 from leukemia.training.model import save_model
 from leukemia.training.optim import ScheduledOptimizer, build_optimizer
@@ -125,37 +124,6 @@ def test_the_state_has_four_tensors_per_parameter() -> None:
     assert size < len(saved.getvalue()) < size + 300_000
 
 
-VIEWS = (
-    *("view", "reshape", "expand", "permute", "transpose", "slice", "select", "detach", "alias", "as_strided"),
-    *("t.default", "unsqueeze", "squeeze", "unbind", "split", "_unsafe_view", "empty", "lift_fresh", "new_empty"),
-    *("_reshape_alias", "sym_", "is_", "stride", "size", "unflatten", "flatten"),
-)
-"""Begin the names of operations that start no kernel."""
-
-TENSORS_PER_LAUNCH = {1: 110, 2: 64, 3: 48, 4: 36, 5: 30}
-"""Of a multi-tensor kernel, by the number of its lists."""
-
-
-class Count(TorchDispatchMode):
-    """Counts kernel launches on a GPU, on any device, and synchronizations."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.launches = self.synchronizations = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.__name__
-        if "_local_scalar_dense" in name:
-            self.synchronizations += 1
-        elif "_foreach" in name or "_fused" in name:
-            lists = [each for each in args if isinstance(each, (list, tuple)) and isinstance(each[0], Tensor)]
-            chunks = sum(-(-each.numel() // 65536) for each in lists[0])
-            self.launches += max(-(-len(lists[0]) // TENSORS_PER_LAUNCH[min(len(lists), 5)]), -(-chunks // 320))
-        elif not name.startswith(VIEWS):
-            self.launches += 1
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("shortcut", ["add", "concat", "weighted"])
 @pytest.mark.parametrize("depth", [18, 50, 152])
 def test_a_step_takes_few_launches_and_no_synchronization(depth: int, shortcut: str) -> None:
@@ -167,19 +135,11 @@ def test_a_step_takes_few_launches_and_no_synchronization(depth: int, shortcut: 
     for _ in range(5):
         for parameter in network.parameters():
             parameter.grad = torch.empty_like(parameter)
-        with Count() as count:
+        with Launches() as launches:
             optimizer.step()
-        counts.append(count)
-    assert max(count.launches for count in counts) <= 300
-    assert all(count.synchronizations == 0 for count in counts)
-
-
-def test_the_counter_sees_launches_and_synchronizations() -> None:
-    with Count() as count:
-        values = torch.ones(3)
-        torch._foreach_mul_([values] * 120, 2.0)
-        values.view(1, 3)[0].sum().item()
-    assert (count.launches, count.synchronizations) == (1 + 2 + 1, 1)
+        counts.append(launches.count)
+        assert launches.synchronizations == 0
+    assert max(counts) <= 300
 
 
 # Only zeros from the start are refused: later, the second moments are not zero.

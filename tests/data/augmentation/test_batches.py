@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.launches import Launches
 from scipy.stats import ks_2samp
 
+from benchmarks.training.measuring.launches import Launches
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Augment, Data
 from leukemia.data.augment import evaluation_pipeline, training_pipeline
