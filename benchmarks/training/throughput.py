@@ -1,11 +1,11 @@
 """How fast does this machine train on its CPU, compared with a plain loop and with what its arithmetic allows?
 
-    python -m benchmarks.training.throughput [--short | --smoke] [--turns N] [--record] [--json]
+    python -m benchmarks.training.throughput [--short | --smoke] [--turns N] [--threads N] [--record] [--json]
 
 For ResNet-18 at 96 and 224 px and ResNet-50 at 96 px, with AdamW and Ranger21, three sides take turns in one process,
-with the same number of threads: *plain*, the loop that most people write (float32, DataLoader, ``cv2.imread``,
-albumentations, optimizers as published); *ours*, epochs of a trial; and the *limit*, the same network on
-one constant batch (bfloat16, channels last, fused AdamW or this project's Ranger21). A CPU without native bfloat16
+on one thread, which is what a trial has on two cores: *plain*, the loop that most people write (float32, DataLoader,
+``cv2.imread``, albumentations, optimizers as published); *ours*, epochs of a trial; and the *limit*, the same network
+on one constant batch (bfloat16, channels last, fused AdamW or this project's Ranger21). A CPU without native bfloat16
 computes in float32 on all sides. A ratio is how many times as fast as another side ours is: the median over the turns,
 with its range.
 
@@ -13,7 +13,7 @@ Also measured: kernels that a step of Ranger21 would launch on a GPU; the time t
 core; and the share of a fold of 30 epochs that is not training steps (ResNet-18 at 96 px, AdamW, 512 images to train on
 and 128 to validate).
 
-Takes about 20 minutes on two idle cores. ``--short`` measures ResNet-18 at 96 px and no fold, in less than 5 minutes,
+Takes about 20 minutes on an idle machine. ``--short`` measures ResNet-18 at 96 px and no fold, in less than 5 minutes,
 and exits with status 1 if a ratio is more than 15 % below its value in ``recorded.json``, which ``--record`` writes.
 """
 
@@ -39,6 +39,7 @@ from benchmarks.training.measuring.ranger21_step import launches_of_a_step
 from benchmarks.training.measuring.recorded import RATIOS, losses, read_recorded
 from benchmarks.training.measuring.turns import OPTIMIZERS, ratio, turns_of
 from leukemia.base import provenance
+from leukemia.base.cpus import available_cpus
 from leukemia.base.errors import FAILURE, SUCCESS, UserError, print_error, run_command
 from leukemia.base.files import require_writable, write_json
 from leukemia.training.device import compute_dtype, describe_device, use_threads
@@ -90,7 +91,7 @@ def _describe(found: dict[str, Any]) -> Iterator[str]:
     """The figures as lines of Markdown."""
     machine = found["machine"]
     yield (
-        f"{machine['device']}, {machine['processors']} processors, {machine['threads']} threads, "
+        f"{machine['device']}, {machine['processors']} processors, threads per side: {machine['threads']}, "
         f"{machine['precision']}, load {machine['load']:.1f}, torch {machine['versions']['torch']}, "
         f"commit {machine['commit']}; {found['turns']} turns, {found['seconds']:.0f} s.\n"
     )
@@ -125,12 +126,15 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         help="seconds only, to see whether everything runs; the figures mean nothing",
     )
     parser.add_argument("--turns", type=int, metavar="N", help=f"turns of each side (default: {FULL.turns}, short 7)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of each side (default: 1)")
     parser.add_argument("--record", action="store_true", help="write the figures to recorded.json")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     arguments = parser.parse_args(argv)
     plan: Plan = arguments.plan
     if arguments.turns is not None and arguments.turns < 1:
         raise UserError(f"--turns: expected at least 1, got {arguments.turns}")
+    if not 1 <= arguments.threads <= available_cpus():
+        raise UserError(f"--threads: expected 1 to {available_cpus()}, the available CPUs, got {arguments.threads}")
     if arguments.record and plan is not FULL:
         raise UserError("--record: expected a whole run; leave out --short and --smoke")
     if arguments.record and (arguments.turns or plan.turns) < RECORDED_TURNS:
@@ -148,7 +152,7 @@ def main(argv: list[str] | None = None) -> int:
         recorded = read_recorded(RECORDED)
     if arguments.record:
         require_writable(RECORDED.parent)
-    use_threads(None)
+    use_threads(arguments.threads)
     found = measure(dataclasses.replace(plan, turns=arguments.turns or plan.turns))
     lost = [] if recorded is None else losses(found, recorded, RECORDED)
     if arguments.record:

@@ -1,4 +1,4 @@
-"""The share of a fold's time that is not training steps: loading, validation, precise BatchNorm, TTA, checkpoints."""
+"""The share of a fold's time that is not training steps: validation, precise BatchNorm, TTA, checkpoints."""
 
 from __future__ import annotations
 

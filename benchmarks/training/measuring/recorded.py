@@ -33,7 +33,7 @@ def read_recorded(path: Path) -> dict[str, Any]:
 def losses(measured: dict[str, Any], recorded: dict[str, Any], path: Path) -> list[str]:
     """One line for each ratio that is more than ``TOLERANCE`` below its recorded value.
 
-    Also notes on stderr if the machines differ, since ratios depend on the machine.
+    Also notes on stderr if device, threads or precision differ, since ratios depend on them.
 
     Args:
         path: of the recorded figures.
@@ -41,9 +41,10 @@ def losses(measured: dict[str, Any], recorded: dict[str, Any], path: Path) -> li
     Raises:
         UserError: a measured ratio is not recorded.
     """
-    machine, other = (each["machine"]["device"] for each in (measured, recorded))
-    if machine != other:
-        print(f"{path.name} is of {other}, this is {machine}: ratios may differ", file=sys.stderr)
+    for key in ("device", "threads", "precision"):
+        here, there = (each["machine"].get(key) for each in (measured, recorded))
+        if here != there:
+            print(f"{path.name} was recorded with {key} {there}, this is {here}: ratios may differ", file=sys.stderr)
     lines = []
     for field in RATIOS:
         for name, ratio in measured[field].items():

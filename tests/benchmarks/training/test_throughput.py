@@ -13,6 +13,7 @@ from benchmarks.training import throughput
 from benchmarks.training.measuring import turns
 from benchmarks.training.measuring.case import Case
 from benchmarks.training.measuring.recorded import RATIOS, read_recorded
+from leukemia.base.cpus import available_cpus
 from leukemia.base.errors import FAILURE, SUCCESS, UserError
 
 KEYS = {*RATIOS, "launches", "augment_ms_per_image", "around_share", "turns", "seconds", "machine"}
@@ -88,9 +89,11 @@ def test_a_lower_ratio_fails_and_is_named(compared, capsys, field: str, name: st
 
 def test_another_machine_is_pointed_out(compared, capsys) -> None:
     recorded = figures()
-    recorded["machine"]["device"] = "cpu (Other)"
+    recorded["machine"] |= {"device": "cpu (Other)", "threads": 8}
     assert compared(recorded) == SUCCESS
-    assert capsys.readouterr().err.startswith("recorded.json is of cpu (Other), this is cpu (")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("recorded.json was recorded with device cpu (Other), this is cpu (")
+    assert lines[1] == "recorded.json was recorded with threads 8, this is 1: ratios may differ"
 
 
 def test_a_ratio_that_is_not_recorded_is_refused(compared) -> None:
@@ -126,6 +129,8 @@ def test_figures_are_recorded(tmp_path, monkeypatch) -> None:
     ("arguments", "message"),
     [
         (["--turns", "0"], "--turns: expected at least 1, got 0"),
+        (["--threads", "0"], f"--threads: expected 1 to {available_cpus()}, the available CPUs, got 0"),
+        (["--threads", "9999"], f"--threads: expected 1 to {available_cpus()}, the available CPUs, got 9999"),
         (["--record", "--short"], "--record: expected a whole run; leave out --short and --smoke"),
         (["--record", "--smoke"], "--record: expected a whole run; leave out --short and --smoke"),
         (["--record", "--turns", "3"], "--record: expected at least 7 turns, got --turns 3"),
