@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -33,13 +34,18 @@ class Launches(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         name = func.__name__
-        if name.startswith(SYNCHRONIZING):
+        if name.startswith(SYNCHRONIZING) or _selects(name, args):
             self.synchronizations += 1
         elif name.startswith(("_foreach", "_fused")):
             self.count += _multi_tensor_launches(args)
         elif not (func.is_view or name.startswith(WITHOUT_KERNEL)):
             self.count += 1
         return func(*args, **(kwargs or {}))
+
+
+def _selects(name: str, arguments: Sequence[Any]) -> bool:
+    """Whether a mask chooses elements, so that their number has to be known."""
+    return name == "index.Tensor" and any(each is not None and each.dtype == torch.bool for each in arguments[1])
 
 
 def _multi_tensor_launches(arguments: Sequence[Any]) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import Tensor
 
 from benchmarks.training.measuring.launches import Launches
 from benchmarks.training.measuring.ranger21_step import launches_of_a_step
@@ -37,11 +40,27 @@ def test_views_launch_nothing_and_copies_do() -> None:
     assert launches.count == 2
 
 
-@pytest.mark.parametrize("name", ["nonzero", "unique"])
+SELECTIONS: dict[str, Callable[[Tensor], object]] = {
+    "nonzero": Tensor.nonzero,
+    "unique": Tensor.unique,
+    "mask": lambda values: values[values > 0],
+    "masked_select": lambda values: values.masked_select(values > 0),
+}
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
 def test_a_result_of_unknown_shape_synchronizes(name: str) -> None:
+    values = torch.ones(3)
     with Launches() as launches:
-        getattr(torch.ones(3), name)()
-    assert launches.synchronizations >= 1
+        SELECTIONS[name](values)
+    assert launches.synchronizations == 1
+
+
+def test_selecting_by_position_does_not_synchronize() -> None:
+    values, rows = torch.ones(3), torch.tensor([2, 0])
+    with Launches() as launches:
+        values[rows]
+    assert (launches.count, launches.synchronizations) == (1, 0)
 
 
 def test_a_step_of_ranger21_takes_about_as_many_launches_at_any_depth() -> None:
