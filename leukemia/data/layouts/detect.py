@@ -29,7 +29,7 @@ from leukemia.data.layouts.masks import refuse_masks
 from leukemia.data.layouts.other_kinds import describe_others, require_text
 from leukemia.data.layouts.source import Source, is_os_metadata, walk
 from leukemia.data.layouts.split_folders import split_folders
-from leukemia.data.layouts.subclasses import with_subclasses
+from leukemia.data.layouts.subclasses import class_notes, with_subclasses
 from leukemia.data.layouts.unread_files import unread_files
 from leukemia.data.reading import Reading
 from leukemia.data.split import with_split
@@ -83,7 +83,7 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
     refuse_masks(data, source, reading)
     refuse_companions(data, source, reading)
     kept = with_split(source, data, reading, training=labels)
-    notes = (*kept.notes, *note_twins(kept))
+    notes = (*class_notes(kept, reading), *kept.notes, *note_twins(kept))
     num_left_out, named = len(found.rows) - len(kept.rows), (*kept.named_notes, *unread_files(kept))
     return cnmc.with_doubts(dataclasses.replace(kept, num_left_out=num_left_out, notes=notes, named_notes=named))
 

@@ -13,7 +13,7 @@ from leukemia.data.reading import Reading
 
 
 def with_subclasses(source: Source, reading: Reading, *, all_words: bool) -> Source:
-    """The images that have a class, with the subclasses and a note on what was taken for which class.
+    """The images that have a class, with the subclasses, and a note on how many were left out.
 
     A subclass is the commonest spelling of a word where several words stand for its class; the words of ``--classes``
     count even if the data lack some of them.
@@ -40,9 +40,25 @@ def with_subclasses(source: Source, reading: Reading, *, all_words: bool) -> Sou
         for row in source.rows
         if row.word is None or row.label is not None
     )
+    num_left_out = len(source.rows) - len(rows)
+    note = (f"--classes leaves out {num_left_out} of {len(source.rows)} images (ignore=...)",) if num_left_out else ()
+    return dataclasses.replace(source, rows=rows, notes=(*note, *source.notes))
+
+
+def class_notes(source: Source, reading: Reading) -> tuple[str, ...]:
+    """What was taken for which class, with the numbers of the images; nothing about 0 and 1 that need no mention.
+
+    Args:
+        source: only the images that are used.
+        reading: the user's options.
+    """
+    words = [[row.word for row in source.rows if row.word is not None and row.label == label] for label in (0, 1)]
     # In a CSV, 0 and 1 are labels; a folder of this name may be something else.
-    notes = _notes(source.rows, say_numbers=given is not None or source.layout == "folders")
-    return dataclasses.replace(source, rows=rows, notes=(*notes, *source.notes))
+    say_numbers = reading.classes is not None or source.layout == "folders"
+    if not say_numbers and {normal_form(word) for each in words for word in each} <= {"0", "1"}:
+        return ()
+    taken = [f"{name} = {', '.join(counted(each))}" for name, each in zip(CLASSES, words, strict=True) if each]
+    return (f"classes (images): {'; '.join(taken)}",) if taken else ()
 
 
 def _with_subclass(row: Row, subclass: str) -> Row:
@@ -57,17 +73,6 @@ def _check_all(given: Vocabulary, words: Sequence[str]) -> None:
             f"--classes: no image has the word {', '.join(map(repr, absent))}; correct it, or leave it out. The data "
             f"have these words, with their numbers of images:\n{listed(counted(words))}"
         )
-
-
-def _notes(rows: Sequence[Row], *, say_numbers: bool) -> tuple[str, ...]:
-    """What was taken for which class; nothing about 0 and 1 if these need no mention."""
-    words = {label: [row.word for row in rows if row.word is not None and row.label == label] for label in (0, 1, None)}
-    if not say_numbers and {normal_form(word) for each in words.values() for word in each} <= {"0", "1"}:
-        return ()
-    taken = [f"{name} = {', '.join(counted(words[label]))}" for label, name in enumerate(CLASSES) if words[label]]
-    notes = (f"classes (images): {'; '.join(taken)}",) if taken else ()
-    left_out = len(words[None])
-    return (*notes, f"--classes leaves out {left_out} of {len(rows)} images (ignore=...)") if left_out else notes
 
 
 def words_of(rows: Sequence[Row]) -> list[str]:
