@@ -72,7 +72,7 @@ def test_classes_in_the_names_of_files_are_read_at_the_second_try(segmented: Pat
 
 def test_masks_are_no_class(segmented: Path) -> None:
     message = refusal(segmented, "normal=img", "leukemic=seg")
-    assert "the 8 images in folders seg are masks (black and white); the cells are in folders that look like" in message
+    assert "the 8 images in folders seg are masks (few grey levels); the cells are in folders that look like" in message
     assert len(found(segmented, *completed(message, "lymph", "blast")).rows) == 8
     one = refusal(segmented / "patient_0", "normal=img", "leukemic=seg")
     assert "the cells are in folders, so no folder names a class; write a CSV Path,label with a line for each" in one

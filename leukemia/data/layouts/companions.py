@@ -11,6 +11,7 @@ from pathlib import Path
 from leukemia.base.errors import UserError, listed
 from leukemia.base.printable import INDENT
 from leukemia.data.classes import counted, mapping
+from leukemia.data.layouts.masks import mask_folders
 from leukemia.data.layouts.source import Source, is_image, walk
 from leukemia.data.layouts.subclasses import words_of
 from leukemia.data.reading import Reading
@@ -47,10 +48,11 @@ _Place = tuple[tuple[str, ...], str]
 
 
 def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
-    """Refuse images in folders that are companions of others, by their names.
+    """Refuse images in folders that are companions of others, by their names, or masks by their pixels.
 
     ``7_mask.png`` is one of ``7.png`` in the same folder, and an image in a folder ``masks`` is one of the image with
-    the same path in another folder instead, or without that folder. Rows of a CSV were chosen, and C-NMC has none.
+    the same path in another folder instead, or without that folder. Folders of masks may have any name. Rows of a CSV
+    were chosen, and C-NMC has none.
 
     Args:
         source: the images, without those that ``--classes`` leaves out.
@@ -62,12 +64,13 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
         return
     images = [_Image.of(row.path, source.root) for row in source.rows]
     places = {(image.folders, image.stem) for image in images}
+    masks = mask_folders(source.root, [row.path for row in source.rows])
     # A folder that the user, or the data, call a class is no kind of companion.
-    classes = {row.word for row in source.rows if row.word is not None}
-    siblings = _sibling_places(images, classes)
+    companions = _companions_among(images, masks) - {row.word for row in source.rows}
+    siblings = _sibling_places(images, companions)
     in_folders, by_name = [], []
     for image in images:
-        if (folder := _companion_folder(image, places, siblings, classes)) is not None:
+        if (folder := _companion_folder(image, places, siblings, companions)) is not None:
             in_folders.append((image, folder))
         elif (word := _companion_word(image, places)) is not None:
             by_name.append((image, word))
@@ -80,9 +83,11 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
         advice.append(f"to leave out these folders: {mapping([folder for _, folder in in_folders], words)[0]}")
     if by_name:
         advice.append("move the files away that are named so, or give a CSV Path,label of the cells")
+    by_pixels = " and pixels" if any(folder in masks for _, folder in in_folders) else ""
     raise UserError(
         f"{data}: {len(in_folders) + len(by_name)} of {len(images)} images are masks, thumbnails or other versions of "
-        f"images in the data, by their names: {', '.join(kinds)}; leave them out, or rename them if they are cells:\n"
+        f"images in the data, by their names{by_pixels}: {', '.join(kinds)}; leave them out, or rename them if they "
+        f"are cells:\n"
         f"{listed(str(image) for image, _ in [*in_folders, *by_name])}\n"
         + "\n".join(f"{INDENT}{line}" for line in advice)
     )
@@ -95,9 +100,11 @@ def names_companions(folder: str) -> bool:
 
 def companion_folders(data: Path) -> set[str]:
     """The names of folders below ``data`` that have companions of images elsewhere, whatever the classes are called."""
-    images = [_Image.of(path, data) for path in walk(data) if is_image(path)]
-    places, siblings = {(image.folders, image.stem) for image in images}, _sibling_places(images, set())
-    found = (_companion_folder(image, places, siblings, set()) for image in images)
+    paths = [path for path in walk(data) if is_image(path)]
+    images = [_Image.of(path, data) for path in paths]
+    companions = _companions_among(images, mask_folders(data, paths))
+    places, siblings = {(image.folders, image.stem) for image in images}, _sibling_places(images, companions)
+    found = (_companion_folder(image, places, siblings, companions) for image in images)
     return {folder for folder in found if folder is not None}
 
 
@@ -115,18 +122,23 @@ def note_twins(source: Source) -> tuple[str, ...]:
     )
 
 
-def _sibling_places(images: Iterable[_Image], classes: set[str]) -> Mapping[int, set[_Place]]:
+def _companions_among(images: Iterable[_Image], masks: set[str]) -> set[str]:
+    """The names of folders that may have companions, by their names or because they have masks."""
+    return masks | {name for name in {name for image in images for name in image.folders} if names_companions(name)}
+
+
+def _sibling_places(images: Iterable[_Image], companions: set[str]) -> Mapping[int, set[_Place]]:
     """By level, the places of images without their folder of that level, if that is no companion's."""
     found = defaultdict(set)
     for image in images:
         for level, name in enumerate(image.folders):
-            if not _is_companion_folder(name, classes):
+            if name not in companions:
                 found[level].add((_without(image.folders, level), image.stem))
     return found
 
 
 def _companion_folder(
-    image: _Image, places: set[_Place], siblings: Mapping[int, set[_Place]], classes: set[str]
+    image: _Image, places: set[_Place], siblings: Mapping[int, set[_Place]], companions: set[str]
 ) -> str | None:
     """The folder that makes an image a companion; None if none does."""
     match = _NAME.fullmatch(image.stem)
@@ -134,8 +146,8 @@ def _companion_folder(
     # ``7_rot90`` is made of ``7``.
     begins = {image.stem[: found.start()] for found in _SEPARATOR.finditer(image.stem)}
     for level, name in enumerate(image.folders):
-        if _is_companion_folder(name, classes):
-            of = stems | begins if _AUGMENTED.fullmatch(name) else stems
+        if name in companions:
+            of = stems if _NAME.fullmatch(name) else stems | begins
             wanted = {(_without(image.folders, level), stem) for stem in of}
             if not wanted.isdisjoint(places) or not wanted.isdisjoint(siblings.get(level, ())):
                 return name
@@ -148,10 +160,6 @@ def _companion_word(image: _Image, places: set[_Place]) -> str | None:
     if match is None or (image.folders, match["stem"]) not in places:
         return None
     return image.stem[len(match["stem"]) :]
-
-
-def _is_companion_folder(name: str, classes: set[str]) -> bool:
-    return name not in classes and names_companions(name)
 
 
 def _without(folders: tuple[str, ...], level: int) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from leukemia.data.layouts.folder_advice import advise_file_words, unknown_folde
 from leukemia.data.layouts.folder_levels import class_level, folder_levels, folder_names
 from leukemia.data.layouts.listing import read_listing
 from leukemia.data.layouts.lists import folder_of_lists, several_lists
-from leukemia.data.layouts.masks import refuse_masks
+from leukemia.data.layouts.mapped_masks import refuse_mapped_masks
 from leukemia.data.layouts.other_kinds import describe_others, require_text
 from leukemia.data.layouts.source import Source, is_os_metadata, walk
 from leukemia.data.layouts.split_folders import split_folders
@@ -33,7 +33,7 @@ from leukemia.data.layouts.subclasses import class_notes, with_subclasses
 from leukemia.data.layouts.unread_files import unread_files
 from leukemia.data.reading import Reading
 from leukemia.data.split import with_split
-from leukemia.data.subjects import NotApplicable
+from leukemia.data.subjects import NotApplicable, some
 
 MOST_TABLES = 5
 """So many CSVs of a folder that is no data set are tried, to say which one can be read."""
@@ -80,7 +80,7 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
             f"{data}: images without labels; expected C-NMC's fold_*/{{all,hem}}, folders named by class "
             f"({NAMES}), or a CSV with the columns Path and label{_tables(data) or _words(data)}"
         )
-    refuse_masks(data, source, reading)
+    refuse_mapped_masks(data, source, reading)
     refuse_companions(data, source, reading)
     kept = with_split(source, data, reading, training=labels)
     notes = (*class_notes(kept, reading), *kept.notes, *note_twins(kept))
@@ -203,6 +203,7 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
         return str(unknown_folders(f"images in folders with other names{beside}", data, None, correct))
     if errors:
         raise errors[0]
-    found = f"images in {', '.join(sorted(set(names)))} only, so no folder names a class" if names else ""
+    way = "sort them into folders named by class, or" if labels else "give the path of the one with the cells, or"
+    found = f"images in {some(sorted(set(names)))} only, so no folder names a class; {way} give a CSV" if names else ""
     text = "; ".join(filter(None, (found, others))) or ("other files only" if any(walk(data)) else "no images at all")
     return f"{text}{advise_file_words(data)}"
