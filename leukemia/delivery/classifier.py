@@ -9,7 +9,7 @@ import numpy as np
 
 from leukemia.base.errors import UserError
 from leukemia.data.layouts.detect import find_images
-from leukemia.data.layouts.source import IMAGE_SUFFIXES, is_image, walk
+from leukemia.data.layouts.source import IMAGE_SUFFIXES, is_image, is_os_leftover, walk
 from leukemia.data.reading import UNLABELLED
 from leukemia.data.view import view_of
 from leukemia.delivery.evaluation import describe_broken
@@ -22,12 +22,14 @@ def named_images(paths: Iterable[Path]) -> list[tuple[str, Path]]:
     """The given images in their order, each with its name: for a CSV those that it lists, for a folder all below it.
 
     The name is what a CSV calls the image: its ``ID``, or its path as written. Other images are called by their path.
+    Files that operating systems leave, which ``cells/*`` in a shell may name, are left out.
 
     Raises:
         UserError: a folder has no images, or a folder or CSV cannot be read.
     """
+    given = list(paths)
     found: list[tuple[str, Path]] = []
-    for path in paths:
+    for path in [path for path in given if not is_os_leftover(path.name)] or given[:1]:
         if path.suffix.lower() in (".csv", ".tsv"):
             rows = find_images(path, UNLABELLED, labels=False).rows
             found += [(str(row.path) if row.name is None else row.name, row.path) for row in rows]

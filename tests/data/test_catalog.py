@@ -372,7 +372,7 @@ def test_folders_named_by_class(tmp_path: Path, normal: str, leukemic: str) -> N
     assert column(catalog, "width")[f"{normal}/a.png"] == 20
     assert catalog.protocols == ("random-cell",)
     classes = f"classes (images): normal = {normal} (1); leukemic = {leukemic} (1)"
-    ignored = ("ignored 1 files without an image suffix (.txt)",)
+    ignored = ("ignored 1 files without an image suffix (.txt: 1)",)
     assert catalog.notes == (classes, *ignored)
     draw(tmp_path / "odd" / "c.png", 3)
     draw(tmp_path / "stray.png", 4)

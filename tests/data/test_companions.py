@@ -101,7 +101,7 @@ def test_files_beside_class_folders_are_named_on_the_screen_only(tmp_path: Path)
         "lists a test set, give it to leukemia.final --test",
         "did not read data.yaml",
     )
-    assert source.notes[1:] == ("ignored 3 files without an image suffix (.csv, .txt, .yaml)",)
+    assert source.notes[1:] == ("ignored 3 files without an image suffix (.csv: 1, .txt: 1, .yaml: 1)",)
     touch(tmp_path, "empty.csv", "a.json", "labels.xlsx", "README")
     assert found(tmp_path).named_notes[1:] == (
         "did not read empty.csv",
@@ -113,7 +113,7 @@ def test_files_beside_the_parts_of_a_split_are_named_and_counted_once(tmp_path: 
     touch(tmp_path, "train/0/a.png", "train/1/b.png", "val/0/c.png", "val/1/d.png", "data.yaml", "val/1/x.txt")
     source = found(tmp_path)
     assert source.named_notes == ("did not read data.yaml",)
-    assert "ignored 2 files without an image suffix (.txt, .yaml)" in source.notes
+    assert "ignored 2 files without an image suffix (.txt: 1, .yaml: 1)" in source.notes
     (tmp_path / "train.csv").write_text("Path,label\ntrain/0/a.png,0\ntrain/1/b.png,1\n")
     assert found(tmp_path / "train.csv").named_notes == ()
 

@@ -124,4 +124,4 @@ def test_folders_may_be_deeper_and_stray_files_are_counted(data: Path) -> None:
     (data / "all" / "patient 1" / "list.csv").write_text("x")
     catalog = read_catalog(data)
     assert catalog.table["image_id"].tolist() == ["all/patient 1/slide/a/b.png", "all/x.png", "hem/x.png"]
-    assert catalog.notes[1:] == ("ignored 2 files without an image suffix (.csv, .md)",)
+    assert catalog.notes[1:] == ("ignored 2 files without an image suffix (.csv: 1, .md: 1)",)

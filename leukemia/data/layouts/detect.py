@@ -27,7 +27,8 @@ from leukemia.data.layouts.listing import read_listing
 from leukemia.data.layouts.lists import folder_of_lists, several_lists
 from leukemia.data.layouts.mapped_masks import refuse_mapped_masks
 from leukemia.data.layouts.other_kinds import describe_others, require_text
-from leukemia.data.layouts.source import Source, is_os_metadata, walk
+from leukemia.data.layouts.part_lists import part_lists
+from leukemia.data.layouts.source import Source, direct_others, is_os_metadata, walk
 from leukemia.data.layouts.split_folders import split_folders
 from leukemia.data.layouts.subclasses import class_notes, with_subclasses
 from leukemia.data.layouts.unread_files import unread_files
@@ -126,7 +127,7 @@ def _refuse_options_of_csv(data: Path, reading: Reading, *, labels: bool) -> Non
 def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
     # C-NMC's own folders stand for its classes, whatever ``--classes`` says.
     first: list[_Reader] = [cnmc.training_images, cnmc.phase_images] if reading.classes is None else []
-    middle: list[_Reader] = [partial(folder_of_lists, labels=labels)]
+    middle: list[_Reader] = [partial(folder_of_lists, labels=labels), partial(part_lists, labels=labels)]
     last: list[_Reader] = [unlabelled_folder]
     if reading.reads_labels:
         first, last = [*first, named_images], [cnmc.phase_images, flat_folder]
@@ -159,8 +160,9 @@ def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
 
 def _tables(data: Path) -> str:
     """Names the CSVs beside images without labels."""
-    found = [path.name for path in data.iterdir() if path.suffix.lower() in (".csv", ".tsv")] if data.is_dir() else []
-    return f"; give the path of the CSV to read its columns: {', '.join(sorted(found)[:3])}" if found else ""
+    others = direct_others(data) if data.is_dir() else []
+    found = [path.name for path in others if path.suffix.lower() in (".csv", ".tsv")]
+    return f"; give the path of the CSV to read its columns: {', '.join(found[:3])}" if found else ""
 
 
 def _words(data: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
@@ -15,6 +16,17 @@ Layout = Literal["cnmc", "csv", "folders"]
 
 IMAGE_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes of image files in a folder, ignoring case; files listed in a CSV may have any name."""
+
+MOST_SUFFIXES = 5
+"""A note on other files counts at most as many suffixes."""
+
+# Of Windows, macOS and Linux, of the NAS systems of Synology and QNAP, and of Picasa; in lower case.
+_LEFTOVERS = frozenset(
+    "__macosx icon\r thumbs.db thumbs.db:encryptable ehthumbs.db ehthumbs_vista.db desktop.ini $recycle.bin recycler "
+    "lost+found @eadir #recycle @recycle picasa.ini".split(" ")
+) | {"system volume information"}
+# Locks of open documents, and marks of downloaded files.
+_LEFTOVER_STARTS, _LEFTOVER_ENDS = "~$", "zone.identifier"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +106,17 @@ def walk_folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:
 
 def is_os_metadata(name: str) -> bool:
     """Whether a file or folder is hidden or OS metadata."""
-    return name.startswith(".") or name.lower() in ("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin")
+    return name.startswith(".") or is_os_leftover(name)
+
+
+def is_os_leftover(name: str) -> bool:
+    """Whether a file or folder that is not hidden was left by an operating system.
+
+    >>> [is_os_leftover(name) for name in ("Thumbs.db", "ehthumbs.db", "1.bmp:Zone.Identifier", "thumbs", "1.bmp")]
+    [True, True, True, False, False]
+    """
+    name = name.lower()
+    return name in _LEFTOVERS or name.startswith(_LEFTOVER_STARTS) or name.endswith(_LEFTOVER_ENDS)
 
 
 def is_image(path: Path) -> bool:
@@ -141,5 +163,7 @@ def ignored_files(folders: list[Path]) -> tuple[str, ...]:
     others = [path for folder in folders for path in walk(folder) if not is_image(path)]
     if not others:
         return ()
-    found = sorted({path.suffix.lower() or "none" for path in others})
-    return (f"ignored {len(others)} files without an image suffix ({', '.join(found[:5])})",)
+    found = Counter(path.suffix.lower() or "no suffix" for path in others).most_common()
+    shown = [f"{suffix}: {number}" for suffix, number in sorted(found[:MOST_SUFFIXES])]
+    more = [f"others: {sum(number for _, number in found[MOST_SUFFIXES:])}"] if len(found) > MOST_SUFFIXES else []
+    return (f"ignored {len(others)} files without an image suffix ({', '.join([*shown, *more])})",)
