@@ -20,6 +20,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.data.conversions import Conversion, conversion_notes
 from leukemia.data.evaluation import evaluation_batches
+from leukemia.data.layouts.masks import looks_like_mask, mask_note
 from leukemia.data.pixels import decode, read_image
 from leukemia.data.survival import survival_notes
 from leukemia.data.view import View, framed
@@ -199,7 +200,8 @@ def read_images(paths: Sequence[Path], view: View) -> Iterator[np.ndarray]:
     """Read image files in one view, in the order of ``paths``: arrays of at most ``CHUNK`` images.
 
     All are read once before the first array, so that an unreadable image is reported before anything is predicted. The
-    images that are converted or padded are counted in warnings, and so is the loss if little of them is left.
+    images that are converted or padded, or that look like masks, are counted in warnings, and so is the loss if little
+    of them is left.
 
     Yields:
         uint8 (n, H, W, 3).
@@ -216,6 +218,7 @@ def read_images(paths: Sequence[Path], view: View) -> Iterator[np.ndarray]:
 
     converted: list[tuple[tuple[Conversion, ...], int]] = []
     sizes: list[Size] = []
+    masks: list[int] = []
 
     def problem(row: int) -> str:
         try:
@@ -225,12 +228,15 @@ def read_images(paths: Sequence[Path], view: View) -> Iterator[np.ndarray]:
             return f"{paths[row]}: {reason}"
         converted.append((image.conversions, image.brightest))
         sizes.append((image.pixels.shape[1], image.pixels.shape[0]))
+        if looks_like_mask(image.pixels):
+            masks.append(row)
         return ""
 
     problems = [found for _, found in sorted(completed(problem, range(len(paths)), "checking images")) if found]
     if problems:
         raise UserError(f"{len(problems)} of {len(paths)} images cannot be used:\n{listed(problems)}")
-    for note in (*conversion_notes(converted), *survival_notes(view, sizes)):
+    looks = [mask_note([str(paths[row]) for row in sorted(masks)], len(paths))] if masks else []
+    for note in (*conversion_notes(converted), *survival_notes(view, sizes), *looks):
         log.warning("%s", note.removeprefix("warning: "))
     for start in range(0, len(paths), CHUNK):
         rows = range(start, min(start + CHUNK, len(paths)))

@@ -200,7 +200,27 @@ def test_new_images_that_are_padded_or_mostly_cut_away_are_counted(
         "1 of 3 images are smaller than the crop of 64 px (the smallest is 31x20 px): padded with black; "
         "data.small=refuse refuses them",
         "the crop of 64 px keeps 25 % of the median image's area; training with data.fit=resize takes whole images",
+        f"2 of 3 images have few grey levels, so they may be masks, or blank: {small}, {large}",
     ]
+
+
+def test_new_images_that_look_like_masks_are_named(
+    delivered: Path, pictures: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cells, mask = tmp_path / "cells", tmp_path / "cells" / "bw" / "0.jpg"
+    mask.parent.mkdir(parents=True)
+    disc = np.hypot(*(np.mgrid[:128, :128] - 64)) < 40
+    Image.fromarray(disc.astype(np.uint8) * 255).save(mask)
+    (cells / "0.png").write_bytes(pictures[0].read_bytes())
+    # As ``cells/*`` of a shell.
+    (cells / "Thumbs.db").write_text("x")
+    (cells / "__MACOSX").mkdir()
+    paths = map(str, sorted(cells.iterdir()))
+    assert main(["--model", str(delivered), *paths, "--device", "cpu"]) == 0
+    (warning,) = [record.getMessage() for record in caplog.records if "masks" in record.getMessage()]
+    assert warning == f"1 of 2 images have few grey levels, so they may be masks, or blank: {mask}"
+    with pytest.raises(UserError, match=r"__MACOSX: no images in this folder"):
+        main(["--model", str(delivered), str(cells / "__MACOSX"), "--device", "cpu"])
 
 
 def test_of_a_folder_all_images_below_it_are_classified(
