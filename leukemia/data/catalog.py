@@ -27,6 +27,7 @@ from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.source import Layout, Row, Source
 from leukemia.data.names import check_names
 from leukemia.data.reading import DEFAULT, Reading, Spelling
+from leukemia.data.recurring_subjects import recurring_subjects
 from leukemia.data.subjects import UNKNOWN, NotApplicable, read_subjects
 from leukemia.data.versions import version_notes
 
@@ -135,7 +136,8 @@ def read_catalog(
     written = [row.subject for _, row in named]
     subjects = read_subjects([image_id for image_id, _ in named], written, own, columns=source.unread_columns)
     table, converted = _table(source, named, subjects.names, recipe)
-    notes, subject_notes = (*source.notes, *converted), subjects.notes
+    recurring = recurring_subjects([image_id for image_id, _ in named], subjects.names, own)
+    notes, subject_notes = (*source.notes, *converted), (*subjects.notes, *recurring)
     if reading.subjects_from is not None:
         reference, path = _reference(table, data, reading), Path(reading.subjects_from)
         table = look_up_subjects(table, reference.table, path)

@@ -1,0 +1,87 @@
+"""Subjects that a pattern finds in several folders: one person or several."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import product
+from pathlib import Path
+
+import pytest
+from helpers.layouts import draw_images
+
+from leukemia.catalog import main
+from leukemia.data.reading import Reading
+from leukemia.data.recurring_subjects import recurring_subjects
+from leukemia.data.subjects import read_subjects
+
+CENTRES, CLASSES, PATIENTS, IMAGES = ("centre_a", "centre_b"), ("hem", "all"), ("p01", "p02"), ("1.png", "2.png")
+
+
+def notes(image_ids: list[str], pattern: str) -> tuple[str, ...]:
+    reading = Reading(subject_pattern=pattern)
+    return recurring_subjects(image_ids, read_subjects(image_ids, [None] * len(image_ids), reading).names, reading)
+
+
+def typed(note: str) -> str:
+    return shlex.split(note.partition("--subject-pattern ")[2])[0]
+
+
+def paths(*levels: tuple[str, ...]) -> list[str]:
+    return ["/".join(names) for names in product(*levels)]
+
+
+@pytest.mark.parametrize(
+    ("image_ids", "pattern", "number", "others"),
+    [
+        (paths(CENTRES, PATIENTS, IMAGES), r"(p\d+)", 2, 4),
+        (paths(CENTRES, PATIENTS, IMAGES), r"p(\d+)", 2, 4),
+        (paths(CENTRES, ("hem",), PATIENTS, IMAGES), r"/(p\d+)/", 2, 4),
+        (paths(("hem",), CENTRES, PATIENTS, IMAGES), r"p(\d+)", 2, 4),
+        (paths(CENTRES, ("p01_1.png", "p01_2.png", "p02_1.png")), r"(p\d+)_", 2, 4),
+        ([*paths(CENTRES, ("all",), ("p01", "p03"), IMAGES), "centre_a/hem/p02/1.png"], r"(p\d+)", 2, 5),
+    ],
+)
+def test_the_pattern_that_is_named_keeps_them_apart(
+    image_ids: list[str], pattern: str, number: int, others: int
+) -> None:
+    (note,) = notes(image_ids, pattern)
+    assert note.startswith(f"{number} of {len(set(read(image_ids, pattern)))} subjects are in several folders (")
+    second = typed(note)
+    assert len(set(read(image_ids, second))) == others
+    assert notes(image_ids, second) == ()
+
+
+def read(image_ids: list[str], pattern: str) -> list[str]:
+    names = read_subjects(image_ids, [None] * len(image_ids), Reading(subject_pattern=pattern)).names
+    return list(names or ())
+
+
+def test_no_pattern_is_named_that_would_tear_a_patient_apart() -> None:
+    """The class folder lies between the hospital and the patient, who has cells of both classes."""
+    (note,) = notes(paths(CENTRES, CLASSES, PATIENTS, IMAGES), r"(p\d+)")
+    assert "2 of 2 subjects are in several folders (p01 in centre_a/ and centre_b/)" in note
+    assert note.endswith("write a pattern whose group has the folder, or give a CSV with a column of subjects")
+    assert notes(paths(CLASSES, PATIENTS, IMAGES), r"(p\d+)") == ()
+
+
+def test_parts_of_a_split_and_subjects_in_one_folder_need_no_note() -> None:
+    assert notes(paths(("train", "val"), ("hem",), PATIENTS, IMAGES), r"(p\d+)") == ()
+    assert notes(paths(CENTRES, PATIENTS, IMAGES), r"(centre_./p\d+)") == ()
+    assert recurring_subjects(["a/1.png"], None, Reading(subject_pattern="")) == ()
+
+
+def test_the_command_says_it_and_the_second_try_keeps_them_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LEUKEMIA_CACHE", str(tmp_path / "cache"))
+    data = tmp_path / "data"
+    for seed, (centre, (word, patient)) in enumerate(product(CENTRES, (("hem", "p1"), ("all", "p2")))):
+        draw_images(data / centre / word / patient, 2, seed=seed)
+    assert main([str(data), "--subject-pattern", r"(p\d+)"]) == 0
+    output = capsys.readouterr().out
+    assert "subjects:    2 (1 hem, 1 all)" in output
+    (note,) = [line for line in output.splitlines() if "in several folders" in line]
+    assert main([str(data), "--subject-pattern", typed(note)]) == 0
+    output = capsys.readouterr().out
+    assert "subjects:    4 (2 hem, 2 all)" in output
+    assert "in several folders" not in output
