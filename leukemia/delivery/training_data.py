@@ -30,6 +30,7 @@ def load_training_data(study: Study, best: Best, *, data: str | None, reading: R
         dataclasses.replace(best.data, **reading.given()),
         recipe=best.recipe,
     )
+    best.data.require_same_data(catalog.fingerprint, reading)
     if catalog.fingerprint != best.data.fingerprint:
         raise UserError(
             f"--data {catalog.root}: not the data of the search (expected fingerprint {best.data.fingerprint[:16]}, "

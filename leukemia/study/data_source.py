@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeAlias
 
@@ -47,7 +48,29 @@ class DataSource(Reading):
                 "study"
             )
 
+    def require_same_data(self, fingerprint: str, reading: Reading) -> None:
+        """Check that data that were read with options given later are those of the study.
+
+        Raises:
+            UserError: their fingerprint differs, and so do the options. Locations are none: data and copies are moved.
+        """
+        own, changes = self.given(), []
+        for name, given in reading.given().items():
+            if name not in ("also", "base", "subjects_from") and given != own.get(name):
+                started = f"with {_typed(own[name])}" if name in own else "without it"
+                changes.append(f"--{name.replace('_', '-')} {_typed(given)} (the study was started {started})")
+        if changes and fingerprint != self.fingerprint:
+            raise UserError(
+                f"the data are others with {' and '.join(changes)}: fingerprint {fingerprint[:16]}, expected "
+                f"{self.fingerprint[:16]}; leave this out, give the data of the study, or start a new one"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON; fields that are not ``REQUIRED`` only if set."""
         content = dataclasses.asdict(self)
         return {name: value for name, value in content.items() if name in REQUIRED or value not in (None, [], ())}
+
+
+def _typed(value: str | tuple[str, ...]) -> str:
+    """The value of an option as it is typed."""
+    return " ".join(map(shlex.quote, (value,) if isinstance(value, str) else value))

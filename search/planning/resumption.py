@@ -56,6 +56,7 @@ def plan_resumed(request: Request) -> Plan:
     info = dataclasses.replace(info, **given, data=data, storage=storage)
     recipe = Recipe.from_flat(info.start)
     catalog = read_catalog(locate(data.uri), data, recipe=recipe)
+    study.info.data.require_same_data(catalog.fingerprint, request.reading)
     if catalog.fingerprint != data.fingerprint:
         raise UserError(
             f"study {study.name} was run on other data: fingerprint {data.fingerprint[:16]}, "

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from helpers.course import Course, draw_course
 from rich.console import Console
 
 from leukemia.base.errors import UserError
+from leukemia.config.recipe import Recipe
 from leukemia.data.reading import Reading
 from leukemia.delivery.training_data import load_training_data
 from leukemia.study.folder import Study
@@ -95,3 +98,42 @@ def test_the_same_column_may_be_spelled_otherwise(course: Course, spelling: str)
         folder = study.folder
     again = Request(runs=folder.parent, study="one", reading=Reading(split_column=spelling))
     assert plan_resumed(again).info.protocol == "given"
+
+
+def test_the_study_records_where_its_split_came_from(course: Course) -> None:
+    with created(plan_new(request_for(course, split_column="split"), "search")) as study:
+        content = json.loads((study.folder / "study.json").read_text())
+    assert (content["protocol"], content["data"]["split_column"]) == ("given", "split")
+    assert any(
+        note.startswith("the split in the names of the CSVs is kept (--split-column split): 12 train, 4 validation")
+        for note in content["data"]["notes"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "difference"),
+    [
+        ({"classes": ("normal=1", "leukemic=0")}, "--classes normal=1 leukemic=0 (the study was started without it)"),
+        ({"subject_pattern": r"/(\d)"}, r"--subject-pattern '/(\d)' (the study was started with '/(\d+)\.bmp')"),
+    ],
+)
+def test_options_that_make_other_data_are_named_on_resume(
+    course: Course, given: dict[str, Any], difference: str
+) -> None:
+    request = dataclasses.replace(
+        request_for(course, folds=2), reading=Reading(also=(str(course.valid),), subject_pattern=r"/(\d+)\.bmp")
+    )
+    with created(plan_new(request, "search")) as study:
+        folder = study.folder
+    again = Request(runs=folder.parent, study="one", reading=Reading(**given))
+    with pytest.raises(
+        UserError, match=rf"^the data are others with {re.escape(difference)}: fingerprint .*leave this"
+    ):
+        plan_resumed(again)
+    study = Study.open(folder)
+    best: Any = SimpleNamespace(data=study.info.data, recipe=Recipe.from_flat(study.info.start))
+    with pytest.raises(UserError, match=rf"^the data are others with {re.escape(difference)}"):
+        load_training_data(study, best, data=None, reading=again.reading)
+    # Words that say the same make no difference.
+    same = Request(runs=folder.parent, study="one", reading=Reading(classes=("normal=0", "leukemic=1")))
+    assert plan_resumed(same).info.data.classes == ("normal=0", "leukemic=1")
