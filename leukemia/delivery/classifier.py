@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from leukemia.base.errors import UserError
 from leukemia.data.layouts.detect import find_images
-from leukemia.data.layouts.source import IMAGE_SUFFIXES, is_image, is_os_leftover, walk
+from leukemia.data.layouts.source import IMAGE_SUFFIXES, ignored_files, is_image, is_os_leftover, walk
 from leukemia.data.reading import UNLABELLED
 from leukemia.data.view import view_of
 from leukemia.delivery.evaluation import describe_broken
@@ -17,12 +18,15 @@ from leukemia.delivery.loading import load_delivered
 from leukemia.training.device import choose_device, use_threads
 from leukemia.training.inference import NonFiniteProbabilities, model_to_device, predict, read_images
 
+log = logging.getLogger(__name__)
+
 
 def named_images(paths: Iterable[Path]) -> list[tuple[str, Path]]:
     """The given images in their order, each with its name: for a CSV those that it lists, for a folder all below it.
 
     The name is what a CSV calls the image: its ``ID``, or its path as written. Other images are called by their path.
-    Files that operating systems leave, which ``cells/*`` in a shell may name, are left out.
+    Files that operating systems leave, which ``cells/*`` in a shell may name, are left out. Other files in a folder are
+    counted in a warning.
 
     Raises:
         UserError: a folder has no images, or a folder or CSV cannot be read.
@@ -37,6 +41,8 @@ def named_images(paths: Iterable[Path]) -> list[tuple[str, Path]]:
         images = list(filter(is_image, walk(path))) if path.is_dir() else [path]
         if not images:
             raise UserError(f"{path}: no images in this folder; expected files named *{', *'.join(IMAGE_SUFFIXES)}")
+        for note in ignored_files([path]) if path.is_dir() else ():
+            log.warning("%s: %s", path, note)
         found += [(str(image), image) for image in images]
     return found
 

@@ -73,6 +73,23 @@ def test_masks_with_words_in_their_names_and_classes_to_map(tmp_path: Path) -> N
     assert len(found(tmp_path, "normal=Control", "leukemic=AML", "ignore=bw").rows) == 6
 
 
+def test_masks_beside_their_cells_are_refused_and_copies_are_not(tmp_path: Path) -> None:
+    message = refusal(draw(tmp_path, "{}", "{}", ("hem", "all"), suffix="_bw"))
+    assert "6 of 12 images are masks, thumbnails or other versions" in message
+    assert ", by their names and pixels: *_bw (6); leave them out" in message
+    for path in tmp_path.glob("*/*_bw.png"):
+        path.unlink()
+        path.with_stem(path.stem.replace("bw", "1")).write_bytes((path.parent / f"{path.stem[0]}.png").read_bytes())
+    assert len(found(tmp_path).rows) == 12
+
+
+def test_masks_are_in_the_advice_on_classes_to_map(tmp_path: Path) -> None:
+    draw(tmp_path, "P1/raw/{}", "P1/anno/{}", ("normal", "blast"))
+    message = refusal(tmp_path)
+    assert message.endswith(" --classes normal=normal leukemic=WORD,... ignore=anno")
+    assert len(found(tmp_path, "normal=normal", "leukemic=blast", "ignore=anno").rows) == 6
+
+
 def test_masks_of_any_name_are_no_class(tmp_path: Path) -> None:
     draw(tmp_path, "cells", "bw", ("", ""))
     assert "the 3 images in folders bw are masks (few grey levels); the cells are in" in refusal(
@@ -83,7 +100,7 @@ def test_masks_of_any_name_are_no_class(tmp_path: Path) -> None:
 def test_masks_in_a_folder_without_labels(tmp_path: Path) -> None:
     draw(tmp_path, "cells", "gt", ("", ""))
     message = refusal(tmp_path, labels=False)
-    assert message.endswith("no folder names a class; give the path of the one with the cells, or give a CSV")
+    assert message.endswith("no folder names a class; give the path of the one with the cells, or a CSV")
     assert len(found(tmp_path / "cells", labels=False).rows) == 3
 
 

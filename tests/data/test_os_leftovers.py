@@ -81,3 +81,17 @@ def test_other_files_are_counted_by_suffix(data: Path) -> None:
     assert note.startswith("ignored 8 files without an image suffix (")
     assert ".txt: 2" in note
     assert note.endswith(", others: 2)")
+
+
+def test_what_a_test_set_without_labels_leaves_out_is_counted(tmp_path: Path) -> None:
+    draw_images(tmp_path, 2)
+    leave(tmp_path)
+    assert find_images(tmp_path, Reading(), labels=False).notes == ()
+    draw_images(tmp_path / "more", 3)
+    (tmp_path / "more" / "cell.dcm").touch()
+    source = find_images(tmp_path, Reading(), labels=False)
+    assert len(source.rows) == 2
+    assert source.notes == (
+        "3 images in folders below are not read; give the path of their folder to read those",
+        "ignored 1 files without an image suffix (.dcm: 1)",
+    )

@@ -219,6 +219,10 @@ def test_new_images_that_look_like_masks_are_named(
     assert main(["--model", str(delivered), *paths, "--device", "cpu"]) == 0
     (warning,) = [record.getMessage() for record in caplog.records if "masks" in record.getMessage()]
     assert warning == f"1 of 2 images have few grey levels, so they may be masks, or blank: {mask}"
+    caplog.clear()
+    (cells / "cell.dcm").write_text("x")
+    assert main(["--model", str(delivered), str(cells), "--device", "cpu"]) == 0
+    assert f"{cells}: ignored 1 files without an image suffix (.dcm: 1)" in caplog.messages
     with pytest.raises(UserError, match=r"__MACOSX: no images in this folder"):
         main(["--model", str(delivered), str(cells / "__MACOSX"), "--device", "cpu"])
 

@@ -19,6 +19,7 @@ from leukemia.data.classes import (
     unknown_words,
     vocabularies,
 )
+from leukemia.data.layouts.companions import companion_folders
 from leukemia.data.layouts.file_words import has_file_words
 from leukemia.data.layouts.folder_advice import unknown_folders
 from leukemia.data.layouts.folder_levels import look_like_subjects
@@ -88,9 +89,13 @@ def class_folders(data: Path, reading: Reading) -> Source | None:
 
 
 def flat_folder(data: Path, reading: Reading) -> Source | None:
-    """Unlabelled images directly in ``data``; None if there are none."""
+    """Unlabelled images directly in ``data``; None if there are none. A note counts images in folders below."""
     rows = tuple(Row(path=path, label=None) for path in direct_images(data))
-    return Source(layout="folders", root=data, rows=rows) if rows else None
+    if not rows:
+        return None
+    below = sum(map(is_image, walk(data))) - len(rows)
+    note = (f"{below} images in folders below are not read; give the path of their folder to read those",)
+    return Source(layout="folders", root=data, rows=rows, notes=(*(note if below else ()), *ignored_files([data])))
 
 
 def unlabelled_folder(data: Path, reading: Reading) -> Source | None:
@@ -166,7 +171,8 @@ def _check_outside(data: Path, images: Sequence[_Image], reading: Reading) -> No
         raise unknown_folders(f"{data}: images in folders with names", data, None)
     if look_like_subjects(names):
         raise UserError(f"{message}:\n{listed(lines)}")
-    raise unknown_words(f"{message}, or map the folders with --classes", [*words, *names], reading.classes, lines)
+    message += ", or map the folders with --classes"
+    raise unknown_words(message, [*words, *names], reading.classes, lines, companion_folders(data) - {*words, *names})
 
 
 def _check_nested(data: Path, images: Iterable[_Image], vocabulary: Vocabulary) -> None:

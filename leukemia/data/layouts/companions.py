@@ -11,7 +11,7 @@ from pathlib import Path
 from leukemia.base.errors import UserError, listed
 from leukemia.base.printable import INDENT
 from leukemia.data.classes import counted, mapping
-from leukemia.data.layouts.masks import mask_folders
+from leukemia.data.layouts.masks import mask_endings, mask_folders
 from leukemia.data.layouts.source import Source, is_image, walk
 from leukemia.data.layouts.subclasses import words_of
 from leukemia.data.reading import Reading
@@ -64,7 +64,8 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
         return
     images = [_Image.of(row.path, source.root) for row in source.rows]
     places = {(image.folders, image.stem) for image in images}
-    masks = mask_folders(source.root, [row.path for row in source.rows])
+    paths = [row.path for row in source.rows]
+    masks, endings = mask_folders(source.root, paths), mask_endings(paths)
     # A folder that the user, or the data, call a class is no kind of companion.
     companions = _companions_among(images, masks) - {row.word for row in source.rows}
     siblings = _sibling_places(images, companions)
@@ -72,7 +73,7 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
     for image in images:
         if (folder := _companion_folder(image, places, siblings, companions)) is not None:
             in_folders.append((image, folder))
-        elif (word := _companion_word(image, places)) is not None:
+        elif (word := _companion_word(image, places, endings)) is not None:
             by_name.append((image, word))
     if not (in_folders or by_name):
         return
@@ -83,7 +84,8 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
         advice.append(f"to leave out these folders: {mapping([folder for _, folder in in_folders], words)[0]}")
     if by_name:
         advice.append("move the files away that are named so, or give a CSV Path,label of the cells")
-    by_pixels = " and pixels" if any(folder in masks for _, folder in in_folders) else ""
+    are_seen = any(kind in masks | endings for _, kind in [*in_folders, *by_name])
+    by_pixels = " and pixels" if are_seen else ""
     raise UserError(
         f"{data}: {len(in_folders) + len(by_name)} of {len(images)} images are masks, thumbnails or other versions of "
         f"images in the data, by their names{by_pixels}: {', '.join(kinds)}; leave them out, or rename them if they "
@@ -154,12 +156,12 @@ def _companion_folder(
     return None
 
 
-def _companion_word(image: _Image, places: set[_Place]) -> str | None:
+def _companion_word(image: _Image, places: set[_Place], endings: set[str]) -> str | None:
     """The end of a name that makes an image a companion, such as ``_mask``; None if it is none."""
     match = _NAME.fullmatch(image.stem)
-    if match is None or (image.folders, match["stem"]) not in places:
-        return None
-    return image.stem[len(match["stem"]) :]
+    ends = [image.stem[len(match["stem"] or "") :]] if match else []
+    ends += [end for end in endings if image.stem.endswith(end)]
+    return next((end for end in ends if (image.folders, image.stem.removesuffix(end)) in places), None)
 
 
 def _without(folders: tuple[str, ...], level: int) -> tuple[str, ...]:

@@ -205,7 +205,7 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
         return str(unknown_folders(f"images in folders with other names{beside}", data, None, correct))
     if errors:
         raise errors[0]
-    way = "sort them into folders named by class, or" if labels else "give the path of the one with the cells, or"
-    found = f"images in {some(sorted(set(names)))} only, so no folder names a class; {way} give a CSV" if names else ""
+    way = "" if labels else "; give the path of the one with the cells, or a CSV"
+    found = f"images in {some(sorted(set(names)))} only, so no folder names a class{way}" if names else ""
     text = "; ".join(filter(None, (found, others))) or ("other files only" if any(walk(data)) else "no images at all")
     return f"{text}{advise_file_words(data)}"

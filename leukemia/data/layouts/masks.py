@@ -87,21 +87,39 @@ def mask_folders(root: Path, paths: Sequence[Path]) -> set[str]:
     return found
 
 
+def mask_endings(paths: Iterable[Path]) -> set[str]:
+    """The ends of names of masks beside their cells, such as ``_bw`` of ``7_bw.png`` beside ``7.png``; not of copies.
+
+    Args:
+        paths: all images.
+    """
+    cells = {(path.parent, path.stem): path for path in paths}
+    pairs: dict[str, list[tuple[Path, Path]]] = {}
+    for (folder, stem), path in cells.items():
+        for beginning in _beginnings(stem):
+            if (folder, beginning) in cells:
+                pairs.setdefault(stem[len(beginning) :], []).append((path, cells[folder, beginning]))
+    return {end for end, found in pairs.items() if len(pairs) <= MOST_FOLDERS and _are_masks_of_cells(found)}
+
+
 def _has_masks(name: str, kinds: dict[str | None, dict[tuple[str, ...], Path]]) -> bool:
     """Whether one of several kinds of images has masks of the others."""
     others = {place: path for kind, images in kinds.items() if kind != name for place, path in images.items()}
     pairs = []
     for (*folders, stem), path in kinds[name].items():
-        cell = next((others[place] for each in _stems(stem) if (place := (*folders, each)) in others), None)
+        stems = (stem, *_beginnings(stem))
+        cell = next((others[place] for each in stems if (place := (*folders, each)) in others), None)
         if cell is not None:
             pairs.append((path, cell))
-    if 2 * len(pairs) <= len(kinds[name]):
-        return False
+    return 2 * len(pairs) > len(kinds[name]) and _are_masks_of_cells(pairs)
+
+
+def _are_masks_of_cells(pairs: Sequence[tuple[Path, Path]]) -> bool:
+    """Whether the first of each two images is a mask, and the second none."""
     seen = pairs[:NUM_SEEN]
     return are_masks(mask for mask, _ in seen) and not are_masks(cell for _, cell in seen)
 
 
-def _stems(stem: str) -> list[str]:
-    """What the cell of a mask may be called: as the mask, or as the mask without its last word."""
-    ends = [stem.rpartition(separator)[0] for separator in "_-. "]
-    return [stem, *filter(None, ends)]
+def _beginnings(stem: str) -> list[str]:
+    """What is before the last word of a name, for each separator that it has."""
+    return [beginning for separator in "_-. " if (beginning := stem.rpartition(separator)[0])]
