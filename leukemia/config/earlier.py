@@ -15,18 +15,18 @@ class AddedField:
     """A field that a version added, and what recipes without it mean."""
 
     key: str
-    value: Any
-    """What versions without the field did."""
+    meaning: Mapping[str, Any]
+    """What versions without the field did: its value, and those of other fields whose defaults changed with it."""
 
     renamed: Renamed = field(default_factory=dict)
     """Values of other fields that got a new meaning in the same version."""
 
 
 ADDED = (
-    AddedField(key="data.fit", value="crop"),
+    AddedField(key="data.fit", meaning={"data.fit": "crop"}),
     AddedField(
         key="train.pipeline",
-        value="reference",
+        meaning={"train.pipeline": "reference", "optimizer.name": "ranger21_package"},
         renamed={
             "optimizer.name": {"ranger21": "ranger21_package", "ranger21_cosine": "ranger21_package_cosine"},
         },
@@ -69,7 +69,10 @@ def in_present_terms(values: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe of any version by dotted key, in the terms of this one; fields without an earlier meaning stay absent.
 
     >>> in_present_terms({"data.fit": "crop", "optimizer.name": "adamw"})
-    {'train.pipeline': 'reference', 'data.fit': 'crop', 'optimizer.name': 'adamw'}
+    {'train.pipeline': 'reference', 'optimizer.name': 'adamw', 'data.fit': 'crop'}
     """
-    lacking = {added.key: added.value for added in ADDED if added.key not in values}
-    return {**lacking, **with_present_names(values, renamed_since(values))}
+    earlier: dict[str, Any] = {}
+    for added in ADDED:
+        if added.key not in values:
+            earlier.update(added.meaning)
+    return {**earlier, **with_present_names(values, renamed_since(values))}

@@ -44,6 +44,9 @@ def test_a_recipe_without_a_pipeline_was_trained_with_the_packages_ranger21() ->
         resolved = Recipe.from_flat(earlier)
         assert resolved.optimizer.name == present
         assert Recipe.from_flat(resolved.flat()) == resolved
+    # The default of then.
+    assert Recipe.from_flat({"model.depth": 50}).optimizer.name == "ranger21_package"
+    assert Recipe.from_flat({"train.pipeline": "batch"}).optimizer.name == "ranger21"
 
 
 def test_seed_preset_is_the_original_recipe() -> None:
