@@ -40,9 +40,10 @@ class Shrunk(nn.Module):
         self.to(memory_format=torch.channels_last)
 
 
-def optimizer_of(name: str, model: nn.Module) -> ScheduledOptimizer:
+def optimizer_of(name: str, model: nn.Module, learning_rate: float = 1e-3) -> ScheduledOptimizer:
+    settings = {"optimizer.name": name, "optimizer.learning_rate": learning_rate, "train.epochs": EPOCHS}
     restarts = {"optimizer.restart_epochs": 5} if name.endswith("cosine") else {}
-    recipe = Recipe().with_settings({"optimizer.name": name, "train.epochs": EPOCHS, **restarts})
+    recipe = Recipe().with_settings({**settings, **restarts})
     return build_optimizer(model, recipe, BATCHES_PER_EPOCH)
 
 
@@ -60,6 +61,16 @@ def flat(model: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])
 
 
+def copies(model: nn.Module) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def assert_moved_alike(start: list[Tensor], ours: nn.Module, package: nn.Module) -> None:
+    """Each parameter differs by less than 1e-4 of what it moved: small ones do not show in a sum over all."""
+    for before, mine, other in zip(start, ours.parameters(), package.parameters(), strict=True):
+        assert (mine - other).norm() < 1e-4 * (other - before).norm()
+
+
 @pytest.mark.parametrize(
     ("depth", "shortcut", "in_channels", "name"),
     [
@@ -67,13 +78,14 @@ def flat(model: nn.Module) -> Tensor:
         (18, "concat", 3, "ranger21_cosine"),
         (18, "weighted", 1, "ranger21"),
         (50, "add", 1, "ranger21_cosine"),
+        (50, "concat", 3, "ranger21"),
         (50, "weighted", 3, "ranger21"),
     ],
 )
 def test_200_steps_equal_those_of_the_package(depth: int, shortcut: str, in_channels: int, name: str) -> None:
     # 200 steps: warm-up to 44, warm-down from 144, lookahead every 5.
     models = [Shrunk(depth, shortcut, in_channels) for _ in range(2)]
-    start = flat(models[0])
+    start = copies(models[0])
     names = (name, name.replace("ranger21", "ranger21_package"))
     ours, package = (optimizer_of(each, model) for each, model in zip(names, models, strict=True))
     for step in range(EPOCHS * BATCHES_PER_EPOCH):
@@ -81,11 +93,26 @@ def test_200_steps_equal_those_of_the_package(depth: int, shortcut: str, in_chan
         assert ours.learning_rate == pytest.approx(package.learning_rate, rel=1e-9)
         for optimizer in (ours, package):
             optimizer.step()
-    ended, expected = map(flat, models)
-    assert (ended - expected).norm() < 1e-4 * (expected - start).norm()
-    for mine, other in zip(*(model.parameters() for model in models), strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)
+    assert_moved_alike(start, *models)
     assert ours.failed_step() == 0
+
+
+@pytest.mark.parametrize("last", [(5,), (4, 3, 3, 3)])
+def test_small_zero_and_large_parameters_equal_those_of_the_package(last: tuple[int, ...]) -> None:
+    """Of one or two values, which are not normalized; zero, which are clipped by the least norm; and a last one so
+    large that its decay and norm loss show beside its gradients."""
+    generator = torch.Generator().manual_seed(0)
+    matrix, large = torch.randn(6, 4, 3, 3, generator=generator), 30 * torch.rand(last, generator=generator)
+    matrix[:3] = 0
+    values = [matrix, torch.zeros(()), torch.zeros(1), torch.zeros(2), torch.zeros(3), torch.ones(7), large]
+    models = [nn.ParameterList(value.clone() for value in values) for _ in range(2)]
+    names = ("ranger21_cosine", "ranger21_package_cosine")
+    optimizers = [optimizer_of(name, model, 0.1) for name, model in zip(names, models, strict=True)]
+    for step in range(20):
+        set_gradients(models, step)
+        for optimizer in optimizers:
+            optimizer.step()
+    assert_moved_alike(values, *models)
 
 
 @pytest.mark.parametrize("steps", [5, 7, 8])

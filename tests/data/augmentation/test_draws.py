@@ -24,7 +24,7 @@ KEYS = {
 
 
 def numbers(draws: Draws) -> np.ndarray:
-    """All parameters of each image, (n, 13)."""
+    """All parameters of each image, (n, 12)."""
     applied = [draws.applied[name] for name in TRANSFORMATIONS]
     return np.column_stack([*applied, draws.angle, draws.noise_key, draws.hole]).astype(float)
 
