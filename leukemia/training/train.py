@@ -19,6 +19,7 @@ from torch import Tensor
 from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
+from leukemia.data.augmentation.kept import KeepingLoader
 from leukemia.data.augmentation.loaders import training_loader
 from leukemia.data.images import training_batches
 from leukemia.training.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
@@ -119,6 +120,8 @@ class _Fit:
         self.class_weight = _class_weight(recipe, split.labels[split.training]).to(device)
         self.dtype = compute_dtype(recipe, device)
         self.loader = training_loader(recipe, split.images, split.labels, device, num_workers)
+        self.batches = KeepingLoader(self.loader)
+        self.num_precise = max(1, self.num_batches // PRECISE_BN_PART) if recipe.evaluate.precise_bn else 0
 
     def run_epoch(self, epoch: int) -> Epoch:
         start = time.perf_counter()
@@ -169,7 +172,8 @@ class _Fit:
         return weighted_loss.item() / num_images, num_correct.item() / num_images, learning_rate
 
     def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels in self.loader(training_batches(self.recipe, self.split.training, self.fold, epoch)):
+        batches = training_batches(self.recipe, self.split.training, self.fold, epoch)
+        for images, labels in self.batches.keeping(batches, self.num_precise):
             yield to_device(images, self.device), labels.to(self.device, non_blocking=True)
 
     def _autocast(self) -> torch.autocast:
@@ -205,11 +209,11 @@ class _Fit:
 
     def make_precise(self, epoch: int, *, all_images: bool) -> None:
         """Precise BatchNorm over the epoch's first batches (1/8 of them), or over all."""
-        if not self.recipe.evaluate.precise_bn:
+        if not self.num_precise:
             return
         batches = training_batches(self.recipe, self.split.training, self.fold, epoch)
-        count = len(batches) if all_images else max(1, len(batches) // PRECISE_BN_PART)
-        images = (to_device(images, self.device) for images, _ in self.loader(batches[:count]))
+        count = len(batches) if all_images else self.num_precise
+        images = (to_device(images, self.device) for images, _ in self.batches(batches[:count]))
         with self._autocast():
             precise_batchnorm(self.model, images)
         self._require_finite_weights(epoch, len(batches))

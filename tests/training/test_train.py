@@ -10,6 +10,8 @@ import pickle
 import shutil
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -470,6 +472,34 @@ def test_statistics_are_running_averages_without_precise_batchnorm(split: Split)
     on = run(fit(recipe_of(train__epochs=1), split, fold=0, device=CPU))[1]
     assert torch.equal(off["conv1.weight"], on["conv1.weight"])
     assert not torch.allclose(off["bn1.running_var"], on["bn1.running_var"])
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("pipeline", ["batch", "reference"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_batches_kept_for_precise_batchnorm_change_no_number(
+    pipeline: str, precision: str, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_of(train__pipeline=pipeline, train__precision=precision, train__epochs=2, train__batch_size=3)
+    made: list[int] = []
+    loader_of = train.training_loader
+
+    def counting(*arguments: Any) -> Any:
+        loader = loader_of(*arguments)
+        counted = Mock(side_effect=lambda batches: made.append(len(batches)) or loader(batches))
+        counted.close = loader.close
+        return counted
+
+    monkeypatch.setattr(train, "training_loader", counting)
+    epochs, weights = run(fit(recipe, split, fold=0, device=CPU))
+    # Of the 11 batches, one is used after each epoch, and all at the end.
+    assert made == [11, 11, 10]
+    made.clear()
+    monkeypatch.setattr("leukemia.data.augmentation.kept.MOST_BYTES", 0)
+    again, same = run(fit(recipe, split, fold=0, device=CPU))
+    assert made == [11, 1, 11, 1, 11]
+    assert numbers(epochs) == numbers(again)
+    assert_same(weights, same)
 
 
 @pytest.mark.usefixtures("small")
