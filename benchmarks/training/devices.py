@@ -3,10 +3,10 @@
     python -m benchmarks.training.devices [--depths 18 50 152] [--at-once 1 2 4] [--batches 40] [--json]
 
 Prints two tables. The first has images per second and peak memory of one network at a time, for each depth, shortcut
-and optimizer, trained as in the seed recipe: 224 px, batches of 32, augmentation in loader processes, the device's
-default precision. The second has a ResNet-18 in 1, 2 and 4 processes at once on the same device, the loaders divided
-among them: the throughput of ``--gpus-per-trial 1`` compared with shares of 0.5 and 0.25. Images are noise, since time
-does not depend on them. One epoch warms up, the next one is measured; cells alternate, ``--repetitions`` times.
+and optimizer, trained as in the seed recipe: 224 px, batches of 32, augmented on a GPU itself, the device's default
+precision. The second has a ResNet-18 in 1, 2 and 4 processes at once on the same device: the throughput of
+``--gpus-per-trial 1`` compared with shares of 0.5 and 0.25. Images are noise, since time does not depend on them. One
+epoch warms up, the next one is measured; cells alternate, ``--repetitions`` times.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ class Work:
     optimizer: str
     device: str
     num_batches: int
-    num_workers: int
 
     @property
     def recipe(self) -> Recipe:
@@ -84,7 +83,7 @@ def measure(work: Work, barrier: Any = None) -> tuple[float, float]:
         training=np.arange(num_images),
         validation=np.arange(0),
     )
-    epochs = fit(recipe, split, fold=0, device=torch.device(work.device), num_workers=work.num_workers)
+    epochs = fit(recipe, split, fold=0, device=torch.device(work.device))
     next(epochs)
     if barrier is not None:
         barrier.wait()
@@ -94,8 +93,6 @@ def measure(work: Work, barrier: Any = None) -> tuple[float, float]:
 
 
 def _measure_into(queue: Any, work: Work, barrier: Any) -> None:
-    # Otherwise the loaders of a spawned process are spawned as well and import torch first.
-    multiprocessing.set_start_method("fork", force=True)
     queue.put(measure(work, barrier))
 
 
@@ -129,32 +126,25 @@ def main(argv: list[str] | None = None) -> int:
         help="processes on the device (default: 1 2 4)",
     )
     parser.add_argument("--batches", type=int, default=40, metavar="N", help="batches per epoch (default: 40)")
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="loader processes (default: processors - 1, 0 on a CPU)"
-    )
     parser.add_argument("--repetitions", type=int, default=2, metavar="N", help="measurements per cell (default: 2)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     arguments = parser.parse_args(argv)
     if min(arguments.batches, arguments.repetitions, *arguments.at_once) < 1:
         raise UserError("--batches, --repetitions, --at-once: expected at least 1")
     device = choose_device(arguments.device)
-    workers = arguments.workers
-    if workers is None:
-        workers = available_cpus() - 1 if device.type == "cuda" else 0
 
-    def work(depth: int, shortcut: str, optimizer: str, num_workers: int = workers) -> Work:
+    def work(depth: int, shortcut: str, optimizer: str) -> Work:
         return Work(
             depth=depth,
             shortcut=shortcut,
             optimizer=optimizer,
             device=device.type,
             num_batches=arguments.batches,
-            num_workers=num_workers,
         )
 
     cells = [work(depth, shortcut, optimizer) for depth in arguments.depths for shortcut, optimizer in VARIANTS]
     dtype = str(compute_dtype(work(18, "add", "adamw").recipe, device)).removeprefix("torch.")
-    print(f"{describe_device(device)}, {dtype}, torch {torch.__version__}, {workers} loader processes, {SIZE_PX} px")
+    print(f"{describe_device(device)}, {dtype}, torch {torch.__version__}, {SIZE_PX} px")
     networks: dict[Work, list[tuple[float, float]]] = {cell: [] for cell in cells}
     for _ in range(arguments.repetitions):
         for cell in cells:
@@ -167,7 +157,7 @@ def main(argv: list[str] | None = None) -> int:
     shares: dict[tuple[str, int], list[tuple[float, float]]] = {side: [] for side in together}
     for _ in range(arguments.repetitions):
         for optimizer, count in together:
-            total = at_once(work(18, "add", optimizer, workers // count), count)
+            total = at_once(work(18, "add", optimizer), count)
             shares[optimizer, count].append(total)
             print(f"{count} at once, {optimizer}: {total[0]:.0f} images/s", file=sys.stderr, flush=True)
     print("\n| ResNet-18 at once | total images/s (low to high) | peak memory of one, MB | ratio |\n|---|---|---|---|")

@@ -20,7 +20,7 @@ from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.data.augmentation.kept import KeepingLoader
-from leukemia.data.augmentation.loaders import training_loader
+from leukemia.data.augmentation.loaders import TrainingLoader, training_loader
 from leukemia.data.images import training_batches
 from leukemia.training.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
 from leukemia.training.device import compute_dtype
@@ -65,7 +65,7 @@ def fit(
     *,
     fold: int,
     device: torch.device,
-    num_workers: int = 0,
+    loader: TrainingLoader | None = None,
     checkpoint: Path | None = None,
 ) -> Generator[Epoch, None, ResNet]:
     """Train a new model; yields after each epoch, and returns the model of the last epoch with precise BatchNorm.
@@ -77,14 +77,17 @@ def fit(
     Args:
         recipe: resolved; ``train.seed`` and ``fold`` seed weights, order and augmentation.
         fold: number of the split; any constant if all images are trained on.
+        loader: of the same recipe, images, labels and device, which other folds may use as well; left open. None: one
+            of this fit's own, without processes.
 
     Raises:
         NonFinite: a loss, gradient, weight or probability became infinite or NaN.
         UserError: the checkpoint belongs to another recipe or fold, or images and batches are too small for BatchNorm.
     """
     make_deterministic(recipe.train.seed, fold)
-    state = _Fit(recipe, split, fold, device, num_workers)
+    used = training_loader(recipe, split.images, split.labels, device, 0) if loader is None else loader
     try:
+        state = _Fit(recipe, split, fold, device, used)
         if checkpoint is not None:
             state.restore(checkpoint)
             yield from state.epochs
@@ -95,7 +98,8 @@ def fit(
             yield state.epochs[-1]
         state.make_precise(recipe.train.epochs, all_images=True)
     finally:
-        state.loader.close()
+        if loader is None:
+            used.close()
     return state.model.eval()
 
 
@@ -109,7 +113,7 @@ def make_deterministic(seed: int, fold: int) -> None:
 class _Fit:
     """The mutable state of one fit, including everything that a checkpoint contains."""
 
-    def __init__(self, recipe: Recipe, split: Split, fold: int, device: torch.device, num_workers: int) -> None:
+    def __init__(self, recipe: Recipe, split: Split, fold: int, device: torch.device, loader: TrainingLoader) -> None:
         self.recipe, self.split, self.fold, self.device = recipe, split, fold, device
         self.epochs: list[Epoch] = []
         self.model = build_model(recipe).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -119,8 +123,7 @@ class _Fit:
         self.optimizer: ScheduledOptimizer = build_optimizer(self.model, recipe, self.num_batches)
         self.class_weight = _class_weight(recipe, split.labels[split.training]).to(device)
         self.dtype = compute_dtype(recipe, device)
-        self.loader = training_loader(recipe, split.images, split.labels, device, num_workers)
-        self.batches = KeepingLoader(self.loader)
+        self.batches = KeepingLoader(loader)
         self.num_precise = max(1, self.num_batches // PRECISE_BN_PART) if recipe.evaluate.precise_bn else 0
 
     def run_epoch(self, epoch: int) -> Epoch:

@@ -20,6 +20,7 @@ from leukemia.base.faults import MachineFault, describe_fault, is_machine_fault
 from leukemia.base.logs import logging_to
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.data import array_file
+from leukemia.data.augmentation.loaders import loader_processes
 from leukemia.study.job import Job
 from leukemia.training.crossval import cross_validate
 from leukemia.training.device import (
@@ -172,7 +173,7 @@ def _cross_validate(assignment: Assignment, data: TrialData, resources: Resource
         data.folds,
         device=device,
         skip=assignment.skip,
-        num_workers=resources.cpus - 1 if resources.device == "cuda" else 0,
+        num_workers=loader_processes(recipe, device, resources.cpus),
         checkpoints=checkpoints.local,
     ):
         if isinstance(report, Epoch):

@@ -177,7 +177,8 @@ def _parser() -> argparse.ArgumentParser:
         "--cpus-per-trial",
         type=int,
         metavar="N",
-        help="CPU cores per trial (default: an equal share); kept by a study on a CPU, where it affects the results",
+        help="CPU cores per trial (default: an equal share); kept by a study on a CPU, where it affects the results; "
+        "on a GPU, cores beyond one are used by train.pipeline=reference only",
     )
     hardware.add_argument("--max-gpus", type=int, metavar="N", help="use at most N GPUs (default: all)")
     parser.add_argument(

@@ -489,3 +489,17 @@ def test_only_s3_needs_the_keys_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     assert keys_of("s3://bucket/folder") == {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
     assert keys_of("gs://bucket/folder") == keys_of("/folder") == keys_of(None) == {}
+
+
+@pytest.mark.parametrize(("pipeline", "expected"), [("batch", 0), ("reference", 3)])
+def test_a_gpu_gets_loader_processes_where_they_load(
+    pipeline: str, expected: int, data: TrialData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(trainable, "compute_dtype", lambda *arguments: None)
+    monkeypatch.setattr(
+        trainable, "cross_validate", lambda *arguments, num_workers, **options: asked.append(num_workers) or []
+    )
+    gpu = Resources(device="cuda", cpus=4, gpus=1.0, concurrent=1)
+    run_trial(assignment(RECIPE.with_settings({"train.pipeline": pipeline})), data, gpu)
+    assert asked == [expected]

@@ -9,6 +9,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -22,11 +23,11 @@ from torch import Tensor, nn
 
 from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
-from leukemia.config.results import Epoch
+from leukemia.config.results import Epoch, FoldResult
 from leukemia.data.augment import training_pipeline
-from leukemia.data.augmentation.loaders import DeviceLoader
+from leukemia.data.augmentation.loaders import DeviceLoader, training_loader
 from leukemia.data.images import training_batches
-from leukemia.training import train
+from leukemia.training import crossval, train
 from leukemia.training.checkpoint import epochs_in
 from leukemia.training.crossval import cross_validate
 from leukemia.training.inference import precise_batchnorm, predict
@@ -242,8 +243,9 @@ def test_weights_depend_on_seed_and_fold(split: Split) -> None:
 @pytest.mark.parametrize("pipeline", ["batch", "reference"])
 def test_results_do_not_depend_on_loader_processes(pipeline: str, split: Split) -> None:
     recipe = recipe_of(train__epochs=1, train__pipeline=pipeline)
-    alone, weights = run(fit(recipe, split, fold=0, device=CPU, num_workers=0))
-    shared, same = run(fit(recipe, split, fold=0, device=CPU, num_workers=2))
+    alone, weights = run(fit(recipe, split, fold=0, device=CPU))
+    with closing(training_loader(recipe, split.images, split.labels, CPU, 2)) as loader:
+        shared, same = run(fit(recipe, split, fold=0, device=CPU, loader=loader))
     assert numbers(alone) == numbers(shared)
     assert_same(weights, same)
 
@@ -283,7 +285,7 @@ def test_pipelines_train_alike_and_not_the_same(split: Split) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_fold_starts_its_loader_processes_once(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_starts_its_loader_processes_once(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
     start = multiprocessing.process.BaseProcess.start
 
@@ -292,10 +294,36 @@ def test_a_fold_starts_its_loader_processes_once(split: Split, monkeypatch: pyte
         start(process)
 
     monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", counted)
-    folds = [(split.training, split.validation)]
+    folds = [(split.training, split.validation), (split.training[8:], split.training[:8])]
     recipe = recipe_of(train__epochs=2)
     list(cross_validate(recipe, split.images, split.labels, folds, device=CPU, num_workers=1))
     assert len(started) == 1
+
+
+@pytest.mark.usefixtures("small")
+def test_a_trial_uploads_the_images_once_and_releases_them(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaders: list[DeviceLoader] = []
+
+    def on_device(*arguments: Any) -> DeviceLoader:
+        loaders.append(DeviceLoader(*arguments[:4]))
+        return loaders[-1]
+
+    recipe = recipe_of(train__pipeline="batch", train__epochs=1, augment__rotate=0.0)
+    folds = [(split.training, split.validation), (split.training[8:], split.training[:8])]
+    on_host = list(cross_validate(recipe, split.images, split.labels, folds, device=CPU))
+    monkeypatch.setattr(crossval, "training_loader", on_device)
+    found = list(cross_validate(recipe, split.images, split.labels, folds, device=CPU))
+    assert len(loaders) == 1
+    for report, expected in zip(found, on_host, strict=True):
+        if isinstance(report, FoldResult):
+            assert np.array_equal(report.probabilities, expected.probabilities)
+    # Also where the trial is stopped.
+    stopped = cross_validate(recipe, split.images, split.labels, folds, device=CPU)
+    next(stopped)
+    stopped.close()
+    for loader in loaders:
+        with pytest.raises(AssertionError, match="the loader is closed"):
+            next(loader([]))
 
 
 def test_training_learns_and_reports_epochs(split: Split) -> None:
@@ -510,7 +538,8 @@ def test_precise_batchnorm_between_epochs_uses_at_most_an_eighth(
     used: list[int] = []
     monkeypatch.setattr(train, "precise_batchnorm", lambda model, batches: used.append(len(list(batches))))
     monkeypatch.setattr(train, "training_batches", lambda *arguments: [[(0, 0, 1, 0), (0, 0, 1, 1)]] * num_batches)
-    run_state = train._Fit(recipe_of(), split, 0, CPU, 0)
+    loader = training_loader(recipe_of(), split.images, split.labels, CPU, 0)
+    run_state = train._Fit(recipe_of(), split, 0, CPU, loader)
     run_state.make_precise(1, all_images=False)
     run_state.make_precise(1, all_images=True)
     assert used == [max(1, num_batches // 8), num_batches]

@@ -39,12 +39,30 @@ def training_loader(
         device: of the network. On CUDA the batch pipeline runs there and needs no processes.
         num_workers: number of loading processes; 0 loads in this process. Does not affect the results.
     """
+    assert num_workers == 0 or not _is_on_device(recipe, device), "the batches are made on the device"
     pin_memory = device.type == "cuda"
+    if _is_on_device(recipe, device):
+        return DeviceLoader(recipe, images, labels, device)
     if recipe.train.pipeline == "reference":
         return Loader(ImageRows(images, labels, training_pipeline(recipe)), num_workers, pin_memory)
-    if device.type == "cuda":
-        return DeviceLoader(recipe, images, labels, device)
     return Loader(BatchRows(images, labels, HostBatches(recipe)), num_workers, pin_memory, collate=_as_it_is)
+
+
+def loader_processes(recipe: Recipe, device: torch.device, cpus: int) -> int:
+    """How many loading processes use the CPUs of a training on a device, leaving one to the training itself.
+
+    None on a CPU, where the network computes on all of them, and none where the batches are made on the device.
+
+    >>> loader_processes(Recipe().with_settings({"train.pipeline": "reference"}), torch.device("cuda"), 16)
+    15
+    >>> loader_processes(Recipe(), torch.device("cuda"), 16)
+    0
+    """
+    return cpus - 1 if device.type == "cuda" and not _is_on_device(recipe, device) else 0
+
+
+def _is_on_device(recipe: Recipe, device: torch.device) -> bool:
+    return recipe.train.pipeline == "batch" and device.type == "cuda"
 
 
 class BatchRows(Dataset[tuple[Tensor, Tensor]]):

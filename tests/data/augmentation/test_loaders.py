@@ -12,7 +12,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Augment, Train
 from leukemia.data.augment import training_pipeline
 from leukemia.data.augmentation.host import HostBatches
-from leukemia.data.augmentation.loaders import DeviceLoader, TrainingLoader, training_loader
+from leukemia.data.augmentation.loaders import DeviceLoader, TrainingLoader, loader_processes, training_loader
 from leukemia.data.images import training_batches
 
 CPU = torch.device("cpu")
@@ -77,5 +77,14 @@ def test_cuda_makes_batches_on_the_device(pipeline, expected, images, labels, mo
     """Without a GPU only the choice can be seen."""
     for name in ("DeviceLoader", "Loader"):
         monkeypatch.setattr(f"leukemia.data.augmentation.loaders.{name}", lambda *arguments, name=name: name)
-    recipe = Recipe(train=Train(pipeline=pipeline))
-    assert training_loader(recipe, images, labels, torch.device("cuda"), 3) == expected
+    recipe, device = Recipe(train=Train(pipeline=pipeline)), torch.device("cuda")
+    processes = loader_processes(recipe, device, 4)
+    assert processes == {"DeviceLoader": 0, "Loader": 3}[expected]
+    assert training_loader(recipe, images, labels, device, processes) == expected
+    # The network computes on all CPUs.
+    assert loader_processes(recipe, CPU, 4) == 0
+
+
+def test_processes_that_would_do_nothing_are_refused(images, labels):
+    with pytest.raises(AssertionError, match="the batches are made on the device"):
+        training_loader(Recipe(), images, labels, torch.device("cuda"), 1)
