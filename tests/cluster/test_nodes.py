@@ -81,7 +81,7 @@ def test_avoided_nodes_are_excluded() -> None:
 
 
 ONE_CPU = Resources(device="cpu", cpus=1, gpus=0.0, concurrent=2)
-BROKEN, CRASHES = "broken", "crashes"
+BROKEN, CRASHES, PROCESSES = "broken", "crashes", "processes"
 
 
 @pytest.fixture
@@ -134,6 +134,12 @@ def run_and_crash(assignment: Assignment, data: TrialData, resources: Resources)
                 ray.tune.report({REPORT: report})
                 if number >= num_reported:
                     os._exit(1)
+
+
+def run_and_note_the_process(assignment: Assignment, data: TrialData, resources: Resources) -> None:
+    """A trainable."""
+    append_line(data, PROCESSES, str(os.getpid()))
+    report_only(assignment, data, resources)
 
 
 def search_in(folder: Path, num_trials: int, trainable: Any, broken: list[str]) -> Study:
@@ -192,6 +198,15 @@ def test_processes_may_crash_often_as_long_as_there_is_progress(tmp_path: Path, 
     end = study.end(1)
     assert end is not None
     assert end.reason == "its process crashed repeatedly"
+
+
+@pytest.mark.slow
+def test_trials_share_processes_so_that_imports_happen_once(tmp_path: Path, importable: None) -> None:
+    with ray_session("local"):
+        search_in(tmp_path, 6, run_and_note_the_process, [])
+    processes = (tmp_path / "checkpoints" / PROCESSES).read_text().split()
+    assert len(processes) == 6
+    assert len(set(processes)) <= ONE_CPU.concurrent
 
 
 @pytest.mark.slow
