@@ -11,7 +11,9 @@ from leukemia.base.errors import UserError, listed
 from leukemia.data.classes import (
     KNOWN,
     MOST_WORDS,
+    Vocabulary,
     counted,
+    mapping,
     normal_form,
     unknown_words,
     vocabularies,
@@ -41,7 +43,7 @@ def label_column(listing: Listing, reading: Reading, *, required: bool) -> tuple
         return None, ()
     wanted = None if reading.label_column is None else reading.label_column.strip().lower()
     if wanted is not None and listing.has(wanted):
-        return wanted, ()
+        return _in_its_set(listing, wanted, reading)
     if wanted is not None and required:
         raise UserError(
             f"{listing.path}: --label-column {reading.label_column}: expected one of the columns "
@@ -49,17 +51,36 @@ def label_column(listing: Listing, reading: Reading, *, required: bool) -> tuple
         )
     absent = () if wanted is None else ("the CSV has no such column as that of --label-column",)
     column = next((name for name in COLUMNS if listing.has(name)), None)
-    if column is None or column == "label":
+    if column is None:
+        column = next((name for name in listing.one_hot if _has_labels(listing, name, reading)), None)
+        return column, absent if column is None else (*absent, f"labels are read from the one-hot columns {column}")
+    if column == "label":
         return column, absent
     if not required and not _has_labels(listing, column, reading):
         return None, (*absent, f"the column {column} has no known labels, and is not read")
     return column, (*absent, f"labels are read from the column {column}; --label-column reads another")
 
 
+def _in_its_set(listing: Listing, column: str, reading: Reading) -> tuple[str, tuple[str, ...]]:
+    """The column that ``--label-column`` means: of one-hot columns, their set if ``--classes`` has the names of all."""
+    title = next((title for title, names in listing.one_hot.items() if column in map(str.lower, names)), None)
+    if title is None:
+        return column, ()
+    typed, _ = mapping(words := listing.column(title), reading.classes)
+    if reading.classes is None:
+        note = (
+            f"warning: the column {column} is one-hot with others ({title}), so that all of these but {column} are "
+            f"normal; to say the class of each, leave --label-column out: {typed}"
+        )
+        return column, (note,)
+    return (title if any(word in Vocabulary.given(reading.classes) for word in words) else column), ()
+
+
 def no_label_column(listing: Listing, reading: Reading) -> UserError:
     """The error for a CSV of images without a known column of labels: which columns may have them, and what to type."""
     candidates = {}
-    for name in listing.columns:
+    flags = {name for names in listing.one_hot.values() for name in names}
+    for name in (*listing.one_hot, *(name for name in listing.columns if name not in flags)):
         words = [] if name.lower() == listing.path_column else [values[name.lower()] for _, values in listing.rows]
         if _may_be_classes(name, words):
             candidates[name] = words
@@ -70,6 +91,9 @@ def no_label_column(listing: Listing, reading: Reading) -> UserError:
     best = max(candidates, key=lambda name: sum(word in KNOWN for word in set(candidates[name])))
     others = [name for name in candidates if name != best]
     lines = [f"{name}: {', '.join(counted(candidates[name]))}" for name in (best, *others)]
+    if best in listing.one_hot:
+        message = f"{message}; these may have labels, the first as one-hot columns; give the classes of their names"
+        return unknown_words(message, candidates[best], None, lines)
     option = f"--label-column {shlex.quote(best)}"
     if vocabulary_of(candidates[best], reading.classes) is not None:
         return UserError(f"{message}; these may have labels, read one with {option}:\n{listed(lines)}")

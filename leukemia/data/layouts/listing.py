@@ -6,13 +6,15 @@ import dataclasses
 import re
 import shlex
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from leukemia.base.errors import UserError, listed
 from leukemia.data.layouts import path_column
 from leukemia.data.layouts.csv_file import read_csv
 from leukemia.data.layouts.file_index import FileIndex
+from leukemia.data.layouts.one_hot import one_hot_columns, one_hot_word
 from leukemia.data.subjects import NotApplicable, looks_like_subjects
 
 PATH = "path"
@@ -38,12 +40,16 @@ class Listing:
     path_column: str | None = None
     """The column of paths, in lower case; None if there is none."""
 
+    one_hot: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Columns that are not in the file: the name of the one that has the 1, for each set of one-hot columns. A name is
+    those of the columns of its set, in lower case, with commas."""
+
     has_row_per_image: bool = True
     """False if the rows of the file stand for folders: each is repeated for every image in its folder."""
 
     def has(self, *columns: str) -> bool:
         """Whether the header has all these columns, ignoring case."""
-        return {column.lower() for column in self.columns} >= set(columns)
+        return {*(column.lower() for column in self.columns), *self.one_hot} >= set(columns)
 
     def column(self, name: str) -> list[str]:
         """The values of a column, given by its lower-case name.
@@ -113,7 +119,20 @@ def read_listing(path: Path, base: str | Path | None = None) -> Listing:
         )
     uneven = [f"row {number}: {len(row)} values" for number, row in file.rows if len(row) != len(keys)]
     listing.reject(f"expected {len(keys)} values in every row, as in the header", uneven)
-    return _with_paths(listing, Path(base or path.parent))
+    return _with_one_hot(_with_paths(listing, Path(base or path.parent)))
+
+
+def _with_one_hot(listing: Listing) -> Listing:
+    """The listing with a column for each set of one-hot columns."""
+    columns = {name: [values[name.lower()] for _, values in listing.rows] for name in listing.columns if name}
+    sets = {", ".join(names).lower(): names for names in one_hot_columns(columns)}
+    rows = listing.rows
+    for title, names in sets.items():
+        keys = [name.lower() for name in names]
+        rows = tuple(
+            (number, values | {title: one_hot_word(names, [values[key] for key in keys])}) for number, values in rows
+        )
+    return dataclasses.replace(listing, rows=rows, one_hot=sets)
 
 
 def _with_paths(listing: Listing, base: Path) -> Listing:
