@@ -22,6 +22,9 @@ COLUMNS = ("split", "fold", "set", "subset", "partition")
 FOLDERS = "split"
 """The value of ``--split-column`` for a split into folders or CSVs, which have no column."""
 
+LISTS = "the names of the lists"
+"""``Source.split_from`` of lists beside folders, which have each image once."""
+
 CSVS = "the names of the CSVs"
 """``Source.split_from`` of several CSVs, which are the parts."""
 
@@ -92,7 +95,7 @@ def with_split(source: Source, data: Path, reading: Reading, *, training: bool) 
             # The split of the training data may be in the names of CSVs, of which this one is a part.
             written, origin = [data.stem] * len(written), CSVS
         else:
-            written, origin = _in_folders(source), "the folders"
+            written, origin = in_folders(source), "the folders"
             if training and any(written) and (copies := copied_folders(source.root, _paths(source), part_of)):
                 return _of_copies(source, copies, reading)
     column = _column_of(origin)
@@ -257,7 +260,7 @@ def _consecutive(numbers: set[int]) -> bool:
     return sorted(numbers) in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
 
 
-def _in_folders(source: Source) -> list[str | None]:
+def in_folders(source: Source) -> list[str | None]:
     """The folder of each image at the outermost level where all folders are named for parts, of which there are two."""
     folders = [row.path.relative_to(source.root).parts[:-1] for row in source.rows]
     for level in range(min(map(len, folders), default=0)):

@@ -11,6 +11,7 @@ import numpy as np
 from leukemia.base.errors import UserError
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.source import IMAGE_SUFFIXES, ignored_files, is_image, is_os_leftover, walk
+from leukemia.data.layouts.tables import is_table
 from leukemia.data.reading import UNLABELLED
 from leukemia.data.view import view_of
 from leukemia.delivery.evaluation import describe_broken
@@ -34,7 +35,7 @@ def named_images(paths: Iterable[Path]) -> list[tuple[str, Path]]:
     given = list(paths)
     found: list[tuple[str, Path]] = []
     for path in [path for path in given if not is_os_leftover(path.name)] or given[:1]:
-        if path.suffix.lower() in (".csv", ".tsv"):
+        if is_table(path):
             rows = find_images(path, UNLABELLED, labels=False).rows
             found += [(str(row.path) if row.name is None else row.name, row.path) for row in rows]
             continue

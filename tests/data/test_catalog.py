@@ -280,7 +280,11 @@ def test_csv_links_inside_the_folder_are_followed_and_duplicates_rejected(tmp_pa
         ),
         ("Cell,kind", ["images/0.png,0"], r"expected a column of labels, such as label, found Cell, kind; add one"),
         ("Path", ["images/0.png"], r"expected a column of labels, such as label, found Path; add one"),
-        ("images/0.png,0", ["images/1.png,1"], r"expected .*, found images/0.png, 0; add a header as the first line$"),
+        (
+            "images/0.png,0,5",
+            ["images/1.png,1,5"],
+            r"expected .*, found images/0.png, 0, 5; add a header as the first line$",
+        ),
         ("Path,label", [], r"a header but no rows"),
         ("", [], r"the CSV is empty"),
         ("Path,label,LABEL", ["images/0.png,0,0"], r"duplicate column label"),

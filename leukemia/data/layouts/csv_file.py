@@ -15,6 +15,8 @@ from pathlib import Path
 
 from leukemia.base.errors import UserError
 from leukemia.base.files import open_file
+from leukemia.data.layouts.source import is_image
+from leukemia.data.layouts.tables import LISTED
 
 MAX_MEGABYTES = 200
 """A larger file is not a list of images; reading it could take all memory. That is about two million rows."""
@@ -52,9 +54,10 @@ class CsvFile:
 def read_csv(path: Path) -> CsvFile:
     """Read a text file of values: UTF-8, UTF-16 or UTF-32 with a byte order mark, or Windows-1252, as Excel writes it.
 
-    The separator is one of ``SEPARATORS``: that of a first line ``sep=;``, else detected. Blank lines are ignored. A
+    The separator is one of ``SEPARATORS``: that of a first line ``sep=;``, else detected. Without any, the first blank
+    after the path of an image is one, as in lists ``a.png 0``. Blank lines are ignored. A
     line that begins with ``#`` is a comment above the header; below it, if a blank follows or if it is not as long as
-    the header.
+    the header. A file whose first line is an image, or an image and a value, has the header ``Path,label``.
 
     Raises:
         UserError: not such a file, larger than ``MAX_MEGABYTES``, no header, quotation marks that are not closed, or a
@@ -69,6 +72,8 @@ def read_csv(path: Path) -> CsvFile:
     named = _SEP_LINE.fullmatch(lines[0].strip(" \r\n")) if lines else None
     skipped = 1 if named else 0
     separator = named[1] if named else _detected(path, lines)
+    if are_blanks := not named and separator == "," and _have_blanks(lines):
+        lines, separator = [_with_tab(line) for line in lines], "\t"
     records = _Records(path, lines, skipped, separator)
     header, *rows = list(records) or [(0, [])]
     if not header[1]:
@@ -80,11 +85,24 @@ def read_csv(path: Path) -> CsvFile:
         )
     elif not encoding.startswith("utf-8"):
         notes.append(f"the CSV is in {encoding.upper()}")
-    if separator != ",":
+    if are_blanks:
+        notes.append("the values in the CSV are separated by blanks")
+    elif separator != ",":
         notes.append(f"the values in the CSV are separated by {SEPARATORS[separator]}")
     if records.num_comments:
         notes.append(f"{records.num_comments} lines in the CSV begin with # and were taken as comments")
-    return CsvFile(header=header, rows=tuple(rows), notes=tuple(notes))
+    return _with_header(CsvFile(header=header, rows=tuple(rows), notes=tuple(notes)))
+
+
+def _with_header(file: CsvFile) -> CsvFile:
+    """A file whose first line is an image, or an image and a value, with a header."""
+    number, values = file.header
+    are_images = [is_image(Path(value)) for value in values]
+    if len(values) > 2 or sum(are_images) != 1:
+        return file
+    header = ["Path" if each else "label" for each in are_images]
+    note = f"the CSV has no header: its columns were taken as {' and '.join(header)}"
+    return CsvFile(header=(0, header), rows=((number, values), *file.rows), notes=(*file.notes, note))
 
 
 def _decoded(path: Path, content: bytes) -> tuple[str, str]:
@@ -121,6 +139,21 @@ def _detected(path: Path, lines: list[str]) -> str:
     several = [separator for separator, found in widths.items() if found and found[0] > 1]
     equal = [separator for separator in several if len(set(widths[separator])) == 1]
     return max(equal or several, key=lambda each: widths[each][0], default=",")
+
+
+def _have_blanks(lines: list[str]) -> bool:
+    """Whether the second line, or the only one, is a path of an image and a value, and no other separator occurs."""
+    first = [line for line in lines if line.strip()][:2]
+    found = LISTED.match(first[-1]) if first else None
+    rest = first[-1][found.end() :] if found else ""
+    return bool(rest.strip()) and rest[0] == " " and not any(each in line for line in first for each in SEPARATORS)
+
+
+def _with_tab(line: str) -> str:
+    """A line with a tab in the place of the blanks after its path, or after the first word of a header."""
+    found = LISTED.match(line)
+    path, blank, value = (line[: found.end()], " ", line[found.end() :]) if found else line.partition(" ")
+    return f"{path}\t{value.lstrip(' ')}" if blank and value.strip() else line
 
 
 def _first_widths(path: Path, lines: list[str], separator: str) -> list[int]:

@@ -30,7 +30,9 @@ from leukemia.data.layouts.other_kinds import describe_others, require_text
 from leukemia.data.layouts.part_lists import part_lists
 from leukemia.data.layouts.source import Source, direct_others, is_os_metadata, walk
 from leukemia.data.layouts.split_folders import split_folders
+from leukemia.data.layouts.split_lists import with_split_lists
 from leukemia.data.layouts.subclasses import class_notes, with_subclasses
+from leukemia.data.layouts.tables import is_table
 from leukemia.data.layouts.unread_files import unread_files
 from leukemia.data.reading import Reading
 from leukemia.data.split import with_split
@@ -83,7 +85,7 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
         )
     refuse_mapped_masks(data, source, reading)
     refuse_companions(data, source, reading)
-    kept = with_split(source, data, reading, training=labels)
+    kept = with_split(with_split_lists(source, reading), data, reading, training=labels)
     notes = (*class_notes(kept, reading), *kept.notes, *note_twins(kept))
     num_left_out, named = len(found.rows) - len(kept.rows), (*kept.named_notes, *unread_files(kept))
     return cnmc.with_doubts(dataclasses.replace(kept, num_left_out=num_left_out, notes=notes, named_notes=named))
@@ -160,8 +162,7 @@ def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
 
 def _tables(data: Path) -> str:
     """Names the CSVs beside images without labels."""
-    others = direct_others(data) if data.is_dir() else []
-    found = [path.name for path in others if path.suffix.lower() in (".csv", ".tsv")]
+    found = [path.name for path in direct_others(data) if is_table(path)] if data.is_dir() else []
     return f"; give the path of the CSV to read its columns: {', '.join(found[:3])}" if found else ""
 
 
@@ -188,7 +189,7 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
     Raises:
         UserError: it has no folders that may be classes, and none of its CSVs can be read.
     """
-    tables = [path for path in walk(data) if path.suffix.lower() in (".csv", ".tsv")][:MOST_TABLES]
+    tables = [path for path in walk(data) if is_table(path)][:MOST_TABLES]
     readable, errors = [], []
     for path in tables:
         try:

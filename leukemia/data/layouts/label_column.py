@@ -11,6 +11,7 @@ from leukemia.base.errors import UserError, listed
 from leukemia.data.classes import (
     KNOWN,
     MOST_WORDS,
+    NAMED,
     Vocabulary,
     counted,
     mapping,
@@ -86,7 +87,7 @@ def no_label_column(listing: Listing, reading: Reading) -> UserError:
             candidates[name] = words
     message = f"{listing.path}: expected a column of labels, such as label, found {', '.join(listing.columns)}"
     if not candidates:
-        return UserError(f"{message}; add one, or rename it in the header")
+        return UserError(f"{message}; add one, or rename it in the header{_class_folders(listing)}")
     # Columns with known words first.
     best = max(candidates, key=lambda name: sum(word in KNOWN for word in set(candidates[name])))
     others = [name for name in candidates if name != best]
@@ -105,6 +106,14 @@ def no_label_column(listing: Listing, reading: Reading) -> UserError:
         option=option,
     )
     return UserError(str(error))
+
+
+def _class_folders(listing: Listing) -> str:
+    """What else may be done if the folders in all paths name classes; empty if they do not."""
+    paths = [] if listing.path_column is None else listing.column(listing.path_column)
+    if not all(any(name in NAMED for name in re.split(r"[/\\\\]", path)[:-1]) for path in paths) or not paths:
+        return ""
+    return f"; the folders of its images name classes: to read these, give their folder instead, {listing.path.parent}"
 
 
 def _may_be_classes(name: str, words: Sequence[str]) -> bool:

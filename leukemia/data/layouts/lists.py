@@ -13,6 +13,7 @@ from leukemia.data.layouts.label_column import label_column
 from leukemia.data.layouts.listing import Listing, read_listing
 from leukemia.data.layouts.other_kinds import require_text
 from leukemia.data.layouts.source import Source, direct_others
+from leukemia.data.layouts.tables import is_table
 from leukemia.data.reading import Reading
 from leukemia.data.split import CSVS
 from leukemia.data.subjects import some
@@ -87,7 +88,7 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool) -> Source | N
 def _read_all(data: Path, reading: Reading) -> tuple[list[Listing], list[Path], list[UserError]]:
     """The lists of images in a folder, its other CSVs, and why others could not be read."""
     listings, others, broken = [], [], []
-    for path in (path for path in direct_others(data) if path.suffix.lower() in (".csv", ".tsv") and path.is_file()):
+    for path in [path for path in direct_others(data) if is_table(path) and path.is_file()]:
         try:
             listing = read_listing(path, reading.base)
         except UserError as error:

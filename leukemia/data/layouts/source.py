@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -83,6 +83,9 @@ class Source:
     parts: str = ""
     """The parts of a split and what becomes of them, in a few words; empty if there are none."""
 
+    lists: tuple[Path, ...] = ()
+    """Files beside folders of images that the split was read from."""
+
     unread_columns: tuple[str, ...] = ()
     """Columns of a CSV that look like subjects, but are not read."""
 
@@ -158,9 +161,9 @@ def _raise_unreadable(error: OSError) -> NoReturn:
     raise UserError(f"cannot read the folder {error.filename} ({error.strerror}); check its permissions") from None
 
 
-def ignored_files(folders: list[Path]) -> tuple[str, ...]:
-    """A note on files in these folders without an image suffix; empty if there are none."""
-    others = [path for folder in folders for path in walk(folder) if not is_image(path)]
+def ignored_files(folders: list[Path], read: Collection[Path] = ()) -> tuple[str, ...]:
+    """A note on files in these folders without an image suffix, except those read; empty if there are none."""
+    others = [path for folder in folders for path in walk(folder) if not is_image(path) and path not in read]
     if not others:
         return ()
     found = Counter(path.suffix.lower() or "no suffix" for path in others).most_common()

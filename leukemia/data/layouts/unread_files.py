@@ -8,6 +8,7 @@ from pathlib import Path
 from leukemia.base.errors import UserError
 from leukemia.data.layouts.csv_file import read_csv
 from leukemia.data.layouts.source import Source, direct_others
+from leukemia.data.layouts.tables import is_table
 from leukemia.data.subjects import looks_like_subjects, some
 
 MOST_FILES = 3
@@ -21,9 +22,10 @@ def unread_files(source: Source) -> tuple[str, ...]:
     """
     if source.layout != "folders":
         return ()
-    files = sorted(direct_others(source.root), key=lambda path: not _is_table(path))
-    described = [_described(path) for path in files[:MOST_FILES] if _is_table(path)]
-    others = [path.name for path in files[:MOST_FILES] if not _is_table(path)]
+    unread = [path for path in direct_others(source.root) if path not in source.lists]
+    files = sorted(unread, key=lambda path: not is_table(path))
+    described = [_described(path) for path in files[:MOST_FILES] if is_table(path)]
+    others = [path.name for path in files[:MOST_FILES] if not is_table(path)]
     more = [f"{len(files) - MOST_FILES} more files"] if len(files) > MOST_FILES else []
     rest = " and ".join([*([", ".join(others)] if others else []), *more])
     return (*described, f"did not read {rest}") if rest else tuple(described)
@@ -41,7 +43,3 @@ def _described(path: Path) -> str:
         f"did not read {path.name} (columns {some(columns)}); if it lists all these images, give its path in the place "
         f"of the folder to read it{option}; if it lists a test set, give it to leukemia.final --test"
     )
-
-
-def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in (".csv", ".tsv")

@@ -1,0 +1,31 @@
+"""Which files are tables that may list images: CSVs, and text files whose lines begin with paths of images."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from leukemia.base.files import open_file
+from leukemia.data.layouts.source import IMAGE_SUFFIXES
+
+_SUFFIXES = (".csv", ".tsv")
+_NUM_BYTES = 4096
+
+# The end of a path of an image in a line of a list, with a label or without.
+LISTED = re.compile(rf"(.*?(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})[\"']?)(?=[\s,;|]|$)", re.IGNORECASE)
+"""A line that begins with the path of an image."""
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file may list images, by its suffix or by its second line, since the first may be a header."""
+    return path.suffix.lower() in _SUFFIXES or (path.suffix.lower() == ".txt" and _lists_images(path))
+
+
+def _lists_images(path: Path) -> bool:
+    try:
+        with open_file(path) as stream:
+            lines = stream.read(_NUM_BYTES).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return False
+    lines = [line for line in lines if line.strip()][:2]
+    return bool(lines) and LISTED.match(lines[-1]) is not None
