@@ -8,7 +8,8 @@ from pathlib import Path
 
 from leukemia.base.errors import UserError
 from leukemia.data.layouts.file_index import FileIndex
-from leukemia.data.layouts.label_column import check_other_columns, label_column, no_label_column, read_labels
+from leukemia.data.layouts.label_candidates import no_label_column
+from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
 from leukemia.data.layouts.listing import PATH, Listing
 from leukemia.data.layouts.source import Row, Source, is_image, walk
 from leukemia.data.layouts.written_path import WrittenPath

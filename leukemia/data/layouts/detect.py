@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +24,7 @@ from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.file_words import named_by_class
 from leukemia.data.layouts.folder_advice import advise_file_words, unknown_folders
 from leukemia.data.layouts.folder_levels import class_level, folder_levels, folder_names
+from leukemia.data.layouts.label_candidates import label_candidates
 from leukemia.data.layouts.listing import read_listing
 from leukemia.data.layouts.lists import folder_of_lists, several_lists
 from leukemia.data.layouts.mapped_masks import refuse_mapped_masks
@@ -32,7 +34,7 @@ from leukemia.data.layouts.source import Source, direct_others, is_os_metadata, 
 from leukemia.data.layouts.split_folders import split_folders
 from leukemia.data.layouts.split_lists import with_split_lists
 from leukemia.data.layouts.subclasses import class_notes, with_subclasses
-from leukemia.data.layouts.tables import is_table
+from leukemia.data.layouts.tables import by_use, is_table, is_template
 from leukemia.data.layouts.unread_files import unread_files
 from leukemia.data.reading import Reading
 from leukemia.data.split import with_split
@@ -162,8 +164,9 @@ def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
 
 def _tables(data: Path) -> str:
     """Names the CSVs beside images without labels."""
-    found = [path.name for path in direct_others(data) if is_table(path)] if data.is_dir() else []
-    return f"; give the path of the CSV to read its columns: {', '.join(found[:3])}" if found else ""
+    found = by_use(filter(is_table, direct_others(data))) if data.is_dir() else []
+    names = ", ".join(path.name for path in found[:3])
+    return f"; give the path of the CSV to read its columns: {names}" if found else ""
 
 
 def _words(data: Path) -> str:
@@ -189,14 +192,19 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
     Raises:
         UserError: it has no folders that may be classes, and none of its CSVs can be read.
     """
-    tables = [path for path in walk(data) if is_table(path)][:MOST_TABLES]
-    readable, errors = [], []
-    for path in tables:
+    tables = by_use(filter(is_table, walk(data)))
+    readable, found = [], []
+    for path in [path for path in tables if not is_template(path)][:MOST_TABLES] or tables[:1]:
+        rank = 3
         try:
-            list_images(read_listing(path, reading.base), reading, labels=labels)
+            listing = read_listing(path, reading.base)
+            rank = 2 if listing.path_column is None else 0 if label_candidates(listing) else 1
+            list_images(listing, reading, labels=labels)
             readable.append(path.relative_to(data).as_posix())
         except UserError as error:
-            errors.append(error)
+            found.append((rank, error))
+    # That of the CSV with images, and with columns that may have their labels.
+    errors = [error for _, error in sorted(found, key=itemgetter(0))]
     if readable:
         return f"{', '.join(readable)}: give the path of one, or of several as one data set"
     levels, names, others = folder_levels(data), folder_names(data), describe_others(walk(data))
@@ -207,6 +215,6 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
     if errors:
         raise errors[0]
     way = "" if labels else "; give the path of the one with the cells, or a CSV"
-    found = f"images in {some(sorted(set(names)))} only, so no folder names a class{way}" if names else ""
-    text = "; ".join(filter(None, (found, others))) or ("other files only" if any(walk(data)) else "no images at all")
+    only = f"images in {some(sorted(set(names)))} only, so no folder names a class{way}" if names else ""
+    text = "; ".join(filter(None, (only, others))) or ("other files only" if any(walk(data)) else "no images at all")
     return f"{text}{advise_file_words(data)}"

@@ -105,7 +105,7 @@ def look_like_subjects(names: Iterable[str]) -> bool:
     words = set(map(normal_form, names))
     if not words or any(word in NAMED for word in words):
         return False
-    if all(map(_is_id, words)):
+    if all(map(is_id, words)):
         return True
     numbered = [match["name"] for word in words if (match := _NUMBERED.fullmatch(word))]
     if len(numbered) == len(words):
@@ -118,7 +118,8 @@ def look_like_subjects(names: Iterable[str]) -> bool:
     return len(words) > MOST_WORDS or (len(words) > FEW_WORDS and len(names) < MANY_IMAGES * len(words))
 
 
-def _is_id(word: str) -> bool:
+def is_id(word: str) -> bool:
+    """Whether a word has at least four digits, as a date and the number of an order or a patient have."""
     return _ID.fullmatch(word) is not None
 
 

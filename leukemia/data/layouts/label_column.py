@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING
 from leukemia.base.errors import UserError, listed
 from leukemia.data.classes import (
     KNOWN,
-    MOST_WORDS,
-    NAMED,
     Vocabulary,
-    counted,
     mapping,
     normal_form,
     unknown_words,
@@ -21,8 +18,6 @@ from leukemia.data.classes import (
     vocabulary_of,
 )
 from leukemia.data.reading import Reading
-from leukemia.data.split import part_of
-from leukemia.data.subjects import looks_like_subjects
 
 if TYPE_CHECKING:
     from leukemia.data.layouts.listing import Listing
@@ -75,54 +70,6 @@ def _in_its_set(listing: Listing, column: str, reading: Reading) -> tuple[str, t
         )
         return column, (note,)
     return (title if any(word in Vocabulary.given(reading.classes) for word in words) else column), ()
-
-
-def no_label_column(listing: Listing, reading: Reading) -> UserError:
-    """The error for a CSV of images without a known column of labels: which columns may have them, and what to type."""
-    candidates = {}
-    flags = {name for names in listing.one_hot.values() for name in names}
-    for name in (*listing.one_hot, *(name for name in listing.columns if name not in flags)):
-        words = [] if name.lower() == listing.path_column else [values[name.lower()] for _, values in listing.rows]
-        if _may_be_classes(name, words):
-            candidates[name] = words
-    message = f"{listing.path}: expected a column of labels, such as label, found {', '.join(listing.columns)}"
-    if not candidates:
-        return UserError(f"{message}; add one, or rename it in the header{_class_folders(listing)}")
-    # Columns with known words first.
-    best = max(candidates, key=lambda name: sum(word in KNOWN for word in set(candidates[name])))
-    others = [name for name in candidates if name != best]
-    lines = [f"{name}: {', '.join(counted(candidates[name]))}" for name in (best, *others)]
-    if best in listing.one_hot:
-        message = f"{message}; these may have labels, the first as one-hot columns; give the classes of their names"
-        return unknown_words(message, candidates[best], None, lines)
-    option = f"--label-column {shlex.quote(best)}"
-    if vocabulary_of(candidates[best], reading.classes) is not None:
-        return UserError(f"{message}; these may have labels, read one with {option}:\n{listed(lines)}")
-    error = unknown_words(
-        f"{message}; these may have labels, read one with {option} and the classes of its words",
-        candidates[best],
-        reading.classes,
-        lines,
-        option=option,
-    )
-    return UserError(str(error))
-
-
-def _class_folders(listing: Listing) -> str:
-    """What else may be done if the folders in all paths name classes; empty if they do not."""
-    paths = [] if listing.path_column is None else listing.column(listing.path_column)
-    if not all(any(name in NAMED for name in re.split(r"[/\\\\]", path)[:-1]) for path in paths) or not paths:
-        return ""
-    return f"; the folders of its images name classes: to read these, give their folder instead, {listing.path.parent}"
-
-
-def _may_be_classes(name: str, words: Sequence[str]) -> bool:
-    """Whether a column has a few words for many images, and neither subjects nor the parts of a split."""
-    distinct = set(map(normal_form, words))
-    few = 2 <= len(distinct) <= MOST_WORDS and (
-        len(distinct) <= len(words) // 2 or vocabulary_of(words, None) is not None
-    )
-    return few and not looks_like_subjects(name) and not all(part_of(word) for word in distinct)
 
 
 def read_labels(

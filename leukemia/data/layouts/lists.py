@@ -13,7 +13,7 @@ from leukemia.data.layouts.label_column import label_column
 from leukemia.data.layouts.listing import Listing, read_listing
 from leukemia.data.layouts.other_kinds import require_text
 from leukemia.data.layouts.source import Source, direct_others
-from leukemia.data.layouts.tables import is_table
+from leukemia.data.layouts.tables import is_table, is_template
 from leukemia.data.reading import Reading
 from leukemia.data.split import CSVS
 from leukemia.data.subjects import some
@@ -53,7 +53,7 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool) -> Source | N
             ``several_lists``.
     """
     listings, others, broken = _read_all(data, reading)
-    with_labels = [each for each in listings if _has_labels(each, reading) and not _is_template(each)]
+    with_labels = [each for each in listings if _has_labels(each, reading) and not is_template(each.path)]
     without = [each for each in listings if each not in with_labels]
     if not (with_labels if labels else listings):
         return None
@@ -69,9 +69,9 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool) -> Source | N
     notes = [f"read {_names(with_labels or without)}"]
     if with_labels and without:
         same = [each for each in without if _images_of([each]) <= _images_of(with_labels)]
-        if examples := [each.path.name for each in without if _is_template(each) and each not in same]:
+        if examples := [each.path.name for each in without if is_template(each.path) and each not in same]:
             notes.append(f"never used for training: {some(examples)}, by its name the example of a submission")
-        rest = [each for each in without if each not in same and not _is_template(each)]
+        rest = [each for each in without if each not in same and not is_template(each.path)]
         if tests := [f"{each.path.name} ({len(each.rows)} rows)" for each in rest]:
             notes.append(f"without labels, never used for training: {some(tests)}; leukemia.final --test predicts it")
         for each in same:
@@ -113,11 +113,6 @@ def _read_parts(listings: Sequence[Listing], reading: Reading, *, labels: bool) 
 
 def _is_list(listing: Listing) -> bool:
     return listing.path_column is not None
-
-
-def _is_template(listing: Listing) -> bool:
-    """Whether a CSV is called like the example of a submission, whose labels have no meaning."""
-    return "submission" in listing.path.stem.lower()
 
 
 def _has_labels(listing: Listing, reading: Reading) -> bool:

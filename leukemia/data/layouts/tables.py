@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from leukemia.base.files import open_file
 from leukemia.data.layouts.source import IMAGE_SUFFIXES
+from leukemia.data.split import TEST, part_of
 
 _SUFFIXES = (".csv", ".tsv")
 _NUM_BYTES = 4096
@@ -19,6 +21,16 @@ LISTED = re.compile(rf"(.*?(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})[\"']?)
 def is_table(path: Path) -> bool:
     """Whether a file may list images, by its suffix or by its second line, since the first may be a header."""
     return path.suffix.lower() in _SUFFIXES or (path.suffix.lower() == ".txt" and _lists_images(path))
+
+
+def is_template(path: Path) -> bool:
+    """Whether a table is called like the example of a submission, whose labels have no meaning."""
+    return "submission" in path.stem.lower()
+
+
+def by_use(paths: Iterable[Path]) -> list[Path]:
+    """Tables in the order in which they may have labels, by their names: those of a test set and templates last."""
+    return sorted(paths, key=lambda path: (is_template(path), part_of(path.stem) == TEST))
 
 
 def _lists_images(path: Path) -> bool:

@@ -1,0 +1,93 @@
+"""Columns of a CSV that may have labels, where none is called so: which are proposed, and what to type."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from leukemia.base.errors import UserError, listed
+from leukemia.data.classes import (
+    MOST_WORDS,
+    NAMED,
+    counted,
+    normal_form,
+    unknown_words,
+    vocabulary_of,
+)
+from leukemia.data.layouts.folder_levels import is_id, look_like_subjects
+from leukemia.data.layouts.listing import Listing
+from leukemia.data.reading import Reading
+from leukemia.data.split import part_of
+from leukemia.data.subjects import looks_like_subjects
+
+# Parts of the names of columns.
+_OTHERS = frozenset("age alter birth dob date datum time day year sex gender geschlecht id index width height".split())
+_LIKELY = re.compile(r"diagnos|class|label|type|categor|target|group|result|outcome|stage|klasse|befund", re.IGNORECASE)
+_SEXES = frozenset("m f w d male female man woman".split())
+
+
+def label_candidates(listing: Listing) -> dict[str, list[str]]:
+    """The columns that may have labels, the likeliest first, with the word of each row.
+
+    They have few words. Columns of paths, subjects, parts of a split, ids, dates, ages and sexes are none.
+    """
+    flags = {name for names in listing.one_hot.values() for name in names}
+    names = [*listing.one_hot, *(name for name in listing.columns if name not in flags)]
+    columns = {name: [values[name.lower()] for _, values in listing.rows] for name in names if name}
+    columns.pop(next((name for name in columns if name.lower() == listing.path_column), ""), None)
+    possible = [name for name, words in columns.items() if _may_be_classes(name, words)]
+    ranks = {name: _rank(name, columns[name], is_one_hot=name in listing.one_hot) for name in possible}
+    return {name: columns[name] for name in sorted(possible, key=ranks.__getitem__)}
+
+
+def no_label_column(listing: Listing, reading: Reading) -> UserError:
+    """The error for a CSV of images without a known column of labels: which columns may have them, and what to type."""
+    candidates = label_candidates(listing)
+    message = f"{listing.path}: expected a column of labels, such as label, found {', '.join(listing.columns)}"
+    if not candidates:
+        return UserError(f"{message}; add one, or rename it in the header{_class_folders(listing)}")
+    best = next(iter(candidates))
+    lines = [f"{name}: {', '.join(counted(words))}" for name, words in candidates.items()]
+    if best in listing.one_hot:
+        message = f"{message}; these may have labels, the first as one-hot columns; give the classes of their names"
+        return unknown_words(message, candidates[best], None, lines)
+    option = f"--label-column {shlex.quote(best)}"
+    if vocabulary_of(candidates[best], reading.classes) is not None:
+        return UserError(f"{message}; these may have labels, read one with {option}:\n{listed(lines)}")
+    error = unknown_words(
+        f"{message}; these may have labels, read one with {option} and the classes of its words",
+        candidates[best],
+        reading.classes,
+        lines,
+        option=option,
+    )
+    return UserError(str(error))
+
+
+def _class_folders(listing: Listing) -> str:
+    """What else may be done if the folders in all paths name classes; empty if they do not."""
+    paths = [] if listing.path_column is None else listing.column(listing.path_column)
+    if not paths or not all(any(name in NAMED for name in re.split(r"[/\\]", path)[:-1]) for path in paths):
+        return ""
+    return f"; the folders of its images name classes: to read these, give their folder instead, {listing.path.parent}"
+
+
+def _may_be_classes(name: str, words: Sequence[str]) -> bool:
+    distinct = set(map(normal_form, words))
+    few = 2 <= len(distinct) <= MOST_WORDS and (
+        len(distinct) <= len(words) // 2 or vocabulary_of(words, None) is not None
+    )
+    is_other = looks_like_subjects(name) or not _OTHERS.isdisjoint(re.split(r"[\W_]+", name.lower()))
+    values = distinct - {""}
+    return (
+        few and not is_other and not all(map(part_of, values)) and not all(map(is_id, values)) and not values <= _SEXES
+    )
+
+
+def _rank(name: str, words: Sequence[str], *, is_one_hot: bool) -> tuple[int, bool, bool, bool]:
+    """Least for the likeliest: with known words that are no numbers, called so, and with no numbers or subjects."""
+    distinct = set(map(normal_form, words))
+    named = sum(word in NAMED for word in distinct)
+    are_flags = distinct <= {"0", "1", "false", "true"}
+    return -named, not (is_one_hot or _LIKELY.search(name)), look_like_subjects(words), are_flags

@@ -1,0 +1,56 @@
+"""Folders of tables without a column called for labels: which table is named, and which of its columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from leukemia.base.errors import UserError
+from tests.helpers.tables import labels_of, touch, typed, write_lines
+
+TRAIN = [f"{row}.png,{row // 2},2020-01-0{1 + row // 4},{'mf'[row // 4]},{row % 2}" for row in range(8)]
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> Path:
+    """Twelve images and the example of a submission."""
+    touch(tmp_path, *(f"images/{number}.png" for number in range(12)))
+    write_lines(tmp_path / "sample_submission.csv", "foto,pred", *(f"{number}.png,0" for number in range(8, 12)))
+    write_lines(tmp_path / "a_test.csv", "foto", *(f"{number}.png" for number in range(8, 12)))
+    return tmp_path
+
+
+def refusal(data: Path) -> str:
+    with pytest.raises(UserError) as refused:
+        typed(data)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("template", ["foto,pred", "foto,label"])
+def test_the_table_with_candidates_is_named_before_tests_and_templates(cells: Path, template: str) -> None:
+    lines = [f"{number}.png,{number % 2}" for number in range(8, 12)]
+    write_lines(cells / "sample_submission.csv", template, *lines)
+    words = [f"{line},{('gesund', 'blasten')[row % 2]}" for row, line in enumerate(TRAIN)]
+    write_lines(cells / "train.csv", "foto,who,birth date,sex,smoker,diagnose", *words)
+    message = refusal(cells)
+    head, *columns, last = message.splitlines()
+    assert head.startswith(f"{cells / 'train.csv'}: expected a column of labels")
+    assert columns == ["  diagnose: blasten (4), gesund (4)", "  smoker: 0 (4), 1 (4)", *columns[2:]]
+    assert [column.split(":")[0].strip() for column in columns] == ["diagnose", "smoker", "who"]
+    line = last.rpartition(": ")[2].replace("normal=WORD,...", "normal=gesund").replace("WORD,...", "blasten")
+    assert labels_of(typed(cells, options=line)) == {f"images/{row}.png": row % 2 for row in range(8)}
+
+
+def test_a_table_that_cannot_be_read_comes_last(cells: Path) -> None:
+    write_lines(cells / "a.csv", "one,two", "1")
+    write_lines(cells / "b.csv", "patient,age", "1,2", "2,3")
+    words = [f"{line},{('gesund', 'blasten')[row % 2]}" for row, line in enumerate(TRAIN)]
+    write_lines(cells / "images.csv", "foto,who,date,sex,flag,group", *words)
+    assert refusal(cells).startswith(f"{cells / 'images.csv'}: ")
+
+
+def test_dates_sexes_and_ids_are_no_labels(cells: Path) -> None:
+    rows = [f"{row}.png,2020-01-0{1 + row // 4},{'mw'[row // 4]},{1000 + row // 4},{20 + row % 2}" for row in range(8)]
+    write_lines(cells / "train.csv", "foto,seen,Geschl.,order,age", *rows)
+    assert "; add one, or rename it in the header" in refusal(cells)
