@@ -307,8 +307,8 @@ def test_another_suffix_is_another_image(tmp_path: Path, written: str) -> None:
 
 def test_a_table_of_folders_is_no_list_of_images(tmp_path: Path) -> None:
     draw(tmp_path, ["P0/0.png", "P1/0.png"])
-    (tmp_path / "list.csv").write_text("Path,label\nP0,0\nP1,1\n")
-    with pytest.raises(UserError, match=r"these are folders; write a row for each image:\n  row 2: P0\n  row 3: P1$"):
+    (tmp_path / "list.csv").write_text("Path,label\nP0,0\nP0/0.png,0\nP1,1\nP1/0.png,1\n")
+    with pytest.raises(UserError, match=r"these are folders; write a row for each image:\n  row 2: P0\n  row 4: P1$"):
         read_catalog(tmp_path / "list.csv")
 
 

@@ -10,7 +10,7 @@ from leukemia.base.errors import UserError
 from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.label_candidates import no_label_column
 from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
-from leukemia.data.layouts.listing import PATH, Listing
+from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.source import Row, Source, is_image, walk
 from leukemia.data.layouts.written_path import WrittenPath
 from leukemia.data.reading import Reading
@@ -31,7 +31,11 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
     paths_from = listing.path_column
     if paths_from is None or (labels and column is None):
         raise _no_columns(listing, column, reading, labels=labels)
-    path_notes = () if paths_from == PATH else (f"paths are read from the column {paths_from}",)
+    path_notes = (
+        ()
+        if paths_from == "path" or not listing.has_row_per_image
+        else (f"paths are read from the column {paths_from}",)
+    )
     found = read_labels(listing, column, reading, required=labels)
     check_other_columns(listing, column, [label for _, label in found], reading)
     _check_once(listing, paths_from, found)
@@ -77,7 +81,10 @@ def _example(listing: Listing, base: Path) -> str:
     column = next((name for name in listing.columns if name), None)
     if image is None or column is None:
         return ""
-    return f", such as {image.relative_to(base)}; {column} has {listing.rows[0][1][column.lower()]}"
+    text = listing.rows[0][1][column.lower()]
+    if text and FileIndex(base, ignores_zeros=True).called(text):
+        column += " (which is read if you call it image_id)"
+    return f", such as {image.relative_to(base)}; {column} has {text}"
 
 
 def _check_once(listing: Listing, path_column: str, labels: Sequence[tuple[str | None, int | None]]) -> None:
@@ -148,11 +155,16 @@ class Folder:
         listing.reject("expected the path of an image, these are folders; write a row for each image", folders)
         listing.reject("the path does not exist and several files may be meant; write the full path", ambiguous)
         listing.reject("images are listed twice; remove these rows", twice)
+        if not paths and not self._index.ignores_zeros:
+            self._index = FileIndex(self.root, ignores_zeros=True)
+            return self.resolve_all(listing, column)
         if not paths:
+            image = next(filter(is_image, walk(self.root)), None)
+            example = "" if image is None else f", such as {self._relative([image])}"
             raise UserError(
                 f"{listing.path}: none of the {len(missing)} images exists below {self.root}, the first is "
-                f"{missing[0].partition(': ')[2]}; give the base folder of the paths with {self._option}, or write "
-                "the paths as they are below it"
+                f"{missing[0].partition(': ')[2]}; give the base folder of the paths with {self._option}, or write a "
+                f"row for each image, with its path as it is below it{example}"
             )
         listing.reject(
             f"{len(missing)} of {len(written)} images do not exist below {self.root}; restore them, write their "
@@ -166,7 +178,8 @@ class Folder:
         if not self._num_found:
             return listing.notes
         way = "name alone" if self._is_by_name else "the last folders and the name of the path"
-        respelled = f"{self._num_respelled} of them differ in case, Unicode form or by a missing extension"
+        zeros = "leading zeros, " if self._index.ignores_zeros else ""
+        respelled = f"{self._num_respelled} of them differ in {zeros}case, Unicode form or by a missing extension"
         spelling = f"; {respelled}" if self._num_respelled else ""
         return (
             *listing.notes,

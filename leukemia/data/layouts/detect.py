@@ -198,17 +198,19 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
         rank = 3
         try:
             listing = read_listing(path, reading.base)
-            rank = 2 if listing.path_column is None else 0 if label_candidates(listing) else 1
+            rank = 2 if listing.path_column is None else int(not label_candidates(listing))
             list_images(listing, reading, labels=labels)
             readable.append(path.relative_to(data).as_posix())
         except UserError as error:
             found.append((rank, error))
-    # That of the CSV with images, and with columns that may have their labels.
-    errors = [error for _, error in sorted(found, key=itemgetter(0))]
+    # First that of a CSV with images, and with columns that may have their labels.
+    found.sort(key=itemgetter(0))
+    errors = [error for _, error in found]
     if readable:
         return f"{', '.join(readable)}: give the path of one, or of several as one data set"
     levels, names, others = folder_levels(data), folder_names(data), describe_others(walk(data))
-    if levels and (class_level(levels) is not None or not errors):
+    has_labels = any(rank == 0 for rank, _ in found)
+    if levels and (class_level(levels) is not None or not errors) and not has_labels:
         beside = f" ({others})" if others else ""
         correct = f", or correct the CSV ({first_line(errors[0])})" if errors else ", or give a CSV Path,label"
         return str(unknown_folders(f"images in folders with other names{beside}", data, None, correct))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -16,11 +16,17 @@ _SPLIT = re.compile(r"(?<![a-z])(train|val|test|fold[ _-]?\d+)")
 unlike in ``leukemia.data.split.part_of``: here a wrong match refuses a path, and a missed one takes another image."""
 
 
+_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
+
+
 class FileIndex:
     """The files below a folder, found by the last folders and the name of a path, or by name. Reads folders once."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, ignores_zeros: bool = False) -> None:
         self._root = root
+        self.ignores_zeros = ignores_zeros
+        """Whether ``7`` is ``0007`` in the names of files."""
+
         self._places: dict[tuple[str, ...], _Names] = {}
 
     def with_end(self, folders: tuple[str, ...], name: str) -> list[Path]:
@@ -33,7 +39,7 @@ class FileIndex:
         """
         if folders not in self._places:
             meant = self._meant_by(folders) if folders else [self._root]
-            self._places[folders] = _Names(folder / each for folder in meant for each in self._files[folder])
+            self._places[folders] = self._names(folder / each for folder in meant for each in self._files[folder])
         return self._places[folders].called(name)
 
     def called(self, name: str) -> list[Path]:
@@ -95,13 +101,17 @@ class FileIndex:
 
     @cached_property
     def _everywhere(self) -> _Names:
-        return _Names(folder / name for folder, names in self._files.items() for name in names)
+        return self._names(folder / name for folder, names in self._files.items() for name in names)
+
+    def _names(self, paths: Iterable[Path]) -> _Names:
+        return _Names(paths, _unpadded if self.ignores_zeros else _key)
 
 
 class _Names:
     """Files by name: as written; else in another case or Unicode form; else by a name without the image's suffix."""
 
-    def __init__(self, paths: Iterable[Path]) -> None:
+    def __init__(self, paths: Iterable[Path], key: Callable[[str], str]) -> None:
+        self._key = key
         self._as_written, self._respelled, self._without_suffix = (
             defaultdict(list),
             defaultdict(list),
@@ -109,18 +119,23 @@ class _Names:
         )
         for path in paths:
             self._as_written[path.name].append(path)
-            self._respelled[_key(path.name)].append(path)
+            self._respelled[key(path.name)].append(path)
             if is_image(path):
-                self._without_suffix[_key(path.stem)].append(path)
+                self._without_suffix[key(path.stem)].append(path)
 
     def called(self, name: str) -> list[Path]:
-        found = self._as_written.get(name) or self._respelled.get(_key(name), [])
-        return found if found or is_image(Path(name)) else self._without_suffix.get(_key(name), [])
+        found = self._as_written.get(name) or self._respelled.get(self._key(name), [])
+        return found if found or is_image(Path(name)) else self._without_suffix.get(self._key(name), [])
 
 
 def _key(name: str) -> str:
     """What spellings of one name share: programs for archives and file systems change case and Unicode form."""
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def _unpadded(name: str) -> str:
+    """As ``_key``, and without leading zeros, which a program that reads ids as numbers takes away."""
+    return _ZEROS.sub("", _key(name))
 
 
 def _num_shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:

@@ -17,8 +17,8 @@ from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.one_hot import one_hot_columns, one_hot_word
 from leukemia.data.subjects import NotApplicable, looks_like_subjects
 
-PATH = "path"
-"""The usual column of paths; also of a listing whose rows stood for folders."""
+IMAGE_OF_FOLDER = "image of the folder"
+"""The column of paths of a listing whose rows stood for folders; not in the file."""
 
 _BREAK = re.compile(r"[\r\n]")
 
@@ -138,39 +138,41 @@ def _with_one_hot(listing: Listing) -> Listing:
 def _with_paths(listing: Listing, base: Path) -> Listing:
     """The listing with its column of paths, if it has one; rows that stand for folders are repeated for each image."""
     named = next((name for name in path_column.NAMES if listing.has(name)), None)
-    if named is not None or not base.is_dir():
+    if not base.is_dir():
         return dataclasses.replace(listing, path_column=named)
     root = base.resolve()
-    index = FileIndex(root)
-    keys = [column.lower() for column in listing.columns[: path_column.MOST_COLUMNS]]
+    keys = [column.lower() for column in listing.columns[: path_column.MOST_COLUMNS]] if named is None else [named]
     columns = {key: [values[key] for _, values in listing.rows] for key in keys if key}
+    if named is not None and path_column.is_there(columns[named][0], root):
+        return dataclasses.replace(listing, path_column=named)
+    index = FileIndex(root)
     if (found := path_column.found_column(listing.path, columns, index, root)) is not None:
         return dataclasses.replace(listing, path_column=found)
-    folders = path_column.folder_column(listing.path, columns, index)
-    return listing if folders is None else _of_folders(listing, folders, index, root)
+    if (folders := path_column.folder_column(listing.path, columns, index)) is not None:
+        return _of_folders(listing, folders, index, root)
+    ids = {name: columns[name] for name in ("id",) if name in columns}
+    unpadded = path_column.found_column(listing.path, ids, FileIndex(root, ignores_zeros=True), root)
+    return dataclasses.replace(listing, path_column=named or unpadded)
 
 
 def _of_folders(listing: Listing, column: str, index: FileIndex, root: Path) -> Listing:
     """A row for each image in the folders that a column names, with its path in a new column.
 
-    Raises:
-        UserError: a row names no folder with images.
+    A row that names no folder with images keeps what it names, which is refused with the images that are missing.
     """
-    rows, empty = [], []
+    rows = []
     for number, values in listing.rows:
         images = path_column.images_in(values[column], index)
-        rows += [(number, values | {PATH: path.relative_to(root).as_posix()}) for path in images]
-        if not images:
-            empty.append(f"row {number}: {values[column] or 'no folder'}")
-    listing.reject(f"expected a folder of images below {root} in the column {column}, in every row", empty)
+        paths = [path.relative_to(root).as_posix() for path in images] or [values[column]]
+        rows += [(number, values | {IMAGE_OF_FOLDER: path}) for path in paths]
     name = next(each for each in listing.columns if each.lower() == column)
     notes = [
         f"each row of the CSV stands for a folder, named in the column {name}: {len(rows)} images; if a folder is a "
         f"patient, give --subject-column {shlex.quote(name)}"
     ]
-    listed_images = {values[PATH] for _, values in rows}
+    listed_images = {values[IMAGE_OF_FOLDER] for _, values in rows}
     if num_others := sum(path.relative_to(root).as_posix() not in listed_images for path in index.images_below(root)):
         notes.append(f"{num_others} images are in folders without a row of the CSV, and are not read")
     return dataclasses.replace(
-        listing, rows=tuple(rows), path_column=PATH, has_row_per_image=False, notes=(*listing.notes, *notes)
+        listing, rows=tuple(rows), path_column=IMAGE_OF_FOLDER, has_row_per_image=False, notes=(*listing.notes, *notes)
     )

@@ -59,5 +59,6 @@ def one_hot_word(names: Sequence[str], values: Sequence[str]) -> str:
 
 
 def _may_be_flags(name: str, values: Sequence[str]) -> bool:
-    is_other = looks_like_subjects(name) or part_of(name) is not None
-    return bool(name) and not is_other and set(map(normal_form, set(values))) <= _FLAGS.keys()
+    # The first value is enough for most columns, of which there may be many.
+    are_flags = normal_form(values[0]) in _FLAGS and set(map(normal_form, set(values))) <= _FLAGS.keys()
+    return are_flags and bool(name) and not looks_like_subjects(name) and part_of(name) is None

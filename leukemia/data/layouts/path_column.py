@@ -21,8 +21,9 @@ NAMES = (
 MOST_COLUMNS, SAMPLE = 50, 200
 """So many columns are looked at, and so many rows of each, spread over the CSV."""
 
-LEAST_FOUND = 0.9
-"""The share of values that must be images or folders of the data."""
+LEAST_FOUND, LEAST_SURE = 0.9, 0.6
+"""The share of values that must be images of the data by their names without suffix; and where they are folders, or
+images with a suffix, which hardly happens by chance."""
 
 
 def found_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileIndex, root: Path) -> str | None:
@@ -39,13 +40,13 @@ def found_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileIn
     """
     # The number of a patient or a class may be the name of an image by chance, but hardly with its suffix.
     others = {name: values for name, values in columns.items() if name not in COLUMNS and not looks_like_subjects(name)}
-    attempts: tuple[tuple[Mapping[str, Sequence[str]], Callable[[str], bool]], ...] = (
-        (columns, lambda text: _is_there(text, root)),
-        (columns, lambda text: is_image(Path(text)) and _is_named(text, root, index)),
-        (others, lambda text: _is_named(text, root, index)),
+    attempts: tuple[tuple[Mapping[str, Sequence[str]], Callable[[str], bool], float], ...] = (
+        (columns, lambda text: is_there(text, root), LEAST_SURE),
+        (columns, lambda text: is_image(Path(text)) and _is_named(text, root, index), LEAST_SURE),
+        (others, lambda text: _is_named(text, root, index), LEAST_FOUND),
     )
-    for candidates, is_path in attempts:
-        if found := [name for name, values in candidates.items() if _share(values, is_path)]:
+    for candidates, is_path, least in attempts:
+        if found := [name for name, values in candidates.items() if _share(values, is_path, least)]:
             return _only(path, found, "images")
     return None
 
@@ -57,6 +58,12 @@ def folder_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileI
     """
     found = [name for name, values in columns.items() if name not in COLUMNS and _names_folders(values, index)]
     return _only(path, found, "folders of images")
+
+
+def is_there(text: str, root: Path) -> bool:
+    """Whether a value is the path of an image, as written."""
+    written = WrittenPath.of(text, root)
+    return written is not None and written.is_there and is_image(written.real)
 
 
 def images_in(text: str, index: FileIndex) -> list[Path]:
@@ -74,20 +81,15 @@ def _only(path: Path, found: Sequence[str], what: str) -> str | None:
 
 
 def _names_folders(values: Sequence[str], index: FileIndex) -> bool:
-    return len(set(values)) == len(values) and _share(values, lambda text: bool(images_in(text, index)))
+    return len(set(values)) == len(values) and _share(values, lambda text: bool(images_in(text, index)), LEAST_SURE)
 
 
-def _share(values: Sequence[str], holds: Callable[[str], bool]) -> bool:
-    """Whether nearly all values, of which nearly all differ, are as expected."""
+def _share(values: Sequence[str], holds: Callable[[str], bool], least: float) -> bool:
+    """Whether at least this share of the values, of which nearly all differ, is as expected."""
     if len(set(values)) < LEAST_FOUND * len(values):
         return False
     sample = values[:: -(-len(values) // SAMPLE)]
-    return sum(map(holds, sample)) >= LEAST_FOUND * len(sample)
-
-
-def _is_there(text: str, root: Path) -> bool:
-    written = WrittenPath.of(text, root)
-    return written is not None and written.is_there and is_image(written.real)
+    return sum(map(holds, sample)) >= least * len(sample)
 
 
 def _is_named(text: str, root: Path, index: FileIndex) -> bool:
