@@ -19,6 +19,7 @@ from leukemia.data.layouts.class_folders import (
     flat_folder,
     unlabelled_folder,
 )
+from leukemia.data.layouts.class_names import class_names, with_class_names
 from leukemia.data.layouts.companions import note_twins, refuse_companions
 from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.file_words import named_by_class
@@ -74,6 +75,7 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
         note = "the data have none of the words of --classes; their classes are read without that option"
         found = dataclasses.replace(found, notes=(note, *found.notes))
     source = with_subclasses(found, reading, all_words=labels)
+    source = with_class_names(source, reading)
     if found.rows and not source.rows:
         raise UserError(f"{data}: --classes leaves out all {len(found.rows)} images (ignore=); map some of their words")
     if not source.rows:
@@ -219,4 +221,5 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
     way = "" if labels else "; give the path of the one with the cells, or a CSV"
     only = f"images in {some(sorted(set(names)))} only, so no folder names a class{way}" if names else ""
     text = "; ".join(filter(None, (only, others))) or ("other files only" if any(walk(data)) else "no images at all")
-    return f"{text}{advise_file_words(data)}"
+    named = class_names(data)
+    return f"{text}{named.describe(named.names)}{advise_file_words(data)}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from leukemia.base.errors import UserError
 from leukemia.base.printable import INDENT
 from leukemia.data.classes import CLASSES, PLACE, OtherWords, counted, unknown_words
+from leukemia.data.layouts.class_names import class_names
 from leukemia.data.layouts.companions import companion_folders
 from leukemia.data.layouts.file_words import file_words
 from leukemia.data.layouts.folder_levels import Level, class_level, folder_levels, folder_names, other_levels
@@ -26,13 +27,14 @@ def unknown_folders(message: str, data: Path, classes: Sequence[str] | None, cor
         ``OtherWords`` if ``--classes`` was given.
     """
     levels = folder_levels(data)
-    level = class_level(levels)
+    named = class_names(data)
+    level = class_level(levels) or next((each for each in levels if named.has_all(each.names)), None)
     if level is None and (levels or classes is None):
         return _no_classes(message, data, classes, levels)
     names = folder_names(data) if level is None else level.names
     inner = "".join(f" ({some(counted(each.names))})" for each in other_levels(levels)[:1])
     way = f"map them, or folders of another level{inner}, with --classes{correct}"
-    return unknown_words(f"{message}; {way}", names, classes, ignored=companion_folders(data))
+    return unknown_words(f"{message}; {way}{named.describe(names)}", names, classes, ignored=companion_folders(data))
 
 
 def advise_file_words(data: Path) -> str:

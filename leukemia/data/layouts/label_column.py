@@ -17,6 +17,7 @@ from leukemia.data.classes import (
     vocabularies,
     vocabulary_of,
 )
+from leukemia.data.layouts.class_names import class_names
 from leukemia.data.reading import Reading
 
 if TYPE_CHECKING:
@@ -148,7 +149,8 @@ def _wrong_labels(listing: Listing, column: str, reading: Reading) -> UserError:
     if not lines:
         return UserError(f"{message}:\n{listed(empty)}")
     words = [word for word in listing.column(column) if word]
-    return unknown_words(f"{message}, or map the words with --classes", words, reading.classes, [*lines, *empty])
+    said = class_names(listing.path.parent).describe(words)
+    return unknown_words(f"{message}, or map the words with --classes{said}", words, reading.classes, [*lines, *empty])
 
 
 def _more(rows: list[int]) -> str:
