@@ -50,7 +50,19 @@ def test_a_table_that_cannot_be_read_comes_last(cells: Path) -> None:
     assert refusal(cells).startswith(f"{cells / 'images.csv'}: ")
 
 
+def test_a_template_with_the_ids_of_the_training_images_is_one(cells: Path) -> None:
+    touch(cells, *(f"train/{number:03}.jpg" for number in range(8)))
+    write_lines(cells / "train_labels.csv", "id,label", *(f"{number},{number % 2}" for number in range(8)))
+    write_lines(cells / "sample_submission.csv", "id,label", *(f"{number},0" for number in range(4)))
+    source = typed(cells, options=f"--base '{cells / 'train'}'")
+    assert labels_of(source)["007.jpg"] == 1
+    assert any("sample_submission.csv, by its name the example of a submission" in note for note in source.named_notes)
+
+
 def test_dates_sexes_and_ids_are_no_labels(cells: Path) -> None:
-    rows = [f"{row}.png,2020-01-0{1 + row // 4},{'mw'[row // 4]},{1000 + row // 4},{20 + row % 2}" for row in range(8)]
-    write_lines(cells / "train.csv", "foto,seen,Geschl.,order,age", *rows)
+    rows = [
+        f"{row}.png,2020-01-0{1 + row // 4},{'mw'[row // 4]},{1000 + row // 4},{20 + row % 2},{row % 4}"
+        for row in range(8)
+    ]
+    write_lines(cells / "train.csv", "foto,seen,Geschl.,order,age,fold", *rows)
     assert "; add one, or rename it in the header" in refusal(cells)

@@ -77,6 +77,14 @@ def test_a_split_in_lists_beside_class_folders_is_found(folders: Path, form: str
     assert {path: row.split for path, row in zip(labels_of(kept), kept.rows, strict=True)}["hem/6.png"] == "validation"
 
 
+def test_lists_in_a_folder_of_their_own_are_found(folders: Path) -> None:
+    write_lists(folders / "splits", "{word}/{0}.png")
+    assert parts_of(typed(folders, options="--split-column split")) == {"train": 6, "validation": 3}
+    # Lists of several folders may be those of several splits.
+    write_lists(folders / "other", "{word}/{0}.png")
+    assert not typed(folders).parts
+
+
 def test_columns_of_such_lists_are_named(folders: Path) -> None:
     for part, numbers in PARTS.items():
         rows = [f"{('hem', 'all')[number % 2]}/{number}.png,P{number // 2}" for number in numbers]

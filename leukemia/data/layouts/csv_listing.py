@@ -153,7 +153,11 @@ class Folder:
             dangling,
         )
         listing.reject("expected the path of an image, these are folders; write a row for each image", folders)
-        listing.reject("the path does not exist and several files may be meant; write the full path", ambiguous)
+        listing.reject(
+            "the path does not exist and several files may be meant; write the full path, or give the folder of the "
+            f"images with {self._option}",
+            ambiguous,
+        )
         listing.reject("images are listed twice; remove these rows", twice)
         if not paths and not self._index.ignores_zeros:
             self._index = FileIndex(self.root, ignores_zeros=True)

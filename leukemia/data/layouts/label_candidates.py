@@ -18,6 +18,7 @@ from leukemia.data.classes import (
 from leukemia.data.layouts.folder_levels import is_id, look_like_subjects
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.reading import Reading
+from leukemia.data.split import COLUMNS as SPLITS
 from leukemia.data.split import part_of
 from leukemia.data.subjects import looks_like_subjects
 
@@ -48,7 +49,7 @@ def no_label_column(listing: Listing, reading: Reading) -> UserError:
     if not candidates:
         return UserError(f"{message}; add one, or rename it in the header{_class_folders(listing)}")
     best = next(iter(candidates))
-    lines = [f"{name}: {', '.join(counted(words))}" for name, words in candidates.items()]
+    lines = [f"{_shown(listing, name)}: {', '.join(counted(words))}" for name, words in candidates.items()]
     if best in listing.one_hot:
         message = f"{message}; these may have labels, the first as one-hot columns; give the classes of their names"
         return unknown_words(message, candidates[best], None, lines)
@@ -65,6 +66,11 @@ def no_label_column(listing: Listing, reading: Reading) -> UserError:
     return UserError(str(error))
 
 
+def _shown(listing: Listing, column: str) -> str:
+    """The name of a column as written; of one-hot columns, all names."""
+    return ", ".join(listing.one_hot.get(column, (column,)))
+
+
 def _class_folders(listing: Listing) -> str:
     """What else may be done if the folders in all paths name classes; empty if they do not."""
     paths = [] if listing.path_column is None else listing.column(listing.path_column)
@@ -78,7 +84,9 @@ def _may_be_classes(name: str, words: Sequence[str]) -> bool:
     few = 2 <= len(distinct) <= MOST_WORDS and (
         len(distinct) <= len(words) // 2 or vocabulary_of(words, None) is not None
     )
-    is_other = looks_like_subjects(name) or not _OTHERS.isdisjoint(re.split(r"[\W_]+", name.lower()))
+    is_other = (
+        name.lower() in SPLITS or looks_like_subjects(name) or not _OTHERS.isdisjoint(re.split(r"[\W_]+", name.lower()))
+    )
     values = distinct - {""}
     return (
         few and not is_other and not all(map(part_of, values)) and not all(map(is_id, values)) and not values <= _SEXES

@@ -68,10 +68,12 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool) -> Source | N
     source = parts[0][1] if len(parts) == 1 else _merged(parts)
     notes = [f"read {_names(with_labels or without)}"]
     if with_labels and without:
-        same = [each for each in without if _images_of([each]) <= _images_of(with_labels)]
-        if examples := [each.path.name for each in without if is_template(each.path) and each not in same]:
+        # Images that are numbered from 0 in each folder have the same ids.
+        lists = [each for each in without if not is_template(each.path)]
+        same = [each for each in lists if _images_of([each]) <= _images_of(with_labels)]
+        if examples := [each.path.name for each in without if each not in lists]:
             notes.append(f"never used for training: {some(examples)}, by its name the example of a submission")
-        rest = [each for each in without if each not in same and not is_template(each.path)]
+        rest = [each for each in lists if each not in same]
         if tests := [f"{each.path.name} ({len(each.rows)} rows)" for each in rest]:
             notes.append(f"without labels, never used for training: {some(tests)}; leukemia.final --test predicts it")
         for each in same:

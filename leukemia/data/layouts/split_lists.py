@@ -10,7 +10,7 @@ from leukemia.base.errors import UserError, first_line
 from leukemia.data.layouts.csv_listing import Folder
 from leukemia.data.layouts.label_column import COLUMNS
 from leukemia.data.layouts.listing import read_listing
-from leukemia.data.layouts.source import Source, direct_others, ignored_files
+from leukemia.data.layouts.source import Source, ignored_files, walk
 from leukemia.data.layouts.tables import is_table
 from leukemia.data.reading import Reading
 from leukemia.data.split import FOLDERS, LISTS, in_folders, part_of
@@ -20,16 +20,17 @@ from leukemia.data.subjects import looks_like_subjects, some
 def with_split_lists(source: Source, reading: Reading) -> Source:
     """The images of folders with the split that lists of their paths bring, which must have each image once.
 
-    Lists are several CSVs, directly in the folder, that are named for parts. Lists of other images are not read, and a
-    note says why.
+    Lists are several CSVs in one folder, whose names are those of parts. Lists of other images are not read, and a note
+    says why.
 
     Raises:
         UserError: the split is to be kept, and the lists cannot be read as one.
     """
     if source.layout != "folders" or any(in_folders(source)):
         return source
-    lists = [path for path in direct_others(source.root) if is_table(path) and part_of(path.stem)]
-    if len({part_of(path.stem) for path in lists}) < 2:
+    lists = [path for path in walk(source.root) if part_of(path.stem) and is_table(path)]
+    # Those of several folders may be several splits.
+    if len({part_of(path.stem) for path in lists}) < 2 or len({path.parent for path in lists}) > 1:
         return source
     names = some([path.name for path in lists])
     try:
