@@ -96,7 +96,8 @@ def test_lists_that_are_no_split_of_the_images_are_named(folders: Path) -> None:
     write_lists(folders, "{word}/{0}.png")
     touch(folders, "hem/12.png")
     reason = "1 of 13 images are in none of them, such as hem/12.png; add these to a list, or move them out of the"
-    assert f"test.txt, train.txt, val.txt are no split of the images: {reason}" in typed(folders).named_notes[0]
+    (note,) = typed(folders).named_notes
+    assert note.startswith(f"test.txt, train.txt, val.txt are no split of the images: {reason}")
     with pytest.raises(UserError, match=rf"--split-column split: .*: {reason}"):
         typed(folders, options="--split-column split")
     write_lines(folders / "val.txt", *(f"hem/{number}.png" for number in (0, 12)))
@@ -110,6 +111,17 @@ def test_a_list_without_labels_names_the_folder_that_has_them(folders: Path) -> 
     ) as no:
         typed(folders / "train.txt")
     assert len(typed(Path(str(no.value).rpartition(", ")[2])).rows) == 12
+
+
+def test_words_of_files_are_proposed_beside_lists_without_labels(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"cells/{word}_{number}.png" for word in ("blast", "lympho") for number in range(4)))
+    for part, number in (("train", 0), ("val", 2)):
+        names = [f"{word}_{each}.png" for word in ("blast", "lympho") for each in (number, number + 1)]
+        write_lines(tmp_path / f"{part}.txt", *names)
+    with pytest.raises(UserError, match=r"the names of the files begin with words that may be classes:\n  blast \(4\)"):
+        typed(tmp_path)
+    source = typed(tmp_path, options="--classes normal=lympho leukemic=blast --split-column split")
+    assert parts_of(source) == {"train": 4, "validation": 4}
 
 
 def test_labels_of_boxes_and_notes_are_no_lists(folders: Path) -> None:

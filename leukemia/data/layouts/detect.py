@@ -216,10 +216,11 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
         beside = f" ({others})" if others else ""
         correct = f", or correct the CSV ({first_line(errors[0])})" if errors else ", or give a CSV Path,label"
         return str(unknown_folders(f"images in folders with other names{beside}", data, None, correct))
-    if errors:
+    words = advise_file_words(data)
+    if errors and (has_labels or not words):
         raise errors[0]
     way = "" if labels else "; give the path of the one with the cells, or a CSV"
     only = f"images in {some(sorted(set(names)))} only, so no folder names a class{way}" if names else ""
     text = "; ".join(filter(None, (only, others))) or ("other files only" if any(walk(data)) else "no images at all")
     named = class_names(data)
-    return f"{text}{named.describe(named.names)}{advise_file_words(data)}"
+    return f"{text}{named.describe(named.names)}{words}"

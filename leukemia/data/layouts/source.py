@@ -84,7 +84,7 @@ class Source:
     """The parts of a split and what becomes of them, in a few words; empty if there are none."""
 
     lists: tuple[Path, ...] = ()
-    """Files beside folders of images that the split was read from."""
+    """Lists of the parts of a split beside folders of images, of which a note says what became of them."""
 
     unread_columns: tuple[str, ...] = ()
     """Columns of a CSV that look like subjects, but are not read."""

@@ -39,7 +39,7 @@ def with_split_lists(source: Source, reading: Reading) -> Source:
         message = f"{names} are no split of the images: {first_line(error)}"
         if (reading.split_column or "").strip().lower() == FOLDERS:
             raise UserError(f"--split-column {reading.split_column}: {message}") from None
-        return dataclasses.replace(source, named_notes=(*source.named_notes, message))
+        return dataclasses.replace(source, lists=tuple(lists), named_notes=(*source.named_notes, message))
     notes = [f"read {names} for the split only"]
     if others:
         notes.append(
