@@ -97,7 +97,7 @@ def read_csv(path: Path) -> CsvFile:
 def _with_header(file: CsvFile) -> CsvFile:
     """A file whose first line is an image, or an image and a value, with a header."""
     number, values = file.header
-    are_images = [is_image(Path(value)) for value in values]
+    are_images = [is_image(Path(value)) for value in values[:3]]
     if len(values) > 2 or sum(are_images) != 1:
         return file
     header = ["Path" if each else "label" for each in are_images]
