@@ -82,3 +82,16 @@ def test_parts_and_subjects_are_no_classes(cells: Path, header: str) -> None:
     with pytest.raises(UserError) as refused:
         typed(path)
     assert "one-hot" not in str(refused.value)
+
+
+def test_columns_are_one_hot_over_all_parts_of_a_split(tmp_path: Path) -> None:
+    header = "filename,lymphoblast,neutrophil,monocyte"
+    touch(tmp_path, *(f"{part}/{number}.jpg" for part in ("train", "valid") for number in range(4)))
+    write_lines(tmp_path / "train" / "_classes.csv", header, "0.jpg,1,0,0", "1.jpg,0,1,0", "2.jpg,0,0,1", "3.jpg,1,0,0")
+    # A part that lacks a class.
+    write_lines(tmp_path / "valid" / "_classes.csv", header, "0.jpg,1,0,0", "1.jpg,1,0,0", "2.jpg,0,0,1", "3.jpg,1,0,0")
+    options = "--classes normal=neutrophil,monocyte leukemic=lymphoblast --split-column split"
+    source = typed(tmp_path, options=options)
+    assert [row.label for row in source.rows] == [1, 0, 0, 1, 1, 1, 0, 1]
+    with pytest.raises(UserError, match=r"lymphoblast \(5\), monocyte \(2\), neutrophil \(1\)"):
+        typed(tmp_path)

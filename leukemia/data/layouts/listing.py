@@ -119,10 +119,10 @@ def read_listing(path: Path, base: str | Path | None = None) -> Listing:
         )
     uneven = [f"row {number}: {len(row)} values" for number, row in file.rows if len(row) != len(keys)]
     listing.reject(f"expected {len(keys)} values in every row, as in the header", uneven)
-    return _with_one_hot(_with_paths(listing, Path(base or path.parent)))
+    return with_one_hot(_with_paths(listing, Path(base or path.parent)))
 
 
-def _with_one_hot(listing: Listing) -> Listing:
+def with_one_hot(listing: Listing) -> Listing:
     """The listing with a column for each set of one-hot columns."""
     columns = {name: [values[name.lower()] for _, values in listing.rows] for name in listing.columns if name}
     sets = {", ".join(names).lower(): names for names in one_hot_columns(columns)}

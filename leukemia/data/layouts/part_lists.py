@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leukemia.data.layouts.csv_listing import list_images
-from leukemia.data.layouts.listing import Listing, read_listing
+from leukemia.data.layouts.listing import Listing, read_listing, with_one_hot
 from leukemia.data.layouts.source import Source, direct_others, is_image, subfolders, walk
+from leukemia.data.layouts.tables import is_table
 from leukemia.data.reading import Reading
 from leukemia.data.split import part_of
 
@@ -43,7 +44,7 @@ def part_lists(data: Path, reading: Reading, *, labels: bool) -> Source | None:
 
 
 def _only_table(folder: Path) -> Path | None:
-    tables = [path for path in direct_others(folder) if path.suffix.lower() in (".csv", ".tsv")]
+    tables = [path for path in direct_others(folder) if is_table(path)]
     return tables[0] if len(tables) == 1 else None
 
 
@@ -58,10 +59,11 @@ def _merged(data: Path, listings: Sequence[Listing]) -> Listing:
             # Others are written for another folder, perhaps ``data``.
             inside = f"{folder.name}/{values[column]}" if (folder / values[column]).exists() else values[column]
             rows.append((number, values | {column: inside}))
-    return dataclasses.replace(
+    merged = dataclasses.replace(
         listings[0],
         path=data / "*" / (names.pop() if len(names) == 1 else "*.csv"),
         rows=tuple(rows),
         notes=tuple(dict.fromkeys(note for listing in listings for note in listing.notes)),
         has_row_per_image=all(listing.has_row_per_image for listing in listings),
     )
+    return with_one_hot(merged)
