@@ -49,7 +49,7 @@ def test_words_are_counted_over_all_parts_and_mapped_at_the_second_try(tmp_path:
 
 def test_columns_of_a_table_of_classes_are_counted_over_all_parts(tmp_path: Path) -> None:
     data = export(tmp_path / "data", "_classes.csv", "filename, blast, lymph", "{0}, {1}, {2}")
-    with pytest.raises(UserError, match=r"\n  blast: 0 \(4\), 1 \(4\)\n"):
+    with pytest.raises(UserError, match=r"\n  blast, lymph: blast \(4\), lymph \(4\)\n"):
         read_catalog(data)
     assert len(read_catalog(data, Reading(label_column="blast")).table) == 8
     assert len(read_catalog(data, labels=False).table) == 8

@@ -71,7 +71,7 @@ def test_a_split_in_lists_beside_class_folders_is_found(folders: Path, form: str
     assert source.parts == "6 train, 3 validation, 3 test images, together; --split-column split keeps it"
     assert source.named_notes[0] == f"read test{suffix}, train{suffix}, val{suffix} for the split only"
     assert not [note for note in source.named_notes if note.startswith("did not read test")]
-    assert "ignored 1 files without an image suffix (.txt)" in source.notes
+    assert "ignored 1 files without an image suffix (.txt: 1)" in source.notes
     kept = typed(folders, options="--split-column split")
     assert parts_of(kept) == {"train": 6, "validation": 3}
     assert {path: row.split for path, row in zip(labels_of(kept), kept.rows, strict=True)}["hem/6.png"] == "validation"
