@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +26,7 @@ from leukemia.training.inference import NonFinite, precise_batchnorm, predict, t
 from leukemia.training.model import build_model
 from leukemia.training.optim import ScheduledOptimizer, build_optimizer
 from leukemia.training.resnet import ResNet
+from leukemia.training.snapshot import Snapshot, restore
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +93,7 @@ def fit(
         for epoch in range(len(state.epochs) + 1, recipe.train.epochs + 1):
             state.epochs.append(state.run_epoch(epoch))
             if checkpoint is not None:
-                state.save(checkpoint)
+                save_checkpoint(checkpoint, recipe, fold, state.snapshot().state())
             yield state.epochs[-1]
         state.make_precise(recipe.train.epochs, all_images=True)
     finally:
@@ -232,16 +231,9 @@ class _Fit:
         loss = float(-np.log(np.maximum(of_true_class, np.finfo(np.float32).tiny)).mean())
         return loss, float(((probability >= 0.5) == labels).mean())
 
-    def save(self, path: Path) -> None:
-        """Save everything that the remaining epochs depend on, as tensors and plain values only."""
-        state: dict[str, Any] = {
-            "epochs": [dataclasses.asdict(epoch) for epoch in self.epochs],
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "torch_random": torch.get_rng_state(),
-            "device_random": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
-        }
-        save_checkpoint(path, self.recipe, self.fold, state)
+    def snapshot(self) -> Snapshot:
+        """A copy of everything that the remaining epochs depend on."""
+        return Snapshot.take(self.model, self.optimizer, self.device, self.epochs)
 
     def restore(self, path: Path) -> None:
         """Resume from a checkpoint, if present; without an intact one, training begins again."""
@@ -253,12 +245,7 @@ class _Fit:
             log.warning("%s; retraining this fold from scratch", damage)
             path.unlink()
             return
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["torch_random"])
-        if self.device.type == "cuda" and state["device_random"] is not None:
-            torch.cuda.set_rng_state(state["device_random"], self.device)
-        self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        self.epochs = restore(state, self.model, self.optimizer, self.device)
 
 
 def check_batch_size(recipe: Recipe, num_images: int) -> None:

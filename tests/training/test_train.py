@@ -28,7 +28,7 @@ from leukemia.data.augment import training_pipeline
 from leukemia.data.augmentation.loaders import DeviceLoader, training_loader
 from leukemia.data.images import training_batches
 from leukemia.training import crossval, train
-from leukemia.training.checkpoint import epochs_in
+from leukemia.training.checkpoint import epochs_in, save_checkpoint
 from leukemia.training.crossval import cross_validate
 from leukemia.training.inference import precise_batchnorm, predict
 from leukemia.training.resnet import ResNet
@@ -157,13 +157,12 @@ def test_an_epoch_killed_between_checkpoint_and_report_is_reported_on_resume(
     killed = fit(recipe, split, fold=0, device=CPU, checkpoint=path)
     next(killed)
 
-    def save_and_die(self: train._Fit, path: Path) -> None:
-        save(self, path)
+    def save_and_die(*arguments: Any) -> None:
+        save_checkpoint(*arguments)
         raise KeyboardInterrupt
 
-    save = train._Fit.save
     with monkeypatch.context() as patch:
-        patch.setattr(train._Fit, "save", save_and_die)
+        patch.setattr(train, "save_checkpoint", save_and_die)
         with pytest.raises(KeyboardInterrupt):
             next(killed)
     again, continued = run(fit(recipe, split, fold=0, device=CPU, checkpoint=path))
