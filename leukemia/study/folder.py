@@ -198,7 +198,8 @@ class Study:
         """Add an epoch to ``epochs.csv`` unless it is already there; returns whether it was added.
 
         An epoch that was trained again, because a crash lost its checkpoint, is recorded in ``repeated.csv``. It is
-        recognized by its seconds, which differ; an epoch restored from a checkpoint has the same seconds.
+        recognized by its seconds, which differ; an epoch restored from a checkpoint has the same seconds, be they those
+        in ``epochs.csv`` or, if the checkpoint is of a later training of the epoch, in ``repeated.csv``.
         """
         rows = self._epochs.setdefault(
             number,
@@ -219,8 +220,10 @@ class Study:
 
     def _write_repeated(self, number: int, epoch: Epoch) -> None:
         row = pd.DataFrame([{name: getattr(epoch, name) for name in REPEATED_COLUMNS}])
-        table = pd.concat([self.repeated(number), row]) if len(self.repeated(number)) else row
-        self._write_table(number, layout.REPEATED, table)
+        known = self.repeated(number)
+        if (known == row.iloc[0]).all(axis=1).any():
+            return
+        self._write_table(number, layout.REPEATED, pd.concat([known, row]) if len(known) else row)
 
     def repeated(self, number: int) -> pd.DataFrame:
         """Epochs that were trained again, as ``seed, fold, epoch, seconds``; may be empty."""

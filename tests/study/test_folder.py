@@ -354,6 +354,16 @@ def test_only_epochs_that_were_trained_again_are_recorded_as_repeated(study: Stu
     assert again.epochs(3)["seconds"].tolist() == [first.seconds] * 2
 
 
+def test_an_epoch_of_a_second_training_that_is_restored_is_counted_once(study: Study) -> None:
+    """A process was killed twice; the checkpoint is of its second training."""
+    trainings = [epoch_of(1, seconds=seconds) for seconds in (1.5, 0.1 + 0.2, 2.5)]
+    added = [study.write_epoch(3, epoch) for epoch in (*trainings, *trainings)]
+    assert added == [True, *[False] * 5]
+    assert not Study(study.folder).write_epoch(3, trainings[1])
+    assert study.repeated(3)["seconds"].tolist() == [0.1 + 0.2, 2.5]
+    assert study.epochs(3)["seconds"].tolist() == [1.5]
+
+
 def test_reused_trials_have_an_origin(study: Study) -> None:
     assert study.origin(3) is None
     origin = {"study": "old", "study_uid": "00000001", "trial": "0002", "seeds": [0]}
