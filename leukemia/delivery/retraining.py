@@ -1,11 +1,11 @@
-"""Train a recipe on all images of a study; interrupted training resumes from the last epoch."""
+"""Train a recipe on all images of a study; interrupted training resumes from its last checkpoint."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 from collections.abc import Generator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -80,8 +80,8 @@ def retrain(
 def _finish(console: Console, recipe: Recipe, fitting: Generator[Epoch, None, ResNet]) -> tuple[ResNet, pd.DataFrame]:
     """Train to the end, and show the progress."""
     epochs: list[Epoch] = []
-    how = "run the same command again to continue after the last finished epoch"
-    with interrupts.resumable(how), console.status("training") as status:
+    how = "run the same command again to continue from the last checkpoint, at most a minute and an epoch earlier"
+    with interrupts.resumable(how), console.status("training") as status, closing(fitting):
         while True:
             interrupts.check()
             try:

@@ -14,6 +14,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.data.augmentation.loaders import training_loader
 from leukemia.scoring.metrics import point_scores
+from leukemia.training.checkpoint_writer import BY_TIME, CheckpointSchedule
 from leukemia.training.device import compute_dtype, describe_device
 from leukemia.training.inference import predict_views
 from leukemia.training.train import Split, fit
@@ -29,6 +30,7 @@ def cross_validate(
     skip: Collection[int] = (),
     num_workers: int = 0,
     checkpoints: Path | None = None,
+    schedule: CheckpointSchedule = BY_TIME,
 ) -> Iterator[Epoch | FoldResult]:
     """Train and validate a recipe once per fold.
 
@@ -44,9 +46,11 @@ def cross_validate(
         skip: folds that are already finished.
         num_workers: number of loading processes (``loader_processes``). Does not affect the results.
         checkpoints: folder for one checkpoint per fold. None: no checkpoints.
+        schedule: after which epochs of each fold they are written.
 
     Raises:
         NonFinite: training diverged, or gave a network whose probabilities are not finite.
+        OSError: a checkpoint could not be written, as ``fit``.
     """
     with closing(training_loader(recipe, images, labels, device, num_workers)) as loader:
         for fold, (training, validation) in enumerate(folds):
@@ -55,7 +59,9 @@ def cross_validate(
             start = time.perf_counter()
             checkpoint = None if checkpoints is None else checkpoints / f"seed_{recipe.train.seed}" / f"fold_{fold}.pt"
             split = Split(images=images, labels=labels, training=training, validation=validation)
-            model = yield from fit(recipe, split, fold=fold, device=device, loader=loader, checkpoint=checkpoint)
+            model = yield from fit(
+                recipe, split, fold=fold, device=device, loader=loader, checkpoint=checkpoint, schedule=schedule
+            )
             views = predict_views(model, recipe, images, validation, device=device, tta=recipe.evaluate.tta)
             # The first view is the image itself.
             plain, probabilities = views[0], views.mean(axis=0)

@@ -1,4 +1,4 @@
-"""Train on one split: mixed precision, a checkpoint after each epoch, precise BatchNorm before each evaluation."""
+"""Train on one split: mixed precision, checkpoints by time, precise BatchNorm before each evaluation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from leukemia.config.results import Epoch
 from leukemia.data.augmentation.kept import KeepingLoader
 from leukemia.data.augmentation.loaders import TrainingLoader, training_loader
 from leukemia.data.images import training_batches
-from leukemia.training.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
+from leukemia.training.checkpoint import DamagedCheckpoint, load_checkpoint
+from leukemia.training.checkpoint_writer import BY_TIME, CheckpointSchedule, CheckpointWriter
 from leukemia.training.device import compute_dtype
 from leukemia.training.inference import NonFinite, precise_batchnorm, predict, to_device
 from leukemia.training.model import build_model
@@ -66,12 +68,14 @@ def fit(
     device: torch.device,
     loader: TrainingLoader | None = None,
     checkpoint: Path | None = None,
+    schedule: CheckpointSchedule = BY_TIME,
 ) -> Generator[Epoch, None, ResNet]:
     """Train a new model; yields after each epoch, and returns the model of the last epoch with precise BatchNorm.
 
-    With ``checkpoint``, the state is saved there after each epoch, and an existing checkpoint is resumed to the same
+    With ``checkpoint``, the state is saved there by ``schedule``, and an existing checkpoint is resumed to the same
     weights: bit for bit on a CPU with the same number of threads. Epochs in the checkpoint are yielded again, since a
-    killed caller may not have received the last one.
+    killed caller may not have received the last one; epochs after it are trained again, with equal numbers except for
+    times. Closing the generator finishes a checkpoint that is being written.
 
     Args:
         recipe: resolved; ``train.seed`` and ``fold`` seed weights, order and augmentation.
@@ -81,24 +85,26 @@ def fit(
 
     Raises:
         NonFinite: a loss, gradient, weight or probability became infinite or NaN.
+        OSError: a checkpoint could not be written; at the end of a later epoch, since that is done beside the training.
         UserError: the checkpoint belongs to another recipe or fold, or images and batches are too small for BatchNorm.
     """
     make_deterministic(recipe.train.seed, fold)
-    used = training_loader(recipe, split.images, split.labels, device, 0) if loader is None else loader
-    try:
-        state = _Fit(recipe, split, fold, device, used)
+    with ExitStack() as stack:
+        if loader is None:
+            loader = stack.enter_context(closing(training_loader(recipe, split.images, split.labels, device, 0)))
+        state = _Fit(recipe, split, fold, device, loader)
+        writer = None
         if checkpoint is not None:
+            writer = CheckpointWriter(checkpoint, recipe, fold, schedule)
+            stack.callback(writer.close)
             state.restore(checkpoint)
             yield from state.epochs
         for epoch in range(len(state.epochs) + 1, recipe.train.epochs + 1):
             state.epochs.append(state.run_epoch(epoch))
-            if checkpoint is not None:
-                save_checkpoint(checkpoint, recipe, fold, state.snapshot().state())
+            if writer is not None:
+                writer.after_epoch(epoch, state.snapshot)
             yield state.epochs[-1]
         state.make_precise(recipe.train.epochs, all_images=True)
-    finally:
-        if loader is None:
-            used.close()
     return state.model.eval()
 
 

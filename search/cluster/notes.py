@@ -23,5 +23,10 @@ class Notes(logging.Handler):
 
     def take(self) -> list[str]:
         """The lines collected since the last call."""
-        new, self._new = self._new, []
+        self.acquire()
+        try:
+            # Checkpoints are written in another thread, which may warn.
+            new, self._new = self._new, []
+        finally:
+            self.release()
         return new

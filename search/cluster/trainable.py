@@ -18,10 +18,11 @@ import torch
 from leukemia.base.errors import UserError
 from leukemia.base.faults import MachineFault, describe_fault, is_machine_fault
 from leukemia.base.logs import logging_to
-from leukemia.config.results import Epoch, FoldResult
+from leukemia.config.results import FoldResult
 from leukemia.data import array_file
 from leukemia.data.augmentation.loaders import loader_processes
 from leukemia.study.job import Job
+from leukemia.training.checkpoint_writer import CheckpointSchedule
 from leukemia.training.crossval import cross_validate
 from leukemia.training.device import (
     BrokenDevice,
@@ -61,6 +62,9 @@ class TrialData:
     folds: list[tuple[np.ndarray, np.ndarray]]
     checkpoints: Path
     """Folder on the worker's own disk."""
+
+    checkpoint_seconds: float = CheckpointSchedule.seconds
+    """The time between two checkpoints of a fold, as ``CheckpointSchedule.seconds``."""
 
     storage: str | None = None
     """Address of the mirrored study, which keeps checkpoints for other workers; None without a storage."""
@@ -175,10 +179,9 @@ def _cross_validate(assignment: Assignment, data: TrialData, resources: Resource
         skip=assignment.skip,
         num_workers=loader_processes(recipe, device, resources.cpus),
         checkpoints=checkpoints.local,
+        # Stored as part of the writing: a fold's last epoch is reported once its checkpoint is stored.
+        schedule=CheckpointSchedule(seconds=data.checkpoint_seconds, written=checkpoints.store),
     ):
-        if isinstance(report, Epoch):
-            # Before the epoch is reported: a worker that takes over does not repeat a reported epoch.
-            checkpoints.store(report.fold)
         ray.tune.report({REPORT: report, DEVICE_MB: device_memory_mb(device), NOTES: notes.take()})
         if isinstance(report, FoldResult):
             # ``report`` returns once the driver has committed the fold.

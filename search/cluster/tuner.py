@@ -35,8 +35,8 @@ from search.trials.driver import Driver
 log = logging.getLogger(__name__)
 
 MAX_PROCESS_FAILURES = 3
-"""How many times in a row, without an epoch in between, a trial resumes from its last epoch after a crash of its
-process: on preemptible machines a long trial crashes often. Python exceptions in a trial are not retried."""
+"""How many times in a row, without a new epoch in between, a trial resumes from its last checkpoint after its process
+has crashed: on preemptible machines a long trial crashes often. Python exceptions in a trial are not retried."""
 
 MAX_TRIALS = 4096
 """Pending and running trials; more than fit on any cluster."""

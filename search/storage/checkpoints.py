@@ -25,7 +25,8 @@ CHECKPOINTS = "checkpoints"
 """Folder in a mirrored study; never in the study itself."""
 
 PAUSES = (1.0, 3.0)
-"""Seconds between attempts to upload a checkpoint. While the storage is unreachable, there is one attempt per epoch."""
+"""Seconds between attempts to upload a checkpoint. While the storage is unreachable, there is one attempt
+per checkpoint."""
 
 _FILE = re.compile(r"seed_\d+/fold_(\d+)\.pt")
 _STORED = re.compile(rf"{CHECKPOINTS}/([0-9]{{4,}}-[0-9]+-[0-9a-f]{{8}})/({_FILE.pattern})")
@@ -64,10 +65,11 @@ class Checkpoints:
         """Folder of the mirrored study."""
         self._folder = f"{CHECKPOINTS}/{folder_of(job, recipe)}/"
         self._failing = False
-        self._stored: dict[Path, tuple[int, int]] = {}
 
     def fetch(self, skip: Collection[int]) -> None:
         """Download checkpoints of unfinished folds that another worker has trained further than this one.
+
+        Those that this machine alone has, since its process crashed before the upload, are uploaded.
 
         Args:
             skip: finished folds.
@@ -86,35 +88,43 @@ class Checkpoints:
                     "checkpoints are kept on that machine only"
                 )
                 return
+            ahead = set(self._local_folds()) - set(skip)
             for name in (each.removeprefix(self._folder) for each in self._storage.names(self._folder.rstrip("/"))):
                 fold = fold_of(name)
-                if fold is not None and fold not in skip:
-                    self._download(name, fold)
+                if fold is not None and fold not in skip and self._download(name, fold):
+                    ahead.discard(fold)
         except StorageFailed as failure:
             self._failed(failure, "cannot be searched for checkpoints; the trial continues with those on its machine")
+            return
+        for fold in sorted(ahead):
+            self.store(fold)
 
-    def _download(self, name: str, fold: int) -> None:
+    def _download(self, name: str, fold: int) -> bool:
+        """Download a checkpoint if it has more epochs; returns whether the storage has what this machine has."""
         assert self._storage is not None
         path = self.local / name
         fetched = path.with_name(f".{path.name}.fetched")
         try:
             if not self._storage.fetch(self._folder + name, fetched):
-                return
-            stored = self._num_epochs(fetched, fold)
+                return False
+            stored, own = self._num_epochs(fetched, fold), self._num_epochs(path, fold)
             if stored == 0:
                 self._warn(f"has a checkpoint {name} that is damaged or of another recipe; it is not used")
-            elif stored > self._num_epochs(path, fold):
+            elif stored > own:
                 fetched.replace(path)
-                self._stored[path] = _stamp(path)
+            return stored >= own
         finally:
             fetched.unlink(missing_ok=True)
 
     def store(self, fold: int) -> None:
-        """Upload a fold's checkpoint unless it is stored already. If that fails, the trial continues with a warning."""
+        """Upload a fold's new checkpoint. If that fails, the trial continues with a warning.
+
+        Called in the thread that writes checkpoints, since an upload may take as long as an epoch.
+        """
+        if self._storage is None:
+            return
         name = f"{layout.seed(self._job.seed)}/fold_{fold}.pt"
         path = self.local / name
-        if self._storage is None or not path.is_file() or self._stored.get(path) == _stamp(path):
-            return
         for pause in (*(() if self._failing else PAUSES), None):
             try:
                 self._storage.put(path, self._folder + name)
@@ -127,7 +137,6 @@ class Checkpoints:
                 else:
                     time.sleep(pause)
             else:
-                self._stored[path] = _stamp(path)
                 if self._failing:
                     self._failing = False
                     self._warn(f"accepts checkpoints again, starting with fold {fold}")
@@ -142,12 +151,16 @@ class Checkpoints:
 
     def _remove_foreign(self) -> None:
         """Remove checkpoints of another recipe, to which a head that has crashed had assigned the trial's number."""
-        for path in self.local.glob("seed_*/fold_*.pt"):
-            fold = fold_of(str(path.relative_to(self.local)))
-            if fold is not None and self._num_epochs(path, fold) == 0:
+        for fold, path in self._local_folds().items():
+            if self._num_epochs(path, fold) == 0:
                 log.warning("checkpoint %s is damaged or of another recipe; it is removed and not used", path)
                 with contextlib.suppress(OSError):
                     path.unlink()
+
+    def _local_folds(self) -> dict[int, Path]:
+        """The checkpoints on this worker's disk, by fold."""
+        paths = {fold_of(str(path.relative_to(self.local))): path for path in self.local.glob("seed_*/fold_*.pt")}
+        return {fold: path for fold, path in paths.items() if fold is not None}
 
     def _failed(self, failure: StorageFailed, message: str) -> None:
         if not self._failing:
@@ -198,8 +211,3 @@ def _is_resumable(study: Study, folder: str, stored: Collection[str]) -> bool:
 def _trial(folder: str) -> str:
     """Path within the study of the trial whose checkpoints are in ``folder``."""
     return f"{layout.TRIALS}/{folder.partition('-')[0]}/"
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_ino

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import ray
 import torch
+from helpers.clock import clock_of_checkpoints
 from helpers.full_disk import full_disk
 from rich.console import Console
 
@@ -63,7 +64,7 @@ def data(tiny_images: Any, tmp_path: Path) -> TrialData:
     )
 
 
-# AdamW has a third of Ranger21's state: writing checkpoints dominates the time of these tests.
+# AdamW has half of Ranger21's state: writing checkpoints takes much of the time of these tests.
 RECIPE = (
     Recipe(train=Train(epochs=1, batch_size=8))
     .with_settings({"optimizer.name": "adamw", "evaluate.tta": "none"})
@@ -282,7 +283,7 @@ def stored(data: TrialData, tmp_path: Path) -> TrialData:
 
 
 def without_times(reports: list[Any]) -> list[Any]:
-    """What must be bit-identical; an epoch in a checkpoint is reported again on resuming, and counted once."""
+    """What must be bit-identical; epochs are reported again on resuming, and counted once."""
     plain = []
     for report in reports:
         values = {name: value for name, value in vars(report).items() if name not in ("seconds", "images_per_second")}
@@ -296,33 +297,61 @@ class MachineCrashed(BaseException):
     """Stands for a crash of the worker's machine."""
 
 
-def test_another_worker_resumes_bit_identically_and_repeats_nothing(
+def test_another_worker_resumes_bit_identically_from_the_last_checkpoint(
     data: TrialData, stored: TrialData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reports: list[Any]
 ) -> None:
     run_trial(assignment(LONGER), data, ONE_CPU)
-    uninterrupted, first = list(reports), list[Any]()
-    study = open_storage(str(stored.storage))
+    uninterrupted, first, second = list(reports), list[Any](), list[Any]()
+    study, clock = open_storage(str(stored.storage)), clock_of_checkpoints(monkeypatch)
+
+    def num_stored() -> int:
+        """Epochs of the first fold in the storage."""
+        assert study.fetch(f"checkpoints/{folder_of(Job(7, 0), LONGER)}/seed_0/fold_0.pt", tmp_path / "seen.pt")
+        return epochs_in(tmp_path / "seen.pt", LONGER, 0)
 
     def until_the_second_epoch(result: dict[str, Any]) -> None:
-        # An epoch's checkpoint is stored before the epoch is reported.
-        epochs = len(first) + 1
-        assert study.fetch(f"checkpoints/{folder_of(Job(7, 0), LONGER)}/seed_0/fold_0.pt", tmp_path / "seen.pt")
-        assert epochs_in(tmp_path / "seen.pt", LONGER, 0) == epochs
         first.append(result[REPORT])
-        if epochs == 2:
+        if len(first) == 2:
             raise MachineCrashed
 
+    trained, run_epoch = list[int](), train._Fit.run_epoch
+
+    def one_minute_for_the_first(self: train._Fit, epoch: int) -> Epoch:
+        trained.append(epoch)
+        clock.seconds += 60.0 if epoch == 1 else 0.0
+        return run_epoch(self, epoch)
+
+    monkeypatch.setattr(train._Fit, "run_epoch", one_minute_for_the_first)
     monkeypatch.setattr(ray.tune, "report", until_the_second_epoch)
     with pytest.raises(MachineCrashed):
         run_trial(assignment(LONGER), stored, ONE_CPU)
-    second, trained = list[Any](), list[int]()
-    run_epoch = train._Fit.run_epoch
-    monkeypatch.setattr(train._Fit, "run_epoch", lambda self, epoch: trained.append(epoch) or run_epoch(self, epoch))
-    monkeypatch.setattr(ray.tune, "report", lambda result: second.append(result[REPORT]))
+    assert num_stored() == 1
+    trained.clear()
+
+    def ending_with_the_checkpoint(result: dict[str, Any]) -> None:
+        second.append(result[REPORT])
+        # The last epoch of a fold is reported once its checkpoint is stored.
+        if (second[-1].fold, getattr(second[-1], "epoch", None)) == (0, 3):
+            assert num_stored() == 3
+
+    monkeypatch.setattr(ray.tune, "report", ending_with_the_checkpoint)
     run_trial(assignment(LONGER), dataclasses.replace(stored, checkpoints=tmp_path / "other disk"), ONE_CPU)
-    assert trained == [3, 1, 2, 3], "the last epoch of fold 0, then fold 1"
+    assert trained == [2, 3, 1, 2, 3], "the epochs after the checkpoint of fold 0, then fold 1"
+    assert [report.epoch for report in second if isinstance(report, Epoch)] == [1, 2, 3, 1, 2, 3]
     assert without_times([*first, *second]) == without_times(uninterrupted)
     assert list((tmp_path / "other disk").iterdir()) == []
+
+
+def test_a_checkpoint_that_was_not_uploaded_is_uploaded_by_the_next_process(stored: TrialData, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "here", LONGER, job=Job(7, 0), study=str(stored.storage))
+    write_checkpoint(checkpoints.local / "seed_0" / "fold_0.pt", LONGER, 2)
+    write_checkpoint(checkpoints.local / "seed_0" / "fold_1.pt", LONGER, 1, fold=1)
+    checkpoints.fetch([1])
+    (copy,) = tmp_path.glob("storage/checkpoints/*/seed_0/*.pt")
+    assert epochs_in(copy, LONGER, 0) == 2
+    before = copy.stat().st_mtime_ns
+    checkpoints.fetch([1])
+    assert copy.stat().st_mtime_ns == before, "the storage has it"
 
 
 def test_of_two_checkpoints_the_further_one_is_used(stored: TrialData, tmp_path: Path) -> None:
@@ -403,7 +432,7 @@ def test_a_failing_storage_causes_one_warning_and_the_trial_continues(
 
     monkeypatch.setattr(Storage, "put", failing)
     monkeypatch.setattr(ray.tune, "report", lambda result: results.append(result))
-    run_trial(assignment(LONGER), stored, ONE_CPU)
+    run_trial(assignment(LONGER), dataclasses.replace(stored, checkpoint_seconds=0.0), ONE_CPU)
     assert [type(result[REPORT]) for result in results].count(FoldResult) == 2
     notes = [note for result in results for note in result[NOTES]]
     storage = f"trial 0007 seed 0: storage {str(stored.storage).partition('?')[0]}"
@@ -411,7 +440,7 @@ def test_a_failing_storage_causes_one_warning_and_the_trial_continues(
         f"{storage} did not accept the checkpoint of fold 0; if the machine crashes, the fold is repeated (no route)",
         f"{storage} accepts checkpoints again, starting with fold 0",
     ]
-    # Three attempts at the first epoch, then one per epoch.
+    # Three attempts at the first epoch's checkpoint, then one at each.
     assert len(attempts) == 3 + 1 + 1 + 3
 
 

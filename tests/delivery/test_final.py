@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.clock import clock_of_checkpoints
 from helpers.deliveries import copy_into, deliver, hidden, metrics_of, searched
 from helpers.studies import change_info
 from helpers.wandb_server import WandbServer
@@ -96,6 +97,7 @@ def test_killed_retraining_resumes_to_the_same_model(
 
     with monkeypatch.context() as patch:
         patch.setattr(retraining, "print_line", interrupt)
+        clock_of_checkpoints(patch, step=60.0)
         with pytest.raises(KeyboardInterrupt):
             deliver(study, *long)
     assert len(checkpoints(session_cache)) == 1

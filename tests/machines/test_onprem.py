@@ -152,7 +152,7 @@ def results(folder: Path) -> dict[tuple[int, int, int], Any]:
 
 
 def checkpoints(machine: Machine) -> list[Path]:
-    """Checkpoints of trials that have trained an epoch on this machine."""
+    """Checkpoints of trials that have trained the last epoch of a fold on this machine, and have not reported it."""
     return [path for path in (machine.home / ".cache/leukemia/checkpoints").rglob("*") if path.is_file()]
 
 
@@ -182,12 +182,12 @@ def test_the_commands_of_the_documentation_on_three_machines(lab: Lab, tiny_fold
         assert f"error: --address {address}: this cluster requires its token" in rejected.splitlines()[-1]
         assert "Active:" in laptop.run(f"RAY_AUTH_MODE=token ray status --address {address}", TIMEOUT)
 
-    with step("the search has trained an epoch on worker1"):
+    with step("the search has trained a fold on worker1"):
         command = f"cd leukemia-search && {SEARCH} --study onprem > search.out 2>&1; echo $? > search.status"
         laptop.run(f"ray exec --tmux ~/{CLUSTER} '{command}'", TIMEOUT)
         status, output, victim = project / "search.status", project / "search.out", lab.machines["worker1"]
         with showing(output):
-            wait_until(lambda: checkpoints(victim) or status.exists(), 5 * TIMEOUT, "an epoch on worker1")
+            wait_until(lambda: checkpoints(victim) or status.exists(), 5 * TIMEOUT, "a fold on worker1")
             assert not status.exists(), "the search ended too early"
 
     with step("worker1 is killed, the search finishes"):

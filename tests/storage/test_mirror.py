@@ -17,7 +17,7 @@ import pytest
 from helpers.mirrors import NAME, files_of, mirrored, worlds_in
 from helpers.s3_server import S3Server
 from helpers.studies import change_info
-from helpers.worlds import KILLED, STEPS, Killed, World, everything
+from helpers.worlds import EPOCHS, KILLED, STEPS, Killed, World, everything
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.config.results import Epoch
@@ -103,10 +103,10 @@ class Head:
         self.mirror.release()
 
     def work(self, driver: Driver, assignment: Assignment) -> None:
-        """A worker that uploads a checkpoint before it reports an epoch."""
+        """A worker that uploads a checkpoint before it reports the last epoch of a fold."""
         job, recipe = assignment.job, assignment.recipe
         for report in self.world.reports(assignment):
-            if isinstance(report, Epoch):
+            if isinstance(report, Epoch) and report.epoch == EPOCHS:
                 self.store(f"{folder_of(job, recipe)}/seed_{job.seed}/fold_{report.fold}.pt")
             if not driver.receive(job, report):
                 break

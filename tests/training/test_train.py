@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import threading
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers.cells import TinyImages
+from helpers.clock import clock_of_checkpoints
+from helpers.full_disk import full_disk
 from torch import Tensor, nn
 
 from leukemia.base.errors import UserError
@@ -27,8 +30,9 @@ from leukemia.config.results import Epoch, FoldResult
 from leukemia.data.augment import training_pipeline
 from leukemia.data.augmentation.loaders import DeviceLoader, training_loader
 from leukemia.data.images import training_batches
-from leukemia.training import crossval, train
+from leukemia.training import checkpoint_writer, crossval, train
 from leukemia.training.checkpoint import epochs_in, save_checkpoint
+from leukemia.training.checkpoint_writer import CheckpointSchedule
 from leukemia.training.crossval import cross_validate
 from leukemia.training.inference import precise_batchnorm, predict
 from leukemia.training.resnet import ResNet
@@ -37,6 +41,7 @@ from leukemia.training.train import NonFiniteLoss, Split, fit
 CPU = torch.device("cpu")
 GOLDEN = Path(__file__).parents[1] / "golden_losses.json"
 OPTIMIZERS = ("ranger21", "adamw", "ranger21_cosine", "ranger21_package", "ranger21_package_cosine")
+EACH_EPOCH = CheckpointSchedule(seconds=0)
 
 
 def recipe_of(optimizer: str = "adamw", **settings: object) -> Recipe:
@@ -123,7 +128,7 @@ def test_a_killed_fit_resumes_to_the_same_weights(optimizer: str, split: Split, 
     recipe = recipe_of(optimizer)
     epochs, weights = run(fit(recipe, split, fold=1, device=CPU))
     path = tmp_path / "fold_1.pt"
-    killed = fit(recipe, split, fold=1, device=CPU, checkpoint=path)
+    killed = fit(recipe, split, fold=1, device=CPU, checkpoint=path, schedule=EACH_EPOCH)
     received = [next(killed), next(killed)]
     killed.close()
     again, continued = run(fit(recipe, split, fold=1, device=CPU, checkpoint=path))
@@ -131,6 +136,65 @@ def test_a_killed_fit_resumes_to_the_same_weights(optimizer: str, split: Split, 
     # The epochs before the kill are yielded again, unchanged.
     assert again[:2] == received
     assert_same(weights, continued)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("pipeline", ["reference", "batch"])
+@pytest.mark.parametrize("optimizer", ["adamw", "ranger21"])
+def test_a_fit_killed_between_two_timed_checkpoints_repeats_the_epochs_since_the_last(
+    optimizer: str, pipeline: str, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, path = recipe_of(optimizer, train__pipeline=pipeline), tmp_path / "fold_1.pt"
+    epochs, weights = run(fit(recipe, split, fold=1, device=CPU))
+    clock = clock_of_checkpoints(monkeypatch)
+    killed = fit(recipe, split, fold=1, device=CPU, checkpoint=path)
+    received = []
+    # The fit begins at 0.
+    for clock.seconds in (0.0, 61.0, 120.0):
+        received.append(next(killed))
+    killed.close()
+    assert epochs_in(path, recipe, 1) == 2
+    trained, run_epoch = [], train._Fit.run_epoch
+    monkeypatch.setattr(train._Fit, "run_epoch", lambda self, epoch: trained.append(epoch) or run_epoch(self, epoch))
+    again, continued = run(fit(recipe, split, fold=1, device=CPU, checkpoint=path))
+    assert trained == [3, 4]
+    assert again[:2] == received[:2]
+    assert numbers(again) == numbers(epochs)
+    assert_same(weights, continued)
+
+
+@pytest.mark.usefixtures("small")
+def test_weights_that_train_on_while_a_checkpoint_is_written_do_not_reach_it(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, path = recipe_of("ranger21"), tmp_path / "fold_0.pt"
+    epochs, weights = run(fit(recipe, split, fold=0, device=CPU))
+    clock, trained = clock_of_checkpoints(monkeypatch), threading.Event()
+
+    def save_later(*arguments: Any) -> None:
+        assert trained.wait(60)
+        save_checkpoint(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_writer, "save_checkpoint", save_later)
+        killed = fit(recipe, split, fold=0, device=CPU, checkpoint=path)
+        for clock.seconds in (0.0, 60.0, 61.0):
+            next(killed)
+        assert not path.exists(), "the third epoch was trained during the writing"
+        trained.set()
+        killed.close()
+    assert epochs_in(path, recipe, 0) == 2
+    again, continued = run(fit(recipe, split, fold=0, device=CPU, checkpoint=path))
+    assert numbers(again) == numbers(epochs)
+    assert_same(weights, continued)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_full_disk_while_a_checkpoint_is_written_is_raised_in_the_training(split: Split, tmp_path: Path) -> None:
+    fitting = fit(recipe_of(), split, fold=0, device=CPU, checkpoint=tmp_path / "fold_0.pt", schedule=EACH_EPOCH)
+    with full_disk(1_000), pytest.raises(OSError, match="File too large"):
+        list(fitting)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("small")
@@ -154,7 +218,7 @@ def test_an_epoch_killed_between_checkpoint_and_report_is_reported_on_resume(
 ) -> None:
     recipe, path = recipe_of("ranger21"), tmp_path / "fold_0.pt"
     epochs, weights = run(fit(recipe, split, fold=0, device=CPU))
-    killed = fit(recipe, split, fold=0, device=CPU, checkpoint=path)
+    killed = fit(recipe, split, fold=0, device=CPU, checkpoint=path, schedule=CheckpointSchedule(epochs=[2]))
     next(killed)
 
     def save_and_die(*arguments: Any) -> None:
@@ -162,9 +226,10 @@ def test_an_epoch_killed_between_checkpoint_and_report_is_reported_on_resume(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "save_checkpoint", save_and_die)
+        patch.setattr(checkpoint_writer, "save_checkpoint", save_and_die)
         with pytest.raises(KeyboardInterrupt):
             next(killed)
+    assert epochs_in(path, recipe, 0) == 2
     again, continued = run(fit(recipe, split, fold=0, device=CPU, checkpoint=path))
     assert numbers(again) == numbers(epochs)
     assert_same(weights, continued)
@@ -195,7 +260,7 @@ def test_a_damaged_checkpoint_only_costs_time(split: Split, tmp_path: Path, capl
 @pytest.mark.usefixtures("small")
 def test_a_checkpoint_has_plain_values_and_belongs_to_one_recipe_and_fold(split: Split, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "fold_0.pt"
-    fitting = fit(recipe_of(), split, fold=0, device=CPU, checkpoint=path)
+    fitting = fit(recipe_of(), split, fold=0, device=CPU, checkpoint=path, schedule=EACH_EPOCH)
     next(fitting)
     fitting.close()
     state = torch.load(path, weights_only=True)
@@ -253,7 +318,7 @@ def test_results_do_not_depend_on_loader_processes(pipeline: str, split: Split) 
 def test_a_killed_fit_of_the_batch_pipeline_resumes_to_the_same_weights(split: Split, tmp_path: Path) -> None:
     recipe = recipe_of(train__pipeline="batch")
     epochs, weights = run(fit(recipe, split, fold=1, device=CPU))
-    killed = fit(recipe, split, fold=1, device=CPU, checkpoint=tmp_path / "fold_1.pt")
+    killed = fit(recipe, split, fold=1, device=CPU, checkpoint=tmp_path / "fold_1.pt", schedule=EACH_EPOCH)
     next(killed)
     killed.close()
     resumed, restored = run(fit(recipe, split, fold=1, device=CPU, checkpoint=tmp_path / "fold_1.pt"))
