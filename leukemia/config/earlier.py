@@ -32,7 +32,11 @@ ADDED = (
         },
     ),
 )
-"""Fields whose defaults are not what versions without them did."""
+"""Fields whose defaults are not what versions without them did, oldest first."""
+
+ALWAYS_NAMED = 1
+"""So many of the oldest ``ADDED`` fields are in names of files (``for_names``) even if they mean what versions without
+them did."""
 
 
 def renamed_since(values: Mapping[str, Any]) -> Renamed:
@@ -76,3 +80,24 @@ def in_present_terms(values: Mapping[str, Any]) -> dict[str, Any]:
         if added.key not in values:
             earlier.update(added.meaning)
     return {**earlier, **with_present_names(values, renamed_since(values))}
+
+
+def for_names(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A complete recipe by dotted key, as the first version that could write it did.
+
+    Names of files contain its hash, and the files must be found after an upgrade.
+
+    >>> earlier = {"data.fit": "crop", "optimizer.name": "ranger21"}
+    >>> for_names(in_present_terms(earlier)) == earlier
+    True
+    >>> for_names({"data.fit": "crop", "optimizer.name": "ranger21", "train.pipeline": "reference"})
+    {'data.fit': 'crop', 'optimizer.name': 'ranger21', 'train.pipeline': 'reference'}
+    """
+    first = values
+    for added in reversed(ADDED[ALWAYS_NAMED:]):
+        rest = {key: value for key, value in first.items() if key != added.key}
+        rest = with_earlier_names(rest, added.renamed)
+        if in_present_terms(rest) != values:
+            break
+        first = rest
+    return first

@@ -14,7 +14,7 @@ from leukemia.base.errors import UserError
 from leukemia.base.files import parse_json
 from leukemia.base.record import read_content, write_record
 from leukemia.config.delivered import weights_file
-from leukemia.config.earlier import in_present_terms
+from leukemia.config.earlier import for_names, in_present_terms
 from leukemia.config.fields import SECTIONS, check_key, checked_type
 from leukemia.config.fitting import Size, fitted
 from leukemia.config.sections import Augment, Data, Evaluate, Model, Optimizer, Train
@@ -126,7 +126,12 @@ class Recipe:
 
     def to_json(self) -> str:
         """JSON text of all fields by dotted key, sorted."""
-        return json.dumps(self.flat(), indent=2, sort_keys=True) + "\n"
+        return _json(self.flat())
+
+    def identity(self) -> str:
+        """Text whose hash is part of names of files: ``to_json`` of the first version that could write the recipe, so
+        that the files are found after an upgrade."""
+        return _json(for_names(self.flat()))
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
@@ -159,3 +164,7 @@ class Recipe:
             return cls.from_flat(read_content(path, place))
         except UserError as error:
             raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, indent=2, sort_keys=True) + "\n"

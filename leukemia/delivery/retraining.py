@@ -116,6 +116,6 @@ def _checkpoint(study: Study, recipe: Recipe, catalog: Catalog, device: torch.de
     # The file is named by all that determines the weights, so that all epochs of a model agree in it.
     # On a GPU, the number of threads changes no numbers.
     threads = torch.get_num_threads() if device.type == "cpu" else None
-    determining = (recipe.to_json(), catalog.fingerprint, device.type, threads, torch.__version__)
+    determining = (recipe.identity(), catalog.fingerprint, device.type, threads, torch.__version__)
     identity = hashlib.sha256("\n".join(map(str, determining)).encode()).hexdigest()[:16]
     return cache_dir() / "checkpoints" / f"{study.info.study_uid}-final" / f"{identity}.pt"

@@ -35,7 +35,7 @@ _STORED = re.compile(rf"{CHECKPOINTS}/([0-9]{{4,}}-[0-9]+-[0-9a-f]{{8}})/({_FILE
 def folder_of(job: Job, recipe: Recipe) -> str:
     """Name of a job's folder in a storage. It includes a hash of the recipe: if the journal has lost the start of a
     trial, its number may be proposed again with another recipe."""
-    digest = hashlib.sha256(recipe.with_settings({"train.seed": job.seed}).to_json().encode()).hexdigest()
+    digest = hashlib.sha256(recipe.with_settings({"train.seed": job.seed}).identity().encode()).hexdigest()
     return f"{job.number:04d}-{job.seed}-{digest[:8]}"
 
 

@@ -11,6 +11,8 @@ import shlex
 import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -147,6 +149,18 @@ def test_the_number_of_threads_matters_on_a_cpu_only(
         return found
 
     assert (len(names("cpu")), len(names("cuda"))) == (2, 1)
+
+
+def test_a_checkpoint_keeps_the_name_that_an_earlier_version_gave_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The name was made at commit 4f40453, which has no ``train.pipeline``."""
+    earlier = Study.open(Path(__file__).parents[1] / "example_study")
+    monkeypatch.setenv("LEUKEMIA_CACHE", str(tmp_path))
+    monkeypatch.setattr(torch, "__version__", "2.13.0")
+    catalog: Any = SimpleNamespace(fingerprint="ab12")
+    path = retraining._checkpoint(earlier, earlier.recipe(0), catalog, torch.device("cuda"))
+    assert path == tmp_path / "checkpoints" / "e71e6287-final" / "9756946cd0966cc6.pt"
 
 
 def test_a_training_that_another_process_has_is_refused(
