@@ -13,6 +13,7 @@ from leukemia.base.errors import UserError, listed
 from leukemia.data.layouts.csv_listing import Folder
 from leukemia.data.layouts.label_column import read_labels
 from leukemia.data.layouts.listing import Listing, read_listing
+from leukemia.data.layouts.repeated_rows import joined
 from leukemia.data.layouts.source import Row, Source, direct_images, ignored_files, is_image, subfolders, walk
 from leukemia.data.reading import Reading
 from leukemia.data.subjects import cnmc_subject, cnmc_subjects
@@ -86,20 +87,21 @@ def listed_test_images(listing: Listing, reading: Reading) -> Source:
     folder = Folder(root.resolve(), reading.base_option)
     subjects, unread = listing.subjects(reading.subject_column, "patient_id")
     labels = read_labels(listing, "labels", reading, required=True)
-    rows = tuple(
+    listed = [
         Row(path=path, label=label, word=word, subject=subject, name=name)
         for path, (word, label), subject, name in zip(
             folder.resolve_all(listing, "new_names"), labels, subjects, listing.column("new_names"), strict=True
         )
-    )
-    _check_classes(listing.path, zip(listing.column("patient_id"), rows, strict=True))
+    ]
+    _check_classes(listing.path, zip(listing.column("patient_id"), listed, strict=True))
+    rows, repeated = joined(listing, listed)
     unlisted = {path.resolve() for path in direct_images(folder.root)} - {row.path for row in rows}
     notes = (f"{len(unlisted)} images in {root} are not listed in the CSV and were ignored",) if unlisted else ()
     return Source(
         layout="cnmc",
         root=folder.root,
         rows=rows,
-        notes=(*folder.notes(listing), *notes),
+        notes=(*folder.notes(listing), *repeated, *notes),
         unread_columns=unread,
     )
 

@@ -11,6 +11,7 @@ from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.label_candidates import no_label_column
 from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
 from leukemia.data.layouts.listing import Listing
+from leukemia.data.layouts.repeated_rows import joined
 from leukemia.data.layouts.source import Row, Source, is_image, walk
 from leukemia.data.layouts.written_path import WrittenPath
 from leukemia.data.reading import Reading
@@ -45,15 +46,18 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
     names = listing.column(listing.name_column or paths_from)
     split_name = split_column(listing.columns, reading)
     splits = [None] * len(names) if split_name is None else listing.column(split_name)
-    rows = tuple(
-        Row(path=path, label=label, word=word, subject=subject, name=name, split=split)
-        for path, (word, label), subject, name, split in zip(paths, found, subjects, names, splits, strict=True)
+    rows, repeated = joined(
+        listing,
+        [
+            Row(path=path, label=label, word=word, subject=subject, name=name, split=split)
+            for path, (word, label), subject, name, split in zip(paths, found, subjects, names, splits, strict=True)
+        ],
     )
     return Source(
         layout="csv",
         root=folder.root,
         rows=rows,
-        notes=(*path_notes, *label_notes, *folder.notes(listing)),
+        notes=(*path_notes, *label_notes, *folder.notes(listing), *repeated),
         split_from="" if split_name is None else f"the column {split_name}",
         unread_columns=unread,
     )
@@ -123,13 +127,13 @@ class Folder:
         """The file of every row, with symbolic links resolved.
 
         Raises:
-            UserError: a path is empty, outside the folder, missing, ambiguous, or of an image that another row has.
+            UserError: a path is empty, outside the folder, missing or ambiguous.
         """
         written = [WrittenPath.of(text, self.root) for text in listing.column(column)]
         # Where some of the images are at the names that were written, the others belong beside them.
         self._is_by_name = not any(each and (each.folders or each.is_there) for each in written)
-        outside, missing, dangling, ambiguous, twice, folders = [], [], [], [], [], []
-        paths: dict[Path, int] = {}
+        outside, missing, dangling, ambiguous, folders = [], [], [], [], []
+        paths = []
         for (number, values), each in zip(listing.rows, written, strict=True):
             text = values[column]
             found = [] if each is None else self._find(each)
@@ -143,10 +147,8 @@ class Folder:
                 ambiguous.append(f"row {number}: {text} may be {self._relative(found)}")
             elif found[0].is_dir():
                 folders.append(f"row {number}: {text}")
-            elif found[0] in paths:
-                twice.append(f"row {number}: {text}, as in row {paths[found[0]]}: {self._relative(found)}")
             else:
-                paths[found[0]] = number
+                paths.append(found[0])
         listing.reject(f"expected paths inside {self.root} (change it with {self._option}), these are not", outside)
         listing.reject(
             "links to files that do not exist; fetch or restore these (`git annex get .` if they are of git-annex)",
@@ -158,7 +160,6 @@ class Folder:
             f"images with {self._option}",
             ambiguous,
         )
-        listing.reject("images are listed twice; remove these rows", twice)
         if not paths and not self._index.ignores_zeros:
             self._index = FileIndex(self.root, ignores_zeros=True)
             return self.resolve_all(listing, column)
@@ -175,7 +176,7 @@ class Folder:
             f"paths as they are below it, give another folder with {self._option}, or remove these rows",
             missing,
         )
-        return list(paths)
+        return paths
 
     def notes(self, listing: Listing) -> tuple[str, ...]:
         """How the CSV was read, and a note on the images that were not where their path says."""

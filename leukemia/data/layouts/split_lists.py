@@ -76,7 +76,7 @@ def _parts(source: Source, lists: list[Path]) -> tuple[dict[str, str], list[str]
         if listing.path_column is None:
             raise UserError(f"{path.name} has no column of paths")
         for image in map(str, Folder(source.root, "--base").resolve_all(listing, listing.path_column)):
-            if image in parts:
+            if parts.get(image, path.stem) != path.stem:
                 raise UserError(f"{Path(image).relative_to(source.root)} is in {parts[image]} and {path.stem}")
             parts[image] = path.stem
         others |= dict.fromkeys(name for name in listing.columns if _may_be_meant(name))
