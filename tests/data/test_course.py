@@ -63,7 +63,7 @@ def test_what_cannot_be_one_data_set(course: Course) -> None:
         read_catalog(*several(course.train, course.test))
     with pytest.raises(UserError, match=r"expected one folder, or one or more CSVs, got 2 paths with .*course$"):
         read_catalog(*several(course.train, course.folder))
-    with pytest.raises(MissingFile, match=r"no CSV at .*absent.csv; --data takes"):
+    with pytest.raises(MissingFile, match=r"no CSV at .*absent.csv; every path after the first"):
         read_catalog(*several(course.train, course.folder / "absent.csv"))
     shutil.copy(course.valid, course.folder / "more.csv")
     with pytest.raises(UserError, match=r"the CSVs have 4 images in common; .*\n  new_dataset/valid/0.bmp in more and"):

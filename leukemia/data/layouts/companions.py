@@ -11,7 +11,7 @@ from pathlib import Path
 from leukemia.base.errors import UserError, listed
 from leukemia.base.printable import INDENT
 from leukemia.data.classes import counted, mapping
-from leukemia.data.layouts.masks import mask_endings, mask_folders
+from leukemia.data.layouts.masks import mask_endings, mask_folders, mask_suffixes
 from leukemia.data.layouts.source import Source, is_image, walk
 from leukemia.data.layouts.subclasses import words_of
 from leukemia.data.reading import Reading
@@ -65,14 +65,17 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
     images = [_Image.of(row.path, source.root) for row in source.rows]
     places = {(image.folders, image.stem) for image in images}
     paths = [row.path for row in source.rows]
-    masks, endings = mask_folders(source.root, paths), mask_endings(paths)
+    masks, endings, suffixes = mask_folders(source.root, paths), mask_endings(paths), mask_suffixes(paths)
+    files = Counter(path.with_suffix("") for path in paths)
     # A folder that the user, or the data, call a class is no kind of companion.
     companions = _companions_among(images, masks) - {row.word for row in source.rows}
     siblings = _sibling_places(images, companions)
     in_folders, by_name = [], []
-    for image in images:
+    for image, path in zip(images, paths, strict=True):
         if (folder := _companion_folder(image, places, siblings, companions)) is not None:
             in_folders.append((image, folder))
+        elif path.suffix in suffixes and files[path.with_suffix("")] > 1:
+            by_name.append((image, path.suffix))
         elif (word := _companion_word(image, places, endings)) is not None:
             by_name.append((image, word))
     if not (in_folders or by_name):
@@ -84,7 +87,7 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
         advice.append(f"to leave out these folders: {mapping([folder for _, folder in in_folders], words)[0]}")
     if by_name:
         advice.append("move the files away that are named so, or give a CSV Path,label of the cells")
-    are_seen = any(kind in masks | endings for _, kind in [*in_folders, *by_name])
+    are_seen = any(kind in masks | endings | suffixes for _, kind in [*in_folders, *by_name])
     by_pixels = " and pixels" if are_seen else ""
     raise UserError(
         f"{data}: {len(in_folders) + len(by_name)} of {len(images)} images are masks, thumbnails or other versions of "

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from leukemia.base.errors import UserError
 from leukemia.data.layouts.file_index import FileIndex
-from leukemia.data.layouts.label_candidates import no_label_column
+from leukemia.data.layouts.label_candidates import no_label_column, unread_candidates
 from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
 from leukemia.data.layouts.listing import Listing
+from leukemia.data.layouts.masks import mask_suffixes
 from leukemia.data.layouts.repeated_rows import joined
 from leukemia.data.layouts.source import Row, Source, is_image, walk
 from leukemia.data.layouts.written_path import WrittenPath
 from leukemia.data.reading import Reading
 from leukemia.data.split import split_column
+from leukemia.data.subjects import some
 
 
 def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
@@ -32,11 +35,7 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
     paths_from = listing.path_column
     if paths_from is None or (labels and column is None):
         raise _no_columns(listing, column, reading, labels=labels)
-    path_notes = (
-        ()
-        if paths_from == "path" or not listing.has_row_per_image
-        else (f"paths are read from the column {paths_from}",)
-    )
+    path_notes = () if paths_from == "path" else (_path_note(listing, paths_from, reading),)
     found = read_labels(listing, column, reading, required=labels)
     check_other_columns(listing, column, [label for _, label in found], reading)
     _check_once(listing, paths_from, found)
@@ -58,9 +57,21 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         root=folder.root,
         rows=rows,
         notes=(*path_notes, *label_notes, *folder.notes(listing), *repeated),
+        named_notes=() if column is None else unread_candidates(listing, column, reading),
         split_from="" if split_name is None else f"the column {split_name}",
         unread_columns=unread,
     )
+
+
+def _path_note(listing: Listing, column: str, reading: Reading) -> str:
+    """Where the paths are from, if not from a column of that name."""
+    if listing.folder_column is None:
+        return f"paths are read from the column {column}"
+    name = listing.folder_column
+    is_given = (reading.subject_column or reading.subject_pattern) is not None
+    way = "" if is_given else f"; if a folder is a patient, give --subject-column {shlex.quote(name)}"
+    num_images = len(listing.rows)
+    return f"each row of the CSV stands for a folder, named in the column {name}: {num_images} images{way}"
 
 
 def _no_columns(listing: Listing, column: str | None, reading: Reading, *, labels: bool) -> UserError:
@@ -105,10 +116,11 @@ def _check_once(listing: Listing, path_column: str, labels: Sequence[tuple[str |
 
 
 def _base_of(listing: Listing, reading: Reading) -> Path:
-    path = Path(reading.base or listing.path.parent)
-    if not path.is_dir():
-        raise UserError(f"no folder at {path}; {reading.base_option} is the base folder for relative paths in the CSV")
-    return path.resolve()
+    if not listing.base.is_dir():
+        raise UserError(
+            f"no folder at {listing.base}; {reading.base_option} is the base folder for relative paths in the CSV"
+        )
+    return listing.base.resolve()
 
 
 class Folder:
@@ -120,8 +132,17 @@ class Folder:
 
         self._option = option
         self._index = FileIndex(root)
-        self._num_found = self._num_respelled = 0
+        self._num_found = self._num_respelled = self._num_masks = 0
         self._is_by_name = False
+        self._masks: set[str] = set()
+        """The suffixes of masks that are called like their cells."""
+
+    def has_any(self, listing: Listing, column: str) -> bool:
+        """Whether an image of the CSV is in the folder, or several that may be meant."""
+        written = self._written(listing, column)
+        if not self._index.ignores_zeros and not any(each and self._find(each) for each in written):
+            self._index = FileIndex(self.root, ignores_zeros=True)
+        return any(each and self._find(each) for each in written)
 
     def resolve_all(self, listing: Listing, column: str) -> list[Path]:
         """The file of every row, with symbolic links resolved.
@@ -129,11 +150,10 @@ class Folder:
         Raises:
             UserError: a path is empty, outside the folder, missing or ambiguous.
         """
-        written = [WrittenPath.of(text, self.root) for text in listing.column(column)]
-        # Where some of the images are at the names that were written, the others belong beside them.
-        self._is_by_name = not any(each and (each.folders or each.is_there) for each in written)
+        written = self._written(listing, column)
+        self._num_found = self._num_respelled = self._num_masks = 0
         outside, missing, dangling, ambiguous, folders = [], [], [], [], []
-        paths = []
+        paths, several = [], []
         for (number, values), each in zip(listing.rows, written, strict=True):
             text = values[column]
             found = [] if each is None else self._find(each)
@@ -145,10 +165,14 @@ class Folder:
                 missing.append(f"row {number}: {text}{self._namesakes(each.name)}")
             elif len(found) > 1:
                 ambiguous.append(f"row {number}: {text} may be {self._relative(found)}")
+                several += found
             elif found[0].is_dir():
                 folders.append(f"row {number}: {text}")
             else:
                 paths.append(found[0])
+        if masks := mask_suffixes(several) - self._masks:
+            self._masks |= masks
+            return self.resolve_all(listing, column)
         listing.reject(f"expected paths inside {self.root} (change it with {self._option}), these are not", outside)
         listing.reject(
             "links to files that do not exist; fetch or restore these (`git annex get .` if they are of git-annex)",
@@ -180,17 +204,26 @@ class Folder:
 
     def notes(self, listing: Listing) -> tuple[str, ...]:
         """How the CSV was read, and a note on the images that were not where their path says."""
+        masks = f"{self._num_masks} masks ({some(sorted(self._masks))}) are called like the images, and are not read"
+        notes = (*listing.notes, *((masks,) if self._num_masks else ()))
         if not self._num_found:
-            return listing.notes
+            return notes
         way = "name alone" if self._is_by_name else "the last folders and the name of the path"
         zeros = "leading zeros, " if self._index.ignores_zeros else ""
         respelled = f"{self._num_respelled} of them differ in {zeros}case, Unicode form or by a missing extension"
         spelling = f"; {respelled}" if self._num_respelled else ""
         return (
-            *listing.notes,
+            *notes,
             f"{self._num_found} of {len(listing.rows)} paths in the CSV do not exist as written; "
             f"their images were found below {self.root} by {way}{spelling}",
         )
+
+    def _written(self, listing: Listing, column: str) -> list[WrittenPath | None]:
+        """The path of every row; None if it is none."""
+        written = [WrittenPath.of(text, self.root) for text in listing.column(column)]
+        # Where some of the images are at the names that were written, the others belong beside them.
+        self._is_by_name = not any(each and (each.folders or each.is_there) for each in written)
+        return written
 
     def _find(self, written: WrittenPath) -> list[Path]:
         """The file of a path, which may be outside; several if it is ambiguous, none if it is missing."""
@@ -200,6 +233,10 @@ class Folder:
             found = self._index.called(written.name)
         else:
             found = self._index.with_end(written.folders, written.name)
+        cells = [path for path in found if path.suffix not in self._masks]
+        if self._masks and cells:
+            self._num_masks += len(found) - len(cells)
+            found = cells
         real = [Path(os.path.realpath(path)) for path in found]
         self._num_found += len(real) == 1
         self._num_respelled += len(real) == 1 and not _ends_as_written(found[0], written)

@@ -13,6 +13,8 @@ from leukemia.base.errors import MissingFile, UserError, first_line
 from leukemia.data.classes import OtherWords
 from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.allidb import named_images
+from leukemia.data.layouts.base_folder import located_listing
+from leukemia.data.layouts.chosen_lists import chosen_lists
 from leukemia.data.layouts.class_folders import (
     NAMES,
     class_folders,
@@ -26,8 +28,7 @@ from leukemia.data.layouts.file_words import named_by_class
 from leukemia.data.layouts.folder_advice import advise_file_words, unknown_folders
 from leukemia.data.layouts.folder_levels import class_level, folder_levels, folder_names
 from leukemia.data.layouts.label_candidates import label_candidates
-from leukemia.data.layouts.listing import read_listing
-from leukemia.data.layouts.lists import folder_of_lists, several_lists
+from leukemia.data.layouts.lists import folder_of_lists, lists_of_folds, several_lists
 from leukemia.data.layouts.mapped_masks import refuse_mapped_masks
 from leukemia.data.layouts.other_kinds import describe_others, require_text
 from leukemia.data.layouts.part_lists import part_lists
@@ -103,7 +104,7 @@ def _read(data: Path, reading: Reading, *, labels: bool) -> Source:
     if data.is_dir():
         return _in_folder(data.resolve(), reading, labels=labels)
     require_text(data)
-    listing = read_listing(data.resolve(), reading.base)
+    listing = located_listing(data.resolve(), reading)
     if cnmc.is_test_listing(listing):
         _refuse_label_column(data, reading, labels=labels)
         return cnmc.listed_test_images(listing, reading)
@@ -119,13 +120,15 @@ def _refuse_label_column(data: Path, reading: Reading, *, labels: bool) -> None:
 
 
 def _refuse_options_of_csv(data: Path, reading: Reading, *, labels: bool) -> None:
-    """Refuse options that a folder without CSVs cannot obey."""
+    """Refuse options that only CSVs obey, for images that are read from folders."""
+    tables = [path.relative_to(data).as_posix() for path in by_use(filter(is_table, walk(data)))]
+    what = f"which is a folder, not a CSV{f', and {some(tables)} cannot be read with it' if tables else ''}"
     if reading.base is not None:
-        raise UserError(f"{reading.base_option} has no effect with {data}, which is a folder, not a CSV; leave it out")
+        raise UserError(f"{reading.base_option} has no effect with {data}, {what}; leave it out")
     if reading.subject_column is not None:
         raise NotApplicable(
-            f"--subject-column {reading.subject_column} has no effect with {data}, which is a folder, not a CSV; "
-            "leave it out, or give --subject-pattern"
+            f"--subject-column {reading.subject_column} has no effect with {data}, {what}; leave it out, or give "
+            "--subject-pattern"
         )
     _refuse_label_column(data, reading, labels=labels)
 
@@ -133,10 +136,10 @@ def _refuse_options_of_csv(data: Path, reading: Reading, *, labels: bool) -> Non
 def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
     # C-NMC's own folders stand for its classes, whatever ``--classes`` says.
     first: list[_Reader] = [cnmc.training_images, cnmc.phase_images] if reading.classes is None else []
-    middle: list[_Reader] = [partial(folder_of_lists, labels=labels), partial(part_lists, labels=labels)]
+    middle: list[_Reader] = [partial(each, labels=labels) for each in (folder_of_lists, part_lists, lists_of_folds)]
     last: list[_Reader] = [unlabelled_folder]
     if reading.reads_labels:
-        first, last = [*first, named_images], [cnmc.phase_images, flat_folder]
+        first, last = [partial(chosen_lists, labels=labels), *first, named_images], [cnmc.phase_images, flat_folder]
         middle = [split_folders, class_folders, *middle, named_by_class]
     inside = [partial(reader, folder) for reader in middle for folder in (data, *_wrapped(data))]
     others: OtherWords | None = None
@@ -157,7 +160,8 @@ def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
             return source
     if others is not None:
         raise others
-    _refuse_options_of_csv(data, reading, labels=labels)
+    if not any(map(is_table, walk(data))):
+        _refuse_options_of_csv(data, reading, labels=labels)
     raise UserError(
         f"{data}: expected C-NMC's fold_*/{{all,hem}}, folders named by class ({NAMES}), or a CSV; found "
         f"{_contents(data, reading, labels=labels)}"
@@ -199,10 +203,11 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
     for path in [path for path in tables if not is_template(path)][:MOST_TABLES] or tables[:1]:
         rank = 3
         try:
-            listing = read_listing(path, reading.base)
+            listing = located_listing(path, reading, data)
             rank = 2 if listing.path_column is None else int(not label_candidates(listing))
             list_images(listing, reading, labels=labels)
-            readable.append(path.relative_to(data).as_posix())
+            way = "" if listing.base in (path.parent, reading.base) else f" with --base {listing.base}"
+            readable.append(f"{path.relative_to(data).as_posix()}{way}")
         except UserError as error:
             found.append((rank, error))
     # First that of a CSV with images, and with columns that may have their labels.

@@ -25,6 +25,11 @@ from leukemia.data.subjects import looks_like_subjects
 # Parts of the names of columns.
 _OTHERS = frozenset("age alter birth dob date datum time day year sex gender geschlecht id index width height".split())
 _LIKELY = re.compile(r"diagnos|class|label|type|categor|target|group|result|outcome|stage|klasse|befund", re.IGNORECASE)
+# Names and words of columns for a split by its hospital or its time.
+_COHORTS = frozenset("cohort centre center site hospital zentrum".split())
+_SPLIT_WORDS = frozenset(
+    "development derivation discovery internal external holdout hold-out in-house prospective retrospective".split()
+)
 _SEXES = frozenset("m f w d male female man woman".split())
 
 
@@ -40,6 +45,28 @@ def label_candidates(listing: Listing) -> dict[str, list[str]]:
     possible = [name for name, words in columns.items() if _may_be_classes(name, words)]
     ranks = {name: _rank(name, columns[name], is_one_hot=name in listing.one_hot) for name in possible}
     return {name: columns[name] for name in sorted(possible, key=ranks.__getitem__)}
+
+
+def unread_candidates(listing: Listing, column: str, reading: Reading) -> tuple[str, ...]:
+    """Notes on columns that may be meant: for labels, in the place of ``column``, in lower case, which was chosen by
+    its name; and for a split."""
+    notes = []
+    candidates = {name: words for name, words in label_candidates(listing).items() if name.lower() != column}
+    if candidates and reading.label_column is None and column not in listing.one_hot:
+        shown = "; ".join(f"{_shown(listing, name)}: {', '.join(counted(words))}" for name, words in candidates.items())
+        notes.append(f"columns that may have labels, too, and are not read: {shown}")
+    splits = {name: [values[name.lower()] for _, values in listing.rows] for name in listing.columns if name}
+    for name, words in splits.items():
+        if (
+            reading.split_column is None
+            and name.lower() not in (column, listing.path_column)
+            and _may_be_split(name, words)
+        ):
+            notes.append(
+                f"the column {name} may be a split, and is not read ({', '.join(counted(words))}); to keep it, write "
+                f"train, validation or test in the place of each word, and give --split-column {shlex.quote(name)}"
+            )
+    return tuple(notes)
 
 
 def no_label_column(listing: Listing, reading: Reading) -> UserError:
@@ -79,13 +106,27 @@ def _class_folders(listing: Listing) -> str:
     return f"; the folders of its images name classes: to read these, give their folder instead, {listing.path.parent}"
 
 
+def _may_be_split(name: str, words: Sequence[str]) -> bool:
+    """Whether a column may be a split that is not written as one, by its name or its words."""
+    distinct = set(map(normal_form, words)) - {""}
+    is_called_so = not _COHORTS.isdisjoint(re.split(r"[\W_]+", name.lower()))
+    return (
+        1 < len(distinct) <= MOST_WORDS
+        and (is_called_so or distinct <= _SPLIT_WORDS)
+        and not all(map(part_of, distinct))
+    )
+
+
 def _may_be_classes(name: str, words: Sequence[str]) -> bool:
     distinct = set(map(normal_form, words))
     few = 2 <= len(distinct) <= MOST_WORDS and (
         len(distinct) <= len(words) // 2 or vocabulary_of(words, None) is not None
     )
     is_other = (
-        name.lower() in SPLITS or looks_like_subjects(name) or not _OTHERS.isdisjoint(re.split(r"[\W_]+", name.lower()))
+        name.lower() in SPLITS
+        or _may_be_split(name, words)
+        or looks_like_subjects(name)
+        or not _OTHERS.isdisjoint(re.split(r"[\W_]+", name.lower()))
     )
     values = distinct - {""}
     return (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +27,9 @@ class Listing:
     """The rows of a CSV, as text."""
 
     path: Path
+    base: Path
+    """The folder that relative paths are below; it may not exist."""
+
     columns: tuple[str, ...]
     """The header, as written."""
 
@@ -44,8 +46,9 @@ class Listing:
     """Columns that are not in the file: the name of the one that has the 1, for each set of one-hot columns. A name is
     those of the columns of its set, in lower case, with commas."""
 
-    has_row_per_image: bool = True
-    """False if the rows of the file stand for folders: each is repeated for every image in its folder."""
+    folder_column: str | None = None
+    """The column of folders, as written, if the rows of the file stand for these: each is repeated for every image in
+    its folder. None: they stand for images."""
 
     def has(self, *columns: str) -> bool:
         """Whether the header has all these columns, ignoring case."""
@@ -60,6 +63,11 @@ class Listing:
         broken = [f"row {number}: {values[name]!r}" for number, values in self.rows if _BREAK.search(values[name])]
         self.reject(f"expected one line in every value of the column {name}; correct these", broken)
         return [values[name] for _, values in self.rows]
+
+    @property
+    def has_row_per_image(self) -> bool:
+        """Whether the rows of the file stand for images."""
+        return self.folder_column is None
 
     @property
     def name_column(self) -> str | None:
@@ -108,6 +116,7 @@ def read_listing(path: Path, base: str | Path | None = None) -> Listing:
         raise UserError(f"{path}: the CSV has a header but no rows; expected a row per image")
     listing = Listing(
         path=path,
+        base=Path(base or path.parent),
         columns=tuple(columns),
         rows=tuple((number, dict(zip(keys, row, strict=False))) for number, row in file.rows),
         notes=file.notes,
@@ -119,7 +128,7 @@ def read_listing(path: Path, base: str | Path | None = None) -> Listing:
         )
     uneven = [f"row {number}: {len(row)} values" for number, row in file.rows if len(row) != len(keys)]
     listing.reject(f"expected {len(keys)} values in every row, as in the header", uneven)
-    return with_one_hot(_with_paths(listing, Path(base or path.parent)))
+    return with_one_hot(_with_paths(listing))
 
 
 def with_one_hot(listing: Listing) -> Listing:
@@ -135,12 +144,12 @@ def with_one_hot(listing: Listing) -> Listing:
     return dataclasses.replace(listing, rows=rows, one_hot=sets)
 
 
-def _with_paths(listing: Listing, base: Path) -> Listing:
+def _with_paths(listing: Listing) -> Listing:
     """The listing with its column of paths, if it has one; rows that stand for folders are repeated for each image."""
     named = next((name for name in path_column.NAMES if listing.has(name)), None)
-    if not base.is_dir():
+    if not listing.base.is_dir():
         return dataclasses.replace(listing, path_column=named)
-    root = base.resolve()
+    root = listing.base.resolve()
     keys = [column.lower() for column in listing.columns[: path_column.MOST_COLUMNS]] if named is None else [named]
     columns = {key: [values[key] for _, values in listing.rows] for key in keys if key}
     if named is not None and path_column.is_there(columns[named][0], root):
@@ -150,7 +159,7 @@ def _with_paths(listing: Listing, base: Path) -> Listing:
         return dataclasses.replace(listing, path_column=found)
     if (folders := path_column.folder_column(listing.path, columns, index)) is not None:
         return _of_folders(listing, folders, index, root)
-    ids = {name: columns[name] for name in ("id",) if name in columns}
+    ids = path_column.id_columns(columns)
     unpadded = path_column.found_column(listing.path, ids, FileIndex(root, ignores_zeros=True), root)
     return dataclasses.replace(listing, path_column=named or unpadded)
 
@@ -166,13 +175,10 @@ def _of_folders(listing: Listing, column: str, index: FileIndex, root: Path) -> 
         paths = [path.relative_to(root).as_posix() for path in images] or [values[column]]
         rows += [(number, values | {IMAGE_OF_FOLDER: path}) for path in paths]
     name = next(each for each in listing.columns if each.lower() == column)
-    notes = [
-        f"each row of the CSV stands for a folder, named in the column {name}: {len(rows)} images; if a folder is a "
-        f"patient, give --subject-column {shlex.quote(name)}"
-    ]
+    notes = list(listing.notes)
     listed_images = {values[IMAGE_OF_FOLDER] for _, values in rows}
     if num_others := sum(path.relative_to(root).as_posix() not in listed_images for path in index.images_below(root)):
         notes.append(f"{num_others} images are in folders without a row of the CSV, and are not read")
     return dataclasses.replace(
-        listing, rows=tuple(rows), path_column=IMAGE_OF_FOLDER, has_row_per_image=False, notes=(*listing.notes, *notes)
+        listing, rows=tuple(rows), path_column=IMAGE_OF_FOLDER, folder_column=name, notes=tuple(notes)
     )

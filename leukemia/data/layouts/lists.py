@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError, listed
+from leukemia.base.printable import INDENT
+from leukemia.data.layouts.base_folder import located_listing
 from leukemia.data.layouts.csv_listing import list_images
+from leukemia.data.layouts.fold_lists import ReadList, are_called_folds, as_folds, disjoint_choice, fold_and_part
 from leukemia.data.layouts.label_column import label_column
-from leukemia.data.layouts.listing import Listing, read_listing
+from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.other_kinds import require_text
-from leukemia.data.layouts.source import Source, direct_others
+from leukemia.data.layouts.source import Source, direct_others, walk
 from leukemia.data.layouts.tables import is_table, is_template
 from leukemia.data.reading import Reading
-from leukemia.data.split import CSVS
+from leukemia.data.split import CSVS, FOLDERS, TRAIN, part_of
 from leukemia.data.subjects import some
 
 
@@ -26,12 +30,15 @@ def several_lists(paths: Sequence[Path], reading: Reading) -> Source:
         UserError: a path is not a CSV ``Path,label``, or two CSVs have the same image.
     """
     if absent := [path for path in paths if not path.exists()]:
-        raise MissingFile(f"no CSV at {absent[0]}; --data takes all that follows it: give a study before it")
+        raise MissingFile(
+            f"no CSV at {absent[0]}; every path after the first one is a further CSV of the data: give a study before "
+            "the data"
+        )
     if folders := [path for path in paths if path.is_dir()]:
-        raise UserError(f"--data: expected one folder, or one or more CSVs, got {len(paths)} paths with {folders[0]}")
+        raise UserError(f"expected one folder, or one or more CSVs, got {len(paths)} paths with {folders[0]}")
     for path in paths:
         require_text(path)
-    listings = [read_listing(path.resolve(), reading.base) for path in paths]
+    listings = [located_listing(path.resolve(), reading) for path in paths]
     for listing in listings:
         if _is_list(listing) and not _has_labels(listing, reading):
             raise UserError(
@@ -40,21 +47,27 @@ def several_lists(paths: Sequence[Path], reading: Reading) -> Source:
     return _merged(_read_parts(listings, reading, labels=True))
 
 
-def folder_of_lists(data: Path, reading: Reading, *, labels: bool) -> Source | None:
+def folder_of_lists(data: Path, reading: Reading, *, labels: bool, top: Path | None = None) -> Source | None:
     """The images of the CSVs ``Path,label`` directly in ``data``; None if there are none.
 
-    Lists without labels are not training data, and a note names them.
+    Lists without labels are not training data, and a note names them. So does one for lists without the column of
+    ``--label-column``, if others have it.
 
     Args:
         labels: as for ``leukemia.data.layouts.detect.find_images``; if False, all lists must have labels, or none.
+        top: the folder that was given, which is ``data`` or above.
 
     Raises:
         UserError: a CSV beside a list cannot be read; ``labels`` is False and only some lists have labels; or as
             ``several_lists``.
     """
-    listings, others, broken = _read_all(data, reading)
+    listings, others, broken = _read_all(data, reading, top or data)
     with_labels = [each for each in listings if _has_labels(each, reading) and not is_template(each.path)]
     without = [each for each in listings if each not in with_labels]
+    wanted = (reading.label_column or "").strip().lower()
+    chosen = [each for each in with_labels if each.has(wanted)]
+    unchosen = [each.path.name for each in with_labels if chosen and each not in chosen]
+    with_labels = chosen or with_labels
     if not (with_labels if labels else listings):
         return None
     if broken:
@@ -65,7 +78,7 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool) -> Source | N
             "one of them"
         )
     parts = _read_parts(with_labels or without, reading, labels=labels)
-    source = parts[0][1] if len(parts) == 1 else _merged(parts)
+    source = parts[0].source if len(parts) == 1 else _merged(parts)
     notes = [f"read {_names(with_labels or without)}"]
     if with_labels and without:
         # Images that are numbered from 0 in each folder have the same ids.
@@ -84,15 +97,42 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool) -> Source | N
             )
     if others:
         notes.append(f"ignored {some([path.name for path in others])}: no column of paths")
+    if unchosen:
+        notes.append(f"did not read {some(unchosen)}: no column {reading.label_column}")
     return dataclasses.replace(source, named_notes=(*notes, *source.named_notes))
 
 
-def _read_all(data: Path, reading: Reading) -> tuple[list[Listing], list[Path], list[UserError]]:
+def lists_of_folds(data: Path, reading: Reading, *, labels: bool) -> Source | None:
+    """The images of the lists of each fold, anywhere below ``data``, in one folder or in one for each; None if there
+    are none with labels.
+
+    Raises:
+        UserError: as ``folder_of_lists``.
+    """
+    paths = [path for path in walk(data) if fold_and_part(_with_folder(path)) is not None and is_table(path)]
+    if not are_called_folds(map(_with_folder, paths)):
+        return None
+    if len({path.parent for path in paths}) == 1:
+        return folder_of_lists(paths[0].parent, reading, labels=labels, top=data)
+    listings = [located_listing(path, reading, data) for path in paths]
+    if not all(_is_list(each) and _has_labels(each, reading) for each in listings):
+        return None
+    source = _merged(_read_parts(listings, reading, labels=labels))
+    note = f"read {some([path.relative_to(data).as_posix() for path in paths])}"
+    return dataclasses.replace(source, named_notes=(note, *source.named_notes))
+
+
+def _with_folder(path: Path) -> str:
+    """The name of a CSV, with that of its folder if its own does not say which fold it is of."""
+    return path.stem if fold_and_part(path.stem) else f"{path.parent.name}/{path.stem}"
+
+
+def _read_all(data: Path, reading: Reading, top: Path) -> tuple[list[Listing], list[Path], list[UserError]]:
     """The lists of images in a folder, its other CSVs, and why others could not be read."""
     listings, others, broken = [], [], []
     for path in [path for path in direct_others(data) if is_table(path) and path.is_file()]:
         try:
-            listing = read_listing(path, reading.base)
+            listing = located_listing(path, reading, top)
         except UserError as error:
             broken.append(error)
             continue
@@ -103,14 +143,17 @@ def _read_all(data: Path, reading: Reading) -> tuple[list[Listing], list[Path], 
     return listings, others, broken
 
 
-def _read_parts(listings: Sequence[Listing], reading: Reading, *, labels: bool) -> list[tuple[str, Source]]:
-    """The images of each CSV, and its name without suffix; with its folder if two have the same."""
+def _read_parts(listings: Sequence[Listing], reading: Reading, *, labels: bool) -> list[ReadList]:
+    """The images of each CSV."""
     stems = [listing.path.stem for listing in listings]
     names = [
         stem if stems.count(stem) == 1 else f"{listing.path.parent.name}/{stem}"
         for stem, listing in zip(stems, listings, strict=True)
     ]
-    return [(name, list_images(listing, reading, labels=labels)) for name, listing in zip(names, listings, strict=True)]
+    return [
+        ReadList(name=name, path=listing.path, source=list_images(listing, reading, labels=labels))
+        for name, listing in zip(names, listings, strict=True)
+    ]
 
 
 def _is_list(listing: Listing) -> bool:
@@ -130,42 +173,47 @@ def _names(listings: Sequence[Listing]) -> str:
     return some([listing.path.name for listing in listings])
 
 
-def _merged(parts: Sequence[tuple[str, Source]]) -> Source:
+def _merged(lists: Sequence[ReadList]) -> Source:
     """One data set of several CSVs, with image ids relative to the folder that contains all of them.
 
-    Args:
-        parts: the name of each CSV, which is the ``split`` of its images unless all have the same column of it.
+    The name of each CSV is the ``split`` of its images, unless all have the same column of it.
 
     Raises:
-        UserError: two of them have the same image.
+        UserError: two of them have the same image, and they are not lists of folds.
     """
-    root = Path(os.path.commonpath([source.root for _, source in parts]))
-    owners: dict[Path, int] = {}
+    parts = as_folds(lists)
+    root = Path(os.path.commonpath([each.source.root for each in parts]))
+    owners: dict[Path, ReadList] = {}
     twice = [
-        f"{row.path.relative_to(root).as_posix()} in {parts[owners[row.path]][0]} and {name}"
-        for number, (name, source) in enumerate(parts)
-        for row in source.rows
-        if owners.setdefault(row.path, number) != number
+        f"{row.path.relative_to(root).as_posix()} in {owners[row.path].name} and {each.name}"
+        for each in parts
+        for row in each.source.rows
+        if owners.setdefault(row.path, each) is not each
     ]
     if twice:
+        choice = disjoint_choice(parts)
+        typed = shlex.join(str(each.path) for each in choice)
+        named = {part_of(each.path.stem) for each in choice}
+        keeps = f" --split-column {FOLDERS}" if TRAIN in named and None not in named and len(named) > 1 else ""
         raise UserError(
-            f"{root}: the CSVs have {len(twice)} images in common; remove them from one, or give only those "
-            f"that are meant with --data:\n{listed(twice)}"
+            f"{root}: the CSVs have {len(twice)} images in common; remove them from one, or give only those that are "
+            f"meant:\n{listed(twice)}\n{INDENT}for example, these have none in common: {typed}{keeps}"
         )
-    columns = {source.split_from for _, source in parts}
+    sources = [each.source for each in parts]
+    columns = {source.split_from for source in sources}
     # A column that only some have is no split of all.
     column = columns.pop() if len(columns) == 1 else ""
     return Source(
         layout="csv",
         root=root,
         rows=tuple(
-            dataclasses.replace(row, split=row.split if column else name)
-            for name, source in parts
-            for row in source.rows
+            dataclasses.replace(row, split=row.split if column else each.name)
+            for each in parts
+            for row in each.source.rows
         ),
         split_from=column or CSVS,
-        excluded=tuple(dict.fromkeys(text for _, source in parts for text in source.excluded)),
-        notes=tuple(dict.fromkeys(note for _, source in parts for note in source.notes)),
-        named_notes=tuple(dict.fromkeys(note for _, source in parts for note in source.named_notes)),
-        unread_columns=tuple(dict.fromkeys(column for _, source in parts for column in source.unread_columns)),
+        excluded=tuple(dict.fromkeys(text for source in sources for text in source.excluded)),
+        notes=tuple(dict.fromkeys(note for source in sources for note in source.notes)),
+        named_notes=tuple(dict.fromkeys(note for source in sources for note in source.named_notes)),
+        unread_columns=tuple(dict.fromkeys(column for source in sources for column in source.unread_columns)),
     )

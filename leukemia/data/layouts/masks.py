@@ -102,6 +102,22 @@ def mask_endings(paths: Iterable[Path]) -> set[str]:
     return {end for end, found in pairs.items() if len(pairs) <= MOST_FOLDERS and _are_masks_of_cells(found)}
 
 
+def mask_suffixes(paths: Iterable[Path]) -> set[str]:
+    """The suffixes of masks that are called like their cells, such as ``.png`` of ``7.png`` beside ``7.bmp``.
+
+    Args:
+        paths: all images.
+    """
+    places: dict[Path, list[Path]] = {}
+    for path in paths:
+        places.setdefault(path.with_suffix(""), []).append(path)
+    pairs: dict[str, list[tuple[Path, Path]]] = {}
+    for same in (same for same in places.values() if len(same) == 2):
+        for mask, cell in (same, reversed(same)):
+            pairs.setdefault(mask.suffix, []).append((mask, cell))
+    return {suffix for suffix, found in pairs.items() if _are_masks_of_cells(found)}
+
+
 def _has_masks(name: str, kinds: dict[str | None, dict[tuple[str, ...], Path]]) -> bool:
     """Whether one of several kinds of images has masks of the others."""
     others = {place: path for kind, images in kinds.items() if kind != name for place, path in images.items()}

@@ -35,8 +35,8 @@ def part_lists(data: Path, reading: Reading, *, labels: bool) -> Source | None:
     first, *others = listings
     if first.path_column is None or any(set(each.columns) != set(first.columns) for each in others):
         return None
-    merged = _merged(data, listings)
-    source = list_images(merged, dataclasses.replace(reading, base=reading.base or str(data)), labels=labels)
+    merged = _merged(data, listings, Path(reading.base or data))
+    source = list_images(merged, reading, labels=labels)
     without = {folder.name: sum(map(is_image, walk(folder))) for folder in parts if folder not in tables}
     excluded = [f"{name}: {number} images that no CSV lists" for name, number in without.items() if number]
     note = f"read {', '.join(table.relative_to(data).as_posix() for table in tables.values())}"
@@ -48,7 +48,7 @@ def _only_table(folder: Path) -> Path | None:
     return tables[0] if len(tables) == 1 else None
 
 
-def _merged(data: Path, listings: Sequence[Listing]) -> Listing:
+def _merged(data: Path, listings: Sequence[Listing], base: Path) -> Listing:
     """One listing of all rows, whose paths are relative to ``data``."""
     column = listings[0].path_column
     assert column is not None
@@ -62,8 +62,9 @@ def _merged(data: Path, listings: Sequence[Listing]) -> Listing:
     merged = dataclasses.replace(
         listings[0],
         path=data / "*" / (names.pop() if len(names) == 1 else "*.csv"),
+        base=base,
         rows=tuple(rows),
         notes=tuple(dict.fromkeys(note for listing in listings for note in listing.notes)),
-        has_row_per_image=all(listing.has_row_per_image for listing in listings),
+        folder_column=next(filter(None, (listing.folder_column for listing in listings)), None),
     )
     return with_one_hot(merged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ NAMES = (
     *("file", "image", "img", "image_id"),
 )
 """Where paths are looked for, ignoring case; the first one that a CSV has is read."""
+
+_ID = re.compile(r"id|(image|img|file|picture|pic|photo|cell)[\W_]*(id|no|nr|num|number)\W*", re.IGNORECASE)
 
 MOST_COLUMNS, SAMPLE = 50, 200
 """So many columns are looked at, and so many rows of each, spread over the CSV."""
@@ -49,6 +52,16 @@ def found_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileIn
         if found := [name for name, values in candidates.items() if _share(values, is_path, least)]:
             return _only(path, found, "images")
     return None
+
+
+def id_columns(columns: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """The columns whose numbers may be those of images without leading zeros, by the words of their names.
+
+    >>> list(id_columns({"image id": ["1"], "imgNo": ["1"], "cell_number": ["1"], "age": ["1"]}))
+    ['image id', 'imgNo', 'cell_number']
+    """
+    found = {name: values for name, values in columns.items() if _ID.fullmatch(name)}
+    return {"id": found["id"]} if "id" in found else found
 
 
 def folder_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileIndex) -> str | None:

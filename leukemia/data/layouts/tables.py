@@ -17,9 +17,15 @@ _NUM_BYTES = 4096
 LISTED = re.compile(rf"(.*?(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})[\"']?)(?=[\s,;|]|$)", re.IGNORECASE)
 """A line that begins with the path of an image."""
 
+LEAST_LISTED = 0.9
+"""The share of lines that begin so in a text file that is a list."""
+
+# ``7.png is its mask (grey).``, unlike ``7.png 1.``
+_SENTENCE = re.compile(r"[^\W\d_][^ ]*[^\d ]?[.:!?]$")
+
 
 def is_table(path: Path) -> bool:
-    """Whether a file may list images, by its suffix or by its second line, since the first may be a header."""
+    """Whether a file may list images, by its suffix, or by its lines but for the first, which may be a header."""
     return path.suffix.lower() in _SUFFIXES or (path.suffix.lower() == ".txt" and _lists_images(path))
 
 
@@ -36,8 +42,19 @@ def by_use(paths: Iterable[Path]) -> list[Path]:
 def _lists_images(path: Path) -> bool:
     try:
         with open_file(path) as stream:
-            lines = stream.read(_NUM_BYTES).decode("utf-8", "replace").splitlines()
+            content = stream.read(_NUM_BYTES)
     except OSError:
         return False
-    lines = [line for line in lines if line.strip()][:2]
-    return bool(lines) and LISTED.match(lines[-1]) is not None
+    lines = content.decode("utf-8", "replace").splitlines()
+    if len(content) == _NUM_BYTES and len(lines) > 2:
+        # The last one may be incomplete.
+        lines.pop()
+    lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    rows = lines[1:] or lines
+    return bool(rows) and sum(map(_is_row, rows)) >= LEAST_LISTED * len(rows)
+
+
+def _is_row(line: str) -> bool:
+    """Whether a line begins with the path of an image, and is no sentence."""
+    found = LISTED.match(line)
+    return found is not None and not _SENTENCE.search(line[found.end() :])
