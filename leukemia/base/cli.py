@@ -132,7 +132,8 @@ def add_reading(arguments: Arguments) -> None:
         "--base",
         type=path,
         metavar="DIR",
-        help="base directory for relative paths in the CSV (default: the directory of the CSV)",
+        help="base directory for relative paths in the CSV (default: the directory of the CSV, or one above it that "
+        "has all images)",
     )
     arguments.add_argument(
         "--subjects-from",

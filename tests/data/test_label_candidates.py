@@ -66,3 +66,32 @@ def test_dates_sexes_and_ids_are_no_labels(cells: Path) -> None:
     ]
     write_lines(cells / "train.csv", "foto,seen,Geschl.,order,age,fold", *rows)
     assert "; add one, or rename it in the header" in refusal(cells)
+
+
+def test_columns_that_may_be_meant_are_named_where_one_was_chosen_by_its_name(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"cells/{number}.jpg" for number in range(8)))
+    rows = [
+        f"cells\\{row}.jpg;{row // 2};{('Healthy', 'ALL')[row // 4]};{('lymphocyte', 'lymphoblast')[row // 6]};"
+        f"{('development', 'external')[row % 2]}"
+        for row in range(8)
+    ]
+    write_lines(tmp_path / "registry export.csv", "Image;MRN;Diagnosis;Cell type;Cohort", *rows)
+    source = typed(tmp_path)
+    named = "columns that may have labels, too, and are not read: Cell type: lymphoblast (2), lymphocyte (6)"
+    assert named in source.named_notes
+    split = next(note for note in source.named_notes if note.startswith("the column Cohort may be a split"))
+    assert "development (4), external (4)" in split
+    assert split.endswith("give --split-column Cohort")
+    chosen = typed(tmp_path, options="--label-column 'cell type' --classes normal=lymphocyte leukemic=lymphoblast")
+    assert sum(row.label or 0 for row in chosen.rows) == 2
+    assert not any(note.startswith("columns that may have labels") for note in chosen.named_notes)
+    corrected = [row.replace("development", "train").replace("external", "test") for row in rows]
+    write_lines(tmp_path / "registry export.csv", "Image;MRN;Diagnosis;Cell type;Cohort", *corrected)
+    assert len(typed(tmp_path, options="--split-column Cohort").rows) == 4
+
+
+def test_a_column_of_hospitals_is_no_candidate_for_labels(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{number}.png" for number in range(8)))
+    rows = [f"{number}.png,{number % 2},{('Pune', 'Delhi')[number // 4]}" for number in range(8)]
+    notes = typed(write_lines(tmp_path / "cells.csv", "file,label,Hospital", *rows)).named_notes
+    assert [note[:38] for note in notes] == ["the column Hospital may be a split, an"]

@@ -59,6 +59,9 @@ def test_images_that_are_missing_are_named_in_a_small_table(tmp_path: Path) -> N
     [
         ("image_id", "{}", "cells/{:04}.png"),
         ("id", "{}", "cells/{:03}.PNG"),
+        ("image ID", "{}", "cells/{:03}.png"),
+        ("Img_No", "{}", "cells/{:04}.png"),
+        ("cell_id", "{}", "cells/{:04}.png"),
         ("file", "a/Img_{}.png", "a/img_{:05}.png"),
     ],
 )
@@ -90,7 +93,7 @@ def test_a_column_of_numbers_is_read_if_it_is_called_for_images(tmp_path: Path) 
     rows = [f"{number},{number % 2}" for number in range(8)]
     path = write_lines(tmp_path / "cells.csv", "number,label", *rows)
     with pytest.raises(
-        UserError, match=r"such as cells/0000.png; number \(which is read if you call it image_id\) has 0"
+        UserError, match=r"such as cells/0000.png; number has 0, as if without leading zeros: call this column image_id"
     ):
         typed(path)
     assert len(typed(write_lines(path, "image_id,label", *rows)).rows) == 8

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from leukemia.base.errors import UserError
+from leukemia.data.layouts.base_folder import located_listing
 from leukemia.data.layouts.csv_file import read_csv
+from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.lists import folder_of_lists, lists_of_folds
 from leukemia.data.layouts.part_lists import part_lists
 from leukemia.data.layouts.source import Source, walk
-from leukemia.data.layouts.tables import is_table
+from leukemia.data.layouts.tables import by_use, is_table
 from leukemia.data.reading import Reading
 from leukemia.data.split import FOLDERS
 from leukemia.data.subjects import some
@@ -29,22 +32,32 @@ def chosen_lists(data: Path, reading: Reading, *, labels: bool) -> Source | None
     columns = _columns(reading, labels=labels)
     if reading.base is None and not columns:
         return None
-    folders = dict.fromkeys(path.parent for path in walk(data) if is_table(path) and _has(path, columns))
-    if not folders:
+    tables = by_use(path for path in walk(data) if is_table(path) and columns <= {*map(str.lower, header_of(path))})
+    if not tables:
         return None
     for read in (folder_of_lists, part_lists, lists_of_folds):
         if (source := read(data, reading, labels=labels)) is not None:
             return source
     found = {
         folder: source
-        for folder in folders
+        for folder in dict.fromkeys(path.parent for path in tables)
         if folder != data
         if (source := folder_of_lists(folder, reading, labels=labels, top=data)) is not None
     }
     if len(found) > 1:
         names = some([folder.relative_to(data).as_posix() for folder in found])
         raise UserError(f"{data}: the folders {names} have CSVs of images; give the path of one of them")
+    if not found and columns and labels:
+        _refuse_unlabelled(data, tables, reading)
     return next(iter(found.values()), None)
+
+
+def _refuse_unlabelled(data: Path, tables: Sequence[Path], reading: Reading) -> None:
+    """Say of the first of these CSVs that lists images what it lacks."""
+    for path in tables:
+        listing = located_listing(path, reading, data)
+        if listing.path_column is not None:
+            list_images(listing, reading, labels=True)
 
 
 def _columns(reading: Reading, *, labels: bool) -> set[str]:
@@ -54,10 +67,9 @@ def _columns(reading: Reading, *, labels: bool) -> set[str]:
     return {name.strip().lower() for name in names if name}
 
 
-def _has(path: Path, columns: set[str]) -> bool:
-    """Whether a CSV has all these columns."""
+def header_of(path: Path) -> list[str]:
+    """The columns of a CSV; empty if it cannot be read."""
     try:
-        _, header = read_csv(path).header
+        return read_csv(path).header[1]
     except UserError:
-        return False
-    return {name.lower() for name in header} >= columns
+        return []

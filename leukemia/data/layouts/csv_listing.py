@@ -13,6 +13,7 @@ from leukemia.data.layouts.label_candidates import no_label_column, unread_candi
 from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.masks import mask_suffixes
+from leukemia.data.layouts.path_column import MOST_COLUMNS, unpadded_column
 from leukemia.data.layouts.repeated_rows import joined
 from leukemia.data.layouts.source import Row, Source, is_image, walk
 from leukemia.data.layouts.written_path import WrittenPath
@@ -84,22 +85,25 @@ def _no_columns(listing: Listing, column: str | None, reading: Reading, *, label
         base = _base_of(listing, reading)
         return UserError(
             f"{listing.path}: expected {wanted}, found {found}; no column has the names of images or folders below "
-            f"{base}{_example(listing, base)}: write them as they are there, or give their folder with "
-            f"{reading.base_option}"
+            f"{base}{_example(listing, base, reading)}"
         )
     return no_label_column(listing, reading)
 
 
-def _example(listing: Listing, base: Path) -> str:
-    """A value of the first column with a name beside the path of an image; empty if there is no image."""
+def _example(listing: Listing, base: Path, reading: Reading) -> str:
+    """The path of an image beside a value of a column, and what to do."""
+    names = [name for name in listing.columns[:MOST_COLUMNS] if name]
+    columns = {name: [values[name.lower()] for _, values in listing.rows] for name in names}
+    unpadded = unpadded_column(columns, FileIndex(base, ignores_zeros=True), base)
+    column = unpadded or next(iter(columns), None)
     image = next((path for path in walk(base) if is_image(path)), None)
-    column = next((name for name in listing.columns if name), None)
-    if image is None or column is None:
-        return ""
-    text = listing.rows[0][1][column.lower()]
-    if text and FileIndex(base, ignores_zeros=True).called(text):
-        column += " (which is read if you call it image_id)"
-    return f", such as {image.relative_to(base)}; {column} has {text}"
+    example = ""
+    if image is not None and column is not None:
+        example = f", such as {image.relative_to(base)}; {column} has {columns[column][0]}"
+    if unpadded:
+        return f"{example}, as if without leading zeros: call this column image_id in the header if it names the images"
+    folder = "their" if reading.base is None else "another"
+    return f"{example}: write them as they are there, or give {folder} folder with {reading.base_option}"
 
 
 def _check_once(listing: Listing, path_column: str, labels: Sequence[tuple[str | None, int | None]]) -> None:
@@ -180,8 +184,8 @@ class Folder:
         )
         listing.reject("expected the path of an image, these are folders; write a row for each image", folders)
         listing.reject(
-            "the path does not exist and several files may be meant; write the full path, or give the folder of the "
-            f"images with {self._option}",
+            "the path does not exist and several files may be meant; write the full path, or give a folder with only "
+            f"one of them with {self._option}",
             ambiguous,
         )
         if not paths and not self._index.ignores_zeros:

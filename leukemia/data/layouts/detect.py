@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable
 from functools import partial
 from operator import itemgetter
@@ -14,7 +15,7 @@ from leukemia.data.classes import OtherWords
 from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.allidb import named_images
 from leukemia.data.layouts.base_folder import located_listing
-from leukemia.data.layouts.chosen_lists import chosen_lists
+from leukemia.data.layouts.chosen_lists import chosen_lists, header_of
 from leukemia.data.layouts.class_folders import (
     NAMES,
     class_folders,
@@ -115,14 +116,21 @@ def _refuse_label_column(data: Path, reading: Reading, *, labels: bool) -> None:
     """Refuse the option for data with labels of their own; with a test set, it may be meant for the training data."""
     if labels and reading.label_column is not None:
         raise UserError(
-            f"--label-column {reading.label_column} has no effect with {data}, which is no CSV Path,label; leave it out"
+            f"--label-column {reading.label_column} has no effect with {data}, which is no CSV Path,label"
+            f"{_unread(data)}; leave it out"
         )
+
+
+def _unread(data: Path) -> str:
+    """Names the CSVs in a folder, which an option does not choose, and their columns; empty if there are none."""
+    tables = [path for path in by_use(filter(is_table, walk(data))) if header_of(path)][:MOST_TABLES]
+    named = [f"{path.relative_to(data).as_posix()} (columns {', '.join(header_of(path))})" for path in tables]
+    return f", and lists no images so in {', '.join(named)}" if named else ""
 
 
 def _refuse_options_of_csv(data: Path, reading: Reading, *, labels: bool) -> None:
     """Refuse options that only CSVs obey, for images that are read from folders."""
-    tables = [path.relative_to(data).as_posix() for path in by_use(filter(is_table, walk(data)))]
-    what = f"which is a folder, not a CSV{f', and {some(tables)} cannot be read with it' if tables else ''}"
+    what = f"which is a folder, not a CSV{_unread(data)}"
     if reading.base is not None:
         raise UserError(f"{reading.base_option} has no effect with {data}, {what}; leave it out")
     if reading.subject_column is not None:
@@ -200,21 +208,25 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
     """
     tables = by_use(filter(is_table, walk(data)))
     readable, found = [], []
+    bases: set[str] = set()
     for path in [path for path in tables if not is_template(path)][:MOST_TABLES] or tables[:1]:
         rank = 3
         try:
             listing = located_listing(path, reading, data)
             rank = 2 if listing.path_column is None else int(not label_candidates(listing))
             list_images(listing, reading, labels=labels)
-            way = "" if listing.base in (path.parent, reading.base) else f" with --base {listing.base}"
-            readable.append(f"{path.relative_to(data).as_posix()}{way}")
+            readable.append(path.relative_to(data).as_posix())
+            if listing.base != path.parent:
+                bases.add(str(listing.base))
         except UserError as error:
             found.append((rank, error))
     # First that of a CSV with images, and with columns that may have their labels.
     found.sort(key=itemgetter(0))
     errors = [error for _, error in found]
     if readable:
-        return f"{', '.join(readable)}: give the path of one, or of several as one data set"
+        paths = "its path" if len(readable) == 1 else "the path of one, or of several as one data set"
+        way = f", with {reading.base_option} {' or '.join(map(shlex.quote, sorted(bases)))}" if bases else ""
+        return f"{', '.join(readable)}: give {paths}{way}"
     levels, names, others = folder_levels(data), folder_names(data), describe_others(walk(data))
     has_labels = any(rank == 0 for rank, _ in found)
     if levels and (class_level(levels) is not None or not errors) and not has_labels:

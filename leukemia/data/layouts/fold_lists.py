@@ -83,7 +83,7 @@ def as_folds(lists: Sequence[ReadList]) -> list[ReadList]:
     rest = [each for each in others if not each.images <= images]
     note = f"the CSVs are {len(folds)} folds: each is what its list of {parts.pop()} images has"
     unread = [each.path.name for each in others if each not in rest]
-    named = (f"did not read {some(unread)}, whose images are in the lists of the folds",) if unread else ()
+    named = (f"left out {some(unread)}, whose images are in the lists of the folds",) if unread else ()
     return [*(_renamed(each, number, note, named) for number, each in sorted(held_out.items())), *rest]
 
 

@@ -108,7 +108,7 @@ def _class_folders(listing: Listing) -> str:
 
 def _may_be_split(name: str, words: Sequence[str]) -> bool:
     """Whether a column may be a split that is not written as one, by its name or its words."""
-    distinct = set(map(normal_form, words)) - {""}
+    distinct = set(map(normal_form, set(words))) - {""}
     is_called_so = not _COHORTS.isdisjoint(re.split(r"[\W_]+", name.lower()))
     return (
         1 < len(distinct) <= MOST_WORDS
@@ -118,7 +118,7 @@ def _may_be_split(name: str, words: Sequence[str]) -> bool:
 
 
 def _may_be_classes(name: str, words: Sequence[str]) -> bool:
-    distinct = set(map(normal_form, words))
+    distinct = set(map(normal_form, set(words)))
     few = 2 <= len(distinct) <= MOST_WORDS and (
         len(distinct) <= len(words) // 2 or vocabulary_of(words, None) is not None
     )
@@ -134,9 +134,10 @@ def _may_be_classes(name: str, words: Sequence[str]) -> bool:
     )
 
 
-def _rank(name: str, words: Sequence[str], *, is_one_hot: bool) -> tuple[int, bool, bool, bool]:
-    """Least for the likeliest: with known words that are no numbers, called so, and with no numbers or subjects."""
-    distinct = set(map(normal_form, words))
+def _rank(name: str, words: Sequence[str], *, is_one_hot: bool) -> tuple[int, bool, bool, bool, bool]:
+    """Least for the likeliest: with known words that are no numbers, in all rows, called so, and with no numbers or
+    subjects."""
+    distinct = set(map(normal_form, set(words)))
     named = sum(word in NAMED for word in distinct)
     are_flags = distinct <= {"0", "1", "false", "true"}
-    return -named, not (is_one_hot or _LIKELY.search(name)), look_like_subjects(words), are_flags
+    return -named, "" in distinct, not (is_one_hot or _LIKELY.search(name)), look_like_subjects(words), are_flags

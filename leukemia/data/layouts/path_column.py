@@ -64,6 +64,19 @@ def id_columns(columns: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]
     return {"id": found["id"]} if "id" in found else found
 
 
+def unpadded_column(columns: Mapping[str, Sequence[str]], index: FileIndex, root: Path) -> str | None:
+    """The first column whose values may all be names of images without leading zeros, whatever it is called.
+
+    Args:
+        index: of ``root``; it ignores zeros.
+    """
+    possible = {name: values for name, values in columns.items() if name.lower() not in COLUMNS}
+    named = (
+        name for name, values in possible.items() if _share(values, lambda text: _is_named(text, root, index), 1.0)
+    )
+    return next(named, None)
+
+
 def folder_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileIndex) -> str | None:
     """The column whose values are folders of images, one row for each; None if there is none.
 
