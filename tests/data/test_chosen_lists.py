@@ -164,3 +164,14 @@ def test_masks_of_the_same_name_in_class_folders_are_refused(segmented: Path) ->
 )
 def test_text_about_images_is_no_list(tmp_path: Path, lines: list[str], is_list: bool) -> None:
     assert is_table(write_lines(tmp_path / "readme.txt", *lines)) == is_list
+
+
+def test_the_other_name_of_a_column_of_labels_in_a_second_list_is_said(tmp_path: Path) -> None:
+    for part, header in (("train", "img,target"), ("valid", "img,klass")):
+        touch(tmp_path, *(f"{part}/{number}.png" for number in range(4)))
+        rows = [f"{part}/{number}.png,{number % 2}" for number in range(4)]
+        write_lines(tmp_path / f"{part}.csv", header, *rows)
+    line = "valid.csv may have labels in its column klass: call it target, as in train.csv, to train with them"
+    assert line in typed(tmp_path).named_notes
+    write_lines(tmp_path / "valid.csv", "img,target", *rows)
+    assert len(typed(tmp_path).rows) == 8

@@ -97,3 +97,23 @@ def test_a_column_of_numbers_is_read_if_it_is_called_for_images(tmp_path: Path) 
     ):
         typed(path)
     assert len(typed(write_lines(path, "image_id,label", *rows)).rows) == 8
+
+
+def test_numbers_that_recur_in_several_folders_are_found_in_the_one_that_is_proposed(tmp_path: Path) -> None:
+    for part in ("test", "train"):
+        touch(tmp_path, *(f"{part}/{number}.png" for number in range(4)))
+        write_lines(tmp_path / f"{part}_labels.csv", "id,label", *(f"{number},{number % 2}" for number in range(4)))
+    with pytest.raises(UserError, match=r"train_labels.csv: .* several files may be meant; write the full") as caught:
+        typed(tmp_path)
+    option = str(caught.value).splitlines()[0].partition("give this CSV with ")[2].removesuffix(":")
+    assert labels_of(typed(tmp_path / "train_labels.csv", options=option)) == {f"{n}.png": n % 2 for n in range(4)}
+    assert option == f"--base {tmp_path / 'train'}"
+
+
+def test_copies_in_one_folder_are_told_apart_by_their_full_paths_only(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"cells/{number}.{suffix}" for number in range(4) for suffix in ("jpg", "webp")))
+    path = write_lines(tmp_path / "cells.csv", "file,label", *(f"{number},{number % 2}" for number in range(4)))
+    with pytest.raises(UserError, match=r"may be meant; write the full path:\n  row 2: 0 may be cells/0.jpg, cells/0"):
+        typed(path)
+    write_lines(path, "file,label", *(f"cells/{number}.jpg,{number % 2}" for number in range(4)))
+    assert len(typed(path).rows) == 4

@@ -128,3 +128,14 @@ def test_labels_of_boxes_and_notes_are_no_lists(folders: Path) -> None:
     write_lines(folders / "train.txt", "0 0.5 0.5 0.1 0.1")
     write_lines(folders / "test.txt", "See cell.png for an example.", "Thanks.")
     assert typed(folders).named_notes == ("did not read test.txt, train.txt",)
+
+
+def test_lists_of_folds_beside_class_folders_are_the_split(tmp_path: Path) -> None:
+    images = [f"{('hem', 'all')[number % 2]}/{number}.png" for number in range(12)]
+    touch(tmp_path, *images)
+    for fold in range(3):
+        validated = images[4 * fold : 4 * fold + 4]
+        write_lines(tmp_path / f"folds/val_{fold}.txt", *validated)
+        write_lines(tmp_path / f"folds/train_{fold}.txt", *(path for path in images if path not in validated))
+    kept = typed(tmp_path, options="--split-column split")
+    assert {row.path.name: row.split for row in kept.rows} == {f"{n}.png": f"fold {n // 4}" for n in range(12)}

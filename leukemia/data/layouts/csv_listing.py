@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from leukemia.data.layouts.repeated_rows import joined
 from leukemia.data.layouts.source import Row, Source, is_image, walk
 from leukemia.data.layouts.written_path import WrittenPath
 from leukemia.data.reading import Reading
-from leukemia.data.split import split_column
+from leukemia.data.split import part_of, split_column
 from leukemia.data.subjects import some
+
+MOST_FOLDERS = 3
+"""An error names at most so many folders that may be meant."""
 
 
 def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
@@ -158,9 +162,9 @@ class Folder:
         self._num_found = self._num_respelled = self._num_masks = 0
         outside, missing, dangling, ambiguous, folders = [], [], [], [], []
         paths, several = [], []
-        for (number, values), each in zip(listing.rows, written, strict=True):
+        candidates = [[] if each is None else self._find(each) for each in written]
+        for (number, values), each, found in zip(listing.rows, written, candidates, strict=True):
             text = values[column]
-            found = [] if each is None else self._find(each)
             if each is None or not all(path.is_relative_to(self.root) and path != self.root for path in found):
                 outside.append(f"row {number}: {text or 'no path'}")
             elif not found and os.path.islink(self.root / text):  # noqa: PTH114
@@ -184,8 +188,8 @@ class Folder:
         )
         listing.reject("expected the path of an image, these are folders; write a row for each image", folders)
         listing.reject(
-            "the path does not exist and several files may be meant; write the full path, or give a folder with only "
-            f"one of them with {self._option}",
+            "the path does not exist and several files may be meant; write the full path"
+            f"{self._one_folder(listing, candidates)}",
             ambiguous,
         )
         if not paths and not self._index.ignores_zeros:
@@ -245,6 +249,23 @@ class Folder:
         self._num_found += len(real) == 1
         self._num_respelled += len(real) == 1 and not _ends_as_written(found[0], written)
         return [path for path in real if path.exists()]
+
+    def _one_folder(self, listing: Listing, candidates: Sequence[Sequence[Path]]) -> str:
+        """Which folder to give, of those that have a single file that may be meant for every row; empty if none has.
+
+        One that is called for the same part of a split as the CSV is proposed before others.
+        """
+        counts = Counter(path.parent for found in candidates for path in found)
+        each_once = [folder for folder, number in counts.items() if number == len(candidates)]
+        folders = [
+            folder
+            for folder in each_once
+            if all(sum(path.parent == folder for path in found) == 1 for found in candidates)
+        ]
+        part = part_of(listing.path.stem)
+        folders = [folder for folder in folders if part and part_of(folder.name) == part] or folders
+        ways = [f"{self._option} {shlex.quote(str(folder))}" for folder in sorted(folders)[:MOST_FOLDERS]]
+        return f", or give this CSV with {' or '.join(ways)}" if ways else ""
 
     def _namesakes(self, name: str) -> str:
         found = self._index.called(name)

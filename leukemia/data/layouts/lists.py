@@ -13,11 +13,12 @@ from leukemia.base.printable import INDENT
 from leukemia.data.layouts.base_folder import located_listing
 from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.fold_lists import ReadList, are_called_folds, as_folds, disjoint_choice, fold_and_part
+from leukemia.data.layouts.label_candidates import label_candidates
 from leukemia.data.layouts.label_column import label_column
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.other_kinds import require_text
 from leukemia.data.layouts.source import Source, direct_others, walk
-from leukemia.data.layouts.tables import is_table, is_template
+from leukemia.data.layouts.tables import by_use, is_table, is_template
 from leukemia.data.reading import Reading
 from leukemia.data.split import CSVS, FOLDERS, TRAIN, part_of
 from leukemia.data.subjects import some
@@ -89,6 +90,14 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool, top: Path | N
         rest = [each for each in lists if each not in same]
         if tests := [f"{each.path.name} ({len(each.rows)} rows)" for each in rest]:
             notes.append(f"without labels, never used for training: {some(tests)}; leukemia.final --test predicts it")
+        for each in rest:
+            own = [name for name in label_candidates(each) if not with_labels[0].has(name.lower())]
+            if own:
+                column, path = _column_of(with_labels[0], reading), with_labels[0].path
+                notes.append(
+                    f"{each.path.name} may have labels in its column {own[0]}: call it {column}, as in {path.name}, to "
+                    "train with them"
+                )
         for each in same:
             columns = ", ".join(each.columns)
             notes.append(
@@ -150,8 +159,12 @@ def _read_parts(listings: Sequence[Listing], reading: Reading, *, labels: bool) 
         stem if stems.count(stem) == 1 else f"{listing.path.parent.name}/{stem}"
         for stem, listing in zip(stems, listings, strict=True)
     ]
+    # What is wrong with training data is said first.
+    first = by_use(listing.path for listing in listings)
+    ordered = sorted(listings, key=lambda each: first.index(each.path))
+    sources = {each.path: list_images(each, reading, labels=labels) for each in ordered}
     return [
-        ReadList(name=name, path=listing.path, source=list_images(listing, reading, labels=labels))
+        ReadList(name=name, path=listing.path, source=sources[listing.path])
         for name, listing in zip(names, listings, strict=True)
     ]
 
@@ -161,7 +174,11 @@ def _is_list(listing: Listing) -> bool:
 
 
 def _has_labels(listing: Listing, reading: Reading) -> bool:
-    return label_column(listing, reading, required=False)[0] is not None
+    return _column_of(listing, reading) is not None
+
+
+def _column_of(listing: Listing, reading: Reading) -> str | None:
+    return label_column(listing, reading, required=False)[0]
 
 
 def _images_of(listings: Sequence[Listing]) -> set[str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from leukemia.base.errors import UserError, first_line
 from leukemia.data.layouts.csv_listing import Folder
+from leukemia.data.layouts.fold_lists import ReadList, as_folds
 from leukemia.data.layouts.label_column import COLUMNS
 from leukemia.data.layouts.listing import read_listing
-from leukemia.data.layouts.source import Source, ignored_files, walk
+from leukemia.data.layouts.source import Row, Source, ignored_files, walk
 from leukemia.data.layouts.tables import is_table
 from leukemia.data.reading import Reading
 from leukemia.data.split import FOLDERS, LISTS, in_folders, part_of
@@ -69,17 +70,21 @@ def _real(source: Source) -> list[str]:
 
 def _parts(source: Source, lists: list[Path]) -> tuple[dict[str, str], list[str]]:
     """The name of the list of each image, by its path without links; and columns of labels or subjects."""
-    parts: dict[str, str] = {}
+    read = []
     others: dict[str, None] = {}
     for path in lists:
         listing = read_listing(path, source.root)
         if listing.path_column is None:
             raise UserError(f"{path.name} has no column of paths")
-        for image in map(str, Folder(source.root, "--base").resolve_all(listing, listing.path_column)):
-            if parts.get(image, path.stem) != path.stem:
-                raise UserError(f"{Path(image).relative_to(source.root)} is in {parts[image]} and {path.stem}")
-            parts[image] = path.stem
+        images = Folder(source.root, "--base").resolve_all(listing, listing.path_column)
+        rows = tuple(Row(path=image, label=None) for image in images)
+        read.append(ReadList(name=path.stem, path=path, source=Source(layout="csv", root=source.root, rows=rows)))
         others |= dict.fromkeys(name for name in listing.columns if _may_be_meant(name))
+    parts: dict[str, str] = {}
+    for each in as_folds(read):
+        for row in each.source.rows:
+            if (other := parts.setdefault(str(row.path), each.name)) != each.name:
+                raise UserError(f"{row.path.relative_to(source.root)} is in {other} and {each.name}")
     if missing := [path for path in _real(source) if path not in parts]:
         example = Path(missing[0]).relative_to(source.root)
         raise UserError(
