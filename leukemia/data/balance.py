@@ -79,9 +79,9 @@ def fewer_folds(num_folds: int, otherwise: str) -> str:
     """Advice for a split that is not possible or not even; two folds cannot be fewer.
 
     >>> fewer_folds(5, "more data"), fewer_folds(2, "more data")
-    ('use fewer folds (--folds) or more data', 'use more data')
+    ('use fewer folds (search.run --folds) or more data', 'use more data')
     """
-    return f"use {'fewer folds (--folds) or ' if num_folds > MIN_FOLDS else ''}{otherwise}"
+    return f"use {'fewer folds (search.run --folds) or ' if num_folds > MIN_FOLDS else ''}{otherwise}"
 
 
 def _imbalance(balance: Sequence[FoldBalance], validation: Sequence[pd.DataFrame], protocol: Protocol) -> str:

@@ -114,7 +114,7 @@ def read_subjects(
                 f"{_in_brackets(words)}; give another column, or leave the option out"
             )
         return Subjects(names=None, notes=(_how_to_give(columns),))
-    notes += [_unread(column) for column in columns]
+    notes += [_unread(column, reading) for column in columns]
     names, joined = _normal({value for value in known if value is not None}, reading.subject_spelling)
     if joined:
         notes.append(
@@ -186,8 +186,9 @@ def _num_known(values: Sequence[str | None]) -> int:
     return sum(value is not None for value in values)
 
 
-def _unread(column: str) -> str:
-    return f"the column {column} looks like subjects, but is not read; --subject-column {_argument(column)} reads it"
+def _unread(column: str, reading: Reading) -> str:
+    way = "reads it" if reading.subject_column is None else "reads it instead"
+    return f"the column {column} looks like subjects, but is not read; --subject-column {_argument(column)} {way}"
 
 
 def _how_to_give(columns: Iterable[str]) -> str:

@@ -12,9 +12,11 @@ from helpers.cells import draw_cell
 from PIL import Image
 
 from leukemia.base.errors import UserError
+from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.source import Source
 from leukemia.data.layouts.tables import is_table
-from leukemia.data.subjects import NotApplicable
+from leukemia.data.reading import Reading
+from leukemia.data.subjects import NotApplicable, read_subjects
 from tests.helpers.tables import labels_of, touch, typed, write_lines
 
 
@@ -175,3 +177,22 @@ def test_the_other_name_of_a_column_of_labels_in_a_second_list_is_said(tmp_path:
     assert line in typed(tmp_path).named_notes
     write_lines(tmp_path / "valid.csv", "img,target", *rows)
     assert len(typed(tmp_path).rows) == 8
+
+
+def test_the_base_folder_of_a_test_set_chooses_its_list(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"hem/{number}.png" for number in range(4)), *(f"all/{number}.png" for number in range(4)))
+    write_lines(tmp_path / "lists/new.csv", "Path,dx", *(f"hem/{number}.png,a" for number in range(4)))
+    source = find_images(tmp_path, Reading(label_column="y").of_test_set(str(tmp_path)), labels=False)
+    assert source.layout == "csv"
+    assert labels_of(source) == {f"hem/{number}.png": None for number in range(4)}
+
+
+def test_notes_do_not_propose_an_option_that_is_given(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{number}.png" for number in range(4)))
+    rows = [f"{number}.png,{('normal', 'leukemic')[number % 2]},a{number},b{number}" for number in range(4)]
+    path = write_lines(tmp_path / "cells.csv", "Path,class,patient,case", *rows)
+    notes = find_images(path, Reading(label_column="kind"), labels=False).notes
+    assert "labels are read from the column class" in notes
+    written = [f"b{number}" for number in range(4)]
+    read = read_subjects(written, written, Reading(subject_column="case"), columns=["patient"])
+    assert read.notes[-1].endswith("--subject-column patient reads it instead")

@@ -55,7 +55,8 @@ def label_column(listing: Listing, reading: Reading, *, required: bool) -> tuple
         return column, absent
     if not required and not _has_labels(listing, column, reading):
         return None, (*absent, f"the column {column} has no known labels, and is not read")
-    return column, (*absent, f"labels are read from the column {column}; --label-column reads another")
+    way = "; --label-column reads another" if wanted is None else ""
+    return column, (*absent, f"labels are read from the column {column}{way}")
 
 
 def _in_its_set(listing: Listing, column: str, reading: Reading) -> tuple[str, tuple[str, ...]]:
