@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from leukemia.base.errors import UserError
-from leukemia.data.layouts.csv_listing import Folder
+from leukemia.data.layouts.listed_folder import Folder
 from leukemia.data.layouts.listing import Listing, read_listing
 from leukemia.data.layouts.path_column import MOST_COLUMNS, is_there
 from leukemia.data.reading import Reading

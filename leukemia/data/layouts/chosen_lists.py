@@ -32,7 +32,11 @@ def chosen_lists(data: Path, reading: Reading, *, labels: bool) -> Source | None
     columns = _columns(reading, labels=labels)
     if reading.base is None and not columns:
         return None
-    tables = by_use(path for path in walk(data) if is_table(path) and columns <= {*map(str.lower, header_of(path))})
+    every = by_use(filter(is_table, walk(data)))
+    tables = [path for path in every if columns <= {*map(str.lower, header_of(path))}]
+    if reading.base is not None and not labels:
+        # The column of labels may be that of the training data.
+        tables = tables or every
     if not tables:
         return None
     for read in (folder_of_lists, part_lists, lists_of_folds):

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError, listed
-from leukemia.data.layouts.csv_listing import Folder
 from leukemia.data.layouts.label_column import read_labels
+from leukemia.data.layouts.listed_folder import Folder
 from leukemia.data.layouts.listing import Listing, read_listing
 from leukemia.data.layouts.repeated_rows import joined
 from leukemia.data.layouts.source import Row, Source, direct_images, ignored_files, is_image, subfolders, walk

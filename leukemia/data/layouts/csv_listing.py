@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,18 +10,13 @@ from leukemia.base.errors import UserError
 from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.label_candidates import no_label_column, unread_candidates
 from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
+from leukemia.data.layouts.listed_folder import Folder
 from leukemia.data.layouts.listing import Listing
-from leukemia.data.layouts.masks import mask_suffixes
 from leukemia.data.layouts.path_column import MOST_COLUMNS, unpadded_column
 from leukemia.data.layouts.repeated_rows import joined
 from leukemia.data.layouts.source import Row, Source, is_image, walk
-from leukemia.data.layouts.written_path import WrittenPath
 from leukemia.data.reading import Reading
-from leukemia.data.split import part_of, split_column
-from leukemia.data.subjects import some
-
-MOST_FOLDERS = 3
-"""An error names at most so many folders that may be meant."""
+from leukemia.data.split import split_column
 
 
 def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
@@ -129,154 +122,3 @@ def _base_of(listing: Listing, reading: Reading) -> Path:
             f"no folder at {listing.base}; {reading.base_option} is the base folder for relative paths in the CSV"
         )
     return listing.base.resolve()
-
-
-class Folder:
-    """The folder that a CSV's paths must stay in. Counts the images that were not where their path says."""
-
-    def __init__(self, root: Path, option: str) -> None:
-        self.root = root
-        """Without symbolic links, so that paths can be compared with it."""
-
-        self._option = option
-        self._index = FileIndex(root)
-        self._num_found = self._num_respelled = self._num_masks = 0
-        self._is_by_name = False
-        self._masks: set[str] = set()
-        """The suffixes of masks that are called like their cells."""
-
-    def has_any(self, listing: Listing, column: str) -> bool:
-        """Whether an image of the CSV is in the folder, or several that may be meant."""
-        written = self._written(listing, column)
-        if not self._index.ignores_zeros and not any(each and self._find(each) for each in written):
-            self._index = FileIndex(self.root, ignores_zeros=True)
-        return any(each and self._find(each) for each in written)
-
-    def resolve_all(self, listing: Listing, column: str) -> list[Path]:
-        """The file of every row, with symbolic links resolved.
-
-        Raises:
-            UserError: a path is empty, outside the folder, missing or ambiguous.
-        """
-        written = self._written(listing, column)
-        self._num_found = self._num_respelled = self._num_masks = 0
-        outside, missing, dangling, ambiguous, folders = [], [], [], [], []
-        paths, several = [], []
-        candidates = [[] if each is None else self._find(each) for each in written]
-        for (number, values), each, found in zip(listing.rows, written, candidates, strict=True):
-            text = values[column]
-            if each is None or not all(path.is_relative_to(self.root) and path != self.root for path in found):
-                outside.append(f"row {number}: {text or 'no path'}")
-            elif not found and os.path.islink(self.root / text):  # noqa: PTH114
-                dangling.append(f"row {number}: {text}")
-            elif not found:
-                missing.append(f"row {number}: {text}{self._namesakes(each.name)}")
-            elif len(found) > 1:
-                ambiguous.append(f"row {number}: {text} may be {self._relative(found)}")
-                several += found
-            elif found[0].is_dir():
-                folders.append(f"row {number}: {text}")
-            else:
-                paths.append(found[0])
-        if masks := mask_suffixes(several) - self._masks:
-            self._masks |= masks
-            return self.resolve_all(listing, column)
-        listing.reject(f"expected paths inside {self.root} (change it with {self._option}), these are not", outside)
-        listing.reject(
-            "links to files that do not exist; fetch or restore these (`git annex get .` if they are of git-annex)",
-            dangling,
-        )
-        listing.reject("expected the path of an image, these are folders; write a row for each image", folders)
-        listing.reject(
-            "the path does not exist and several files may be meant; write the full path"
-            f"{self._one_folder(listing, candidates)}",
-            ambiguous,
-        )
-        if not paths and not self._index.ignores_zeros:
-            self._index = FileIndex(self.root, ignores_zeros=True)
-            return self.resolve_all(listing, column)
-        if not paths:
-            image = next(filter(is_image, walk(self.root)), None)
-            example = "" if image is None else f", such as {self._relative([image])}"
-            raise UserError(
-                f"{listing.path}: none of the {len(missing)} images exists below {self.root}, the first is "
-                f"{missing[0].partition(': ')[2]}; give the base folder of the paths with {self._option}, or write a "
-                f"row for each image, with its path as it is below it{example}"
-            )
-        listing.reject(
-            f"{len(missing)} of {len(written)} images do not exist below {self.root}; restore them, write their "
-            f"paths as they are below it, give another folder with {self._option}, or remove these rows",
-            missing,
-        )
-        return paths
-
-    def notes(self, listing: Listing) -> tuple[str, ...]:
-        """How the CSV was read, and a note on the images that were not where their path says."""
-        masks = f"{self._num_masks} masks ({some(sorted(self._masks))}) are called like the images, and are not read"
-        notes = (*listing.notes, *((masks,) if self._num_masks else ()))
-        if not self._num_found:
-            return notes
-        way = "name alone" if self._is_by_name else "the last folders and the name of the path"
-        zeros = "leading zeros, " if self._index.ignores_zeros else ""
-        respelled = f"{self._num_respelled} of them differ in {zeros}case, Unicode form or by a missing extension"
-        spelling = f"; {respelled}" if self._num_respelled else ""
-        return (
-            *notes,
-            f"{self._num_found} of {len(listing.rows)} paths in the CSV do not exist as written; "
-            f"their images were found below {self.root} by {way}{spelling}",
-        )
-
-    def _written(self, listing: Listing, column: str) -> list[WrittenPath | None]:
-        """The path of every row; None if it is none."""
-        written = [WrittenPath.of(text, self.root) for text in listing.column(column)]
-        # Where some of the images are at the names that were written, the others belong beside them.
-        self._is_by_name = not any(each and (each.folders or each.is_there) for each in written)
-        return written
-
-    def _find(self, written: WrittenPath) -> list[Path]:
-        """The file of a path, which may be outside; several if it is ambiguous, none if it is missing."""
-        if written.is_there:
-            return [written.real]
-        if self._is_by_name:
-            found = self._index.called(written.name)
-        else:
-            found = self._index.with_end(written.folders, written.name)
-        cells = [path for path in found if path.suffix not in self._masks]
-        if self._masks and cells:
-            self._num_masks += len(found) - len(cells)
-            found = cells
-        real = [Path(os.path.realpath(path)) for path in found]
-        self._num_found += len(real) == 1
-        self._num_respelled += len(real) == 1 and not _ends_as_written(found[0], written)
-        return [path for path in real if path.exists()]
-
-    def _one_folder(self, listing: Listing, candidates: Sequence[Sequence[Path]]) -> str:
-        """Which folder to give, of those that have a single file that may be meant for every row; empty if none has.
-
-        One that is called for the same part of a split as the CSV is proposed before others.
-        """
-        counts = Counter(path.parent for found in candidates for path in found)
-        each_once = [folder for folder, number in counts.items() if number == len(candidates)]
-        folders = [
-            folder
-            for folder in each_once
-            if all(sum(path.parent == folder for path in found) == 1 for found in candidates)
-        ]
-        part = part_of(listing.path.stem)
-        folders = [folder for folder in folders if part and part_of(folder.name) == part] or folders
-        ways = [f"{self._option} {shlex.quote(str(folder))}" for folder in sorted(folders)[:MOST_FOLDERS]]
-        return f", or give this CSV with {' or '.join(ways)}" if ways else ""
-
-    def _namesakes(self, name: str) -> str:
-        found = self._index.called(name)
-        return f" (of this name: {self._relative(found)})" if found else ""
-
-    def _relative(self, paths: list[Path]) -> str:
-        shown = [path.relative_to(self.root).as_posix() for path in paths[:3]]
-        return ", ".join([*shown, *([f"and {len(paths) - 3} more"] if len(paths) > 3 else [])])
-
-
-def _ends_as_written(path: Path, written: WrittenPath) -> bool:
-    """Whether a file is spelled like the path that it was found for, in its name and, if it has one, its folder."""
-    end = (*written.folders[-1:], written.name)
-    return path.parts[-len(end) :] == end

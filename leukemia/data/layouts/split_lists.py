@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from leukemia.base.errors import UserError, first_line
-from leukemia.data.layouts.csv_listing import Folder
 from leukemia.data.layouts.fold_lists import ReadList, as_folds
 from leukemia.data.layouts.label_column import COLUMNS
+from leukemia.data.layouts.listed_folder import Folder
 from leukemia.data.layouts.listing import read_listing
 from leukemia.data.layouts.source import Row, Source, ignored_files, walk
 from leukemia.data.layouts.tables import is_table
