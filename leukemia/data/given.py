@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from leukemia.data.split import TRAIN, VALIDATION
+from leukemia.data.part_words import TRAIN, VALIDATION
 from leukemia.data.subjects import UNKNOWN
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from leukemia.base.errors import UserError, listed
 from leukemia.data.layouts.copied_folders import copied_folders
 from leukemia.data.layouts.source import Source
+from leukemia.data.part_words import PART_WORDS, TEST, TRAIN, VALIDATION, plain
 from leukemia.data.reading import Reading
 from leukemia.data.subjects import key, some
-
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 COLUMNS = ("split", "fold", "set", "subset", "partition")
 """Names of columns that are looked at for a split, ignoring case."""
@@ -34,13 +33,8 @@ MOST_COUNTED = 10
 _COLUMN = "the column "
 """``Source.split_from`` begins with it if the split is in a column."""
 
-_WORDS = {
-    **dict.fromkeys(("train", "training"), TRAIN),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), VALIDATION),
-    **dict.fromkeys(("test", "testing"), TEST),
-}
 _FOLD = re.compile(r"fold[\W_]*(\d+)")
-_SUFFIX = re.compile(r"(set|data|images|imgs)$")
+_SUFFIX = re.compile(r"(set|data|daten|satz|images|imgs)$")
 # As pandas writes integers if values are missing.
 _NUMBER = re.compile(r"(\d+)(?:\.0*)?")
 _FLAGS = {
@@ -54,12 +48,14 @@ def part_of(text: str) -> str | None:
 
     >>> [part_of(text) for text in ("Training", "resnet_18_test", "valset", "fold_0", "hem", "train_valid")]
     ['train', 'test', 'validation', 'fold 0', None, None]
+    >>> [part_of(text) for text in ("训练集", "Validación", "Trainingsdaten")]
+    ['train', 'validation', 'train']
     """
-    text = text.strip().casefold()
+    text = plain(text)
     if fold := _FOLD.fullmatch(text):
         return f"fold {int(fold[1])}"
     words = re.split(r"[\W_]+", text)
-    found = {_WORDS[word] for each in words for word in (each, _SUFFIX.sub("", each)) if word in _WORDS}
+    found = {PART_WORDS[word] for each in words for word in (each, _SUFFIX.sub("", each)) if word in PART_WORDS}
     return found.pop() if len(found) == 1 else None
 
 

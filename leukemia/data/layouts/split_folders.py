@@ -11,8 +11,9 @@ from leukemia.data.classes import OtherWords, Vocabulary, mapping
 from leukemia.data.layouts.class_folders import class_folders
 from leukemia.data.layouts.source import Row, Source, direct_images, ignored_files, is_image, subfolders, walk
 from leukemia.data.layouts.subclasses import words_of
+from leukemia.data.part_words import TEST
 from leukemia.data.reading import Reading
-from leukemia.data.split import TEST, part_of
+from leukemia.data.split import part_of
 
 
 def split_folders(data: Path, reading: Reading) -> Source | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from leukemia.base.files import open_file
 from leukemia.data.layouts.source import IMAGE_SUFFIXES
-from leukemia.data.split import TEST, part_of
+from leukemia.data.part_words import TEST
+from leukemia.data.split import part_of
 
 _SUFFIXES = (".csv", ".tsv")
 _NUM_BYTES = 4096
