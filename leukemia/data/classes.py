@@ -159,9 +159,9 @@ def unknown_words(
     """
     is_other = classes is not None and not any(word in Vocabulary.given(classes) for word in set(words))
     shown = listed(counted(words) if lines is None else lines)
-    typed, unclear = mapping(words, None if is_other else classes, ignored)
+    typed, unclear = mapping(words, None if is_other else classes, ignored, are_all=True)
     more = f" and {len(unclear) - MOST_WORDS} more" if len(unclear) > MOST_WORDS else ""
-    each = f"{_joined(unclear[:MOST_WORDS])}{more}"
+    each = f"{joined(unclear[:MOST_WORDS])}{more}"
     advice = f"write each of {each} after its class, or after ignore= to leave it out" if unclear else "for example"
     text = f"{message}:\n{shown}\n{INDENT}{advice}: {f'{option} {typed}'.strip()}"
     return OtherWords(text) if is_other else UserError(text)
@@ -184,22 +184,28 @@ def counts(words: Iterable[str]) -> list[tuple[str, int]]:
     return sorted((each[0][0], sum(number for _, number in each)) for each in spellings.values())
 
 
-def mapping(words: Iterable[str], classes: Sequence[str] | None, ignored: Iterable[str] = ()) -> tuple[str, list[str]]:
+def mapping(
+    words: Iterable[str], classes: Sequence[str] | None, ignored: Iterable[str] = (), *, are_all: bool = False
+) -> tuple[str, list[str]]:
     """``--classes`` to type, from the words of the data, and the words whose class the user must say.
 
     Known words, or those of ``classes``, have their class. Nobody guesses that of the others: they are ignored if both
     classes have words; if not, the user must write them instead of ``WORD``. Those of ``ignored`` are ignored anyway.
+    With ``are_all``, ``words`` are those of all images, so that words of ``classes`` beside them are typing errors.
 
     >>> mapping(["hem", "all", "odd"], None), mapping(["Benign", "A", "B"], None)
     (('--classes normal=hem leukemic=all ignore=odd', []), ('--classes normal=Benign leukemic=WORD,...', ['A', 'B']))
     >>> mapping(["0", "-1"], ["normal=0", "leukemic=1"])
     ('--classes normal=0 leukemic=1 ignore=-1', [])
+    >>> mapping(["Benign", "Blast"], ["normal=Benign", "leukemic=Blst"], are_all=True)
+    ('--classes normal=Benign leukemic=WORD,...', ['Blast'])
     """
     found = [word for word, _ in counts(words)]
+    forms = set(map(normal_form, found))
     parts: dict[str, list[str]] = {name: [] for name in (*CLASSES, IGNORE)}
     if classes is not None:
         for name, _, text in (item.partition("=") for item in classes):
-            parts[name] = _split(text)
+            parts[name] = [word for word in _split(text) if not are_all or normal_form(word) in forms]
         vocabulary = Vocabulary.given(classes)
     else:
         # 1 and 2 may as well be the first class and the second.
@@ -212,8 +218,8 @@ def mapping(words: Iterable[str], classes: Sequence[str] | None, ignored: Iterab
     unknown = [word for word in found if word not in vocabulary]
     if is_complete := all(parts[name] for name in CLASSES):
         parts[IGNORE] += unknown[:MOST_WORDS]
-    items = [f"{name}={_joined(parts[name][:MOST_WORDS]) if parts[name] else PLACE}" for name in CLASSES]
-    items += [f"{IGNORE}={_joined(parts[IGNORE])}"] if parts[IGNORE] else []
+    items = [f"{name}={joined(parts[name][:MOST_WORDS]) if parts[name] else PLACE}" for name in CLASSES]
+    items += [f"{IGNORE}={joined(parts[IGNORE])}"] if parts[IGNORE] else []
     more = f" (and {len(unknown) - MOST_WORDS} more words)" if len(unknown) > MOST_WORDS and is_complete else ""
     typed = " ".join(item if PLACE in item else shlex.quote(item) for item in items)
     return f"--classes {typed}{more}", [] if is_complete else unknown
@@ -228,7 +234,8 @@ def _split(text: str) -> list[str]:
         return []
 
 
-def _joined(words: Sequence[str]) -> str:
+def joined(words: Sequence[str]) -> str:
+    """Words as one value of ``--classes``."""
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(words)
     return text.getvalue()

@@ -118,7 +118,7 @@ def test_words_of_files_are_proposed_beside_lists_without_labels(tmp_path: Path)
     for part, number in (("train", 0), ("val", 2)):
         names = [f"{word}_{each}.png" for word in ("blast", "lympho") for each in (number, number + 1)]
         write_lines(tmp_path / f"{part}.txt", *names)
-    with pytest.raises(UserError, match=r"the names of the files begin with words that may be classes:\n  blast \(4\)"):
+    with pytest.raises(UserError, match=r"the names of the files have words that may be classes:\n  blast \(4\)"):
         typed(tmp_path)
     source = typed(tmp_path, options="--classes normal=lympho leukemic=blast --split-column split")
     assert parts_of(source) == {"train": 4, "validation": 4}

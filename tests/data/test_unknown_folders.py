@@ -8,38 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.second_try import completed, found, refusal, touch
 from PIL import Image
 
-from leukemia.base.errors import UserError
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.source import Source
 from leukemia.data.reading import Reading
-
-
-def found(data: Path, *classes: str, labels: bool = True) -> Source:
-    """What is found, without decoding."""
-    return find_images(data, Reading(classes=classes or None), labels=labels)
-
-
-def touch(root: Path, *paths: str) -> Path:
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
-    return root
-
-
-def refusal(data: Path, *classes: str) -> str:
-    with pytest.raises(UserError) as caught:
-        found(data, *classes)
-    return str(caught.value)
-
-
-def completed(message: str, normal: str, leukemic: str) -> list[str]:
-    """What is typed at the second try: the ``--classes`` at the end of a message, with the user's words."""
-    typed = message.rpartition("--classes ")[2]
-    return shlex.split(
-        typed.replace("normal=WORD,...", f"normal={normal}").replace("leukemic=WORD,...", f"leukemic={leukemic}")
-    )
 
 
 def labels_of(source: Source) -> Counter:
@@ -62,12 +36,12 @@ def segmented(tmp_path: Path) -> Path:
 def test_classes_in_the_names_of_files_are_read_at_the_second_try(segmented: Path) -> None:
     message = refusal(segmented)
     assert "look like subjects, dates or numbers (patient_0 (2), " in message
-    assert "so no folder names a class; the names of the files begin with words" in message
+    assert "so no folder names a class; the names of the files have words" in message
     assert message.endswith(" --classes normal=WORD,... leukemic=WORD,... ignore=seg")
     source = found(segmented, *completed(message, "lymph", "blast"))
     assert labels_of(source) == {("lymph", 0): 4, ("blast", 1): 4}
     assert {row.path.parent.name for row in source.rows} == {"img"}
-    assert "labels are read from the names of the files: the words that they begin with" in source.notes
+    assert "labels are read from the names of the files: the first word of each" in source.notes
 
 
 def test_masks_are_no_class(segmented: Path) -> None:
@@ -96,7 +70,9 @@ def test_words_of_files_without_folders_of_classes(tmp_path: Path, folder: str) 
         ("Pro-B", 1): 3,
     }
     touch(tmp_path, f"{folder}odd_1.png")
-    assert "begin with words that --classes does not have:" in refusal(tmp_path, "normal=lymphocyte", "leukemic=pro-b")
+    assert "have words, each the first word, that --classes does not have:" in refusal(
+        tmp_path, "normal=lymphocyte", "leukemic=pro-b"
+    )
     assert len(found(tmp_path, "normal=lymphocyte", "leukemic=pro-b", "ignore=odd").rows) == 6
 
 
@@ -116,7 +92,7 @@ def test_words_of_files_are_not_guessed(tmp_path: Path) -> None:
     assert refusal(tmp_path).endswith("for example: --classes normal=healthy leukemic=cancer")
     assert {row.label for row in found(tmp_path, labels=False).rows} == {None}
     other = touch(tmp_path / "other", "IMG_1.png", "IMG_2.png", "DSC3.png")
-    assert "begin with words" not in refusal(other)
+    assert "names of the files" not in refusal(other)
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,10 @@ from leukemia.data.classes import (
     unknown_words,
     vocabularies,
 )
+from leukemia.data.layouts.beside import are_few, folders_above
 from leukemia.data.layouts.companions import companion_folders
 from leukemia.data.layouts.file_words import has_file_words
-from leukemia.data.layouts.folder_advice import unknown_folders
+from leukemia.data.layouts.folder_advice import unmapped
 from leukemia.data.layouts.folder_levels import look_like_subjects
 from leukemia.data.layouts.source import (
     Row,
@@ -63,11 +64,12 @@ def class_folders(data: Path, reading: Reading) -> Source | None:
     """The images below folders named by class, at any depth; None if there is no such folder.
 
     The class folder of an image is the outermost one in its path whose name is a word of ``--classes`` or, without that
-    option, of ``leukemia.data.classes``.
+    option, of ``leukemia.data.classes``. A few images beside class folders, in a folder that contains these, are left
+    out.
 
     Raises:
         OtherWords: no folder has a name of ``--classes``.
-        UserError: images outside these folders, or in a folder named for the other class within one.
+        UserError: other images outside these folders, or images in a folder named for the other class within one.
     """
     vocabulary, images = _in_class_folders(data, reading)
     found = [image for image in images if image.level is not None]
@@ -75,17 +77,15 @@ def class_folders(data: Path, reading: Reading) -> Source | None:
         return None
     if not found:
         if reading.classes is not None and any(image.folders for image in images):
-            raise unknown_folders(
-                f"{data}: no folder has a word of --classes; these have images", data, reading.classes
-            )
+            raise unmapped(f"{data}: no folder has a word of --classes", reading.classes)
         if not any(folder.name in vocabulary for folder in subfolders(data)):
             return None
-    _check_outside(data, images, reading)
+    beside = _beside(data, images, reading)
     _check_nested(data, found, vocabulary)
     if vocabulary is TALEQANI:
         _check_versions(data, found)
     rows = tuple(Row(path=image.path, label=vocabulary.label(image.word), word=image.word) for image in found)
-    return Source(layout="folders", root=data, rows=rows, notes=ignored_files([data]))
+    return Source(layout="folders", root=data, rows=rows, beside=tuple(beside), notes=ignored_files([data]))
 
 
 def flat_folder(data: Path, reading: Reading) -> Source | None:
@@ -150,17 +150,26 @@ def _level(folders: tuple[str, ...], vocabulary: Vocabulary) -> int | None:
     return next((level for level in levels if vocabulary.ignores(folders[level])), levels[0] if levels else None)
 
 
-def _check_outside(data: Path, images: Sequence[_Image], reading: Reading) -> None:
+def _beside(data: Path, images: Sequence[_Image], reading: Reading) -> list[Path]:
+    """The images beside class folders, if they are few and all others are in class folders.
+
+    Raises:
+        UserError: they are not, and what to do.
+    """
     outside = [image for image in images if image.level is None]
-    if not outside:
-        return
-    # Those beside the outermost class folder.
-    beside = min((image.level for image in images if image.level is not None), default=0)
-    names = [image.folders[min(beside, len(image.folders) - 1)] for image in outside if image.folders]
-    stray = [image.path.name for image in outside if not image.folders]
+    above = folders_above(image.folders[: image.level + 1] for image in images if image.level is not None)
+    beside = [image.path for image in outside if image.folders in above]
+    if len(beside) == len(outside) and are_few(len(beside), len(images)):
+        return beside
+    # Outermost folders that have no class folders inside, wherever they are: these can be ignored.
+    containing = {name for folders in above for name in folders}
+    found = [(image, next((name for name in image.folders if name not in containing), None)) for image in outside]
+    names = [name for _, name in found if name is not None]
+    stray = [image.path.relative_to(data).as_posix() for image, name in found if name is None]
     message = (
         f"{data}: images must be in folders named by class "
-        f"({NAMES if reading.classes is None else ' '.join(reading.classes)}); rename, move or remove these"
+        f"({NAMES if reading.classes is None else ' '.join(reading.classes)}); rename, move or remove "
+        f"{'these files' if stray else 'these'}"
     )
     if not names:
         raise UserError(f"{message}:\n{listed(stray)}")
@@ -168,10 +177,11 @@ def _check_outside(data: Path, images: Sequence[_Image], reading: Reading) -> No
     lines = [*counted(f"{name}/" for name in names), *stray]
     if reading.classes is None and look_like_subjects([*words, *names]):
         # 0 or 1 is one of their numbers.
-        raise unknown_folders(f"{data}: images in folders with names", data, None)
+        raise unmapped(f"{data}: images in folders with names", None)
     if look_like_subjects(names):
         raise UserError(f"{message}:\n{listed(lines)}")
-    message += ", or map the folders with --classes"
+    # No option leaves out files.
+    message += ", or map the folders with --classes" if not stray else ", and map the folders with --classes"
     raise unknown_words(message, [*words, *names], reading.classes, lines, companion_folders(data) - {*words, *names})
 
 

@@ -15,6 +15,7 @@ from leukemia.data.classes import OtherWords
 from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.allidb import named_images
 from leukemia.data.layouts.base_folder import located_listing
+from leukemia.data.layouts.beside import with_beside
 from leukemia.data.layouts.chosen_lists import chosen_lists, header_of
 from leukemia.data.layouts.class_folders import (
     NAMES,
@@ -25,8 +26,8 @@ from leukemia.data.layouts.class_folders import (
 from leukemia.data.layouts.class_names import class_names, with_class_names
 from leukemia.data.layouts.companions import note_twins, refuse_companions
 from leukemia.data.layouts.csv_listing import list_images
-from leukemia.data.layouts.file_words import named_by_class
-from leukemia.data.layouts.folder_advice import advise_file_words, unknown_folders
+from leukemia.data.layouts.file_words import named_by_class, proposed_words
+from leukemia.data.layouts.folder_advice import Unmapped, advised, unmapped
 from leukemia.data.layouts.folder_levels import class_level, folder_levels, folder_names
 from leukemia.data.layouts.label_candidates import label_candidates
 from leukemia.data.layouts.lists import folder_of_lists, lists_of_folds, several_lists
@@ -39,6 +40,7 @@ from leukemia.data.layouts.split_lists import with_split_lists
 from leukemia.data.layouts.subclasses import class_notes, with_subclasses
 from leukemia.data.layouts.tables import by_use, is_table, is_template
 from leukemia.data.layouts.unread_files import unread_files
+from leukemia.data.layouts.unread_levels import unread_levels
 from leukemia.data.reading import Reading
 from leukemia.data.split import with_split
 from leukemia.data.subjects import NotApplicable, some
@@ -66,6 +68,18 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
         UserError: an unknown layout, no images, labels are required but missing, images in folders that are masks or
             other versions of others, or the layout's reader fails.
     """
+
+    def read(classes: tuple[str, ...]) -> Source:
+        return _find(data, dataclasses.replace(reading, classes=classes, split_column=None), labels=labels)
+
+    try:
+        return _find(data, reading, labels=labels)
+    except Unmapped as error:
+        raise advised(error, data, read) from None
+
+
+def _find(data: Path, reading: Reading, *, labels: bool) -> Source:
+    """As ``find_images``, whose refusals of unknown words have no advice yet."""
     try:
         found = _read(data, reading, labels=labels)
     except OtherWords:
@@ -85,15 +99,13 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
         advice = f", but {others}" if others else "; unpack the data set again"
         raise UserError(f"{data}: the folders contain no images{advice}")
     if labels and source.rows[0].label is None:
-        raise UserError(
-            f"{data}: images without labels; expected C-NMC's fold_*/{{all,hem}}, folders named by class "
-            f"({NAMES}), or a CSV with the columns Path and label{_tables(data) or _words(data)}"
-        )
+        raise _no_labels(data, reading)
     refuse_mapped_masks(data, source, reading)
     refuse_companions(data, source, reading)
-    kept = with_split(with_split_lists(source, reading), data, reading, training=labels)
+    kept = with_beside(with_split(with_split_lists(source, reading), data, reading, training=labels))
     notes = (*class_notes(kept, reading), *kept.notes, *note_twins(kept))
-    num_left_out, named = len(found.rows) - len(kept.rows), (*kept.named_notes, *unread_files(kept))
+    num_left_out = len(found.rows) - len(kept.rows)
+    named = (*kept.named_notes, *unread_levels(kept, reading), *unread_files(kept))
     return cnmc.with_doubts(dataclasses.replace(kept, num_left_out=num_left_out, notes=notes, named_notes=named))
 
 
@@ -170,10 +182,22 @@ def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
         raise others
     if not any(map(is_table, walk(data))):
         _refuse_options_of_csv(data, reading, labels=labels)
-    raise UserError(
-        f"{data}: expected C-NMC's fold_*/{{all,hem}}, folders named by class ({NAMES}), or a CSV; found "
-        f"{_contents(data, reading, labels=labels)}"
-    )
+    expected = f"expected C-NMC's fold_*/{{all,hem}}, folders named by class ({NAMES}), or a CSV"
+    raise _refusal(data, f"{data}: {expected}; found", reading, labels=labels)
+
+
+def _no_labels(data: Path, reading: Reading) -> UserError:
+    """The error for images without labels: words in their names, or the CSVs beside them, may have these."""
+    message, tables = f"{data}: images without labels", _tables(data)
+    unknown = "" if reading.classes is None else ", and without a word of --classes in the names of folders and files"
+    if not tables and data.is_dir():
+        if class_level(folder_levels(data)) is not None:
+            return unmapped(f"{message}{unknown}; no known word names the folders", reading.classes)
+        if proposed_words(data):
+            return unmapped(f"{message}, directly in this folder{unknown}", reading.classes)
+    message += unknown
+    expected = f"C-NMC's fold_*/{{all,hem}}, folders named by class ({NAMES}), or a CSV with the columns Path and label"
+    return UserError(f"{message}; expected {expected}{tables}")
 
 
 def _tables(data: Path) -> str:
@@ -181,11 +205,6 @@ def _tables(data: Path) -> str:
     found = by_use(filter(is_table, direct_others(data))) if data.is_dir() else []
     names = ", ".join(path.name for path in found[:3])
     return f"; give the path of the CSV to read its columns: {names}" if found else ""
-
-
-def _words(data: Path) -> str:
-    """Names the words that files begin with, where no CSV is beside images without labels."""
-    return advise_file_words(data) if data.is_dir() else ""
 
 
 def _wrapped(data: Path) -> list[Path]:
@@ -200,11 +219,10 @@ def _wrapped(data: Path) -> list[Path]:
     return found
 
 
-def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
-    """What a folder has that is no data set, and what to do.
+def _refusal(data: Path, message: str, reading: Reading, *, labels: bool) -> UserError:
+    """The error for a folder that is no data set: what it has, and what to do.
 
-    Raises:
-        UserError: it has no folders that may be classes, and none of its CSVs can be read.
+    If it has no folders that may be classes, and none of its CSVs can be read, it is the error of a CSV.
     """
     tables = by_use(filter(is_table, walk(data)))
     readable, found = [], []
@@ -226,18 +244,21 @@ def _contents(data: Path, reading: Reading, *, labels: bool) -> str:
     if readable:
         paths = "its path" if len(readable) == 1 else "the path of one, or of several as one data set"
         way = f", with {reading.base_option} {' or '.join(map(shlex.quote, sorted(bases)))}" if bases else ""
-        return f"{', '.join(readable)}: give {paths}{way}"
+        return UserError(f"{message} {', '.join(readable)}: give {paths}{way}")
     levels, names, others = folder_levels(data), folder_names(data), describe_others(walk(data))
     has_labels = any(rank == 0 for rank, _ in found)
+    beside = f" ({others})" if others else ""
     if levels and (class_level(levels) is not None or not errors) and not has_labels:
-        beside = f" ({others})" if others else ""
         correct = f", or correct the CSV ({first_line(errors[0])})" if errors else ", or give a CSV Path,label"
-        return str(unknown_folders(f"images in folders with other names{beside}", data, None, correct))
-    words = advise_file_words(data)
-    if errors and (has_labels or not words):
-        raise errors[0]
+        return unmapped(f"{message} images in folders with other names{beside}", None, correct)
+    has_words = bool(proposed_words(data))
+    if errors and (has_labels or not has_words):
+        return errors[0]
+    only = f"images in {some(sorted(set(names)))} only" if names else ""
+    if has_words:
+        return unmapped(f"{message} {only or 'images'}{beside}", None)
     way = "" if labels else "; give the path of the one with the cells, or a CSV"
-    only = f"images in {some(sorted(set(names)))} only, so no folder names a class{way}" if names else ""
+    only += f", so no folder names a class{way}" if names else ""
     text = "; ".join(filter(None, (only, others))) or ("other files only" if any(walk(data)) else "no images at all")
     named = class_names(data)
-    return f"{text}{named.describe(named.names)}{words}"
+    return UserError(f"{message} {text}{named.describe(named.names)}")

@@ -1,4 +1,4 @@
-"""What to type for folders of images that no known word names as classes."""
+"""What to type for images whose classes no known word names: words of folders or files, tried before they are said."""
 
 from __future__ import annotations
 
@@ -7,57 +7,112 @@ from pathlib import Path
 
 from leukemia.base.errors import UserError
 from leukemia.base.printable import INDENT
-from leukemia.data.classes import CLASSES, PLACE, OtherWords, counted, unknown_words
+from leukemia.data.classes import CLASSES, PLACE, OtherWords, counted, joined, mapping, unknown_words
 from leukemia.data.layouts.class_names import class_names
-from leukemia.data.layouts.companions import companion_folders
-from leukemia.data.layouts.file_words import file_words
-from leukemia.data.layouts.folder_levels import Level, class_level, folder_levels, folder_names, other_levels
+from leukemia.data.layouts.folder_levels import Level, folder_levels
+from leukemia.data.layouts.proposals import Proposal, Read, proposals
 from leukemia.data.subjects import some
 
+MOST_TRIED = 6
+"""So many sets of words are tried."""
 
-def unknown_folders(message: str, data: Path, classes: Sequence[str] | None, correct: str = "") -> UserError:
-    """The error for folders without a word that is known, or one of ``--classes``, with what to type instead.
+
+class Unmapped(UserError):
+    """Images whose classes no known word, or none of ``--classes``, names; ``advised`` says what to type."""
+
+    correct = ""
+    """What else may be done, with a comma before it."""
+
+
+class UnmappedWords(Unmapped, OtherWords):
+    """As ``Unmapped``, where ``--classes`` was given."""
+
+
+def unmapped(message: str, classes: Sequence[str] | None, correct: str = "") -> Unmapped:
+    """The error before it is known what to type.
 
     Args:
         message: one line without a colon at its end.
         classes: what was given.
         correct: what else may be done, with a comma before it.
+    """
+    error = Unmapped(message) if classes is None else UnmappedWords(message)
+    error.correct = correct
+    return error
+
+
+def advised(error: Unmapped, data: Path, read: Read) -> UserError:
+    """The error with what to type: the first words with which the data can be read.
+
+    Args:
+        error: of reading ``data``.
+        data: a folder.
+        read: reads it.
 
     Returns:
-        ``OtherWords`` if ``--classes`` was given.
+        ``OtherWords`` if ``error`` is one.
     """
     levels = folder_levels(data)
+    found = proposals(data, levels)
+    hindered: tuple[Proposal, str] | None = None
+    for each in found[:MOST_TRIED]:
+        problem = each.problem(read)
+        if problem is None:
+            message = _proposing(error, each, found, data, levels)
+            text = str(unknown_words(message, each.words, None, ignored=each.ignored))
+            break
+        if problem and hindered is None:
+            hindered = each, problem
+    else:
+        none = f"{error}{_look(levels)}, so no folder names a class; {_way_by_csv(levels)}"
+        text = none if hindered is None else _hindered(*hindered)
+    return OtherWords(text) if isinstance(error, OtherWords) else UserError(text)
+
+
+def _proposing(
+    error: Unmapped, chosen: Proposal, found: Sequence[Proposal], data: Path, levels: Sequence[Level]
+) -> str:
+    """The error, and where the words that are proposed are, and others that may be meant."""
+    folders = _others([each.words for each in found if each.are_folders], chosen)
+    files = _others([each.words for each in found if not each.are_folders], chosen)
     named = class_names(data)
-    level = class_level(levels) or next((each for each in levels if named.has_all(each.names)), None)
-    if level is None and (levels or classes is None):
-        return _no_classes(message, data, classes, levels)
-    names = folder_names(data) if level is None else level.names
-    inner = "".join(f" ({some(counted(each.names))})" for each in other_levels(levels)[:1])
-    way = f"map them, or folders of another level{inner}, with --classes{correct}"
-    return unknown_words(f"{message}; {way}{named.describe(names)}", names, classes, ignored=companion_folders(data))
+    if chosen.are_folders:
+        in_files = f", or words in the names of the files{files}" if files else ""
+        way = f"map them, or folders of another level{folders}{in_files}, with --classes{error.correct}"
+        return f"{error}; {way}{named.describe(chosen.words)}"
+    look = "" if folders else f"{_look(levels)}, so no folder names a class"
+    elsewhere = f", as have those at other places{files}" if files else ""
+    elsewhere += f", and folders{folders}" if folders else ""
+    words = f"the names of the files have words that may be classes{elsewhere}"
+    return f"{error}{look}{named.describe(named.names)}; {words}"
 
 
-def advise_file_words(data: Path) -> str:
-    """How to take the words that the names of files begin with for classes, after a semicolon; empty if there are none.
+def _hindered(proposal: Proposal, problem: str) -> str:
+    """What must be done before the words of a proposal can be mapped, and how to map them."""
+    typed, unclear = mapping(proposal.words, None, proposal.ignored)
+    each = f"write each of {joined(unclear)} after its class" if unclear else "for example"
+    return f"{problem}\n{INDENT}and map the words to classes; {each}: {typed}"
 
-    It has lines of its own, so it is the end of a message.
-    """
-    words = file_words(data)
-    if not words:
+
+def _others(found: Sequence[Sequence[str]], chosen: Proposal) -> str:
+    """The words that are not among the chosen ones, in brackets."""
+    others = ([word for word in words if word not in chosen.words] for words in found)
+    return "".join(dict.fromkeys(f" ({some(counted(words))})" for words in others if len(set(words)) > 1))
+
+
+def _look(levels: Sequence[Level]) -> str:
+    """What folders look like, if all that is known of them is that they are no classes."""
+    if not levels or any(level.may_be_classes for level in levels):
         return ""
-    message = "; the names of the files begin with words that may be classes"
-    return str(unknown_words(message, words, None, ignored=companion_folders(data)))
+    kind = "views" if levels[0].are_views else "subjects, dates or numbers"
+    return f" that look like {kind} ({some(counted(levels[0].names))})"
 
 
-def _no_classes(message: str, data: Path, classes: Sequence[str] | None, levels: Sequence[Level]) -> UserError:
-    """The error for folders that all look like subjects, or do not differ, so their names are no words to map."""
-    look, pattern = "", ""
-    if levels:
-        look = f" that look like subjects, dates or numbers ({some(counted(levels[0].names))})"
-        pattern = f", with --subject-pattern '([^/]+){'/[^/]+' * levels[0].from_file}$'"
-    advice = advise_file_words(data) or (
-        f"; write a CSV Path,label with a line for each image, and give its path instead of the folder{pattern}\n"
-        f"{INDENT}if the folders are classes after all: --classes " + " ".join(f"{name}={PLACE}" for name in CLASSES)
+def _way_by_csv(levels: Sequence[Level]) -> str:
+    """What to do if no words can be mapped. It has lines of its own, so it is the end of a message."""
+    pattern = f", with --subject-pattern '([^/]+){'/[^/]+' * levels[0].from_file}$'" if levels else ""
+    after_all = f"\n{INDENT}if the folders are classes after all: --classes " + " ".join(
+        f"{name}={PLACE}" for name in CLASSES
     )
-    text = f"{message}{look}, so no folder names a class{advice}"
-    return UserError(text) if classes is None else OtherWords(text)
+    way = f"write a CSV Path,label with a line for each image, and give its path instead of the folder{pattern}"
+    return way + (after_all if levels else "")

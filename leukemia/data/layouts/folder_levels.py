@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from leukemia.data.classes import MOST_WORDS, NAMED, normal_form
+from leukemia.data.layouts.beside import few_above
 from leukemia.data.layouts.companions import companion_folders
 from leukemia.data.layouts.source import is_image, walk
 from leukemia.data.split import part_of
@@ -21,8 +23,15 @@ MANY_IMAGES = 50
 
 # A date, or the number of an order or a patient: four digits, whatever is between them.
 _ID = re.compile(r"(?:.*\d){4}.*")
-_NUMBERED = re.compile(r"(?P<name>[^\W\d_]*)[\W_]*\d+\w?")
+_NUMBERED = re.compile(r"(?P<name>[^\W\d_]*)(?:[\W_]+[^\W\d_])?[\W_]*\d+\w?")
+# S12; one digit may be that of a class, as L1 and M3.
+_LETTER_AND_NUMBER = re.compile(r"[^\W\d_]\d{2,}")
 _PREFIXES = frozenset(["p", "pt", "id", "uid", "visit", "slide", "smear", "sample", "specimen"])
+_MAGNIFICATION = re.compile(r"x[\W_]*\d+|\d+[\W_]*x")
+_VIEWS = frozenset(
+    "left right top bottom upper lower centre center giemsa wright leishman pappenheim mgg romanowsky stained "
+    "image images img imgs dsc pic photo scan field cell cells".split()
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +39,11 @@ class Level:
     """The folders of one level."""
 
     names: tuple[str, ...]
-    """One per image: its folder at this level, or its innermost one if that is above."""
+    """One per image: its folder at this level, or its innermost one if that is above. Images in parts of a split, and a
+    few beside the others' folders, have none."""
+
+    shallow: frozenset[str] = frozenset()
+    """Those names that are of folders above this level only."""
 
     recurs: bool
     """Whether each name is in several folders above."""
@@ -41,34 +54,50 @@ class Level:
     @property
     def are_subjects(self) -> bool:
         """Whether the folders look like patients, visits or samples."""
-        return look_like_subjects(self.names)
+        return look_like_subjects(name for name in self.names if name not in self.shallow)
+
+    @property
+    def are_views(self) -> bool:
+        """Whether the folders are magnifications, stains, or places or kinds of images, which any class may have."""
+        return all(map(is_view, set(self.names)))
+
+    @property
+    def may_be_classes(self) -> bool:
+        """Whether the folders look like neither subjects nor views."""
+        return not (self.are_subjects or self.are_views)
 
 
 def folder_levels(data: Path) -> list[Level]:
-    """The levels whose folders differ and are no parts of a split, outermost first, without folders of companions."""
+    """The levels whose folders differ, outermost first, without parts of a split and folders of companions."""
     inside = _folders_of(data)
     companions = companion_folders(data)
     inside = [folders for folders in inside if companions.isdisjoint(folders)] or inside
     depth = max(map(len, inside), default=0)
+    above = few_above(inside)
     found = []
     for level in range(depth):
-        names = [folders[min(level, len(folders) - 1)] for folders in inside]
-        parents: dict[str, set[tuple[str, ...]]] = {}
-        for name, folders in zip(names, inside, strict=True):
-            parents.setdefault(name, set()).add(folders[:level])
-        if len(parents) > 1 and not all(part_of(name) for name in parents):
+        both = _have_parts_and_words({folders[level] for folders in inside if len(folders) > level})
+        names, parents = [], defaultdict(set)
+        for folders in inside:
+            name = folders[min(level, len(folders) - 1)]
+            if (both or not part_of(name)) and (len(folders) > level or folders not in above):
+                names.append(name)
+                parents[name].add(folders[:level])
+        if len(parents) > 1:
             recurs = min(map(len, parents.values())) > 1
-            found.append(Level(names=tuple(names), recurs=recurs, from_file=depth - level))
+            deep = {folders[level] for folders in inside if len(folders) > level}
+            shallow = frozenset(parents.keys() - deep)
+            found.append(Level(names=tuple(names), shallow=shallow, recurs=recurs, from_file=depth - level))
     return found
 
 
 def class_level(levels: Sequence[Level]) -> Level | None:
-    """The level that may stand for the classes; None if there is none, or if all look like subjects.
+    """The level that may stand for the classes; None if there is none, or if all look like subjects or views.
 
     It is the first one with a known word. Without any, it is the outermost one, unless an inner one has as few names,
     each in several folders: in ``{A,B}/{x,y}`` it is ``x`` or ``y``.
     """
-    possible = [level for level in levels if not level.are_subjects]
+    possible = [level for level in levels if level.may_be_classes]
     known = [level for level in possible if any(name in NAMED for name in level.names)]
     found = next(iter(known or possible), None)
     for level in () if known else possible[1:]:
@@ -83,9 +112,7 @@ def other_levels(levels: Sequence[Level]) -> list[Level]:
     if chosen is None:
         return []
     above = levels[: levels.index(chosen)]
-    return [
-        level for level in levels if level != chosen and not level.are_subjects and (level.recurs or level in above)
-    ]
+    return [level for level in levels if level != chosen and level.may_be_classes and (level.recurs or level in above)]
 
 
 def folder_names(data: Path) -> list[str]:
@@ -98,6 +125,8 @@ def look_like_subjects(names: Iterable[str]) -> bool:
 
     >>> look_like_subjects(["patient_1", "patient_2"]), look_like_subjects(["2021-03-04", "2021-06-11"])
     (True, True)
+    >>> look_like_subjects(["L1", "L2", "L3"]), look_like_subjects(["Case_A01", "Case_B07"])
+    (False, True)
     >>> look_like_subjects(["L1", "L2", "Normal"]), look_like_subjects([str(number) for number in range(40)])
     (False, True)
     """
@@ -105,7 +134,7 @@ def look_like_subjects(names: Iterable[str]) -> bool:
     words = set(map(normal_form, names))
     if not words or any(word in NAMED for word in words):
         return False
-    if all(map(is_id, words)):
+    if all(is_id(word) or _LETTER_AND_NUMBER.fullmatch(word) for word in words):
         return True
     numbered = [match["name"] for word in words if (match := _NUMBERED.fullmatch(word))]
     if len(numbered) == len(words):
@@ -121,6 +150,26 @@ def look_like_subjects(names: Iterable[str]) -> bool:
 def is_id(word: str) -> bool:
     """Whether a word has at least four digits, as a date and the number of an order or a patient have."""
     return _ID.fullmatch(word) is not None
+
+
+def is_view(word: str) -> bool:
+    """Whether a word is a magnification, a stain, or a place or kind of image.
+
+    >>> [word for word in ("40x", "X100", "Left", "IMG", "blast") if is_view(word)]
+    ['40x', 'X100', 'Left', 'IMG']
+    """
+    form = normal_form(word)
+    return form in _VIEWS or _MAGNIFICATION.fullmatch(form) is not None
+
+
+def _have_parts_and_words(names: Iterable[str]) -> bool:
+    """Whether folders have the same words in each part of a split, as ``train_AML``, ``train_CLL``, ``test_AML``..."""
+    words: dict[str | None, set[str]] = defaultdict(set)
+    for name in names:
+        words[part_of(name)].add("_".join(word for word in re.split(r"[\W_]+", name) if not part_of(word)).casefold())
+    first = next(iter(words.values()), set())
+    is_product = None not in words and len(words) > 1 and all(each == first for each in words.values())
+    return is_product and len(first) > 1 and not look_like_subjects(first) and not any(map(str.isdigit, first))
 
 
 def _folders_of(data: Path) -> list[tuple[str, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from leukemia.data.layouts.companions import names_companions
-from leukemia.data.layouts.folder_advice import unknown_folders
+from leukemia.data.layouts.folder_advice import unmapped
 from leukemia.data.layouts.masks import NUM_SEEN, are_masks, mask_folders
 from leukemia.data.layouts.source import Source
 from leukemia.data.reading import Reading
@@ -27,4 +27,4 @@ def refuse_mapped_masks(data: Path, source: Source, reading: Reading) -> None:
     for word, images in sorted(paths.items()):
         if word in masks or (names_companions(word) and are_masks(images[:NUM_SEEN])):
             found = f"the {len(images)} images in folders {word} are masks (few grey levels)"
-            raise unknown_folders(f"{data}: {found}; the cells are in folders", data, None)
+            raise unmapped(f"{data}: {found}; the cells are in folders", None)

@@ -67,6 +67,9 @@ class Source:
     excluded: tuple[str, ...] = ()
     """Other images found and deliberately excluded: folder and number of images."""
 
+    beside: tuple[Path, ...] = ()
+    """A few images beside class folders, such as overviews of slides, which are left out."""
+
     notes: tuple[str, ...] = ()
     """Remarks on how the images were found, one line each, without names of images and patients: they are kept in
     records that W&B gets."""

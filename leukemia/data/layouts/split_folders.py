@@ -8,6 +8,7 @@ from pathlib import Path
 from leukemia.base.errors import UserError, listed
 from leukemia.base.printable import INDENT
 from leukemia.data.classes import OtherWords, Vocabulary, mapping
+from leukemia.data.layouts.beside import are_few
 from leukemia.data.layouts.class_folders import class_folders
 from leukemia.data.layouts.source import Row, Source, direct_images, ignored_files, is_image, subfolders, walk
 from leukemia.data.layouts.subclasses import words_of
@@ -45,7 +46,11 @@ def split_folders(data: Path, reading: Reading) -> Source | None:
     rows = [row for source in labelled for row in source.rows]
     ignored = [folder for folder in folders if folder not in parts and _is_ignored(folder, reading)]
     beside = [folder for folder in folders if folder not in (*parts, *ignored) and not _is_linked(folder, rows)]
-    misplaced = [*(f"{folder.name}/" for folder in beside), *(path.name for path in direct_images(data))]
+    stray = direct_images(data)
+    if not beside and are_few(len(stray), len(rows) + len(stray)):
+        misplaced = []
+    else:
+        misplaced = [*(f"{folder.name}/" for folder in beside), *(path.name for path in stray)]
     if misplaced:
         typed = mapping([folder.name for folder in beside], reading.classes or words_of(rows))[0]
         advice = f"\n{INDENT}to leave out the folders: {typed}" if beside else ""
@@ -66,6 +71,7 @@ def split_folders(data: Path, reading: Reading) -> Source | None:
             for folder, source in sources.items()
             if source is None
         ),
+        beside=(*stray, *(path for source in labelled for path in source.beside)),
         notes=ignored_files([data]),
     )
 

@@ -1,0 +1,95 @@
+"""Words of folders or files that may be the classes, and whether the data can be read with them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from leukemia.base.errors import UserError
+from leukemia.data.classes import NAMED, PLACE, joined, mapping, normal_form
+from leukemia.data.layouts.class_names import class_names
+from leukemia.data.layouts.companions import companion_folders
+from leukemia.data.layouts.file_words import proposed_words
+from leukemia.data.layouts.folder_levels import Level, class_level, other_levels
+
+Read: TypeAlias = Callable[[tuple[str, ...]], object]
+"""Reads data with a value of ``--classes``, or raises ``UserError``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """Words that may be the classes."""
+
+    words: Sequence[str]
+    """One per image."""
+
+    ignored: frozenset[str]
+    """Folders to leave out."""
+
+    are_folders: bool
+    """Whether the words are names of folders, rather than words in the names of files."""
+
+    @property
+    def forms(self) -> set[str]:
+        """The different words."""
+        return set(map(normal_form, self.words))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether one of them is known."""
+        return any(word in NAMED for word in self.forms)
+
+    def problem(self, read: Read) -> str | None:
+        """Why data cannot be read with these words; None if they can, as whatever class the unknown ones are mapped.
+
+        A problem that depends on the classes, which nobody has given yet, is empty.
+        """
+        typed, unclear = mapping(self.words, None, self.ignored)
+        items = shlex.split(typed)[1:]
+        found = [_refused(read, _filled(items, [unclear[:1], unclear[1:]]))]
+        if found[0] is not None and typed.count(PLACE) > 1:
+            found.append(_refused(read, _filled(items, [unclear[1:], unclear[:1]])))
+        return found[0] if len(set(found)) == 1 else ""
+
+
+def _filled(items: Sequence[str], words: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The value of ``--classes`` with two sets of words for the classes without any, or both for the only one."""
+    num_places = sum(item.endswith(PLACE) for item in items)
+    parts = iter(words if num_places > 1 else [[word for each in words for word in each]])
+    return tuple(item.replace(PLACE, joined(next(parts))) if item.endswith(PLACE) else item for item in items)
+
+
+def _refused(read: Read, classes: tuple[str, ...]) -> str | None:
+    try:
+        read(classes)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def proposals(data: Path, levels: Sequence[Level]) -> list[Proposal]:
+    """What may be the classes of the images in a folder, the likeliest first.
+
+    That is what has a known word, then what has the fewest words, folders before files.
+
+    Args:
+        levels: of ``data``.
+    """
+    named, companions = class_names(data), frozenset(companion_folders(data))
+    chosen = class_level(levels) or next((level for level in levels if named.has_all(level.names)), None)
+    groups = [_variants(level, companions) for level in (chosen, *other_levels(levels)) if level is not None] + [
+        [Proposal(words=words, ignored=companions, are_folders=False)] for words in proposed_words(data)
+    ]
+    groups.sort(key=lambda group: (not group[0].is_known, len(group[0].forms)))
+    return [each for group in groups for each in group if len(each.forms) > 1]
+
+
+def _variants(level: Level, ignored: frozenset[str]) -> list[Proposal]:
+    """All folders of a level, and then those without images of another level, which may be something else."""
+    words = [name for name in level.names if name not in level.shallow]
+    whole = Proposal(words=level.names, ignored=ignored, are_folders=True)
+    rest = [Proposal(words=words, ignored=ignored | level.shallow, are_folders=True)] if level.shallow else []
+    return [whole, *rest]

@@ -1,0 +1,53 @@
+"""Levels of folders above images in class folders that are read as nothing, such as a split in another language."""
+
+from __future__ import annotations
+
+import re
+
+from leukemia.data.classes import counted
+from leukemia.data.layouts.folder_levels import FEW_WORDS, is_view, look_like_subjects
+from leukemia.data.layouts.source import Source
+from leukemia.data.reading import Reading
+from leukemia.data.split import part_of
+
+
+def unread_levels(source: Source, reading: Reading) -> tuple[str, ...]:
+    """Notes that name the folders of each such level with their images, if they are few and do not look like subjects.
+
+    Classes, parts of a split, and folders in which ``--subject-pattern`` finds the subject, are read.
+    """
+    if source.layout != "folders":
+        return ()
+    inside = [row.path.relative_to(source.root) for row in source.rows]
+    words = {row.word for row in source.rows}
+    notes = []
+    for level in range(max((len(path.parts) - 1 for path in inside), default=0)):
+        deep = [path for path in inside if len(path.parts) - 1 > level]
+        names = [path.parts[level] for path in deep]
+        found = set(names)
+        is_read = not words.isdisjoint(found) or all(map(part_of, found)) or look_like_subjects(names)
+        if 1 < len(found) <= FEW_WORDS and not is_read and not _has_subject(deep[0].parts, level, reading):
+            # Magnifications and stains are nothing else.
+            way = "" if all(map(is_view, found)) else _way(level)
+            notes.append(f"folders of another level that are not read: {', '.join(counted(names))}{way}")
+    return tuple(notes)
+
+
+def _way(level: int) -> str:
+    """What to do if the folders are to be read."""
+    return (
+        f"; if they are patients, add --subject-pattern '^{'[^/]+/' * level}([^/]+)/'; if they are the parts of a "
+        "split, call them train, validation and test, and --split-column split keeps it"
+    )
+
+
+def _has_subject(parts: tuple[str, ...], level: int, reading: Reading) -> bool:
+    """Whether ``--subject-pattern`` finds a subject in the folder of this level."""
+    try:
+        pattern = re.compile(reading.subject_pattern or "")
+    except re.error:
+        # The reader of subjects says so.
+        return False
+    match = pattern.search("/".join(parts)) if pattern.groups == 1 else None
+    start = len("/".join([*parts[:level], ""]))
+    return match is not None and match.start(1) < start + len(parts[level]) and match.end(1) > start

@@ -1,0 +1,41 @@
+"""Reading a folder as a user does: it is refused, and read at the second try with what the refusal says."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from leukemia.base.errors import UserError
+from leukemia.data.layouts.detect import find_images
+from leukemia.data.layouts.source import Source
+from leukemia.data.reading import Reading
+
+
+def found(data: Path, *classes: str, labels: bool = True) -> Source:
+    """What is found, without decoding."""
+    return find_images(data, Reading(classes=classes or None), labels=labels)
+
+
+def touch(root: Path, *paths: str) -> Path:
+    """Empty files below a folder, which is returned."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return root
+
+
+def refusal(data: Path, *classes: str) -> str:
+    """The message of the first try."""
+    with pytest.raises(UserError) as caught:
+        found(data, *classes)
+    return str(caught.value)
+
+
+def completed(message: str, normal: str, leukemic: str) -> list[str]:
+    """What is typed at the second try: the ``--classes`` at the end of a message, with the user's words."""
+    typed = message.rpartition("--classes ")[2]
+    return shlex.split(
+        typed.replace("normal=WORD,...", f"normal={normal}").replace("leukemic=WORD,...", f"leukemic={leukemic}")
+    )
