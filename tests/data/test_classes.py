@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from helpers.second_try import found, touch
 from helpers.subclasses import FULL, draw_folders, name_folders
 
 from leukemia.base.errors import UserError
@@ -28,18 +29,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six images in each of Benign, Early, Pre and Pro."""
     return draw_folders(tmp_path_factory.mktemp("stages"))
-
-
-def found(data: Path, *classes: str, labels: bool = True) -> Source:
-    """What is found, without decoding."""
-    return find_images(data, Reading(classes=classes or None), labels=labels)
-
-
-def touch(root: Path, *paths: str) -> Path:
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
-    return root
 
 
 def listing(folder: Path, header: str, *words: str) -> Path:
