@@ -30,13 +30,26 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE.png",
         help="draw images of each class as the network sees them, with sizes and patients, to a new file",
     )
+    parser.add_argument(
+        "--label-sheet",
+        type=cli.path,
+        metavar="FILE.csv",
+        help="only list the images in a new CSV, with the labels and patients that can be read, to fill in the others",
+    )
     parser.add_argument("--unlabelled", action="store_true", help="accept a test set without labels")
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Describe a data set; returns the exit status."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    others = {"--contact-sheet": arguments.contact_sheet, "--subjects-from": arguments.subjects_from}
+    if arguments.label_sheet is not None and any(others.values()):
+        parser.error(f"--label-sheet reads no pixels; give {' and '.join(others)} when the labels are filled in")
+
+    if arguments.label_sheet is not None:
+        return _write_label_sheet(arguments)
 
     from leukemia.config.recipe import Recipe
     from leukemia.data.catalog import describe, read_catalog
@@ -61,6 +74,21 @@ def main(argv: list[str] | None = None) -> int:
     if sheet is not None:
         draw_contact_sheet(catalog, recipe, sheet, with_subjects=True)
         print(printable(f"{'sheet:':<13}{sheet}"))
+    return SUCCESS
+
+
+def _write_label_sheet(arguments: argparse.Namespace) -> int:
+    from leukemia.data.label_sheet import LabelSheet
+    from leukemia.data.reading import Reading
+
+    sheet = LabelSheet(path=arguments.label_sheet, data=arguments.data, reading=Reading.of(arguments))
+    sheet.require_new()
+    num_images, num_labels = sheet.write()
+    print(printable(f"{'sheet:':<13}{sheet.path} ({num_images} images, {num_labels} of them with a label)"))
+    way = (
+        "fill in the column label: 0 normal, 1 leukemic, or words for --classes; and subject, if you know the patients"
+    )
+    print(printable(f"{'next:':<13}{way}; then {sheet.command}"))
     return SUCCESS
 
 

@@ -414,7 +414,9 @@ def test_folders_that_are_not_a_data_set(tmp_path: Path) -> None:
         read_catalog(tmp_path)
     other = tmp_path / "other"
     draw(other / "cats" / "a.png", 1)
-    with pytest.raises(UserError, match=r"found images in cats only, so no folder names a class$"):
+    with pytest.raises(
+        UserError, match=r"found images in cats only, so no folder names a class\n  for a CSV of all images"
+    ):
         read_catalog(other)
     draw(other / "dogs" / "a.png", 1)
     with pytest.raises(

@@ -68,7 +68,7 @@ def test_each_option_chooses_the_table_that_has_its_column(tmp_path: Path, optio
         options += " --classes normal=x leukemic=y"
     source = typed(tmp_path, options=options)
     assert source.layout == "csv"
-    assert "ignored centres.csv: no column of paths" in source.named_notes
+    assert "ignored centres.csv (1 row): no column of paths" in source.named_notes
     assert labels_of(source) == {f"{('hem', 'all')[n % 2]}/{n}.png": n // 4 for n in range(8)}
 
 
@@ -78,13 +78,13 @@ def test_of_several_lists_the_one_with_the_column_is_read(tmp_path: Path) -> Non
     write_lines(tmp_path / "b.csv", "Path,dx", *(f"{number}.png,{number % 2}" for number in range(8)))
     source = typed(tmp_path, options="--label-column dx")
     assert labels_of(source) == {f"{number}.png": number % 2 for number in range(8)}
-    assert "did not read a.csv: no column dx" in source.named_notes
+    assert "did not read a.csv (8 rows): no column dx" in source.named_notes
 
 
 def test_tables_of_several_folders_are_refused(tmp_path: Path) -> None:
     for folder in "ab":
         touch(tmp_path / folder, "0.png", "1.png")
-        write_lines(tmp_path / folder / "cells.csv", "Path,dx", "0.png,0", "1.png,1")
+        write_lines(tmp_path / folder / "cells.csv", f"Path,dx,{folder}", "0.png,0,x", "1.png,1,y")
     with pytest.raises(UserError, match=r"the folders a, b have CSVs of images; give the path of one of them$"):
         typed(tmp_path, options="--label-column dx")
     assert len(typed(tmp_path / "a/cells.csv", options="--label-column dx").rows) == 2

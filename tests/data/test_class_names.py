@@ -42,7 +42,7 @@ def test_the_names_of_boxes_are_shown(tmp_path: Path) -> None:
     write_lines(tmp_path / "train" / "labels" / "1.txt", "0 0.5 0.5 0.1 0.1")
     write_lines(tmp_path / "data.yaml", *FILES["data.yaml"])
     with pytest.raises(
-        UserError, match=rf"write a CSV with the columns Path and label .*; {NAMES.format('data.yaml')}$"
+        UserError, match=rf"write a CSV with the columns Path and label .*; {NAMES.format('data.yaml')}\n"
     ):
         typed(tmp_path)
 

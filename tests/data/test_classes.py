@@ -352,7 +352,9 @@ def test_folders_that_are_no_classes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"images in images only, so no folder names a class; labels.xlsx, a spreadsh"):
         found(tmp_path / "one")
     touch(tmp_path / "parts", "train/a.png", "valid/b.png", "test/c.png")
-    with pytest.raises(UserError, match=r"images in test, train, valid only, so no folder names a class$"):
+    with pytest.raises(
+        UserError, match=r"images in test, train, valid only, so no folder names a class\n  for a CSV of all images"
+    ):
         found(tmp_path / "parts")
 
 

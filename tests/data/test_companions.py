@@ -96,9 +96,9 @@ def test_files_beside_class_folders_are_named_on_the_screen_only(tmp_path: Path)
     (tmp_path / "data.yaml").write_text("0: leukemia")
     source = found(tmp_path)
     assert source.named_notes == (
-        "did not read Liste.csv (columns File, diagnosis, Patient ID); if it lists all these images, give its path "
-        "in the place of the folder to read it, with --subject-column 'Patient ID', which looks like subjects; if it "
-        "lists a test set, give it to leukemia.final --test",
+        "did not read Liste.csv (1 row; columns File, diagnosis, Patient ID); if it lists all these images, give its "
+        "path in the place of the folder to read it, with --subject-column 'Patient ID', which looks like subjects; if "
+        "it lists a test set, give it to leukemia.final --test",
         "did not read data.yaml",
     )
     assert source.notes[1:] == ("ignored 3 files without an image suffix (.csv: 1, .txt: 1, .yaml: 1)",)

@@ -84,7 +84,7 @@ def test_a_folder_with_and_without_labels_is_no_test_set(course: Course) -> None
 
 def test_other_tables_beside_the_lists(course: Course) -> None:
     (course.folder / "scanner.csv").write_text("name,year\nA,2019\n")
-    assert "ignored scanner.csv: no column of paths" in read_catalog(course.folder).remarks
+    assert "ignored scanner.csv (1 row): no column of paths" in read_catalog(course.folder).remarks
     (course.folder / "broken.csv").write_text('Path,label\n"new_dataset/train/0.bmp,0\n')
     with pytest.raises(UserError, match=r"broken.csv: row 2: expected "):
         read_catalog(course.folder)
@@ -95,7 +95,9 @@ def test_another_table_of_the_same_images_is_no_test_list(course: Course) -> Non
     patients = ["Path,patient_id", *(f"{path},P{number}" for number, path in enumerate(paths))]
     (course.folder / "patients.csv").write_text("\n".join(patients) + "\n")
     remarks = "\n".join(read_catalog(course.folder).remarks)
-    assert "not read: patients.csv, which lists the same images without labels; copy its columns (Path, pat" in remarks
+    assert (
+        "not read: patients.csv (12 rows), which lists the same images without labels; copy its columns (Pa" in remarks
+    )
     assert "never used for training: resnet_18_test.csv (3 rows); leukemia.final" in remarks
 
 
@@ -106,7 +108,8 @@ def test_the_example_of_a_submission_is_no_training_data(course: Course) -> None
     course.test.unlink()
     catalog = read_catalog(course.folder)
     assert len(catalog.table) == 16
-    assert "never used for training: sample_submission.csv, by its name the example of a submission" in catalog.remarks
+    example = "sample_submission.csv (3 rows), by its name the example of a submission"
+    assert f"never used for training: {example}" in catalog.remarks
 
 
 def test_csvs_of_other_names_are_counted_without_names(tmp_path: Path) -> None:

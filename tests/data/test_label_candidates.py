@@ -56,7 +56,9 @@ def test_a_template_with_the_ids_of_the_training_images_is_one(cells: Path) -> N
     write_lines(cells / "sample_submission.csv", "id,label", *(f"{number},0" for number in range(4)))
     source = typed(cells, options=f"--base '{cells / 'train'}'")
     assert labels_of(source)["007.jpg"] == 1
-    assert any("sample_submission.csv, by its name the example of a submission" in note for note in source.named_notes)
+    assert any(
+        "sample_submission.csv (4 rows), by its name the example of a submission" in note for note in source.named_notes
+    )
 
 
 def test_dates_sexes_and_ids_are_no_labels(cells: Path) -> None:

@@ -41,7 +41,10 @@ def test_a_column_called_for_paths_may_have_folders(patients: Path, column: str)
 def test_ids_of_patients_whose_images_are_named_otherwise(tmp_path: Path) -> None:
     touch(tmp_path, *(f"cells/{case}_{number}.png" for case in CASES for number in range(2)))
     path = write_lines(tmp_path / "cases.csv", "Path,label", *(f"{case},{case % 2}" for case in CASES))
-    with pytest.raises(UserError, match=r"or write a row for each image, with its path .*, such as cells/40_0.png$"):
+    with pytest.raises(
+        UserError,
+        match=r"or write a row for each image, with its path .*, such as cells/40_0.png\n  for a CSV of all images",
+    ):
         typed(path)
     rows = [f"cells/{case}_{number}.png,{case % 2}" for case in CASES for number in range(2)]
     assert len(typed(write_lines(path, "Path,label", *rows)).rows) == 8

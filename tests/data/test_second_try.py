@@ -95,7 +95,9 @@ def test_numbers_in_names_are_no_classes(tmp_path: Path) -> None:
 def test_words_of_two_places_that_differ_are_refused(tmp_path: Path) -> None:
     names = [f"{first}_{n}_{last}.png" for n, (first, last) in enumerate([("aa", "bb"), ("bb", "aa"), ("aa", "aa")])]
     message = refusal(touch(tmp_path, *names), "normal=aa", "leukemic=bb")
-    assert "the first word and the last word of the names of files are words of --classes, but of different" in message
+    assert (
+        "the first word and the last word of the names of the files are words of --classes, but of different" in message
+    )
 
 
 def test_overviews_beside_class_folders_are_left_out_and_named(tmp_path: Path) -> None:

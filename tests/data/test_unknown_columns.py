@@ -68,7 +68,8 @@ def test_of_two_columns_of_paths_neither_is_guessed(cells: Path) -> None:
     rows = [f"photos/{number}.png,photos/{7 - number}.png,{number % 2}" for number in range(8)]
     path = write(cells / "list.csv", "Bild,Other,label", rows)
     with pytest.raises(
-        UserError, match=r"columns bild, other have names of images; leave only one of them in the CSV$"
+        UserError,
+        match=r"columns bild, other have names of images; leave only one of them in the CSV\n  for a CSV of all images",
     ):
         read_catalog(path)
 
@@ -78,7 +79,8 @@ def test_values_of_no_image_are_shown_beside_one(cells: Path) -> None:
     with pytest.raises(
         UserError,
         match=r"expected a column Path, found Bild, label; no column has the names of images or folders below .*, such "
-        r"as photos/0.png; Bild has cell-0: write them as they are there, or give their folder with --base$",
+        r"as photos/0.png; Bild has cell-0: write them as they are there, or give their folder with --base"
+        r"\n  for a CSV of all images",
     ):
         read_catalog(path)
 

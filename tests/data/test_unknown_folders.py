@@ -145,7 +145,7 @@ def test_folders_of_patients_are_not_mapped(tmp_path: Path, folders: str) -> Non
 
 def test_patients_beside_class_folders_are_not_mapped(tmp_path: Path) -> None:
     message = refusal(touch(tmp_path, "hem/1.png", "all/2.png", "patient_3/3.png"))
-    assert message.endswith(":\n  patient_3/ (1)")
+    assert ":\n  patient_3/ (1)\n  for a CSV of all images" in message
 
 
 def test_masks_are_left_out_with_the_classes_at_the_second_try(tmp_path: Path) -> None:

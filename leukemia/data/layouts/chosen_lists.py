@@ -10,7 +10,7 @@ from leukemia.data.layouts.base_folder import located_listing
 from leukemia.data.layouts.csv_file import read_csv
 from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.lists import folder_of_lists, lists_of_folds
-from leukemia.data.layouts.part_lists import part_lists
+from leukemia.data.layouts.part_lists import lists_in_folders, part_lists
 from leukemia.data.layouts.source import Source, walk
 from leukemia.data.layouts.tables import by_use, is_table
 from leukemia.data.reading import Reading
@@ -39,7 +39,7 @@ def chosen_lists(data: Path, reading: Reading, *, labels: bool) -> Source | None
         tables = tables or every
     if not tables:
         return None
-    for read in (folder_of_lists, part_lists, lists_of_folds):
+    for read in (folder_of_lists, part_lists, lists_of_folds, lists_in_folders):
         if (source := read(data, reading, labels=labels)) is not None:
             return source
     found = {

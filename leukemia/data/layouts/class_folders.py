@@ -34,6 +34,7 @@ from leukemia.data.layouts.source import (
     walk,
     walk_folders,
 )
+from leukemia.data.layouts.unlabelled import Unlabelled
 from leukemia.data.reading import Reading
 from leukemia.data.split import part_of
 from leukemia.data.subjects import some
@@ -172,14 +173,14 @@ def _beside(data: Path, images: Sequence[_Image], reading: Reading) -> list[Path
         f"{'these files' if stray else 'these'}"
     )
     if not names:
-        raise UserError(f"{message}:\n{listed(stray)}")
+        raise Unlabelled(f"{message}:\n{listed(stray)}")
     words = [image.word for image in images if image.level is not None]
     lines = [*counted(f"{name}/" for name in names), *stray]
     if reading.classes is None and look_like_subjects([*words, *names]):
         # 0 or 1 is one of their numbers.
         raise unmapped(f"{data}: images in folders with names", None)
     if look_like_subjects(names):
-        raise UserError(f"{message}:\n{listed(lines)}")
+        raise Unlabelled(f"{message}:\n{listed(lines)}")
     # No option leaves out files.
     message += ", or map the folders with --classes" if not stray else ", and map the folders with --classes"
     raise unknown_words(message, [*words, *names], reading.classes, lines, companion_folders(data) - {*words, *names})

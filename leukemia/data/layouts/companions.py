@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,20 @@ class _Image:
         return "/".join([*self.folders, self.stem + self.suffix])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Companion:
+    """Why an image is no cell of its own."""
+
+    kind: str
+    """The folder, or the end of the name, that says so."""
+
+    is_in_folder: bool
+    """Whether ``kind`` is a folder."""
+
+    is_seen: bool
+    """Whether pixels say so, too."""
+
+
 _Place = tuple[tuple[str, ...], str]
 """Folders and a stem, whatever the suffix."""
 
@@ -62,24 +76,16 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
     """
     if source.layout != "folders" or not reading.reads_labels:
         return
-    images = [_Image.of(row.path, source.root) for row in source.rows]
-    places = {(image.folders, image.stem) for image in images}
-    paths = [row.path for row in source.rows]
-    masks, endings, suffixes = mask_folders(source.root, paths), mask_endings(paths), mask_suffixes(paths)
-    files = Counter(path.with_suffix("") for path in paths)
-    # A folder that the user, or the data, call a class is no kind of companion.
-    companions = _companions_among(images, masks) - {row.word for row in source.rows}
-    siblings = _sibling_places(images, companions)
-    in_folders, by_name = [], []
-    for image, path in zip(images, paths, strict=True):
-        if (folder := _companion_folder(image, places, siblings, companions)) is not None:
-            in_folders.append((image, folder))
-        elif path.suffix in suffixes and files[path.with_suffix("")] > 1:
-            by_name.append((image, path.suffix))
-        elif (word := _companion_word(image, places, endings)) is not None:
-            by_name.append((image, word))
-    if not (in_folders or by_name):
+    found = companions_among(
+        source.root,
+        [row.path for row in source.rows],
+        classes=frozenset(row.word for row in source.rows if row.word is not None),
+    )
+    if not found:
         return
+    images = {path: _Image.of(path, source.root) for path in found}
+    in_folders = [(images[path], each.kind) for path, each in found.items() if each.is_in_folder]
+    by_name = [(images[path], each.kind) for path, each in found.items() if not each.is_in_folder]
     kinds = counted([*(f"{folder}/" for _, folder in in_folders), *(f"*{word.lower()}" for _, word in by_name)])
     advice = []
     if in_folders:
@@ -87,15 +93,40 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
         advice.append(f"to leave out these folders: {mapping([folder for _, folder in in_folders], words)[0]}")
     if by_name:
         advice.append("move the files away that are named so, or give a CSV Path,label of the cells")
-    are_seen = any(kind in masks | endings | suffixes for _, kind in [*in_folders, *by_name])
-    by_pixels = " and pixels" if are_seen else ""
+    by_pixels = " and pixels" if any(each.is_seen for each in found.values()) else ""
     raise UserError(
-        f"{data}: {len(in_folders) + len(by_name)} of {len(images)} images are masks, thumbnails or other versions of "
+        f"{data}: {len(found)} of {len(source.rows)} images are masks, thumbnails or other versions of "
         f"images in the data, by their names{by_pixels}: {', '.join(kinds)}; leave them out, or rename them if they "
         f"are cells:\n"
         f"{listed(str(image) for image, _ in [*in_folders, *by_name])}\n"
         + "\n".join(f"{INDENT}{line}" for line in advice)
     )
+
+
+def companions_among(
+    root: Path, paths: Sequence[Path], *, classes: frozenset[str] = frozenset()
+) -> dict[Path, Companion]:
+    """The companions among images below a folder.
+
+    Args:
+        classes: folders that the user, or the data, call a class: these are no kind of companion.
+    """
+    images = [_Image.of(path, root) for path in paths]
+    places = {(image.folders, image.stem) for image in images}
+    masks, endings, suffixes = mask_folders(root, paths), mask_endings(paths), mask_suffixes(paths)
+    files = Counter(path.with_suffix("") for path in paths)
+    companions = _companions_among(images, masks) - classes
+    siblings = _sibling_places(images, companions)
+    seen = masks | endings | suffixes
+    found = {}
+    for image, path in zip(images, paths, strict=True):
+        if (folder := _companion_folder(image, places, siblings, companions)) is not None:
+            found[path] = Companion(kind=folder, is_in_folder=True, is_seen=folder in seen)
+        elif path.suffix in suffixes and files[path.with_suffix("")] > 1:
+            found[path] = Companion(kind=path.suffix, is_in_folder=False, is_seen=True)
+        elif (word := _companion_word(image, places, endings)) is not None:
+            found[path] = Companion(kind=word, is_in_folder=False, is_seen=word in seen)
+    return found
 
 
 def names_companions(folder: str) -> bool:

@@ -12,9 +12,10 @@ from leukemia.data.layouts.label_candidates import no_label_column, unread_candi
 from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
 from leukemia.data.layouts.listed_folder import Folder
 from leukemia.data.layouts.listing import Listing
-from leukemia.data.layouts.path_column import MOST_COLUMNS, unpadded_column
+from leukemia.data.layouts.path_column import MOST_COLUMNS, recurring_folders, unpadded_column
 from leukemia.data.layouts.repeated_rows import joined
 from leukemia.data.layouts.source import Row, Source, is_image, walk
+from leukemia.data.layouts.unlabelled import Unlabelled
 from leukemia.data.reading import Reading
 from leukemia.data.split import split_column
 
@@ -57,6 +58,7 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         notes=(*path_notes, *label_notes, *folder.notes(listing), *repeated),
         named_notes=() if column is None else unread_candidates(listing, column, reading),
         split_from="" if split_name is None else f"the column {split_name}",
+        tables=(listing.path,),
         unread_columns=unread,
     )
 
@@ -80,17 +82,19 @@ def _no_columns(listing: Listing, column: str | None, reading: Reading, *, label
         return UserError(f"{listing.path}: expected {wanted}, found {found}; add a header as the first line")
     if listing.path_column is None:
         base = _base_of(listing, reading)
-        return UserError(
-            f"{listing.path}: expected {wanted}, found {found}; no column has the names of images or folders below "
-            f"{base}{_example(listing, base, reading)}"
-        )
+        message = f"{listing.path}: expected {wanted}, found {found}; no column has the names of images"
+        if name := recurring_folders(_values_of(listing), FileIndex(base)):
+            return Unlabelled(
+                f"{message} below {base}, and {name}, which has the names of folders, is not different in each row: "
+                "write the path of an image into each row"
+            )
+        return Unlabelled(f"{message} or folders below {base}{_example(listing, base, reading)}")
     return no_label_column(listing, reading)
 
 
 def _example(listing: Listing, base: Path, reading: Reading) -> str:
     """The path of an image beside a value of a column, and what to do."""
-    names = [name for name in listing.columns[:MOST_COLUMNS] if name]
-    columns = {name: [values[name.lower()] for _, values in listing.rows] for name in names}
+    columns = _values_of(listing)
     unpadded = unpadded_column(columns, FileIndex(base, ignores_zeros=True), base)
     column = unpadded or next(iter(columns), None)
     image = next((path for path in walk(base) if is_image(path)), None)
@@ -101,6 +105,12 @@ def _example(listing: Listing, base: Path, reading: Reading) -> str:
         return f"{example}, as if without leading zeros: call this column image_id in the header if it names the images"
     folder = "their" if reading.base is None else "another"
     return f"{example}: write them as they are there, or give {folder} folder with {reading.base_option}"
+
+
+def _values_of(listing: Listing) -> dict[str, list[str]]:
+    """The values of the first columns, which may be paths."""
+    names = [name for name in listing.columns[:MOST_COLUMNS] if name]
+    return {name: [values[name.lower()] for _, values in listing.rows] for name in names}
 
 
 def _check_once(listing: Listing, path_column: str, labels: Sequence[tuple[str | None, int | None]]) -> None:

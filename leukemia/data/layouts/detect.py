@@ -33,12 +33,13 @@ from leukemia.data.layouts.label_candidates import label_candidates
 from leukemia.data.layouts.lists import folder_of_lists, lists_of_folds, several_lists
 from leukemia.data.layouts.mapped_masks import refuse_mapped_masks
 from leukemia.data.layouts.other_kinds import describe_others, require_text
-from leukemia.data.layouts.part_lists import part_lists
+from leukemia.data.layouts.part_lists import lists_in_folders, part_lists
 from leukemia.data.layouts.source import Source, direct_others, is_os_metadata, walk
 from leukemia.data.layouts.split_folders import split_folders
 from leukemia.data.layouts.split_lists import with_split_lists
 from leukemia.data.layouts.subclasses import class_notes, with_subclasses
 from leukemia.data.layouts.tables import by_use, is_table, is_template
+from leukemia.data.layouts.unlabelled import Unlabelled, way_by_sheet
 from leukemia.data.layouts.unread_files import unread_files
 from leukemia.data.layouts.unread_levels import unread_levels
 from leukemia.data.reading import Reading
@@ -47,6 +48,9 @@ from leukemia.data.subjects import NotApplicable, some
 
 MOST_TABLES = 5
 """So many CSVs of a folder that is no data set are tried, to say which one can be read."""
+
+LISTS = (folder_of_lists, part_lists, lists_of_folds, lists_in_folders)
+"""Readers of CSVs in a folder, in the order in which they are tried."""
 
 _Reader: TypeAlias = Callable[[Path, Reading], Source | None]
 
@@ -75,7 +79,9 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
     try:
         return _find(data, reading, labels=labels)
     except Unmapped as error:
-        raise advised(error, data, read) from None
+        raise advised(error, data, read, way_by_sheet(data, reading)) from None
+    except Unlabelled as error:
+        raise UserError(f"{error}{way_by_sheet(data, reading) if labels else ''}") from None
 
 
 def _find(data: Path, reading: Reading, *, labels: bool) -> Source:
@@ -105,7 +111,7 @@ def _find(data: Path, reading: Reading, *, labels: bool) -> Source:
     kept = with_beside(with_split(with_split_lists(source, reading), data, reading, training=labels))
     notes = (*class_notes(kept, reading), *kept.notes, *note_twins(kept))
     num_left_out = len(found.rows) - len(kept.rows)
-    named = (*kept.named_notes, *unread_levels(kept, reading), *unread_files(kept))
+    named = (*kept.named_notes, *unread_levels(kept, reading), *unread_files(data, kept))
     return cnmc.with_doubts(dataclasses.replace(kept, num_left_out=num_left_out, notes=notes, named_notes=named))
 
 
@@ -156,7 +162,7 @@ def _refuse_options_of_csv(data: Path, reading: Reading, *, labels: bool) -> Non
 def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
     # C-NMC's own folders stand for its classes, whatever ``--classes`` says.
     first: list[_Reader] = [cnmc.training_images, cnmc.phase_images] if reading.classes is None else []
-    middle: list[_Reader] = [partial(each, labels=labels) for each in (folder_of_lists, part_lists, lists_of_folds)]
+    middle: list[_Reader] = [partial(each, labels=labels) for each in LISTS]
     last: list[_Reader] = [unlabelled_folder]
     if reading.reads_labels:
         first, last = [partial(chosen_lists, labels=labels), *first, named_images], [cnmc.phase_images, flat_folder]
@@ -197,7 +203,7 @@ def _no_labels(data: Path, reading: Reading) -> UserError:
             return unmapped(f"{message}, directly in this folder{unknown}", reading.classes)
     message += unknown
     expected = f"C-NMC's fold_*/{{all,hem}}, folders named by class ({NAMES}), or a CSV with the columns Path and label"
-    return UserError(f"{message}; expected {expected}{tables}")
+    return Unlabelled(f"{message}; expected {expected}{tables}")
 
 
 def _tables(data: Path) -> str:
@@ -248,7 +254,9 @@ def _refusal(data: Path, message: str, reading: Reading, *, labels: bool) -> Use
     levels, names, others = folder_levels(data), folder_names(data), describe_others(walk(data))
     has_labels = any(rank == 0 for rank, _ in found)
     beside = f" ({others})" if others else ""
-    if levels and (class_level(levels) is not None or not errors) and not has_labels:
+    chosen = class_level(levels)
+    may_be_meant = chosen is not None and not (errors and chosen.are_fields)
+    if levels and (may_be_meant or not errors) and not has_labels:
         correct = f", or correct the CSV ({first_line(errors[0])})" if errors else ", or give a CSV Path,label"
         return unmapped(f"{message} images in folders with other names{beside}", None, correct)
     has_words = bool(proposed_words(data))
@@ -261,4 +269,4 @@ def _refusal(data: Path, message: str, reading: Reading, *, labels: bool) -> Use
     only += f", so no folder names a class{way}" if names else ""
     text = "; ".join(filter(None, (only, others))) or ("other files only" if any(walk(data)) else "no images at all")
     named = class_names(data)
-    return UserError(f"{message} {text}{named.describe(named.names)}")
+    return Unlabelled(f"{message} {text}{named.describe(named.names)}")

@@ -1,4 +1,5 @@
-"""Classes in the names of files: a word at the same place in each, as ``blast_0.bmp``, where ``--classes`` maps it."""
+"""Classes in the names of files or of folders: a word at the same place in each, as ``blast_0.bmp`` or ``Pt_01_ALL``,
+where ``--classes`` maps it."""
 
 from __future__ import annotations
 
@@ -8,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from leukemia.base.errors import UserError
 from leukemia.data.classes import NAMED, Vocabulary, unknown_words
 from leukemia.data.layouts.beside import are_few, few_above
 from leukemia.data.layouts.companions import companion_folders
 from leukemia.data.layouts.folder_levels import is_view, look_like_subjects
 from leukemia.data.layouts.source import Row, Source, ignored_files, is_image, walk
+from leukemia.data.layouts.unlabelled import Unlabelled
 from leukemia.data.reading import Reading
 from leukemia.data.split import part_of
 
@@ -22,6 +23,9 @@ MOST_WORDS = 12
 
 MOST_PLACES = 6
 """Words are looked for at so many places from either end of a name."""
+
+OF_FOLDERS = "the names of the folders"
+"""Whose words those in the names of folders are."""
 
 _HYPHENATED = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -33,7 +37,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+|[^\W\d_]{2,}|[^\W\d_]\d")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a word is in the names of files."""
+    """Where a word is in the names of files, or in those of the folders of one level."""
 
     kind: re.Pattern[str]
     """What a word is."""
@@ -41,8 +45,23 @@ class Place:
     index: int
     """Of the words of a name; negative from the end."""
 
+    level: int | None = None
+    """Of the folders, from the outermost one; None: the name is that of the file."""
+
+    @property
+    def names(self) -> str:
+        """Whose words they are."""
+        return "the names of the files" if self.level is None else OF_FOLDERS
+
+    def name(self, path: Path) -> str:
+        """The name in a path below the data, without its suffix; empty if the path has no folder of the level."""
+        if self.level is None:
+            return path.stem
+        folders = path.parts[:-1]
+        return folders[self.level] if self.level < len(folders) else ""
+
     def word(self, path: Path) -> str | None:
-        """The word of a name; None if it has none at this place.
+        """The word of the name in a path below the data; None if it has none at this place.
 
         >>> [Place(_HYPHENATED, 0).word(Path(name)) for name in ("Lymphocyte12.png", "B-ALL (3).png", "17.png")]
         ['Lymphocyte', 'B-ALL', None]
@@ -50,8 +69,10 @@ class Place:
         'blast'
         >>> [Place(_NUMBERED, -1).word(Path(name)) for name in ("17_L1.png", "17_1.png", "1a-L2_3.png")]
         ['L1', None, 'L2']
+        >>> Place(_HYPHENATED, -1, 0).word(Path("Pt_01_ALL/cell_001.png"))
+        'ALL'
         """
-        words = self.kind.findall(path.stem)
+        words = self.kind.findall(self.name(path))
         return words[self.index] if -len(words) <= self.index < len(words) else None
 
     def __str__(self) -> str:
@@ -62,32 +83,36 @@ class Place:
         return f"the {order}last word" if order else "the last word"
 
 
-def proposed_words(data: Path) -> list[list[str]]:
-    """Words in the names of the images below ``data`` that may be classes, without those of companions and overviews.
+def proposed_words(data: Path) -> list[tuple[Place, list[str]]]:
+    """Words in the names of the images below ``data``, or of their folders, that may be classes, without those of
+    companions and overviews.
 
     Returns:
-        For each place with a few words, most of them of several images, the word of each image. Places with a known
-        word are first, then the beginning and the end of names.
+        The places with a few words, most of them of several files or folders, and for each the word of each image.
+        Places with a known word are first, then the beginning and the end of names.
     """
     companions = companion_folders(data)
     inside = [(path, path.relative_to(data).parts[:-1]) for path in filter(is_image, walk(data))]
     above = few_above([folders for _, folders in inside])
     paths = [path for path, folders in inside if companions.isdisjoint(folders) and folders not in above]
-    found: dict[tuple[str, ...], None] = {}
-    for place in _places(_HYPHENATED, _LETTERS, _NUMBERED):
-        words = tuple(word for path in paths if (word := place.word(path)) is not None)
-        if len(words) == len(paths) and _may_be_classes(words):
-            found.setdefault(words)
-    return sorted(map(list, found), key=lambda words: not any(word in NAMED for word in words))
+    below = [path.relative_to(data) for path in paths]
+    found: dict[tuple[str, ...], Place] = {}
+    for place in _places(below):
+        words = tuple(word for path in below if (word := place.word(path)) is not None)
+        if len(words) == len(paths) and _may_be_classes(_of_each_name(place, below)):
+            found.setdefault(words, place)
+    places = [(place, list(words)) for words, place in found.items()]
+    return sorted(places, key=lambda each: not any(word in NAMED for word in each[1]))
 
 
 def has_file_words(data: Path, reading: Reading) -> bool:
-    """Whether ``--classes`` maps the words of files rather than those of folders: of most images that it leaves in."""
+    """Whether ``--classes`` maps words of names, of most images that it leaves in, rather than names of folders."""
     return reading.classes is not None and _mapped(data, Vocabulary.given(reading.classes)) is not None
 
 
 def named_by_class(data: Path, reading: Reading) -> Source | None:
-    """The images of a folder whose names have words of ``--classes`` at one place; None if they do not.
+    """The images of a folder whose names, or whose folders' names, have words of ``--classes`` at one place; None if
+    they do not.
 
     A folder that ``--classes`` leaves out is left out, and one that it calls a class has no such images.
 
@@ -103,17 +128,27 @@ def named_by_class(data: Path, reading: Reading) -> Source | None:
     place, rows = mapped
     words = [row.word or row.path.stem for row in rows]
     if not all(word in vocabulary for word in words):
-        message = f"{data}: the names of files have words, each {place}, that --classes does not have"
+        message = f"{data}: {place.names} have words, each {place}, that --classes does not have"
         raise unknown_words(message, words, reading.classes)
-    note = f"labels are read from the names of the files: {place} of each"
+    note = f"labels are read from {place.names}: {place} of each"
     return Source(layout="folders", root=data, rows=tuple(rows), notes=(note, *ignored_files([data])))
 
 
-def _places(*kinds: re.Pattern[str]) -> Iterator[Place]:
-    """The beginning and the end of names first."""
-    for kind in kinds:
-        for number in range(MOST_PLACES):
-            yield from (Place(kind, number), Place(kind, -number - 1))
+def _places(paths: Sequence[Path]) -> Iterator[Place]:
+    """Those of files first, and of each name the beginning and the end."""
+    depth = max((len(path.parts) - 1 for path in paths), default=0)
+    for level in (None, *range(depth)):
+        for kind in (_HYPHENATED, _LETTERS, _NUMBERED):
+            for number in range(MOST_PLACES):
+                yield from (Place(kind, number, level), Place(kind, -number - 1, level))
+
+
+def _of_each_name(place: Place, paths: Sequence[Path]) -> list[str]:
+    """The word of each file, or of each folder that has another name; empty if each folder has a word of its own."""
+    if place.level is None:
+        return [place.word(path) or "" for path in paths]
+    folders = {place.name(path): place.word(path) or "" for path in paths}
+    return list(folders.values()) if len(set(folders.values())) < len(folders) else []
 
 
 def _may_be_classes(words: Sequence[str]) -> bool:
@@ -138,9 +173,10 @@ def _mapped(data: Path, vocabulary: Vocabulary) -> tuple[Place, list[Row]] | Non
         return None
     left_out = {path: name for path, folders in inside for name in reversed(folders) if vocabulary.ignores(name)}
     paths = [path for path, _ in inside if path not in left_out]
+    below = [path.relative_to(data) for path in paths]
     found: list[tuple[int, Place, list[int | None]]] = []
-    for place in _places(_HYPHENATED, _LETTERS, _NUMBERED):
-        words = [place.word(path) for path in paths]
+    for place in _places(below):
+        words = [place.word(path) for path in below]
         known = sum(word is not None and word in vocabulary for word in words)
         labels = [None if word is None else vocabulary.label(word) for word in words]
         if 2 * sum(label is not None for label in labels) > len(paths):
@@ -152,12 +188,17 @@ def _mapped(data: Path, vocabulary: Vocabulary) -> tuple[Place, list[Row]] | Non
         pairs = zip(paths, labels, others, strict=True)
         odd = next((path.name for path, *pair in pairs if set(pair) == {0, 1}), None)
         if odd is not None:
-            raise UserError(
-                f"{data}: {place} and {other} of the names of files are words of --classes, but of different classes, "
-                f"as those of {odd}; give a CSV Path,label"
+            raise Unlabelled(
+                f"{data}: {place} and {other} of {_names(place, other)} are words of --classes, but of different "
+                f"classes, as those of {odd}; give a CSV Path,label"
             )
     rows = []
     for path, _ in inside:
-        word = left_out.get(path, place.word(path))
+        word = left_out.get(path, place.word(path.relative_to(data)))
         rows.append(Row(path=path, label=None if word is None else vocabulary.label(word), word=word))
     return place, rows
+
+
+def _names(place: Place, other: Place) -> str:
+    """Whose words those of two places are."""
+    return place.names if (place.level is None) == (other.level is None) else "the names of files and folders"

@@ -9,6 +9,7 @@ from leukemia.base.errors import UserError
 from leukemia.base.printable import INDENT
 from leukemia.data.classes import CLASSES, PLACE, OtherWords, counted, joined, mapping, unknown_words
 from leukemia.data.layouts.class_names import class_names
+from leukemia.data.layouts.file_words import OF_FOLDERS
 from leukemia.data.layouts.folder_levels import Level, folder_levels
 from leukemia.data.layouts.proposals import Proposal, Read, proposals
 from leukemia.data.subjects import some
@@ -41,13 +42,14 @@ def unmapped(message: str, classes: Sequence[str] | None, correct: str = "") -> 
     return error
 
 
-def advised(error: Unmapped, data: Path, read: Read) -> UserError:
+def advised(error: Unmapped, data: Path, read: Read, sheet: str) -> UserError:
     """The error with what to type: the first words with which the data can be read.
 
     Args:
         error: of reading ``data``.
         data: a folder.
         read: reads it.
+        sheet: a line that says how else to give labels.
 
     Returns:
         ``OtherWords`` if ``error`` is one.
@@ -64,7 +66,7 @@ def advised(error: Unmapped, data: Path, read: Read) -> UserError:
         if problem and hindered is None:
             hindered = each, problem
     else:
-        none = f"{error}{_look(levels)}, so no folder names a class; {_way_by_csv(levels)}"
+        none = f"{error}{_look(levels)}, so no folder names a class; {_way_by_csv(levels, sheet)}"
         text = none if hindered is None else _hindered(*hindered)
     return OtherWords(text) if isinstance(error, OtherWords) else UserError(text)
 
@@ -73,7 +75,9 @@ def _proposing(
     error: Unmapped, chosen: Proposal, found: Sequence[Proposal], data: Path, levels: Sequence[Level]
 ) -> str:
     """The error, and where the words that are proposed are, and others that may be meant."""
-    folders = _others([each.words for each in found if each.are_folders], chosen)
+    # Those whose names have the words are mapped by these.
+    whole = [] if chosen.words_of == OF_FOLDERS else [each.words for each in found if each.are_folders]
+    folders = _others(whole, chosen)
     files = _others([each.words for each in found if not each.are_folders], chosen)
     named = class_names(data)
     if chosen.are_folders:
@@ -83,7 +87,7 @@ def _proposing(
     look = "" if folders else f"{_look(levels)}, so no folder names a class"
     elsewhere = f", as have those at other places{files}" if files else ""
     elsewhere += f", and folders{folders}" if folders else ""
-    words = f"the names of the files have words that may be classes{elsewhere}"
+    words = f"{chosen.words_of} have words that may be classes{elsewhere}"
     return f"{error}{look}{named.describe(named.names)}; {words}"
 
 
@@ -108,11 +112,11 @@ def _look(levels: Sequence[Level]) -> str:
     return f" that look like {kind} ({some(counted(levels[0].names))})"
 
 
-def _way_by_csv(levels: Sequence[Level]) -> str:
+def _way_by_csv(levels: Sequence[Level], sheet: str) -> str:
     """What to do if no words can be mapped. It has lines of its own, so it is the end of a message."""
     pattern = f", with --subject-pattern '([^/]+){'/[^/]+' * levels[0].from_file}$'" if levels else ""
     after_all = f"\n{INDENT}if the folders are classes after all: --classes " + " ".join(
         f"{name}={PLACE}" for name in CLASSES
     )
     way = f"write a CSV Path,label with a line for each image, and give its path instead of the folder{pattern}"
-    return way + (after_all if levels else "")
+    return way + sheet + (after_all if levels else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ _ID = re.compile(r"(?:.*\d){4}.*")
 _NUMBERED = re.compile(r"(?P<name>[^\W\d_]*)(?:[\W_]+[^\W\d_])?[\W_]*\d+\w?")
 # S12; one digit may be that of a class, as L1 and M3.
 _LETTER_AND_NUMBER = re.compile(r"[^\W\d_]\d{2,}")
+_OF_CLASSES = frozenset("class type grade stage category label klasse typ grad stadium classe clase grado".split())
 _PREFIXES = frozenset(["p", "pt", "id", "uid", "visit", "slide", "smear", "sample", "specimen"])
 _MAGNIFICATION = re.compile(r"x[\W_]*\d+|\d+[\W_]*x")
 _VIEWS = frozenset(
@@ -48,6 +49,9 @@ class Level:
     recurs: bool
     """Whether each name is in several folders above."""
 
+    is_even: bool = False
+    """Whether each of several folders above has all of the names, with equally many images."""
+
     from_file: int
     """How many parts of a path follow the folder, the file being one, in the deepest path."""
 
@@ -60,6 +64,20 @@ class Level:
     def are_views(self) -> bool:
         """Whether the folders are magnifications, stains, or places or kinds of images, which any class may have."""
         return all(map(is_view, set(self.names)))
+
+    @property
+    def are_numbered(self) -> bool:
+        """Whether the folders are a word with a running number, as fields and batches are, unless the word says that
+        they are classes."""
+        found = [_NUMBERED.fullmatch(normal_form(name)) for name in set(self.names)]
+        prefixes = {match["name"] if match else "" for match in found}
+        # L1 and M3 are classes.
+        return len(prefixes) == 1 and len(prefix := prefixes.pop()) > 1 and prefix not in _OF_CLASSES
+
+    @property
+    def are_fields(self) -> bool:
+        """Whether the folders look like fields or batches rather than classes, as far as a table may have these."""
+        return not any(name in NAMED for name in self.names) and (self.are_numbered or self.is_even)
 
     @property
     def may_be_classes(self) -> bool:
@@ -78,16 +96,23 @@ def folder_levels(data: Path) -> list[Level]:
     for level in range(depth):
         both = _have_parts_and_words({folders[level] for folders in inside if len(folders) > level})
         names, parents = [], defaultdict(set)
+        counts: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
         for folders in inside:
             name = folders[min(level, len(folders) - 1)]
             if (both or not part_of(name)) and (len(folders) > level or folders not in above):
                 names.append(name)
                 parents[name].add(folders[:level])
+                counts[folders[:level]][name] += 1
         if len(parents) > 1:
             recurs = min(map(len, parents.values())) > 1
             deep = {folders[level] for folders in inside if len(folders) > level}
             shallow = frozenset(parents.keys() - deep)
-            found.append(Level(names=tuple(names), shallow=shallow, recurs=recurs, from_file=depth - level))
+            first, *others = counts.values()
+            is_even = bool(others) and all(each == first for each in others) and len(set(first.values())) == 1
+            from_file = depth - level
+            found.append(
+                Level(names=tuple(names), shallow=shallow, recurs=recurs, is_even=is_even, from_file=from_file)
+            )
     return found
 
 
@@ -153,13 +178,14 @@ def is_id(word: str) -> bool:
 
 
 def is_view(word: str) -> bool:
-    """Whether a word is a magnification, a stain, or a place or kind of image.
+    """Whether a word is a magnification, a stain, or a place or kind of image, perhaps numbered.
 
-    >>> [word for word in ("40x", "X100", "Left", "IMG", "blast") if is_view(word)]
-    ['40x', 'X100', 'Left', 'IMG']
+    >>> [word for word in ("40x", "X100", "Left", "IMG", "field_001", "blast") if is_view(word)]
+    ['40x', 'X100', 'Left', 'IMG', 'field_001']
     """
     form = normal_form(word)
-    return form in _VIEWS or _MAGNIFICATION.fullmatch(form) is not None
+    numbered = _NUMBERED.fullmatch(form)
+    return (numbered["name"] if numbered else form) in _VIEWS or _MAGNIFICATION.fullmatch(form) is not None
 
 
 def _have_parts_and_words(names: Iterable[str]) -> bool:

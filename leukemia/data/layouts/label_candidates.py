@@ -17,6 +17,7 @@ from leukemia.data.classes import (
 )
 from leukemia.data.layouts.folder_levels import is_id, look_like_subjects
 from leukemia.data.layouts.listing import Listing
+from leukemia.data.layouts.unlabelled import Unlabelled
 from leukemia.data.reading import Reading
 from leukemia.data.split import COLUMNS as SPLITS
 from leukemia.data.split import part_of
@@ -30,13 +31,15 @@ _COHORTS = frozenset("cohort centre center site hospital zentrum".split())
 _SPLIT_WORDS = frozenset(
     "development derivation discovery internal external holdout hold-out in-house prospective retrospective".split()
 )
+# Of numbers of which one has a fraction, which 1.0 has not.
+_NUMBER, _FRACTION = re.compile(r"[+-]?\d*(?:[.,]\d*)?(?:e[+-]?\d+)?"), re.compile(r".*[.,]\d*[1-9].*")
 _SEXES = frozenset("m f w d male female man woman".split())
 
 
 def label_candidates(listing: Listing) -> dict[str, list[str]]:
     """The columns that may have labels, the likeliest first, with the word of each row.
 
-    They have few words. Columns of paths, subjects, parts of a split, ids, dates, ages and sexes are none.
+    They have few words. Columns of paths, subjects, parts of a split, ids, dates, ages, sexes and measures are none.
     """
     flags = {name for names in listing.one_hot.values() for name in names}
     names = [*listing.one_hot, *(name for name in listing.columns if name not in flags)]
@@ -74,7 +77,8 @@ def no_label_column(listing: Listing, reading: Reading) -> UserError:
     candidates = label_candidates(listing)
     message = f"{listing.path}: expected a column of labels, such as label, found {', '.join(listing.columns)}"
     if not candidates:
-        return UserError(f"{message}; add one, or rename it in the header{_class_folders(listing)}")
+        way = _class_folders(listing)
+        return (UserError if way else Unlabelled)(f"{message}; add one, or rename it in the header{way}")
     best = next(iter(candidates))
     lines = [f"{_shown(listing, name)}: {', '.join(counted(words))}" for name, words in candidates.items()]
     if best in listing.one_hot:
@@ -129,8 +133,14 @@ def _may_be_classes(name: str, words: Sequence[str]) -> bool:
         or not _OTHERS.isdisjoint(re.split(r"[\W_]+", name.lower()))
     )
     values = distinct - {""}
+    are_measured = all(map(_NUMBER.fullmatch, values)) and any(map(_FRACTION.fullmatch, values))
     return (
-        few and not is_other and not all(map(part_of, values)) and not all(map(is_id, values)) and not values <= _SEXES
+        not are_measured
+        and few
+        and not is_other
+        and not all(map(part_of, values))
+        and not all(map(is_id, values))
+        and not values <= _SEXES
     )
 
 

@@ -140,7 +140,9 @@ def _has_labels(listing: Listing, column: str, reading: Reading) -> bool:
 def _wrong_labels(listing: Listing, column: str, reading: Reading) -> UserError:
     known = vocabularies(reading.classes)[0]
     numbers: dict[str, list[int]] = {}
-    for (number, _), word in zip(listing.rows, listing.column(column), strict=True):
+    found = [(number, word) for (number, _), word in zip(listing.rows, listing.column(column), strict=True)]
+    # A row that stands for a folder is there for each of its images.
+    for number, word in found if listing.has_row_per_image else dict.fromkeys(found):
         if not word or word not in known:
             numbers.setdefault(word, []).append(number)
     empty = [f"row {number}: no label" for number in numbers.pop("", [])]

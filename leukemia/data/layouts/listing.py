@@ -65,6 +65,11 @@ class Listing:
         return [values[name] for _, values in self.rows]
 
     @property
+    def num_rows(self) -> int:
+        """How many rows the file has, whether they stand for images or for folders."""
+        return len({number for number, _ in self.rows})
+
+    @property
     def has_row_per_image(self) -> bool:
         """Whether the rows of the file stand for images."""
         return self.folder_column is None

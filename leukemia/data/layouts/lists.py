@@ -17,8 +17,9 @@ from leukemia.data.layouts.label_candidates import label_candidates
 from leukemia.data.layouts.label_column import label_column
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.other_kinds import require_text
+from leukemia.data.layouts.part_lists import lists_in_folders
 from leukemia.data.layouts.source import Source, direct_others, walk
-from leukemia.data.layouts.tables import by_use, is_table, is_template
+from leukemia.data.layouts.tables import by_use, counted_rows, is_table, is_template
 from leukemia.data.reading import Reading
 from leukemia.data.split import CSVS, FOLDERS, TRAIN, part_of
 from leukemia.data.subjects import some
@@ -66,9 +67,22 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool, top: Path | N
     with_labels = [each for each in listings if _has_labels(each, reading) and not is_template(each.path)]
     without = [each for each in listings if each not in with_labels]
     wanted = (reading.label_column or "").strip().lower()
-    chosen = [each for each in with_labels if each.has(wanted)]
-    unchosen = [each.path.name for each in with_labels if chosen and each not in chosen]
+    chosen = [each for each in with_labels if wanted and each.has(wanted)]
     with_labels = chosen or with_labels
+    of_folders: list[Listing] = []
+    if labels and with_labels and not chosen and not any(each.has_row_per_image for each in with_labels):
+        # Rows for images say more than rows for their folders.
+        finer = [each for each in without if each.has_row_per_image and label_candidates(each)]
+        try:
+            inside = None if finer else lists_in_folders(data, reading, labels=labels, least=1)
+        except UserError as error:
+            raise _naming(with_labels, error) from None
+        if inside is not None:
+            return inside
+        if finer:
+            of_folders, with_labels = with_labels, finer
+    without = [each for each in without if each not in with_labels]
+    unchosen = [each for each in listings if each not in with_labels and each not in without]
     if not (with_labels if labels else listings):
         return None
     if broken:
@@ -78,17 +92,20 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool, top: Path | N
             f"{data}: has lists with labels ({_names(with_labels)}) and without ({_names(without)}); give the path of "
             "one of them"
         )
-    parts = _read_parts(with_labels or without, reading, labels=labels)
+    try:
+        parts = _read_parts(with_labels or without, reading, labels=labels)
+    except UserError as error:
+        raise _naming(of_folders, error) from None
     source = parts[0].source if len(parts) == 1 else _merged(parts)
     notes = [f"read {_names(with_labels or without)}"]
     if with_labels and without:
         # Images that are numbered from 0 in each folder have the same ids.
         lists = [each for each in without if not is_template(each.path)]
         same = [each for each in lists if _images_of([each]) <= _images_of(with_labels)]
-        if examples := [each.path.name for each in without if each not in lists]:
+        if examples := [_counted(each) for each in without if each not in lists]:
             notes.append(f"never used for training: {some(examples)}, by its name the example of a submission")
         rest = [each for each in lists if each not in same]
-        if tests := [f"{each.path.name} ({len(each.rows)} rows)" for each in rest]:
+        if tests := [_counted(each) for each in rest]:
             notes.append(f"without labels, never used for training: {some(tests)}; leukemia.final --test predicts it")
         for each in rest:
             own = [name for name in label_candidates(each) if not with_labels[0].has(name.lower())]
@@ -101,14 +118,18 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool, top: Path | N
         for each in same:
             columns = ", ".join(each.columns)
             notes.append(
-                f"not read: {each.path.name}, which lists the same images without labels; copy its columns "
+                f"not read: {_counted(each)}, which lists the same images without labels; copy its columns "
                 f"({columns}) into the CSV with labels to use them"
             )
     if others:
-        notes.append(f"ignored {some([path.name for path in others])}: no column of paths")
+        notes.append(f"ignored {some(list(map(_counted, others)))}: no column of paths")
     if unchosen:
-        notes.append(f"did not read {some(unchosen)}: no column {reading.label_column}")
-    return dataclasses.replace(source, named_notes=(*notes, *source.named_notes))
+        why = (
+            f"no column {reading.label_column}" if chosen else "its rows stand for folders, those of others for images"
+        )
+        notes.append(f"did not read {some(list(map(_counted, unchosen)))}: {why}")
+    tables = tuple(each.path for each in (*listings, *others))
+    return dataclasses.replace(source, tables=tables, named_notes=(*notes, *source.named_notes))
 
 
 def lists_of_folds(data: Path, reading: Reading, *, labels: bool) -> Source | None:
@@ -136,19 +157,18 @@ def _with_folder(path: Path) -> str:
     return path.stem if fold_and_part(path.stem) else f"{path.parent.name}/{path.stem}"
 
 
-def _read_all(data: Path, reading: Reading, top: Path) -> tuple[list[Listing], list[Path], list[UserError]]:
+def _read_all(data: Path, reading: Reading, top: Path) -> tuple[list[Listing], list[Listing], list[UserError]]:
     """The lists of images in a folder, its other CSVs, and why others could not be read."""
-    listings, others, broken = [], [], []
+    listings: list[Listing] = []
+    others: list[Listing] = []
+    broken = []
     for path in [path for path in direct_others(data) if is_table(path) and path.is_file()]:
         try:
             listing = located_listing(path, reading, top)
         except UserError as error:
             broken.append(error)
             continue
-        if _is_list(listing):
-            listings.append(listing)
-        else:
-            others.append(path)
+        (listings if _is_list(listing) else others).append(listing)
     return listings, others, broken
 
 
@@ -184,6 +204,22 @@ def _column_of(listing: Listing, reading: Reading) -> str | None:
 def _images_of(listings: Sequence[Listing]) -> set[str]:
     """The paths as written."""
     return {path for each in listings if each.path_column for path in each.column(each.path_column)}
+
+
+def _naming(of_folders: Sequence[Listing], error: UserError) -> UserError:
+    """The error, which names CSVs that it is not about, since their rows stand for folders, before its last line."""
+    if not of_folders:
+        return error
+    *lines, last = str(error).split("\n")
+    paths = shlex.join(str(each.path) for each in of_folders)
+    line = (
+        f"{INDENT}to read the labels of whole folders instead ({some(list(map(_counted, of_folders)))}), give {paths}"
+    )
+    return type(error)("\n".join([*lines, *((line, last) if lines else (last, line))]))
+
+
+def _counted(listing: Listing) -> str:
+    return f"{listing.path.name} ({counted_rows(listing.num_rows)})"
 
 
 def _names(listings: Sequence[Listing]) -> str:
@@ -232,5 +268,6 @@ def _merged(lists: Sequence[ReadList]) -> Source:
         excluded=tuple(dict.fromkeys(text for source in sources for text in source.excluded)),
         notes=tuple(dict.fromkeys(note for source in sources for note in source.notes)),
         named_notes=tuple(dict.fromkeys(note for source in sources for note in source.named_notes)),
+        tables=tuple(path for source in sources for path in source.tables),
         unread_columns=tuple(dict.fromkeys(column for source in sources for column in source.unread_columns)),
     )

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from leukemia.base.errors import UserError
 from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.label_column import COLUMNS
 from leukemia.data.layouts.source import is_image
+from leukemia.data.layouts.unlabelled import Unlabelled
 from leukemia.data.layouts.written_path import WrittenPath
 from leukemia.data.subjects import looks_like_subjects
 
@@ -39,7 +39,7 @@ def found_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileIn
         root: base folder of relative paths, without symbolic links.
 
     Raises:
-        UserError: there are several.
+        Unlabelled: there are several.
     """
     # The number of a patient or a class may be the name of an image by chance, but hardly with its suffix.
     others = {name: values for name, values in columns.items() if name not in COLUMNS and not looks_like_subjects(name)}
@@ -86,6 +86,19 @@ def folder_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileI
     return _only(path, found, "folders of images")
 
 
+def recurring_folders(columns: Mapping[str, Sequence[str]], index: FileIndex) -> str | None:
+    """The first column whose values are folders of images, though several rows have the same; None if there is none."""
+    return next(
+        (
+            name
+            for name, values in columns.items()
+            if name.lower() not in COLUMNS
+            and _share(sorted(set(values)), lambda text: bool(images_in(text, index)), LEAST_SURE)
+        ),
+        None,
+    )
+
+
 def is_there(text: str, root: Path) -> bool:
     """Whether a value is the path of an image, as written."""
     written = WrittenPath.of(text, root)
@@ -100,7 +113,7 @@ def images_in(text: str, index: FileIndex) -> list[Path]:
 
 def _only(path: Path, found: Sequence[str], what: str) -> str | None:
     if len(found) > 1:
-        raise UserError(
+        raise Unlabelled(
             f"{path}: the columns {', '.join(found)} have names of {what}; leave only one of them in the CSV"
         )
     return found[0] if found else None

@@ -29,8 +29,13 @@ class Proposal:
     ignored: frozenset[str]
     """Folders to leave out."""
 
-    are_folders: bool
-    """Whether the words are names of folders, rather than words in the names of files."""
+    words_of: str = ""
+    """Whose words they are, such as "the names of the files"; empty if they are whole names of folders."""
+
+    @property
+    def are_folders(self) -> bool:
+        """Whether the words are names of folders, rather than words in names."""
+        return not self.words_of
 
     @property
     def forms(self) -> set[str]:
@@ -73,7 +78,8 @@ def _refused(read: Read, classes: tuple[str, ...]) -> str | None:
 def proposals(data: Path, levels: Sequence[Level]) -> list[Proposal]:
     """What may be the classes of the images in a folder, the likeliest first.
 
-    That is what has a known word, then what has the fewest words, folders before files.
+    That is what has a known word, then what has the fewest words, folders before files; numbered folders
+    are last.
 
     Args:
         levels: of ``data``.
@@ -81,15 +87,18 @@ def proposals(data: Path, levels: Sequence[Level]) -> list[Proposal]:
     named, companions = class_names(data), frozenset(companion_folders(data))
     chosen = class_level(levels) or next((level for level in levels if named.has_all(level.names)), None)
     groups = [_variants(level, companions) for level in (chosen, *other_levels(levels)) if level is not None] + [
-        [Proposal(words=words, ignored=companions, are_folders=False)] for words in proposed_words(data)
+        [Proposal(words=words, ignored=companions, words_of=place.names)] for place, words in proposed_words(data)
     ]
-    groups.sort(key=lambda group: (not group[0].is_known, len(group[0].forms)))
+    numbered = {level.names for level in levels if level.are_numbered}
+    groups.sort(
+        key=lambda group: (not group[0].is_known, tuple(group[0].words) in numbered, len(group[0].forms)),
+    )
     return [each for group in groups for each in group if len(each.forms) > 1]
 
 
 def _variants(level: Level, ignored: frozenset[str]) -> list[Proposal]:
     """All folders of a level, and then those without images of another level, which may be something else."""
     words = [name for name in level.names if name not in level.shallow]
-    whole = Proposal(words=level.names, ignored=ignored, are_folders=True)
-    rest = [Proposal(words=words, ignored=ignored | level.shallow, are_folders=True)] if level.shallow else []
+    whole = Proposal(words=level.names, ignored=ignored)
+    rest = [Proposal(words=words, ignored=ignored | level.shallow)] if level.shallow else []
     return [whole, *rest]

@@ -89,6 +89,9 @@ class Source:
     lists: tuple[Path, ...] = ()
     """Lists of the parts of a split beside folders of images, of which a note says what became of them."""
 
+    tables: tuple[Path, ...] = ()
+    """The CSVs that were read, or that a note names."""
+
     unread_columns: tuple[str, ...] = ()
     """Columns of a CSV that look like subjects, but are not read."""
 

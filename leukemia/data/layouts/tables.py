@@ -40,6 +40,11 @@ def by_use(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: (is_template(path), part_of(path.stem) == TEST))
 
 
+def counted_rows(number: int) -> str:
+    """A number of rows as text."""
+    return f"{number} row{'' if number == 1 else 's'}"
+
+
 def _lists_images(path: Path) -> bool:
     try:
         with open_file(path) as stream:

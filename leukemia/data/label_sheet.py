@@ -1,0 +1,120 @@
+"""A list of all images of a data set, in which a person fills in the labels that no option can read."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from leukemia.base.errors import UserError
+from leukemia.base.files import atomic, resolved
+from leukemia.base.new_file import require_new
+from leukemia.base.spreadsheet import cell_of
+from leukemia.data.layouts.companions import companions_among
+from leukemia.data.layouts.detect import find_images
+from leukemia.data.layouts.source import Row, is_image, walk
+from leukemia.data.layouts.unlabelled import OPTION, folder_of_images
+from leukemia.data.names import check_names
+from leukemia.data.reading import Reading
+from leukemia.data.subjects import read_subjects
+
+MOST_NAMES = 8
+"""Columns for the words of names; later words have none."""
+
+_WORD = re.compile(r"[^\W\d_]+|\d+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSheet:
+    """A new CSV with a row for each image: ``Path``, ``label`` and ``subject`` where they are known, and ``folder 1``,
+    ``name 1``, ..., which are the folders and the words of its path, to sort by."""
+
+    path: Path
+    data: Path
+    reading: Reading
+
+    def require_new(self) -> None:
+        """Check, before the data are read, that the file can be written.
+
+        Raises:
+            UserError: another suffix than ``.csv``, a file that exists, a folder that does not, or one of the images.
+        """
+        if self.path.suffix.lower() != ".csv":
+            raise UserError(f"{OPTION} {self.path}: expected the name of a CSV file, such as {self.path.stem}.csv")
+        require_new(self.path, OPTION)
+        if self._resolved(self.path.parent).is_relative_to(self._folder):
+            raise UserError(
+                f"{OPTION} {self.path}: expected a file outside of the images in {self._folder}, which are only read"
+            )
+
+    def write(self) -> tuple[int, int]:
+        """Write the file; returns the number of images and how many of them have a label.
+
+        Raises:
+            UserError: there are no images, their names cannot be in a CSV, or an option on subjects is wrong.
+        """
+        rows = self._rows()
+        if not rows:
+            raise UserError(f"{self._folder}: no images to list; give the folder that has them, or --base")
+        ids = [row.path.relative_to(self._folder).as_posix() for row in rows]
+        check_names(ids, self._folder)
+        subjects = read_subjects(ids, [row.subject for row in rows], self.reading).names or [""] * len(rows)
+        parts = [Path(image_id).parts for image_id in ids]
+        words = [_WORD.findall(Path(image_id).stem)[:MOST_NAMES] for image_id in ids]
+        depth, length = max(map(len, parts)) - 1, max(map(len, words))
+        header = [
+            f"{what} {number + 1}" for what, most in (("folder", depth), ("name", length)) for number in range(most)
+        ]
+        start = "" if self._base is not None else f"{self._folder.relative_to(self._place).as_posix()}/"
+        # Excel takes UTF-8 without its mark for another encoding.
+        with atomic(self.path) as temporary, temporary.open("w", encoding="utf-8-sig", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(["Path", "label", "subject", *header])
+            for image_id, row, subject, folders, names in zip(ids, rows, subjects, parts, words, strict=True):
+                known = "" if row.label is None else row.label
+                others = [*_padded(list(map(cell_of, folders[:-1])), depth), *_padded(names, length)]
+                writer.writerow([cell_of(f"{start}{image_id}"), known, subject, *others])
+        return len(rows), sum(row.label is not None for row in rows)
+
+    @property
+    def command(self) -> str:
+        """What reads the file after its labels have been filled in."""
+        base = ["--base", str(self._base)] if self._base is not None else []
+        return shlex.join(["python", "-m", "leukemia.catalog", str(self.path), *base])
+
+    def _rows(self) -> list[Row]:
+        """The images as they can be read, with labels or, in a CSV, without; otherwise all images but companions."""
+        for labels in (True, False):
+            try:
+                source = find_images(self.data, self.reading, labels=labels)
+            except UserError:
+                continue
+            if labels or source.layout == "csv":
+                return sorted(source.rows, key=lambda row: row.path)
+        paths = [path for path in walk(self._folder) if is_image(path)]
+        found = companions_among(self._folder, paths)
+        return [Row(path=path, label=None) for path in paths if path not in found]
+
+    @property
+    def _folder(self) -> Path:
+        return self._resolved(folder_of_images(self.data, self.reading))
+
+    @property
+    def _place(self) -> Path:
+        return self._resolved(self.path.parent)
+
+    @property
+    def _base(self) -> Path | None:
+        """What paths in the file are relative to; None if that is the folder of the file."""
+        return None if self._folder.is_relative_to(self._place) else self._folder
+
+    @staticmethod
+    def _resolved(path: Path) -> Path:
+        return resolved(path, "correct the path")
+
+
+def _padded(values: Sequence[str], length: int) -> list[str]:
+    return [*values, *[""] * (length - len(values))]

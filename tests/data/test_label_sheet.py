@@ -1,0 +1,158 @@
+"""Data whose labels no option reads: the refusal names a command that lists the images, and the filled list is read."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.second_try import refusal, touch
+
+from leukemia import catalog as command
+from leukemia.base.errors import UserError
+from leukemia.data.layouts.detect import find_images
+from leukemia.data.reading import Reading
+
+
+def voc(data: Path) -> Path:
+    """VOC's lists of images for each class, beside images without folders of classes."""
+    touch(data, *(f"JPEGImages/{number:06d}.jpg" for number in range(6)))
+    for word, sign in (("blast", 1), ("lymphocyte", -1)):
+        lines = [f"{number:06d} {sign if number % 2 else -sign:2d}" for number in range(6)]
+        path = data / "ImageSets" / "Main" / f"{word}_train.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines))
+    return data
+
+
+def scanner(data: Path) -> Path:
+    """A table that names each image in three columns."""
+    rows = [(slide, field, cell) for slide in ("SL-21-0034", "SL-22-0007") for field in (1, 2) for cell in (1, 2)]
+    touch(data, *(f"{slide}/field_{field:03d}/cell_{cell:02d}.png" for slide, field, cell in rows))
+    lines = ["\t".join(map(str, (*row, "blast" if row[2] == 1 else "normal"))) for row in rows]
+    (data / "results.tsv").write_text("\n".join(["slide\tfield\tcell\tclass", *lines]))
+    return data
+
+
+def patients(data: Path) -> Path:
+    """Folders of patients, with nothing that says a class."""
+    return touch(data, *(f"patient_{patient}/{number}.png" for patient in range(3) for number in range(2)))
+
+
+def other_ids(data: Path) -> Path:
+    """A table with a column of images whose values are called otherwise."""
+    touch(data, *(f"cells/IMG_{number}.png" for number in range(4)))
+    (data / "list.csv").write_text("Path,label\n" + "".join(f"x{number},{number % 2}\n" for number in range(4)))
+    return data
+
+
+def fill(sheet: Path, label: Callable[[dict[str, str]], object]) -> None:
+    """Write a label into each row, as a person does in a spreadsheet."""
+    with sheet.open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    with sheet.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0], delimiter=";")
+        writer.writeheader()
+        writer.writerows(row | {"label": label(row)} for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("layout", "number", "column", "word", "leukemic"),
+    [
+        (voc, 6, "name 1", "000003", "000003.jpg"),
+        (scanner, 8, "name 2", "01", "cell_01.png"),
+        (patients, 6, "folder 1", "patient_1", "patient_1/"),
+        (other_ids, 4, "name 2", "1", "IMG_1.png"),
+    ],
+)
+def test_the_sheet_of_a_refusal_is_filled_in_and_read(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    layout: Callable[[Path], Path],
+    number: int,
+    column: str,
+    word: str,
+    leukemic: str,
+) -> None:
+    data = layout(tmp_path / "the data")
+    line = next(line for line in refusal(data).splitlines() if "--label-sheet" in line)
+    _, python, *arguments = shlex.split(line.partition(": ")[2])
+    assert python == "-m"
+    assert arguments[:2] == ["leukemia.catalog", str(data)]
+    assert command.main(arguments[1:]) == 0
+    sheet = tmp_path / "the data_labels.csv"
+    assert f"{sheet} ({number} images, 0 of them with a label)" in capsys.readouterr().out
+    fill(sheet, lambda row: int(row[column] == word))
+    source = find_images(sheet, Reading(), labels=True)
+    assert len(source.rows) == number
+    assert all(row.label == int(leukemic in str(row.path)) for row in source.rows)
+    # Another refusal proposes another file.
+    assert "the data_labels_1.csv" in refusal(data)
+
+
+def test_what_is_known_is_filled_in(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    data = touch(tmp_path / "data", *(f"{word}/UID_{n}_1_1_{word}.bmp" for n, word in enumerate(("hem", "all"))))
+    assert command.main([str(data), "--label-sheet", str(tmp_path / "sheet.csv")]) == 0
+    assert f"then python -m leukemia.catalog {tmp_path}/sheet.csv\n" in capsys.readouterr().out
+    assert (tmp_path / "sheet.csv").read_text(encoding="utf-8-sig").splitlines() == [
+        "Path,label,subject,folder 1,name 1,name 2,name 3,name 4,name 5",
+        "data/all/UID_1_1_1_all.bmp,1,1,all,UID,1,1,1,all",
+        "data/hem/UID_0_1_1_hem.bmp,0,0,hem,UID,0,1,1,hem",
+    ]
+
+
+def test_the_sheet_may_stand_anywhere_and_masks_are_not_listed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    data, elsewhere = tmp_path / "data", tmp_path / "my lists"
+    elsewhere.mkdir()
+    touch(data, *(f"=batch/{n}{end}.png" for n in range(3) for end in ("", "_mask")))
+    sheet = elsewhere / "sheet.csv"
+    assert command.main([str(data), "--label-sheet", str(sheet)]) == 0
+    assert shlex.join([str(sheet), "--base", str(data)]) in capsys.readouterr().out
+    assert [line.split(",")[:4] for line in sheet.read_text(encoding="utf-8-sig").splitlines()[1:]] == [
+        [f"./=batch/{n}.png", "", "", "./=batch"] for n in range(3)
+    ]
+    fill(sheet, lambda row: ("healthy", "leukemia", "leukemia")[int(row["name 1"])])
+    rows = find_images(sheet, Reading(base=str(data)), labels=True).rows
+    assert [row.label for row in rows] == [0, 1, 1]
+
+
+def test_columns_of_a_csv_that_are_known_are_kept(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{n}.png" for n in range(4)))
+    (tmp_path / "list.csv").write_text("file,subject\n" + "".join(f"{n}.png,S{n // 2}\n" for n in range(3)))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match="outside of the images"):
+        command.main([str(tmp_path / "list.csv"), "--label-sheet", str(tmp_path / "out" / "sheet.csv")])
+    sheet = tmp_path.parent / f"{tmp_path.name}_sheet.csv"
+    assert command.main([str(tmp_path / "list.csv"), "--label-sheet", str(sheet)]) == 0
+    rows = [line.split(",")[1:3] for line in sheet.read_text(encoding="utf-8-sig").splitlines()[1:]]
+    assert rows == [["", "S0"], ["", "S0"], ["", "S1"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sheet.png", "expected the name of a CSV file, such as sheet.csv"),
+        ("there.csv", "exists already; give another name"),
+        ("absent/sheet.csv", "no folder at"),
+        ("data/sheet.csv", "outside of the images"),
+    ],
+)
+def test_a_sheet_that_cannot_be_written_is_refused_first(tmp_path: Path, name: str, message: str) -> None:
+    data = touch(tmp_path / "data", "a.png")
+    (tmp_path / "there.csv").touch()
+    with pytest.raises(UserError, match=message):
+        command.main([str(data), "--label-sheet", str(tmp_path / name)])
+
+
+def test_a_folder_without_images_has_no_sheet(tmp_path: Path) -> None:
+    assert "--label-sheet" not in refusal(touch(tmp_path / "data", "notes.doc"))
+    with pytest.raises(UserError, match="no images to list"):
+        command.main([str(tmp_path / "data"), "--label-sheet", str(tmp_path / "sheet.csv")])
+
+
+def test_options_that_need_pixels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        command.main([str(tmp_path), "--label-sheet", "a.csv", "--contact-sheet", "a.png"])
+    assert "--label-sheet reads no pixels" in capsys.readouterr().err
