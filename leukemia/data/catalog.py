@@ -134,7 +134,13 @@ def read_catalog(
         source = find_images(Path(data), own, labels=labels)
     named = sorted(((row.path.relative_to(source.root).as_posix(), row) for row in source.rows), key=itemgetter(0))
     written = [row.subject for _, row in named]
-    subjects = read_subjects([image_id for image_id, _ in named], written, own, columns=source.unread_columns)
+    subjects = read_subjects(
+        [image_id for image_id, _ in named],
+        written,
+        own,
+        columns=source.unread_columns,
+        recurring=source.recurring_columns,
+    )
     table, converted = _table(source, named, subjects.names, recipe)
     recurring = recurring_subjects([image_id for image_id, _ in named], subjects.names, own)
     notes, subject_notes = (*source.notes, *converted), (*subjects.notes, *recurring)

@@ -24,11 +24,7 @@ MOST_NAMED = 10
 
 # "1" as pandas writes integers if values are missing, or with leading zeros.
 _INTEGER = re.compile(r"0*([0-9]+)(?:\.0*)?")
-_COLUMN = re.compile(
-    r"(anon|anonymi[sz]ed|orig|original|study)?"
-    r"(subj|subjects?|pat|patients?|cases?|persons?|donors?|participants?|individuals?|probands?|mrn|pid)"
-    r"(ids?|no|nr|num|number|name|code|key|identifier|uid)?"
-)
+_PART = re.compile(r"[^\W\d_]+|\d+")
 # The last one of a path: of a file rather than of its folders.
 _CNMC_NAME = re.compile(r"(?:.*[^A-Za-z0-9])?UID_(?P<subject>[^_/]+)[_/]", re.IGNORECASE | re.DOTALL)
 
@@ -77,17 +73,13 @@ def cnmc_subjects(names: Sequence[str]) -> list[str | None]:
     return found if 2 * _num_known(found) > len(found) else [None] * len(found)
 
 
-def looks_like_subjects(column: str) -> bool:
-    """Whether a column of this name may have subjects.
-
-    >>> [looks_like_subjects(name) for name in ("Patient ID", "subject", "case_no", "patient_age", "Path")]
-    [True, True, True, False, False]
-    """
-    return _COLUMN.fullmatch(re.sub(r"[\W_]", "", column.casefold())) is not None
-
-
 def read_subjects(
-    image_ids: Sequence[str], written: Sequence[str | None], reading: Reading, *, columns: Iterable[str] = ()
+    image_ids: Sequence[str],
+    written: Sequence[str | None],
+    reading: Reading,
+    *,
+    columns: Iterable[str] = (),
+    recurring: Iterable[str] = (),
 ) -> Subjects:
     """The subjects of all images, in their normal form: a subject is named by its shortest spelling.
 
@@ -97,7 +89,8 @@ def read_subjects(
         image_ids: one per image; where nothing is written, subjects are read from C-NMC names in them.
         written: subjects as written in the data, one per image. None: not written.
         reading: the user's options.
-        columns: columns that look like subjects, but are not read.
+        columns: columns that are called like subjects, but are not read.
+        recurring: other columns whose values recur as patients do.
 
     Raises:
         NotApplicable: no image has a subject where an option says that it has.
@@ -113,7 +106,7 @@ def read_subjects(
                 f"--subject-column {reading.subject_column}: expected subjects, but no row has one"
                 f"{_in_brackets(words)}; give another column, or leave the option out"
             )
-        return Subjects(names=None, notes=(_how_to_give(columns),))
+        return Subjects(names=None, notes=(_how_to_give(image_ids, columns, recurring),))
     notes += [_unread(column, reading) for column in columns]
     names, joined = _normal({value for value in known if value is not None}, reading.subject_spelling)
     if joined:
@@ -191,13 +184,31 @@ def _unread(column: str, reading: Reading) -> str:
     return f"the column {column} looks like subjects, but is not read; --subject-column {_argument(column)} {way}"
 
 
-def _how_to_give(columns: Iterable[str]) -> str:
+def _how_to_give(image_ids: Sequence[str], columns: Iterable[str], recurring: Iterable[str]) -> str:
     ways = [f"--subject-column {_argument(column)} reads the column {column}" for column in columns]
+    ways = ways or [
+        f"--subject-column {_argument(column)} reads the column {column}, whose values recur as patients do"
+        for column in recurring
+    ]
+    if _may_name_subjects(image_ids):
+        ways.append("--subject-pattern reads them from the names")
     return (
         "subjects are unknown, so images of one patient may be on both sides of a split, and scores too high; "
-        + ", ".join([*ways, "--subject-pattern reads them from the names"])
+        + ", ".join(ways or ["a CSV with a column subject gives them"])
         + ", --subjects-from looks them up in a copy with subjects (for renumbered images of C-NMC)"
     )
+
+
+def _may_name_subjects(image_ids: Sequence[str]) -> bool:
+    """Whether folders, words or numbers at one place of the names recur as patients do: several, of several images."""
+    places: dict[tuple[int, int], list[str]] = {}
+    for image_id in image_ids:
+        *folders, name = image_id.split("/")
+        for level, text in enumerate([*folders, name.rpartition(".")[0] or name]):
+            level = level if level < len(folders) else -1
+            for number, word in enumerate([text] if level >= 0 else _PART.findall(text)):
+                places.setdefault((level, number), []).append(word)
+    return any(2 < len(set(words)) < len(words) for words in places.values())
 
 
 def _argument(text: str) -> str:

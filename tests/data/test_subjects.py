@@ -14,7 +14,8 @@ from leukemia.config.presets import seed as recipe
 from leukemia.data.catalog import Catalog, describe, read_catalog
 from leukemia.data.folds import make_splits
 from leukemia.data.reading import DEFAULT, Reading
-from leukemia.data.subjects import UNKNOWN, cnmc_subject, key, looks_like_subjects
+from leukemia.data.subject_words import looks_like_subjects
+from leukemia.data.subjects import UNKNOWN, cnmc_subject, key
 from leukemia.delivery.evaluation import read_test_set
 from leukemia.delivery.overlap import find_overlap
 
@@ -128,7 +129,7 @@ def test_a_column_that_looks_like_subjects_is_named_and_can_be_read(tmp_path: Pa
     catalog = read_catalog(path)
     assert not catalog.has_subjects
     argument = f"'{column}'" if " " in column else column
-    assert f"--subject-column {argument} reads the column {column}, --subject-pattern" in catalog.remarks[0]
+    assert f"--subject-column {argument} reads the column {column}, --subjects-from" in catalog.remarks[0]
     assert subjects_of(read_catalog(path, Reading(subject_column=column.upper()))) == ["a", "b", "a", "b"]
 
 

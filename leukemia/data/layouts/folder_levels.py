@@ -13,7 +13,7 @@ from leukemia.data.layouts.beside import few_above
 from leukemia.data.layouts.companions import companion_folders
 from leukemia.data.layouts.source import is_image, walk
 from leukemia.data.split import part_of
-from leukemia.data.subjects import looks_like_subjects
+from leukemia.data.subject_words import looks_like_subjects
 
 FEW_WORDS = 8
 """More folders than this are classes only if each has many images."""
@@ -51,6 +51,9 @@ class Level:
 
     is_even: bool = False
     """Whether each of several folders above has all of the names, with equally many images."""
+
+    above: int
+    """How many levels are above."""
 
     from_file: int
     """How many parts of a path follow the folder, the file being one, in the deepest path."""
@@ -111,7 +114,14 @@ def folder_levels(data: Path) -> list[Level]:
             is_even = bool(others) and all(each == first for each in others) and len(set(first.values())) == 1
             from_file = depth - level
             found.append(
-                Level(names=tuple(names), shallow=shallow, recurs=recurs, is_even=is_even, from_file=from_file)
+                Level(
+                    names=tuple(names),
+                    shallow=shallow,
+                    recurs=recurs,
+                    is_even=is_even,
+                    above=level,
+                    from_file=from_file,
+                )
             )
     return found
 

@@ -21,10 +21,11 @@ from leukemia.data.layouts.unlabelled import Unlabelled
 from leukemia.data.reading import Reading
 from leukemia.data.split import COLUMNS as SPLITS
 from leukemia.data.split import part_of
-from leukemia.data.subjects import looks_like_subjects
+from leukemia.data.subject_words import looks_like_subjects
 
-# Parts of the names of columns.
-_OTHERS = frozenset("age alter birth dob date datum time day year sex gender geschlecht id index width height".split())
+OTHERS = frozenset("age alter birth dob date datum time day year sex gender geschlecht id index width height".split())
+"""Words in the names of columns that have neither labels nor, but for the ids, patients."""
+
 _LIKELY = re.compile(r"diagnos|class|label|type|categor|target|group|result|outcome|stage|klasse|befund", re.IGNORECASE)
 # Names and words of columns for a split by its hospital or its time.
 _COHORTS = frozenset("cohort centre center site hospital zentrum".split())
@@ -45,7 +46,7 @@ def label_candidates(listing: Listing) -> dict[str, list[str]]:
     names = [*listing.one_hot, *(name for name in listing.columns if name not in flags)]
     columns = {name: [values[name.lower()] for _, values in listing.rows] for name in names if name}
     columns.pop(next((name for name in columns if name.lower() == listing.path_column), ""), None)
-    possible = [name for name, words in columns.items() if _may_be_classes(name, words)]
+    possible = [name for name, words in columns.items() if may_be_classes(name, words)]
     ranks = {name: _rank(name, columns[name], is_one_hot=name in listing.one_hot) for name in possible}
     return {name: columns[name] for name in sorted(possible, key=ranks.__getitem__)}
 
@@ -121,7 +122,8 @@ def _may_be_split(name: str, words: Sequence[str]) -> bool:
     )
 
 
-def _may_be_classes(name: str, words: Sequence[str]) -> bool:
+def may_be_classes(name: str, words: Sequence[str]) -> bool:
+    """Whether a column may have labels, by its name and its words."""
     distinct = set(map(normal_form, set(words)))
     few = 2 <= len(distinct) <= MOST_WORDS and (
         len(distinct) <= len(words) // 2 or vocabulary_of(words, None) is not None
@@ -130,7 +132,7 @@ def _may_be_classes(name: str, words: Sequence[str]) -> bool:
         name.lower() in SPLITS
         or _may_be_split(name, words)
         or looks_like_subjects(name)
-        or not _OTHERS.isdisjoint(re.split(r"[\W_]+", name.lower()))
+        or not OTHERS.isdisjoint(re.split(r"[\W_]+", name.lower()))
     )
     values = distinct - {""}
     are_measured = all(map(_NUMBER.fullmatch, values)) and any(map(_FRACTION.fullmatch, values))

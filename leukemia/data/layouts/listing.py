@@ -14,7 +14,8 @@ from leukemia.data.layouts import path_column
 from leukemia.data.layouts.csv_file import read_csv
 from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.one_hot import one_hot_columns, one_hot_word
-from leukemia.data.subjects import NotApplicable, looks_like_subjects
+from leukemia.data.subject_words import looks_like_subjects
+from leukemia.data.subjects import NotApplicable
 
 IMAGE_OF_FOLDER = "image of the folder"
 """The column of paths of a listing whose rows stood for folders; not in the file."""

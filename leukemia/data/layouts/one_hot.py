@@ -8,7 +8,7 @@ import numpy as np
 
 from leukemia.data.classes import normal_form
 from leukemia.data.split import part_of
-from leukemia.data.subjects import looks_like_subjects
+from leukemia.data.subject_words import looks_like_subjects
 
 LEAST_SINGLE = 0.9
 """The share of rows with a single 1 that makes columns one-hot, if there are none with one in all rows."""

@@ -11,7 +11,7 @@ from leukemia.data.layouts.label_column import COLUMNS
 from leukemia.data.layouts.source import is_image
 from leukemia.data.layouts.unlabelled import Unlabelled
 from leukemia.data.layouts.written_path import WrittenPath
-from leukemia.data.subjects import looks_like_subjects
+from leukemia.data.subject_words import looks_like_subjects
 
 NAMES = (
     *("path", "filepath", "file_path", "image_path", "img_path", "filename", "file_name", "image_name", "img_name"),

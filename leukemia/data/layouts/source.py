@@ -93,7 +93,10 @@ class Source:
     """The CSVs that were read, or that a note names."""
 
     unread_columns: tuple[str, ...] = ()
-    """Columns of a CSV that look like subjects, but are not read."""
+    """Columns of a CSV that are called like subjects, but are not read."""
+
+    recurring_columns: tuple[str, ...] = ()
+    """Other columns of a CSV whose values recur as patients do."""
 
 
 def walk(folder: Path) -> Iterator[Path]:

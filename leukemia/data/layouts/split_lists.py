@@ -15,7 +15,8 @@ from leukemia.data.layouts.source import Row, Source, ignored_files, walk
 from leukemia.data.layouts.tables import is_table
 from leukemia.data.reading import Reading
 from leukemia.data.split import FOLDERS, LISTS, in_folders, part_of
-from leukemia.data.subjects import looks_like_subjects, some
+from leukemia.data.subject_words import looks_like_subjects
+from leukemia.data.subjects import some
 
 
 def with_split_lists(source: Source, reading: Reading) -> Source:

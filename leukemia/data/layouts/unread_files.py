@@ -10,7 +10,8 @@ from leukemia.base.errors import UserError
 from leukemia.data.layouts.csv_file import read_csv
 from leukemia.data.layouts.source import Source, direct_others, walk
 from leukemia.data.layouts.tables import counted_rows, is_table
-from leukemia.data.subjects import looks_like_subjects, some
+from leukemia.data.subject_words import looks_like_subjects
+from leukemia.data.subjects import some
 
 MOST_FILES = 3
 """Notes name at most as many files."""
@@ -27,9 +28,10 @@ def unread_files(data: Path, source: Source) -> tuple[str, ...]:
     """
     if source.layout == "cnmc":
         return ()
-    direct = [path for path in direct_others(source.root) if path not in (*source.lists, *source.tables)]
     if source.layout == "csv":
-        return (*_of_tables(_other_tables(data, source)), *_not_read(direct if data.is_dir() else []))
+        others = [path for path in direct_others(data) if not is_table(path)] if data.is_dir() else []
+        return (*_of_tables(_other_tables(data, source)), *_not_read(others))
+    direct = [path for path in direct_others(source.root) if path not in source.lists]
     files = sorted(direct, key=lambda path: not is_table(path))
     described = [_described(path) for path in files[:MOST_FILES] if is_table(path)]
     inside = [path for path in _other_tables(data, source) if path not in files[:MOST_FILES]]

@@ -1,0 +1,88 @@
+"""What is proposed where subjects are unknown: columns called so, others that recur so, and names that vary so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from helpers.layouts import write_csv
+
+from leukemia.data.catalog import read_catalog
+from leukemia.data.reading import Reading
+from leukemia.data.subject_words import looks_like_subjects
+from leukemia.data.subjects import read_subjects
+
+BY_NAMES = "--subject-pattern reads them from the names"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEUKEMIA_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("Fallnummer", "Patientennummer", "Patienten-ID", "Pat.-Nr.", "N° dossier", "numéro de dossier", "malade"),
+        *(
+            "paciente",
+            "ID_Paciente",
+            "prontuário",
+            "expediente",
+            "ID paziente",
+            "患者",
+            "患者编号",
+            "病历号",
+            "subject",
+        ),
+    ],
+)
+def test_columns_of_subjects_in_several_languages(column: str) -> None:
+    assert looks_like_subjects(column)
+
+
+@pytest.mark.parametrize("column", ["Fallzahl je Woche", "Alter", "sexo", "Bild", "dossier_date", "标签", "Name"])
+def test_other_columns_are_not_called_like_subjects(column: str) -> None:
+    assert not looks_like_subjects(column)
+
+
+def test_a_german_column_is_proposed_rather_than_names_that_are_only_numbered(tmp_path: Path) -> None:
+    cases = [f"F{2100 + image % 2 + image // 4 * 2}/24" for image in range(12)]
+    path = write_csv(tmp_path / "Auswertung.csv", 12, Fallnummer=cases)
+    note = read_catalog(path).remarks[0]
+    assert "; --subject-column Fallnummer reads the column Fallnummer, --subjects-from" in note
+    assert len(set(read_catalog(path, Reading(subject_column="Fallnummer")).table["subject"])) == 6
+
+
+@pytest.mark.parametrize(
+    ("values", "is_proposed"),
+    [
+        ([f"{1200 + image % 2 + image // 4 * 2}" for image in range(12)], True),
+        ([f"{1200 + image // 4}" for image in range(12)], False),
+        ([f"{1200 + image}" for image in range(12)], False),
+        ([("L1", "L3", "L2", "L4")[image % 4] for image in range(12)], False),
+    ],
+)
+def test_a_column_whose_values_recur_is_proposed(tmp_path: Path, values: Sequence[str], is_proposed: bool) -> None:
+    note = read_catalog(write_csv(tmp_path / "list.csv", 12, Auftrag=values)).remarks[0]
+    text = "--subject-column Auftrag reads the column Auftrag, whose values recur as patients do"
+    assert (text in note) == is_proposed
+    assert ("a CSV with a column subject gives them" in note) == (not is_proposed)
+
+
+def test_ages_and_parts_are_not_proposed(tmp_path: Path) -> None:
+    values = [f"{1200 + image % 2 + image // 4 * 2}" for image in range(12)]
+    parts = [("train", "val", "test", "dev")[image % 2 + image // 6 * 2] for image in range(12)]
+    note = read_catalog(write_csv(tmp_path / "list.csv", 12, age=values, fold=values, Teil=parts)).remarks[0]
+    assert "--subject-column" not in note
+
+
+@pytest.mark.parametrize(
+    ("form", "is_proposed"),
+    [("cell_{0}.png", False), ("{0:06d}.jpg", False), ("S{1}_{0}.png", True), ("P{1}/cell_{0}.png", True)],
+)
+def test_a_pattern_is_proposed_only_if_names_vary_like_patients(form: str, is_proposed: bool) -> None:
+    names = [form.format(number, number // 3) for number in range(12)]
+    (note,) = read_subjects(names, [None] * 12, Reading()).notes
+    assert (BY_NAMES in note) == is_proposed
