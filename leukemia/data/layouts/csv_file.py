@@ -15,6 +15,7 @@ from pathlib import Path
 
 from leukemia.base.errors import UserError
 from leukemia.base.files import open_file
+from leukemia.data.layouts.signed_lists import has_signed_ids
 from leukemia.data.layouts.source import is_image
 from leukemia.data.layouts.tables import LISTED
 
@@ -55,9 +56,10 @@ def read_csv(path: Path) -> CsvFile:
     """Read a text file of values: UTF-8, UTF-16 or UTF-32 with a byte order mark, or Windows-1252, as Excel writes it.
 
     The separator is one of ``SEPARATORS``: that of a first line ``sep=;``, else detected. Without any, the first blank
-    after the path of an image is one, as in lists ``a.png 0``. Blank lines are ignored. A
-    line that begins with ``#`` is a comment above the header; below it, if a blank follows or if it is not as long as
-    the header. A file whose first line is an image, or an image and a value, has the header ``Path,label``.
+    after the path of an image is one, as in lists ``a.png 0``, or after an id, as in VOC's lists ``a -1``. Blank
+    lines are ignored. A line that begins with ``#`` is a comment above the header; below it, if a blank follows or if
+    it is not as long as the header. A file whose first line is an image, or an image and a value, or a file of such
+    ids, has the header ``Path,label``.
 
     Raises:
         UserError: not such a file, larger than ``MAX_MEGABYTES``, no header, quotation marks that are not closed, or a
@@ -72,7 +74,8 @@ def read_csv(path: Path) -> CsvFile:
     named = _SEP_LINE.fullmatch(lines[0].strip(" \r\n")) if lines else None
     skipped = 1 if named else 0
     separator = named[1] if named else _detected(path, lines)
-    if are_blanks := not named and separator == "," and _have_blanks(lines):
+    are_signed = not named and has_signed_ids(lines)
+    if are_blanks := not named and separator == "," and (are_signed or _have_blanks(lines)):
         lines, separator = [_with_tab(line) for line in lines], "\t"
     records = _Records(path, lines, skipped, separator)
     header, *rows = list(records) or [(0, [])]
@@ -91,13 +94,13 @@ def read_csv(path: Path) -> CsvFile:
         notes.append(f"the values in the CSV are separated by {SEPARATORS[separator]}")
     if records.num_comments:
         notes.append(f"{records.num_comments} lines in the CSV begin with # and were taken as comments")
-    return _with_header(CsvFile(header=header, rows=tuple(rows), notes=tuple(notes)))
+    return _with_header(CsvFile(header=header, rows=tuple(rows), notes=tuple(notes)), are_signed=are_signed)
 
 
-def _with_header(file: CsvFile) -> CsvFile:
+def _with_header(file: CsvFile, *, are_signed: bool) -> CsvFile:
     """A file whose first line is an image, or an image and a value, with a header."""
     number, values = file.header
-    are_images = [is_image(Path(value)) for value in values[:3]]
+    are_images = [True, False] if are_signed else [is_image(Path(value)) for value in values[:3]]
     if len(values) > 2 or sum(are_images) != 1:
         return file
     header = ["Path" if each else "label" for each in are_images]
