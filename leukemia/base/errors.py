@@ -68,6 +68,12 @@ class MissingFile(UserError, FileNotFoundError):
         return str(self.args[0])
 
 
+def with_line(error: UserError, line: str) -> UserError:
+    """The error with a line before its last one, which says what to type; after it, if it has only one."""
+    *lines, last = str(error).split("\n")
+    return type(error)("\n".join([*lines, *((INDENT + line, last) if lines else (last, INDENT + line))]))
+
+
 def listed(items: Iterable[str], limit: int = 10) -> str:
     """The items, indented, one per line, with escapes as in ``one_line``.
 

@@ -335,7 +335,8 @@ def test_a_folder_of_the_files_that_are_linked_is_no_data(tmp_path: Path) -> Non
 
 def test_folders_of_an_inner_level_are_named_too(tmp_path: Path) -> None:
     touch(tmp_path, *(f"Order {order}/WBC/{name}/0.png" for order in range(2) for name in ("Blast", "Mono", "Smudge")))
-    message = r"folders of another level \(Blast \(2\), Mono \(2\), Smudge \(2\)\), with --classes.*\n  Order 0 \(3\)\n"
+    # Numbered folders are proposed last.
+    message = r"folders of another level \(Order 0 \(3\), Order 1 \(3\)\), with --classes.*\n  Blast \(2\)\n"
     with pytest.raises(UserError, match=message):
         found(tmp_path)
 

@@ -54,6 +54,15 @@ EXPECTED = {
         "normal = lymphocyte (6); leukemic = blast (6)",
         "labels are read from the names of the files",
     ],
+    "leukemia.catalog cohort --classes normal=Ctrl leukemic=ALL,AML": [
+        "normal = Ctrl (6); leukemic = ALL (3), AML (3)",
+        "labels are read from the names of the folders",
+    ],
+    "leukemia.catalog ward --label-column type --classes normal=lymphocyte leukemic=lymphoblast": [
+        "normal = lymphocyte (6); leukemic = lymphoblast (6)",
+        "read P0/cells.csv, P1/cells.csv",
+    ],
+    "leukemia.catalog anything --label-sheet sheet.csv": ["sheet:       sheet.csv (12 images, 0 of them with a label)"],
     "leukemia.catalog taleqani": ["normal = Benign (6); leukemic = Early (6), Pre (6), Pro (6)"],
     "leukemia.catalog taleqani --contact-sheet sheet.png": ["sheet:       sheet.png"],
     "leukemia.catalog ALL-IDB2": ["8 (4 hem, 4 all)", "_1 shows a lymphoblast, _0 none"],
@@ -109,6 +118,15 @@ def draw_examples(folder: Path) -> None:
         draw_folders(folder / "parts" / part, names=("hem", "all"), seed=seed)
     for number, path in enumerate(draw_images(folder / "named", 12)):
         path.rename(path.with_name(f"{('lymphocyte', 'blast')[number % 2]}_{number}.png"))
+    for number, path in enumerate(draw_images(folder / "cohort", 12)):
+        target = path.parent / f"Pt_{number % 4:02d}_{('Ctrl', 'ALL', 'Ctrl', 'AML')[number % 4]}" / path.name
+        target.parent.mkdir(exist_ok=True)
+        path.rename(target)
+    for patient in range(2):
+        draw_images(folder / "ward" / f"P{patient}", 6, seed=patient)
+        rows = [f"{image + 1:03d}.png,{('lymphocyte', 'lymphoblast')[image % 2]}" for image in range(6)]
+        (folder / "ward" / f"P{patient}" / "cells.csv").write_text("\n".join(["cell,type", *rows]))
+    draw_images(folder / "anything", 12)
     draw_folders(folder / "taleqani")
     draw_fields(folder / "ALL-IDB2", 8, cells=1)
     draw_fields(folder / "fields", 16, cells=8)

@@ -38,3 +38,11 @@ def test_a_word_that_is_not_mapped_is_named(tmp_path: Path) -> None:
 def test_names_of_patients_are_no_words(tmp_path: Path) -> None:
     touch(tmp_path, *(f"Pt_{n}_{name}/{cell}.png" for n, name in enumerate(["Lee", "Kim", "Roy"]) for cell in "ab"))
     assert "the names of the folders have words" not in refusal(tmp_path)
+
+
+def test_words_of_patients_folders_are_no_match_for_folders_below(tmp_path: Path) -> None:
+    """HOSP and CTRL may be sites; the visits below are proposed, and the words are named."""
+    visits = {"HOSP-0012": ("diagnosis", "remission"), "HOSP-0019": ("diagnosis", "relapse"), "CTRL-0003": ("visit1",)}
+    touch(tmp_path, *(f"{n}/{visit}/{k}.png" for n, each in visits.items() for visit in each for k in range(3)))
+    message = refusal(tmp_path)
+    assert "write each of diagnosis,relapse,remission,visit1 after its class" in message

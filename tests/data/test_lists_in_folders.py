@@ -3,6 +3,7 @@ tables with the same columns are read as one, and none is left out without a wor
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -106,3 +107,46 @@ def test_rows_of_the_file_are_counted_not_images(tmp_path: Path) -> None:
     data = ward(tmp_path)
     with pytest.raises(UserError, match=r"'B-ALL': row 2 and 1 more\n"):
         find_images(data / "patients.csv", Reading(), labels=True)
+
+
+@pytest.mark.parametrize("reading", [Reading(), Reading(label_column="type")])
+def test_the_words_of_all_csvs_that_are_given_are_shown(tmp_path: Path, reading: Reading) -> None:
+    data = ward(tmp_path)
+    first, *also = sorted(map(str, data.glob("P0*/*.csv")), reverse=True)
+    given = Reading(also=tuple(also), label_column=reading.label_column)
+    with pytest.raises(UserError) as caught:
+        find_images(Path(first), given, labels=True)
+    assert "write each of lymphoblast,lymphocyte,monocyte after its class" in str(caught.value)
+    source = find_images(
+        Path(first), Reading(also=tuple(also), label_column="type", classes=TYPES.classes), labels=True
+    )
+    assert words_of(source)["lymphoblast", 1] == 4
+
+
+def test_one_table_in_a_folder_of_its_own_is_read_with_the_words_of_its_refusal(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"photos/{number}.png" for number in range(4)))
+    write(tmp_path / "tables" / "cells.csv", "file,class\n" + "".join(f"{n}.png,{'xy'[n % 2]}\n" for n in range(4)))
+    with pytest.raises(UserError, match=r"cells.csv: .*\n  'x': row 2 and 1 more\n"):
+        find_images(tmp_path, Reading(), labels=True)
+    source = find_images(tmp_path, Reading(classes=("normal=x", "leukemic=y")), labels=True)
+    assert words_of(source) == {("x", 0): 2, ("y", 1): 2}
+
+
+def test_other_files_beside_a_table_are_named_and_counted(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"cells/{number}.png" for number in range(2)), "annotations.dat", "cells/notes.doc")
+    write(tmp_path / "list.csv", "Path,label\ncells/0.png,0\ncells/1.png,1\n")
+    source = find_images(tmp_path, Reading(), labels=True)
+    assert "did not read annotations.dat" in source.named_notes
+    assert "ignored 2 files without an image suffix (.dat: 1, .doc: 1)" in source.notes
+
+
+def test_of_several_other_tables_below_the_path_of_the_one_that_is_meant_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"photos/{number}.png" for number in range(4)))
+    write(tmp_path / "tables" / "cells.csv", "file,class\n" + "".join(f"{n}.png,{'xy'[n % 2]}\n" for n in range(4)))
+    write(tmp_path / "tables" / "staff.csv", "name,role\nA,reader\nB,reader\n")
+    with pytest.raises(UserError, match="for this CSV, give its path: ") as caught:
+        find_images(tmp_path, Reading(), labels=True)
+    path, option, base = shlex.split(str(caught.value).partition("give its path: ")[2].splitlines()[0])
+    assert option == "--base"
+    source = find_images(Path(path), Reading(base=base, classes=("normal=x", "leukemic=y")), labels=True)
+    assert words_of(source) == {("x", 0): 2, ("y", 1): 2}

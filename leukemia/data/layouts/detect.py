@@ -10,7 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TypeAlias
 
-from leukemia.base.errors import MissingFile, UserError, first_line
+from leukemia.base.errors import MissingFile, UserError, first_line, with_line
 from leukemia.data.classes import OtherWords
 from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.allidb import named_images
@@ -34,7 +34,8 @@ from leukemia.data.layouts.lists import folder_of_lists, lists_of_folds, several
 from leukemia.data.layouts.mapped_masks import refuse_mapped_masks
 from leukemia.data.layouts.other_kinds import describe_others, require_text
 from leukemia.data.layouts.part_lists import lists_in_folders, part_lists
-from leukemia.data.layouts.source import Source, direct_others, is_os_metadata, walk
+from leukemia.data.layouts.signed_lists import way_by_signed_lists
+from leukemia.data.layouts.source import Source, direct_others, ignored_files, is_os_metadata, walk
 from leukemia.data.layouts.split_folders import split_folders
 from leukemia.data.layouts.split_lists import with_split_lists
 from leukemia.data.layouts.subclasses import class_notes, with_subclasses
@@ -109,7 +110,9 @@ def _find(data: Path, reading: Reading, *, labels: bool) -> Source:
     refuse_mapped_masks(data, source, reading)
     refuse_companions(data, source, reading)
     kept = with_beside(with_split(with_split_lists(source, reading), data, reading, training=labels))
-    notes = (*class_notes(kept, reading), *kept.notes, *note_twins(kept))
+    of_tables = kept.layout == "csv" and data.is_dir()
+    ignored = ignored_files([data.resolve()], read=kept.tables) if of_tables else ()
+    notes = (*class_notes(kept, reading), *kept.notes, *ignored, *note_twins(kept))
     num_left_out = len(found.rows) - len(kept.rows)
     named = (*kept.named_notes, *unread_levels(kept, reading), *unread_files(data, kept))
     return cnmc.with_doubts(dataclasses.replace(kept, num_left_out=num_left_out, notes=notes, named_notes=named))
@@ -185,6 +188,10 @@ def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
                 _refuse_options_of_csv(data, reading, labels=labels)
             return source
     if others is not None:
+        # The one CSV below, whose words a refusal shows.
+        source = lists_in_folders(data, reading, labels=labels, least=1)
+        if source is not None:
+            return source
         raise others
     if not any(map(is_table, walk(data))):
         _refuse_options_of_csv(data, reading, labels=labels)
@@ -234,7 +241,7 @@ def _refusal(data: Path, message: str, reading: Reading, *, labels: bool) -> Use
     readable, found = [], []
     bases: set[str] = set()
     for path in [path for path in tables if not is_template(path)][:MOST_TABLES] or tables[:1]:
-        rank = 3
+        rank, listing = 3, None
         try:
             listing = located_listing(path, reading, data)
             rank = 2 if listing.path_column is None else int(not label_candidates(listing))
@@ -243,6 +250,10 @@ def _refusal(data: Path, message: str, reading: Reading, *, labels: bool) -> Use
             if listing.base != path.parent:
                 bases.add(str(listing.base))
         except UserError as error:
+            if len(tables) > 1 and path.parent != data:
+                # The options below are read with this CSV only.
+                base = [] if listing is None or listing.base == path.parent else ["--base", str(listing.base)]
+                error = with_line(error, f"for this CSV, give its path: {shlex.join([str(path), *base])}")
             found.append((rank, error))
     # First that of a CSV with images, and with columns that may have their labels.
     found.sort(key=itemgetter(0))
@@ -269,4 +280,4 @@ def _refusal(data: Path, message: str, reading: Reading, *, labels: bool) -> Use
     only += f", so no folder names a class{way}" if names else ""
     text = "; ".join(filter(None, (only, others))) or ("other files only" if any(walk(data)) else "no images at all")
     named = class_names(data)
-    return Unlabelled(f"{message} {text}{named.describe(named.names)}")
+    return Unlabelled(f"{message} {text}{named.describe(named.names)}{way_by_signed_lists(data)}")

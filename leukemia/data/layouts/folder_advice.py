@@ -75,13 +75,14 @@ def _proposing(
     error: Unmapped, chosen: Proposal, found: Sequence[Proposal], data: Path, levels: Sequence[Level]
 ) -> str:
     """The error, and where the words that are proposed are, and others that may be meant."""
-    # Those whose names have the words are mapped by these.
-    whole = [] if chosen.words_of == OF_FOLDERS else [each.words for each in found if each.are_folders]
+    # Folders whose names have the words are mapped by these.
+    whole = [each.words for each in found if each.are_folders and not _has_words(each, chosen)]
     folders = _others(whole, chosen)
     files = _others([each.words for each in found if not each.are_folders], chosen)
     named = class_names(data)
     if chosen.are_folders:
-        in_files = f", or words in the names of the files{files}" if files else ""
+        places = dict.fromkeys(each.words_of for each in found if not each.are_folders)
+        in_files = f", or words in {' or '.join(places)}{files}" if files else ""
         way = f"map them, or folders of another level{folders}{in_files}, with --classes{error.correct}"
         return f"{error}; {way}{named.describe(chosen.words)}"
     look = "" if folders else f"{_look(levels)}, so no folder names a class"
@@ -89,6 +90,11 @@ def _proposing(
     elsewhere += f", and folders{folders}" if folders else ""
     words = f"{chosen.words_of} have words that may be classes{elsewhere}"
     return f"{error}{look}{named.describe(named.names)}; {words}"
+
+
+def _has_words(whole: Proposal, chosen: Proposal) -> bool:
+    """Whether each name of folders has one of the words chosen of such names."""
+    return chosen.words_of == OF_FOLDERS and all(any(form in name for form in chosen.forms) for name in whole.forms)
 
 
 def _hindered(proposal: Proposal, problem: str) -> str:

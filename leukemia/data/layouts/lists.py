@@ -8,11 +8,12 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from leukemia.base.errors import MissingFile, UserError, listed
+from leukemia.base.errors import MissingFile, UserError, listed, with_line
 from leukemia.base.printable import INDENT
 from leukemia.data.layouts.base_folder import located_listing
 from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.fold_lists import ReadList, are_called_folds, as_folds, disjoint_choice, fold_and_part
+from leukemia.data.layouts.joint_refusals import refuse_columns_of_all, refuse_words_of_all
 from leukemia.data.layouts.label_candidates import label_candidates
 from leukemia.data.layouts.label_column import label_column
 from leukemia.data.layouts.listing import Listing
@@ -43,6 +44,7 @@ def several_lists(paths: Sequence[Path], reading: Reading) -> Source:
     listings = [located_listing(path.resolve(), reading) for path in paths]
     for listing in listings:
         if _is_list(listing) and not _has_labels(listing, reading):
+            refuse_columns_of_all(listings, reading)
             raise UserError(
                 f"{listing.path}: a list without labels is no training data; give it to leukemia.final with --test"
             )
@@ -179,6 +181,8 @@ def _read_parts(listings: Sequence[Listing], reading: Reading, *, labels: bool) 
         stem if stems.count(stem) == 1 else f"{listing.path.parent.name}/{stem}"
         for stem, listing in zip(stems, listings, strict=True)
     ]
+    if labels:
+        refuse_words_of_all(listings, reading)
     # What is wrong with training data is said first.
     first = by_use(listing.path for listing in listings)
     ordered = sorted(listings, key=lambda each: first.index(each.path))
@@ -210,12 +214,9 @@ def _naming(of_folders: Sequence[Listing], error: UserError) -> UserError:
     """The error, which names CSVs that it is not about, since their rows stand for folders, before its last line."""
     if not of_folders:
         return error
-    *lines, last = str(error).split("\n")
     paths = shlex.join(str(each.path) for each in of_folders)
-    line = (
-        f"{INDENT}to read the labels of whole folders instead ({some(list(map(_counted, of_folders)))}), give {paths}"
-    )
-    return type(error)("\n".join([*lines, *((line, last) if lines else (last, line))]))
+    counts = some(list(map(_counted, of_folders)))
+    return with_line(error, f"to read the labels of whole folders instead ({counts}), give {paths}")
 
 
 def _counted(listing: Listing) -> str:
@@ -270,4 +271,5 @@ def _merged(lists: Sequence[ReadList]) -> Source:
         named_notes=tuple(dict.fromkeys(note for source in sources for note in source.named_notes)),
         tables=tuple(path for source in sources for path in source.tables),
         unread_columns=tuple(dict.fromkeys(column for source in sources for column in source.unread_columns)),
+        recurring_columns=tuple(dict.fromkeys(column for source in sources for column in source.recurring_columns)),
     )

@@ -50,7 +50,7 @@ def lists_in_folders(data: Path, reading: Reading, *, labels: bool, least: int =
     """The images of the CSVs in folders of any names and at any depth below ``data``, one in each, read as one CSV.
 
     Args:
-        least: so many of them must have the same columns.
+        least: so many of them must have the same columns; one only if no others list images.
 
     Returns:
         None unless there are so many, each row of which stands for an image, and a column may have labels.
@@ -68,7 +68,12 @@ def lists_in_folders(data: Path, reading: Reading, *, labels: bool, least: int =
         if listing is not None and listing.path_column is not None and listing.has_row_per_image:
             alike[frozenset(map(str.lower, listing.columns)), listing.path_column].append(listing)
     listings = max(alike.values(), key=len, default=[])
-    if len(listings) < least or (labels and not _may_have_labels(_merged(data, listings, data), reading)):
+    is_chosen = len(listings) > 1 or len(alike) == 1
+    if (
+        len(listings) < least
+        or not is_chosen
+        or (labels and not _may_have_labels(merged_listing(data, listings, data), reading))
+    ):
         return None
     return _read(data, listings, reading, labels=labels)
 
@@ -95,13 +100,13 @@ def _may_have_labels(listing: Listing, reading: Reading) -> bool:
 
 
 def _read(data: Path, listings: Sequence[Listing], reading: Reading, *, labels: bool) -> Source:
-    source = list_images(_merged(data, listings, Path(reading.base or data)), reading, labels=labels)
+    source = list_images(merged_listing(data, listings, Path(reading.base or data)), reading, labels=labels)
     note = f"read {some([each.path.relative_to(data).as_posix() for each in listings])}"
     tables = tuple(each.path for each in listings)
     return dataclasses.replace(source, tables=tables, named_notes=(note, *source.named_notes))
 
 
-def _merged(data: Path, listings: Sequence[Listing], base: Path) -> Listing:
+def merged_listing(data: Path, listings: Sequence[Listing], base: Path) -> Listing:
     """One listing of all rows, whose paths are relative to ``data``."""
     column = listings[0].path_column
     assert column is not None

@@ -78,21 +78,29 @@ def _refused(read: Read, classes: tuple[str, ...]) -> str | None:
 def proposals(data: Path, levels: Sequence[Level]) -> list[Proposal]:
     """What may be the classes of the images in a folder, the likeliest first.
 
-    That is what has a known word, then what has the fewest words, folders before files; numbered folders
-    are last.
+    That is what has a known word, then what has the fewest words, folders before files; numbered folders are last.
+    Words in the names of folders are before these.
 
     Args:
         levels: of ``data``.
     """
     named, companions = class_names(data), frozenset(companion_folders(data))
     chosen = class_level(levels) or next((level for level in levels if named.has_all(level.names)), None)
-    groups = [_variants(level, companions) for level in (chosen, *other_levels(levels)) if level is not None] + [
-        [Proposal(words=words, ignored=companions, words_of=place.names)] for place, words in proposed_words(data)
+    whole = [level for level in (chosen, *other_levels(levels)) if level is not None]
+    words = [
+        (place, [Proposal(words=found, ignored=companions, words_of=place.names)])
+        for place, found in proposed_words(data)
     ]
+    of_levels = {level.above: _variants(level, companions) for level in whole}
+    groups = [*of_levels.values(), *(group for place, group in words if place.level is None)]
     numbered = {level.names for level in levels if level.are_numbered}
-    groups.sort(
-        key=lambda group: (not group[0].is_known, tuple(group[0].words) in numbered, len(group[0].forms)),
-    )
+    groups.sort(key=lambda group: (tuple(group[0].words) in numbered, len(group[0].forms)))
+    for place, group in words:
+        if place.level is not None:
+            # They say the same as the whole names of their level, in fewer words.
+            own = of_levels.get(place.level)
+            groups.insert(len(groups) if own is None else groups.index(own), group)
+    groups.sort(key=lambda group: not group[0].is_known)
     return [each for group in groups for each in group if len(each.forms) > 1]
 
 
