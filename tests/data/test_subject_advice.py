@@ -86,3 +86,8 @@ def test_a_pattern_is_proposed_only_if_names_vary_like_patients(form: str, is_pr
     names = [form.format(number, number // 3) for number in range(12)]
     (note,) = read_subjects(names, [None] * 12, Reading()).notes
     assert (BY_NAMES in note) == is_proposed
+
+
+def test_an_empty_column_is_not_named(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "list.csv", 12, who=[image // 2 for image in range(12)], patient=[""] * 12)
+    assert "column patient" not in "\n".join(read_catalog(path, Reading(subject_column="who")).remarks)

@@ -81,7 +81,8 @@ class Listing:
         return "id" if self.has("id") and self.has_row_per_image else self.path_column
 
     def subjects(self, column: str | None, default: str) -> tuple[list[str | None], tuple[str, ...]]:
-        """The subjects as written, None if no column has them; and columns that look like subjects but are not read.
+        """The subjects as written, None if no column has them; and columns that look like subjects but are not read,
+        unless they are empty.
 
         Args:
             column: the column to read, ignoring case; None: ``default``, if there is one.
@@ -94,7 +95,8 @@ class Listing:
                 f"{self.path}: --subject-column {column}: expected one of the columns {', '.join(self.columns)}"
             )
         read = (column or default).strip().lower()
-        unread = tuple(name for name in self.columns if name.lower() != read and looks_like_subjects(name))
+        others = (name for name in self.columns if name.lower() != read and looks_like_subjects(name))
+        unread = tuple(name for name in others if any(values[name.lower()] for _, values in self.rows))
         return list(self.column(read)) if self.has(read) else [None] * len(self.rows), unread
 
     def reject(self, message: str, offenders: list[str]) -> None:
