@@ -114,6 +114,9 @@ class SearchOptions:
     repeats: Count = 2
     """Maximum number of extra seeds of the starting recipe and the leading trials."""
 
+    pausing: bool = False
+    """Whether trials wait during and after fold 0, and only those that are among the best there run on."""
+
     patience: Positive = 25
     """Stop starting trials after this many without an improvement beyond noise."""
 
@@ -137,7 +140,7 @@ class SearchOptions:
 OPTIONAL: dict[str, Any] = {
     **dict.fromkeys(("storage", "cpu_threads", "weights")),
     "budget_hours": math.inf,
-    "wandb_ids": False,
+    **dict.fromkeys(("wandb_ids", "pausing", "paused_before"), False),
 }
 """Fields of ``study.json`` that are written only if set, with their values if not."""
 
@@ -148,6 +151,12 @@ REQUIRED = ("folds", "seed", "objective", "protocol")
 @dataclass(frozen=True, kw_only=True)
 class StudyInfo(SearchOptions, Identity):
     """``study.json``: how a study was started."""
+
+    pausing: bool = False
+    """As in ``SearchOptions``; False, whatever a new study has, in a file without it, which an older version wrote."""
+
+    paused_before: bool = False
+    """Whether trials waited in an earlier session of this study, or were reused from a study whose trials did."""
 
     start: Annotated[dict[str, Any], AfterValidator(_is_recipe)] = field(default_factory=dict)
     """The starting recipe by dotted key."""
@@ -168,6 +177,16 @@ class StudyInfo(SearchOptions, Identity):
     splits_sha256: str = ""
     absent: tuple[str, ...] = field(default=(), metadata={"stored": False})
     """Fields missing in the file, which an older version wrote; they have their defaults here."""
+
+    @property
+    def fold_0_chose(self) -> bool:
+        """Whether fold 0 has chosen which trials run on, so that the scores of complete trials are too high there."""
+        return self.pausing or self.paused_before
+
+    @property
+    def scored_folds(self) -> list[int]:
+        """The folds on which the winner's corrected score is computed: all, or all but fold 0 if that has chosen."""
+        return list(range(int(self.fold_0_chose), self.folds))
 
     @classmethod
     def read(cls, path: Path) -> StudyInfo:

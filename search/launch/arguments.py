@@ -17,7 +17,7 @@ from search.planning.request import NO_STORAGE, Request, settings_of
 
 DEFAULTS = SearchOptions()
 
-OPTIONS = {field.name for field in dataclasses.fields(SearchOptions)} - {"settings", "storage"}
+OPTIONS = {field.name for field in dataclasses.fields(SearchOptions)} - {"settings", "storage", "pausing"}
 """Options set by arguments of the same name."""
 
 LOWEST = {

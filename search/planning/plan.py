@@ -80,6 +80,8 @@ class Plan:
             by_cost=COST in info.objective.split(","),
             racing=info.racing,
             repeats=info.repeats,
+            pausing=info.pausing,
+            paused_before=info.paused_before,
             patience=info.patience,
             margin=info.margin / 100,
             num_priors=len(recipes),
@@ -169,14 +171,16 @@ def plan_new(request: Request, command: str) -> Plan:
     folders = [request.runs / each for each in info.warm_start]
     priors = find_priors(folders, info, space, validation_of(splits, catalog))
     check_derived(space, splits, info.repeats, priors)
+    info = dataclasses.replace(info, paused_before=any(each.study.info.fold_0_chose for each in priors))
     return Plan(folder=folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
 
 
 def describe_rules(plan: Plan) -> list[str]:
     """How the search stops and repeats trials, as lines of text."""
     info = plan.info
+    looks = "each fold but the first" if info.fold_0_chose else "each fold"
     racing = (
-        f"racing: after each fold, a trial is stopped if it is worse than the best by more than {info.margin:g} "
+        f"racing: after {looks}, a trial is stopped if it is worse than the best by more than {info.margin:g} "
         f"{'point' if info.margin == 1 else 'points'}, with 95 % confidence over all comparisons"
         if info.racing and info.folds > 1
         else "racing: has no effect with one fold; every trial runs it"

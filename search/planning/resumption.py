@@ -53,7 +53,7 @@ def plan_resumed(request: Request) -> Plan:
         **request.reading.given(),
     )
     storage = info.storage if request.storage is None else request.storage_named
-    info = dataclasses.replace(info, **given, data=data, storage=storage)
+    info = dataclasses.replace(info, **given, data=data, storage=storage, paused_before=info.fold_0_chose)
     recipe = Recipe.from_flat(info.start)
     catalog = read_catalog(locate(data.uri), data, recipe=recipe)
     study.info.data.require_same_data(catalog.fingerprint, request.reading)

@@ -9,6 +9,10 @@ with D the paired difference over folds 1..k, V its variance over the G groups (
 its images do not explain (``fold_noise``), e_k the level of this look (``error_spending``), and *bias* the selection
 bias of the reference, which is the best of several and was run with m seeds (``selection_luck``).
 
+With pausing, fold 0 has chosen which trials become complete, so the reference was lucky there. Therefore no trial is
+compared after a single fold, the error is spent at the later looks, and the reference counts as the best of all trials
+that have finished fold 0. Folds may end in any order: when one ends depends on its size, not on its score.
+
 Related work. BBCD-CV (Tsamardinos et al., Machine Learning 107, 2018) drops configurations by a bootstrap over images
 that ignores groups and the number of looks. Early-stopped cross-validation (Bergman et al., AutoML 2024, PMLR 256)
 stops if the mean of the folds so far is below the best mean, without error control. irace (Lopez-Ibanez et al.,
@@ -95,6 +99,7 @@ def judge_race(
     noise: float,
     num_rivals: int,
     reference_seeds: int = 1,
+    first_look: int = 1,
     margin: float = MARGIN,
     error: float = ERROR,
 ) -> Verdict:
@@ -105,16 +110,22 @@ def judge_race(
         folds_seen: 1..K; at K nothing is left to save, so the trial continues.
         num_folds: K.
         noise: standard deviation of the fold noise, in score (``fold_noise``).
-        num_rivals: number of complete trials that the reference was chosen from, including itself.
+        num_rivals: number of trials that the reference was chosen from, including itself.
         reference_seeds: number of seeds of the reference; its score is their mean.
+        first_look: number of folds after which trials are first compared; with fewer, the trial continues.
         margin: in score; 0.01 is one point.
         error: probability of stopping an equally good trial, over all looks.
     """
-    if folds_seen >= num_folds or difference.num_groups < MIN_GROUPS or math.isnan(difference.variance):
+    if (
+        not first_look <= folds_seen < num_folds
+        or difference.num_groups < MIN_GROUPS
+        or math.isnan(difference.variance)
+    ):
         return CONTINUE
     variance = difference.variance + (1 + 1 / reference_seeds) * noise**2 / folds_seen
     luck = selection_luck(num_rivals, variance * folds_seen / num_folds)
-    quantile = float(stdtrit(difference.num_groups - 1, 1 - nominal_levels(error, num_folds - 1)[folds_seen - 1]))
+    level = nominal_levels(error, num_folds - first_look, first_look)[folds_seen - first_look]
+    quantile = float(stdtrit(difference.num_groups - 1, 1 - level))
     bound = difference.value + luck + quantile * math.sqrt(variance)
     if bound < -margin:
         gap = f"{-100 * difference.value:.1f} points below the best (optimistic bound: {100 * bound:+.1f})"

@@ -26,7 +26,7 @@ def shares(num_looks: int) -> tuple[float, ...]:
 
 
 @functools.cache
-def nominal_levels(error: float, num_looks: int) -> tuple[float, ...]:
+def nominal_levels(error: float, num_looks: int, first_look: int = 1) -> tuple[float, ...]:
     """Significance level of each look such that the overall error rate is ``error``.
 
     Looks are correlated, so that a later look may test at a higher level than the error it spends. Computed by
@@ -36,14 +36,17 @@ def nominal_levels(error: float, num_looks: int) -> tuple[float, ...]:
     Args:
         error: overall error rate, 0..1.
         num_looks: at equal increments of information.
+        first_look: number of increments before the first look.
 
     >>> [round(level, 4) for level in nominal_levels(0.05, 4)]
     [0.0225, 0.0315, 0.0093, 0.008]
+    >>> [round(level, 4) for level in nominal_levels(0.05, 3, first_look=2)]
+    [0.0225, 0.0356, 0.0186]
     """
     step = np.exp(-(np.arange(-8.0, 8.0 + _STEP / 2, _STEP) ** 2) / 2) * _STEP / np.sqrt(2 * np.pi)
-    density = np.exp(-(_GRID**2) / 2) / np.sqrt(2 * np.pi)
+    density = np.exp(-(_GRID**2) / (2 * first_look)) / np.sqrt(2 * np.pi * first_look)
     levels = []
-    for look, share in enumerate(shares(num_looks), start=1):
+    for look, share in enumerate(shares(num_looks), start=first_look):
         crossed = np.cumsum(density) * _STEP
         bound = float(np.interp(share * error, crossed, _GRID + _STEP / 2))
         levels.append(float(ndtr(bound / np.sqrt(look))))

@@ -49,6 +49,7 @@ class Race:
         self._jobs: dict[int, list[Job]] = {}
         self._ends: dict[int, State] = {}
         self._failed_repeats: set[Job] = set()
+        self._looks: dict[tuple[int, int], Verdict] = {}
 
     def begin(self, job: Job) -> None:
         """Register a trial or a repeat. The first job with a number is the trial itself."""
@@ -70,7 +71,20 @@ class Race:
         self._failed_repeats.add(job)
 
     def judge(self, number: int) -> Verdict:
-        """Whether a trial continues after its folds so far: is it better than chance, and can it still win?"""
+        """Whether a trial continues after its folds so far: is it better than chance, and can it still win?
+
+        If fold 0 has chosen which trials run on (``Rules.fold_0_chose``), there is one look for each number of finished
+        folds: a trial that has waited, or whose job begins again, gets the verdict of the first time.
+        """
+        look = number, len(self._folds[self._first[number]])
+        if look in self._looks:
+            return self._looks[look]
+        verdict = self._judge_now(number)
+        if self.rules.fold_0_chose:
+            self._looks[look] = verdict
+        return verdict
+
+    def _judge_now(self, number: int) -> Verdict:
         job = self._first[number]
         folds = sorted(self._folds[job])
         verdict = self._judge_alone(job, folds)
@@ -85,12 +99,19 @@ class Race:
             noise=self.noise(),
             num_rivals=self._num_rivals(),
             reference_seeds=len(jobs),
+            first_look=self.rules.first_look,
             margin=self.rules.margin,
             error=self.rules.error,
         )
 
     def _num_rivals(self) -> int:
-        """Number of trials that the reference was chosen from."""
+        """Number of trials that the reference was chosen from.
+
+        If fold 0 has chosen among them, these are all trials that have finished it, whatever became of them. Trials
+        reused from earlier studies count as well, because the reference may be one of them.
+        """
+        if self.rules.fold_0_chose:
+            return sum(0 in self._folds[job] for job in self._first.values())
         return len(self.contenders())
 
     def _judge_alone(self, job: Job, folds: list[int]) -> Verdict:

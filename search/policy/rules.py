@@ -25,6 +25,12 @@ class Rules:
     repeats: int = SearchOptions.repeats
     """Maximum number of extra seeds of a leading trial."""
 
+    pausing: bool = SearchOptions.pausing
+    """Whether trials wait during and after fold 0, and only those that are among the best there run on."""
+
+    paused_before: bool = False
+    """As ``StudyInfo.paused_before``."""
+
     patience: int = SearchOptions.patience
     """Number of consecutive trials without an improvement beyond noise after which no more start."""
 
@@ -37,6 +43,16 @@ class Rules:
     margin: float = MARGIN
     error: float = ERROR
     prior_noise: float = PRIOR_NOISE
+
+    @property
+    def fold_0_chose(self) -> bool:
+        """Whether fold 0 has chosen which trials run on, so that complete trials were lucky there."""
+        return self.pausing or self.paused_before
+
+    @property
+    def first_look(self) -> int:
+        """Number of finished folds after which a trial is first compared with the best: 2 if fold 0 has chosen."""
+        return 2 if self.fold_0_chose else 1
 
     @property
     def metric(self) -> str:

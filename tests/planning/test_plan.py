@@ -591,6 +591,38 @@ def test_a_warm_start_reuses_trials_of_earlier_studies(
     assert plan_resumed(bare(request_for(), study="new", trials=1)).info.trials == 1
 
 
+def test_pausing_is_kept_and_remembered_when_it_is_turned_off(
+    started: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    """Fold 0 has chosen which trials run on, and that cannot be undone."""
+    plan = started()
+    assert not {"pausing", "paused_before"} & json.loads((plan.folder / "study.json").read_text()).keys()
+    assert (plan.info.fold_0_chose, plan.info.scored_folds, plan.rules.first_look) == (False, [0, 1], 1)
+    plan = started(study="two", pausing=True)
+    assert (plan.info.paused_before, plan.info.scored_folds, plan.rules.first_look) == (False, [1], 2)
+    assert describe_rules(plan)[0].startswith("racing: after each fold but the first, a trial is stopped")
+    for given, expected in (({}, True), ({"pausing": False}, False), ({}, False)):
+        plan = plan_resumed(bare(request_for(), study="two", **given))
+        Study(plan.folder).updated(plan.info)
+        assert Study.open(plan.folder).info == plan.info
+        assert (plan.info.pausing, plan.info.paused_before, plan.info.scored_folds) == (expected, True, [1])
+        assert (plan.rules.pausing, plan.rules.first_look) == (expected, 2)
+
+
+@pytest.mark.parametrize("pausing", [False, True])
+def test_a_study_with_trials_of_one_that_paused_counts_as_paused(
+    started: Callable[..., Plan], request_for: Callable[..., Request], pausing: bool
+) -> None:
+    old = started(study="old", pausing=pausing)
+    Study(old.folder).begin_trial(0, old.space.start)
+    Study(old.folder).end_trial(0, "stopped", "reason", None)
+    for name, earlier in (("new", "old"), ("newer", "new")):
+        plan = started(study=name, warm_start=[earlier])
+        assert (plan.info.pausing, plan.info.paused_before) == (False, pausing)
+        assert plan.rules.first_look == 1 + pausing
+        copy_priors(plan.priors, Study(plan.folder))
+
+
 def test_a_warm_start_from_other_folds_or_another_space_is_refused(
     started: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:

@@ -124,12 +124,20 @@ def raced(value: float, variance: float = 4e-4, num_groups: int = 12, **settings
 
 
 def bound_by_hand(
-    value: float, variance: float, num_groups: int, *, look: int, rivals: int = 1, noise: float = 0.0, seeds: int = 1
+    value: float,
+    variance: float,
+    num_groups: int,
+    *,
+    look: int,
+    first: int = 1,
+    rivals: int = 1,
+    noise: float = 0.0,
+    seeds: int = 1,
 ) -> float:
     """The optimistic bound of the difference at ``look`` of five folds, computed independently."""
     both = variance + (1 + 1 / seeds) * noise**2 / look
     luck = {1: 0.0, 2: 0.5640}[rivals] * math.sqrt(both * look / 5 / 2)
-    level = nominal_levels(0.05, 4)[look - 1]
+    level = nominal_levels(0.05, 5 - first, first)[look - first]
     return value + luck + float(student.ppf(1 - level, num_groups - 1)) * math.sqrt(both)
 
 
@@ -145,6 +153,22 @@ def test_a_trial_is_stopped_exactly_when_its_bound_falls_below_the_margin(look: 
     slack = 0.002 if "num_rivals" in settings else 1e-9
     assert raced(edge + slack, folds_seen=look, **settings) == CONTINUE
     assert not raced(edge - slack, folds_seen=look, **settings).continues
+
+
+@pytest.mark.parametrize("look", [2, 3, 4])
+def test_a_later_first_look_spends_the_whole_error_at_the_looks_that_are_left(look: int) -> None:
+    edge = -0.01 - bound_by_hand(0.0, 4e-4, 12, look=look, first=2)
+    assert raced(edge + 1e-9, folds_seen=look, first_look=2) == CONTINUE
+    assert not raced(edge - 1e-9, folds_seen=look, first_look=2).continues
+    assert edge > -0.01 - bound_by_hand(0.0, 4e-4, 12, look=look) or look == 2
+
+
+@pytest.mark.parametrize("num_folds", [2, 3, 5])
+def test_before_the_first_look_every_trial_continues(num_folds: int) -> None:
+    """Of two folds, the second is the last, which leaves no look at all."""
+    assert raced(-0.9, folds_seen=1, num_folds=num_folds, first_look=2) == CONTINUE
+    assert raced(-0.9, folds_seen=2, num_folds=num_folds, first_look=2).continues == (num_folds == 2)
+    assert not raced(-0.9, folds_seen=1, num_folds=num_folds).continues
 
 
 def test_the_reason_contains_difference_and_bound_in_points() -> None:

@@ -11,11 +11,11 @@ from search.policy.error_spending import nominal_levels, shares
 NUM_WALKS = 100_000
 
 
-def first_crossings(levels: tuple[float, ...], seed: int) -> np.ndarray:
+def first_crossings(levels: tuple[float, ...], seed: int, first_look: int = 1) -> np.ndarray:
     """Share of random walks that cross the bound for the first time at each look, float64 (looks,)."""
     generator, num_looks = np.random.default_rng(seed), len(levels)
-    steps = generator.standard_normal((NUM_WALKS, num_looks))
-    scaled = np.cumsum(steps, axis=1) / np.sqrt(np.arange(1, num_looks + 1))
+    steps = generator.standard_normal((NUM_WALKS, first_look + num_looks - 1))
+    scaled = (np.cumsum(steps, axis=1) / np.sqrt(np.arange(1, steps.shape[1] + 1)))[:, first_look - 1 :]
     below = scaled < norm.ppf(levels)
     first = np.where(below.any(axis=1), below.argmax(axis=1), num_looks)
     return np.bincount(first, minlength=num_looks + 1)[:-1] / NUM_WALKS
@@ -26,10 +26,12 @@ def slack(share: float) -> float:
     return 4 * float(np.sqrt(share * (1 - share) / NUM_WALKS))
 
 
-@pytest.mark.parametrize("num_folds", [2, 3, 5, 10])
-def test_all_looks_together_spend_the_error_and_each_look_its_share(num_folds: int) -> None:
-    num_looks = num_folds - 1
-    found = first_crossings(nominal_levels(0.05, num_looks), seed=num_folds)
+@pytest.mark.parametrize(
+    ("num_folds", "first_look"), [(2, 1), (3, 1), (5, 1), (10, 1), (3, 2), (4, 2), (5, 2), (10, 2)]
+)
+def test_all_looks_together_spend_the_error_and_each_look_its_share(num_folds: int, first_look: int) -> None:
+    num_looks = num_folds - first_look
+    found = first_crossings(nominal_levels(0.05, num_looks, first_look), seed=num_folds, first_look=first_look)
     assert found.sum() == pytest.approx(0.05, abs=slack(0.05))
     for crossed, share in zip(found, shares(num_looks), strict=True):
         assert crossed == pytest.approx(0.05 * share, abs=slack(0.05 * share))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from search.policy.race import Race
 from search.policy.repeats import last_repeat
 
 
-def difference(race: Race, a: list[Job], b: list[Job], folds: range = range(NUM_FOLDS)) -> Any:
+def difference(race: Race, a: list[Job], b: list[Job], folds: Sequence[int] = range(NUM_FOLDS)) -> Any:
     """The paired difference, computed independently of ``Race``."""
     sides = [
         np.stack([np.concatenate([race._folds[job][fold].probabilities for fold in folds]) for job in jobs])
@@ -129,6 +130,73 @@ def test_a_leader_is_not_compared_with_itself() -> None:
 
 def test_a_trial_with_all_folds_continues() -> None:
     assert judged(race_of((0.95, 0.95, 0.95)), 1, 0.7, 0.7, 0.7) == ""
+
+
+PAUSED = [{"pausing": True}, {"paused_before": True}]
+"""Fold 0 has chosen which trials run on: in this session, or in an earlier one or another study."""
+
+
+def judged_on(race: Race, number: int, folds: dict[int, float]) -> str:
+    """As ``judged``, on these folds."""
+    job = Job(number, 0)
+    race.begin(job)
+    for fold, score in folds.items():
+        race.add(job, fold, evidence_of(job, fold, score))
+    return race.judge(number).reason
+
+
+@pytest.mark.parametrize("rules", PAUSED)
+def test_if_fold_0_has_chosen_a_trial_is_not_compared_after_it(rules: dict[str, Any]) -> None:
+    assert judged(race_of((1.0, 1.0, 1.0)), 1, 0.65).startswith("cannot win")
+    race = race_of((1.0, 1.0, 1.0), **rules)
+    assert judged(race, 1, 0.65) == ""
+    assert judged(race, 2, 0.2).startswith("no better than chance")
+
+
+@pytest.mark.parametrize("rules", PAUSED)
+@pytest.mark.parametrize(("folds", "num_rivals"), [((0, 1), 6), ((2, 0), 6), ((1, 2), 5)])
+def test_if_fold_0_has_chosen_the_first_look_is_after_any_two_folds(
+    rules: dict[str, Any], folds: tuple[int, ...], num_rivals: int
+) -> None:
+    """The reference is the best of all trials with fold 0, whatever became of them; repeats do not count."""
+    race = race_of((0.9, 0.9, 0.9), (0.95, 0.95, 0.95), (0.9,), (0.65,), **rules)
+    run(race, 0, 0.9, 0.8, 0.9, seed=1)
+    race.end(3, "failed")
+    race.begin(Job(4, 0))
+    race.add(Job(4, 0), 0, evidence_of(Job(4, 0), 0, 0.9))
+    race.begin(Job(5, 0))
+    reason = judged_on(race, 6, dict.fromkeys(folds, 0.7))
+    expected = judge_race(
+        difference(race, [Job(6, 0)], [Job(1, 0)], sorted(folds)),
+        folds_seen=2,
+        num_folds=NUM_FOLDS,
+        noise=race.noise(),
+        num_rivals=num_rivals,
+        first_look=2,
+    )
+    assert reason == expected.reason
+    assert reason.startswith("cannot win")
+
+
+@pytest.mark.parametrize("rules", PAUSED)
+def test_if_fold_0_has_chosen_there_is_one_look_for_a_number_of_folds(rules: dict[str, Any]) -> None:
+    """A trial that waited, or whose job was resumed, is judged again on the same folds, against a better reference."""
+    plain, race = race_of((0.7, 0.7, 0.7)), race_of((0.7, 0.7, 0.7), **rules)
+    for each in (plain, race):
+        assert judged(each, 1, 0.75, 0.75) == ""
+        run(each, 2, 1.0, 1.0, 1.0)
+    assert plain.judge(1).reason.startswith("cannot win")
+    assert race.judge(1) == CONTINUE
+    race.add(Job(1, 0), 2, evidence_of(Job(1, 0), 2, 0.6))
+    assert race.judge(1) == CONTINUE
+
+
+def test_folds_that_end_together_are_one_look() -> None:
+    race = race_of((0.95,) * 5, num_folds=5, pausing=True)
+    race.end(0, "complete")
+    assert judged(race, 1, 0.9) == ""
+    assert judged_on(race, 1, {3: 0.6, 1: 0.6}).startswith("cannot win")
+    assert {look for look in race._looks if look[0] == 1} == {(1, 1), (1, 3)}
 
 
 def test_noise_is_the_prior_until_a_trial_is_repeated() -> None:
