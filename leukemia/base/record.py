@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,6 +102,24 @@ def changed(path: Path, place: str = "", what: str = "the file") -> UserError:
 def _checksum(content: Mapping[str, Any], place: str) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(f"{place}{canonical}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Version:
+    """The version field of a record."""
+
+    schema: int
+
+
+def check_version(path: Path, schema: int) -> None:
+    """Check the schema version of a record.
+
+    Raises:
+        UserError: ``schema`` is missing, not an integer, or another version.
+    """
+    found = read_record(_Version, path).schema
+    if found != schema:
+        raise UserError(f"{path}: expected schema {schema}, got {found}; use the version that wrote it")
 
 
 def wrong_value(path: Path, field: str, expected: object, found: object) -> UserError:

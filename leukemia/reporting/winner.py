@@ -11,19 +11,21 @@ from leukemia.reporting.model_plots import plot_calibration, plot_confusion, plo
 from leukemia.reporting.page import Section, describe_interval, metrics_table
 from leukemia.scoring.metrics import confusion_matrix
 from leukemia.study import layout
-from leukemia.study.best import Best, IntervalRecord
+from leukemia.study.best import Best
+from leukemia.study.best_score import IntervalRecord
 from leukemia.study.folder import Study
 
 log = logging.getLogger(__name__)
 
 _SCORES = {
-    "headline": "the score to quote: the lower correction, at most pooled",
+    "headline": "the score to quote: the lower correction, at most {own}",
     "raw": "mean over folds and seeds, as maximized by the search",
     "pooled": "over all out-of-fold images, mean over seeds",
+    "scored": "as pooled, on {folds}",
     "bootstrap": "winners chosen on resampled groups, scored on the groups not drawn",
-    "leave_fold_out": "pooled, less what winners chosen without a fold lose in that fold",
+    "leave_fold_out": "{own}, less what winners chosen without a fold lose in that fold",
 }
-"""Entries of ``score`` in ``best.json`` and their meaning, the headline first."""
+"""Entries of ``score`` in ``best.json`` and their meaning, the headline first. ``{own}`` is the winner's own score."""
 
 _COMPARED = {
     "winner_vs_start": "Against the starting recipe",
@@ -34,7 +36,7 @@ _COMPARED = {
 _SCORES_BY_COST = {
     "bootstrap": "best trials by score on resampled groups, scored on the groups not drawn",
     "leave_fold_out": "score in each fold of the best trials by score without it",
-    "headline": "the score to quote: the lowest of pooled and the two corrections",
+    "headline": "the score to quote: the lowest of {own} and the two corrections",
 }
 """Meanings that differ if cost was the second objective."""
 
@@ -45,7 +47,7 @@ _BY_SCORE = (
 _BY_COST = (
     " The winner was not chosen for its score alone: it is the cheapest trial within one standard error of the best "
     "score. The two corrections repeat a choice by score alone on a part of the data and score it on the rest, so they "
-    "describe the best trials by score, not this winner; the headline is at most the winner's own pooled score."
+    "describe the best trials by score, not this winner; the headline is at most the winner's own score."
 )
 
 
@@ -94,9 +96,13 @@ def _quoted(best: Best) -> str:
     headline = _value(best.score.headline)
     if best.score.headline.value is None:
         return f"corrected for the choice of its trial, is {headline}; there is no score to quote."
+    scored_on = "" if best.scored_on is None else f", scored on {best.scored_on}"
     if best.num_complete == 1:
-        return f"of the only complete trial: {headline}. This is the score to quote."
-    return f"corrected for a choice among {best.num_complete} complete trials: {headline}. This is the score to quote."
+        return f"of the only complete trial{scored_on}: {headline}. This is the score to quote."
+    return (
+        f"corrected for a choice among {best.num_complete} complete trials{scored_on}: {headline}. This is the score "
+        "to quote."
+    )
 
 
 def _noise(best: Best) -> list[str]:
@@ -118,10 +124,21 @@ def score_section(best: Best) -> Section:
         f"The search objective ({score_name(best.objective)}) of the winner, before and after correction for selection."
         f"{_BY_COST if best.by_cost else _BY_SCORE} The corrections exclude stopped trials, which lack folds."
     )
+    if best.scored_on is None:
+        del meanings["scored"]
+    else:
+        text += (
+            f" They choose by all folds, but are scored on {best.scored_on}; raw and pooled are over all folds and not "
+            "corrected."
+        )
     if best.folds == 1:
         # There is no other fold to choose a trial on.
         del meanings["leave_fold_out"]
-    rows = [(name.replace("_", " "), _value(getattr(best.score, name)), meaning) for name, meaning in meanings.items()]
+    words = {"own": "pooled" if best.scored_on is None else "scored", "folds": best.scored_on}
+    rows = [
+        (name.replace("_", " "), _value(getattr(best.score, name)), meaning.format(**words))
+        for name, meaning in meanings.items()
+    ]
     return Section(title="Score", text=text, table=[("score", "value (interval)", "meaning"), *rows])
 
 

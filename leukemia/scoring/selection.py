@@ -3,19 +3,23 @@
 The corrections use the out-of-fold probabilities of the complete trials on the same images; trials that were stopped
 before their last fold are not included. The score of a trial that was repeated with other seeds is the mean over seeds.
 
+If fold 0 has chosen which trials run on, as with pausing, complete trials were lucky in it, and those that never ran on
+cannot replace them in a correction. The corrections then choose by all folds, but are scored on the others only.
+
 Both corrections treat the trials as fixed. They do not correct for later trials being proposed from earlier scores.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from leukemia.scoring.bootstrap import Floats, Interval, Ints, Tally, divide, draws, group_codes, interval_of
+from leukemia.scoring.bootstrap import Floats, Interval, Ints, divide, draws, group_codes, interval_of
 from leukemia.scoring.metrics import checked
+from leukemia.scoring.scorer import Scorer
 
 CORRECTED = ("accuracy", "balanced_accuracy", "weighted_f1", "auroc")
 """Scores that a search can maximize and that can be corrected."""
@@ -74,17 +78,20 @@ class Correction:
     raw: Interval
     """The winner's score over all images, the mean over its seeds."""
 
+    scored: Interval
+    """The same over the images of the scored folds; ``raw`` if these are all folds."""
+
     bootstrap: Interval
-    """The out-of-bag score: of winners chosen on resampled groups, on the groups not drawn."""
+    """The out-of-bag score: of winners chosen on resampled groups, on the groups not drawn in the scored folds."""
 
     leave_fold_out: Interval
-    """The raw score minus the mean loss, per fold, of the trial that is best on the other folds."""
+    """``scored`` minus the mean loss, per scored fold, of the trial that is best on the other folds."""
 
     @property
     def headline(self) -> Interval:
-        """The lower of the two corrections, at most ``raw``; undefined if both corrections are."""
+        """The lower of the two corrections, at most ``scored``; undefined if both corrections are."""
         defined = [each for each in (self.bootstrap, self.leave_fold_out) if not math.isnan(each.value)]
-        return min([*defined, self.raw], key=lambda each: each.value) if defined else UNDEFINED
+        return min([*defined, self.scored], key=lambda each: each.value) if defined else UNDEFINED
 
 
 def corrected(
@@ -92,6 +99,7 @@ def corrected(
     metric: str,
     *,
     winner: int | None = None,
+    scored_folds: Sequence[int] | None = None,
     seed: int = 0,
     num_resamples: int = 1000,
     level: float = 0.95,
@@ -108,24 +116,25 @@ def corrected(
     lucky training run, is in both parts and is not corrected.
 
     ``leave_fold_out`` corrects that: in each fold the winner is replaced by the trial that is best on the other folds,
-    and the resulting loss, averaged over folds, is subtracted from the raw score. For accuracy in folds of equal size
-    this is the accuracy of the assembled predictions. The difference is taken within folds because pooling trials whose
-    probabilities are scaled differently would itself lower AUROC. The bounds are percentiles over resampled groups,
-    with the replacements held fixed.
+    and the resulting loss, averaged over folds, is subtracted from the winner's score. For accuracy in folds of equal
+    size this is the accuracy of the assembled predictions. The difference is taken within folds because pooling trials
+    whose probabilities are scaled differently would itself lower AUROC. The bounds are percentiles over resampled
+    groups, with the replacements held fixed.
 
     Resamples and folds in which the metric is undefined are skipped. Trials with identical predictions count as one; if
-    only one trial remains, nothing was selected, and both corrections equal the raw score.
+    only one trial remains, nothing was selected among them, and both corrections are its score on the scored folds.
 
     Args:
         candidates: the complete trials.
         metric: one of ``CORRECTED``.
         winner: index of the trial whose score is corrected, if it was selected by another rule.
+        scored_folds: folds on which the corrections are scored, if not on all.
         seed: random seed of the resamples.
         num_resamples: number of bootstrap resamples of the groups.
         level: confidence level of the intervals, in 0..1.
 
     Raises:
-        ValueError: an unknown metric, or a winner out of range.
+        ValueError: an unknown metric, a winner out of range, or no or an unknown scored fold.
 
     >>> labels, folds = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
     >>> correct_in_fold = [np.where(folds == fold, labels, 1 - labels)[None].astype(float) for fold in (0, 1)]
@@ -138,30 +147,45 @@ def corrected(
         raise ValueError(f"metric: expected one of {', '.join(CORRECTED)}, got {metric!r}")
     if winner is not None and not 0 <= winner < len(candidates.probabilities):
         raise ValueError(f"winner: expected 0..{len(candidates.probabilities) - 1}, got {winner}")
+    folds = np.unique(candidates.folds)
+    scored_folds = folds.tolist() if scored_folds is None else scored_folds
+    if not len(scored_folds) or not np.isin(scored_folds, folds).all():
+        raise ValueError(f"scored_folds: expected some of {', '.join(map(str, folds))}, got {list(scored_folds)}")
     kept = _first_duplicates(candidates.probabilities)
     trials = sorted(set(kept))
-    scorer = _Scorer(candidates, trials, metric)
+    probabilities = [candidates.probabilities[trial] for trial in trials]
+    scorer = Scorer(candidates.labels, candidates.groups, candidates.folds, probabilities, metric, scored_folds)
     per_fold = scorer.per_fold(range(len(trials)), scorer.unweighted)[..., 0]
     best = int(np.argmax(_mean_of_defined(per_fold, axis=1))) if winner is None else trials.index(kept[winner])
     replacements = _replacements(per_fold)
     samples = [
-        (scorer.overall(best, weights), _losses(scorer, best, replacements, weights), _out_of_bag(scorer, weights))
-        for weights in draws(scorer.tally(best, 0), seed, num_resamples)
+        (
+            scorer.overall(best, weights),
+            scorer.on_scored(best, weights),
+            _losses(scorer, best, replacements, weights),
+            _out_of_bag(scorer, weights),
+        )
+        for weights in draws(scorer.tally(best), seed, num_resamples)
     ]
-    drawn, losses, out_of_bag = (np.concatenate(each) for each in zip(*samples, strict=True))
+    all_drawn, drawn, losses, out_of_bag = (np.concatenate(each) for each in zip(*samples, strict=True))
 
     def interval(value: float, samples: Floats) -> Interval:
         return interval_of(value, samples, scorer.num_groups, level)
 
-    raw = interval(float(scorer.overall(best, scorer.unweighted)[0]), drawn)
-    bootstrap = leave_fold_out = raw
+    raw = interval(float(scorer.overall(best, scorer.unweighted)[0]), all_drawn)
+    scored = interval(float(scorer.on_scored(best, scorer.unweighted)[0]), drawn)
+    bootstrap = leave_fold_out = scored
     if len(trials) > 1:
         bootstrap = interval(float(_mean_of_defined(out_of_bag, axis=0)), out_of_bag)
-        # Losses are means over folds but the raw score is pooled: with tiny folds the difference may be negative.
-        value = np.clip(raw.value - _losses(scorer, best, replacements, scorer.unweighted), 0.0, 1.0)
+        # Losses are means over folds but the score is pooled: with tiny folds the difference may be negative.
+        value = np.clip(scored.value - _losses(scorer, best, replacements, scorer.unweighted), 0.0, 1.0)
         leave_fold_out = interval(float(value[0]), np.clip(drawn - losses, 0.0, 1.0))
     return Correction(
-        winner=trials[best] if winner is None else winner, raw=raw, bootstrap=bootstrap, leave_fold_out=leave_fold_out
+        winner=trials[best] if winner is None else winner,
+        raw=raw,
+        scored=scored,
+        bootstrap=bootstrap,
+        leave_fold_out=leave_fold_out,
     )
 
 
@@ -172,54 +196,14 @@ def _first_duplicates(trials: Sequence[Floats]) -> list[int]:
     return [first.setdefault((array.shape, array.tobytes()), number) for number, array in enumerate(arrays)]
 
 
-class _Scorer:
-    """Scores of trials over all images and per fold, with each image weighted by its group."""
-
-    def __init__(self, candidates: Candidates, trials: Sequence[int], metric: str) -> None:
-        self._metric, self._labels = metric, np.asarray(candidates.labels, dtype=np.int64)
-        self._trials = [np.asarray(candidates.probabilities[trial], dtype=np.float64) for trial in trials]
-        self._codes = group_codes(candidates.groups, len(self._labels))
-        self.num_trials, self.num_groups = len(trials), int(self._codes.max()) + 1
-        self.unweighted = np.ones((1, self.num_groups))
-        self._members: list[Ints] = []
-        self._folds: list[list[list[Tally]]] = []
-        for fold in np.unique(candidates.folds):
-            rows = np.flatnonzero(np.asarray(candidates.folds) == fold)
-            members, codes = np.unique(self._codes[rows], return_inverse=True)
-            self._members.append(members)
-            self._folds.append(
-                [[Tally(self._labels[rows], each[rows], codes) for each in trial] for trial in self._trials]
-            )
-
-    def tally(self, trial: int, seed: int) -> Tally:
-        """The tally of one seed of a trial over all images."""
-        return Tally(self._labels, self._trials[trial][seed], self._codes)
-
-    def overall(self, trial: int, weights: Floats) -> Floats:
-        """Scores over all images, averaged over the trial's seeds: (resamples,)."""
-        return self._mean_of_seeds((self.tally(trial, seed) for seed in range(len(self._trials[trial]))), weights)
-
-    def per_fold(self, trials: Sequence[int], weights: Floats) -> Floats:
-        """Scores per fold, averaged over each trial's seeds: (trials, folds, resamples)."""
-        found = np.empty((len(trials), len(self._folds), len(weights)))
-        for fold, (members, tallies) in enumerate(zip(self._members, self._folds, strict=True)):
-            inside = weights[:, members]
-            for row, trial in enumerate(trials):
-                found[row, fold] = self._mean_of_seeds(tallies[trial], inside)
-        return found
-
-    def _mean_of_seeds(self, tallies: Iterable[Tally], weights: Floats) -> Floats:
-        return np.mean([tally.weighted(weights, (self._metric,))[self._metric] for tally in tallies], axis=0)
-
-
-def _out_of_bag(scorer: _Scorer, weights: Floats) -> Floats:
-    """Out-of-bag scores (resamples,): of the trial that is best on the drawn groups, on the groups not drawn."""
+def _out_of_bag(scorer: Scorer, weights: Floats) -> Floats:
+    """Out-of-bag scores (resamples,): of the trial that is best on the drawn groups, on the scored groups not drawn."""
     in_bag = _mean_of_defined(scorer.per_fold(range(scorer.num_trials), weights), axis=1)
     best, left_out = np.argmax(in_bag, axis=0), (weights == 0).astype(np.float64)
     found = np.full(len(weights), np.nan)
     for trial in np.unique(best):
         rows = (best == trial) & ~np.isnan(in_bag[0])
-        found[rows] = scorer.overall(int(trial), left_out[rows])
+        found[rows] = scorer.on_scored(int(trial), left_out[rows])
     return found
 
 
@@ -235,12 +219,12 @@ def _replacements(per_fold: Floats) -> Ints:
     return np.array(found)
 
 
-def _losses(scorer: _Scorer, winner: int, replacements: Ints, weights: Floats) -> Floats:
-    """Mean over folds of the winner's score minus its replacement's, (resamples,)."""
+def _losses(scorer: Scorer, winner: int, replacements: Ints, weights: Floats) -> Floats:
+    """Mean over the scored folds of the winner's score minus its replacement's, (resamples,)."""
     per_fold = scorer.per_fold([winner, *replacements.tolist()], weights)
     folds = np.arange(len(replacements))
     losses = per_fold[0] - per_fold[1 + folds, folds]
-    return _mean_of_defined(np.where(replacements[:, None] < 0, np.nan, losses), axis=0)
+    return _mean_of_defined(np.where(replacements[:, None] < 0, np.nan, losses)[scorer.scored], axis=0)
 
 
 def _mean_of_defined(scores: Floats, axis: int) -> Floats:

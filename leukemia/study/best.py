@@ -12,13 +12,13 @@ import pandas as pd
 from pydantic import AfterValidator, ConfigDict, Field, PlainValidator
 
 from leukemia.base.errors import MissingFile, UserError
-from leukemia.base.record import RESTORE, read_record, write_record, wrong_value
+from leukemia.base.record import RESTORE, check_version, read_record, write_record, wrong_value
 from leukemia.config.protocol import Protocol
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import COST
-from leukemia.scoring.metrics import METRICS, Interval, checked
-from leukemia.scoring.selection import Correction
+from leukemia.scoring.metrics import METRICS, checked
 from leukemia.study import layout
+from leukemia.study.best_score import BestScore, IntervalRecord
 from leukemia.study.data_source import DataSource, Sha256
 from leukemia.study.folder import Study
 from leukemia.study.schema import (
@@ -26,79 +26,13 @@ from leukemia.study.schema import (
     Objective,
     Positive,
     Seeds,
-    Share,
     TrialId,
     check_folds,
-    check_version,
 )
 from leukemia.study.table import complete_trials, finished_seeds
 
 SCHEMA = 2
 """Version of the file format; increased with every change that an older reader would misread."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class IntervalRecord:
-    """An ``Interval`` for JSON, with None instead of NaN."""
-
-    value: Share | None
-    low: Share | None
-    high: Share | None
-
-    def __post_init__(self) -> None:
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError("low at most high")
-        if self.value is None and not self.low is self.high is None:
-            raise ValueError("no low and high without a value")
-
-    @classmethod
-    def of(cls, interval: Interval) -> IntervalRecord:
-        """Convert an interval."""
-        return cls(**interval.to_dict())
-
-    @property
-    def interval(self) -> Interval:
-        """The interval, with NaN instead of None."""
-        return Interval.from_dict(dataclasses.asdict(self))
-
-
-@dataclass(frozen=True, kw_only=True)
-class BestScore:
-    """The winner's score (the search objective), before and after correction for selection.
-
-    All but ``raw`` are over all out-of-fold images. The corrections exclude stopped trials. The mean of skewed
-    resamples may be outside their percentiles, so ``value`` need not be between ``low`` and ``high``.
-    """
-
-    raw: Share
-    """Mean over folds and seeds."""
-
-    pooled: IntervalRecord
-    """Not corrected."""
-
-    bootstrap: IntervalRecord
-    leave_fold_out: IntervalRecord
-    """Both corrected for selecting the best of several trials, see ``leukemia.scoring.selection``."""
-
-    headline: IntervalRecord
-    """The lowest of the three intervals above."""
-
-    @classmethod
-    def of(cls, raw: float, correction: Correction) -> BestScore:
-        """Combine the mean over folds and seeds with its corrections."""
-        return cls(
-            raw=raw,
-            pooled=IntervalRecord.of(correction.raw),
-            bootstrap=IntervalRecord.of(correction.bootstrap),
-            leave_fold_out=IntervalRecord.of(correction.leave_fold_out),
-            headline=IntervalRecord.of(correction.headline),
-        )
-
-    @property
-    def lowest(self) -> IntervalRecord:
-        """The expected ``headline``."""
-        pooled, bootstrap, fold = self.pooled.interval, self.bootstrap.interval, self.leave_fold_out.interval
-        return IntervalRecord.of(Correction(winner=0, raw=pooled, bootstrap=bootstrap, leave_fold_out=fold).headline)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +135,14 @@ class Best:
         """Whether cost was the second objective, in which case the winner may not have the best score."""
         return self.objective.endswith(f",{COST}")
 
+    @property
+    def scored_on(self) -> str | None:
+        """The folds on which the corrections are scored, with the reason, as text; None if on all."""
+        if self.score.scored_folds in (None, list(range(self.folds))):
+            return None
+        folds = "fold 1" if self.folds == 2 else f"folds 1 to {self.folds - 1}"
+        return f"{folds}, because fold 0 chose which trials ran on"
+
     @classmethod
     def of(cls, study: Study) -> Best:
         """Read ``best.json`` of a study, and check it against the study's other files.
@@ -281,6 +223,10 @@ class Best:
         check_version(path, SCHEMA)
         best = read_record(cls, path)
         check_folds(path, best.folds, best.protocol)
+        folds = list(range(best.folds))
+        if best.score.scored_folds not in (None, folds, folds[1:]):
+            expected = f"{folds}, or these without fold 0"
+            raise wrong_value(path, "score.scored_folds", expected, best.score.scored_folds)
         if best.score.headline != best.score.lowest:
             lowest = dataclasses.asdict(best.score.lowest)
             found = dataclasses.asdict(best.score.headline)

@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, Field
 
 from leukemia.base import provenance
-from leukemia.base.errors import UserError
-from leukemia.base.record import missing_field, read_content, read_record, wrong_value
+from leukemia.base.record import check_version, missing_field, read_content, read_record, wrong_value
 from leukemia.config.fields import check_key, checked_type
 from leukemia.config.protocol import Protocol
 from leukemia.config.recipe import Recipe
@@ -180,8 +179,11 @@ class StudyInfo(SearchOptions, Identity):
 
     @property
     def fold_0_chose(self) -> bool:
-        """Whether fold 0 has chosen which trials run on, so that the scores of complete trials are too high there."""
-        return self.pausing or self.paused_before
+        """Whether fold 0 has chosen which trials run on, so that the scores of complete trials are too high there.
+
+        With one fold no trial waits: no other would be left to score the winner on.
+        """
+        return self.folds > 1 and (self.pausing or self.paused_before)
 
     @property
     def scored_folds(self) -> list[int]:
@@ -286,13 +288,6 @@ class FoldRecord:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Version:
-    """The version field of a record."""
-
-    schema: int
-
-
 def check_folds(path: Path, folds: int, protocol: Protocol) -> None:
     """Check the number of folds of a record.
 
@@ -301,14 +296,3 @@ def check_folds(path: Path, folds: int, protocol: Protocol) -> None:
     """
     if folds < 2 and protocol != "given":
         raise wrong_value(path, "folds", "at least 2", folds)
-
-
-def check_version(path: Path, schema: int) -> None:
-    """Check the schema version of a record.
-
-    Raises:
-        UserError: ``schema`` is missing, not an integer, or another version.
-    """
-    found = read_record(_Version, path).schema
-    if found != schema:
-        raise UserError(f"{path}: expected schema {schema}, got {found}; use the version that wrote it")

@@ -13,7 +13,8 @@ from leukemia.config.results import score_name
 from leukemia.data.folds import Splits
 from leukemia.scoring.metrics import majority_rate, point_scores, scores
 from leukemia.study import layout
-from leukemia.study.best import Best, IntervalRecord
+from leukemia.study.best import Best
+from leukemia.study.best_score import IntervalRecord
 from leukemia.study.folder import Study
 from leukemia.study.records import ROUNDING, check_score
 from leukemia.study.table import complete_trials, mean_score
@@ -115,8 +116,13 @@ def check_best(study: Study, best: Best) -> None:
     labels = predictions["label"].to_numpy()
     metric = score_name(best.objective).removeprefix("tta_")
     seen = [study.out_of_fold(number, seed)["probability_leukemic"].to_numpy() for seed in best.seeds]
-    pooled = float(np.mean([point_scores(labels, each)[metric] for each in seen]))
-    check_score(path, "score.pooled.value", best.score.pooled.value, pooled, "the predictions")
+    is_scored = np.isin(predictions["fold"], best.score.scored_folds or range(best.folds))
+    for name, record, rows in (
+        ("pooled", best.score.pooled, np.full(len(labels), True)),
+        ("scored", best.score.scored or best.score.pooled, is_scored),
+    ):
+        value = float(np.mean([point_scores(labels[rows], each[rows])[metric] for each in seen]))
+        check_score(path, f"score.{name}.value", record.value, value, "the predictions")
     check_score(path, "majority_rate", best.majority_rate, majority_rate(labels), "the predictions")
     groups = predictions["group"].to_numpy()
     for name, interval in scores(labels, seen[0], groups).items():

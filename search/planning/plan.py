@@ -80,7 +80,7 @@ class Plan:
             by_cost=COST in info.objective.split(","),
             racing=info.racing,
             repeats=info.repeats,
-            pausing=info.pausing,
+            pausing=info.pausing and info.folds > 1,
             paused_before=info.paused_before,
             patience=info.patience,
             margin=info.margin / 100,

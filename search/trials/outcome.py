@@ -17,7 +17,8 @@ from leukemia.reporting.study_report import write_study_report
 from leukemia.scoring.metrics import describe_difference, majority_rate, scores
 from leukemia.scoring.selection import corrected
 from leukemia.study import layout
-from leukemia.study.best import Best, BestScore, IntervalRecord, Noise
+from leukemia.study.best import Best, Noise
+from leukemia.study.best_score import BestScore, IntervalRecord
 from leukemia.study.folder import Study
 from leukemia.study.importances import HindsightRecord
 from leukemia.study.ledger import ledger_of
@@ -50,14 +51,14 @@ def write_best(study: Study, catalog: Catalog, splits: Splits, progress: Progres
     index, candidates = numbers.index(winner.number), race.candidates()
     groups = pd.concat(validation_of(splits, catalog))["group"].to_numpy()
     found = scores(candidates.labels, candidates.probabilities[index][0], groups)
-    correction = corrected(candidates, race.rules.metric, winner=index)
+    correction = corrected(candidates, race.rules.metric, winner=index, scored_folds=info.scored_folds)
     best = Best(
         study=study.name,
         study_uid=info.study_uid,
         trial=f"{winner.number:04d}",
         recipe=progress.recipe(jobs[0]),
         objective=info.objective,
-        score=BestScore.of(winner.score, correction),
+        score=BestScore.of(winner.score, correction, info.scored_folds),
         scores={name: IntervalRecord.of(interval) for name, interval in found.items()},
         noise=_noise(race, winner),
         majority_rate=majority_rate(candidates.labels),
@@ -145,8 +146,9 @@ def _describe(best: Best) -> Iterator[str]:
     yield f"winner: trial {best.trial}, {best.recipe.describe()}"
     if best.by_cost:
         yield "chosen by cost: the cheapest complete trial whose score is within one standard error of the best"
+    scored_on = "" if best.scored_on is None else f" (scored on {best.scored_on})"
     yield (
-        f"{name} {_interval(headline)}, corrected {chosen} {best.num_complete} complete trials; "
+        f"{name} {_interval(headline)}, corrected {chosen} {best.num_complete} complete trials{scored_on}; "
         f"raw {best.score.raw:.4f} (mean over {num_folds_text(best.folds)} and {seeds}), {best.n} images, "
         f"majority rate {best.majority_rate:.4f}, {best.protocol}"
     )

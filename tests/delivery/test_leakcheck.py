@@ -31,7 +31,8 @@ from leukemia.delivery.leak_check import LeakCheck
 from leukemia.leakcheck import main
 from leukemia.scoring.metrics import Interval, scores
 from leukemia.scoring.selection import Correction
-from leukemia.study.best import Best, BestScore, IntervalRecord, Noise
+from leukemia.study.best import Best, Noise
+from leukemia.study.best_score import BestScore, IntervalRecord
 from leukemia.study.data_source import DataSource
 from leukemia.study.folder import Study
 from leukemia.training.inference import NonFiniteProbabilities
@@ -84,7 +85,11 @@ def searched(runs: Path, catalog: Catalog, uri: str, protocol: Protocol = "group
         trial="0000",
         recipe=RECIPE,
         objective="tta_accuracy",
-        score=BestScore.of(0.5, Correction(winner=0, raw=accuracy, bootstrap=accuracy, leave_fold_out=accuracy)),
+        score=BestScore.of(
+            0.5,
+            Correction(winner=0, raw=accuracy, scored=accuracy, bootstrap=accuracy, leave_fold_out=accuracy),
+            [0, 1],
+        ),
         scores={metric: IntervalRecord.of(interval) for metric, interval in found.items()},
         noise=Noise(),
         num_complete=1,

@@ -20,7 +20,8 @@ from leukemia.data.folds import make_splits
 from leukemia.final import main
 from leukemia.scoring.metrics import majority_rate, scores
 from leukemia.scoring.selection import Correction
-from leukemia.study.best import Best, BestScore, IntervalRecord, Noise
+from leukemia.study.best import Best, Noise
+from leukemia.study.best_score import BestScore, IntervalRecord
 from leukemia.study.data_source import DataSource
 from leukemia.study.folder import Study
 
@@ -76,7 +77,11 @@ def searched(
         trial="0000",
         recipe=recipe,
         objective="tta_accuracy",
-        score=BestScore.of(score, Correction(winner=0, raw=accuracy, bootstrap=accuracy, leave_fold_out=accuracy)),
+        score=BestScore.of(
+            score,
+            Correction(winner=0, raw=accuracy, scored=accuracy, bootstrap=accuracy, leave_fold_out=accuracy),
+            [0, 1],
+        ),
         noise=Noise(),
         num_complete=1,
         scores={metric: IntervalRecord.of(interval) for metric, interval in found.items()},

@@ -263,6 +263,24 @@ def test_score_section_has_all_corrections(study: Study) -> None:
     assert "the score to quote: the lower correction, at most pooled" in text
 
 
+def test_folds_on_which_the_corrections_are_scored_are_stated(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    own = {"value": 0.9581, "low": 0.88, "high": 0.98}
+    change_best(study, score={**BLOCK, "scored": own, "scored_folds": [1]})
+    reason = "fold 1, because fold 0 chose which trials ran on"
+    text = read(write_study_report(study)).text
+    assert f"corrected for a choice among 2 complete trials, scored on {reason}: 0.953" in text
+    assert f"They choose by all folds, but are scored on {reason}; raw and pooled are over all folds and not" in text
+    assert f"scored\n0.958 (0.880 to 0.980)\nas pooled, on {reason}\n" in text
+    assert "the score to quote: the lower correction, at most scored" in text
+    write_record(study.folder / "hindsight.json", {"lines": [], "importances": {}})
+    print_outcome(Console(width=1000), Study.open(study.folder), has_winner=True)
+    assert (
+        f"corrected for being the best of 2 complete trials (scored on {reason}); raw 0.97" in capsys.readouterr().out
+    )
+    change_best(study, num_complete=1)
+    assert f"of the only complete trial, scored on {reason}: 0.953" in read(write_study_report(study)).text
+
+
 def test_noise_is_described(study: Study) -> None:
     noise = {
         "winner_vs_start": WINNER_VS_START,

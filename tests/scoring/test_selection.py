@@ -1,6 +1,7 @@
 """Selection-bias corrections: small cases by hand, plain loops as reference, and simulations of pure luck."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -54,6 +55,33 @@ def test_leave_fold_out_by_hand():
     assert found.leave_fold_out.value == pytest.approx((1 + 2 + 3) / 12)
 
 
+def test_leave_fold_out_scored_on_some_folds_by_hand():
+    """The example above: every fold takes part in the choices, and the scored ones alone in the score."""
+    labels, folds = np.arange(12) % 2, np.repeat([0, 1, 2], 4)
+    right = [
+        [1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0],
+        [1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0],
+        [1, 1, 0, 0, 1, 1, 1, 0, 1, 1, 1, 0],
+    ]
+    candidates = candidates_of(labels, [right_on(labels, each) for each in right], folds)
+    for scored_folds, own, stand_ins in (([1, 2], 2 + 3, 2 + 3), ([0, 2], 4 + 3, 1 + 3), ([0], 4, 1)):
+        found = corrected(candidates, "accuracy", scored_folds=scored_folds)
+        num_images = 4 * len(scored_folds)
+        assert (found.winner, found.raw.value) == (0, pytest.approx(9 / 12))
+        assert found.scored.value == pytest.approx(own / num_images)
+        assert found.leave_fold_out.value == pytest.approx(stand_ins / num_images)
+    assert corrected(candidates, "accuracy", scored_folds=[0, 1, 2]) == corrected(candidates, "accuracy")
+
+
+def test_the_only_complete_trial_of_those_that_ran_fold_0_is_scored_on_the_others():
+    labels, folds = np.arange(8) % 2, np.repeat([0, 1], 4)
+    only = candidates_of(labels, [right_on(labels, [1, 1, 1, 1, 1, 0, 0, 1])], folds)
+    found = corrected(only, "accuracy", scored_folds=[1])
+    assert found.raw.value == 0.75
+    assert found.scored == found.bootstrap == found.leave_fold_out == found.headline
+    assert found.headline.value == 0.5
+
+
 def test_leave_fold_out_with_unequal_folds_averages_losses_per_fold():
     labels = np.array([0, 1, 0, 1, 0, 1])
     folds = np.array([0, 0, 1, 1, 1, 1])
@@ -65,7 +93,8 @@ def test_leave_fold_out_with_unequal_folds_averages_losses_per_fold():
     assert found.leave_fold_out.value == pytest.approx(1 / 2 - (1 + 0) / 2)
 
 
-def test_bootstrap_equals_a_plain_loop_over_resampled_groups():
+@pytest.mark.parametrize("scored_folds", [None, [1, 2, 3, 4], [2]])
+def test_bootstrap_equals_a_plain_loop_over_resampled_groups(scored_folds):
     candidates = simulated(num_trials=3, num_seeds=2)
     labels, groups, folds = candidates.labels, np.array(candidates.groups), candidates.folds
     draws = np.random.default_rng(4).integers(30, size=(10, 30))
@@ -82,10 +111,10 @@ def test_bootstrap_equals_a_plain_loop_over_resampled_groups():
                 np.mean([score(labels[part], each[part]) for part in in_folds for each in trial])
                 for trial in candidates.probabilities
             ]
-            left_out = ~np.isin(groups, draw)
+            left_out = ~np.isin(groups, draw) & np.isin(folds, range(5) if scored_folds is None else scored_folds)
             best = candidates.probabilities[int(np.argmax(means))]
             outside.append(np.mean([score(labels[left_out], each[left_out]) for each in best]))
-        found = corrected(candidates, metric, seed=4, num_resamples=10).bootstrap
+        found = corrected(candidates, metric, scored_folds=scored_folds, seed=4, num_resamples=10).bootstrap
         low, high = np.quantile(outside, [0.025, 0.975])
         assert (found.value, found.low, found.high) == pytest.approx((np.mean(outside), low, high), abs=1e-12), metric
 
@@ -118,7 +147,7 @@ def test_headline_is_the_lower_correction_and_never_above_raw(metric, seed):
 
 def test_headline_ignores_undefined_corrections():
     low, high, undefined = Interval(0.7, 0.6, 0.8), Interval(0.8, 0.7, 0.9), Interval(NAN, NAN, NAN)
-    both = {"winner": 0, "raw": high}
+    both = {"winner": 0, "raw": Interval(0.9, 0.8, 1.0), "scored": high}
     assert Correction(**both, bootstrap=undefined, leave_fold_out=low).headline == low
     assert Correction(**both, bootstrap=low, leave_fold_out=undefined).headline == low
     assert Correction(**both, bootstrap=Interval(0.9, 0.8, 1.0), leave_fold_out=undefined).headline == high
@@ -328,3 +357,11 @@ def test_an_unknown_metric_or_winner_is_rejected():
         corrected(simulated(), "accuracy", winner=6)
     with pytest.raises(ValueError, match=r"winner: expected 0..5, got -1"):
         corrected(simulated(), "accuracy", winner=-1)
+
+
+@pytest.mark.parametrize("scored_folds", [[], [1, 5]])
+def test_no_or_an_unknown_scored_fold_is_rejected(scored_folds):
+    with pytest.raises(
+        ValueError, match=rf"scored_folds: expected some of 0, 1, 2, 3, 4, got {re.escape(str(scored_folds))}"
+    ):
+        corrected(simulated(), "accuracy", scored_folds=scored_folds)

@@ -15,7 +15,8 @@ from leukemia.base.errors import MissingFile, UserError
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Optimizer
 from leukemia.scoring.metrics import METRICS
-from leukemia.study.best import SCHEMA, Best, BestScore, IntervalRecord, Noise
+from leukemia.study.best import SCHEMA, Best, Noise
+from leukemia.study.best_score import BestScore, IntervalRecord
 from leukemia.study.folder import Study
 
 INTERVALS = ("pooled", "bootstrap", "leave_fold_out", "headline")
@@ -34,6 +35,8 @@ BEST = Best(
         bootstrap=IntervalRecord(value=0.31, low=0.2, high=0.5),
         leave_fold_out=IntervalRecord(value=0.3, low=None, high=0.4),
         headline=IntervalRecord(value=0.3, low=None, high=0.4),
+        scored=IntervalRecord(value=0.32, low=0.2, high=0.5),
+        scored_folds=[0, 1, 2],
     ),
     scores=dict.fromkeys(METRICS, IntervalRecord(value=0.3, low=None, high=0.4)),
     noise=Noise(winner_vs_start="better by 1.0 points", fold_noise=0.01, seeds={"0007": [0, 1]}),
@@ -75,6 +78,35 @@ def test_best_round_trip(path: Path) -> None:
     content = json.loads(path.read_text())
     assert content["recipe"] == BEST.recipe.flat()
     assert content["schema"] == SCHEMA == 2
+
+
+def test_corrections_of_earlier_versions_are_scored_on_all_folds(path: Path) -> None:
+    earlier = {name: value for name, value in SCORE.items() if name not in ("scored", "scored_folds")}
+    change(path, score=earlier)
+    best = Best.load(path)
+    assert (best.score.scored, best.score.scored_folds, best.scored_on, BEST.scored_on) == (None, None, None, None)
+
+
+def test_the_headline_is_at_most_the_winners_score_on_the_scored_folds(path: Path) -> None:
+    """Not on all folds: if fold 0 has chosen which trials ran on, the winner was lucky there."""
+    own = {"value": 0.29, "low": 0.2, "high": 0.4}
+    score = {**SCORE, "scored": own, "scored_folds": [1, 2]}
+    change(path, score=score)
+    with pytest.raises(
+        UserError, match=r"field 'score.headline': expected {'value': 0.29.*}, the lowest of the others"
+    ):
+        Best.load(path)
+    change(path, score={**score, "headline": own})
+    assert Best.load(path).scored_on == "folds 1 to 2, because fold 0 chose which trials ran on"
+    two = dataclasses.replace(BEST, folds=2, score=dataclasses.replace(BEST.score, scored_folds=[1]))
+    assert two.scored_on == "fold 1, because fold 0 chose which trials ran on"
+
+
+@pytest.mark.parametrize("folds", [[], [0], [0, 1], [1, 2, 3], [2, 1], [-1]])
+def test_corrections_scored_on_other_folds_are_rejected(path: Path, folds: list[int]) -> None:
+    change(path, score={**SCORE, "scored_folds": folds})
+    with pytest.raises(UserError, match=r"best.json: field 'score.scored_folds"):
+        Best.load(path)
 
 
 def test_missing_file_is_reported(tmp_path: Path) -> None:
@@ -214,7 +246,7 @@ def test_mean_of_skewed_resamples_may_be_outside_the_interval(path: Path) -> Non
     skewed, sure = interval(0.9966145833333333, 1.0, 1.0), interval(1.0, 1.0, 1.0)
     score = {"raw": 1.0, "pooled": sure, "bootstrap": skewed, "leave_fold_out": sure, "headline": skewed}
     change(path, score=score)
-    assert dataclasses.asdict(Best.load(path).score) == score
+    assert dataclasses.asdict(Best.load(path).score) == {**score, "scored": None, "scored_folds": None}
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ from leukemia.base.record import write_record
 from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog
 from leukemia.scoring.metrics import describe_difference, scores
-from leukemia.study.best import Best, IntervalRecord
+from leukemia.study.best import Best
+from leukemia.study.best_score import IntervalRecord
 from leukemia.study.job import Job
 from leukemia.study.ledger import ledger_of
 from leukemia.study.listener import Listener

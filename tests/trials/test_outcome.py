@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from helpers.studies import change_info
 from helpers.worlds import World
 
 from leukemia.base.errors import UserError
+from leukemia.base.record import write_record
 from leukemia.data.catalog import Catalog
 from leukemia.delivery.messages import unfinished
 from leukemia.report import main
+from leukemia.scoring.selection import corrected
 from leukemia.study.best import Best
+from leukemia.study.best_score import BestScore
 from leukemia.study.verification import verify
 from search.trials.outcome import write_best
+
+REUSED = {"paused_before": True}
+"""As of a study without pausing that has reused trials of a study with it."""
 
 
 @pytest.fixture
@@ -34,6 +43,31 @@ def test_a_winner_older_than_a_better_trial_is_refused(world_in: Callable[..., W
         verify(resumed.study)
     write_best(resumed.study, resumed.catalog, resumed.splits, driver.progress)
     verify(resumed.study)
+
+
+@pytest.mark.parametrize(("changes", "scored_folds"), [({}, [0, 1]), ({"pausing": True}, [1]), (REUSED, [1])])
+def test_if_fold_0_has_chosen_the_winner_is_scored_on_the_other_folds(
+    world_in: Callable[..., World], changes: dict[str, bool], scored_folds: list[int]
+) -> None:
+    world = world_in(trials=3)
+    driver = world.run()
+    study = change_info(world.study, **changes)
+    write_best(study, world.catalog, world.splits, driver.progress)
+    verify(study)
+    best, winner, candidates = Best.of(study), driver.race.winner(), driver.race.candidates()
+    assert winner is not None
+    expected = corrected(candidates, "accuracy", winner=winner.number, scored_folds=scored_folds)
+    assert best.score == BestScore.of(winner.score, expected, scored_folds)
+    assert best.scores["accuracy"] == best.score.pooled
+    rows = np.isin(candidates.folds, scored_folds)
+    right = (candidates.probabilities[winner.number][0] >= 0.5) == candidates.labels
+    assert best.score.scored is not None
+    assert best.score.scored.value == pytest.approx(right[rows].mean())
+    content = json.loads((study.folder / "best.json").read_text())
+    content["score"]["scored"]["value"] = max(content["score"]["headline"]["value"], 0.999)
+    write_record(study.folder / "best.json", content)
+    with pytest.raises(UserError, match=r"best.json: field 'score.scored.value': the predictions give 0\."):
+        verify(study)
 
 
 def test_a_correction_older_than_the_last_results_is_stated(
