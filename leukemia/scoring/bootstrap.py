@@ -72,15 +72,17 @@ class Tally:
         true_normal, false_leukemic, false_normal, true_leukemic = (weights @ self._confusion).T
         normal, leukemic = true_normal + false_leukemic, false_normal + true_leukemic
         total, wrong = normal + leukemic, false_leukemic + false_normal
-        sensitivity, specificity = divide(true_leukemic, leukemic), divide(true_normal, normal)
-        # F1 = 2 TP / (2 TP + FP + FN); an absent class has weight 0, and its 0 / 0 must not make the sum NaN.
-        f1 = [np.nan_to_num(divide(2 * correct, 2 * correct + wrong)) for correct in (true_normal, true_leukemic)]
+
+        def f1(correct: Floats) -> Floats:
+            # F1 = 2 TP / (2 TP + FP + FN); an absent class has weight 0, and its 0 / 0 must not make the sum NaN.
+            return np.nan_to_num(divide(2 * correct, 2 * correct + wrong))
+
         formulas = {
             "accuracy": lambda: divide(true_normal + true_leukemic, total),
-            "balanced_accuracy": lambda: (sensitivity + specificity) / 2,
-            "weighted_f1": lambda: divide(normal * f1[0] + leukemic * f1[1], total),
-            "sensitivity": lambda: sensitivity,
-            "specificity": lambda: specificity,
+            "balanced_accuracy": lambda: (divide(true_leukemic, leukemic) + divide(true_normal, normal)) / 2,
+            "weighted_f1": lambda: divide(normal * f1(true_normal) + leukemic * f1(true_leukemic), total),
+            "sensitivity": lambda: divide(true_leukemic, leukemic),
+            "specificity": lambda: divide(true_normal, normal),
             "auroc": lambda: self._auroc(weights),
             "ece": lambda: divide(np.abs(weights @ self._gaps).sum(axis=1), total),
         }
