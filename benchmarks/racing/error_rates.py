@@ -6,6 +6,10 @@ Each race draws the difficulty of every image, N complete trials with the same t
 equally good or worse. The reference is the best of the N trials by its mean over all folds, as in a search; after each
 fold the challenger is judged by ``search.policy.early_stopping``, which estimates the fold noise from one repeat.
 
+With pausing, the N trials wait after fold 0, and only the best third or ninth become complete, so that the reference
+was lucky there. The challenger is not chosen by fold 0, which is the harder case: one that runs on for being among the
+best was lucky as well. It runs fold 0 first, and the others in any order.
+
 Model. An image is classified correctly with a probability q from a beta distribution with mean 0.85, which is wider
 the more two recipes agree. Challenger and reference disagree on 12 % of the images, before deviations. Deviations of a
 recipe (overall, by subject, by fold) shift its accuracy by flipping answers at random, so that clipping loses nothing.
@@ -17,7 +21,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +53,9 @@ class Cell:
     """Standard deviation of a recipe's accuracy between folds."""
 
     rivals: int = 20
+    one_in: int = 1
+    """With pausing, the best of the rivals by fold 0, one in this many, are complete; 1: all are, without pausing."""
+
     worse_points: float = 0.0
     margin_points: float = 1.0
 
@@ -110,6 +117,12 @@ class Races:
         repeat = self.answers(difficulty, 1)[0]
         folds = [slice(fold * width, (fold + 1) * width) for fold in range(NUM_FOLDS)]
         noise = fold_noise([self.difference(complete[0], repeat, fold) for fold in folds])
+        if cell.one_in > 1:
+            complete = complete[np.argsort(-complete[:, folds[0]].mean(axis=1))[: cell.rivals // cell.one_in]]
+            # All folds have the same groups, so other folds may take the places of the first ones.
+            order = np.concatenate([[0], 1 + self.generator.permutation(NUM_FOLDS - 1)])
+            rows = np.concatenate([np.arange(self.num_images)[folds[fold]] for fold in order])
+            complete, challenger = complete[:, rows], challenger[rows]
         reference = complete[complete.mean(axis=1).argmax()]
         for seen in range(1, NUM_FOLDS):
             verdict = self.judge(challenger, reference, seen, noise)
@@ -119,12 +132,15 @@ class Races:
 
     def judge(self, challenger: np.ndarray, reference: np.ndarray, seen: int, noise: float) -> Verdict:
         """The verdict after ``seen`` folds."""
+        pausing = self.cell.one_in > 1
         return judge_race(
             self.difference(challenger, reference, slice(0, seen * self.cell.images_per_fold)),
             folds_seen=seen,
             num_folds=NUM_FOLDS,
             noise=noise,
-            num_rivals=self.cell.rivals,
+            # With pausing, all trials that have finished fold 0 count, the challenger among them.
+            num_rivals=self.cell.rivals + pausing,
+            first_look=1 + pausing,
             margin=self.cell.margin_points / 100,
         )
 
@@ -136,12 +152,12 @@ def stopped_after(cell: Cell, races: int, seed: int) -> np.ndarray:
     return ends[1:] / races
 
 
-def equal_cells() -> Iterator[Cell]:
+def equal_cells(one_in: int = 1) -> Iterator[Cell]:
     """Races with an equally good challenger: every stop is an error."""
     for noise in (0.0, 1.0, 2.0):
-        yield Cell(noise_points=noise)
+        yield Cell(noise_points=noise, one_in=one_in)
         for subject in (3.0, 6.0, 10.0):
-            yield Cell(noise_points=noise, groups_per_fold=15, subject_points=subject)
+            yield Cell(noise_points=noise, one_in=one_in, groups_per_fold=15, subject_points=subject)
 
 
 def worse_cells() -> Iterator[Cell]:
@@ -155,6 +171,15 @@ def worse_cells() -> Iterator[Cell]:
             yield Cell(images_per_fold=2130, groups_per_fold=13, subject_points=subject, **worse)  # type: ignore[arg-type]
 
 
+def paused_cells() -> Iterator[Cell]:
+    """Both kinds of races with pausing."""
+    for one_in in (3, 9):
+        yield from equal_cells(one_in)
+    for cell in worse_cells():
+        if cell.rivals > 1 and cell.images_per_fold == Cell.images_per_fold:
+            yield replace(cell, one_in=3)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -165,13 +190,17 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f"--races: expected at least {MIN_RACES}, got {arguments.races}")
     found: list[dict[str, Any]] = []
     start = time.perf_counter()
-    print("images  groups  subject  noise  rivals  worse  margin   stopped after fold 1, 2, 3, 4    by fold 2    total")
-    for cell in [*equal_cells(), *worse_cells()]:
+    print(
+        "images  groups  subject  noise  rivals  one in  worse  margin"
+        "   stopped after fold 1, 2, 3, 4    by fold 2    total"
+    )
+    for cell in [*equal_cells(), *worse_cells(), *paused_cells()]:
         ends = stopped_after(cell, arguments.races, seed=len(found))
         found.append({**asdict(cell), "stopped_after": ends.tolist()})
         print(
             f"{cell.images_per_fold:6d}  {cell.groups_per_fold or 'image':>6}  {cell.subject_points:7.0f}"
-            f"  {cell.noise_points:5.0f}  {cell.rivals:6d}  {cell.worse_points:5.0f}  {cell.margin_points:6.0f}"
+            f"  {cell.noise_points:5.0f}  {cell.rivals:6d}  {cell.one_in:6d}"
+            f"  {cell.worse_points:5.0f}  {cell.margin_points:6.0f}"
             f"   {'  '.join(f'{100 * end:5.1f}' for end in ends)}           {100 * ends[:2].sum():6.1f}"
             f"   {100 * ends.sum():6.1f}",
             flush=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,8 +19,13 @@ HARD = [
     Cell(noise_points=2.0),
     Cell(groups_per_fold=15, subject_points=10.0),
     Cell(groups_per_fold=15, subject_points=6.0, noise_points=2.0),
+    Cell(groups_per_fold=15, subject_points=6.0, noise_points=2.0, one_in=3),
+    Cell(noise_points=2.0, one_in=9),
 ]
-"""Large noise of folds, of subjects, of both; each with 20 rivals, so that the reference is biased by selection."""
+"""Large noise of folds, of subjects, of both; each with 20 rivals, so that the reference is biased by selection, and in
+two cells chosen by fold 0 before, as with pausing."""
+
+NAMES = ["folds", "subjects", "both", "best third by fold 0", "best ninth by fold 0"]
 
 ALLOWED = 0.05 + 3 * math.sqrt(0.05 * 0.95 / NUM_RACES)
 """The promised rate of false stops plus three binomial standard errors."""
@@ -29,15 +35,24 @@ def false_stops(cell: Cell) -> float:
     return float(stopped_after(cell, NUM_RACES, seed=0).sum())
 
 
-@pytest.mark.parametrize("cell", HARD, ids=["folds", "subjects", "both"])
+@pytest.mark.parametrize("cell", HARD, ids=NAMES)
 def test_equally_good_trials_are_stopped_as_rarely_as_promised(cell: Cell) -> None:
     assert false_stops(cell) <= ALLOWED
 
 
-@pytest.mark.parametrize("cell", HARD, ids=["folds", "subjects", "both"])
+@pytest.mark.parametrize("cell", HARD, ids=NAMES)
 def test_a_judge_that_spends_too_much_error_would_be_caught(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(error_rates, "judge_race", functools.partial(error_rates.judge_race, error=0.5))
     assert false_stops(cell) > ALLOWED
+
+
+@pytest.mark.parametrize("one_in", [3, 9])
+def test_with_pausing_there_is_no_look_after_fold_0_and_more_power_later(one_in: int) -> None:
+    worse = Cell(worse_points=5.0, margin_points=0.0)
+    ends, plain = (stopped_after(cell, NUM_RACES, seed=1) for cell in (replace(worse, one_in=one_in), worse))
+    assert plain[0] > 0.2
+    assert ends[0] == 0.0
+    assert ends.sum() > 0.9
 
 
 def test_five_points_are_detected_by_the_second_fold() -> None:
