@@ -40,7 +40,7 @@ DIFFICULTY = (0.756, 0.133)
 TRUTH = DIFFICULTY[0] / sum(DIFFICULTY)
 NUM_FOLDS, FOLD_IMAGES, FOLD_GROUPS = 5, 200, 15
 PATIENT_SD = 0.03
-NUM_RESAMPLES = 100
+NUM_RESAMPLES = 200
 
 NUMBERS_OF_RECIPES = (20, 40)
 ESTIMATES = ("raw", "on_all_folds", "bootstrap", "leave_fold_out", "headline")
@@ -223,7 +223,7 @@ def main(argv: list[str] | None = None) -> int:
     """Simulate all kinds of study and print the remaining bias."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--studies", type=int, default=140, help="simulated studies of each kind, at least 2 (default: 140)"
+        "--studies", type=int, default=120, help="simulated studies of each kind, at least 2 (default: 120)"
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object instead of a table")
     options = parser.parse_args(argv)
