@@ -609,6 +609,14 @@ def test_pausing_is_kept_and_remembered_when_it_is_turned_off(
         assert (plan.rules.pausing, plan.rules.first_look) == (expected, 2)
 
 
+def test_with_one_fold_no_trial_waits(started: Callable[..., Plan]) -> None:
+    """No other fold would be left to score the winner on."""
+    plan = started(pausing=True)
+    single = dataclasses.replace(plan, info=dataclasses.replace(plan.info, folds=1))
+    assert (single.info.fold_0_chose, single.info.scored_folds) == (False, [0])
+    assert not single.rules.fold_0_chose
+
+
 @pytest.mark.parametrize("pausing", [False, True])
 def test_a_study_with_trials_of_one_that_paused_counts_as_paused(
     started: Callable[..., Plan], request_for: Callable[..., Request], pausing: bool
