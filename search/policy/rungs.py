@@ -1,0 +1,80 @@
+"""The rungs of fold 0: the epochs after which a trial waits, and how many of those that came so far go on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from leukemia.base.errors import UserError
+
+FIRST_EPOCH = 2
+"""No trial waits earlier: after one epoch recipes differ mostly by how fast they start."""
+
+LAST_SHARE = 0.6
+"""No trial waits later, since little of fold 0 would be saved; the fold's end is a rung of its own."""
+
+END = 1.0
+"""The share of the rung at the end of fold 0."""
+
+SHARES = (0.05, 0.15, 0.45)
+KEEP = 0.33
+
+MAX_DENOMINATOR = 20
+"""Of the share that goes on, as a fraction: 0.33 is a third, and every multiple of 0.05 is exact."""
+
+LEAST_KEEP, MOST_KEEP = 0.05, 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rungs:
+    """Where trials wait, and the share of them that goes on."""
+
+    shares: tuple[float, ...] = SHARES
+    """Of the epochs of fold 0, ascending. Empty: trials wait at the end of fold 0 only."""
+
+    keep: float = KEEP
+    """Share of the trials at a rung that goes on, rounded to a fraction with a denominator of at most 20."""
+
+    def __post_init__(self) -> None:
+        ascending = all(before < share for before, share in zip((0.0, *self.shares), self.shares, strict=False))
+        if not ascending or any(share > LAST_SHARE for share in self.shares):
+            found = ",".join(f"{share:g}" for share in self.shares)
+            raise UserError(
+                f"--rungs: expected shares of fold 0, ascending, above 0 and at most {LAST_SHARE:g}, got {found}"
+            )
+        if not LEAST_KEEP <= self.keep <= MOST_KEEP:
+            raise UserError(f"--keep: expected a share from {LEAST_KEEP:g} to {MOST_KEEP:g}, got {self.keep:g}")
+
+    def num_kept(self, reached: int) -> int:
+        """How many of the trials that reached a rung go on from it.
+
+        >>> [Rungs(keep=0.33).num_kept(reached) for reached in (2, 3, 5, 6, 300)]
+        [0, 1, 1, 2, 100]
+        """
+        return math.floor(reached * Fraction(str(self.keep)).limit_denominator(MAX_DENOMINATOR))
+
+
+def rungs_of(epochs: int, shares: tuple[float, ...] = SHARES) -> dict[float, int]:
+    """The epochs of fold 0 after which a trial waits, by the share that names the rung; without the fold's end.
+
+    A rung is named by its share, so that trials of different lengths meet at it. Where several fall on the same epoch,
+    the last share names it, which is nearest to the part of the fold that was trained; the others do not exist for
+    this trial, which neither waits there nor counts.
+
+    Args:
+        epochs: of the trial's training, at least 1.
+        shares: ascending.
+
+    >>> rungs_of(40), rungs_of(8), rungs_of(3)
+    ({0.05: 2, 0.15: 6, 0.45: 18}, {0.15: 2, 0.45: 4}, {})
+    """
+    last = math.floor(_exact(LAST_SHARE) * epochs)
+    rounded = {share: math.floor(_exact(share) * epochs + Fraction(1, 2)) for share in shares}
+    share_at = {max(FIRST_EPOCH, epoch): share for share, epoch in rounded.items()}
+    return {share: epoch for epoch, share in share_at.items() if epoch <= last}
+
+
+def _exact(share: float) -> Fraction:
+    """The share as it is written, so that halves round as on paper."""
+    return Fraction(str(share))
