@@ -16,6 +16,7 @@ from leukemia.scoring.selection import Candidates
 from leukemia.study.job import Job
 from leukemia.study.schema import State
 from search.policy.early_stopping import Contender, Verdict, best_of, fold_noise, judge_fold, judge_race
+from search.policy.patience import last_improvement
 from search.policy.rules import Rules
 
 
@@ -227,15 +228,11 @@ class Race:
 
     def trials_without_improvement(self) -> int:
         """Number of trials ended, in order of their numbers, since the best score last rose by more than its noise."""
-        mark, since = -math.inf, 0
         scores = {contender.number: contender.score for contender in self.contenders()}
         step = self.noise() / math.sqrt(self.rules.num_folds)
-        for number in sorted(self._ends):
-            if scores.get(number, -math.inf) > mark + step:
-                mark, since = scores[number], 0
-            elif number >= self.rules.num_priors:
-                since += 1
-        return since
+        ended = sorted(self._ends)
+        last = last_improvement([scores.get(number, -math.inf) for number in ended], step)
+        return sum(number >= self.rules.num_priors for number in ended[last + 1 :])
 
     def out_of_patience(self) -> bool:
         """Whether ``Rules.patience`` trials in a row have not improved beyond noise, so that no more should start."""

@@ -1,0 +1,84 @@
+"""Patience of a search that pauses trials: how much it has trained since its best score last rose beyond noise."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch
+from search.policy.rules import Rules
+
+STARTED_PER_COMPLETE = 3
+"""``Rules.patience`` counts started trials, of which a search that pauses completes about a third."""
+
+
+def last_improvement(scores: Sequence[float], step: float) -> int:
+    """Index of the last score that is higher by more than ``step`` than the improvement before it; -1 if there is none.
+
+    >>> last_improvement([0.8, 0.9, 0.905, 0.7], step=0.01)
+    1
+    """
+    mark, found = -math.inf, -1
+    for index, score in enumerate(scores):
+        if score > mark + step:
+            mark, found = score, index
+    return found
+
+
+class Patience:
+    """Counts training in complete trials' worth: an epoch counts 1 / (folds x epochs of its trial).
+
+    The device time of an epoch does not matter, since one deep network would then use up the patience. Epochs trained
+    again do not count, nor do repeats (not to be added here) and trials reused from earlier studies.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._lengths: dict[int, int] = {}
+        self._seen: set[tuple[int, int, int]] = set()
+        self._epochs: Counter[int] = Counter()
+        self._ends: dict[int, float] = {}
+
+    def begin(self, number: int, recipe: Recipe) -> None:
+        """Register a trial; a no-op for one that is registered."""
+        self._lengths.setdefault(number, recipe.train.epochs)
+
+    def add_epoch(self, number: int, epoch: Epoch) -> None:
+        """Add an epoch of a registered trial, of any fold."""
+        key = (number, epoch.fold, epoch.epoch)
+        if number >= self._rules.num_priors and key not in self._seen:
+            self._seen.add(key)
+            self._epochs[self._lengths[number]] += 1
+
+    @property
+    def trained(self) -> float:
+        """Complete trials' worth of all epochs so far, whatever the order in which they were added."""
+        exact = sum(Fraction(count, self._rules.num_folds * length) for length, count in self._epochs.items())
+        return float(exact)
+
+    def end(self, number: int, trained: float) -> None:
+        """Record how a trial ended.
+
+        Args:
+            trained: the count at that moment, which is to be noted for a resume; 0 for trials of earlier studies.
+        """
+        self._ends[number] = trained
+
+    @property
+    def limit(self) -> float:
+        """Complete trials' worth without an improvement after which the search ends."""
+        return self._rules.patience / STARTED_PER_COMPLETE
+
+    def since_improvement(self, scores: Mapping[int, float], step: float) -> float:
+        """Complete trials' worth since the best score last rose beyond noise, in the order in which trials ended.
+
+        Args:
+            scores: of the complete trials, all of which have ended.
+            step: the noise of a score: a smaller rise is no improvement.
+        """
+        order = sorted(scores, key=lambda number: (self._ends[number], number))
+        last = last_improvement([scores[number] for number in order], step)
+        return self.trained - (0.0 if last < 0 else self._ends[order[last]])
