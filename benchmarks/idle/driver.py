@@ -77,6 +77,5 @@ def make_data(folder: Path, catalog: Catalog, splits: Splits) -> TrialData:
 
 def report_only(assignment: Assignment, data: TrialData, resources: Resources) -> None:
     """The trainable of an idle trial, in a worker process: report without training."""
-    for pair in reports(assignment.job.number, assignment.job.seed, data.labels, data.folds, assignment.skip):
-        for report in pair:
-            ray.tune.report({REPORT: report})
+    for report in reports(assignment.task, data.labels, data.folds):
+        ray.tune.report({REPORT: report})

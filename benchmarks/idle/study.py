@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from leukemia.scoring.metrics import point_scores
 from leukemia.study.folder import Study
 from leukemia.study.schema import DataSource, StudyInfo
 from search.policy.space import Space, make_space
+from search.policy.task import Task
 
 NUM_FOLDS = 2
 NUM_REPORTS = 2 * NUM_FOLDS
@@ -72,41 +73,38 @@ def create_study(folder: Path, command: str) -> tuple[Catalog, Splits, Study]:
     return catalog, splits, Study.create(folder / "study", info)
 
 
-def reports(
-    number: int, seed: int, labels: Any, folds: Sequence[tuple[Any, Any]], skip: Sequence[int] = ()
-) -> Iterator[tuple[Epoch, FoldResult]]:
-    """The reports of a trial for each fold: random predictions, 85 % of them correct."""
-    for fold, (_, validation) in enumerate(folds):
-        if fold in skip:
-            continue
-        generator = np.random.default_rng([number, fold])
-        right = generator.random(len(validation)) < 0.85
-        far = generator.uniform(0.5, 1.0, len(validation))
-        probabilities = np.where(right == (labels[validation] == 1), far, 1 - far)
-        found = point_scores(labels[validation], probabilities)
-        epoch = Epoch(
+def reports(task: Task, labels: Any, folds: Sequence[tuple[Any, Any]]) -> tuple[Epoch, FoldResult]:
+    """The reports of a fold: random predictions, 85 % of them correct."""
+    number, seed, fold = task.job.number, task.job.seed, task.fold
+    _, validation = folds[fold]
+    generator = np.random.default_rng([number, fold])
+    right = generator.random(len(validation)) < 0.85
+    far = generator.uniform(0.5, 1.0, len(validation))
+    probabilities = np.where(right == (labels[validation] == 1), far, 1 - far)
+    found = point_scores(labels[validation], probabilities)
+    epoch = Epoch(
+        seed=seed,
+        fold=fold,
+        epoch=1,
+        train_loss=float(generator.random()),
+        train_accuracy=0.85,
+        validation_loss=0.5,
+        validation_accuracy=found["accuracy"],
+        learning_rate=1e-3,
+        seconds=1.0,
+        images_per_second=100.0,
+        device_memory_mb=0.0,
+    )
+    return (
+        epoch,
+        FoldResult(
             seed=seed,
             fold=fold,
-            epoch=1,
-            train_loss=float(generator.random()),
-            train_accuracy=0.85,
-            validation_loss=0.5,
-            validation_accuracy=found["accuracy"],
-            learning_rate=1e-3,
+            rows=validation,
+            probabilities=probabilities,
+            scores={f"tta_{name}": score for name, score in found.items()} | {"plain_accuracy": found["accuracy"]},
             seconds=1.0,
-            images_per_second=100.0,
-            device_memory_mb=0.0,
-        )
-        yield (
-            epoch,
-            FoldResult(
-                seed=seed,
-                fold=fold,
-                rows=validation,
-                probabilities=probabilities,
-                scores={f"tta_{name}": score for name, score in found.items()} | {"plain_accuracy": found["accuracy"]},
-                seconds=1.0,
-                device="cpu",
-                precision="float32",
-            ),
-        )
+            device="cpu",
+            precision="float32",
+        ),
+    )

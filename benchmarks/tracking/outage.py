@@ -65,10 +65,9 @@ def wandb_server() -> Iterator[WandbServer]:
 
 def sleep_and_report(assignment: Assignment, data: TrialData, resources: Resources) -> None:
     """The trainable, in a worker process."""
-    for pair in reports(assignment.job.number, assignment.job.seed, data.labels, data.folds, assignment.skip):
-        for report in pair:
-            time.sleep(float(os.environ[SECONDS]))
-            ray.tune.report({REPORT: report})
+    for report in reports(assignment.task, data.labels, data.folds):
+        time.sleep(float(os.environ[SECONDS]))
+        ray.tune.report({REPORT: report})
 
 
 def fail(server: WandbServer, fault: str) -> None:

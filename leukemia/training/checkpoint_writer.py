@@ -28,8 +28,8 @@ class CheckpointSchedule:
     epochs: Collection[int] = ()
     """After these, counted from 1, too, and after the last one. These are written before the epoch is reported."""
 
-    written: Callable[[int], object] = lambda fold: None
-    """Called with the fold's number after each checkpoint, in the thread that writes; part of the writing."""
+    written: Callable[[], object] = lambda: None
+    """Called after each checkpoint, in the thread that writes; part of the writing."""
 
 
 BY_TIME = CheckpointSchedule()
@@ -75,7 +75,7 @@ class CheckpointWriter:
 
     def _write(self, snapshot: Snapshot) -> None:
         save_checkpoint(self._path, self._recipe, self._fold, snapshot.state())
-        self._schedule.written(self._fold)
+        self._schedule.written()
 
     def _join(self) -> None:
         writing, self._writing = self._writing, None

@@ -27,7 +27,7 @@ def cross_validate(
     folds: Sequence[tuple[np.ndarray, np.ndarray]],
     *,
     device: torch.device,
-    skip: Collection[int] = (),
+    only: Collection[int] | None = None,
     num_workers: int = 0,
     checkpoints: Path | None = None,
     schedule: CheckpointSchedule = BY_TIME,
@@ -43,7 +43,7 @@ def cross_validate(
         images: uint8 (n, H, W, 3), in the recipe's crop and size.
         labels: int64 (n,).
         folds: training and validation rows of each fold.
-        skip: folds that are already finished.
+        only: the folds to train; None: all.
         num_workers: number of loading processes (``loader_processes``). Does not affect the results.
         checkpoints: folder for one checkpoint per fold. None: no checkpoints.
         schedule: after which epochs of each fold they are written.
@@ -54,7 +54,7 @@ def cross_validate(
     """
     with closing(training_loader(recipe, images, labels, device, num_workers)) as loader:
         for fold, (training, validation) in enumerate(folds):
-            if fold in skip:
+            if only is not None and fold not in only:
                 continue
             start = time.perf_counter()
             checkpoint = None if checkpoints is None else checkpoints / f"seed_{recipe.train.seed}" / f"fold_{fold}.pt"

@@ -20,6 +20,7 @@ from search.cluster.resources import Resources
 from search.cluster.tune_config import Placement, placement_of
 from search.policy.health import Health, Rescheduled
 from search.policy.packing import Packing
+from search.policy.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class NoNodeLeft(RayCrashed):
 
 
 def request_of(config: dict[str, Any]) -> PlacementGroupFactory:
-    """What Tune requests from Ray for a job, from its configuration (``Fleet.place``).
+    """What Tune requests from Ray for a task, from its configuration (``Fleet.place``).
 
     Tune pickles the function: everything it depends on must be in the configuration.
     """
@@ -48,7 +49,7 @@ def request_of(config: dict[str, Any]) -> PlacementGroupFactory:
 
 
 class Fleet:
-    """Assigns the jobs of a search to nodes."""
+    """Assigns the tasks of a search to nodes."""
 
     def __init__(
         self, resources: Resources, current_nodes: Callable[[], Nodes], *, own_logs: Path | None = None
@@ -59,8 +60,8 @@ class Fleet:
         self._resources, self._current_nodes, self._own_logs = resources, current_nodes, own_logs
         self._health, self._packing = Health(), Packing()
         self._need_whole: set[Job] = set()
-        self._placed: dict[Job, float] = {}
-        self._started: set[Job] = set()
+        self._placed: dict[Task, float] = {}
+        self._started: set[Task] = set()
         self._nodes, self._refreshed = current_nodes(), time.monotonic()
         self._last_progress = self._refreshed
         self._warned = False
@@ -72,41 +73,41 @@ class Fleet:
         return self._nodes.without(self._health.avoided)
 
     def capacity(self) -> int:
-        """How many jobs can run at once when the cluster has grown to its maximum; 1 while there are no nodes."""
+        """How many tasks can run at once when the cluster has grown to its maximum; 1 while there are no nodes."""
         return max(1, self._resources.capacity(self.nodes()))
 
     def is_full(self) -> bool:
-        """Whether another job would have to wait."""
+        """Whether another task would have to wait."""
         if self._resources.packed:
             return sum(self._placed.values()) > self.capacity() - 1e-3
         return len(self._placed) >= self.capacity()
 
-    def place(self, job: Job, recipe: Recipe) -> Placement:
-        """Reserve resources for a job until ``leave``."""
+    def place(self, task: Task, recipe: Recipe) -> Placement:
+        """Reserve resources for a task until ``leave``."""
         shared = 1
         gpus = self._resources.gpus
-        if job in self._need_whole:
+        if task.job in self._need_whole:
             gpus = max(1.0, gpus)
         elif self._resources.packed:
             shared = self._packing.per_gpu(recipe)
             # Ray counts in ten-thousandths: three thirds must not add up to more than one.
             gpus = math.floor(1e4 / shared) / 1e4
-        self._placed[job] = gpus
+        self._placed[task] = gpus
         cpus = max(1, self._resources.cpus // shared)
         return Placement(cpus=cpus, gpus=gpus, avoid=tuple(sorted(self._health.avoided)))
 
-    def start(self, job: Job) -> None:
-        """A job's process has started."""
-        self._started.add(job)
+    def start(self, task: Task) -> None:
+        """A task's process has started."""
+        self._started.add(task)
 
-    def wait(self, job: Job) -> None:
-        """A job has lost its process and waits for another one."""
-        self._started.discard(job)
+    def wait(self, task: Task) -> None:
+        """A task has lost its process and waits for another one."""
+        self._started.discard(task)
 
-    def leave(self, job: Job) -> None:
-        """A job has ended or is rescheduled."""
-        self._started.discard(job)
-        self._placed.pop(job, None)
+    def leave(self, task: Task) -> None:
+        """A task has ended or is rescheduled."""
+        self._started.discard(task)
+        self._placed.pop(task, None)
 
     def measure(self, recipe: Recipe, peak_mb: float, device_mb: float) -> None:
         """Record the memory that an epoch took."""

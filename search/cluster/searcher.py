@@ -7,12 +7,12 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from leukemia.study.job import Job
-from search.cluster.tune_config import job_of
+from search.cluster.tune_config import task_of
+from search.policy.task import Task
 
 
 class DriverSearcher(Searcher):
-    """Gives Tune the trials that ``begin`` returns, and passes on how they end.
+    """Gives Tune the tasks that ``begin`` returns as its trials, and passes on how they end.
 
     Tune's own ``OptunaSearch`` stores a trial stopped by a scheduler as COMPLETE with its partial score, leaves a
     trial with a NaN running forever and keeps its state in a pickle.
@@ -21,18 +21,18 @@ class DriverSearcher(Searcher):
     def __init__(
         self,
         begin: Callable[[], dict[str, Any] | None],
-        end: Callable[[Job, bool], None],
+        end: Callable[[Task, bool], None],
         idle: Callable[[], bool],
     ) -> None:
         """
         Args:
-            begin: the next job's configuration (``tune_config``), or None if there is nothing to run now.
-            end: called once per job with whether its process failed.
-            idle: whether no job is running; then None from ``begin`` is final.
+            begin: the next task's configuration (``tune_config``), or None if there is nothing to run now.
+            end: called once per task with whether its process failed.
+            idle: whether no job is running, be it between two folds; then None from ``begin`` is final.
         """
         super().__init__()
         self._begin, self._end, self._idle = begin, end, idle
-        self._jobs: dict[str, Job] = {}
+        self._tasks: dict[str, Task] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Empty: Tune pickles its parts to restore them later, which this project never does."""
@@ -43,16 +43,16 @@ class DriverSearcher(Searcher):
         return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next configuration, None if a running trial must end first, or ``FINISHED``."""
+        """The next configuration, None if a running task must end first, or ``FINISHED``."""
         config = self._begin()
         if config is None:
             return Searcher.FINISHED if self._idle() else None
-        self._jobs[trial_id] = job_of(config)
+        self._tasks[trial_id] = task_of(config)
         return config
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Pass on the end of a trial."""
-        self._end(self._jobs.pop(trial_id), error)
+        """Pass on the end of a task."""
+        self._end(self._tasks.pop(trial_id), error)
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: journal and study folder are the state, so that resuming loads no pickle."""

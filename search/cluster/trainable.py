@@ -1,10 +1,9 @@
-"""Tune's trainable, run in a worker process: cross-validates one recipe, reporting every epoch and fold."""
+"""Tune's trainable, run in a worker process: trains one fold of a recipe, reporting every epoch and the fold."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ import torch
 from leukemia.base.errors import UserError
 from leukemia.base.faults import MachineFault, describe_fault, is_machine_fault
 from leukemia.base.logs import logging_to
-from leukemia.config.results import FoldResult
 from leukemia.data import array_file
 from leukemia.data.augmentation.loaders import loader_processes
 from leukemia.study.job import Job
@@ -128,17 +126,18 @@ def _traceback_of(error: Exception) -> str:
 
 
 def run_trial(assignment: Assignment, data: TrialData, resources: Resources) -> None:
-    """The trainable: cross-validate one recipe in a worker process."""
+    """The trainable: train one fold of a recipe in a worker process."""
     # Ray sets OMP_NUM_THREADS to the CPUs that it has reserved, which may be fewer than the study's threads.
     use_threads(resources.cpu_threads or resources.cpus)
-    job = assignment.job
+    job, fold = assignment.task.job, assignment.task.fold
     notes = Notes(job)
+    checkpoints = Checkpoints(checkpoints_of(data, job), assignment.recipe, job=job, fold=fold, study=data.storage)
     with logging_to(notes):
         try:
-            _cross_validate(assignment, data, resources, notes)
+            _train(assignment, data, resources, notes, checkpoints)
         except Exception as error:
             _report_end(error, resources, notes.take())
-    shutil.rmtree(checkpoints_of(data, job), ignore_errors=True)
+    checkpoints.clear()
 
 
 def _report_end(error: Exception, resources: Resources, notes: Sequence[str]) -> None:
@@ -156,10 +155,12 @@ def _report_end(error: Exception, resources: Resources, notes: Sequence[str]) ->
     ray.tune.report({REPORT: _failure_of(error), NOTES: list(notes)})
 
 
-def _cross_validate(assignment: Assignment, data: TrialData, resources: Resources, notes: Notes) -> None:
-    """Train the remaining folds; each report carries the warnings since the last one."""
+def _train(
+    assignment: Assignment, data: TrialData, resources: Resources, notes: Notes, checkpoints: Checkpoints
+) -> None:
+    """Train the fold; each report carries the warnings since the last one."""
     images = data.images if isinstance(data.images, np.ndarray) else array_file.mapped(data.images)
-    job, recipe, device = assignment.job, assignment.recipe, torch.device(resources.device)
+    recipe, device = assignment.recipe, torch.device(resources.device)
     try:
         recipe.check_pretrained()
         compute_dtype(recipe, device)
@@ -168,21 +169,18 @@ def _cross_validate(assignment: Assignment, data: TrialData, resources: Resource
         raise MachineFault(str(error)) from None
     if not any(name in os.environ for name in data.keys):
         os.environ |= data.keys
-    checkpoints = Checkpoints(checkpoints_of(data, job), recipe, job=job, study=data.storage)
-    checkpoints.fetch(assignment.skip)
+    checkpoints.fetch()
     for report in cross_validate(
         recipe,
         images,
         data.labels,
         data.folds,
         device=device,
-        skip=assignment.skip,
+        only=[assignment.task.fold],
         num_workers=loader_processes(recipe, device, resources.cpus),
         checkpoints=checkpoints.local,
         # Stored as part of the writing: a fold's last epoch is reported once its checkpoint is stored.
         schedule=CheckpointSchedule(seconds=data.checkpoint_seconds, written=checkpoints.store),
     ):
+        # Of a fold's result, this returns once the driver has committed it.
         ray.tune.report({REPORT: report, DEVICE_MB: device_memory_mb(device), NOTES: notes.take()})
-        if isinstance(report, FoldResult):
-            # ``report`` returns once the driver has committed the fold.
-            checkpoints.clear()

@@ -1,11 +1,11 @@
-"""A job in Ray Tune's configuration of a trial: its assignment and its placement."""
+"""A task in Ray Tune's configuration of a trial: its assignment and its placement."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from leukemia.study.job import Job
+from search.policy.task import Task
 from search.trials.assignment import Assignment
 
 _ASSIGNMENT, _PLACEMENT = "assignment", "placement"
@@ -14,7 +14,7 @@ _ASSIGNMENT, _PLACEMENT = "assignment", "placement"
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """The resources of a job, and the nodes that it must not run on."""
+    """The resources of a task, and the nodes that it must not run on."""
 
     cpus: int
 
@@ -26,7 +26,7 @@ class Placement:
 
 
 def config_of(assignment: Assignment, placement: Placement) -> dict[str, Any]:
-    """Tune's configuration of a job."""
+    """Tune's configuration of a task."""
     return {_ASSIGNMENT: assignment, _PLACEMENT: placement}
 
 
@@ -37,11 +37,11 @@ def assignment_of(config: dict[str, Any]) -> Assignment:
 
 
 def placement_of(config: dict[str, Any]) -> Placement:
-    """Where the job may run."""
+    """Where the task may run."""
     placement: Placement = config[_PLACEMENT]
     return placement
 
 
-def job_of(config: dict[str, Any]) -> Job:
-    """The job."""
-    return assignment_of(config).job
+def task_of(config: dict[str, Any]) -> Task:
+    """The task."""
+    return assignment_of(config).task

@@ -1,10 +1,8 @@
-"""Run the driver's trials with Ray Tune, through a searcher and a scheduler that call the driver."""
+"""Run the driver's tasks with Ray Tune, through a searcher and a scheduler that call the driver."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-import math
 import os
 import shutil
 import time
@@ -19,7 +17,6 @@ from ray.tune.schedulers import FIFOScheduler
 
 from leukemia.base import interrupts
 from leukemia.config.results import Epoch, FoldResult
-from leukemia.study.job import Job
 from search.cluster.fleet import Fleet, request_of
 from search.cluster.heartbeat import require_ray, stop_watching
 from search.cluster.nodes import current_nodes
@@ -27,15 +24,16 @@ from search.cluster.ray_private import own_logs, treat_oom_as_crash, without_sec
 from search.cluster.resources import Resources
 from search.cluster.searcher import DriverSearcher, Watch
 from search.cluster.trainable import DEVICE_MB, NOTES, REPORT, TrialData, checkpoints_of, run_placed, run_trial
-from search.cluster.tune_config import assignment_of, config_of, job_of, placement_of
+from search.cluster.tune_config import assignment_of, config_of, task_of
 from search.policy.health import Rescheduled
+from search.policy.task import Task
 from search.trials.assignment import Assignment, Report
 from search.trials.driver import Driver
 
 log = logging.getLogger(__name__)
 
 MAX_PROCESS_FAILURES = 3
-"""How many times in a row, without a new epoch in between, a trial resumes from its last checkpoint after its process
+"""How many times in a row, without a new epoch in between, a task resumes from its last checkpoint after its process
 has crashed: on preemptible machines a long trial crashes often. Python exceptions in a trial are not retried."""
 
 MAX_TRIALS = 4096
@@ -87,21 +85,21 @@ def run_trials(
         if assignment is None:
             return None
         repair(False)
-        return config_of(assignment, fleet.place(assignment.job, assignment.recipe))
+        return config_of(assignment, fleet.place(assignment.task, assignment.recipe))
 
-    def receive(job: Job, report: Report) -> bool:
-        goes_on = driver.receive(job, report)
+    def receive(task: Task, report: Report) -> bool:
+        goes_on = driver.receive(task, report)
         if isinstance(report, Rescheduled):
-            fleet.reschedule(job, report)
+            fleet.reschedule(task.job, report)
         return goes_on
 
-    def end(job: Job, process_failed: bool) -> None:
+    def end(task: Task, process_failed: bool) -> None:
         if process_failed:
             # A trial whose process ended because Ray crashed has not failed.
             require_ray(wait=True)
-        fleet.leave(job)
-        if driver.end(job, process_failed):
-            shutil.rmtree(checkpoints_of(data, job), ignore_errors=True)
+        fleet.leave(task)
+        if driver.end(task, process_failed):
+            shutil.rmtree(checkpoints_of(data, task.job), ignore_errors=True)
 
     tuner = ray.tune.Tuner(
         ray.tune.with_resources(
@@ -110,7 +108,7 @@ def run_trials(
         ),
         tune_config=ray.tune.TuneConfig(
             search_alg=DriverSearcher(watch(begin), watch(end), driver.idle),
-            scheduler=_DriverScheduler(watch(receive), driver.folds_done),
+            scheduler=_DriverScheduler(watch(receive)),
             num_samples=-1,
             # The fleet limits the number of trials. With its default limit Tune keeps one pending trial, for which an
             # autoscaler starts only one node at a time.
@@ -152,10 +150,10 @@ def _obey(driver: Driver) -> None:
 class _DriverScheduler(FIFOScheduler):
     """Passes each report to the driver, which decides whether to continue; progress resets the number of crashes."""
 
-    def __init__(self, receive: Callable[..., bool], folds_done: Callable[[Job], list[int]]) -> None:
+    def __init__(self, receive: Callable[..., bool]) -> None:
         super().__init__()
-        self._receive, self._folds_done = receive, folds_done
-        self._furthest: dict[Job, tuple[int, float]] = {}
+        self._receive = receive
+        self._furthest: dict[Task, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Empty, as in the searcher."""
@@ -165,29 +163,22 @@ class _DriverScheduler(FIFOScheduler):
         # The last result arrives twice, the second time without a report: Tune's own notice that the trial is done.
         if REPORT not in result:
             return str(self.CONTINUE)
-        assignment, report = assignment_of(trial.config), result[REPORT]
-        job = assignment.job
-        goes_on = self._receive(job, report)
-        if isinstance(report, Rescheduled):
-            # The worker raises to end its process, in which the device may be broken; Tune must not retry the trial.
+        task, report = task_of(trial.config), result[REPORT]
+        goes_on = self._receive(task, report)
+        if isinstance(report, Rescheduled | FoldResult):
+            # After its fold a worker ends by itself, once it has removed its checkpoint: retried, it would train the
+            # fold again. A rescheduled one raises to end its process, in which the device may be broken.
             trial.run_metadata.num_failures = MAX_PROCESS_FAILURES
             return str(self.CONTINUE)
-        if self._is_progress(job, report):
+        if self._is_progress(task, report):
             trial.run_metadata.num_failures = 0
-        if isinstance(report, FoldResult):
-            # A worker that takes over from a crashed one skips committed folds.
-            assignment = dataclasses.replace(assignment, skip=tuple(self._folds_done(job)))
-            trial.set_config(config_of(assignment, placement_of(trial.config)))
         return str(self.CONTINUE if goes_on else self.STOP)
 
-    def _is_progress(self, job: Job, report: Report) -> bool:
-        """Whether a trial has got further than before: epochs may be repeated and reported again after a crash."""
-        if not isinstance(report, Epoch | FoldResult):
+    def _is_progress(self, task: Task, report: Report) -> bool:
+        """Whether a task has got further than before: epochs may be repeated and reported again after a crash."""
+        if not isinstance(report, Epoch) or report.epoch <= self._furthest.get(task, 0):
             return False
-        reached = (report.fold, report.epoch if isinstance(report, Epoch) else math.inf)
-        if reached <= self._furthest.get(job, (-1, 0)):
-            return False
-        self._furthest[job] = reached
+        self._furthest[task] = report.epoch
         return True
 
 
@@ -197,6 +188,7 @@ class _FleetCallback(TrialProgressCallback):
     def __init__(self, fleet: Fleet, repair: Repair) -> None:
         super().__init__()
         self._fleet, self._repair = fleet, repair
+        self._noted = set[str]()
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Called several times a second."""
@@ -205,10 +197,10 @@ class _FleetCallback(TrialProgressCallback):
         self._fleet.watch()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._fleet.start(job_of(trial.config))
+        self._fleet.start(task_of(trial.config))
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._fleet.wait(job_of(trial.config))
+        self._fleet.wait(task_of(trial.config))
         self._repair(True)
 
     def on_trial_result(
@@ -216,7 +208,10 @@ class _FleetCallback(TrialProgressCallback):
     ) -> None:
         report = result.pop(REPORT, None)
         for note in result.pop(NOTES, ()):
-            log.warning("%s", note)
+            # Each fold of a trial may warn of the same.
+            if note not in self._noted:
+                self._noted.add(note)
+                log.warning("%s", note)
         if isinstance(report, Epoch):
             recipe = assignment_of(trial.config).recipe
             self._fleet.measure(recipe, report.device_memory_mb, result.get(DEVICE_MB, 0.0))

@@ -1,4 +1,4 @@
-"""A job's checkpoints: on the worker's disk and, with a storage, uploaded, so that any worker can resume the job."""
+"""A fold's checkpoint: on the worker's disk and, with a storage, uploaded, so that any worker can resume the fold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import logging
 import re
-import shutil
 import socket
 import time
 from collections.abc import Collection
@@ -28,8 +27,7 @@ PAUSES = (1.0, 3.0)
 """Seconds between attempts to upload a checkpoint. While the storage is unreachable, there is one attempt
 per checkpoint."""
 
-_FILE = re.compile(r"seed_\d+/fold_(\d+)\.pt")
-_STORED = re.compile(rf"{CHECKPOINTS}/([0-9]{{4,}}-[0-9]+-[0-9a-f]{{8}})/({_FILE.pattern})")
+_STORED = re.compile(rf"{CHECKPOINTS}/([0-9]{{4,}}-[0-9]+-[0-9a-f]{{8}})/(seed_\d+/fold_\d+\.pt)")
 
 
 def folder_of(job: Job, recipe: Recipe) -> str:
@@ -39,40 +37,29 @@ def folder_of(job: Job, recipe: Recipe) -> str:
     return f"{job.number:04d}-{job.seed}-{digest[:8]}"
 
 
-def fold_of(name: str) -> int | None:
-    """The fold of a checkpoint file, None for any other file.
-
-    >>> fold_of("seed_0/fold_3.pt"), fold_of("seed_0/fold_3.csv")
-    (3, None)
-    """
-    found = _FILE.fullmatch(name)
-    return None if found is None else int(found[1])
-
-
 class Checkpoints:
-    """The checkpoints of one job."""
+    """The checkpoints of one fold of a job, of which the last is kept; other workers may train its other folds."""
 
-    def __init__(self, local: Path, recipe: Recipe, *, job: Job, study: str | None) -> None:
+    def __init__(self, local: Path, recipe: Recipe, *, job: Job, fold: int, study: str | None) -> None:
         """
         Args:
-            local: folder on this worker's disk.
+            local: folder on this worker's disk, of the whole job.
             recipe: resolved, as it is trained.
             study: address of the mirrored study; None without a storage.
         """
         self.local = local
-        self._recipe, self._job, self._address = recipe, job, study
+        self._recipe, self._fold, self._address = recipe, fold, study
+        self._name = f"{layout.seed(job.seed)}/fold_{fold}.pt"
+        self._path = local / self._name
         self._storage: Storage | None = None
         """Folder of the mirrored study."""
         self._folder = f"{CHECKPOINTS}/{folder_of(job, recipe)}/"
         self._failing = False
 
-    def fetch(self, skip: Collection[int]) -> None:
-        """Download checkpoints of unfinished folds that another worker has trained further than this one.
+    def fetch(self) -> None:
+        """Download the checkpoint if another worker has trained the fold further than this one.
 
-        Those that this machine alone has, since its process crashed before the upload, are uploaded.
-
-        Args:
-            skip: finished folds.
+        One that this machine alone has, since its process crashed before the upload, is uploaded.
         """
         self._remove_foreign()
         if self._address is None:
@@ -88,79 +75,67 @@ class Checkpoints:
                     "checkpoints are kept on that machine only"
                 )
                 return
-            ahead = set(self._local_folds()) - set(skip)
-            for name in (each.removeprefix(self._folder) for each in self._storage.names(self._folder.rstrip("/"))):
-                fold = fold_of(name)
-                if fold is not None and fold not in skip and self._download(name, fold):
-                    ahead.discard(fold)
+            is_stored = self._download()
         except StorageFailed as failure:
             self._failed(failure, "cannot be searched for checkpoints; the trial continues with those on its machine")
             return
-        for fold in sorted(ahead):
-            self.store(fold)
+        if not is_stored and self._path.is_file():
+            self.store()
 
-    def _download(self, name: str, fold: int) -> bool:
-        """Download a checkpoint if it has more epochs; returns whether the storage has what this machine has."""
+    def _download(self) -> bool:
+        """Download the checkpoint if it has more epochs; returns whether the storage has what this machine has."""
         assert self._storage is not None
-        path = self.local / name
-        fetched = path.with_name(f".{path.name}.fetched")
+        fetched = self._path.with_name(f".{self._path.name}.fetched")
         try:
-            if not self._storage.fetch(self._folder + name, fetched):
+            if not self._storage.fetch(self._folder + self._name, fetched):
                 return False
-            stored, own = self._num_epochs(fetched, fold), self._num_epochs(path, fold)
+            stored, own = self._num_epochs(fetched), self._num_epochs(self._path)
             if stored == 0:
-                self._warn(f"has a checkpoint {name} that is damaged or of another recipe; it is not used")
+                self._warn(f"has a checkpoint {self._name} that is damaged or of another recipe; it is not used")
             elif stored > own:
-                fetched.replace(path)
+                fetched.replace(self._path)
             return stored >= own
         finally:
             fetched.unlink(missing_ok=True)
 
-    def store(self, fold: int) -> None:
-        """Upload a fold's new checkpoint. If that fails, the trial continues with a warning.
+    def store(self) -> None:
+        """Upload the new checkpoint. If that fails, the trial continues with a warning.
 
         Called in the thread that writes checkpoints, since an upload may take as long as an epoch.
         """
         if self._storage is None:
             return
-        name = f"{layout.seed(self._job.seed)}/fold_{fold}.pt"
-        path = self.local / name
         for pause in (*(() if self._failing else PAUSES), None):
             try:
-                self._storage.put(path, self._folder + name)
+                self._storage.put(self._path, self._folder + self._name)
             except StorageFailed as failure:
                 if pause is None:
                     self._failed(
                         failure,
-                        f"did not accept the checkpoint of fold {fold}; if the machine crashes, the fold is repeated",
+                        f"did not accept the checkpoint of fold {self._fold}; if the machine crashes, the fold is "
+                        "repeated",
                     )
                 else:
                     time.sleep(pause)
             else:
                 if self._failing:
                     self._failing = False
-                    self._warn(f"accepts checkpoints again, starting with fold {fold}")
+                    self._warn(f"accepts checkpoints again, starting with fold {self._fold}")
                 return
 
     def clear(self) -> None:
-        """Remove them from this worker's disk; those in the storage are removed once the mirror has their results."""
-        shutil.rmtree(self.local, ignore_errors=True)
+        """Remove the checkpoint from this worker's disk; one in the storage is removed once the mirror has the fold."""
+        self._path.unlink(missing_ok=True)
 
-    def _num_epochs(self, path: Path, fold: int) -> int:
-        return epochs_in(path, self._recipe, fold)
+    def _num_epochs(self, path: Path) -> int:
+        return epochs_in(path, self._recipe, self._fold)
 
     def _remove_foreign(self) -> None:
-        """Remove checkpoints of another recipe, to which a head that has crashed had assigned the trial's number."""
-        for fold, path in self._local_folds().items():
-            if self._num_epochs(path, fold) == 0:
-                log.warning("checkpoint %s is damaged or of another recipe; it is removed and not used", path)
-                with contextlib.suppress(OSError):
-                    path.unlink()
-
-    def _local_folds(self) -> dict[int, Path]:
-        """The checkpoints on this worker's disk, by fold."""
-        paths = {fold_of(str(path.relative_to(self.local))): path for path in self.local.glob("seed_*/fold_*.pt")}
-        return {fold: path for fold, path in paths.items() if fold is not None}
+        """Remove a checkpoint of another recipe, to which a head that has crashed had assigned the trial's number."""
+        if self._path.is_file() and self._num_epochs(self._path) == 0:
+            log.warning("checkpoint %s is damaged or of another recipe; it is removed and not used", self._path)
+            with contextlib.suppress(OSError):
+                self._path.unlink()
 
     def _failed(self, failure: StorageFailed, message: str) -> None:
         if not self._failing:

@@ -6,21 +6,18 @@ from dataclasses import dataclass
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
-from leukemia.study.job import Job
 from search.policy.health import Rescheduled
+from search.policy.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """A job for a worker."""
+    """A task for a worker."""
 
-    job: Job
+    task: Task
 
     recipe: Recipe
     """Resolved, with the job's seed."""
-
-    skip: tuple[int, ...] = ()
-    """Finished folds, ascending."""
 
 
 @dataclass(frozen=True, kw_only=True)

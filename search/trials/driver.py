@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
+from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.data.catalog import Catalog
 from leukemia.study.folder import Study
@@ -14,9 +12,10 @@ from leukemia.study.job import Job
 from leukemia.study.listener import Listener, Request
 from leukemia.study.schema import State
 from search.policy.early_stopping import Contender
-from search.policy.health import MAX_RESCHEDULES, Rescheduled
+from search.policy.health import Rescheduled
 from search.policy.race import Race
 from search.policy.rules import Rules
+from search.policy.task import Task
 from search.sampling.journal import Journal
 from search.trials.assignment import Assignment, Failure, Report
 from search.trials.evidence import check_journal
@@ -24,13 +23,14 @@ from search.trials.history import replay, seconds_spent, unfinished_repeats
 from search.trials.progress import Progress
 from search.trials.requests import Requests
 from search.trials.schedule import Limits, Schedule
+from search.trials.verdicts import Verdicts
 
 
 class Driver:
     """Runs the search of one study. It does not depend on Ray, so that tests can drive it in a loop.
 
     A job is either a trial, proposed by Optuna and possibly stopped by the race, or a repeat of a complete trial with
-    another seed, which always runs to its end and is not an Optuna trial.
+    another seed, which always runs to its end and is not an Optuna trial. What runs is a task: one fold of a job.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class Driver:
         """
         self._study, self._journal, self._catalog = study, journal, catalog
         self._rules, self._listeners, self._on_best = rules, listeners, on_best
-        self._running: set[Job] = set()
-        self._stopped: dict[Job, str] = {}
-        self._failures: dict[Job, Failure] = {}
-        self._rescheduled: dict[Job, Rescheduled] = {}
-        self._times_rescheduled: Counter[Job] = Counter()
+        self._running: set[Task] = set()
+        self._active: set[Job] = set()
+        """Jobs that listeners know to be running, also between two folds."""
+
+        self._verdicts = Verdicts(rules.num_folds)
         check_journal(study, journal)
         self._best: Contender | None = None
         self._requests = Requests(listeners, self._note)
@@ -88,20 +88,30 @@ class Driver:
         return self._best
 
     def begin(self, slots: int = 1) -> Assignment | None:
-        """Start the next job.
+        """Start the next task.
 
         Args:
-            slots: number of jobs that run in parallel. Once at most that many trials are left, all are proposed and
+            slots: number of tasks that run in parallel. Once at most that many trials are left, all are proposed and
                 the most expensive starts first, so that the search does not wait for it at the end.
 
         Returns:
-            its assignment; None if there is nothing to run, until a running job ends, or for good if ``idle``.
+            its assignment; None if there is nothing to run, until a running task ends, or for good if ``idle``.
         """
-        pending = self._schedule.next(slots, self._running)
-        if pending is None:
-            return None
-        job, recipe = pending
-        self._running.add(job)
+        while (pending := self._schedule.next(slots, {task.job for task in self._running})) is not None:
+            job, recipe = pending
+            goes_on = job in self._active or self._begin_job(job, recipe)
+            fold = self._next_fold(job)
+            if goes_on and fold is not None:
+                task = Task(job, fold)
+                self._running.add(task)
+                return Assignment(task=task, recipe=recipe)
+            # Its end was decided when the last driver crashed.
+            self._finish(job)
+        return None
+
+    def _begin_job(self, job: Job, recipe: Recipe) -> bool:
+        """Register a job that starts or resumes, and judge its folds so far; returns whether it continues."""
+        self._active.add(job)
         if job.is_repeat:
             self._study.begin_repeat(job.number, job.seed)
         elif job.number not in self._progress:
@@ -109,15 +119,16 @@ class Driver:
         self._progress.begin(job, recipe)
         for listener in self._listeners:
             listener.begin(job, recipe, self._scores(job))
-        skip = self.folds_done(job)
-        if skip and not self._judge(job):
-            # Already decided when the last driver crashed: a worker that skips all folds ends the job immediately.
-            skip = list(range(self._rules.num_folds))
-        return Assignment(job=job, recipe=recipe, skip=tuple(skip))
+        return not self.folds_done(job) or self._judge(job)
+
+    def _next_fold(self, job: Job) -> int | None:
+        """The first fold of a job that is neither finished nor running; None if there is none."""
+        taken = {*self.folds_done(job), *(task.fold for task in self._running if task.job == job)}
+        return next((fold for fold in range(self._rules.num_folds) if fold not in taken), None)
 
     def idle(self) -> bool:
-        """Whether no job is running."""
-        return not self._running
+        """Whether no job is running, be it between two folds."""
+        return not self._running and not self._schedule.has_begun
 
     @property
     def is_paused(self) -> bool:
@@ -141,15 +152,16 @@ class Driver:
         """Numbers of a job's finished folds, ascending."""
         return self._progress.folds_done(job)
 
-    def receive(self, job: Job, report: Report) -> bool:
-        """Process a report of a job; returns whether the job continues."""
-        if job in self._stopped or job in self._failures or job in self._rescheduled:
+    def receive(self, task: Task, report: Report) -> bool:
+        """Process a report of a task; returns whether the task continues."""
+        job = task.job
+        if self._verdicts.ends(task):
             return False
         if isinstance(report, Rescheduled):
-            self._rescheduled[job] = report
+            self._verdicts.reschedule(task, report)
             return False
         if isinstance(report, Failure):
-            self._failures[job] = report
+            self._verdicts.fail(job, report)
             return False
         if isinstance(report, Epoch):
             self._receive_epoch(job, report)
@@ -178,7 +190,7 @@ class Driver:
             return False
         if not any(listener.is_stopped(job) for listener in self._listeners):
             return False
-        self._stopped[job] = f"stopped manually in W&B after {folds} of {self._rules.num_folds} folds"
+        self._verdicts.stop(job, "stopped manually in W&B", folds)
         return True
 
     def _judge(self, job: Job) -> bool:
@@ -187,7 +199,7 @@ class Driver:
             self._report_scores(job)
         undefined = self._progress.undefined(job)
         if undefined is not None:
-            self._failures[job] = Failure(message=f"{self._rules.objective} is undefined in fold {undefined}")
+            self._verdicts.fail(job, Failure(message=f"{self._rules.objective} is undefined in fold {undefined}"))
             return False
         if job.is_repeat:
             return True
@@ -195,54 +207,45 @@ class Driver:
             return False
         verdict = self._race.judge(job.number)
         if not verdict.continues:
-            self._stopped[job] = f"{verdict.reason}, after {len(self.folds_done(job))} of {self._rules.num_folds} folds"
+            self._verdicts.stop(job, f"{verdict.reason},", len(self.folds_done(job)))
         return verdict.continues
 
     def _report_scores(self, job: Job) -> None:
         for fold, score in self._progress.scores(job).items():
             self._journal.report(job.number, fold, score)
 
-    def end(self, job: Job, process_failed: bool) -> bool:
-        """End a job that has left its worker: write how it ended, notify the listeners, then update Optuna.
+    def end(self, task: Task, process_failed: bool) -> bool:
+        """End a task that has left its worker, and its job unless that continues.
 
         Returns:
-            whether the job is finished; otherwise it is rescheduled and continues after its finished folds.
+            whether the job is finished; otherwise it continues after its finished folds.
         """
-        self._running.discard(job)
-        if self._reschedule(job):
+        self._running.discard(task)
+        job = task.job
+        fault = self._verdicts.take_fault(task)
+        if fault is not None:
+            self._note(f"trial {job.label} is rescheduled: {fault.message}")
+            self._active.discard(job)
+            self._schedule.resume(job)
             return False
-        state, reason, score, traceback = self._outcome(job, process_failed)
+        if task.fold not in self.folds_done(job):
+            reason = "its process crashed repeatedly" if process_failed else "it ended before its last fold"
+            self._verdicts.fail(job, Failure(message=reason))
+        if not self._verdicts.is_decided(job) and self._next_fold(job) is not None:
+            self._schedule.go_on(job)
+            return False
+        self._finish(job)
+        return True
+
+    def _finish(self, job: Job) -> None:
+        """Write how a job ended, notify the listeners, then update Optuna."""
+        self._active.discard(job)
+        end = self._verdicts.outcome(job, self._scores(job))
         if not job.is_repeat:
-            self._study.end_trial(job.number, state, reason, score, traceback=traceback)
-        elif state != "complete":
-            self._study.fail_repeat(job.number, job.seed, reason, traceback=traceback)
-        self._close(job, state, reason, score)
-        return True
-
-    def _outcome(self, job: Job, process_failed: bool) -> tuple[State, str, float | None, str | None]:
-        """State, reason, score and traceback of a job that has ended."""
-        if job in self._failures:
-            return "failed", self._failures[job].message, None, self._failures[job].traceback
-        if job in self._stopped:
-            return "stopped", self._stopped[job], None, None
-        if len(self.folds_done(job)) == self._rules.num_folds:
-            return "complete", f"all {self._rules.num_folds} folds", float(np.mean(self._scores(job))), None
-        reason = "its process crashed repeatedly" if process_failed else "it ended before its last fold"
-        return "failed", reason, None, None
-
-    def _reschedule(self, job: Job) -> bool:
-        """Reschedule a job after a machine fault; a job fails if its recipe seems to be the cause."""
-        fault = self._rescheduled.pop(job, None)
-        if fault is None:
-            return False
-        self._times_rescheduled[job] += fault.may_repeat
-        if self._times_rescheduled[job] > MAX_RESCHEDULES:
-            message = f"rescheduled {MAX_RESCHEDULES} times; giving up: {fault.message}"
-            self._failures[job] = Failure(message=message, traceback=fault.traceback)
-            return False
-        self._note(f"trial {job.label} is rescheduled: {fault.message}")
-        self._schedule.resume(job)
-        return True
+            self._study.end_trial(job.number, end.state, end.reason, end.score, traceback=end.traceback)
+        elif end.state != "complete":
+            self._study.fail_repeat(job.number, job.seed, end.reason, traceback=end.traceback)
+        self._close(job, end.state, end.reason, end.score)
 
     def _close(self, job: Job, state: State, reason: str, score: float | None) -> None:
         """Notify race, listeners and journal of the end of a job, which is already in the study folder."""

@@ -24,7 +24,7 @@ class Limits:
 
 
 class Schedule:
-    """Order: interrupted jobs, the repeat of the starting recipe, new trials, then repeats of the leading two."""
+    """Order: started jobs, the repeat of the starting recipe, new trials, then repeats of the leading two."""
 
     def __init__(
         self, journal: Journal, progress: Progress, limits: Limits, *, seconds: float, note: Callable[[str], None]
@@ -42,6 +42,10 @@ class Schedule:
 
         self._backlog = Backlog(self._cost)
 
+    def go_on(self, job: Job) -> None:
+        """Schedule the next fold of a running job: it keeps its place."""
+        self._backlog.add_going((job, self._progress.recipe(job)))
+
     def resume(self, job: Job) -> None:
         """Schedule a job that has started before; it continues after its finished folds."""
         self._backlog.add_started((job, self._progress.recipe(job)))
@@ -49,6 +53,11 @@ class Schedule:
     def adopt(self, pending: PendingJob) -> None:
         """Schedule a trial that is running in the journal, even if it has no folder yet."""
         self._backlog.add_started(pending)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a job that has started before is due to run."""
+        return self._backlog.num_begun > 0
 
     def spend(self, seconds: float) -> None:
         """Add device seconds to the time used."""

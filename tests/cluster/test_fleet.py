@@ -19,6 +19,7 @@ from search.cluster.resources import Resources
 from search.cluster.tune_config import Placement, config_of
 from search.policy.effort import memory_mb
 from search.policy.health import Rescheduled
+from search.policy.task import Task
 from search.trials.assignment import Assignment
 
 RECIPE = Recipe().with_settings({"data.crop_px": 64, "data.size_px": 64, "model.depth": 18, "model.shortcut": "add"})
@@ -33,7 +34,7 @@ TWO = Nodes(now=(node("a"), node("b")))
 
 
 def config_at(placement: Placement) -> dict[str, Any]:
-    return config_of(Assignment(job=Job(9, 0), recipe=RECIPE), placement)
+    return config_of(Assignment(task=Task(Job(9, 0), 0), recipe=RECIPE), placement)
 
 
 def break_device(ours: Fleet, name: str) -> None:
@@ -45,9 +46,9 @@ def test_no_more_jobs_are_placed_than_fit() -> None:
     nodes = [TWO]
     ours = Fleet(GPU, lambda: nodes[0])
     for number, full in enumerate((False, True)):
-        ours.place(Job(number, 0), RECIPE)
+        ours.place(Task(Job(number, 0), 0), RECIPE)
         assert ours.is_full() is full
-    ours.leave(Job(0, 0))
+    ours.leave(Task(Job(0, 0), 0))
     assert not ours.is_full()
 
 
@@ -66,12 +67,12 @@ def test_nodes_that_join_are_used_and_without_nodes_one_job_is_pending(
 
 def test_a_node_whose_device_fails_is_avoided_and_named(caplog: pytest.LogCaptureFixture) -> None:
     ours = Fleet(GPU, lambda: TWO)
-    assert request_of(config_at(ours.place(Job(9, 0), RECIPE))).bundles == [{"CPU": 4.0, "GPU": 1.0}]
+    assert request_of(config_at(ours.place(Task(Job(9, 0), 0), RECIPE))).bundles == [{"CPU": 4.0, "GPU": 1.0}]
     break_device(ours, "b")
     assert "node 10.0.0.b is avoided after 3 faults (no driver); continuing on 1 other nodes" in caplog.text
     assert ours.capacity() == 1
     before, after = (Placement(cpus=4, gpus=1.0, avoid=avoid) for avoid in ((), ("b",)))
-    assert ours.place(Job(9, 0), RECIPE) == after
+    assert ours.place(Task(Job(9, 0), 0), RECIPE) == after
     # Tune reuses a worker for a trial with the same request, which must not match one on a node that is now avoided.
     assert request_of(config_at(before)) != request_of(config_at(after))
     assert request_of(config_at(after))._bound.kwargs["bundle_label_selector"] == [{"ray.io/node-id": "!in(b)"}]
@@ -95,14 +96,14 @@ def test_a_search_that_faults_of_its_only_node_have_ended_is_resumed(tmp_path: P
     for _ in range(2):
         assignment = driver.begin()
         assert assignment is not None
-        driver.receive(assignment.job, full)
-        ours.reschedule(assignment.job, full)
-        driver.end(assignment.job, process_failed=True)
+        driver.receive(assignment.task, full)
+        ours.reschedule(assignment.task.job, full)
+        driver.end(assignment.task, process_failed=True)
     assignment = driver.begin()
     assert assignment is not None
-    driver.receive(assignment.job, full)
+    driver.receive(assignment.task, full)
     with pytest.raises(NoNodeLeft, match=r"^node 10\.0\.0\.a is avoided after 3 faults \(No space left on"):
-        ours.reschedule(assignment.job, full)
+        ours.reschedule(assignment.task.job, full)
     assert hit.study.end(0) is None
     assert [trial.state.name for trial in frozen(hit)] == ["RUNNING"]
     resumed = World(tmp_path / "hit", tiny_catalog, trials=2)
@@ -118,24 +119,24 @@ def test_the_search_continues_if_another_node_can_be_started(caplog: pytest.LogC
 def test_shares_of_a_gpu_follow_measured_memory() -> None:
     packed = Resources(device="cuda", cpus=8, gpus=1.0, concurrent=2, packed=True)
     ours = Fleet(packed, lambda: Nodes(now=(node("a", cpus=8), node("b", cpus=8))))
-    assert ours.place(Job(0, 0), RECIPE).gpus == 1.0
+    assert ours.place(Task(Job(0, 0), 0), RECIPE).gpus == 1.0
     ours.measure(RECIPE, memory_mb(RECIPE), 80_000.0)
-    placement = ours.place(Job(1, 0), RECIPE)
+    placement = ours.place(Task(Job(1, 0), 0), RECIPE)
     assert (placement.cpus, placement.gpus) == (2, 0.25)
     for number in (2, 3, 4):
         assert not ours.is_full()
-        ours.place(Job(number, 0), RECIPE)
+        ours.place(Task(Job(number, 0), 0), RECIPE)
     assert ours.is_full(), "one GPU runs one trial, the other four"
-    ours.leave(Job(1, 0))
+    ours.leave(Task(Job(1, 0), 0))
     ours.reschedule(Job(1, 0), Rescheduled(message="CUDA out of memory"))
-    assert ours.place(Job(1, 0), RECIPE).gpus == 1.0, "a share of a GPU was too small"
+    assert ours.place(Task(Job(1, 0), 0), RECIPE).gpus == 1.0, "a share of a GPU was too small"
 
 
 def test_a_trial_gets_a_whole_gpu_if_the_users_share_is_too_small() -> None:
     ours = Fleet(Resources(device="cuda", cpus=2, gpus=0.5, concurrent=4), lambda: TWO)
-    assert ours.place(Job(0, 0), RECIPE).gpus == 0.5
+    assert ours.place(Task(Job(0, 0), 0), RECIPE).gpus == 0.5
     ours.reschedule(Job(0, 0), Rescheduled(message="CUDA out of memory"))
-    assert ours.place(Job(0, 0), RECIPE) == Placement(cpus=2, gpus=1.0)
+    assert ours.place(Task(Job(0, 0), 0), RECIPE) == Placement(cpus=2, gpus=1.0)
 
 
 def test_a_stall_is_logged_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,14 +144,14 @@ def test_a_stall_is_logged_once(caplog: pytest.LogCaptureFixture, monkeypatch: p
     ours = Fleet(GPU, lambda: TWO)
     ours.watch()
     assert not caplog.text, "no trial is pending"
-    ours.place(Job(0, 0), RECIPE)
+    ours.place(Task(Job(0, 0), 0), RECIPE)
     ours.watch()
     ours.watch()
     assert caplog.text.count("waiting for Ray: 1 trials pending, each needs 4 CPU and 1 GPU on one node;") == 1
     assert "others seem to be using the cluster" in caplog.text
-    ours.start(Job(0, 0))
+    ours.start(Task(Job(0, 0), 0))
     ours.watch()
-    ours.wait(Job(0, 0))
+    ours.wait(Task(Job(0, 0), 0))
     ours.watch()
     assert caplog.text.count("waiting for Ray") == 2, "its node has crashed, and no other one is free"
 
@@ -167,7 +168,7 @@ def test_a_stall_is_explained(
 ) -> None:
     monkeypatch.setattr(fleet, "STALLED_SECONDS", -1.0)
     ours = Fleet(GPU, lambda: nodes)
-    ours.place(Job(0, 0), RECIPE)
+    ours.place(Task(Job(0, 0), 0), RECIPE)
     ours.watch()
     assert message in caplog.text
 
@@ -194,7 +195,7 @@ def test_a_stall_of_our_own_ray_is_not_blamed_on_others(
     if errors is not None:
         (tmp_path / "raylet.err").write_text(errors)
     ours = Fleet(GPU, lambda: TWO, own_logs=tmp_path)
-    ours.place(Job(0, 0), RECIPE)
+    ours.place(Task(Job(0, 0), 0), RECIPE)
     ours.watch()
     assert "others" not in caplog.text
     assert f"Ray has not started their processes ({cause}), its logs are in {tmp_path}" in caplog.text

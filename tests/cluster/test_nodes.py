@@ -125,15 +125,14 @@ def num_visits(folder: Path) -> int:
 
 def run_and_crash(assignment: Assignment, data: TrialData, resources: Resources) -> None:
     """A trainable: the process of trial 0 crashes after each new report, that of trial 1 before its first."""
-    if assignment.job.number == 1:
+    task = assignment.task
+    if task.job.number == 1:
         os._exit(1)
-    num_reported = append_line(data, CRASHES, str(assignment.skip)) - 1
-    for fold, pair in zip((0, 1), reports(0, assignment.job.seed, data.labels, data.folds), strict=True):
-        for number, report in enumerate(pair, start=2 * fold):
-            if fold not in assignment.skip:
-                ray.tune.report({REPORT: report})
-                if number >= num_reported:
-                    os._exit(1)
+    num_reported = append_line(data, CRASHES, str(task.fold)) - 1
+    for number, report in enumerate(reports(task, data.labels, data.folds), start=2 * task.fold):
+        ray.tune.report({REPORT: report})
+        if number >= num_reported:
+            os._exit(1)
 
 
 def run_and_note_the_process(assignment: Assignment, data: TrialData, resources: Resources) -> None:

@@ -36,6 +36,7 @@ from search.cluster.trainable import NOTES, REPORT, EndWorker, TrialData, checkp
 from search.cluster.tune_config import Placement, config_of
 from search.cluster.tuner import _FleetCallback
 from search.policy.health import Rescheduled
+from search.policy.task import Task
 from search.storage import checkpoints as checkpoints_module
 from search.storage.address import KEYS, keys_of
 from search.storage.checkpoints import Checkpoints, folder_of
@@ -73,15 +74,26 @@ RECIPE = (
 ONE_CPU = Resources(device="cpu", cpus=1, gpus=0.0, concurrent=1)
 
 
-def assignment(recipe: Recipe = RECIPE, skip: tuple[int, ...] = ()) -> Assignment:
-    return Assignment(job=Job(7, recipe.train.seed), recipe=recipe, skip=skip)
+def assignment(recipe: Recipe = RECIPE, fold: int = 0) -> Assignment:
+    return Assignment(task=Task(Job(7, recipe.train.seed), fold), recipe=recipe)
 
 
-def test_a_trial_reports_epochs_and_folds_and_leaves_no_checkpoints(reports: list[Any], data: TrialData) -> None:
-    run_trial(assignment(), data, ONE_CPU)
+def run_folds(data: TrialData, recipe: Recipe = RECIPE) -> None:
+    """All folds of a trial, one after the other."""
+    for fold in range(len(data.folds)):
+        run_trial(assignment(recipe, fold), data, ONE_CPU)
+
+
+def checkpoints_in(folder: Path) -> list[str]:
+    """Names of the checkpoints, whole or not, that a folder contains."""
+    return [path.name for path in folder.rglob("*.pt*")]
+
+
+def test_a_fold_is_reported_with_its_epochs_and_leaves_no_checkpoint(reports: list[Any], data: TrialData) -> None:
+    run_folds(data)
     assert [type(report) for report in reports] == [Epoch, FoldResult, Epoch, FoldResult]
     assert [report.fold for report in reports] == [0, 0, 1, 1]
-    assert list(data.checkpoints.iterdir()) == []
+    assert checkpoints_in(data.checkpoints) == []
 
 
 @pytest.fixture
@@ -108,20 +120,14 @@ def test_the_studys_threads_give_the_same_numbers_on_any_number_of_cpus(
     assert found[0] == found[1]
 
 
-def test_finished_folds_are_skipped(reports: list[Any], data: TrialData) -> None:
-    run_trial(assignment(skip=(0,)), data, ONE_CPU)
-    assert [report.fold for report in reports] == [1, 1]
-    run_trial(assignment(skip=(0, 1)), data, ONE_CPU)
-    assert len(reports) == 2
-
-
-def test_committing_a_fold_removes_its_checkpoints(monkeypatch: pytest.MonkeyPatch, data: TrialData) -> None:
+def test_the_end_of_a_fold_removes_its_own_checkpoint_only(monkeypatch: pytest.MonkeyPatch, data: TrialData) -> None:
+    """Other folds of the trial may be trained at the same time, or wait."""
+    write_checkpoint(data.checkpoints / "0007-0" / "seed_0" / "fold_0.pt", RECIPE, 1)
     kept: list[list[str]] = []
-    monkeypatch.setattr(
-        ray.tune, "report", lambda result: kept.append([path.name for path in data.checkpoints.rglob("*.pt")])
-    )
-    run_trial(assignment(), data, ONE_CPU)
-    assert kept == [["fold_0.pt"], ["fold_0.pt"], ["fold_1.pt"], ["fold_1.pt"]]
+    monkeypatch.setattr(ray.tune, "report", lambda result: kept.append(sorted(checkpoints_in(data.checkpoints))))
+    run_trial(assignment(fold=1), data, ONE_CPU)
+    assert kept == [["fold_0.pt", "fold_1.pt"]] * 2
+    assert checkpoints_in(data.checkpoints) == ["fold_0.pt"]
 
 
 def test_a_trial_and_its_repeat_keep_checkpoints_apart(monkeypatch: pytest.MonkeyPatch, data: TrialData) -> None:
@@ -232,7 +238,7 @@ def test_an_internal_error_becomes_a_report_not_an_exception(
     assert reports[1].message.startswith("ValueError: internal bug (test_trainable.py, line ")
     assert str(reports[1].traceback).splitlines()[-1] == "ValueError: internal bug"
     assert "wandb-key" not in str(reports[1].traceback), "no values of variables"
-    assert list(data.checkpoints.iterdir()) == []
+    assert checkpoints_in(data.checkpoints) == []
 
 
 @pytest.mark.usefixtures("node_a")
@@ -300,7 +306,7 @@ class MachineCrashed(BaseException):
 def test_another_worker_resumes_bit_identically_from_the_last_checkpoint(
     data: TrialData, stored: TrialData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reports: list[Any]
 ) -> None:
-    run_trial(assignment(LONGER), data, ONE_CPU)
+    run_folds(data, LONGER)
     uninterrupted, first, second = list(reports), list[Any](), list[Any]()
     study, clock = open_storage(str(stored.storage)), clock_of_checkpoints(monkeypatch)
 
@@ -335,41 +341,42 @@ def test_another_worker_resumes_bit_identically_from_the_last_checkpoint(
             assert num_stored() == 3
 
     monkeypatch.setattr(ray.tune, "report", ending_with_the_checkpoint)
-    run_trial(assignment(LONGER), dataclasses.replace(stored, checkpoints=tmp_path / "other disk"), ONE_CPU)
+    run_folds(dataclasses.replace(stored, checkpoints=tmp_path / "other disk"), LONGER)
     assert trained == [2, 3, 1, 2, 3], "the epochs after the checkpoint of fold 0, then fold 1"
     assert [report.epoch for report in second if isinstance(report, Epoch)] == [1, 2, 3, 1, 2, 3]
     assert without_times([*first, *second]) == without_times(uninterrupted)
-    assert list((tmp_path / "other disk").iterdir()) == []
+    assert checkpoints_in(tmp_path / "other disk") == []
+
+
+def checkpoints_at(folder: Path, data: TrialData) -> Checkpoints:
+    """The checkpoints of fold 0 on a worker's disk."""
+    return Checkpoints(folder, LONGER, job=Job(7, 0), fold=0, study=str(data.storage))
 
 
 def test_a_checkpoint_that_was_not_uploaded_is_uploaded_by_the_next_process(stored: TrialData, tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path / "here", LONGER, job=Job(7, 0), study=str(stored.storage))
+    checkpoints = checkpoints_at(tmp_path / "here", stored)
     write_checkpoint(checkpoints.local / "seed_0" / "fold_0.pt", LONGER, 2)
     write_checkpoint(checkpoints.local / "seed_0" / "fold_1.pt", LONGER, 1, fold=1)
-    checkpoints.fetch([1])
+    checkpoints.fetch()
     (copy,) = tmp_path.glob("storage/checkpoints/*/seed_0/*.pt")
     assert epochs_in(copy, LONGER, 0) == 2
     before = copy.stat().st_mtime_ns
-    checkpoints.fetch([1])
+    checkpoints.fetch()
     assert copy.stat().st_mtime_ns == before, "the storage has it"
 
 
 def test_of_two_checkpoints_the_further_one_is_used(stored: TrialData, tmp_path: Path) -> None:
     """A trial may return to a machine with an old checkpoint of it."""
-    study = str(stored.storage)
-    path = tmp_path / "checkpoints" / "seed_0" / "fold_0.pt"
-    old, new = [
-        Checkpoints(path.parent.parent.with_name(name), LONGER, job=Job(7, 0), study=study) for name in ("old", "new")
-    ]
+    old, new = [checkpoints_at(tmp_path / name, stored) for name in ("old", "new")]
     for checkpoints, epochs in ((old, 1), (new, 2)):
         write_checkpoint(checkpoints.local / "seed_0" / "fold_0.pt", LONGER, epochs)
     for checkpoints in (old, new):
-        checkpoints.fetch([])
-        checkpoints.store(0)
-    old.fetch([])
+        checkpoints.fetch()
+        checkpoints.store()
+    old.fetch()
     assert epochs_in(old.local / "seed_0" / "fold_0.pt", LONGER, 0) == 2
     write_checkpoint(old.local / "seed_0" / "fold_0.pt", LONGER, 3)
-    old.fetch([])
+    old.fetch()
     assert epochs_in(old.local / "seed_0" / "fold_0.pt", LONGER, 0) == 3
     assert [path.name for path in old.local.rglob("*.pt*")] == ["fold_0.pt"]
 
@@ -378,17 +385,17 @@ def test_of_two_checkpoints_the_further_one_is_used(stored: TrialData, tmp_path:
 def test_of_a_damaged_and_an_intact_checkpoint_the_intact_one_is_used(
     stored: TrialData, tmp_path: Path, damaged: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    checkpoints = Checkpoints(tmp_path / "here", LONGER, job=Job(7, 0), study=str(stored.storage))
+    checkpoints = checkpoints_at(tmp_path / "here", stored)
     path = checkpoints.local / "seed_0" / "fold_0.pt"
     write_checkpoint(path, LONGER, 2)
-    checkpoints.fetch([])
-    checkpoints.store(0)
+    checkpoints.fetch()
+    checkpoints.store()
     (copy,) = tmp_path.glob("storage/checkpoints/*/seed_0/fold_0.pt")
     wrong = {"disk": path, "storage": copy}[damaged]
     content = bytearray(wrong.read_bytes())
     content[len(content) // 2] ^= 1
     wrong.write_bytes(content)
-    checkpoints.fetch([])
+    checkpoints.fetch()
     assert epochs_in(path, LONGER, 0) == 2
     expected = {
         "disk": f"checkpoint {path} is damaged or of another recipe; it is removed and not used",
@@ -414,7 +421,7 @@ def test_a_checkpoint_of_another_recipe_does_not_fail_the_trial(
         write_checkpoint(stored.checkpoints / "foreign.pt", other, 1)
         folder.put(stored.checkpoints / "foreign.pt", "seed_0/fold_0.pt")
     run_trial(assignment(), stored, ONE_CPU)
-    assert [type(report) for report in reports] == [Epoch, FoldResult, Epoch, FoldResult]
+    assert [type(report) for report in reports] == [Epoch, FoldResult]
 
 
 def test_a_failing_storage_causes_one_warning_and_the_trial_continues(
@@ -433,7 +440,7 @@ def test_a_failing_storage_causes_one_warning_and_the_trial_continues(
     monkeypatch.setattr(Storage, "put", failing)
     monkeypatch.setattr(ray.tune, "report", lambda result: results.append(result))
     run_trial(assignment(LONGER), dataclasses.replace(stored, checkpoint_seconds=0.0), ONE_CPU)
-    assert [type(result[REPORT]) for result in results].count(FoldResult) == 2
+    assert isinstance(results[-1][REPORT], FoldResult)
     notes = [note for result in results for note in result[NOTES]]
     storage = f"trial 0007 seed 0: storage {str(stored.storage).partition('?')[0]}"
     assert notes == [
@@ -441,7 +448,7 @@ def test_a_failing_storage_causes_one_warning_and_the_trial_continues(
         f"{storage} accepts checkpoints again, starting with fold 0",
     ]
     # Three attempts at the first epoch's checkpoint, then one at each.
-    assert len(attempts) == 3 + 1 + 1 + 3
+    assert len(attempts) == 3 + 1 + 1
 
 
 def test_an_unshared_folder_causes_a_warning(data: TrialData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -484,11 +491,13 @@ def test_warnings_of_a_trial_reach_the_log_of_the_study(
     damaged = checkpoints_of(data, Job(7, 0)) / "seed_0" / "fold_1.pt"
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"damaged")
-    run_trial(assignment(), data, ONE_CPU)
+    run_trial(assignment(fold=1), data, ONE_CPU)
+    again = [dict(result) for result in results]
     shown = io.StringIO()
     with study_log(tmp_path, Console(file=shown, width=40)):
         callback: Any = _FleetCallback(Fleet(ONE_CPU, lambda: Nodes(now=())), lambda has_crashed: None)
-        for result in results:
+        # After a crash a worker may warn of the same again.
+        for result in [*results, *again]:
             callback.on_trial_result(
                 0, [], SimpleNamespace(config=config_of(assignment(), Placement(cpus=1, gpus=0.0))), result
             )
@@ -508,7 +517,7 @@ def test_a_node_uses_the_given_credentials_only_if_it_has_none(
         for name in KEYS:
             os.environ.pop(name, None)
         os.environ |= own
-        run_trial(assignment(skip=(0, 1)), data, ONE_CPU)
+        run_trial(assignment(), dataclasses.replace(data, folds=[]), ONE_CPU)
         assert {name: os.environ[name] for name in KEYS if name in os.environ} == (own or given)
 
 

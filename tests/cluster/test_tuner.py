@@ -12,8 +12,9 @@ from leukemia.config.results import Epoch, FoldResult
 from leukemia.study.job import Job
 from search.cluster import tuner
 from search.cluster.trainable import REPORT
-from search.cluster.tune_config import Placement, assignment_of, config_of
+from search.cluster.tune_config import Placement, config_of
 from search.policy.health import Rescheduled
+from search.policy.task import Task
 from search.trials.assignment import Assignment, Failure
 
 
@@ -24,21 +25,11 @@ class Assigned:
         self.config = config
         self.run_metadata = SimpleNamespace(num_failures=2)
 
-    def set_config(self, config: dict[str, Any]) -> None:
-        self.config = config
 
-
-def test_reports_reach_the_driver_with_number_and_seed() -> None:
-    received: list[tuple[Job, Any]] = []
-
-    def receive(job: Job, report: Any) -> bool:
-        received.append((job, report))
-        return not isinstance(report, FoldResult)
-
-    failure = Failure(message="NonFiniteLoss")
-    result = FoldResult(
+def result_of(fold: int) -> FoldResult:
+    return FoldResult(
         seed=2,
-        fold=0,
+        fold=fold,
         rows=np.arange(2),
         probabilities=np.array([0.2, 0.8]),
         scores={},
@@ -46,14 +37,36 @@ def test_reports_reach_the_driver_with_number_and_seed() -> None:
         device="cpu (test)",
         precision="float32",
     )
-    scheduler = tuner._DriverScheduler(receive, lambda job: [0] if job == Job(7, 2) else [])
-    trial: Any = Assigned(config_of(Assignment(job=Job(7, 2), recipe=Recipe()), Placement(cpus=1, gpus=0.0)))
-    decisions = [scheduler.on_trial_result(None, trial, {REPORT: report}) for report in (failure, result)]  # type: ignore[arg-type]
+
+
+def trial_of(task: Task) -> Any:
+    return Assigned(config_of(Assignment(task=task, recipe=Recipe()), Placement(cpus=1, gpus=0.0)))
+
+
+def test_reports_reach_the_driver_with_their_task() -> None:
+    received: list[tuple[Task, Any]] = []
+
+    def receive(task: Task, report: Any) -> bool:
+        received.append((task, report))
+        return not isinstance(report, Epoch)
+
+    failure, epoch = Failure(message="NonFiniteLoss"), epoch_of(1, 1)
+    scheduler, task = tuner._DriverScheduler(receive), Task(Job(7, 2), 1)
+    trial = trial_of(task)
+    decisions = [scheduler.on_trial_result(None, trial, {REPORT: report}) for report in (failure, epoch)]  # type: ignore[arg-type]
     assert decisions == [scheduler.CONTINUE, scheduler.STOP]
-    assert received == [(Job(7, 2), failure), (Job(7, 2), result)]
-    assert assignment_of(trial.config).skip == (0,)
+    assert received == [(task, failure), (task, epoch)]
     assert scheduler.on_trial_result(None, trial, {}) == scheduler.CONTINUE  # type: ignore[arg-type]
     assert len(received) == 2
+
+
+def test_a_worker_ends_by_itself_after_its_fold_and_is_not_retried() -> None:
+    """It removes its checkpoint. If its process crashes then, the fold is committed: it must not be trained again."""
+    for goes_on in (True, False):
+        scheduler = tuner._DriverScheduler(lambda *report, answer=goes_on: answer)
+        trial = trial_of(Task(Job(7, 2), 1))
+        assert scheduler.on_trial_result(None, trial, {REPORT: result_of(1)}) == scheduler.CONTINUE  # type: ignore[arg-type]
+        assert trial.run_metadata.num_failures == tuner.MAX_PROCESS_FAILURES
 
 
 def epoch_of(fold: int, epoch: int) -> Epoch:
@@ -73,11 +86,12 @@ def epoch_of(fold: int, epoch: int) -> Epoch:
 
 
 def test_crashes_count_only_while_a_trial_makes_no_progress() -> None:
-    scheduler = tuner._DriverScheduler(lambda *report: True, lambda job: [])
-    trial: Any = Assigned(config_of(Assignment(job=Job(0, 0), recipe=Recipe()), Placement(cpus=1, gpus=0.0)))
+    scheduler = tuner._DriverScheduler(lambda *report: True)
+    trials = [trial_of(Task(Job(0, 0), fold)) for fold in (0, 1)]
     # After a crash the checkpoint's epochs are reported again, which is no progress.
     steps = [((0, 1), 0), ((0, 2), 0), ((0, 1), 2), ((0, 2), 2), ((0, 3), 0), ((0, 3), 2), ((1, 1), 0)]
     for (fold, epoch), failures in steps:
+        trial = trials[fold]
         trial.run_metadata.num_failures = 2
         scheduler.on_trial_result(None, trial, {REPORT: epoch_of(fold, epoch)})  # type: ignore[arg-type]
         assert trial.run_metadata.num_failures == failures, (fold, epoch)
@@ -87,8 +101,8 @@ def test_crashes_count_only_while_a_trial_makes_no_progress() -> None:
 
 
 def test_a_rescheduled_trial_is_not_retried_on_its_node() -> None:
-    scheduler = tuner._DriverScheduler(lambda *report: False, lambda job: [])
-    trial: Any = Assigned(config_of(Assignment(job=Job(0, 0), recipe=Recipe()), Placement(cpus=1, gpus=0.0)))
+    scheduler = tuner._DriverScheduler(lambda *report: False)
+    trial = trial_of(Task(Job(0, 0), 0))
     decision = scheduler.on_trial_result(None, trial, {REPORT: Rescheduled(message="no GPU", node_id="a")})  # type: ignore[arg-type]
     assert decision == scheduler.CONTINUE, "stopped, its process with the broken device would be used again"
     assert trial.run_metadata.num_failures == tuner.MAX_PROCESS_FAILURES

@@ -198,11 +198,19 @@ class World:
         return driver
 
     def work(self, driver: Driver, assignment: Assignment) -> None:
-        job = assignment.job
+        """Train all folds of a job, which has the only free place."""
+        while not self.train(driver, assignment):
+            following = driver.begin()
+            assert following is not None
+            assert following.task.job == assignment.task.job
+            assignment = following
+
+    def train(self, driver: Driver, assignment: Assignment) -> bool:
+        """Train a fold; returns whether its job is finished."""
         for report in self.reports(assignment):
-            if not driver.receive(job, report):
+            if not driver.receive(assignment.task, report):
                 break
-        driver.end(job, self.fate(job) == "crashed")
+        return driver.end(assignment.task, self.fate(assignment.task.job) == "crashed")
 
     def fate(self, job: Job) -> str:
         is_trial = job.seed == SPACE.start.train.seed
@@ -210,16 +218,14 @@ class World:
 
     def reports(self, assignment: Assignment) -> Iterator[Report]:
         """The reports of a worker; they depend only on the recipe."""
-        fate, recipe = self.fate(assignment.job), assignment.recipe
-        for fold, (_, validation) in enumerate(self.splits.rows(self.catalog)):
-            if fold in assignment.skip:
-                continue
-            if fate in ("crashed", "failed") and fold == 1:
-                yield from () if fate == "crashed" else (FAILURE,)
-                return
-            for epoch in range(1, EPOCHS + 1):
-                yield epoch_of(fold, epoch, seed=recipe.train.seed)
-            yield fold_of(recipe, fold, validation, self.catalog, "chance" if fate == "stopped" else fate)
+        fate, recipe, fold = self.fate(assignment.task.job), assignment.recipe, assignment.task.fold
+        _, validation = list(self.splits.rows(self.catalog))[fold]
+        if fate in ("crashed", "failed") and fold == 1:
+            yield from () if fate == "crashed" else (FAILURE,)
+            return
+        for epoch in range(1, EPOCHS + 1):
+            yield epoch_of(fold, epoch, seed=recipe.train.seed)
+        yield fold_of(recipe, fold, validation, self.catalog, "chance" if fate == "stopped" else fate)
 
 
 def epoch_of(fold: int, epoch: int, *, seed: int = 0) -> Epoch:

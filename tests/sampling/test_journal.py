@@ -21,6 +21,7 @@ from leukemia.study.job import Job
 from search.cluster.searcher import DriverSearcher, Watch
 from search.cluster.tune_config import Placement, config_of
 from search.policy.space import Space, make_space
+from search.policy.task import Task
 from search.sampling.entry import STATES
 from search.sampling.journal import Journal, Prior
 from search.trials.assignment import Assignment
@@ -325,8 +326,8 @@ def test_proposals_learn_from_priors(tmp_path: Path) -> None:
     assert asked[0] != asked[1]
 
 
-def config_for(job: Job) -> dict[str, Any]:
-    return config_of(Assignment(job=job, recipe=SPACE.start), Placement(cpus=1, gpus=0.0))
+def config_for(task: Task) -> dict[str, Any]:
+    return config_of(Assignment(task=task, recipe=SPACE.start), Placement(cpus=1, gpus=0.0))
 
 
 def searcher_of(assignments: list[Any], ends: list[Any], *, idle: list[bool] | None = None) -> DriverSearcher:
@@ -335,21 +336,21 @@ def searcher_of(assignments: list[Any], ends: list[Any], *, idle: list[bool] | N
 
 
 def test_the_searcher_forwards_assignments_and_ends() -> None:
-    assignments = [config_for(Job(4, 0)), config_for(Job(4, 1)), None]
-    ends: list[tuple[Job, bool]] = []
+    assignments = [config_for(Task(Job(4, 0), 0)), config_for(Task(Job(4, 0), 1)), None]
+    ends: list[tuple[Task, bool]] = []
     searcher = searcher_of(assignments.copy(), ends, idle=[True])
     assert searcher.suggest("x") == assignments[0]
     assert searcher.suggest("y") == assignments[1]
     assert searcher.suggest("z") == searcher.FINISHED
     searcher.on_trial_complete("y", {"anything": 1})
     searcher.on_trial_complete("x", None, error=True)
-    assert ends == [(Job(4, 1), False), (Job(4, 0), True)]
+    assert ends == [(Task(Job(4, 0), 1), False), (Task(Job(4, 0), 0), True)]
 
 
 def test_the_searcher_finishes_only_if_no_job_is_running() -> None:
-    searcher = searcher_of([None, config_for(Job(1, 0)), None], [], idle=[False, True])
+    searcher = searcher_of([None, config_for(Task(Job(1, 0), 0)), None], [], idle=[False, True])
     assert searcher.suggest("x") is None
-    assert searcher.suggest("x") == config_for(Job(1, 0))
+    assert searcher.suggest("x") == config_for(Task(Job(1, 0), 0))
     assert searcher.suggest("y") == searcher.FINISHED
 
 

@@ -104,13 +104,14 @@ class Head:
 
     def work(self, driver: Driver, assignment: Assignment) -> None:
         """A worker that uploads a checkpoint before it reports the last epoch of a fold."""
-        job, recipe = assignment.job, assignment.recipe
+        task, recipe = assignment.task, assignment.recipe
+        job = task.job
         for report in self.world.reports(assignment):
             if isinstance(report, Epoch) and report.epoch == EPOCHS:
                 self.store(f"{folder_of(job, recipe)}/seed_{job.seed}/fold_{report.fold}.pt")
-            if not driver.receive(job, report):
+            if not driver.receive(task, report):
                 break
-        driver.end(job, self.world.fate(job) == "crashed")
+        driver.end(task, self.world.fate(job) == "crashed")
 
 
 def checkpoint_writer(folder: Path) -> Callable[[str], None]:

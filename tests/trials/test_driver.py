@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from search.policy.early_stopping import Contender
 from search.policy.effort import effort
 from search.policy.health import MAX_RESCHEDULES, Rescheduled
 from search.policy.repeats import last_repeat
+from search.policy.task import Task
 from search.sampling.entry import STATES
 from search.trials.assignment import Assignment, Failure
 from search.trials.outcome import write_best
@@ -198,7 +200,7 @@ def test_an_open_study_is_not_read_from_disk(world_in: Callable[..., World], mon
 
 def test_trial_0_is_the_starting_recipe(world_in: Callable[..., World]) -> None:
     assignment = world_in().driver().begin()
-    assert assignment == Assignment(job=Job(0, 0), recipe=SPACE.start)
+    assert assignment == Assignment(task=Task(Job(0, 0), 0), recipe=SPACE.start)
 
 
 def test_the_best_is_announced_only_for_complete_trials_and_only_if_it_changes(world_in: Callable[..., World]) -> None:
@@ -231,10 +233,10 @@ def test_a_trial_stopped_by_the_user_ends_at_its_next_report(world_in: Callable[
     assignment = driver.begin()
     assert assignment is not None
     reports = list(world.reports(assignment))
-    assert all(driver.receive(assignment.job, report) for report in reports[: num_reports - 1])
+    assert all(driver.receive(assignment.task, report) for report in reports[: num_reports - 1])
     world.tracker.stopped.add(0)
-    assert not driver.receive(assignment.job, reports[num_reports - 1])
-    driver.end(assignment.job, False)
+    assert not driver.receive(assignment.task, reports[num_reports - 1])
+    assert driver.end(assignment.task, False)
     end = world.study.end(0)
     folds = int(num_reports > EPOCHS)
     assert end == TrialEnd(
@@ -248,13 +250,16 @@ def test_a_trial_stopped_by_the_user_ends_at_its_next_report(world_in: Callable[
 def test_a_trial_stopped_after_its_last_fold_is_complete(world_in: Callable[..., World]) -> None:
     world = world_in(trials=1)
     driver = world.driver()
+    first = driver.begin()
+    assert first is not None
+    assert not world.train(driver, first)
     assignment = driver.begin()
     assert assignment is not None
     *before, last = world.reports(assignment)
-    assert all(driver.receive(assignment.job, report) for report in before)
+    assert all(driver.receive(assignment.task, report) for report in before)
     world.tracker.stopped.add(0)
-    assert driver.receive(assignment.job, last)
-    driver.end(assignment.job, False)
+    assert driver.receive(assignment.task, last)
+    assert driver.end(assignment.task, False)
     assert end_of(world, 0).state == "complete"
 
 
@@ -264,9 +269,9 @@ def test_a_report_that_arrives_twice_counts_once(world_in: Callable[..., World])
     driver = twice.driver()
     while (assignment := driver.begin()) is not None:
         for report in twice.reports(assignment):
-            assert driver.receive(assignment.job, report)
-            assert driver.receive(assignment.job, report)
-        driver.end(assignment.job, False)
+            assert driver.receive(assignment.task, report)
+            assert driver.receive(assignment.task, report)
+        driver.end(assignment.task, False)
     assert everything(twice) == everything(once)
     assert_agreement(twice)
 
@@ -277,7 +282,7 @@ def test_reports_of_a_stopped_trial_are_ignored(world_in: Callable[..., World]) 
     assignment = driver.begin()
     assert assignment is not None
     reports = list(world.reports(assignment))
-    accepted = [driver.receive(Job(0, 0), report) for report in reports]
+    accepted = [driver.receive(assignment.task, report) for report in [*reports, *reports]]
     assert accepted == [True, True, False, False, False, False]
     assert driver.folds_done(Job(0, 0)) == [0]
     assert len(world.study.epochs(0)) == EPOCHS
@@ -338,15 +343,21 @@ def test_trials_can_run_in_parallel(world_in: Callable[..., World]) -> None:
     world = world_in(trials=4, fates={1: "stopped"})
     driver = world.driver()
     running = [(a, world.reports(a)) for a in (driver.begin(), driver.begin(), driver.begin()) if a is not None]
-    assert [assignment.job.number for assignment, _ in running] == [0, 1, 2]
+    assert [assignment.task for assignment, _ in running] == [Task(Job(number, 0), 0) for number in range(3)]
+    order = list[Task]()
     while running:
         for pair in list(running):
-            job, report = pair[0].job, next(pair[1], None)
-            if report is None or not driver.receive(job, report):
-                driver.end(job, False)
+            task, report = pair[0].task, next(pair[1], None)
+            if report is None or not driver.receive(task, report):
+                driver.end(task, False)
                 running.remove(pair)
-    assert driver.begin() is not None
-    driver.end(Job(3, 0), False)
+                following = driver.begin()
+                if following is not None:
+                    order.append(following.task)
+                    running.append((following, world.reports(following)))
+    # The next fold of a trial takes the place of the last one; the place of trial 1, which is stopped, is free.
+    assert [(task.job.number, task.fold) for task in order] == [(3, 0), (0, 1), (2, 1), (3, 1)]
+    assert driver.idle()
     assert_agreement(world)
 
 
@@ -379,8 +390,8 @@ def test_a_repeat_has_the_same_recipe_with_another_seed(world_in: Callable[..., 
     assert trial is not None
     world.work(driver, trial)
     repeat = driver.begin()
-    assert repeat == Assignment(job=Job(0, 1), recipe=SPACE.start.with_settings({"train.seed": 1}))
-    assert repeat.job.is_repeat
+    assert repeat == Assignment(task=Task(Job(0, 1), 0), recipe=SPACE.start.with_settings({"train.seed": 1}))
+    assert repeat.task.job.is_repeat
 
 
 def test_nothing_to_run_now_differs_from_nothing_left_to_run(world_in: Callable[..., World]) -> None:
@@ -395,7 +406,7 @@ def test_nothing_to_run_now_differs_from_nothing_left_to_run(world_in: Callable[
     world.work(driver, first)
     repeat = driver.begin()
     assert repeat is not None
-    assert repeat.job == Job(0, 1), "the repeat of the starting recipe does not wait"
+    assert repeat.task.job == Job(0, 1), "the repeat of the starting recipe does not wait"
     world.work(driver, repeat)
     world.work(driver, second)
     assert last_repeat(driver.race, set()) == Job(1, 1)
@@ -403,7 +414,7 @@ def test_nothing_to_run_now_differs_from_nothing_left_to_run(world_in: Callable[
     world.work(driver, third)
     last = driver.begin()
     assert last is not None
-    assert last.job.seed == 1
+    assert last.task.job.seed == 1
     world.work(driver, last)
     while (assignment := driver.begin()) is not None:
         world.work(driver, assignment)
@@ -420,14 +431,15 @@ def test_a_killed_repeat_is_resumed(world_in: Callable[..., World]) -> None:
     killed.work(driver, trial)
     repeat = driver.begin()
     assert repeat is not None
-    reports = killed.reports(repeat)
-    for report in itertools.islice(reports, EPOCHS + 2):
-        assert driver.receive(repeat.job, report)
+    assert not killed.train(driver, repeat)
+    second = driver.begin()
+    assert second is not None
+    assert driver.receive(second.task, next(killed.reports(second)))
     again = world_in(trials=2, repeats=1)
     resumed = again.driver()
     adopted = resumed.begin()
     assert adopted is not None
-    assert (adopted.job, adopted.skip) == (Job(0, 1), (0,))
+    assert adopted.task == Task(Job(0, 1), 1)
     score = again.study.fold(0, 1, 0).scores["tta_accuracy"]
     assert again.display.seen[-1] == ("begin", "0000 seed 1", [score])
     again.work(resumed, adopted)
@@ -752,8 +764,10 @@ def test_an_unfinished_repeat_of_a_prior_is_run_and_uses_the_budget(world_in: Ca
     earlier.work(driver, trial)
     repeat = driver.begin()
     assert repeat is not None
-    for report in itertools.islice(earlier.reports(repeat), EPOCHS + 2):
-        assert driver.receive(repeat.job, report)
+    assert not earlier.train(driver, repeat)
+    second = driver.begin()
+    assert second is not None
+    assert driver.receive(second.task, next(earlier.reports(second)))
     # The four epochs of the repeat use up the budget: no trial starts.
     world = world_in(trials=1, repeats=1, warm_start=[earlier.study], budget_hours=0.04)
     world.run()
@@ -832,27 +846,29 @@ def run_ordered(world: World, slots: int) -> list[int]:
     driver, order, running = world.driver(), [], []
     while True:
         while len(running) < slots and (assignment := driver.begin(slots)) is not None:
-            order.append(assignment.job.number)
+            if assignment.task.fold == 0:
+                order.append(assignment.task.job.number)
             running.append(assignment)
         if not running:
             assert driver.idle()
             return order
-        world.work(driver, running.pop(0))
+        world.train(driver, running.pop(0))
 
 
 def test_a_rescheduled_job_ends_with_the_same_results(world_in: Callable[..., World]) -> None:
     calm, world = world_in("calm", repeats=1), world_in("hit", repeats=1)
     calm.run()
-    driver = world.driver()
+    driver, times = world.driver(), Counter[Job]()
     while (assignment := driver.begin()) is not None:
-        job = assignment.job
-        if driver._times_rescheduled[job] < 2:
+        task = assignment.task
+        times[task.job] += 1
+        if times[task.job] <= 2:
             # Once before its first epoch, once after it.
-            if driver._times_rescheduled[job]:
-                assert driver.receive(job, next(world.reports(assignment)))
-            assert not driver.receive(job, NO_GPU)
-            assert not driver.end(job, process_failed=True)
-            assert driver.idle()
+            if times[task.job] == 2:
+                assert driver.receive(task, next(world.reports(assignment)))
+            assert not driver.receive(task, NO_GPU)
+            assert not driver.end(task, process_failed=True)
+            assert not driver.idle(), "it is due to run again"
         else:
             world.work(driver, assignment)
     assert everything(world) == everything(calm)
@@ -865,17 +881,18 @@ def test_a_rescheduled_job_ends_with_the_same_results(world_in: Callable[..., Wo
 def test_finished_folds_are_kept_when_a_job_is_rescheduled(world_in: Callable[..., World]) -> None:
     world = world_in(trials=1)
     driver = world.driver()
+    first = driver.begin()
+    assert first is not None
+    world.train(driver, first)
     assignment = driver.begin()
     assert assignment is not None
-    job = assignment.job
-    for report in itertools.takewhile(lambda report: report.fold == 0, world.reports(assignment)):  # type: ignore[union-attr]
-        driver.receive(job, report)
-    driver.receive(job, NO_GPU)
-    assert not driver.receive(job, Failure(message="CUDA error")), "later reports are ignored"
-    driver.end(job, process_failed=True)
+    task = assignment.task
+    driver.receive(task, NO_GPU)
+    assert not driver.receive(task, Failure(message="CUDA error")), "later reports are ignored"
+    driver.end(task, process_failed=True)
     again = driver.begin()
     assert again is not None
-    assert (again.job, again.skip) == (job, (0,))
+    assert again.task == task == Task(first.task.job, 1)
 
 
 def test_faults_that_no_recipe_causes_never_fail_a_job(world_in: Callable[..., World]) -> None:
@@ -886,8 +903,8 @@ def test_faults_that_no_recipe_causes_never_fail_a_job(world_in: Callable[..., W
     for _ in range(2 * MAX_RESCHEDULES):
         assignment = driver.begin()
         assert assignment is not None
-        driver.receive(assignment.job, full)
-        assert not driver.end(assignment.job, process_failed=True)
+        driver.receive(assignment.task, full)
+        assert not driver.end(assignment.task, process_failed=True)
     assert world.study.end(0) is None
     world.run()
     assert everything(world) == everything(calm)
@@ -898,8 +915,8 @@ def test_a_job_that_is_rescheduled_too_often_fails(world_in: Callable[..., World
     driver = world.driver()
     times = 0
     while (assignment := driver.begin()) is not None:
-        driver.receive(assignment.job, NO_GPU)
-        driver.end(assignment.job, process_failed=True)
+        driver.receive(assignment.task, NO_GPU)
+        driver.end(assignment.task, process_failed=True)
         times += 1
     assert times == 11
     assert end_of(world, 0).state == "failed"
@@ -930,7 +947,7 @@ def test_trials_proposed_in_advance_wait_if_the_budget_is_used_up_and_start_afte
     assert first is not None
     world.work(driver, first)
     assert driver.begin(2) is None
-    assert world.study.trials() == [first.job.number]
+    assert world.study.trials() == [first.task.job.number]
     world.limits = Limits(num_trials=2)
     world.run()
     assert [end_of(world, number).state for number in (0, 1)] == ["complete", "complete"]

@@ -13,6 +13,7 @@ from leukemia.study.job import Job
 from leukemia.study.listener import Listener, Request
 from leukemia.study.schema import TrialEnd
 from search.cluster import tuner
+from search.policy.task import Task
 from search.trials.requests import Canceled
 
 
@@ -79,7 +80,7 @@ def test_pause_holds_new_trials_back_until_resume(world_in: Callable[..., World]
     driver.obey()
     assignment = driver.begin()
     assert assignment is not None
-    assert assignment.job == Job(0, 0)
+    assert assignment.task == Task(Job(0, 0), 0)
     assert buttons.notes == [
         "paused in W&B; no new trials will start until it is resumed there",
         "resumed in W&B; new trials will start again",
@@ -102,6 +103,17 @@ def test_a_paused_search_waits_only_while_no_trial_runs(
     buttons.asked = Request.PAUSE
     tuner._obey(driver)
     assert waits == []
+    between = world_in("between two folds")
+    driver = between.driver()
+    buttons.asked = Request.RUN
+    driver.obey()
+    first = driver.begin()
+    assert first is not None
+    buttons.asked = Request.PAUSE
+    between.train(driver, first)
+    tuner._obey(driver)
+    assert waits == [], "a trial that has begun goes on"
+    assert driver.begin() is not None
     driver = world_in("other").driver()
     buttons.asked = Request.PAUSE
     tuner._obey(driver)

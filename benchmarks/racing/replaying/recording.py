@@ -160,8 +160,7 @@ def _record_fold(job: tuple[int, int, int]) -> tuple[int, int, int]:
     recipe = recipes[number].with_settings({"train.seed": seed})
     labels = catalog.table["label"].to_numpy(dtype=np.int64)
     curve = []
-    others = [other for other in range(len(folds)) if other != fold]
-    for report in cross_validate(recipe, images, labels, folds, device=choose_device("auto"), skip=others):
+    for report in cross_validate(recipe, images, labels, folds, device=choose_device("auto"), only=[fold]):
         if not isinstance(report, FoldResult):
             curve.append({"epoch": report.epoch, "seconds": report.seconds, "accuracy": report.validation_accuracy})
             continue

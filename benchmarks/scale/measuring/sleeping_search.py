@@ -30,13 +30,13 @@ from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
 from leukemia.study.folder import Study
-from leukemia.study.job import Job
 from leukemia.study.table import trial_table
 from leukemia.tracking.tracker import NoTracker
 from search.cluster.resources import Resources
 from search.cluster.session import ray_session
 from search.cluster.trainable import REPORT, TrialData
 from search.cluster.tuner import run_trials
+from search.policy.task import Task
 from search.sampling.journal import Journal
 from search.trials.assignment import Assignment, Report
 from search.trials.driver import Driver
@@ -70,16 +70,16 @@ class TimedDriver(Driver):
 
     def begin(self, slots: int = 1) -> Assignment | None:
         """``Driver.begin``, timed; there may be nothing to start."""
-        return self._calls.time(super().begin, slots, kind=lambda job: "begin" if job else "wait")
+        return self._calls.time(super().begin, slots, kind=lambda task: "begin" if task else "wait")
 
-    def receive(self, job: Job, report: Report) -> bool:
+    def receive(self, task: Task, report: Report) -> bool:
         """``Driver.receive``, timed."""
         kind = type(report).__name__.lower()
-        return self._calls.time(super().receive, job, report, kind=lambda _: kind)
+        return self._calls.time(super().receive, task, report, kind=lambda _: kind)
 
-    def end(self, job: Job, process_failed: bool) -> bool:
+    def end(self, task: Task, process_failed: bool) -> bool:
         """``Driver.end``, timed."""
-        is_over = self._calls.time(super().end, job, process_failed, kind=lambda _: "end")
+        is_over = self._calls.time(super().end, task, process_failed, kind=lambda _: "end")
         self._calls.num_finished += is_over
         return is_over
 
@@ -93,23 +93,20 @@ def timed_driver(calls: Calls, study: Study, catalog: Catalog, splits: Splits, n
 def finish_trials(driver: Driver, data: TrialData) -> None:
     """Finish all trials of the driver one after the other, without workers."""
     while (assignment := driver.begin()) is not None:
-        job = assignment.job
-        for pair in reports(job.number, job.seed, data.labels, data.folds):
-            for report in pair:
-                driver.receive(job, report)
-        driver.end(job, False)
+        for report in reports(assignment.task, data.labels, data.folds):
+            driver.receive(assignment.task, report)
+        driver.end(assignment.task, False)
 
 
 def sleep_and_report(assignment: Assignment, data: TrialData, resources: Resources) -> None:
     """The trainable, in a worker process; records when it slept."""
     slept = data.checkpoints / "slept" / f"{os.getpid()}.csv"
-    for pair in reports(assignment.job.number, assignment.job.seed, data.labels, data.folds, assignment.skip):
-        for report in pair:
-            start = time.monotonic()
-            time.sleep(float(os.environ[SECONDS]))
-            with slept.open("a") as stream:
-                stream.write(f"{start},{time.monotonic()}\n")
-            ray.tune.report({REPORT: report})
+    for report in reports(assignment.task, data.labels, data.folds):
+        start = time.monotonic()
+        time.sleep(float(os.environ[SECONDS]))
+        with slept.open("a") as stream:
+            stream.write(f"{start},{time.monotonic()}\n")
+        ray.tune.report({REPORT: report})
 
 
 def read_slept(folder: Path) -> list[np.ndarray]:

@@ -20,6 +20,7 @@ from benchmarks.tracking.sides.offline_runs import num_complete, trial_runs
 from leukemia.base.files import write_json
 from leukemia.study.job import Job
 from leukemia.tracking.tracker import WandbTracker
+from search.policy.task import Task
 
 
 def _settle(tracker: WandbTracker) -> None:
@@ -54,7 +55,7 @@ def run(folder: Path, num_runs: int) -> dict[str, Any]:
         tracker.begin(Job(number, recipe.train.seed), recipe, [])
 
     def report(number: int) -> None:
-        epoch, fold = next(reports(number, recipe.train.seed, labels, rows))
+        epoch, fold = reports(Task(Job(number, recipe.train.seed), 0), labels, rows)
         study.write_epoch(number, epoch)
         tracker.epoch(Job(number, epoch.seed), epoch)
         committed = study.write_fold(number, fold, catalog.table)

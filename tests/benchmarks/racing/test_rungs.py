@@ -49,7 +49,7 @@ def test_a_recorded_curve_is_that_of_a_trial(optimizer: str, split: Split) -> No
         split.labels,
         [(split.validation, split.training), (split.training, split.validation)],
         device=torch.device("cpu"),
-        skip=[0],
+        only=[1],
     )
     assert isinstance(result, FoldResult)
     assert curve.train_losses == pytest.approx([epoch.train_loss for epoch in epochs], rel=1e-6)  # type: ignore[union-attr]
