@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from leukemia.study.listener import Listener, Request
 
 NOTES = {
@@ -18,10 +16,10 @@ class Canceled(Exception):
 
 
 class Requests:
-    """Asks the listeners, and notes what has changed."""
+    """Asks a listener, and notes what has changed."""
 
-    def __init__(self, listeners: Sequence[Listener], note: Callable[[str], None]) -> None:
-        self._listeners, self._note = listeners, note
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
         self.current = Request.RUN
 
     def update(self) -> None:
@@ -30,9 +28,9 @@ class Requests:
         Raises:
             Canceled: the search is to end now.
         """
-        request = max((listener.request for listener in self._listeners), default=Request.RUN)
+        request = self._listener.request
         if request is Request.CANCEL:
             raise Canceled("canceled in W&B")
         if request is not self.current:
             self.current = request
-            self._note(NOTES[request])
+            self._listener.note(NOTES[request])

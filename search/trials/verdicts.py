@@ -16,7 +16,7 @@ from search.trials.assignment import Failure
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class JobEnd:
     """How a job has ended."""
 
     state: State
@@ -73,7 +73,7 @@ class Verdicts:
         self._failures[job] = Failure(message=message, traceback=fault.traceback)
         return None
 
-    def outcome(self, job: Job, scores: Sequence[float]) -> Outcome:
+    def end_of(self, job: Job, scores: Sequence[float]) -> JobEnd:
         """How a job has ended.
 
         Args:
@@ -81,7 +81,7 @@ class Verdicts:
         """
         if job in self._failures:
             failure = self._failures[job]
-            return Outcome(state="failed", reason=failure.message, traceback=failure.traceback)
+            return JobEnd(state="failed", reason=failure.message, traceback=failure.traceback)
         if job in self._stopped:
-            return Outcome(state="stopped", reason=self._stopped[job])
-        return Outcome(state="complete", reason=f"all {self._num_folds} folds", score=float(np.mean(scores)))
+            return JobEnd(state="stopped", reason=self._stopped[job])
+        return JobEnd(state="complete", reason=f"all {self._num_folds} folds", score=float(np.mean(scores)))
