@@ -43,6 +43,13 @@ class Listener:
     def fold(self, job: Job, fold: FoldRecord) -> None:
         """A fold is committed."""
 
+    def wait(self, job: Job, recipe: Recipe, scores: Sequence[float], where: str) -> None:
+        """A trial waits after folds with these ``scores``: its job has left its worker, or waits since before a resume.
+
+        Args:
+            where: and its rank there, as text for the user.
+        """
+
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
         """A job has ended. The journal is updated after all listeners were notified."""
 

@@ -16,7 +16,6 @@ from leukemia.study import layout
 from leukemia.study.epochs import CHECKSUM, EPOCH_COLUMNS
 from leukemia.study.folder import Study
 from leukemia.study.records import FOLD_COLUMNS
-from leukemia.study.schema import State
 
 NAMES = ("image_id", "subject", "group")
 """Columns that contain names."""
@@ -64,7 +63,7 @@ def marked(study: Study, values: dict[str, Any]) -> dict[str, Any]:
     return values | {WITH_NAMES: True} if study.info.wandb_ids else values
 
 
-def reason(study: Study, state: State | None, text: str) -> str:
+def reason(study: Study, state: str, text: str) -> str:
     """Why a trial ended, to send: of an error only its type, since its message may contain names."""
     return text if study.info.wandb_ids or state != "failed" else text.partition(":")[0]
 

@@ -28,7 +28,7 @@ from leukemia.tracking.client import Mode
 from leukemia.tracking.study_run import StudyRun
 from leukemia.tracking.sweep import SweepRecord, make_sweep
 from leukemia.tracking.sweep_state import SweepState
-from leukemia.tracking.trial_run import TrialRun
+from leukemia.tracking.trial_run import RunState, TrialRun
 from leukemia.tracking.upload import confirm, publish_hint
 from leukemia.tracking.winner import changed_trials, run_id, tracked_trials
 
@@ -89,6 +89,10 @@ class WandbTracker(Listener):
         """Log a committed fold as ``fold/...``."""
         if not job.is_repeat:
             self._enqueue(lambda: self._trials[job.number].fold(fold), job.number)
+
+    def wait(self, job: Job, recipe: Recipe, scores: Sequence[float], where: str) -> None:
+        """Close a trial's run; it is opened again when the trial goes on."""
+        self._enqueue(partial(self._end, job.number, "waiting", where, None), job.number, ends=True)
 
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
         """Write predictions and summary and close the run; failed trials have exit code 1."""
@@ -196,7 +200,7 @@ class WandbTracker(Listener):
         self._trials[number] = TrialRun(self._study, number, recipe, partial(self._stopped.add, number), best)
         self._open(self._trials[number])
 
-    def _end(self, number: int, state: State | None, reason: str, score: float | None) -> None:
+    def _end(self, number: int, state: RunState, reason: str, score: float | None) -> None:
         run = self._trials[number]
         try:
             with self._noted(f"trial {number:04d}"):
@@ -218,7 +222,7 @@ class WandbTracker(Listener):
 
     def _close(self, *, finished: bool) -> None:
         for number in list(self._trials):
-            self._end(number, None, "the search was interrupted", None)
+            self._end(number, "interrupted", "the search was interrupted", None)
         best = Best.find(self._study) if finished else None
         if best is not None:
             self._update_scores(best)

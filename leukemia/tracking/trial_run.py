@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,6 +33,10 @@ SERIES = (
     "device_memory_mb",
 )
 """Values logged per epoch, each as ``fold_K/...``."""
+
+
+RunState = State | Literal["waiting", "interrupted"]
+"""The state of a trial in the summary of its run; interrupted: the search ended before the trial."""
 
 
 def provenance_of(study: Study) -> dict[str, Any]:
@@ -188,11 +192,8 @@ class TrialRun:
     def _steps_per_fold(self) -> int:
         return self._recipe.train.epochs + 1
 
-    def close(self, state: State | None, reason: str, score: float | None) -> None:
-        """Write predictions and summary and close the run. A failed trial has exit code 1.
-
-        Args:
-            state: None if the search ended before the trial.
+    def close(self, state: RunState, reason: str, score: float | None) -> None:
+        """Write predictions and summary and close the run. A failed trial has exit code 1, an interrupted one 130.
 
         Raises:
             TimeoutError: the upload did not finish in time.
@@ -209,7 +210,7 @@ class TrialRun:
         client.clear_summary(self._run, f"{self._study.objective}_corrected_")
         self._run.summary.update(
             {
-                "state": state or "interrupted",
+                "state": state,
                 "reason": names.reason(self._study, state, reason),
                 "folds_done": len(self._study.folds_done(self._number, seed)),
                 "cost_seconds": sum(epoch.seconds for epochs in self._epochs.values() for epoch in epochs),
@@ -224,7 +225,7 @@ class TrialRun:
             files = [folder / layout.RECIPE, folder / layout.seed(seed)]
             artifact = client.artifact(f"trial-{self.id}", "trial", names.files(self._study, files), {"score": score})
             logged = self._run.log_artifact(artifact)
-        client.close_run(self._run, 1 if state == "failed" else 0 if state else 130, logged)
+        client.close_run(self._run, {"failed": 1, "interrupted": 130}.get(state, 0), logged)
         if self._run.offline:
             remove_older(self._study, self.id, newest=self.folder)
 

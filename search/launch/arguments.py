@@ -17,7 +17,7 @@ from search.planning.request import NO_STORAGE, Request, settings_of
 
 DEFAULTS = SearchOptions()
 
-OPTIONS = {field.name for field in dataclasses.fields(SearchOptions)} - {"settings", "storage", "pausing"}
+OPTIONS = {field.name for field in dataclasses.fields(SearchOptions)} - {"settings", "storage"}
 """Options set by arguments of the same name."""
 
 LOWEST = {
@@ -138,6 +138,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_const",
         const=False,
         help="run all folds of every trial, except those no better than chance",
+    )
+    stopping.add_argument(
+        "--pausing",
+        action=argparse.BooleanOptionalAction,
+        help="let trials wait after their first fold: the best third goes on, the others only if nothing else is left "
+        f"to do (default: {'on' if DEFAULTS.pausing else 'off'})",
     )
     stopping.add_argument(
         "--margin",

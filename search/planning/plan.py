@@ -194,6 +194,11 @@ def describe_rules(plan: Plan) -> list[str]:
         else ""
     )
     lines = [racing + repeats]
+    if plan.rules.pausing:
+        lines.append(
+            "pausing: a trial waits after its first fold and goes on if it is among the best third of those that came "
+            "so far, or if nothing else is left to do"
+        )
     if plan.priors:
         trials = "trial" if len(plan.priors) == 1 else "trials"
         lines.append(f"warm start: {len(plan.priors)} {trials} of {', '.join(info.warm_start)}")

@@ -44,8 +44,9 @@ class Place:
 class Ladder:
     """Ranks the trials at each rung and says which of them goes on.
 
-    Its state follows from what a study folder contains, in whatever order it is added: recipes, epochs and scores of
-    fold 0, which trials have gone on to other folds, and which have ended. Only jobs with a trial's own seed are added.
+    Without pausing no trial waits. Its state follows from what a study folder contains, in whatever order it is added:
+    recipes, epochs and scores of fold 0, which trials have gone on to other folds, and which have ended. Only jobs with
+    a trial's own seed are added.
     """
 
     def __init__(self, rules: Rules, rungs: Rungs) -> None:
@@ -124,7 +125,7 @@ class Ladder:
         return sorted(order, key=order.__getitem__)
 
     def _waits_at(self, number: int) -> float | None:
-        if number == self._rules.start or number in self._left:
+        if not self._rules.pausing or number == self._rules.start or number in self._left:
             return None
         share = self._folds[number].at()
         return None if share == END and self._rules.num_folds == 1 else share

@@ -27,7 +27,16 @@ from leukemia.study.schema import FoldRecord, State
 
 log = logging.getLogger(__name__)
 
-_STYLES: dict[str, str] = {"complete": "green", "stopped": "yellow", "failed": "red", "running": "cyan"}
+_STYLES: dict[str, str] = {
+    "complete": "green",
+    "stopped": "yellow",
+    "failed": "red",
+    "running": "cyan",
+    "waiting": "blue",
+}
+
+_OPEN = ("running", "waiting")
+"""States of jobs that have not ended."""
 
 
 @dataclass
@@ -91,6 +100,11 @@ class TerminalDisplay(Listener):
             number = fold.fold + 1
             self._print(f"trial {job.label} fold {number}/{self._num_folds}: {self._objective} {score:.4f}")
 
+    def wait(self, job: Job, recipe: Recipe, scores: Sequence[float], where: str) -> None:
+        """Show where a trial waits."""
+        self._rows[job] = _Row(recipe=recipe, state="waiting", scores=list(scores))
+        self._print(f"trial {job.label} {where}")
+
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
         """Show how a job ended."""
         self._rows[job].state = state
@@ -123,7 +137,7 @@ class TerminalDisplay(Listener):
         return Group(table, self._footer([row for job, row in rows if not job.is_repeat]))
 
     def _footer(self, rows: list[_Row]) -> Text:
-        ended = sum(row.state != "running" for row in rows)
+        ended = sum(row.state not in _OPEN for row in rows)
         best = max((row.mean for row in rows if row.state == "complete" and row.mean is not None), default=None)
         minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
         parts = [f"{ended} of {self._num_trials} trials", f"{minutes}:{seconds:02d}", "Ctrl-C keeps all finished folds"]

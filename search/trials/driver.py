@@ -69,7 +69,7 @@ class Driver:
         # Trials that an earlier driver left running.
         for number, recipe in journal.adopt():
             job = Job(number, recipe.train.seed)
-            if not self._recorder.finish(job, recipe):
+            if not self._recorder.finish(job, recipe) and not self._waits(job):
                 self._schedule.adopt((job, recipe))
         for repeat in unfinished_repeats(study, self._progress):
             self._schedule.resume(repeat)
@@ -195,7 +195,7 @@ class Driver:
         """End a task that has left its worker, and its job unless that continues.
 
         Returns:
-            whether the job is finished; otherwise it continues after its finished folds.
+            whether the job is finished; otherwise it continues after its finished folds, or waits.
         """
         self._running.discard(task)
         job = task.job
@@ -208,10 +208,20 @@ class Driver:
         if task.fold not in self.folds_done(job):
             reason = "its process crashed repeatedly" if process_failed else "it ended before its last fold"
             self._verdicts.fail(job, Failure(message=reason))
-        if not self._verdicts.is_decided(job) and self._next_fold(job) is not None:
+        if self._verdicts.is_decided(job) or self._next_fold(job) is None:
+            self._finish(job)
+            return True
+        if not self._waits(job):
             self._schedule.go_on(job)
+        return False
+
+    def _waits(self, job: Job) -> bool:
+        """Whether a job that has left its worker waits; if so, that is recorded."""
+        place = self._progress.place(job)
+        if place is None:
             return False
-        self._finish(job)
+        self._active.discard(job)
+        self._recorder.wait(job, place)
         return True
 
     def _finish(self, job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
 from leukemia.study import layout
@@ -27,16 +28,26 @@ def replay(study: Study, catalog: Catalog, rules: Rules) -> Progress:
         # Otherwise first read at the end of the search, which is too late to find that the file is damaged.
         study.repeated(number)
         recipe = study.recipe(number)
-        progress.begin(Job(number, recipe.train.seed), recipe)
+        job = Job(number, recipe.train.seed)
+        progress.begin(job, recipe)
+        for epoch in read_epochs(study, job):
+            progress.add_epoch(job, epoch)
         for seed in study.seeds(number):
             if seed != recipe.train.seed:
                 progress.begin(Job(number, seed, is_repeat=True), recipe)
         end = study.end(number)
         if end is not None:
-            progress.race.end(number, end.state)
+            progress.end(number, end.state)
     for job in progress:
         _replay_job(study, job, validation, progress)
     return progress
+
+
+def read_epochs(study: Study, job: Job) -> list[Epoch]:
+    """The epochs of a job in the study folder, in fold order."""
+    table = study.epochs(job.number)
+    rows = table[table["seed"] == job.seed].to_dict("records")
+    return [Epoch(**{str(name): value for name, value in row.items()}) for row in rows]
 
 
 def _replay_job(study: Study, job: Job, validation: Validation, progress: Progress) -> None:

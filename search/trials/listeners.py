@@ -37,6 +37,11 @@ class Listeners(Listener):
         for listener in self._listeners:
             listener.fold(job, fold)
 
+    def wait(self, job: Job, recipe: Recipe, scores: Sequence[float], where: str) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.wait(job, recipe, scores, where)
+
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
         """Pass it on."""
         for listener in self._listeners:

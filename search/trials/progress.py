@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from leukemia.config.recipe import Recipe
+from leukemia.config.results import Epoch
 from leukemia.study.job import Job
-from leukemia.study.schema import FoldRecord
+from leukemia.study.schema import FoldRecord, State
+from search.policy.ladder import Ladder, Place
 from search.policy.race import FoldEvidence, Race
 from search.policy.rules import Rules
+from search.policy.rungs import Rungs
 from search.trials.evidence import observations
 
 
 class Progress:
-    """Recipes and finished folds of all jobs, and the race between the trials."""
+    """Recipes and finished folds of all jobs, the race between the trials, and the ladder that they climb."""
 
     def __init__(self, rules: Rules, protocol: str) -> None:
         self.race = Race(rules)
+        self.ladder = Ladder(rules, Rungs(shares=()))
         self._protocol = protocol
         self._recipes: dict[int, Recipe] = {}
         self._folds: dict[Job, dict[int, FoldRecord]] = {}
@@ -37,11 +42,18 @@ class Progress:
         self._recipes.setdefault(job.number, recipe)
         self._folds.setdefault(job, {})
         self.race.begin(job)
+        if not job.is_repeat:
+            self.ladder.begin(job.number, recipe)
 
     def recipe(self, job: Job) -> Recipe:
         """The recipe of a registered job; that of a repeat is its trial's with another seed."""
         recipe = self._recipes[job.number]
         return recipe.with_settings({"train.seed": job.seed}) if job.is_repeat else recipe
+
+    def add_epoch(self, job: Job, epoch: Epoch) -> None:
+        """Add an epoch of a registered job."""
+        if not job.is_repeat:
+            self.ladder.add_epoch(job.number, epoch)
 
     def add(self, job: Job, fold: FoldRecord, images: pd.DataFrame, probabilities: np.ndarray) -> None:
         """Add a finished fold of a registered job; it takes part in the race unless the objective is undefined.
@@ -53,6 +65,8 @@ class Progress:
         """
         self._folds[job][fold.fold] = fold
         score = self._score(fold)
+        if fold.fold == 0 and not job.is_repeat:
+            self.ladder.add_score(job.number, math.nan if score is None else score)
         if score is not None:
             evidence = FoldEvidence(
                 labels=images["label"].to_numpy(),
@@ -62,6 +76,15 @@ class Progress:
                 seconds=fold.seconds,
             )
             self.race.add(job, fold.fold, evidence)
+
+    def end(self, number: int, state: State) -> None:
+        """Record how a trial ended."""
+        self.race.end(number, state)
+        self.ladder.end(number)
+
+    def place(self, job: Job) -> Place | None:
+        """Where a registered job waits; None if it does not. A repeat never waits."""
+        return None if job.is_repeat or job.number not in self else self.ladder.place(job.number)
 
     def folds_done(self, job: Job) -> list[int]:
         """Numbers of a job's finished folds, ascending."""

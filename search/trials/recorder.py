@@ -13,6 +13,7 @@ from leukemia.study.job import Job
 from leukemia.study.listener import Listener
 from leukemia.study.schema import State
 from search.policy.early_stopping import Contender
+from search.policy.ladder import Place
 from search.sampling.journal import Journal
 from search.trials.progress import Progress
 from search.trials.verdicts import JobEnd
@@ -54,6 +55,7 @@ class Recorder:
         """An epoch has ended; returns whether it is new."""
         is_new = self._study.write_epoch(job.number, epoch)
         if is_new:
+            self._progress.add_epoch(job, epoch)
             self._listener.epoch(job, epoch)
         return is_new
 
@@ -70,6 +72,10 @@ class Recorder:
             for fold, score in self._progress.scores(job).items():
                 self._journal.report(job.number, fold, score)
 
+    def wait(self, job: Job, place: Place) -> None:
+        """A trial waits. Optuna is not notified: for it, the trial runs."""
+        self._listener.wait(job, self._progress.recipe(job), self.scores(job), place.describe())
+
     def end(self, job: Job, end: JobEnd) -> None:
         """A job has ended."""
         if not job.is_repeat:
@@ -81,7 +87,7 @@ class Recorder:
     def _close(self, job: Job, state: State, reason: str, score: float | None) -> None:
         """Notify race, listeners and journal of the end of a job, which is already in the study folder."""
         if not job.is_repeat:
-            self._progress.race.end(job.number, state)
+            self._progress.end(job.number, state)
         elif state != "complete":
             self._progress.race.fail_repeat(job)
         self._listener.end(job, state, reason, score)

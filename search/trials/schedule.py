@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from leukemia.study.job import Job
@@ -20,11 +20,14 @@ class Limits:
 
     num_trials: int
     budget_hours: float = math.inf
-    """Device hours; once they are used up, no trial or repeat starts."""
+    """Device hours; once they are used up, no trial or repeat starts, and no trial that waits goes on."""
 
 
 class Schedule:
-    """Order: started jobs, the repeat of the starting recipe, new trials, then repeats of the leading two."""
+    """Order: started jobs, the repeat of the starting recipe, trials, then repeats of the leading two.
+
+    Of the trials, those that wait and are among the best come first, then new ones, then all others that wait.
+    """
 
     def __init__(
         self, journal: Journal, progress: Progress, limits: Limits, *, seconds: float, note: Callable[[str], None]
@@ -80,12 +83,7 @@ class Schedule:
         repeat = first_repeat(self._race, running)
         if repeat is not None:
             return repeat, self._progress.recipe(repeat)
-        if not len(self._backlog) and self._wants_trials():
-            left = self._limits.num_trials - self._journal.num_trials()
-            for _ in range(left if left <= slots else 1):
-                number, recipe = self._journal.ask()
-                self._backlog.add_new((Job(number, recipe.train.seed), recipe))
-        pending = self._backlog.take(slots)
+        pending = self._next_trial(slots, {job.number for job in running})
         if pending is not None:
             return pending
         # Wait for the last trial to end, so that repeats do not depend on which trial was faster.
@@ -94,9 +92,27 @@ class Schedule:
         repeat = last_repeat(self._race, running)
         return None if repeat is None else (repeat, self._progress.recipe(repeat))
 
-    def _wants_trials(self) -> bool:
-        if self._journal.num_trials() >= self._limits.num_trials:
-            return False
+    def _next_trial(self, slots: int, busy: Collection[int]) -> PendingJob | None:
+        """A trial that waits and is among the best, a new one, or the best of the others that wait."""
+        ladder, left = self._progress.ladder, self._limits.num_trials - self._journal.num_trials()
+        waiting = ladder.waiting(busy)
+        goes_on = (left > 0 or bool(waiting)) and self._is_patient()
+        promotable = ladder.promotable(busy) if goes_on else None
+        if promotable is not None:
+            return self._waiting(promotable)
+        if goes_on and left > 0 and not len(self._backlog):
+            for _ in range(left if left <= slots else 1):
+                number, recipe = self._journal.ask()
+                self._backlog.add_new((Job(number, recipe.train.seed), recipe))
+        pending = self._backlog.take(slots)
+        return self._waiting(waiting[0]) if pending is None and goes_on and waiting else pending
+
+    def _waiting(self, number: int) -> PendingJob:
+        """A trial that waits."""
+        job = self._race.jobs(number)[0]
+        return job, self._progress.recipe(job)
+
+    def _is_patient(self) -> bool:
         if not self._race.out_of_patience():
             return True
         self._note_end(

@@ -123,13 +123,19 @@ def num_visits(folder: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
+NUM_EPOCHS = 5
+"""Of a fold that crashes after each of its epochs: more often than is allowed without progress."""
+
+
 def run_and_crash(assignment: Assignment, data: TrialData, resources: Resources) -> None:
     """A trainable: the process of trial 0 crashes after each new report, that of trial 1 before its first."""
     task = assignment.task
     if task.job.number == 1:
         os._exit(1)
-    num_reported = append_line(data, CRASHES, str(task.fold)) - 1
-    for number, report in enumerate(reports(task, data.labels, data.folds), start=2 * task.fold):
+    num_reported = append_line(data, f"{CRASHES}-{task.fold}", "crash") - 1
+    epoch, result = reports(task, data.labels, data.folds)
+    epochs = [dataclasses.replace(epoch, epoch=number) for number in range(1, NUM_EPOCHS + 1)]
+    for number, report in enumerate([*epochs, result]):
         ray.tune.report({REPORT: report})
         if number >= num_reported:
             os._exit(1)
@@ -189,10 +195,11 @@ def test_with_only_broken_devices_the_search_ends_and_no_trial_fails(tmp_path: P
 
 @pytest.mark.slow
 def test_processes_may_crash_often_as_long_as_there_is_progress(tmp_path: Path, importable: None) -> None:
-    """Trial 0 crashes after each of its four reports, once more than allowed without progress; trial 1 has none."""
+    """Also after a fold's result, which is not retried: the fold is committed. Trial 1 has no progress."""
     with ray_session("local"):
         study = search_in(tmp_path, 2, run_and_crash, [])
-    assert len((tmp_path / "checkpoints" / CRASHES).read_text().splitlines()) == 5
+    for fold in range(2):
+        assert (tmp_path / "checkpoints" / f"{CRASHES}-{fold}").read_text().count("crash") == NUM_EPOCHS + 1
     assert list(trial_table(study).sort_values("trial")["state"]) == ["complete", "failed"]
     end = study.end(1)
     assert end is not None
@@ -200,11 +207,11 @@ def test_processes_may_crash_often_as_long_as_there_is_progress(tmp_path: Path, 
 
 
 @pytest.mark.slow
-def test_trials_share_processes_so_that_imports_happen_once(tmp_path: Path, importable: None) -> None:
+def test_folds_share_processes_so_that_imports_happen_once(tmp_path: Path, importable: None) -> None:
     with ray_session("local"):
         search_in(tmp_path, 6, run_and_note_the_process, [])
     processes = (tmp_path / "checkpoints" / PROCESSES).read_text().split()
-    assert len(processes) == 6
+    assert len(processes) == 6 * 2, "trials and folds"
     assert len(set(processes)) <= ONE_CPU.concurrent
 
 

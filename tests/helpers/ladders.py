@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from leukemia.config.recipe import Recipe
@@ -13,7 +14,7 @@ from search.policy.rules import Rules
 from search.policy.rungs import Rungs
 
 NUM_FOLDS = 5
-RULES = Rules(num_folds=NUM_FOLDS, objective="tta_accuracy")
+RULES = Rules(num_folds=NUM_FOLDS, objective="tta_accuracy", pausing=True)
 RUNGS = Rungs()
 EPOCHS = 40
 """With rungs after 2, 6 and 18 epochs of fold 0."""
@@ -63,7 +64,7 @@ def climb(
 
 def ladder_of(*values: float, rungs: Rungs = RUNGS, losses: Sequence[float] | None = None, **rules: Any) -> Ladder:
     """Trials numbered from 0 at the first rung, after two epochs, with these values there."""
-    ladder = Ladder(Rules(num_folds=NUM_FOLDS, objective="tta_accuracy", **rules), rungs)
+    ladder = Ladder(replace(RULES, **rules), rungs)
     for number, value in enumerate(values):
         climb(ladder, number, math.nan, value, losses=0.5 if losses is None else losses[number])
     return ladder

@@ -102,6 +102,9 @@ class RecordingDisplay(Listener):
     def begin(self, job: Job, recipe: Recipe, scores: Sequence[float]) -> None:
         self.seen.append(("begin", job.label, scores))
 
+    def wait(self, job: Job, recipe: Recipe, scores: Sequence[float], where: str) -> None:
+        self.seen.append(("wait", job.label, scores, where))
+
     def epoch(self, job: Job, epoch: Epoch) -> None:
         self.seen.append(("epoch", job.label, epoch.fold, epoch.epoch))
 
@@ -136,6 +139,7 @@ class World:
         budget_hours: float = math.inf,
         warm_start: Sequence[Study] = (),
         journal_name: str = "study",
+        folds: int = NUM_FOLDS,
         **rules: Any,
     ) -> None:
         """
@@ -144,10 +148,11 @@ class World:
             rules: fields of ``Rules``; by default there is neither racing nor repeats.
         """
         self.catalog, self.fates = catalog, fates or {}
-        self.splits: Splits = make_splits(catalog, NUM_FOLDS, 0, "grouped")
+        self.splits: Splits = make_splits(catalog, folds, 0, "grouped")
+        self.rows = list(self.splits.rows(catalog))
         if not folder.exists():
             info = info_of(
-                folds=NUM_FOLDS,
+                folds=folds,
                 objective=objective,
                 data=DataSource(uri="cells", fingerprint=catalog.fingerprint),
                 splits_sha256=self.splits.sha256(),
@@ -162,7 +167,7 @@ class World:
         self.bests: list[Contender] = []
         score, *cost = objective.split(",")
         defaults: dict[str, Any] = {"racing": False, "repeats": 0, "by_cost": bool(cost)}
-        self.rules = Rules(num_folds=NUM_FOLDS, objective=score, **{**defaults, **rules})
+        self.rules = Rules(num_folds=folds, objective=score, **{**defaults, **rules})
         self.journal = Journal(
             folder / "optuna.journal",
             SPACE,
@@ -193,7 +198,7 @@ class World:
         """Run all jobs, one after another."""
         driver = self.driver()
         while (assignment := driver.begin()) is not None:
-            self.work(driver, assignment)
+            self.train(driver, assignment)
         assert driver.idle()
         return driver
 
@@ -219,7 +224,7 @@ class World:
     def reports(self, assignment: Assignment) -> Iterator[Report]:
         """The reports of a worker; they depend only on the recipe."""
         fate, recipe, fold = self.fate(assignment.task.job), assignment.recipe, assignment.task.fold
-        _, validation = list(self.splits.rows(self.catalog))[fold]
+        _, validation = self.rows[fold]
         if fate in ("crashed", "failed") and fold == 1:
             yield from () if fate == "crashed" else (FAILURE,)
             return
@@ -284,6 +289,8 @@ KILLED: dict[str, dict[str, Any]] = {
     "trials": {"trials": 4, "fates": {1: "stopped", 2: "undefined"}},
     # The first repeat of the start fails; then leader and runner-up are repeated.
     "race": {"trials": 4, "racing": True, "repeats": 2, "fates": {1: "worse", 2: "undefined", Job(0, 1): "failed"}},
+    # All but trial 0 wait; trial 2 fails once it has gone on.
+    "pausing": {"trials": 4, "folds": 3, "pausing": True, "fates": {1: "stopped", 2: "failed"}},
 }
 
 

@@ -601,6 +601,7 @@ def test_pausing_is_kept_and_remembered_when_it_is_turned_off(
     plan = started(study="two", pausing=True)
     assert (plan.info.paused_before, plan.info.scored_folds, plan.rules.first_look) == (False, [1], 2)
     assert describe_rules(plan)[0].startswith("racing: after each fold but the first, a trial is stopped")
+    assert describe_rules(plan)[1].startswith("pausing: a trial waits after its first fold and goes on if ")
     for given, expected in (({}, True), ({"pausing": False}, False), ({}, False)):
         plan = plan_resumed(bare(request_for(), study="two", **given))
         Study(plan.folder).updated(plan.info)

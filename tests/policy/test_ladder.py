@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from helpers.ladders import NUM_FOLDS, RULES, RUNGS, climb, epoch_of, ladder_of, promoted, recipe_of
+from helpers.ladders import RULES, RUNGS, climb, epoch_of, ladder_of, promoted, recipe_of
 
 from search.policy.ladder import Ladder, Place
 from search.policy.ranking import ranked
-from search.policy.rules import Rules
 from search.policy.rungs import Rungs
 
 NOBODY: tuple[int, ...] = ()
@@ -179,7 +179,7 @@ def test_a_trial_that_went_on_to_other_folds_waits_no_more() -> None:
 
 
 def test_with_one_fold_its_end_is_the_trials() -> None:
-    ladder = Ladder(Rules(num_folds=1, objective="tta_accuracy"), RUNGS)
+    ladder = Ladder(replace(RULES, num_folds=1), RUNGS)
     climb(ladder, 1, *[0.5] * 40, score=0.8)
     assert ladder.place(1) is None
 
@@ -240,7 +240,7 @@ def test_without_shares_only_the_folds_end_holds() -> None:
     ("rules", "expected"), [({"by_cost": True}, [1, 3]), ({}, [1, 2])], ids=["score and cost", "score"]
 )
 def test_with_two_objectives_fronts_of_value_and_seconds_are_ranked(rules: dict[str, Any], expected: list[int]) -> None:
-    ladder = Ladder(Rules(num_folds=NUM_FOLDS, objective="tta_accuracy", **rules), RUNGS)
+    ladder = Ladder(replace(RULES, **rules), RUNGS)
     seconds = {1: 5.0, 2: 6.0, 3: 1.0, 4: 9.0, 5: 9.0, 6: 9.0}
     for number, each in seconds.items():
         climb(ladder, number, 0.1, 0.9 - number / 100, seconds=each)

@@ -189,7 +189,7 @@ class Study:
 
     def __init__(self, seed: int, slots: int, *, by_cost: bool) -> None:
         self.rng, self.slots = random.Random(seed), slots
-        self.rules = Rules(num_folds=NUM_FOLDS, objective="tta_accuracy", by_cost=by_cost)
+        self.rules = Rules(num_folds=NUM_FOLDS, objective="tta_accuracy", by_cost=by_cost, pausing=True)
         self.ladder = Ladder(self.rules, Rungs())
         self.slow = Slow([], by_cost)
         self.fallbacks = self.resumes = 0

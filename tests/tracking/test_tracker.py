@@ -167,6 +167,30 @@ def test_a_rescheduled_trial_continues_its_run(study: Study, caplog: pytest.LogC
     assert not [record for record in caplog.records if record.name.startswith("leukemia")]
 
 
+def test_the_run_of_a_trial_that_waits_is_closed_and_opened_again(study: Study) -> None:
+    tracker = offline(study)
+    begin(study, tracker, 0)
+    for report in REPORTS[:3]:
+        write(study, tracker, 0, report)
+    where = "waits at the end of fold 0, rank 2 of 3"
+    tracker.wait(Job(0, 0), RECIPE, [1.0], where)
+    tracker.wait(Job(7, 0), RECIPE, [1.0], where)  # It waited before a resume, and its run is not open.
+    other = offline(study)
+    tracker.close(finished=True)
+    (run,) = folders(study)
+    found = summary(run)
+    assert (found["state"], found["reason"], found["folds_done"]) == ("waiting", where, 1)
+    assert of_kind(records(run), "exit")[0].get("exit_code", 0) == 0
+    begin(study, other, 0)
+    for report in REPORTS[3:]:
+        write(study, other, 0, report)
+    end(study, other, 0, "complete", "all 2 folds", 0.75)
+    other.close(finished=True)
+    (run,) = folders(study)
+    assert_holds_the_study(study, run)
+    assert summary(run)["state"] == "complete"
+
+
 def test_run_resumed_after_a_kill_is_one_run(study: Study) -> None:
     killed = offline(study)
     begin(study, killed, 0)

@@ -232,3 +232,17 @@ def test_the_final_table_without_trials() -> None:
     console, stream = console_of(terminal=False)
     print_trials(console, trials().iloc[:0], "tta_accuracy")
     assert "tta_accuracy" in stream.getvalue()
+
+
+def test_a_trial_that_waits_is_shown_with_its_place() -> None:
+    console, stream = console_of(terminal=False)
+    display = display_on(console)
+    display.begin(Job(1, 0), RECIPE, [])
+    display.fold(Job(1, 0), fold_of(0, 0.75))
+    display.wait(Job(1, 0), RECIPE, [0.75], "waits at the end of fold 0, rank 2 of 3")
+    assert stream.getvalue().splitlines()[-1] == "trial 0001 waits at the end of fold 0, rank 2 of 3"
+    console, stream = console_of(terminal=True)
+    console.print(display._render())
+    text = stream.getvalue()
+    assert re.search(r"0001 .*waiting.* 1/2 .* 0\.7500", text)
+    assert "0 of 4 trials" in text, "it has not ended"

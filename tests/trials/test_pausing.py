@@ -1,0 +1,234 @@
+"""A search that pauses trials, run by a loop instead of Ray: who waits, who goes on, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.worlds import World, everything, frozen
+
+from leukemia.data.catalog import Catalog
+from search.policy.health import Rescheduled
+from search.policy.task import Task
+from search.trials.assignment import Assignment, Report
+from search.trials.driver import Driver
+from search.trials.schedule import Limits
+
+FOLDS = 3
+
+
+@pytest.fixture
+def world_in(tmp_path: Path, tiny_catalog: Catalog) -> Callable[..., World]:
+    def create(name: str = "study", **settings: Any) -> World:
+        return World(tmp_path / name, tiny_catalog, **{"folds": FOLDS, "pausing": True, **settings})
+
+    return create
+
+
+class Places:
+    """Some places in which tasks run side by side, a report of each in turn."""
+
+    def __init__(self, world: World, num_places: int, driver: Driver | None = None) -> None:
+        self.world, self.num_places = world, num_places
+        self.driver = world.driver() if driver is None else driver
+        self.running: list[tuple[Assignment, Iterator[Report]]] = []
+        self.order: list[tuple[int, int]] = []
+        """Number and fold of each task of a trial, in the order in which they started."""
+
+    def fill(self) -> None:
+        while len(self.running) < self.num_places:
+            assignment = self.driver.begin(self.num_places)
+            if assignment is None:
+                return
+            if not assignment.task.job.is_repeat:
+                self.order.append((assignment.task.job.number, assignment.task.fold))
+            self.running.append((assignment, self.world.reports(assignment)))
+
+    def step(self) -> None:
+        """Handle the next report of each running task."""
+        for pair in list(self.running):
+            assignment, reports = pair
+            report = next(reports, None)
+            if report is None or not self.driver.receive(assignment.task, report):
+                self.running.remove(pair)
+                crashed = report is None and self.world.fate(assignment.task.job) == "crashed"
+                self.driver.end(assignment.task, crashed)
+
+    def run(self) -> list[tuple[int, int]]:
+        """Run to the end of the search; returns ``order``."""
+        while True:
+            self.fill()
+            if not self.running:
+                assert self.driver.idle()
+                return self.order
+            self.step()
+
+
+def waited(world: World) -> list[tuple[str, str]]:
+    """Label and place of each trial that was shown to wait, in order."""
+    return [(event[1], event[3]) for event in world.display.seen if event[0] == "wait"]
+
+
+def score_of_fold_0(world: World, number: int) -> float:
+    score = world.study.fold(number, 0, 0).scores["tta_accuracy"]
+    assert score is not None
+    return score
+
+
+def states(world: World) -> list[str]:
+    return [trial.state.name for trial in frozen(world)]
+
+
+def test_without_pausing_no_trial_waits(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=4, pausing=False)
+    order = Places(world, 1).run()
+    assert order == [(number, fold) for number in range(4) for fold in range(FOLDS)]
+    assert waited(world) == []
+
+
+def test_a_trial_waits_after_fold_0_and_the_best_third_goes_on_first(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=7)
+    order = Places(world, 1).run()
+    scores = [score_of_fold_0(world, number) for number in range(7)]
+    expected, reached, left = [(0, fold) for fold in range(FOLDS)], [0], {0}
+    for new in [*range(1, 7), *([None] * 7)]:
+        # What is among the best goes on, then a new trial begins, then the best of all others go on.
+        while best := [number for number in ranked(scores, reached)[: len(reached) // 3] if number not in left]:
+            left.add(best[0])
+            expected += [(best[0], fold) for fold in range(1, FOLDS)]
+        if new is not None:
+            reached.append(new)
+            expected.append((new, 0))
+        elif rest := [number for number in ranked(scores, reached) if number not in left]:
+            left.add(rest[0])
+            expected += [(rest[0], fold) for fold in range(1, FOLDS)]
+    assert order == expected
+    assert states(world) == ["COMPLETE"] * 7
+    assert [label for label, _ in waited(world)] == [f"{number:04d}" for number in range(1, 7)]
+    assert waited(world)[0][1].startswith("waits at the end of fold 0, rank ")
+
+
+def ranked(scores: list[float], numbers: list[int]) -> list[int]:
+    return sorted(numbers, key=lambda number: (-scores[number], number))
+
+
+def test_a_trial_that_waits_runs_for_optuna_and_is_told_nothing(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=2)
+    places = Places(world, 1)
+    while not waited(world):
+        places.fill()
+        places.step()
+    trial = frozen(world)[1]
+    assert (trial.state.name, list(trial.intermediate_values)) == ("RUNNING", [0])
+    assert world.study.end(1) is None
+    assert not places.running
+    assert places.driver.idle(), "no job runs: it waits"
+    places.fill()
+    assert places.order[-1] == (1, 1)
+    assert world.display.seen[-1] == ("begin", "0001", [score_of_fold_0(world, 1)])
+
+
+def test_the_starting_recipe_and_repeats_never_wait(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=2, repeats=1)
+    Places(world, 1).run()
+    assert {label for label, _ in waited(world)} == {"0001"}
+    assert world.study.folds_done(0, 1) == list(range(FOLDS))
+
+
+@pytest.mark.parametrize("fate", ["stopped", "failed", "undefined"])
+def test_a_trial_that_ends_in_fold_0_does_not_wait(world_in: Callable[..., World], fate: str) -> None:
+    world = world_in(trials=3, fates={1: fate})
+    Places(world, 1).run()
+    end = world.study.end(1)
+    assert end is not None
+    assert end.state == ("stopped" if fate == "stopped" else "failed")
+    # The fate ``failed`` strikes in fold 1.
+    assert [label for label, _ in waited(world)] == (["0001", "0002"] if fate == "failed" else ["0002"])
+
+
+def test_without_patience_neither_new_trials_start_nor_those_that_wait_go_on(world_in: Callable[..., World]) -> None:
+    fates = dict.fromkeys(range(1, 9), "stopped")
+    world = world_in(trials=9, patience=3, fates={**fates, 2: "complete"})
+    order = Places(world, 1).run()
+    assert order == [*((0, fold) for fold in range(FOLDS)), (1, 0), (2, 0), (3, 0), (4, 0)]
+    assert states(world)[2] == "RUNNING"
+    notes = [event[1] for event in world.display.seen if event[0] == "note"]
+    assert notes == ["no improvement beyond noise in the last 3 trials; no new trials will start (--patience)"]
+
+
+def test_promoted_trials_end_though_the_budget_is_used_up(world_in: Callable[..., World]) -> None:
+    # Each fold has two epochs of 0.01 hours.
+    world = world_in(trials=2, budget_hours=0.09)
+    order = Places(world, 1).run()
+    # The budget is used up with the first epoch of fold 1 of trial 1.
+    assert order == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+    more = world_in("other", trials=2, budget_hours=0.08)
+    assert Places(more, 1).run() == [(0, 0), (0, 1), (0, 2), (1, 0)]
+    assert states(more) == ["COMPLETE", "RUNNING"]
+    more.limits = Limits(num_trials=2)
+    assert Places(more, 1).run() == [(1, 1), (1, 2)], "it goes on after a resume with a larger budget"
+    assert everything(more) == everything(world)
+
+
+def test_a_trial_that_waits_still_does_after_a_resume(world_in: Callable[..., World]) -> None:
+    undisturbed = world_in("undisturbed", trials=4)
+    expected = Places(undisturbed, 1).run()
+    killed = world_in(trials=4)
+    places = Places(killed, 1)
+    while len(waited(killed)) < 2:
+        places.fill()
+        places.step()
+    begun = list(places.order)
+    again = world_in(trials=4)
+    resumed = Places(again, 1)
+    assert [label for label, _ in waited(again)] == ["0001", "0002"], "shown again"
+    assert [event[1] for event in again.display.seen if event[0] == "begin"] == []
+    assert begun + resumed.run() == expected
+    assert everything(again) == everything(undisturbed)
+
+
+def test_a_trial_that_was_training_when_its_driver_crashed_goes_on_first(world_in: Callable[..., World]) -> None:
+    killed = world_in(trials=6)
+    places = Places(killed, 1)
+    while (2, 0) not in places.order:
+        places.fill()
+        places.step()
+    # Fold 0 of trial 2 has begun; trial 1 waits.
+    resumed = Places(world_in(trials=6), 1)
+    resumed.fill()
+    assert resumed.order == [(2, 0)]
+
+
+def test_several_places_run_several_trials(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=9, racing=True, repeats=1, fates={4: "worse"})
+    order = Places(world, 3).run()
+    assert sorted(set(order)) == sorted(order), "no fold is trained twice"
+    assert states(world).count("RUNNING") == 0
+    assert {number for number, _ in order} == set(range(9))
+
+
+def test_a_task_that_is_rescheduled_keeps_its_turn(world_in: Callable[..., World]) -> None:
+    calm, world = world_in("calm", trials=3), world_in(trials=3)
+    Places(calm, 1).run()
+    driver, hit = world.driver(), set[Task]()
+    while (assignment := driver.begin()) is not None:
+        task = assignment.task
+        if task not in hit:
+            hit.add(task)
+            driver.receive(task, Rescheduled(message="disk full", node_id="a"))
+            assert not driver.end(task, process_failed=True)
+            following = driver.begin()
+            assert following is not None
+            assert following.task == task
+        world.train(driver, assignment)
+    assert everything(world) == everything(calm)
+
+
+def test_the_race_stops_no_trial_for_its_fold_0(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=3, racing=True, fates={1: "worse"})
+    Places(world, 1).run()
+    end = world.study.end(1)
+    assert end is not None
+    assert end.reason.endswith("after 2 of 3 folds")
