@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,9 +62,10 @@ def cost_of(study: Study, number: int) -> dict[str, float]:
 class TrialRun:
     """The run of a trial: recipe as config, series per epoch and per fold, predictions and summary.
 
-    The steps of a fold are its epochs, then the fold itself; folds follow each other. Steps that were logged before are
-    skipped, so the run can be reopened at any time and continued from the study folder. Rows have the times of their
-    events, except ``_runtime``, which W&B's client measures itself.
+    The steps of a fold are its epochs, then the fold itself; folds follow each other. W&B drops steps that are not
+    above the last, so what arrives of a fold is held back until those before it are finished. Steps that were logged
+    before are skipped, so the run can be reopened at any time and continued from the study folder. Rows have the times
+    of their events, except ``_runtime``, which W&B's client measures itself.
     """
 
     def __init__(
@@ -80,6 +82,8 @@ class TrialRun:
         self._run: client.Run = None
         self._last = -1
         self._epochs: dict[int, list[Epoch]] = {}
+        self._fold = 0
+        self._held: dict[int, list[Callable[[], None]]] = {}
         self._scores: list[float] = []
         self._started: float | None = None
 
@@ -102,7 +106,7 @@ class TrialRun:
         """Open the run, and log the trial's epochs and folds in the study folder."""
         self._run = client.open_run(self._spec(sweep), mode)
         self._last, self._epochs, self._scores = int(self._run.starting_step) - 1, {}, []
-        self._started = None
+        self._started, self._fold, self._held = None, 0, {}
         self._run.define_metric("epoch", hidden=True)
         self._run.define_metric("fold/number", hidden=True)
         if self._info.wandb_ids:
@@ -155,6 +159,9 @@ class TrialRun:
         Args:
             ended: when, in seconds since 1970.
         """
+        if epoch.fold > self._fold:
+            self._held.setdefault(epoch.fold, []).append(partial(self.epoch, epoch, ended))
+            return
         if self._started is None:
             self._started = ended - epoch.seconds
         known = self._epochs.setdefault(epoch.fold, [])
@@ -165,6 +172,9 @@ class TrialRun:
 
     def fold(self, fold: FoldRecord) -> None:
         """Log a committed fold as ``fold/...``, with the mean of the objective and the curves of all folds so far."""
+        if fold.fold > self._fold:
+            self._held.setdefault(fold.fold, []).append(partial(self.fold, fold))
+            return
         objective = self._study.objective
         number, score = fold.fold, fold.scores.get(objective)
         if score is not None and len(self._scores) == number:
@@ -181,6 +191,13 @@ class TrialRun:
             values |= charts.curves(self._epochs)
         self._log(step, values, fold_ended(self._study, self._number, fold))
         self._define(number, hidden=True)
+        self._begin_fold(number + 1)
+
+    def _begin_fold(self, number: int) -> None:
+        """Log a fold from now on, and what has been held back of it."""
+        self._fold = max(self._fold, number)
+        for log in self._held.pop(number, []):
+            log()
 
     def _log(self, step: int, values: dict[str, Any], time: float) -> None:
         # An event may already have been logged from the study folder when the run was opened.
@@ -199,6 +216,10 @@ class TrialRun:
             TimeoutError: the upload did not finish in time.
             NotStoredError: the server has not stored the artifact.
         """
+        if state not in ("waiting", "interrupted"):
+            # Of a trial that is stopped, earlier folds may be unfinished.
+            for fold in sorted(self._held):
+                self._begin_fold(fold)
         seed = self._recipe.train.seed
         predictions = self._study.out_of_fold(self._number, seed)
         ended = trial_ended(self._study, self._number)

@@ -58,7 +58,6 @@ class Driver:
         self._active: set[Job] = set()
         """Jobs that listeners know to be running, also between two folds."""
 
-        self._verdicts = Verdicts(rules.num_folds)
         check_journal(study, journal)
         self._requests = Requests(self._listener)
         self._progress = replay(study, catalog, rules)
@@ -66,6 +65,7 @@ class Driver:
         self._schedule = Schedule(
             journal, self._progress, limits, seconds=seconds_spent(study), note=self._listener.note
         )
+        self._verdicts = Verdicts(rules.num_folds, on_decided=self._schedule.withdraw)
         # Trials that an earlier driver left running.
         for number, recipe in journal.adopt():
             job = Job(number, recipe.train.seed)
@@ -105,9 +105,8 @@ class Driver:
         while (pending := self._schedule.next(slots, {task.job for task in self._running})) is not None:
             job, recipe = pending
             goes_on = job in self._active or self._begin_job(job, recipe)
-            fold = self._next_fold(job)
-            if goes_on and fold is not None:
-                task = Task(job, fold)
+            if goes_on and (folds := self._open_folds(job)):
+                task = Task(job, folds[0])
                 self._running.add(task)
                 return Assignment(task=task, recipe=recipe)
             # Its end was decided when the last driver crashed.
@@ -118,12 +117,16 @@ class Driver:
         """Register a job that starts or resumes, and judge its folds so far; returns whether it continues."""
         self._active.add(job)
         self._recorder.begin(job, recipe)
-        return not self.folds_done(job) or self._judge(job)
+        if self.folds_done(job) and not self._judge(job):
+            return False
+        if self._progress.side_by_side(job):
+            self._schedule.spread(job, len(self._open_folds(job)) - 1)
+        return True
 
-    def _next_fold(self, job: Job) -> int | None:
-        """The first fold of a job that is neither finished nor running; None if there is none."""
+    def _open_folds(self, job: Job) -> list[int]:
+        """The folds of a job that are neither finished nor running, ascending."""
         taken = {*self.folds_done(job), *(task.fold for task in self._running if task.job == job)}
-        return next((fold for fold in range(self._rules.num_folds) if fold not in taken), None)
+        return [fold for fold in range(self._rules.num_folds) if fold not in taken]
 
     def idle(self) -> bool:
         """Whether no job is running, be it between two folds."""
@@ -195,23 +198,25 @@ class Driver:
         """End a task that has left its worker, and its job unless that continues.
 
         Returns:
-            whether the job is finished; otherwise it continues after its finished folds, or waits.
+            whether the job is finished: its last task has left. Otherwise it continues after its finished folds, or
+            waits.
         """
         self._running.discard(task)
         job = task.job
         fault = self._verdicts.take_fault(task)
         if fault is not None:
             self._listener.note(f"trial {job.label} is rescheduled: {fault.message}")
-            self._active.discard(job)
             self._schedule.resume(job)
             return False
         if task.fold not in self.folds_done(job):
             reason = "its process crashed repeatedly" if process_failed else "it ended before its last fold"
             self._verdicts.fail(job, Failure(message=reason))
-        if self._verdicts.is_decided(job) or self._next_fold(job) is None:
+        if any(other.job == job for other in self._running):
+            return False
+        if self._verdicts.is_decided(job) or not self._open_folds(job):
             self._finish(job)
             return True
-        if not self._waits(job):
+        if not self._waits(job) and not self._progress.side_by_side(job):
             self._schedule.go_on(job)
         return False
 

@@ -86,6 +86,14 @@ class Progress:
         """Where a registered job waits; None if it does not. A repeat never waits."""
         return None if job.is_repeat or job.number not in self else self.ladder.place(job.number)
 
+    def side_by_side(self, job: Job) -> bool:
+        """Whether all open folds of a registered job that runs begin at once, rather than one after the other.
+
+        With pausing, this is so for jobs that never wait and for trials that go on to other folds.
+        """
+        rules = self.race.rules
+        return rules.pausing and (job.is_repeat or job.number == rules.start or 0 in self._folds[job])
+
     def folds_done(self, job: Job) -> list[int]:
         """Numbers of a job's finished folds, ascending."""
         return sorted(self._folds.get(job, ()))

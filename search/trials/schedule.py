@@ -24,7 +24,7 @@ class Limits:
 
 
 class Schedule:
-    """Order: started jobs, the repeat of the starting recipe, trials, then repeats of the leading two.
+    """Order: started jobs, the repeat of the starting recipe, other folds of jobs that run, trials, other repeats.
 
     Of the trials, those that wait and are among the best come first, then new ones, then all others that wait.
     """
@@ -53,6 +53,15 @@ class Schedule:
         """Schedule a job that has started before; it continues after its finished folds."""
         self._backlog.add_started((job, self._progress.recipe(job)))
 
+    def spread(self, job: Job, num_folds: int) -> None:
+        """Schedule more folds of a job that has just started, to be trained beside the first one."""
+        for _ in range(num_folds):
+            self._backlog.add_more((job, self._progress.recipe(job)))
+
+    def withdraw(self, job: Job) -> None:
+        """Start no more folds of a job."""
+        self._backlog.remove(job)
+
     def adopt(self, pending: PendingJob) -> None:
         """Schedule a trial that is running in the journal, even if it has no folder yet."""
         self._backlog.add_started(pending)
@@ -72,17 +81,16 @@ class Schedule:
         Args:
             slots: number of jobs that run in parallel.
         """
-        pending = self._backlog.take(slots, include_new=False)
+        pending = self._backlog.take_started(slots)
         if pending is not None:
             return pending
-        if not self.is_open:
-            return None
-        if self._seconds / 3600.0 >= self._limits.budget_hours:
-            self._note_end("--budget-hours", f"budget of {self._limits.budget_hours:g} device hours used up")
-            return None
-        repeat = first_repeat(self._race, running)
+        may_start = self.is_open and not self._is_spent()
+        repeat = first_repeat(self._race, running) if may_start else None
         if repeat is not None:
             return repeat, self._progress.recipe(repeat)
+        pending = self._backlog.take_more(slots)
+        if pending is not None or not may_start:
+            return pending
         pending = self._next_trial(slots, {job.number for job in running})
         if pending is not None:
             return pending
@@ -92,6 +100,12 @@ class Schedule:
         repeat = last_repeat(self._race, running)
         return None if repeat is None else (repeat, self._progress.recipe(repeat))
 
+    def _is_spent(self) -> bool:
+        if self._seconds / 3600.0 < self._limits.budget_hours:
+            return False
+        self._note_end("--budget-hours", f"budget of {self._limits.budget_hours:g} device hours used up")
+        return True
+
     def _next_trial(self, slots: int, busy: Collection[int]) -> PendingJob | None:
         """A trial that waits and is among the best, a new one, or the best of the others that wait."""
         ladder, left = self._progress.ladder, self._limits.num_trials - self._journal.num_trials()
@@ -100,11 +114,11 @@ class Schedule:
         promotable = ladder.promotable(busy) if goes_on else None
         if promotable is not None:
             return self._waiting(promotable)
-        if goes_on and left > 0 and not len(self._backlog):
+        if goes_on and left > 0 and not self._backlog.num_new:
             for _ in range(left if left <= slots else 1):
                 number, recipe = self._journal.ask()
                 self._backlog.add_new((Job(number, recipe.train.seed), recipe))
-        pending = self._backlog.take(slots)
+        pending = self._backlog.take_new(slots)
         return self._waiting(waiting[0]) if pending is None and goes_on and waiting else pending
 
     def _waiting(self, number: int) -> PendingJob:

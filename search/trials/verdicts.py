@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +30,12 @@ class JobEnd:
 class Verdicts:
     """Why jobs end before their last fold, and which tasks are rescheduled. Reports after a verdict do not count."""
 
-    def __init__(self, num_folds: int) -> None:
-        self._num_folds = num_folds
+    def __init__(self, num_folds: int, on_decided: Callable[[Job], None]) -> None:
+        """
+        Args:
+            on_decided: called when the end of a job is decided, which other tasks of the job may not have reached.
+        """
+        self._num_folds, self._on_decided = num_folds, on_decided
         self._stopped: dict[Job, str] = {}
         self._failures: dict[Job, Failure] = {}
         self._faults: dict[Task, Rescheduled] = {}
@@ -40,11 +44,13 @@ class Verdicts:
     def stop(self, job: Job, reason: str, folds: int) -> None:
         """Stop a job after so many folds."""
         self._stopped[job] = f"{reason} after {folds} of {self._num_folds} folds"
+        self._on_decided(job)
 
     def fail(self, job: Job, failure: Failure) -> None:
         """Let a job fail, unless its end is decided."""
         if not self.is_decided(job):
             self._failures[job] = failure
+            self._on_decided(job)
 
     def reschedule(self, task: Task, fault: Rescheduled) -> None:
         """Let a task leave its worker because of a machine fault."""
@@ -70,7 +76,7 @@ class Verdicts:
         if self._times_rescheduled[job] <= MAX_RESCHEDULES:
             return fault
         message = f"rescheduled {MAX_RESCHEDULES} times; giving up: {fault.message}"
-        self._failures[job] = Failure(message=message, traceback=fault.traceback)
+        self.fail(job, Failure(message=message, traceback=fault.traceback))
         return None
 
     def end_of(self, job: Job, scores: Sequence[float]) -> JobEnd:

@@ -17,7 +17,7 @@ def pending(number: int) -> PendingJob:
 
 def order(backlog: Backlog, slots: int) -> list[int]:
     taken = []
-    while (found := backlog.take(slots)) is not None:
+    while (found := backlog.take_started(slots) or backlog.take_more(slots) or backlog.take_new(slots)) is not None:
         taken.append(found[0].number)
     return taken
 
@@ -29,7 +29,7 @@ def test_a_job_whose_fold_has_ended_keeps_its_place(slots: int) -> None:
     for number in (1, 2):
         backlog.add_started(pending(number))
     backlog.add_going(pending(0))
-    assert (backlog.num_begun, len(backlog)) == (3, 4)
+    assert (backlog.num_begun, backlog.num_new) == (3, 1)
     assert order(backlog, slots) == [0, 1, 2, 3]
 
 
@@ -37,5 +37,15 @@ def test_with_several_slots_the_most_expensive_job_comes_first() -> None:
     backlog = Backlog(lambda job: COSTS[job[0].number])
     for number in COSTS:
         backlog.add_new(pending(number))
-    assert backlog.take(2, include_new=False) is None
+    assert backlog.take_started(2) is None
     assert order(backlog, 2) == [3, 1, 2, 0]
+
+
+def test_a_job_has_a_place_for_each_fold_until_it_is_removed() -> None:
+    backlog = Backlog(lambda job: COSTS[job[0].number])
+    for number in (1, 1, 2, 1):
+        backlog.add_more(pending(number))
+    backlog.add_started(pending(1))
+    assert backlog.take_more(1) == pending(1)
+    backlog.remove(Job(1, 0))
+    assert order(backlog, 1) == [2]

@@ -175,12 +175,12 @@ def test_the_run_of_a_trial_that_waits_is_closed_and_opened_again(study: Study) 
     where = "waits at the end of fold 0, rank 2 of 3"
     tracker.wait(Job(0, 0), RECIPE, [1.0], where)
     tracker.wait(Job(7, 0), RECIPE, [1.0], where)  # It waited before a resume, and its run is not open.
-    other = offline(study)
     tracker.close(finished=True)
     (run,) = folders(study)
     found = summary(run)
     assert (found["state"], found["reason"], found["folds_done"]) == ("waiting", where, 1)
     assert of_kind(records(run), "exit")[0].get("exit_code", 0) == 0
+    other = offline(study)
     begin(study, other, 0)
     for report in REPORTS[3:]:
         write(study, other, 0, report)
@@ -189,6 +189,23 @@ def test_the_run_of_a_trial_that_waits_is_closed_and_opened_again(study: Study) 
     (run,) = folders(study)
     assert_holds_the_study(study, run)
     assert summary(run)["state"] == "complete"
+
+
+def test_epochs_of_folds_that_run_side_by_side_are_logged_in_fold_order(study: Study) -> None:
+    tracker = offline(study)
+    begin(study, tracker, 0)
+    for index in (3, 0, 4, 5, 1, 2):
+        write(study, tracker, 0, REPORTS[index])
+    end(study, tracker, 0, "complete", "all 2 folds", 0.75)
+    # Of a trial that is stopped, fold 0 may be unfinished.
+    begin(study, tracker, 1)
+    for index in (3, 0, 4):
+        write(study, tracker, 1, REPORTS[index])
+    end(study, tracker, 1, "stopped", "cannot win", None)
+    tracker.close(finished=True)
+    complete, stopped = folders(study)
+    assert_holds_the_study(study, complete)
+    assert series(history(stopped)) == expected_rows(study, 1)
 
 
 def test_run_resumed_after_a_kill_is_one_run(study: Study) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.worlds import World, everything, frozen
+from helpers.worlds import FAILURE, SPACE, World, everything, frozen
 
 from leukemia.data.catalog import Catalog
+from leukemia.study.job import Job
 from search.policy.health import Rescheduled
 from search.policy.task import Task
 from search.trials.assignment import Assignment, Report
@@ -232,3 +233,83 @@ def test_the_race_stops_no_trial_for_its_fold_0(world_in: Callable[..., World]) 
     end = world.study.end(1)
     assert end is not None
     assert end.reason.endswith("after 2 of 3 folds")
+
+
+def test_all_folds_begin_at_once_of_the_start_of_repeats_and_of_trials_that_go_on(
+    world_in: Callable[..., World],
+) -> None:
+    world = world_in(trials=5)
+    places = Places(world, 3)
+    places.fill()
+    assert places.order == [(0, 0), (0, 1), (0, 2)]
+    order = places.run()
+    for number in range(1, 5):
+        assert order.index((number, 2)) == order.index((number, 1)) + 1
+    assert [label for _, label, *_ in [event for event in world.display.seen if event[0] == "begin"]].count("0000") == 1
+    with_repeat = world_in("repeat", trials=1, repeats=1)
+    places = Places(with_repeat, 3)
+    places.run()
+    folds = [event[2] for event in with_repeat.display.seen if event[:2] == ("epoch", "0000 seed 1")]
+    assert folds == [0, 1, 2, 0, 1, 2], "side by side"
+
+
+@pytest.mark.parametrize("num_places", [1, 2])
+def test_a_trial_that_is_stopped_takes_its_other_folds_along(world_in: Callable[..., World], num_places: int) -> None:
+    world = world_in(trials=2, racing=True, fates={1: "worse"})
+    order = Places(world, num_places).run()
+    end = world.study.end(1)
+    assert end is not None
+    assert end.reason.endswith("after 2 of 3 folds")
+    assert world.study.folds_done(1, 0) == [0, 1], "what fold 2 reports does not count"
+    assert ((1, 2) in order) == (num_places == 2), "with one place it was still due"
+
+
+def test_a_job_ends_once_its_last_fold_has_left(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1, fates={0: "failed"})
+    driver = world.driver()
+    assignments = [driver.begin(FOLDS) for _ in range(FOLDS)]
+    tasks = [assignment.task for assignment in assignments if assignment is not None]
+    assert tasks == [Task(Job(0, 0), fold) for fold in range(FOLDS)]
+    assert not driver.receive(tasks[1], FAILURE)
+    assert not driver.end(tasks[1], False)
+    assert world.study.end(0) is None
+    assert not any(
+        driver.receive(tasks[0], report) for report in world.reports(Assignment(task=tasks[0], recipe=SPACE.start))
+    )
+    assert world.study.folds_done(0, 0) == [], "reports of its other folds do not count"
+    assert driver.begin(FOLDS) is None
+    assert not driver.end(tasks[0], False)
+    assert driver.end(tasks[2], process_failed=True)
+    end = world.study.end(0)
+    assert end is not None
+    assert end.reason == FAILURE.message
+
+
+def test_no_more_folds_of_a_decided_trial_begin(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=1)
+    driver = world.driver()
+    assignment = driver.begin(FOLDS)
+    assert assignment is not None
+    driver.receive(assignment.task, FAILURE)
+    assert driver.begin(FOLDS) is None, "its other folds were due"
+    assert driver.end(assignment.task, False)
+    assert driver.idle()
+
+
+@pytest.mark.parametrize("at", [9, 23, 35])
+def test_a_crash_with_several_places_loses_no_trial(world_in: Callable[..., World], at: int) -> None:
+    settings: dict[str, Any] = {"trials": 6, "repeats": 1}
+    calm, killed = world_in("calm", **settings), world_in(**settings)
+    Places(calm, 1).run()
+    places = Places(killed, 3)
+    while len([event for event in killed.display.seen if event[0] == "epoch"]) < at:
+        places.fill()
+        places.step()
+    again = world_in(**settings)
+    Places(again, 2).run()
+    assert states(again) == ["COMPLETE"] * 6
+    # Which trials are proposed depends on who was quicker; trial 0 does not.
+    assert again.study.out_of_fold(0, 0).equals(calm.study.out_of_fold(0, 0))
+    for number in range(6):
+        epochs = again.study.epochs(number)
+        assert not epochs.duplicated(["seed", "fold", "epoch"]).any()
