@@ -116,6 +116,12 @@ class SearchOptions:
     pausing: bool = False
     """Whether trials wait during and after fold 0, and only those that are among the best there run on."""
 
+    rungs: list[Share] = field(default_factory=lambda: [0.05, 0.15, 0.45])
+    """With pausing, the shares of fold 0 after which trials wait, besides its end; fixed for a study."""
+
+    keep: Share = 0.33
+    """With pausing, the share of the trials at a rung that goes on first; fixed for a study."""
+
     patience: Positive = 25
     """Stop starting trials after this many without an improvement beyond noise."""
 
@@ -139,6 +145,8 @@ class SearchOptions:
 OPTIONAL: dict[str, Any] = {
     **dict.fromkeys(("storage", "cpu_threads", "weights")),
     "budget_hours": math.inf,
+    "rungs": [],
+    "keep": 0.33,
     **dict.fromkeys(("wandb_ids", "pausing", "paused_before"), False),
 }
 """Fields of ``study.json`` that are written only if set, with their values if not."""
@@ -153,6 +161,9 @@ class StudyInfo(SearchOptions, Identity):
 
     pausing: bool = False
     """As in ``SearchOptions``; False, whatever a new study has, in a file without it, which an older version wrote."""
+
+    rungs: list[Share] = field(default_factory=list)
+    """As in ``SearchOptions``; empty in a file without it, which an older version wrote."""
 
     paused_before: bool = False
     """Whether trials waited in an earlier session of this study, or were reused from a study whose trials did."""

@@ -179,8 +179,10 @@ def _train(
         only=[assignment.task.fold],
         num_workers=loader_processes(recipe, device, resources.cpus),
         checkpoints=checkpoints.local,
-        # Stored as part of the writing: a fold's last epoch is reported once its checkpoint is stored.
-        schedule=CheckpointSchedule(seconds=data.checkpoint_seconds, written=checkpoints.store),
+        # Stored as part of the writing: the last epoch and those of ``stops`` are reported once they are stored.
+        schedule=CheckpointSchedule(
+            seconds=data.checkpoint_seconds, epochs=assignment.stops, written=checkpoints.store
+        ),
     ):
         # Of a fold's result, this returns once the driver has committed it.
         ray.tune.report({REPORT: report, DEVICE_MB: device_memory_mb(device), NOTES: notes.take()})

@@ -88,6 +88,17 @@ def _number_or_auto(text: str) -> float | str:
         raise argparse.ArgumentTypeError(f"expected a number or {cli.AUTO}, got {text!r}") from None
 
 
+def _shares(text: str) -> list[float]:
+    """
+    >>> _shares("0.05,0.5"), _shares("")
+    ([0.05, 0.5], [])
+    """
+    try:
+        return [float(part) for part in text.split(",")] if text.strip() else []
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers with commas in between, got {text!r}") from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
         "search.run",
@@ -142,8 +153,8 @@ def _parser() -> argparse.ArgumentParser:
     stopping.add_argument(
         "--pausing",
         action=argparse.BooleanOptionalAction,
-        help="let trials wait after their first fold: the best third goes on, the others only if nothing else is left "
-        f"to do (default: {'on' if DEFAULTS.pausing else 'off'})",
+        help="let trials wait within and after their first fold: the best third goes on, the others only if nothing "
+        f"else is left to do (default: {'on' if DEFAULTS.pausing else 'off'})",
     )
     stopping.add_argument(
         "--margin",
@@ -187,6 +198,20 @@ def _parser() -> argparse.ArgumentParser:
         "on a GPU, cores beyond one are used by train.pipeline=reference only",
     )
     hardware.add_argument("--max-gpus", type=int, metavar="N", help="use at most N GPUs (default: all)")
+    advanced = parser.add_argument_group("advanced")
+    advanced.add_argument(
+        "--rungs",
+        type=_shares,
+        metavar="S,S,...",
+        help="with pausing, the shares of the first fold after which trials wait, besides its end; '' for none "
+        f"(default: {','.join(f'{share:g}' for share in DEFAULTS.rungs)})",
+    )
+    advanced.add_argument(
+        "--keep",
+        type=float,
+        metavar="SHARE",
+        help=f"with pausing, the share of the trials at a rung that goes on first (default: {DEFAULTS.keep:g})",
+    )
     parser.add_argument(
         "--dry-run",
         action="store_true",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from search.planning.request import Request
 from search.planning.vacancy import require_apart, require_vacant
 from search.planning.weights import checked_weights
 from search.policy.rules import Rules
+from search.policy.rungs import Rungs
 from search.policy.space import Choice, Space, fixed_start, make_space
 from search.trials.evidence import validation_of
 from search.trials.warmstart import ReusedTrial, find_priors
@@ -81,6 +83,7 @@ class Plan:
             racing=info.racing,
             repeats=info.repeats,
             pausing=info.pausing and info.folds > 1,
+            rungs=Rungs(shares=tuple(info.rungs), keep=info.keep),
             paused_before=info.paused_before,
             patience=info.patience,
             margin=info.margin / 100,
@@ -175,6 +178,15 @@ def plan_new(request: Request, command: str) -> Plan:
     return Plan(folder=folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
 
 
+def _list_of(rungs: Sequence[float]) -> str:
+    """
+    >>> _list_of([0.05, 0.15]), _list_of([])
+    ('5 %, 15 % and at the end of ', '')
+    """
+    shares = [f"{100 * share:g} %" for share in rungs]
+    return f"{', '.join(shares)} and at the end of " if shares else ""
+
+
 def describe_rules(plan: Plan) -> list[str]:
     """How the search stops and repeats trials, as lines of text."""
     info = plan.info
@@ -196,8 +208,8 @@ def describe_rules(plan: Plan) -> list[str]:
     lines = [racing + repeats]
     if plan.rules.pausing:
         lines.append(
-            "pausing: a trial waits after its first fold and goes on if it is among the best third of those that came "
-            "so far, or if nothing else is left to do"
+            f"pausing: a trial waits after {_list_of(info.rungs)}its first fold and goes on if it is among the best "
+            f"{100 * info.keep:g} % of those that came so far, or if nothing else is left to do"
         )
     if plan.priors:
         trials = "trial" if len(plan.priors) == 1 else "trials"

@@ -13,6 +13,7 @@ from leukemia.config.results import ALL_OBJECTIVES, COST, OBJECTIVES
 from leukemia.data.location import absolute
 from leukemia.data.reading import DEFAULT, Reading
 from leukemia.study.schema import SearchOptions
+from search.policy.rungs import Rungs
 
 NO_STORAGE = "none"
 """Value of ``--storage`` that resumes a study without its stored address."""
@@ -45,6 +46,7 @@ class Request:
         options = SearchOptions(**self.given)
         if options.trials < 1:
             raise UserError(f"--trials: expected at least 1, got {options.trials}")
+        Rungs(shares=tuple(options.rungs), keep=options.keep)
         if options.objective not in ALL_OBJECTIVES:
             raise UserError(
                 f"--objective: expected {', '.join(OBJECTIVES)}, or one of these with the cost, as in "

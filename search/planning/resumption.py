@@ -24,7 +24,19 @@ from search.planning.request import Request
 from search.policy.space import make_space
 from search.trials.warmstart import priors_of
 
-FIXED = ("folds", "seed", "preset", "objective", "protocol", "racing", "margin", "warm_start", "settings")
+FIXED = (
+    "folds",
+    "seed",
+    "preset",
+    "objective",
+    "protocol",
+    "racing",
+    "rungs",
+    "keep",
+    "margin",
+    "warm_start",
+    "settings",
+)
 """Options that cannot change when a study is resumed; the others may."""
 
 

@@ -37,6 +37,11 @@ class FirstFold:
         """Add the score of the finished fold; NaN if it is undefined."""
         self._score = score
 
+    @property
+    def stops(self) -> list[int]:
+        """The epochs of the rungs before the fold's end, ascending."""
+        return list(self._share_after)
+
     def at(self) -> float | None:
         """The share of the rung where the trial is now; None between two rungs."""
         return self._share_after.get(self._last) if self._score is None else END

@@ -83,6 +83,11 @@ class Ladder:
         """Record that a trial has ended, in whatever way: it waits no more, but still counts at its rungs."""
         self._left.add(number)
 
+    def stops(self, number: int) -> list[int]:
+        """The epochs of fold 0 after which a registered trial waits, ascending, without the fold's end."""
+        waits = self._rules.pausing and number != self._rules.start and number not in self._left
+        return self._folds[number].stops if waits else []
+
     def place(self, number: int) -> Place | None:
         """Where a registered trial waits; None between two rungs, and once it has gone on to other folds or ended.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from leukemia.study.schema import SearchOptions
 from search.policy.early_stopping import ERROR, MARGIN, PRIOR_NOISE
+from search.policy.rungs import Rungs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,9 @@ class Rules:
 
     pausing: bool = SearchOptions.pausing
     """Whether trials wait during and after fold 0, and only those that are among the best there run on."""
+
+    rungs: Rungs = field(default_factory=Rungs)
+    """Where trials wait, and the share of them that goes on first."""
 
     paused_before: bool = False
     """As ``StudyInfo.paused_before``."""

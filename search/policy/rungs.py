@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from leukemia.base.errors import UserError
+from leukemia.study.schema import SearchOptions
 
 FIRST_EPOCH = 2
 """No trial waits earlier: after one epoch recipes differ mostly by how fast they start."""
@@ -17,8 +18,8 @@ LAST_SHARE = 0.6
 END = 1.0
 """The share of the rung at the end of fold 0."""
 
-SHARES = (0.05, 0.15, 0.45)
-KEEP = 0.33
+SHARES = tuple(SearchOptions().rungs)
+KEEP = SearchOptions.keep
 
 MAX_DENOMINATOR = 20
 """Of the share that goes on, as a fraction: 0.33 is a third, and every multiple of 0.05 is exact."""

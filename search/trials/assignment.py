@@ -19,6 +19,9 @@ class Assignment:
     recipe: Recipe
     """Resolved, with the job's seed."""
 
+    stops: tuple[int, ...] = ()
+    """Epochs after which the task may wait: the report of one may end it, so its checkpoint is written before."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:

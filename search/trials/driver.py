@@ -108,7 +108,7 @@ class Driver:
             if goes_on and (folds := self._open_folds(job)):
                 task = Task(job, folds[0])
                 self._running.add(task)
-                return Assignment(task=task, recipe=recipe)
+                return Assignment(task=task, recipe=recipe, stops=tuple(self._progress.stops(task)))
             # Its end was decided when the last driver crashed.
             self._finish(job)
         return None
@@ -162,11 +162,21 @@ class Driver:
             self._verdicts.fail(job, report)
             return False
         if isinstance(report, Epoch):
-            if self._recorder.epoch(job, report):
-                self._schedule.spend(report.seconds)
-            return not self._stopped_by_user(job)
+            return self._receive_epoch(task, report)
         self._recorder.fold(job, report)
         return self._judge(job)
+
+    def _receive_epoch(self, task: Task, epoch: Epoch) -> bool:
+        is_new = self._recorder.epoch(task.job, epoch)
+        if is_new:
+            self._schedule.spend(epoch.seconds)
+        if self._stopped_by_user(task.job):
+            return False
+        # An epoch of a trial that has waited after it is reported again from its checkpoint, or trained again.
+        if is_new and self._progress.place(task.job) is not None:
+            self._verdicts.pause(task)
+            return False
+        return True
 
     def _stopped_by_user(self, job: Job) -> bool:
         """Whether the user has stopped the trial; ignored for repeats and after the last fold."""
@@ -207,6 +217,9 @@ class Driver:
         if fault is not None:
             self._listener.note(f"trial {job.label} is rescheduled: {fault.message}")
             self._schedule.resume(job)
+            return False
+        if self._verdicts.take_pause(task):
+            self._waits(job)
             return False
         if task.fold not in self.folds_done(job):
             reason = "its process crashed repeatedly" if process_failed else "it ended before its last fold"

@@ -15,7 +15,7 @@ from leukemia.study.schema import FoldRecord, State
 from search.policy.ladder import Ladder, Place
 from search.policy.race import FoldEvidence, Race
 from search.policy.rules import Rules
-from search.policy.rungs import Rungs
+from search.policy.task import Task
 from search.trials.evidence import observations
 
 
@@ -24,7 +24,7 @@ class Progress:
 
     def __init__(self, rules: Rules, protocol: str) -> None:
         self.race = Race(rules)
-        self.ladder = Ladder(rules, Rungs(shares=()))
+        self.ladder = Ladder(rules, rules.rungs)
         self._protocol = protocol
         self._recipes: dict[int, Recipe] = {}
         self._folds: dict[Job, dict[int, FoldRecord]] = {}
@@ -85,6 +85,10 @@ class Progress:
     def place(self, job: Job) -> Place | None:
         """Where a registered job waits; None if it does not. A repeat never waits."""
         return None if job.is_repeat or job.number not in self else self.ladder.place(job.number)
+
+    def stops(self, task: Task) -> list[int]:
+        """The epochs of a registered job's task after which it may wait, ascending."""
+        return [] if task.job.is_repeat or task.fold > 0 else self.ladder.stops(task.job.number)
 
     def side_by_side(self, job: Job) -> bool:
         """Whether all open folds of a registered job that runs begin at once, rather than one after the other.

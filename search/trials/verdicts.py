@@ -39,6 +39,7 @@ class Verdicts:
         self._stopped: dict[Job, str] = {}
         self._failures: dict[Job, Failure] = {}
         self._faults: dict[Task, Rescheduled] = {}
+        self._pausing: set[Task] = set()
         self._times_rescheduled: Counter[Job] = Counter()
 
     def stop(self, job: Job, reason: str, folds: int) -> None:
@@ -56,13 +57,24 @@ class Verdicts:
         """Let a task leave its worker because of a machine fault."""
         self._faults[task] = fault
 
+    def pause(self, task: Task) -> None:
+        """Let a task leave its worker, to wait."""
+        self._pausing.add(task)
+
     def is_decided(self, job: Job) -> bool:
         """Whether a job ends before its last fold."""
         return job in self._stopped or job in self._failures
 
     def ends(self, task: Task) -> bool:
         """Whether a task is to leave its worker."""
-        return self.is_decided(task.job) or task in self._faults
+        return self.is_decided(task.job) or task in self._faults or task in self._pausing
+
+    def take_pause(self, task: Task) -> bool:
+        """Whether a task has left its worker to wait, once; how its process ended does not matter then."""
+        if task not in self._pausing:
+            return False
+        self._pausing.remove(task)
+        return not self.is_decided(task.job)
 
     def take_fault(self, task: Task) -> Rescheduled | None:
         """The fault because of which a task has left its worker, once.

@@ -348,6 +348,31 @@ def test_another_worker_resumes_bit_identically_from_the_last_checkpoint(
     assert checkpoints_in(tmp_path / "other disk") == []
 
 
+def test_a_fold_that_waits_resumes_bit_identically_after_its_rung(
+    data: TrialData, monkeypatch: pytest.MonkeyPatch, reports: list[Any]
+) -> None:
+    """The report of a rung may end the task, as Tune does it: its checkpoint is there before, and stays."""
+    run_trial(assignment(LONGER), data, ONE_CPU)
+    uninterrupted, parts = list(reports), list[Any]()
+    path = data.checkpoints / "0007-0" / "seed_0" / "fold_0.pt"
+
+    def stop_at_the_rung(result: dict[str, Any]) -> None:
+        parts.append(result[REPORT])
+        if len(parts) == 2:
+            assert epochs_in(path, LONGER, 0) == 2
+            raise SystemExit
+
+    monkeypatch.setattr(ray.tune, "report", stop_at_the_rung)
+    waiting = dataclasses.replace(assignment(LONGER), stops=(2,))
+    with pytest.raises(SystemExit):
+        run_trial(waiting, data, ONE_CPU)
+    assert epochs_in(path, LONGER, 0) == 2
+    run_trial(waiting, data, ONE_CPU)
+    assert [report.epoch for report in parts if isinstance(report, Epoch)] == [1, 2, 1, 2, 3]
+    assert without_times(parts) == without_times(uninterrupted)
+    assert checkpoints_in(data.checkpoints) == []
+
+
 def checkpoints_at(folder: Path, data: TrialData) -> Checkpoints:
     """The checkpoints of fold 0 on a worker's disk."""
     return Checkpoints(folder, LONGER, job=Job(7, 0), fold=0, study=str(data.storage))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from leukemia.study.schema import FoldRecord, State
 from leukemia.study.table import trial_table
 from search.policy.early_stopping import Contender
 from search.policy.rules import Rules
-from search.policy.space import make_space
+from search.policy.space import Space, make_space
 from search.sampling.journal import Journal
 from search.trials.assignment import Assignment, Failure, Report
 from search.trials.driver import Driver
@@ -45,10 +46,12 @@ LATER = ("data.fit", "data.small", "train.pipeline")
 """Recipe fields that did not exist when the fates of the trials were chosen."""
 
 
-SETTINGS: dict[str, Any] = {"train.epochs": EPOCHS, "data.size_px": 32}
+def space_of(epochs: int) -> Space:
+    settings: dict[str, Any] = {"train.epochs": epochs, "data.size_px": 32}
+    return make_space(Recipe().with_settings(settings).resolved([(32, 32)]), settings)
 
 
-SPACE = make_space(Recipe().with_settings(SETTINGS).resolved([(32, 32)]), SETTINGS)
+SPACE = space_of(EPOCHS)
 
 
 class Killed(BaseException):
@@ -140,6 +143,7 @@ class World:
         warm_start: Sequence[Study] = (),
         journal_name: str = "study",
         folds: int = NUM_FOLDS,
+        epochs: int = EPOCHS,
         **rules: Any,
     ) -> None:
         """
@@ -149,6 +153,7 @@ class World:
         """
         self.catalog, self.fates = catalog, fates or {}
         self.splits: Splits = make_splits(catalog, folds, 0, "grouped")
+        self.space = SPACE if epochs == EPOCHS else space_of(epochs)
         self.rows = list(self.splits.rows(catalog))
         if not folder.exists():
             info = info_of(
@@ -158,7 +163,7 @@ class World:
                 splits_sha256=self.splits.sha256(),
             )
             validation = validation_of(self.splits, catalog)
-            priors = find_priors([study.folder for study in warm_start], info, SPACE, validation)
+            priors = find_priors([study.folder for study in warm_start], info, self.space, validation)
             copy_priors(priors, Study.create(folder, info))
             self.splits.save(folder / "splits.json")
         self.study = Study(folder)
@@ -170,7 +175,7 @@ class World:
         self.rules = Rules(num_folds=folds, objective=score, **{**defaults, **rules})
         self.journal = Journal(
             folder / "optuna.journal",
-            SPACE,
+            self.space,
             seed=0,
             name=journal_name,
             by_cost=self.rules.by_cost,
@@ -228,8 +233,9 @@ class World:
         if fate in ("crashed", "failed") and fold == 1:
             yield from () if fate == "crashed" else (FAILURE,)
             return
-        for epoch in range(1, EPOCHS + 1):
-            yield epoch_of(fold, epoch, seed=recipe.train.seed)
+        for epoch in range(1, recipe.train.epochs + 1):
+            value = float(generator_of(recipe, fold, epoch).random())
+            yield dataclasses.replace(epoch_of(fold, epoch, seed=recipe.train.seed), validation_accuracy=value)
         yield fold_of(recipe, fold, validation, self.catalog, "chance" if fate == "stopped" else fate)
 
 
@@ -249,12 +255,16 @@ def epoch_of(fold: int, epoch: int, *, seed: int = 0) -> Epoch:
     )
 
 
-def fold_of(recipe: Recipe, fold: int, rows: np.ndarray, catalog: Catalog, fate: str) -> FoldResult:
-    labels = catalog.table["label"].to_numpy()[rows]
-    # Without later fields, which would draw other scores.
+def generator_of(recipe: Recipe, *numbers: int) -> np.random.Generator:
+    """Random numbers that depend on these numbers and the recipe, without later fields, which would draw others."""
     known = {name: value for name, value in recipe.flat().items() if name not in LATER}
     text = json.dumps(known, indent=2, sort_keys=True) + "\n"
-    generator = np.random.default_rng([fold, *text.encode()])
+    return np.random.default_rng([*numbers, *text.encode()])
+
+
+def fold_of(recipe: Recipe, fold: int, rows: np.ndarray, catalog: Catalog, fate: str) -> FoldResult:
+    labels = catalog.table["label"].to_numpy()[rows]
+    generator = generator_of(recipe, fold)
     correct = generator.random(len(rows)) < 0.85
     if fate == "worse":
         # Much worse, and equally in every group: every other image is misclassified.
@@ -290,7 +300,7 @@ KILLED: dict[str, dict[str, Any]] = {
     # The first repeat of the start fails; then leader and runner-up are repeated.
     "race": {"trials": 4, "racing": True, "repeats": 2, "fates": {1: "worse", 2: "undefined", Job(0, 1): "failed"}},
     # All but trial 0 wait; trial 2 fails once it has gone on.
-    "pausing": {"trials": 4, "folds": 3, "pausing": True, "fates": {1: "stopped", 2: "failed"}},
+    "pausing": {"trials": 4, "folds": 3, "epochs": 8, "pausing": True, "fates": {1: "stopped", 2: "failed"}},
 }
 
 

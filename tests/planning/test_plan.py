@@ -41,6 +41,7 @@ from search.planning.plan import Plan, describe_rules, new_name, plan_new
 from search.planning.request import Request, settings_of
 from search.planning.resumption import plan_resumed
 from search.policy.rules import Rules
+from search.policy.rungs import Rungs
 from search.sampling.journal import Prior
 from search.trials.warmstart import ReusedTrial, copy_priors
 
@@ -172,6 +173,39 @@ def test_defaults(request_for: Callable[..., Request]) -> None:
     assert {key: getattr(plan.info, key) for key in expected} == expected
     assert plan.info.warm_start == []
     assert plan.rules == Rules(num_folds=5, objective="tta_accuracy")
+
+
+def test_rungs_come_from_the_request_and_are_kept(started: Callable[..., Plan]) -> None:
+    plan = started(pausing=True, rungs=[], keep=0.5)
+    assert plan.rules.rungs == Rungs(shares=(), keep=0.5)
+    assert describe_rules(plan)[1].startswith("pausing: a trial waits after its first fold and goes on if it is among")
+    assert Study.open(plan.folder).info == plan.info
+    other = started(study="two", rungs=[0.1, 0.6])
+    assert Study.open(other.folder).info.rungs == [0.1, 0.6]
+
+
+def test_rungs_of_a_study_of_an_earlier_version_are_none(started: Callable[..., Plan]) -> None:
+    plan = started()
+    content = json.loads((plan.folder / "study.json").read_text())
+    assert content.pop("rungs") == [0.05, 0.15, 0.45]
+    write_record(plan.folder / "study.json", content)
+    info = Study.open(plan.folder).info
+    assert (info.rungs, info.keep, info.absent) == ([], 0.33, ())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"rungs": [0.3, 0.1]},
+            r"^--rungs: expected shares of fold 0, ascending, above 0 and at most 0.6, got 0.3,0.1$",
+        ),
+        ({"keep": 0.99}, r"^--keep: expected a share from 0.05 to 0.95, got 0.99$"),
+    ],
+)
+def test_wrong_rungs_are_refused(request_for: Callable[..., Request], given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        request_for(**given)
 
 
 def test_the_rules_come_from_the_request(request_for: Callable[..., Request]) -> None:
@@ -413,6 +447,8 @@ def test_resuming_takes_everything_from_the_study(
         ({"objective": "tta_auroc"}, r"--objective: the study was started with 'tta_accuracy', got 'tta_auroc'"),
         ({"objective": "tta_accuracy,cost"}, r"--objective: the study was started with 'tta_accuracy', got '.*,cost'"),
         ({"racing": False}, r"^--no-racing: the study was started with racing; leave it out to resume"),
+        ({"rungs": [0.5]}, r"--rungs: the study was started with \[0.05, 0.15, 0.45\], got \[0.5\]"),
+        ({"keep": 0.5}, r"--keep: the study was started with 0.33, got 0.5"),
         ({"margin": 2.0}, r"--margin: the study was started with 1.0, got 2.0"),
         ({"warm_start": ["old"]}, r"--warm-start: the study was started with \[\], got \['old'\]"),
         ({"protocol": "random-cell"}, r"--protocol: the study was started with 'grouped', got 'random-cell'"),
@@ -601,7 +637,11 @@ def test_pausing_is_kept_and_remembered_when_it_is_turned_off(
     plan = started(study="two", pausing=True)
     assert (plan.info.paused_before, plan.info.scored_folds, plan.rules.first_look) == (False, [1], 2)
     assert describe_rules(plan)[0].startswith("racing: after each fold but the first, a trial is stopped")
-    assert describe_rules(plan)[1].startswith("pausing: a trial waits after its first fold and goes on if ")
+    assert describe_rules(plan)[1].startswith(
+        "pausing: a trial waits after 5 %, 15 %, 45 % and at the end of its first fold and goes on if it is among the "
+        "best 33 % of those that came so far, "
+    )
+    assert plan.rules.rungs == Rungs()
     for given, expected in (({}, True), ({"pausing": False}, False), ({}, False)):
         plan = plan_resumed(bare(request_for(), study="two", **given))
         Study(plan.folder).updated(plan.info)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -313,3 +314,96 @@ def test_a_crash_with_several_places_loses_no_trial(world_in: Callable[..., Worl
     for number in range(6):
         epochs = again.study.epochs(number)
         assert not epochs.duplicated(["seed", "fold", "epoch"]).any()
+
+
+RUNGS = (2, 4)
+"""Epochs of the rungs of fold 0 of eight epochs: 15 and 45 %; that of 5 % falls on the first of these."""
+
+
+def value_at(world: World, number: int, epoch: int) -> float:
+    epochs = world.study.epochs(number)
+    row = epochs[(epochs["fold"] == 0) & (epochs["epoch"] == epoch)]
+    return float(row["validation_accuracy"].iloc[0])
+
+
+def test_a_trial_waits_at_each_rung_and_is_trained_once(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=5, epochs=8)
+    places = Places(world, 1)
+    assert places.run()[:6] == [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (3, 0)]
+    assert states(world) == ["COMPLETE"] * 5
+    for number in range(1, 5):
+        shares = [where.split()[2] for label, where in waited(world) if label == f"{number:04d}"]
+        assert shares == ["15", "45", "the"], "of fold 0, and at its end"
+        # What a worker reports again from its checkpoint neither counts nor lets the trial wait again.
+        epochs = world.study.epochs(number)
+        assert len(epochs) == FOLDS * 8
+        assert places.order.count((number, 0)) == 3
+    seen = [event[2:] for event in world.display.seen if event[:2] == ("epoch", "0001") and event[2] == 0]
+    assert seen == [(0, epoch) for epoch in range(1, 9)]
+
+
+def test_at_a_rung_the_best_third_goes_on_first(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=7, epochs=8)
+    places = Places(world, 1)
+    while not [label for label, where in waited(world) if "45 %" in where]:
+        places.fill()
+        places.step()
+    reached = [number for number, _ in sorted(set(places.order))]
+    best = max((number for number in reached if number), key=lambda number: value_at(world, number, RUNGS[0]))
+    label, where = waited(world)[-1]
+    assert where.startswith("waits at 45 % of fold 0, rank ")
+    # Of three or more at the first rung, trial 0 among them, the best one went on; trial 0 does not wait.
+    assert len(reached) >= 3
+    assert int(label) == best or value_at(world, 0, RUNGS[0]) > value_at(world, best, RUNGS[0])
+
+
+def test_a_task_knows_after_which_epochs_it_may_wait(world_in: Callable[..., World]) -> None:
+    """A worker writes its checkpoint before it reports these."""
+    world = world_in(trials=2, epochs=8, repeats=1)
+    driver, stops = world.driver(), dict[Task, tuple[int, ...]]()
+    while (assignment := driver.begin()) is not None:
+        stops[assignment.task] = assignment.stops
+        world.train(driver, assignment)
+    assert {task: found for task, found in stops.items() if found} == {Task(Job(1, 0), 0): RUNGS}
+    assert len(stops) == 4 * FOLDS, "of two trials and their repeats"
+    first = world_in("off", trials=2, epochs=8, pausing=False, start=7).driver().begin()
+    assert first is not None
+    assert first.stops == ()
+
+
+def test_a_process_that_crashes_after_a_rung_does_not_fail_its_trial(world_in: Callable[..., World]) -> None:
+    world = world_in(trials=2, epochs=8)
+    driver = world.driver()
+    while (assignment := driver.begin()) is not None:
+        for report in world.reports(assignment):
+            if not driver.receive(assignment.task, report):
+                break
+        driver.end(assignment.task, process_failed=True)
+    assert states(world) == ["COMPLETE", "COMPLETE"]
+
+
+@pytest.mark.parametrize("num_epochs", [1, RUNGS[0]])
+def test_after_a_crash_a_trial_at_a_rung_waits_and_one_between_rungs_goes_on(
+    world_in: Callable[..., World], num_epochs: int
+) -> None:
+    calm, killed = world_in("calm", trials=3, epochs=8), world_in(trials=3, epochs=8)
+    Places(calm, 1).run()
+    driver = killed.driver()
+    for _ in range(FOLDS):
+        assignment = driver.begin()
+        assert assignment is not None
+        killed.train(driver, assignment)
+    assignment = driver.begin()
+    assert assignment is not None
+    for epoch, report in enumerate(itertools.islice(killed.reports(assignment), num_epochs), start=1):
+        assert driver.receive(assignment.task, report) == (epoch not in RUNGS)
+    again = world_in(trials=3, epochs=8)
+    resumed = Places(again, 1)
+    resumed.fill()
+    if num_epochs in RUNGS:
+        assert waited(again)[0][0] == "0001"
+        assert resumed.order == [(2, 0)], "a new trial comes first"
+    else:
+        assert (waited(again), resumed.order) == ([], [(1, 0)])
+    resumed.run()
+    assert everything(again) == everything(calm)
