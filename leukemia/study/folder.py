@@ -145,16 +145,24 @@ class Study:
         return Recipe.load(path, self.place_of(path))
 
     def end_trial(
-        self, number: int, state: State, reason: str, score: float | None, *, traceback: str | None = None
+        self,
+        number: int,
+        state: State,
+        reason: str,
+        score: float | None,
+        *,
+        traceback: str | None = None,
+        trained: float = 0.0,
     ) -> None:
         """Write how a trial ended; call it before listeners are notified.
 
         Args:
             traceback: of a failed trial, as formatted by Python; written to ``traceback.txt``.
+            trained: as in ``TrialEnd``.
         """
         folder = self.trial_folder(number)
         _write_traceback(folder, traceback)
-        self.write(folder / layout.STATE, dataclasses.asdict(TrialEnd.now(state, reason, score)))
+        self.write(folder / layout.STATE, dataclasses.asdict(TrialEnd.now(state, reason, score, trained)))
 
     def end(self, number: int) -> TrialEnd | None:
         """How a trial ended; None while it is running."""

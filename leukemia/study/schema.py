@@ -238,11 +238,13 @@ class TrialEnd:
     """Mean of the objective over folds; None unless complete."""
 
     ended: Ended = field(default="", compare=False)
+    trained: NonNegative = field(default=0.0, compare=False)
+    """What the study had trained by then, in complete trials (``search.policy.patience``); 0 in older files."""
 
     @classmethod
-    def now(cls, state: State, reason: str, score: float | None) -> TrialEnd:
+    def now(cls, state: State, reason: str, score: float | None, trained: float = 0.0) -> TrialEnd:
         """The end of a trial that ends now."""
-        return cls(state=state, reason=reason, score=score, ended=provenance.now("milliseconds"))
+        return cls(state=state, reason=reason, score=score, ended=provenance.now("milliseconds"), trained=trained)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -174,7 +174,8 @@ def _parser() -> argparse.ArgumentParser:
         "--patience",
         type=int,
         metavar="N",
-        help=f"stop starting trials after N trials without an improvement beyond noise (default: {DEFAULTS.patience})",
+        help="stop starting trials after N trials without an improvement beyond noise; with pausing, after N/3 "
+        f"complete trials' worth of epochs (default: {DEFAULTS.patience})",
     )
     hardware = parser.add_argument_group("hardware")
     hardware.add_argument(

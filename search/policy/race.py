@@ -226,12 +226,15 @@ class Race:
         )
         return Interval(difference.value, difference.value - spread, difference.value + spread)
 
+    def score_noise(self) -> float:
+        """Standard deviation of the noise of a score, the mean over all folds."""
+        return self.noise() / math.sqrt(self.rules.num_folds)
+
     def trials_without_improvement(self) -> int:
         """Number of trials ended, in order of their numbers, since the best score last rose by more than its noise."""
         scores = {contender.number: contender.score for contender in self.contenders()}
-        step = self.noise() / math.sqrt(self.rules.num_folds)
         ended = sorted(self._ends)
-        last = last_improvement([scores.get(number, -math.inf) for number in ended], step)
+        last = last_improvement([scores.get(number, -math.inf) for number in ended], self.score_noise())
         return sum(number >= self.rules.num_priors for number in ended[last + 1 :])
 
     def out_of_patience(self) -> bool:

@@ -79,8 +79,10 @@ class TerminalDisplay(Listener):
 
     def begin(self, job: Job, recipe: Recipe, scores: Sequence[float]) -> None:
         """Show a job that starts or resumes."""
-        self._rows[job] = _Row(recipe=recipe, scores=list(scores), fold=len(scores))
         how = f"resumes after {len(scores)} of {self._num_folds} folds" if scores else "starts"
+        if job in self._rows and self._rows[job].state == "waiting":
+            how = "goes on"
+        self._rows[job] = _Row(recipe=recipe, scores=list(scores), fold=len(scores))
         self._print(f"trial {job.label} {how}: {recipe.describe()}")
 
     def epoch(self, job: Job, epoch: Epoch) -> None:

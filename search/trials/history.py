@@ -38,6 +38,7 @@ def replay(study: Study, catalog: Catalog, rules: Rules) -> Progress:
         end = study.end(number)
         if end is not None:
             progress.end(number, end.state)
+            progress.patience.end(number, 0.0 if number < rules.num_priors else end.trained)
     for job in progress:
         _replay_job(study, job, validation, progress)
     return progress

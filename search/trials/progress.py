@@ -13,6 +13,7 @@ from leukemia.config.results import Epoch
 from leukemia.study.job import Job
 from leukemia.study.schema import FoldRecord, State
 from search.policy.ladder import Ladder, Place
+from search.policy.patience import Patience
 from search.policy.race import FoldEvidence, Race
 from search.policy.rules import Rules
 from search.policy.task import Task
@@ -25,6 +26,7 @@ class Progress:
     def __init__(self, rules: Rules, protocol: str) -> None:
         self.race = Race(rules)
         self.ladder = Ladder(rules, rules.rungs)
+        self.patience = Patience(rules)
         self._protocol = protocol
         self._recipes: dict[int, Recipe] = {}
         self._folds: dict[Job, dict[int, FoldRecord]] = {}
@@ -44,6 +46,7 @@ class Progress:
         self.race.begin(job)
         if not job.is_repeat:
             self.ladder.begin(job.number, recipe)
+            self.patience.begin(job.number, recipe)
 
     def recipe(self, job: Job) -> Recipe:
         """The recipe of a registered job; that of a repeat is its trial's with another seed."""
@@ -54,6 +57,7 @@ class Progress:
         """Add an epoch of a registered job."""
         if not job.is_repeat:
             self.ladder.add_epoch(job.number, epoch)
+            self.patience.add_epoch(job.number, epoch)
 
     def add(self, job: Job, fold: FoldRecord, images: pd.DataFrame, probabilities: np.ndarray) -> None:
         """Add a finished fold of a registered job; it takes part in the race unless the objective is undefined.
@@ -97,6 +101,18 @@ class Progress:
         """
         rules = self.race.rules
         return rules.pausing and (job.is_repeat or job.number == rules.start or 0 in self._folds[job])
+
+    def out_of_patience(self) -> str | None:
+        """Why no more trials should start; None if they should."""
+        if not self.race.rules.pausing:
+            if not self.race.out_of_patience():
+                return None
+            return f"no improvement beyond noise in the last {self.race.trials_without_improvement()} trials"
+        scores = {contender.number: contender.score for contender in self.race.contenders()}
+        since = self.patience.since_improvement(scores, self.race.score_noise())
+        if since < self.patience.limit:
+            return None
+        return f"no improvement beyond noise while {since:.1f} complete trials' worth of epochs were trained"
 
     def folds_done(self, job: Job) -> list[int]:
         """Numbers of a job's finished folds, ascending."""

@@ -79,7 +79,11 @@ class Recorder:
     def end(self, job: Job, end: JobEnd) -> None:
         """A job has ended."""
         if not job.is_repeat:
-            self._study.end_trial(job.number, end.state, end.reason, end.score, traceback=end.traceback)
+            trained = self._progress.patience.trained
+            self._study.end_trial(
+                job.number, end.state, end.reason, end.score, traceback=end.traceback, trained=trained
+            )
+            self._progress.patience.end(job.number, trained)
         elif end.state != "complete":
             self._study.fail_repeat(job.number, job.seed, end.reason, traceback=end.traceback)
         self._close(job, end.state, end.reason, end.score)

@@ -20,7 +20,8 @@ class Limits:
 
     num_trials: int
     budget_hours: float = math.inf
-    """Device hours; once they are used up, no trial or repeat starts, and no trial that waits goes on."""
+    """Device hours; once they are used up, no trial or repeat starts, and no trial that waits goes on. With pausing new
+    trials start only during the first half."""
 
 
 class Schedule:
@@ -35,10 +36,10 @@ class Schedule:
         """
         Args:
             seconds: device seconds that the study has used so far.
-            note: called once per option that stops new trials, with a message.
+            note: called once per reason why no new trials start, with a message.
         """
         self._journal, self._progress, self._race = journal, progress, progress.race
-        self._limits, self._seconds = limits, seconds
+        self._limits, self._seconds, self._pausing = limits, seconds, progress.race.rules.pausing
         self._note, self._noted = note, set[str]()
         self.is_open = True
         """Whether new trials and repeats may start, as far as the user is concerned."""
@@ -100,26 +101,26 @@ class Schedule:
         repeat = last_repeat(self._race, running)
         return None if repeat is None else (repeat, self._progress.recipe(repeat))
 
-    def _is_spent(self) -> bool:
-        if self._seconds / 3600.0 < self._limits.budget_hours:
-            return False
-        self._note_end("--budget-hours", f"budget of {self._limits.budget_hours:g} device hours used up")
-        return True
-
     def _next_trial(self, slots: int, busy: Collection[int]) -> PendingJob | None:
         """A trial that waits and is among the best, a new one, or the best of the others that wait."""
         ladder, left = self._progress.ladder, self._limits.num_trials - self._journal.num_trials()
-        waiting = ladder.waiting(busy)
-        goes_on = (left > 0 or bool(waiting)) and self._is_patient()
-        promotable = ladder.promotable(busy) if goes_on else None
-        if promotable is not None:
-            return self._waiting(promotable)
-        if goes_on and left > 0 and not self._backlog.num_new:
+        waiting, may_begin = ladder.waiting(busy), left > 0 or self._backlog.num_new > 0
+        if self._pausing:
+            if not (waiting or may_begin) or not self._is_patient():
+                return None
+            promotable = ladder.promotable(busy)
+            if promotable is not None:
+                return self._waiting(promotable)
+            may_begin = may_begin and self._is_half_left()
+        pending = self._new_trial(slots, left) if may_begin else None
+        return self._waiting(waiting[0]) if pending is None and waiting else pending
+
+    def _new_trial(self, slots: int, left: int) -> PendingJob | None:
+        if left > 0 and not self._backlog.num_new and self._is_patient():
             for _ in range(left if left <= slots else 1):
                 number, recipe = self._journal.ask()
                 self._backlog.add_new((Job(number, recipe.train.seed), recipe))
-        pending = self._backlog.take_new(slots)
-        return self._waiting(waiting[0]) if pending is None and goes_on and waiting else pending
+        return self._backlog.take_new(slots)
 
     def _waiting(self, number: int) -> PendingJob:
         """A trial that waits."""
@@ -127,17 +128,38 @@ class Schedule:
         return job, self._progress.recipe(job)
 
     def _is_patient(self) -> bool:
-        if not self._race.out_of_patience():
+        reason = self._progress.out_of_patience()
+        if reason is not None:
+            self._note_once("--patience", f"{reason}; {self._consequence} (--patience)")
+        return reason is None
+
+    def _is_half_left(self) -> bool:
+        """Whether half of the budget is left: new trials need the other half to be completed."""
+        if self._hours < self._limits.budget_hours / 2:
             return True
-        self._note_end(
-            "--patience", f"no improvement beyond noise in the last {self._race.trials_without_improvement()} trials"
-        )
+        half = f"half of the budget of {self._limits.budget_hours:g} device hours used up"
+        self._note_once("half", f"{half}; no new trials will start, those that wait go on (--budget-hours)")
         return False
 
-    def _note_end(self, option: str, reason: str) -> None:
-        if option not in self._noted:
-            self._noted.add(option)
-            self._note(f"{reason}; no new trials will start ({option})")
+    def _is_spent(self) -> bool:
+        if self._hours < self._limits.budget_hours:
+            return False
+        spent = f"budget of {self._limits.budget_hours:g} device hours used up"
+        self._note_once("--budget-hours", f"{spent}; {self._consequence} (--budget-hours)")
+        return True
+
+    @property
+    def _hours(self) -> float:
+        return self._seconds / 3600.0
+
+    @property
+    def _consequence(self) -> str:
+        return "no trials will start or go on from where they wait" if self._pausing else "no new trials will start"
+
+    def _note_once(self, key: str, message: str) -> None:
+        if key not in self._noted:
+            self._noted.add(key)
+            self._note(message)
 
     def _cost(self, pending: PendingJob) -> float:
         job, recipe = pending

@@ -241,6 +241,9 @@ def test_a_trial_that_waits_is_shown_with_its_place() -> None:
     display.fold(Job(1, 0), fold_of(0, 0.75))
     display.wait(Job(1, 0), RECIPE, [0.75], "waits at the end of fold 0, rank 2 of 3")
     assert stream.getvalue().splitlines()[-1] == "trial 0001 waits at the end of fold 0, rank 2 of 3"
+    display.begin(Job(1, 0), RECIPE, [0.75])
+    assert stream.getvalue().splitlines()[-1].startswith("trial 0001 goes on: ResNet-18")
+    display.wait(Job(1, 0), RECIPE, [0.75], "waits at the end of fold 0, rank 2 of 3")
     console, stream = console_of(terminal=True)
     console.print(display._render())
     text = stream.getvalue()

@@ -150,28 +150,67 @@ def test_a_trial_that_ends_in_fold_0_does_not_wait(world_in: Callable[..., World
     assert [label for label, _ in waited(world)] == (["0001", "0002"] if fate == "failed" else ["0002"])
 
 
+def notes(world: World) -> list[str]:
+    return [event[1] for event in world.display.seen if event[0] == "note"]
+
+
 def test_without_patience_neither_new_trials_start_nor_those_that_wait_go_on(world_in: Callable[..., World]) -> None:
-    fates = dict.fromkeys(range(1, 9), "stopped")
-    world = world_in(trials=9, patience=3, fates={**fates, 2: "complete"})
+    # A third of three trials' worth: three folds after trial 0.
+    world = world_in(trials=9, patience=3, fates={1: "stopped", 3: "stopped"})
     order = Places(world, 1).run()
-    assert order == [*((0, fold) for fold in range(FOLDS)), (1, 0), (2, 0), (3, 0), (4, 0)]
-    assert states(world)[2] == "RUNNING"
-    notes = [event[1] for event in world.display.seen if event[0] == "note"]
-    assert notes == ["no improvement beyond noise in the last 3 trials; no new trials will start (--patience)"]
+    assert order == [*((0, fold) for fold in range(FOLDS)), (1, 0), (2, 0), (3, 0)]
+    assert states(world) == ["COMPLETE", "PRUNED", "RUNNING", "PRUNED"]
+    assert notes(world) == [
+        "no improvement beyond noise while 1.0 complete trials' worth of epochs were trained; no trials will start or "
+        "go on from where they wait (--patience)"
+    ]
+    assert [end.trained for end in [world.study.end(number) for number in (0, 1, 3)] if end] == [1, 4 / 3, 2]
+    again = world_in(trials=9, patience=3)
+    assert Places(again, 1).run() == []
+    assert notes(again) == notes(world), "also after a resume"
+
+
+def test_new_trials_start_only_in_the_first_half_of_the_budget(world_in: Callable[..., World]) -> None:
+    # Each fold has two epochs of 0.01 hours: trial 0 takes 0.06.
+    world = world_in(trials=9, budget_hours=0.19)
+    order = Places(world, 1).run()
+    assert {number for number, _ in order} == {0, 1, 2}
+    assert states(world) == ["COMPLETE"] * 3, "those that wait go on"
+    assert notes(world) == [
+        "half of the budget of 0.19 device hours used up; no new trials will start, those that wait go on "
+        "(--budget-hours)"
+    ]
+    without = world_in("without", trials=9, budget_hours=0.19, pausing=False)
+    assert {number for number, _ in Places(without, 1).run()} == {0, 1, 2, 3}
 
 
 def test_promoted_trials_end_though_the_budget_is_used_up(world_in: Callable[..., World]) -> None:
-    # Each fold has two epochs of 0.01 hours.
-    world = world_in(trials=2, budget_hours=0.09)
-    order = Places(world, 1).run()
     # The budget is used up with the first epoch of fold 1 of trial 1.
-    assert order == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
-    more = world_in("other", trials=2, budget_hours=0.08)
-    assert Places(more, 1).run() == [(0, 0), (0, 1), (0, 2), (1, 0)]
-    assert states(more) == ["COMPLETE", "RUNNING"]
-    more.limits = Limits(num_trials=2)
-    assert Places(more, 1).run() == [(1, 1), (1, 2)], "it goes on after a resume with a larger budget"
-    assert everything(more) == everything(world)
+    world = world_in(trials=2)
+    places = Places(world, 1)
+    while (1, 1) not in places.order:
+        places.fill()
+        places.step()
+    places.driver._schedule._limits = Limits(num_trials=2, budget_hours=0.09)
+    assert places.run()[-2:] == [(1, 1), (1, 2)]
+    assert states(world) == ["COMPLETE"] * 2
+
+
+def test_a_trial_that_waits_goes_on_after_a_resume_with_a_larger_budget(world_in: Callable[..., World]) -> None:
+    calm, world = world_in("calm", trials=2), world_in(trials=2)
+    Places(calm, 1).run()
+    places = Places(world, 1)
+    while not waited(world):
+        places.fill()
+        places.step()
+    world.limits = Limits(num_trials=2, budget_hours=0.08)
+    assert Places(world, 1).run() == []
+    assert notes(world) == [
+        "budget of 0.08 device hours used up; no trials will start or go on from where they wait (--budget-hours)"
+    ]
+    world.limits = Limits(num_trials=2)
+    assert Places(world, 1).run() == [(1, 1), (1, 2)]
+    assert everything(world) == everything(calm)
 
 
 def test_a_trial_that_waits_still_does_after_a_resume(world_in: Callable[..., World]) -> None:
