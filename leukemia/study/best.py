@@ -20,15 +20,9 @@ from leukemia.scoring.metrics import METRICS, checked
 from leukemia.study import layout
 from leukemia.study.best_score import BestScore, IntervalRecord
 from leukemia.study.data_source import DataSource, Sha256
+from leukemia.study.field_types import NonNegative, Objective, Positive, Seeds, TrialId
 from leukemia.study.folder import Study
-from leukemia.study.schema import (
-    NonNegative,
-    Objective,
-    Positive,
-    Seeds,
-    TrialId,
-    check_folds,
-)
+from leukemia.study.schema import check_folds
 from leukemia.study.table import complete_trials, finished_seeds
 
 SCHEMA = 2

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from leukemia.scoring.metrics import Interval
 from leukemia.scoring.selection import Correction
-from leukemia.study.schema import Count, Share
+from leukemia.study.field_types import Count, Share
 
 
 @dataclass(frozen=True, kw_only=True)

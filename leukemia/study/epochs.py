@@ -13,8 +13,8 @@ from leukemia.base.errors import UserError
 from leukemia.base.files import write_text
 from leukemia.base.record import RESTORE, changed
 from leukemia.config.results import Epoch
+from leukemia.study.field_types import MOST_SECONDS
 from leukemia.study.records import parse_table, read_bytes
-from leukemia.study.schema import MOST_SECONDS
 
 EPOCH_COLUMNS = tuple(field.name for field in dataclasses.fields(Epoch))
 """Columns of ``epochs.csv``. Seed, fold and epoch are integers, the rest floats."""
@@ -82,3 +82,9 @@ def _checksums(lines: Sequence[str], place: str) -> Iterator[str]:
     for line in lines:
         checksum = hashlib.sha256(f"{checksum}\n{line}".encode()).hexdigest()[:16]
         yield checksum
+
+
+def epochs_of(table: pd.DataFrame, seed: int) -> list[Epoch]:
+    """The epochs of one seed in a table with ``EPOCH_COLUMNS``, in its order."""
+    rows = table[table["seed"] == seed].to_dict("records")
+    return [Epoch(**{str(name): value for name, value in row.items()}) for row in rows]

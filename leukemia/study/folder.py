@@ -21,7 +21,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult, score_name
 from leukemia.study import layout
 from leukemia.study.epochs import EPOCH_COLUMNS, REPEATED_COLUMNS, read_epochs, write_epochs
-from leukemia.study.records import FOLD_COLUMNS, check_scores, predictions_csv, read_predictions
+from leukemia.study.records import FOLD_COLUMNS, check_scores, predictions_csv, read_predictions, write_traceback
 from leukemia.study.schema import FoldRecord, Origin, RepeatFailure, State, StudyInfo, TrialEnd
 from leukemia.study.studies import study_folders
 
@@ -161,7 +161,7 @@ class Study:
             trained: as in ``TrialEnd``.
         """
         folder = self.trial_folder(number)
-        _write_traceback(folder, traceback)
+        write_traceback(folder, traceback)
         self.write(folder / layout.STATE, dataclasses.asdict(TrialEnd.now(state, reason, score, trained)))
 
     def end(self, number: int) -> TrialEnd | None:
@@ -194,7 +194,7 @@ class Study:
             traceback: as formatted by Python; written to ``traceback.txt`` next to the repeat's folds.
         """
         folder = self.seed_folder(number, seed)
-        _write_traceback(folder, traceback)
+        write_traceback(folder, traceback)
         self.write(folder / layout.FAILED, dataclasses.asdict(RepeatFailure(reason=reason)))
 
     def repeat_failure(self, number: int, seed: int) -> str | None:
@@ -298,11 +298,3 @@ class Study:
     def _read_table(self, number: int, name: str, columns: Sequence[str]) -> pd.DataFrame:
         path = self.trial_folder(number) / name
         return read_epochs(path, columns, self.place_of(path))
-
-
-def _write_traceback(folder: Path, traceback: str | None) -> None:
-    """Write ``traceback.txt``; without a traceback, remove a file left by a driver that crashed at this point."""
-    if traceback is None:
-        (folder / layout.TRACEBACK).unlink(missing_ok=True)
-    else:
-        write_text(folder / layout.TRACEBACK, traceback)

@@ -10,8 +10,8 @@ from pydantic import AfterValidator
 from leukemia.base.record import wrong_value
 from leukemia.config.fields import FIELDS
 from leukemia.study import layout
+from leukemia.study.field_types import Count, Share
 from leukemia.study.folder import Study
-from leukemia.study.schema import Count, Share
 from leukemia.study.table import complete_trials
 
 MIN_TRIALS = 20

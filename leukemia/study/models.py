@@ -17,8 +17,8 @@ from leukemia.data.catalog import Catalog
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.data_source import Sha256
+from leukemia.study.field_types import Positive, TrialId
 from leukemia.study.folder import Study
-from leukemia.study.schema import Positive, TrialId
 
 BOUND = (layout.WEIGHTS, layout.RECIPE, layout.EPOCHS, layout.METRICS, layout.PREDICTIONS)
 """Files that commands read or send."""

@@ -1,4 +1,4 @@
-"""Read and validate the CSV tables of a study folder, and compare predictions with their scores."""
+"""The CSV tables of a study folder, read and validated, and compared with their scores; tracebacks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from leukemia.base.errors import UserError, first_line
-from leukemia.base.files import read_file
+from leukemia.base.files import read_file, write_text
 from leukemia.base.record import RESTORE, changed
 from leukemia.base.spreadsheet import cell_of, path_of
 from leukemia.scoring.metrics import METRICS, point_scores
+from leukemia.study import layout
 from leukemia.study.schema import FoldRecord
 
 FOLD_COLUMNS = ("image_id", "subject", "group", "label", "probability_leukemic")
@@ -153,3 +154,11 @@ def parse_table(
 def _exact(text: str) -> float:
     """Parse a float exactly: pandas' default parser may be off by the last bit (its option for that is deprecated)."""
     return float(text) if text else float("nan")
+
+
+def write_traceback(folder: Path, traceback: str | None) -> None:
+    """Write ``traceback.txt``; without a traceback, remove a file left by a driver that crashed at this point."""
+    if traceback is None:
+        (folder / layout.TRACEBACK).unlink(missing_ok=True)
+    else:
+        write_text(folder / layout.TRACEBACK, traceback)

@@ -3,81 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from leukemia.base import provenance
 from leukemia.base.record import check_version, missing_field, read_content, read_record, wrong_value
-from leukemia.config.fields import check_key, checked_type
 from leukemia.config.protocol import Protocol
-from leukemia.config.recipe import Recipe
-from leukemia.config.results import ALL_OBJECTIVES, OBJECTIVES, FoldResult
+from leukemia.config.results import OBJECTIVES, FoldResult
 from leukemia.study.data_source import DataSource
+from leukemia.study.field_types import (
+    Count,
+    Ended,
+    NonNegative,
+    Objective,
+    Positive,
+    Score,
+    Seconds,
+    Share,
+    Uid,
+    is_recipe,
+    is_settings,
+)
 
 SCHEMA = 1
 """Version of ``study.json``."""
 
-MOST_SECONDS = 1e9
-"""Upper bound for the seconds of one epoch or fold, to detect damaged files."""
-
 State = Literal["complete", "stopped", "failed"]
 """How a trial ended: all folds done; stopped early; crashed, diverged or without a usable score."""
-
-
-def one_of(*choices: object) -> AfterValidator:
-    """A validator that accepts only these values."""
-
-    def check(value: object) -> object:
-        if value not in choices:
-            raise ValueError(f"one of {', '.join(map(str, choices))}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _is_settings(values: dict[str, Any]) -> dict[str, Any]:
-    for key, value in values.items():
-        check_key(key)
-        checked_type(key, value)
-    return values
-
-
-def _is_recipe(values: dict[str, Any]) -> dict[str, Any]:
-    Recipe.from_flat(values)
-    return values
-
-
-def _is_time(value: str) -> str:
-    if value:
-        try:
-            datetime.datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError("a time in ISO 8601") from None
-    return value
-
-
-Count: TypeAlias = Annotated[int, Field(ge=0)]
-Positive: TypeAlias = Annotated[int, Field(ge=1)]
-Seeds: TypeAlias = Annotated[list[Count], Field(min_length=1)]
-NonNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Score: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Share: TypeAlias = Annotated[float, Field(ge=-1e-9, le=1 + 1e-9, allow_inf_nan=False)]
-"""0..1, with a tolerance for rounding in means of scores and sums of shares."""
-
-Seconds: TypeAlias = Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan=False)]
-Uid: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{8}$")]
-"""Used in paths, so it must not contain separators."""
-
-Ended: TypeAlias = Annotated[str, AfterValidator(_is_time)]
-"""When something ended, UTC in ISO 8601; empty in files written by older versions."""
-
-TrialId: TypeAlias = Annotated[str, Field(pattern="^[0-9]{4,9}$")]
-Objective: TypeAlias = Annotated[str, one_of(*ALL_OBJECTIVES)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +82,7 @@ class SearchOptions:
     """Stop starting trials after this many without an improvement beyond noise."""
 
     protocol: Protocol = "grouped"
-    settings: Annotated[dict[str, Any], AfterValidator(_is_settings)] = field(default_factory=dict)
+    settings: Annotated[dict[str, Any], AfterValidator(is_settings)] = field(default_factory=dict)
     """Fixed recipe fields by dotted key."""
 
     warm_start: list[str] = field(default_factory=list)
@@ -168,7 +124,7 @@ class StudyInfo(SearchOptions, Identity):
     paused_before: bool = False
     """Whether trials waited in an earlier session of this study, or were reused from a study whose trials did."""
 
-    start: Annotated[dict[str, Any], AfterValidator(_is_recipe)] = field(default_factory=dict)
+    start: Annotated[dict[str, Any], AfterValidator(is_recipe)] = field(default_factory=dict)
     """The starting recipe by dotted key."""
 
     space: dict[str, Any] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from leukemia.config.results import COST, Epoch
 from leukemia.scoring.selection import Candidates, corrected
 from leukemia.study import layout
 from leukemia.study.best import Best
+from leukemia.study.epochs import epochs_of
 from leukemia.study.folder import Study
 from leukemia.study.schema import FoldRecord, State
 from leukemia.study.table import finished_seeds
@@ -113,9 +114,7 @@ class TrialRun:
             self._run.define_metric(names.WITH_NAMES, hidden=True)
         self._run.define_metric("fold/*", step_metric="fold/number")
         seed = self._recipe.train.seed
-        table = self._study.epochs(self._number)
-        rows = table[table["seed"] == seed].to_dict("records")
-        epochs = [Epoch(**{str(key): value for key, value in row.items()}) for row in rows]
+        epochs = epochs_of(self._study.epochs(self._number), seed)
         done = self._study.folds_done(self._number, seed)
         for fold in range(self._info.folds):
             self._define(fold, hidden=False)

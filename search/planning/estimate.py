@@ -51,12 +51,13 @@ def describe_cost(plan: Plan, seconds_per_image: float, device: str) -> str:
     start, info = plan.space.start, plan.info
     num_images = len(plan.catalog.table) * (info.folds - 1)
     hours = info.trials * num_images * start.train.epochs * seconds_per_image / 3600
+    holders = "parallel or waiting trial" if plan.rules.pausing else "parallel trial"
     gigabytes = (plan.image_bytes() + plan.checkpoint_bytes()) / 1e9
     return (
         f"cost: {info.trials} trials x {info.folds} folds x {start.train.epochs} epochs; if all take as long as "
         f"the starting recipe on one {device}: {_hours(hours)} (deeper networks take several times as long)\n"
         f"disk: {gigabytes:.1f} GB ({plan.image_bytes() / 1e9:.2f} for decoded images, "
-        f"{plan.checkpoint_bytes() / 1e9:.2f} for a checkpoint of the largest network, per parallel trial)"
+        f"{plan.checkpoint_bytes() / 1e9:.2f} for a checkpoint of the largest network, per {holders})"
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
 from leukemia.study import layout
+from leukemia.study.epochs import epochs_of
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from search.policy.rules import Rules
@@ -30,7 +30,7 @@ def replay(study: Study, catalog: Catalog, rules: Rules) -> Progress:
         recipe = study.recipe(number)
         job = Job(number, recipe.train.seed)
         progress.begin(job, recipe)
-        for epoch in read_epochs(study, job):
+        for epoch in epochs_of(study.epochs(number), job.seed):
             progress.add_epoch(job, epoch)
         for seed in study.seeds(number):
             if seed != recipe.train.seed:
@@ -42,13 +42,6 @@ def replay(study: Study, catalog: Catalog, rules: Rules) -> Progress:
     for job in progress:
         _replay_job(study, job, validation, progress)
     return progress
-
-
-def read_epochs(study: Study, job: Job) -> list[Epoch]:
-    """The epochs of a job in the study folder, in fold order."""
-    table = study.epochs(job.number)
-    rows = table[table["seed"] == job.seed].to_dict("records")
-    return [Epoch(**{str(name): value for name, value in row.items()}) for row in rows]
 
 
 def _replay_job(study: Study, job: Job, validation: Validation, progress: Progress) -> None:

@@ -830,6 +830,9 @@ def test_cost_counts_trials_folds_and_epochs(request_for: Callable[..., Request]
     assert "10 trials x 2 folds x 5 epochs" in text
     assert "2.0 device hours" in text
     assert describe_cost(plan, 0.03, "cpu (test)").count("2 device minutes") == 1
+    assert text.endswith("for a checkpoint of the largest network, per parallel trial)")
+    pausing = dataclasses.replace(plan, info=dataclasses.replace(plan.info, pausing=True))
+    assert describe_cost(pausing, 3.0, "cpu (test)").endswith("network, per parallel or waiting trial)")
     assert plan.image_bytes() == 48 * 32 * 32 * 3
 
 

@@ -1,0 +1,66 @@
+"""The types of the fields in a study's records, with their ranges."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AfterValidator, Field
+
+from leukemia.config.fields import check_key, checked_type
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import ALL_OBJECTIVES
+
+MOST_SECONDS = 1e9
+"""Upper bound for the seconds of one epoch or fold, to detect damaged files."""
+
+
+def one_of(*choices: object) -> AfterValidator:
+    """A validator that accepts only these values."""
+
+    def check(value: object) -> object:
+        if value not in choices:
+            raise ValueError(f"one of {', '.join(map(str, choices))}")
+        return value
+
+    return AfterValidator(check)
+
+
+def is_settings(values: dict[str, Any]) -> dict[str, Any]:
+    for key, value in values.items():
+        check_key(key)
+        checked_type(key, value)
+    return values
+
+
+def is_recipe(values: dict[str, Any]) -> dict[str, Any]:
+    Recipe.from_flat(values)
+    return values
+
+
+def _is_time(value: str) -> str:
+    if value:
+        try:
+            datetime.datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("a time in ISO 8601") from None
+    return value
+
+
+Count: TypeAlias = Annotated[int, Field(ge=0)]
+Positive: TypeAlias = Annotated[int, Field(ge=1)]
+Seeds: TypeAlias = Annotated[list[Count], Field(min_length=1)]
+NonNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Score: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Share: TypeAlias = Annotated[float, Field(ge=-1e-9, le=1 + 1e-9, allow_inf_nan=False)]
+"""0..1, with a tolerance for rounding in means of scores and sums of shares."""
+
+Seconds: TypeAlias = Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan=False)]
+Uid: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{8}$")]
+"""Used in paths, so it must not contain separators."""
+
+Ended: TypeAlias = Annotated[str, AfterValidator(_is_time)]
+"""When something ended, UTC in ISO 8601; empty in files written by older versions."""
+
+TrialId: TypeAlias = Annotated[str, Field(pattern="^[0-9]{4,9}$")]
+Objective: TypeAlias = Annotated[str, one_of(*ALL_OBJECTIVES)]
