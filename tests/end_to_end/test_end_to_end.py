@@ -29,6 +29,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from PIL import Image
 
+from benchmarks.faults.harness.records import differences
 from leukemia import CLASS_NAMES
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
@@ -151,6 +152,7 @@ def test_a_search_ends_with_a_winner_and_all_records_agree(
     uninterrupted: Path, environment: dict[str, str], root: Path
 ) -> None:
     assert_agreement(uninterrupted)
+    assert list(differences(uninterrupted)) == []
     best = Best.load(uninterrupted / "best.json")
     table = trial_table(Study(uninterrupted))
     assert (best.trial, best.score.raw) == (table["trial"][0], table["score"][0])

@@ -109,7 +109,8 @@ def _wandb(study: Study, number: int) -> Iterator[str]:
         if record["type"] == "summary"
         for key, value in record["summary"]["update"].items()
     }
-    if (summary.get("state"), summary.get(study.objective)) != (state, score):
+    # The score without a suffix is the mean over all seeds.
+    if (summary.get("state"), summary.get(f"{study.objective}_first_seed")) != (state, score):
         yield f"ended as {end} in the folder, W&B's summary is {summary}"
     items = [record["history"]["item"] for record in found if record["type"] == "history"]
     # The last row contains predictions and figures.
