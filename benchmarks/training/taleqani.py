@@ -5,7 +5,7 @@
 DATA contains taleqani/train.csv and taleqani/test.csv. A search on train.csv is killed when 8 of its 18 folds are done
 and resumed; journal, study folder and W&B are compared; the winner is retrained and scored on test.csv together with
 the retrained starting recipe. Status 1 unless the winner reaches a balanced accuracy of 0.93 and is not worse than the
-starting recipe by more than 5 points. Takes about 25 minutes on two cores without a GPU.
+starting recipe by more than 5 points. Takes about 30 minutes on two cores without a GPU.
 """
 
 from __future__ import annotations
