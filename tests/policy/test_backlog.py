@@ -7,6 +7,7 @@ import pytest
 from leukemia.config.recipe import Recipe
 from leukemia.study.job import Job
 from search.policy.backlog import Backlog, PendingJob
+from search.policy.effort import effort
 
 COSTS = {0: 1.0, 1: 5.0, 2: 3.0, 3: 9.0}
 
@@ -39,6 +40,19 @@ def test_with_several_slots_the_most_expensive_job_comes_first() -> None:
         backlog.add_new(pending(number))
     assert backlog.take_started(2) is None
     assert order(backlog, 2) == [3, 1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("slots", "expected"),
+    [(1, [4, 0, 1, 2, 3]), (2, [4, 1, 3, 2, 0])],
+)
+def test_started_jobs_come_first_and_the_earlier_one_in_case_of_a_tie(slots: int, expected: list[int]) -> None:
+    sized = Recipe().with_settings({"data.crop_px": 224, "data.size_px": 224})
+    backlog = Backlog(lambda job: effort(job[1]))
+    for number, depth in enumerate((18, 152, 50, 152)):
+        backlog.add_new((Job(number, 0), sized.with_settings({"model.depth": depth})))
+    backlog.add_started((Job(4, 0), sized))
+    assert order(backlog, slots) == expected
 
 
 def test_a_job_has_a_place_for_each_fold_until_it_is_removed() -> None:

@@ -7,10 +7,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from leukemia.config.recipe import Recipe
-from leukemia.study.job import Job
 from leukemia.training.device import CONTEXT_MB
 from leukemia.training.model import build_model
-from search.policy.backlog import Backlog
 from search.policy.effort import effort, memory_mb, network_size
 from search.policy.packing import MARGIN, MAX_PER_GPU, USABLE, Packing
 
@@ -70,29 +68,3 @@ def test_the_largest_ratio_and_the_smallest_gpu_count() -> None:
     assert packing.per_gpu(recipe(50)) < before
     packing.measure(recipe(18), memory_mb(recipe(18)), 8_000.0)
     assert packing.per_gpu(recipe(50)) == 1, "any trial may run on the smallest GPU"
-
-
-def pending(number: int, depth: int) -> tuple[Job, Recipe]:
-    return Job(number, 0), recipe(depth)
-
-
-def test_the_most_expensive_start_first_with_several_slots() -> None:
-    def order(slots: int) -> list[int]:
-        backlog = Backlog(lambda each: effort(each[1]))
-        for number, depth in enumerate((18, 152, 50, 152)):
-            backlog.add_new(pending(number, depth))
-        backlog.add_started(pending(4, 18))
-        taken = []
-        while (each := backlog.take(slots)) is not None:
-            taken.append(each[0].number)
-        return taken
-
-    assert order(1) == [4, 0, 1, 2, 3]
-    assert order(2) == [4, 1, 3, 2, 0], "started jobs first; the earlier one in case of a tie"
-
-
-def test_new_jobs_can_be_held_back() -> None:
-    backlog = Backlog(lambda each: 1.0)
-    backlog.add_new(pending(0, 18))
-    assert backlog.take(2, include_new=False) is None
-    assert len(backlog) == 1
