@@ -97,10 +97,11 @@ class Progress:
     def side_by_side(self, job: Job) -> bool:
         """Whether all open folds of a registered job that runs begin at once, rather than one after the other.
 
-        With pausing, this is so for jobs that never wait and for trials that go on to other folds.
+        This is so for repeats, which always run to their end; with pausing also for the starting recipe and for trials
+        that go on to other folds.
         """
         rules = self.race.rules
-        return rules.pausing and (job.is_repeat or job.number == rules.start or 0 in self._folds[job])
+        return job.is_repeat or (rules.pausing and (job.number == rules.start or 0 in self._folds[job]))
 
     def out_of_patience(self) -> str | None:
         """Why no more trials should start; None if they should."""
