@@ -20,6 +20,7 @@ from leukemia.base.record import missing_field, read_content, read_record, write
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult, score_name
 from leukemia.study import layout
+from leukemia.study.clock import Clock
 from leukemia.study.epochs import EPOCH_COLUMNS, REPEATED_COLUMNS, read_epochs, write_epochs
 from leukemia.study.records import FOLD_COLUMNS, check_scores, predictions_csv, read_predictions, write_traceback
 from leukemia.study.schema import FoldRecord, Origin, RepeatFailure, State, StudyInfo, TrialEnd
@@ -32,7 +33,7 @@ class Study:
     """A study folder. Reading needs no lock; the driver holds ``lock()`` while it writes."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.clock = folder, Clock()
         self._epochs: dict[int, dict[tuple[int, int, int], dict[str, Any]]] = {}
 
     @classmethod
@@ -160,9 +161,9 @@ class Study:
             traceback: of a failed trial, as formatted by Python; written to ``traceback.txt``.
             trained: as in ``TrialEnd``.
         """
-        folder = self.trial_folder(number)
-        write_traceback(folder, traceback)
-        self.write(folder / layout.STATE, dataclasses.asdict(TrialEnd.now(state, reason, score, trained)))
+        write_traceback(self.trial_folder(number), traceback)
+        end = TrialEnd(state=state, reason=reason, score=score, ended=self.clock.now(), trained=trained)
+        self.write(self.trial_folder(number) / layout.STATE, dataclasses.asdict(end))
 
     def end(self, number: int) -> TrialEnd | None:
         """How a trial ended; None while it is running."""
@@ -193,9 +194,8 @@ class Study:
         Args:
             traceback: as formatted by Python; written to ``traceback.txt`` next to the repeat's folds.
         """
-        folder = self.seed_folder(number, seed)
-        write_traceback(folder, traceback)
-        self.write(folder / layout.FAILED, dataclasses.asdict(RepeatFailure(reason=reason)))
+        write_traceback(self.seed_folder(number, seed), traceback)
+        self.write(self.seed_folder(number, seed) / layout.FAILED, dataclasses.asdict(RepeatFailure(reason=reason)))
 
     def repeat_failure(self, number: int, seed: int) -> str | None:
         """Why a repeat failed; None if it did not."""
@@ -253,7 +253,7 @@ class Study:
         folder.mkdir(parents=True, exist_ok=True)
         predictions = predictions_csv(table.loc[result.rows].assign(probability_leukemic=result.probabilities))
         write_text(folder / layout.predictions(result.fold), predictions)
-        record = FoldRecord.of(result, hashlib.sha256(predictions.encode()).hexdigest())
+        record = FoldRecord.of(result, hashlib.sha256(predictions.encode()).hexdigest(), self.clock.now())
         self.write(folder / layout.fold(result.fold), dataclasses.asdict(record))
         return record
 

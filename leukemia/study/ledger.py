@@ -19,7 +19,7 @@ useful      first-seed folds of complete trials
 repeats     folds of complete trials with other seeds
 stopped     trials that were stopped early
 failed      trials and repeats that crashed, diverged or have no usable score
-redone      epochs that were trained again because a crash lost them
+redone      epochs that were trained again because a crash lost them, or their checkpoint had been removed
 unfinished  trials and folds that have not ended
 """
 
@@ -30,7 +30,7 @@ KIND_NAMES: dict[Kind, str] = {
     "repeats": "repeats with other seeds",
     "stopped": "stopped",
     "failed": "failed",
-    "redone": "redone after a crash",
+    "redone": "redone without a checkpoint",
     "unfinished": "unfinished",
 }
 """Display name of each kind."""

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from leukemia.base import provenance
 from leukemia.base.record import check_version, missing_field, read_content, read_record, wrong_value
 from leukemia.config.protocol import Protocol
 from leukemia.config.results import OBJECTIVES, FoldResult
@@ -197,11 +196,6 @@ class TrialEnd:
     trained: NonNegative = field(default=0.0, compare=False)
     """What the study had trained by then, in complete trials (``search.policy.patience``); 0 in older files."""
 
-    @classmethod
-    def now(cls, state: State, reason: str, score: float | None, trained: float = 0.0) -> TrialEnd:
-        """The end of a trial that ends now."""
-        return cls(state=state, reason=reason, score=score, ended=provenance.now("milliseconds"), trained=trained)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
@@ -242,8 +236,8 @@ class FoldRecord:
     ended: Ended = field(default="", compare=False)
 
     @classmethod
-    def of(cls, result: FoldResult, predictions_sha256: str) -> FoldRecord:
-        """Convert the result of a fold that ends now, and whose predictions have been written."""
+    def of(cls, result: FoldResult, predictions_sha256: str, ended: str) -> FoldRecord:
+        """Convert the result of a fold whose predictions have been written."""
         return cls(
             fold=result.fold,
             seed=result.seed,
@@ -253,7 +247,7 @@ class FoldRecord:
             device=result.device,
             precision=result.precision,
             predictions_sha256=predictions_sha256,
-            ended=provenance.now("milliseconds"),
+            ended=ended,
         )
 
 

@@ -41,7 +41,10 @@ class FoldEvidence:
 
 
 class Race:
-    """Collects finished folds and compares trials. Results do not depend on the order in which folds arrive."""
+    """Collects finished folds and compares trials.
+
+    Results do not depend on the order in which folds arrive, but a verdict is by what has arrived when it is asked for.
+    """
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -51,6 +54,8 @@ class Race:
         self._ends: dict[int, State] = {}
         self._failed_repeats: set[Job] = set()
         self._looks: dict[tuple[int, int], Verdict] = {}
+        self._latest_noise: float | None = None
+        """Until another job has all folds."""
 
     def begin(self, job: Job) -> None:
         """Register a trial or a repeat. The first job with a number is the trial itself."""
@@ -62,6 +67,8 @@ class Race:
     def add(self, job: Job, fold: int, evidence: FoldEvidence) -> None:
         """Add a finished fold of a registered job."""
         self._folds[job][fold] = evidence
+        if len(self._folds[job]) == self.rules.num_folds:
+            self._latest_noise = None
 
     def end(self, number: int, state: State) -> None:
         """Record how a trial ended."""
@@ -70,12 +77,14 @@ class Race:
     def fail_repeat(self, job: Job) -> None:
         """Record that a repeat ended without all folds: it is ignored and not retried."""
         self._failed_repeats.add(job)
+        self._latest_noise = None
 
     def judge(self, number: int) -> Verdict:
         """Whether a trial continues after its folds so far: is it better than chance, and can it still win?
 
         If fold 0 has chosen which trials run on (``Rules.fold_0_chose``), there is one look for each number of finished
-        folds: a trial that has waited, or whose job begins again, gets the verdict of the first time.
+        folds: a trial that has waited, or whose job begins again, gets the verdict of the first time, also after a
+        resume, which replays folds and ends in their order.
         """
         look = number, len(self._folds[self._first[number]])
         if look in self._looks:
@@ -195,12 +204,13 @@ class Race:
 
     def noise(self) -> float:
         """Standard deviation of the fold noise, in score, from this study's repeats, or the prior without repeats."""
-        differences: list[Difference] = []
-        for number in self._first:
-            jobs = self.complete_jobs(number)
-            for one, other in itertools.pairwise(jobs):
-                differences.extend(self._difference([one], [other], [fold]) for fold in range(self.rules.num_folds))
-        return fold_noise(differences, self.rules.prior_noise)
+        if self._latest_noise is None:
+            differences: list[Difference] = []
+            for number in sorted(self._first):
+                for one, other in itertools.pairwise(self.complete_jobs(number)):
+                    differences.extend(self._difference([one], [other], [fold]) for fold in range(self.rules.num_folds))
+            self._latest_noise = fold_noise(differences, self.rules.prior_noise)
+        return self._latest_noise
 
     def difference(self, a: int, b: int) -> Difference:
         """Score of trial ``a`` minus score of trial ``b``, both complete, over all folds and seeds."""

@@ -66,11 +66,8 @@ class Driver:
             journal, self._progress, limits, seconds=seconds_spent(study), note=self._listener.note
         )
         self._verdicts = Verdicts(rules.num_folds, on_decided=self._schedule.withdraw)
-        # Trials that an earlier driver left running.
         for number, recipe in journal.adopt():
-            job = Job(number, recipe.train.seed)
-            if not self._recorder.finish(job, recipe) and not self._waits(job):
-                self._schedule.adopt((job, recipe))
+            self._adopt(Job(number, recipe.train.seed), recipe)
         for repeat in unfinished_repeats(study, self._progress):
             self._schedule.resume(repeat)
         # An earlier driver may have crashed before announcing its best trial, and a reused one was never announced.
@@ -123,6 +120,18 @@ class Driver:
             self._schedule.spread(job, len(self._open_folds(job)) - 1)
         return True
 
+    def _adopt(self, job: Job, recipe: Recipe) -> None:
+        """Go on with a trial that an earlier driver left running."""
+        if self._recorder.finish(job, recipe):
+            return
+        if job.number not in self._progress:
+            self._schedule.propose((job, recipe))
+            return
+        # One that is to end after fold 0 stands where others wait.
+        has_ended = self._progress.place(job) is not None and self.folds_done(job) and not self._judge(job)
+        if has_ended or not self._waits(job):
+            self._schedule.resume(job)
+
     def _open_folds(self, job: Job) -> list[int]:
         """The folds of a job that are neither finished nor running, ascending."""
         taken = {*self.folds_done(job), *(task.fold for task in self._running if task.job == job)}
@@ -149,6 +158,16 @@ class Driver:
     def folds_done(self, job: Job) -> list[int]:
         """Numbers of a job's finished folds, ascending."""
         return self._progress.folds_done(job)
+
+    def waiting(self) -> list[Job]:
+        """The trials that wait, in the order in which they go on when there is nothing else to do."""
+        busy = {task.job.number for task in self._running}
+        return [self.race.jobs(number)[0] for number in self._progress.ladder.waiting(busy)]
+
+    def abandoned(self) -> list[Task]:
+        """The tasks that run although the end of their job is decided: nothing that they report counts any more."""
+        decided = [task for task in self._running if self._verdicts.is_decided(task.job)]
+        return [task for task in decided if task.fold not in self.folds_done(task.job)]
 
     def receive(self, task: Task, report: Report) -> bool:
         """Process a report of a task; returns whether the task continues."""

@@ -63,9 +63,9 @@ class Schedule:
         """Start no more folds of a job."""
         self._backlog.remove(job)
 
-    def adopt(self, pending: PendingJob) -> None:
-        """Schedule a trial that is running in the journal, even if it has no folder yet."""
-        self._backlog.add_started(pending)
+    def propose(self, pending: PendingJob) -> None:
+        """Schedule a trial that is in the journal, but has not started: an earlier driver proposed it in advance."""
+        self._backlog.add_new(pending)
 
     @property
     def has_begun(self) -> bool:

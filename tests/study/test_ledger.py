@@ -114,7 +114,7 @@ def test_ledger_is_described(study: Study) -> None:
     full(study)
     assert ledger_of(study).describe() == (
         "device time: 9 min (5 min useful, 1 min repeats with other seeds, 2 min stopped, 7 s failed, "
-        "12 s redone after a crash, 50 s unfinished); early stopping saved 1 of 6 folds, about 1 min"
+        "12 s redone without a checkpoint, 50 s unfinished); early stopping saved 1 of 6 folds, about 1 min"
     )
 
 

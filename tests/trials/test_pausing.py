@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.places import Places
 from helpers.worlds import FAILURE, SPACE, World, everything, frozen
 
+from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog
 from leukemia.study.job import Job
+from leukemia.study.ledger import ledger_of
 from search.policy.health import Rescheduled
 from search.policy.task import Task
 from search.trials.assignment import Assignment, Report
-from search.trials.driver import Driver
 from search.trials.schedule import Limits
 
 FOLDS = 3
@@ -27,45 +30,6 @@ def world_in(tmp_path: Path, tiny_catalog: Catalog) -> Callable[..., World]:
         return World(tmp_path / name, tiny_catalog, **{"folds": FOLDS, "pausing": True, **settings})
 
     return create
-
-
-class Places:
-    """Some places in which tasks run side by side, a report of each in turn."""
-
-    def __init__(self, world: World, num_places: int, driver: Driver | None = None) -> None:
-        self.world, self.num_places = world, num_places
-        self.driver = world.driver() if driver is None else driver
-        self.running: list[tuple[Assignment, Iterator[Report]]] = []
-        self.order: list[tuple[int, int]] = []
-        """Number and fold of each task of a trial, in the order in which they started."""
-
-    def fill(self) -> None:
-        while len(self.running) < self.num_places:
-            assignment = self.driver.begin(self.num_places)
-            if assignment is None:
-                return
-            if not assignment.task.job.is_repeat:
-                self.order.append((assignment.task.job.number, assignment.task.fold))
-            self.running.append((assignment, self.world.reports(assignment)))
-
-    def step(self) -> None:
-        """Handle the next report of each running task."""
-        for pair in list(self.running):
-            assignment, reports = pair
-            report = next(reports, None)
-            if report is None or not self.driver.receive(assignment.task, report):
-                self.running.remove(pair)
-                crashed = report is None and self.world.fate(assignment.task.job) == "crashed"
-                self.driver.end(assignment.task, crashed)
-
-    def run(self) -> list[tuple[int, int]]:
-        """Run to the end of the search; returns ``order``."""
-        while True:
-            self.fill()
-            if not self.running:
-                assert self.driver.idle()
-                return self.order
-            self.step()
 
 
 def waited(world: World) -> list[tuple[str, str]]:
@@ -446,3 +410,36 @@ def test_after_a_crash_a_trial_at_a_rung_waits_and_one_between_rungs_goes_on(
         assert (waited(again), resumed.order) == ([], [(1, 0)])
     resumed.run()
     assert everything(again) == everything(calm)
+
+
+class WithoutCheckpoints(Places):
+    """Places whose workers find no checkpoints: each start of a task trains it from its first epoch, in other times."""
+
+    def reports(self, assignment: Assignment) -> Iterator[Report]:
+        num_starts = self.order.count((assignment.task.job.number, assignment.task.fold))
+        for report in super().reports(assignment):
+            if isinstance(report, Epoch):
+                yield dataclasses.replace(report, seconds=report.seconds + num_starts)
+            else:
+                yield report
+
+
+def test_trials_whose_checkpoints_were_removed_train_again_and_keep_their_places(
+    world_in: Callable[..., World],
+) -> None:
+    settings: dict[str, Any] = {"trials": 4, "epochs": 8}
+    calm, world = world_in("calm", **settings), world_in(**settings)
+    kept, removed = Places(calm, 1), WithoutCheckpoints(world, 1)
+    assert removed.run() == kept.run()
+    assert waited(world) == waited(calm)
+    for number in range(4):
+        epochs, expected = (each.study.epochs(number).drop(columns="seconds") for each in (world, calm))
+        assert epochs.equals(expected)
+        assert world.study.out_of_fold(number, 0).equals(calm.study.out_of_fold(number, 0))
+        # Up to the first rung once more, and up to the second one; a finished fold needs no checkpoint.
+        again = world.study.repeated(number)
+        assert again["epoch"].tolist() == ([] if number == 0 else [*range(1, RUNGS[0] + 1), *range(1, RUNGS[1] + 1)])
+    ledger = ledger_of(world.study)
+    num_again, seconds = 3 * sum(RUNGS), ledger.seconds["redone"]
+    assert seconds == pytest.approx(num_again * 36.0, rel=0.1)
+    assert ledger.total == pytest.approx(ledger_of(calm.study).total + seconds, rel=0.1)
