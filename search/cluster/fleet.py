@@ -16,6 +16,7 @@ from leukemia.study.job import Job
 from search.cluster import requirements
 from search.cluster.heartbeat import RayCrashed
 from search.cluster.nodes import Nodes
+from search.cluster.ray_private import preferring
 from search.cluster.resources import Resources
 from search.cluster.tune_config import Placement, placement_of
 from search.policy.health import Health, Rescheduled
@@ -42,10 +43,10 @@ def request_of(config: dict[str, Any]) -> PlacementGroupFactory:
     """
     placement = placement_of(config)
     bundle = {"CPU": placement.cpus, "GPU": placement.gpus}
-    if not placement.avoid:
-        return PlacementGroupFactory([bundle])
-    elsewhere = {"ray.io/node-id": f"!in({','.join(placement.avoid)})"}
-    return PlacementGroupFactory([bundle], bundle_label_selector=[elsewhere])
+    options: dict[str, Any] = preferring(placement.prefer) if placement.prefer else {}
+    if placement.avoid:
+        options["bundle_label_selector"] = [{"ray.io/node-id": f"!in({','.join(placement.avoid)})"}]
+    return PlacementGroupFactory([bundle], **options)
 
 
 class Fleet:
@@ -78,12 +79,22 @@ class Fleet:
 
     def is_full(self) -> bool:
         """Whether another task would have to wait."""
-        if self._resources.packed:
-            return sum(self._placed.values()) > self.capacity() - 1e-3
-        return len(self._placed) >= self.capacity()
+        return self._num_free() < 1e-3
 
-    def place(self, task: Task, recipe: Recipe) -> Placement:
-        """Reserve resources for a task until ``leave``."""
+    def _num_free(self) -> float:
+        """Number of free places; a fraction if tasks share GPUs."""
+        taken = sum(self._placed.values()) if self._resources.packed else len(self._placed)
+        return self.capacity() - taken
+
+    def place(self, task: Task, recipe: Recipe, *, near: str = "") -> Placement:
+        """Reserve resources for a task until ``leave``.
+
+        Args:
+            near: ID of the node with its checkpoint, if it has one.
+        """
+        # With a single free place there is no choice, and a process that has just become free is used again.
+        usable = [node.node_id for node in self.nodes().now if self._resources.on(node)]
+        prefer = near if near in usable and len(usable) > 1 and self._num_free() > 1 else ""
         shared = 1
         gpus = self._resources.gpus
         if task.job in self._need_whole:
@@ -94,7 +105,7 @@ class Fleet:
             gpus = math.floor(1e4 / shared) / 1e4
         self._placed[task] = gpus
         cpus = max(1, self._resources.cpus // shared)
-        return Placement(cpus=cpus, gpus=gpus, avoid=tuple(sorted(self._health.avoided)))
+        return Placement(cpus=cpus, gpus=gpus, avoid=tuple(sorted(self._health.avoided)), prefer=prefer)
 
     def start(self, task: Task) -> None:
         """A task's process has started."""

@@ -137,7 +137,8 @@ def treat_oom_as_crash() -> Iterator[None]:
     """Treat a worker that Ray killed because a node ran out of memory as crashed, so that it is restarted.
 
     Tune mostly does so itself. If the worker is killed while it starts, Tune may get an error that it does not expect,
-    and would end the whole search; no public setting changes that.
+    and would end the whole search; no public setting changes that. Also retry a trial that was to use a process again
+    that is gone.
     """
     task_failed = RayActorManager._actor_task_failed
 
@@ -147,6 +148,8 @@ def treat_oom_as_crash() -> Iterator[None]:
                 "a node is low on memory and Ray killed a trial's process; a higher --cpus-per-trial runs fewer at once"
             )
             exception = RayActorError(error_msg=str(exception))
+        if isinstance(exception, RayActorError):
+            _forget_reset(tracked_actor_task)
         task_failed(self, tracked_actor_task=tracked_actor_task, exception=exception)
 
     RayActorManager._actor_task_failed = task_crashed
@@ -154,6 +157,27 @@ def treat_oom_as_crash() -> Iterator[None]:
         yield
     finally:
         RayActorManager._actor_task_failed = task_failed
+
+
+def _forget_reset(task: TrackedActorTask) -> None:
+    """Let a trial get another process if the one that it was to use again is gone, as with a node that was lost.
+
+    Tune counts this failure twice, the second time as the end of the trial, and would give it no other process.
+    """
+    actor = task._tracked_actor
+    controller: Any = getattr(actor._on_error, "__self__", None)
+    trial = controller and controller._actor_to_trial.get(actor)
+    if trial and trial in controller._resetting_trials:
+        controller._resetting_trials.remove(trial)
+        task._on_error = None
+
+
+def preferring(node_id: str) -> dict[str, Any]:
+    """Arguments of a placement group that is placed on a node if there is room, else elsewhere.
+
+    The public strategies and label selectors are strict: a group would wait for a node that is full or lost.
+    """
+    return {"strategy": "STRICT_PACK", "_soft_target_node_id": node_id}
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ from leukemia.training.device import (
     limit_memory,
     use_threads,
 )
+from search.cluster.disks import job_folder, kept_at
 from search.cluster.notes import Notes
 from search.cluster.resources import Resources
 from search.cluster.tune_config import assignment_of, placement_of
@@ -48,6 +49,9 @@ DEVICE_MB = "device_mb"
 NOTES = "notes"
 """Key of the trial's warnings since its last report, a list of lines."""
 
+KEPT = "kept"
+"""Key of the fold's checkpoint, a ``Kept``."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialData:
@@ -61,6 +65,9 @@ class TrialData:
     checkpoints: Path
     """Folder on the worker's own disk."""
 
+    mark: Path | None = None
+    """File by which a worker knows that this folder is the driver's (``search.cluster.disks.marked``)."""
+
     checkpoint_seconds: float = CheckpointSchedule.seconds
     """The time between two checkpoints of a fold, as ``CheckpointSchedule.seconds``."""
 
@@ -72,7 +79,7 @@ class TrialData:
 
 
 def checkpoints_of(data: TrialData, job: Job) -> Path:
-    return data.checkpoints / f"{job.number:04d}-{job.seed}"
+    return job_folder(data.checkpoints, job)
 
 
 class EndWorker(RuntimeError):
@@ -185,4 +192,5 @@ def _train(
         ),
     ):
         # Of a fold's result, this returns once the driver has committed it.
-        ray.tune.report({REPORT: report, DEVICE_MB: device_memory_mb(device), NOTES: notes.take()})
+        kept = kept_at(checkpoints.path, data.mark)
+        ray.tune.report({REPORT: report, DEVICE_MB: device_memory_mb(device), NOTES: notes.take(), KEPT: kept})

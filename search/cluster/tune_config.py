@@ -14,7 +14,7 @@ _ASSIGNMENT, _PLACEMENT = "assignment", "placement"
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """The resources of a task, and the nodes that it must not run on."""
+    """The resources of a task, the nodes that it must not run on, and the one where it would best run."""
 
     cpus: int
 
@@ -23,6 +23,9 @@ class Placement:
 
     avoid: tuple[str, ...] = ()
     """Ray's node IDs, ascending."""
+
+    prefer: str = ""
+    """ID of the node that has its checkpoint; empty for any. It runs elsewhere if that one is full or lost."""
 
 
 def config_of(assignment: Assignment, placement: Placement) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import ray
 import ray.tune
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
@@ -17,13 +19,14 @@ from ray.tune.schedulers import FIFOScheduler
 
 from leukemia.base import interrupts
 from leukemia.config.results import Epoch, FoldResult
+from search.cluster.disks import Disks, marked
 from search.cluster.fleet import Fleet, request_of
 from search.cluster.heartbeat import require_ray, stop_watching
 from search.cluster.nodes import current_nodes
 from search.cluster.ray_private import own_logs, treat_oom_as_crash, without_secrets
 from search.cluster.resources import Resources
 from search.cluster.searcher import DriverSearcher, Watch
-from search.cluster.trainable import DEVICE_MB, NOTES, REPORT, TrialData, checkpoints_of, run_placed, run_trial
+from search.cluster.trainable import DEVICE_MB, KEPT, NOTES, REPORT, TrialData, run_placed, run_trial
 from search.cluster.tune_config import assignment_of, config_of, task_of
 from search.policy.health import Rescheduled
 from search.policy.task import Task
@@ -58,12 +61,14 @@ def run_trials(
     resources: Resources,
     trainable: Trainable | None = None,
     repair: Repair = lambda has_crashed: None,
+    paused_gb: float | None = None,
 ) -> None:
     """Run trials until the driver has no more; returns when the last one has ended.
 
     Args:
         trainable: replaces cross-validation, to measure the overhead of the rest.
         repair: called before a trial starts, also again after a crash.
+        paused_gb: for the checkpoints of trials that wait, on each disk; None for a fifth of what is free there.
 
     Raises:
         Exception: the first one that the driver raised; Tune would replace it by its own.
@@ -75,7 +80,13 @@ def run_trials(
     scratch = data.checkpoints / "tune"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
+    mark = marked(scratch)
+    data = dataclasses.replace(data, mark=mark)
     watch, fleet = Watch(), Fleet(resources, current_nodes, own_logs=own_logs())
+    disks = Disks(data.checkpoints, mark, limit_bytes=None if paused_gb is None else 1e9 * paused_gb)
+    if any(driver.progress):
+        disks.survey(_node_ids(fleet))
+        disks.trim(driver.waiting())
 
     def begin() -> dict[str, Any] | None:
         _obey(driver)
@@ -85,7 +96,8 @@ def run_trials(
         if assignment is None:
             return None
         repair(False)
-        return config_of(assignment, fleet.place(assignment.task, assignment.recipe))
+        near = disks.node_of(assignment.task)
+        return config_of(assignment, fleet.place(assignment.task, assignment.recipe, near=near))
 
     def receive(task: Task, report: Report) -> bool:
         goes_on = driver.receive(task, report)
@@ -99,7 +111,9 @@ def run_trials(
             require_ray(wait=True)
         fleet.leave(task)
         if driver.end(task, process_failed):
-            shutil.rmtree(checkpoints_of(data, task.job), ignore_errors=True)
+            disks.remove(task.job)
+        else:
+            disks.trim(driver.waiting())
 
     tuner = ray.tune.Tuner(
         ray.tune.with_resources(
@@ -120,12 +134,14 @@ def run_trials(
             name="trials",
             verbose=0,
             failure_config=ray.tune.FailureConfig(max_failures=MAX_PROCESS_FAILURES),
-            callbacks=[_FleetCallback(fleet, watch(repair))],
+            callbacks=[_FleetCallback(fleet, disks, watch(repair), driver.abandoned)],
         ),
     )
     try:
         with treat_oom_as_crash(), without_secrets():
             tuner.fit()
+        if watch.error is None:
+            disks.clear(_node_ids(fleet))
     except Exception:
         if watch.error is None:
             raise
@@ -134,6 +150,10 @@ def run_trials(
         shutil.rmtree(scratch, ignore_errors=True)
     if watch.error is not None:
         raise watch.error
+
+
+def _node_ids(fleet: Fleet) -> list[str]:
+    return [node.node_id for node in fleet.nodes().now]
 
 
 def _obey(driver: Driver) -> None:
@@ -183,18 +203,31 @@ class _DriverScheduler(FIFOScheduler):
 
 
 class _FleetCallback(TrialProgressCallback):
-    """Replaces Tune's callback that prints; keeps the fleet up to date. Removes reports, which Tune would keep."""
+    """Replaces Tune's callback that prints: keeps fleet and disks up to date, and ends processes of abandoned tasks.
 
-    def __init__(self, fleet: Fleet, repair: Repair) -> None:
+    Removes reports, which Tune would keep.
+    """
+
+    def __init__(self, fleet: Fleet, disks: Disks, repair: Repair, abandoned: Callable[[], Sequence[Task]]) -> None:
         super().__init__()
-        self._fleet, self._repair = fleet, repair
+        self._fleet, self._disks, self._repair, self._abandoned = fleet, disks, repair, abandoned
         self._noted = set[str]()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Empty, as in the searcher."""
+        return {}
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Called several times a second."""
         interrupts.check()
         require_ray()
         self._fleet.watch()
+        abandoned = self._abandoned()
+        for trial in trials if abandoned else ():
+            if trial.status == Trial.RUNNING and task_of(trial.config) in abandoned:
+                # Not stopped: a stopped process is used again, but this one trains on until its next report.
+                trial.run_metadata.num_failures = MAX_PROCESS_FAILURES
+                ray.kill(trial.temporary_state.ray_actor)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._fleet.start(task_of(trial.config))
@@ -206,15 +239,19 @@ class _FleetCallback(TrialProgressCallback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        report = result.pop(REPORT, None)
+        report, kept = result.pop(REPORT, None), result.pop(KEPT, None)
         for note in result.pop(NOTES, ()):
             # Each fold of a trial may warn of the same.
             if note not in self._noted:
                 self._noted.add(note)
                 log.warning("%s", note)
         if isinstance(report, Epoch):
-            recipe = assignment_of(trial.config).recipe
-            self._fleet.measure(recipe, report.device_memory_mb, result.get(DEVICE_MB, 0.0))
+            assignment = assignment_of(trial.config)
+            self._fleet.measure(assignment.recipe, report.device_memory_mb, result.get(DEVICE_MB, 0.0))
+            if kept is not None:
+                self._disks.note(assignment.task, kept)
+        elif isinstance(report, FoldResult):
+            self._disks.drop(task_of(trial.config))
 
     def on_trial_error(self, *arguments: Any, **info: Any) -> None:
         """Do nothing: the driver is notified by the searcher."""

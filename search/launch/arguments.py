@@ -29,6 +29,7 @@ LOWEST = {
     "margin": 0,
     "repeats": 0,
     "patience": 1,
+    "paused_gb": 0,
 }
 """Lower bounds of numbers; trials and folds are checked later, together with the study and the data."""
 
@@ -69,7 +70,7 @@ def request_of(arguments: argparse.Namespace) -> Request:
 
 def not_remembered(arguments: argparse.Namespace, info: StudyInfo) -> list[str]:
     """The arguments about hardware that must be given again to resume a study under the same conditions."""
-    names = ["address", "device", "gpus_per_trial", "max_gpus"]
+    names = ["address", "device", "gpus_per_trial", "max_gpus", "paused_gb"]
     if info.cpu_threads is None:
         names.append("cpus_per_trial")
     given = {name: getattr(arguments, name) for name in names}
@@ -212,6 +213,13 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         metavar="SHARE",
         help=f"with pausing, the share of the trials at a rung that goes on first (default: {DEFAULTS.keep:g})",
+    )
+    advanced.add_argument(
+        "--paused-gb",
+        type=float,
+        metavar="GB",
+        help="with pausing, disk space on each machine for the checkpoints of trials that wait; if they need more, the "
+        "worst lose theirs and train again when they go on (default: a fifth of the free space)",
     )
     parser.add_argument(
         "--dry-run",

@@ -147,7 +147,8 @@ def _run(
         keys=keys_of(mirror.uri),
     )
     with display.running():
-        run_trials(driver, data, resources, repair=functools.partial(_repair_images, plan))
+        repair = functools.partial(_repair_images, plan)
+        run_trials(driver, data, resources, repair=repair, paused_gb=arguments.paused_gb)
     if driver.best is not None:
         # Later trials change the winner's selection bias.
         write(driver.progress)

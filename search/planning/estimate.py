@@ -51,7 +51,7 @@ def describe_cost(plan: Plan, seconds_per_image: float, device: str) -> str:
     start, info = plan.space.start, plan.info
     num_images = len(plan.catalog.table) * (info.folds - 1)
     hours = info.trials * num_images * start.train.epochs * seconds_per_image / 3600
-    holders = "parallel or waiting trial" if plan.rules.pausing else "parallel trial"
+    holders = "parallel or waiting trial, of the latter at most --paused-gb" if plan.rules.pausing else "parallel trial"
     gigabytes = (plan.image_bytes() + plan.checkpoint_bytes()) / 1e9
     return (
         f"cost: {info.trials} trials x {info.folds} folds x {start.train.epochs} epochs; if all take as long as "

@@ -50,7 +50,7 @@ class Checkpoints:
         self.local = local
         self._recipe, self._fold, self._address = recipe, fold, study
         self._name = f"{layout.seed(job.seed)}/fold_{fold}.pt"
-        self._path = local / self._name
+        self.path = local / self._name
         self._storage: Storage | None = None
         """Folder of the mirrored study."""
         self._folder = f"{CHECKPOINTS}/{folder_of(job, recipe)}/"
@@ -79,21 +79,21 @@ class Checkpoints:
         except StorageFailed as failure:
             self._failed(failure, "cannot be searched for checkpoints; the trial continues with those on its machine")
             return
-        if not is_stored and self._path.is_file():
+        if not is_stored and self.path.is_file():
             self.store()
 
     def _download(self) -> bool:
         """Download the checkpoint if it has more epochs; returns whether the storage has what this machine has."""
         assert self._storage is not None
-        fetched = self._path.with_name(f".{self._path.name}.fetched")
+        fetched = self.path.with_name(f".{self.path.name}.fetched")
         try:
             if not self._storage.fetch(self._folder + self._name, fetched):
                 return False
-            stored, own = self._num_epochs(fetched), self._num_epochs(self._path)
+            stored, own = self._num_epochs(fetched), self._num_epochs(self.path)
             if stored == 0:
                 self._warn(f"has a checkpoint {self._name} that is damaged or of another recipe; it is not used")
             elif stored > own:
-                fetched.replace(self._path)
+                fetched.replace(self.path)
             return stored >= own
         finally:
             fetched.unlink(missing_ok=True)
@@ -107,7 +107,7 @@ class Checkpoints:
             return
         for pause in (*(() if self._failing else PAUSES), None):
             try:
-                self._storage.put(self._path, self._folder + self._name)
+                self._storage.put(self.path, self._folder + self._name)
             except StorageFailed as failure:
                 if pause is None:
                     self._failed(
@@ -125,17 +125,17 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove the checkpoint from this worker's disk; one in the storage is removed once the mirror has the fold."""
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
     def _num_epochs(self, path: Path) -> int:
         return epochs_in(path, self._recipe, self._fold)
 
     def _remove_foreign(self) -> None:
         """Remove a checkpoint of another recipe, to which a head that has crashed had assigned the trial's number."""
-        if self._path.is_file() and self._num_epochs(self._path) == 0:
-            log.warning("checkpoint %s is damaged or of another recipe; it is removed and not used", self._path)
+        if self.path.is_file() and self._num_epochs(self.path) == 0:
+            log.warning("checkpoint %s is damaged or of another recipe; it is removed and not used", self.path)
             with contextlib.suppress(OSError):
-                self._path.unlink()
+                self.path.unlink()
 
     def _failed(self, failure: StorageFailed, message: str) -> None:
         if not self._failing:

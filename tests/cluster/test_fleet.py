@@ -78,6 +78,35 @@ def test_a_node_whose_device_fails_is_avoided_and_named(caplog: pytest.LogCaptur
     assert request_of(config_at(after))._bound.kwargs["bundle_label_selector"] == [{"ray.io/node-id": "!in(b)"}]
 
 
+def test_a_task_runs_near_its_checkpoint_if_there_is_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "REFRESH_SECONDS", -1.0)
+    nodes = [Nodes(now=(*TWO.now, node("head", gpus=0.0)))]
+    ours = Fleet(GPU, lambda: nodes[0])
+    tasks = [Task(Job(number, 0), 0) for number in range(3)]
+    assert ours.place(tasks[0], RECIPE, near="b").prefer == "b"
+    assert ours.place(tasks[1], RECIPE, near="b").prefer == "", "one place is free, whose process is used again"
+    for task in tasks[:2]:
+        ours.leave(task)
+    assert ours.place(tasks[2], RECIPE, near="lost").prefer == ""
+    ours.leave(tasks[2])
+    assert ours.place(tasks[2], RECIPE, near="head").prefer == "", "it has no GPU"
+    ours.leave(tasks[2])
+    assert ours.place(tasks[2], RECIPE).prefer == ""
+    ours.leave(tasks[2])
+    nodes[0] = Nodes(now=(node("a", cpus=8, gpus=2.0),))
+    assert ours.place(tasks[2], RECIPE, near="a").prefer == "", "with one machine nothing changes"
+
+
+def test_the_preference_for_a_node_is_soft() -> None:
+    request = request_of(config_at(Placement(cpus=4, gpus=1.0, avoid=("b",), prefer="a")))
+    assert request.bundles == [{"CPU": 4.0, "GPU": 1.0}]
+    assert request._bound.kwargs == {
+        "_soft_target_node_id": "a",
+        "bundle_label_selector": [{"ray.io/node-id": "!in(b)"}],
+    }
+    assert request.strategy == "STRICT_PACK"
+
+
 def test_without_another_node_the_search_ends_and_no_trial_fails() -> None:
     ours = Fleet(GPU, lambda: Nodes(now=(node("a"), node("head", gpus=0.0))))
     with pytest.raises(

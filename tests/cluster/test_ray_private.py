@@ -35,6 +35,34 @@ def test_a_worker_killed_when_out_of_memory_counts_as_crashed(
     assert caplog.text.count("low on memory") == 1
 
 
+@pytest.mark.parametrize(("resetting", "expected"), [(True, ["actor"]), (False, ["actor", "task"])])
+def test_a_trial_whose_idle_process_is_gone_does_not_fail_twice(
+    monkeypatch: pytest.MonkeyPatch, resetting: bool, expected: list[str]
+) -> None:
+    """Tune reports the failure of the process and that of the call; it means to retry the trial after the first."""
+    failures: list[str] = []
+
+    class Controller:
+        """What is used of Tune's controller."""
+
+        def __init__(self) -> None:
+            self._actor_to_trial = {TrackedActor(actor_id=7): "trial"}
+            self._resetting_trials = {"trial"} if resetting else set[str]()
+
+        def fail(self, actor: TrackedActor, error: Exception) -> None:
+            failures.append("actor")
+
+    controller, manager = Controller(), object.__new__(RayActorManager)
+    manager._failed_actor_ids = set()
+    monkeypatch.setattr(RayActorManager, "_cleanup_actor", lambda self, tracked_actor: None)
+    actor = TrackedActor(actor_id=7, on_error=controller.fail)
+    task = TrackedActorTask(actor, on_error=lambda actor, error: failures.append("task"))
+    with treat_oom_as_crash():
+        manager._actor_task_failed(tracked_actor_task=task, exception=RayActorError())
+    assert failures == expected
+    assert controller._resetting_trials == set()
+
+
 def test_aws_credentials_stay_out_of_the_runtime_environment_of_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")

@@ -29,6 +29,7 @@ from leukemia.study.layout import LOG
 from leukemia.training import device, train
 from leukemia.training.checkpoint import epochs_in, save_checkpoint
 from search.cluster import trainable
+from search.cluster.disks import Disks
 from search.cluster.fleet import Fleet
 from search.cluster.nodes import Nodes
 from search.cluster.resources import Resources
@@ -520,7 +521,8 @@ def test_warnings_of_a_trial_reach_the_log_of_the_study(
     again = [dict(result) for result in results]
     shown = io.StringIO()
     with study_log(tmp_path, Console(file=shown, width=40)):
-        callback: Any = _FleetCallback(Fleet(ONE_CPU, lambda: Nodes(now=())), lambda has_crashed: None)
+        fleet, disks = Fleet(ONE_CPU, lambda: Nodes(now=())), Disks(data.checkpoints, tmp_path / "mark")
+        callback: Any = _FleetCallback(fleet, disks, lambda has_crashed: None, list)
         # After a crash a worker may warn of the same again.
         for result in [*results, *again]:
             callback.on_trial_result(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.study.job import Job
 from search.cluster import tuner
-from search.cluster.trainable import REPORT
+from search.cluster.disks import Disks, Kept
+from search.cluster.fleet import Fleet
+from search.cluster.nodes import Nodes
+from search.cluster.resources import Resources
+from search.cluster.trainable import KEPT, REPORT
 from search.cluster.tune_config import Placement, config_of
 from search.policy.health import Rescheduled
 from search.policy.task import Task
@@ -98,6 +105,47 @@ def test_crashes_count_only_while_a_trial_makes_no_progress() -> None:
     trial.run_metadata.num_failures = 2
     scheduler.on_trial_result(None, trial, {REPORT: Failure(message="NonFiniteLoss")})  # type: ignore[arg-type]
     assert trial.run_metadata.num_failures == 2
+
+
+class Idle(Fleet):
+    """A fleet without nodes."""
+
+    def __init__(self) -> None:
+        super().__init__(Resources(device="cpu", cpus=1, gpus=0.0, concurrent=1), lambda: Nodes(now=()))
+
+
+def test_processes_of_tasks_that_count_no_more_are_ended_and_not_retried(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    killed: list[str] = []
+    monkeypatch.setattr(tuner, "require_ray", lambda: None)
+    monkeypatch.setattr(tuner.ray, "kill", killed.append)
+    trials = [trial_of(Task(Job(7, 2), fold)) for fold in range(4)]
+    for fold, (trial, status) in enumerate(zip(trials, ["RUNNING", "RUNNING", "TERMINATED", "PENDING"], strict=True)):
+        trial.status, trial.temporary_state = status, SimpleNamespace(ray_actor=f"fold {fold}")
+    abandoned: list[Task] = []
+    disks = Disks(tmp_path, tmp_path / "mark")
+    callback = tuner._FleetCallback(Idle(), disks, lambda has_crashed: None, lambda: abandoned)
+    assert pickle.loads(pickle.dumps(callback)), "as Tune does; a driver's listeners have threads"
+    callback.on_step_begin(0, trials)
+    assert killed == []
+    abandoned += [Task(Job(7, 2), fold) for fold in (1, 2, 3)]
+    callback.on_step_begin(1, trials)
+    assert killed == ["fold 1"]
+    assert [trial.run_metadata.num_failures for trial in trials] == [2, tuner.MAX_PROCESS_FAILURES, 2, 2]
+    trials[3].status = "RUNNING"
+    callback.on_step_begin(2, [trials[3]])
+    assert killed == ["fold 1", "fold 3"], "once its process has started"
+
+
+def test_reports_tell_where_checkpoints_lie(tmp_path: Path) -> None:
+    disks, task = Disks(tmp_path, tmp_path / "mark"), Task(Job(7, 2), 1)
+    callback = tuner._FleetCallback(Idle(), disks, lambda has_crashed: None, list)
+    kept = Kept(path=tmp_path / "7", num_bytes=1, free_bytes=1, node_id="a", is_shared=True)
+    for report, node in ((epoch_of(1, 1), "a"), (epoch_of(1, 2), "a"), (result_of(1), "")):
+        result = {REPORT: report, KEPT: kept}
+        callback.on_trial_result(0, [], trial_of(task), result)
+        assert (disks.node_of(task), result) == (node, {})
 
 
 def test_a_rescheduled_trial_is_not_retried_on_its_node() -> None:

@@ -63,9 +63,9 @@ def test_a_search_ends_in_one_line_that_names_the_cause(
         ("--device auto --trials 3 --cpus-per-trial 2", 2, ""),
         ("--device cpu --cpus-per-trial 2", 2, " --device cpu"),
         (
-            "--max-gpus 3 --cpus-per-trial 4 --gpus-per-trial 0.5 --address a:6379",
+            "--max-gpus 3 --cpus-per-trial 4 --gpus-per-trial 0.5 --paused-gb 2.5 --address a:6379",
             None,
-            " --address a:6379 --gpus-per-trial 0.5 --max-gpus 3 --cpus-per-trial 4",
+            " --address a:6379 --gpus-per-trial 0.5 --max-gpus 3 --paused-gb 2.5 --cpus-per-trial 4",
         ),
         ("--gpus-per-trial auto --device cuda", None, " --device cuda --gpus-per-trial auto"),
         ("--address 'ray head'", None, " --address 'ray head'"),

@@ -832,7 +832,8 @@ def test_cost_counts_trials_folds_and_epochs(request_for: Callable[..., Request]
     assert describe_cost(plan, 0.03, "cpu (test)").count("2 device minutes") == 1
     assert text.endswith("for a checkpoint of the largest network, per parallel trial)")
     pausing = dataclasses.replace(plan, info=dataclasses.replace(plan.info, pausing=True))
-    assert describe_cost(pausing, 3.0, "cpu (test)").endswith("network, per parallel or waiting trial)")
+    holders = "parallel or waiting trial, of the latter at most --paused-gb"
+    assert describe_cost(pausing, 3.0, "cpu (test)").endswith(f"network, per {holders})")
     assert plan.image_bytes() == 48 * 32 * 32 * 3
 
 
