@@ -153,7 +153,7 @@ class Study:
         score: float | None,
         *,
         traceback: str | None = None,
-        trained: float = 0.0,
+        trained: float | None = None,
     ) -> None:
         """Write how a trial ended; call it before listeners are notified.
 

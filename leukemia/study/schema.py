@@ -72,10 +72,10 @@ class SearchOptions:
     """Whether trials wait during and after fold 0, and only those that are among the best there run on."""
 
     rungs: list[Share] = field(default_factory=lambda: [0.05, 0.15, 0.45])
-    """With pausing, the shares of fold 0 after which trials wait, besides its end; fixed for a study."""
+    """With pausing, the shares of fold 0 after which trials wait, besides its end; fixed once trials waited."""
 
     keep: Share = 0.33
-    """With pausing, the share of the trials at a rung that goes on first; fixed for a study."""
+    """With pausing, the share of the trials at a rung that goes on first; fixed once trials waited."""
 
     patience: Positive = 25
     """Stop starting trials after this many without an improvement beyond noise."""
@@ -100,8 +100,8 @@ class SearchOptions:
 OPTIONAL: dict[str, Any] = {
     **dict.fromkeys(("storage", "cpu_threads", "weights")),
     "budget_hours": math.inf,
-    "rungs": [],
-    "keep": 0.33,
+    "rungs": SearchOptions().rungs,
+    "keep": SearchOptions.keep,
     **dict.fromkeys(("wandb_ids", "pausing", "paused_before"), False),
 }
 """Fields of ``study.json`` that are written only if set, with their values if not."""
@@ -116,9 +116,6 @@ class StudyInfo(SearchOptions, Identity):
 
     pausing: bool = False
     """As in ``SearchOptions``; False, whatever a new study has, in a file without it, which an older version wrote."""
-
-    rungs: list[Share] = field(default_factory=list)
-    """As in ``SearchOptions``; empty in a file without it, which an older version wrote."""
 
     paused_before: bool = False
     """Whether trials waited in an earlier session of this study, or were reused from a study whose trials did."""
@@ -193,8 +190,8 @@ class TrialEnd:
     """Mean of the objective over folds; None unless complete."""
 
     ended: Ended = field(default="", compare=False)
-    trained: NonNegative = field(default=0.0, compare=False)
-    """What the study had trained by then, in complete trials (``search.policy.patience``); 0 in older files."""
+    trained: NonNegative | None = field(default=None, compare=False)
+    """What the study had trained by then, in complete trials (``search.policy.patience``); None in older files."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.record import missing_field, wrong_value
@@ -31,13 +32,14 @@ FIXED = (
     "objective",
     "protocol",
     "racing",
-    "rungs",
-    "keep",
     "margin",
     "warm_start",
     "settings",
 )
 """Options that cannot change when a study is resumed; the others may."""
+
+FIXED_BY_PAUSING = ("rungs", "keep")
+"""Options that cannot change either, once trials may have waited."""
 
 
 def plan_resumed(request: Request) -> Plan:
@@ -131,16 +133,22 @@ def study_to_resume(request: Request) -> Study:
 
 
 def _check_arguments(request: Request, info: StudyInfo) -> None:
-    for key in FIXED:
+    for key in (*FIXED, *(FIXED_BY_PAUSING if info.fold_0_chose else ())):
         original, given = getattr(info, key), request.given.get(key)
         if given is None or given == original:
             continue
         flag, difference = f"--{key.replace('_', '-')}", f"with {original!r}, got {given!r}"
         if key == "settings":
             flag = "--set"
+        if key == "rungs":
+            difference = f"with {_listed(original)}, got {_listed(given)}"
         if key == "racing":
             flag, difference = "--no-racing", f"{'with' if original else 'without'} racing"
         raise UserError(f"{flag}: the study was started {difference}; leave it out to resume, or start a new study")
+
+
+def _listed(rungs: Sequence[float]) -> str:
+    return ",".join(map(str, rungs)) or "none"
 
 
 def _check_threads(cpus_per_trial: int | None, info: StudyInfo) -> None:

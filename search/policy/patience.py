@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 
 from leukemia.config.recipe import Recipe
@@ -38,8 +38,7 @@ class Patience:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._lengths: dict[int, int] = {}
-        self._seen: set[tuple[int, int, int]] = set()
-        self._epochs: Counter[int] = Counter()
+        self._epochs: defaultdict[int, set[tuple[int, int]]] = defaultdict(set)
         self._ends: dict[int, float] = {}
 
     def begin(self, number: int, recipe: Recipe) -> None:
@@ -48,24 +47,23 @@ class Patience:
 
     def add_epoch(self, number: int, epoch: Epoch) -> None:
         """Add an epoch of a registered trial, of any fold."""
-        key = (number, epoch.fold, epoch.epoch)
-        if number >= self._rules.num_priors and key not in self._seen:
-            self._seen.add(key)
-            self._epochs[self._lengths[number]] += 1
+        if number >= self._rules.num_priors:
+            self._epochs[number].add((epoch.fold, epoch.epoch))
 
     @property
     def trained(self) -> float:
         """Complete trials' worth of all epochs so far, whatever the order in which they were added."""
-        exact = sum(Fraction(count, self._rules.num_folds * length) for length, count in self._epochs.items())
-        return float(exact)
+        return self._worth(self._lengths.keys())
 
-    def end(self, number: int, trained: float) -> None:
+    def end(self, number: int, trained: float | None) -> None:
         """Record how a trial ended.
 
         Args:
-            trained: the count at that moment, which is to be noted for a resume; 0 for trials of earlier studies.
+            trained: the count at that moment, which is to be noted for a resume; 0 for trials of earlier studies. None
+                if it was not noted: then the epochs of all trials that have ended so far.
         """
-        self._ends[number] = trained
+        self._ends[number] = 0.0
+        self._ends[number] = self._worth(self._ends.keys()) if trained is None else trained
 
     @property
     def limit(self) -> float:
@@ -82,3 +80,11 @@ class Patience:
         order = sorted(scores, key=lambda number: (self._ends[number], number))
         last = last_improvement([scores[number] for number in order], step)
         return self.trained - (0.0 if last < 0 else self._ends[order[last]])
+
+    def _worth(self, numbers: Collection[int]) -> float:
+        """Complete trials' worth of the epochs of some trials, whatever the order in which they were added."""
+        counts: Counter[int] = Counter()
+        for number, epochs in self._epochs.items():
+            if number in numbers:
+                counts[self._lengths[number]] += len(epochs)
+        return float(sum(Fraction(count, self._rules.num_folds * length) for length, count in counts.items()))

@@ -40,12 +40,12 @@ class Rungs:
     def __post_init__(self) -> None:
         ascending = all(before < share for before, share in zip((0.0, *self.shares), self.shares, strict=False))
         if not ascending or any(share > LAST_SHARE for share in self.shares):
-            found = ",".join(f"{share:g}" for share in self.shares)
+            found = ",".join(map(str, self.shares))
             raise UserError(
                 f"--rungs: expected shares of fold 0, ascending, above 0 and at most {LAST_SHARE:g}, got {found}"
             )
         if not LEAST_KEEP <= self.keep <= MOST_KEEP:
-            raise UserError(f"--keep: expected a share from {LEAST_KEEP:g} to {MOST_KEEP:g}, got {self.keep:g}")
+            raise UserError(f"--keep: expected a share from {LEAST_KEEP:g} to {MOST_KEEP:g}, got {self.keep}")
 
     def num_kept(self, reached: int) -> int:
         """How many of the trials that reached a rung go on from it.

@@ -638,10 +638,10 @@ def test_a_csv_that_is_no_file_is_not_waited_for(kind: str, tmp_path: Path) -> N
 def test_a_header_of_many_columns_is_checked_in_linear_time(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text(",".join(f"c{number}" for number in range(50_000)) + "\n" + "x," * 49_999 + "x\n")
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(UserError, match=r"expected the columns Path and label, found c0, c1"):
         read_catalog(path)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 5
 
 
 def test_a_chain_of_subjects_is_joined_in_linear_time() -> None:
@@ -649,9 +649,9 @@ def test_a_chain_of_subjects_is_joined_in_linear_time() -> None:
     # Each subject shares an image with the one before; the last pair is joined first.
     subjects = [f"{subject:05d}" for number, _ in reversed(pairs) for subject in (number + 1, number)]
     hashes = [digest for _, digest in reversed(pairs) for _ in range(2)]
-    start = time.monotonic()
+    start = time.process_time()
     assert len(set(group_names(subjects, subjects, hashes))) == 1
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_huge_csv_is_not_read(tmp_path: Path) -> None:

@@ -184,13 +184,25 @@ def test_rungs_come_from_the_request_and_are_kept(started: Callable[..., Plan]) 
     assert Study.open(other.folder).info.rungs == [0.1, 0.6]
 
 
-def test_rungs_of_a_study_of_an_earlier_version_are_none(started: Callable[..., Plan]) -> None:
+def test_rungs_of_a_study_of_an_earlier_version_are_the_default(started: Callable[..., Plan]) -> None:
     plan = started()
     content = json.loads((plan.folder / "study.json").read_text())
-    assert content.pop("rungs") == [0.05, 0.15, 0.45]
-    write_record(plan.folder / "study.json", content)
-    info = Study.open(plan.folder).info
-    assert (info.rungs, info.keep, info.absent) == ([], 0.33, ())
+    assert content.keys().isdisjoint(["pausing", "rungs", "keep"])
+    assert Study.open(plan.folder).info.rungs == [0.05, 0.15, 0.45]
+
+
+def test_rungs_can_be_given_until_trials_may_have_waited(
+    started: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    started()
+    plan = plan_resumed(bare(request_for(), pausing=True, rungs=[0.5], keep=0.5))
+    Study(plan.folder).updated(plan.info)
+    assert plan.rules.rungs == Rungs(shares=(0.5,), keep=0.5)
+    with pytest.raises(UserError, match=r"^--rungs: the study was started with 0\.5, got 0\.1,0\.6; leave it out"):
+        plan_resumed(bare(request_for(), rungs=[0.1, 0.6]))
+    with pytest.raises(UserError, match=r"^--keep: the study was started with 0\.5, got 0\.25"):
+        plan_resumed(bare(request_for(), pausing=False, keep=0.25))
+    assert plan_resumed(bare(request_for())).rules.rungs == Rungs(shares=(0.5,), keep=0.5)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +212,9 @@ def test_rungs_of_a_study_of_an_earlier_version_are_none(started: Callable[..., 
             {"rungs": [0.3, 0.1]},
             r"^--rungs: expected shares of fold 0, ascending, above 0 and at most 0.6, got 0.3,0.1$",
         ),
+        ({"rungs": [0.1, 0.6000001]}, r"at most 0.6, got 0.1,0.6000001$"),
         ({"keep": 0.99}, r"^--keep: expected a share from 0.05 to 0.95, got 0.99$"),
+        ({"keep": 0.9500001}, r"got 0.9500001$"),
     ],
 )
 def test_wrong_rungs_are_refused(request_for: Callable[..., Request], given: dict[str, Any], message: str) -> None:
@@ -447,8 +461,6 @@ def test_resuming_takes_everything_from_the_study(
         ({"objective": "tta_auroc"}, r"--objective: the study was started with 'tta_accuracy', got 'tta_auroc'"),
         ({"objective": "tta_accuracy,cost"}, r"--objective: the study was started with 'tta_accuracy', got '.*,cost'"),
         ({"racing": False}, r"^--no-racing: the study was started with racing; leave it out to resume"),
-        ({"rungs": [0.5]}, r"--rungs: the study was started with \[0.05, 0.15, 0.45\], got \[0.5\]"),
-        ({"keep": 0.5}, r"--keep: the study was started with 0.33, got 0.5"),
         ({"margin": 2.0}, r"--margin: the study was started with 1.0, got 2.0"),
         ({"warm_start": ["old"]}, r"--warm-start: the study was started with \[\], got \['old'\]"),
         ({"protocol": "random-cell"}, r"--protocol: the study was started with 'grouped', got 'random-cell'"),

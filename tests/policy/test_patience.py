@@ -50,6 +50,16 @@ def test_the_default_patience_is_25_thirds_of_a_complete_trial() -> None:
     assert Patience(RULES).limit == 25 / 3
 
 
+def test_without_a_noted_count_all_trials_that_have_ended_count() -> None:
+    patience = Patience(RULES)
+    for number in (2, 0, 1):
+        train(patience, number, NUM_FOLDS * 40)
+    train(patience, 3, 100)
+    for number in (0, 2, 1):
+        patience.end(number, None)
+    assert patience.since_improvement({0: 0.8, 2: 0.9, 1: 0.7}, step=0.01) == 1.5
+
+
 def test_training_counts_from_the_end_of_the_trial_that_improved() -> None:
     patience, scores = Patience(RULES), {}
     complete(patience, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import os
@@ -17,7 +18,7 @@ from helpers.worlds import World, everything
 
 from leukemia.base.files import write_json
 from leukemia.data.catalog import Catalog
-from leukemia.study import clock
+from leukemia.study import clock, layout
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.study.times import fold_ended, trial_ended
@@ -183,3 +184,21 @@ def test_a_trial_proposed_in_advance_is_new_after_a_crash(tmp_path: Path, tiny_c
     resumed = Places(again, 4)
     resumed.fill()
     assert {number for number, _ in resumed.order} == {assignment.task.job.number}
+
+
+def test_patience_counts_training_of_a_study_that_did_not_note_it(tmp_path: Path, tiny_catalog: Catalog) -> None:
+    settings: dict[str, Any] = {"folds": 2, "epochs": 2, "racing": False}
+    world = World(tmp_path / "study", tiny_catalog, trials=6, **settings)
+    world.run()
+    before = world.driver().progress
+    for number in world.study.trials():
+        end = world.study.end(number)
+        assert end is not None
+        assert end.trained == number + 1
+        world.study.write(
+            world.study.trial_folder(number) / layout.STATE, dataclasses.asdict(dataclasses.replace(end, trained=None))
+        )
+    after = World(tmp_path / "study", tiny_catalog, trials=9, pausing=True, **settings).driver().progress
+    scores = {contender.number: contender.score for contender in before.race.contenders()}
+    assert len(scores) == 6
+    assert after.patience.since_improvement(scores, 0.0) == before.patience.since_improvement(scores, 0.0) < 6
