@@ -39,6 +39,12 @@ class CheckpointWriter:
     """Writes the checkpoints of one fit, one at a time: there is at most one copy of the state."""
 
     def __init__(self, path: Path, recipe: Recipe, fold: int, schedule: CheckpointSchedule) -> None:
+        """
+        Args:
+            path: nothing else writes it: its temporary files are those of a killed process, and are removed.
+        """
+        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+            leftover.unlink(missing_ok=True)
         self._path, self._recipe, self._fold, self._schedule = path, recipe, fold, schedule
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None

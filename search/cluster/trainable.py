@@ -53,6 +53,10 @@ KEPT = "kept"
 """Key of the fold's checkpoint, a ``Kept``."""
 
 
+CLOSING_SECONDS = 600
+"""How long a stopped task may take to write and upload its last checkpoint."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialData:
     """Read-only data shared by all trials; sent once to each node."""
@@ -134,6 +138,9 @@ def _traceback_of(error: Exception) -> str:
 
 def run_trial(assignment: Assignment, data: TrialData, resources: Resources) -> None:
     """The trainable: train one fold of a recipe in a worker process."""
+    # A process that is to be used again first writes the checkpoint of the task that was stopped in it. Tune waits for
+    # that for 2 s by default, and then fails the next task.
+    os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", str(CLOSING_SECONDS))
     # Ray sets OMP_NUM_THREADS to the CPUs that it has reserved, which may be fewer than the study's threads.
     use_threads(resources.cpu_threads or resources.cpus)
     job, fold = assignment.task.job, assignment.task.fold

@@ -88,6 +88,14 @@ def run_and_fail_beside_a_sleeper(assignment: Assignment, data: TrialData, resou
     ray.tune.report({REPORT: Failure(message="NonFiniteLoss: at fold 1")})
 
 
+def run_and_close_slowly(assignment: Assignment, data: TrialData, resources: Resources) -> None:
+    """A trainable: ends later than Tune waits by default, as with a checkpoint that is being uploaded."""
+    try:
+        run_trial(assignment, data, resources)
+    finally:
+        time.sleep(3)
+
+
 def search_in(
     folder: Path, num_trials: int, trainable: Any, listeners: Sequence[Listener] = (), storage: Path | None = None
 ) -> Study:
@@ -139,6 +147,12 @@ def test_the_other_folds_of_a_trial_that_ends_are_ended_at_once(tmp_path: Path) 
     end = study.end(0)
     assert end is not None
     assert (end.state, end.reason) == ("failed", "NonFiniteLoss: at fold 1")
+
+
+def test_a_process_that_still_writes_when_it_is_stopped_is_used_again(tmp_path: Path) -> None:
+    with ray_session("local"):
+        study = search_in(tmp_path, 3, run_and_close_slowly)
+    assert [end.reason for number in study.trials() if (end := study.end(number)) is not None] == ["all 2 folds"] * 3
 
 
 def starts(folder: Path, number: int, fold: int) -> list[str]:

@@ -141,6 +141,15 @@ def test_a_failure_is_raised_by_the_next_epoch_although_no_checkpoint_is_due(clo
     writer.close()
 
 
+def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
+    kept = [tmp_path / name for name in ("fold_2.pt", ".fold_1.pt.01234567.tmp")]
+    left = tmp_path / ".fold_2.pt.01234567.tmp"
+    for path in (*kept, left):
+        path.write_bytes(b"0")
+    CheckpointWriter(tmp_path / "fold_2.pt", RECIPE, 2, BY_TIME).close()
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
 def test_a_failure_after_the_end_of_a_fit_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "fold_0.pt"
     writer = CheckpointWriter(path, RECIPE, 0, CheckpointSchedule(seconds=0))
