@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 import pandas as pd
 
 from leukemia.data.groups import group_names, grouped_by_key
 from leukemia.data.subjects import some
-
-# Roboflow's exports: https://docs.roboflow.com/datasets/dataset-versions; and ``NAME_aug1``, ``aug_1_NAME``.
-_END = re.compile(
-    r"(?:(?:[_.](?:bmp|jpe?g|png|tiff?|webp))?\.rf\.[0-9a-z]{8,}|[_. -]+aug(?:mented)?[_. -]*\d*)$", re.IGNORECASE
-)
-_START = re.compile(r"^aug(?:mented)?[_. -]*\d*[_. -]+", re.IGNORECASE)
-_MAGNIFICATION = re.compile(r"(?:x\d{2,4}|\d{2,4}x)", re.IGNORECASE)
+from leukemia.data.version_names import VersionName, version_names
 
 
 def originals(image_ids: Sequence[str]) -> list[str]:
     """The first version of each image, in the order given: the image itself, unless its name says otherwise.
 
+    Versions in several parts of a split are of one original, unless each part has the original of its own versions:
+    images may be numbered from 0 in each.
+
     >>> originals(["a/1.png", "a/1_aug1.png", "b/1.png", "c_jpg.rf.0123abcd.jpg", "c_jpg.rf.4567abcd.jpg"])
     ['a/1.png', 'a/1.png', 'b/1.png', 'c_jpg.rf.0123abcd.jpg', 'c_jpg.rf.0123abcd.jpg']
     >>> originals(["40x/hem/7.png", "100x/hem/7.png", "7.bmp", "7.jpg"])
     ['40x/hem/7.png', '40x/hem/7.png', '7.bmp', '7.jpg']
+    >>> originals(["train/1.png", "train/1_flip.png", "val/1.png", "val/2_flip.png", "train/2.png"])
+    ['train/1.png', 'train/1.png', 'val/1.png', 'val/2_flip.png', 'val/2_flip.png']
     """
+    names = version_names(image_ids)
     found = list(image_ids)
-    for versions in grouped_by_key((_stem(name), row) for row, name in enumerate(image_ids)).values():
-        if any(_is_version(image_ids[row]) for row in versions):
-            for row in versions:
-                found[row] = image_ids[versions[0]]
+    for rows in grouped_by_key((name.place, row) for row, name in enumerate(names)).values():
+        parts = list(grouped_by_key((names[row].part, row) for row in rows).values())
+        is_complete = all(_has_own_originals([names[row] for row in part]) for part in parts)
+        for versions in parts if is_complete else [rows]:
+            if any(names[row].is_version or names[row].is_in_folder for row in versions):
+                for row in versions:
+                    found[row] = image_ids[versions[0]]
     return found
 
 
@@ -74,13 +75,7 @@ def version_notes(table: pd.DataFrame, *, is_split: bool) -> tuple[tuple[str, ..
     return (note,), (f"these originals have several versions: {some(sorted(several.unique()))}",)
 
 
-def _stem(image_id: str) -> tuple[str, ...]:
-    """What the versions of an original share: folders and name, without what tells them apart."""
-    path = PurePosixPath(image_id)
-    folders = (name for name in path.parts[:-1] if not _MAGNIFICATION.fullmatch(name))
-    return (*folders, _START.sub("", _END.sub("", path.stem)))
-
-
-def _is_version(image_id: str) -> bool:
-    path = PurePosixPath(image_id)
-    return _stem(image_id) != (*path.parts[:-1], path.stem)
+def _has_own_originals(names: Sequence[VersionName]) -> bool:
+    """Whether the versions of one name in a part of a split have their original there."""
+    versions = [name for name in names if name.is_version]
+    return len(versions) < len(names) or not versions
