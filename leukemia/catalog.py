@@ -52,7 +52,8 @@ def main(argv: list[str] | None = None) -> int:
         return _write_label_sheet(arguments)
 
     from leukemia.config.recipe import Recipe
-    from leukemia.data.catalog import describe, read_catalog
+    from leukemia.data.catalog import read_catalog
+    from leukemia.data.description import describe
     from leukemia.data.folds import describe_split
     from leukemia.data.reading import Reading
     from leukemia.data.survival import describe_survival, viewed

@@ -1,21 +1,18 @@
-"""The catalogue of a data set: one table of images with labels, subjects and groups; duplicates; a text report."""
+"""The catalogue of a data set: one table of images with labels, subjects and groups; duplicates."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 
 import pandas as pd
 
-from leukemia import CLASS_NAMES
 from leukemia.base import progress
 from leukemia.base.errors import UserError
-from leukemia.base.printable import printable
 from leukemia.config.fitting import Size
 from leukemia.config.recipe import Recipe
 from leukemia.data.conversions import conversion_notes
@@ -24,10 +21,12 @@ from leukemia.data.groups import group_names, grouped_by_key, look_up_subjects
 from leukemia.data.hashes import hash_images
 from leukemia.data.labels import check_labels
 from leukemia.data.layouts.detect import find_images
+from leukemia.data.layouts.last_resort import last_resort
 from leukemia.data.layouts.source import Layout, Row, Source
 from leukemia.data.names import check_names
 from leukemia.data.reading import DEFAULT, Reading, Spelling
 from leukemia.data.recurring_subjects import recurring_subjects
+from leukemia.data.subject_places import subject_pattern
 from leukemia.data.subjects import UNKNOWN, NotApplicable, read_subjects
 from leukemia.data.versions import version_notes
 
@@ -140,6 +139,7 @@ def read_catalog(
         own,
         columns=source.unread_columns,
         recurring=source.recurring_columns,
+        pattern=partial(subject_pattern, [image_id for image_id, _ in named], source.words),
     )
     table, converted = _table(source, named, subjects.names, recipe)
     recurring = recurring_subjects([image_id for image_id, _ in named], subjects.names, own)
@@ -153,7 +153,8 @@ def read_catalog(
             *(f"--subjects-from: {note}" for note in reference.notes),
         )
         subject_notes = tuple(f"--subjects-from: {note}" for note in reference.subject_notes)
-    check_labels(table, data, required=labels)
+    with last_resort(data, reading, labels=labels):
+        check_labels(table, data, required=labels)
     is_split = labels and reading.split_column is not None and bool(given_folds(table))
     if is_split:
         notes += (describe_sides(table, has_subjects=bool(table["subject"].notna().all())),)
@@ -224,83 +225,3 @@ def fingerprint_of(table: pd.DataFrame) -> str:
     """As ``Catalog.fingerprint``, of a catalogue's table."""
     rows = zip(table["image_id"], table["pixel_sha256"], table["label"].tolist(), table["subject"], strict=True)
     return hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
-
-
-def describe(catalog: Catalog, *data: Path) -> str:
-    """A plain-text report on a data set.
-
-    Args:
-        data: the paths it was read from.
-    """
-    lines = _report_lines(catalog, " ".join(map(str, data)))
-    return "\n".join(f"{title and title + ':':<13}{printable(text)}" for title, text in lines) + "\n"
-
-
-def _report_lines(catalog: Catalog, data: str) -> Iterator[tuple[str, str]]:
-    table = catalog.table
-    # Without subjects, the first note says what that means.
-    num_first = 0 if catalog.has_subjects else 1
-    for text in catalog.subject_notes[:num_first]:
-        yield "warning", text
-    yield "data", f"{data} (layout {catalog.layout}{catalog.parts and '; ' + catalog.parts})"
-    yield "fingerprint", catalog.fingerprint
-    yield "images", _images(catalog)
-    yield "subjects", _subjects(catalog) if catalog.has_subjects else "unknown"
-    yield "groups", _groups(catalog)
-    subjects = dict(zip(table["image_id"], table["subject"], strict=True))
-    across = [images for images in catalog.duplicates if len({subjects[name] for name in images}) > 1]
-    inside = [images for images in catalog.duplicates if len({subjects[name] for name in images}) == 1]
-    if catalog.has_subjects:
-        yield "duplicates", f"across subjects: {_sets(across)}"
-        yield "", f"within a subject: {_sets(inside)}"
-    else:
-        yield "duplicates", _sets(inside)
-    sizes = Counter(catalog.sizes).most_common()
-    yield "sizes", ", ".join(f"{width}x{height} px: {number}" for (width, height), number in sizes[:8])
-    if len(sizes) > 8:
-        yield "", f"and {len(sizes) - 8} more sizes; the smallest side is {min(map(min, catalog.sizes))} px"
-    yield "unreadable", "none"
-    for number, text in enumerate(catalog.remarks[num_first:]):
-        yield "" if number else "notes", text
-    yield "protocol", _PROTOCOL[catalog.protocols]
-
-
-_PROTOCOL = {
-    ("given",): "given: the split of the data is kept",
-    ("grouped", "random-cell"): "grouped or random-cell",
-    (
-        "random-cell",
-    ): "random-cell only: subjects are unknown, so images of one patient may be on both sides of a split",
-}
-
-
-def _images(catalog: Catalog) -> str:
-    if not catalog.has_labels:
-        return f"{len(catalog.table)}, without labels (for prediction only)"
-    counts = [int((catalog.table["label"] == label).sum()) for label in (0, 1)]
-    majority = CLASS_NAMES[counts.index(max(counts))]
-    each = ", ".join(f"{number} {name}" for number, name in zip(counts, CLASS_NAMES, strict=True))
-    return f"{sum(counts)} ({each}); majority rate {max(counts) / sum(counts):.3f} (always {majority})"
-
-
-def _subjects(catalog: Catalog) -> str:
-    table = catalog.table[catalog.table["subject"] != UNKNOWN]
-    text = str(table["subject"].nunique())
-    if not catalog.has_labels:
-        return text
-    each = [f"{table.loc[table['label'] == label, 'subject'].nunique()} {CLASS_NAMES[label]}" for label in (0, 1)]
-    both = int((table.groupby("subject")["label"].nunique() > 1).sum())
-    return f"{text} ({', '.join(each)})" + (f"; {both} with images of both classes" if both else "")
-
-
-def _groups(catalog: Catalog) -> str:
-    groups = catalog.table["group"]
-    if not catalog.has_subjects:
-        return f"{groups.nunique()} (images with identical pixels form one group)"
-    members = catalog.table.groupby("group")["subject"].nunique()
-    joined = [str(name) for name in members.index[members > 1]]
-    return f"{groups.nunique()}" + (f"; joined by shared images: {', '.join(joined)}" if joined else "")
-
-
-def _sets(duplicates: list[tuple[str, ...]]) -> str:
-    return "\n".join([str(len(duplicates) or "none"), *(f"{'':<15}{' = '.join(images)}" for images in duplicates)])

@@ -44,7 +44,11 @@ PLACE = "WORD,..."
 _NUMBER = re.compile(r"-?\d+")
 
 
-class OtherWords(UserError):
+class LabelError(UserError):
+    """A refusal about labels or classes, which ends with what always remains to be done (``layouts.last_resort``)."""
+
+
+class OtherWords(LabelError):
     """Data that have none of the words of ``--classes``."""
 
 
@@ -143,7 +147,7 @@ def unknown_words(
     lines: Iterable[str] | None = None,
     ignored: Iterable[str] = (),
     option: str = "",
-) -> UserError:
+) -> LabelError:
     """The error for data with unknown words: the message, the words, and an example of ``--classes``.
 
     Args:
@@ -164,7 +168,7 @@ def unknown_words(
     each = f"{joined(unclear[:MOST_WORDS])}{more}"
     advice = f"write each of {each} after its class, or after ignore= to leave it out" if unclear else "for example"
     text = f"{message}:\n{shown}\n{INDENT}{advice}: {f'{option} {typed}'.strip()}"
-    return OtherWords(text) if is_other else UserError(text)
+    return OtherWords(text) if is_other else LabelError(text)
 
 
 def counted(words: Iterable[str]) -> list[str]:

@@ -15,8 +15,8 @@ from leukemia.base.new_file import require_new
 from leukemia.base.spreadsheet import cell_of
 from leukemia.data.layouts.companions import companions_among
 from leukemia.data.layouts.detect import find_images
+from leukemia.data.layouts.last_resort import OPTION, folder_of_images
 from leukemia.data.layouts.source import Row, is_image, walk
-from leukemia.data.layouts.unlabelled import OPTION, folder_of_images
 from leukemia.data.names import check_names
 from leukemia.data.reading import Reading
 from leukemia.data.subjects import read_subjects
@@ -87,9 +87,9 @@ class LabelSheet:
 
     def _rows(self) -> list[Row]:
         """The images as they can be read, with labels or, in a CSV, without; otherwise all images but companions."""
-        for labels in (True, False):
+        for reading, labels in ((self.reading, True), (self.reading.without_labels(), False)):
             try:
-                source = find_images(self.data, self.reading, labels=labels)
+                source = find_images(self.data, reading, labels=labels)
             except UserError:
                 continue
             if labels or source.layout == "csv":

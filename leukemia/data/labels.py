@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from leukemia import CLASS_NAMES
-from leukemia.base.errors import UserError, listed
+from leukemia.base.errors import listed
+from leukemia.data.classes import LabelError
 from leukemia.data.groups import grouped_by_key
 
 
@@ -20,7 +21,7 @@ def check_labels(table: pd.DataFrame, data: Path, *, required: bool) -> None:
         required: whether both classes are.
 
     Raises:
-        UserError: images with identical pixels have different labels, or a required class is missing.
+        LabelError: images with identical pixels have different labels, or a required class is missing.
     """
     labels = grouped_by_key(
         zip(table["pixel_sha256"], zip(table["image_id"], table["label"], strict=True), strict=True)
@@ -31,12 +32,12 @@ def check_labels(table: pd.DataFrame, data: Path, *, required: bool) -> None:
         if len({label for _, label in images}) > 1
     ]
     if conflicts:
-        raise UserError(
+        raise LabelError(
             f"{data}: images with identical pixels have different labels; correct or remove these:\n{listed(conflicts)}"
         )
     present = sorted(set(table["label"]))
     if required and len(present) == 1:
-        raise UserError(
+        raise LabelError(
             f"{data}: expected images of both classes, found {len(table)} of class {present[0]} "
             f"({CLASS_NAMES[present[0]]}) only; add the other class, or say with --classes which words are normal "
             "and which leukemic"

@@ -92,6 +92,11 @@ class Reading:
         """These options, except those that say which words are which class."""
         return dataclasses.replace(self, classes=None, label_column=None)
 
+    def without_labels(self) -> Reading:
+        """These options for data whose labels are not read."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Reading)}
+        return _ReadingUnlabelled(**values | {"classes": None, "label_column": None})
+
     def of_test_set(self, base: str | None) -> Reading:
         """These options for a test set: all of them apply to it, except that it has its own path and base folder."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Reading)}

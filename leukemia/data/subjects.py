@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from leukemia.base.errors import UserError
@@ -24,7 +24,6 @@ MOST_NAMED = 10
 
 # "1" as pandas writes integers if values are missing, or with leading zeros.
 _INTEGER = re.compile(r"0*([0-9]+)(?:\.0*)?")
-_PART = re.compile(r"[^\W\d_]+|\d+")
 # The last one of a path: of a file rather than of its folders.
 _CNMC_NAME = re.compile(r"(?:.*[^A-Za-z0-9])?UID_(?P<subject>[^_/]+)[_/]", re.IGNORECASE | re.DOTALL)
 
@@ -80,6 +79,7 @@ def read_subjects(
     *,
     columns: Iterable[str] = (),
     recurring: Iterable[str] = (),
+    pattern: Callable[[], str | None] = lambda: None,
 ) -> Subjects:
     """The subjects of all images, in their normal form: a subject is named by its shortest spelling.
 
@@ -91,6 +91,7 @@ def read_subjects(
         reading: the user's options.
         columns: columns that are called like subjects, but are not read.
         recurring: other columns whose values recur as patients do.
+        pattern: what to type for subjects that may be in the paths, looked up only if there are none.
 
     Raises:
         NotApplicable: no image has a subject where an option says that it has.
@@ -106,7 +107,7 @@ def read_subjects(
                 f"--subject-column {reading.subject_column}: expected subjects, but no row has one"
                 f"{_in_brackets(words)}; give another column, or leave the option out"
             )
-        return Subjects(names=None, notes=(_how_to_give(image_ids, columns, recurring),))
+        return Subjects(names=None, notes=(_how_to_give(columns, recurring, pattern()),))
     notes += [_unread(column, reading) for column in columns]
     names, joined = _normal({value for value in known if value is not None}, reading.subject_spelling)
     if joined:
@@ -184,31 +185,18 @@ def _unread(column: str, reading: Reading) -> str:
     return f"the column {column} looks like subjects, but is not read; --subject-column {_argument(column)} {way}"
 
 
-def _how_to_give(image_ids: Sequence[str], columns: Iterable[str], recurring: Iterable[str]) -> str:
+def _how_to_give(columns: Iterable[str], recurring: Iterable[str], pattern: str | None) -> str:
     ways = [f"--subject-column {_argument(column)} reads the column {column}" for column in columns]
     ways = ways or [
         f"--subject-column {_argument(column)} reads the column {column}, whose values recur as patients do"
         for column in recurring
     ]
-    if _may_name_subjects(image_ids):
-        ways.append("--subject-pattern reads them from the names")
+    ways += [pattern] if pattern else []
     return (
         "subjects are unknown, so images of one patient may be on both sides of a split, and scores too high; "
         + ", ".join(ways or ["a CSV with a column subject gives them"])
         + ", --subjects-from looks them up in a copy with subjects (for renumbered images of C-NMC)"
     )
-
-
-def _may_name_subjects(image_ids: Sequence[str]) -> bool:
-    """Whether folders, words or numbers at one place of the names recur as patients do: several, of several images."""
-    places: dict[tuple[int, int], list[str]] = {}
-    for image_id in image_ids:
-        *folders, name = image_id.split("/")
-        for level, text in enumerate([*folders, name.rpartition(".")[0] or name]):
-            level = level if level < len(folders) else -1
-            for number, word in enumerate([text] if level >= 0 else _PART.findall(text)):
-                places.setdefault((level, number), []).append(word)
-    return any(2 < len(set(words)) < len(words) for words in places.values())
 
 
 def _argument(text: str) -> str:

@@ -57,3 +57,38 @@ def test_the_folder_above_is_not_searched_for_names(data: Path) -> None:
     write_lines(data / "lists/cells.csv", "Path,label", *(f"{number}.png,{number % 2}" for number in range(4)))
     with pytest.raises(UserError, match=r"none of the 4 images exists below .*lists"):
         typed(data / "lists/cells.csv")
+
+
+@pytest.mark.parametrize("form", ["Class Labels of {}.csv", "{}.csv", "{}_labels.csv"])
+def test_a_list_named_after_a_folder_beside_it_is_about_its_images(tmp_path: Path, form: str) -> None:
+    for number in (1, 2):
+        touch(tmp_path, *(f"Dataset {number}/{image:03d}.bmp" for image in range(1, 5)))
+        rows = [f"{image},{1 + (image + number) % 2}" for image in range(1, 5)]
+        write_lines(tmp_path / form.format(f"Dataset {number}"), "image ID,class label", *rows)
+    with pytest.raises(
+        UserError, match=r"read one with --label-column 'class label' .*\n  class label: 1 \(4\), 2 \(4\)\n"
+    ):
+        typed(tmp_path)
+    options = "--label-column 'class label' --classes normal=1 leukemic=2"
+    labels = labels_of(typed(tmp_path, options=options))
+    assert labels == {f"Dataset {n}/{image:03d}.bmp": (image + n) % 2 for n in (1, 2) for image in range(1, 5)}
+    one = typed(tmp_path / form.format("Dataset 2"), options=options)
+    assert len(one.rows) == 4
+    assert f"the paths in the CSV are below {tmp_path / 'Dataset 2'}, which its name has" in one.notes
+
+
+def test_a_list_whose_images_are_clear_is_not_read_otherwise(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"train/{number}.png" for number in range(4)), "other/x.png")
+    path = write_lines(tmp_path / "train.csv", "file,label", *(f"{number},{number % 2}" for number in range(4)))
+    source = typed(path)
+    assert source.root == tmp_path
+    assert "train/0.png" in labels_of(source)
+
+
+def test_a_column_called_like_labels_is_proposed_though_its_words_are_many(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{number}.png" for number in range(5)))
+    write_lines(
+        tmp_path / "list.csv", "file,cell type", *(f"{row}.png,{'abcde'[row] if row < 4 else 'a'}" for row in range(5))
+    )
+    with pytest.raises(UserError, match=r"read one with --label-column 'cell type'"):
+        typed(tmp_path)

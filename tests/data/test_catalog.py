@@ -20,7 +20,8 @@ from leukemia import catalog as catalog_command
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.catalog import main
 from leukemia.data import hashes
-from leukemia.data.catalog import Catalog, describe, read_catalog
+from leukemia.data.catalog import Catalog, read_catalog
+from leukemia.data.description import describe
 from leukemia.data.groups import group_names
 from leukemia.data.pixels import decode, pixel_sha256, read_image
 from leukemia.data.reading import Reading
@@ -191,6 +192,7 @@ def test_test_phase_and_its_csv_must_agree(cnmc: Path) -> None:
         read_catalog(folder)
     assert read_catalog(cnmc / f"{folder.name}_labels.csv").notes == (
         f"1 images in {folder} are not listed in the CSV and were ignored",
+        "classes (images): normal = 0 (1); leukemic = 1 (1)",
     )
     (folder / "1.bmp").unlink()
     with pytest.raises(UserError, match=r"1 of 2 images do not exist below .*\n  row 2: 1.bmp$"):
@@ -290,7 +292,7 @@ def test_csv_links_inside_the_folder_are_followed_and_duplicates_rejected(tmp_pa
         (
             "Path,label",
             ["images/0.png,2", "images/1.png,1", "images/2.png,", "images/3.png,x"],
-            r"expected the label 0 \(normal\) or 1 \(leukemic\).*\n  '2': row 2\n  'x': row 5\n  row 4: no label\n"
+            r"(?m)expected the label 0 \(normal\) or 1 \(leukemic\).*\n  '2': row 2\n  'x': row 5\n  row 4: no label\n"
             r"  write each of 1,2,x after its class, .*: --classes normal=WORD,\.\.\. leukemic=WORD,\.\.\.$",
         ),
         ("Path,label", ["images/0.png,1", "images/1.png,1"], r"both classes, found 2 of class 1 \(all\) only"),
@@ -515,8 +517,8 @@ def test_subjects_are_looked_up_by_pixels(cnmc: Path, tmp_path: Path) -> None:
     assert catalog.table["group"].tolist() == ["20+21", "H3", "5", "H3", "H3", "20+21"]
     assert catalog.protocols == ("grouped", "random-cell")
     assert catalog.fingerprint != read_catalog(copy).fingerprint
-    assert catalog.notes[0].startswith(f"subjects and groups are those of {cnmc}: subjects may share images there ")
-    assert read_catalog(copy).notes[1:] == catalog.notes[1:]
+    assert catalog.notes[1].startswith(f"subjects and groups are those of {cnmc}: subjects may share images there ")
+    assert read_catalog(copy).notes[1:] == catalog.notes[2:]
 
 
 def test_subjects_that_cannot_be_looked_up(cnmc: Path, tmp_path: Path) -> None:

@@ -18,7 +18,12 @@ FILES = {
 
 
 def completed(message: str) -> str:
-    line = message.rpartition("--classes")[2].replace("normal=WORD,...", "normal=1,2").replace("WORD,...", "0")
+    line = (
+        message.rpartition("--classes")[2]
+        .partition("\n")[0]
+        .replace("normal=WORD,...", "normal=1,2")
+        .replace("WORD,...", "0")
+    )
     return f"--classes{line}"
 
 

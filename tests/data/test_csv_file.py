@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from leukemia.base.errors import UserError
+from leukemia.data.layouts.csv_file import read_csv
 from leukemia.data.layouts.label_column import read_labels
 from leukemia.data.layouts.listing import read_listing
 from leukemia.data.reading import DEFAULT
@@ -124,3 +125,12 @@ def test_quotation_marks_lose_no_row(tmp_path: Path) -> None:
             assert len(listing_of(tmp_path, text).column("path")) == len(rows), text
             num_read += 1
     assert num_read > 100
+
+
+def test_titles_of_a_spreadsheet_above_the_header_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text("Haematology,,\nExport 2023-05-01,,\n\nImage,Patient,label\n0.png,P1,0\n1.png,,\n")
+    file = read_csv(path)
+    assert file.header == (4, ["Image", "Patient", "label"])
+    assert [values[0] for _, values in file.rows] == ["0.png", "1.png"]
+    assert file.notes == ("2 lines above the header of the CSV have one value each, and are not read",)

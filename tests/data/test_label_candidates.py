@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from leukemia.base.errors import UserError
+from tests.helpers.second_try import before_list
 from tests.helpers.tables import labels_of, touch, typed, write_lines
 
 TRAIN = [f"{row}.png,{row // 2},2020-01-0{1 + row // 4},{'mf'[row // 4]},{row % 2}" for row in range(8)]
@@ -34,7 +35,7 @@ def test_the_table_with_candidates_is_named_before_tests_and_templates(cells: Pa
     words = [f"{line},{('gesund', 'blasten')[row % 2]}" for row, line in enumerate(TRAIN)]
     write_lines(cells / "train.csv", "foto,who,birth date,sex,smoker,diagnose", *words)
     message = refusal(cells)
-    head, *columns, last = message.splitlines()
+    head, *columns, last = before_list(message).splitlines()
     assert head.startswith(f"{cells / 'train.csv'}: expected a column of labels")
     assert columns == ["  diagnose: blasten (4), gesund (4)", "  smoker: 0 (4), 1 (4)", *columns[2:]]
     assert [column.split(":")[0].strip() for column in columns] == ["diagnose", "smoker", "who"]

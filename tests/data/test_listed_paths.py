@@ -116,12 +116,13 @@ def test_paths_of_another_machine_are_found_by_their_last_folders(
     )
     catalog = read_catalog(path, Reading(base=str(root)))
     assert catalog.fingerprint == expected.fingerprint
-    assert expected.notes == ()
+    classes = "classes (images): normal = 0 (10); leukemic = 1 (10)"
+    assert expected.notes == (classes,)
     note = (
         "20 of 20 paths in the CSV do not exist as written; "
         f"their images were found below {root} by the last folders and the name of the path"
     )
-    assert catalog.notes == (note,)
+    assert catalog.notes == (note, classes)
     assert main([str(path), "--base", str(root)]) == 0
     assert f"notes:       {note}\n" in capsys.readouterr().out
 
@@ -129,7 +130,10 @@ def test_paths_of_another_machine_are_found_by_their_last_folders(
 def test_windows_paths_below_the_base_are_as_written(course: Path) -> None:
     draw(course, ["other/train/0.bmp"])
     catalog = read_catalog(listing(course, [r"train\0.bmp", r"train\1.bmp"]))
-    assert (ids(catalog), catalog.notes) == (["train/0.bmp", "train/1.bmp"], ())
+    assert (ids(catalog), catalog.notes) == (
+        ["train/0.bmp", "train/1.bmp"],
+        ("classes (images): normal = 0 (1); leukemic = 1 (1)",),
+    )
 
 
 def test_the_longest_end_decides_and_two_of_them_are_ambiguous(tmp_path: Path) -> None:
@@ -158,6 +162,7 @@ def test_names_without_folders_are_found_anywhere_if_each_occurs_once(tmp_path: 
     assert ids(catalog) == ["all/1.png", "all/deep/2.png", "hem/0.png"]
     assert catalog.notes == (
         f"3 of 3 paths in the CSV do not exist as written; their images were found below {tmp_path} by name alone",
+        "classes (images): normal = 0 (2); leukemic = 1 (1)",
     )
     draw(tmp_path, ["new/1.png"])
     with pytest.raises(UserError, match=r"several files may be meant.*\n  row 3: 1.png may be all/1.png, new/1.png$"):
@@ -200,17 +205,17 @@ def test_a_search_states_and_keeps_what_was_found_otherwise(request_for: Request
     plan = plan_new(request_for, "python -m search.run")
     text = io.StringIO()
     print_plan(Console(file=text, width=120), plan)
-    (note,) = plan.catalog.notes
+    note, classes = plan.catalog.notes
     assert f"note: {note}\n" in text.getvalue()
     with created(plan):
         pass
     stored = json.loads((plan.folder / "study.json").read_text())
-    assert stored["data"]["notes"] == [note]
-    # Corrected paths are the same data, and leave no note.
+    assert stored["data"]["notes"] == [note, classes]
+    # Corrected paths are the same data, and leave no note on them.
     listing(course, [f"train/{number}.bmp" for number in range(20)])
     again = plan_resumed(Request(runs=request_for.runs, study="one"))
     assert again.catalog.fingerprint == plan.catalog.fingerprint
-    assert resumed(again).info.data.notes == []
+    assert resumed(again).info.data.notes == [classes]
 
 
 def test_a_study_of_a_version_that_read_any_file_of_the_name(request_for: Request, course: Path) -> None:

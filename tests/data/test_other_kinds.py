@@ -44,6 +44,7 @@ def data(tmp_path: Path) -> Path:
         ("cells.h5", r"got a file of MATLAB, HDF5"),
         ("cells.tfrecord", r"got a file of MATLAB, HDF5, TensorFlow"),
         ("coco.json", r"got annotations, such as those of COCO; write a CSV with the columns Path and label"),
+        ("data.json", r"got a file of JSON, XML or YAML; if it has the labels, write a CSV with the columns Path and"),
         ("cell.gif", r"got an image in a format that is not read; convert it to PNG$"),
         ("slide.svs", r"got a whole-slide or DICOM image, or a video; export its cells"),
     ],
@@ -51,13 +52,13 @@ def data(tmp_path: Path) -> Path:
 def test_each_kind_is_named_alone_and_in_a_folder(tmp_path: Path, name: str, message: str) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
-    (folder / name).write_bytes(b"x")
+    (folder / name).write_bytes(b'{"annotations": []}' if "coco" in name else b"x")
     with pytest.raises(UserError, match=rf"^{folder / name}: expected a CSV or a folder, {message}"):
         read_catalog(folder / name)
     in_folder = message.removeprefix("got ").replace(";", ":", 1)
     with pytest.raises(UserError, match=rf"^{folder}: expected C-NMC's .*; found {name}, {in_folder}"):
         read_catalog(folder)
-    (folder / f"0 {name}").write_bytes(b"x")
+    (folder / f"0 {name}").write_bytes((folder / name).read_bytes())
     with pytest.raises(UserError, match=rf"; found 2 files such as 0 {name}, {in_folder}"):
         read_catalog(folder, labels=False)
 
@@ -125,3 +126,18 @@ def test_folders_may_be_deeper_and_stray_files_are_counted(data: Path) -> None:
     catalog = read_catalog(data)
     assert catalog.table["image_id"].tolist() == ["all/patient 1/slide/a/b.png", "all/x.png", "hem/x.png"]
     assert catalog.notes[1:] == ("ignored 2 files without an image suffix (.csv: 1, .md: 1)",)
+
+
+def test_files_that_may_have_anything_are_no_annotations(tmp_path: Path) -> None:
+    for number in range(3):
+        folder = tmp_path / f"B24-{number}"
+        for word in ("Blast", "Lymphocyte"):
+            (folder / word).mkdir(parents=True)
+            (folder / word / "1.jpg").touch()
+        (folder / f"B24-{number}.xml").write_text(f'<order id="{number}"/>')
+    with pytest.raises(UserError, match=r"images in folders with other names; map them") as caught:
+        read_catalog(tmp_path)
+    assert "the folder also has 3 files such as B24-0.xml" in str(caught.value)
+    (tmp_path / "B24-0" / "B24-0.xml").write_text("<annotation><object><bndbox/></object></annotation>")
+    with pytest.raises(UserError, match=r"3 files such as B24-0.xml, annotations, such as those of COCO: write a CSV"):
+        read_catalog(tmp_path)

@@ -74,8 +74,8 @@ def test_ids_without_leading_zeros_are_found_if_all_are(tmp_path: Path, header: 
     path = write_lines(tmp_path / "cells.csv", f"{header},label", *rows)
     source = typed(path)
     assert labels_of(source) == {there.format(number): number % 2 for number in range(8, 12)}
-    assert "4 of 4 paths in the CSV do not exist as written" in source.notes[-1]
-    assert "4 of them differ in leading zeros, case" in source.notes[-1]
+    assert "4 of 4 paths in the CSV do not exist as written" in " ".join(source.notes)
+    assert "4 of them differ in leading zeros, case" in " ".join(source.notes)
 
 
 def test_ids_are_not_completed_beside_images_that_are_there(tmp_path: Path) -> None:
@@ -104,13 +104,13 @@ def test_a_column_of_numbers_is_read_if_it_is_called_for_images(tmp_path: Path) 
 
 def test_numbers_that_recur_in_several_folders_are_found_in_the_one_that_is_proposed(tmp_path: Path) -> None:
     for part in ("test", "train"):
-        touch(tmp_path, *(f"{part}/{number}.png" for number in range(4)))
+        touch(tmp_path, *(f"{part}ing/{number}.png" for number in range(4)))
         write_lines(tmp_path / f"{part}_labels.csv", "id,label", *(f"{number},{number % 2}" for number in range(4)))
     with pytest.raises(UserError, match=r"train_labels.csv: .* several files may be meant; write the full") as caught:
         typed(tmp_path)
     option = str(caught.value).splitlines()[0].partition("give this CSV with ")[2].removesuffix(":")
     assert labels_of(typed(tmp_path / "train_labels.csv", options=option)) == {f"{n}.png": n % 2 for n in range(4)}
-    assert option == f"--base {tmp_path / 'train'}"
+    assert option == f"--base {tmp_path / 'training'}"
 
 
 def test_copies_in_one_folder_are_told_apart_by_their_full_paths_only(tmp_path: Path) -> None:

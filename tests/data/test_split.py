@@ -55,7 +55,7 @@ def course(tmp_path: Path) -> Course:
 
 def test_csvs_are_cross_validated_together_which_is_said(course: Course) -> None:
     catalog = read_catalog(course.folder)
-    assert catalog.notes[-1] == (
+    assert catalog.notes[-2] == (
         "the data have a split, in the names of the CSVs (12 train, 4 validation images), that is not kept: all are "
         "cross-validated together; --split-column split keeps it"
     )
@@ -69,7 +69,7 @@ def test_csvs_are_kept_apart(course: Course) -> None:
     assert (splits.protocol, sizes(splits)) == ("given", [(12, 4)])
     assert set(splits.folds[0].validation) == {f"new_dataset/valid/{number}.bmp" for number in range(4)}
     assert catalog.fingerprint == read_catalog(course.folder).fingerprint
-    assert catalog.notes[-2:] == (
+    assert (catalog.notes[-3], catalog.notes[-1]) == (
         "the split in the names of the CSVs is kept (--split-column split): 12 train, 4 validation images",
         "subjects are unknown, so patients may be on both sides of the given split",
     )
@@ -82,6 +82,7 @@ def test_a_column_with_parts(tmp_path: Path, header: str) -> None:
     assert together.notes == (
         f"the data have a split, in the column {header.lower()} (6 train, 2 validation, 2 test images), that is not "
         f"kept: all are cross-validated together; --split-column {header.lower()} keeps it",
+        "classes (images): normal = 0 (5); leukemic = 1 (5)",
     )
     assert together.table["split"].tolist() == [*["train"] * 6, *["validation"] * 2, *["test"] * 2]
     kept = read_catalog(path, Reading(split_column=header))
@@ -129,7 +130,7 @@ def test_a_flag_without_a_part_is_refused(tmp_path: Path, header: str, values: I
     with pytest.raises(UserError, match=rf"^--split-column {header}: the column has (0 and 1|Yes and no), which may"):
         read_catalog(path, Reading(split_column=header))
     said = ("the column set is not read as a split: 0 and 1 may be folds or parts",) if header == "set" else ()
-    assert read_catalog(path).notes == said
+    assert read_catalog(path).notes == (*said, "classes (images): normal = 0 (2); leukemic = 1 (2)")
     path = listing(tmp_path, "kfold", "0011")
     assert sizes(split(read_catalog(path, Reading(split_column="kfold")))) == [(2, 2)] * 2
 
@@ -165,7 +166,7 @@ def test_a_part_without_labels_is_no_training_data(tmp_path: Path) -> None:
     draw(tmp_path, ["more/1.png", "2.png"])
     with pytest.raises(
         UserError,
-        match=r"must be in the parts of the split \(test, train, val\); .*\n  more/\n  2.png\n.* ignore=more$",
+        match=r"(?m)must be in the parts of the split \(test, train, val\); .*\n  more/\n  2.png\n.* ignore=more$",
     ):
         read_catalog(tmp_path)
 
@@ -205,6 +206,7 @@ def test_a_column_that_is_no_split_is_said(tmp_path: Path) -> None:
     path = listing(tmp_path, "set", ["a", "b", "train", "c"])
     assert read_catalog(path).notes == (
         "the column set is not read as a split: expected train, validation and test, or folds numbered from 0 or 1",
+        "classes (images): normal = 0 (2); leukemic = 1 (2)",
     )
     with pytest.raises(
         UserError, match=r"^--split-column set: expected train, .*\n  a: 1 images\n  b: 1 images\n  c: 1"

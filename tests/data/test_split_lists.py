@@ -58,7 +58,10 @@ def test_blanks_separate_the_header_too(cells: Path) -> None:
     path = write_lines(cells / "list.txt", "Path label", *(f"my cells/{row}.png   {row % 2}" for row in range(12)))
     source = typed(path)
     assert labels_of(source)["my cells/1.png"] == 1
-    assert source.notes == ("the values in the CSV are separated by blanks",)
+    assert source.notes == (
+        "the values in the CSV are separated by blanks",
+        "classes (images): normal = 0 (6); leukemic = 1 (6)",
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,7 +113,7 @@ def test_a_list_without_labels_names_the_folder_that_has_them(folders: Path) -> 
         UserError, match=r"the folders of its images name classes: .* give their folder instead, "
     ) as no:
         typed(folders / "train.txt")
-    assert len(typed(Path(str(no.value).rpartition(", ")[2])).rows) == 12
+    assert len(typed(Path(str(no.value).partition("\n")[0].rpartition(", ")[2])).rows) == 12
 
 
 def test_words_of_files_are_proposed_beside_lists_without_labels(tmp_path: Path) -> None:

@@ -10,10 +10,9 @@ from helpers.layouts import write_csv
 
 from leukemia.data.catalog import read_catalog
 from leukemia.data.reading import Reading
+from leukemia.data.subject_places import subject_pattern
 from leukemia.data.subject_words import looks_like_subjects
 from leukemia.data.subjects import read_subjects
-
-BY_NAMES = "--subject-pattern reads them from the names"
 
 
 @pytest.fixture(autouse=True)
@@ -79,13 +78,19 @@ def test_ages_and_parts_are_not_proposed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "is_proposed"),
-    [("cell_{0}.png", False), ("{0:06d}.jpg", False), ("S{1}_{0}.png", True), ("P{1}/cell_{0}.png", True)],
+    ("form", "way"),
+    [
+        ("cell_{0}.png", None),
+        ("{0:06d}.jpg", None),
+        ("S{1}_{0}.png", "--subject-pattern 'S(\\d+)_[^/]*$' reads 0, 1, 2 and 1 more from the names"),
+        ("P{1}/cell_{0}.png", "--subject-pattern '^([^/]+)/' reads P0, P1, P2 and 1 more from the folders"),
+    ],
 )
-def test_a_pattern_is_proposed_only_if_names_vary_like_patients(form: str, is_proposed: bool) -> None:
+def test_a_pattern_is_proposed_only_if_names_vary_like_patients(form: str, way: str | None) -> None:
     names = [form.format(number, number // 3) for number in range(12)]
-    (note,) = read_subjects(names, [None] * 12, Reading()).notes
-    assert (BY_NAMES in note) == is_proposed
+    (note,) = read_subjects(names, [None] * 12, Reading(), pattern=lambda: subject_pattern(names)).notes
+    assert (way or "a CSV with a column subject gives them") in note
+    assert ("--subject-pattern" in note) == (way is not None)
 
 
 def test_an_empty_column_is_not_named(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from PIL import Image
 from leukemia.base.errors import UserError
 from leukemia.catalog import main
 from leukemia.config.presets import seed as recipe
-from leukemia.data.catalog import Catalog, describe, read_catalog
+from leukemia.data.catalog import Catalog, read_catalog
+from leukemia.data.description import describe
 from leukemia.data.folds import make_splits
 from leukemia.data.reading import DEFAULT, Reading
 from leukemia.data.subject_words import looks_like_subjects
@@ -55,7 +56,7 @@ def test_spellings_of_a_subject_are_joined_and_reported(tmp_path: Path) -> None:
     catalog = read_catalog(path)
     assert subjects_of(catalog) == ["H3"] * 3 + ["1"] * 3 + ["M\u00fcller"] * 2 + ["p 7"] * 2
     assert catalog.table["group"].nunique() == 4
-    (note,) = catalog.remarks
+    note, _ = catalog.remarks
     assert note.startswith("4 subjects have several spellings, which are taken for one: 1 = 01 = 1.0, H3 = h3, ")
     assert note.endswith("--subject-spelling exact keeps them apart")
 
@@ -64,14 +65,14 @@ def test_exact_spelling_keeps_subjects_apart(tmp_path: Path) -> None:
     written = ["h3", "H3", "1", "1.0", "nan", "NA"]
     catalog = read_catalog(listing(tmp_path, written), EXACT)
     assert subjects_of(catalog) == written
-    assert catalog.remarks == ()
+    assert catalog.remarks == ("classes (images): normal = 0 (3); leukemic = 1 (3)",)
 
 
 def test_subjects_that_are_not_spelled_otherwise_keep_their_text(tmp_path: Path) -> None:
     written = ["p01", "P02", "03", "4.0", "\u00c4", "p01"]
     catalog = read_catalog(listing(tmp_path, written))
     assert subjects_of(catalog) == written
-    assert catalog.remarks == ()
+    assert catalog.remarks == ("classes (images): normal = 0 (3); leukemic = 1 (3)",)
     assert catalog.fingerprint == read_catalog(tmp_path / "list.csv", EXACT).fingerprint
 
 
@@ -87,7 +88,7 @@ def test_words_for_no_subject_form_one_group(tmp_path: Path) -> None:
     assert catalog.table["group"].nunique() == 4
     assert catalog.has_subjects
     assert not catalog.has_all_subjects
-    (note,) = catalog.remarks
+    note, _ = catalog.remarks
     assert note.startswith("9 of 12 images have no subject ('<NA>', '?', 'N/A', -, NA, None, nan, unknown): 03.png, ")
     assert "stay together as one group, 'unknown', which is not compared with other data" in note
     assert "\nsubjects:    3 (" in describe(catalog, tmp_path / "list.csv")
@@ -138,6 +139,7 @@ def test_another_column_beside_the_one_that_is_read_is_named(tmp_path: Path) -> 
     assert subjects_of(read_catalog(path)) == ["a", "b", "a", "b"]
     assert read_catalog(path).remarks == (
         "the column Case looks like subjects, but is not read; --subject-column Case reads it",
+        "classes (images): normal = 0 (2); leukemic = 1 (2)",
     )
     assert not looks_like_subjects("patient_age")
 

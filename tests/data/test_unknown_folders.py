@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.second_try import completed, found, refusal, touch
+from helpers.second_try import before_list, completed, found, refusal, touch
 from PIL import Image
 
 from leukemia.data.layouts.detect import find_images
@@ -37,7 +37,7 @@ def test_classes_in_the_names_of_files_are_read_at_the_second_try(segmented: Pat
     message = refusal(segmented)
     assert "look like subjects, dates or numbers (patient_0 (2), " in message
     assert "so no folder names a class; the names of the files have words" in message
-    assert message.endswith(" --classes normal=WORD,... leukemic=WORD,... ignore=seg")
+    assert before_list(message).endswith(" --classes normal=WORD,... leukemic=WORD,... ignore=seg")
     source = found(segmented, *completed(message, "lymph", "blast"))
     assert labels_of(source) == {("lymph", 0): 4, ("blast", 1): 4}
     assert {row.path.parent.name for row in source.rows} == {"img"}
@@ -61,7 +61,7 @@ def test_masks_are_no_class(segmented: Path) -> None:
 def test_words_of_files_without_folders_of_classes(tmp_path: Path, folder: str) -> None:
     names = [f"{folder}{word}{number}.png" for word in ("Lymphocyte", "Pro-B_") for number in range(3)]
     message = refusal(touch(tmp_path, *names))
-    assert message.endswith(
+    assert before_list(message).endswith(
         "\n  Lymphocyte (3)\n  Pro-B (3)\n  write each of Lymphocyte,Pro-B after its class, or after ignore= to leave "
         "it out: --classes normal=WORD,... leukemic=WORD,..."
     )
@@ -89,7 +89,7 @@ def test_words_of_files_never_win_over_folders_or_lists(tmp_path: Path) -> None:
 def test_words_of_files_are_not_guessed(tmp_path: Path) -> None:
     """Without ``--classes``, even known words are none: a test set of such names is predicted."""
     touch(tmp_path, *(f"{word}_{number}.png" for word in ("healthy", "cancer") for number in range(2)))
-    assert refusal(tmp_path).endswith("for example: --classes normal=healthy leukemic=cancer")
+    assert before_list(refusal(tmp_path)).endswith("for example: --classes normal=healthy leukemic=cancer")
     assert {row.label for row in found(tmp_path, labels=False).rows} == {None}
     other = touch(tmp_path / "other", "IMG_1.png", "IMG_2.png", "DSC3.png")
     assert "names of the files" not in refusal(other)
@@ -135,8 +135,8 @@ def test_folders_of_patients_are_not_mapped(tmp_path: Path, folders: str) -> Non
         message = refusal(tmp_path, *classes)
         assert "so no folder names a class; write a CSV Path,label with a line for each image" in message
         assert "write each of" not in message
-        assert message.endswith(" --classes normal=WORD,... leukemic=WORD,...")
-    pattern = shlex.split(message.splitlines()[-2])[-1]
+        assert before_list(message).endswith(" --classes normal=WORD,... leukemic=WORD,...")
+    pattern = shlex.split(message.splitlines()[0])[-1]
     rows = "\n".join(f"{path.relative_to(tmp_path)},1" for path in tmp_path.rglob("*.png"))
     (tmp_path / "list.csv").write_text(f"Path,label\n{rows}\n")
     listing = find_images(tmp_path / "list.csv", Reading(subject_pattern=pattern), labels=True)
@@ -154,3 +154,39 @@ def test_masks_are_left_out_with_the_classes_at_the_second_try(tmp_path: Path) -
     typed = completed(refusal(tmp_path), "Control", "AML")
     assert typed == ["normal=Control", "leukemic=AML", "ignore=masks"]
     assert len(found(tmp_path, *typed).rows) == 4
+
+
+def test_the_words_of_each_level_are_listed_the_likeliest_first(tmp_path: Path) -> None:
+    centres = {"Lima": ("sanos", "leucemia"), "CHU_Lyon": ("te\u0301moins", "leuce\u0301mie aigue\u0308")}
+    for centre, words in centres.items():
+        touch(tmp_path, *(f"{centre}/{word}/pac0{patient}_{n}.png" for word in words for patient in "12" for n in "12"))
+    message = refusal(tmp_path)
+    assert "map them, or folders of another level (CHU_Lyon (8), Lima (8)), with --classes" in message
+    assert "\n  leucemia (4)\n" in message
+    assert "\n  sanos (4)\n" in message
+    assert len(found(tmp_path, "normal=sanos,témoins", "leukemic=leucemia,leucémie aiguë").rows) == 16
+    batches = touch(tmp_path / "other", *(f"{a}/{b}/{n}.png" for a, b in ("AQ", "AR", "BS", "BT") for n in "12"))
+    assert "folders of another level (Q (2), R (2), S (2), T (2))" in refusal(batches)
+
+
+@pytest.mark.parametrize("form", ["Pt{0}/day{1}/f{2}.jpg", "Pt{0}d{1}_f{2}_x.jpg", "Pt{0}/day{1}/s{1}_f{2}.jpg"])
+def test_words_that_count_the_images_of_each_folder_are_no_classes(tmp_path: Path, form: str) -> None:
+    names = [form.format(patient, day, image) for patient in range(3) for day in range(2) for image in (1, 2, 3)]
+    # One visit has fewer images.
+    assert "f2" not in refusal(touch(tmp_path, *names[:-1]))
+
+
+def test_words_of_each_cell_are_no_classes_unless_they_suggest_some(tmp_path: Path) -> None:
+    for words, is_proposed in (("DAPI GFP", False), ("blast mono", True)):
+        names = [f"cell{n}_{word}.png" for n in range(4) for word in words.split()]
+        message = refusal(touch(tmp_path / words, *names))
+        assert ("write each of" in message) == is_proposed
+
+
+def test_a_list_of_other_images_does_not_hide_the_folders(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"images/{word}/_{n}_{n * 37}.jpeg" for word in ("EOSINOPHIL", "BLAST") for n in range(4)))
+    (tmp_path / "labels.csv").write_text(",Image,Category\n0,0,EOSINOPHIL\n1,1,NEUTROPHIL\n")
+    message = refusal(tmp_path)
+    assert "write each of BLAST,EOSINOPHIL after its class" in message
+    assert "the folder also has labels.csv (2 rows; columns , Image, Category)" in message
+    assert len(found(tmp_path, *completed(message, "EOSINOPHIL", "BLAST")).rows) == 8

@@ -10,6 +10,7 @@ from helpers.cells import draw_cell
 from PIL import Image
 
 from leukemia.data.catalog import read_catalog
+from leukemia.data.description import describe
 from leukemia.data.folds import make_splits
 from leukemia.data.reading import DEFAULT, Reading
 from leukemia.data.versions import distinct_images, originals
@@ -72,3 +73,48 @@ def test_versions_on_both_sides_of_a_given_split_are_a_warning(tmp_path: Path) -
     notes = read_catalog(tmp_path / "list.csv", reading).notes
     assert any(each.startswith("warning: 24 images are versions of 12 originals") for each in notes)
     assert any("12 originals have versions on both sides of the given split" in each for each in notes)
+
+
+PARTS = [
+    *(f"Train/{{0}}/cell_{{1:03d}}{end}.jpg" for end in ("", "_flip", "_bright")),
+    "Validation/{0}/cell_{1:03d}_rot90.jpg",
+]
+"""Copies that a script has written, one of them in another part of the split than its original."""
+
+
+def test_copies_in_another_part_of_a_split_are_of_the_original(tmp_path: Path) -> None:
+    draw_versions(tmp_path, PARTS)
+    together = read_catalog(tmp_path)
+    assert any(note.startswith("48 images are versions of 12 originals") for note in together.notes)
+    assert "12 (images with identical pixels and versions of one original form one group)" in describe(together)
+    assert not any("--subject-pattern" in note for note in together.subject_notes)
+    for fold in make_splits(together, 3, 0, "random-cell").folds:
+        assert {name[-13:-4] for name in fold.training}.isdisjoint({name[-13:-4] for name in fold.validation})
+    kept = read_catalog(tmp_path, Reading(split_column="split")).notes
+    assert any(
+        note.startswith("warning: 48 images are versions of 12 originals")
+        and note.endswith("12 originals have versions on both sides of the given split")
+        for note in kept
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "firsts"),
+    [
+        # Words of another language follow the names of several originals.
+        (["c1", "c1_giro", "c2", "c2_giro", "c3_giro"], [0, 0, 2, 2, 4]),
+        (["c1", "c1_odd", "c2"], [0, 1, 2]),
+        (["c_40x", "c_100x", "d_40x"], [0, 0, 2]),
+        (["ALL_7", "output/ALL_original_ALL_7.png_" + "0a1b2c3d-" * 4], [0, 0]),
+        (["Original/7", "Macenko/7", "flipped/7"], [0, 0, 0]),
+        (["rot_90_7", "7_hflip_blur", "7 - Copy", "8"], [0, 0, 0, 3]),
+        # Images are numbered from 0 in each part, each of which has the originals of its copies.
+        (["train/0", "train/0_flip", "val/0", "val/0_flip"], [0, 0, 2, 2]),
+        (["train/0", "val/0_flip", "train/1", "val/1"], [0, 0, 2, 3]),
+        # Cells of a field, not copies.
+        (["slide_crop_1", "slide_crop_2", "slide_dark_12", "slide_dark_13"], [0, 1, 2, 3]),
+    ],
+)
+def test_versions_by_their_names(names: list[str], firsts: list[int]) -> None:
+    image_ids = [f"{name.rstrip('-')}.png" for name in names]
+    assert originals(image_ids) == [image_ids[first] for first in firsts]

@@ -443,8 +443,15 @@ def test_paths_that_do_not_exist_as_written_are_noted_everywhere(
     record = ModelRecord.read(folder)
     assert record is not None
     assert record.evaluation is not None
-    assert (record.notes[:-1], record.evaluation.notes) == ([notes["train"]], [notes["test"]])
-    assert record.notes[-1].startswith("the data have a split, in the folders (16 fold 0, 16 fold 1, 16 fold 2 images)")
+    split, classes = (
+        "the data have a split, in the folders (16 fold 0, 16 fold 1, 16 fold 2 images)",
+        "classes (images): ",
+    )
+    for found, starts in (
+        (record.notes, (notes["train"], split, classes)),
+        (record.evaluation.notes, (notes["test"], classes)),
+    ):
+        assert [note[: len(start)] for note, start in zip(found, starts, strict=True)] == list(starts)
     for name in ("train", "test"):
         data = "training data" if name == "train" else "test data"
         assert f"note: {data}: {notes[name]}\n" in printed

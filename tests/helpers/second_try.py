@@ -33,9 +33,16 @@ def refusal(data: Path, *classes: str) -> str:
     return str(caught.value)
 
 
+def before_list(message: str) -> str:
+    """A refusal without its last line, which says how to list the images, and the one on other files."""
+    lines = message.splitlines()
+    assert "--label-sheet" in lines.pop()
+    return "\n".join(line for line in lines if not line.startswith("  the folder also has "))
+
+
 def completed(message: str, normal: str, leukemic: str) -> list[str]:
-    """What is typed at the second try: the ``--classes`` at the end of a message, with the user's words."""
-    typed = message.rpartition("--classes ")[2]
+    """What is typed at the second try: the last ``--classes`` of a message, with the user's words."""
+    typed = message.rpartition("--classes ")[2].partition("\n")[0]
     return shlex.split(
         typed.replace("normal=WORD,...", f"normal={normal}").replace("leukemic=WORD,...", f"leukemic={leukemic}")
     )

@@ -13,6 +13,7 @@ from leukemia.data.classes import (
     KNOWN,
     NAMED,
     TALEQANI,
+    LabelError,
     Vocabulary,
     counted,
     normal_form,
@@ -20,6 +21,7 @@ from leukemia.data.classes import (
     vocabularies,
 )
 from leukemia.data.layouts.beside import are_few, folders_above
+from leukemia.data.layouts.class_names import class_names
 from leukemia.data.layouts.companions import companion_folders
 from leukemia.data.layouts.file_words import has_file_words
 from leukemia.data.layouts.folder_advice import unmapped
@@ -34,7 +36,6 @@ from leukemia.data.layouts.source import (
     walk,
     walk_folders,
 )
-from leukemia.data.layouts.unlabelled import Unlabelled
 from leukemia.data.reading import Reading
 from leukemia.data.split import part_of
 from leukemia.data.subjects import some
@@ -139,7 +140,7 @@ def _check_numbers(data: Path, images: Sequence[_Image]) -> None:
     recurring = {name for name in set.intersection(*below.values()) if not part_of(name)}
     others = sorted({name for folders in above for name in folders} if len(above) > 1 else recurring)
     if len(below) > 1 and others:
-        raise UserError(
+        raise LabelError(
             f"{data}: the folders 0 and 1 may be classes, or batches with the folders {some(others)}; say which: "
             "--classes normal=0 leukemic=1, or --classes with the words of the other folders"
         )
@@ -173,16 +174,17 @@ def _beside(data: Path, images: Sequence[_Image], reading: Reading) -> list[Path
         f"{'these files' if stray else 'these'}"
     )
     if not names:
-        raise Unlabelled(f"{message}:\n{listed(stray)}")
+        raise LabelError(f"{message}:\n{listed(stray)}")
     words = [image.word for image in images if image.level is not None]
     lines = [*counted(f"{name}/" for name in names), *stray]
     if reading.classes is None and look_like_subjects([*words, *names]):
         # 0 or 1 is one of their numbers.
         raise unmapped(f"{data}: images in folders with names", None)
     if look_like_subjects(names):
-        raise Unlabelled(f"{message}:\n{listed(lines)}")
+        raise LabelError(f"{message}:\n{listed(lines)}")
     # No option leaves out files.
     message += ", or map the folders with --classes" if not stray else ", and map the folders with --classes"
+    message += class_names(data, [*words, *names]).describe([*words, *names])
     raise unknown_words(message, [*words, *names], reading.classes, lines, companion_folders(data) - {*words, *names})
 
 
@@ -196,7 +198,7 @@ def _check_nested(data: Path, images: Iterable[_Image], vocabulary: Vocabulary) 
         other = next((name for name in inner if vocabulary.label(name) == 1 - label), None)
         if other is not None:
             folder = "/".join(image.folders)
-            raise UserError(
+            raise LabelError(
                 f"{data}: folder {folder} is named for both classes: {image.word!r} is {CLASSES[label]}, {other!r} is "
                 f"{CLASSES[1 - label]}; if {image.word!r} is no class, rename it (folds of C-NMC are fold_0, fold_1, "
                 "...), or give the words that are classes with --classes normal=... leukemic=..."

@@ -1,31 +1,42 @@
-"""Names of the classes that are numbers in the data: of a ``data.yaml`` or a ``classes.txt``, as YOLO's tools write."""
+"""Names of the classes that are numbers in the data, as files beside the images or above them say."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml  # type: ignore[import-untyped]
-
 from leukemia.base.errors import UserError
 from leukemia.base.files import open_file
-from leukemia.data.classes import KNOWN, NAMED, normal_form
-from leukemia.data.layouts.source import Source
+from leukemia.data.class_hints import hinted_label
+from leukemia.data.classes import KNOWN, LabelError, normal_form
+from leukemia.data.layouts.number_names import LISTS, names_in
+from leukemia.data.layouts.source import Source, direct_others
 from leukemia.data.reading import Reading
 
-_LISTS = ("classes.txt", "obj.names", "_darknet.labels")
-_MOST_BYTES = 100_000
-_MOST_NAMES = 20
+MOST_FILES = 20
+"""Of more files in a folder, the others are not read: they are of single images."""
+
+MOST_ABOVE = 2
+"""In so many folders above, only files are read that are always about the data."""
+
+_SUFFIXES = (".yaml", ".yml", ".names", ".labels", ".json", ".md", ".rst", ".txt", ".csv", ".tsv", "")
+_ABOVE = ("readme", "dataset_info", "data.yaml", "dataset.yaml")
+_MOST_BYTES, _MOST_NAMES = 100_000, 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassNames:
     """The names by number, as text, and the file that has them."""
 
-    file: str
+    path: Path
     names: dict[str, str]
+
+    @property
+    def file(self) -> str:
+        """The name of the file."""
+        return self.path.name
 
     def describe(self, words: Iterable[str]) -> str:
         """Those of the numbers among these words, after a semicolon; empty if there are none."""
@@ -37,39 +48,82 @@ class ClassNames:
         """Whether each of these words is a number with a name."""
         return all(normal_form(word) in self.names for word in words)
 
+    @property
+    def contradicts(self) -> bool:
+        """Whether the name of 0 suggests leukemia, or that of 1 none."""
+        labels = {number: hinted_label(self.names.get(number, "")) for number in ("0", "1")}
+        return any(label not in (None, KNOWN.label(number)) for number, label in labels.items())
 
-def class_names(folder: Path) -> ClassNames:
-    """The names that a file directly in a folder gives to numbers from 0; none if there is no such file."""
-    files = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("*.yml")), *(folder / name for name in _LISTS)]
-    for path in files:
-        text = _text(path)
-        names = _listed(text) if path.name in _LISTS else _in_yaml(text)
-        if names:
-            return ClassNames(file=path.name, names=names)
-    return ClassNames(file="", names={})
+
+def class_names(folder: Path, words: Iterable[str] = ()) -> ClassNames:
+    """The names that a file in a folder, or a few folders above, gives to all of these numbers, else to some; none if
+    there is no such file.
+
+    Args:
+        folder: it may not exist, as the one of several CSVs (``data/*``).
+        words: of the labels.
+    """
+    found = list(_found([folder]))
+    words = list(words)
+    none = ClassNames(path=Path(), names={})
+    return next((each for each in found if words and each.has_all(words)), next(iter(found), none))
 
 
 def with_class_names(source: Source, reading: Reading) -> Source:
     """The images, whose labels 0 and 1 are not those of other names in the data, with a note on these.
 
     Raises:
-        UserError: a name says that 0 is leukemic, or 1 normal.
+        LabelError: a name says that 0 is leukemic, or 1 normal.
     """
-    words = {row.word for row in source.rows if row.word is not None}
-    if reading.classes is not None or not {normal_form(word) for word in words} <= {"0", "1"}:
+    words = source.words
+    if reading.classes is not None or not words or not {normal_form(word) for word in words} <= {"0", "1"}:
         return source
-    found = class_names(source.root)
-    said = found.describe(words)
-    if not said:
+    named = [each for each in _found([source.root, *(path.parent for path in source.tables)]) if each.has_all(words)]
+    for each in named:
+        if each.contradicts:
+            raise LabelError(
+                f"{source.root}: expected 0 for normal and 1 for leukemic{each.describe(words)}; give the classes of "
+                "the numbers: --classes normal=1 leukemic=0, or normal=0 leukemic=1 if the names are wrong"
+            )
+    if not named:
         return source
-    labels = {number: NAMED.label(found.names.get(number, "")) for number in ("0", "1")}
-    if any(label not in (None, KNOWN.label(number)) for number, label in labels.items()):
-        raise UserError(
-            f"{source.root}: expected 0 for normal and 1 for leukemic{said}; give the classes of the numbers: "
-            "--classes normal=1 leukemic=0, or normal=0 leukemic=1 if the names are wrong"
-        )
-    note = f"0 was taken for normal and 1 for leukemic{said}; --classes normal=1 leukemic=0 reads them otherwise"
-    return dataclasses.replace(source, notes=(*source.notes, note))
+    note = (
+        f"0 was taken for normal and 1 for leukemic{named[0].describe(words)}; --classes normal=1 leukemic=0 reads "
+        "them otherwise"
+    )
+    return dataclasses.replace(source, tables=(*source.tables, named[0].path), notes=(*source.notes, note))
+
+
+def _found(folders: Iterable[Path]) -> Iterator[ClassNames]:
+    """The names in the files of the folders, then in those above."""
+    own = sorted({folder.resolve() for folder in folders})
+    above = [parent for folder in own for parent in _above(folder) if parent not in own]
+    for place in (*own, *dict.fromkeys(above)):
+        for path in _files(place, is_own=place in own):
+            if names := names_in(path, _text(path)):
+                yield ClassNames(path=path, names=names)
+
+
+def _above(folder: Path) -> list[Path]:
+    """The first folders above that exist."""
+    return [parent for parent in folder.parents if parent.is_dir()][:MOST_ABOVE]
+
+
+def _files(folder: Path, *, is_own: bool) -> list[Path]:
+    """The files that may have names, the likeliest first; none if the folder cannot be read."""
+    try:
+        others = direct_others(folder)
+    except UserError:
+        return []
+    files = [
+        path
+        for path in others
+        if path.suffix.lower() in _SUFFIXES
+        and (is_own or path.name.lower().startswith(_ABOVE) or path.name.lower() in LISTS)
+    ]
+    return sorted(files, key=lambda path: (_SUFFIXES.index(path.suffix.lower()), path.name.lower() not in LISTS))[
+        :MOST_FILES
+    ]
 
 
 def _text(path: Path) -> str:
@@ -78,19 +132,3 @@ def _text(path: Path) -> str:
             return stream.read(_MOST_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
-
-
-def _in_yaml(text: str) -> dict[str, str]:
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return {}
-    names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    pairs = names.items() if isinstance(names, dict) else ()
-    return {str(number): str(name) for number, name in pairs if isinstance(number, int)}
-
-
-def _listed(text: str) -> dict[str, str]:
-    return {str(number): line.strip() for number, line in enumerate(text.splitlines()) if line.strip()}

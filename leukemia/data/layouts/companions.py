@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from leukemia.base.errors import UserError, listed
+from leukemia.base.errors import listed
 from leukemia.base.printable import INDENT
-from leukemia.data.classes import counted, mapping
+from leukemia.data.classes import LabelError, counted, mapping
 from leukemia.data.layouts.masks import mask_endings, mask_folders, mask_suffixes
 from leukemia.data.layouts.source import Source, is_image, walk
 from leukemia.data.layouts.subclasses import words_of
@@ -72,7 +72,7 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
         source: the images, without those that ``--classes`` leaves out.
 
     Raises:
-        UserError: how many and which they are, and how to leave them out.
+        LabelError: how many and which they are, and how to leave them out.
     """
     if source.layout != "folders" or not reading.reads_labels:
         return
@@ -94,7 +94,7 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
     if by_name:
         advice.append("move the files away that are named so, or give a CSV Path,label of the cells")
     by_pixels = " and pixels" if any(each.is_seen for each in found.values()) else ""
-    raise UserError(
+    raise LabelError(
         f"{data}: {len(found)} of {len(source.rows)} images are masks, thumbnails or other versions of "
         f"images in the data, by their names{by_pixels}: {', '.join(kinds)}; leave them out, or rename them if they "
         f"are cells:\n"

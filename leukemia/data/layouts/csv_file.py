@@ -59,7 +59,7 @@ def read_csv(path: Path) -> CsvFile:
     after the path of an image is one, as in lists ``a.png 0``, or after an id, as in VOC's lists ``a -1``. Blank
     lines are ignored. A line that begins with ``#`` is a comment above the header; below it, if a blank follows or if
     it is not as long as the header. A file whose first line is an image, or an image and a value, or a file of such
-    ids, has the header ``Path,label``.
+    ids, has the header ``Path,label``. Lines above the header with one value and several empty ones are titles.
 
     Raises:
         UserError: not such a file, larger than ``MAX_MEGABYTES``, no header, quotation marks that are not closed, or a
@@ -78,7 +78,9 @@ def read_csv(path: Path) -> CsvFile:
     if are_blanks := not named and separator == "," and (are_signed or _have_blanks(lines)):
         lines, separator = [_with_tab(line) for line in lines], "\t"
     records = _Records(path, lines, skipped, separator)
-    header, *rows = list(records) or [(0, [])]
+    every = list(records) or [(0, [])]
+    titles = list(itertools.takewhile(_is_title, every[:-1]))
+    header, *rows = every[len(titles) :]
     if not header[1]:
         raise UserError(f"{path}: the CSV is empty; expected the columns Path and label, and a row per image")
     notes = []
@@ -92,9 +94,17 @@ def read_csv(path: Path) -> CsvFile:
         notes.append("the values in the CSV are separated by blanks")
     elif separator != ",":
         notes.append(f"the values in the CSV are separated by {SEPARATORS[separator]}")
+    if titles:
+        notes.append(f"{len(titles)} lines above the header of the CSV have one value each, and are not read")
     if records.num_comments:
         notes.append(f"{records.num_comments} lines in the CSV begin with # and were taken as comments")
     return _with_header(CsvFile(header=header, rows=tuple(rows), notes=tuple(notes)), are_signed=are_signed)
+
+
+def _is_title(record: Record) -> bool:
+    """Whether a row is a title that a spreadsheet has above its header: one value, and several that are empty."""
+    _, values = record
+    return len(values) > 2 and sum(map(bool, values)) == 1
 
 
 def _with_header(file: CsvFile, *, are_signed: bool) -> CsvFile:

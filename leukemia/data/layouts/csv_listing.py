@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leukemia.base.errors import UserError
+from leukemia.data.classes import LabelError
 from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.label_candidates import no_label_column, unread_candidates
 from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
@@ -16,7 +17,6 @@ from leukemia.data.layouts.path_column import MOST_COLUMNS, recurring_folders, u
 from leukemia.data.layouts.recurring_columns import recurring_columns
 from leukemia.data.layouts.repeated_rows import joined
 from leukemia.data.layouts.source import Row, Source, is_image, walk
-from leukemia.data.layouts.unlabelled import Unlabelled
 from leukemia.data.reading import Reading
 from leukemia.data.split import split_column
 
@@ -86,11 +86,11 @@ def _no_columns(listing: Listing, column: str | None, reading: Reading, *, label
         base = _base_of(listing, reading)
         message = f"{listing.path}: expected {wanted}, found {found}; no column has the names of images"
         if name := recurring_folders(_values_of(listing), FileIndex(base)):
-            return Unlabelled(
+            return LabelError(
                 f"{message} below {base}, and {name}, which has the names of folders, is not different in each row: "
                 "write the path of an image into each row"
             )
-        return Unlabelled(f"{message} or folders below {base}{_example(listing, base, reading)}")
+        return LabelError(f"{message} or folders below {base}{_example(listing, base, reading)}")
     return no_label_column(listing, reading)
 
 
@@ -125,7 +125,8 @@ def _check_once(listing: Listing, path_column: str, labels: Sequence[tuple[str |
         for path, each in rows.items()
         if len({label for _, _, label in each}) > 1
     ]
-    listing.reject("images have different labels in several rows; decide, and keep one row of each", conflicts)
+    message = "images have different labels in several rows; decide, and keep one row of each"
+    listing.reject(message, conflicts, LabelError)
 
 
 def _base_of(listing: Listing, reading: Reading) -> Path:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Callable
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import TypeAlias
 
-from leukemia.base.errors import MissingFile, UserError, first_line, with_line
-from leukemia.data.classes import OtherWords
+from leukemia.base.errors import MissingFile, UserError
+from leukemia.data.classes import LabelError, OtherWords, normal_form
 from leukemia.data.layouts import cnmc
 from leukemia.data.layouts.allidb import named_images
 from leukemia.data.layouts.base_folder import located_listing
@@ -23,34 +21,30 @@ from leukemia.data.layouts.class_folders import (
     flat_folder,
     unlabelled_folder,
 )
-from leukemia.data.layouts.class_names import class_names, with_class_names
+from leukemia.data.layouts.class_lists import class_lists
+from leukemia.data.layouts.class_names import with_class_names
 from leukemia.data.layouts.companions import note_twins, refuse_companions
 from leukemia.data.layouts.csv_listing import list_images
-from leukemia.data.layouts.file_words import named_by_class, proposed_words
-from leukemia.data.layouts.folder_advice import Unmapped, advised, unmapped
-from leukemia.data.layouts.folder_levels import class_level, folder_levels, folder_names
-from leukemia.data.layouts.label_candidates import label_candidates
+from leukemia.data.layouts.file_words import named_by_class
+from leukemia.data.layouts.folder_advice import Unmapped, advised
+from leukemia.data.layouts.folder_refusal import MOST_TABLES, images_without_labels, no_data_set
+from leukemia.data.layouts.last_resort import last_resort
 from leukemia.data.layouts.lists import folder_of_lists, lists_of_folds, several_lists
 from leukemia.data.layouts.mapped_masks import refuse_mapped_masks
 from leukemia.data.layouts.other_kinds import describe_others, require_text
 from leukemia.data.layouts.part_lists import lists_in_folders, part_lists
-from leukemia.data.layouts.signed_lists import way_by_signed_lists
-from leukemia.data.layouts.source import Source, direct_others, ignored_files, is_os_metadata, walk
+from leukemia.data.layouts.source import Source, ignored_files, is_os_metadata, walk
 from leukemia.data.layouts.split_folders import split_folders
 from leukemia.data.layouts.split_lists import with_split_lists
 from leukemia.data.layouts.subclasses import class_notes, with_subclasses
-from leukemia.data.layouts.tables import by_use, is_table, is_template
-from leukemia.data.layouts.unlabelled import Unlabelled, way_by_sheet
+from leukemia.data.layouts.tables import by_use, is_table
 from leukemia.data.layouts.unread_files import unread_files
 from leukemia.data.layouts.unread_levels import unread_levels
 from leukemia.data.reading import Reading
 from leukemia.data.split import with_split
-from leukemia.data.subjects import NotApplicable, some
+from leukemia.data.subjects import NotApplicable
 
-MOST_TABLES = 5
-"""So many CSVs of a folder that is no data set are tried, to say which one can be read."""
-
-LISTS = (folder_of_lists, part_lists, lists_of_folds, lists_in_folders)
+LISTS = (folder_of_lists, part_lists, lists_of_folds, lists_in_folders, class_lists)
 """Readers of CSVs in a folder, in the order in which they are tried."""
 
 _Reader: TypeAlias = Callable[[Path, Reading], Source | None]
@@ -69,7 +63,8 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
     Raises:
         MissingFile: ``data`` does not exist.
         NotApplicable: there is no such column of subjects, or no CSV.
-        OtherWords: labels are required, and the data have none of the words of ``--classes``.
+        LabelError: labels are required, and cannot be read; ``OtherWords`` if the data have none of the words of
+            ``--classes``.
         UserError: an unknown layout, no images, labels are required but missing, images in folders that are masks or
             other versions of others, or the layout's reader fails.
     """
@@ -77,12 +72,11 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
     def read(classes: tuple[str, ...]) -> Source:
         return _find(data, dataclasses.replace(reading, classes=classes, split_column=None), labels=labels)
 
-    try:
-        return _find(data, reading, labels=labels)
-    except Unmapped as error:
-        raise advised(error, data, read, way_by_sheet(data, reading)) from None
-    except Unlabelled as error:
-        raise UserError(f"{error}{way_by_sheet(data, reading) if labels else ''}") from None
+    with last_resort(data, reading, labels=labels):
+        try:
+            return _find(data, reading, labels=labels)
+        except Unmapped as error:
+            raise advised(error, data, read) from None
 
 
 def _find(data: Path, reading: Reading, *, labels: bool) -> Source:
@@ -100,22 +94,32 @@ def _find(data: Path, reading: Reading, *, labels: bool) -> Source:
     source = with_subclasses(found, reading, all_words=labels)
     source = with_class_names(source, reading)
     if found.rows and not source.rows:
-        raise UserError(f"{data}: --classes leaves out all {len(found.rows)} images (ignore=); map some of their words")
+        raise LabelError(
+            f"{data}: --classes leaves out all {len(found.rows)} images (ignore=); map some of their words"
+        )
     if not source.rows:
         others = describe_others(walk(data))
         advice = f", but {others}" if others else "; unpack the data set again"
         raise UserError(f"{data}: the folders contain no images{advice}")
     if labels and source.rows[0].label is None:
-        raise _no_labels(data, reading)
+        raise images_without_labels(data, reading)
     refuse_mapped_masks(data, source, reading)
     refuse_companions(data, source, reading)
     kept = with_beside(with_split(with_split_lists(source, reading), data, reading, training=labels))
     of_tables = kept.layout == "csv" and data.is_dir()
     ignored = ignored_files([data.resolve()], read=kept.tables) if of_tables else ()
-    notes = (*class_notes(kept, reading), *kept.notes, *ignored, *note_twins(kept))
+    classes, remarks = class_notes(kept), (*kept.notes, *ignored, *note_twins(kept))
+    # What is as expected is said last.
+    notes = (*remarks, *classes) if _are_plain(kept, reading) else (*classes, *remarks)
     num_left_out = len(found.rows) - len(kept.rows)
     named = (*kept.named_notes, *unread_levels(kept, reading), *unread_files(data, kept))
     return cnmc.with_doubts(dataclasses.replace(kept, num_left_out=num_left_out, notes=notes, named_notes=named))
+
+
+def _are_plain(source: Source, reading: Reading) -> bool:
+    """Whether labels are 0 and 1 in a CSV, and no option says what they mean."""
+    is_numbered = {normal_form(word) for word in source.words} <= {"0", "1"}
+    return is_numbered and source.layout != "folders" and reading.classes is None
 
 
 def _read(data: Path, reading: Reading, *, labels: bool) -> Source:
@@ -136,7 +140,7 @@ def _read(data: Path, reading: Reading, *, labels: bool) -> Source:
 def _refuse_label_column(data: Path, reading: Reading, *, labels: bool) -> None:
     """Refuse the option for data with labels of their own; with a test set, it may be meant for the training data."""
     if labels and reading.label_column is not None:
-        raise UserError(
+        raise LabelError(
             f"--label-column {reading.label_column} has no effect with {data}, which is no CSV Path,label"
             f"{_unread(data)}; leave it out"
         )
@@ -196,28 +200,7 @@ def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
     if not any(map(is_table, walk(data))):
         _refuse_options_of_csv(data, reading, labels=labels)
     expected = f"expected C-NMC's fold_*/{{all,hem}}, folders named by class ({NAMES}), or a CSV"
-    raise _refusal(data, f"{data}: {expected}; found", reading, labels=labels)
-
-
-def _no_labels(data: Path, reading: Reading) -> UserError:
-    """The error for images without labels: words in their names, or the CSVs beside them, may have these."""
-    message, tables = f"{data}: images without labels", _tables(data)
-    unknown = "" if reading.classes is None else ", and without a word of --classes in the names of folders and files"
-    if not tables and data.is_dir():
-        if class_level(folder_levels(data)) is not None:
-            return unmapped(f"{message}{unknown}; no known word names the folders", reading.classes)
-        if proposed_words(data):
-            return unmapped(f"{message}, directly in this folder{unknown}", reading.classes)
-    message += unknown
-    expected = f"C-NMC's fold_*/{{all,hem}}, folders named by class ({NAMES}), or a CSV with the columns Path and label"
-    return Unlabelled(f"{message}; expected {expected}{tables}")
-
-
-def _tables(data: Path) -> str:
-    """Names the CSVs beside images without labels."""
-    found = by_use(filter(is_table, direct_others(data))) if data.is_dir() else []
-    names = ", ".join(path.name for path in found[:3])
-    return f"; give the path of the CSV to read its columns: {names}" if found else ""
+    raise no_data_set(data, f"{data}: {expected}; found", reading, labels=labels)
 
 
 def _wrapped(data: Path) -> list[Path]:
@@ -230,54 +213,3 @@ def _wrapped(data: Path) -> list[Path]:
         data = entries[0]
         found.append(data)
     return found
-
-
-def _refusal(data: Path, message: str, reading: Reading, *, labels: bool) -> UserError:
-    """The error for a folder that is no data set: what it has, and what to do.
-
-    If it has no folders that may be classes, and none of its CSVs can be read, it is the error of a CSV.
-    """
-    tables = by_use(filter(is_table, walk(data)))
-    readable, found = [], []
-    bases: set[str] = set()
-    for path in [path for path in tables if not is_template(path)][:MOST_TABLES] or tables[:1]:
-        rank, listing = 3, None
-        try:
-            listing = located_listing(path, reading, data)
-            rank = 2 if listing.path_column is None else int(not label_candidates(listing))
-            list_images(listing, reading, labels=labels)
-            readable.append(path.relative_to(data).as_posix())
-            if listing.base != path.parent:
-                bases.add(str(listing.base))
-        except UserError as error:
-            if len(tables) > 1 and path.parent != data:
-                # The options below are read with this CSV only.
-                base = [] if listing is None or listing.base == path.parent else ["--base", str(listing.base)]
-                error = with_line(error, f"for this CSV, give its path: {shlex.join([str(path), *base])}")
-            found.append((rank, error))
-    # First that of a CSV with images, and with columns that may have their labels.
-    found.sort(key=itemgetter(0))
-    errors = [error for _, error in found]
-    if readable:
-        paths = "its path" if len(readable) == 1 else "the path of one, or of several as one data set"
-        way = f", with {reading.base_option} {' or '.join(map(shlex.quote, sorted(bases)))}" if bases else ""
-        return UserError(f"{message} {', '.join(readable)}: give {paths}{way}")
-    levels, names, others = folder_levels(data), folder_names(data), describe_others(walk(data))
-    has_labels = any(rank == 0 for rank, _ in found)
-    beside = f" ({others})" if others else ""
-    chosen = class_level(levels)
-    may_be_meant = chosen is not None and not (errors and chosen.are_fields)
-    if levels and (may_be_meant or not errors) and not has_labels:
-        correct = f", or correct the CSV ({first_line(errors[0])})" if errors else ", or give a CSV Path,label"
-        return unmapped(f"{message} images in folders with other names{beside}", None, correct)
-    has_words = bool(proposed_words(data))
-    if errors and (has_labels or not has_words):
-        return errors[0]
-    only = f"images in {some(sorted(set(names)))} only" if names else ""
-    if has_words:
-        return unmapped(f"{message} {only or 'images'}{beside}", None)
-    way = "" if labels else "; give the path of the one with the cells, or a CSV"
-    only += f", so no folder names a class{way}" if names else ""
-    text = "; ".join(filter(None, (only, others))) or ("other files only" if any(walk(data)) else "no images at all")
-    named = class_names(data)
-    return Unlabelled(f"{message} {text}{named.describe(named.names)}{way_by_signed_lists(data)}")

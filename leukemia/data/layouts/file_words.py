@@ -4,25 +4,29 @@ where ``--classes`` maps it."""
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from leukemia.data.classes import NAMED, Vocabulary, unknown_words
+from leukemia.data.class_hints import hinted_label
+from leukemia.data.classes import NAMED, LabelError, Vocabulary, unknown_words
 from leukemia.data.layouts.beside import are_few, few_above
 from leukemia.data.layouts.companions import companion_folders
 from leukemia.data.layouts.folder_levels import is_view, look_like_subjects
 from leukemia.data.layouts.source import Row, Source, ignored_files, is_image, walk
-from leukemia.data.layouts.unlabelled import Unlabelled
 from leukemia.data.reading import Reading
 from leukemia.data.split import part_of
+from leukemia.data.version_names import is_version_word
 
 MOST_WORDS = 12
 """More words are no classes: each name has a word of its own, or a patient's."""
 
 MOST_PLACES = 6
 """Words are looked for at so many places from either end of a name."""
+
+LEAST_ALIKE = 3
+"""So many folders, or beginnings of names, have all of some words once if these are kinds of images."""
 
 OF_FOLDERS = "the names of the folders"
 """Whose words those in the names of folders are."""
@@ -99,7 +103,8 @@ def proposed_words(data: Path) -> list[tuple[Place, list[str]]]:
     found: dict[tuple[str, ...], Place] = {}
     for place in _places(below):
         words = tuple(word for path in below if (word := place.word(path)) is not None)
-        if len(words) == len(paths) and _may_be_classes(_of_each_name(place, below)):
+        is_whole = len(words) == len(paths) and _may_be_classes(_of_each_name(place, below))
+        if is_whole and not _are_counters(place, below, words):
             found.setdefault(words, place)
     places = [(place, list(words)) for words, place in found.items()]
     return sorted(places, key=lambda each: not any(word in NAMED for word in each[1]))
@@ -159,7 +164,29 @@ def _may_be_classes(words: Sequence[str]) -> bool:
     if not is_few or all(map(part_of, counts)) or not all(map(_WORD.fullmatch, counts)):
         return False
     has_digits = any(word[-1].isdigit() for word in counts)
-    return not (any(map(is_view, counts)) or (has_digits and look_like_subjects(words)))
+    return not (
+        any(map(is_view, counts)) or any(map(is_version_word, counts)) or (has_digits and look_like_subjects(words))
+    )
+
+
+def _are_counters(place: Place, paths: Sequence[Path], words: Sequence[str]) -> bool:
+    """Whether words tell apart the images of each folder, or of each beginning of names: ``f1`` and ``f2``, or ``DAPI``
+    and ``GFP``.
+
+    Each has the first ones of those with a digit, equally often; or each has all of the others once, although none
+    suggests a class.
+    """
+    if place.level is not None:
+        return False
+    found: dict[Path, Counter[str]] = defaultdict(Counter)
+    for path, word in zip(paths, words, strict=True):
+        found[path.parent / path.stem.rpartition(word)[0]][word] += 1
+    order, groups = sorted(set(words)), list(found.values())
+    if all(word[-1].isdigit() for word in order):
+        are_equal = all(len(set(each.values())) == 1 and sorted(each) == order[: len(each)] for each in groups)
+        return are_equal and len(groups) > 1 and max(map(len, groups)) > 1
+    is_product = len(words) == len(groups) * len(order) and all(len(each) == len(order) for each in groups)
+    return is_product and len(groups) >= LEAST_ALIKE and all(hinted_label(word) is None for word in order)
 
 
 def _mapped(data: Path, vocabulary: Vocabulary) -> tuple[Place, list[Row]] | None:
@@ -188,7 +215,7 @@ def _mapped(data: Path, vocabulary: Vocabulary) -> tuple[Place, list[Row]] | Non
         pairs = zip(paths, labels, others, strict=True)
         odd = next((path.name for path, *pair in pairs if set(pair) == {0, 1}), None)
         if odd is not None:
-            raise Unlabelled(
+            raise LabelError(
                 f"{data}: {place} and {other} of {_names(place, other)} are words of --classes, but of different "
                 f"classes, as those of {odd}; give a CSV Path,label"
             )

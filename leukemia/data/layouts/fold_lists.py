@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from leukemia.base.errors import UserError, listed
+from leukemia.base.errors import listed
+from leukemia.data.classes import LabelError
 from leukemia.data.layouts.source import Row, Source
 from leukemia.data.split import TRAIN, part_of
 from leukemia.data.subjects import some
@@ -61,7 +62,7 @@ def as_folds(lists: Sequence[ReadList]) -> list[ReadList]:
     of each fold has all the others; or, without any of the latter, if they are called so. Lists of other images stay.
 
     Raises:
-        UserError: lists of folds have different labels or subjects for an image.
+        LabelError: lists of folds have different labels or subjects for an image.
     """
     folds = _folds(lists)
     held_out = {number: each for number, parts in folds.items() for part, each in parts.items() if part != TRAIN}
@@ -120,7 +121,7 @@ def _check_equal(lists: Sequence[ReadList]) -> None:
             if (row.word, row.label, row.subject) != (other.word, other.label, other.subject):
                 differing.append(f"{row.name} in {name} and {each.name}")
     if differing:
-        raise UserError(
+        raise LabelError(
             f"{lists[0].path.parent}: images have different labels or subjects in the lists of several folds; correct "
             f"these:\n{listed(differing)}"
         )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from leukemia.base.errors import UserError
 from leukemia.base.printable import INDENT
-from leukemia.data.classes import CLASSES, PLACE, OtherWords, counted, joined, mapping, unknown_words
+from leukemia.data.classes import CLASSES, PLACE, LabelError, OtherWords, counted, joined, mapping, unknown_words
 from leukemia.data.layouts.class_names import class_names
 from leukemia.data.layouts.file_words import OF_FOLDERS
 from leukemia.data.layouts.folder_levels import Level, folder_levels
@@ -18,7 +17,7 @@ MOST_TRIED = 6
 """So many sets of words are tried."""
 
 
-class Unmapped(UserError):
+class Unmapped(LabelError):
     """Images whose classes no known word, or none of ``--classes``, names; ``advised`` says what to type."""
 
     correct = ""
@@ -42,14 +41,13 @@ def unmapped(message: str, classes: Sequence[str] | None, correct: str = "") -> 
     return error
 
 
-def advised(error: Unmapped, data: Path, read: Read, sheet: str) -> UserError:
+def advised(error: Unmapped, data: Path, read: Read) -> LabelError:
     """The error with what to type: the first words with which the data can be read.
 
     Args:
         error: of reading ``data``.
         data: a folder.
         read: reads it.
-        sheet: a line that says how else to give labels.
 
     Returns:
         ``OtherWords`` if ``error`` is one.
@@ -66,9 +64,9 @@ def advised(error: Unmapped, data: Path, read: Read, sheet: str) -> UserError:
         if problem and hindered is None:
             hindered = each, problem
     else:
-        none = f"{error}{_look(levels)}, so no folder names a class; {_way_by_csv(levels, sheet)}"
+        none = f"{error}{_look(levels)}, so no folder names a class; {_way_by_csv(levels)}"
         text = none if hindered is None else _hindered(*hindered)
-    return OtherWords(text) if isinstance(error, OtherWords) else UserError(text)
+    return OtherWords(text) if isinstance(error, OtherWords) else LabelError(text)
 
 
 def _proposing(
@@ -118,11 +116,11 @@ def _look(levels: Sequence[Level]) -> str:
     return f" that look like {kind} ({some(counted(levels[0].names))})"
 
 
-def _way_by_csv(levels: Sequence[Level], sheet: str) -> str:
+def _way_by_csv(levels: Sequence[Level]) -> str:
     """What to do if no words can be mapped. It has lines of its own, so it is the end of a message."""
     pattern = f", with --subject-pattern '([^/]+){'/[^/]+' * levels[0].from_file}$'" if levels else ""
     after_all = f"\n{INDENT}if the folders are classes after all: --classes " + " ".join(
         f"{name}={PLACE}" for name in CLASSES
     )
     way = f"write a CSV Path,label with a line for each image, and give its path instead of the folder{pattern}"
-    return way + sheet + (after_all if levels else "")
+    return way + (after_all if levels else "")

@@ -142,12 +142,9 @@ def class_level(levels: Sequence[Level]) -> Level | None:
 
 
 def other_levels(levels: Sequence[Level]) -> list[Level]:
-    """Other levels that may stand for the classes: those above that of ``class_level``, and inner ones that recur."""
+    """Other levels than that of ``class_level`` that may stand for the classes, outermost first."""
     chosen = class_level(levels)
-    if chosen is None:
-        return []
-    above = levels[: levels.index(chosen)]
-    return [level for level in levels if level != chosen and level.may_be_classes and (level.recurs or level in above)]
+    return [level for level in levels if level != chosen and level.may_be_classes] if chosen else []
 
 
 def folder_names(data: Path) -> list[str]:

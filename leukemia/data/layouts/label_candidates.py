@@ -6,18 +6,19 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from leukemia.base.errors import UserError, listed
+from leukemia.base.errors import listed
 from leukemia.data.classes import (
     MOST_WORDS,
     NAMED,
+    LabelError,
     counted,
     normal_form,
     unknown_words,
     vocabulary_of,
 )
+from leukemia.data.layouts.class_names import class_names
 from leukemia.data.layouts.folder_levels import is_id, look_like_subjects
 from leukemia.data.layouts.listing import Listing
-from leukemia.data.layouts.unlabelled import Unlabelled
 from leukemia.data.reading import Reading
 from leukemia.data.split import COLUMNS as SPLITS
 from leukemia.data.split import part_of
@@ -73,13 +74,15 @@ def unread_candidates(listing: Listing, column: str, reading: Reading) -> tuple[
     return tuple(notes)
 
 
-def no_label_column(listing: Listing, reading: Reading) -> UserError:
+def no_label_column(listing: Listing, reading: Reading) -> LabelError:
     """The error for a CSV of images without a known column of labels: which columns may have them, and what to type."""
     candidates = label_candidates(listing)
     message = f"{listing.path}: expected a column of labels, such as label, found {', '.join(listing.columns)}"
+    numbers = {word for words in candidates.values() for word in words if word.isdecimal()}
+    said = class_names(listing.path.parent, numbers).describe(numbers)
     if not candidates:
         way = _class_folders(listing)
-        return (UserError if way else Unlabelled)(f"{message}; add one, or rename it in the header{way}")
+        return LabelError(f"{message}; add one, or rename it in the header{way}")
     best = next(iter(candidates))
     lines = [f"{_shown(listing, name)}: {', '.join(counted(words))}" for name, words in candidates.items()]
     if best in listing.one_hot:
@@ -87,15 +90,15 @@ def no_label_column(listing: Listing, reading: Reading) -> UserError:
         return unknown_words(message, candidates[best], None, lines)
     option = f"--label-column {shlex.quote(best)}"
     if vocabulary_of(candidates[best], reading.classes) is not None:
-        return UserError(f"{message}; these may have labels, read one with {option}:\n{listed(lines)}")
+        return LabelError(f"{message}; these may have labels, read one with {option}:\n{listed(lines)}")
     error = unknown_words(
-        f"{message}; these may have labels, read one with {option} and the classes of its words",
+        f"{message}; these may have labels, read one with {option} and the classes of its words{said}",
         candidates[best],
         reading.classes,
         lines,
         option=option,
     )
-    return UserError(str(error))
+    return LabelError(str(error))
 
 
 def _shown(listing: Listing, column: str) -> str:
@@ -125,8 +128,9 @@ def _may_be_split(name: str, words: Sequence[str]) -> bool:
 def may_be_classes(name: str, words: Sequence[str]) -> bool:
     """Whether a column may have labels, by its name and its words."""
     distinct = set(map(normal_form, set(words)))
+    is_called_so = _LIKELY.search(name) is not None and len(distinct) < len(words)
     few = 2 <= len(distinct) <= MOST_WORDS and (
-        len(distinct) <= len(words) // 2 or vocabulary_of(words, None) is not None
+        len(distinct) <= len(words) // 2 or is_called_so or vocabulary_of(words, None) is not None
     )
     is_other = (
         name.lower() in SPLITS

@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from leukemia.base.errors import UserError, listed
+from leukemia.base.errors import listed
 from leukemia.data.classes import (
     KNOWN,
+    LabelError,
     Vocabulary,
     mapping,
     normal_form,
@@ -34,7 +35,7 @@ def label_column(listing: Listing, reading: Reading, *, required: bool) -> tuple
     """The column of labels, in lower case, None if there is none; and notes on another one than ``label``.
 
     Raises:
-        UserError: there is none where labels are required.
+        LabelError: there is none where labels are required.
     """
     if not reading.reads_labels:
         return None, ()
@@ -42,7 +43,7 @@ def label_column(listing: Listing, reading: Reading, *, required: bool) -> tuple
     if wanted is not None and listing.has(wanted):
         return _in_its_set(listing, wanted, reading)
     if wanted is not None and required:
-        raise UserError(
+        raise LabelError(
             f"{listing.path}: --label-column {reading.label_column}: expected one of the columns "
             f"{', '.join(listing.columns)}"
         )
@@ -87,13 +88,13 @@ def read_labels(
 
     Raises:
         OtherWords: ``--classes`` has none of the words.
-        UserError: a row has no label, or an unknown word.
+        LabelError: a row has no label, or an unknown word.
     """
     words = [] if column is None else listing.column(column)
     if column is None or not (required or any(words)):
         return [(None, None)] * len(listing.rows)
     if reading.classes is None and KNOWN.label(_IS.sub("", column)) == 0 and set(map(normal_form, words)) <= _FLAGS:
-        raise UserError(
+        raise LabelError(
             f"{listing.path}: expected labels with 1 for leukemic, but the column is called {column}, where 1 may "
             "stand for normal; write --classes with the words of both, such as --classes normal=1 leukemic=0"
         )
@@ -112,7 +113,7 @@ def check_other_columns(listing: Listing, column: str | None, labels: Sequence[i
         column: the column of the labels, in lower case.
 
     Raises:
-        UserError: one says otherwise.
+        LabelError: one says otherwise.
     """
     # The labels of a test set may be missing.
     if column is None or None in labels or reading.label_column is not None or reading.classes is not None:
@@ -125,7 +126,7 @@ def check_other_columns(listing: Listing, column: str | None, labels: Sequence[i
             continue
         others = [vocabulary.label(word) for word in words]
         if number := sum(one != other for one, other in zip(labels, others, strict=True)):
-            raise UserError(
+            raise LabelError(
                 f"{listing.path}: the columns {column} and {name} have different classes in {number} of {len(words)} "
                 f"rows; say which is right with --label-column {shlex.quote(name)} or --label-column {column}"
             )
@@ -137,7 +138,7 @@ def _has_labels(listing: Listing, column: str, reading: Reading) -> bool:
     return any(word in each for word in set(listing.column(column)) for each in known)
 
 
-def _wrong_labels(listing: Listing, column: str, reading: Reading) -> UserError:
+def _wrong_labels(listing: Listing, column: str, reading: Reading) -> LabelError:
     known = vocabularies(reading.classes)[0]
     numbers: dict[str, list[int]] = {}
     found = [(number, word) for (number, _), word in zip(listing.rows, listing.column(column), strict=True)]
@@ -150,9 +151,9 @@ def _wrong_labels(listing: Listing, column: str, reading: Reading) -> UserError:
     wanted = "the label 0 (normal) or 1 (leukemic)" if reading.classes is None else "a word of --classes"
     message = f"{listing.path}: expected {wanted} in every row of the column {column}; correct these"
     if not lines:
-        return UserError(f"{message}:\n{listed(empty)}")
+        return LabelError(f"{message}:\n{listed(empty)}")
     words = [word for word in listing.column(column) if word]
-    said = class_names(listing.path.parent).describe(words)
+    said = class_names(listing.path.parent, words).describe(words)
     return unknown_words(f"{message}, or map the words with --classes{said}", words, reading.classes, [*lines, *empty])
 
 

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from leukemia.data.classes import LabelError
 from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.masks import mask_suffixes
 from leukemia.data.layouts.source import is_image, walk
-from leukemia.data.layouts.unlabelled import Unlabelled
 from leukemia.data.layouts.written_path import WrittenPath
 from leukemia.data.split import part_of
 from leukemia.data.subjects import some
@@ -88,7 +88,7 @@ class Folder:
         if not paths:
             image = next(filter(is_image, walk(self.root)), None)
             example = "" if image is None else f", such as {self._relative([image])}"
-            raise Unlabelled(
+            raise LabelError(
                 f"{listing.path}: none of the {len(missing)} images exists below {self.root}, the first is "
                 f"{missing[0].partition(': ')[2]}; give the base folder of the paths with {self._option}, or write a "
                 f"row for each image, with its path as it is below it{example}"

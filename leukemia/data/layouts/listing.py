@@ -99,10 +99,10 @@ class Listing:
         unread = tuple(name for name in others if any(values[name.lower()] for _, values in self.rows))
         return list(self.column(read)) if self.has(read) else [None] * len(self.rows), unread
 
-    def reject(self, message: str, offenders: list[str]) -> None:
-        """Raise a UserError that lists the offenders, if any."""
+    def reject(self, message: str, offenders: list[str], kind: type[UserError] = UserError) -> None:
+        """Raise an error that lists the offenders, if any."""
         if offenders:
-            raise UserError(f"{self.path}: {message}:\n{listed(offenders)}")
+            raise kind(f"{self.path}: {message}:\n{listed(offenders)}")
 
 
 def read_listing(path: Path, base: str | Path | None = None) -> Listing:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError, listed, with_line
 from leukemia.base.printable import INDENT
-from leukemia.data.layouts.base_folder import located_listing
+from leukemia.data.layouts.base_folder import has_any, located_listing
 from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.fold_lists import ReadList, are_called_folds, as_folds, disjoint_choice, fold_and_part
+from leukemia.data.layouts.folder_levels import class_level, folder_levels
 from leukemia.data.layouts.joint_refusals import refuse_columns_of_all, refuse_words_of_all
 from leukemia.data.layouts.label_candidates import label_candidates
 from leukemia.data.layouts.label_column import label_column
@@ -48,7 +49,7 @@ def several_lists(paths: Sequence[Path], reading: Reading) -> Source:
             raise UserError(
                 f"{listing.path}: a list without labels is no training data; give it to leukemia.final with --test"
             )
-    return _merged(_read_parts(listings, reading, labels=True))
+    return merged(_read_parts(listings, reading, labels=True))
 
 
 def folder_of_lists(data: Path, reading: Reading, *, labels: bool, top: Path | None = None) -> Source | None:
@@ -85,7 +86,7 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool, top: Path | N
             of_folders, with_labels = with_labels, finer
     without = [each for each in without if each not in with_labels]
     unchosen = [each for each in listings if each not in with_labels and each not in without]
-    if not (with_labels if labels else listings):
+    if not (with_labels if labels else listings) or (labels and _are_of_other_images(with_labels, data)):
         return None
     if broken:
         raise broken[0]
@@ -98,7 +99,7 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool, top: Path | N
         parts = _read_parts(with_labels or without, reading, labels=labels)
     except UserError as error:
         raise _naming(of_folders, error) from None
-    source = parts[0].source if len(parts) == 1 else _merged(parts)
+    source = parts[0].source if len(parts) == 1 else merged(parts)
     notes = [f"read {_names(with_labels or without)}"]
     if with_labels and without:
         # Images that are numbered from 0 in each folder have the same ids.
@@ -149,7 +150,7 @@ def lists_of_folds(data: Path, reading: Reading, *, labels: bool) -> Source | No
     listings = [located_listing(path, reading, data) for path in paths]
     if not all(_is_list(each) and _has_labels(each, reading) for each in listings):
         return None
-    source = _merged(_read_parts(listings, reading, labels=labels))
+    source = merged(_read_parts(listings, reading, labels=labels))
     note = f"read {some([path.relative_to(data).as_posix() for path in paths])}"
     return dataclasses.replace(source, named_notes=(note, *source.named_notes))
 
@@ -193,6 +194,11 @@ def _read_parts(listings: Sequence[Listing], reading: Reading, *, labels: bool) 
     ]
 
 
+def _are_of_other_images(listings: Sequence[Listing], data: Path) -> bool:
+    """Whether none of the images of CSVs is there, while folders may be classes of those that are."""
+    return class_level(folder_levels(data)) is not None and not any(map(has_any, listings))
+
+
 def _is_list(listing: Listing) -> bool:
     return listing.path_column is not None
 
@@ -227,7 +233,7 @@ def _names(listings: Sequence[Listing]) -> str:
     return some([listing.path.name for listing in listings])
 
 
-def _merged(lists: Sequence[ReadList]) -> Source:
+def merged(lists: Sequence[ReadList]) -> Source:
     """One data set of several CSVs, with image ids relative to the folder that contains all of them.
 
     The name of each CSV is the ``split`` of its images, unless all have the same column of it.

@@ -8,7 +8,12 @@ from pathlib import Path
 
 from leukemia.base.errors import UserError
 from leukemia.base.files import open_file
+from leukemia.data.layouts.source import is_image
 
+MOST_SEEN = 5
+"""So many files of one suffix are opened to see what they are."""
+
+_NUM_BYTES = 4096
 _UNPACK = "unpack it, and give the folder"
 _EXPORT = "export its images as PNG files, in folders named by class or with a CSV Path,label"
 
@@ -24,6 +29,14 @@ class Kind:
 
     starts: tuple[bytes, ...] = ()
     """First bytes of such files, whatever their name."""
+
+    marks: tuple[bytes, ...] = ()
+    """Text of which such a file has one near its beginning, in lower case; empty: the name is enough."""
+
+    def has_mark(self, path: Path) -> bool:
+        """Whether a file with such a name has one of these texts."""
+        start = _begin(path, _NUM_BYTES).lower() if self.marks else b""
+        return not self.marks or any(mark in start for mark in self.marks)
 
 
 _KINDS = (
@@ -88,7 +101,13 @@ _KINDS = (
         what="annotations, such as those of COCO",
         advice="write a CSV with the columns Path and label from them, and give that",
         suffixes=(".json", ".jsonl", ".xml", ".yaml", ".yml"),
+        marks=(b"annotation", b"bndbox", b"bbox", b"<object", b"shapes", b"label", b"class", b"categor", b"names:"),
     ),
+)
+_TEXT = Kind(
+    what="a file of JSON, XML or YAML",
+    advice="if it has the labels, write a CSV with the columns Path and label from it, and give that",
+    suffixes=(),
 )
 _LONGEST_START = max(len(start) for kind in _KINDS for start in kind.starts)
 
@@ -105,25 +124,42 @@ def require_text(path: Path) -> None:
 
 
 def describe_others(paths: Iterable[Path]) -> str | None:
-    """What files are that are no images, by the first kind that occurs; None if none does."""
-    found = [(_KINDS.index(kind), path) for path in paths if (kind := _named(path))]
-    if not found:
-        return None
-    first, path = min(found)
-    number = sum(index == first for index, _ in found)
-    named = path.name if number == 1 else f"{number} files such as {path.name}"
-    return f"{named}, {_KINDS[first].what}: {_KINDS[first].advice}"
+    """What files are that are no images, by the first kind that occurs; None if none does.
+
+    Of files that may have anything, nothing is said beside images.
+    """
+    paths = list(paths)
+    found = sorted((_KINDS.index(kind), path) for path in paths if (kind := _suffixed(path)))
+    kinds = {index: [path for each, path in found if each == index] for index, _ in found}
+    for index, files in kinds.items():
+        kind = _KINDS[index]
+        path = next(filter(kind.has_mark, files[:MOST_SEEN]), None)
+        if path is None and not any(map(is_image, paths)):
+            kind, path = _TEXT, files[0]
+        if path is not None:
+            named = path.name if len(files) == 1 else f"{len(files)} files such as {path.name}"
+            return f"{named}, {kind.what}: {kind.advice}"
+    return None
 
 
 def _named(path: Path) -> Kind | None:
+    kind = _suffixed(path)
+    return _TEXT if kind is not None and not kind.has_mark(path) else kind
+
+
+def _suffixed(path: Path) -> Kind | None:
     return next((kind for kind in _KINDS if path.name.lower().endswith(kind.suffixes)), None) if path.suffix else None
 
 
 def _started(path: Path) -> Kind | None:
+    start = _begin(path, _LONGEST_START)
+    return next((kind for kind in _KINDS if kind.starts and start.startswith(kind.starts)), None)
+
+
+def _begin(path: Path, num_bytes: int) -> bytes:
+    """The first bytes of a file; empty if it cannot be read: the reader of the CSV will name the reason."""
     try:
         with open_file(path) as stream:
-            start = stream.read(_LONGEST_START)
+            return stream.read(num_bytes)
     except OSError:
-        # The reader of the CSV will name the reason.
-        return None
-    return next((kind for kind in _KINDS if kind.starts and start.startswith(kind.starts)), None)
+        return b""

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from leukemia.data.classes import LabelError
 from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.label_column import COLUMNS
 from leukemia.data.layouts.source import is_image
-from leukemia.data.layouts.unlabelled import Unlabelled
 from leukemia.data.layouts.written_path import WrittenPath
 from leukemia.data.subject_words import looks_like_subjects
 
@@ -39,7 +39,7 @@ def found_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileIn
         root: base folder of relative paths, without symbolic links.
 
     Raises:
-        Unlabelled: there are several.
+        LabelError: there are several.
     """
     # The number of a patient or a class may be the name of an image by chance, but hardly with its suffix.
     others = {name: values for name, values in columns.items() if name not in COLUMNS and not looks_like_subjects(name)}
@@ -113,7 +113,7 @@ def images_in(text: str, index: FileIndex) -> list[Path]:
 
 def _only(path: Path, found: Sequence[str], what: str) -> str | None:
     if len(found) > 1:
-        raise Unlabelled(
+        raise LabelError(
             f"{path}: the columns {', '.join(found)} have names of {what}; leave only one of them in the CSV"
         )
     return found[0] if found else None

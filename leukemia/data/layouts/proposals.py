@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from leukemia.base.errors import UserError
+from leukemia.data.class_hints import hinted_label
 from leukemia.data.classes import NAMED, PLACE, joined, mapping, normal_form
 from leukemia.data.layouts.class_names import class_names
 from leukemia.data.layouts.companions import companion_folders
@@ -47,6 +48,12 @@ class Proposal:
         """Whether one of them is known."""
         return any(word in NAMED for word in self.forms)
 
+    @property
+    def is_hinted(self) -> bool:
+        """Whether most of them suggest a class."""
+        words = set(self.words)
+        return 2 * sum(hinted_label(word) is not None for word in words) > len(words)
+
     def problem(self, read: Read) -> str | None:
         """Why data cannot be read with these words; None if they can, as whatever class the unknown ones are mapped.
 
@@ -78,7 +85,8 @@ def _refused(read: Read, classes: tuple[str, ...]) -> str | None:
 def proposals(data: Path, levels: Sequence[Level]) -> list[Proposal]:
     """What may be the classes of the images in a folder, the likeliest first.
 
-    That is what has a known word, then what has the fewest words, folders before files; numbered folders are last.
+    That is what has a known word, then what has mostly words that suggest a class, then what has the fewest words,
+    folders before files; numbered folders are last.
     Words in the names of folders are before these.
 
     Args:
@@ -100,7 +108,7 @@ def proposals(data: Path, levels: Sequence[Level]) -> list[Proposal]:
             # They say the same as the whole names of their level, in fewer words.
             own = of_levels.get(place.level)
             groups.insert(len(groups) if own is None else groups.index(own), group)
-    groups.sort(key=lambda group: not group[0].is_known)
+    groups.sort(key=lambda group: (not group[0].is_known, not group[0].is_hinted))
     return [each for group in groups for each in group if len(each.forms) > 1]
 
 

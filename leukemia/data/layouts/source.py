@@ -90,13 +90,18 @@ class Source:
     """Lists of the parts of a split beside folders of images, of which a note says what became of them."""
 
     tables: tuple[Path, ...] = ()
-    """The CSVs that were read, or that a note names."""
+    """The CSVs, and the file with the names of numbers, that were read or that a note names."""
 
     unread_columns: tuple[str, ...] = ()
     """Columns of a CSV that are called like subjects, but are not read."""
 
     recurring_columns: tuple[str, ...] = ()
     """Other columns of a CSV whose values recur as patients do."""
+
+    @property
+    def words(self) -> set[str]:
+        """What labels were read from."""
+        return {row.word for row in self.rows if row.word is not None}
 
 
 def walk(folder: Path) -> Iterator[Path]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from leukemia.base.errors import UserError, listed
+from leukemia.base.errors import listed
 from leukemia.base.printable import INDENT
-from leukemia.data.classes import OtherWords, Vocabulary, mapping
+from leukemia.data.classes import LabelError, OtherWords, Vocabulary, mapping
 from leukemia.data.layouts.beside import are_few
 from leukemia.data.layouts.class_folders import class_folders
 from leukemia.data.layouts.source import Row, Source, direct_images, ignored_files, is_image, subfolders, walk
@@ -25,7 +25,7 @@ def split_folders(data: Path, reading: Reading) -> Source | None:
 
     Raises:
         OtherWords: no part has a word of ``--classes``.
-        UserError: images outside of the parts, or as ``class_folders``.
+        LabelError: images outside of the parts, or as ``class_folders``.
     """
     folders = [folder for folder in subfolders(data) if any(map(is_image, walk(folder)))]
     parts = [folder for folder in folders if part_of(folder.name)]
@@ -54,7 +54,7 @@ def split_folders(data: Path, reading: Reading) -> Source | None:
     if misplaced:
         typed = mapping([folder.name for folder in beside], reading.classes or words_of(rows))[0]
         advice = f"\n{INDENT}to leave out the folders: {typed}" if beside else ""
-        raise UserError(
+        raise LabelError(
             f"{data}: images must be in the parts of the split ({', '.join(folder.name for folder in parts)}); rename, "
             f"move or remove these:\n{listed(misplaced)}{advice}"
         )

@@ -6,8 +6,8 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
-from leukemia.base.errors import UserError, listed
-from leukemia.data.classes import CLASSES, Vocabulary, counted, counts, normal_form
+from leukemia.base.errors import listed
+from leukemia.data.classes import CLASSES, LabelError, Vocabulary, counted, counts, normal_form
 from leukemia.data.layouts.source import Row, Source
 from leukemia.data.reading import Reading
 
@@ -24,7 +24,7 @@ def with_subclasses(source: Source, reading: Reading, *, all_words: bool) -> Sou
         all_words: whether each word of ``--classes`` must occur.
 
     Raises:
-        UserError: one does not.
+        LabelError: one does not.
     """
     words = [row.word for row in source.rows if row.word is not None]
     if not words:
@@ -45,18 +45,13 @@ def with_subclasses(source: Source, reading: Reading, *, all_words: bool) -> Sou
     return dataclasses.replace(source, rows=rows, notes=(*note, *source.notes))
 
 
-def class_notes(source: Source, reading: Reading) -> tuple[str, ...]:
-    """What was taken for which class, with the numbers of the images; nothing about 0 and 1 that need no mention.
+def class_notes(source: Source) -> tuple[str, ...]:
+    """What was taken for which class, with the numbers of the images.
 
     Args:
         source: only the images that are used.
-        reading: the user's options.
     """
     words = [[row.word for row in source.rows if row.word is not None and row.label == label] for label in (0, 1)]
-    # In a CSV, 0 and 1 are labels; a folder of this name may be something else.
-    say_numbers = reading.classes is not None or source.layout == "folders"
-    if not say_numbers and {normal_form(word) for each in words for word in each} <= {"0", "1"}:
-        return ()
     taken = [f"{name} = {', '.join(counted(each))}" for name, each in zip(CLASSES, words, strict=True) if each]
     return (f"classes (images): {'; '.join(taken)}",) if taken else ()
 
@@ -69,7 +64,7 @@ def _check_all(given: Vocabulary, words: Sequence[str]) -> None:
     found = set(map(normal_form, words))
     absent = [word for word in (*given.labels, *sorted(given.ignored)) if word not in found]
     if absent:
-        raise UserError(
+        raise LabelError(
             f"--classes: no image has the word {', '.join(map(repr, absent))}; correct it, or leave it out. The data "
             f"have these words, with their numbers of images:\n{listed(counted(words))}"
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from leukemia.base.errors import UserError
 from leukemia.data.layouts.csv_file import read_csv
+from leukemia.data.layouts.listing import read_listing
 from leukemia.data.layouts.source import Source, direct_others, walk
 from leukemia.data.layouts.tables import counted_rows, is_table
 from leukemia.data.subject_words import looks_like_subjects
@@ -28,14 +29,26 @@ def unread_files(data: Path, source: Source) -> tuple[str, ...]:
     """
     if source.layout == "cnmc":
         return ()
+    data = data.resolve()
     if source.layout == "csv":
-        others = [path for path in direct_others(data) if not is_table(path)] if data.is_dir() else []
+        direct = direct_others(data) if data.is_dir() else []
+        others = [path for path in direct if not is_table(path) and path not in source.tables]
         return (*_of_tables(_other_tables(data, source)), *_not_read(others))
-    direct = [path for path in direct_others(source.root) if path not in source.lists]
+    direct = [path for path in direct_others(source.root) if path not in (*source.lists, *source.tables)]
     files = sorted(direct, key=lambda path: not is_table(path))
-    described = [_described(path) for path in files[:MOST_FILES] if is_table(path)]
+    described = [_described(path, source.root) for path in files[:MOST_FILES] if is_table(path)]
     inside = [path for path in _other_tables(data, source) if path not in files[:MOST_FILES]]
     return (*described, *_of_tables(inside), *_not_read(files))
+
+
+def described_table(path: Path, root: Path) -> str:
+    """The path of a table below a folder, with its number of rows and its columns, if it can be read."""
+    name = path.relative_to(root).as_posix()
+    try:
+        file = read_csv(path)
+    except UserError:
+        return name
+    return f"{name} ({counted_rows(len(file.rows))}; columns {some(file.header[1])})"
 
 
 def _other_tables(data: Path, source: Source) -> list[Path]:
@@ -70,18 +83,21 @@ def _rows(path: Path) -> str:
         return "which cannot be read"
 
 
-def _described(path: Path) -> str:
-    """What a CSV has, and how to read it."""
+def _described(path: Path, root: Path) -> str:
+    """What a CSV in the folder of the images has, and how to read it."""
+    described = described_table(path, root)
     try:
-        file = read_csv(path)
+        listing = read_listing(path, root)
     except UserError:
-        return f"did not read {path.name}"
-    _, columns = file.header
-    subjects = next((name for name in columns if looks_like_subjects(name)), None)
-    rows = counted_rows(len(file.rows))
+        return f"did not read {described}"
+    if listing.path_column is None:
+        return (
+            f"did not read {described}: no column has the names of images, or of folders of images in one row each; "
+            "to use it, write the path of an image into each row"
+        )
+    subjects = next((name for name in listing.columns if looks_like_subjects(name)), None)
     option = f", with --subject-column {shlex.quote(subjects)}, which looks like subjects" if subjects else ""
     return (
-        f"did not read {path.name} ({rows}; columns {some(columns)}); if it lists all these images, "
-        f"give its path in the place of the folder to read it{option}; if it lists a test set, give it to "
-        "leukemia.final --test"
+        f"did not read {described}; if it lists all these images, give its path in the place of the folder to read "
+        f"it{option}; if it lists a test set, give it to leukemia.final --test"
     )

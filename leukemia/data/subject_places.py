@@ -1,0 +1,120 @@
+"""The place in the paths of images whose values recur as patients do: a level of folders, or a word of the names."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import PurePosixPath
+
+from leukemia.data.classes import normal_form
+from leukemia.data.layouts.folder_levels import is_view, look_like_subjects
+from leukemia.data.split import part_of
+from leukemia.data.versions import originals
+
+LEAST_PER_SUBJECT = 2
+"""So many images have most patients, at least on average."""
+
+LEAST_ALIKE = 0.9
+"""The share of names that have the same words and numbers in the same order, apart from what these are."""
+
+MOST_SHOWN = 3
+"""So many of the values are shown."""
+
+# Words and numbers together, as ``P12``; then each alone, as in ``P12F003``.
+_SPECIAL = re.compile(r"[.^$*+?{}()|\[\]\\]")
+_WORDS = (r"[^\W_]+",), (r"[^\W\d_]+", r"\d+")
+
+
+def subject_pattern(image_ids: Sequence[str], words: Collection[str] = ()) -> str | None:
+    """What to type for subjects that may be in the paths, with some of them; None if nothing recurs as patients do.
+
+    Versions of one image count once.
+
+    Args:
+        image_ids: one per image.
+        words: those that stand for classes, which are no patients.
+
+    >>> subject_pattern([f"{word}/P{number // 3}_{number}.png" for number in range(12) for word in ("hem", "all")])
+    "--subject-pattern '([^\\\\W_]+)_[^/]*$' reads P0, P1, P2 and 1 more from the names, if these are patients"
+    >>> subject_pattern([f"cell_{number}.png" for number in range(12)])
+    """
+    ids = sorted(set(originals(image_ids)))
+    forms = set(map(normal_form, words))
+    found: list[tuple[int, str, list[str], str]] = []
+    for pattern, values, where in (*_levels(ids), *_places(ids)):
+        distinct = sorted(set(values))
+        recurs = 2 < len(distinct) <= len(values) / LEAST_PER_SUBJECT
+        if recurs and not (_are_others(distinct) or any(normal_form(word) in forms for word in distinct)):
+            found.append((_rank(distinct), pattern, distinct, where))
+    if not found:
+        return None
+    _, pattern, values, where = min(found, key=lambda each: each[0])
+    more = f" and {len(values) - MOST_SHOWN} more" if len(values) > MOST_SHOWN else ""
+    shown = ", ".join(values[:MOST_SHOWN])
+    return f"--subject-pattern {shlex.quote(pattern)} reads {shown}{more} from the {where}, if these are patients"
+
+
+def _are_others(words: Collection[str]) -> bool:
+    """Whether they are parts of a split or views."""
+    return all(map(part_of, words)) or any(map(is_view, words))
+
+
+def _rank(values: Collection[str]) -> int:
+    """Least for the likeliest: ids with letters, then numbers, then other words."""
+    if not look_like_subjects(values):
+        return 2
+    return 1 if all(value.isdecimal() for value in values) else 0
+
+
+def _levels(image_ids: Sequence[str]) -> Iterator[tuple[str, list[str], str]]:
+    """A pattern for each level of folders that all images have, and the folder of each."""
+    folders = [PurePosixPath(image_id).parts[:-1] for image_id in image_ids]
+    for level in range(min(map(len, folders), default=0)):
+        yield f"^{'[^/]+/' * level}([^/]+)/", [each[level] for each in folders], "folders"
+
+
+def _places(image_ids: Sequence[str]) -> Iterator[tuple[str, list[str], str]]:
+    """A pattern for each word or number at one place of names that are alike, and the word of each."""
+    stems = [PurePosixPath(image_id).stem for image_id in image_ids]
+    for kinds in _WORDS:
+        word = re.compile("|".join(kinds))
+        shapes = [word.sub(_kind_of(kinds), stem) for stem in stems]
+        shape, number = Counter(shapes).most_common(1)[0]
+        if number < LEAST_ALIKE * len(stems):
+            continue
+        alike = [word.findall(stem) for stem, each in zip(stems, shapes, strict=True) if each == shape]
+        parts = re.split("(\0\\d)", shape)
+        columns = list(zip(*alike, strict=True))
+        # A name that is one number is that of an image in each folder.
+        for index in range(len(columns)) if len(columns) > 1 else ():
+            yield _pattern(parts, columns, kinds, index), list(columns[index]), "names"
+
+
+def _kind_of(kinds: Sequence[str]) -> Callable[[re.Match[str]], str]:
+    """Marks a word by its kind."""
+    return lambda match: f"\0{next(number for number, kind in enumerate(kinds) if re.fullmatch(kind, match[0]))}"
+
+
+def _pattern(parts: Sequence[str], columns: Sequence[Sequence[str]], kinds: Sequence[str], wanted: int) -> str:
+    """The beginning of a name up to the word that is wanted, which is a group.
+
+    Args:
+        parts: the shape of the names: what is between words, and for each word its kind.
+        columns: the words of all names at each place.
+    """
+    text, index = "", 0
+    for part in parts:
+        if not part.startswith("\0"):
+            text += _SPECIAL.sub(r"\\\g<0>", part)
+            continue
+        if index == wanted:
+            text += f"({kinds[int(part[1:])]})"
+        elif index > wanted:
+            break
+        else:
+            words = set(columns[index])
+            text += words.pop() if len(words) == 1 else kinds[int(part[1:])]
+        index += 1
+    return f"{text}[^/]*$"

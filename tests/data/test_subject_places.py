@@ -1,0 +1,57 @@
+"""The pattern that is proposed for subjects: of a place in the paths whose values recur as patients do."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from collections.abc import Sequence
+
+import pytest
+
+from leukemia.data.subject_places import subject_pattern
+
+VERSIONS = [f"Train/ALL/cell_{number}{end}.jpg" for number in range(9) for end in ("", "_flip", "_rot90")]
+
+
+@pytest.mark.parametrize(
+    ("names", "words", "subjects"),
+    [
+        (
+            [f"P{n // 3:03d}_{'FM'[n // 6]}_{'BN'[n % 2]}_{n:04d}.png" for n in range(12)],
+            ["B", "N"],
+            "P000 P001 P002 P003",
+        ),
+        ([f"S{n // 3:02d}F{n:03d}.png" for n in range(12)], [], "00 01 02 03"),
+        ([f"B24-{n // 4}/{'xy'[n % 2]}/WBC_{n}.jpg" for n in range(12)], ["x", "y"], "B24-0 B24-1 B24-2"),
+        ([f"train/2023-04-{11 + n}_S{n // 3}_{n * 37:04d}.png" for n in range(12)], [], "0 1 2 3"),
+        (
+            [f"{'ab'[n % 2]}/Doe_J{n // 3}/day{n % 3}/{n}.png" for n in range(12)],
+            ["a", "b"],
+            "Doe_J0 Doe_J1 Doe_J2 Doe_J3",
+        ),
+    ],
+)
+def test_the_pattern_reads_the_subjects_that_are_shown(names: Sequence[str], words: list[str], subjects: str) -> None:
+    way = subject_pattern(names, words)
+    assert way is not None
+    option, pattern, *_ = shlex.split(way)
+    assert option == "--subject-pattern"
+    found = [re.search(pattern, name) for name in names]
+    assert sorted({match[1] for match in found if match}) == subjects.split()
+    assert all(found)
+    assert way.partition(" reads ")[2].startswith(", ".join(subjects.split()[:3]))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"cell_{number}.png" for number in range(12)],
+        [f"{number:06d}.jpg" for number in range(12)],
+        [f"{hashlib.sha1(bytes([number])).hexdigest()}.png" for number in range(200)],
+        [f"{magnification}/{number}.png" for magnification in ("4x", "10x", "40x") for number in range(6)],
+        VERSIONS,
+    ],
+)
+def test_counters_sums_and_versions_are_no_subjects(names: Sequence[str]) -> None:
+    assert subject_pattern(names, ["ALL"]) is None
