@@ -21,7 +21,8 @@ _CHANGED = (
     r"(?:[hv]?flip(?:ped)?|mirror(?:ed)?|transposed?|bright(?:er|ness|ened)?|dark(?:er|ened)?|contrast|blur(?:red|ry)?"
     r"|gauss(?:ian)?|nois[ey]|sharp(?:en(?:ed)?)?|(?:colou?r)?jitter|hue|saturat(?:ed|ion)|hsv|gr[ae]y(?:scale)?|gamma"
     r"|clahe|equali[sz]ed|shear(?:ed)?|shift(?:ed)?|translated?|zoom(?:ed)?|scaled?|resized?|cropped|elastic|cutout"
-    rf"|orig(?:inal)?|copy|kopie|copie|copia){_SIDES}\d{{0,2}}"
+    rf"|orig(?:inal)?){_SIDES}(?:[_. -]*\d{{1,2}}\.\d+|\d{{0,2}})"
+    r"|(?:copy|kopie|copie|copia)(?:[_. -]*\(?\d{1,2}\)?)?"
 )
 _MAGNIFIED = r"(?:x\d{1,4}|\d{1,4}x)"
 # Also those of stain normalization, and the one that Augmentor writes to.
@@ -36,6 +37,7 @@ _END = re.compile(rf"(?:[_. -]+(?:{_TURNED}|{_CHANGED}|{_MAGNIFIED}))+$", re.IGN
 _ROBOFLOW = re.compile(r"(?:[_.](?:bmp|jpe?g|png|tiff?|webp))?\.rf\.[0-9a-z]{8,}$", re.IGNORECASE)
 _AUGMENTOR = re.compile(r"^.*?_original_(?P<name>.+?)\.(?:bmp|jpe?g|png|tiff?)_[0-9a-f-]{32,36}$", re.IGNORECASE)
 _TAIL = re.compile(r"(?P<original>.*[^_. -])(?P<tail>[_. -]+[^\W\d_]{2,}\d{0,3})")
+_NUMBERED = re.compile(rf"(?P<original>.*[^_. -])(?P<tail>[_. -]+(?:{_CHANGED})[_. -]+\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -74,18 +76,21 @@ def version_names(image_ids: Sequence[str]) -> list[VersionName]:
     """The names of all images of a data set, in the order given.
 
     A word that is not known tells versions apart if it follows the names of several originals: ``7_giro`` beside ``7``.
+    So does a known one with a number, which may as well count cells, beside one original: ``7_noise_25``.
 
     >>> [name.stem for name in version_names(["7.png", "7_giro.png", "8_giro.png", "8.png", "9_rot90.png"])]
     ['7', '7', '8', '8', '9']
     """
     names = [VersionName.of(image_id) for image_id in image_ids]
     places = {name.place for name in names}
-    tails = [_TAIL.fullmatch(name.stem) for name in names]
+    tails = [_NUMBERED.fullmatch(name.stem) or _TAIL.fullmatch(name.stem) for name in names]
     originals: dict[str, set[object]] = defaultdict(set)
     for name, match in zip(names, tails, strict=True):
         if match and (name.folders, match["original"]) in places:
             originals[match["tail"].lower()].add((name.folders, match["original"]))
-    found = {tail for tail, each in originals.items() if len(each) >= LEAST_ORIGINALS}
+    found = {
+        tail for tail, each in originals.items() if len(each) >= LEAST_ORIGINALS or _NUMBERED.fullmatch(f"0{tail}")
+    }
     return [
         VersionName(name.folders, match["original"], name.part, True, name.is_in_folder)
         if match and match["tail"].lower() in found and (name.folders, match["original"]) in places

@@ -33,6 +33,7 @@ FILES = {
     "README": "| label | meaning |\n|---|---|\n| 0 | ALL |\n| 1 | HEM |\n",
     "notes.txt": "target: 0=malignant 1=benign\n",
     "legend.txt": "ALL (0) and normal cells (1)\n",
+    "about.txt": "Label 0 (leukemic) or 1 (normal)\n",
     "labels.txt": "leucemia\nsano\n",
     "classes.csv": "id,name\n0,ALL\n1,HEM\n",
     "id2label.json": json.dumps({"0": "ALL", "1": "HEM"}),
@@ -92,6 +93,12 @@ def test_names_of_other_numbers_are_shown_where_they_are_mapped(tmp_path: Path) 
         typed(tmp_path)
     source = typed(tmp_path, options="--label-column dx --classes normal=1 leukemic=2")
     assert labels_of(source)["1.png"] == 1
+
+
+def test_names_before_their_numbers_are_not_those_of_the_next_ones() -> None:
+    names = {"0": "ALL", "1": "HEM", "2": "debris"}
+    assert names_in(Path("readme.md"), "Classes: ALL (0) HEM (1) debris (2)") == names
+    assert names_in(Path("readme.md"), "0) ALL 1) HEM 2) debris") == names
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,8 @@ def test_copies_in_another_part_of_a_split_are_of_the_original(tmp_path: Path) -
         (["c_40x", "c_100x", "d_40x"], [0, 0, 2]),
         (["ALL_7", "output/ALL_original_ALL_7.png_" + "0a1b2c3d-" * 4], [0, 0]),
         (["Original/7", "Macenko/7", "flipped/7"], [0, 0, 0]),
-        (["rot_90_7", "7_hflip_blur", "7 - Copy", "8"], [0, 0, 0, 3]),
+        (["rot_90_7", "7_hflip_blur", "7 - Copy (2)", "7 copy 2", "7_gamma_0.8", "8"], [0, 0, 0, 0, 0, 5]),
+        (["7", "7_noise_25", "8_noise_1", "8_noise_2"], [0, 0, 2, 3]),
         # Images are numbered from 0 in each part, each of which has the originals of its copies.
         (["train/0", "train/0_flip", "val/0", "val/0_flip"], [0, 0, 2, 2]),
         (["train/0", "val/0_flip", "train/1", "val/1"], [0, 0, 2, 3]),

@@ -30,10 +30,10 @@ _BEFORE = frozenset(
 
 _QUOTE = r"[\"'`*]*"
 # Where the next name begins: ``... and 1 for``, ``... 1=``
-_NEXT = r"\s+(?:(?:and|or|und|oder|et|y|e)\s+(?=\d)|\d{1,2}\s*(?:[:=]|->))"
+_NEXT = r"\s+(?:(?:and|or|und|oder|et|y|e)\s+(?=\d)|\d{1,2}\s*(?:[:=)]|->))"
 _NAME = rf"(?P<name>[^\W\d_](?:(?!{_NEXT})[^\n,;:|=\"'`{{}}\[\]]){{0,60}})"
 _NAME_BEFORE = r"(?P<name>[^\W\d_][^\n,;:|=\"'`{}\[\]().]{0,60})"
-_IS = r"(?::|=+>?|-+>|→|[-–—|)]|\b(?:is|means|stands\s+for|for)\b)"
+_IS = r"(?::|=+>?|-+>|→|[-–—|(]|(?<!\(\d)(?<!\(\d\d)\)|\b(?:is|means|stands\s+for|for)\b)"
 _SENTENCES = (
     # ``0: ALL, 1: HEM``, ``'0': 'ALL'``, ``0 = normal``, ``| 0 | ALL |``
     re.compile(rf"(?P<before>[^\W\d_]+[ \t]+)?(?<![\w.,-])(?P<number>\d{{1,2}}){_QUOTE}\s*{_IS}\s*{_QUOTE}{_NAME}"),
