@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from benchmarks.racing import selection_bias
-from benchmarks.racing.selection_bias import KINDS, World, raced, remaining_bias, simulate, unraced
+from benchmarks.racing.selecting.bias import remaining_bias
+from benchmarks.racing.selecting.studies import TRUTH, World, simulate
+from benchmarks.racing.selecting.survivors import KINDS, raced, unraced
 from leukemia.base.errors import UserError
 
 WORLD = World(num_recipes=20, patients=True, recipe_sd=0.01, fold_sd=0.02)
@@ -25,7 +27,7 @@ def test_the_race_stops_a_much_worse_recipe_and_hardly_any_equal_one() -> None:
 
 def test_all_recipes_have_the_same_true_accuracy() -> None:
     means = [simulate(WORLD, np.random.default_rng(seed)).correct.mean(axis=1) for seed in range(100)]
-    assert np.mean(means, axis=0) == pytest.approx(selection_bias.TRUTH, abs=0.01)
+    assert np.mean(means, axis=0) == pytest.approx(TRUTH, abs=0.01)
 
 
 @pytest.mark.parametrize(("name", "num_complete"), [("third", 6), ("ninth", 2)])
