@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -15,6 +16,13 @@ from search.policy.rules import Rules
 
 CLEARLY_ABOVE = 0.65
 """Balanced accuracy of a fold, 0.1 above the limit below which a trial is no better than chance."""
+
+
+class Alone(Protocol):
+    """Judges recipes by themselves."""
+
+    def verdict(self, recipe: int, folds: tuple[int, ...]) -> Verdict:
+        """Result of ``judge_fold`` after these folds of a recipe."""
 
 
 class TableCache:
@@ -69,15 +77,16 @@ class TableCache:
 class CachedRace(Race):
     """``Race`` that recomputes only what may have changed. A test compares its verdicts with those of ``Race``."""
 
-    def __init__(self, rules: Rules, cache: TableCache, *, luck: bool = True, early: bool = False) -> None:
+    def __init__(self, rules: Rules, alone: Alone, *, luck: bool = True, early: bool = False) -> None:
         """
         Args:
+            alone: shared by all replays of a table.
             luck: whether to correct for the reference being the best of several trials, as ``Race`` always does.
             early: while no trial is complete, compare with the best one that has run the same folds; ``Race`` waits.
         """
         super().__init__(rules)
         self.recipes: dict[int, int] = {}
-        self._cache, self._luck, self._early = cache, luck, early
+        self._alone, self._luck, self._early = alone, luck, early
         self._contenders: dict[int, tuple[float, int, Contender]] = {}
         self._noise: float | None = None
 
@@ -110,7 +119,7 @@ class CachedRace(Race):
         return verdict
 
     def _judge_alone(self, job: Job, folds: list[int]) -> Verdict:
-        return self._cache.verdict(self.recipes[job.number], tuple(folds))
+        return self._alone.verdict(self.recipes[job.number], tuple(folds))
 
     def _num_rivals(self) -> int:
         return super()._num_rivals() if self._luck else 1

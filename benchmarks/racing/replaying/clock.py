@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -49,11 +49,11 @@ class Moment(NamedTuple):
     choice: int | None
 
 
-def simulate(strategy: Strategy, num_workers: int, last_choice: int | None = None) -> list[Moment]:
+def simulate(strategy: Strategy, num_workers: int, final: Collection[int] = ()) -> list[Moment]:
     """Run a search and return its changes of choice, with its end as the last moment.
 
     Args:
-        last_choice: a recipe that nothing can displace once it is chosen; the simulation ends there.
+        final: recipes that need no better one: once one is chosen, the simulation ends.
     """
     now = busy = 0.0
     running: list[tuple[float, int, Work]] = []
@@ -63,7 +63,7 @@ def simulate(strategy: Strategy, num_workers: int, last_choice: int | None = Non
         while len(running) < num_workers and (work := strategy.next()) is not None:
             heapq.heappush(running, (now + work.seconds, num_started, work))
             num_started += 1
-        if not running or (last_choice is not None and moments[-1].choice == last_choice):
+        if not running or moments[-1].choice in final:
             return [*moments, Moment(now, busy, moments[-1].choice)]
         end, _, work = heapq.heappop(running)
         busy += (end - now) * (len(running) + 1)

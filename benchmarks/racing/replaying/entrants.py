@@ -81,7 +81,7 @@ def enter(entrant: Entrant, stage: Stage, generator: np.random.Generator) -> Str
     seen = stage.view.seen
     proposer = TableTPE(stage.groups, generator) if entrant.tpe else AtRandom(len(seen.recipes), generator)
     if entrant.stock is not None:
-        return StockSearch(seen, proposer, entrant.stock)
+        return StockSearch(seen.accuracy[0], seen.seconds[0], proposer, entrant.stock)
     judge = _judge(entrant, stage)
     if entrant.parallel:
         return ParallelFoldSearch(seen, proposer, judge, patient=entrant.patient, hold=entrant.hold)

@@ -110,8 +110,8 @@ def replay(entrant: Entrant, source: Source, seed: int, num_workers: int) -> tup
     view = stage.view
     # If only complete trials are chosen and none is repeated, nothing displaces the highest score once it is complete.
     highest = int(view.seen.scores[0].mean(axis=1).argmax())
-    last = None if entrant.stock is not None or entrant.repeats else highest
-    moments = simulate(enter(entrant, stage, np.random.default_rng(seed)), num_workers, last)
+    final = () if entrant.stock is not None or entrant.repeats else (highest,)
+    moments = simulate(enter(entrant, stage, np.random.default_rng(seed)), num_workers, final)
     regrets = regret_at(moments, view.truth, GRID * float(view.seen.fold_seconds[0].sum()))
     return _costs(moments, view), regrets
 

@@ -164,9 +164,12 @@ class Stock:
 class StockSearch:
     """Trials that report after each epoch; TPE sees each as complete with its last reported value."""
 
-    def __init__(self, seen: Table, proposer: Proposer, stock: Stock) -> None:
+    def __init__(self, accuracy: np.ndarray, seconds: np.ndarray, proposer: Proposer, stock: Stock) -> None:
+        """
+        Args:
+            accuracy, seconds: float64 (recipes, folds, epochs), of each epoch.
+        """
         self._proposer, self._stock = proposer, stock
-        accuracy, seconds = seen.accuracy[0], seen.seconds[0]
         if stock.layout == "lock step":
             self._values, self._seconds = accuracy.mean(axis=1), seconds.sum(axis=1)
         else:

@@ -75,7 +75,7 @@ def test_stock_picks_the_highest_last_value_or_among_finished_trials() -> None:
     choices = {}
     for pick in ("last reported", "all epochs"):
         stock = Stock(layout="lock step", grace=1, maximum=4, factor=3, pick=pick)  # type: ignore[arg-type]
-        search = StockSearch(seen, AtRandom(2, np.random.default_rng(0)), stock)
+        search = StockSearch(seen.accuracy[0], seen.seconds[0], AtRandom(2, np.random.default_rng(0)), stock)
         choices[pick] = [moment.choice for moment in simulate(search, 1)]
     # Trial 1 is stopped after epoch 3, where trial 0 was better; at its end trial 0 is worse.
     assert choices["last reported"] == [None, 0, 1, 1]
@@ -87,5 +87,5 @@ def test_fold_after_fold_reports_the_mean_of_the_folds_started() -> None:
     curve = np.zeros_like(seen.accuracy)
     curve[0, 0, 0], curve[0, 0, 1] = [0.1, 0.2, 0.3, 0.4], [0.2, 0.4, 0.6, 0.8]
     stock = Stock(layout="fold after fold", grace=1, maximum=20, factor=3, pick="last reported")
-    search = StockSearch(replace(seen, accuracy=curve), AtRandom(1, np.random.default_rng(0)), stock)
+    search = StockSearch(curve[0], seen.seconds[0], AtRandom(1, np.random.default_rng(0)), stock)
     np.testing.assert_allclose(search._values[0, :8], [0.1, 0.2, 0.3, 0.4, 0.3, 0.4, 0.5, 0.6])
