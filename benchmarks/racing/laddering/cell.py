@@ -58,8 +58,8 @@ class Effort:
     """Simulated studies of each kind, for the bias of the headline."""
 
 
-FULL = Effort(seeds=400, tuning=(10, 30), studies=60)
-QUICK = Effort(seeds=60, tuning=(4, 8), studies=12)
+FULL = Effort(seeds=400, tuning=(10, 30), studies=200)
+QUICK = Effort(seeds=60, tuning=(4, 8), studies=40)
 
 
 @dataclass(frozen=True, kw_only=True)
