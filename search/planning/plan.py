@@ -206,6 +206,8 @@ def describe_rules(plan: Plan) -> list[str]:
         else ""
     )
     lines = [racing + repeats]
+    if info.pausing and info.folds == 1:
+        lines.append("pausing: has no effect with one fold")
     if plan.rules.pausing:
         lines.append(
             f"pausing: a trial waits after {_list_of(info.rungs)}its first fold and goes on if it is among the best "
