@@ -20,6 +20,9 @@ LOG = "search.log"
 BEST = "best.json"
 LEDGER = "ledger.json"
 HINDSIGHT = "hindsight.json"
+LADDER = "ladder.json"
+"""The trials that wait; absent if none ever has."""
+
 LEAKCHECK = "leakcheck.json"
 SWEEP = "sweep.json"
 """The study's sweep in W&B; absent if there is none."""
@@ -39,6 +42,7 @@ CURVES = "curves.png"
 DEVICE_TIME = "device_time.png"
 FRONT = "front.png"
 IMPORTANCES = "importances.png"
+LADDER_PICTURE = "ladder.png"
 ROC = "roc.png"
 SEARCH = "search.png"
 PICTURES = "*.png"
@@ -82,9 +86,22 @@ TESTS = "earlier_tests"
 _SEED, _FOLD = "seed_", "fold_"
 
 REPORT_FILES = frozenset(
-    (REPORT, AUGMENTED, CALIBRATION, CONFUSION, CONTACT_SHEET, CURVES, DEVICE_TIME, FRONT, IMPORTANCES, ROC, SEARCH)
+    (
+        REPORT,
+        AUGMENTED,
+        CALIBRATION,
+        CONFUSION,
+        CONTACT_SHEET,
+        CURVES,
+        DEVICE_TIME,
+        FRONT,
+        IMPORTANCES,
+        LADDER_PICTURE,
+        ROC,
+        SEARCH,
+    )
 )
-STUDY_FILES = REPORT_FILES | {STUDY, SPLITS, JOURNAL, LOG, BEST, LEDGER, HINDSIGHT, LEAKCHECK, SWEEP}
+STUDY_FILES = REPORT_FILES | {STUDY, SPLITS, JOURNAL, LOG, BEST, LADDER, LEDGER, HINDSIGHT, LEAKCHECK, SWEEP}
 TRIAL_FILES = frozenset((RECIPE, EPOCHS, REPEATED, STATE, ORIGIN, TRACEBACK))
 SEED_FILES = frozenset((FAILED, TRACEBACK))
 MODEL_FILES = REPORT_FILES | {MODEL, WEIGHTS, RECIPE, EPOCHS, METRICS, PREDICTIONS, CARD}

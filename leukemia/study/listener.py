@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.study.job import Job
+from leukemia.study.ladder import Place
+from leukemia.study.outlook import Outlook
 from leukemia.study.schema import FoldRecord, State
 
 
@@ -49,6 +51,12 @@ class Listener:
         Args:
             where: and its rank there, as text for the user.
         """
+
+    def places(self, places: Mapping[int, Place]) -> None:
+        """Where trials wait, by number: all of them, whenever that or a rank has changed."""
+
+    def outlook(self, outlook: Outlook) -> None:
+        """What is left until the search ends, whenever a fold has ended or a trial begins to wait."""
 
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
         """A job has ended. The journal is updated after all listeners were notified."""

@@ -16,6 +16,7 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.best_score import IntervalRecord
 from leukemia.study.folder import Study
+from leukemia.study.ladder import LadderRecord
 from leukemia.study.records import ROUNDING, check_score
 from leukemia.study.table import complete_trials, mean_score
 
@@ -34,6 +35,7 @@ def verify(study: Study) -> None:
         if path.is_file():
             read_content(path, study.place_of(path))
     check_splits(study)
+    LadderRecord.find(study)
     for number in study.trials():
         for seed in study.seeds(number):
             # Reading the predictions compares them with the fold's scores.

@@ -8,9 +8,10 @@ from statistics import fmean
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
+from leukemia.study.ladder import END
 from search.policy.ranking import Standing
 from search.policy.rate_schedule import RateSchedule
-from search.policy.rungs import END, Rungs, rungs_of
+from search.policy.rungs import Rungs, rungs_of
 
 
 class FirstFold:
@@ -51,6 +52,14 @@ class FirstFold:
         yield from (share for epoch, share in self._share_after.items() if epoch >= since and epoch in self._epochs)
         if self._score is not None:
             yield END
+
+    def trained_at(self, share: float) -> float:
+        """The share of the fold that the trial had trained at a rung that it reached: epochs are whole."""
+        return self._epoch_at[share] / self._epoch_at[END]
+
+    def has_passed(self, share: float) -> bool:
+        """Whether an epoch of the fold was trained after a rung that the trial has reached."""
+        return self._last > self._epoch_at[share]
 
     def standing(self, share: float) -> Standing:
         """What the trial showed at a rung that it reached: validation accuracy, and at the fold's end the score."""

@@ -9,36 +9,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection
-from dataclasses import dataclass
+from statistics import fmean
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
+from leukemia.study.ladder import END, LadderRecord, Place, RungRecord
 from search.policy.first_fold import FirstFold
 from search.policy.ranking import ranked
 from search.policy.rules import Rules
-from search.policy.rungs import END, Rungs
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a trial waits."""
-
-    share: float
-    """Of the rung, in 0..1; 1 is the end of fold 0."""
-
-    rank: int
-    """From 1, among all trials that have reached the rung, whatever became of them."""
-
-    reached: int
-    """Number of these trials."""
-
-    def describe(self) -> str:
-        """
-        >>> Place(share=0.15, rank=31, reached=48).describe(), Place(share=1.0, rank=3, reached=12).describe()
-        ('waits at 15 % of fold 0, rank 31 of 48', 'waits at the end of fold 0, rank 3 of 12')
-        """
-        where = "the end" if self.share == END else f"{100 * self.share:g} %"
-        return f"waits at {where} of fold 0, rank {self.rank} of {self.reached}"
+from search.policy.rungs import Rungs
 
 
 class Ladder:
@@ -52,7 +31,10 @@ class Ladder:
     def __init__(self, rules: Rules, rungs: Rungs) -> None:
         self._rules, self._rungs = rules, rungs
         self._folds: dict[int, FirstFold] = {}
-        self._left: set[int] = set()
+        self._onward: set[int] = set()
+        """Trials that have gone on to other folds."""
+
+        self._ended: set[int] = set()
         self._ranks: dict[float, dict[int, int]] = {}
         """By rung, until an addition changes them: an epoch between two rungs changes none."""
 
@@ -67,7 +49,7 @@ class Ladder:
     def add_epoch(self, number: int, epoch: Epoch) -> None:
         """Add an epoch of a registered trial. One of another fold than 0 shows that the trial has gone on."""
         if epoch.fold > 0:
-            self._left.add(number)
+            self._onward.add(number)
             return
         fold = self._folds[number]
         fold.add(epoch)
@@ -81,12 +63,11 @@ class Ladder:
 
     def end(self, number: int) -> None:
         """Record that a trial has ended, in whatever way: it waits no more, but still counts at its rungs."""
-        self._left.add(number)
+        self._ended.add(number)
 
     def stops(self, number: int) -> list[int]:
         """The epochs of fold 0 after which a registered trial waits, ascending, without the fold's end."""
-        waits = self._rules.pausing and number != self._rules.start and number not in self._left
-        return self._folds[number].stops if waits else []
+        return self._folds[number].stops if self._may_wait(number) else []
 
     def place(self, number: int) -> Place | None:
         """Where a registered trial waits; None between two rungs, and once it has gone on to other folds or ended.
@@ -129,8 +110,37 @@ class Ladder:
         }
         return sorted(order, key=order.__getitem__)
 
+    def record(self, waiting: Collection[int]) -> LadderRecord:
+        """The content of ``ladder.json``.
+
+        Args:
+            waiting: numbers of the trials that wait, without those that are due to go on.
+        """
+        if not self._rules.pausing:
+            return LadderRecord()
+        places = {number: place for number in sorted(waiting) if (place := self.place(number)) is not None}
+        rungs = [
+            RungRecord(
+                share=share,
+                trained=fmean(self._folds[number].trained_at(share) for number in ranks),
+                reached=len(ranks),
+                went_on=sum(self._went_on(number, share, is_waiting=number in places) for number in ranks),
+            )
+            for share in (*self._rungs.shares, END)
+            if (ranks := self._ranks_at(share))
+        ]
+        return LadderRecord(rungs=rungs, waiting={f"{number:04d}": place for number, place in places.items()})
+
+    def _went_on(self, number: int, share: float, *, is_waiting: bool) -> bool:
+        is_past = number in self._onward or self._folds[number].has_passed(share)
+        return is_past or not (is_waiting or number in self._ended)
+
+    def _may_wait(self, number: int) -> bool:
+        never = not self._rules.pausing or number == self._rules.start
+        return not (never or number in self._onward or number in self._ended)
+
     def _waits_at(self, number: int) -> float | None:
-        if not self._rules.pausing or number == self._rules.start or number in self._left:
+        if not self._may_wait(number):
             return None
         share = self._folds[number].at()
         return None if share == END and self._rules.num_folds == 1 else share

@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
+from statistics import fmean
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
@@ -69,6 +70,24 @@ class Patience:
     def limit(self) -> float:
         """Complete trials' worth without an improvement after which the search ends."""
         return self._rules.patience / STARTED_PER_COMPLETE
+
+    def left(self, num_trials: int) -> float:
+        """Complete trials' worth that is left until so many trials have ended, estimated.
+
+        The others are taken to train as much as those that have ended did on average: all folds until one has.
+        """
+        own = [number for number in self._lengths if number >= self._rules.num_priors]
+        begun = [self._share(number) for number in own if number not in self._ends]
+        return max(0.0, (num_trials - len(own) + len(begun)) * self.per_trial - sum(begun))
+
+    @property
+    def per_trial(self) -> float:
+        """Complete trials' worth that a trial of this study trained on average until it ended; 1 before one has."""
+        shares = [self._share(number) for number in self._ends if number >= self._rules.num_priors]
+        return fmean(shares) if shares else 1.0
+
+    def _share(self, number: int) -> float:
+        return len(self._epochs.get(number, ())) / (self._rules.num_folds * self._lengths[number])
 
     def since_improvement(self, scores: Mapping[int, float], step: float) -> float:
         """Complete trials' worth since the best score last rose beyond noise, in the order in which trials ended.

@@ -15,9 +15,6 @@ FIRST_EPOCH = 2
 LAST_SHARE = 0.6
 """No trial waits later, since little of fold 0 would be saved; the fold's end is a rung of its own."""
 
-END = 1.0
-"""The share of the rung at the end of fold 0."""
-
 SHARES = tuple(SearchOptions().rungs)
 KEEP = SearchOptions.keep
 

@@ -21,6 +21,9 @@ STATES: dict[State, TrialState] = {
 }
 """Optuna's states: only a trial with all folds is COMPLETE; otherwise a partial score could win."""
 
+PLACE = "ladder"
+"""Name of the user attribute with the place where a trial waits, as text. A trial that waits is RUNNING for Optuna."""
+
 _FOLD = "fold_"
 
 

@@ -21,7 +21,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.study.importances import MIN_TRIALS
 from leukemia.study.schema import State
 from search.policy.space import Space
-from search.sampling.entry import STATES, Entry, check_space, distribution_of, fold_key
+from search.sampling.entry import PLACE, STATES, Entry, check_space, distribution_of, fold_key
 from search.sampling.journal_file import JournalFile
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -187,6 +187,13 @@ class Journal:
                 trial.set_user_attr(fold_key(fold), score)
         elif fold not in stored.intermediate_values:
             trial.report(score, step=fold)
+
+    def note_place(self, number: int, place: str) -> None:
+        """Show in ``optuna-dashboard`` where a trial waits, or from where it went on, as a user attribute."""
+        trial = self._open[number]
+        stored = self._study._storage.get_trial(trial._trial_id)
+        if stored.user_attrs.get(PLACE) != place:
+            trial.set_user_attr(PLACE, place)
 
     def tell(self, number: int, state: State, score: float | None, cost: float) -> None:
         """Record the end of a trial.

@@ -231,6 +231,7 @@ class Driver:
             waits.
         """
         self._running.discard(task)
+        self._listener.outlook(self._schedule.outlook())
         job = task.job
         fault = self._verdicts.take_fault(task)
         if fault is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.study.job import Job
+from leukemia.study.ladder import Place
 from leukemia.study.listener import Listener, Request
+from leukemia.study.outlook import Outlook
 from leukemia.study.schema import FoldRecord, State
 
 
@@ -41,6 +43,16 @@ class Listeners(Listener):
         """Pass it on."""
         for listener in self._listeners:
             listener.wait(job, recipe, scores, where)
+
+    def places(self, places: Mapping[int, Place]) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.places(places)
+
+    def outlook(self, outlook: Outlook) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.outlook(outlook)
 
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
         """Pass it on."""

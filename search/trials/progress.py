@@ -11,8 +11,9 @@ import pandas as pd
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.study.job import Job
+from leukemia.study.ladder import Place
 from leukemia.study.schema import FoldRecord, State
-from search.policy.ladder import Ladder, Place
+from search.policy.ladder import Ladder
 from search.policy.patience import Patience
 from search.policy.race import FoldEvidence, Race
 from search.policy.rules import Rules
@@ -109,11 +110,21 @@ class Progress:
             if not self.race.out_of_patience():
                 return None
             return f"no improvement beyond noise in the last {self.race.trials_without_improvement()} trials"
-        scores = {contender.number: contender.score for contender in self.race.contenders()}
-        since = self.patience.since_improvement(scores, self.race.score_noise())
+        since = self._since_improvement()
         if since < self.patience.limit:
             return None
         return f"no improvement beyond noise while {since:.1f} complete trials' worth of epochs were trained"
+
+    def patience_left(self) -> float:
+        """Complete trials' worth until no more trials start, if no score improves; an estimate without pausing."""
+        if self.race.rules.pausing:
+            return max(0.0, self.patience.limit - self._since_improvement())
+        left = self.race.rules.patience - self.race.trials_without_improvement()
+        return max(0, left) * self.patience.per_trial
+
+    def _since_improvement(self) -> float:
+        scores = {contender.number: contender.score for contender in self.race.contenders()}
+        return self.patience.since_improvement(scores, self.race.score_noise())
 
     def folds_done(self, job: Job) -> list[int]:
         """Numbers of a job's finished folds, ascending."""

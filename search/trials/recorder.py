@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pandas as pd
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
+from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
+from leukemia.study.ladder import LadderRecord, Place, waiting_trials
 from leukemia.study.listener import Listener
 from leukemia.study.schema import State
 from search.policy.early_stopping import Contender
-from search.policy.ladder import Place
 from search.sampling.journal import Journal
 from search.trials.progress import Progress
 from search.trials.verdicts import JobEnd
@@ -42,14 +44,23 @@ class Recorder:
         self.best: Contender | None = None
         """The winner so far."""
 
+        self._ladder = LadderRecord.find(study)
+        """As in ``ladder.json``, which an earlier driver may have left."""
+
+        self._waiting = waiting_trials(study)
+        """Where trials wait, as last noted in the journal."""
+
     def begin(self, job: Job, recipe: Recipe) -> None:
-        """A job starts or resumes."""
+        """A job starts, resumes, or goes on from where it waited."""
         if job.is_repeat:
             self._study.begin_repeat(job.number, job.seed)
         elif job.number not in self._progress:
             self._study.begin_trial(job.number, recipe)
         self._progress.begin(job, recipe)
         self._listener.begin(job, recipe, self.scores(job))
+        if job.number in self._waiting:
+            self._journal.note_place(job.number, self._waiting.pop(job.number).describe_past())
+        self._show_ladder()
 
     def epoch(self, job: Job, epoch: Epoch) -> bool:
         """An epoch has ended; returns whether it is new."""
@@ -73,8 +84,19 @@ class Recorder:
                 self._journal.report(job.number, fold, score)
 
     def wait(self, job: Job, place: Place) -> None:
-        """A trial waits. Optuna is not notified: for it, the trial runs."""
+        """A trial waits. For Optuna it runs; where it waits is only noted there."""
         self._listener.wait(job, self._progress.recipe(job), self.scores(job), place.describe())
+        self._waiting[job.number] = place
+        self._show_ladder()
+        self._journal.note_place(job.number, place.describe())
+
+    def _show_ladder(self) -> None:
+        """Write ``ladder.json`` and notify the listeners if a rank has changed, or who waits."""
+        ladder = self._progress.ladder.record(self._waiting)
+        if ladder != self._ladder:
+            self._ladder = ladder
+            self._study.write(self._study.folder / layout.LADDER, dataclasses.asdict(ladder))
+            self._listener.places(ladder.places)
 
     def end(self, job: Job, end: JobEnd) -> None:
         """A job has ended."""
@@ -92,6 +114,7 @@ class Recorder:
         """Notify race, listeners and journal of the end of a job, which is already in the study folder."""
         if not job.is_repeat:
             self._progress.end(job.number, state)
+            self._show_ladder()
         elif state != "complete":
             self._progress.race.fail_repeat(job)
         self._listener.end(job, state, reason, score)
@@ -119,7 +142,9 @@ class Recorder:
         return True
 
     def recall(self) -> None:
-        """Show the listeners all trials that have ended, as when a study is opened."""
+        """Show the listeners all trials that have ended, and where others wait, as when a study is opened."""
+        self._show_ladder()
+        self._listener.places(self._ladder.places)
         for job in self._progress:
             end = None if job.is_repeat else self._study.end(job.number)
             if end is not None:

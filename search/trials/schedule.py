@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from leukemia.study.job import Job
+from leukemia.study.outlook import Outlook
 from search.policy.backlog import Backlog, PendingJob
 from search.policy.effort import effort
 from search.policy.repeats import first_repeat, last_repeat
@@ -45,6 +46,7 @@ class Schedule:
         """Whether new trials and repeats may start, as far as the user is concerned."""
 
         self._backlog = Backlog(self._cost)
+        self._at_start = seconds, progress.patience.trained
 
     def go_on(self, job: Job) -> None:
         """Schedule the next fold of a running job: it keeps its place."""
@@ -75,6 +77,17 @@ class Schedule:
     def spend(self, seconds: float) -> None:
         """Add device seconds to the time used."""
         self._seconds += seconds
+
+    def outlook(self) -> Outlook:
+        """What is left until the search ends."""
+        seconds, trained = self._at_start
+        return Outlook(
+            seconds=self._seconds - seconds,
+            trained=self._progress.patience.trained - trained,
+            budget=max(0.0, 3600 * self._limits.budget_hours - self._seconds),
+            patience=self._progress.patience_left(),
+            trials=self._progress.patience.left(self._limits.num_trials),
+        )
 
     def next(self, slots: int, running: set[Job]) -> PendingJob | None:
         """The next job, or None if there is nothing to run in addition to ``running``.

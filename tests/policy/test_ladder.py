@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from helpers.ladders import RULES, RUNGS, climb, epoch_of, ladder_of, promoted, recipe_of
 
-from search.policy.ladder import Ladder, Place
+from leukemia.study.ladder import LadderRecord, Place, RungRecord
+from search.policy.ladder import Ladder
 from search.policy.ranking import ranked
 from search.policy.rungs import Rungs
 
@@ -262,3 +263,33 @@ def test_an_epoch_between_two_rungs_ranks_nothing_again(monkeypatch: pytest.Monk
         counts.append(len(calls))
     # Before epoch 6, no rung but the first has been reached; it is ranked once, as are those that nobody has reached.
     assert counts == [4, 4, 4, 5, 5]
+
+
+def test_the_record_has_the_places_of_those_that_wait_and_counts_the_others() -> None:
+    ladder = ladder_of(0.5, 0.9, 0.8, 0.7)
+    ladder.add_epoch(1, epoch_of(3, 0.9))
+    ladder.end(2)
+    # Trial 0 is the start, 1 has gone on, 2 has ended; 3 waits, or is due to go on.
+    assert ladder.record({3}) == LadderRecord(
+        rungs=[RungRecord(share=0.05, trained=0.05, reached=4, went_on=2)],
+        waiting={"0003": Place(share=0.05, rank=3, reached=4)},
+    )
+    assert ladder.record(()) == LadderRecord(rungs=[RungRecord(share=0.05, trained=0.05, reached=4, went_on=3)])
+    assert ladder_of(0.5, 0.9, pausing=False).record({1}) == LadderRecord()
+
+
+def test_a_trial_that_reached_a_higher_rung_has_gone_on_from_those_below() -> None:
+    ladder = Ladder(RULES, RUNGS)
+    climb(ladder, 1, *[0.5] * 6)
+    climb(ladder, 2, *[0.5] * 40, score=0.5)
+    ladder.end(2)
+    counts = [(rung.share, rung.reached, rung.went_on) for rung in ladder.record({1}).rungs]
+    assert counts == [(0.05, 2, 2), (0.15, 2, 1), (0.45, 1, 1), (1.0, 1, 0)], "trial 2 ended at the end of fold 0"
+
+
+def test_the_record_says_how_much_was_trained_at_a_rung() -> None:
+    ladder = Ladder(RULES, RUNGS)
+    for number, of in ((1, 40), (2, 20)):
+        climb(ladder, number, 0.5, 0.6, recipe=recipe_of(of))
+    # No trial waits after the first epoch, so 5 % of 20 epochs are two of them.
+    assert ladder.record({1, 2}).rungs == [RungRecord(share=0.05, trained=(0.05 + 0.1) / 2, reached=2, went_on=0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 from helpers.ladders import NUM_FOLDS, RULES, epoch_of, recipe_of
@@ -125,3 +126,22 @@ def test_the_last_improvement_is_compared_with_the_one_before_it() -> None:
     assert last_improvement([0.80, 0.806, 0.812], step=0.01) == 2
     assert last_improvement([0.80, 0.79, 0.805], step=0.01) == 0
     assert last_improvement([], step=0.01) == -1
+
+
+def test_what_is_left_is_estimated_by_the_trials_that_have_ended() -> None:
+    patience = Patience(RULES)
+    train(patience, 0, 50)
+    assert (patience.per_trial, patience.left(3)) == (1.0, 2.75)
+    complete(patience, 1)
+    assert patience.left(3) == 1.75
+    train(patience, 2, 100)
+    patience.end(2, patience.trained)  # stopped half-way
+    assert patience.per_trial == 0.75
+    assert patience.left(3) == pytest.approx(0.5)
+    assert patience.left(2) == 0.0, "more have begun than are wanted"
+
+
+def test_trials_of_earlier_studies_do_not_enter_the_estimate() -> None:
+    patience = Patience(replace(RULES, num_priors=1))
+    complete(patience, 0)
+    assert (patience.per_trial, patience.left(2)) == (1.0, 2.0)
