@@ -12,6 +12,7 @@ from leukemia.base.errors import UserError
 from leukemia.training.device import choose_device, describe_device, use_threads
 from leukemia.training.train import Split, fit
 from search.planning.plan import Plan
+from search.policy.patience import STARTED_PER_COMPLETE
 from search.policy.space import Real
 from search.trials.display import print_line
 
@@ -56,9 +57,19 @@ def describe_cost(plan: Plan, seconds_per_image: float, device: str) -> str:
     return (
         f"cost: {info.trials} trials x {info.folds} folds x {start.train.epochs} epochs; if all take as long as "
         f"the starting recipe on one {device}: {_hours(hours)} (deeper networks take several times as long)\n"
+        f"{_earlier(plan, hours)}"
         f"disk: {gigabytes:.1f} GB ({plan.image_bytes() / 1e9:.2f} for decoded images, "
         f"{plan.checkpoint_bytes() / 1e9:.2f} for a checkpoint of the largest network, per {holders})"
     )
+
+
+def _earlier(plan: Plan, hours: float) -> str:
+    """A line on the limits that may end the search before all trials have ended; empty if none can."""
+    info = plan.info
+    worth = info.patience / (STARTED_PER_COMPLETE if plan.rules.pausing else 1)
+    limits = {"(--budget-hours)": info.budget_hours, "without an improvement (--patience)": worth * hours / info.trials}
+    parts = [f"{_hours(limit)} {name}" for name, limit in limits.items() if limit < hours]
+    return f"it ends earlier after {', or after '.join(parts)}\n" if parts else ""
 
 
 def _seconds_per_image(plan: Plan, device: torch.device) -> float:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -21,8 +21,10 @@ from leukemia.base.printable import printable
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.study.job import Job
+from leukemia.study.ladder import Place
 from leukemia.study.ledger import duration
 from leukemia.study.listener import Listener
+from leukemia.study.outlook import Outlook
 from leukemia.study.schema import FoldRecord, State
 
 log = logging.getLogger(__name__)
@@ -48,10 +50,20 @@ class _Row:
     fold: int = 0
     epoch: int = 0
     scores: list[float] = field(default_factory=list)
+    place: Place | None = None
+    """Where it waits."""
 
     @property
     def mean(self) -> float | None:
         return sum(self.scores) / len(self.scores) if self.scores else None
+
+    def progress(self, num_folds: int) -> str:
+        """How far the job has come, or where it waits."""
+        if self.state == "running":
+            return f"fold {min(self.fold + 1, num_folds)}/{num_folds}, epoch {self.epoch}/{self.recipe.train.epochs}"
+        if self.state == "waiting" and self.place is not None:
+            return self.place.where
+        return f"{len(self.scores)}/{num_folds} folds"
 
 
 class TerminalDisplay(Listener):
@@ -62,6 +74,8 @@ class TerminalDisplay(Listener):
         self._objective = objective
         self._rows: dict[Job, _Row] = {}
         self._start = time.monotonic()
+        self._ends_by: tuple[str, float] | None = None
+        """The limit that is expected to end the search, and when, on the clock of ``_start``."""
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -107,6 +121,18 @@ class TerminalDisplay(Listener):
         self._rows[job] = _Row(recipe=recipe, state="waiting", scores=list(scores))
         self._print(f"trial {job.label} {where}")
 
+    def places(self, places: Mapping[int, Place]) -> None:
+        """Show the present ranks of all trials that wait."""
+        for job, row in self._rows.items():
+            if row.state == "waiting":
+                row.place = places.get(job.number)
+
+    def outlook(self, outlook: Outlook) -> None:
+        """Show the time to go."""
+        now = time.monotonic()
+        found = outlook.time_to_go(now - self._start)
+        self._ends_by = None if found is None else (found[0], now + found[1])
+
     def end(self, job: Job, state: State, reason: str, score: float | None) -> None:
         """Show how a job ended."""
         self._rows[job].state = state
@@ -125,33 +151,48 @@ class TerminalDisplay(Listener):
     def _render(self) -> Group:
         # Called from the refresh thread, so copy the rows first.
         rows = sorted(self._rows.items(), key=lambda item: (item[0].number, item[0].is_repeat, item[0].seed))
-        table = _table("trial", "state", "recipe", "fold", "epoch", self._objective)
-        for job, row in rows[-max(4, self._console.height - 6) :]:
-            running = row.state == "running"
+        table = _table("trial", "state", "progress", "recipe", self._objective)
+        for job, row in _shown(rows, max(4, self._console.height - 6)):
             table.add_row(
                 job.label,
                 Text(row.state, style=_STYLES[row.state]),
+                row.progress(self._num_folds),
                 _recipe_cell(row.recipe.describe()),
-                f"{min(row.fold + 1, self._num_folds) if running else len(row.scores)}/{self._num_folds}",
-                f"{row.epoch}/{row.recipe.train.epochs}" if running else "",
                 "" if row.mean is None else f"{row.mean:.4f}",
             )
         return Group(table, self._footer([row for job, row in rows if not job.is_repeat]))
 
     def _footer(self, rows: list[_Row]) -> Text:
         ended = sum(row.state not in _OPEN for row in rows)
+        waiting = sum(row.state == "waiting" for row in rows)
         best = max((row.mean for row in rows if row.state == "complete" and row.mean is not None), default=None)
         minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
-        parts = [f"{ended} of {self._num_trials} trials", f"{minutes}:{seconds:02d}", "Ctrl-C keeps all finished folds"]
-        if best is not None:
-            parts.insert(1, f"best {best:.4f}")
+        parts = [
+            f"{ended} of {self._num_trials} trials",
+            *([f"{waiting} waiting"] if waiting else []),
+            *([] if best is None else [f"best {best:.4f}"]),
+            f"{minutes}:{seconds:02d}",
+            *self._time_to_go(),
+            "Ctrl-C keeps all finished folds",
+        ]
         return Text(", ".join(parts), no_wrap=True, overflow="ellipsis")
+
+    def _time_to_go(self) -> Iterator[str]:
+        if self._ends_by is not None and (left := self._ends_by[1] - time.monotonic()) > 0:
+            yield f"about {duration(left)} to go by {self._ends_by[0]}"
+
+
+def _shown(rows: list[tuple[Job, _Row]], number: int) -> list[tuple[Job, _Row]]:
+    """The rows that fit, in their order: of jobs that run, wherever they are, then the last of the others."""
+    running = [index for index, (_, row) in enumerate(rows) if row.state == "running"][-number:]
+    others = [index for index, (_, row) in enumerate(rows) if row.state != "running"]
+    return [rows[index] for index in sorted([*running, *others[max(0, len(others) + len(running) - number) :]])]
 
 
 def _table(*names: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in names:
-        is_text = name in ("trial", "state", "recipe")
+        is_text = name in ("trial", "state", "progress", "recipe")
         # On a narrow terminal only the recipes are truncated.
         table.add_column(name, justify="left" if is_text else "right", no_wrap=name != "recipe")
     return table
@@ -187,3 +228,5 @@ def print_trials(console: Console, trials: pd.DataFrame, objective: str) -> None
     console.print(table)
     for row in trials[trials["state"].isin(["failed", "stopped"])].to_dict("records"):
         _print(console, f"{row['trial']} {row['state']}: {row['reason']}")
+    for row in trials[trials["state"] == "waiting"].to_dict("records"):
+        _print(console, f"{row['trial']} {row['reason']}")

@@ -849,6 +849,19 @@ def test_cost_counts_trials_folds_and_epochs(request_for: Callable[..., Request]
     assert plan.image_bytes() == 48 * 32 * 32 * 3
 
 
+def test_limits_that_may_end_the_search_earlier_are_estimated(request_for: Callable[..., Request]) -> None:
+    plan = plan_new(request_for(trials=10, patience=6, settings=["train.epochs=5", "model.depth=18"]), COMMAND)
+    assert "\nit ends earlier after 1.2 device hours without an improvement (--patience)\n" in describe_cost(
+        plan, 3.0, ""
+    )
+    changes = {"pausing": True, "budget_hours": 1.5}
+    plan = dataclasses.replace(plan, info=dataclasses.replace(plan.info, **changes))
+    assert (
+        "\nit ends earlier after 1.5 device hours (--budget-hours), or after 24 device minutes without an improvement "
+        "(--patience)\n" in describe_cost(plan, 3.0, "")
+    )
+
+
 @pytest.mark.parametrize(("batch_size", "num_images"), [(2, 8), (16, 24)])
 def test_the_timed_epoch_has_no_more_images_than_a_fold(
     request_for: Callable[..., Request], monkeypatch: pytest.MonkeyPatch, batch_size: int, num_images: int

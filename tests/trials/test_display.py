@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import time
@@ -17,6 +18,8 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.config.sections import Train
 from leukemia.study.job import Job
+from leukemia.study.ladder import Place
+from leukemia.study.outlook import Outlook
 from leukemia.study.schema import FoldRecord
 from search.trials.display import TerminalDisplay, print_line, print_trials
 from search.trials.study_log import study_log
@@ -81,13 +84,13 @@ def test_the_table_shows_the_progress_of_every_trial() -> None:
     play(display)
     recipe = RECIPE.describe()
     header, _, *rows, footer = rendered(display, console)
-    assert header == "trial state recipe fold epoch tta_accuracy"
+    assert header == "trial state progress recipe tta_accuracy"
     assert rows == [
-        f"0000 failed {recipe} 0/2",
-        f"0001 complete {recipe} 2/2 0.6250",
-        f"0001 seed 1 running {recipe} 1/2 0/30 0.8750",
-        f"0002 stopped {recipe} 1/2 0.5000",
-        f"0003 running {recipe} 1/2 7/30",
+        f"0000 failed 0/2 folds {recipe}",
+        f"0001 complete 2/2 folds {recipe} 0.6250",
+        f"0001 seed 1 running fold 1/2, epoch 0/30 {recipe} 0.8750",
+        f"0002 stopped 1/2 folds {recipe} 0.5000",
+        f"0003 running fold 1/2, epoch 7/30 {recipe}",
     ]
     assert re.fullmatch(r"3 of 4 trials, best 0\.6250, 0:0\d, Ctrl-C keeps all finished folds", footer)
 
@@ -103,7 +106,8 @@ def test_a_resumed_trial_is_shown_in_its_next_fold() -> None:
     console, _ = console_of(terminal=True)
     display = display_on(console)
     display.begin(Job(0, 0), RECIPE, [0.5])
-    assert rendered(display, console)[2].endswith("2/2 0/30 0.5000")
+    assert rendered(display, console)[2].startswith("0000 running fold 2/2, epoch 0/30 ")
+    assert rendered(display, console)[2].endswith(" 0.5000")
 
 
 @pytest.mark.parametrize(("width", "height"), [(60, 8), (80, 24), (200, 50)])
@@ -114,8 +118,9 @@ def test_table_fits_any_terminal(width: int, height: int) -> None:
         display.begin(Job(number, 0), RECIPE, [])
     lines = rendered(display, console)
     assert len(lines) <= height
-    assert any(re.match(r"0059 running \S.* 1/2 0/30$", line) for line in lines), "the latest trials are shown"
-    assert lines[0] == "trial state recipe fold epoch tta_accuracy"
+    assert any(re.match(r"0059 running fold 1/2, epoch 0/30 \S", line) for line in lines), "the latest are shown"
+    assert lines[0].startswith("trial state progress re")
+    assert lines[0].endswith(" tta_accuracy")
 
 
 def test_without_a_terminal_each_event_is_a_line() -> None:
@@ -150,7 +155,7 @@ def test_a_fold_with_an_undefined_score_is_not_shown() -> None:
     display.begin(Job(0, 0), RECIPE, [])
     display.fold(Job(0, 0), fold_of(0, None))
     assert "fold 1/2" not in stream.getvalue()
-    assert rendered(display, console)[2].endswith("running " + RECIPE.describe() + " 1/2 0/30")
+    assert rendered(display, console)[2].endswith("running fold 1/2, epoch 0/30 " + RECIPE.describe())
 
 
 def test_a_note_is_printed_and_logged(tmp_path: Path) -> None:
@@ -202,9 +207,10 @@ def trials() -> pd.DataFrame:
         ("0000", "stopped", "1/2", 1, 0.5, "no better than chance [sic]"),
         ("0002", "failed", "0/2", 1, float("nan"), "NonFiniteLoss: at step 3"),
         ("0003", "running", "0/2", 1, float("nan"), ""),
+        ("0004", "waiting", "0/2", 1, float("nan"), "waits at 15 % of fold 0, rank 2 of 3"),
     ]
     table = pd.DataFrame(rows, columns=["trial", "state", "folds", "seeds", "score", "reason"])
-    return table.assign(recipe=RECIPE.describe(), seconds=[150.0, 12.3, 0.0, 0.0])
+    return table.assign(recipe=RECIPE.describe(), seconds=[150.0, 12.3, 0.0, 0.0, 0.0])
 
 
 def test_the_final_table_lists_all_trials_and_the_reasons_of_early_ends() -> None:
@@ -215,7 +221,11 @@ def test_the_final_table_lists_all_trials_and_the_reasons_of_early_ends() -> Non
     assert lines[0] == "trial state recipe folds seeds tta_accuracy"
     assert lines[2] == f"0001 complete {RECIPE.describe()} 2/2 3 0.9123"
     assert lines[4] == f"0002 failed {RECIPE.describe()} 0/2 1"
-    assert lines[-2:] == ["0000 stopped: no better than chance [sic]", "0002 failed: NonFiniteLoss: at step 3"]
+    assert lines[-3:] == [
+        "0000 stopped: no better than chance [sic]",
+        "0002 failed: NonFiniteLoss: at step 3",
+        "0004 waits at 15 % of fold 0, rank 2 of 3",
+    ]
     assert max(map(len, text.splitlines())) <= 88
 
 
@@ -244,8 +254,51 @@ def test_a_trial_that_waits_is_shown_with_its_place() -> None:
     display.begin(Job(1, 0), RECIPE, [0.75])
     assert stream.getvalue().splitlines()[-1].startswith("trial 0001 goes on: ResNet-18")
     display.wait(Job(1, 0), RECIPE, [0.75], "waits at the end of fold 0, rank 2 of 3")
-    console, stream = console_of(terminal=True)
-    console.print(display._render())
-    text = stream.getvalue()
-    assert re.search(r"0001 .*waiting.* 1/2 .* 0\.7500", text)
-    assert "0 of 4 trials" in text, "it has not ended"
+    console, _ = console_of(terminal=True)
+    for rank in (2, 3):
+        display.places({1: Place(share=1.0, rank=rank, reached=rank + 1), 9: Place(share=0.05, rank=1, reached=1)})
+        _, _, row, footer = rendered(display, console)
+        assert row.startswith(f"0001 waiting the end of fold 0, rank {rank} of {rank + 1} "), "the present rank"
+        assert row.endswith(" 0.7500")
+    assert footer.startswith("0 of 4 trials, 1 waiting, 0:0"), "it has not ended"
+
+
+def test_a_trial_that_waits_is_readable_on_a_narrow_terminal() -> None:
+    console, _ = console_of(terminal=True, width=80)
+    display = display_on(console)
+    display.begin(Job(31, 0), RECIPE, [])
+    display.wait(Job(31, 0), RECIPE, [], "waits at 15 % of fold 0, rank 131 of 148")
+    display.places({31: Place(share=0.15, rank=131, reached=148)})
+    assert rendered(display, console)[2].startswith("0031 waiting 15 % of fold 0, rank 131 of 148 ")
+
+
+def test_jobs_that_run_are_shown_though_many_later_trials_wait() -> None:
+    console, _ = console_of(terminal=True, width=80, height=12)
+    display = display_on(console, num_trials=100)
+    for number in range(60):
+        display.begin(Job(number, 0), RECIPE, [])
+        if number not in (3, 17):
+            display.wait(Job(number, 0), RECIPE, [], "waits")
+    _, _, *rows, _ = rendered(display, console)
+    assert [row[:4] for row in rows] == ["0003", "0017", "0056", "0057", "0058", "0059"]
+
+
+def test_the_time_to_go_is_that_of_the_limit_that_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("search.trials.display.time.monotonic", lambda: clock[0])
+    console, _ = console_of(terminal=True)
+    display = display_on(console)
+    display.begin(Job(0, 0), RECIPE, [])
+    assert "to go" not in rendered(display, console)[-1], "nothing is known"
+    clock[0] += 600
+    outlook = Outlook(seconds=500.0, trained=0.5, budget=5000.0, patience=4.0, trials=3.0)
+    display.outlook(outlook)
+    # Half a trial in ten minutes: three in an hour; the budget lasts for 100 minutes.
+    assert ", 10:00, about 1.0 h to go by --trials, Ctrl-C" in rendered(display, console)[-1]
+    clock[0] += 2400
+    assert ", 50:00, about 20 min to go by --trials, Ctrl-C" in rendered(display, console)[-1]
+    for changes, limit in (({"budget": 500.0}, "--budget-hours"), ({"patience": 0.5}, "--patience")):
+        display.outlook(dataclasses.replace(outlook, **changes))
+        assert f"about 50 min to go by {limit}" in rendered(display, console)[-1]
+    display.outlook(dataclasses.replace(outlook, trials=0.0))
+    assert "to go" not in rendered(display, console)[-1], "only repeats are left"
