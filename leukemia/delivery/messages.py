@@ -14,6 +14,7 @@ from leukemia.scoring.metrics import describe_difference, majority_rate
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
+from leukemia.study.ladder import waiting_trials
 from leukemia.study.table import unfinished_repeats
 
 
@@ -34,9 +35,14 @@ def unfinished(study: Study, best: Best) -> tuple[str, ...]:
     info, ended = study.info, sum(study.end(number) is not None for number in study.trials())
     wanted = 0 if "trials" in info.absent else info.trials
     repeats = sum(len(unfinished_repeats(study, number)) for number in study.trials())
+    waiting = len(waiting_trials(study))
     notes = []
-    if ended < wanted:
-        notes.append(f"The search is not finished: {ended} of {wanted} trials have ended; a later trial may be better.")
+    if ended < wanted or waiting:
+        wait = f", {waiting} wait" if waiting else ""
+        notes.append(
+            f"The search is not finished: {ended} of {max(wanted, ended + waiting)} trials have ended{wait}; a later "
+            "trial may be better."
+        )
     if repeats:
         notes.append(f"The search is not finished: {repeats} repeats have not ended; they may change the winner.")
     if older := best.outdated(study):

@@ -13,6 +13,7 @@ from leukemia.base.files import atomic
 # Colour-blind safe: Okabe & Ito (2008), "Color Universal Design".
 BLUE, ORANGE, GREEN, INK, GREY = "#0072B2", "#D55E00", "#009E73", "#333333", "#8A8A8A"
 SKY, PURPLE = "#56B4E9", "#CC79A7"
+PALE = "#DDDDDD"
 
 DPI = 160
 """Dots per inch. Browsers show 96 per inch; the rest keeps pictures sharp on high-density screens."""

@@ -16,6 +16,7 @@ from leukemia.reporting.canvas import (
     GREY,
     INK,
     ORANGE,
+    PALE,
     PURPLE,
     SKY,
     new_canvas,
@@ -24,14 +25,20 @@ from leukemia.reporting.canvas import (
     time_unit,
 )
 
-STATES: dict[str, tuple[str, str]] = {"complete": (BLUE, "o"), "stopped": (ORANGE, "v"), "failed": (INK, "x")}
-"""Colour and marker of each final state of a trial; markers differ too, for colour-blind readers."""
+STATES: dict[str, tuple[str, str]] = {
+    "complete": (BLUE, "o"),
+    "stopped": (ORANGE, "v"),
+    "failed": (INK, "x"),
+    "waiting": (SKY, "s"),
+}
+"""Colour and marker of each state of a trial that does not run; markers differ too, for colour-blind readers."""
 
 SPENDING: dict[str, tuple[str, str]] = {
     "useful": (BLUE, ""),
     "repeats": (SKY, ""),
     "stopped": (ORANGE, "///"),
     "failed": (INK, ""),
+    "waiting": (GREEN, "\\\\"),
     "redone": (PURPLE, "..."),
     "unfinished": (GREY, "xxx"),
 }
@@ -66,20 +73,22 @@ def plot_search(
     if majority_rate is not None:
         axes.axhline(majority_rate, color=GREY, linestyle="--", linewidth=1.2, label=f"majority {majority_rate:.3f}")
     for state in STATES:
-        _draw_trials(axes, trials[trials["state"] == state], state)
+        if (of_state := trials[trials["state"] == state]).size:
+            _draw_trials(axes, of_state, state)
     axes.set(xlabel="trial", ylabel=f"score ({objective})")
     axes.margins(y=0.12)
     axes.set_xlim(trials["trial"].min() - 0.8, trials["trial"].max() + 0.8)
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False, fontsize=9)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=6, frameon=False, fontsize=9)
     save_figure(figure, path)
 
 
 def plot_spending(trials: pd.DataFrame, path: Path, *, names: Mapping[str, str]) -> None:
-    """Draw the device time of every trial as a bar stacked by kind; a hollow bar on top shows what stopping saved.
+    """Draw the device time of every trial as a bar stacked by kind; a pale bar on top shows what was saved.
 
     Args:
-        trials: columns trial (int), left_out and the keys of ``SPENDING``, all in seconds.
+        trials: columns trial (int), left_out (what stopping or waiting saved) and the keys of ``SPENDING``, all in
+            seconds.
         names: legend label of each kind.
 
     Raises:
@@ -114,9 +123,7 @@ def plot_spending(trials: pd.DataFrame, path: Path, *, names: Mapping[str, str])
             0.74,
             bottom=bottom[is_cut],
             label="saved (estimate)",
-            color="none",
-            edgecolor=GREY,
-            linestyle="--",
+            color=PALE,
         )
     axes.set(xlabel="trial", ylabel=f"device time ({unit})")
     axes.set_xlim(trials["trial"].min() - 0.8, trials["trial"].max() + 0.8)

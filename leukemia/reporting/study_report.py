@@ -12,6 +12,7 @@ from leukemia.config.protocol import WARNINGS
 from leukemia.config.results import num_folds_text
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.reporting.folds import folds_sections
+from leukemia.reporting.ladder import ladder_sections
 from leukemia.reporting.page import Section, write_page
 from leukemia.reporting.search_plots import plot_front, plot_importances, plot_search, plot_spending
 from leukemia.reporting.subclasses import subclass_sections
@@ -59,6 +60,7 @@ def write_study_report(study: Study, best: Best | None) -> Path:
         *([] if best is None else [winner_section(study, best), score_section(best)]),
         *([] if best is None else subclass_sections(subclasses_of(study, best), "out of fold")),
         _trials_section(study, trials, ledger),
+        *ladder_sections(study),
         *_front_sections(study, trials, ledger, None if best is None else best.trial),
         *_ledger_sections(study, ledger),
         *_hindsight_sections(study, hindsight, importances),
@@ -79,16 +81,21 @@ def write_study_report(study: Study, best: Best | None) -> Path:
 
 def _trials_section(study: Study, trials: pd.DataFrame, ledger: Ledger) -> Section:
     counts = trials["state"].value_counts()
-    shares = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("complete", "stopped", "failed", "running"))
+    waiting = ["waiting"] * ("waiting" in counts)
+    states = ("complete", "stopped", "failed", *waiting, "running")
+    shares = ", ".join(f"{counts.get(state, 0)} {state}" for state in states)
     labels, objective = _labels(study), study.objective
     picture = study.folder / layout.SEARCH
-    drawn = trials[trials["state"] != "running"].assign(trial=lambda table: table["trial"].astype(int))
+    # A trial that waits in its first fold has no score yet; the section below draws it.
+    without = (trials["state"] == "running") | ((trials["state"] == "waiting") & trials["score"].isna())
+    drawn = trials[~without].assign(trial=lambda table: table["trial"].astype(int))
     rate = majority_rate(labels) if len(labels) and objective == "tta_accuracy" else None
     if len(drawn):
         plot_search(drawn, picture, majority_rate=rate, objective=objective)
     table = _display_table(trials, ledger)
     text = (
         f"{shares}. A stopped or failed trial cannot win; its score is the mean over its finished folds. "
+        f"{'A trial that waits can still win; the last column says where it waits. ' if waiting else ''}"
         f"{'The score of a complete trial is the mean over its seeds. ' if 'seeds' in table else ''}"
         f"{f'The majority rate of the scored images is {majority_rate(labels):.3f}.' if len(labels) else ''}"
     )

@@ -1,4 +1,4 @@
-"""The ledger of a study: how its device time was used, and how much early stopping saved."""
+"""The ledger of a study: how its device time was used, and how much stopping and waiting saved."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import numpy as np
 import pandas as pd
 
 from leukemia.study.folder import Study
+from leukemia.study.ladder import open_state, waiting_trials
 
-Kind = Literal["useful", "repeats", "stopped", "failed", "redone", "unfinished"]
+Kind = Literal["useful", "repeats", "stopped", "failed", "waiting", "redone", "unfinished"]
 """What device time was used for.
 
 useful      first-seed folds of complete trials
 repeats     folds of complete trials with other seeds
 stopped     trials that were stopped early
 failed      trials and repeats that crashed, diverged or have no usable score
+waiting     trials that wait
 redone      epochs that were trained again because a crash lost them, or their checkpoint had been removed
-unfinished  trials and folds that have not ended
+unfinished  other trials and folds that have not ended
 """
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -30,6 +32,7 @@ KIND_NAMES: dict[Kind, str] = {
     "repeats": "repeats with other seeds",
     "stopped": "stopped",
     "failed": "failed",
+    "waiting": "waiting",
     "redone": "redone without a checkpoint",
     "unfinished": "unfinished",
 }
@@ -42,7 +45,7 @@ class TrialCost:
 
     number: int
     state: str
-    """A ``State`` or ``running``."""
+    """A ``State``, ``waiting`` or ``running``."""
 
     folds_done: int
     """Finished folds of the first seed."""
@@ -64,6 +67,10 @@ class TrialCost:
 
     fold_seconds: tuple[float, ...]
     """Device seconds in this study of each finished fold of any seed."""
+
+    seconds_postponed: float
+    """Estimated device seconds of the epochs that a trial that waits has not trained: the mean of its own epochs for
+    each; 0 for any other."""
 
     @property
     def total(self) -> float:
@@ -93,6 +100,7 @@ class TrialCost:
             "seconds": {**self.seconds, "total": self.total},
             "fold_seconds": _none_if_nan(_mean(self.fold_seconds)),
             "left_out": {"folds": self.folds_left_out, "seconds": self.seconds_left_out},
+            "postponed": self.seconds_postponed,
         }
 
 
@@ -133,11 +141,21 @@ class Ledger:
         """Estimated device seconds of the folds that stopped trials did not run."""
         return sum(trial.seconds_left_out for trial in self.trials)
 
+    @property
+    def num_waiting(self) -> int:
+        """Number of trials that wait."""
+        return sum(trial.state == "waiting" for trial in self.trials)
+
+    @property
+    def seconds_postponed(self) -> float:
+        """Estimated device seconds of the epochs that trials that wait have not trained."""
+        return sum(trial.seconds_postponed for trial in self.trials)
+
     def table(self) -> pd.DataFrame:
         """One row per trial: ``trial, state, folds, seeds, taken_over``, then device seconds.
 
-        These are ``cost``, each kind, their ``total``, the mean per ``fold`` and the estimate of what stopping saved
-        (``left_out``).
+        These are ``cost``, each kind, their ``total``, the mean per ``fold`` and the estimate of what stopping or
+        waiting saved (``left_out``).
         """
         rows = [
             {
@@ -150,7 +168,7 @@ class Ledger:
                 **trial.seconds,
                 "total": trial.total,
                 "fold": _mean(trial.fold_seconds),
-                "left_out": trial.seconds_left_out,
+                "left_out": trial.seconds_left_out + trial.seconds_postponed,
             }
             for trial in self.trials
         ]
@@ -159,11 +177,12 @@ class Ledger:
         return table.astype(dict.fromkeys(seconds, float))
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: device seconds by kind, per fold and per trial, and what early stopping saved."""
+        """For JSON: device seconds by kind, per fold and per trial, and what stopping and waiting saved."""
         return {
             "seconds": {**self.seconds, "total": self.total},
             "fold_seconds": _none_if_nan(self.fold_seconds),
             "left_out": {"folds": self.folds_left_out, "of": self.folds_wanted, "seconds": self.seconds_left_out},
+            "postponed": {"trials": self.num_waiting, "seconds": self.seconds_postponed},
             "trials": [trial.to_dict() for trial in self.trials],
         }
 
@@ -192,13 +211,13 @@ def duration(seconds: float) -> str:
 
 def ledger_of(study: Study) -> Ledger:
     """Compute the ledger from the epochs and folds of every trial."""
-    num_folds = study.info.folds
-    return Ledger(trials=tuple(_cost_of(study, number, num_folds) for number in study.trials()))
+    waiting = waiting_trials(study)
+    return Ledger(trials=tuple(_cost_of(study, number, number in waiting) for number in study.trials()))
 
 
-def _cost_of(study: Study, number: int, num_folds: int) -> TrialCost:
-    first, end = study.recipe(number).train.seed, study.end(number)
-    state, origin = end.state if end else "running", study.origin(number)
+def _cost_of(study: Study, number: int, is_waiting: bool) -> TrialCost:
+    first, end, num_folds = study.recipe(number).train.seed, study.end(number), study.info.folds
+    state, origin = end.state if end else open_state(is_waiting), study.origin(number)
     elsewhere = [] if origin is None else origin.seeds
     spent, finished, seeds = _spent(study, number), {}, study.seeds(number)
     for seed in seeds:
@@ -224,7 +243,14 @@ def _cost_of(study: Study, number: int, num_folds: int) -> TrialCost:
         cost=sum(value for (seed, _), value in finished.items() if seed == first),
         seconds=seconds,
         fold_seconds=tuple(value for (seed, _), value in finished.items() if seed not in elsewhere),
+        seconds_postponed=_postponed(study, number) if state == "waiting" else 0.0,
     )
+
+
+def _postponed(study: Study, number: int) -> float:
+    recipe, epochs = study.recipe(number), study.epochs(number)
+    own = epochs.loc[epochs["seed"] == recipe.train.seed, "seconds"]
+    return float(own.mean()) * (study.info.folds * recipe.train.epochs - len(own)) if len(own) else 0.0
 
 
 def _spent(study: Study, number: int) -> dict[tuple[int, int], float]:
@@ -242,6 +268,8 @@ def _kind(state: str, *, is_first: bool, is_done: bool) -> Kind:
         return "stopped"
     if state == "failed":
         return "failed"
+    if state == "waiting":
+        return "waiting"
     if state == "running" or not is_done:
         return "unfinished"
     return "useful" if is_first else "repeats"

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from leukemia.study.folder import Study
+from leukemia.study.ladder import open_state, waiting_trials
 
 COLUMNS = ("trial", "state", "recipe", "folds", "seeds", "score", "weighted_f1", "reason", "seconds")
 
@@ -17,9 +18,11 @@ def trial_table(study: Study) -> pd.DataFrame:
     """All trials with columns ``COLUMNS``, complete trials first, by descending score.
 
     Scores are means over the finished folds, including those of finished repeats; NaN if there are none or one is
-    undefined. ``folds`` and ``seconds`` are those of the first seed.
+    undefined. ``folds`` and ``seconds`` are those of the first seed. A trial that has not ended is ``running`` or, with
+    its place as the reason, ``waiting``.
     """
     rows = []
+    places = waiting_trials(study)
     for number in study.trials():
         recipe, end = study.recipe(number), study.end(number)
         own = recipe.train.seed
@@ -32,13 +35,13 @@ def trial_table(study: Study) -> pd.DataFrame:
         rows.append(
             {
                 "trial": f"{number:04d}",
-                "state": end.state if end else "running",
+                "state": end.state if end else open_state(number in places),
                 "recipe": recipe.describe(),
                 "folds": f"{len(folds)}/{study.info.folds}",
                 "seeds": 1 + len(repeats),
                 "score": _mean(fold.scores[study.objective] for fold in every),
                 "weighted_f1": _mean(fold.scores.get("tta_weighted_f1") for fold in every),
-                "reason": end.reason if end else "",
+                "reason": end.reason if end else places[number].describe() if number in places else "",
                 "seconds": sum(fold.seconds for fold in folds),
             }
         )

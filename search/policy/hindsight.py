@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from leukemia.study.importances import MIN_TRIALS, STAGE
+from leukemia.study.ledger import duration
 from leukemia.study.schema import State
 from search.policy.space import Choice, Dimension, Real, Space
 
@@ -50,11 +51,37 @@ class EndedTrial(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """The trials that still wait at the end of a search."""
+
+    number: int
+    seconds: float
+    """Device seconds that they have used."""
+
+    seconds_postponed: float
+    """Device seconds that the rest of their folds would take; an estimate."""
+
+    def describe(self) -> str:
+        """What waiting has saved.
+
+        >>> Waiting(number=31, seconds=2400.0, seconds_postponed=44280.0).describe()
+        '31 trials wait after 40 min of device time; all their folds would take about 12.3 h more, estimated from the \
+seconds of their own epochs, if the race stopped none of them'
+        """
+        trials = "1 trial waits" if self.number == 1 else f"{self.number} trials wait"
+        return (
+            f"{trials} after {duration(self.seconds)} of device time; all their folds would take about "
+            f"{duration(self.seconds_postponed)} more, estimated from the seconds of their own epochs, if the race "
+            "stopped none of them"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hindsight:
     """Findings about a search and its space, as sentences."""
 
     shares: tuple[str, ...]
-    """How many trials ended in each state, and advice if many failed."""
+    """How many trials ended in each state, advice if many failed, and what waiting has saved."""
 
     edges: tuple[str, ...]
     """Parameters of the winner that are at an edge of their range."""
@@ -91,6 +118,7 @@ def look_back(
     importances: Mapping[str, float],
     *,
     winner: tuple[int, Mapping[str, Any]] | None,
+    waiting: Waiting | None = None,
 ) -> Hindsight:
     """Analyze all ended trials of a search.
 
@@ -98,10 +126,11 @@ def look_back(
         trials: in the order of their numbers, each like ``EndedTrial``; the score is None if undefined.
         importances: share of the score's variance over complete trials by parameter, adding up to 1; may be empty.
         winner: its number, and its parameters in the space; None if no trial has won.
+        waiting: the trials that wait; None if none does.
     """
     ended = [EndedTrial(*trial) for trial in trials]
     return Hindsight(
-        shares=_shares(space, ended),
+        shares=(*_shares(space, ended), *([] if waiting is None else [waiting.describe()])),
         edges=() if winner is None else _edges(space, *winner),
         no_effect=_no_effect(ended, importances),
         importances=dict(importances),

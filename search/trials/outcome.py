@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator
 
@@ -21,10 +22,11 @@ from leukemia.study.best import Best, Noise
 from leukemia.study.best_score import BestScore, IntervalRecord
 from leukemia.study.folder import Study
 from leukemia.study.importances import HindsightRecord
-from leukemia.study.ledger import ledger_of
+from leukemia.study.ladder import waiting_trials
+from leukemia.study.ledger import Ledger, ledger_of
 from leukemia.study.table import trial_table
 from search.policy.early_stopping import Contender, best_of
-from search.policy.hindsight import look_back
+from search.policy.hindsight import Waiting, look_back
 from search.policy.race import Race
 from search.policy.space import Space
 from search.sampling.journal import Journal
@@ -98,15 +100,25 @@ def _noise(race: Race, winner: Contender) -> Noise:
 
 
 def write_hindsight(study: Study, space: Space, journal: Journal, winner: Contender | None) -> None:
-    """Write ``hindsight.json`` and ``ledger.json``."""
+    """Write ``hindsight.json`` and ``ledger.json``, and the last ranks of the trials that wait into the journal."""
     ended = []
     for number in study.trials():
         end = study.end(number)
         if end is not None:
             ended.append((space.parameters(study.recipe(number)), end.score, end.state))
+    for number, place in waiting_trials(study).items():
+        journal.note_place(number, place.describe())
     won = None if winner is None else (winner.number, space.parameters(study.recipe(winner.number)))
-    study.write(study.folder / layout.HINDSIGHT, look_back(space, ended, journal.importances(), winner=won).to_dict())
-    study.write(study.folder / layout.LEDGER, ledger_of(study).to_dict())
+    ledger = ledger_of(study)
+    hindsight = look_back(space, ended, journal.importances(), winner=won, waiting=_waiting(ledger))
+    study.write(study.folder / layout.HINDSIGHT, hindsight.to_dict())
+    study.write(study.folder / layout.LEDGER, ledger.to_dict())
+
+
+def _waiting(ledger: Ledger) -> Waiting | None:
+    number = ledger.num_waiting
+    seconds, postponed = ledger.seconds["waiting"], ledger.seconds_postponed
+    return Waiting(number=number, seconds=seconds, seconds_postponed=postponed) if number else None
 
 
 def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
@@ -125,6 +137,8 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
         if path.is_file():
             print_line(console, f"warning: {path} does not belong to this search, which has no winner; remove it")
         print_line(console, f"report: {study.folder / layout.REPORT}")
+        for line in _describe_waiting(study):
+            print_line(console, line)
         print_line(console, "next: resume the study with more --trials, or start one with another --preset or --set")
         return NO_WINNER
     for line in _describe(best):
@@ -134,9 +148,23 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
     print_line(console, ledger_of(study).describe())
     print_line(console, f"best: {path}")
     print_line(console, f"report: {study.folder / layout.REPORT}")
+    for line in _describe_waiting(study):
+        print_line(console, line)
     where = shlex.join(["--best", study.name, "--runs", str(study.folder.parent)])
     print_line(console, f"next: python -m leukemia.final {where}")
     return SUCCESS
+
+
+def _describe_waiting(study: Study) -> Iterator[str]:
+    """How to go on with trials that wait."""
+    if number := len(waiting_trials(study)):
+        where = shlex.join(["--study", study.name, "--runs", str(study.folder.parent)])
+        limits = f"{'--budget-hours or ' if math.isfinite(study.info.budget_hours) else ''}--patience"
+        trials = "1 trial waits" if number == 1 else f"{number} trials wait"
+        yield (
+            f"{trials} and may be better; resume to go on, with a larger {limits} if that has ended the search: "
+            f"python -m search.run --resume {where}"
+        )
 
 
 def _describe(best: Best) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from leukemia.config.recipe import Recipe
 from leukemia.study.schema import State
-from search.policy.hindsight import Hindsight, look_back
+from search.policy.hindsight import Hindsight, Waiting, look_back
 from search.policy.space import Choice, Dimension, Real, Space
 
 RATE = Real(key="optimizer.learning_rate", low=1e-4, high=1e-2, log=True, reason="")
@@ -170,3 +170,13 @@ def test_hindsight_is_json_serializable_and_lines_contain_every_sentence() -> No
         "stage": "all folds",
         "num_trials": 24,
     }
+
+
+def test_what_waiting_saved_follows_the_counts_as_an_estimate() -> None:
+    waiting = Waiting(number=1, seconds=90.0, seconds_postponed=7200.0)
+    found = look_back(space_of(RATE), [trial(1e-3)], {}, winner=None, waiting=waiting)
+    assert found.shares == (
+        "1 trials ended: 1 complete, 0 (0 %) stopped, 0 (0 %) failed",
+        "1 trial waits after 2 min of device time; all their folds would take about 2.0 h more, estimated from the "
+        "seconds of their own epochs, if the race stopped none of them",
+    )

@@ -9,7 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from leukemia.reporting import canvas, model_plots, search_plots
+from leukemia.reporting import canvas, ladder_plot, model_plots, search_plots
+from leukemia.reporting.ladder_plot import FATES, plot_ladder
 from leukemia.reporting.model_plots import plot_augmented, plot_calibration, plot_confusion, plot_curves, plot_roc
 from leukemia.reporting.search_plots import plot_front, plot_importances, plot_search, plot_spending
 
@@ -18,7 +19,7 @@ from leukemia.reporting.search_plots import plot_front, plot_importances, plot_s
 def drawn(monkeypatch) -> list[Figure]:
     """The figures that were saved."""
     figures: list[Figure] = []
-    for module in (model_plots, search_plots):
+    for module in (ladder_plot, model_plots, search_plots):
         monkeypatch.setattr(
             module, "save_figure", lambda figure, path: (figures.append(figure), canvas.save_figure(figure, path))
         )
@@ -62,6 +63,19 @@ def complete() -> pd.DataFrame:
     return table.assign(front=[True, True, False], winner=[True, False, False])
 
 
+def curves() -> pd.DataFrame:
+    """Trial 0 has gone on, trial 1 waits at 45 %, trial 2 ended at 15 %."""
+    rows = [
+        (trial, share)
+        for trial, last in enumerate((1.0, 0.45, 0.15))
+        for share in (0.05, 0.15, 0.45, 1.0)
+        if share <= last
+    ]
+    table = pd.DataFrame(rows, columns=["trial", "share"])
+    fates = ["went on to other folds", "waits", "ended in fold 0"]
+    return table.assign(accuracy=0.5 + table["share"] / 4, fate=table["trial"].map(dict(enumerate(fates))))
+
+
 def texts(figure: Figure) -> set[str]:
     return {each.get_text() for axes in figure.axes for each in axes.texts}
 
@@ -77,7 +91,8 @@ def test_every_plot_is_a_valid_png_of_readable_size(tmp_path):
     plot_spending(spending(), tmp_path / "device_time.png", names=NAMES)
     plot_importances({"a": 0.9, "b": 0.1, "c": 0.0, "d": 0.0}, tmp_path / "importances.png")
     plot_front(complete(), tmp_path / "front.png", objective="tta_accuracy")
-    assert len(list(tmp_path.iterdir())) == 9, "temporary files are left behind"
+    plot_ladder(curves(), tmp_path / "ladder.png", rungs={"15 %: 2 of 3 went on": 0.15, "the end: 1 of 1 went on": 1.0})
+    assert len(list(tmp_path.iterdir())) == 10, "temporary files are left behind"
     for path in tmp_path.iterdir():
         with Image.open(path) as image:
             image.load()
@@ -177,6 +192,10 @@ def test_curves_of_one_epoch_without_validation_are_still_visible(tmp_path, draw
             lambda path: plot_spending(spending().drop(columns="redone"), path, names=NAMES),
             "expected .*; redone missing",
         ),
+        (
+            lambda path: plot_ladder(curves().drop(columns="fate"), path, rungs={}),
+            "expected the columns .*; fate missing",
+        ),
         (lambda path: plot_importances({}, path), "importances: expected at least one parameter, got none"),
         (
             lambda path: plot_front(complete().head(0), path, objective=""),
@@ -204,8 +223,12 @@ def test_search_line_follows_the_best_complete_trial_only(tmp_path, drawn):
 def test_search_shows_every_trial_with_the_marker_of_its_state(tmp_path, drawn):
     plot_search(trials(), tmp_path / "x.png")
     points = {each.get_label(): len(each.get_offsets()) for each in drawn[0].axes[0].collections}
-    assert {state: points[state] for state in search_plots.STATES} == {"complete": 3, "stopped": 2, "failed": 0}
+    shown = {state: points[state] for state in search_plots.STATES if state in points}
+    assert shown == {"complete": 3, "stopped": 2, "failed": 0}
     assert sum(points.values()) == len(trials()), "the failed trial is drawn on the axis"
+    plot_search(trials().replace("failed", "waiting"), tmp_path / "x.png")
+    legend = [text.get_text() for text in drawn[1].legends[0].get_texts()]
+    assert legend == ["best complete so far", "complete", "stopped", "waiting"]
 
 
 def test_search_of_failed_trials_only(tmp_path):
@@ -259,3 +282,21 @@ def test_front_is_connected_and_the_winner_is_circled(tmp_path, drawn):
     assert axes.lines[0].get_xydata().tolist() == [[60, 0.8], [90, 0.9]]
     assert texts(drawn[0]) == {"0000", "0001"}
     assert axes.get_xlabel() == "device time of all folds (seconds)"
+
+
+def test_ladder_shows_each_trial_its_fate_and_the_rungs(tmp_path, drawn):
+    plot_ladder(curves(), tmp_path / "x.png", rungs={"15 %: 2 of 3 went on": 0.15, "the end: 1 of 1 went on": 1.0})
+    (axes,) = drawn[0].axes
+    assert texts(drawn[0]) == {"15 %: 2 of 3 went on", "the end: 1 of 1 went on"}
+    lines = [list(line.get_xdata()) for line in axes.lines]
+    assert sorted(lines) == [[5, 15], [5, 15, 45], [5, 15, 45, 100], [15, 15], [100, 100]]
+    ends = {each.get_label(): each.get_offsets()[0].tolist() for each in axes.collections}
+    assert ends == {
+        "waits (1)": [45, 0.6125],
+        "ended in fold 0 (1)": [15, 0.5375],
+        "went on to other folds (1)": [100, 0.75],
+    }
+
+
+def test_fates_differ_without_colours():
+    assert len({style.marker for style in FATES.values()}) == len(FATES)

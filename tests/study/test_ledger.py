@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -17,6 +18,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.reporting import search_plots
 from leukemia.study.folder import Study
+from leukemia.study.ladder import LadderRecord, Place
 from leukemia.study.ledger import KIND_NAMES, KINDS, duration, ledger_of
 from leukemia.study.schema import State
 
@@ -89,6 +91,7 @@ def test_every_second_has_one_kind(study: Study) -> None:
         "repeats": 60.0,
         "stopped": 140.0,
         "failed": 7.0,
+        "waiting": 0.0,
         "redone": 12.5,
         "unfinished": 25.0 + 20.0 + 5.0,
     }
@@ -180,7 +183,26 @@ def test_ledger_as_json(study: Study) -> None:
         "seconds": {**dict.fromkeys(KINDS, 0.0), "failed": 7.0, "total": 7.0},
         "fold_seconds": None,
         "left_out": {"folds": 0, "seconds": 0.0},
+        "postponed": 0.0,
     }
+
+
+def test_trials_that_wait_have_their_own_kind_and_postpone_the_rest(study: Study) -> None:
+    full(study)
+    place = Place(share=1.0, rank=1, reached=1)
+    waiting = {f"{number:04d}": place for number in (1, 3)}
+    study.write(study.folder / "ladder.json", dataclasses.asdict(LadderRecord(waiting=waiting)))
+    ledger = ledger_of(study)
+    assert [trial.state for trial in ledger.trials] == ["complete", "stopped", "failed", "waiting"], "1 has ended since"
+    assert ledger.seconds["waiting"] == 25.0
+    assert ledger.seconds["unfinished"] == 25.0, "of a repeat of trial 0"
+    # Two of its three times 30 epochs have been trained, in 15 s.
+    assert ledger.num_waiting == 1
+    assert ledger.seconds_postponed == (3 * Recipe().train.epochs - 2) * 7.5
+    assert ledger.table()["left_out"].tolist() == [0.0, 70.0, 0.0, ledger.seconds_postponed]
+    assert ledger.to_dict()["postponed"] == {"trials": 1, "seconds": ledger.seconds_postponed}
+    assert (ledger.folds_left_out, ledger.seconds_left_out) == (1, 70.0), "of the stopped trial only"
+    assert ", 25 s waiting, " in ledger.describe()
 
 
 def test_damaged_list_of_repeated_epochs_is_reported(study: Study) -> None:
