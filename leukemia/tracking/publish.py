@@ -11,6 +11,7 @@ from leukemia.base.record import read_content
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
+from leukemia.study.ladder import waiting_trials
 from leukemia.study.models import delivered_models
 from leukemia.study.verification import verify
 from leukemia.tracking import client, settings
@@ -26,7 +27,7 @@ from leukemia.tracking.winner import tracked_trials
 
 
 def publish(study: Study, report: Callable[[str], None], *, with_names: bool | None = None) -> None:
-    """Upload the runs of all finished trials, of the final model and of the search, and create the sweep if absent.
+    """Upload the runs of all trials that have ended or wait, of the final model and of the search; create the sweep.
 
     Runs that are complete on the server are resumed, without the steps that they have; others are written again.
 
@@ -68,12 +69,12 @@ def _publish(study: Study, report: Callable[[str], None]) -> None:
         report(f"W&B: {note}")
     failures: list[str] = []
     uploaded = []
-    for number, end in tracked_trials(study).items():
+    for number, closed in tracked_trials(study).items():
         report(f"trial {number:04d}: uploading")
         run = TrialRun(study, number, study.recipe(number), lambda: None, best)
         run.open("overwrite" if run.id in overwritten else "upload", sweep.id if sweep else None)
         with _noted(failures):
-            run.close(end.state, end.reason, end.score)
+            run.close(closed.state, closed.reason, closed.score)
         if not run.is_deleted:
             uploaded.append(run.id)
     report("search: uploading")
@@ -145,13 +146,13 @@ def _set_state(sweep: SweepRecord, report: Callable[[str], None], *, finished: b
 def _is_finished(study: Study) -> bool:
     """Whether all trials that were wanted have ended, or the search ended by itself with fewer of them.
 
-    Then, and only then, it wrote the ledger of all its trials.
+    Then, and only then, it wrote the ledger of all its trials. Trials that wait do not run.
     """
-    trials = study.trials()
-    if any(study.end(number) is None for number in trials):
+    trials, waiting = study.trials(), waiting_trials(study)
+    if any(study.end(number) is None and number not in waiting for number in trials):
         return False
     own = [number for number in trials if study.origin(number) is None]
-    if "trials" in study.info.absent or len(own) >= study.info.trials:
+    if "trials" in study.info.absent or (len(own) >= study.info.trials and not waiting):
         return True
     ledger = study.folder / layout.LEDGER
     return ledger.is_file() and len(read_content(ledger, study.place_of(ledger)).get("trials", ())) == len(trials)

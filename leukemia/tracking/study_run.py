@@ -125,6 +125,7 @@ class StudyRun:
         folder = self._study.folder
         ledger = ledger_of(self._study)
         summary: dict[str, Any] = {"state": "finished" if finished else "interrupted"}
+        summary["waiting"] = ledger.num_waiting
         summary |= {f"device_hours/{kind}": seconds / 3600 for kind, seconds in ledger.seconds.items()}
         best = Best.find(self._study)
         if best is not None:

@@ -241,10 +241,10 @@ class WandbTracker(Listener):
                 self._end(number, end.state, end.reason, end.score)
 
     def _confirm(self) -> None:
-        """Also of the trials that ended before the search was resumed, whose upload may have been cut off."""
+        """Also of the trials that ended or wait since before a resume, whose upload may have been cut off."""
         uid = self._study.info.study_uid
-        ended = [run_id(uid, f"{number:04d}") for number in tracked_trials(self._study)]
-        runs = dict.fromkeys([*ended, *self._uploaded, self._search.id])
+        closed = [run_id(uid, f"{number:04d}") for number in tracked_trials(self._study)]
+        runs = dict.fromkeys([*closed, *self._uploaded, self._search.id])
         try:
             note = confirm(self._study, [run for run in runs if run not in self._deleted])
         except ConnectionError as error:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
-from leukemia.study.schema import TrialEnd
+from leukemia.study.ladder import waiting_trials
+from leukemia.study.schema import State
 from leukemia.tracking import server
 
 WINNER = "winner"
@@ -16,10 +20,27 @@ def run_id(study_uid: str, name: str) -> str:
     return f"{study_uid}-{name}"
 
 
-def tracked_trials(study: Study) -> dict[int, TrialEnd]:
-    """Ended trials that have runs, by number, ascending; those reused have their runs in an earlier study."""
-    ends = {number: study.end(number) for number in study.trials() if study.origin(number) is None}
-    return {number: end for number, end in ends.items() if end is not None}
+@dataclass(frozen=True)
+class ClosedRun:
+    """How the run of a trial was closed."""
+
+    state: State | Literal["waiting"]
+    reason: str
+    score: float | None = None
+
+
+def tracked_trials(study: Study) -> dict[int, ClosedRun]:
+    """Trials with a run that have ended or wait, by number, ascending; reused ones have theirs in an earlier study."""
+    waiting = waiting_trials(study)
+    found: dict[int, ClosedRun] = {}
+    for number in study.trials():
+        if study.origin(number) is not None:
+            continue
+        if (end := study.end(number)) is not None:
+            found[number] = ClosedRun(end.state, end.reason, end.score)
+        elif number in waiting:
+            found[number] = ClosedRun("waiting", waiting[number].describe())
+    return found
 
 
 def changed_trials(study: Study, best: Best, *, online: bool) -> list[int]:

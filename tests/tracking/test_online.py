@@ -21,8 +21,11 @@ from helpers.wandb_server import KEY, WandbServer
 
 from leukemia.base.errors import UserError
 from leukemia.base.files import write_json
+from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
+from leukemia.study.ladder import LadderRecord, Place
+from leukemia.study.ledger import ledger_of
 from leukemia.tracking import client
 from leukemia.tracking import tracker as tracking
 from leukemia.tracking.__main__ import main
@@ -195,6 +198,32 @@ def test_slow_server_gets_everything(study: Study, wandb_server: WandbServer) ->
     publish(study, lambda message: None)
     for number in range(3):
         assert_holds(wandb_server, study, number)
+
+
+def test_a_trial_that_waits_is_published_as_waiting_and_goes_on_in_its_run(
+    study: Study, wandb_server: WandbServer
+) -> None:
+    begin(study, NoTracker(), 0)
+    for report in REPORTS[:3]:
+        write(study, NoTracker(), 0, report)
+    place = Place(share=1.0, rank=2, reached=3)
+    study.write(study.folder / layout.LADDER, dataclasses.asdict(LadderRecord(waiting={"0000": place})))
+    study.write(study.folder / layout.LEDGER, ledger_of(study).to_dict())
+    publish(study, lambda message: None)
+    run, search = wandb_server.runs["c0ffee00-0000"], wandb_server.runs["c0ffee00-search"]
+    assert (run.summary["state"], run.summary["reason"]) == ("waiting", "waits at the end of fold 0, rank 2 of 3")
+    assert (run.complete, run.exit_code) == (True, 0)
+    assert (search.summary["state"], search.summary["waiting"]) == ("finished", 1), "it ended by its budget or patience"
+    assert search.summary["device_hours/waiting"] > 0
+    study.write(study.folder / layout.LADDER, dataclasses.asdict(LadderRecord()))
+    tracker, _ = make_tracker(study)
+    begin(study, tracker, 0)
+    for report in REPORTS[3:]:
+        write(study, tracker, 0, report)
+    end(study, tracker, 0, "complete", "all 2 folds", 0.75)
+    tracker.close(finished=True)
+    assert_holds(wandb_server, study)
+    assert wandb_server.runs["c0ffee00-search"].summary["waiting"] == 0
 
 
 def test_offline_study_can_be_published_repeatedly(
