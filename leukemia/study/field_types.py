@@ -11,6 +11,9 @@ from leukemia.config.fields import check_key, checked_type
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import ALL_OBJECTIVES
 
+MAX_STARTS = 5
+"""Upper bound for the number of starting recipes."""
+
 MOST_SECONDS = 1e9
 """Upper bound for the seconds of one epoch or fold, to detect damaged files."""
 
@@ -49,6 +52,7 @@ def _is_time(value: str) -> str:
 
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 Positive: TypeAlias = Annotated[int, Field(ge=1)]
+Starts: TypeAlias = Annotated[int, Field(ge=1, le=MAX_STARTS)]
 Seeds: TypeAlias = Annotated[list[Count], Field(min_length=1)]
 NonNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Score: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

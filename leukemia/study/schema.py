@@ -23,6 +23,7 @@ from leukemia.study.field_types import (
     Score,
     Seconds,
     Share,
+    Starts,
     Uid,
     is_recipe,
     is_settings,
@@ -33,6 +34,9 @@ SCHEMA = 1
 
 State = Literal["complete", "stopped", "failed"]
 """How a trial ended: all folds done; stopped early; crashed, diverged or without a usable score."""
+
+SamplerName = Literal["tpe", "tpe-univariate", "gp", "random"]
+"""What proposes recipes: ``search.sampling.samplers``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +81,13 @@ class SearchOptions:
     keep: Share = 0.33
     """With pausing, the share of the trials at a rung that goes on first; fixed once trials waited."""
 
+    sampler: SamplerName = "tpe"
+    """What proposes recipes; fixed for a study."""
+
+    starts: Starts = 1
+    """Maximum number of starting recipes (``search.policy.portfolio``), which are the first trials; fixed for a
+    study."""
+
     patience: Positive = 25
     """Stop starting trials after this many without an improvement beyond noise."""
 
@@ -106,6 +117,9 @@ OPTIONAL: dict[str, Any] = {
 }
 """Fields of ``study.json`` that are written only if set, with their values if not."""
 
+ADDED = ("sampler", "starts")
+"""Options that files of older versions lack, whose studies went by the defaults of ``StudyInfo``."""
+
 REQUIRED = ("folds", "seed", "objective", "protocol")
 """Options that every version writes and every reader needs."""
 
@@ -116,6 +130,12 @@ class StudyInfo(SearchOptions, Identity):
 
     pausing: bool = False
     """As in ``SearchOptions``; False, whatever a new study has, in a file without it, which an older version wrote."""
+
+    sampler: SamplerName = "tpe"
+    """As in ``SearchOptions``; ``tpe``, whatever a new study has, in a file without it."""
+
+    starts: Starts = 1
+    """As in ``SearchOptions``; 1, whatever a new study has, in a file without it."""
 
     paused_before: bool = False
     """Whether trials waited in an earlier session of this study, or were reused from a study whose trials did."""
@@ -162,7 +182,7 @@ class StudyInfo(SearchOptions, Identity):
         """
         check_version(path, SCHEMA)
         info, found = read_record(cls, path), read_content(path)
-        absent = [name for name in info._names() if name not in found and name not in OPTIONAL]
+        absent = [name for name in info._names() if name not in found and name not in (*OPTIONAL, *ADDED)]
         for name in REQUIRED:
             if name in absent:
                 raise missing_field(path, name)

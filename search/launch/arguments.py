@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import typing
 
 from leukemia.base import cli
 from leukemia.base.errors import UserError
@@ -12,7 +13,8 @@ from leukemia.config.presets import PRESETS
 from leukemia.config.protocol import PROTOCOLS
 from leukemia.config.results import COST, OBJECTIVES
 from leukemia.data.reading import Reading
-from leukemia.study.schema import SearchOptions, StudyInfo
+from leukemia.study.field_types import MAX_STARTS
+from leukemia.study.schema import SamplerName, SearchOptions, StudyInfo
 from search.planning.request import NO_STORAGE, Request, settings_of
 
 DEFAULTS = SearchOptions()
@@ -220,6 +222,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar="GB",
         help="with pausing, disk space on each machine for the checkpoints of trials that wait; if they need more, the "
         "worst lose theirs and train again when they go on (default: a fifth of the free space)",
+    )
+    advanced.add_argument(
+        "--sampler",
+        choices=typing.get_args(SamplerName),
+        help="what proposes recipes: Optuna's TPE over all parameters together or one by one, a Gaussian process, or "
+        f"chance (default: {DEFAULTS.sampler})",
+    )
+    advanced.add_argument(
+        "--starts",
+        type=int,
+        choices=range(1, MAX_STARTS + 1),
+        metavar="N",
+        help="how many trials begin with known recipes, as far as --set allows: the preset, its twin with AdamW, a "
+        f"strong, a cheap and a regularized one (default: {DEFAULTS.starts})",
     )
     parser.add_argument(
         "--dry-run",

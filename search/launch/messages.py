@@ -6,6 +6,7 @@ from rich.console import Console
 
 from leukemia import CLASS_NAMES
 from leukemia.config.protocol import WARNINGS
+from leukemia.config.recipe import Recipe
 from leukemia.config.results import num_folds_text
 from leukemia.data.balance import describe_balance
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING, locate
@@ -14,6 +15,7 @@ from leukemia.scoring.metrics import majority_rate
 from leukemia.study.folder import Study
 from search.cluster import nodes
 from search.planning.plan import Plan, describe_rules
+from search.policy.portfolio import starts_of
 from search.storage.claim import remembered_by
 from search.storage.mirror import Mirror, NoMirror
 from search.trials.display import print_line
@@ -45,6 +47,13 @@ def print_plan(console: Console, plan: Plan) -> None:
     if info.weights is not None:
         print_line(console, f"weights: {info.weights}")
     print_line(console, f"space: {len(plan.space.dimensions)} fields, trial 0 is {plan.space.start.describe()}")
+    print_line(console, f"sampler: {info.sampler}{_further_starts(plan)}")
+
+
+def _further_starts(plan: Plan) -> str:
+    """The starting recipes after that of trial 0; empty without others."""
+    further = starts_of(plan.space, plan.info.starts)[1 : plan.info.trials]
+    return f", after {len(further)} further starts: {'; '.join(map(Recipe.describe, further))}" if further else ""
 
 
 def describe_devices(study: Study, device: str) -> str:

@@ -126,6 +126,8 @@ def _run(
         seed=plan.info.seed,
         name=study.name,
         by_cost=plan.rules.by_cost,
+        sampler=plan.info.sampler,
+        num_starts=plan.info.starts,
         priors=[taken.prior for taken in plan.priors],
     )
     write = functools.partial(write_best, study, plan.catalog, plan.splits)

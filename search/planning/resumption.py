@@ -32,6 +32,8 @@ FIXED = (
     "objective",
     "protocol",
     "racing",
+    "sampler",
+    "starts",
     "margin",
     "warm_start",
     "settings",

@@ -15,7 +15,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.study.ladder import END, LadderRecord, Place, RungRecord
 from search.policy.first_fold import FirstFold
-from search.policy.ranking import ranked
+from search.policy.ranking import Standing, ranked, reduced
 from search.policy.rules import Rules
 from search.policy.rungs import Rungs
 
@@ -139,6 +139,21 @@ class Ladder:
         never = not self._rules.pausing or number == self._rules.start
         return not (never or number in self._onward or number in self._ended)
 
+    def shown(self) -> dict[int, dict[int, float]]:
+        """What each trial showed at the rungs that it reached, by its number and the rung's, counted from 1.
+
+        Values compare within a rung only: before the end of fold 0 they are less the mean of the trial's schedule, as
+        they are ranked, and at the end they are scores. Of a trial reused from an earlier study only the latter. Empty
+        without pausing.
+        """
+        found: dict[int, dict[int, float]] = {}
+        for rung, share in enumerate((*self._rungs.shares, END) if self._rules.pausing else (), start=1):
+            standings = self._standings(share, since=0 if share == END else self._rules.num_priors)
+            values = {number: each.value for number, each in standings.items()}
+            for number, value in (values if share == END else reduced(standings)).items():
+                found.setdefault(number, {})[rung] = value
+        return found
+
     def _waits_at(self, number: int) -> float | None:
         if not self._may_wait(number):
             return None
@@ -148,11 +163,15 @@ class Ladder:
     def _ranks_at(self, share: float) -> dict[int, int]:
         """Rank from 1 of each trial that has reached a rung, best first, without those reused from earlier studies."""
         if share not in self._ranks:
-            standings = {
-                number: fold.standing(share)
-                for number, fold in self._folds.items()
-                if number >= self._rules.num_priors and share in fold.reached()
-            }
+            standings = self._standings(share, since=self._rules.num_priors)
             order = ranked(standings, by_schedule=share != END, by_cost=self._rules.by_cost)
             self._ranks[share] = {number: rank for rank, number in enumerate(order, start=1)}
         return self._ranks[share]
+
+    def _standings(self, share: float, since: int) -> dict[int, Standing]:
+        """What the trials with a number of at least ``since`` showed at a rung, if they have reached it."""
+        return {
+            number: fold.standing(share)
+            for number, fold in self._folds.items()
+            if number >= since and share in fold.reached()
+        }

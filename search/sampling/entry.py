@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from leukemia.base.errors import UserError
 from leukemia.base.record import RESTORE
+from leukemia.config.recipe import Recipe
 from leukemia.study.schema import State
 from search.policy.space import Choice, Dimension, Space
 
@@ -77,8 +79,8 @@ def distribution_of(dimension: Dimension) -> BaseDistribution:
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
 
 
-def check_space(path: Path, space: Space, trial: FrozenTrial) -> None:
-    """Check that a trial was proposed from this space, or is its starting recipe.
+def check_space(path: Path, space: Space, trial: FrozenTrial, starts: Sequence[Recipe]) -> None:
+    """Check that a trial was proposed from this space, or is one of the starting recipes.
 
     Raises:
         UserError: it was not; the message names the journal ``path``.
@@ -91,5 +93,5 @@ def check_space(path: Path, space: Space, trial: FrozenTrial) -> None:
                 f"{found}; {RESTORE}"
             )
     fixed = trial.system_attrs.get("fixed_params")
-    if fixed is not None and fixed != space.parameters(space.start):
+    if fixed is not None and fixed not in [space.parameters(start) for start in starts]:
         raise UserError(f"{path}: trial {trial.number:04d}: expected the starting recipe, got {fixed}; {RESTORE}")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -19,10 +17,14 @@ from leukemia.base.errors import UserError, first_line
 from leukemia.base.record import RESTORE
 from leukemia.config.recipe import Recipe
 from leukemia.study.importances import MIN_TRIALS
-from leukemia.study.schema import State
+from leukemia.study.schema import SamplerName, State
+from search.policy.portfolio import starts_of
 from search.policy.space import Space
 from search.sampling.entry import PLACE, STATES, Entry, check_space, distribution_of, fold_key
 from search.sampling.journal_file import JournalFile
+from search.sampling.samplers import METHODS, Samplers
+from search.sampling.shadow import Shown
+from search.sampling.suggestions import recipe_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 logging.getLogger("optuna").propagate = False
@@ -53,6 +55,8 @@ class Journal:
         seed: int,
         name: str,
         by_cost: bool = False,
+        sampler: SamplerName = "tpe",
+        num_starts: int = 1,
         priors: Sequence[Prior] = (),
     ) -> None:
         """Open or create a journal. The caller must hold the study's lock: leftovers of a crashed driver are removed.
@@ -61,6 +65,7 @@ class Journal:
             name: name of a new Optuna study; an existing one is opened under any name, since the study's folder may
                 have been renamed.
             by_cost: minimize the cost as a second objective.
+            num_starts: maximum number of starting recipes, which are the first trials.
             priors: finished trials that get the first numbers; those already in the journal are not added again.
 
         Raises:
@@ -68,6 +73,7 @@ class Journal:
         """
         self.path = path
         self.space, self._seed, self._by_cost, self._num_priors = space, seed, by_cost, len(priors)
+        self._samplers = Samplers(METHODS[sampler], space, seed=seed)
         self._file = JournalFile(path)
         directions = [StudyDirection.MAXIMIZE, *([StudyDirection.MINIMIZE] if by_cost else [])]
         try:
@@ -85,18 +91,21 @@ class Journal:
             )
         if self._study.directions != directions:
             raise UserError(f"{path}: expected {directions} for its scores, got {self._study.directions}; {RESTORE}")
+        starts = starts_of(space, num_starts)
         for trial in self._study.get_trials(deepcopy=False):
-            check_space(path, space, trial)
-        # The starting recipe waits once, after the priors.
-        if extra := [number for number in self._waiting() if number != len(priors)]:
+            check_space(path, space, trial, starts)
+        new = [start for start in starts if all(prior.recipe != start for prior in priors)]
+        # The starting recipes wait once, after the priors.
+        places = range(len(priors), len(priors) + len(new))
+        if extra := [number for number in self._waiting() if number not in places]:
             raise UserError(f"{path}: trial {extra[0]:04d} waits to start, which this search did not add; {RESTORE}")
         self._open: dict[int, optuna.Trial] = {}
         num_known = len(self._study.get_trials(deepcopy=False))
         with self._file.batch():
             for prior in priors[num_known:]:
                 self._study.add_trial(self._frozen(prior))
-        if num_known <= len(priors) and all(prior.recipe != space.start for prior in priors):
-            self._study.enqueue_trial(space.parameters(space.start))
+            for start in new[max(0, num_known - len(priors)) :]:
+                self._study.enqueue_trial(space.parameters(start))
 
     def _waiting(self) -> list[int]:
         trials = self._study.get_trials(deepcopy=False)
@@ -140,38 +149,37 @@ class Journal:
         """How each started trial ended, by number; None while it is running."""
         return {number: entry.state for number, entry in self.entries().items()}
 
-    def ask(self) -> tuple[int, Recipe]:
-        """Start a new trial: its number and recipe. Without priors, trial 0 is the starting recipe."""
+    def ask(self, shown: Shown | None = None) -> tuple[int, Recipe]:
+        """Start a new trial: its number and recipe. Without priors, trial 0 is the starting recipe.
+
+        Args:
+            shown: what is known of trials beyond this journal, as ``Ladder.shown``.
+        """
         waiting = self._waiting()
-        self._study.sampler = self._sampler(waiting[0] if waiting else len(self._study.get_trials(deepcopy=False)))
+        number = waiting[0] if waiting else len(self._study.get_trials(deepcopy=False))
+        self._study.sampler = self._samplers.of(number, shown or {})
         with self._file.batch():
             return self._propose(self._study.ask())
 
-    def adopt(self) -> list[tuple[int, Recipe]]:
-        """The trials that a crashed driver left running, with the same numbers and recipes."""
+    def adopt(self, shown: Shown | None = None) -> list[tuple[int, Recipe]]:
+        """The trials that a crashed driver left running, with the same numbers and recipes.
+
+        Args:
+            shown: as for ``ask``; a crash may have cut off the last proposal.
+        """
         return [
-            self._adopt(trial.number, trial._trial_id)
+            self._adopt(trial.number, trial._trial_id, shown or {})
             for trial in self._study.get_trials(deepcopy=False)
             if trial.state == TrialState.RUNNING
         ]
 
-    def _adopt(self, number: int, trial_id: int) -> tuple[int, Recipe]:
-        self._study.sampler = self._sampler(number)
+    def _adopt(self, number: int, trial_id: int, shown: Shown) -> tuple[int, Recipe]:
+        self._study.sampler = self._samplers.resumed(number, shown)
         with self._file.batch():
             return self._propose(optuna.Trial(self._study, trial_id))
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        # With a single seed, a resumed search would propose the first trials again.
-        seed = int(np.random.SeedSequence((self._seed, number)).generate_state(1)[0])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(multivariate=True, group=True, seed=seed)
-
     def _propose(self, trial: optuna.Trial) -> tuple[int, Recipe]:
-        with warnings.catch_warnings():
-            # The starting recipe may be outside a range; Optuna warns and accepts the value.
-            warnings.simplefilter("ignore", UserWarning)
-            recipe = self.space.propose(_Suggest(trial))
+        recipe = recipe_of(trial, self.space)
         self._open[trial.number] = trial
         return trial.number, recipe
 
@@ -244,16 +252,3 @@ def begun_trials(path: Path) -> set[int]:
 
 def _trials(studies: JournalStorage, name: str) -> list[optuna.trial.FrozenTrial]:
     return optuna.load_study(study_name=name, storage=studies).get_trials(deepcopy=False)
-
-
-class _Suggest:
-    """Adapter of an Optuna trial to ``search.policy.space.Suggest``."""
-
-    def __init__(self, trial: optuna.Trial) -> None:
-        self._trial = trial
-
-    def real(self, key: str, low: float, high: float, log: bool) -> float:
-        return self._trial.suggest_float(key, low, high, log=log)
-
-    def choice(self, key: str, choices: tuple[Any, ...]) -> Any:
-        return self._trial.suggest_categorical(key, choices)

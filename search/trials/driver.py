@@ -66,7 +66,7 @@ class Driver:
             journal, self._progress, limits, seconds=seconds_spent(study), note=self._listener.note
         )
         self._verdicts = Verdicts(rules.num_folds, on_decided=self._schedule.withdraw)
-        for number, recipe in journal.adopt():
+        for number, recipe in journal.adopt(self._progress.ladder.shown()):
             self._adopt(Job(number, recipe.train.seed), recipe)
         for repeat in unfinished_repeats(study, self._progress):
             self._schedule.resume(repeat)

@@ -131,7 +131,7 @@ class Schedule:
     def _new_trial(self, slots: int, left: int) -> PendingJob | None:
         if left > 0 and not self._backlog.num_new and self._is_patient():
             for _ in range(left if left <= slots else 1):
-                number, recipe = self._journal.ask()
+                number, recipe = self._journal.ask(self._progress.ladder.shown())
                 self._backlog.add_new((Job(number, recipe.train.seed), recipe))
         return self._backlog.take_new(slots)
 

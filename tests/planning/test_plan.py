@@ -205,6 +205,20 @@ def test_rungs_can_be_given_until_trials_may_have_waited(
     assert plan_resumed(bare(request_for())).rules.rungs == Rungs(shares=(0.5,), keep=0.5)
 
 
+def test_sampler_and_starts_are_kept_and_older_studies_have_those_of_then(
+    started: Callable[..., Plan], request_for: Callable[..., Request]
+) -> None:
+    plan = started(sampler="gp", starts=5)
+    content = json.loads((plan.folder / "study.json").read_text())
+    assert (content["sampler"], content["starts"]) == ("gp", 5)
+    again = plan_resumed(bare(request_for()))
+    assert (again.info.sampler, again.info.starts) == ("gp", 5)
+    del content["sampler"], content["starts"]
+    write_record(plan.folder / "study.json", content)
+    again = plan_resumed(bare(request_for()))
+    assert (again.info.sampler, again.info.starts, again.info.absent) == ("tpe", 1, ())
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -461,6 +475,8 @@ def test_resuming_takes_everything_from_the_study(
         ({"objective": "tta_auroc"}, r"--objective: the study was started with 'tta_accuracy', got 'tta_auroc'"),
         ({"objective": "tta_accuracy,cost"}, r"--objective: the study was started with 'tta_accuracy', got '.*,cost'"),
         ({"racing": False}, r"^--no-racing: the study was started with racing; leave it out to resume"),
+        ({"sampler": "gp"}, r"--sampler: the study was started with 'tpe', got 'gp'; leave it out to resume"),
+        ({"starts": 5}, r"--starts: the study was started with 1, got 5; leave it out to resume"),
         ({"margin": 2.0}, r"--margin: the study was started with 1.0, got 2.0"),
         ({"warm_start": ["old"]}, r"--warm-start: the study was started with \[\], got \['old'\]"),
         ({"protocol": "random-cell"}, r"--protocol: the study was started with 'grouped', got 'random-cell'"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from helpers.ladders import RULES, RUNGS, climb, epoch_of, ladder_of, promoted, recipe_of
+from helpers.ladders import EPOCHS, RULES, RUNGS, climb, epoch_of, ladder_of, promoted, recipe_of
 
 from leukemia.study.ladder import LadderRecord, Place, RungRecord
 from search.policy.ladder import Ladder
@@ -293,3 +293,27 @@ def test_the_record_says_how_much_was_trained_at_a_rung() -> None:
         climb(ladder, number, 0.5, 0.6, recipe=recipe_of(of))
     # No trial waits after the first epoch, so 5 % of 20 epochs are two of them.
     assert ladder.record({1, 2}).rungs == [RungRecord(share=0.05, trained=(0.05 + 0.1) / 2, reached=2, went_on=0)]
+
+
+def test_what_trials_showed_is_reduced_by_their_schedules_until_the_end_of_fold_0() -> None:
+    ladder = Ladder(replace(RULES, num_priors=1), RUNGS)
+    slow = recipe_of(optimizer__name="adamw", optimizer__restart_epochs=EPOCHS)
+    climb(ladder, 0, *[0.5] * 40, score=0.6)
+    for number in range(1, 9):
+        climb(ladder, number, 0.1, 0.8 if number < 5 else 0.4, recipe=None if number < 5 else slow)
+    climb(ladder, 1, *[0.1, 0.8, *[0.7] * 38], score=0.9)
+    climb(ladder, 9, 0.1)
+    shown = ladder.shown()
+    # Reused from an earlier study: its score compares, its epochs need not.
+    assert shown[0] == {4: 0.6}
+    # Means are shrunk to that of all, 0.6, which counts as four trials: 0.7 and 0.5.
+    assert shown[2] == {1: pytest.approx(0.1)}
+    assert shown[8] == {1: pytest.approx(-0.1)}
+    assert list(shown[1]) == [1, 2, 3, 4]
+    assert shown[1][4] == 0.9
+    assert 9 not in shown
+
+
+def test_without_pausing_nothing_is_shown() -> None:
+    ladder = ladder_of(0.1, 0.9, pausing=False)
+    assert ladder.shown() == {}

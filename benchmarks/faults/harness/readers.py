@@ -67,7 +67,16 @@ def resume(study: Study) -> Any:
 def _journal(plan: Plan, study: Study) -> Journal:
     path, info = study.folder / layout.JOURNAL, plan.info
     priors = [taken.prior for taken in plan.priors]
-    return Journal(path, plan.space, seed=info.seed, name=study.name, by_cost=plan.rules.by_cost, priors=priors)
+    return Journal(
+        path,
+        plan.space,
+        seed=info.seed,
+        name=study.name,
+        by_cost=plan.rules.by_cost,
+        sampler=info.sampler,
+        num_starts=info.starts,
+        priors=priors,
+    )
 
 
 def images(plan: Plan) -> str:

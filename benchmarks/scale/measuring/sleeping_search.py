@@ -38,6 +38,7 @@ from search.cluster.trainable import REPORT, TrialData
 from search.cluster.tuner import run_trials
 from search.policy.task import Task
 from search.sampling.journal import Journal
+from search.sampling.shadow import Shown
 from search.trials.assignment import Assignment, Report
 from search.trials.driver import Driver
 from search.trials.study_log import study_log
@@ -56,9 +57,9 @@ class TimedJournal(Journal):
         super().__init__(*arguments, **named)
         self._calls = calls
 
-    def ask(self) -> tuple[int, Recipe]:
+    def ask(self, shown: Shown | None = None) -> tuple[int, Recipe]:
         """``Journal.ask``, timed."""
-        return self._calls.time(super().ask, kind=lambda _: "ask")
+        return self._calls.time(super().ask, shown, kind=lambda _: "ask")
 
 
 class TimedDriver(Driver):
