@@ -87,6 +87,22 @@ def coordinates(space: Mapping[str, Any], recipes: Sequence[Mapping[str, Any]]) 
     return groups
 
 
+def one_by_one(groups: Sequence[Group]) -> list[Group]:
+    """Each dimension as a group of its own, as univariate TPE sees them."""
+    found = []
+    for group in groups:
+        for column in group.numbers.T:
+            none = np.zeros((len(column), 0))
+            found.append(Group(has=group.has, numbers=column[:, None], options=none, widths=group.widths[:0]))
+        start = 0
+        while start < len(group.widths):
+            own = slice(start, start + int(group.widths[start]))
+            none = np.zeros((len(group.has), 0))
+            found.append(Group(has=group.has, numbers=none, options=group.options[:, own], widths=group.widths[own]))
+            start = own.stop
+    return found
+
+
 def _scaled(dimension: Mapping[str, Any], values: Sequence[float | None]) -> np.ndarray:
     scale = math.log if dimension["log"] else float
     low, high = scale(dimension["low"]), scale(dimension["high"])
