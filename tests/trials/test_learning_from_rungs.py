@@ -9,7 +9,7 @@ import pytest
 from helpers.worlds import Killed, World, everything, frozen
 
 from leukemia.config.recipe import Recipe
-from leukemia.data.catalog import Catalog
+from leukemia.data.catalog import Catalog, read_catalog
 from search.policy.ladder import Ladder
 from search.sampling.journal import Journal
 
@@ -22,9 +22,12 @@ def world_at(folder: Path, catalog: Catalog) -> World:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_catalog: Catalog) -> World:
-    world = world_at(tmp_path_factory.mktemp("undisturbed") / "study", tiny_catalog)
-    world.run()
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, session_cache: Path, tiny_folder: Path) -> World:
+    with pytest.MonkeyPatch.context() as patch:
+        # As for each test, but before the first.
+        patch.setenv("LEUKEMIA_CACHE", str(session_cache))
+        world = world_at(tmp_path_factory.mktemp("undisturbed") / "study", read_catalog(tiny_folder))
+        world.run()
     return world
 
 
