@@ -5,14 +5,17 @@ from __future__ import annotations
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a formula can begin with; the last four are full-width forms of the first four."""
 
+_CHANGED = (*_FORMULA, "#", " ")
+
 
 def cell_of(path: str) -> str:
-    """A relative path as written to a CSV: ``./NAME``, which is the same file, if it looks like a formula.
+    """A relative path as written to a CSV: ``./NAME``, which is the same file, if it looks like a formula or a comment,
+    or begins with a blank.
 
-    >>> cell_of("=cmd.png"), cell_of("all/=cmd.png")
-    ('./=cmd.png', 'all/=cmd.png')
+    >>> cell_of("=cmd.png"), cell_of("# 9.png"), cell_of("all/=cmd.png")
+    ('./=cmd.png', './# 9.png', 'all/=cmd.png')
     """
-    return f"./{path}" if path.startswith(_FORMULA) else path
+    return f"./{path}" if path.startswith(_CHANGED) else path
 
 
 def path_of(cell: str) -> str:
@@ -22,4 +25,4 @@ def path_of(cell: str) -> str:
     ('=cmd.png', '=cmd.png')
     """
     path = cell.removeprefix("./")
-    return path if path.startswith(_FORMULA) else cell
+    return path if path.startswith(_CHANGED) else cell

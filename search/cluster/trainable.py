@@ -109,6 +109,9 @@ def reschedule(
 
 def run_placed(config: dict[str, Any], work: Any, data: TrialData, resources: Resources) -> None:
     """Run a trainable with the resources of its placement, after a check of the device."""
+    # A process that is to be used again first writes the checkpoint of the task that was stopped in it. Tune waits for
+    # that for 2 s by default, and then loses the next task.
+    os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", str(CLOSING_SECONDS))
     placement = placement_of(config)
     own = dataclasses.replace(resources, cpus=placement.cpus, gpus=placement.gpus)
     device = torch.device(own.device)
@@ -138,9 +141,6 @@ def _traceback_of(error: Exception) -> str:
 
 def run_trial(assignment: Assignment, data: TrialData, resources: Resources) -> None:
     """The trainable: train one fold of a recipe in a worker process."""
-    # A process that is to be used again first writes the checkpoint of the task that was stopped in it. Tune waits for
-    # that for 2 s by default, and then fails the next task.
-    os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", str(CLOSING_SECONDS))
     # Ray sets OMP_NUM_THREADS to the CPUs that it has reserved, which may be fewer than the study's threads.
     use_threads(resources.cpu_threads or resources.cpus)
     job, fold = assignment.task.job, assignment.task.fold

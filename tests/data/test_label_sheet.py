@@ -156,3 +156,18 @@ def test_options_that_need_pixels_are_refused(tmp_path: Path, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         command.main([str(tmp_path), "--label-sheet", "a.csv", "--contact-sheet", "a.png"])
     assert "--label-sheet reads no pixels" in capsys.readouterr().err
+
+
+def test_names_that_look_like_comments_or_begin_with_a_blank_are_read_back(tmp_path: Path) -> None:
+    data = touch(tmp_path / "data", "# 1.png", " 2.png", "=3.png", "4.png")
+    (tmp_path / "other").mkdir()
+    sheet = tmp_path / "other" / "sheet.csv"
+    assert command.main([str(data), "--label-sheet", str(sheet)]) == 0
+    fill(sheet, lambda row: int("1" in row["Path"]))
+    source = find_images(sheet, Reading(base=data), labels=True)
+    assert sorted((row.path.name, row.label) for row in source.rows) == [
+        (" 2.png", 0),
+        ("# 1.png", 1),
+        ("4.png", 0),
+        ("=3.png", 0),
+    ]

@@ -76,6 +76,10 @@ def test_a_given_split_decides_the_folds(course: Course) -> None:
     assert "protocol: given, 1 fold, objective" in text
     assert "\nfold 0: 4 images; 0.500 leukemic\nwarning: given protocol: the split is that of the data" in text
     assert "\nracing: has no effect with one fold; every trial runs it" in text
+    assert "pausing" not in text
+    request = request_for(course, split_column="split")
+    pausing = dataclasses.replace(request, study="two", given=request.given | {"pausing": True})
+    assert "\npausing: has no effect with one fold" in printed(plan_new(pausing, "search"))
     with pytest.raises(UserError, match=r"^--folds: the split that --split-column keeps has 1 fold"):
         plan_new(request_for(course, split_column="split", folds=3), "search")
 

@@ -9,11 +9,12 @@ from collections.abc import Collection
 import numpy as np
 
 from leukemia.config.results import Epoch
+from leukemia.study.ladder import END
 from search.policy.ladder import Ladder
 from search.policy.ranking import PRIOR_TRIALS, Standing
 from search.policy.rate_schedule import RateSchedule
 from search.policy.rules import Rules
-from search.policy.rungs import END, Rungs
+from search.policy.rungs import Rungs
 
 
 class QuickLadder(Ladder):
