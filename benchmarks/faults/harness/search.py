@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.faults.harness.events import Event, events_of
 from benchmarks.faults.harness.processes import ProcessTree, kill, processes
+from leukemia.study import layout
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -22,6 +25,11 @@ ENVIRONMENT = {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY
 
 DROPPED = ("RAY_ADDRESS", "WANDB_API_KEY")
 """Variables that would redirect a search to another cluster or account."""
+
+MODULE = "search.run"
+
+WATCH_SECONDS = 0.2
+"""How often the processes of a search are recorded."""
 
 HANG_SECONDS = 600
 """A search that has logged nothing for this long is considered hung and is killed."""
@@ -40,7 +48,13 @@ class Search:
     """A search in a process of its own, with its output in a file next to the study."""
 
     def __init__(
-        self, folder: Path, tree: ProcessTree, data: Path, arguments: Sequence[str], place: Sequence[str]
+        self,
+        folder: Path,
+        tree: ProcessTree,
+        data: Path,
+        arguments: Sequence[str],
+        place: Sequence[str],
+        module: str = MODULE,
     ) -> None:
         """
         Args:
@@ -48,10 +62,13 @@ class Search:
             tree: records all processes of the search.
             arguments: that define the search; not repeated on resume.
             place: where it runs, such as ``--address``; also used on resume.
+            module: the command, as for ``python -m``.
         """
         self.folder, self.tree, self.data = folder, tree, data
-        self.arguments, self.place = list(arguments), list(place)
+        self.arguments, self.place, self.module = list(arguments), list(place), module
+        self.log = folder / layout.LOG
         self.output = folder.with_name(f"{folder.name}.out")
+        self._events, self._events_size = list[Event](), 0
 
     def start(self, *more: str) -> None:
         """Start the search."""
@@ -66,15 +83,19 @@ class Search:
         environment = {name: value for name, value in os.environ.items() if name not in DROPPED} | ENVIRONMENT
         with self.output.open("a") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "search.run", *arguments, *study, *self.place],
+                [sys.executable, "-m", self.module, *arguments, *study, *self.place],
                 env=environment,
                 stdout=output,
                 stderr=output,
             )
 
-    def wait_until(self, happened: Callable[[], Any]) -> bool:
-        """Whether it happened before the search ended; a search that hangs is killed."""
-        size, since = self._log_size(), time.monotonic()
+    def wait_until(self, happened: Callable[[], Any], *, every: float = WATCH_SECONDS) -> bool:
+        """Whether it happened before the search ended; a search that hangs is killed.
+
+        Args:
+            every: seconds between two looks.
+        """
+        size, since, watched = self._log_size(), time.monotonic(), -math.inf
         while not happened():
             if self.process.poll() is not None:
                 return False
@@ -82,13 +103,21 @@ class Search:
                 size, since = self._log_size(), time.monotonic()
             if time.monotonic() > since + HANG_SECONDS:
                 kill(self.process.pid)
-            self.tree.update(self.process.pid)
-            time.sleep(0.2)
+            if time.monotonic() > watched + WATCH_SECONDS:
+                watched = time.monotonic()
+                self.tree.update(self.process.pid)
+            time.sleep(every)
         return True
 
+    def events(self) -> list[Event]:
+        """What it has logged about its jobs so far."""
+        if self._log_size() != self._events_size:
+            self._events_size = self._log_size()
+            self._events = events_of(self.log)
+        return self._events
+
     def _log_size(self) -> int:
-        log = self.folder / "search.log"
-        return log.stat().st_size if log.exists() else 0
+        return self.log.stat().st_size if self.log.exists() else 0
 
     def wait(self) -> int:
         """Wait for the end of the search; returns its status."""
