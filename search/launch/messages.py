@@ -53,7 +53,7 @@ def print_plan(console: Console, plan: Plan) -> None:
 def _further_starts(plan: Plan) -> str:
     """The starting recipes after that of trial 0; empty without others."""
     further = starts_of(plan.space, plan.info.starts)[1 : plan.info.trials]
-    return f", after {len(further)} further starts: {'; '.join(map(Recipe.describe, further))}" if further else ""
+    return f"; known recipes after trial 0: {'; '.join(map(Recipe.describe, further))}" if further else ""
 
 
 def describe_devices(study: Study, device: str) -> str:

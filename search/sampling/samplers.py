@@ -24,6 +24,9 @@ class Method:
     make: Callable[[int], BaseSampler]
     """From a seed."""
 
+    learns: bool = True
+    """Whether it is given what trials have shown at rungs."""
+
     fills: bool = False
     expects: bool = False
     """Both as for ``Shadow``."""
@@ -42,7 +45,7 @@ METHODS: dict[SamplerName, Method] = {
         fills=True,
         expects=True,
     ),
-    "random": Method(make=lambda seed: RandomSampler(seed=seed)),
+    "random": Method(make=lambda seed: RandomSampler(seed=seed), learns=False),
 }
 
 
@@ -59,11 +62,13 @@ class Samplers:
             shown: what is known of trials beyond the study itself; empty without pausing.
         """
         # Without anything to add, the study is its own shadow.
-        return self.resumed(number, shown) if shown or self._method.fills else self._make(number)
+        has_shadow = self._method.fills or (self._method.learns and shown)
+        return self.resumed(number, shown) if has_shadow else self._make(number)
 
     def resumed(self, number: int, shown: Shown) -> BaseSampler:
         """The sampler of a trial whose proposal may have been cut off."""
-        shadow = Shadow(self._space, shown, fills=self._method.fills, expects=self._method.expects)
+        known = shown if self._method.learns else {}
+        shadow = Shadow(self._space, known, fills=self._method.fills, expects=self._method.expects)
         return RecipeSampler(functools.partial(shadow.propose, sampler=self._make(number)))
 
     def _make(self, number: int) -> BaseSampler:

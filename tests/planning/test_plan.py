@@ -205,6 +205,25 @@ def test_rungs_can_be_given_until_trials_may_have_waited(
     assert plan_resumed(bare(request_for())).rules.rungs == Rungs(shares=(0.5,), keep=0.5)
 
 
+def test_sampler_and_further_starts_are_printed(request_for: Callable[..., Request]) -> None:
+    for changes, line in (
+        ({}, "sampler: tpe\n"),
+        (
+            {"sampler": "gp", "starts": 3},
+            "sampler: gp; known recipes after trial 0: ResNet-18 add, color, adamw 3.0e-04; ResNet-50 add, color, "
+            "adamw 3.0e-04\n",
+        ),
+        # Trials 2 and later do not begin.
+        (
+            {"starts": 5, "trials": 2},
+            "sampler: tpe; known recipes after trial 0: ResNet-18 add, color, adamw 3.0e-04\n",
+        ),
+    ):
+        printed = io.StringIO()
+        print_plan(Console(file=printed, width=200), plan_new(request_for(**changes), COMMAND))
+        assert f"\n{line}" in printed.getvalue()
+
+
 def test_sampler_and_starts_are_kept_and_older_studies_have_those_of_then(
     started: Callable[..., Plan], request_for: Callable[..., Request]
 ) -> None:

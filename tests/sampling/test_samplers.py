@@ -63,14 +63,14 @@ def test_the_default_proposes_as_optunas_sampler_of_the_same_seed(tmp_path: Path
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_proposals_are_the_same_after_every_reopening(tmp_path: Path, sampler: SamplerName) -> None:
-    undisturbed = run(journal_at(tmp_path / "a", sampler=sampler), 13)
+    undisturbed = run(journal_at(tmp_path / "a", sampler=sampler), 12)
     assert undisturbed[0] == (0, SPACE.start)
-    assert len({recipe for _, recipe in undisturbed}) == 13
-    assert [pair for _ in range(13) for pair in run(journal_at(tmp_path / "b", sampler=sampler), 1)] == undisturbed
+    assert len({recipe for _, recipe in undisturbed}) == 12
+    assert [pair for _ in range(12) for pair in run(journal_at(tmp_path / "b", sampler=sampler), 1)] == undisturbed
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("num_before", [3, 12])
+@pytest.mark.parametrize("num_before", [3, 11])
 def test_a_proposal_that_was_cut_off_is_completed_as_it_would_have_been(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: SamplerName, num_before: int
 ) -> None:
@@ -100,9 +100,9 @@ def test_a_proposal_that_was_cut_off_is_completed_as_it_would_have_been(
 
 @pytest.mark.parametrize("sampler", ["tpe-univariate", "gp"])
 def test_samplers_learn(tmp_path: Path, sampler: SamplerName) -> None:
-    scores = [score_of(recipe) for _, recipe in run(journal_at(tmp_path / "a", sampler=sampler), 22)]
-    at_random = [score_of(recipe) for _, recipe in run(journal_at(tmp_path / "b", sampler="random"), 22)]
-    assert np.mean(scores[15:]) > np.mean(at_random) + 0.05
+    scores = [score_of(recipe) for _, recipe in run(journal_at(tmp_path / "a", sampler=sampler), 18)]
+    at_random = [score_of(recipe) for _, recipe in run(journal_at(tmp_path / "b", sampler="random"), 18)]
+    assert np.mean(scores[13:]) > np.mean(at_random) + 0.05
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -111,9 +111,9 @@ def test_all_samplers_accept_two_objectives_and_a_start_outside_the_ranges(
 ) -> None:
     start = Recipe().with_settings({"optimizer.learning_rate": 0.05}).resolved([(64, 64)])
     journal = journal_at(tmp_path / "a", space=make_space(start, {}), sampler=sampler, by_cost=True)
-    assert len({recipe for _, recipe in run(journal, 13)}) == 13
+    assert len({recipe for _, recipe in run(journal, 11)}) == 11
     # What trials have shown cannot be reported with two objectives.
-    assert len({journal.ask({0: {1: 0.5}}) for _ in range(2)}) == 2
+    assert journal.ask({0: {1: 0.5}})[0] == 11
 
 
 def test_several_starts_come_first(tmp_path: Path) -> None:

@@ -80,7 +80,8 @@ def test_with_pausing_more_recipes_are_seen_early() -> None:
 
 
 @pytest.mark.parametrize("variant", ["shared parameters only", "one process per optimizer"])
-def test_variants_of_the_gaussian_process_propose(variant: Any) -> None:
+def test_variants_of_the_gaussian_process_propose(variant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "NUM_TRIALS", 20)
     assert len(regrets(Arm(sampler="gp", pausing=False, variant=variant), 0)) == 3
 
 
