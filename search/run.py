@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-
-from leukemia.base.errors import UserError, run_command
+from leukemia.base.errors import run_command
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a search; returns the exit status."""
-    if sys.flags.optimize > 1:
-        raise UserError("Ray cannot run without docstrings: leave out -OO, or set PYTHONOPTIMIZE to 1 or nothing")
-
     from search.launch.arguments import parse
 
     arguments = parse(argv)
 
-    from search.cluster.variables import check_variables
+    from search.cluster.variables import check_environment
 
     # Before anything imports Ray.
-    check_variables()
+    check_environment()
 
     from leukemia.base.provenance import command_line
     from search.launch.search import search

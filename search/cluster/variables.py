@@ -23,6 +23,17 @@ def given() -> list[str]:
     return sorted(name for name, value in os.environ.items() if name.startswith("RAY_") and (name, value) not in own)
 
 
+def check_environment() -> None:
+    """Check that Ray can be imported here, with docstrings and as ``check_variables``. Call it before the import.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if sys.flags.optimize > 1:
+        raise UserError("Ray cannot run without docstrings: leave out -OO, or set PYTHONOPTIMIZE to 1 or nothing")
+    check_variables()
+
+
 def check_variables() -> None:
     """Check that Ray can be imported with these variables: it may end the process instead. Call it before the import.
 

@@ -61,7 +61,7 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         SystemExit: the search started and ended early.
     """
     # Without a terminal there is no width to respect: a table may be as wide as its recipes.
-    console = Console() if sys.stdout.isatty() else Console(width=120)
+    console = Console() if sys.stdout.isatty() else Console(width=120, force_jupyter=False)
     with contextlib.ExitStack() as stack:
         plan, mirror = stack.enter_context(prepared(arguments, command))
         if arguments.dry_run:

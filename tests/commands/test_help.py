@@ -71,6 +71,20 @@ def test_help_imports_no_heavy_library(tmp_path: Path, command: str) -> None:
     assert libraries.isdisjoint(HEAVY), f"{command} --help imports {sorted(libraries & set(HEAVY))}"
 
 
+def test_the_packages_import_what_they_need_when_it_is_used(tmp_path: Path) -> None:
+    code = f"""
+import sys
+import leukemia, search
+names = set(dir(leukemia)), search.search
+assert not {set(HEAVY)!r} & {{name.partition(".")[0] for name in sys.modules}}
+leukemia.Study
+assert "torch" not in sys.modules
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_report_does_not_import_torch(runs: Path) -> None:
     output, status, libraries = run(runs.parent, "leukemia.report", "example")
     assert (output, status) == ("runs/example/report.html", "0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -146,7 +147,7 @@ def test_a_file_or_a_broken_link_instead_of_the_study_folder_is_refused(tiny_fol
 
 def test_python_without_docstrings_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """With ``-OO``, Ray's imports fail."""
-    monkeypatch.setattr(run.sys, "flags", SimpleNamespace(optimize=2))
+    monkeypatch.setattr(sys, "flags", SimpleNamespace(optimize=2))
     with pytest.raises(UserError, match=r"^Ray cannot run without docstrings: leave out -OO, or set PYTHONOPTIMIZE"):
         run.main([])
 
