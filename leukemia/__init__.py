@@ -1,7 +1,7 @@
 """Training and evaluation of leukemia cell classifiers: from images to a model with trustworthy scores.
 
-From Python, ``leukemia.Study`` opens the results of a search, and ``search.search`` runs one. What computes is imported
-only when it is used.
+From Python, ``leukemia.load`` opens a delivered model, ``leukemia.Study`` the results of a search, and
+``search.search`` runs one (docs/python.md). What computes is imported only when it is used.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from leukemia.delivery.delivered_model import DeliveredModel
     from leukemia.study.results import StudyResults as Study
 
-__all__ = ["ALL", "CLASS_NAMES", "HEM", "Study"]
+__all__ = ["ALL", "CLASS_NAMES", "HEM", "Study", "load"]
 
 __version__ = "0.1.0"
 
@@ -20,6 +23,24 @@ HEM, ALL = 0, 1
 
 CLASS_NAMES = ("hem", "all")
 """Class names by label."""
+
+
+def load(folder: str | Path, device: str = "auto") -> DeliveredModel:
+    """Open a delivered model, to classify images and to score it on test sets; no pickle is run.
+
+    Args:
+        folder: written by ``leukemia.final``, such as ``runs/STUDY/final``.
+        device: ``cpu``, ``cuda`` or ``mps``; ``auto`` takes cuda, else mps, else cpu.
+
+    Raises:
+        MissingFile: the folder lacks the recipe or the weights.
+        UserError: a file is damaged, or the device is not available.
+    """
+    from pathlib import Path
+
+    from leukemia.delivery.delivered_model import DeliveredModel
+
+    return DeliveredModel(Path(folder), device)
 
 
 def __getattr__(name: str) -> Any:

@@ -140,7 +140,7 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 import leukemia.final, leukemia.predict, leukemia.report
-import leukemia.delivery.final_training, leukemia.delivery.classifier, leukemia.reporting.study_report
+import leukemia.delivery.final_training, leukemia.delivery.delivered_model, leukemia.reporting.study_report
 try:
     import optuna
 except ModuleNotFoundError:

@@ -182,6 +182,17 @@ def add_reading(arguments: Arguments) -> None:
     )
 
 
+def add_model(arguments: Arguments) -> None:
+    """Add ``--model``."""
+    arguments.add_argument(
+        "--model",
+        type=path,
+        required=True,
+        metavar="DIR",
+        help="folder written by leukemia.final: runs/STUDY/final",
+    )
+
+
 def add_submission(arguments: Arguments) -> None:
     """Add ``--submission``."""
     arguments.add_argument(

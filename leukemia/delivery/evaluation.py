@@ -47,8 +47,11 @@ class Evaluation:
     left_out: LeftOut | None
     """As ``HeldOut.left_out``."""
 
+    is_compared: bool
+    """As ``HeldOut.is_compared``."""
+
     subjects_compared: bool
-    """Whether all subjects are known in both data sets, so that shared subjects are detected."""
+    """As ``HeldOut.subjects_compared``."""
 
     @property
     def protocol(self) -> str:
@@ -111,7 +114,7 @@ def describe_broken(error: NonFiniteProbabilities, names: Sequence[str]) -> str:
     return f"{error}: the model cannot be used; train it with a lower learning rate\n{listed(images)}"
 
 
-def evaluate(model: ResNet, recipe: Recipe, training: Catalog, held_out: HeldOut, device: torch.device) -> Evaluation:
+def evaluate(model: ResNet, recipe: Recipe, held_out: HeldOut, device: torch.device) -> Evaluation:
     """Predict the test set, and compute scores if it has labels."""
     test = held_out.catalog
     probabilities = predict_test_set(model, recipe, test, device)
@@ -125,5 +128,6 @@ def evaluate(model: ResNet, recipe: Recipe, training: Catalog, held_out: HeldOut
         else (),
         overlap=held_out.overlap,
         left_out=held_out.left_out,
-        subjects_compared=training.has_all_subjects and test.has_all_subjects,
+        is_compared=held_out.is_compared,
+        subjects_compared=held_out.subjects_compared,
     )

@@ -25,6 +25,7 @@ from leukemia.delivery.model_folder import Delivery, set_aside, write_model
 from leukemia.delivery.overlap import HeldOut, Rule, compare
 from leukemia.delivery.replacement import claimed, free_name, replacing
 from leukemia.delivery.retraining import check_disk_space, remove_checkpoint, retrain
+from leukemia.delivery.seen import Seen
 from leukemia.delivery.submission import Submission
 from leukemia.delivery.training_data import load_training_data
 from leukemia.delivery.upload import check_wandb, track
@@ -56,6 +57,7 @@ class Inputs:
     catalog: Catalog
     """Training data."""
 
+    seen: Seen
     held_out: HeldOut | None
     """The test set; None to skip testing."""
 
@@ -156,7 +158,7 @@ class FinalTraining:
         catalog = load_training_data(study, best, data=self.data, reading=self.reading.without_classes())
         test, device = self._test_data(best), choose_device(self.device)
         recipe = best.recipe.with_settings(parse_settings(self.settings)).resolved(catalog.sizes)
-        catalog = viewed(catalog, view_of(recipe))
+        catalog, seen = viewed(catalog, view_of(recipe)), Seen.of(catalog, recipe.model.pretrained)
         test = None if test is None else viewed(test, view_of(recipe))
         return Inputs(
             study=study,
@@ -164,7 +166,8 @@ class FinalTraining:
             folder=folder,
             recipe=recipe,
             catalog=catalog,
-            held_out=None if test is None else compare(recipe, catalog, test, self.overlap),
+            seen=seen,
+            held_out=None if test is None else compare(recipe, seen, test, self.overlap),
             device=device,
             excess=use_threads(study.info.cpu_threads),
             record=ModelRecord.of(best, catalog, describe_device(device), self.command, describe_weights(recipe)),
@@ -242,8 +245,7 @@ class FinalTraining:
         else:
             model, epochs = model_to_device(existing.model, inputs.device), existing.epochs()
         record = inputs.record if existing is None else existing.record
-        held_out = inputs.held_out
-        evaluation = None if held_out is None else evaluate(model, recipe, catalog, held_out, inputs.device)
+        evaluation = None if inputs.held_out is None else evaluate(model, recipe, inputs.held_out, inputs.device)
         delivery = Delivery(
             best=inputs.best,
             recipe=recipe,
@@ -257,7 +259,7 @@ class FinalTraining:
         moved = free_name(inputs.folder) if existing is None and is_model(inputs.folder) else None
         with replacing(inputs.folder, keep=existing is not None) as new:
             if existing is None:
-                write_model(new, model, recipe, epochs)
+                write_model(new, model, recipe, epochs, catalog, inputs.seen)
             elif test is not None:
                 set_aside(new, record, test.fingerprint)
             delivery.write(new)

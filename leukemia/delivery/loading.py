@@ -12,7 +12,7 @@ from leukemia.base.record import RESTORE
 from leukemia.config.recipe import Recipe
 from leukemia.study import layout
 from leukemia.study.epochs import EPOCH_COLUMNS, read_epochs
-from leukemia.study.models import ModelRecord, is_model
+from leukemia.study.models import TRAINED, ModelRecord, is_model
 from leukemia.training.model import load_model
 from leukemia.training.resnet import ResNet
 
@@ -28,7 +28,7 @@ def load_delivered(folder: Path) -> tuple[ResNet, Recipe]:
     if not path.is_file():
         raise MissingFile(f"--model {folder}: no {layout.RECIPE} found; give the folder {layout.FINAL!r} of a study")
     if record := ModelRecord.read(folder):
-        record.check_files(folder, [layout.RECIPE, layout.WEIGHTS])
+        record.check_files(folder, TRAINED)
     recipe = Recipe.load(path)
     if not recipe.data.is_resolved:
         raise UserError(

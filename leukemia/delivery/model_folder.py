@@ -19,8 +19,13 @@ from leukemia.config.protocol import WARNINGS
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import num_folds_text
 from leukemia.config.sections import Data
+from leukemia.data.catalog import Catalog
+from leukemia.data.images import open_images
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
+from leukemia.data.view import view_of
+from leukemia.delivery.appearance import Appearance
 from leukemia.delivery.evaluation import Evaluation
+from leukemia.delivery.seen import Seen
 from leukemia.reporting.model_plots import plot_calibration, plot_confusion, plot_curves, plot_roc
 from leukemia.reporting.page import Section, metrics_table, write_page
 from leukemia.reporting.subclasses import subclass_sections
@@ -45,11 +50,15 @@ TEST_FILES = (
 """Files that depend on the test set."""
 
 
-def write_model(folder: Path, model: ResNet, recipe: Recipe, epochs: pd.DataFrame) -> None:
+def write_model(
+    folder: Path, model: ResNet, recipe: Recipe, epochs: pd.DataFrame, training: Catalog, seen: Seen
+) -> None:
     """Write the files that depend on the training alone; ``epochs`` has the fields of ``Epoch``."""
     save_model(model, folder / layout.WEIGHTS)
     recipe.save(folder / layout.RECIPE)
     write_epochs(folder / layout.EPOCHS, epochs)
+    seen.write(folder)
+    Appearance.of(open_images(training, view_of(recipe)), training.sizes).write(folder)
 
 
 def set_aside(folder: Path, earlier: ModelRecord, fingerprint: str) -> None:

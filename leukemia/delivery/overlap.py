@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -15,8 +14,9 @@ from leukemia.base.errors import UserError, listed
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
 from leukemia.data.part import part_of
-from leukemia.data.subjects import MOST_NAMED, UNKNOWN, key
-from leukemia.study.models import trained_on
+from leukemia.data.subjects import MOST_NAMED, UNKNOWN
+from leukemia.delivery.seen import Seen
+from leukemia.study import layout
 
 Rule = Literal["refuse", "drop", "allow"]
 """What happens to a test set that overlaps the training data: ``drop`` leaves these images out."""
@@ -73,24 +73,43 @@ class HeldOut:
     left_out: LeftOut | None = None
     """None unless the user asked for it."""
 
+    is_compared: bool = True
+    """Whether the images were compared with the training images; False if the model keeps no record of these."""
 
-def compare(recipe: Recipe, training: Catalog, test: Catalog, rule: Rule) -> HeldOut:
+    subjects_compared: bool = False
+    """Whether all subjects are known in both data sets, so that shared subjects are detected."""
+
+
+def compare(recipe: Recipe, seen: Seen | None, test: Catalog, rule: Rule) -> HeldOut:
     """Compare a test set with the training data, and with those of a delivered model as ``model.pretrained``.
 
+    Args:
+        seen: of the training data; None if nothing is known of them, which every output then says.
+
     Raises:
-        UserError: they overlap, and ``rule`` is ``refuse``; or ``drop`` leaves no images, or those of one class.
+        UserError: they overlap, and ``rule`` is ``refuse``; or ``drop`` leaves no images, or those of one class, or
+            has nothing to compare with.
     """
     allowed = rule == "allow"
+    if seen is None:
+        if rule == "drop":
+            raise UserError(
+                f"--drop-overlap: the model has no {layout.SEEN}, since an earlier version delivered it: test images "
+                "cannot be compared with its training images; leave the option out, or run leukemia.final"
+            )
+        return HeldOut(catalog=test, is_compared=False)
+    subjects_compared = seen.has_all_subjects and test.has_all_subjects
     if rule != "drop":
-        found = find_overlap(training, test, allowed=allowed)
-        return HeldOut(catalog=test, overlap=(*found, *find_seen(recipe, test, allowed=allowed)))
-    find_seen(recipe, test, allowed=False)
-    held_out = leave_out(training, test)
-    find_seen(recipe, held_out.catalog, allowed=False)
-    return held_out
+        found = find_overlap(seen, test, allowed=allowed)
+        overlap = (*found, *find_seen(recipe, seen, test, allowed=allowed))
+        return HeldOut(catalog=test, overlap=overlap, subjects_compared=subjects_compared)
+    find_seen(recipe, seen, test, allowed=False)
+    held_out = leave_out(seen, test)
+    find_seen(recipe, seen, held_out.catalog, allowed=False)
+    return dataclasses.replace(held_out, subjects_compared=subjects_compared)
 
 
-def find_overlap(training: Catalog, test: Catalog, *, allowed: bool) -> tuple[str, ...]:
+def find_overlap(seen: Seen, test: Catalog, *, allowed: bool) -> tuple[str, ...]:
     """Count test images (compared by pixels) and subjects that are also in the training data.
 
     Subjects are compared in their normal form, unless those of the training data are kept as written.
@@ -98,13 +117,13 @@ def find_overlap(training: Catalog, test: Catalog, *, allowed: bool) -> tuple[st
     Raises:
         UserError: there are some, and ``allowed`` is false.
     """
-    images = [f"image {image_id}" for image_id in test.table["image_id"][_is_identical(training, test)]]
+    images = [f"image {image_id}" for image_id in test.table["image_id"][seen.has_images(test)]]
     subjects = [
         f"subject {name if name == same else f'{name} ({same} in the training data)'}"
-        for name, same in _common_subjects(training, test)
+        for name, same in _common_subjects(seen, test)
     ]
     if (images or subjects) and not allowed:
-        num_left_out = int((_reasons(training, test) != "").sum())
+        num_left_out = int((_reasons(seen, test) != "").sum())
         raise UserError(
             f"--test: {len(images)} images and {len(subjects)} subjects of the test set are in the training data, so "
             "scores would be too optimistic; use other test data, --drop-overlap (leaves out these images and all "
@@ -115,13 +134,13 @@ def find_overlap(training: Catalog, test: Catalog, *, allowed: bool) -> tuple[st
     return tuple([*counts, f"{len(subjects)} subjects"] if subjects else counts)
 
 
-def leave_out(training: Catalog, test: Catalog) -> HeldOut:
+def leave_out(seen: Seen, test: Catalog) -> HeldOut:
     """The test images that are not in the training data, nor their subjects.
 
     Raises:
         UserError: none remain, or those of one class only.
     """
-    reasons = _reasons(training, test)
+    reasons = _reasons(seen, test)
     counts = {reason: int((reasons == reason).sum()) for reason in REASONS}
     left_out = LeftOut(counts={reason: each for reason, each in counts.items() if each}, num_images=len(reasons))
     if not left_out.counts:
@@ -148,7 +167,7 @@ def _named(test: Catalog, reasons: pd.Series) -> Iterator[str]:
             yield f"left out, {reason}: {', '.join(found[:MOST_NAMED])}{more}"
 
 
-def find_seen(recipe: Recipe, test: Catalog, *, allowed: bool) -> tuple[str, ...]:
+def find_seen(recipe: Recipe, seen: Seen, test: Catalog, *, allowed: bool) -> tuple[str, ...]:
     """As ``find_overlap``, for a delivered model as ``model.pretrained`` that was trained on this very test set.
 
     Of such a model only the fingerprint of all of its data is known: a part in common is not noticed.
@@ -156,39 +175,29 @@ def find_seen(recipe: Recipe, test: Catalog, *, allowed: bool) -> tuple[str, ...
     Raises:
         UserError: it was, and ``allowed`` is false.
     """
-    named = recipe.model.pretrained
-    if named is None or trained_on(Path(named)) != test.fingerprint:
+    if seen.pretrained_on != test.fingerprint:
         return ()
     if not allowed:
         raise UserError(
-            f"--test: {named}, from which training starts, was trained on this test set, so scores would be too "
-            "optimistic, and --drop-overlap would leave no images; use other test data or weights, or --allow-overlap "
-            "(every output will then say so)"
+            f"--test: {recipe.model.pretrained}, from which training starts, was trained on this test set, so scores "
+            "would be too optimistic, and --drop-overlap would leave no images; use other test data or weights, or "
+            "--allow-overlap (every output will then say so)"
         )
     return ("all images, by way of model.pretrained",)
 
 
-def _is_identical(training: Catalog, test: Catalog) -> pd.Series:
-    """Whether each test image has the pixels of a training image: bool (n,)."""
-    return test.table["pixel_sha256"].isin(set(training.table["pixel_sha256"]))
-
-
-def _common_subjects(training: Catalog, test: Catalog) -> Iterator[tuple[str, str]]:
+def _common_subjects(seen: Seen, test: Catalog) -> Iterator[tuple[str, str]]:
     """The names of each subject in the test set and in the training data."""
-    if not (test.has_subjects and training.has_subjects):
-        return
-    spelling = training.subject_spelling
-    trained = {key(name, spelling): name for name in sorted(set(training.table["subject"]) - {UNKNOWN})}
-    for name in sorted(set(test.table["subject"]) - {UNKNOWN}):
-        same = trained.get(key(name, spelling))
+    for name in sorted(set(test.table["subject"])) if test.has_subjects else ():
+        same = seen.name_of(name)
         if same is not None:
             yield name, same
 
 
-def _reasons(training: Catalog, test: Catalog) -> pd.Series:
+def _reasons(seen: Seen, test: Catalog) -> pd.Series:
     """Why each test image is to be left out, one of ``REASONS``; empty if it is not: str (n,)."""
-    table, identical = test.table, _is_identical(training, test)
-    same = table["subject"].isin([name for name, _ in _common_subjects(training, test)])
+    table, identical = test.table, seen.has_images(test)
+    same = table["subject"].isin([name for name, _ in _common_subjects(seen, test)])
     # The images without a subject are one group, but may be of many patients.
     is_known = table["subject"] != UNKNOWN
     related = table["group"].isin(set(table["group"][(identical | same) & is_known])) & is_known

@@ -80,6 +80,12 @@ WEIGHTS = delivered.WEIGHTS
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.csv"
 CARD = "MODEL_CARD.md"
+SEEN = "seen.json"
+"""In the folder of a delivered model: hashes of its training images and their subjects."""
+
+APPEARANCE = "appearance.json"
+"""In the folder of a delivered model: what its training images look like."""
+
 TESTS = "earlier_tests"
 """In the folder of a delivered model: a folder for each earlier test set."""
 
@@ -104,7 +110,7 @@ REPORT_FILES = frozenset(
 STUDY_FILES = REPORT_FILES | {STUDY, SPLITS, JOURNAL, LOG, BEST, LADDER, LEDGER, HINDSIGHT, LEAKCHECK, SWEEP}
 TRIAL_FILES = frozenset((RECIPE, EPOCHS, REPEATED, STATE, ORIGIN, TRACEBACK))
 SEED_FILES = frozenset((FAILED, TRACEBACK))
-MODEL_FILES = REPORT_FILES | {MODEL, WEIGHTS, RECIPE, EPOCHS, METRICS, PREDICTIONS, CARD}
+MODEL_FILES = REPORT_FILES | {MODEL, WEIGHTS, RECIPE, EPOCHS, METRICS, PREDICTIONS, CARD, SEEN, APPEARANCE}
 """Names of the files in the folder of a study, of a trial, of its seeds (next to the folds), and of a model."""
 
 CHANGED = (LOCK, LOG, JOURNAL)

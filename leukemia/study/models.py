@@ -20,7 +20,10 @@ from leukemia.study.data_source import Sha256
 from leukemia.study.field_types import Positive, TrialId
 from leukemia.study.folder import Study
 
-BOUND = (layout.WEIGHTS, layout.RECIPE, layout.EPOCHS, layout.METRICS, layout.PREDICTIONS)
+TRAINED = (layout.WEIGHTS, layout.RECIPE, layout.SEEN, layout.APPEARANCE)
+"""Files that a model is used with."""
+
+BOUND = (*TRAINED, layout.EPOCHS, layout.METRICS, layout.PREDICTIONS)
 """Files that commands read or send."""
 
 RESULTS = (layout.METRICS, layout.PREDICTIONS)

@@ -32,6 +32,9 @@ WITH_NAMES = "with_names"
 NAMING = (layout.SPLITS, layout.REPORT)
 """Files of a study that contain names, or may quote an error message that does."""
 
+GUESSABLE = (layout.SEEN,)
+"""Files of a model from which names can be guessed: hashes of patient numbers can be tried one by one."""
+
 
 def remembered(study: Study, with_names: bool | None) -> Study:
     """The study after ``--wandb-ids`` or ``--no-wandb-ids``, which is stored in ``study.json``; None if not given.
@@ -81,7 +84,8 @@ def files(study: Study, paths: Iterable[Path]) -> dict[str, Path | str]:
     for path in paths:
         inside = [each for each in sorted(path.rglob("*")) if each.is_file()] if path.is_dir() else [path]
         for each in inside:
-            if not layout.is_study_file(each.relative_to(study.folder).as_posix()):
+            is_sent = study.info.wandb_ids or each.name not in GUESSABLE
+            if not is_sent or not layout.is_study_file(each.relative_to(study.folder).as_posix()):
                 continue
             name = each.relative_to(path if path.is_dir() else path.parent).as_posix()
             found[name] = each if study.info.wandb_ids or each.suffix != ".csv" else _without_names(study, each)

@@ -1,11 +1,8 @@
-"""Inference: probabilities with test-time augmentation; precise BatchNorm; loading a delivered model."""
+"""Inference: probabilities with test-time augmentation; precise BatchNorm."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -13,30 +10,17 @@ import ttach
 from torch import Tensor, nn
 
 from leukemia import ALL
-from leukemia.base.errors import UserError, listed
-from leukemia.base.threads import completed
-from leukemia.config.fitting import Size
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
-from leukemia.data.conversions import Conversion, conversion_notes
 from leukemia.data.evaluation import evaluation_batches
-from leukemia.data.layouts.masks import looks_like_mask, mask_note
-from leukemia.data.pixels import decode, read_image
-from leukemia.data.survival import survival_notes
-from leukemia.data.view import View, framed
 from leukemia.training.device import compute_dtype
 from leukemia.training.resnet import ResNet
-
-log = logging.getLogger(__name__)
 
 VIEWS_PER_PASS = 64
 """Views per forward pass, of one or more images: bounds memory, and affects results only by rounding."""
 
 VIEWS_PER_PASS_CUDA = 256
 """The same on a GPU, which fewer do not keep busy."""
-
-CHUNK = 256
-"""Images of ``read_images`` in memory at a time. Whole batches, so that predictions do not depend on it."""
 
 
 class NonFinite(RuntimeError):
@@ -194,50 +178,3 @@ def to_device(batch: Tensor, device: torch.device) -> Tensor:
 def model_to_device(model: ResNet, device: torch.device) -> ResNet:
     """The model on the device, in the same layout."""
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def read_images(paths: Sequence[Path], view: View) -> Iterator[np.ndarray]:
-    """Read image files in one view, in the order of ``paths``: arrays of at most ``CHUNK`` images.
-
-    All are read once before the first array, so that an unreadable image is reported before anything is predicted. The
-    images that are converted or padded, or that look like masks, are counted in warnings, and so is the loss if little
-    of them is left.
-
-    Yields:
-        uint8 (n, H, W, 3).
-
-    Raises:
-        UserError: images cannot be read or are too small; all are listed.
-    """
-
-    def read(row: int) -> np.ndarray:
-        try:
-            return framed(decode(paths[row]), view)
-        except UserError as reason:
-            raise UserError(f"{paths[row]}: {reason}") from None
-
-    converted: list[tuple[tuple[Conversion, ...], int]] = []
-    sizes: list[Size] = []
-    masks: list[int] = []
-
-    def problem(row: int) -> str:
-        try:
-            image = read_image(paths[row])
-            framed(image.pixels, view)
-        except UserError as reason:
-            return f"{paths[row]}: {reason}"
-        converted.append((image.conversions, image.brightest))
-        sizes.append((image.pixels.shape[1], image.pixels.shape[0]))
-        if looks_like_mask(image.pixels):
-            masks.append(row)
-        return ""
-
-    problems = [found for _, found in sorted(completed(problem, range(len(paths)), "checking images")) if found]
-    if problems:
-        raise UserError(f"{len(problems)} of {len(paths)} images cannot be used:\n{listed(problems)}")
-    looks = [mask_note([str(paths[row]) for row in sorted(masks)], len(paths))] if masks else []
-    for note in (*conversion_notes(converted), *survival_notes(view, sizes), *looks):
-        log.warning("%s", note.removeprefix("warning: "))
-    for start in range(0, len(paths), CHUNK):
-        rows = range(start, min(start + CHUNK, len(paths)))
-        yield np.stack([image for _, image in sorted(completed(read, rows, "reading images"), key=itemgetter(0))])

@@ -75,7 +75,7 @@ def test_the_packages_import_what_they_need_when_it_is_used(tmp_path: Path) -> N
     code = f"""
 import sys
 import leukemia, search
-names = set(dir(leukemia)), search.search
+names = set(dir(leukemia)), leukemia.load, search.search
 assert not {set(HEAVY)!r} & {{name.partition(".")[0] for name in sys.modules}}
 leukemia.Study
 assert "torch" not in sys.modules

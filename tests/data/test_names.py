@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,8 @@ from leukemia.base.errors import UserError
 from leukemia.data.catalog import read_catalog
 from leukemia.data.names import check_names
 from leukemia.data.reading import Reading
-from leukemia.delivery import classifier
+from leukemia.delivery import delivered_model
+from leukemia.delivery.image_list import NewImage
 
 
 def draw(path: Path) -> None:
@@ -93,7 +94,15 @@ def test_predict_refuses_such_a_path_before_it_loads_the_model(tmp_path: Path) -
 def test_predict_escapes_names_on_a_terminal_only(
     is_terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(classifier, "classify", lambda model, images, device: [0.25] * len(images))
+    class Model:
+        def __init__(self, folder: Path, device: str) -> None:
+            pass
+
+        def classify(self, images: Sequence[NewImage], *, skip: bool) -> pd.DataFrame:
+            paths = [str(image.source) for image in images]
+            return pd.DataFrame({"path": paths, "probability_leukemic": 0.25, "predicted": 0})
+
+    monkeypatch.setattr(delivered_model, "DeliveredModel", Model)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
     assert predict.main(["--model", "none", "a\x1b[2J.png", "=1+1.png"]) == 0
     name = r"a\x1b[2J.png" if is_terminal else "a\x1b[2J.png"

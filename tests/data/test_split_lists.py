@@ -9,7 +9,7 @@ import pytest
 
 from leukemia.base.errors import UserError
 from leukemia.data.layouts.source import Source
-from leukemia.delivery.classifier import named_images
+from leukemia.delivery.image_list import named_images
 from tests.helpers.tables import labels_of, touch, typed, write_lines
 
 PARTS = {"train": range(6), "val": range(6, 9), "test": range(9, 12)}

@@ -19,6 +19,7 @@ from leukemia.data.subject_words import looks_like_subjects
 from leukemia.data.subjects import UNKNOWN, cnmc_subject, key
 from leukemia.delivery.evaluation import read_test_set
 from leukemia.delivery.overlap import find_overlap
+from leukemia.delivery.seen import Seen
 
 EXACT = Reading(subject_spelling="exact")
 
@@ -117,11 +118,11 @@ def test_test_subjects_are_compared_in_their_normal_form(tmp_path: Path) -> None
     path = listing(tmp_path / "test", ["s00", "S09", "02", "NA"], first=50)
     test = read_test_set(path, DEFAULT, recipe())
     with pytest.raises(UserError, match=r"0 images and 2 subjects .*:\n  subject 02 \(2 in .*\n  subject s00 \(S00 in"):
-        find_overlap(training, test, allowed=False)
-    assert find_overlap(training, test, allowed=True) == ("2 subjects",)
+        find_overlap(Seen.of(training), test, allowed=False)
+    assert find_overlap(Seen.of(training), test, allowed=True) == ("2 subjects",)
     # The group without subjects is not a subject.
     exact = read_catalog(tmp_path / "training/list.csv", EXACT)
-    assert find_overlap(exact, read_test_set(path, EXACT, recipe()), allowed=False) == ()
+    assert find_overlap(Seen.of(exact), read_test_set(path, EXACT, recipe()), allowed=False) == ()
 
 
 @pytest.mark.parametrize("column", ["patient_id", "Patient ID", "case", "Subject ID", "PatientNo"])

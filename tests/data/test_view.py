@@ -14,7 +14,8 @@ from leukemia.data.catalog import read_catalog
 from leukemia.data.images import open_images
 from leukemia.data.survival import survival_notes
 from leukemia.data.view import View, framed, view_of
-from leukemia.training.inference import read_images
+from leukemia.delivery.image_list import named_images
+from leukemia.delivery.new_images import read_views
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -92,7 +93,7 @@ def test_training_and_prediction_see_the_same(
     view = view_of(Recipe().resolved(catalog.sizes))
     monkeypatch.setattr("leukemia.data.images._build", None)
     images = open_images(catalog, view)
-    (predicted,) = read_images([Path(path) for path in catalog.table["path"]], view)
+    (predicted,) = read_views(named_images(catalog.table["path"]), view)
     assert np.array_equal(images, predicted)
     assert [path.name for path in (tmp_path / "cache" / "views").glob("*.npy")] == [
         f"{catalog.fingerprint[:16]}-{name}.npy"

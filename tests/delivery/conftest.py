@@ -6,17 +6,21 @@ import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from helpers.cells import draw_cells
+from helpers.cells import draw_cell, draw_cells
 from helpers.deliveries import deliver, searched
+from PIL import Image
 
+from leukemia.base.files import write_text
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.delivery import retraining
+from leukemia.study import layout
 from leukemia.study.folder import Study
-from leukemia.training.model import build_model
+from leukemia.training.model import build_model, save_model
 from leukemia.training.resnet import ResNet
 
 
@@ -85,3 +89,40 @@ def delivered(delivered_runs: Path, tmp_path: Path, untrained: list[Recipe]) -> 
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail if training starts."""
     monkeypatch.delattr(retraining, "fit")
+
+
+CROPPED = Recipe.from_flat({"data.size_px": 32, "train.precision": "float32", "evaluate.tta": "d4"}).resolved(
+    [(64, 64)]
+)
+"""Of a model that sees the central 64 px of an image, at 32 px."""
+
+
+@pytest.fixture(scope="module")
+def network() -> ResNet:
+    """Random weights, with a head that spreads the probabilities."""
+    torch.manual_seed(0)
+    network = build_model(CROPPED)
+    with torch.no_grad():
+        network.fc.weight.mul_(3)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def plain_model(network: ResNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model of an early version: weights and recipe alone."""
+    folder = tmp_path_factory.mktemp("study") / "final"
+    folder.mkdir()
+    save_model(network, folder / layout.WEIGHTS)
+    write_text(folder / layout.RECIPE, CROPPED.to_json())
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """Three images of 128 px."""
+    generator = np.random.default_rng(4)
+    paths = [tmp_path / "Zellen, é" / f"{number}.png" for number in range(3)]
+    paths[0].parent.mkdir()
+    for number, path in enumerate(paths):
+        Image.fromarray(np.kron(draw_cell(generator, number % 2), np.ones((4, 4, 1), np.uint8))).save(path)
+    return paths

@@ -36,6 +36,7 @@ from leukemia.data.reading import Reading
 from leukemia.delivery import final_training, retraining
 from leukemia.delivery.messages import print_next
 from leukemia.delivery.overlap import find_overlap
+from leukemia.delivery.seen import Seen
 from leukemia.final import main
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
@@ -56,6 +57,7 @@ def test_winner_is_trained_delivered_and_loaded(
     assert f"next: python -m leukemia.predict --model {folder} IMAGES..." in output
     names = "model.safetensors recipe.json metrics.json predictions.csv MODEL_CARD.md report.html".split()
     names += "model.json epochs.csv curves.png confusion.png roc.png calibration.png".split()
+    names += "seen.json appearance.json".split()
     assert {path.name for path in folder.iterdir()} == set(names)
     assert hidden(study) == []
     assert not (session_cache / "checkpoints" / "abcd1234-final").exists()
@@ -466,9 +468,9 @@ def test_real_test_set_does_not_overlap(tmp_path: Path) -> None:
     catalog = read_catalog(data)
     test = read_catalog(next(data.rglob("*labels.csv")), labels=False)
     assert test.has_labels
-    assert find_overlap(catalog, test, allowed=False) == ()
+    assert find_overlap(Seen.of(catalog), test, allowed=False) == ()
     with pytest.raises(UserError, match=rf"^--test: {len(catalog.table)} images and "):
-        find_overlap(catalog, catalog, allowed=False)
+        find_overlap(Seen.of(catalog), catalog, allowed=False)
 
 
 @pytest.mark.usefixtures("untrained")

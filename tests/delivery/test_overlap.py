@@ -15,6 +15,7 @@ from PIL import Image
 from leukemia.base.errors import UserError
 from leukemia.data.catalog import read_catalog
 from leukemia.delivery.overlap import IDENTICAL, RELATED, SUBJECT, leave_out
+from leukemia.delivery.seen import Seen
 from leukemia.study.folder import Study
 
 
@@ -148,7 +149,7 @@ def draw_list(folder: Path, images: list[int], subjects: list[str] | None = None
 def test_without_subjects_only_identical_images_are_left_out(tmp_path: Path) -> None:
     training = read_catalog(draw_list(tmp_path / "training", [0, 1, 2, 3]))
     test = read_catalog(draw_list(tmp_path / "test", [3, 4, 2, 5, 7, 8]))
-    held_out = leave_out(training, test)
+    held_out = leave_out(Seen.of(training), test)
     assert held_out.left_out is not None
     assert held_out.left_out.counts == {IDENTICAL: 2}
     assert held_out.catalog.table["image_id"].tolist() == ["01.png", "03.png", "04.png", "05.png"]
@@ -160,7 +161,7 @@ def test_images_without_a_subject_are_left_out_one_by_one(tmp_path: Path) -> Non
     training = read_catalog(draw_list(tmp_path / "training", [0, 1, 2, 3], ["a", "b", "NA", "d"]))
     names = ["NA", "NA", "x", "x", "A", "y", "z", "NA"]
     test = read_catalog(draw_list(tmp_path / "test", [2, 4, 3, 5, 7, 8, 9, 10], names))
-    held_out = leave_out(training, test)
+    held_out = leave_out(Seen.of(training), test)
     assert held_out.left_out is not None
     assert held_out.left_out.counts == {IDENTICAL: 2, SUBJECT: 1, RELATED: 1}
     assert held_out.catalog.table["image_id"].tolist() == ["01.png", "05.png", "06.png", "07.png"]

@@ -10,6 +10,7 @@ import torch
 from helpers.deliveries import deliver, metrics_of, model_record
 from helpers.resnets import renamed, small_state
 
+import leukemia
 from leukemia.base.errors import UserError
 from leukemia.base.record import write_record
 from leukemia.config.recipe import Recipe
@@ -59,3 +60,11 @@ def test_a_test_set_on_which_the_weights_were_trained_is_an_overlap(
     assert metrics_of(study)["test"]["protocol"] == "random-cell"
     card = (study.folder / "final" / "MODEL_CARD.md").read_text()
     assert "overlaps the training data (all images, by way of model.pretrained)" in card
+    # The delivered model knows it by itself: the weights may be on another machine.
+    (tmp_path / "model.safetensors").unlink()
+    model = leukemia.load(study.folder / "final", "cpu")
+    with pytest.raises(
+        UserError, match=rf"^--test: {tmp_path}, from which .*, was trained on this test set, .* weights"
+    ):
+        model.evaluate(patients)
+    assert model.evaluate(patients, overlap="allow").overlap == ("all images, by way of model.pretrained",)

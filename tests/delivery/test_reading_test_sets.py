@@ -16,6 +16,7 @@ from leukemia.data.catalog import read_catalog
 from leukemia.data.reading import Reading
 from leukemia.delivery.evaluation import read_test_set
 from leukemia.delivery.overlap import find_overlap
+from leukemia.delivery.seen import Seen
 from leukemia.study.folder import Study
 
 
@@ -83,7 +84,7 @@ def test_subjects_of_a_renumbered_test_set_are_looked_up_as_well(renumbered: Pat
     )
     assert test.has_all_subjects
     with pytest.raises(UserError, match=r"^--test: 0 images and 12 subjects of the test set are in the training data"):
-        find_overlap(training, test, allowed=False)
+        find_overlap(Seen.of(training), test, allowed=False)
 
 
 @pytest.mark.parametrize("named", [False, True])

@@ -12,7 +12,7 @@ from helpers.deliveries import deliver
 from leukemia import predict
 from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
-from leukemia.delivery.classifier import named_images
+from leukemia.delivery.image_list import named_images
 from leukemia.study.folder import Study
 
 
@@ -75,4 +75,4 @@ def test_what_is_refused_before_training(study: Study, course: Course, tmp_path:
 def test_the_labels_of_a_list_to_predict_do_not_matter(course: Course) -> None:
     paths = [row[0] for row in rows_of(course.test)[1:]]
     course.test.write_text("\n".join(["Path,label", *(f"{path},Early" for path in paths)]) + "\n")
-    assert [name for name, _ in named_images([course.test])] == paths
+    assert [image.name for image in named_images([course.test])] == paths

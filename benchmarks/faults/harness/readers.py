@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.faults.harness.recorded_runs import recorded_runs
 from leukemia.data.images import open_images
-from leukemia.delivery.classifier import classify
+from leukemia.delivery.delivered_model import DeliveredModel
 from leukemia.delivery.loading import load_delivered
 from leukemia.reporting import canvas
 from leukemia.reporting.study_report import write_study_report
@@ -107,7 +107,8 @@ def predict(study: Study) -> Any:
     model, _ = load_delivered(study.folder / layout.FINAL)
     weights = hashlib.sha256(b"".join(each.numpy().tobytes() for each in model.state_dict().values()))
     paths = sorted(Path(study.info.data.uri).rglob("*.bmp"))[:4]
-    return weights.hexdigest(), classify(study.folder / layout.FINAL, paths, "cpu").tolist()
+    predicted = DeliveredModel(study.folder / layout.FINAL, "cpu").predict(paths)
+    return weights.hexdigest(), predicted["probability_leukemic"].tolist()
 
 
 READERS: dict[str, tuple[Callable[[Study], Any], ...]] = {

@@ -1,0 +1,174 @@
+"""A delivered model, loaded to be used: it classifies new images, and is scored on test sets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from leukemia.base import interrupts, progress
+from leukemia.base.errors import UserError, listed
+from leukemia.base.record import read_record
+from leukemia.data.location import absolute
+from leukemia.data.reading import DEFAULT, Reading
+from leukemia.data.survival import viewed
+from leukemia.data.view import view_of
+from leukemia.delivery.appearance import Appearance
+from leukemia.delivery.evaluation import Evaluation, describe_broken, evaluate, read_test_set
+from leukemia.delivery.image_list import Given, NewImage, columns_of, images_of
+from leukemia.delivery.loading import load_delivered
+from leukemia.delivery.new_images import Look, look_at, notes_on, read_views
+from leukemia.delivery.overlap import Rule, compare
+from leukemia.delivery.seen import Seen
+from leukemia.scoring.bootstrap import THRESHOLD
+from leukemia.study import layout
+from leukemia.study.models import MetricsRecord, ModelRecord
+from leukemia.training.device import choose_device, use_threads
+from leukemia.training.inference import NonFiniteProbabilities, model_to_device, predict_views
+
+log = logging.getLogger(__name__)
+
+
+class DeliveredModel:
+    """A model in a folder that ``leukemia.final`` has written; ``leukemia.load`` returns it.
+
+    ``recipe`` has all settings of its training, and ``record`` what it was trained from.
+    """
+
+    def __init__(self, folder: Path, device: str = "auto") -> None:
+        """Load the model; no pickle is run.
+
+        Args:
+            folder: such as ``runs/STUDY/final``.
+            device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+        Raises:
+            MissingFile: the folder lacks the recipe or the weights.
+            UserError: a file is damaged, or the device is not available.
+        """
+        network, self.recipe = load_delivered(folder)
+        self.folder, self.device = folder, choose_device(device)
+        use_threads(None)
+        self.network = model_to_device(network, self.device)
+        # Each is None if an earlier version delivered the model.
+        self.record = ModelRecord.read(folder)
+        self.seen = Seen.read(folder)
+        self.appearance = Appearance.read(folder)
+
+    def __repr__(self) -> str:
+        return f"<model {self.folder}: {self.recipe.describe()}, on {self.device.type}>"
+
+    @property
+    def threshold(self) -> float:
+        """An image is called leukemic if its probability is at least this, in 0..1."""
+        return THRESHOLD
+
+    @property
+    def metrics(self) -> MetricsRecord:
+        """``metrics.json`` as it is now: out-of-fold scores of the search, and those on the latest test set.
+
+        Raises:
+            UserError: the file is missing, damaged, or that of another model.
+        """
+        # Test sets may have been added since the model was loaded.
+        if (record := ModelRecord.read(self.folder)) is not None:
+            record.check_files(self.folder, [layout.METRICS])
+        return read_record(MetricsRecord, self.folder / layout.METRICS)
+
+    def predict(self, images: Given, *, skip: bool = False) -> pd.DataFrame:
+        """Classify images, with the crop, the size and the test-time augmentation of the training.
+
+        Args:
+            images: one or more paths, of files, folders, CSVs of paths, or patterns such as ``cells/*.png``; or whole
+                images as arrays, each uint8 (H, W, 3), RGB in 0..255.
+            skip: leave out images that cannot be used, and name them in a warning, instead of raising an error.
+
+        Returns:
+            A row per image, in the given order: ``id`` (str; only if a CSV is given: what it calls the image), ``path``
+            (str; of arrays ``image`` instead, their number from 0), ``probability_leukemic`` (float64 in 0..1: the mean
+            over the views of test-time augmentation), ``predicted`` (int64: 1 leukemic, from ``threshold`` on, or 0
+            normal), ``spread`` (float64 in 0..1: the largest probability of a view minus the smallest) and ``warning``
+            (str: how the image is unlike the training images, see ``leukemia.delivery.appearance``; empty if it is
+            not).
+
+        Raises:
+            UserError: images cannot be used; all are listed. With ``skip``, if none can. Or a probability is not
+                finite.
+        """
+        return self.classify(images_of(images), skip=skip)
+
+    def classify(self, images: Sequence[NewImage], *, skip: bool) -> pd.DataFrame:
+        """As ``predict``, for images whose paths have been looked up."""
+        view = view_of(self.recipe)
+        looks = look_at(images, view, self.appearance)
+        usable = _usable(looks, skip=skip)
+        for note in notes_on(usable, view):
+            log.warning("%s", note)
+        if self.appearance is None:
+            log.warning(
+                "%s has no %s, since an earlier version delivered it: images unlike its training images go unnoticed",
+                *(self.folder, layout.APPEARANCE),
+            )
+        chosen = [look.image for look in usable]
+        views = self._predict_views(chosen)
+        probabilities = views.mean(axis=0)
+        return pd.DataFrame(
+            {
+                **columns_of(chosen),
+                "probability_leukemic": probabilities,
+                "predicted": (probabilities >= self.threshold).astype(np.int64),
+                "spread": np.ptp(views, axis=0),
+                "warning": [look.warning(view) for look in usable],
+            }
+        )
+
+    def evaluate(self, data: str | Path, *, overlap: Rule = "refuse", reading: Reading = DEFAULT) -> Evaluation:
+        """Score the model on a test set; nothing is written but to the cache.
+
+        Args:
+            data: C-NMC test folder or its labels CSV, another CSV, or one folder per class.
+            overlap: what happens to images that the model was trained on, or whose patients it was trained on:
+                ``refuse`` the test set, ``drop`` them, or ``allow`` them, which the result's ``overlap`` then says.
+            reading: how to read the data, with the options of the command line, such as
+                ``Reading(classes=("normal=Benign", "leukemic=Early,Pre,Pro"))``.
+
+        Raises:
+            UserError: the test set is invalid, or has images of the training data.
+        """
+        view = view_of(self.recipe)
+        test = viewed(read_test_set(Path(absolute(Path(data))), reading, self.recipe, reading.base), view)
+        if self.seen is None and self.record is not None and self.record.fingerprint == test.fingerprint:
+            raise UserError(f"--test: {self.folder} was trained on this very test set; use other test data")
+        return evaluate(self.network, self.recipe, compare(self.recipe, self.seen, test, overlap), self.device)
+
+    def _predict_views(self, images: Sequence[NewImage]) -> np.ndarray:
+        """Probabilities of class 1 in each view: float64 (V, n)."""
+        parts: list[np.ndarray] = []
+        with progress.bar("classifying images", len(images)) as advance:
+            for pixels in read_views(images, view_of(self.recipe)):
+                interrupts.check()
+                rows, tta = range(len(pixels)), self.recipe.evaluate.tta
+                try:
+                    parts.append(predict_views(self.network, self.recipe, pixels, rows, device=self.device, tta=tta))
+                except NonFiniteProbabilities as error:
+                    names = [image.name for image in images[sum(part.shape[1] for part in parts) :]]
+                    raise UserError(f"--model {self.folder}: {describe_broken(error, names)}") from None
+                for _ in rows:
+                    advance()
+        return np.concatenate(parts, axis=1)
+
+
+def _usable(looks: Sequence[Look], *, skip: bool) -> list[Look]:
+    """The images that can be used; the others are an error, or with ``skip`` a warning."""
+    problems = [f"{look.image.name}: {look.problem}" for look in looks if look.problem]
+    usable = [look for look in looks if not look.problem]
+    if problems and (not skip or not usable):
+        raise UserError(f"{len(problems)} of {len(looks)} images cannot be used:\n{listed(problems)}")
+    if problems:
+        log.warning(
+            "%d of %d images cannot be used, and are left out:\n%s", len(problems), len(looks), listed(problems)
+        )
+    return usable
