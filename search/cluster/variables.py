@@ -10,8 +10,8 @@ from collections.abc import Iterable
 import search
 from leukemia.base.errors import UserError
 
-SET_BY_RAY = ("RAY_AUTH_MODE", "RAY_CLIENT_MODE")
-"""Set by Ray itself in a process that uses it."""
+SET_HERE = ("RAY_AUTH_MODE", "RAY_CLIENT_MODE", "RAY_CHDIR_TO_TRIAL_DIR")
+"""Set by Ray itself in a process that uses it; the last one by ``search.cluster.tuner``, whatever its value was."""
 
 LONGEST_IMPORT_SECONDS = 120
 """Within this time, Ray is imported even on a slow disk."""
@@ -19,7 +19,7 @@ LONGEST_IMPORT_SECONDS = 120
 
 def given() -> list[str]:
     """Names of the variables that the user has set."""
-    own = {*search.VARIABLES.items(), *((name, os.environ.get(name)) for name in SET_BY_RAY)}
+    own = {*search.VARIABLES.items(), *((name, os.environ.get(name)) for name in SET_HERE)}
     return sorted(name for name, value in os.environ.items() if name.startswith("RAY_") and (name, value) not in own)
 
 

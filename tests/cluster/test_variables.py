@@ -41,6 +41,8 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[set[str]]
 
 def test_only_what_the_user_has_set_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_CLIENT_MODE", "0")
+    # By a search in this process.
+    monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
     assert variables.given() == []
     monkeypatch.setenv("RAY_AIR_NEW_OUTPUT", "1")
     monkeypatch.setenv("RAY_event_stats", "1")
