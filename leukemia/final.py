@@ -25,39 +25,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     cli.add_runs(parser)
     cli.add_data(parser, "where the search found it")
-    parser.add_argument(
-        "--test",
-        type=cli.path,
-        metavar="DATA",
-        help="test data: C-NMC test folder or its labels CSV, CSV file, or one folder per class",
-    )
-    parser.add_argument(
-        "--test-base",
-        type=cli.path,
-        metavar="DIR",
-        help="base directory for relative paths in the CSV of --test (default: the directory of that CSV, whatever "
-        "--base is)",
-    )
+    cli.add_test(parser, required=False)
     cli.add_submission(parser)
     cli.add_settings(parser, "change a field of the recipe; can be repeated")
     cli.add_device(parser)
-    overlap = parser.add_mutually_exclusive_group()
-    overlap.add_argument(
-        "--drop-overlap",
-        action="store_const",
-        dest="overlap",
-        const="drop",
-        default="refuse",
-        help="leave out test images that are in the training data, or whose patients are; every output says so "
-        "(default: such a test set is refused)",
-    )
-    overlap.add_argument(
-        "--allow-overlap",
-        action="store_const",
-        dest="overlap",
-        const="allow",
-        help="score such test images like the others; every output says so",
-    )
     parser.add_argument(
         "--against-start",
         action="store_true",
@@ -84,11 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError("--against-start: the models are compared on test images; add a --test with labels")
     if arguments.submission is not None and arguments.test is None:
         raise UserError("--submission: it has the classes of the test images; add a --test")
-    if arguments.submission is not None and arguments.overlap == "drop":
-        raise UserError(
-            "--submission: it has a row for every test image, some of which --drop-overlap leaves out; give "
-            "only one of the two"
-        )
+    cli.check_test(arguments)
     if (arguments.classes or arguments.label_column) and arguments.test is None:
         raise UserError(
             "--classes and --label-column say here how a test set is read, since the training data are read as in the "

@@ -139,7 +139,7 @@ class Absent:
             raise ModuleNotFoundError(f"{name} is not installed", name=name)
 
 sys.meta_path.insert(0, Absent())
-import leukemia.final, leukemia.predict, leukemia.report
+import leukemia.evaluate, leukemia.final, leukemia.predict, leukemia.report
 import leukemia.delivery.final_training, leukemia.delivery.delivered_model, leukemia.reporting.study_report
 try:
     import optuna

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from leukemia import __version__
+from leukemia.base.errors import UserError
 from leukemia.base.printable import printable
 
 AUTO = "auto"
@@ -126,7 +127,7 @@ def add_data(arguments: Arguments, default: str) -> None:
 
 
 def add_reading(arguments: Arguments) -> None:
-    """Add ``--base`` and the options on subjects, classes and splits; ``also`` is of an argument with ``Paths``."""
+    """Add ``--base`` and the options of ``add_interpretation``; ``also`` is of an argument with ``Paths``."""
     arguments.set_defaults(also=None)
     arguments.add_argument(
         "--base",
@@ -135,6 +136,11 @@ def add_reading(arguments: Arguments) -> None:
         help="base directory for relative paths in the CSV (default: the directory of the CSV, or one above it that "
         "has all images)",
     )
+    add_interpretation(arguments)
+
+
+def add_interpretation(arguments: Arguments) -> None:
+    """Add the options on subjects, classes and splits."""
     arguments.add_argument(
         "--subjects-from",
         type=path,
@@ -191,6 +197,54 @@ def add_model(arguments: Arguments) -> None:
         metavar="DIR",
         help="folder written by leukemia.final: runs/STUDY/final",
     )
+
+
+def add_test(arguments: Arguments, *, required: bool) -> None:
+    """Add ``--test``, ``--test-base``, ``--drop-overlap`` and ``--allow-overlap``."""
+    arguments.add_argument(
+        "--test",
+        type=path,
+        required=required,
+        metavar="DATA",
+        help="test data: C-NMC test folder or its labels CSV, CSV file, or one folder per class",
+    )
+    arguments.add_argument(
+        "--test-base",
+        type=path,
+        metavar="DIR",
+        help="base directory for relative paths in the CSV of --test (default: the directory of that CSV, whatever "
+        "--base is)",
+    )
+    overlap = arguments.add_mutually_exclusive_group()
+    overlap.add_argument(
+        "--drop-overlap",
+        action="store_const",
+        dest="overlap",
+        const="drop",
+        default="refuse",
+        help="leave out test images that are in the training data, or whose patients are; every output says so "
+        "(default: such a test set is refused)",
+    )
+    overlap.add_argument(
+        "--allow-overlap",
+        action="store_const",
+        dest="overlap",
+        const="allow",
+        help="score such test images like the others; every output says so",
+    )
+
+
+def check_test(arguments: argparse.Namespace) -> None:
+    """Check the options of ``add_test`` and ``add_submission`` against each other.
+
+    Raises:
+        UserError: they contradict.
+    """
+    if arguments.submission is not None and arguments.overlap == "drop":
+        raise UserError(
+            "--submission: it has a row for every test image, some of which --drop-overlap leaves out; give "
+            "only one of the two"
+        )
 
 
 def add_submission(arguments: Arguments) -> None:

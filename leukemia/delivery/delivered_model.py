@@ -12,7 +12,6 @@ import pandas as pd
 from leukemia.base import interrupts, progress
 from leukemia.base.errors import UserError, listed
 from leukemia.base.record import read_record
-from leukemia.data.location import absolute
 from leukemia.data.reading import DEFAULT, Reading
 from leukemia.data.survival import viewed
 from leukemia.data.view import view_of
@@ -21,7 +20,7 @@ from leukemia.delivery.evaluation import Evaluation, describe_broken, evaluate, 
 from leukemia.delivery.image_list import Given, NewImage, columns_of, images_of
 from leukemia.delivery.loading import load_delivered
 from leukemia.delivery.new_images import Look, look_at, notes_on, read_views
-from leukemia.delivery.overlap import Rule, compare
+from leukemia.delivery.overlap import HeldOut, Rule, compare
 from leukemia.delivery.seen import Seen
 from leukemia.scoring.bootstrap import THRESHOLD
 from leukemia.study import layout
@@ -138,11 +137,19 @@ class DeliveredModel:
         Raises:
             UserError: the test set is invalid, or has images of the training data.
         """
-        view = view_of(self.recipe)
-        test = viewed(read_test_set(Path(absolute(Path(data))), reading, self.recipe, reading.base), view)
+        held_out = self.held_out(Path(data), reading.base, reading, overlap)
+        return evaluate(self.network, self.recipe, held_out, self.device)
+
+    def held_out(self, data: Path, base: str | None, reading: Reading, overlap: Rule) -> HeldOut:
+        """Read a test set, and compare it with the training data; arguments and errors as of ``evaluate``.
+
+        Args:
+            base: absolute path of the base folder for relative paths in a CSV; None: the folder of the CSV.
+        """
+        test = viewed(read_test_set(data, reading, self.recipe, base), view_of(self.recipe))
         if self.seen is None and self.record is not None and self.record.fingerprint == test.fingerprint:
             raise UserError(f"--test: {self.folder} was trained on this very test set; use other test data")
-        return evaluate(self.network, self.recipe, compare(self.recipe, self.seen, test, overlap), self.device)
+        return compare(self.recipe, self.seen, test, overlap)
 
     def _predict_views(self, images: Sequence[NewImage]) -> np.ndarray:
         """Probabilities of class 1 in each view: float64 (V, n)."""

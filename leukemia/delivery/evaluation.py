@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from leukemia.base.errors import UserError, first_line, listed
+from leukemia.base.spreadsheet import cell_of
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.images import open_images
@@ -18,6 +20,7 @@ from leukemia.data.reading import Reading
 from leukemia.data.subjects import NotApplicable
 from leukemia.data.view import view_of
 from leukemia.delivery.overlap import HeldOut, LeftOut
+from leukemia.scoring.bootstrap import THRESHOLD
 from leukemia.scoring.metrics import Interval, paired_difference, scores
 from leukemia.scoring.subclasses import SubclassScore, subclass_scores
 from leukemia.training.inference import NonFiniteProbabilities, predict
@@ -57,6 +60,17 @@ class Evaluation:
     def protocol(self) -> str:
         """``grouped`` if it is certain that no test subject is in the training data, else ``random-cell``."""
         return "grouped" if self.subjects_compared and not self.overlap else "random-cell"
+
+    def predictions(self) -> pd.DataFrame:
+        """A row per image: ``image_id``, ``subject``, ``label`` (empty text without labels), ``subclass`` (if there are
+        any), ``probability_leukemic`` (float64, in 0..1) and ``predicted`` (0 or 1)."""
+        columns = ["image_id", "subject", "label", *(["subclass"] if self.subclasses else [])]
+        table = self.catalog.table[columns].assign(
+            image_id=self.catalog.table["image_id"].map(cell_of),
+            probability_leukemic=self.probabilities,
+            predicted=(self.probabilities >= THRESHOLD).astype(int),
+        )
+        return table if self.catalog.has_labels else table.assign(label="")
 
     def difference(self, other: np.ndarray) -> dict[str, Interval]:
         """The paired difference to another model on the same images, clustered by group, by metric of ``COMPARED``.

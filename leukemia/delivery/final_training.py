@@ -18,12 +18,15 @@ from leukemia.data.images import open_images
 from leukemia.data.reading import Reading
 from leukemia.data.survival import viewed
 from leukemia.data.view import view_of
+from leukemia.delivery.caveats import on_training
 from leukemia.delivery.evaluation import Evaluation, evaluate, predict_test_set, read_test_set
 from leukemia.delivery.loading import Existing, find_existing
 from leukemia.delivery.messages import print_line, print_next, print_outcome, print_remarks, unfinished
-from leukemia.delivery.model_folder import Delivery, set_aside, write_model
+from leukemia.delivery.model_folder import Delivery, add_results, write_model
+from leukemia.delivery.out_of_fold import OutOfFold
 from leukemia.delivery.overlap import HeldOut, Rule, compare
 from leukemia.delivery.replacement import claimed, free_name, replacing
+from leukemia.delivery.results import are_known, name_for
 from leukemia.delivery.retraining import check_disk_space, remove_checkpoint, retrain
 from leukemia.delivery.seen import Seen
 from leukemia.delivery.submission import Submission
@@ -33,7 +36,7 @@ from leukemia.scoring.metrics import Interval
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
-from leukemia.study.models import RESULTS, MetricsRecord, ModelRecord, is_model, model_folder
+from leukemia.study.models import MetricsRecord, ModelRecord, is_model, model_folder
 from leukemia.study.subclasses import subclasses_of
 from leukemia.study.verification import verify
 from leukemia.tracking.names import remembered
@@ -214,13 +217,9 @@ class FinalTraining:
         if test is not None:
             results = record.results(folder, test.fingerprint)
             path = results / layout.METRICS
-            if not path.is_file():
+            if inputs.held_out is None or not are_known(results, inputs.held_out):
                 return False
-            # Earlier versions kept the results of an earlier test without their record.
-            if (tested := ModelRecord.read(results)) is not None:
-                tested.check_files(results, RESULTS)
-            metrics = read_record(MetricsRecord, path)
-            if (self.against_start and metrics.difference is None) or not _is_of(metrics, inputs.held_out):
+            if self.against_start and read_record(MetricsRecord, path).difference is None:
                 return False
             print_line(console, f"already tested on these data: {path}")
         print_next(console, folder)
@@ -235,37 +234,41 @@ class FinalTraining:
         notes = unfinished(study, inputs.best)
         for note in notes:
             print_line(console, f"warning: {note}")
-        if existing is None:
-            check_disk_space(study, recipe)
-            device = inputs.record.device + inputs.excess
-            print_line(console, f"study {study.name}, trial {inputs.best.trial}: {recipe.describe()} on {device}")
-            if inputs.record.weights is not None:
-                print_line(console, f"weights: {inputs.record.weights}")
-            model, epochs = retrain(console, study, recipe, catalog, inputs.device)
-        else:
-            model, epochs = model_to_device(existing.model, inputs.device), existing.epochs()
-        record = inputs.record if existing is None else existing.record
+        if existing is not None:
+            return self._add_test(console, inputs, existing)
+        check_disk_space(study, recipe)
+        device = inputs.record.device + inputs.excess
+        print_line(console, f"study {study.name}, trial {inputs.best.trial}: {recipe.describe()} on {device}")
+        if inputs.record.weights is not None:
+            print_line(console, f"weights: {inputs.record.weights}")
+        model, epochs = retrain(console, study, recipe, catalog, inputs.device)
         evaluation = None if inputs.held_out is None else evaluate(model, recipe, inputs.held_out, inputs.device)
         delivery = Delivery(
-            best=inputs.best,
             recipe=recipe,
             epochs=epochs,
-            record=record if test is None else record.evaluated(test, self.command),
+            record=inputs.record if test is None else inputs.record.evaluated(test, self.command),
+            out_of_fold=OutOfFold.of(inputs.best, subclasses_of(study, inputs.best)),
+            training_caveats=on_training(inputs.best, recipe, notes),
+            test_name="" if self.test is None else name_for(self.test),
             evaluation=evaluation,
             difference=_against_start(console, inputs, evaluation) if self.against_start else None,
-            subclasses=subclasses_of(study, inputs.best),
-            notes=notes,
         )
-        moved = free_name(inputs.folder) if existing is None and is_model(inputs.folder) else None
-        with replacing(inputs.folder, keep=existing is not None) as new:
-            if existing is None:
-                write_model(new, model, recipe, epochs, catalog, inputs.seen)
-            elif test is not None:
-                set_aside(new, record, test.fingerprint)
+        moved = free_name(inputs.folder) if is_model(inputs.folder) else None
+        with replacing(inputs.folder, keep=False) as new:
+            write_model(new, model, recipe, epochs, catalog, inputs.seen)
             delivery.write(new)
         if moved is not None:
             print_line(console, f"earlier model: {moved}")
         return delivery
+
+    def _add_test(self, console: Console, inputs: Inputs, existing: Existing) -> Delivery:
+        """Test a model that exists, as ``leukemia.evaluate`` does."""
+        assert self.test is not None
+        assert inputs.held_out is not None
+        model, epochs = model_to_device(existing.model, inputs.device), existing.epochs()
+        evaluation = evaluate(model, inputs.recipe, inputs.held_out, inputs.device)
+        difference = _against_start(console, inputs, evaluation) if self.against_start else None
+        return add_results(existing, inputs.recipe, epochs, self.test, evaluation, difference, self.command)
 
     def _test_data(self, best: Best) -> Catalog | None:
         if self.test is None:
@@ -279,17 +282,6 @@ class FinalTraining:
         if self.submission is not None:
             self.submission.check(test.table["name"].tolist(), test.num_left_out)
         return test
-
-
-def _is_of(metrics: MetricsRecord, held_out: HeldOut | None) -> bool:
-    """Whether these are all scores of a test set that its options ask for; they are of its fingerprint."""
-    if metrics.test is None or held_out is None:
-        return True
-    left_out = [] if held_out.left_out is None else held_out.left_out.reasons()
-    subclasses = {each["name"] for each in metrics.test.get("subclasses", [])}
-    return metrics.test.get("left_out_reasons", []) == left_out and subclasses == set(
-        held_out.catalog.table["subclass"].dropna()
-    )
 
 
 def _against_start(console: Console, inputs: Inputs, evaluation: Evaluation | None) -> tuple[str, dict[str, Interval]]:

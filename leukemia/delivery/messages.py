@@ -1,4 +1,4 @@
-"""Terminal output of ``leukemia.final``."""
+"""Terminal output of ``leukemia.final`` and ``leukemia.evaluate``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.ladder import waiting_trials
+from leukemia.study.models import kept_results
 from leukemia.study.table import unfinished_repeats
 
 
@@ -23,7 +24,7 @@ def print_line(console: Console, line: str) -> None:
     console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
-def print_remarks(console: Console, training: Catalog, test: Catalog | None) -> None:
+def print_remarks(console: Console, training: Catalog | None, test: Catalog | None) -> None:
     """Print what was noted when the data were read."""
     for name, catalog in (("training data", training), ("test data", test)):
         for remark in () if catalog is None else catalog.remarks:
@@ -70,6 +71,8 @@ def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
             print_line(console, f"compared with {against}, {name}: {describe_difference(interval)}")
     for caveat in delivery.caveats():
         print_line(console, f"caveat: {caveat}")
+    if evaluation is not None:
+        print_line(console, f"results: {kept_results(folder, evaluation.catalog.fingerprint)}")
     print_next(console, folder)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,11 @@ class SubclassScore:
 
     accuracy: Interval
     """In 0..1, with a 95 % interval from a bootstrap over groups, as ``leukemia.scoring.metrics.scores``."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SubclassScore:
+        """The inverse of ``to_dict``."""
+        return cls(**{**values, "accuracy": Interval.from_dict(values["accuracy"])})
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

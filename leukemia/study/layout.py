@@ -86,8 +86,11 @@ SEEN = "seen.json"
 APPEARANCE = "appearance.json"
 """In the folder of a delivered model: what its training images look like."""
 
-TESTS = "earlier_tests"
-"""In the folder of a delivered model: a folder for each earlier test set."""
+TESTS = "tests"
+"""In the folder of a delivered model: a folder for each test set, with its name."""
+
+EARLIER_TESTS = "earlier_tests"
+"""As ``TESTS`` in earlier versions: all test sets but the latest, with their fingerprints as names."""
 
 _SEED, _FOLD = "seed_", "fold_"
 
@@ -127,7 +130,7 @@ def _one_of(names: frozenset[str]) -> str:
 LONGEST_NAME = 200
 """Of a new study, in characters: names of temporary and lock files are longer, and most disks allow 255."""
 
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_NAME, _TEST = re.compile(r"[A-Za-z0-9._-]+"), re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 # One spelling of each number: a copy such as 00007 is no second folder of trial 7.
 _TRIAL, _NUMBER = re.compile(r"[0-9]{4}|[1-9][0-9]{4,}"), re.compile(r"0|[1-9][0-9]*")
@@ -138,7 +141,7 @@ _STUDY_FILE = re.compile(
     f"|{_SEED}({_NUMBER.pattern})/({_one_of(SEED_FILES)}|{_FOLD}({_NUMBER.pattern})\\.(json|csv)))"
     f"|{WANDB}/[^/]*run-[^/]+/.+"
     # A delivered model, in ``FINAL`` or a folder with another name.
-    f"|(?!{TRIALS}/|{WANDB}/|\\.)[^/]+/({TESTS}/[0-9a-f]{{16}}/)?{_one_of(MODEL_FILES)}"
+    f"|(?!{TRIALS}/|{WANDB}/|\\.)[^/]+/({TESTS}/{_TEST.pattern}/|{EARLIER_TESTS}/[0-9a-f]{{16}}/)?{_one_of(MODEL_FILES)}"
 )
 
 
@@ -150,7 +153,7 @@ def is_study_file(name: str) -> bool:
 
     >>> [is_study_file(name) for name in ("trials/0007/seed_0/fold_1.csv", "final/model.safetensors", "best.json")]
     [True, True, True]
-    >>> is_study_file("final/earlier_tests/0123456789abcdef/metrics.json")
+    >>> is_study_file("final/tests/hospital-2/metrics.json")
     True
     >>> [is_study_file(name) for name in ("trials/notes.txt", "notes/a.txt", "photo.png", ".best.json.0a1b.tmp")]
     [False, False, False, False]

@@ -11,6 +11,7 @@ from typing import Any
 
 from leukemia.base import provenance
 from leukemia.base.errors import UserError
+from leukemia.base.listing import entries
 from leukemia.base.record import RESTORE, read_record, write_record
 from leukemia.config.delivered import weights_file
 from leukemia.data.catalog import Catalog
@@ -79,8 +80,13 @@ def delivered_models(study: Study) -> list[str]:
     return sorted((path.name for path in folders if is_model(path)), key=lambda name: (name == layout.FINAL, name))
 
 
-def results_folder(folder: Path, fingerprint: str) -> Path:
-    """Where a model's folder keeps the results on an earlier test set."""
+def results_folders(folder: Path) -> list[Path]:
+    """The folders of results on test sets in a model's folder, also those of earlier versions."""
+    return [each for name in (layout.TESTS, layout.EARLIER_TESTS) for each in entries(folder / name) if each.is_dir()]
+
+
+def unnamed_results(folder: Path, fingerprint: str) -> Path:
+    """Where a model's folder keeps results on a test set of unknown name."""
     return folder / layout.TESTS / fingerprint[:16]
 
 
@@ -184,8 +190,13 @@ class ModelRecord:
 
     def results(self, folder: Path, fingerprint: str) -> Path:
         """Where the results on the test set of this fingerprint are: in the folder if it is the newest."""
-        newest = self.evaluation is not None and self.evaluation.fingerprint == fingerprint
-        return folder if newest else results_folder(folder, fingerprint)
+        if self.is_of(fingerprint):
+            return folder
+        return kept_results(folder, fingerprint) or unnamed_results(folder, fingerprint)
+
+    def is_of(self, fingerprint: str) -> bool:
+        """Whether the results that the record was written with are on the test set of this fingerprint."""
+        return self.evaluation is not None and self.evaluation.fingerprint == fingerprint
 
     def write(self, folder: Path) -> None:
         """Write the record; the other files must be there."""
@@ -255,6 +266,16 @@ class ModelRecord:
     def _determining(self) -> dict[str, str]:
         versions = {f"version of {name}": version for name, version in self.versions.items() if name not in IRRELEVANT}
         return {"study_uid": self.study_uid, "training data fingerprint": self.fingerprint, **versions}
+
+
+def kept_results(folder: Path, fingerprint: str) -> Path | None:
+    """The folder of results on the test set of this fingerprint in a model's folder; None if there is none."""
+    for each in results_folders(folder):
+        # Earlier versions kept some without a record.
+        record = ModelRecord.read(each)
+        if each.name == fingerprint[:16] or (record is not None and record.is_of(fingerprint)):
+            return each
+    return None
 
 
 def _sha256(path: Path) -> str:

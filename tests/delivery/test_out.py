@@ -27,9 +27,10 @@ from leukemia.data.catalog import read_catalog
 from leukemia.delivery import final_training, model_folder
 from leukemia.delivery.loading import load_delivered
 from leukemia.delivery.replacement import claimed, replacing
+from leukemia.delivery.results import RESULT_FILES, TEST_FILES, make_way
 from leukemia.study import layout
 from leukemia.study.folder import Study
-from leukemia.study.models import EvaluationRecord, ModelRecord, delivered_models
+from leukemia.study.models import EvaluationRecord, ModelRecord, delivered_models, unnamed_results
 from leukemia.tracking.final_run import FinalRun
 from leukemia.tracking.publish import publish
 
@@ -117,10 +118,13 @@ def test_new_test_data_are_scored_without_training(
     last = contents(folder)
     assert metrics_of(delivered)["test"]["n"] == len(pd.read_csv(folder / "predictions.csv")) == 8
     assert (last["model.safetensors"], last["notes.txt"]) == (model, b"mine")
-    # The results on the earlier data are kept.
-    earlier = folder / "earlier_tests" / read_catalog(patients).fingerprint[:16]
-    assert set(contents(earlier)) == {*model_folder.TEST_FILES, layout.MODEL}
-    assert all(first[name] == content for name, content in contents(earlier).items())
+    # Each has its own folder, and the card names both.
+    earlier, latest = folder / "tests" / "patients", folder / "tests" / "others"
+    assert set(contents(earlier)) == set(contents(latest)) == {*RESULT_FILES, layout.MODEL}
+    for kept, whole in ((earlier, first), (latest, last)):
+        assert all(whole[name] == content for name, content in contents(kept).items() if name != layout.MODEL)
+    rows = [line.split(" | ")[0] for line in last["MODEL_CARD.md"].decode().splitlines() if "Z | " in line]
+    assert sorted(rows) == ["| others", "| patients"]
     # Both are known now.
     for test, results in ((patients, earlier), (others, folder)):
         assert deliver(delivered, "--test", test) == 0
@@ -181,7 +185,7 @@ def test_changed_results_of_an_earlier_test_are_not_called_known(
 ) -> None:
     for test in (patients, others):
         deliver(delivered, "--test", test)
-    (earlier,) = (delivered.folder / "final" / "earlier_tests").iterdir()
+    earlier = delivered.folder / "final" / "tests" / "patients"
     for path in (earlier / "metrics.json", earlier / "predictions.csv"):
         whole = path.read_text()
         path.write_text(whole.replace("0.", "1.", 1))
@@ -190,6 +194,7 @@ def test_changed_results_of_an_earlier_test_are_not_called_known(
         path.write_text(whole)
     # As earlier versions kept them.
     (earlier / "model.json").unlink()
+    earlier = earlier.rename(earlier.with_name(read_catalog(patients).fingerprint[:16]))
     assert deliver(delivered, "--test", patients) == 0
     for content, expected in (("[]", "a JSON object, got list"), ("{}", "a field 'test', found none")):
         (earlier / "metrics.json").write_text(content)
@@ -207,8 +212,8 @@ def test_a_comparison_is_added_to_test_data_that_are_known(
         deliver(delivered, "--test", patients, "--against-start")
         assert len(untrained) == 1, "the start alone, once"
     assert metrics_of(delivered)["difference"]["against"] == "the starting recipe (trial 0000) retrained"
-    kept = [path.name for path in (delivered.folder / "final" / "earlier_tests").iterdir()]
-    assert kept == [read_catalog(others).fingerprint[:16]]
+    kept = [path.name for path in (delivered.folder / "final" / "tests").iterdir()]
+    assert sorted(kept) == ["others", "patients"]
 
 
 def test_files_of_the_user_beside_the_results_of_an_earlier_test_are_kept(delivered: Study) -> None:
@@ -216,18 +221,18 @@ def test_files_of_the_user_beside_the_results_of_an_earlier_test_are_kept(delive
     record = ModelRecord.read(folder)
     assert record is not None
     first, second = "a" * 64, "b" * 64
-    replaced, kept = (model_folder.results_folder(folder, fingerprint) for fingerprint in (first, second))
+    replaced, kept = (unnamed_results(folder, fingerprint) for fingerprint in (first, second))
     for each in (replaced, kept):
         (each / "more").mkdir(parents=True)
         (each / "notes.txt").write_text("mine")
-    for name in model_folder.TEST_FILES:
+    for name in TEST_FILES:
         (replaced / name).write_text("first")
         (folder / name).write_text("second")
-    model_folder.set_aside(folder, with_results_on(second, record), first)
+    make_way(folder, with_results_on(second, record), first)
     assert set(contents(replaced)) == {"notes.txt"}
-    assert set(contents(kept)) == {"notes.txt", layout.MODEL, *model_folder.TEST_FILES}
+    assert set(contents(kept)) == {"notes.txt", layout.MODEL, *TEST_FILES}
     assert (replaced / "more").is_dir()
-    assert not any((folder / name).exists() for name in model_folder.TEST_FILES)
+    assert not any((folder / name).exists() for name in TEST_FILES)
 
 
 def test_another_model_is_not_overwritten(delivered: Study, untrained: list[Recipe]) -> None:
