@@ -36,8 +36,8 @@ class Proposals:
         """Number of trials proposed so far."""
         return len(self.recipes)
 
-    def ask(self) -> tuple[int, Recipe]:
-        """Number and recipe of the next trial."""
+    def ask(self, shown: object = None) -> tuple[int, Recipe]:
+        """Number and recipe of the next trial, whatever the others have shown at their rungs."""
         recipe = self._proposer.propose()
         assert recipe is not None
         self.recipes.append(recipe)
