@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 from leukemia.config.protocol import Protocol
 from leukemia.data.reading import Spelling
+from leukemia.study.schema import SamplerName
 
 Paths: TypeAlias = str | Path | Sequence[str | Path]
 
@@ -47,6 +48,9 @@ class Options(TypedDict, total=False):
     pausing: bool | None
     rungs: Sequence[float] | None
     keep: float | None
+    paused_gb: float | None
+    sampler: SamplerName | None
+    starts: int | None
     margin: float | None
     repeats: int | None
     patience: int | None

@@ -163,9 +163,10 @@ def test_paths_that_do_not_exist_as_written_are_noted(
     assert check(study, "--data", str(data / "train.csv")) == 0
     note = f"48 of 48 paths in the CSV do not exist as written; their images were found below {data} by "
     assert f"note: {note}" in capsys.readouterr().out
-    stored, folds = json.loads((study.folder / "leakcheck.json").read_text())["notes"]
+    stored, folds, classes = json.loads((study.folder / "leakcheck.json").read_text())["notes"]
     assert stored.startswith(note)
     assert folds.startswith("the data have a split, in the folders (16 fold 0, 16 fold 1, 16 fold 2 images), that is")
+    assert classes == "classes (images): normal = 0 (24); leukemic = 1 (24)"
 
 
 @pytest.mark.usefixtures("asked")
