@@ -58,7 +58,7 @@ def restored_signals() -> Iterator[None]:
     for number in interrupts.SIGNALS:
         # Under `nohup`, or in the background of a script, the tests start with signals ignored.
         if signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
     yield
     for number, handler in before.items():

@@ -177,6 +177,7 @@ def test_only_our_own_messages_are_printed(uninterrupted: Path, root: Path) -> N
         "folds 0 to 1: ",
         "racing: ",
         "space: ",
+        "sampler: ",
         "device: ",
         "W&B: offline in ",
     ]
