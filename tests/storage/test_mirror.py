@@ -25,6 +25,7 @@ from leukemia.data.catalog import Catalog
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.study.layout import JOURNAL
+from search.sampling.entry import PLACE
 from search.storage import lease as lease_module
 from search.storage import mirror as mirror_module
 from search.storage.checkpoints import folder_of
@@ -134,6 +135,14 @@ def assert_no_fold_is_lost(before: Study, after: Study, checkpoints: Path) -> No
                 assert path.is_file(), f"neither fold {fold} nor its checkpoint of trial {number} seed {seed}"
 
 
+def results(world: World) -> dict[str, Any]:
+    """``everything`` but where trials have waited, which the journal only shows, and which may be lost with a head."""
+    found = everything(world)
+    for *_, attributes in found["journal"]:
+        attributes.pop(PLACE, None)
+    return found
+
+
 @pytest.mark.usefixtures("without_thread")
 @pytest.mark.parametrize("stride", [29, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("search", KILLED)
@@ -146,7 +155,7 @@ def test_a_head_that_crashes_between_uploads_is_replaced_by_another(
         cut = PowerCut(patch, -1)
         folder = tmp_path / "reliable storage"
         Head(reliable, open_storage(str(folder)), checkpoint_writer(folder)).run()
-    expected = everything(reliable)
+    expected = results(reliable)
     assert files_of(folder / NAME) == files_of(reliable.study.folder)
     assert cut.count > 40
     # The first changes are the claim and the two files that every study has.
@@ -161,7 +170,7 @@ def test_a_head_that_crashes_between_uploads_is_replaced_by_another(
         new = world_in(f"new {at}", **settings)
         assert_no_fold_is_lost(crashed.study, new.study, folder / NAME / "checkpoints")
         Head(new, storage, checkpoint_writer(folder)).run()
-        assert everything(new) == expected, f"crashed at change {at}"
+        assert results(new) == expected, f"crashed at change {at}"
         shutil.rmtree(folder / NAME / ASIDE, ignore_errors=True)
         assert files_of(folder / NAME) == files_of(new.study.folder), f"crashed at change {at}"
 
