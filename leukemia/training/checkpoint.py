@@ -16,6 +16,9 @@ from leukemia.config.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
+_ARCHIVE_END, _ARCHIVE_END_BYTES = b"PK\x05\x06", 22
+"""Signature and size of the last record of a ZIP archive without a comment (PKWARE's APPNOTE, 4.3.16)."""
+
 
 class DamagedCheckpoint(Exception):
     """The file disagrees with its checksums or is not a checkpoint; the message names it."""
@@ -72,10 +75,20 @@ def _require_same(state: dict[str, Any], path: Path, recipe: Recipe, fold: int) 
         raise UserError(f"{path}: this checkpoint belongs to another recipe or fold; remove it to start over")
 
 
+def _ends_as_archive(path: Path) -> bool:
+    """Whether nothing follows the archive, as in files of earlier versions; torch's archives have no comment."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _ARCHIVE_END_BYTES))
+        end = stream.read()
+    return len(end) == _ARCHIVE_END_BYTES and end.startswith(_ARCHIVE_END)
+
+
 def _read(path: Path, *, mmap: bool) -> dict[str, Any]:
     verdict = checksums.check(path)
     if verdict == "damaged":
         raise DamagedCheckpoint(f"{path} is damaged (its checksums differ)")
+    if verdict == "unchecked" and not _ends_as_archive(path):
+        raise DamagedCheckpoint(f"{path} is damaged (its end is incomplete)")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         if not {"recipe", "fold", "epochs"} <= set(found):
