@@ -13,7 +13,10 @@ from helpers.wings import APART, COMMANDS, ROOT, WINGS
 LIBRARIES = {
     "albumentations": {"leukemia.data"},
     "boto3": {"search.preflight"},
+    "captum": {"leukemia.training"},
     "matplotlib": {"leukemia.reporting"},
+    "onnx": {"leukemia.delivery"},
+    "onnxruntime": {"leukemia.delivery"},
     "optuna": {"search.sampling"},
     "pyarrow": {"search.storage"},
     "ranger21": {"leukemia.training"},

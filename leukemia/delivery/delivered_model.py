@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from leukemia.data.survival import viewed
 from leukemia.data.view import view_of
 from leukemia.delivery.appearance import Appearance
 from leukemia.delivery.evaluation import Evaluation, describe_broken, evaluate, read_test_set
+from leukemia.delivery.explanation import Explanation
 from leukemia.delivery.image_list import Given, NewImage, columns_of, images_of
 from leukemia.delivery.loading import load_delivered
 from leukemia.delivery.new_images import Look, look_at, notes_on, read_views
@@ -26,6 +28,7 @@ from leukemia.scoring.bootstrap import THRESHOLD
 from leukemia.study import layout
 from leukemia.study.models import MetricsRecord, ModelRecord
 from leukemia.training.device import choose_device, use_threads
+from leukemia.training.gradcam import relevance
 from leukemia.training.inference import NonFiniteProbabilities, model_to_device, predict_views
 
 log = logging.getLogger(__name__)
@@ -66,6 +69,12 @@ class DeliveredModel:
         return THRESHOLD
 
     @property
+    def weights_sha256(self) -> str:
+        """Of the file with the weights, in hexadecimal."""
+        with (self.folder / layout.WEIGHTS).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+    @property
     def metrics(self) -> MetricsRecord:
         """``metrics.json`` as it is now: out-of-fold scores of the search, and those on the latest test set.
 
@@ -99,28 +108,58 @@ class DeliveredModel:
         """
         return self.classify(images_of(images), skip=skip)
 
+    def explain(self, images: Given, *, skip: bool = False) -> list[Explanation]:
+        """Where the network looks: Grad-CAM, averaged over the views of test-time augmentation.
+
+        The map of an image shows what speaks for its predicted class, at the deepest stage of the network that still
+        has at least 7 x 7 cells. It shows where, not what: a map on the background is a reason to doubt the model, a
+        map on the cell is no proof of it.
+
+        Arguments and errors are as of ``predict``.
+
+        Returns:
+            One per image that can be used, in the given order.
+        """
+        chosen = [look.image for look in self._looks(images_of(images), skip=skip)]
+        probabilities = self._predict_views(chosen).mean(axis=0)
+        predicted = self._classes(probabilities)
+        found: list[Explanation] = []
+        with progress.bar("explaining images", len(chosen)) as advance:
+            for pixels in read_views(chosen, view_of(self.recipe)):
+                interrupts.check()
+                here = slice(len(found), len(found) + len(pixels))
+                maps = self._relevance(pixels, predicted[here])
+                for row, image, map_ in zip(range(here.start, here.stop), pixels, maps, strict=True):
+                    found.append(
+                        Explanation(
+                            name=chosen[row].name,
+                            pixels=image,
+                            probability_leukemic=float(probabilities[row]),
+                            predicted=int(predicted[row]),
+                            relevance=map_,
+                        )
+                    )
+                    advance()
+        return found
+
     def classify(self, images: Sequence[NewImage], *, skip: bool) -> pd.DataFrame:
         """As ``predict``, for images whose paths have been looked up."""
-        view = view_of(self.recipe)
-        looks = look_at(images, view, self.appearance)
-        usable = _usable(looks, skip=skip)
-        for note in notes_on(usable, view):
-            log.warning("%s", note)
+        looks = self._looks(images, skip=skip)
         if self.appearance is None:
             log.warning(
                 "%s has no %s, since an earlier version delivered it: images unlike its training images go unnoticed",
                 *(self.folder, layout.APPEARANCE),
             )
-        chosen = [look.image for look in usable]
+        chosen = [look.image for look in looks]
         views = self._predict_views(chosen)
         probabilities = views.mean(axis=0)
         return pd.DataFrame(
             {
                 **columns_of(chosen),
                 "probability_leukemic": probabilities,
-                "predicted": (probabilities >= self.threshold).astype(np.int64),
+                "predicted": self._classes(probabilities),
                 "spread": np.ptp(views, axis=0),
-                "warning": [look.warning(view) for look in usable],
+                "warning": [look.warning(view_of(self.recipe)) for look in looks],
             }
         )
 
@@ -150,6 +189,22 @@ class DeliveredModel:
         if self.seen is None and self.record is not None and self.record.fingerprint == test.fingerprint:
             raise UserError(f"--test: {self.folder} was trained on this very test set; use other test data")
         return compare(self.recipe, self.seen, test, overlap)
+
+    def _looks(self, images: Sequence[NewImage], *, skip: bool) -> list[Look]:
+        """The images that can be used; notes on them are logged."""
+        view = view_of(self.recipe)
+        usable = _usable(look_at(images, view, self.appearance), skip=skip)
+        for note in notes_on(usable, view):
+            log.warning("%s", note)
+        return usable
+
+    def _classes(self, probabilities: np.ndarray) -> np.ndarray:
+        """int64, 0 or 1, of probabilities of class 1."""
+        return (probabilities >= self.threshold).astype(np.int64)
+
+    def _relevance(self, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        rows, tta = range(len(pixels)), self.recipe.evaluate.tta
+        return relevance(self.network, self.recipe, pixels, rows, classes, device=self.device, tta=tta)
 
     def _predict_views(self, images: Sequence[NewImage]) -> np.ndarray:
         """Probabilities of class 1 in each view: float64 (V, n)."""

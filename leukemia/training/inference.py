@@ -40,15 +40,21 @@ NUM_VIEWS: dict[Tta, int] = {"none": 1, "flips": 4, "d4": 8}
 """How many views an image has under test-time augmentation."""
 
 
-def views_of(images: Tensor, tta: Tta) -> Tensor:
-    """All views of a batch of images (N, C, H, W), view after view: (V N, C, H, W). The first view is the image itself.
+def transforms_of(tta: Tta) -> list[ttach.base.Transformer]:
+    """What makes each view of an image, and turns it back. The first is the identity.
 
-    The views are ttach's: ``flips`` (identity, horizontal, vertical, both) and ``d4`` (these and their transposes).
+    They are ttach's: ``flips`` (identity, horizontal, vertical, both) and ``d4`` (these and their transposes).
     """
     if tta == "none":
+        return list(ttach.Compose([]))
+    return list(ttach.aliases.flip_transform() if tta == "flips" else ttach.aliases.d4_transform())
+
+
+def views_of(images: Tensor, tta: Tta) -> Tensor:
+    """All views of a batch of images (N, C, H, W), view after view: (V N, C, H, W). The first is the image itself."""
+    if tta == "none":
         return images
-    transforms = ttach.aliases.flip_transform() if tta == "flips" else ttach.aliases.d4_transform()
-    return torch.cat([transform.augment_image(images) for transform in transforms])
+    return torch.cat([transform.augment_image(images) for transform in transforms_of(tta)])
 
 
 def precise_batchnorm(model: nn.Module, batches: Iterable[Tensor]) -> None:

@@ -60,6 +60,24 @@ def test_paths_and_arrays_are_seen_as_in_training(plain_model: Path, network: Re
     assert model.threshold == 0.5
 
 
+def test_explanations_are_of_the_images_and_predictions(
+    plain_model: Path, pictures: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, broken = leukemia.load(plain_model, device="cpu"), tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    found, table = model.explain([pictures[0], broken, *pictures[1:]], skip=True), model.predict(pictures)
+    assert "1 of 4 images cannot be used, and are left out" in caplog.text
+    assert [each.name for each in found] == table["path"].tolist()
+    assert [each.predicted for each in found] == table["predicted"].tolist()
+    np.testing.assert_allclose([each.probability_leukemic for each in found], table["probability_leukemic"])
+    for each, path in zip(found, pictures, strict=True):
+        assert (each.pixels == framed(pixels_of(path), view_of(model.recipe))).all()
+        assert each.relevance.max() == 1
+        unexplained = each.relevance == 0
+        assert (each.overlay()[unexplained] == each.pixels[unexplained]).all()
+        assert (each.overlay()[each.relevance == 1] != each.pixels[each.relevance == 1]).any()
+
+
 @pytest.mark.parametrize(
     ("array", "got"),
     [
