@@ -17,7 +17,18 @@ APART = {"search.preflight": {"leukemia.base", "search.cluster.ray_private", "se
 """Imported by nothing, and what of ours it may import."""
 
 COMMANDS = {
-    "leukemia": {"catalog", "evaluate", "final", "leakcheck", "predict", "report", "sample", "tracking", "unpack"},
+    "leukemia": {
+        "catalog",
+        "evaluate",
+        "export",
+        "final",
+        "leakcheck",
+        "predict",
+        "report",
+        "sample",
+        "tracking",
+        "unpack",
+    },
     "search": {"preflight", "run"},
 }
 """What a person types after ``python -m``: a file of the package, or a wing with a ``__main__``."""
