@@ -19,6 +19,9 @@ from leukemia.config.fields import SECTIONS, check_key, checked_type
 from leukemia.config.fitting import Size, fitted
 from leukemia.config.sections import Augment, Data, Evaluate, Model, Optimizer, Train
 
+_FIRST = ("model.", "data.", "optimizer.")
+"""Beginnings of the fields that descriptions name first."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -123,6 +126,33 @@ class Recipe:
         color = "gray" if self.data.grayscale else "color"
         optimizer = f"{self.optimizer.name} {self.optimizer.learning_rate:.1e}"
         return f"ResNet-{self.model.depth} {self.model.shortcut}, {color}, {optimizer}"
+
+    def describe_fields(self, keys: Collection[str]) -> str:
+        """A one-line summary of some fields, those first that differ most between trials.
+
+        Args:
+            keys: dotted; empty: as ``describe``. A field that the optimizer lacks is left out.
+
+        >>> Recipe().describe_fields(["augment.blur", "optimizer.learning_rate", "model.depth", "data.grayscale"])
+        'ResNet-18, color, 1.0e-03, blur 0.2'
+        """
+        if not keys:
+            return self.describe()
+        flat, model, optimizer = self.flat(), self.model, self.optimizer
+        texts = {
+            "model.depth": f"ResNet-{model.depth}",
+            "model.shortcut": model.shortcut,
+            "data.grayscale": "gray" if self.data.grayscale else "color",
+            "optimizer.name": optimizer.name,
+            "optimizer.learning_rate": f"{optimizer.learning_rate:.1e}",
+        }
+        first = {key: text for key, text in texts.items() if key in keys}
+        parts = [" ".join(text for key, text in first.items() if key.startswith(part)) for part in _FIRST]
+        values = {key.split(".")[1]: flat[key] for key in keys if key not in texts and flat[key] is not None}
+        parts += [
+            f"{name} {value:.2g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
+        ]
+        return ", ".join(filter(None, parts))
 
     def to_json(self) -> str:
         """JSON text of all fields by dotted key, sorted."""

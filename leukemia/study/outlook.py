@@ -15,6 +15,9 @@ class Outlook:
     seconds: float
     """Device seconds since the start."""
 
+    used: float
+    """Device seconds of the whole study."""
+
     trained: float
     """Complete trials' worth since the start."""
 
@@ -36,9 +39,9 @@ class Outlook:
         Returns:
             None if nothing has been trained.
 
-        >>> Outlook(seconds=100.0, trained=0.5, budget=50.0, patience=8.0, trials=1.0).time_to_go(60.0)
+        >>> Outlook(seconds=100.0, used=100.0, trained=0.5, budget=50.0, patience=8.0, trials=1.0).time_to_go(60.0)
         ('--budget-hours', 30.0)
-        >>> Outlook(seconds=0.0, trained=0.0, budget=50.0, patience=8.0, trials=1.0).time_to_go(60.0)
+        >>> Outlook(seconds=0.0, used=0.0, trained=0.0, budget=50.0, patience=8.0, trials=1.0).time_to_go(60.0)
         """
         if not (self.seconds and self.trained):
             return None

@@ -119,6 +119,7 @@ def _run(
         num_trials=plan.info.trials + len(plan.priors),
         num_folds=plan.info.folds,
         objective=plan.rules.objective,
+        searched=[dimension.key for dimension in plan.space.dimensions],
     )
     journal = Journal(
         study.folder / layout.JOURNAL,

@@ -6,14 +6,11 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import pandas as pd
-from rich import box
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from leukemia.base import progress
@@ -26,83 +23,63 @@ from leukemia.study.ledger import duration
 from leukemia.study.listener import Listener
 from leukemia.study.outlook import Outlook
 from leukemia.study.schema import FoldRecord, State
+from search.trials.live_table import STYLES, Row, live_table, recipe_cell, shown, table_with
 
 log = logging.getLogger(__name__)
-
-_STYLES: dict[str, str] = {
-    "complete": "green",
-    "stopped": "yellow",
-    "failed": "red",
-    "running": "cyan",
-    "waiting": "blue",
-}
 
 _OPEN = ("running", "waiting")
 """States of jobs that have not ended."""
 
 
-@dataclass
-class _Row:
-    """A job in the live table."""
-
-    recipe: Recipe
-    state: str = "running"
-    fold: int = 0
-    epoch: int = 0
-    scores: list[float] = field(default_factory=list)
-    place: Place | None = None
-    """Where it waits."""
-
-    @property
-    def mean(self) -> float | None:
-        return sum(self.scores) / len(self.scores) if self.scores else None
-
-    def progress(self, num_folds: int) -> str:
-        """How far the job has come, or where it waits."""
-        if self.state == "running":
-            return f"fold {min(self.fold + 1, num_folds)}/{num_folds}, epoch {self.epoch}/{self.recipe.train.epochs}"
-        if self.state == "waiting" and self.place is not None:
-            return self.place.where
-        return f"{len(self.scores)}/{num_folds} folds"
-
-
 class TerminalDisplay(Listener):
     """Shows a running search: a live table on a terminal, otherwise a line per event. All events are logged."""
 
-    def __init__(self, console: Console, *, num_trials: int, num_folds: int, objective: str) -> None:
+    def __init__(
+        self, console: Console, *, num_trials: int, num_folds: int, objective: str, searched: Collection[str] = ()
+    ) -> None:
+        """Show a search.
+
+        Args:
+            searched: dotted keys of the fields in which recipes differ.
+        """
         self._console, self._num_trials, self._num_folds = console, num_trials, num_folds
-        self._objective = objective
-        self._rows: dict[Job, _Row] = {}
+        self._objective, self._searched = objective, searched
+        self._rows: dict[Job, Row] = {}
         self._start = time.monotonic()
+        self._outlook: Outlook | None = None
         self._ends_by: tuple[str, float] | None = None
         """The limit that is expected to end the search, and when, on the clock of ``_start``."""
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Show the live table within this block, on a terminal."""
+        """Show the live table within this block, on a terminal. An error, or Ctrl-C, leaves its last state there."""
         if not self._console.is_terminal:
             yield
             return
         live = Live(get_renderable=self._render, console=self._console, refresh_per_second=2, transient=True)
         with progress.drawing(), live:
-            yield
+            try:
+                yield
+            except BaseException:
+                live.transient = False
+                raise
 
     def recall(self, job: Job, recipe: Recipe, state: State, scores: Sequence[float]) -> None:
         """Show a trial that ended before the search was resumed."""
-        self._rows[job] = _Row(recipe=recipe, state=state, scores=list(scores))
+        self._rows[job] = Row(recipe=recipe, state=state, scores=list(scores))
 
     def begin(self, job: Job, recipe: Recipe, scores: Sequence[float]) -> None:
         """Show a job that starts or resumes."""
         how = f"resumes after {len(scores)} of {self._num_folds} folds" if scores else "starts"
         if job in self._rows and self._rows[job].state == "waiting":
             how = "goes on"
-        self._rows[job] = _Row(recipe=recipe, scores=list(scores), fold=len(scores))
+        self._rows[job] = Row(recipe=recipe, scores=list(scores))
         self._print(f"trial {job.label} {how}: {recipe.describe()}")
 
     def epoch(self, job: Job, epoch: Epoch) -> None:
         """Show the progress of a job; the loss is only logged."""
         row = self._rows[job]
-        row.fold, row.epoch = epoch.fold, epoch.epoch
+        row.add_epoch(epoch, time.monotonic())
         log.info(
             f"trial {job.label} fold {epoch.fold + 1}/{self._num_folds} "
             f"epoch {epoch.epoch}/{row.recipe.train.epochs}: loss {epoch.train_loss:.4f}"
@@ -112,13 +89,13 @@ class TerminalDisplay(Listener):
         """Show the score of a fold. If it is undefined, the trial fails, and its end shows the reason."""
         score = fold.scores[self._objective]
         if score is not None:
-            self._rows[job].scores.append(score)
+            self._rows[job].add_fold(fold.fold, score)
             number = fold.fold + 1
             self._print(f"trial {job.label} fold {number}/{self._num_folds}: {self._objective} {score:.4f}")
 
     def wait(self, job: Job, recipe: Recipe, scores: Sequence[float], where: str) -> None:
         """Show where a trial waits."""
-        self._rows[job] = _Row(recipe=recipe, state="waiting", scores=list(scores))
+        self._rows[job] = Row(recipe=recipe, state="waiting", scores=list(scores))
         self._print(f"trial {job.label} {where}")
 
     def places(self, places: Mapping[int, Place]) -> None:
@@ -128,8 +105,8 @@ class TerminalDisplay(Listener):
                 row.place = places.get(job.number)
 
     def outlook(self, outlook: Outlook) -> None:
-        """Show the time to go."""
-        now = time.monotonic()
+        """Show the device time that is used and left, and the time to go."""
+        now, self._outlook = time.monotonic(), outlook
         found = outlook.time_to_go(now - self._start)
         self._ends_by = None if found is None else (found[0], now + found[1])
 
@@ -146,60 +123,47 @@ class TerminalDisplay(Listener):
     def _print(self, message: str) -> None:
         log.info(message)
         if not self._console.is_terminal:
-            _print(self._console, message)
+            _print(self._console, f"{time.strftime('%H:%M:%S')} {message}")
 
     def _render(self) -> Group:
         # Called from the refresh thread, so copy the rows first.
         rows = sorted(self._rows.items(), key=lambda item: (item[0].number, item[0].is_repeat, item[0].seed))
-        table = _table("trial", "state", "progress", "recipe", self._objective)
-        for job, row in _shown(rows, max(4, self._console.height - 6)):
-            table.add_row(
-                job.label,
-                Text(row.state, style=_STYLES[row.state]),
-                row.progress(self._num_folds),
-                _recipe_cell(row.recipe.describe()),
-                "" if row.mean is None else f"{row.mean:.4f}",
-            )
-        return Group(table, self._footer([row for job, row in rows if not job.is_repeat]))
+        table = live_table(
+            shown(rows, max(3, self._console.height - 8)),
+            searched=self._searched,
+            num_folds=self._num_folds,
+            now=time.monotonic(),
+        )
+        return Group(table, *self._footer([row for job, row in rows if not job.is_repeat]))
 
-    def _footer(self, rows: list[_Row]) -> Text:
+    def _footer(self, rows: list[Row]) -> Iterator[Text]:
         ended = sum(row.state not in _OPEN for row in rows)
         waiting = sum(row.state == "waiting" for row in rows)
         best = max((row.mean for row in rows if row.state == "complete" and row.mean is not None), default=None)
         minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
-        parts = [
+        trials = [
             f"{ended} of {self._num_trials} trials",
             *([f"{waiting} waiting"] if waiting else []),
-            *([] if best is None else [f"best {best:.4f}"]),
-            f"{minutes}:{seconds:02d}",
-            *self._time_to_go(),
-            "Ctrl-C keeps all finished folds",
+            *([] if best is None else [f"highest {self._objective} {best:.4f}, uncorrected"]),
         ]
-        return Text(", ".join(parts), no_wrap=True, overflow="ellipsis")
+        times = [f"{minutes}:{seconds:02d}", *self._device_time(), *self._time_to_go()]
+        yield _line(trials)
+        yield _line(times)
+        yield Text("Ctrl-C keeps all finished folds")
+
+    def _device_time(self) -> Iterator[str]:
+        if self._outlook is not None:
+            yield f"{duration(self._outlook.used)} on devices"
+            if math.isfinite(self._outlook.budget):
+                yield f"{duration(self._outlook.budget)} left"
 
     def _time_to_go(self) -> Iterator[str]:
         if self._ends_by is not None and (left := self._ends_by[1] - time.monotonic()) > 0:
             yield f"about {duration(left)} to go by {self._ends_by[0]}"
 
 
-def _shown(rows: list[tuple[Job, _Row]], number: int) -> list[tuple[Job, _Row]]:
-    """The rows that fit, in their order: of jobs that run, wherever they are, then the last of the others."""
-    running = [index for index, (_, row) in enumerate(rows) if row.state == "running"][-number:]
-    others = [index for index, (_, row) in enumerate(rows) if row.state != "running"]
-    return [rows[index] for index in sorted([*running, *others[max(0, len(others) + len(running) - number) :]])]
-
-
-def _table(*names: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in names:
-        is_text = name in ("trial", "state", "progress", "recipe")
-        # On a narrow terminal only the recipes are truncated.
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=name != "recipe")
-    return table
-
-
-def _recipe_cell(text: str) -> Text:
-    return Text(text, no_wrap=True, overflow="ellipsis")
+def _line(parts: Sequence[str]) -> Text:
+    return Text(", ".join(parts), no_wrap=True, overflow="ellipsis")
 
 
 def print_line(console: Console, line: str) -> None:
@@ -219,12 +183,12 @@ def print_trials(console: Console, trials: pd.DataFrame, objective: str) -> None
         objective: the study's; with cost as second objective, the table has a column of it.
     """
     score_name, *cost = objective.split(",")
-    table = _table("trial", "state", "recipe", "folds", "seeds", score_name, *cost)
+    table = table_with("trial", "state", "recipe", "folds", "seeds", score_name, *cost)
     for row in trials.to_dict("records"):
         score = "" if math.isnan(row["score"]) else f"{row['score']:.4f}"
-        state = Text(row["state"], style=_STYLES[row["state"]])
+        state = Text(row["state"], style=STYLES[row["state"]])
         spent = [duration(row["seconds"])] if cost else []
-        table.add_row(row["trial"], state, _recipe_cell(row["recipe"]), row["folds"], str(row["seeds"]), score, *spent)
+        table.add_row(row["trial"], state, recipe_cell(row["recipe"]), row["folds"], str(row["seeds"]), score, *spent)
     console.print(table)
     for row in trials[trials["state"].isin(["failed", "stopped"])].to_dict("records"):
         _print(console, f"{row['trial']} {row['state']}: {row['reason']}")

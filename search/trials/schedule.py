@@ -83,6 +83,7 @@ class Schedule:
         seconds, trained = self._at_start
         return Outlook(
             seconds=self._seconds - seconds,
+            used=self._seconds,
             trained=self._progress.patience.trained - trained,
             budget=max(0.0, 3600 * self._limits.budget_hours - self._seconds),
             patience=self._progress.patience_left(),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -182,7 +183,8 @@ def test_only_our_own_messages_are_printed(uninterrupted: Path, root: Path) -> N
         "W&B: offline in ",
     ]
     assert [line[: len(start)] for line, start in zip(lines, expected, strict=False)] == expected
-    rest = [line.strip() for line in lines[len(expected) :] if line.strip()]
+    # Events of the search begin with the time.
+    rest = [re.sub(r"^\d\d:\d\d:\d\d ", "", line).strip() for line in lines[len(expected) :] if line.strip()]
     known = (
         "trial ",
         "0",

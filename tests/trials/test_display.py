@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import re
@@ -72,41 +73,45 @@ def play(display: TerminalDisplay) -> None:
 
 
 def rendered(display: TerminalDisplay, console: Console) -> list[str]:
+    """The lines, without colors and repeated blanks; a bar is one character."""
     with console.capture() as capture:
         console.print(display._render())
     plain = re.sub(r"\x1b\[[0-9;]*m", "", capture.get())
+    plain = re.sub("[━╸╺]+", "━", plain)
     return [" ".join(line.split()) for line in plain.splitlines() if line.strip()]
 
 
 def test_the_table_shows_the_progress_of_every_trial() -> None:
-    console, _ = console_of(terminal=True)
+    console, _ = console_of(terminal=True, width=110)
     display = display_on(console)
     play(display)
     recipe = RECIPE.describe()
-    header, _, *rows, footer = rendered(display, console)
-    assert header == "trial state progress recipe tta_accuracy"
+    header, _, *rows, trials, times, hint = rendered(display, console)
+    assert header == "trial state progress recipe score"
     assert rows == [
         f"0000 failed 0/2 folds {recipe}",
         f"0001 complete 2/2 folds {recipe} 0.6250",
-        f"0001 seed 1 running fold 1/2, epoch 0/30 {recipe} 0.8750",
+        f"0001 s1 running 1/2 ━ 50% {recipe} 0.8750",
         f"0002 stopped 1/2 folds {recipe} 0.5000",
-        f"0003 running fold 1/2, epoch 7/30 {recipe}",
+        f"0003 running 0/2 ━ 12% {recipe}",
     ]
-    assert re.fullmatch(r"3 of 4 trials, best 0\.6250, 0:0\d, Ctrl-C keeps all finished folds", footer)
+    assert trials == "3 of 4 trials, highest tta_accuracy 0.6250, uncorrected"
+    assert re.fullmatch(r"0:0\d", times)
+    assert hint == "Ctrl-C keeps all finished folds"
 
 
 def test_best_includes_only_complete_trials() -> None:
     console, _ = console_of(terminal=True)
     display = display_on(console)
     display.recall(Job(0, 0), RECIPE, "stopped", [0.99])
-    assert "best" not in rendered(display, console)[-1]
+    assert rendered(display, console)[-3] == "1 of 4 trials"
 
 
 def test_a_resumed_trial_is_shown_in_its_next_fold() -> None:
     console, _ = console_of(terminal=True)
     display = display_on(console)
     display.begin(Job(0, 0), RECIPE, [0.5])
-    assert rendered(display, console)[2].startswith("0000 running fold 2/2, epoch 0/30 ")
+    assert rendered(display, console)[2].startswith("0000 running 1/2 ━ 50% ")
     assert rendered(display, console)[2].endswith(" 0.5000")
 
 
@@ -118,9 +123,9 @@ def test_table_fits_any_terminal(width: int, height: int) -> None:
         display.begin(Job(number, 0), RECIPE, [])
     lines = rendered(display, console)
     assert len(lines) <= height
-    assert any(re.match(r"0059 running fold 1/2, epoch 0/30 \S", line) for line in lines), "the latest are shown"
+    assert any(re.match(r"0059 running 0/2 ━ 0% \S", line) for line in lines), "the latest are shown"
     assert lines[0].startswith("trial state progress re")
-    assert lines[0].endswith(" tta_accuracy")
+    assert lines[0].endswith(" score")
 
 
 def test_without_a_terminal_each_event_is_a_line() -> None:
@@ -128,7 +133,9 @@ def test_without_a_terminal_each_event_is_a_line() -> None:
     display = display_on(console)
     with display.running():
         play(display)
-    assert stream.getvalue().splitlines() == [
+    lines = stream.getvalue().splitlines()
+    assert all(re.match(r"\d\d:\d\d:\d\d trial ", line) for line in lines)
+    assert [line[9:] for line in lines] == [
         f"trial 0001 resumes after 1 of 2 folds: {RECIPE.describe()}",
         "trial 0001 fold 2/2: tta_accuracy 0.7500",
         "trial 0001 complete: tta_accuracy 0.6250",
@@ -146,7 +153,7 @@ def test_repeats_are_not_counted_in_the_footer() -> None:
     display = display_on(console)
     display.recall(Job(0, 0), RECIPE, "complete", [0.5])
     display.recall(Job(0, 1, is_repeat=True), RECIPE, "complete", [0.875])
-    assert rendered(display, console)[-1].startswith("1 of 4 trials, best 0.5000")
+    assert rendered(display, console)[-3].startswith("1 of 4 trials, highest tta_accuracy 0.5000")
 
 
 def test_a_fold_with_an_undefined_score_is_not_shown() -> None:
@@ -155,14 +162,14 @@ def test_a_fold_with_an_undefined_score_is_not_shown() -> None:
     display.begin(Job(0, 0), RECIPE, [])
     display.fold(Job(0, 0), fold_of(0, None))
     assert "fold 1/2" not in stream.getvalue()
-    assert rendered(display, console)[2].endswith("running fold 1/2, epoch 0/30 " + RECIPE.describe())
+    assert rendered(display, console)[2].endswith("running 0/2 0% " + RECIPE.describe())
 
 
 def test_a_note_is_printed_and_logged(tmp_path: Path) -> None:
     console, stream = console_of(terminal=False)
     with study_log(tmp_path, console):
         display_on(console).note("no more [trials]")
-    assert stream.getvalue() == "no more [trials]\n"
+    assert re.fullmatch(r"\d\d:\d\d:\d\d no more \[trials\]\n", stream.getvalue())
     assert "INFO no more [trials]" in (tmp_path / "search.log").read_text()
 
 
@@ -173,6 +180,56 @@ def test_on_a_terminal_a_table_is_drawn_instead_of_lines() -> None:
         play(display)
     assert "0003" in stream.getvalue()
     assert "trial 0002 stopped" not in stream.getvalue()
+
+
+def test_an_interrupt_leaves_the_last_table_on_the_terminal() -> None:
+    """A table that is erased when the search ends is followed by a final one; after an interrupt there is none."""
+    for error in (KeyboardInterrupt, None):
+        console, stream = console_of(terminal=True)
+        display = display_on(console)
+        with contextlib.suppress(KeyboardInterrupt), display.running():
+            play(display)
+            if error is not None:
+                raise error
+        assert "0003" in stream.getvalue()
+        assert stream.getvalue().endswith("\x1b[2K") == (error is None), repr(stream.getvalue()[-100:])
+
+
+def test_recipes_name_what_is_searched() -> None:
+    console, _ = console_of(terminal=True, width=80)
+    display = TerminalDisplay(
+        console,
+        num_trials=4,
+        num_folds=5,
+        objective="tta_accuracy",
+        searched=["optimizer.learning_rate", "data.grayscale", "augment.blur"],
+    )
+    display.begin(Job(12, 0), RECIPE, [])
+    display.fold(Job(12, 0), fold_of(0, 0.5))
+    _, _, row, *_ = rendered(display, console)
+    assert row == "0012 running 1/5 ━ 20% color, 1.0e-03, blur 0.2 0.5000"
+
+
+def test_the_bar_grows_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the time that the last one took, in each of two folds that are trained side by side; never to its end."""
+    clock = [1000.0]
+    monkeypatch.setattr("search.trials.display.time.monotonic", lambda: clock[0])
+    console, _ = console_of(terminal=True)
+    display = display_on(console)
+    display.begin(Job(0, 0), RECIPE, [])
+    for fold in (0, 1):
+        display.epoch(Job(0, 0), dataclasses.replace(epoch_of(fold, 10), seconds=100.0))
+
+    def share() -> str:
+        return rendered(display, console)[2].split("━ ")[1].split()[0]
+
+    assert share() == "33%"
+    clock[0] += 50
+    assert share() == "35%", "10.5 of 30 epochs of both folds"
+    clock[0] += 5000
+    assert share() == "36%"
+    display.fold(Job(0, 0), fold_of(0, 0.5))
+    assert share() == "68%"
 
 
 def test_no_progress_bar_is_drawn_over_the_table() -> None:
@@ -250,17 +307,17 @@ def test_a_trial_that_waits_is_shown_with_its_place() -> None:
     display.begin(Job(1, 0), RECIPE, [])
     display.fold(Job(1, 0), fold_of(0, 0.75))
     display.wait(Job(1, 0), RECIPE, [0.75], "waits at the end of fold 0, rank 2 of 3")
-    assert stream.getvalue().splitlines()[-1] == "trial 0001 waits at the end of fold 0, rank 2 of 3"
+    assert stream.getvalue().splitlines()[-1][9:] == "trial 0001 waits at the end of fold 0, rank 2 of 3"
     display.begin(Job(1, 0), RECIPE, [0.75])
-    assert stream.getvalue().splitlines()[-1].startswith("trial 0001 goes on: ResNet-18")
+    assert stream.getvalue().splitlines()[-1][9:].startswith("trial 0001 goes on: ResNet-18")
     display.wait(Job(1, 0), RECIPE, [0.75], "waits at the end of fold 0, rank 2 of 3")
     console, _ = console_of(terminal=True)
     for rank in (2, 3):
         display.places({1: Place(share=1.0, rank=rank, reached=rank + 1), 9: Place(share=0.05, rank=1, reached=1)})
-        _, _, row, footer = rendered(display, console)
-        assert row.startswith(f"0001 waiting the end of fold 0, rank {rank} of {rank + 1} "), "the present rank"
+        _, _, row, footer, *_ = rendered(display, console)
+        assert row.startswith(f"0001 waiting at the end, {rank} of {rank + 1} "), "the present rank"
         assert row.endswith(" 0.7500")
-    assert footer.startswith("0 of 4 trials, 1 waiting, 0:0"), "it has not ended"
+    assert footer == "0 of 4 trials, 1 waiting", "it has not ended"
 
 
 def test_a_trial_that_waits_is_readable_on_a_narrow_terminal() -> None:
@@ -269,7 +326,7 @@ def test_a_trial_that_waits_is_readable_on_a_narrow_terminal() -> None:
     display.begin(Job(31, 0), RECIPE, [])
     display.wait(Job(31, 0), RECIPE, [], "waits at 15 % of fold 0, rank 131 of 148")
     display.places({31: Place(share=0.15, rank=131, reached=148)})
-    assert rendered(display, console)[2].startswith("0031 waiting 15 % of fold 0, rank 131 of 148 ")
+    assert rendered(display, console)[2].startswith("0031 waiting at 15 %, 131 of 148 ")
 
 
 def test_jobs_that_run_are_shown_though_many_later_trials_wait() -> None:
@@ -279,8 +336,8 @@ def test_jobs_that_run_are_shown_though_many_later_trials_wait() -> None:
         display.begin(Job(number, 0), RECIPE, [])
         if number not in (3, 17):
             display.wait(Job(number, 0), RECIPE, [], "waits")
-    _, _, *rows, _ = rendered(display, console)
-    assert [row[:4] for row in rows] == ["0003", "0017", "0056", "0057", "0058", "0059"]
+    _, _, *rows, _, _, _ = rendered(display, console)
+    assert [row[:4] for row in rows] == ["0003", "0017", "0058", "0059"]
 
 
 def test_the_time_to_go_is_that_of_the_limit_that_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,16 +346,17 @@ def test_the_time_to_go_is_that_of_the_limit_that_comes_first(monkeypatch: pytes
     console, _ = console_of(terminal=True)
     display = display_on(console)
     display.begin(Job(0, 0), RECIPE, [])
-    assert "to go" not in rendered(display, console)[-1], "nothing is known"
+    assert "to go" not in rendered(display, console)[-2], "nothing is known"
     clock[0] += 600
-    outlook = Outlook(seconds=500.0, trained=0.5, budget=5000.0, patience=4.0, trials=3.0)
+    outlook = Outlook(seconds=500.0, used=4100.0, trained=0.5, budget=5000.0, patience=4.0, trials=3.0)
     display.outlook(outlook)
     # Half a trial in ten minutes: three in an hour; the budget lasts for 100 minutes.
-    assert ", 10:00, about 1.0 h to go by --trials, Ctrl-C" in rendered(display, console)[-1]
+    start = "10:00, 1.1 h on devices, 1.4 h left, about 1.0 h to go by --trials"
+    assert rendered(display, console)[-2] == start
     clock[0] += 2400
-    assert ", 50:00, about 20 min to go by --trials, Ctrl-C" in rendered(display, console)[-1]
+    assert ", about 20 min to go by --trials" in rendered(display, console)[-2]
     for changes, limit in (({"budget": 500.0}, "--budget-hours"), ({"patience": 0.5}, "--patience")):
         display.outlook(dataclasses.replace(outlook, **changes))
-        assert f"about 50 min to go by {limit}" in rendered(display, console)[-1]
+        assert f"about 50 min to go by {limit}" in rendered(display, console)[-2]
     display.outlook(dataclasses.replace(outlook, trials=0.0))
-    assert "to go" not in rendered(display, console)[-1], "only repeats are left"
+    assert "to go" not in rendered(display, console)[-2], "only repeats are left"
