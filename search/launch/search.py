@@ -127,6 +127,7 @@ def _run(
         seed=plan.info.seed,
         name=study.name,
         by_cost=plan.rules.by_cost,
+        metric_names=[plan.rules.objective, *(["device seconds"] if plan.rules.by_cost else [])],
         sampler=plan.info.sampler,
         num_starts=plan.info.starts,
         priors=[taken.prior for taken in plan.priors],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import JournalStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
@@ -55,6 +57,7 @@ class Journal:
         seed: int,
         name: str,
         by_cost: bool = False,
+        metric_names: Sequence[str] = (),
         sampler: SamplerName = "tpe",
         num_starts: int = 1,
         priors: Sequence[Prior] = (),
@@ -65,6 +68,7 @@ class Journal:
             name: name of a new Optuna study; an existing one is opened under any name, since the study's folder may
                 have been renamed.
             by_cost: minimize the cost as a second objective.
+            metric_names: of the objectives, for tools that show the journal; none if empty.
             num_starts: maximum number of starting recipes, which are the first trials.
             priors: finished trials that get the first numbers; those already in the journal are not added again.
 
@@ -91,6 +95,10 @@ class Journal:
             )
         if self._study.directions != directions:
             raise UserError(f"{path}: expected {directions} for its scores, got {self._study.directions}; {RESTORE}")
+        if metric_names and self._study.metric_names is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                self._study.set_metric_names(list(metric_names))
         starts = starts_of(space, num_starts)
         for trial in self._study.get_trials(deepcopy=False):
             check_space(path, space, trial, starts)

@@ -180,10 +180,12 @@ def test_the_dashboard_can_open_the_journal(path: Path) -> None:
     pytest.importorskip("optuna_dashboard")
     from optuna_dashboard._storage_url import get_storage
 
-    run(journal_at(path), 2)
+    run(journal_at(path, metric_names=["tta_accuracy"]), 1)
+    run(journal_at(path, metric_names=["another name"]), 1)
     storage = get_storage(str(path), storage_class="JournalFileStorage")
     (study,) = storage.get_all_studies()
     assert study.study_name == "study"
+    assert optuna.load_study(study_name="study", storage=storage).metric_names == ["tta_accuracy"], "the first"
     assert len(storage.get_all_trials(study._study_id)) == 2
 
 
