@@ -9,7 +9,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from leukemia.data.classes import normal_form
+from leukemia.data.counters import Place, is_counter
 from leukemia.data.layouts.folder_levels import is_view, look_like_subjects
+from leukemia.data.part_words import plain
 from leukemia.data.split import part_of
 from leukemia.data.versions import originals
 
@@ -24,6 +26,7 @@ MOST_SHOWN = 3
 
 # Words and numbers together, as ``P12``; then each alone, as in ``P12F003``.
 _SPECIAL = re.compile(r"[.^$*+?{}()|\[\]\\]")
+_DIGIT = re.compile(r"\d")
 _WORDS = (r"[^\W_]+",), (r"[^\W\d_]+", r"\d+")
 
 
@@ -42,18 +45,31 @@ def subject_pattern(image_ids: Sequence[str], words: Collection[str] = ()) -> st
     """
     ids = sorted(set(originals(image_ids)))
     forms = set(map(normal_form, words))
-    found: list[tuple[int, str, list[str], str]] = []
-    for pattern, values, where in (*_levels(ids), *_places(ids)):
-        distinct = sorted(set(values))
-        recurs = 2 < len(distinct) <= len(values) / LEAST_PER_SUBJECT
-        if recurs and not (_are_others(distinct) or any(normal_form(word) in forms for word in distinct)):
-            found.append((_rank(distinct), pattern, distinct, where))
+    found: list[tuple[int, Place]] = []
+    levels = list(_levels(ids))
+    for places in (levels, *([*levels, *_places(ids, kinds)] for kinds in _WORDS)):
+        for index, place in enumerate(places):
+            known = {word for each in places for word in each.distinct if normal_form(word) in forms or part_of(word)}
+            if (
+                _recurs(place)
+                and not (_are_others(place.distinct) or any(normal_form(word) in forms for word in place.distinct))
+                and not is_counter(place, places[:index], known)
+            ):
+                found.append((_rank(place.distinct), place))
     if not found:
         return None
-    _, pattern, values, where = min(found, key=lambda each: each[0])
+    _, chosen = min(found, key=lambda each: each[0])
+    values = chosen.distinct
     more = f" and {len(values) - MOST_SHOWN} more" if len(values) > MOST_SHOWN else ""
     shown = ", ".join(values[:MOST_SHOWN])
-    return f"--subject-pattern {shlex.quote(pattern)} reads {shown}{more} from the {where}, if these are patients"
+    pattern = shlex.quote(chosen.pattern)
+    return f"--subject-pattern {pattern} reads {shown}{more} from the {chosen.where}, if these are patients"
+
+
+def _recurs(place: Place) -> bool:
+    """Whether most values are those of several images."""
+    number = sum(value is not None for value in place.values)
+    return 2 < len(place.distinct) <= number / LEAST_PER_SUBJECT
 
 
 def _are_others(words: Collection[str]) -> bool:
@@ -68,28 +84,31 @@ def _rank(values: Collection[str]) -> int:
     return 1 if all(value.isdecimal() for value in values) else 0
 
 
-def _levels(image_ids: Sequence[str]) -> Iterator[tuple[str, list[str], str]]:
-    """A pattern for each level of folders that all images have, and the folder of each."""
+def _levels(image_ids: Sequence[str]) -> Iterator[Place]:
+    """The levels of folders that all images have."""
     folders = [PurePosixPath(image_id).parts[:-1] for image_id in image_ids]
     for level in range(min(map(len, folders), default=0)):
-        yield f"^{'[^/]+/' * level}([^/]+)/", [each[level] for each in folders], "folders"
+        values = tuple(each[level] for each in folders)
+        yield Place(pattern=f"^{'[^/]+/' * level}([^/]+)/", values=values, where="folders")
 
 
-def _places(image_ids: Sequence[str]) -> Iterator[tuple[str, list[str], str]]:
-    """A pattern for each word or number at one place of names that are alike, and the word of each."""
+def _places(image_ids: Sequence[str], kinds: Sequence[str]) -> Iterator[Place]:
+    """The words or numbers at each place of names that are alike."""
     stems = [PurePosixPath(image_id).stem for image_id in image_ids]
-    for kinds in _WORDS:
-        word = re.compile("|".join(kinds))
-        shapes = [word.sub(_kind_of(kinds), stem) for stem in stems]
-        shape, number = Counter(shapes).most_common(1)[0]
-        if number < LEAST_ALIKE * len(stems):
-            continue
-        alike = [word.findall(stem) for stem, each in zip(stems, shapes, strict=True) if each == shape]
-        parts = re.split("(\0\\d)", shape)
-        columns = list(zip(*alike, strict=True))
-        # A name that is one number is that of an image in each folder.
-        for index in range(len(columns)) if len(columns) > 1 else ():
-            yield _pattern(parts, columns, kinds, index), list(columns[index]), "names"
+    word = re.compile("|".join(kinds))
+    shapes = [word.sub(_kind_of(kinds), stem) for stem in stems]
+    shape, number = Counter(shapes).most_common(1)[0]
+    if number < LEAST_ALIKE * len(stems):
+        return
+    alike = [word.findall(stem) if each == shape else None for stem, each in zip(stems, shapes, strict=True)]
+    parts = re.split("(\0\\d)", shape)
+    columns = list(zip(*filter(None, alike), strict=True))
+    # A name that is one number is that of an image in each folder.
+    for index in range(len(columns)) if len(columns) > 1 else ():
+        values = tuple(None if each is None else each[index] for each in alike)
+        before = set(columns[index - 1]) if index else set()
+        words = frozenset(map(plain, before)) if not any(map(_DIGIT.search, before)) else frozenset()
+        yield Place(pattern=_pattern(parts, columns, kinds, index), values=values, where="names", words=words)
 
 
 def _kind_of(kinds: Sequence[str]) -> Callable[[re.Match[str]], str]:

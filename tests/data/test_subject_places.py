@@ -30,6 +30,11 @@ VERSIONS = [f"Train/ALL/cell_{number}{end}.jpg" for number in range(9) for end i
             ["a", "b"],
             "Doe_J0 Doe_J1 Doe_J2 Doe_J3",
         ),
+        # Beside numbers that begin again in each of them.
+        ([f"{'Doe Lee Roe'.split()[n // 4]}/img_{n % 4:04d}.png" for n in range(12)], [], "Doe Lee Roe"),
+        ([f"{'Doe Lee Roe'.split()[n // 4]}/{n % 4 // 2}/{n}.png" for n in range(12)], [], "Doe Lee Roe"),
+        ([f"{n // 4 + 11}_slide{n % 4 // 2}_{n % 2}.png" for n in range(12)], [], "11 12 13"),
+        ([f"day{n % 2}/pat{n // 4}_{n % 4}.png" for n in range(12)], [], "pat0 pat1 pat2"),
     ],
 )
 def test_the_pattern_reads_the_subjects_that_are_shown(names: Sequence[str], words: list[str], subjects: str) -> None:
@@ -51,6 +56,12 @@ def test_the_pattern_reads_the_subjects_that_are_shown(names: Sequence[str], wor
         [f"{hashlib.sha1(bytes([number])).hexdigest()}.png" for number in range(200)],
         [f"{magnification}/{number}.png" for magnification in ("4x", "10x", "40x") for number in range(6)],
         VERSIONS,
+        # Running numbers in each class, of images or of what is not called a patient.
+        [f"{word}/img_{number:04d}.png" for word in ("hem", "ALL") for number in range(6)],
+        [f"{word}/slide{slide}/cell{cell}.png" for word in ("hem", "ALL") for slide in (1, 2, 3) for cell in range(4)],
+        [f"{word}/slide{slide}_{cell}.png" for word in ("hem", "ALL") for slide in (1, 2, 3) for cell in range(4)],
+        [f"cell{cell:02d}_{time}.png" for cell in range(6) for time in "xy"],
+        [f"{word}/batch_{batch}/{'abc'[n]}.png" for word in ("hem", "ALL") for batch in (1, 2, 3) for n in range(3)],
     ],
 )
 def test_counters_sums_and_versions_are_no_subjects(names: Sequence[str]) -> None:
