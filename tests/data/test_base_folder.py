@@ -27,9 +27,14 @@ def test_paths_from_the_folder_above_are_found_and_said(data: Path) -> None:
         assert f"the paths in the CSV are below {data}, not below its own folder" in source.notes
 
 
-def test_the_line_for_a_list_in_a_folder_works(data: Path) -> None:
-    with pytest.raises(UserError, match=rf"found lists/cells.csv: give its path, with --base {data}$"):
+def test_lists_in_the_only_folder_that_has_any_are_read(data: Path) -> None:
+    assert len(typed(data).rows) == 4
+    write_lines(data / "more/cells.csv", "file,kind,label", "images/0.png,x,0")
+    with pytest.raises(UserError, match=r"found lists/cells.csv, more/cells.csv: give the path of one"):
         typed(data)
+
+
+def test_the_path_of_a_list_with_the_base_of_its_images_is_read(data: Path) -> None:
     option = f"--base '{data}'"
     assert len(typed(data / "lists/cells.csv", options=option).rows) == len(typed(data, options=option).rows) == 4
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 import shutil
@@ -62,6 +63,13 @@ EXPECTED = {
         "normal = lymphocyte (6); leukemic = lymphoblast (6)",
         "read P0/cells.csv, P1/cells.csv",
     ],
+    "leukemia.catalog clinic --subject-column patient": [
+        "12 (6 hem, 6 all)",
+        "subjects:    4 (2 hem, 2 all)",
+        "columns of another table, joined by patient: diagnosis",
+    ],
+    "leukemia.catalog annotated": ["12 (6 hem, 6 all)", "read labels.json"],
+    "leukemia.catalog sidecars": ["12 (6 hem, 6 all)", "labels are looked up in the files *.txt"],
     "leukemia.catalog anything --label-sheet sheet.csv": ["sheet:       sheet.csv (12 images, 0 of them with a label)"],
     "leukemia.catalog taleqani": ["normal = Benign (6); leukemic = Early (6), Pre (6), Pro (6)"],
     "leukemia.catalog taleqani --contact-sheet sheet.png": ["sheet:       sheet.png"],
@@ -126,6 +134,17 @@ def draw_examples(folder: Path) -> None:
         draw_images(folder / "ward" / f"P{patient}", 6, seed=patient)
         rows = [f"{image + 1:03d}.png,{('lymphocyte', 'lymphoblast')[image % 2]}" for image in range(6)]
         (folder / "ward" / f"P{patient}" / "cells.csv").write_text("\n".join(["cell,type", *rows]))
+    images = draw_images(folder / "clinic" / "cells", 12)
+    rows = [f"{path.name},P{number % 4}" for number, path in enumerate(images)]
+    (folder / "clinic" / "cells.csv").write_text("\n".join(["image,patient", *rows]))
+    patients = "patient,diagnosis\nP0,hem\nP1,all\nP2,hem\nP3,all\n"
+    (folder / "clinic" / "patients.csv").write_text(patients)
+    records = [
+        {"file": path.name, "label": number % 2} for number, path in enumerate(draw_images(folder / "annotated", 12))
+    ]
+    (folder / "annotated" / "labels.json").write_text(json.dumps(records))
+    for number, path in enumerate(draw_images(folder / "sidecars", 12)):
+        path.with_suffix(".txt").write_text(("normal", "leukemia")[number % 2])
     draw_images(folder / "anything", 12)
     draw_folders(folder / "taleqani")
     draw_fields(folder / "ALL-IDB2", 8, cells=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,19 @@ def touch(root: Path, *paths: str) -> Path:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).touch()
     return root
+
+
+def write(root: Path, files: Mapping[str, str]) -> Path:
+    """Text files below a folder, which is returned."""
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+    return root
+
+
+def rows_of(source: Source) -> dict[str, tuple[int | None, str | None, str | None]]:
+    """The label, the subject and the part of a split of each image, by its path."""
+    return {row.path.relative_to(source.root).as_posix(): (row.label, row.subject, row.split) for row in source.rows}
 
 
 def refusal(data: Path, *classes: str) -> str:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from leukemia.base.errors import UserError
+from leukemia.data.layouts.key_tables import with_key_tables
 from leukemia.data.layouts.listed_folder import Folder
 from leukemia.data.layouts.listing import Listing, read_listing
 from leukemia.data.layouts.path_column import MOST_COLUMNS, is_there
@@ -19,6 +20,8 @@ _WORD = re.compile(r"[^\W_]+")
 def located_listing(path: Path, reading: Reading, data: Path | None = None) -> Listing:
     """A CSV, read with ``--base``; else with its own folder, or, if that has none of the images, one above with all.
 
+    It has the columns of tables that belong to it, too.
+
     The folder above what was given is tried only for paths that exist there as written, since it may have anything.
 
     Args:
@@ -27,6 +30,12 @@ def located_listing(path: Path, reading: Reading, data: Path | None = None) -> L
     Raises:
         UserError: as ``read_listing``.
     """
+    listing = _located(path, reading, data)
+    return with_key_tables(listing, path.parent if data is None else data, reading, is_given=data is None)
+
+
+def _located(path: Path, reading: Reading, data: Path | None) -> Listing:
+    """As ``located_listing``, without the columns of other tables."""
     listing = read_listing(path, reading.base)
     if reading.base is not None:
         return listing

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from leukemia.base.errors import UserError
 from leukemia.base.files import open_file
+from leukemia.data.layouts.record_file import SUFFIXES as RECORDS
+from leukemia.data.layouts.record_file import table_of
 from leukemia.data.layouts.signed_lists import has_signed_ids
 from leukemia.data.layouts.source import is_image
 from leukemia.data.layouts.tables import LISTED
@@ -59,12 +61,15 @@ def read_csv(path: Path) -> CsvFile:
     after the path of an image is one, as in lists ``a.png 0``, or after an id, as in VOC's lists ``a -1``. Blank
     lines are ignored. A line that begins with ``#`` is a comment above the header; below it, if a blank follows or if
     it is not as long as the header. A file whose first line is an image, or an image and a value, or a file of such
-    ids, has the header ``Path,label``. Lines above the header with one value and several empty ones are titles.
+    ids, has the header ``Path,label``. Lines above the header with one value and several empty ones are titles. Files
+    of records (``record_file``) are read as tables.
 
     Raises:
         UserError: not such a file, larger than ``MAX_MEGABYTES``, no header, quotation marks that are not closed, or a
             value with a line break that may have taken in rows.
     """
+    if path.suffix.lower() in RECORDS:
+        return _of_records(path)
     content = _read(path)
     text, encoding = _decoded(path, content)
     lines = io.StringIO(text, newline="").readlines()
@@ -99,6 +104,16 @@ def read_csv(path: Path) -> CsvFile:
     if records.num_comments:
         notes.append(f"{records.num_comments} lines in the CSV begin with # and were taken as comments")
     return _with_header(CsvFile(header=header, rows=tuple(rows), notes=tuple(notes)), are_signed=are_signed)
+
+
+def _of_records(path: Path) -> CsvFile:
+    """A file of records as a table, whose rows are numbered from 1."""
+    table = table_of(path)
+    if table is None:
+        raise UserError(f"{path}: expected records with the names of images; write a CSV Path,label from it")
+    columns, records = table
+    rows = tuple((number, [each.get(name, "") for name in columns]) for number, each in enumerate(records, 1))
+    return CsvFile(header=(0, columns), rows=rows, notes=("the records of the file are read as the rows of a CSV",))
 
 
 def _is_title(record: Record) -> bool:

@@ -59,7 +59,7 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         notes=(*path_notes, *label_notes, *folder.notes(listing), *repeated),
         named_notes=() if column is None else unread_candidates(listing, column, reading),
         split_from="" if split_name is None else f"the column {split_name}",
-        tables=(listing.path,),
+        tables=(listing.path, *listing.joined),
         unread_columns=unread,
         recurring_columns=recurring_columns(listing, [label for _, label in found], [word for word, _ in found]),
     )
@@ -68,11 +68,14 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
 def _path_note(listing: Listing, column: str, reading: Reading) -> str:
     """Where the paths are from, if not from a column of that name."""
     if listing.folder_column is None:
-        return f"paths are read from the column {column}"
+        return f"paths are read from the column {column or 'without a name'}"
     name = listing.folder_column
     is_given = (reading.subject_column or reading.subject_pattern) is not None
     way = "" if is_given else f"; if a folder is a patient, give --subject-column {shlex.quote(name)}"
     num_images = len(listing.rows)
+    if listing.is_in_names:
+        way = "" if is_given else f"; if these are patients, give --subject-column {shlex.quote(name)}"
+        return f"each row of the CSV stands for the images whose names have its {name}: {num_images} images{way}"
     return f"each row of the CSV stands for a folder, named in the column {name}: {num_images} images{way}"
 
 

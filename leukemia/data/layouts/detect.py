@@ -29,13 +29,15 @@ from leukemia.data.layouts.file_words import named_by_class
 from leukemia.data.layouts.folder_advice import Unmapped, advised
 from leukemia.data.layouts.folder_refusal import MOST_TABLES, images_without_labels, no_data_set
 from leukemia.data.layouts.last_resort import last_resort
-from leukemia.data.layouts.lists import folder_of_lists, lists_of_folds, several_lists
+from leukemia.data.layouts.lists import folder_of_lists, lists_elsewhere, lists_of_folds, several_lists
 from leukemia.data.layouts.mapped_masks import refuse_mapped_masks
 from leukemia.data.layouts.other_kinds import describe_others, require_text
 from leukemia.data.layouts.part_lists import lists_in_folders, part_lists
+from leukemia.data.layouts.sidecars import sidecars
 from leukemia.data.layouts.source import Source, ignored_files, is_os_metadata, walk
 from leukemia.data.layouts.split_folders import split_folders
 from leukemia.data.layouts.split_lists import with_split_lists
+from leukemia.data.layouts.split_tables import with_split_tables
 from leukemia.data.layouts.subclasses import class_notes, with_subclasses
 from leukemia.data.layouts.tables import by_use, is_table
 from leukemia.data.layouts.unread_files import unread_files
@@ -44,7 +46,7 @@ from leukemia.data.reading import Reading
 from leukemia.data.split import with_split
 from leukemia.data.subjects import NotApplicable
 
-LISTS = (folder_of_lists, part_lists, lists_of_folds, lists_in_folders, class_lists)
+LISTS = (folder_of_lists, part_lists, lists_of_folds, lists_in_folders, class_lists, lists_elsewhere, sidecars)
 """Readers of CSVs in a folder, in the order in which they are tried."""
 
 _Reader: TypeAlias = Callable[[Path, Reading], Source | None]
@@ -105,7 +107,8 @@ def _find(data: Path, reading: Reading, *, labels: bool) -> Source:
         raise images_without_labels(data, reading)
     refuse_mapped_masks(data, source, reading)
     refuse_companions(data, source, reading)
-    kept = with_beside(with_split(with_split_lists(source, reading), data, reading, training=labels))
+    source = with_split_tables(with_split_lists(source, reading), reading)
+    kept = with_beside(with_split(source, data, reading, training=labels))
     of_tables = kept.layout == "csv" and data.is_dir()
     ignored = ignored_files([data.resolve()], read=kept.tables) if of_tables else ()
     classes, remarks = class_notes(kept), (*kept.notes, *ignored, *note_twins(kept))

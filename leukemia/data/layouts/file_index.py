@@ -23,7 +23,9 @@ class FileIndex:
     """The files below a folder, found by the last folders and the name of a path, or by name. Reads folders once."""
 
     def __init__(self, root: Path, *, ignores_zeros: bool = False) -> None:
-        self._root = root
+        self.root = root
+        """The folder."""
+
         self.ignores_zeros = ignores_zeros
         """Whether ``7`` is ``0007`` in the names of files."""
 
@@ -38,7 +40,7 @@ class FileIndex:
         folder stands for one of another part of a split. Without ``folders``, the root is meant.
         """
         if folders not in self._places:
-            meant = self._meant_by(folders) if folders else [self._root]
+            meant = self._meant_by(folders) if folders else [self.root]
             self._places[folders] = self._names(folder / each for folder in meant for each in self._files[folder])
         return self._places[folders].called(name)
 
@@ -61,7 +63,7 @@ class FileIndex:
         ranks = {}
         for folder in self._by_name.get(keys[-1], []):
             number = _num_shared(keys, tuple(map(_key, folder.parts)))
-            is_as_written = len(folder.relative_to(self._root).parts) == len(folders) == number
+            is_as_written = len(folder.relative_to(self.root).parts) == len(folders) == number
             ranks[folder] = (number, is_as_written, _num_shared(folders, folder.parts) == number)
         best = max(ranks.values(), default=(0, False, False))
         return [
@@ -72,13 +74,13 @@ class FileIndex:
 
     def _exchanges(self, replaced: tuple[str, ...], folder: Path, num_shared: int) -> bool:
         """Whether folders of one part of a split would be replaced with those of another."""
-        inside = (self._root.name, *folder.relative_to(self._root).parts)
-        parts = _part_of_split(replaced), _part_of_split(inside[: max(0, len(inside) - num_shared)])
+        inside = (self.root.name, *folder.relative_to(self.root).parts)
+        parts = part_of_split(replaced), part_of_split(inside[: max(0, len(inside) - num_shared)])
         return None not in parts and parts[0] != parts[1]
 
     @cached_property
     def _files(self) -> dict[Path, list[str]]:
-        return dict(walk_folders(self._root))
+        return dict(walk_folders(self.root))
 
     @cached_property
     def _images(self) -> dict[Path, list[Path]]:
@@ -88,7 +90,7 @@ class FileIndex:
             found = [folder / name for name in names if is_image(Path(name))]
             for each in (folder, *folder.parents):
                 images[each] += found
-                if each == self._root:
+                if each == self.root:
                     break
         return dict(images)
 
@@ -144,7 +146,7 @@ def _num_shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def _part_of_split(folders: tuple[str, ...]) -> str | None:
+def part_of_split(folders: tuple[str, ...]) -> str | None:
     """The part of a split that the innermost such folder is named for; None if there is none."""
     found = (_SPLIT.search(name.lower()) for name in reversed(folders))
     return next((match[1] for match in found if match), None)

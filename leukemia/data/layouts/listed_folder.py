@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from leukemia.data.classes import LabelError
-from leukemia.data.layouts.file_index import FileIndex
+from leukemia.data.classes import NAMED, LabelError
+from leukemia.data.layouts.file_index import FileIndex, part_of_split
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.masks import mask_suffixes
 from leukemia.data.layouts.source import is_image, walk
@@ -31,15 +31,16 @@ class Folder:
         self._option = option
         self._index = FileIndex(root)
         self._num_found = self._num_respelled = self._num_masks = 0
-        self._is_by_name = False
+        self._is_by_name = self._are_elsewhere = False
         self._masks: set[str] = set()
         """The suffixes of masks that are called like their cells."""
 
     def has_any(self, listing: Listing, column: str) -> bool:
         """Whether an image of the CSV is in the folder, or several that may be meant."""
         written = self._written(listing, column)
-        if not self._index.ignores_zeros and not any(each and self._find(each) for each in written):
-            self._index = FileIndex(self.root, ignores_zeros=True)
+        if any(each and self._find(each) for each in written) or self._are_all_named(written):
+            return True
+        self._index = FileIndex(self.root, ignores_zeros=True)
         return any(each and self._find(each) for each in written)
 
     def resolve_all(self, listing: Listing, column: str) -> list[Path]:
@@ -82,6 +83,9 @@ class Folder:
             f"{self._one_folder(listing, candidates)}",
             ambiguous,
         )
+        if not paths and not self._is_by_name and self._are_all_named(written):
+            self._are_elsewhere = True
+            return self.resolve_all(listing, column)
         if not paths and not self._index.ignores_zeros:
             self._index = FileIndex(self.root, ignores_zeros=True)
             return self.resolve_all(listing, column)
@@ -120,8 +124,19 @@ class Folder:
         """The path of every row; None if it is none."""
         written = [WrittenPath.of(text, self.root) for text in listing.column(column)]
         # Where some of the images are at the names that were written, the others belong beside them.
-        self._is_by_name = not any(each and (each.folders or each.is_there) for each in written)
+        self._is_by_name = self._are_elsewhere or not any(each and (each.folders or each.is_there) for each in written)
         return written
+
+    def _are_all_named(self, written: Sequence[WrittenPath | None]) -> bool:
+        """Whether paths are of other folders, as on another machine, but each name is here once, in no folder that is
+        called for another class or another part of a split."""
+        found: set[Path] = set()
+        for each in written:
+            named = [] if each is None else self._index.called(each.name)
+            if each is None or each.is_there or len(named) != 1 or _contradicts(each.folders, named[0], self.root):
+                return False
+            found.add(named[0])
+        return len(found) == len({(each.folders, each.name) for each in written if each is not None})
 
     def _find(self, written: WrittenPath) -> list[Path]:
         """The file of a path, which may be outside; several if it is ambiguous, none if it is missing."""
@@ -164,6 +179,14 @@ class Folder:
     def _relative(self, paths: list[Path]) -> str:
         shown = [path.relative_to(self.root).as_posix() for path in paths[:3]]
         return ", ".join([*shown, *([f"and {len(paths) - 3} more"] if len(paths) > 3 else [])])
+
+
+def _contradicts(folders: tuple[str, ...], path: Path, root: Path) -> bool:
+    """Whether written folders name another class, or another part of a split, than those of a file."""
+    inside = path.relative_to(root).parts[:-1]
+    parts = [part_of_split(names) for names in (folders, (root.name, *inside))]
+    labels = [{label for name in names if (label := NAMED.label(name)) is not None} for names in (folders, inside)]
+    return (None not in parts and parts[0] != parts[1]) or (all(labels) and labels[0] != labels[1])
 
 
 def _ends_as_written(path: Path, written: WrittenPath) -> bool:

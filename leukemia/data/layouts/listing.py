@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,12 +13,16 @@ from leukemia.base.errors import UserError, listed
 from leukemia.data.layouts import path_column
 from leukemia.data.layouts.csv_file import read_csv
 from leukemia.data.layouts.file_index import FileIndex
+from leukemia.data.layouts.name_ids import images_by_id
 from leukemia.data.layouts.one_hot import one_hot_columns, one_hot_word
 from leukemia.data.subject_words import looks_like_subjects
 from leukemia.data.subjects import NotApplicable
 
 IMAGE_OF_FOLDER = "image of the folder"
 """The column of paths of a listing whose rows stood for folders; not in the file."""
+
+IN_FOLDERS, IN_NAMES = "in folders", "in files with names"
+"""Where the images of a row are, if it stands for several."""
 
 _BREAK = re.compile(r"[\r\n]")
 
@@ -50,6 +54,12 @@ class Listing:
     folder_column: str | None = None
     """The column of folders, as written, if the rows of the file stand for these: each is repeated for every image in
     its folder. None: they stand for images."""
+
+    is_in_names: bool = False
+    """Whether the values of ``folder_column`` are parts of the names of files, rather than folders."""
+
+    joined: tuple[Path, ...] = ()
+    """Other tables whose columns were joined to the rows."""
 
     def has(self, *columns: str) -> bool:
         """Whether the header has all these columns, ignoring case."""
@@ -106,10 +116,19 @@ class Listing:
 
 
 def read_listing(path: Path, base: str | Path | None = None) -> Listing:
-    """Read a CSV (``read_csv``) with a header and at least one row.
+    """Read a CSV (``read_rows``), and find its column of paths.
 
     Args:
         base: the folder that paths are relative to; None: that of the CSV.
+
+    Raises:
+        UserError: as ``read_rows``.
+    """
+    return with_one_hot(_with_paths(read_rows(path, base)))
+
+
+def read_rows(path: Path, base: str | Path | None = None) -> Listing:
+    """Read a CSV (``read_csv``) with a header and at least one row, whose column of paths is not known.
 
     Raises:
         UserError: as ``read_csv``; no rows, a duplicate column, or rows whose length differs from the header.
@@ -136,7 +155,7 @@ def read_listing(path: Path, base: str | Path | None = None) -> Listing:
         )
     uneven = [f"row {number}: {len(row)} values" for number, row in file.rows if len(row) != len(keys)]
     listing.reject(f"expected {len(keys)} values in every row, as in the header", uneven)
-    return with_one_hot(_with_paths(listing))
+    return listing
 
 
 def with_one_hot(listing: Listing) -> Listing:
@@ -157,36 +176,53 @@ def _with_paths(listing: Listing) -> Listing:
     named = next((name for name in path_column.NAMES if listing.has(name)), None)
     if not listing.base.is_dir():
         return dataclasses.replace(listing, path_column=named)
+    keys = [column.lower() for column in listing.columns[: path_column.MOST_COLUMNS] if column]
+    keys += [named] if named is not None and named not in keys else []
+    columns = {key: [values[key] for _, values in listing.rows] for key in keys}
     root = listing.base.resolve()
-    keys = [column.lower() for column in listing.columns[: path_column.MOST_COLUMNS]] if named is None else [named]
-    columns = {key: [values[key] for _, values in listing.rows] for key in keys if key}
     if named is not None and path_column.is_there(columns[named][0], root):
-        return dataclasses.replace(listing, path_column=named)
+        return dataclasses.replace(listing, path_column=path_column.finer_column(columns, named, root) or named)
     index = FileIndex(root)
-    if (found := path_column.found_column(listing.path, columns, index, root)) is not None:
+    is_usual = named is not None and path_column.has_images(columns[named], index, root)
+    usual = {named: columns[named]} if named is not None and is_usual else columns
+    if (found := path_column.found_column(listing.path, usual, index, root)) is not None:
         return dataclasses.replace(listing, path_column=found)
-    if (folders := path_column.folder_column(listing.path, columns, index)) is not None:
-        return _of_folders(listing, folders, index, root)
-    ids = path_column.id_columns(columns)
+    if (folders := path_column.folder_column(listing.path, usual, index)) is not None:
+        images = {text: path_column.images_in(text, index) for text in columns[folders]}
+        return _of_folders(listing, folders, images, index, root, IN_FOLDERS)
+    ids = path_column.id_columns(usual)
     unpadded = path_column.found_column(listing.path, ids, FileIndex(root, ignores_zeros=True), root)
-    return dataclasses.replace(listing, path_column=named or unpadded)
+    if is_usual or unpadded is not None:
+        return dataclasses.replace(listing, path_column=named or unpadded)
+    unnamed = {"": [values[""] for _, values in listing.rows]} if listing.columns.count("") == 1 else {}
+    if (sure := path_column.sure_column(unnamed | columns, index, root)) is not None:
+        return dataclasses.replace(listing, path_column=sure)
+    if named is None and (found_ids := images_by_id(columns, index)) is not None:
+        return _of_folders(listing, *found_ids, index, root, IN_NAMES)
+    return dataclasses.replace(listing, path_column=named)
 
 
-def _of_folders(listing: Listing, column: str, index: FileIndex, root: Path) -> Listing:
-    """A row for each image in the folders that a column names, with its path in a new column.
+def _of_folders(
+    listing: Listing, column: str, images: Mapping[str, Sequence[Path]], index: FileIndex, root: Path, place: str
+) -> Listing:
+    """A row for each image of the values of a column, such as folders, with its path in a new column.
 
-    A row that names no folder with images keeps what it names, which is refused with the images that are missing.
+    A row without images keeps its value, which is refused with the images that are missing.
     """
     rows = []
     for number, values in listing.rows:
-        images = path_column.images_in(values[column], index)
-        paths = [path.relative_to(root).as_posix() for path in images] or [values[column]]
+        paths = [path.relative_to(root).as_posix() for path in images.get(values[column], ())] or [values[column]]
         rows += [(number, values | {IMAGE_OF_FOLDER: path}) for path in paths]
     name = next(each for each in listing.columns if each.lower() == column)
     notes = list(listing.notes)
     listed_images = {values[IMAGE_OF_FOLDER] for _, values in rows}
     if num_others := sum(path.relative_to(root).as_posix() not in listed_images for path in index.images_below(root)):
-        notes.append(f"{num_others} images are in folders without a row of the CSV, and are not read")
+        notes.append(f"{num_others} images are {place} without a row of the CSV, and are not read")
     return dataclasses.replace(
-        listing, rows=tuple(rows), path_column=IMAGE_OF_FOLDER, folder_column=name, notes=tuple(notes)
+        listing,
+        rows=tuple(rows),
+        path_column=IMAGE_OF_FOLDER,
+        folder_column=name,
+        is_in_names=place == IN_NAMES,
+        notes=tuple(notes),
     )

@@ -131,7 +131,7 @@ def folder_of_lists(data: Path, reading: Reading, *, labels: bool, top: Path | N
             f"no column {reading.label_column}" if chosen else "its rows stand for folders, those of others for images"
         )
         notes.append(f"did not read {some(list(map(_counted, unchosen)))}: {why}")
-    tables = tuple(each.path for each in (*listings, *others))
+    tables = tuple(path for each in (*listings, *others) for path in (each.path, *each.joined))
     return dataclasses.replace(source, tables=tables, named_notes=(*notes, *source.named_notes))
 
 
@@ -155,13 +155,29 @@ def lists_of_folds(data: Path, reading: Reading, *, labels: bool) -> Source | No
     return dataclasses.replace(source, named_notes=(note, *source.named_notes))
 
 
+def lists_elsewhere(data: Path, reading: Reading, *, labels: bool) -> Source | None:
+    """The images of the CSVs of the only folder below ``data`` that has any, such as ``labels/``; None unless they have
+    labels.
+
+    Raises:
+        UserError: as ``folder_of_lists``.
+    """
+    folders = {path.parent for path in walk(data) if is_table(path)} if labels else set()
+    if len(folders) != 1 or (folder := folders.pop()) == data:
+        return None
+    return folder_of_lists(folder, reading, labels=labels, top=data)
+
+
 def _with_folder(path: Path) -> str:
     """The name of a CSV, with that of its folder if its own does not say which fold it is of."""
     return path.stem if fold_and_part(path.stem) else f"{path.parent.name}/{path.stem}"
 
 
 def _read_all(data: Path, reading: Reading, top: Path) -> tuple[list[Listing], list[Listing], list[UserError]]:
-    """The lists of images in a folder, its other CSVs, and why others could not be read."""
+    """The lists of images in a folder, its other CSVs, and why others could not be read.
+
+    Tables whose columns were joined to lists are neither.
+    """
     listings: list[Listing] = []
     others: list[Listing] = []
     broken = []
@@ -172,7 +188,9 @@ def _read_all(data: Path, reading: Reading, top: Path) -> tuple[list[Listing], l
             broken.append(error)
             continue
         (listings if _is_list(listing) else others).append(listing)
-    return listings, others, broken
+    joined = {path for each in listings for path in each.joined}
+    kept = [each for each in listings if each.path not in joined]
+    return kept or listings, [each for each in others if each.path not in joined], broken
 
 
 def _read_parts(listings: Sequence[Listing], reading: Reading, *, labels: bool) -> list[ReadList]:
@@ -213,7 +231,7 @@ def _column_of(listing: Listing, reading: Reading) -> str | None:
 
 def _images_of(listings: Sequence[Listing]) -> set[str]:
     """The paths as written."""
-    return {path for each in listings if each.path_column for path in each.column(each.path_column)}
+    return {path for each in listings if each.path_column is not None for path in each.column(each.path_column)}
 
 
 def _naming(of_folders: Sequence[Listing], error: UserError) -> UserError:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from leukemia.base.errors import UserError
 from leukemia.base.files import open_file
+from leukemia.data.layouts.record_file import has_records
 from leukemia.data.layouts.source import is_image
 
 MOST_SEEN = 5
@@ -118,7 +119,7 @@ def require_text(path: Path) -> None:
     Raises:
         UserError: what it is, and what to do.
     """
-    kind = _named(path) or _started(path)
+    kind = None if has_records(path) else _named(path) or _started(path)
     if kind is not None:
         raise UserError(f"{path}: expected a CSV or a folder, got {kind.what}; {kind.advice}")
 
@@ -128,7 +129,7 @@ def describe_others(paths: Iterable[Path]) -> str | None:
 
     Of files that may have anything, nothing is said beside images.
     """
-    paths = list(paths)
+    paths = [path for path in paths if not has_records(path)]
     found = sorted((_KINDS.index(kind), path) for path in paths if (kind := _suffixed(path)))
     kinds = {index: [path for each, path in found if each == index] for index, _ in found}
     for index, files in kinds.items():

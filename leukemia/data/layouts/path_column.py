@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from leukemia.data.classes import LabelError
+from leukemia.data.layouts.companions import names_companions
 from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.label_column import COLUMNS
 from leukemia.data.layouts.source import is_image
@@ -50,8 +51,36 @@ def found_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileIn
     )
     for candidates, is_path, least in attempts:
         if found := [name for name, values in candidates.items() if _share(values, is_path, least)]:
-            return _only(path, found, "images")
+            return _only(path, _of_cells(found, columns, root, index), "images")
     return None
+
+
+def sure_column(columns: Mapping[str, Sequence[str]], index: FileIndex, root: Path) -> str | None:
+    """The first column called like subjects, or without a name, all of whose values are names of images; None if there
+    is none.
+
+    Numbers of patients may be names of images by chance, names with letters hardly. Arguments as for ``found_column``.
+    """
+    names = [name for name in columns if not name or looks_like_subjects(name)]
+    return next(
+        (
+            name
+            for name in names
+            if not all(map(str.isdecimal, columns[name]))
+            and _share(columns[name], lambda text: _is_named(text, root, index), 1.0)
+        ),
+        None,
+    )
+
+
+def finer_column(columns: Mapping[str, Sequence[str]], named: str, root: Path) -> str | None:
+    """The column with another image in each row, if one with a usual name has an image in several, such as the field of
+    each cell; None if there is none."""
+    if len(set(columns[named])) >= LEAST_FOUND * len(columns[named]):
+        return None
+    others = {name: values for name, values in columns.items() if name != named}
+    found = [name for name, values in others.items() if _share(values, lambda text: is_there(text, root), 1.0)]
+    return found[0] if len(found) == 1 and not names_companions(found[0]) else None
 
 
 def id_columns(columns: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
@@ -99,6 +128,12 @@ def recurring_folders(columns: Mapping[str, Sequence[str]], index: FileIndex) ->
     )
 
 
+def has_images(values: Sequence[str], index: FileIndex, root: Path) -> bool:
+    """Whether one of a sample of values is an image, or a folder of images, of the data."""
+    sample = values[:: -(-len(values) // SAMPLE)]
+    return any(_is_named(text, root, index) or images_in(text, index) for text in sample)
+
+
 def is_there(text: str, root: Path) -> bool:
     """Whether a value is the path of an image, as written."""
     written = WrittenPath.of(text, root)
@@ -109,6 +144,22 @@ def images_in(text: str, index: FileIndex) -> list[Path]:
     """The images of the folders that a value names, and of those in them, sorted."""
     parts = tuple(part for part in text.replace("\\", "/").split("/") if part not in ("", "."))
     return sorted({path for folder in index.folders(parts) for path in index.images_below(folder)}) if parts else []
+
+
+def _of_cells(found: Sequence[str], columns: Mapping[str, Sequence[str]], root: Path, index: FileIndex) -> list[str]:
+    """Of several columns of images those that are not called for masks and other companions; one of several with the
+    same images, if possible with a usual name."""
+    kept = [name for name in found if not names_companions(name)] or list(found)
+    kept.sort(key=lambda name: NAMES.index(name) if name in NAMES else len(NAMES))
+    files = {name: [_files_of(text, root, index) for text in columns[name][:SAMPLE]] for name in kept}
+    return kept[:1] if len(kept) > 1 and all(files[name] == files[kept[0]] for name in kept) else kept
+
+
+def _files_of(text: str, root: Path, index: FileIndex) -> list[Path]:
+    written = WrittenPath.of(text, root)
+    if written is None:
+        return []
+    return [written.real] if written.is_there else sorted(index.called(written.name))
 
 
 def _only(path: Path, found: Sequence[str], what: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Which files are tables that may list images: CSVs, and text files whose lines begin with paths of images."""
+"""Which files are tables that may list images: CSVs, text files whose lines begin with paths of images, and records."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from leukemia.base.files import open_file
+from leukemia.data.layouts.record_file import has_records
 from leukemia.data.layouts.source import IMAGE_SUFFIXES
 from leukemia.data.part_words import TEST
 from leukemia.data.split import part_of
@@ -26,8 +27,10 @@ _SENTENCE = re.compile(r"[^\W\d_][^ ]*[^\d ]?[.:!?]$")
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file may list images, by its suffix, or by its lines but for the first, which may be a header."""
-    return path.suffix.lower() in _SUFFIXES or (path.suffix.lower() == ".txt" and _lists_images(path))
+    """Whether a file may list images, by its suffix, by its records, or by its lines but for the first, which may be a
+    header."""
+    suffix = path.suffix.lower()
+    return suffix in _SUFFIXES or (suffix == ".txt" and _lists_images(path)) or has_records(path)
 
 
 def is_template(path: Path) -> bool:

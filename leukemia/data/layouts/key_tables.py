@@ -1,0 +1,195 @@
+"""Tables with a row for each patient, slide or the like, whose columns are joined to a table of images by an id."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from leukemia.base.errors import UserError
+from leukemia.data.classes import normal_form
+from leukemia.data.layouts.label_column import label_column
+from leukemia.data.layouts.listing import Listing, read_rows, with_one_hot
+from leukemia.data.layouts.part_tables import part_listings
+from leukemia.data.layouts.source import is_image, walk
+from leukemia.data.layouts.tables import is_table
+from leukemia.data.part_words import plain
+from leukemia.data.reading import Reading
+from leukemia.data.split import COLUMNS as SPLITS
+from leukemia.data.subject_words import looks_like_subjects
+
+MOST_TABLES = 12
+"""Of more tables elsewhere, none are joined: they are of single images, or of patients."""
+
+MOST_JOINS = 4
+"""A table of images is joined with so many others, one after the other: cells, slides, patients."""
+
+_NO_OWNERS = frozenset("id ids no nr num number code key name nummer n".split())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Join:
+    """The columns that a table adds to another one."""
+
+    path: Path
+    files: tuple[Path, ...]
+    """All files of the table."""
+
+    column: str
+    """Of the images' table, in lower case, whose values are the ids of the other one."""
+
+    added: tuple[str, ...]
+    """The names of the columns, as written."""
+
+    values: dict[str, dict[str, str]]
+    """Their values by id and lower-case column."""
+
+
+def with_key_tables(listing: Listing, folder: Path, reading: Reading, *, is_given: bool) -> Listing:
+    """A table of images with the columns of other tables, which have a row for each value of one of its columns.
+
+    Of a table that has labels, or of one of the same images, only parts of a split and subjects are added: a patient's
+    diagnosis is not the label of each of its cells.
+
+    Args:
+        listing: of any kind; only one with a row per image is changed.
+        folder: the tables are in it or below.
+        reading: the user's options.
+        is_given: whether the path of the table was given: if it has labels, nothing but columns that options name is
+            added.
+    """
+    if listing.path_column is None or not listing.has_row_per_image:
+        return listing
+    rest = _readable([path for path in walk(folder) if is_table(path) and path.resolve() != listing.path.resolve()])
+    rest += part_listings(folder)
+    for _ in range(MOST_JOINS):
+        joins = [join for table in rest if (join := _join(listing, table, reading, is_given=is_given))]
+        if not joins:
+            return listing
+        listing = _joined(listing, joins[0])
+        rest = [table for table in rest if table.path != joins[0].path]
+    return listing
+
+
+def _joined(listing: Listing, join: _Join) -> Listing:
+    empty = {name.lower(): "" for name in join.added}
+    rows = tuple(
+        (number, values | join.values.get(_key(values[join.column], listing, join.column), empty))
+        for number, values in listing.rows
+    )
+    absent = sum(_key(values[join.column], listing, join.column) not in join.values for _, values in listing.rows)
+    without = f"; {absent} rows have none there" if absent else ""
+    note = f"columns of another table, joined by {join.column or 'name'}: {', '.join(join.added)}{without}"
+    return with_one_hot(
+        dataclasses.replace(
+            listing,
+            columns=(*listing.columns, *join.added),
+            rows=rows,
+            notes=(*listing.notes, note),
+            joined=(*listing.joined, *join.files),
+        )
+    )
+
+
+def _join(listing: Listing, table: Listing, reading: Reading, *, is_given: bool) -> _Join | None:
+    """How a table can be joined; None if it cannot, or adds nothing that is wanted."""
+    rows = [values for _, values in dict(table.rows).items()]
+    for key in _ordered(table):
+        by_id: dict[str, list[dict[str, str]]] = defaultdict(list)
+        for values in rows:
+            by_id[_key(values[key], table, key)].append(values)
+        column = next((name for name in _columns(listing) if _is_key(listing, name, table, key, by_id)), None)
+        if column is None:
+            continue
+        constant = [
+            name
+            for name in table.columns
+            if name
+            and name.lower() != key
+            and all(len({row[name.lower()] for row in each}) == 1 for each in by_id.values())
+        ]
+        added = tuple(name for name in constant if _is_wanted(name, listing, column, reading, is_given=is_given))
+        if added:
+            texts = {each: {name.lower(): same[0][name.lower()] for name in added} for each, same in by_id.items()}
+            files = table.joined or (table.path,)
+            return _Join(path=table.path, files=files, column=column, added=added, values=texts)
+    return None
+
+
+def _is_wanted(name: str, listing: Listing, column: str, reading: Reading, *, is_given: bool) -> bool:
+    if listing.has(name.lower()):
+        return False
+    if name.lower() in {each.strip().lower() for each in (reading.subject_column, reading.split_column) if each}:
+        return True
+    has_labels = label_column(listing, reading, required=False)[0] is not None
+    if name.lower() in (*SPLITS, "subject") or looks_like_subjects(name):
+        return not (is_given and has_labels)
+    return column != listing.path_column and not has_labels
+
+
+def _ordered(table: Listing) -> list[str]:
+    """The columns, in lower case, which may be ids, those of patients first."""
+    names = [name.lower() for name in table.columns if name]
+    return sorted(names, key=lambda name: (not looks_like_subjects(name), not name.endswith("id")))
+
+
+def _columns(listing: Listing) -> list[str]:
+    """The columns of a table of images, in lower case; that of the images last."""
+    names = [name.lower() for name in listing.columns if name.lower() != listing.path_column]
+    return [*names, *([] if listing.path_column is None else [listing.path_column])]
+
+
+def _is_key(listing: Listing, column: str, table: Listing, key: str, by_id: dict[str, list[dict[str, str]]]) -> bool:
+    """Whether the values of a column are ids of another table: nearly all of them, with names that agree if the ids are
+    numbers, which may be anything."""
+    if column == listing.path_column and not _are_images(listing, column):
+        return False
+    texts = {row[column] for _, row in listing.rows}
+    values = {_key(text, listing, column) for text in texts} - {""}
+    if column == listing.path_column and len(values) < len(texts):
+        # Images that are numbered in each folder.
+        return False
+    shared = len(values & by_id.keys())
+    if "" in by_id or shared < 2:
+        return False
+    agree = _agree(column, table, key)
+    if all(value.isdecimal() for value in values):
+        return agree and shared == len(values)
+    return shared == len(values) or (agree and 2 * shared > len(values))
+
+
+def _are_images(listing: Listing, column: str) -> bool:
+    return listing.has_row_per_image and bool(column or any(is_image(Path(row[column])) for _, row in listing.rows))
+
+
+def _agree(column: str, table: Listing, key: str) -> bool:
+    """Whether two columns are called for the same thing, as ``patient`` and ``patient_id``, or ``id`` in a table
+    ``patients``."""
+    if column == key or (looks_like_subjects(column) and looks_like_subjects(key)):
+        return True
+    owners = _owners(column)
+    return bool(owners & (_owners(key) or _owners(table.path.stem)))
+
+
+def _owners(name: str) -> set[str]:
+    words = {word.rstrip("s") for word in re.split(r"[\W_]+", plain(name)) if word}
+    return words - _NO_OWNERS - {""}
+
+
+def _key(text: str, listing: Listing, column: str) -> str:
+    """The normal form of an id; of an image's path, that of its name without the suffix."""
+    name = PurePosixPath(text.replace("\\", "/")).name if column == listing.path_column else text
+    return normal_form(Path(name).stem if is_image(Path(name)) else name)
+
+
+def _readable(paths: Sequence[Path]) -> list[Listing]:
+    """Tables, as far as they can be read; none if there are many."""
+    found = []
+    for path in paths if len(paths) <= MOST_TABLES else ():
+        with contextlib.suppress(UserError):
+            found.append(read_rows(path))
+    return found
