@@ -140,6 +140,18 @@ def vocabulary_of(words: Sequence[str], classes: Sequence[str] | None) -> Vocabu
     return next((each for each in vocabularies(classes) if all(word in each for word in distinct)), None)
 
 
+def known_labels(words: Sequence[str], classes: Sequence[str] | None) -> list[tuple[str, int | None]]:
+    """Each word, and its label if it is known: 0 normal, 1 leukemic. Beside other numbers, 0 and 1 are unknown.
+
+    >>> known_labels(["hem", "odd", "1"], None), known_labels(["0", "2"], None)
+    ([('hem', 0), ('odd', None), ('1', 1)], [('0', None), ('2', None)])
+    """
+    vocabulary = vocabularies(classes)[0]
+    if classes is None and any(word not in KNOWN and _NUMBER.fullmatch(normal_form(word)) for word in set(words)):
+        vocabulary = NAMED
+    return [(word, vocabulary.label(word)) for word in words]
+
+
 def unknown_words(
     message: str,
     words: Sequence[str],
@@ -166,7 +178,14 @@ def unknown_words(
     typed, unclear = mapping(words, None if is_other else classes, ignored, are_all=True)
     more = f" and {len(unclear) - MOST_WORDS} more" if len(unclear) > MOST_WORDS else ""
     each = f"{joined(unclear[:MOST_WORDS])}{more}"
-    advice = f"write each of {each} after its class, or after ignore= to leave it out" if unclear else "for example"
+    known = KNOWN if classes is None else Vocabulary.given(classes)
+    left_out = [word for word, _ in counts(words) if word not in known][:MOST_WORDS]
+    if unclear:
+        advice = f"write each of {each} after its class, or after ignore= to leave it out"
+    elif left_out:
+        advice = f"write each of {joined(left_out)} after its class, or leave its images out, for example"
+    else:
+        advice = "for example"
     text = f"{message}:\n{shown}\n{INDENT}{advice}: {f'{option} {typed}'.strip()}"
     return OtherWords(text) if is_other else LabelError(text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
 import shlex
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ from leukemia.data.subjects import read_subjects
 
 MOST_NAMES = 8
 """Columns for the words of names; later words have none."""
+
+SPLIT, WORD = "split", "word"
+"""Columns of the part of a split, and of what a label would be read from if it were known; only if there are any."""
 
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 
@@ -62,6 +66,10 @@ class LabelSheet:
         ids = [row.path.relative_to(self._folder).as_posix() for row in rows]
         check_names(ids, self._folder)
         subjects = read_subjects(ids, [row.subject for row in rows], self.reading).names or [""] * len(rows)
+        splits = [row.split or "" for row in rows]
+        unknown = ["" if row.label is not None or row.word is None else cell_of(row.word) for row in rows]
+        more = {SPLIT: splits, WORD: unknown}
+        more = {name: values for name, values in more.items() if any(values)}
         parts = [Path(image_id).parts for image_id in ids]
         words = [_WORD.findall(Path(image_id).stem)[:MOST_NAMES] for image_id in ids]
         depth, length = max(map(len, parts)) - 1, max(map(len, words))
@@ -72,11 +80,14 @@ class LabelSheet:
         # Excel takes UTF-8 without its mark for another encoding.
         with atomic(self.path) as temporary, temporary.open("w", encoding="utf-8-sig", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(["Path", "label", "subject", *header])
-            for image_id, row, subject, folders, names in zip(ids, rows, subjects, parts, words, strict=True):
+            writer.writerow(["Path", "label", "subject", *more, *header])
+            for number, (image_id, row, subject, folders, names) in enumerate(
+                zip(ids, rows, subjects, parts, words, strict=True)
+            ):
                 known = "" if row.label is None else row.label
                 others = [*_padded(list(map(cell_of, folders[:-1])), depth), *_padded(names, length)]
-                writer.writerow([cell_of(f"{start}{image_id}"), known, subject, *others])
+                own = [values[number] for values in more.values()]
+                writer.writerow([cell_of(f"{start}{image_id}"), known, subject, *own, *others])
         return len(rows), sum(row.label is not None for row in rows)
 
     @property
@@ -86,14 +97,18 @@ class LabelSheet:
         return shlex.join(["python", "-m", "leukemia.catalog", str(self.path), *base])
 
     def _rows(self) -> list[Row]:
-        """The images as they can be read, with labels or, in a CSV, without; otherwise all images but companions."""
-        for reading, labels in ((self.reading, True), (self.reading.without_labels(), False)):
+        """The images as they can be read: with all labels, with those that are known, or, in a CSV, without; otherwise
+        all images but companions."""
+        whole = dataclasses.replace(self.reading, split_column=None)
+        for reading, labels in ((whole, True), (whole.partial(), True), (whole.without_labels(), False)):
             try:
                 source = find_images(self.data, reading, labels=labels)
             except UserError:
                 continue
-            if labels or source.layout == "csv":
-                return sorted(source.rows, key=lambda row: row.path)
+            if source.layout == "csv" or (labels and any(row.label is not None for row in source.rows)):
+                found = companions_among(source.root, [row.path for row in source.rows]) if reading.is_partial else {}
+                kept = [row for row in source.rows if source.layout == "csv" or row.path not in found]
+                return sorted(kept, key=lambda row: row.path)
         paths = [path for path in walk(self._folder) if is_image(path)]
         found = companions_among(self._folder, paths)
         return [Row(path=path, label=None) for path in paths if path not in found]

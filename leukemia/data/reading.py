@@ -32,6 +32,9 @@ class Reading:
     reads_labels: ClassVar[bool] = True
     """Whether labels and names of classes are read."""
 
+    is_partial: ClassVar[bool] = False
+    """Whether images without a known label are kept, in the place of a refusal."""
+
     base_option: ClassVar[str] = "--base"
     """The option that gives ``base``, for messages."""
 
@@ -97,6 +100,11 @@ class Reading:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Reading)}
         return _ReadingUnlabelled(**values | {"classes": None, "label_column": None})
 
+    def partial(self) -> Reading:
+        """These options for a list of all images, with the labels of those that have a known one, and their split."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Reading)}
+        return _ReadingPartial(**values | {"split_column": None})
+
     def of_test_set(self, base: str | None) -> Reading:
         """These options for a test set: all of them apply to it, except that it has its own path and base folder."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Reading)}
@@ -119,6 +127,11 @@ class _ReadingTestSet(Reading):
 @dataclass(frozen=True, kw_only=True)
 class _ReadingUnlabelled(Reading):
     reads_labels: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ReadingPartial(Reading):
+    is_partial: ClassVar[bool] = True
 
 
 def _stored(value: Any) -> Any:

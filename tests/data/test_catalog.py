@@ -382,7 +382,7 @@ def test_folders_named_by_class(tmp_path: Path, normal: str, leukemic: str) -> N
     draw(tmp_path / "stray.png", 4)
     with pytest.raises(
         UserError,
-        match=r"folders named by class \(hem, .*\n  odd/ \(1\)\n  stray.png\n  for example: --classes normal=",
+        match=r"folders named by class \(hem, .*\n  odd/ \(1\)\n  stray.png\n  write .*: --classes normal=",
     ):
         read_catalog(tmp_path)
 

@@ -209,7 +209,9 @@ def test_invalid_mappings(tmp_path: Path, classes: list[str], message: str) -> N
 
 
 def test_every_word_must_be_mapped_and_occur(stages: Path) -> None:
-    with pytest.raises(UserError, match=r"\n  Pro/ \(6\)\n  for example: ") as caught:
+    with pytest.raises(
+        UserError, match=r"\n  Pro/ \(6\)\n  write each of Pro after its class, or leave its images out, for example: "
+    ) as caught:
         found(stages, "normal=Benign", "leukemic=Early,Pre")
     typed = str(caught.value).rpartition("for example: --classes ")[2].partition("\n")[0]
     assert typed == "normal=Benign leukemic=Early,Pre ignore=Pro"
@@ -247,7 +249,11 @@ def test_unknown_folders_are_mapped_at_the_second_try(tmp_path: Path, paths: lis
             ("Benign", "Odd"),
             "write each of Odd after its class, or after ignore= to leave it out: --classes normal=Be",
         ),
-        (("hem", "all", "unlabelled"), "for example: --classes normal=hem leukemic=all ignore=unlabelled"),
+        (
+            ("hem", "all", "unlabelled"),
+            "write each of unlabelled after its class, or leave its images out, for example: --classes normal=hem "
+            "leukemic=all ignore=unlabelled",
+        ),
     ],
 )
 def test_the_class_of_an_unknown_word_is_not_guessed(tmp_path: Path, words: tuple[str, ...], advice: str) -> None:

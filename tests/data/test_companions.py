@@ -68,6 +68,14 @@ def test_classes_that_are_given_are_kept_in_the_advice(tmp_path: Path) -> None:
     assert len(found(tmp_path / "Segmented").rows) == 2
 
 
+def test_segmented_cells_with_a_class_of_their_own_are_no_companions(tmp_path: Path) -> None:
+    touch(tmp_path, "Original/hem/1.png", "Segmented/hem/1.png", "Segmented/all/1.png", "Segmented/all/2.png")
+    assert [row.label for row in found(tmp_path).rows] == [0, 1, 1, 0]
+    touch(tmp_path, "Original/all/1.png")
+    with pytest.raises(UserError, match=r"2 of 5 images .*: Segmented/ \(2\)"):
+        found(tmp_path)
+
+
 def test_companions_by_their_own_names_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "hem/0.png", "hem/0_mask.png", "all/1.bmp", "all/1-Seg.png", "all/1 (2).png")
     with pytest.raises(

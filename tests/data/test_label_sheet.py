@@ -171,3 +171,55 @@ def test_names_that_look_like_comments_or_begin_with_a_blank_are_read_back(tmp_p
         ("4.png", 0),
         ("=3.png", 0),
     ]
+
+
+def read_sheet(data: Path, sheet: Path) -> list[dict[str, str]]:
+    assert command.main([str(data), "--label-sheet", str(sheet)]) == 0
+    with sheet.open(encoding="utf-8-sig", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_known_labels_and_the_split_are_kept_beside_a_word_that_is_not_known(tmp_path: Path) -> None:
+    names = [f"{part}/{word}/{n}.png" for part in ("train", "test") for word in ("hem", "all", "odd") for n in range(2)]
+    data = touch(tmp_path / "data", *names, "train/hem/0_mask.png")
+    assert "odd" in refusal(data)
+    rows = read_sheet(data, tmp_path / "sheet.csv")
+    known = {"hem": "0", "all": "1", "odd": ""}
+    assert {row["Path"]: (row["label"], row["split"]) for row in rows} == {
+        f"data/{name}": (known[name.split("/")[1]], name.split("/")[0]) for name in names
+    }
+    fill(tmp_path / "sheet.csv", lambda row: row["label"] or 1)
+    source = find_images(tmp_path / "sheet.csv", Reading(split_column="split"), labels=True)
+    assert sorted((row.label, row.split) for row in source.rows) == [(0, "train")] * 2 + [(1, "train")] * 4
+
+
+def test_known_words_of_a_table_are_kept_and_the_others_shown(tmp_path: Path) -> None:
+    data = touch(tmp_path / "data", *(f"{n}.png" for n in range(4)))
+    lines = [f"{n}.png,{word},S{n}" for n, word in enumerate(("hem", "ALL", "odd", "odd"))]
+    (data / "list.csv").write_text("\n".join(["file,label,subject", *lines]))
+    rows = read_sheet(data, tmp_path / "sheet.csv")
+    assert [(row["label"], row["word"], row["subject"]) for row in rows] == [
+        ("0", "", "S0"),
+        ("1", "", "S1"),
+        ("", "odd", "S2"),
+        ("", "odd", "S3"),
+    ]
+
+
+def test_images_in_folders_of_both_classes_have_no_label(tmp_path: Path) -> None:
+    data = touch(tmp_path / "data", "cancer/Benign/1.png", "cancer/Malignant/1.png", "healthy/1.png", "odd/1.png")
+    assert [row["label"] for row in read_sheet(data, tmp_path / "sheet.csv")] == ["", "1", "0", ""]
+
+
+def test_a_sheet_that_contradicts_the_folders_is_named(tmp_path: Path) -> None:
+    data = touch(tmp_path / "data", *(f"{word}/{n}.png" for word in ("hem", "all", "odd") for n in range(3)))
+    sheet = tmp_path / "sheet.csv"
+    read_sheet(data, sheet)
+    fill(
+        sheet, lambda row: int(row["Path"] in ("data/hem/1.png", "data/all/0.png", "data/all/1.png", "data/odd/1.png"))
+    )
+    message = refusal(sheet)
+    assert "2 images have other labels than the folders that they are in say" in message
+    assert "\n  row 4: 0 in all/\n  row 6: 1 in hem/\n" in message
+    assert "add --label-column label" in message
+    assert len(find_images(sheet, Reading(label_column="label"), labels=True).rows) == 9

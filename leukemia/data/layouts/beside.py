@@ -22,6 +22,16 @@ def folders_above(folders: Iterable[tuple[str, ...]]) -> set[tuple[str, ...]]:
     return {each[:level] for each in set(folders) for level in range(len(each))}
 
 
+def num_common(folders: Sequence[tuple[str, ...]]) -> int:
+    """How many outermost folders all images have.
+
+    >>> num_common([("data", "hem"), ("data", "all")]), num_common([])
+    (1, 0)
+    """
+    levels = list(zip(*folders, strict=False))
+    return next((number for number, names in enumerate(levels) if len(set(names)) > 1), len(levels))
+
+
 def few_above(folders: Sequence[tuple[str, ...]]) -> set[tuple[str, ...]]:
     """Those of the folders of all images that have only overviews: a few images, above the folders of the others."""
     above = folders_above(folders)

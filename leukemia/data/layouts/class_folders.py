@@ -20,7 +20,7 @@ from leukemia.data.classes import (
     unknown_words,
     vocabularies,
 )
-from leukemia.data.layouts.beside import are_few, folders_above
+from leukemia.data.layouts.beside import are_few, folders_above, num_common
 from leukemia.data.layouts.class_names import class_names
 from leukemia.data.layouts.companions import companion_folders
 from leukemia.data.layouts.file_words import has_file_words
@@ -66,8 +66,8 @@ def class_folders(data: Path, reading: Reading) -> Source | None:
     """The images below folders named by class, at any depth; None if there is no such folder.
 
     The class folder of an image is the outermost one in its path whose name is a word of ``--classes`` or, without that
-    option, of ``leukemia.data.classes``. A few images beside class folders, in a folder that contains these, are left
-    out.
+    option, of ``leukemia.data.classes``; a folder that contains all images is none, if there are such folders inside. A
+    few images beside class folders, in a folder that contains these, are left out.
 
     Raises:
         OtherWords: no folder has a name of ``--classes``.
@@ -82,12 +82,23 @@ def class_folders(data: Path, reading: Reading) -> Source | None:
             raise unmapped(f"{data}: no folder has a word of --classes", reading.classes)
         if not any(folder.name in vocabulary for folder in subfolders(data)):
             return None
+    if reading.is_partial:
+        rows = tuple(_as_far_as_known(image, vocabulary) for image in images)
+        return Source(layout="folders", root=data, rows=rows, notes=ignored_files([data]))
     beside = _beside(data, images, reading)
     _check_nested(data, found, vocabulary)
     if vocabulary is TALEQANI:
         _check_versions(data, found)
     rows = tuple(Row(path=image.path, label=vocabulary.label(image.word), word=image.word) for image in found)
     return Source(layout="folders", root=data, rows=rows, beside=tuple(beside), notes=ignored_files([data]))
+
+
+def _as_far_as_known(image: _Image, vocabulary: Vocabulary) -> Row:
+    """An image with its label, if its folders do not name both classes."""
+    named = {label for name in image.folders if (label := vocabulary.label(name)) is not None}
+    if image.level is None or len(named) > 1:
+        return Row(path=image.path, label=None)
+    return Row(path=image.path, label=vocabulary.label(image.word), word=image.word)
 
 
 def flat_folder(data: Path, reading: Reading) -> Source | None:
@@ -113,11 +124,15 @@ def _in_class_folders(data: Path, reading: Reading) -> tuple[Vocabulary, list[_I
         for base, names in walk_folders(data)
     ]
     located = []
+    first = num_common([folders for folders, paths in places if paths])
     for vocabulary in vocabularies(reading.classes) if reading.classes else (NAMED, KNOWN, TALEQANI):
+        inner = any(
+            vocabulary.label(name) is not None for folders, paths in places if paths for name in folders[first:]
+        )
         images = [
             _Image(path=path, folders=folders, level=level)
             for folders, paths in places
-            for level in [_level(folders, vocabulary)]
+            for level in [_level(folders, vocabulary, first if inner else 0)]
             for path in paths
         ]
         if all(image.level is not None for image in images):
@@ -146,9 +161,9 @@ def _check_numbers(data: Path, images: Sequence[_Image]) -> None:
         )
 
 
-def _level(folders: tuple[str, ...], vocabulary: Vocabulary) -> int | None:
-    """Which of the folders is the class folder, or one whose images are left out."""
-    levels = [level for level, name in enumerate(folders) if name in vocabulary]
+def _level(folders: tuple[str, ...], vocabulary: Vocabulary, first: int) -> int | None:
+    """Which of the folders, from a first one, is the class folder, or one whose images are left out."""
+    levels = [level for level, name in enumerate(folders) if level >= first and name in vocabulary]
     return next((level for level in levels if vocabulary.ignores(folders[level])), levels[0] if levels else None)
 
 

@@ -23,6 +23,7 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _AUGMENTED = re.compile(r"(?:.+[_. -])?aug(?:mented|mentations?)?", re.IGNORECASE)
+_SEGMENTED = re.compile("segmented", re.IGNORECASE)
 _SEPARATOR = re.compile(r"[_. -]")
 
 
@@ -159,8 +160,23 @@ def note_twins(source: Source) -> tuple[str, ...]:
 
 
 def _companions_among(images: Iterable[_Image], masks: set[str]) -> set[str]:
-    """The names of folders that may have companions, by their names or because they have masks."""
-    return masks | {name for name in {name for image in images for name in image.folders} if names_companions(name)}
+    """The names of folders that may have companions, because they have masks, or by their names.
+
+    A folder ``Segmented`` may have cells without their background, as Taleqani's: it is none if its images have folders
+    that no other images have, such as a class.
+    """
+    images = list(images)
+    named = {name for name in {name for image in images for name in image.folders} if names_companions(name)}
+    return masks | {name for name in named if not (_SEGMENTED.search(name) and _has_own_folders(name, images))}
+
+
+def _has_own_folders(kind: str, images: Iterable[_Image]) -> bool:
+    """Whether images in folders of this name have other folders that no image outside of them has."""
+    inside: set[str] = set()
+    outside: set[str] = set()
+    for image in images:
+        (inside if kind in image.folders else outside).update(image.folders)
+    return not inside - {kind} <= outside
 
 
 def _sibling_places(images: Iterable[_Image], companions: set[str]) -> Mapping[int, set[_Place]]:

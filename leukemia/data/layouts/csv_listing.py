@@ -9,6 +9,7 @@ from pathlib import Path
 from leukemia.base.errors import UserError
 from leukemia.data.classes import LabelError
 from leukemia.data.layouts.file_index import FileIndex
+from leukemia.data.layouts.folder_labels import check_folders
 from leukemia.data.layouts.label_candidates import no_label_column, unread_candidates
 from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
 from leukemia.data.layouts.listed_folder import Folder
@@ -31,6 +32,7 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
     Raises:
         UserError: columns, labels or paths are missing or invalid; all offending rows are listed.
     """
+    labels = labels and not reading.is_partial
     column, label_notes = label_column(listing, reading, required=labels)
     paths_from = listing.path_column
     if paths_from is None or (labels and column is None):
@@ -45,6 +47,7 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
     names = listing.column(listing.name_column or paths_from)
     split_name = split_column(listing.columns, reading)
     splits = [None] * len(names) if split_name is None else listing.column(split_name)
+    doubts = check_folders(listing, column, paths, [label for _, label in found], folder.root, reading)
     rows, repeated = joined(
         listing,
         [
@@ -57,7 +60,7 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         root=folder.root,
         rows=rows,
         notes=(*path_notes, *label_notes, *folder.notes(listing), *repeated),
-        named_notes=() if column is None else unread_candidates(listing, column, reading),
+        named_notes=(*doubts, *(() if column is None else unread_candidates(listing, column, reading))),
         split_from="" if split_name is None else f"the column {split_name}",
         tables=(listing.path, *listing.joined),
         unread_columns=unread,

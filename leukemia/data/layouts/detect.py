@@ -93,7 +93,7 @@ def _find(data: Path, reading: Reading, *, labels: bool) -> Source:
         found = _read(data, reading, labels=labels)
         note = "the data have none of the words of --classes; their classes are read without that option"
         found = dataclasses.replace(found, notes=(note, *found.notes))
-    source = with_subclasses(found, reading, all_words=labels)
+    source = with_subclasses(found, reading, all_words=labels and not reading.is_partial)
     source = with_class_names(source, reading)
     if found.rows and not source.rows:
         raise LabelError(
@@ -103,10 +103,11 @@ def _find(data: Path, reading: Reading, *, labels: bool) -> Source:
         others = describe_others(walk(data))
         advice = f", but {others}" if others else "; unpack the data set again"
         raise UserError(f"{data}: the folders contain no images{advice}")
-    if labels and source.rows[0].label is None:
-        raise images_without_labels(data, reading)
-    refuse_mapped_masks(data, source, reading)
-    refuse_companions(data, source, reading)
+    if not reading.is_partial:
+        if labels and source.rows[0].label is None:
+            raise images_without_labels(data, reading)
+        refuse_mapped_masks(data, source, reading)
+        refuse_companions(data, source, reading)
     source = with_split_tables(with_split_lists(source, reading), reading)
     kept = with_beside(with_split(source, data, reading, training=labels))
     of_tables = kept.layout == "csv" and data.is_dir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from leukemia.data.version_names import is_version_word
 MOST_WORDS = 12
 """More words are no classes: each name has a word of its own, or a patient's."""
 
+MOST_LETTERS = 4
+"""More single letters are no classes: they are the rows of a plate."""
+
 MOST_PLACES = 6
 """Words are looked for at so many places from either end of a name."""
 
@@ -35,8 +38,12 @@ _HYPHENATED = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _LETTERS = re.compile(r"[^\W\d_]+")
 # With a letter: a number may as well count images.
 _NUMBERED = re.compile(r"(?<![^\W_])\d*[^\W\d_][^\W_]*")
-# At least two letters, or one with a digit, as M3: one letter is the row of a plate, or a kind of patient.
+# One letter, with nothing but digits beside it.
+_LETTER = re.compile(r"(?<![^\W\d_])[^\W\d_](?![^\W\d_])")
+# At least two letters, or one with a digit, as M3.
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+|[^\W\d_]{2,}|[^\W\d_]\d")
+# Of sexes, of sides, and of a date and time.
+_OTHER_LETTERS = (frozenset("mf"), frozenset("mw"), frozenset("lr"), frozenset("xy"), frozenset("dt"))
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ def proposed_words(data: Path) -> list[tuple[Place, list[str]]]:
         if is_whole and not _are_counters(place, below, words):
             found.setdefault(words, place)
     places = [(place, list(words)) for words, place in found.items()]
-    return sorted(places, key=lambda each: not any(word in NAMED for word in each[1]))
+    return sorted(places, key=lambda each: (are_letters(each[1]), not any(word in NAMED for word in each[1])))
 
 
 def has_file_words(data: Path, reading: Reading) -> bool:
@@ -143,7 +150,7 @@ def _places(paths: Sequence[Path]) -> Iterator[Place]:
     """Those of files first, and of each name the beginning and the end."""
     depth = max((len(path.parts) - 1 for path in paths), default=0)
     for level in (None, *range(depth)):
-        for kind in (_HYPHENATED, _LETTERS, _NUMBERED):
+        for kind in (_HYPHENATED, _LETTERS, _NUMBERED, _LETTER):
             for number in range(MOST_PLACES):
                 yield from (Place(kind, number, level), Place(kind, -number - 1, level))
 
@@ -161,12 +168,29 @@ def _may_be_classes(words: Sequence[str]) -> bool:
     counts = Counter(words)
     singles = sum(number == 1 for number in counts.values())
     is_few = len(counts) - singles > 1 and len(counts) <= MOST_WORDS and are_few(singles, len(words))
-    if not is_few or all(map(part_of, counts)) or not all(map(_WORD.fullmatch, counts)):
+    if not is_few or all(map(part_of, counts)):
+        return False
+    if are_letters(counts):
+        return _may_be_letters(counts)
+    if not all(map(_WORD.fullmatch, counts)):
         return False
     has_digits = any(word[-1].isdigit() for word in counts)
     return not (
         any(map(is_view, counts)) or any(map(is_version_word, counts)) or (has_digits and look_like_subjects(words))
     )
+
+
+def are_letters(words: Iterable[str]) -> bool:
+    """Whether all words are single letters."""
+    return all(map(_LETTER.fullmatch, words))
+
+
+def _may_be_letters(letters: Iterable[str]) -> bool:
+    """Whether single letters may be codes of classes, as ``N`` and ``L``: few, no sexes or sides, and not ``A``, ``B``
+    and so on, which count."""
+    found = {letter.casefold() for letter in letters}
+    are_counters = sorted(found) == [chr(ord("a") + number) for number in range(len(found))]
+    return len(found) <= MOST_LETTERS and not are_counters and found not in _OTHER_LETTERS
 
 
 def _are_counters(place: Place, paths: Sequence[Path], words: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ from leukemia.data.classes import MOST_WORDS, NAMED, normal_form
 from leukemia.data.layouts.beside import few_above
 from leukemia.data.layouts.companions import companion_folders
 from leukemia.data.layouts.source import is_image, walk
+from leukemia.data.part_words import plain
 from leukemia.data.split import part_of
 from leukemia.data.subject_words import looks_like_subjects
 
@@ -29,6 +30,11 @@ _LETTER_AND_NUMBER = re.compile(r"[^\W\d_]\d{2,}")
 _OF_CLASSES = frozenset("class type grade stage category label klasse typ grad stadium classe clase grado".split())
 _PREFIXES = frozenset(["p", "pt", "id", "uid", "visit", "slide", "smear", "sample", "specimen"])
 _MAGNIFICATION = re.compile(r"x[\W_]*\d+|\d+[\W_]*x")
+_CENTRE = re.compile(
+    r"(?<![^\W\d_])(?:hosp(?:ital|itals)?|centers?|centres?|centro|zentrum|clinics?|klinik|klinikum|clinica|clinique"
+    r"|hopital|ospedale|krankenhaus|spital|sites?|labs?|labor|laborator(?:y|io|ium)|institut(?:e|o)?|univ(?:ersit(?:y|e|a"
+    r"t|aet))?|scanner|microscope|больница|клиника|医院|病院)(?![^\W\d_]{2})"
+)
 _VIEWS = frozenset(
     "left right top bottom upper lower centre center giemsa wright leishman pappenheim mgg romanowsky stained "
     "image images img imgs dsc pic photo scan field cell cells".split()
@@ -69,6 +75,11 @@ class Level:
         return all(map(is_view, set(self.names)))
 
     @property
+    def are_centres(self) -> bool:
+        """Whether the folders are called for hospitals, laboratories or devices."""
+        return all(map(is_centre, set(self.names)))
+
+    @property
     def are_numbered(self) -> bool:
         """Whether the folders are a word with a running number, as fields and batches are, unless the word says that
         they are classes."""
@@ -84,8 +95,8 @@ class Level:
 
     @property
     def may_be_classes(self) -> bool:
-        """Whether the folders look like neither subjects nor views."""
-        return not (self.are_subjects or self.are_views)
+        """Whether the folders look like neither subjects, views nor hospitals."""
+        return not (self.are_subjects or self.are_views or self.are_centres)
 
 
 def folder_levels(data: Path) -> list[Level]:
@@ -193,6 +204,15 @@ def is_view(word: str) -> bool:
     form = normal_form(word)
     numbered = _NUMBERED.fullmatch(form)
     return (numbered["name"] if numbered else form) in _VIEWS or _MAGNIFICATION.fullmatch(form) is not None
+
+
+def is_centre(word: str) -> bool:
+    """Whether a folder is called for a hospital, a laboratory or a device.
+
+    >>> [is_centre(word) for word in ("Hospital_A", "site2", "CentreB", "Klinik Nord", "labelled", "blast")]
+    [True, True, True, True, False, False]
+    """
+    return _CENTRE.search(plain(word)) is not None
 
 
 def _have_parts_and_words(names: Iterable[str]) -> bool:

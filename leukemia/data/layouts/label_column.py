@@ -12,6 +12,7 @@ from leukemia.data.classes import (
     KNOWN,
     LabelError,
     Vocabulary,
+    known_labels,
     mapping,
     normal_form,
     unknown_words,
@@ -99,6 +100,8 @@ def read_labels(
             "stand for normal; write --classes with the words of both, such as --classes normal=1 leukemic=0"
         )
     vocabulary = vocabulary_of(words, reading.classes)
+    if vocabulary is None and reading.is_partial:
+        return list(known_labels(words, reading.classes))
     if vocabulary is None:
         raise _wrong_labels(listing, column, reading)
     return [(word, vocabulary.label(word)) for word in words]

@@ -13,7 +13,7 @@ from leukemia.data.class_hints import hinted_label
 from leukemia.data.classes import NAMED, PLACE, joined, mapping, normal_form
 from leukemia.data.layouts.class_names import class_names
 from leukemia.data.layouts.companions import companion_folders
-from leukemia.data.layouts.file_words import proposed_words
+from leukemia.data.layouts.file_words import are_letters, proposed_words
 from leukemia.data.layouts.folder_levels import Level, class_level, other_levels
 
 Read: TypeAlias = Callable[[tuple[str, ...]], object]
@@ -52,7 +52,21 @@ class Proposal:
     def is_hinted(self) -> bool:
         """Whether most of them suggest a class."""
         words = set(self.words)
-        return 2 * sum(hinted_label(word) is not None for word in words) > len(words)
+        return 2 * self._num_hinted > len(words)
+
+    @property
+    def has_hints(self) -> bool:
+        """Whether one of them suggests a class."""
+        return self._num_hinted > 0
+
+    @property
+    def are_letters(self) -> bool:
+        """Whether they are single letters."""
+        return are_letters(set(self.words))
+
+    @property
+    def _num_hinted(self) -> int:
+        return sum(hinted_label(word) is not None for word in set(self.words))
 
     def problem(self, read: Read) -> str | None:
         """Why data cannot be read with these words; None if they can, as whatever class the unknown ones are mapped.
@@ -85,8 +99,8 @@ def _refused(read: Read, classes: tuple[str, ...]) -> str | None:
 def proposals(data: Path, levels: Sequence[Level]) -> list[Proposal]:
     """What may be the classes of the images in a folder, the likeliest first.
 
-    That is what has a known word, then what has mostly words that suggest a class, then what has the fewest words,
-    folders before files; numbered folders are last.
+    That is what has a known word, then what has mostly words that suggest a class, then what has one, then what has the
+    fewest words, folders before files; numbered folders and single letters are last.
     Words in the names of folders are before these.
 
     Args:
@@ -102,13 +116,19 @@ def proposals(data: Path, levels: Sequence[Level]) -> list[Proposal]:
     of_levels = {level.above: _variants(level, companions) for level in whole}
     groups = [*of_levels.values(), *(group for place, group in words if place.level is None)]
     numbered = {level.names for level in levels if level.are_numbered}
-    groups.sort(key=lambda group: (tuple(group[0].words) in numbered, len(group[0].forms)))
+    groups.sort(
+        key=lambda group: (
+            group[0].are_letters and not group[0].are_folders,
+            tuple(group[0].words) in numbered,
+            len(group[0].forms),
+        )
+    )
     for place, group in words:
         if place.level is not None:
             # They say the same as the whole names of their level, in fewer words.
             own = of_levels.get(place.level)
             groups.insert(len(groups) if own is None else groups.index(own), group)
-    groups.sort(key=lambda group: (not group[0].is_known, not group[0].is_hinted))
+    groups.sort(key=lambda group: (not group[0].is_known, not group[0].is_hinted, not group[0].has_hints))
     return [each for group in groups for each in group if len(each.forms) > 1]
 
 

@@ -38,7 +38,7 @@ def with_subclasses(source: Source, reading: Reading, *, all_words: bool) -> Sou
     rows = tuple(
         row if row.word is None or several[row.label] < 2 else _with_subclass(row, names[normal_form(row.word)])
         for row in source.rows
-        if row.word is None or row.label is not None
+        if row.word is None or row.label is not None or reading.is_partial
     )
     num_left_out = len(source.rows) - len(rows)
     note = (f"--classes leaves out {num_left_out} of {len(source.rows)} images (ignore=...)",) if num_left_out else ()

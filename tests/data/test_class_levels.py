@@ -1,0 +1,66 @@
+"""Which level of folders has the classes: neither one that all images have, nor that of the hospitals."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+from helpers.second_try import completed, found, refusal, touch
+
+WORDS = ("blast", "lymphocyte", "monocyte")
+
+
+@pytest.mark.parametrize("above", ["Leukemia/{}", "cancer/train/{}", "Leukemia/normal/{}", "malignant/P{{}}/{}"])
+def test_a_class_word_above_all_images_is_no_class(tmp_path: Path, above: str) -> None:
+    names = [f"{above.format(word).format(n)}/{n}.png" for word in ("ALL", "HEM") for n in range(2)]
+    assert {row.path.relative_to(tmp_path).as_posix(): row.label for row in found(touch(tmp_path, *names)).rows} == {
+        name: int("ALL" in name) for name in names
+    }
+
+
+def test_a_class_word_above_some_images_is_refused_if_another_is_below(tmp_path: Path) -> None:
+    touch(tmp_path, "cancer/Benign/1.png", "cancer/Malignant/1.png", "healthy/1.png")
+    assert "folder cancer/Benign is named for both classes" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("centres", [("Hospital A", "Hospital B"), ("site1", "site2"), ("Klinik_Nord", "Centre_X")])
+def test_hospitals_are_not_proposed(tmp_path: Path, centres: tuple[str, str]) -> None:
+    touch(tmp_path, *(f"{centre}/{word}/{n}.png" for centre, word, n in product(centres, WORDS, range(2))))
+    message = refusal(tmp_path)
+    assert f"write each of {','.join(WORDS)} after its class" in message
+    assert not any(f"{centre} (" in message for centre in centres)
+    assert len(found(tmp_path, *completed(message, "lymphocyte,monocyte", "blast")).rows) == 12
+
+
+def test_a_level_with_a_word_that_suggests_a_class_is_proposed_first(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{town}/{word}/{n}.png" for town, word, n in product(("Rome", "Tehran"), WORDS, range(2))))
+    assert f"write each of {','.join(WORDS)} after its class" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "letters"),
+    [
+        ([f"{n:03d}_{'NL'[n % 2]}_{n * 7:03d}.png" for n in range(12)], "L,N"),
+        ([f"{'PN'[n % 2]}{n:03d}.png" for n in range(12)], "N,P"),
+        ([f"P{n // 3:02d}_{'FM'[n // 6]}_{'BN'[n % 2]}_{n}.png" for n in range(12)], "B,N"),
+    ],
+)
+def test_single_letters_are_offered_and_never_guessed(tmp_path: Path, names: list[str], letters: str) -> None:
+    message = refusal(touch(tmp_path, *names))
+    assert f"write each of {letters} after its class" in message
+    first, second = letters.split(",")
+    rows = found(tmp_path, *completed(message, second, first)).rows
+    assert len(rows) == 12
+    assert {row.word: row.label for row in rows} == {second: 0, first: 1}
+
+
+@pytest.mark.parametrize("letters", ["AB", "MF", "LR", "ABCDEFGH"])
+def test_letters_of_plates_sexes_and_sides_are_not_offered(tmp_path: Path, letters: str) -> None:
+    names = [f"{n:03d}_{letters[n % len(letters)]}.png" for n in range(24)]
+    assert "--classes" not in refusal(touch(tmp_path, *names))
+
+
+def test_letters_are_offered_after_words(tmp_path: Path) -> None:
+    names = [f"{('blast', 'lymph')[n % 2]}_{'NL'[n // 2 % 2]}_{n}.png" for n in range(12)]
+    assert "write each of blast,lymph after its class" in refusal(touch(tmp_path, *names))
