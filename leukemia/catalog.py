@@ -87,7 +87,8 @@ def _write_label_sheet(arguments: argparse.Namespace) -> int:
     num_images, num_labels = sheet.write()
     print(printable(f"{'sheet:':<13}{sheet.path} ({num_images} images, {num_labels} of them with a label)"))
     way = (
-        "fill in the column label: 0 normal, 1 leukemic, or words for --classes; and subject, if you know the patients"
+        "fill in the column label: 0 normal, 1 leukemic, or words for --classes; and subject and split (train, "
+        "validation, test), if you know them"
     )
     print(printable(f"{'next:':<13}{way}; then {sheet.command}"))
     return SUCCESS

@@ -35,6 +35,9 @@ _SYNONYMS = {"leukemia": 1, "leukaemia": 1, "leukaemic": 1}
 _DECIMAL_COMMA = re.compile(r"(?<=[0-9]),(?=0+$)")
 
 
+NO_LABEL = "no-label"
+"""The word for an empty label, which may be left out with ``ignore=``."""
+
 MOST_WORDS = 20
 """An example has at most as many words of the data."""
 
@@ -46,6 +49,9 @@ _NUMBER = re.compile(r"-?\d+")
 
 class LabelError(UserError):
     """A refusal about labels or classes, which ends with what always remains to be done (``layouts.last_resort``)."""
+
+    example: tuple[str, ...] | None = None
+    """The value of ``--classes`` that the last line of the message proposes, if it has words for both classes."""
 
 
 class OtherWords(LabelError):
@@ -187,7 +193,9 @@ def unknown_words(
     else:
         advice = "for example"
     text = f"{message}:\n{shown}\n{INDENT}{advice}: {f'{option} {typed}'.strip()}"
-    return OtherWords(text) if is_other else LabelError(text)
+    error = OtherWords(text) if is_other else LabelError(text)
+    error.example = None if unclear or option else tuple(shlex.split(typed)[1:])
+    return error
 
 
 def counted(words: Iterable[str]) -> list[str]:

@@ -14,10 +14,11 @@ from leukemia.base.errors import UserError
 from leukemia.base.files import atomic, resolved
 from leukemia.base.new_file import require_new
 from leukemia.base.spreadsheet import cell_of
+from leukemia.data.classes import NO_LABEL
 from leukemia.data.layouts.companions import companions_among
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.last_resort import OPTION, folder_of_images
-from leukemia.data.layouts.source import Row, is_image, walk
+from leukemia.data.layouts.source import Row, Source, is_image, walk
 from leukemia.data.names import check_names
 from leukemia.data.reading import Reading
 from leukemia.data.subjects import read_subjects
@@ -26,15 +27,16 @@ MOST_NAMES = 8
 """Columns for the words of names; later words have none."""
 
 SPLIT, WORD = "split", "word"
-"""Columns of the part of a split, and of what a label would be read from if it were known; only if there are any."""
+"""Columns of the part of a split, and of what a label would be read from if it were known; the latter only if there is
+any."""
 
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSheet:
-    """A new CSV with a row for each image: ``Path``, ``label`` and ``subject`` where they are known, and ``folder 1``,
-    ``name 1``, ..., which are the folders and the words of its path, to sort by."""
+    """A new CSV with a row for each image: ``Path``, ``label``, ``subject`` and ``split`` where they are known, and
+    ``folder 1``, ``name 1``, ..., which are the folders and the words of its path, to sort by."""
 
     path: Path
     data: Path
@@ -67,9 +69,8 @@ class LabelSheet:
         check_names(ids, self._folder)
         subjects = read_subjects(ids, [row.subject for row in rows], self.reading).names or [""] * len(rows)
         splits = [row.split or "" for row in rows]
-        unknown = ["" if row.label is not None or row.word is None else cell_of(row.word) for row in rows]
-        more = {SPLIT: splits, WORD: unknown}
-        more = {name: values for name, values in more.items() if any(values)}
+        unknown = ["" if row.label is not None or row.word in (None, NO_LABEL) else cell_of(row.word) for row in rows]
+        more = {SPLIT: splits} | ({WORD: unknown} if any(unknown) else {})
         parts = [Path(image_id).parts for image_id in ids]
         words = [_WORD.findall(Path(image_id).stem)[:MOST_NAMES] for image_id in ids]
         depth, length = max(map(len, parts)) - 1, max(map(len, words))
@@ -100,10 +101,13 @@ class LabelSheet:
         """The images as they can be read: with all labels, with those that are known, or, in a CSV, without; otherwise
         all images but companions."""
         whole = dataclasses.replace(self.reading, split_column=None)
-        for reading, labels in ((whole, True), (whole.partial(), True), (whole.without_labels(), False)):
+        partial = whole.partial()
+        for reading, labels in ((whole, True), (partial, True), (partial, False), (whole.without_labels(), False)):
             try:
-                source = find_images(self.data, reading, labels=labels)
+                source = _with_subjects(self.data, reading, labels=labels)
             except UserError:
+                continue
+            if not source.rows:
                 continue
             if source.layout == "csv" or (labels and any(row.label is not None for row in source.rows)):
                 found = companions_among(source.root, [row.path for row in source.rows]) if reading.is_partial else {}
@@ -129,6 +133,14 @@ class LabelSheet:
     @staticmethod
     def _resolved(path: Path) -> Path:
         return resolved(path, "correct the path")
+
+
+def _with_subjects(data: Path, reading: Reading, *, labels: bool) -> Source:
+    """The images, with the subjects of the only column that is called so, for a person to see."""
+    source = find_images(data, reading, labels=labels)
+    if len(source.unread_columns) != 1 or any(row.subject for row in source.rows):
+        return source
+    return find_images(data, dataclasses.replace(reading, subject_column=source.unread_columns[0]), labels=labels)
 
 
 def _padded(values: Sequence[str], length: int) -> list[str]:

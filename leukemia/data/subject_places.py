@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from leukemia.data.classes import normal_form
 from leukemia.data.counters import Place, is_counter
-from leukemia.data.layouts.folder_levels import is_view, look_like_subjects
+from leukemia.data.layouts.folder_levels import is_centre, is_view, look_like_subjects
 from leukemia.data.part_words import plain
 from leukemia.data.split import part_of
 from leukemia.data.versions import originals
@@ -73,8 +73,8 @@ def _recurs(place: Place) -> bool:
 
 
 def _are_others(words: Collection[str]) -> bool:
-    """Whether they are parts of a split or views."""
-    return all(map(part_of, words)) or any(map(is_view, words))
+    """Whether they are parts of a split, views or hospitals."""
+    return all(map(part_of, words)) or any(map(is_view, words)) or all(map(is_centre, words))
 
 
 def _rank(values: Collection[str]) -> int:

@@ -10,7 +10,8 @@ _OWNERS = (
     "subj subject subjects pat patient patients case cases person persons donor donors participant participants "
     "individual individuals proband probands mrn pid patienten patientin fall spender sujet malade dossier cas donneur "
     "paciente pacientes sujeto caso donante expediente sujeito prontuario doador paziente pazienti soggetto donatore "
-    "cartellaclinica historiaclinica пациент 患者 病人 病例 病历 受试者 住院 患者さん 症例 被験者 환자"
+    "cartellaclinica historiaclinica "
+    "historia nhc hasta pacjent potilas pasient пациент 患者 病人 病例 病历 受试者 住院 患者さん 症例 被験者 환자"
 )
 _NUMBERS = (
     "id ids no nr num number name code key identifier uid nummer kennung kurzel numero identifiant nom codigo nombre "

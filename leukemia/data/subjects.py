@@ -107,7 +107,7 @@ def read_subjects(
                 f"--subject-column {reading.subject_column}: expected subjects, but no row has one"
                 f"{_in_brackets(words)}; give another column, or leave the option out"
             )
-        return Subjects(names=None, notes=(_how_to_give(columns, recurring, pattern()),))
+        return Subjects(names=None, notes=(_how_to_give(columns, recurring, pattern),))
     notes += [_unread(column, reading) for column in columns]
     names, joined = _normal({value for value in known if value is not None}, reading.subject_spelling)
     if joined:
@@ -185,13 +185,15 @@ def _unread(column: str, reading: Reading) -> str:
     return f"the column {column} looks like subjects, but is not read; --subject-column {_argument(column)} {way}"
 
 
-def _how_to_give(columns: Iterable[str], recurring: Iterable[str], pattern: str | None) -> str:
+def _how_to_give(columns: Iterable[str], recurring: Iterable[str], pattern: Callable[[], str | None]) -> str:
+    """What to type for subjects: columns that are called so; without any, what else recurs as patients do."""
     ways = [f"--subject-column {_argument(column)} reads the column {column}" for column in columns]
-    ways = ways or [
-        f"--subject-column {_argument(column)} reads the column {column}, whose values recur as patients do"
-        for column in recurring
-    ]
-    ways += [pattern] if pattern else []
+    if not ways:
+        ways = [
+            f"--subject-column {_argument(column)} reads the column {column}, whose values recur as patients do"
+            for column in recurring
+        ]
+        ways += filter(None, [pattern()])
     return (
         "subjects are unknown, so images of one patient may be on both sides of a split, and scores too high; "
         + ", ".join(ways or ["a CSV with a column subject gives them"])

@@ -293,7 +293,7 @@ def test_csv_links_inside_the_folder_are_followed_and_duplicates_rejected(tmp_pa
             "Path,label",
             ["images/0.png,2", "images/1.png,1", "images/2.png,", "images/3.png,x"],
             r"(?m)expected the label 0 \(normal\) or 1 \(leukemic\).*\n  '2': row 2\n  'x': row 5\n  row 4: no label\n"
-            r"  write each of 1,2,x after its class, .*: --classes normal=WORD,\.\.\. leukemic=WORD,\.\.\.$",
+            r"  write each of 1,2,x after its class, .*: --classes normal=WORD,.* leukemic=WORD,.* ignore=no-label$",
         ),
         ("Path,label", ["images/0.png,1", "images/1.png,1"], r"both classes, found 2 of class 1 \(all\) only"),
         (

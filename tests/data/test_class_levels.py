@@ -64,3 +64,42 @@ def test_letters_of_plates_sexes_and_sides_are_not_offered(tmp_path: Path, lette
 def test_letters_are_offered_after_words(tmp_path: Path) -> None:
     names = [f"{('blast', 'lymph')[n % 2]}_{'NL'[n // 2 % 2]}_{n}.png" for n in range(12)]
     assert "write each of blast,lymph after its class" in refusal(touch(tmp_path, *names))
+
+
+CENTRES = [
+    *(f"Centre A/{word}/{n}.png" for word in ("ALL", "Healthy") for n in range(2)),
+    *(f"Centre B/{word}/{n}.png" for word in ("LAL", "Sain") for n in range(2)),
+]
+
+
+def test_words_of_another_hospital_are_those_of_its_class_folders(tmp_path: Path) -> None:
+    message = refusal(touch(tmp_path, *CENTRES))
+    assert "\n  LAL/ (2)\n  Sain/ (2)\n  write each of LAL,Sain after its class, or leave its images out" in message
+    assert len(found(tmp_path, *completed(message, "", "")).rows) == 4
+    source = found(tmp_path, "normal=Healthy,Sain", "leukemic=ALL,LAL")
+    assert len(source.rows) == 8
+    # Hospitals are not proposed as patients either.
+    assert any(
+        "folders of another level that are not read: Centre A (4), Centre B (4)" in n for n in source.named_notes
+    )
+    assert not any("--subject-pattern" in note for note in source.named_notes)
+
+
+def test_an_example_that_is_refused_is_not_proposed(tmp_path: Path) -> None:
+    """Left out as a word, the folder would be one of both classes."""
+    touch(tmp_path, "hem/all/1.png", "hem/2.png", "all/1.png", "odd/1.png")
+    message = refusal(tmp_path)
+    assert "is named for both classes" in message
+    (tmp_path / "hem/all/1.png").unlink()
+    (tmp_path / "hem/all").rmdir()
+    assert "--classes normal=hem leukemic=all ignore=odd" in refusal(tmp_path)
+
+
+def test_what_remains_after_an_example_is_said_at_once(tmp_path: Path) -> None:
+    touch(tmp_path, "0.png", "1.png", "2.png")
+    lines = ["0.png,hem", "1.png,ALL", "2.png,odd", "3.png,hem"]
+    (tmp_path / "list.csv").write_text("\n".join(["Path,label", *lines]))
+    message = refusal(tmp_path)
+    assert "--classes normal=hem leukemic=ALL ignore=odd\n  after that, this remains: " in message
+    assert "1 of 4 images do not exist below" in message
+    assert "\n    row 5: 3.png\n" in message

@@ -97,9 +97,9 @@ def test_what_is_known_is_filled_in(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert command.main([str(data), "--label-sheet", str(tmp_path / "sheet.csv")]) == 0
     assert f"then python -m leukemia.catalog {tmp_path}/sheet.csv\n" in capsys.readouterr().out
     assert (tmp_path / "sheet.csv").read_text(encoding="utf-8-sig").splitlines() == [
-        "Path,label,subject,folder 1,name 1,name 2,name 3,name 4,name 5",
-        "data/all/UID_1_1_1_all.bmp,1,1,all,UID,1,1,1,all",
-        "data/hem/UID_0_1_1_hem.bmp,0,0,hem,UID,0,1,1,hem",
+        "Path,label,subject,split,folder 1,name 1,name 2,name 3,name 4,name 5",
+        "data/all/UID_1_1_1_all.bmp,1,1,,all,UID,1,1,1,all",
+        "data/hem/UID_0_1_1_hem.bmp,0,0,,hem,UID,0,1,1,hem",
     ]
 
 
@@ -110,9 +110,10 @@ def test_the_sheet_may_stand_anywhere_and_masks_are_not_listed(tmp_path: Path, c
     sheet = elsewhere / "sheet.csv"
     assert command.main([str(data), "--label-sheet", str(sheet)]) == 0
     assert shlex.join([str(sheet), "--base", str(data)]) in capsys.readouterr().out
-    assert [line.split(",")[:4] for line in sheet.read_text(encoding="utf-8-sig").splitlines()[1:]] == [
-        [f"./=batch/{n}.png", "", "", "./=batch"] for n in range(3)
-    ]
+    assert [
+        [line.split(",")[each] for each in (0, 1, 2, 4)]
+        for line in sheet.read_text(encoding="utf-8-sig").splitlines()[1:]
+    ] == [[f"./=batch/{n}.png", "", "", "./=batch"] for n in range(3)]
     fill(sheet, lambda row: ("healthy", "leukemia", "leukemia")[int(row["name 1"])])
     rows = find_images(sheet, Reading(base=str(data)), labels=True).rows
     assert [row.label for row in rows] == [0, 1, 1]
@@ -223,3 +224,14 @@ def test_a_sheet_that_contradicts_the_folders_is_named(tmp_path: Path) -> None:
     assert "\n  row 4: 0 in all/\n  row 6: 1 in hem/\n" in message
     assert "add --label-column label" in message
     assert len(find_images(sheet, Reading(label_column="label"), labels=True).rows) == 9
+
+
+def test_a_sheet_has_patients_and_words_of_a_table_that_is_refused(tmp_path: Path) -> None:
+    """A row's file is missing, and no column has known words."""
+    data = touch(tmp_path / "data", *(f"{n}.png" for n in range(4)))
+    lines = [f"{n}.png,P{n // 2},{('krank', 'gesund')[n % 2]},{('train', 'test')[n // 2 % 2]}" for n in range(5)]
+    (data / "list.csv").write_text("\n".join(["file,patient,Befund,K\u00fcme", *lines]), encoding="utf-8")
+    rows = read_sheet(data, tmp_path / "sheet.csv")
+    assert [(row["Path"], row["subject"], row["word"], row["split"]) for row in rows] == [
+        (f"data/{n}.png", f"P{n // 2}", ("krank", "gesund")[n % 2], ("train", "test")[n // 2]) for n in range(4)
+    ]

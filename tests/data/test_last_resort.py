@@ -106,7 +106,10 @@ def test_every_refusal_ends_with_a_list_that_can_be_written(
     message = str(caught.value)
     assert message.count("--label-sheet") == 1
     last = message.splitlines()[-1]
-    assert last.startswith("  for a CSV of all images, in which to fill in their labels: python -m leukemia.catalog ")
+    assert last.startswith(
+        "  for a CSV of all images, whatever the layout, in which to fill in labels, patients and a split: "
+        "python -m leukemia.catalog "
+    )
     assert command.main(shlex.split(last.partition("leukemia.catalog ")[2])) == 0
     assert "data_labels.csv (" in capsys.readouterr().out
 

@@ -68,8 +68,13 @@ def test_known_words_need_no_option(cells: Path) -> None:
 def test_rows_without_a_single_class_are_named(cells: Path) -> None:
     lines = one_hot_lines("normal,leukemic", ["normal", "leukemic"] * 6)
     path = write_lines(cells / "labels.csv", *lines[:-1], "images/11.png,0,0")
-    with pytest.raises(UserError, match=r"(?m)of the column normal, leukemic; correct these:\n  row 13: no label$"):
+    with pytest.raises(
+        UserError, match=r"(?m)of the column normal, leukemic; correct these, .*:\n  row 13: no label$"
+    ) as empty:
         typed(path)
+    typed_line = before_list(str(empty.value)).rpartition(": ")[2]
+    assert typed_line.endswith("ignore=no-label")
+    assert len(typed(path, options=typed_line).rows) == 11
     path = write_lines(cells / "labels.csv", *lines[:-1], "images/11.png,1,1")
     with pytest.raises(UserError, match=r"(?m)'normal\+leukemic': row 13\n  .* ignore=normal\+leukemic$") as refused:
         typed(path)

@@ -106,3 +106,31 @@ def test_records_with_too_many_combinations_are_refused(tmp_path: Path) -> None:
     write(tmp_path, {"many.json": json.dumps(many)})
     with pytest.raises(UserError, match="more than 1000000 combinations"):
         records_of(tmp_path / "many.json")
+
+
+def test_skipped_annotations_and_images_without_any_are_no_labels(tmp_path: Path) -> None:
+    records: list[dict[str, Any]] = [dict(record) for record in LABEL_STUDIO]
+    skipped = {"was_cancelled": True, "result": [{"value": {"choices": ["ALL"]}}]}
+    records[0] = records[0] | {"annotations": [skipped, *records[0]["annotations"]]}
+    records[1] = records[1] | {"annotations": []}
+    message = refusal(write(touch(tmp_path, *NAMES), {"export.json": json.dumps(records)}))
+    assert "\n  row 2: no label\n" in message
+    typed = completed(message, "", "")
+    assert typed == ["normal=normal", "leukemic=ALL", "ignore=no-label"]
+    labels = {path: label for path, (label, _, _) in rows_of(found(tmp_path, *typed)).items()}
+    assert labels == {name: n % 2 for n, name in enumerate(NAMES) if n != 1}
+
+
+def test_lists_of_the_images_of_patients_are_subjects(tmp_path: Path) -> None:
+    """Beside lists of the parts in a folder of their own, with the paths of another machine."""
+    patients = {f"patient_{n:02d}": NAMES[2 * n : 2 * n + 2] for n in range(3)}
+    lists = {
+        f"splits/{part}.txt": "".join(f"/home/me/data/images/{NAMES[n]} {n % 2}\n" for n in rows)
+        for part, rows in (("train", range(4)), ("val", range(4, 6)))
+    }
+    touch(tmp_path, *(f"images/{name}" for name in NAMES))
+    source = found(write(tmp_path, {"patients.json": json.dumps(patients)} | lists))
+    assert rows_of(source) == {
+        f"images/{name}": (n % 2, f"patient_{n // 2:02d}", ("train", "validation")[n // 4])
+        for n, name in enumerate(NAMES)
+    }

@@ -21,11 +21,14 @@ def patients(tmp_path: Path) -> Path:
 def test_rows_without_a_folder_are_named_also_in_a_small_table(patients: Path) -> None:
     rows = [f"E-{case},{number % 2}" for number, case in enumerate([*CASES, 60, 61])]
     path = write_lines(patients / "cases.csv", "case,label", *rows)
+    # A patient without images is ordinary; beside a folder without a row, one of them may be misspelt.
+    for data in (path, patients):
+        assert len(typed(data).rows) == 12
+        assert "2 rows of the CSV have no images" in typed(data).notes
+    touch(patients, "E-6O/1.png")
     for data in (path, patients):
         with pytest.raises(UserError, match=r"2 of 14 images do not exist .* these rows:\n  row 6: E-60\n  row 7: E-6"):
             typed(data)
-    write_lines(path, "case,label", *rows[:4])
-    assert len(typed(patients).rows) == 12
 
 
 @pytest.mark.parametrize("column", ["Path", "image", "file_name"])
@@ -120,3 +123,14 @@ def test_copies_in_one_folder_are_told_apart_by_their_full_paths_only(tmp_path: 
         typed(path)
     write_lines(path, "file,label", *(f"cells/{number}.jpg,{number % 2}" for number in range(4)))
     assert len(typed(path).rows) == 4
+
+
+def test_folders_of_patients_are_found_without_their_leading_zeros(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"data/{case:05d}/2023/{number}.png" for case in (412, 7, 1077) for number in range(2)))
+    write_lines(tmp_path / "cases.csv", "N\u00ba Historia;Edad;label", "412;7;0", "7;5;1", "1077;11;0")
+    source = typed(tmp_path, options="--subject-column 'N\u00ba Historia'")
+    assert {row.path.parent.parent.name: (row.label, row.subject) for row in source.rows} == {
+        "00412": (0, "412"),
+        "00007": (1, "7"),
+        "01077": (0, "1077"),
+    }

@@ -155,7 +155,7 @@ def test_of_two_columns_of_folders_neither_is_guessed(patients: Path) -> None:
 def test_a_row_whose_folder_is_missing_is_named(patients: Path) -> None:
     cases = [f"E-{case},{case % 2}" for case in (40, 47, 54)]
     many = [f"N-{case},0" for case in range(30)]
-    draw(patients, *(f"N-{case}/1.png" for case in range(29)))
+    draw(patients, "X-1/1.png", *(f"N-{case}/1.png" for case in range(29)))
     path = write(patients / "cases.csv", "Fall,label", [*cases, *many])
     with pytest.raises(UserError, match=r"1 of 39 images do not exist below .* or remove these rows:\n  row 34: N-29$"):
         read_catalog(path)
@@ -166,3 +166,37 @@ def test_text_that_no_encoding_explains_is_refused(cells: Path) -> None:
     path.write_bytes(b"Path,label\nphotos/\x81.png,0\n")
     with pytest.raises(UserError, match=r"expected a CSV in UTF-8 .*; export it again as CSV UTF-8$"):
         read_catalog(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8"])
+def test_a_text_of_a_spreadsheet_is_a_table_with_a_split_of_any_name(cells: Path, encoding: str) -> None:
+    parts = ("E\u011fitim", "E\u011fitim", "Do\u011frulama", "Test")
+    rows = [
+        f"{n + 1}\tphotos/{n}.PNG\tH-{n // 2}\t{n // 2 + 5}\t{('hem', 'all')[n % 2]}\t{parts[n // 2]}" for n in range(8)
+    ]
+    write(cells / "liste.txt", "S\u0131ra\tDosya ad\u0131\tHasta No\tYa\u015f\tlabel\tK\u00fcme", rows, encoding)
+    catalog = read_catalog(cells)
+    assert classes_of(catalog) == {f"photos/{number}.png": number % 2 for number in range(8)}
+    assert "4 train, 2 validation, 2 test images, together; --split-column k\u00fcme keeps it" in catalog.parts
+    # The column of patients, and neither their ages nor anything else.
+    assert "--subject-column 'Hasta No' reads the column Hasta No, --subjects-from" in catalog.subject_notes[0]
+    kept = read_catalog(cells, Reading(split_column="K\u00fcme", subject_column="Hasta No"))
+    assert kept.table["split"].tolist() == ["train"] * 4 + ["validation"] * 2
+
+
+def test_diagnoses_are_proposed_before_sexes_and_ages(cells: Path) -> None:
+    rows = [f"photos/{n}.png,{'MV'[n % 2]},{n // 2},{('Control sano', 'LLA')[n // 4]}" for n in range(8)]
+    write(cells / "list.csv", "foto,Sexo,Edad,Diagn\u00f3stico", rows)
+    with pytest.raises(UserError) as caught:
+        read_catalog(cells)
+    assert "\n  Diagn\u00f3stico: Control sano (4), LLA (4)\n  write each of Control sano,LLA after" in str(
+        caught.value
+    )
+    assert "Sexo:" not in str(caught.value)
+
+
+def test_a_row_without_a_label_beside_one_with_is_not_read(cells: Path) -> None:
+    rows = [f"photos/{n}.png,{n % 2}" for n in range(8)]
+    catalog = read_catalog(write(cells / "list.csv", "Path,label", ["photos/0.png,", *rows]))
+    assert len(catalog.table) == 8
+    assert "1 rows of the CSV have no label, but others of the same images have one" in catalog.notes

@@ -57,10 +57,10 @@ def chosen_lists(data: Path, reading: Reading, *, labels: bool) -> Source | None
 
 
 def _refuse_unlabelled(data: Path, tables: Sequence[Path], reading: Reading) -> None:
-    """Say of the first of these CSVs that lists images what it lacks."""
-    for path in tables:
-        listing = located_listing(path, reading, data)
-        if listing.path_column is not None:
+    """Say of the first of these CSVs, if possible of one that lists images, what it lacks."""
+    listings = [located_listing(path, reading, data) for path in tables]
+    for listing in sorted(listings, key=lambda each: each.path_column is None):
+        if listing.path_column is not None or reading.label_column is not None:
             list_images(listing, reading, labels=True)
 
 

@@ -25,7 +25,7 @@ from leukemia.data.layouts.class_names import class_names
 from leukemia.data.layouts.companions import companion_folders
 from leukemia.data.layouts.file_words import has_file_words
 from leukemia.data.layouts.folder_advice import unmapped
-from leukemia.data.layouts.folder_levels import look_like_subjects
+from leukemia.data.layouts.folder_levels import is_centre, look_like_subjects
 from leukemia.data.layouts.source import (
     Row,
     Source,
@@ -180,7 +180,10 @@ def _beside(data: Path, images: Sequence[_Image], reading: Reading) -> list[Path
         return beside
     # Outermost folders that have no class folders inside, wherever they are: these can be ignored.
     containing = {name for folders in above for name in folders}
-    found = [(image, next((name for name in image.folders if name not in containing), None)) for image in outside]
+    level = _inner_level(images, containing)
+    found = [
+        (image, next((name for name in image.folders[level:] if name not in containing), None)) for image in outside
+    ]
     names = [name for _, name in found if name is not None]
     stray = [image.path.relative_to(data).as_posix() for image, name in found if name is None]
     message = (
@@ -199,8 +202,22 @@ def _beside(data: Path, images: Sequence[_Image], reading: Reading) -> list[Path
         raise LabelError(f"{message}:\n{listed(lines)}")
     # No option leaves out files.
     message += ", or map the folders with --classes" if not stray else ", and map the folders with --classes"
-    message += class_names(data, [*words, *names]).describe([*words, *names])
-    raise unknown_words(message, [*words, *names], reading.classes, lines, companion_folders(data) - {*words, *names})
+    companions = companion_folders(data) - set(words)
+    words += [name for name in names if name not in companions]
+    message += class_names(data, words).describe(words)
+    raise unknown_words(message, words, reading.classes, lines, companions)
+
+
+def _inner_level(images: Sequence[_Image], containing: set[str]) -> int:
+    """The level of all class folders if other images are in folders of that level, too, below folders of hospitals or
+    patients; else 0."""
+    levels = {image.level for image in images if image.level is not None}
+    level = levels.pop() if len(levels) == 1 else 0
+    if not level or any(len(image.folders) <= level for image in images):
+        return 0
+    above = [{image.folders[each] for image in images} for each in range(level)]
+    are_others = all(all(map(is_centre, names)) or look_like_subjects(names) for names in above if names - containing)
+    return level if are_others else 0
 
 
 def _check_nested(data: Path, images: Iterable[_Image], vocabulary: Vocabulary) -> None:

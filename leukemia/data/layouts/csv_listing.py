@@ -10,16 +10,16 @@ from leukemia.base.errors import UserError
 from leukemia.data.classes import LabelError
 from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.folder_labels import check_folders
-from leukemia.data.layouts.label_candidates import no_label_column, unread_candidates
+from leukemia.data.layouts.label_candidates import label_candidates, no_label_column, unread_candidates
 from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
 from leukemia.data.layouts.listed_folder import Folder
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.path_column import MOST_COLUMNS, recurring_folders, unpadded_column
 from leukemia.data.layouts.recurring_columns import recurring_columns
-from leukemia.data.layouts.repeated_rows import joined
+from leukemia.data.layouts.repeated_rows import joined, with_labels_only
 from leukemia.data.layouts.source import Row, Source, is_image, walk
 from leukemia.data.reading import Reading
-from leukemia.data.split import split_column
+from leukemia.data.split import part_of, split_column
 
 
 def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
@@ -35,17 +35,24 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
     labels = labels and not reading.is_partial
     column, label_notes = label_column(listing, reading, required=labels)
     paths_from = listing.path_column
+    if reading.is_partial and paths_from is not None:
+        listing = Folder(_base_of(listing, reading), reading.base_option).there(listing, paths_from)
+        if not listing.rows:
+            raise LabelError(f"{listing.path}: none of its images is below {listing.base}")
+        column = column or next((name.lower() for name in label_candidates(listing)), None)
     if paths_from is None or (labels and column is None):
         raise _no_columns(listing, column, reading, labels=labels)
+    listing = listing if column is None else with_labels_only(listing, column)
     path_notes = () if paths_from == "path" else (_path_note(listing, paths_from, reading),)
     found = read_labels(listing, column, reading, required=labels)
     check_other_columns(listing, column, [label for _, label in found], reading)
-    _check_once(listing, paths_from, found)
+    if not reading.is_partial:
+        _check_once(listing, paths_from, found)
     subjects, unread = listing.subjects(reading.subject_column, "subject")
     folder = Folder(_base_of(listing, reading), reading.base_option)
     paths = folder.resolve_all(listing, paths_from)
     names = listing.column(listing.name_column or paths_from)
-    split_name = split_column(listing.columns, reading)
+    split_name = split_column(listing.columns, reading) or _column_of_parts(listing, column, reading)
     splits = [None] * len(names) if split_name is None else listing.column(split_name)
     doubts = check_folders(listing, column, paths, [label for _, label in found], folder.root, reading)
     rows, repeated = joined(
@@ -133,6 +140,21 @@ def _check_once(listing: Listing, path_column: str, labels: Sequence[tuple[str |
     ]
     message = "images have different labels in several rows; decide, and keep one row of each"
     listing.reject(message, conflicts, LabelError)
+
+
+def _column_of_parts(listing: Listing, column: str | None, reading: Reading) -> str | None:
+    """The only column, in lower case, all of whose words are for parts of a split, whatever it is called; None if there
+    is none.
+
+    Args:
+        column: of the labels.
+    """
+    if reading.split_column is not None:
+        return None
+    names = {name.lower() for name in listing.columns if name} - {column, listing.path_column}
+    words = {name: {values[name] for _, values in listing.rows} for name in sorted(names)}
+    found = [name for name, each in words.items() if len(each) > 1 and all(map(part_of, each))]
+    return found[0] if len(found) == 1 else None
 
 
 def _base_of(listing: Listing, reading: Reading) -> Path:

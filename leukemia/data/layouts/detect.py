@@ -26,10 +26,11 @@ from leukemia.data.layouts.class_names import with_class_names
 from leukemia.data.layouts.companions import note_twins, refuse_companions
 from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.file_words import named_by_class
-from leukemia.data.layouts.folder_advice import Unmapped, advised
+from leukemia.data.layouts.folder_advice import Unmapped, advised, tried
 from leukemia.data.layouts.folder_refusal import MOST_TABLES, images_without_labels, no_data_set
 from leukemia.data.layouts.last_resort import last_resort
-from leukemia.data.layouts.lists import folder_of_lists, lists_elsewhere, lists_of_folds, several_lists
+from leukemia.data.layouts.lists import folder_of_lists, lists_of_folds, several_lists
+from leukemia.data.layouts.lists_elsewhere import lists_elsewhere
 from leukemia.data.layouts.mapped_masks import refuse_mapped_masks
 from leukemia.data.layouts.other_kinds import describe_others, require_text
 from leukemia.data.layouts.part_lists import lists_in_folders, part_lists
@@ -79,6 +80,8 @@ def find_images(data: Path, reading: Reading, *, labels: bool) -> Source:
             return _find(data, reading, labels=labels)
         except Unmapped as error:
             raise advised(error, data, read) from None
+        except LabelError as error:
+            raise (tried(error, read) if labels else error) from None
 
 
 def _find(data: Path, reading: Reading, *, labels: bool) -> Source:

@@ -50,9 +50,10 @@ class FileIndex:
 
     def folders(self, names: tuple[str, ...]) -> list[Path]:
         """The folders whose paths end with these names, outermost first; at least one name."""
-        keys = tuple(map(_key, names))
-        inside = self._by_name.get(keys[-1], [])
-        return [folder for folder in inside if _num_shared(keys, tuple(map(_key, folder.parts))) == len(keys)]
+        form = _unpadded if self.ignores_zeros else _key
+        keys = tuple(map(form, names))
+        inside = self._by_form.get(keys[-1], [])
+        return [folder for folder in inside if _num_shared(keys, tuple(map(form, folder.parts))) == len(keys)]
 
     def images_below(self, folder: Path) -> list[Path]:
         """The images in a folder and in all folders in it."""
@@ -99,6 +100,16 @@ class FileIndex:
         folders = defaultdict(list)
         for folder in self._files:
             folders[_key(folder.name)].append(folder)
+        return dict(folders)
+
+    @cached_property
+    def _by_form(self) -> dict[str, list[Path]]:
+        """The folders by name, without leading zeros if these are ignored."""
+        if not self.ignores_zeros:
+            return self._by_name
+        folders = defaultdict(list)
+        for folder in self._files:
+            folders[_unpadded(folder.name)].append(folder)
         return dict(folders)
 
     @cached_property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from leukemia.base.errors import UserError, first_line
 from leukemia.base.printable import INDENT
 from leukemia.data.classes import CLASSES, PLACE, LabelError, OtherWords, counted, joined, mapping, unknown_words
 from leukemia.data.layouts.class_names import class_names
@@ -64,9 +65,26 @@ def advised(error: Unmapped, data: Path, read: Read) -> LabelError:
         if problem and hindered is None:
             hindered = each, problem
     else:
-        none = f"{error}{_look(levels)}, so no folder names a class; {_way_by_csv(levels)}"
+        none = f"{error}{_look(levels, str(error))}, so no folder names a class; {_way_by_csv(levels)}"
         text = none if hindered is None else _hindered(*hindered)
     return OtherWords(text) if isinstance(error, OtherWords) else LabelError(text)
+
+
+def tried(error: LabelError, read: Read) -> LabelError:
+    """The error without an example of ``--classes`` that is refused itself for its words; of one that is refused for
+    another reason, with the reason."""
+    if error.example is None:
+        return error
+    try:
+        read(error.example)
+    except LabelError as problem:
+        text, _, _ = str(error).rpartition("\n")
+        way = f"write each word after its class, or after ignore=, in --classes ({first_line(problem)})"
+    except UserError as problem:
+        text, way = str(error), f"after that, this remains: {problem}".replace("\n", f"\n{INDENT}")
+    else:
+        return error
+    return type(error)(f"{text}\n{INDENT}{way}")
 
 
 def _proposing(
@@ -83,7 +101,7 @@ def _proposing(
         in_files = f", or words in {' or '.join(places)}{files}" if files else ""
         way = f"map them, or folders of another level{folders}{in_files}, with --classes{error.correct}"
         return f"{error}; {way}{named.describe(chosen.words)}"
-    look = "" if folders else f"{_look(levels)}, so no folder names a class"
+    look = "" if folders else f"{_look(levels, str(error))}, so no folder names a class"
     elsewhere = f", as have those at other places{files}" if files else ""
     elsewhere += f", and folders{folders}" if folders else ""
     words = f"{chosen.words_of} have words that may be classes{elsewhere}"
@@ -108,12 +126,13 @@ def _others(found: Sequence[Sequence[str]], chosen: Proposal) -> str:
     return "".join(dict.fromkeys(f" ({some(counted(words))})" for words in others if len(set(words)) > 1))
 
 
-def _look(levels: Sequence[Level]) -> str:
-    """What folders look like, if all that is known of them is that they are no classes."""
+def _look(levels: Sequence[Level], message: str) -> str:
+    """What folders look like, if all that is known of them is that they are no classes; after a message."""
     if not levels or any(level.may_be_classes for level in levels):
         return ""
     kind = "views" if levels[0].are_views else "subjects, dates or numbers"
-    return f" that look like {kind} ({some(counted(levels[0].names))})"
+    which = " that" if message.endswith(("folders", "names")) else "; the folders"
+    return f"{which} look like {kind} ({some(counted(levels[0].names))})"
 
 
 def _way_by_csv(levels: Sequence[Level]) -> str:

@@ -7,9 +7,11 @@ import shlex
 from collections.abc import Sequence
 
 from leukemia.base.errors import listed
+from leukemia.data.class_hints import hinted_label
 from leukemia.data.classes import (
     MOST_WORDS,
     NAMED,
+    NO_LABEL,
     LabelError,
     counted,
     normal_form,
@@ -19,12 +21,17 @@ from leukemia.data.classes import (
 from leukemia.data.layouts.class_names import class_names
 from leukemia.data.layouts.folder_levels import is_id, look_like_subjects
 from leukemia.data.layouts.listing import Listing
+from leukemia.data.part_words import plain
 from leukemia.data.reading import Reading
 from leukemia.data.split import COLUMNS as SPLITS
 from leukemia.data.split import part_of
 from leukemia.data.subject_words import looks_like_subjects
 
-OTHERS = frozenset("age alter birth dob date datum time day year sex gender geschlecht id index width height".split())
+OTHERS = frozenset(
+    "age alter birth dob date datum time day year sex gender geschlecht id index width height edad fecha sexo genero "
+    "sexe genre idade data sesso eta yas tarih cinsiyet wiek plec возраст пол дата 年龄 性别 日期 年齢 性別 나이 "
+    "성별".split()
+)
 """Words in the names of columns that have neither labels nor, but for the ids, patients."""
 
 _LIKELY = re.compile(r"diagnos|class|label|type|categor|target|group|result|outcome|stage|klasse|befund", re.IGNORECASE)
@@ -35,7 +42,10 @@ _SPLIT_WORDS = frozenset(
 )
 # Of numbers of which one has a fraction, which 1.0 has not.
 _NUMBER, _FRACTION = re.compile(r"[+-]?\d*(?:[.,]\d*)?(?:e[+-]?\d+)?"), re.compile(r".*[.,]\d*[1-9].*")
-_SEXES = frozenset("m f w d male female man woman".split())
+_SEXES = frozenset(
+    "m f w d v h male female man woman hombre mujer varon masculino femenino homme femme masculin feminin maschio "
+    "femmina erkek kadin e k мужской женский м ж 男 女 남 여".split()
+)
 
 
 def label_candidates(listing: Listing) -> dict[str, list[str]]:
@@ -84,18 +94,22 @@ def no_label_column(listing: Listing, reading: Reading) -> LabelError:
         way = _class_folders(listing)
         return LabelError(f"{message}; add one, or rename it in the header{way}")
     best = next(iter(candidates))
+    candidates = {name: [word or NO_LABEL for word in words] for name, words in candidates.items()}
+    ignored = [NO_LABEL] if NO_LABEL in candidates[best] else []
+    words = [word for word in candidates[best] if word != NO_LABEL]
     lines = [f"{_shown(listing, name)}: {', '.join(counted(words))}" for name, words in candidates.items()]
     if best in listing.one_hot:
         message = f"{message}; these may have labels, the first as one-hot columns; give the classes of their names"
-        return unknown_words(message, candidates[best], None, lines)
+        return unknown_words(message, words, None, lines, ignored)
     option = f"--label-column {shlex.quote(best)}"
     if vocabulary_of(candidates[best], reading.classes) is not None:
         return LabelError(f"{message}; these may have labels, read one with {option}:\n{listed(lines)}")
     error = unknown_words(
         f"{message}; these may have labels, read one with {option} and the classes of its words{said}",
-        candidates[best],
+        words,
         reading.classes,
         lines,
+        ignored,
         option=option,
     )
     return LabelError(str(error))
@@ -128,7 +142,7 @@ def _may_be_split(name: str, words: Sequence[str]) -> bool:
 def may_be_classes(name: str, words: Sequence[str]) -> bool:
     """Whether a column may have labels, by its name and its words."""
     distinct = set(map(normal_form, set(words)))
-    is_called_so = _LIKELY.search(name) is not None and len(distinct) < len(words)
+    is_called_so = _LIKELY.search(plain(name)) is not None and len(distinct) < len(words)
     few = 2 <= len(distinct) <= MOST_WORDS and (
         len(distinct) <= len(words) // 2 or is_called_so or vocabulary_of(words, None) is not None
     )
@@ -136,7 +150,7 @@ def may_be_classes(name: str, words: Sequence[str]) -> bool:
         name.lower() in SPLITS
         or _may_be_split(name, words)
         or looks_like_subjects(name)
-        or not OTHERS.isdisjoint(re.split(r"[\W_]+", name.lower()))
+        or not OTHERS.isdisjoint(re.split(r"[\W_]+", plain(name)))
     )
     values = distinct - {""}
     are_measured = all(map(_NUMBER.fullmatch, values)) and any(map(_FRACTION.fullmatch, values))
@@ -146,14 +160,16 @@ def may_be_classes(name: str, words: Sequence[str]) -> bool:
         and not is_other
         and not all(map(part_of, values))
         and not all(map(is_id, values))
-        and not values <= _SEXES
+        and not set(map(plain, values)) <= _SEXES
     )
 
 
-def _rank(name: str, words: Sequence[str], *, is_one_hot: bool) -> tuple[int, bool, bool, bool, bool]:
-    """Least for the likeliest: with known words that are no numbers, in all rows, called so, and with no numbers or
-    subjects."""
+def _rank(name: str, words: Sequence[str], *, is_one_hot: bool) -> tuple[int, bool, bool, bool, bool, bool]:
+    """Least for the likeliest: with known words that are no numbers, in all rows, called so, with words that suggest a
+    class, and with no numbers or subjects."""
     distinct = set(map(normal_form, set(words)))
     named = sum(word in NAMED for word in distinct)
     are_flags = distinct <= {"0", "1", "false", "true"}
-    return -named, "" in distinct, not (is_one_hot or _LIKELY.search(name)), look_like_subjects(words), are_flags
+    is_called_so = is_one_hot or _LIKELY.search(plain(name)) is not None
+    has_hints = any(hinted_label(word) is not None for word in set(words))
+    return -named, "" in distinct, not is_called_so, not has_hints, look_like_subjects(words), are_flags

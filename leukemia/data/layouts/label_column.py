@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from leukemia.base.errors import listed
 from leukemia.data.classes import (
     KNOWN,
+    NO_LABEL,
     LabelError,
     Vocabulary,
     known_labels,
@@ -94,6 +94,7 @@ def read_labels(
     words = [] if column is None else listing.column(column)
     if column is None or not (required or any(words)):
         return [(None, None)] * len(listing.rows)
+    words = [word or NO_LABEL for word in words]
     if reading.classes is None and KNOWN.label(_IS.sub("", column)) == 0 and set(map(normal_form, words)) <= _FLAGS:
         raise LabelError(
             f"{listing.path}: expected labels with 1 for leukemic, but the column is called {column}, where 1 may "
@@ -149,15 +150,24 @@ def _wrong_labels(listing: Listing, column: str, reading: Reading) -> LabelError
     for number, word in found if listing.has_row_per_image else dict.fromkeys(found):
         if not word or word not in known:
             numbers.setdefault(word, []).append(number)
-    empty = [f"row {number}: no label" for number in numbers.pop("", [])]
+    numbers.pop("", None)
+    empty = _without_label(listing, column)
     lines = [f"{word!r}: row {rows[0]}{_more(rows)}" for word, rows in sorted(numbers.items())]
     wanted = "the label 0 (normal) or 1 (leukemic)" if reading.classes is None else "a word of --classes"
     message = f"{listing.path}: expected {wanted} in every row of the column {column}; correct these"
-    if not lines:
-        return LabelError(f"{message}:\n{listed(empty)}")
     words = [word for word in listing.column(column) if word]
-    said = class_names(listing.path.parent, words).describe(words)
-    return unknown_words(f"{message}, or map the words with --classes{said}", words, reading.classes, [*lines, *empty])
+    said = class_names(listing.path.parent, words).describe(words) if lines else ""
+    way = f", or map the words with --classes{said}" if lines else f", or leave them out as {NO_LABEL}"
+    ignored = [NO_LABEL] if empty else []
+    return unknown_words(f"{message}{way}", words, reading.classes, [*lines, *empty], ignored)
+
+
+def _without_label(listing: Listing, column: str) -> list[str]:
+    """The rows without a label; of several CSVs, whose rows have the same numbers, the images."""
+    path = listing.path_column if "*" in str(listing.path) else None
+    rows = [(number, values) for number, values in listing.rows if not values[column]]
+    named = (f"row {number}" if path is None else values[path] for number, values in rows)
+    return [f"{name}: no label" for name in dict.fromkeys(named)]
 
 
 def _more(rows: list[int]) -> str:

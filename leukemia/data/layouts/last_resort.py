@@ -59,7 +59,8 @@ def way_by_sheet(data: Path, reading: Reading) -> str:
         return ""
     base = ["--base", reading.base] if reading.base is not None else []
     command = ["leukemia.catalog", *map(str, reading.paths(data)), *base, OPTION, str(_new_file(folder))]
-    return f"\n{INDENT}for a CSV of all images, in which to fill in their labels: python -m {shlex.join(command)}"
+    what = "for a CSV of all images, whatever the layout, in which to fill in labels, patients and a split"
+    return f"\n{INDENT}{what}: python -m {shlex.join(command)}"
 
 
 def _unread(data: Path, message: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 from collections import Counter
@@ -103,6 +104,15 @@ class Folder:
             missing,
         )
         return paths
+
+    def there(self, listing: Listing, column: str) -> Listing:
+        """The listing without the rows whose files are missing, or may be several."""
+        if not self.has_any(listing, column):
+            return dataclasses.replace(listing, rows=())
+        self._are_elsewhere = not any(each and self._find(each) for each in self._written(listing, column))
+        found = [[] if each is None else self._find(each) for each in self._written(listing, column)]
+        rows = tuple(row for row, paths in zip(listing.rows, found, strict=True) if len(paths) == 1)
+        return dataclasses.replace(listing, rows=rows)
 
     def notes(self, listing: Listing) -> tuple[str, ...]:
         """How the CSV was read, and a note on the images that were not where their path says."""

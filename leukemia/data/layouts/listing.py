@@ -190,8 +190,11 @@ def _with_paths(listing: Listing) -> Listing:
     if (folders := path_column.folder_column(listing.path, usual, index)) is not None:
         images = {text: path_column.images_in(text, index) for text in columns[folders]}
         return _of_folders(listing, folders, images, index, root, IN_FOLDERS)
-    ids = path_column.id_columns(usual)
-    unpadded = path_column.found_column(listing.path, ids, FileIndex(root, ignores_zeros=True), root)
+    ids, without_zeros = path_column.id_columns(usual), FileIndex(root, ignores_zeros=True)
+    unpadded = path_column.found_column(listing.path, ids, without_zeros, root)
+    if unpadded is None and (folders := path_column.patient_folders(usual, without_zeros)) is not None:
+        images = {text: path_column.images_in(text, without_zeros) for text in columns[folders]}
+        return _of_folders(listing, folders, images, without_zeros, root, IN_FOLDERS)
     if is_usual or unpadded is not None:
         return dataclasses.replace(listing, path_column=named or unpadded)
     unnamed = {"": [values[""] for _, values in listing.rows]} if listing.columns.count("") == 1 else {}
@@ -207,17 +210,22 @@ def _of_folders(
 ) -> Listing:
     """A row for each image of the values of a column, such as folders, with its path in a new column.
 
-    A row without images keeps its value, which is refused with the images that are missing.
+    Rows without images are left out if all images have a row. Otherwise one may be misspelt: it keeps its value, which
+    is refused with the images that are missing.
     """
-    rows = []
+    rows, absent = [], []
     for number, values in listing.rows:
-        paths = [path.relative_to(root).as_posix() for path in images.get(values[column], ())] or [values[column]]
+        paths = [path.relative_to(root).as_posix() for path in images.get(values[column], ())]
         rows += [(number, values | {IMAGE_OF_FOLDER: path}) for path in paths]
+        absent += [] if paths else [(number, values | {IMAGE_OF_FOLDER: values[column]})]
     name = next(each for each in listing.columns if each.lower() == column)
     notes = list(listing.notes)
     listed_images = {values[IMAGE_OF_FOLDER] for _, values in rows}
     if num_others := sum(path.relative_to(root).as_posix() not in listed_images for path in index.images_below(root)):
         notes.append(f"{num_others} images are {place} without a row of the CSV, and are not read")
+        rows += absent
+    elif absent:
+        notes.append(f"{len(absent)} rows of the CSV have no images")
     return dataclasses.replace(
         listing,
         rows=tuple(rows),

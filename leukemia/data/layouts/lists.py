@@ -155,29 +155,13 @@ def lists_of_folds(data: Path, reading: Reading, *, labels: bool) -> Source | No
     return dataclasses.replace(source, named_notes=(note, *source.named_notes))
 
 
-def lists_elsewhere(data: Path, reading: Reading, *, labels: bool) -> Source | None:
-    """The images of the CSVs of the only folder below ``data`` that has any, such as ``labels/``; None unless they have
-    labels.
-
-    Raises:
-        UserError: as ``folder_of_lists``.
-    """
-    folders = {path.parent for path in walk(data) if is_table(path)} if labels else set()
-    if len(folders) != 1 or (folder := folders.pop()) == data:
-        return None
-    return folder_of_lists(folder, reading, labels=labels, top=data)
-
-
 def _with_folder(path: Path) -> str:
     """The name of a CSV, with that of its folder if its own does not say which fold it is of."""
     return path.stem if fold_and_part(path.stem) else f"{path.parent.name}/{path.stem}"
 
 
 def _read_all(data: Path, reading: Reading, top: Path) -> tuple[list[Listing], list[Listing], list[UserError]]:
-    """The lists of images in a folder, its other CSVs, and why others could not be read.
-
-    Tables whose columns were joined to lists are neither.
-    """
+    """The lists of images in a folder, its other CSVs but those joined to lists, and why others could not be read."""
     listings: list[Listing] = []
     others: list[Listing] = []
     broken = []

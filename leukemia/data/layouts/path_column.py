@@ -115,6 +115,16 @@ def folder_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileI
     return _only(path, found, "folders of images")
 
 
+def patient_folders(columns: Mapping[str, Sequence[str]], index: FileIndex) -> str | None:
+    """The first column called like subjects whose values are folders without leading zeros; None if there is none.
+
+    Args:
+        index: it ignores zeros.
+    """
+    names = (name for name in columns if looks_like_subjects(name) or _ID.fullmatch(name))
+    return next((name for name in names if _names_folders(columns[name], index)), None)
+
+
 def recurring_folders(columns: Mapping[str, Sequence[str]], index: FileIndex) -> str | None:
     """The first column whose values are folders of images, though several rows have the same; None if there is none."""
     return next(

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from leukemia.base.errors import UserError
 from leukemia.base.files import open_file
+from leukemia.data.layouts.folder_levels import look_like_subjects
 from leukemia.data.layouts.source import IMAGE_SUFFIXES, is_image
 from leukemia.data.split import part_of
 
@@ -37,6 +38,7 @@ Record: TypeAlias = dict[str, str]
 """Values by column."""
 
 _IMAGE = re.compile(rb'([^"/]+\.(?:bmp|jpe?g|png|tiff?|webp))"', re.IGNORECASE)
+_NUMBERED = re.compile(r".*\d\w?")
 # Keys of an annotation of COCO that are not about its image.
 _OF_BOXES = frozenset(["id", "image_id", "bbox", "segmentation"])
 # Label Studio writes 8 hexadecimal digits before the names of files that were uploaded.
@@ -153,7 +155,8 @@ def _lists(content: Any) -> Iterator[Sequence[Any]]:
         ):
             yield [{PATH: name, "label": each} for name, each in content.items()]
         elif len(values) > 1 and all(map(_are_image_names, values)):
-            what = "split" if all(map(part_of, content)) else "label"
+            are_subjects = all(map(_NUMBERED.fullmatch, content)) and look_like_subjects(content)
+            what = "split" if all(map(part_of, content)) else "subject" if are_subjects else "label"
             yield [{PATH: name, what: key} for key, names in content.items() for name in names]
         for each in values:
             if isinstance(each, (dict, list)):
@@ -204,7 +207,8 @@ def _rows(record: Any) -> Iterator[Record]:
         if isinstance(value, dict):
             inner = list(_rows(value))
         elif _are_records(value):
-            inner = [row for each in value for row in _rows(each)]
+            # Label Studio keeps annotations that were skipped.
+            inner = [row for each in value if each.get("was_cancelled") is not True for row in _rows(each)]
         else:
             text = _text(value)
             inner = [] if text is None else [{str(key): text}]

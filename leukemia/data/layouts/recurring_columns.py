@@ -11,6 +11,7 @@ from leukemia.data.layouts import path_column
 from leukemia.data.layouts.folder_levels import look_like_subjects
 from leukemia.data.layouts.label_candidates import OTHERS, may_be_classes
 from leukemia.data.layouts.listing import Listing
+from leukemia.data.part_words import plain
 from leukemia.data.split import COLUMNS as SPLITS
 from leukemia.data.split import part_of
 
@@ -48,7 +49,7 @@ def recurring_columns(listing: Listing, labels: Sequence[int | None], known: Seq
 
 
 def _is_other(name: str, values: Sequence[str]) -> bool:
-    words = re.split(r"[\W_]+", name.lower())
+    words = re.split(r"[\W_]+", plain(name))
     is_id = {"id", "index"} & set(words)
     return (
         name.lower() in SPLITS

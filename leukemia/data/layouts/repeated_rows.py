@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.source import Row
+
+
+def with_labels_only(listing: Listing, column: str) -> Listing:
+    """The listing without rows that have no label, if others of their images have one, and with a note on these.
+
+    Args:
+        column: of the labels, in lower case.
+    """
+    path = listing.path_column
+    assert path is not None
+    labelled = {values[path] for _, values in listing.rows if values[column]}
+    rows = tuple(row for row in listing.rows if row[1][column] or row[1][path] not in labelled)
+    if not (number := len(listing.rows) - len(rows)):
+        return listing
+    note = f"{number} rows of the CSV have no label, but others of the same images have one"
+    return dataclasses.replace(listing, rows=rows, notes=(*listing.notes, note))
 
 
 def joined(listing: Listing, rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[str, ...]]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -114,9 +115,7 @@ def _listing(data: Path, files: Mapping[Path, Path], num_images: int) -> Listing
     notes = (note, *((f"{absent} images have no such file, and are not read",) if absent else ()))
     return with_one_hot(
         Listing(
-            path=first.parent / f"*{first.suffix}"
-            if len(set(files.values())) == len(files)
-            else data / "*" / first.name,
+            path=_pattern(data, list(read)),
             base=data,
             columns=tuple(names),
             rows=tuple((number, {name: row.get(name, "") for name in names}) for number, row in rows),
@@ -125,6 +124,13 @@ def _listing(data: Path, files: Mapping[Path, Path], num_images: int) -> Listing
             joined=tuple(read),
         )
     )
+
+
+def _pattern(data: Path, files: Sequence[Path]) -> Path:
+    """What matches all of the files, for messages, in the folder that contains them."""
+    if len({path.name for path in files}) == 1:
+        return data / "*" / files[0].name
+    return Path(os.path.commonpath([path.parent for path in files])) / f"*{files[0].suffix}"
 
 
 def _may_have_labels(listing: Listing, reading: Reading) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from leukemia.base.files import open_file
 from leukemia.data.layouts.record_file import has_records
-from leukemia.data.layouts.source import IMAGE_SUFFIXES
+from leukemia.data.layouts.source import IMAGE_SUFFIXES, is_image
 from leukemia.data.part_words import TEST
 from leukemia.data.split import part_of
 
@@ -54,13 +55,28 @@ def _lists_images(path: Path) -> bool:
             content = stream.read(_NUM_BYTES)
     except OSError:
         return False
-    lines = content.decode("utf-8", "replace").splitlines()
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    encoding = "utf-16" if content.startswith(marks) else "utf-8"
+    lines = content.decode(encoding, "replace").splitlines()
     if len(content) == _NUM_BYTES and len(lines) > 2:
         # The last one may be incomplete.
         lines.pop()
     lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     rows = lines[1:] or lines
-    return bool(rows) and sum(map(_is_row, rows)) >= LEAST_LISTED * len(rows)
+    return bool(rows) and (sum(map(_is_row, rows)) >= LEAST_LISTED * len(rows) or _have_column(rows))
+
+
+def _have_column(lines: Sequence[str]) -> bool:
+    """Whether lines are rows of a table, equally many values in each, with a column of names of images."""
+    for separator in "\t;|,":
+        rows = [line.split(separator) for line in lines]
+        if len({len(row) for row in rows}) == 1 < len(rows[0]) and any(map(_are_images, zip(*rows, strict=True))):
+            return True
+    return False
+
+
+def _are_images(values: Sequence[str]) -> bool:
+    return len(set(values)) > 1 and all(is_image(Path(value.strip("\"' "))) for value in values)
 
 
 def _is_row(line: str) -> bool:

@@ -6,7 +6,7 @@ import re
 
 from leukemia.data.classes import counted
 from leukemia.data.counters import Place
-from leukemia.data.layouts.folder_levels import FEW_WORDS, is_view, look_like_subjects
+from leukemia.data.layouts.folder_levels import FEW_WORDS, is_centre, is_view, look_like_subjects
 from leukemia.data.layouts.source import Source
 from leukemia.data.reading import Reading
 from leukemia.data.split import part_of
@@ -28,9 +28,9 @@ def unread_levels(source: Source, reading: Reading) -> tuple[str, ...]:
         found = set(names)
         is_read = not words.isdisjoint(found) or all(map(part_of, found)) or look_like_subjects(names)
         if 1 < len(found) <= FEW_WORDS and not is_read and not _has_subject(deep[0].parts, level, reading):
-            # Magnifications, stains and fields are nothing else.
+            # Magnifications, stains, fields and hospitals are nothing else.
             are_counters = Place(pattern="", values=tuple(found), where="folders").counts_images
-            way = "" if all(map(is_view, found)) or are_counters else _way(level)
+            way = "" if all(map(is_view, found)) or are_counters or all(map(is_centre, found)) else _way(level)
             notes.append(f"folders of another level that are not read: {', '.join(counted(names))}{way}")
     return tuple(notes)
 
