@@ -121,3 +121,21 @@ def test_a_given_table_with_labels_has_only_the_columns_that_options_name(tmp_pa
     assert {(row.subject, row.split) for row in rows} == {(None, None)}
     kept = find_images(tmp_path / "cells.csv", Reading(split_column="split", subject_column="subject"), labels=True)
     assert {row.subject for row in kept.rows} == {"Q0", "Q2"}
+
+
+def test_tables_that_contradict_one_another_are_refused(tmp_path: Path) -> None:
+    old = PATIENTS.replace("P01,5,leukemia", "P01,5,normal")
+    write(touch(tmp_path, *IMAGES), {"cells.csv": CELLS, "patients.csv": PATIENTS, "patients_old.csv": old})
+    assert "patients.csv and patients_old.csv have different values of diagnosis for P01; move one" in refusal(tmp_path)
+
+
+def test_the_id_of_another_patient_with_a_letter_behind_it_is_no_id(tmp_path: Path) -> None:
+    names = [f"P{n // 3:02d}_{n}.png" for n in range(12)]
+    write(touch(tmp_path, *names, "P01b_12.png"), {"patients.csv": PATIENTS})
+    assert "images without labels" in refusal(tmp_path)
+    (tmp_path / "P01b_12.png").unlink()
+    for path in [tmp_path / name for name in names]:
+        path.rename(path.with_name(path.name.replace("_", "c")))
+    assert {path: label for path, (label, _, _) in rows_of(found(tmp_path)).items()} == {
+        name.replace("_", "c"): n // 3 % 2 for n, name in enumerate(names)
+    }

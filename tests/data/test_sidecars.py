@@ -31,7 +31,6 @@ LABELME = {"version": "5", "flags": {}, "imagePath": "c.png", "imageData": "A" *
         ("xml", lambda word: VOC.format(word, word)),
         ("txt", lambda word: f"{word}\n"),
         ("txt", lambda word: f"Patient: P1\nLabel: {word}\n"),
-        ("txt", lambda word: f"{WORDS.index(word)} 0.5 0.5 0.25 1\n" * 2),
     ],
 )
 def test_labels_beside_images_are_read(tmp_path: Path, folder: str, suffix: str, text: Callable[[str], str]) -> None:
@@ -52,6 +51,17 @@ def test_columns_and_words_of_texts_are_named_at_the_second_try(tmp_path: Path) 
     assert {path: row[:2] for path, row in rows_of(source).items()} == {
         name: (n % 2, f"P{n // 3}") for n, name in enumerate(NAMES)
     }
+
+
+def test_numbers_of_yolo_need_names_or_classes(tmp_path: Path) -> None:
+    files = {f"labels/c{n}.txt": f"{n % 2} 0.5 0.5 0.25 1\n" * 2 for n in range(6)}
+    message = refusal(write(touch(tmp_path, *NAMES), files))
+    assert "the numbers of the classes have no names; write each of 0,1 after its class" in message
+    expected = {name: n % 2 for n, name in enumerate(NAMES)}
+    read = {path: label for path, (label, _, _) in rows_of(found(tmp_path, *completed(message, "0", "1"))).items()}
+    assert read == expected
+    write(tmp_path, {"data.yaml": "names: [lymphocyte, blast]"})
+    assert {path: label for path, (label, _, _) in rows_of(found(tmp_path)).items()} == expected
 
 
 def test_names_of_numbers_that_contradict_them_are_refused(tmp_path: Path) -> None:

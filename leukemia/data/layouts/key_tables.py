@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from leukemia.base.errors import UserError
-from leukemia.data.classes import normal_form
+from leukemia.data.classes import LabelError, normal_form
 from leukemia.data.layouts.label_column import label_column
 from leukemia.data.layouts.listing import Listing, read_rows, with_one_hot
 from leukemia.data.layouts.part_tables import part_listings
-from leukemia.data.layouts.source import is_image, walk
+from leukemia.data.layouts.source import direct_others, is_image, walk
 from leukemia.data.layouts.tables import is_table
 from leukemia.data.part_words import plain
 from leukemia.data.reading import Reading
@@ -29,6 +29,10 @@ MOST_JOINS = 4
 """A table of images is joined with so many others, one after the other: cells, slides, patients."""
 
 _NO_OWNERS = frozenset("id ids no nr num number code key name nummer n".split())
+
+
+class Contradiction(LabelError):
+    """Tables of which one must be moved away before anything is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,22 +61,54 @@ def with_key_tables(listing: Listing, folder: Path, reading: Reading, *, is_give
 
     Args:
         listing: of any kind; only one with a row per image is changed.
-        folder: the tables are in it or below.
+        folder: the tables are in it or below; directly in it, if the path of the table was given.
         reading: the user's options.
         is_given: whether the path of the table was given: if it has labels, nothing but columns that options name is
             added.
+
+    Raises:
+        Contradiction: two tables have different values for an id.
     """
     if listing.path_column is None or not listing.has_row_per_image:
         return listing
-    rest = _readable([path for path in walk(folder) if is_table(path) and path.resolve() != listing.path.resolve()])
-    rest += part_listings(folder)
+    if is_given and _has_labels(listing, reading) and all(map(listing.has, _named(reading))):
+        return listing
+    files = direct_others(folder) if is_given else [path for path in walk(folder) if not is_image(path)]
+    rest = _readable([path for path in files if is_table(path) and path.resolve() != listing.path.resolve()])
+    rest += part_listings(files)
     for _ in range(MOST_JOINS):
         joins = [join for table in rest if (join := _join(listing, table, reading, is_given=is_given))]
         if not joins:
             return listing
+        _check_equal(listing, joins)
         listing = _joined(listing, joins[0])
         rest = [table for table in rest if table.path != joins[0].path]
     return listing
+
+
+def _named(reading: Reading) -> set[str]:
+    """The columns that options name, in lower case."""
+    names = (reading.label_column, reading.subject_column, reading.split_column)
+    return {name.strip().lower() for name in names if name}
+
+
+def _has_labels(listing: Listing, reading: Reading) -> bool:
+    return label_column(listing, reading, required=False)[0] is not None
+
+
+def _check_equal(listing: Listing, joins: Sequence[_Join]) -> None:
+    """Refuse tables that say different things in a column of the same name, such as an old version of another one."""
+    first = joins[0]
+    for other in joins[1:]:
+        names = {name.lower() for name in first.added} & {name.lower() for name in other.added}
+        for values in (values for _, values in listing.rows):
+            one = first.values.get(_key(values[first.column], listing, first.column))
+            another = other.values.get(_key(values[other.column], listing, other.column))
+            if one and another and (name := next((each for each in sorted(names) if one[each] != another[each]), None)):
+                raise Contradiction(
+                    f"{listing.path}: {first.path.name} and {other.path.name} have different values of {name} for "
+                    f"{values[first.column]}; move one of them away"
+                )
 
 
 def _joined(listing: Listing, join: _Join) -> Listing:
@@ -102,9 +138,10 @@ def _join(listing: Listing, table: Listing, reading: Reading, *, is_given: bool)
         by_id: dict[str, list[dict[str, str]]] = defaultdict(list)
         for values in rows:
             by_id[_key(values[key], table, key)].append(values)
-        column = next((name for name in _columns(listing) if _is_key(listing, name, table, key, by_id)), None)
-        if column is None:
+        columns = [name for name in _columns(listing) if _is_key(listing, name, table, key, by_id)]
+        if not columns:
             continue
+        column = min(columns, key=lambda name: not _agree(name, table, key))
         constant = [
             name
             for name in table.columns
@@ -123,9 +160,9 @@ def _join(listing: Listing, table: Listing, reading: Reading, *, is_given: bool)
 def _is_wanted(name: str, listing: Listing, column: str, reading: Reading, *, is_given: bool) -> bool:
     if listing.has(name.lower()):
         return False
-    if name.lower() in {each.strip().lower() for each in (reading.subject_column, reading.split_column) if each}:
+    if name.lower() in _named(reading):
         return True
-    has_labels = label_column(listing, reading, required=False)[0] is not None
+    has_labels = _has_labels(listing, reading)
     if name.lower() in (*SPLITS, "subject") or looks_like_subjects(name):
         return not (is_given and has_labels)
     return column != listing.path_column and not has_labels
@@ -145,7 +182,7 @@ def _columns(listing: Listing) -> list[str]:
 
 def _is_key(listing: Listing, column: str, table: Listing, key: str, by_id: dict[str, list[dict[str, str]]]) -> bool:
     """Whether the values of a column are ids of another table: nearly all of them, with names that agree if the ids are
-    numbers, which may be anything."""
+    numbers or single letters, which may be anything."""
     if column == listing.path_column and not _are_images(listing, column):
         return False
     texts = {row[column] for _, row in listing.rows}
@@ -157,7 +194,7 @@ def _is_key(listing: Listing, column: str, table: Listing, key: str, by_id: dict
     if "" in by_id or shared < 2:
         return False
     agree = _agree(column, table, key)
-    if all(value.isdecimal() for value in values):
+    if all(value.isdecimal() or len(value) == 1 for value in values):
         return agree and shared == len(values)
     return shared == len(values) or (agree and 2 * shared > len(values))
 

@@ -15,6 +15,7 @@ from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.fold_lists import ReadList, are_called_folds, as_folds, disjoint_choice, fold_and_part
 from leukemia.data.layouts.folder_levels import class_level, folder_levels
 from leukemia.data.layouts.joint_refusals import refuse_columns_of_all, refuse_words_of_all
+from leukemia.data.layouts.key_tables import Contradiction
 from leukemia.data.layouts.label_candidates import label_candidates
 from leukemia.data.layouts.label_column import label_column
 from leukemia.data.layouts.listing import Listing
@@ -168,6 +169,8 @@ def _read_all(data: Path, reading: Reading, top: Path) -> tuple[list[Listing], l
     for path in [path for path in direct_others(data) if is_table(path) and path.is_file()]:
         try:
             listing = located_listing(path, reading, top)
+        except Contradiction:
+            raise
         except UserError as error:
             broken.append(error)
             continue

@@ -62,6 +62,7 @@ def ids_of(values: Sequence[str], images: Sequence[Path]) -> dict[str, list[Path
     pattern = re.compile("|".join(rf"(?<![^\W_]){re.escape(form)}{_end(form)}" for form in longest))
     found: dict[str, list[Path]] = defaultdict(list)
     places = set()
+    ends = set()
     for path in images:
         stem = path.stem.casefold()
         matches = list(pattern.finditer(stem))
@@ -70,7 +71,9 @@ def ids_of(values: Sequence[str], images: Sequence[Path]) -> dict[str, list[Path
         if matches:
             found[by_form[matches[0][0]]].append(path)
             places.add(len(re.findall(r"[^\W_]+", stem[: matches[0].start()])))
-    return dict(found) if len(places) == 1 and _are_most(found, values, images) else None
+            # ``P1c3`` has the id ``P1`` if each id has a ``c`` behind it, but ``P1b`` is another patient.
+            ends.add(re.match(r"[^\W\d_]*", stem[matches[0].end() :])[0])  # type: ignore[index]
+    return dict(found) if len(places) == len(ends) == 1 and _are_most(found, values, images) else None
 
 
 def _by_number(values: Sequence[str], images: Sequence[Path]) -> dict[str, list[Path]] | None:

@@ -31,13 +31,12 @@ ID = "id"
 _LINE = re.compile(r"[^\s,;|]+(?: [^\s,;|]+){0,2}")
 
 
-def part_listings(folder: Path) -> list[Listing]:
-    """The lists of ids below a folder as tables with the columns ``patient``, or ``id``, and ``split``.
+def part_listings(files: Sequence[Path]) -> list[Listing]:
+    """The lists of ids among files as tables with the columns ``patient``, or ``id``, and ``split``.
 
     Lists are text files or CSVs with one column, at least two in a folder, which are called for parts of a split, as
     ``train_patients.txt``; or a JSON file such as ``{"train": ["P1", ...], "test": [...]}``.
     """
-    files = [path for path in walk(folder) if not is_image(path)]
     found = []
     for path in [path for path in files if path.suffix.lower() == ".json"][:MOST_FILES]:
         if (parts := _of_json(path)) is not None:
@@ -57,8 +56,9 @@ def part_listings(folder: Path) -> list[Listing]:
 def part_tables(folder: Path) -> list[tuple[Listing, str, str]]:
     """The tables below a folder with a part of a split for each id: a table, and its columns of ids and of parts, in
     lower case."""
-    tables: list[Listing] = part_listings(folder)
-    paths = [path for path in walk(folder) if is_table(path)]
+    files = [path for path in walk(folder) if not is_image(path)]
+    tables: list[Listing] = part_listings(files)
+    paths = [path for path in files if is_table(path)]
     for path in paths if len(paths) <= MOST_FILES else ():
         try:
             tables.append(read_rows(path))

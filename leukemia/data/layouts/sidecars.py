@@ -11,6 +11,8 @@ from pathlib import Path
 
 from leukemia.base.errors import UserError
 from leukemia.base.files import open_file
+from leukemia.data.classes import CLASSES, PLACE, LabelError, joined
+from leukemia.data.layouts.class_names import class_names
 from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.label_candidates import label_candidates
 from leukemia.data.layouts.label_column import label_column
@@ -27,6 +29,9 @@ LEAST_SHARE = 0.9
 
 MOST_BYTES = 20_000
 """A larger text is none of one image."""
+
+NUMBER = "class"
+"""The column of the numbers of YOLO."""
 
 LABEL = "label"
 """The column of texts that are nothing but a label."""
@@ -59,6 +64,7 @@ def sidecars(data: Path, reading: Reading, *, labels: bool) -> Source | None:
     for found in _candidates(images, files):
         listing = _listing(data, found, len(images))
         if listing is not None and _may_have_labels(listing, reading):
+            _check_numbers(listing, data, reading)
             return list_images(listing, reading, labels=labels)
     return None
 
@@ -126,6 +132,18 @@ def _listing(data: Path, files: Mapping[Path, Path], num_images: int) -> Listing
     )
 
 
+def _check_numbers(listing: Listing, data: Path, reading: Reading) -> None:
+    """Refuse numbers of classes in texts of YOLO, which are in any order, without a file with their names."""
+    if listing.columns != (NUMBER, "path") or reading.classes is not None:
+        return
+    words = listing.column(NUMBER)
+    if not any(class_names(folder, words).has_all(words) for folder in (listing.path.parent, data) if folder.is_dir()):
+        raise LabelError(
+            f"{listing.path}: the numbers of the classes have no names; write each of {joined(sorted(set(words)))} "
+            f"after its class: --classes {' '.join(f'{name}={PLACE}' for name in CLASSES)}"
+        )
+
+
 def _pattern(data: Path, files: Sequence[Path]) -> Path:
     """What matches all of the files, for messages, in the folder that contains them."""
     if len({path.name for path in files}) == 1:
@@ -165,7 +183,7 @@ def _of_text(path: Path) -> list[Record]:
         return []
     boxes = [_YOLO.fullmatch(line) for line in lines]
     if all(boxes):
-        return [{"class": match["number"]} for match in boxes if match]
+        return [{NUMBER: match["number"]} for match in boxes if match]
     keyed = [_KEYED.fullmatch(line) for line in lines]
     if all(keyed):
         return [{match["key"].strip().lower(): match["value"].strip() for match in keyed if match}]
