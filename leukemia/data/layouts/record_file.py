@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -13,7 +14,7 @@ from xml.etree import ElementTree
 from leukemia.base.errors import UserError
 from leukemia.base.files import open_file
 from leukemia.data.layouts.folder_levels import look_like_subjects
-from leukemia.data.layouts.source import IMAGE_SUFFIXES, is_image
+from leukemia.data.layouts.source import is_image
 from leukemia.data.split import part_of
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".xml")
@@ -90,9 +91,12 @@ def table_of(path: Path) -> tuple[list[str], list[Record]] | None:
 
 def has_records(path: Path) -> bool:
     """Whether a file is called like one of records, and lists several images."""
-    if path.suffix.lower() not in SUFFIXES or any(path.with_suffix(suffix).exists() for suffix in IMAGE_SUFFIXES):
+    if path.suffix.lower() not in SUFFIXES:
         return False
     try:
+        folder = path.parent
+        if path.stem in _image_stems(folder, folder.stat().st_mtime_ns):
+            return False
         state = path.stat()
     except OSError:
         return False
@@ -100,6 +104,13 @@ def has_records(path: Path) -> bool:
 
 
 # The files of a folder are asked again and again.
+@lru_cache(maxsize=256)
+def _image_stems(folder: Path, changed: int) -> frozenset[str]:
+    """The names of the images in a folder, which is the same as long as its time is, without suffixes."""
+    with os.scandir(folder) as entries:
+        return frozenset(path.stem for entry in entries if is_image(path := Path(entry.name)))
+
+
 @lru_cache(maxsize=4096)
 def _lists_images(path: Path, changed: int, num_bytes: int) -> bool:
     """Whether a file, which is the same as long as its time and size are, lists images."""

@@ -177,7 +177,8 @@ def _raise_unreadable(error: OSError) -> NoReturn:
 
 def ignored_files(folders: list[Path], read: Collection[Path] = ()) -> tuple[str, ...]:
     """A note on files in these folders without an image suffix, except those read; empty if there are none."""
-    others = [path for folder in folders for path in walk(folder) if not is_image(path) and path not in read]
+    known = set(read)
+    others = [path for folder in folders for path in walk(folder) if not is_image(path) and path not in known]
     if not others:
         return ()
     found = Counter(path.suffix.lower() or "no suffix" for path in others).most_common()

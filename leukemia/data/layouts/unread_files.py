@@ -30,11 +30,12 @@ def unread_files(data: Path, source: Source) -> tuple[str, ...]:
     if source.layout == "cnmc":
         return ()
     data = data.resolve()
+    known = {*source.lists, *source.tables}
     if source.layout == "csv":
         direct = direct_others(data) if data.is_dir() else []
-        others = [path for path in direct if not is_table(path) and path not in source.tables]
+        others = [path for path in direct if not is_table(path) and path not in known]
         return (*_of_tables(_other_tables(data, source)), *_not_read(others))
-    direct = [path for path in direct_others(source.root) if path not in (*source.lists, *source.tables)]
+    direct = [path for path in direct_others(source.root) if path not in known]
     files = sorted(direct, key=lambda path: not is_table(path))
     described = [_described(path, source.root) for path in files[:MOST_FILES] if is_table(path)]
     inside = [path for path in _other_tables(data, source) if path not in files[:MOST_FILES]]
