@@ -37,6 +37,14 @@ def test_each_image_has_the_part_of_its_patient(tmp_path: Path, names: list[str]
     assert "--split-column split keeps it" in source.parts
 
 
+def test_folds_of_patients_are_kept(tmp_path: Path) -> None:
+    write(touch(tmp_path, *CELLS), {"folds.csv": "patient,fold\n" + "".join(f"P{n},{n % 2}\n" for n in range(1, 5))})
+    kept = find_images(tmp_path, Reading(split_column="split"), labels=True)
+    assert {(subject, part) for _, subject, part in rows_of(kept).values()} == {
+        (f"P{n}", f"fold {n % 2}") for n in range(1, 5)
+    }
+
+
 def test_a_split_of_patients_is_kept(tmp_path: Path) -> None:
     write(touch(tmp_path, *CELLS), LISTS)
     kept = find_images(tmp_path, Reading(split_column="split"), labels=True)

@@ -67,13 +67,23 @@ def part_tables(folder: Path) -> list[tuple[Listing, str, str]]:
     return [(table, *columns) for table in tables if (columns := _columns(table)) is not None]
 
 
+def as_part(column: str, text: str) -> str:
+    """A value of a column of parts as the name of one: that of a fold, if it is a number.
+
+    >>> as_part("fold", "2"), as_part("split", "train"), as_part("split", "2")
+    ('fold 2', 'train', '2')
+    """
+    return f"fold {text}" if column == "fold" and text.isdecimal() else text
+
+
 def _columns(table: Listing) -> tuple[str, str] | None:
     """The columns of ids and of parts, in lower case; None unless there is one of parts and one of different ids."""
     columns = {name.lower(): [values[name.lower()] for _, values in table.rows] for name in table.columns if name}
     parts = [
         name
         for name, values in columns.items()
-        if len(set(values)) > 1 and all(map(part_of, set(values))) and (name in SPLITS or part_of(name) is None)
+        if len(set(values)) > 1 and all(part_of(as_part(name, text)) for text in set(values))
+        if name in SPLITS or part_of(name) is None
     ]
     ids = [name for name, values in columns.items() if name not in parts and len(set(values)) == len(values)]
     ids = sorted(ids, key=lambda name: not looks_like_subjects(name))

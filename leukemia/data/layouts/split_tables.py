@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from leukemia.data.classes import normal_form
 from leukemia.data.layouts.name_ids import ids_of
-from leukemia.data.layouts.part_tables import part_tables
+from leukemia.data.layouts.part_tables import as_part, part_tables
 from leukemia.data.layouts.source import Source, ignored_files
 from leukemia.data.reading import Reading
 from leukemia.data.split import in_folders
@@ -28,7 +28,7 @@ def with_split_tables(source: Source, reading: Reading) -> Source:
     if source.layout != "folders" or any(row.split for row in source.rows) or any(in_folders(source)):
         return source
     for table, key, part in part_tables(source.root):
-        parts = {normal_form(values[key]): values[part] for _, values in table.rows}
+        parts = {normal_form(values[key]): as_part(part, values[part]) for _, values in table.rows}
         ids = next(_ids(source, [values[key] for _, values in table.rows]), None)
         files = table.joined or (table.path,)
         if ids is None:
