@@ -90,14 +90,17 @@ def test_other_tables_beside_the_lists(course: Course) -> None:
         read_catalog(course.folder)
 
 
-def test_another_table_of_the_same_images_is_no_test_list(course: Course) -> None:
-    paths = [line.split(",")[0] for line in course.train.read_text().splitlines()[1:]]
+def test_another_table_of_the_same_images_is_joined(course: Course) -> None:
+    lists = [path.read_text().splitlines()[1:] for path in (course.train, course.valid)]
+    paths = [line.split(",")[0] for lines in lists for line in lines]
+    # Images of both parts have the same numbers.
     patients = ["Path,patient_id", *(f"{path},P{number}" for number, path in enumerate(paths))]
     (course.folder / "patients.csv").write_text("\n".join(patients) + "\n")
+    catalog = read_catalog(course.folder, Reading(subject_column="patient_id"))
+    subjects = dict(zip(catalog.table["image_id"], catalog.table["subject"], strict=True))
+    assert subjects == {path: f"P{number}" for number, path in enumerate(paths)}
     remarks = "\n".join(read_catalog(course.folder).remarks)
-    assert (
-        "not read: patients.csv (12 rows), which lists the same images without labels; copy its columns (Pa" in remarks
-    )
+    assert "columns of another table, joined by path: patient_id" in remarks
     assert "never used for training: resnet_18_test.csv (3 rows); leukemia.final" in remarks
 
 

@@ -110,7 +110,18 @@ def test_images_that_are_numbered_in_each_folder_are_not_mixed_up(tmp_path: Path
     table = "Path,label\n" + "".join(f"{name},{n % 2}\n" for n, name in enumerate(names))
     subjects = "file,subject\n" + "".join(f"{n}.png,S{n}\n" for n in range(6))
     write(touch(tmp_path, *names), {"list.csv": table, "subjects.csv": subjects})
-    assert {row.subject for row in find_images(tmp_path / "list.csv", Reading(), labels=True).rows} == {None}
+    assert {row.subject for row in found(tmp_path).rows} == {None}
+    table = "Path,label\n" + "".join(f"{name},{n % 2}\n" for n, name in enumerate(names[:6]))
+    write(tmp_path, {"list.csv": table})
+    assert {row.subject for row in found(tmp_path).rows} == {None}
+
+
+def test_subjects_of_the_same_images_are_joined_by_their_paths(tmp_path: Path) -> None:
+    names = [f"{part}/{n}.png" for part in ("train", "valid") for n in range(3)]
+    table = "Path,label\n" + "".join(f"{name},{n % 2}\n" for n, name in enumerate(names))
+    subjects = "file,subject\n" + "".join(f"D:\\x\\{name},S{n}\n" for n, name in enumerate(names)).replace("/", "\\")
+    write(touch(tmp_path, *names), {"list.csv": table, "subjects.csv": subjects})
+    assert [row.subject for row in found(tmp_path).rows] == [f"S{n}" for n in range(6)]
 
 
 def test_a_given_table_with_labels_has_only_the_columns_that_options_name(tmp_path: Path) -> None:

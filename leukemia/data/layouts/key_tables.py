@@ -6,12 +6,13 @@ import contextlib
 import dataclasses
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from leukemia.base.errors import UserError
 from leukemia.data.classes import LabelError, normal_form
+from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.label_column import label_column
 from leukemia.data.layouts.listing import Listing, read_rows, with_one_hot
 from leukemia.data.layouts.part_tables import part_listings
@@ -45,6 +46,9 @@ class _Join:
 
     column: str
     """Of the images' table, in lower case, whose values are the ids of the other one."""
+
+    depth: int
+    """How many of the last parts of a path are an id; 0: it is no path."""
 
     added: tuple[str, ...]
     """The names of the columns, as written."""
@@ -102,8 +106,8 @@ def _check_equal(listing: Listing, joins: Sequence[_Join]) -> None:
     for other in joins[1:]:
         names = {name.lower() for name in first.added} & {name.lower() for name in other.added}
         for values in (values for _, values in listing.rows):
-            one = first.values.get(_key(values[first.column], listing, first.column))
-            another = other.values.get(_key(values[other.column], listing, other.column))
+            one = first.values.get(_key(values[first.column], first.depth))
+            another = other.values.get(_key(values[other.column], other.depth))
             if one and another and (name := next((each for each in sorted(names) if one[each] != another[each]), None)):
                 raise Contradiction(
                     f"{listing.path}: {first.path.name} and {other.path.name} have different values of {name} for "
@@ -114,10 +118,10 @@ def _check_equal(listing: Listing, joins: Sequence[_Join]) -> None:
 def _joined(listing: Listing, join: _Join) -> Listing:
     empty = {name.lower(): "" for name in join.added}
     rows = tuple(
-        (number, values | join.values.get(_key(values[join.column], listing, join.column), empty))
+        (number, values | join.values.get(_key(values[join.column], join.depth), empty))
         for number, values in listing.rows
     )
-    absent = sum(_key(values[join.column], listing, join.column) not in join.values for _, values in listing.rows)
+    absent = sum(_key(values[join.column], join.depth) not in join.values for _, values in listing.rows)
     without = f"; {absent} rows have none there" if absent else ""
     note = f"columns of another table, joined by {join.column or 'name'}: {', '.join(join.added)}{without}"
     return with_one_hot(
@@ -133,33 +137,32 @@ def _joined(listing: Listing, join: _Join) -> Listing:
 
 def _join(listing: Listing, table: Listing, reading: Reading, *, is_given: bool) -> _Join | None:
     """How a table can be joined; None if it cannot, or adds nothing that is wanted."""
-    rows = [values for _, values in dict(table.rows).items()]
     for key in _ordered(table):
-        by_id: dict[str, list[dict[str, str]]] = defaultdict(list)
-        for values in rows:
-            by_id[_key(values[key], table, key)].append(values)
-        columns = [name for name in _columns(listing) if _is_key(listing, name, table, key, by_id)]
-        if not columns:
-            continue
-        column = min(columns, key=lambda name: not _agree(name, table, key))
-        constant = [
-            name
-            for name in table.columns
-            if name
-            and name.lower() != key
-            and all(len({row[name.lower()] for row in each}) == 1 for each in by_id.values())
-        ]
-        added = tuple(name for name in constant if _is_wanted(name, listing, column, reading, is_given=is_given))
-        if added:
-            texts = {each: {name.lower(): same[0][name.lower()] for name in added} for each, same in by_id.items()}
-            files = table.joined or (table.path,)
-            return _Join(path=table.path, files=files, column=column, added=added, values=texts)
+        for column in sorted(_columns(listing), key=lambda name: not _agree(name, table, key)):
+            depth = _depth(listing, column, table, key)
+            by_id: dict[str, list[dict[str, str]]] = defaultdict(list)
+            for _, values in table.rows:
+                by_id[_key(values[key], depth)].append(values)
+            if not _is_key(listing, column, table, key, set(by_id), depth):
+                continue
+            names = [name for name in table.columns if name and name.lower() != key]
+            constant = [
+                name for name in names if all(len({row[name.lower()] for row in each}) == 1 for each in by_id.values())
+            ]
+            added = tuple(name for name in constant if _is_wanted(name, listing, column, reading, is_given=is_given))
+            if added:
+                texts = {each: {name.lower(): same[0][name.lower()] for name in added} for each, same in by_id.items()}
+                files = table.joined or (table.path,)
+                return _Join(path=table.path, files=files, column=column, depth=depth, added=added, values=texts)
     return None
 
 
 def _is_wanted(name: str, listing: Listing, column: str, reading: Reading, *, is_given: bool) -> bool:
     if listing.has(name.lower()):
         return False
+    if name.lower() == (reading.label_column or "").strip().lower():
+        # Another list of the same images is read itself.
+        return column != listing.path_column
     if name.lower() in _named(reading):
         return True
     has_labels = _has_labels(listing, reading)
@@ -180,27 +183,34 @@ def _columns(listing: Listing) -> list[str]:
     return [*names, *([] if listing.path_column is None else [listing.path_column])]
 
 
-def _is_key(listing: Listing, column: str, table: Listing, key: str, by_id: dict[str, list[dict[str, str]]]) -> bool:
+def _depth(listing: Listing, column: str, table: Listing, key: str) -> int:
+    """How many of the last parts of a path are an id: those that all paths of both tables have; 0 for other columns."""
+    if column != listing.path_column:
+        return 0
+    texts = [*(values[column] for _, values in listing.rows), *(values[key] for _, values in table.rows)]
+    return max(1, min(len(_parts(text)) for text in texts))
+
+
+def _is_key(listing: Listing, column: str, table: Listing, key: str, ids: set[str], depth: int) -> bool:
     """Whether the values of a column are ids of another table: nearly all of them, with names that agree if the ids are
     numbers or single letters, which may be anything."""
-    if column == listing.path_column and not _are_images(listing, column):
-        return False
     texts = {row[column] for _, row in listing.rows}
-    values = {_key(text, listing, column) for text in texts} - {""}
-    if column == listing.path_column and len(values) < len(texts):
-        # Images that are numbered in each folder.
+    values = {_key(text, depth) for text in texts} - {""}
+    shared = len(values & ids)
+    if "" in ids or shared < 2:
         return False
-    shared = len(values & by_id.keys())
-    if "" in by_id or shared < 2:
-        return False
+    if depth:
+        return len(values) == len(texts) == shared and (depth > 1 or _are_single(listing, texts))
     agree = _agree(column, table, key)
     if all(value.isdecimal() or len(value) == 1 for value in values):
         return agree and shared == len(values)
     return shared == len(values) or (agree and 2 * shared > len(values))
 
 
-def _are_images(listing: Listing, column: str) -> bool:
-    return listing.has_row_per_image and bool(column or any(is_image(Path(row[column])) for _, row in listing.rows))
+def _are_single(listing: Listing, texts: Collection[str]) -> bool:
+    """Whether each name of an image is there once: images may be numbered in each folder."""
+    index = FileIndex(listing.base.resolve())
+    return all(len(index.called(_parts(text)[-1])) == 1 for text in texts if _parts(text))
 
 
 def _agree(column: str, table: Listing, key: str) -> bool:
@@ -217,10 +227,16 @@ def _owners(name: str) -> set[str]:
     return words - _NO_OWNERS - {""}
 
 
-def _key(text: str, listing: Listing, column: str) -> str:
-    """The normal form of an id; of an image's path, that of its name without the suffix."""
-    name = PurePosixPath(text.replace("\\", "/")).name if column == listing.path_column else text
-    return normal_form(Path(name).stem if is_image(Path(name)) else name)
+def _key(text: str, depth: int) -> str:
+    """The normal form of an id; of a path, that of its last parts, without the suffix of an image."""
+    if not depth:
+        return normal_form(text)
+    name = "/".join(_parts(text)[-depth:])
+    return normal_form(name.removesuffix(Path(name).suffix) if is_image(Path(name)) else name)
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in text.replace("\\", "/").split("/") if part not in ("", ".")]
 
 
 def _readable(paths: Sequence[Path]) -> list[Listing]:
