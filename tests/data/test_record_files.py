@@ -128,7 +128,7 @@ def test_lists_of_the_images_of_patients_are_subjects(tmp_path: Path) -> None:
         f"splits/{part}.txt": "".join(f"/home/me/data/images/{NAMES[n]} {n % 2}\n" for n in rows)
         for part, rows in (("train", range(4)), ("val", range(4, 6)))
     }
-    touch(tmp_path, *(f"images/{name}" for name in NAMES))
+    touch(tmp_path, *(f"images/{name}" for name in NAMES), f"masks/{NAMES[0]}")
     source = found(write(tmp_path, {"patients.json": json.dumps(patients)} | lists))
     assert rows_of(source) == {
         f"images/{name}": (n % 2, f"patient_{n // 2:02d}", ("train", "validation")[n // 4])

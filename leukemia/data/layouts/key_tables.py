@@ -12,6 +12,7 @@ from pathlib import Path
 
 from leukemia.base.errors import UserError
 from leukemia.data.classes import LabelError, normal_form
+from leukemia.data.layouts.companions import names_companions
 from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.label_column import label_column
 from leukemia.data.layouts.listing import Listing, read_rows, with_one_hot
@@ -208,9 +209,14 @@ def _is_key(listing: Listing, column: str, table: Listing, key: str, ids: set[st
 
 
 def _are_single(listing: Listing, texts: Collection[str]) -> bool:
-    """Whether each name of an image is there once: images may be numbered in each folder."""
-    index = FileIndex(listing.base.resolve())
-    return all(len(index.called(_parts(text)[-1])) == 1 for text in texts if _parts(text))
+    """Whether each name of an image is there once, apart from masks: images may be numbered in each folder."""
+    root = listing.base.resolve()
+    index = FileIndex(root)
+    for name in (_parts(text)[-1] for text in texts if _parts(text)):
+        folders = [path.relative_to(root).parts[:-1] for path in index.called(name)]
+        if sum(not any(map(names_companions, each)) for each in folders) != 1:
+            return False
+    return True
 
 
 def _agree(column: str, table: Listing, key: str) -> bool:
