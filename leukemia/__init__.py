@@ -43,6 +43,11 @@ def load(folder: str | Path, device: str = "auto") -> DeliveredModel:
     return DeliveredModel(Path(folder), device)
 
 
+def __dir__() -> list[str]:
+    """What callers use, for completion in notebooks."""
+    return sorted([*__all__, "__version__"])
+
+
 def __getattr__(name: str) -> Any:
     """``Study``, imported at its first use."""
     if name != "Study":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 import textwrap
 from pathlib import Path
 from typing import Any, NoReturn
 
 from leukemia import __version__
-from leukemia.base.errors import UserError
+from leukemia.base.errors import USER_ERROR, UserError
 from leukemia.base.printable import printable
 
 AUTO = "auto"
@@ -17,6 +18,9 @@ AUTO = "auto"
 
 DEVICES = (AUTO, "cpu", "cuda", "mps")
 """Values of ``--device``."""
+
+SEE_HELP = "; see --help"
+"""The end of the line that an invalid argument gets."""
 
 SPELLINGS = ("normal", "exact")
 """Values of ``--subject-spelling``."""
@@ -37,8 +41,13 @@ class _Parser(argparse.ArgumentParser):
         return super().parse_known_args(given, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Exit with status 2 and the message, made printable: it may quote any argument."""
-        super().error(printable(message))
+        """Exit with status 2 and one line, made printable: it may quote any argument. ``--help`` has the usage."""
+        known = [option for action in self._actions for option in action.option_strings]
+        if message.startswith("unrecognized arguments: -"):
+            name = message.split()[2].split("=")[0]
+            similar = difflib.get_close_matches(name, known, n=1)
+            message += f"; did you mean {similar[0]}?" if similar else ""
+        self.exit(USER_ERROR, f"error: {printable(message)}{SEE_HELP}\n")
 
 
 def location(text: str) -> str:

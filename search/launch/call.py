@@ -7,6 +7,7 @@ import contextlib
 import io
 import threading
 
+from leukemia.base import cli
 from leukemia.base.errors import FAILURE, INTERRUPTED, UserError
 from leukemia.base.logs import StderrHandler, logging_to
 from leukemia.base.provenance import command_line
@@ -55,4 +56,4 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
         with contextlib.redirect_stderr(printed):
             return parse(argv)
     except SystemExit:
-        raise UserError(printed.getvalue().rstrip().rpartition("error: ")[2]) from None
+        raise UserError(printed.getvalue().rstrip().removeprefix("error: ").removesuffix(cli.SEE_HELP)) from None

@@ -46,7 +46,7 @@ class Options(TypedDict, total=False):
     budget_hours: float | None
     racing: bool
     pausing: bool | None
-    rungs: Sequence[float] | None
+    rungs: str | Sequence[float] | None
     keep: float | None
     paused_gb: float | None
     sampler: SamplerName | None
@@ -88,7 +88,7 @@ def _words(name: str, value: Any) -> Iterator[str]:
         yield flag if value else f"--no-{flag.removeprefix('--')}"
     elif name == "settings":
         yield from (f"--set={field}={'' if each is None else each}" for field, each in value.items())
-    elif name == "rungs":
+    elif name == "rungs" and not isinstance(value, str):
         yield f"{flag}={','.join(map(str, value))}"
     elif isinstance(value, Sequence) and not isinstance(value, str):
         yield from (flag, *map(str, value))

@@ -194,8 +194,10 @@ def describe_rules(plan: Plan) -> list[str]:
     racing = (
         f"racing: after {looks}, a trial is stopped if it is worse than the best by more than {info.margin:g} "
         f"{'point' if info.margin == 1 else 'points'}, with 95 % confidence over all comparisons"
-        if info.racing and info.folds > 1
+        if info.racing and info.folds > (2 if info.fold_0_chose else 1)
         else "racing: has no effect with one fold; every trial runs it"
+        if info.racing and info.folds == 1
+        else "racing: has no effect with two folds and pausing; every trial runs both unless it is no better than chance"
         if info.racing
         else "racing: off; every trial runs all folds unless it is no better than chance"
     )

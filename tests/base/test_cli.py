@@ -57,7 +57,23 @@ def test_an_unknown_device_is_rejected(capsys: pytest.CaptureFixture[str]) -> No
     cli.add_device(parser)
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args(["--device", "tpu"])
-    assert "invalid choice: 'tpu'" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: argument --device: invalid choice: 'tpu' (choose from ")
+    assert line.endswith("; see --help")
+
+
+@pytest.mark.parametrize(
+    ("option", "advice"), [("--devise=cpu", "; did you mean --device?"), ("--nothing", ""), ("--\x1b[31m", "")]
+)
+def test_an_unknown_option_is_one_line_with_a_similar_one(
+    capsys: pytest.CaptureFixture[str], option: str, advice: str
+) -> None:
+    parser = cli.command_parser("leukemia.thing", "Do a thing.", "")
+    cli.add_device(parser)
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args([option])
+    shown = option.replace("\x1b", "\\x1b")
+    assert capsys.readouterr().err == f"error: unrecognized arguments: {shown}{advice}; see --help\n"
 
 
 @pytest.mark.parametrize("option", ["--wandb", "--no-wandb", "--sub=s", "--ver"])

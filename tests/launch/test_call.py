@@ -50,6 +50,7 @@ def test_a_call_is_the_command_line_with_the_same_options() -> None:
     rest = ["--set", "model.pretrained=", "--set", "optimizer.learning_rate=1e-05", "--subject-pattern=-(\\d+)"]
     expected = command.parse([*words.split(), *more.split(), *rest, "--runs", "some runs"])
     assert vars(found) == vars(expected)
+    assert arguments_of(None, {"rungs": "0.1,0.5"}) == arguments_of(None, {"rungs": [0.1, 0.5]})
     assert vars(command.parse(arguments_of(None, {"racing": True}))) == vars(command.parse([]))
 
 

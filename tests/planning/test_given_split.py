@@ -80,6 +80,10 @@ def test_a_given_split_decides_the_folds(course: Course) -> None:
     request = request_for(course, split_column="split")
     pausing = dataclasses.replace(request, study="two", given=request.given | {"pausing": True})
     assert "\npausing: has no effect with one fold" in printed(plan_new(pausing, "search"))
+    two = dataclasses.replace(request, study="three", reading=Reading(), given={"pausing": True, "folds": 2})
+    assert "\nracing: has no effect with two folds and pausing; every trial runs both unless" in printed(
+        plan_new(two, "search")
+    )
     with pytest.raises(UserError, match=r"^--folds: the split that --split-column keeps has 1 fold"):
         plan_new(request_for(course, split_column="split", folds=3), "search")
 
