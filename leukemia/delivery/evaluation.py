@@ -57,6 +57,11 @@ class Evaluation:
     """As ``HeldOut.subjects_compared``."""
 
     @property
+    def labels(self) -> np.ndarray:
+        """int64 (n,), 0 normal or 1 leukemic; without meaning if the test set has none."""
+        return self.catalog.table["label"].to_numpy()
+
+    @property
     def protocol(self) -> str:
         """``grouped`` if it is certain that no test subject is in the training data, else ``random-cell``."""
         return "grouped" if self.subjects_compared and not self.overlap else "random-cell"
@@ -80,8 +85,10 @@ class Evaluation:
         Args:
             other: float64 (n,), the other model's probabilities of class 1.
         """
-        labels, groups = self.catalog.table["label"].to_numpy(), self.catalog.table["group"].to_numpy()
-        return {metric: paired_difference(labels, self.probabilities, other, groups, metric) for metric in COMPARED}
+        groups = self.catalog.table["group"].to_numpy()
+        return {
+            metric: paired_difference(self.labels, self.probabilities, other, groups, metric) for metric in COMPARED
+        }
 
 
 def read_test_set(path: Path, reading: Reading, recipe: Recipe, base: str | None = None) -> Catalog:

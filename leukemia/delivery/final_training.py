@@ -19,10 +19,11 @@ from leukemia.data.reading import Reading
 from leukemia.data.survival import viewed
 from leukemia.data.view import view_of
 from leukemia.delivery.caveats import on_training
+from leukemia.delivery.delivery import Delivery
 from leukemia.delivery.evaluation import Evaluation, evaluate, predict_test_set, read_test_set
 from leukemia.delivery.loading import Existing, find_existing
 from leukemia.delivery.messages import print_line, print_next, print_outcome, print_remarks, unfinished
-from leukemia.delivery.model_folder import Delivery, add_results, write_model
+from leukemia.delivery.model_folder import add_results, write_model, write_results
 from leukemia.delivery.out_of_fold import OutOfFold
 from leukemia.delivery.overlap import HeldOut, Rule, compare
 from leukemia.delivery.replacement import claimed, free_name, replacing
@@ -256,7 +257,7 @@ class FinalTraining:
         moved = free_name(inputs.folder) if is_model(inputs.folder) else None
         with replacing(inputs.folder, keep=False) as new:
             write_model(new, model, recipe, epochs, catalog, inputs.seen)
-            delivery.write(new)
+            write_results(new, delivery)
         if moved is not None:
             print_line(console, f"earlier model: {moved}")
         return delivery

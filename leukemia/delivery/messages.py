@@ -9,7 +9,7 @@ from rich.console import Console
 
 from leukemia.base.printable import printable
 from leukemia.data.catalog import Catalog
-from leukemia.delivery.model_folder import Delivery
+from leukemia.delivery.delivery import Delivery
 from leukemia.scoring.metrics import describe_difference, majority_rate
 from leukemia.study import layout
 from leukemia.study.best import Best
@@ -64,7 +64,7 @@ def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
             print_line(
                 console, f"test {name}: {interval.value:.4f}, 95 % interval {interval.low:.4f} to {interval.high:.4f}"
             )
-        print_line(console, f"majority rate: {majority_rate(evaluation.catalog.table['label'].to_numpy()):.4f}")
+        print_line(console, f"majority rate: {majority_rate(evaluation.labels):.4f}")
     if delivery.difference is not None:
         against, intervals = delivery.difference
         for name, interval in intervals.items():

@@ -24,7 +24,7 @@ from leukemia.base.locks import locked
 from leukemia.base.record import write_record
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import read_catalog
-from leukemia.delivery import final_training, model_folder
+from leukemia.delivery import final_training, model_page
 from leukemia.delivery.loading import load_delivered
 from leukemia.delivery.replacement import claimed, replacing
 from leukemia.delivery.results import RESULT_FILES, TEST_FILES, make_way
@@ -349,7 +349,7 @@ def test_a_failed_write_changes_nothing(
     def fail(*arguments: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(model_folder, "write_page", fail)
+    monkeypatch.setattr(model_page, "write_page", fail)
     with pytest.raises(OSError, match=r"^disk full$"):
         deliver(delivered, *options)
     assert contents(delivered.folder / "final") == before
