@@ -20,6 +20,8 @@ ALL_TESTS = (
 def card(
     recipe: Recipe,
     *,
+    verdicts: Sequence[str],
+    quote: str,
     scored_on: str,
     sentences: Sequence[str],
     scores: Iterable[Sequence[str]],
@@ -30,6 +32,8 @@ def card(
     """The text of the card.
 
     Args:
+        verdicts: sentences if the model is no better than a constant answer.
+        quote: the score to quote; empty if there is none.
         scored_on: what the scores are of, such as ``on the test set``.
         sentences: about the test and comparisons, a paragraph each.
         scores: names and values with intervals.
@@ -40,6 +44,7 @@ def card(
     lines = [
         f"# {recipe.describe()}",
         "",
+        *(line for each in verdicts for line in (f"**{each}**", "")),
         f"Classifies an image of a blood cell: 0 = normal (`{CLASS_NAMES[0]}`), 1 = leukemic (`{CLASS_NAMES[1]}`).",
         "A research model: not a medical device, not for diagnosis.",
         "",
@@ -50,6 +55,7 @@ def card(
         "    python -m leukemia.predict --model FOLDER IMAGES...",
         "    python -m leukemia.evaluate --model FOLDER --test DATA",
         "",
+        *(["## Score to quote", "", f"{quote[0].upper()}{quote[1:]}.", ""] if quote else []),
         f"## Scores {scored_on}",
         "",
         sentences[0],

@@ -7,10 +7,16 @@ from collections.abc import Iterable, Iterator
 from leukemia.config.protocol import WARNINGS
 from leukemia.config.recipe import Recipe
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
-from leukemia.delivery.evaluation import Evaluation
+from leukemia.delivery.evaluation import ON_TEST, Evaluation
+from leukemia.delivery.out_of_fold import OutOfFold
+from leukemia.scoring.baseline import verdict
+from leukemia.scoring.metrics import METRICS, Interval
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.models import MetricsRecord
+
+SHIFT = 0.05
+"""A difference between the shares of leukemic images in training and test that is said, in 0..1."""
 
 _OF_A_TEST = ("test set", "test images")
 """Every caveat on a test has one of these, and none on the training has."""
@@ -38,8 +44,24 @@ def kept_on_training(metrics: MetricsRecord) -> tuple[str, ...]:
     return tuple(each for each in metrics.caveats if not any(words in each for words in _OF_A_TEST))
 
 
-def on_test(evaluation: Evaluation) -> Iterator[str]:
-    """Those that depend on the test set."""
+def kept_verdicts(metrics: MetricsRecord) -> list[str]:
+    """Sentences if a delivered model is no better than a constant answer, on its latest test set or out of fold.
+
+    They are computed from the scores, since files of earlier versions lack them.
+    """
+    tested, test = "", metrics.test
+    if test is not None and "majority_rate" in test:
+        scores = {name: Interval.from_dict(test[name]) for name in METRICS if name in test}
+        tested = verdict(scores, test["majority_rate"], test.get("share_leukemic"), ON_TEST)
+    return [each for each in (tested, OutOfFold.from_dict(metrics.out_of_fold).verdict()) if each]
+
+
+def on_test(evaluation: Evaluation, trained_share: float | None) -> Iterator[str]:
+    """Those that depend on the test set.
+
+    Args:
+        trained_share: of leukemic images in the training data, in 0..1; None if it is not known.
+    """
     if evaluation.left_out is not None and evaluation.left_out.total:
         yield f"{evaluation.left_out.describe()}."
     if evaluation.overlap:
@@ -53,3 +75,19 @@ def on_test(evaluation: Evaluation) -> Iterator[str]:
         )
     elif not evaluation.subjects_compared:
         yield "Not all subjects are known in both data sets: patients of the test set may be in the training data."
+    if evaluation.scores is not None:
+        yield from _on_shares(trained_share, float(evaluation.labels.mean()))
+
+
+def _on_shares(trained: float | None, tested: float) -> Iterator[str]:
+    if trained is None:
+        yield (
+            "The share of leukemic images in the training data is not recorded, since an earlier version delivered the "
+            f"model: it was not compared with that of the test images, {100 * tested:.1f} %."
+        )
+    elif abs(tested - trained) >= SHIFT:
+        yield (
+            f"The class shares differ: {100 * trained:.1f} % of the training images are leukemic, {100 * tested:.1f} % "
+            "of the test images. Accuracy, weighted F1, predictive values and calibration depend on this share; "
+            "sensitivity, specificity, balanced accuracy and AUROC do not."
+        )

@@ -17,6 +17,7 @@ from leukemia.data.reading import DEFAULT, Reading
 from leukemia.data.survival import viewed
 from leukemia.data.view import view_of
 from leukemia.delivery.appearance import Appearance
+from leukemia.delivery.caveats import kept_verdicts
 from leukemia.delivery.evaluation import Evaluation, describe_broken, evaluate, read_test_set
 from leukemia.delivery.explanation import Explanation
 from leukemia.delivery.image_list import Given, NewImage, columns_of, images_of
@@ -191,7 +192,10 @@ class DeliveredModel:
         return compare(self.recipe, self.seen, test, overlap)
 
     def _looks(self, images: Sequence[NewImage], *, skip: bool) -> list[Look]:
-        """The images that can be used; notes on them are logged."""
+        """The images that can be used; notes on the model and on them are logged."""
+        if (self.folder / layout.METRICS).is_file():
+            for verdict in kept_verdicts(self.metrics):
+                log.warning("%s", verdict)
         view = view_of(self.recipe)
         usable = _usable(look_at(images, view, self.appearance), skip=skip)
         for note in notes_on(usable, view):

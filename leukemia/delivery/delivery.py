@@ -44,9 +44,17 @@ class Delivery:
         """The evaluation if the test set has labels, and so scores."""
         return None if self.evaluation is None or self.evaluation.scores is None else self.evaluation
 
+    def verdicts(self) -> list[str]:
+        """Sentences if the model is no better than a constant answer, on the test set or out of fold; every output has
+        them first."""
+        tested = "" if self.evaluation is None else self.evaluation.verdict()
+        return [each for each in (tested, self.out_of_fold.verdict()) if each]
+
     def caveats(self) -> list[str]:
         """Limitations that affect the scores, one sentence each."""
-        return [*self.training_caveats, *(() if self.evaluation is None else on_test(self.evaluation))]
+        if self.evaluation is None:
+            return list(self.training_caveats)
+        return [*self.training_caveats, *on_test(self.evaluation, self.record.share_leukemic)]
 
     def metrics(self) -> dict[str, Any]:
         """The content of ``metrics.json``, as ``MetricsRecord``."""
@@ -55,6 +63,8 @@ class Delivery:
             against, intervals = self.difference
             difference = {"against": against, **{name: interval.to_dict() for name, interval in intervals.items()}}
         return {
+            "verdict": self.verdicts(),
+            "quote": self.out_of_fold.quote(),
             "test": None if self.scored is None else _test_metrics(self.scored),
             "out_of_fold": self.out_of_fold.to_dict(),
             "difference": difference,
@@ -94,6 +104,7 @@ def _test_metrics(evaluation: Evaluation) -> dict[str, Any]:
         "protocol": evaluation.protocol,
         "overlap": list(evaluation.overlap),
         "majority_rate": majority_rate(labels),
+        "share_leukemic": float(labels.mean()),
         "confusion": confusion_matrix(labels, evaluation.probabilities).tolist(),
         **{name: interval.to_dict() for name, interval in evaluation.scores.items()},
         "subclasses": [each.to_dict() for each in evaluation.subclasses],

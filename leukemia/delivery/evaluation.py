@@ -20,11 +20,14 @@ from leukemia.data.reading import Reading
 from leukemia.data.subjects import NotApplicable
 from leukemia.data.view import view_of
 from leukemia.delivery.overlap import HeldOut, LeftOut
+from leukemia.scoring.baseline import verdict
 from leukemia.scoring.bootstrap import THRESHOLD
-from leukemia.scoring.metrics import Interval, paired_difference, scores
+from leukemia.scoring.metrics import Interval, majority_rate, paired_difference, scores
 from leukemia.scoring.subclasses import SubclassScore, subclass_scores
 from leukemia.training.inference import NonFiniteProbabilities, predict
 from leukemia.training.resnet import ResNet
+
+ON_TEST = "on the test set"
 
 COMPARED = ("accuracy", "balanced_accuracy")
 """Metrics for comparing two models."""
@@ -65,6 +68,13 @@ class Evaluation:
     def protocol(self) -> str:
         """``grouped`` if it is certain that no test subject is in the training data, else ``random-cell``."""
         return "grouped" if self.subjects_compared and not self.overlap else "random-cell"
+
+    def verdict(self) -> str:
+        """A sentence if the model is no better than always answering the more frequent class; empty if it is better, or
+        if there are no scores."""
+        if self.scores is None:
+            return ""
+        return verdict(self.scores, majority_rate(self.labels), float(self.labels.mean()), ON_TEST)
 
     def predictions(self) -> pd.DataFrame:
         """A row per image: ``image_id``, ``subject``, ``label`` (empty text without labels), ``subclass`` (if there are

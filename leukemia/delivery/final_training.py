@@ -6,13 +6,11 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from leukemia.base.errors import UserError, listed
 from leukemia.base.record import read_record
 from leukemia.config.fields import parse_settings
-from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
 from leukemia.data.images import open_images
 from leukemia.data.reading import Reading
@@ -21,11 +19,11 @@ from leukemia.data.view import view_of
 from leukemia.delivery.caveats import on_training
 from leukemia.delivery.delivery import Delivery
 from leukemia.delivery.evaluation import Evaluation, evaluate, predict_test_set, read_test_set
+from leukemia.delivery.inputs import Inputs
 from leukemia.delivery.loading import Existing, find_existing
-from leukemia.delivery.messages import print_line, print_next, print_outcome, print_remarks, unfinished
+from leukemia.delivery.messages import print_known, print_line, print_next, print_outcome, print_remarks, unfinished
 from leukemia.delivery.model_folder import add_results, write_model, write_results
-from leukemia.delivery.out_of_fold import OutOfFold
-from leukemia.delivery.overlap import HeldOut, Rule, compare
+from leukemia.delivery.overlap import Rule, compare
 from leukemia.delivery.replacement import claimed, free_name, replacing
 from leukemia.delivery.results import are_known, name_for
 from leukemia.delivery.retraining import check_disk_space, remove_checkpoint, retrain
@@ -38,49 +36,11 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.models import MetricsRecord, ModelRecord, is_model, model_folder
-from leukemia.study.subclasses import subclasses_of
 from leukemia.study.verification import verify
 from leukemia.tracking.names import remembered
 from leukemia.training.device import choose_device, describe_device, use_threads
 from leukemia.training.inference import model_to_device
 from leukemia.training.pretrained import describe_weights
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """The study and the data of a delivery, read and checked."""
-
-    study: Study
-    best: Best
-    folder: Path
-    """Of the model."""
-
-    recipe: Recipe
-    """The winner's recipe with the user's settings, resolved."""
-
-    catalog: Catalog
-    """Training data."""
-
-    seen: Seen
-    held_out: HeldOut | None
-    """The test set; None to skip testing."""
-
-    device: torch.device
-    excess: str
-    """As of ``use_threads``."""
-
-    record: ModelRecord
-    """Of the model, if it is trained now."""
-
-    @property
-    def start(self) -> Recipe:
-        """Trial 0's recipe, resolved."""
-        return self.study.recipe(0).resolved(self.catalog.sizes)
-
-    @property
-    def test(self) -> Catalog | None:
-        """The test images to predict; None to skip testing."""
-        return None if self.held_out is None else self.held_out.catalog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +175,7 @@ class FinalTraining:
         """Print what the folder has; returns whether it is all that is asked for."""
         folder, test = inputs.folder, inputs.test
         print_line(console, f"already delivered: {folder} has {inputs.recipe.describe()}")
+        results = folder
         if test is not None:
             results = record.results(folder, test.fingerprint)
             path = results / layout.METRICS
@@ -223,6 +184,7 @@ class FinalTraining:
             if self.against_start and read_record(MetricsRecord, path).difference is None:
                 return False
             print_line(console, f"already tested on these data: {path}")
+        print_known(console, results)
         print_next(console, folder)
         return True
 
@@ -248,7 +210,7 @@ class FinalTraining:
             recipe=recipe,
             epochs=epochs,
             record=inputs.record if test is None else inputs.record.evaluated(test, self.command),
-            out_of_fold=OutOfFold.of(inputs.best, subclasses_of(study, inputs.best)),
+            out_of_fold=inputs.out_of_fold(),
             training_caveats=on_training(inputs.best, recipe, notes),
             test_name="" if self.test is None else name_for(self.test),
             evaluation=evaluation,
@@ -269,7 +231,9 @@ class FinalTraining:
         model, epochs = model_to_device(existing.model, inputs.device), existing.epochs()
         evaluation = evaluate(model, inputs.recipe, inputs.held_out, inputs.device)
         difference = _against_start(console, inputs, evaluation) if self.against_start else None
-        return add_results(existing, inputs.recipe, epochs, self.test, evaluation, difference, self.command)
+        return add_results(
+            existing, inputs.recipe, epochs, self.test, evaluation, difference, self.command, inputs.out_of_fold()
+        )
 
     def _test_data(self, best: Best) -> Catalog | None:
         if self.test is None:

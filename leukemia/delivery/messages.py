@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from leukemia.base.printable import printable
+from leukemia.base.record import read_record
 from leukemia.data.catalog import Catalog
+from leukemia.delivery.caveats import kept_verdicts
 from leukemia.delivery.delivery import Delivery
 from leukemia.scoring.metrics import describe_difference, majority_rate
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.ladder import waiting_trials
-from leukemia.study.models import kept_results
+from leukemia.study.models import MetricsRecord, kept_results
 from leukemia.study.table import unfinished_repeats
 
 
@@ -52,10 +55,11 @@ def unfinished(study: Study, best: Best) -> tuple[str, ...]:
 
 
 def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
-    """Print test scores, differences and caveats, then as ``print_next``."""
+    """Print verdicts, the score to quote, test scores, differences and caveats, then as ``print_next``."""
     evaluation = delivery.evaluation
+    _print_first(console, delivery.verdicts(), delivery.out_of_fold.quote())
     if evaluation is None:
-        print_line(console, f"no --test: {layout.METRICS} has only the out-of-fold scores of the search")
+        print_line(console, f"no --test: {layout.METRICS} has only the out-of-fold scores of the search, not corrected")
     elif evaluation.scores is None:
         print_line(console, f"{len(evaluation.probabilities)} test images without labels: predictions only")
     else:
@@ -74,6 +78,23 @@ def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
     if evaluation is not None:
         print_line(console, f"results: {kept_results(folder, evaluation.catalog.fingerprint)}")
     print_next(console, folder)
+
+
+def print_known(console: Console, results: Path) -> None:
+    """Print what must be known first about results that exist already, as ``print_outcome`` does.
+
+    Args:
+        results: a folder with ``metrics.json``.
+    """
+    metrics = read_record(MetricsRecord, results / layout.METRICS)
+    _print_first(console, kept_verdicts(metrics), metrics.quote)
+
+
+def _print_first(console: Console, verdicts: Sequence[str], quote: str) -> None:
+    for verdict in verdicts:
+        print_line(console, f"warning: {verdict}")
+    if quote:
+        print_line(console, f"score to quote: {quote}")
 
 
 def print_next(console: Console, folder: Path) -> None:

@@ -73,12 +73,14 @@ def add_results(
     evaluation: Evaluation,
     difference: Difference | None,
     command: str,
+    out_of_fold: OutOfFold | None = None,
 ) -> Delivery:
     """Add the results on a test set to the folder of a delivered model, which the caller has ``claimed``.
 
     Args:
         test: the location of the test set, after which its results are named.
         command: the command line, for provenance.
+        out_of_fold: the search's scores; None for those that the folder has, which may be of an earlier version.
 
     Raises:
         UserError: the model's metrics are damaged.
@@ -89,7 +91,7 @@ def add_results(
         recipe=recipe,
         epochs=epochs,
         record=existing.record.evaluated(evaluation.catalog, command),
-        out_of_fold=OutOfFold.from_dict(metrics.out_of_fold),
+        out_of_fold=OutOfFold.from_dict(metrics.out_of_fold) if out_of_fold is None else out_of_fold,
         training_caveats=kept_on_training(metrics),
         test_name=name_for(test),
         evaluation=evaluation,

@@ -31,7 +31,9 @@ def card_of(delivery: Delivery, tested: Sequence[Tested]) -> str:
     scores = _out_of_fold_table(delivery) if delivery.scored is None else _test_table(delivery)
     return card(
         delivery.recipe,
-        scored_on="out of fold, from the search" if delivery.scored is None else "on the test set",
+        verdicts=delivery.verdicts(),
+        quote=delivery.out_of_fold.quote(),
+        scored_on="out of fold, not corrected for selection" if delivery.scored is None else "on the test set",
         sentences=[delivery.describe_test(), *delivery.describe_difference()],
         scores=scores.to_numpy().tolist(),
         tested=tested,
@@ -43,10 +45,11 @@ def card_of(delivery: Delivery, tested: Sequence[Tested]) -> str:
 def _sections(folder: Path, delivery: Delivery) -> list[Section]:
     evaluation, record = delivery.evaluation, delivery.record
     return [
+        *_first_section(delivery),
         _test_section(folder, delivery),
         *subclass_sections(() if evaluation is None else evaluation.subclasses, "of the test set"),
         Section(
-            title="Out of fold",
+            title="Out of fold, not corrected",
             text=delivery.out_of_fold.describe(),
             table=_out_of_fold_table(delivery),
         ),
@@ -63,6 +66,13 @@ def _sections(folder: Path, delivery: Delivery) -> list[Section]:
         ),
         Section(title="Provenance", text="", table=[("item", "value"), *record.provenance()]),
     ]
+
+
+def _first_section(delivery: Delivery) -> list[Section]:
+    """What a reader must know first."""
+    quote = delivery.out_of_fold.quote()
+    text = "\n\n".join([*delivery.verdicts(), *([f"The score to quote: {quote}."] if quote else [])])
+    return [Section(title="Result", text=text)] if text else []
 
 
 def _test_section(folder: Path, delivery: Delivery) -> Section:

@@ -13,7 +13,7 @@ from leukemia.data.reading import Reading
 from leukemia.delivery.delivered_model import DeliveredModel
 from leukemia.delivery.evaluation import evaluate
 from leukemia.delivery.loading import Existing
-from leukemia.delivery.messages import print_line, print_next, print_outcome, print_remarks
+from leukemia.delivery.messages import print_known, print_line, print_next, print_outcome, print_remarks
 from leukemia.delivery.model_folder import add_results
 from leukemia.delivery.overlap import Rule
 from leukemia.delivery.replacement import claimed
@@ -72,6 +72,7 @@ class Testing:
             results = model.record.results(folder, test.fingerprint)
             delivery = None
             if are_known(results, held_out):
+                print_known(console, results)
                 print_line(console, f"already tested on these data: {results / layout.METRICS}")
             else:
                 existing = Existing(folder=folder, model=model.network, record=model.record)

@@ -14,6 +14,7 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.best_score import IntervalRecord
 from leukemia.study.folder import Study
+from leukemia.study.headline import winner_verdict
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ def winner_section(study: Study, best: Best) -> Section:
     if older := best.outdated(study):
         log.warning("%s", older)
         text = f"{older} {text}"
+    if verdict := winner_verdict(study, best):
+        text = f"{verdict}\n\n{text}"
     several = epochs["seed"].nunique() > 1
     which = f"out of fold, seed {seed}" if several else "out of fold"
     return Section(

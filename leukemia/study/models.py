@@ -18,7 +18,7 @@ from leukemia.data.catalog import Catalog
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.data_source import Sha256
-from leukemia.study.field_types import Positive, TrialId
+from leukemia.study.field_types import Positive, Share, TrialId
 from leukemia.study.folder import Study
 
 TRAINED = (layout.WEIGHTS, layout.RECIPE, layout.SEEN, layout.APPEARANCE)
@@ -115,6 +115,11 @@ class MetricsRecord:
     """To another model on the same test images; null if there was no comparison."""
 
     caveats: list[str]
+    verdict: list[str] = field(default_factory=list)
+    """Sentences if the model is no better than a constant answer; also empty in files of earlier versions."""
+
+    quote: str = ""
+    """The corrected score of the search, with what it is of; empty without one, and in files of earlier versions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +135,9 @@ class ModelRecord:
 
     notes: list[str] = field(default_factory=list)
     """On the training data, as ``Catalog.notes``; empty in files of earlier versions."""
+
+    share_leukemic: Share | None = None
+    """Share of the training images that are leukemic; None in files of earlier versions."""
 
     splits_sha256: Sha256
     device: str
@@ -158,6 +166,7 @@ class ModelRecord:
             num_training_images=len(training.table),
             fingerprint=best.data.fingerprint,
             notes=list(training.notes),
+            share_leukemic=float(training.table["label"].mean()),
             splits_sha256=best.splits_sha256,
             device=device,
             commit=provenance.commit(),
@@ -251,7 +260,7 @@ class ModelRecord:
             tests.append(("command of the test", self.evaluation.command))
         return [
             ("study, trial", f"{self.study} ({self.study_uid}), {self.trial}"),
-            ("training images", f"{self.num_training_images}"),
+            ("training images", f"{self.num_training_images}{self._describe_share()}"),
             ("training data fingerprint", self.fingerprint),
             *(("note on the training data", note) for note in self.notes),
             ("split SHA-256", self.splits_sha256),
@@ -262,6 +271,9 @@ class ModelRecord:
             *tests,
             *((f"version of {name}", version) for name, version in self.versions.items()),
         ]
+
+    def _describe_share(self) -> str:
+        return "" if self.share_leukemic is None else f", {100 * self.share_leukemic:.1f} % leukemic"
 
     def _determining(self) -> dict[str, str]:
         versions = {f"version of {name}": version for name, version in self.versions.items() if name not in IRRELEVANT}

@@ -83,7 +83,7 @@ class FinalRun:
         run.log(pictures | {"_timestamp": trained}, step=max(first, recipe.train.epochs))
         metrics = read_record(MetricsRecord, self._folder / layout.METRICS)
         run.summary.update(_flat("test", metrics.test) | _flat("out_of_fold", metrics.out_of_fold))
-        run.summary.update({"caveats": metrics.caveats})
+        run.summary.update({"verdict": metrics.verdict, "quote": metrics.quote, "caveats": metrics.caveats})
         note = self._link_trial(run, trial) if not run.offline else ""
         model = client.artifact(f"model-{self._study.info.study_uid}", "model", files, {"trial": number})
         aliases = ["best", self._study.name] if self._name == layout.FINAL else [self._name]

@@ -21,6 +21,7 @@ from leukemia.study import layout
 from leukemia.study.best import Best, Noise
 from leukemia.study.best_score import BestScore, IntervalRecord
 from leukemia.study.folder import Study
+from leukemia.study.headline import winner_verdict
 from leukemia.study.importances import HindsightRecord
 from leukemia.study.ladder import waiting_trials
 from leukemia.study.ledger import Ledger, ledger_of
@@ -141,7 +142,7 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
             print_line(console, line)
         print_line(console, "next: resume the study with more --trials, or start one with another --preset or --set")
         return NO_WINNER
-    for line in _describe(best):
+    for line in _describe(study, best):
         print_line(console, line)
     for line in study.read(HindsightRecord, study.folder / layout.HINDSIGHT).lines:
         print_line(console, line)
@@ -167,7 +168,9 @@ def _describe_waiting(study: Study) -> Iterator[str]:
         )
 
 
-def _describe(best: Best) -> Iterator[str]:
+def _describe(study: Study, best: Best) -> Iterator[str]:
+    if verdict := winner_verdict(study, best):
+        yield f"warning: {verdict}"
     headline, name = best.score.headline, score_name(best.objective)
     seeds = "1 seed" if len(best.seeds) == 1 else f"{len(best.seeds)} seeds"
     chosen = "for selection among the" if best.by_cost else "for being the best of"

@@ -193,6 +193,8 @@ def test_only_our_own_messages_are_printed(uninterrupted: Path, root: Path) -> N
         "tta_accuracy ",
         "compared with the ",
         "warning: accuracy above ",
+        "warning: No better than always answering ",
+        "warning: Not shown to be better than always answering ",
         f"{TRIALS} trials ended: ",
         f"{TRIALS} complete trials are too few to tell",
         "device time: ",

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from helpers.studies import change_info
 from helpers.worlds import World
+from rich.console import Console
 
 from leukemia.base.errors import UserError
+from leukemia.base.files import write_json
 from leukemia.base.record import write_record
 from leukemia.data.catalog import Catalog
 from leukemia.delivery.messages import unfinished
@@ -19,8 +21,9 @@ from leukemia.report import main
 from leukemia.scoring.selection import corrected
 from leukemia.study.best import Best
 from leukemia.study.best_score import BestScore
+from leukemia.study.headline import winner_verdict
 from leukemia.study.verification import verify
-from search.trials.outcome import write_best
+from search.trials.outcome import print_outcome, write_best
 
 REUSED = {"paused_before": True}
 """As of a study without pausing that has reused trials of a study with it."""
@@ -43,6 +46,22 @@ def test_a_winner_older_than_a_better_trial_is_refused(world_in: Callable[..., W
         verify(resumed.study)
     write_best(resumed.study, resumed.catalog, resumed.splits, driver.progress)
     verify(resumed.study)
+
+
+def test_a_winner_that_only_guesses_says_so_first(
+    world_in: Callable[..., World], capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = world_in(trials=1, fates={0: "worse"})
+    study = world.study
+    write_best(study, world.catalog, world.splits, world.run().progress)
+    write_json(study.folder / "hindsight.json", {"lines": [], "importances": {}})
+    verdict = winner_verdict(study, Best.of(study))
+    assert "better than always answering leukemic, out of fold: " in verdict
+    assert print_outcome(Console(width=200), study, has_winner=True) == 0
+    printed = capsys.readouterr().out
+    assert 0 < printed.index(f"warning: {verdict}\n") < printed.index("winner: trial 0000")
+    page = (study.folder / "report.html").read_text()
+    assert 0 < page.index(verdict) < page.index("This is the score to quote")
 
 
 @pytest.mark.parametrize(("changes", "scored_folds"), [({}, [0, 1]), ({"pausing": True}, [1]), (REUSED, [1])])

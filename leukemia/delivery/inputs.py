@@ -1,0 +1,58 @@
+"""The study and the data that a model is delivered from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from leukemia.config.recipe import Recipe
+from leukemia.data.catalog import Catalog
+from leukemia.delivery.out_of_fold import OutOfFold
+from leukemia.delivery.overlap import HeldOut
+from leukemia.delivery.seen import Seen
+from leukemia.study.best import Best
+from leukemia.study.folder import Study
+from leukemia.study.models import ModelRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """The study and the data of a delivery, read and checked."""
+
+    study: Study
+    best: Best
+    folder: Path
+    """Of the model."""
+
+    recipe: Recipe
+    """The winner's recipe with the user's settings, resolved."""
+
+    catalog: Catalog
+    """Training data."""
+
+    seen: Seen
+    held_out: HeldOut | None
+    """The test set; None to skip testing."""
+
+    device: torch.device
+    excess: str
+    """As of ``use_threads``."""
+
+    record: ModelRecord
+    """Of the model, if it is trained now."""
+
+    @property
+    def start(self) -> Recipe:
+        """Trial 0's recipe, resolved."""
+        return self.study.recipe(0).resolved(self.catalog.sizes)
+
+    def out_of_fold(self) -> OutOfFold:
+        """The search's scores of the winner."""
+        return OutOfFold.of(self.study, self.best, recipe_changed=self.recipe != self.best.recipe)
+
+    @property
+    def test(self) -> Catalog | None:
+        """The test images to predict; None to skip testing."""
+        return None if self.held_out is None else self.held_out.catalog
