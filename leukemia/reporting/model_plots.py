@@ -1,4 +1,4 @@
-"""Plots of one model: training curves and predictions."""
+"""Plots of one model: training curves, and the classes of its predictions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,15 @@ from leukemia.reporting.canvas import (
     new_figure,
     require_columns,
     save_figure,
-    style_axes,
 )
-from leukemia.scoring.metrics import NUM_BINS, THRESHOLD, calibration_bins, point_scores, roc_points
+from leukemia.scoring.metrics import (
+    THRESHOLD,
+    average_precision,
+    confusion_matrix,
+    point_scores,
+    precision_recall_points,
+    roc_points,
+)
 
 _CLASS_LABELS = ("normal (hem)", "leukemic (all)")
 
@@ -48,43 +54,50 @@ def plot_confusion(matrix: ArrayLike, path: Path) -> None:
     save_figure(figure, path)
 
 
-def plot_roc(labels: ArrayLike, probabilities: ArrayLike, path: Path) -> None:
-    """Draw the ROC curve with the point of the threshold 0.5; labels and probabilities (n,) as in ``metrics``.
+def plot_roc(labels: ArrayLike, probabilities: ArrayLike, path: Path, threshold: float = THRESHOLD) -> None:
+    """Draw the ROC curve with the point of the threshold; labels and probabilities (n,) as in ``metrics``.
 
     If there is only one class, the picture says that the curve is undefined.
     """
     figure, (axes,) = new_canvas(1, 4.8, 4.6)
-    points = point_scores(labels, probabilities)
+    points = point_scores(labels, probabilities, threshold)
     if math.isnan(points["auroc"]):
         axes.text(0.5, 0.5, "undefined: only one class", ha="center", va="center", color=INK, fontsize=12)
     else:
         axes.plot((0, 1), (0, 1), color=GREY, linestyle="--", linewidth=1, label="chance")
         axes.plot(*roc_points(labels, probabilities), color=BLUE, linewidth=2, label=f"AUROC {points['auroc']:.3f}")
-        threshold = (1 - points["specificity"], points["sensitivity"])
-        axes.plot(*threshold, "o", color=ORANGE, markersize=8, label=f"threshold {THRESHOLD}")
+        point = (1 - points["specificity"], points["sensitivity"])
+        axes.plot(*point, "o", color=ORANGE, markersize=8, label=f"threshold {threshold:.3g}")
         axes.legend(loc="lower right", frameon=False)
     axes.set(xlabel="false positive rate (1 - specificity)", ylabel="true positive rate (sensitivity)")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     save_figure(figure, path)
 
 
-def plot_calibration(labels: ArrayLike, probabilities: ArrayLike, path: Path) -> None:
-    """Draw a reliability diagram: accuracy per confidence bin, and below it the number of images per bin."""
-    counts, confidence, accuracy = calibration_bins(labels, probabilities).T
-    lefts, width = np.arange(NUM_BINS) / NUM_BINS, 1 / NUM_BINS
-    figure = new_figure(4.8, 5.2)
-    upper, lower = (style_axes(axes) for axes in figure.subplots(2, 1, sharex=True, height_ratios=(3, 1)))
-    upper.bar(lefts, accuracy, width, align="edge", color=BLUE, alpha=0.35, edgecolor="white", label="accuracy")
-    upper.plot((0, 1), (0, 1), color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
-    upper.plot(confidence, accuracy, "o", color=BLUE, markersize=5, label="at mean confidence")
-    error = point_scores(labels, probabilities)["ece"]
-    upper.set_title(f"expected calibration error {error:.3f} ({NUM_BINS} bins)", fontsize=10.5, color=INK, loc="left")
-    upper.set(ylabel="accuracy", ylim=(0, 1.03))
-    upper.legend(loc="lower right", fontsize=9, framealpha=0.9, edgecolor="none")
-    lower.bar(lefts, counts, width, align="edge", color=GREY, edgecolor="white")
-    lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    # With two classes, the confidence is at least 0.5; the bin that contains 0.5 starts at 7/15.
-    lower.set(xlabel="confidence in the predicted class", ylabel="images", xlim=(7 / NUM_BINS, 1.0))
+def plot_precision_recall(
+    labels: ArrayLike, probabilities: ArrayLike, path: Path, threshold: float = THRESHOLD
+) -> None:
+    """Draw precision (PPV) over recall (sensitivity) with the point of the threshold; arguments as of ``plot_roc``.
+
+    Chance is the share of leukemic images. If there are none, the picture says that the curve is undefined.
+    """
+    figure, (axes,) = new_canvas(1, 4.8, 4.6)
+    recall, precision = precision_recall_points(labels, probabilities)
+    if math.isnan(recall[-1]):
+        axes.text(0.5, 0.5, "undefined: no leukemic images", ha="center", va="center", color=INK, fontsize=12)
+    else:
+        share = float(np.mean(np.asarray(labels)))
+        axes.axhline(share, color=GREY, linestyle="--", linewidth=1, label=f"chance {share:.3f}")
+        mean = average_precision(labels, probabilities)
+        # A point of the curve is a threshold: between two of them, precision is that of the next one.
+        axes.step(recall, precision, where="pre", color=BLUE, linewidth=2, label=f"average precision {mean:.3f}")
+        (_, false), (_, true) = confusion_matrix(labels, probabilities, threshold)
+        if true + false:
+            point = (true / np.sum(labels), true / (true + false))
+            axes.plot(*point, "o", color=ORANGE, markersize=8, label=f"threshold {threshold:.3g}")
+        axes.legend(loc="lower left", frameon=False)
+    axes.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)")
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     save_figure(figure, path)
 
 

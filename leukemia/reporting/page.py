@@ -27,7 +27,7 @@ _METRIC_NAMES = {
     "sensitivity": "sensitivity (leukemic cells found)",
     "specificity": "specificity (normal cells found)",
     "auroc": "AUROC",
-    "ece": "calibration error (ECE)",
+    "ece": "calibration error of the predicted class (ECE)",
 }
 
 

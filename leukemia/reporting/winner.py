@@ -7,7 +7,8 @@ import logging
 from leukemia.base.errors import UserError
 from leukemia.base.record import RESTORE
 from leukemia.config.results import score_name
-from leukemia.reporting.model_plots import plot_calibration, plot_confusion, plot_curves, plot_roc
+from leukemia.reporting.calibration_plots import plot_calibration
+from leukemia.reporting.model_plots import plot_confusion, plot_curves, plot_roc
 from leukemia.reporting.page import Section, describe_interval, metrics_table
 from leukemia.scoring.metrics import confusion_matrix
 from leukemia.study import layout

@@ -20,7 +20,8 @@ Floats: TypeAlias = NDArray[np.float64]
 Groups: TypeAlias = Iterable[Hashable]
 
 THRESHOLD = 0.5
-"""An image is classified as leukemic if its probability of class 1 is at least this."""
+"""An image is classified as leukemic if its probability of class 1 is at least this, unless a delivered model has
+another threshold."""
 
 NUM_BINS = 15
 """Number of bins of the calibration error."""
@@ -53,10 +54,13 @@ class Interval:
 class Tally:
     """Contributions of each group to each score, from which weighted scores are computed."""
 
-    def __init__(self, labels: Ints, probabilities: Floats, codes: Ints) -> None:
+    def __init__(self, labels: Ints, probabilities: Floats, codes: Ints, threshold: float = THRESHOLD) -> None:
+        """Args:
+        threshold: from which an image is called leukemic.
+        """
         self.num_images, self.num_groups = len(labels), int(codes.max()) + 1
         self._labels, self._probabilities, self._codes = labels, probabilities, codes
-        cells = 4 * codes + 2 * labels + (probabilities >= THRESHOLD)
+        cells = 4 * codes + 2 * labels + (probabilities >= threshold)
         self._confusion = np.bincount(cells, minlength=4 * self.num_groups).reshape(-1, 4).astype(np.float64)
 
     def point(self, metrics: Iterable[str]) -> dict[str, float]:

@@ -15,14 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from leukemia.scoring.bootstrap import (
-    NUM_BINS,
     THRESHOLD,
     Floats,
     Groups,
     Interval,
     Ints,
     Tally,
-    confidence_bins,
     divide,
     group_codes,
     interval_of,
@@ -49,6 +47,7 @@ def scores(
     probabilities: ArrayLike,
     groups: Groups,
     *,
+    threshold: float = THRESHOLD,
     seed: int = 0,
     num_resamples: int = 1000,
     level: float = 0.95,
@@ -57,12 +56,13 @@ def scores(
 
     Whole groups are drawn with replacement. A resample that lacks a class is skipped for the scores that need that
     class (sensitivity, specificity, and balanced accuracy and AUROC, which need both). A score is NaN if a class it
-    needs is absent from the data; the bounds are NaN with a single group.
+    needs is absent from the data; the bounds are NaN with a single group. An image is classified as leukemic from
+    ``threshold``; ``ece`` is of the classes from 0.5.
 
     Raises:
         ValueError: empty or unequal lengths, a label other than 0 and 1, a probability outside 0..1, a missing group.
     """
-    tally = Tally(*checked(labels, probabilities), group_codes(groups, np.size(labels)))
+    tally = Tally(*checked(labels, probabilities), group_codes(groups, np.size(labels)), threshold)
     samples = resampled([tally], METRICS, seed, num_resamples)[0]
     point = tally.point(METRICS)
     # Noise widens every bin's gap, so resamples have a larger ECE than the data. Without centring, the whole interval
@@ -71,24 +71,24 @@ def scores(
     return {metric: interval_of(point[metric], samples[metric], tally.num_groups, level) for metric in METRICS}
 
 
-def point_scores(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
-    """All scores in ``METRICS`` without intervals; NaN if a needed class is absent.
+def point_scores(labels: ArrayLike, probabilities: ArrayLike, threshold: float = THRESHOLD) -> dict[str, float]:
+    """All scores in ``METRICS`` without intervals, as ``scores``; NaN if a needed class is absent.
 
     >>> point_scores([0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9])["accuracy"]
     0.75
     """
     labels, probabilities = checked(labels, probabilities)
-    return Tally(labels, probabilities, np.zeros(len(labels), dtype=np.int64)).point(METRICS)
+    return Tally(labels, probabilities, np.zeros(len(labels), dtype=np.int64), threshold).point(METRICS)
 
 
-def confusion_matrix(labels: ArrayLike, probabilities: ArrayLike) -> Ints:
-    """Counts (2, 2): rows are true classes, columns predicted classes, in the order hem, all.
+def confusion_matrix(labels: ArrayLike, probabilities: ArrayLike, threshold: float = THRESHOLD) -> Ints:
+    """Counts (2, 2): rows are true classes, columns predicted classes from ``threshold``, in the order hem, all.
 
     >>> confusion_matrix([0, 0, 1], [0.1, 0.6, 0.7]).tolist()
     [[1, 1], [0, 1]]
     """
     labels, probabilities = checked(labels, probabilities)
-    return np.bincount(2 * labels + (probabilities >= THRESHOLD), minlength=4).reshape(2, 2)
+    return np.bincount(2 * labels + (probabilities >= threshold), minlength=4).reshape(2, 2)
 
 
 def majority_rate(labels: ArrayLike) -> float:
@@ -195,17 +195,24 @@ def roc_points(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Flo
     return false_rate, true_rate
 
 
-def calibration_bins(labels: ArrayLike, probabilities: ArrayLike) -> Floats:
-    """The bins behind ``ece``, (15, 3): number of images, mean confidence in the predicted class, and accuracy.
-
-    Bin i covers confidences in ((i - 1) / 15, i / 15]. Confidence and accuracy are NaN in an empty bin. With two
-    classes no confidence is below 0.5, so the first bins are empty.
-    """
+def precision_recall_points(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Floats]:
+    """Recall of class 1 (sensitivity) and precision (PPV), (k,), one point for each distinct probability as threshold,
+    by descending threshold; NaN if class 1 is absent."""
     labels, probabilities = checked(labels, probabilities)
-    bins, confidence, correct = confidence_bins(labels, probabilities)
-    sums = [np.bincount(bins, each, NUM_BINS) for each in (np.ones(len(bins)), confidence, correct)]
-    counts, confidence, correct = np.array(sums, dtype=np.float64)
-    return np.column_stack([counts, divide(confidence, counts), divide(correct, counts)])
+    order = np.argsort(-probabilities, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(probabilities[order])), len(labels) - 1)
+    found = np.cumsum(labels[order])[ends].astype(np.float64)
+    return divide(found, np.full(found.shape, found[-1])), found / (ends + 1)
+
+
+def average_precision(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Area under the steps of the precision-recall curve, in 0..1; by chance the share of class 1. NaN without class 1.
+
+    >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 3)
+    0.833
+    """
+    recall, precision = precision_recall_points(labels, probabilities)
+    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
 
 
 def _checked_labels(labels: ArrayLike) -> Ints:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from leukemia.scoring.bootstrap import Groups, Interval, Tally, group_codes, interval_of, resampled
+from leukemia.scoring.bootstrap import THRESHOLD, Groups, Interval, Tally, group_codes, interval_of, resampled
 from leukemia.scoring.metrics import checked
 
 
@@ -43,6 +43,7 @@ def subclass_scores(
     probabilities: ArrayLike,
     groups: Groups,
     *,
+    threshold: float = THRESHOLD,
     seed: int = 0,
     num_resamples: int = 1000,
     level: float = 0.95,
@@ -51,7 +52,7 @@ def subclass_scores(
 
     Args:
         subclasses: one per image, None for none.
-        labels, probabilities, groups: as for ``leukemia.scoring.metrics.scores``.
+        labels, probabilities, groups, threshold: as for ``leukemia.scoring.metrics.scores``.
 
     Raises:
         ValueError: as for ``scores``.
@@ -61,7 +62,7 @@ def subclass_scores(
     found = []
     for label, name in sorted({(int(label), name) for label, name in zip(known, subclasses, strict=True) if name}):
         rows = (known == label) & np.array([each == name for each in subclasses])
-        tally = Tally(known[rows], predicted[rows], group_codes(codes[rows].tolist(), int(rows.sum())))
+        tally = Tally(known[rows], predicted[rows], group_codes(codes[rows].tolist(), int(rows.sum())), threshold)
         samples = resampled([tally], ("accuracy",), seed, num_resamples)[0]["accuracy"]
         accuracy = interval_of(tally.point(("accuracy",))["accuracy"], samples, tally.num_groups, level)
         found.append(SubclassScore(name=str(name), label=label, n=tally.num_images, accuracy=accuracy))

@@ -25,7 +25,7 @@ def test_metrics_table_keeps_the_order_and_explains_undefined_scores():
     assert metrics_table(scores, 0.68213).to_numpy().tolist() == [
         ["accuracy", "0.873 (0.851 to 0.894)"],
         ["AUROC", "undefined: only one class"],
-        ["calibration error (ECE)", "0.050 (no interval: too few groups)"],
+        ["calibration error of the predicted class (ECE)", "0.050 (no interval: too few groups)"],
         ["majority rate", "0.682"],
     ]
 

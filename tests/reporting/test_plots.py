@@ -9,9 +9,16 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from leukemia.reporting import canvas, ladder_plot, model_plots, search_plots
+from leukemia.reporting import calibration_plots, canvas, ladder_plot, model_plots, search_plots
+from leukemia.reporting.calibration_plots import plot_calibration, plot_scaling
 from leukemia.reporting.ladder_plot import FATES, plot_ladder
-from leukemia.reporting.model_plots import plot_augmented, plot_calibration, plot_confusion, plot_curves, plot_roc
+from leukemia.reporting.model_plots import (
+    plot_augmented,
+    plot_confusion,
+    plot_curves,
+    plot_precision_recall,
+    plot_roc,
+)
 from leukemia.reporting.search_plots import plot_front, plot_importances, plot_search, plot_spending
 
 
@@ -19,7 +26,7 @@ from leukemia.reporting.search_plots import plot_front, plot_importances, plot_s
 def drawn(monkeypatch) -> list[Figure]:
     """The figures that were saved."""
     figures: list[Figure] = []
-    for module in (ladder_plot, model_plots, search_plots):
+    for module in (calibration_plots, ladder_plot, model_plots, search_plots):
         monkeypatch.setattr(
             module, "save_figure", lambda figure, path: (figures.append(figure), canvas.save_figure(figure, path))
         )
@@ -85,6 +92,8 @@ def test_every_plot_is_a_valid_png_of_readable_size(tmp_path):
     plot_confusion([[90, 10], [20, 80]], tmp_path / "confusion.png")
     plot_roc(labels, probabilities, tmp_path / "roc.png")
     plot_calibration(labels, probabilities, tmp_path / "calibration.png")
+    plot_scaling(labels, probabilities, probabilities**2, tmp_path / "scaling.png")
+    plot_precision_recall(labels, probabilities, tmp_path / "precision_recall.png")
     plot_curves(epochs(), tmp_path / "curves.png")
     plot_search(trials(), tmp_path / "search.png", majority_rate=0.68)
     plot_augmented(np.zeros((2, 3, 32, 32, 3), dtype=np.uint8), tmp_path / "augmented.png")
@@ -92,7 +101,7 @@ def test_every_plot_is_a_valid_png_of_readable_size(tmp_path):
     plot_importances({"a": 0.9, "b": 0.1, "c": 0.0, "d": 0.0}, tmp_path / "importances.png")
     plot_front(complete(), tmp_path / "front.png", objective="tta_accuracy")
     plot_ladder(curves(), tmp_path / "ladder.png", rungs={"15 %: 2 of 3 went on": 0.15, "the end: 1 of 1 went on": 1.0})
-    assert len(list(tmp_path.iterdir())) == 10, "temporary files are left behind"
+    assert len(list(tmp_path.iterdir())) == 12, "temporary files are left behind"
     for path in tmp_path.iterdir():
         with Image.open(path) as image:
             image.load()
@@ -145,12 +154,39 @@ def test_roc_of_one_class_is_undefined(tmp_path, drawn):
     assert texts(drawn[0]) == {"undefined: only one class"}
 
 
-def test_calibration_counts_every_image_and_shows_the_error(tmp_path, drawn):
-    labels, probabilities = predictions()
-    plot_calibration(labels, probabilities, tmp_path / "x.png")
+def test_calibration_is_that_of_the_probability_of_leukemic(tmp_path, drawn):
+    plot_calibration([0, 0, 1, 0], [0.03, 0.03, 0.03, 0.9], tmp_path / "x.png")
     upper, lower = drawn[0].axes
-    assert sum(bar.get_height() for bar in lower.patches) == len(labels)
-    assert re.fullmatch(r"expected calibration error 0\.\d{3} \(15 bins\)", upper.get_title("left"))
+    counts = [bar.get_height() for bar in lower.patches]
+    assert (counts[0], counts[13], sum(counts)) == (3, 1, 4)
+    assert upper.patches[0].get_height() == pytest.approx(1 / 3)
+    assert upper.get_ylabel() == "share of leukemic images"
+    # 3 images at 1/3 - 0.03, one at 0.9: both are wrong.
+    error = (3 * (1 / 3 - 0.03) + 0.9) / 4
+    assert upper.get_title("left") == f"calibration error of P(leukemic) {error:.3f} (15 bins)"
+
+
+def test_calibration_is_shown_before_and_after_scaling(tmp_path, drawn):
+    labels, probabilities = predictions()
+    plot_scaling(labels, np.round(probabilities), probabilities, tmp_path / "x.png")
+    upper, lower = drawn[0].axes
+    (_, before, after) = [line.get_label() for line in upper.lines]
+    errors = [
+        float(re.fullmatch(rf"{name} scaling, error (0\.\d+)", text)[1])
+        for name, text in (("before", before), ("after", after))
+    ]
+    assert errors[0] > errors[1]
+    for patch in lower.patches:
+        assert patch.get_data().values.sum() == len(labels)
+
+
+def test_precision_and_recall_mark_threshold_and_chance(tmp_path, drawn):
+    plot_precision_recall([0, 0, 1, 1], [0.1, 0.6, 0.5, 0.9], tmp_path / "x.png", 0.5)
+    lines = {line.get_label(): line.get_xydata().tolist() for line in drawn[0].axes[0].lines}
+    assert lines["threshold 0.5"] == [[1.0, 2 / 3]]
+    assert {"chance 0.500", "average precision 0.833"} <= lines.keys()
+    plot_precision_recall([0, 0], [0.1, 0.6], tmp_path / "y.png")
+    assert texts(drawn[1]) == {"undefined: no leukemic images"}
 
 
 def test_curves_have_a_thin_line_per_fold_and_a_thick_mean(tmp_path, drawn):

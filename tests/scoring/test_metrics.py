@@ -12,12 +12,13 @@ from leukemia.scoring.bootstrap import Tally
 from leukemia.scoring.metrics import (
     METRICS,
     Interval,
-    calibration_bins,
+    average_precision,
     confusion_matrix,
     describe_difference,
     majority_rate,
     paired_difference,
     point_scores,
+    precision_recall_points,
     roc_points,
     scores,
     upper_bound,
@@ -83,13 +84,28 @@ def test_a_probability_of_one_half_is_leukemic():
     assert confusion_matrix([0, 1], [0.5, 0.4999]).tolist() == [[0, 1], [1, 0]]
 
 
-def test_the_calibration_error_follows_from_its_bins():
+def test_precision_and_recall_equal_scikit_learn():
     labels, probabilities, _ = simulated()
-    counts, confidence, accuracy = calibration_bins(labels, probabilities).T
-    assert counts.sum() == len(labels)
-    assert counts[:7].sum() == 0
-    error = np.nansum(counts * np.abs(confidence - accuracy)) / len(labels)
-    assert error == pytest.approx(point_scores(labels, probabilities)["ece"])
+    precision, recall, _ = reference.precision_recall_curve(labels, probabilities)
+    found_recall, found_precision = precision_recall_points(labels, probabilities)
+    # scikit-learn ascends, and ends with a point without predictions.
+    np.testing.assert_allclose(found_precision[::-1][-len(precision) + 1 :], precision[:-1])
+    np.testing.assert_allclose(found_recall[::-1][-len(recall) + 1 :], recall[:-1])
+    expected = reference.average_precision_score(labels, probabilities)
+    assert average_precision(labels, probabilities) == pytest.approx(expected)
+    assert math.isnan(average_precision([0, 0], [0.1, 0.2]))
+
+
+def test_scores_are_of_the_classes_from_the_threshold():
+    labels, probabilities, groups = simulated()
+    found = scores(labels, probabilities, groups, threshold=0.3)
+    called = probabilities >= 0.3
+    assert found["accuracy"].value == reference.accuracy_score(labels, called)
+    assert found["sensitivity"].value == pytest.approx(reference.recall_score(labels, called))
+    assert point_scores(labels, probabilities, 0.3)["balanced_accuracy"] == found["balanced_accuracy"].value
+    assert confusion_matrix(labels, probabilities, 0.3).tolist() == reference.confusion_matrix(labels, called).tolist()
+    same = scores(labels, probabilities, groups)
+    assert (found["auroc"], found["ece"]) == (same["auroc"], same["ece"])
 
 
 def test_a_certain_and_correct_classifier_is_perfectly_calibrated():
