@@ -20,6 +20,7 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_interpretation(parser)
     # The data of a search have them; a test set has --test-base.
     parser.set_defaults(base=None, also=None)
+    cli.add_prevalence(parser)
     cli.add_submission(parser)
     cli.add_device(parser)
     return parser
@@ -43,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         reading=Reading.of(arguments),
         device=arguments.device,
         overlap=arguments.overlap,
+        prevalence=arguments.prevalence,
         submission=None if arguments.submission is None else Submission(path=arguments.submission),
         command=command_line("leukemia.evaluate", argv),
     ).run()

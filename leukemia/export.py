@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         path,
         model.network,
         model.recipe,
-        threshold=model.threshold,
+        decision=model.decision,
         weights_sha256=model.weights_sha256,
         tta=arguments.tta or model.recipe.evaluate.tta,
     )

@@ -27,6 +27,13 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_data(parser, "where the search found it")
     cli.add_test(parser, required=False)
     cli.add_submission(parser)
+    parser.add_argument(
+        "--threshold",
+        metavar="RULE",
+        help="probability from which the model calls an image leukemic, chosen out of fold: youden, sensitivity=0.95, "
+        "or a number; kept with the model (default: 0.5, or the one that the model has already)",
+    )
+    cli.add_prevalence(parser)
     cli.add_settings(parser, "change a field of the recipe; can be repeated")
     cli.add_device(parser)
     parser.add_argument(
@@ -73,8 +80,13 @@ def main(argv: list[str] | None = None) -> int:
     from leukemia.data.reading import Reading
     from leukemia.delivery.final_training import FinalTraining
     from leukemia.delivery.submission import Submission
+    from leukemia.scoring.thresholds import parse_rule
     from leukemia.study.folder import Study
 
+    try:
+        threshold = None if arguments.threshold is None else parse_rule(arguments.threshold)
+    except ValueError as error:
+        raise UserError(f"--threshold: {error}") from None
     FinalTraining(
         study=Study.find(arguments.runs, arguments.best or None),
         data=arguments.data,
@@ -86,6 +98,8 @@ def main(argv: list[str] | None = None) -> int:
         overlap=arguments.overlap,
         against_start=arguments.against_start,
         submission=None if arguments.submission is None else Submission(path=arguments.submission),
+        threshold=threshold,
+        prevalence=arguments.prevalence,
         out=arguments.out,
         replace=arguments.replace,
         wandb_ids=arguments.wandb_ids,

@@ -19,8 +19,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
         "leukemia.predict",
         "Print a table of probabilities for new images, or write a submission. Its columns are id (if a CSV is given), "
-        "path, probability_leukemic, predicted (0 normal, 1 leukemic), spread (over the views of test-time "
-        "augmentation) and warning (how the image is unlike the training images).",
+        "path, probability_leukemic, predicted (1 leukemic, from the model's threshold on, or 0 normal), spread (over "
+        "the views of test-time augmentation) and warning (how the image is unlike the training images).",
         "--model runs/STUDY/final cells > probabilities.csv",
     )
     cli.add_model(parser)
@@ -60,6 +60,8 @@ def main(argv: list[str] | None = None) -> int:
         submission.require_new()
         submission.check(names)
     model = DeliveredModel(arguments.model, arguments.device)
+    # The table has standard output to itself.
+    print(printable(f"note: {model.decision.describe()}"), file=sys.stderr)
     # A submission has a row for every image.
     table = model.classify(images, skip=not arguments.strict and submission is None)
     if submission is not None:

@@ -256,6 +256,32 @@ def check_test(arguments: argparse.Namespace) -> None:
         )
 
 
+def share(text: str) -> float:
+    """A number between 0 and 1.
+
+    Raises:
+        ArgumentTypeError: it is not.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, such as 0.3, got {text!r}")
+    return value
+
+
+def add_prevalence(arguments: Arguments) -> None:
+    """Add ``--prevalence``."""
+    arguments.add_argument(
+        "--prevalence",
+        type=share,
+        metavar="P",
+        help="share of leukemic cells where the model is to be used, such as 0.3: PPV and NPV are also computed for it "
+        "(default: only for the share in the images)",
+    )
+
+
 def add_submission(arguments: Arguments) -> None:
     """Add ``--submission``."""
     arguments.add_argument(

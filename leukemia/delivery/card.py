@@ -28,6 +28,9 @@ def card(
     tested: Sequence[Tested],
     caveats: Iterable[str],
     provenance: Iterable[tuple[str, str]],
+    decision: str,
+    rates_on: str,
+    thresholds: Sequence[Sequence[str]] | None,
 ) -> str:
     """The text of the card.
 
@@ -39,6 +42,9 @@ def card(
         scores: names and values with intervals.
         tested: all test sets.
         caveats: one sentence each.
+        decision: threshold and temperature, as text.
+        rates_on: what the rates of ``thresholds`` are of.
+        thresholds: what thresholds are worth, the header first; None if that is not known.
         provenance: data, software and commands, as (item, value).
     """
     lines = [
@@ -63,6 +69,11 @@ def card(
         *_table(("score", "value (95 % interval)"), scores),
         "",
         *(line for sentence in sentences[1:] for line in (sentence, "")),
+        "## Threshold",
+        "",
+        f"An image is called {decision}.",
+        "",
+        *([] if thresholds is None else _compared(thresholds, rates_on)),
         *(["## Test sets", "", ALL_TESTS, "", *_table(HEADER, (each.row() for each in tested)), ""] if tested else []),
         "## Caveats",
         "",
@@ -76,6 +87,11 @@ def card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _compared(thresholds: Sequence[Sequence[str]], rates_on: str) -> list[str]:
+    how = f"The thresholds were chosen out of fold; the rates, with 95 % intervals over patients, are {rates_on}."
+    return [how, "", *_table(thresholds[0], thresholds[1:]), ""]
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -13,7 +13,7 @@ from leukemia.scoring.baseline import verdict
 from leukemia.scoring.metrics import METRICS, Interval
 from leukemia.study import layout
 from leukemia.study.best import Best
-from leukemia.study.models import MetricsRecord
+from leukemia.study.model_metrics import MetricsRecord
 
 SHIFT = 0.05
 """A difference between the shares of leukemic images in training and test that is said, in 0..1."""
@@ -35,7 +35,10 @@ def on_training(best: Best, recipe: Recipe, notes: Iterable[str]) -> tuple[str, 
     if best.protocol in WARNINGS:
         found.append(f"Out-of-fold scores: {WARNINGS[best.protocol]}.")
     if recipe != best.recipe:
-        found.append("The recipe was changed after the search: out-of-fold scores are those of the original recipe.")
+        found.append(
+            "The recipe was changed after the search: out-of-fold scores are those of the original recipe, which also "
+            "gave threshold and temperature."
+        )
     return tuple(found)
 
 

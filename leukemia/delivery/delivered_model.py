@@ -18,16 +18,19 @@ from leukemia.data.survival import viewed
 from leukemia.data.view import view_of
 from leukemia.delivery.appearance import Appearance
 from leukemia.delivery.caveats import kept_verdicts
+from leukemia.delivery.choice import Choice
 from leukemia.delivery.evaluation import Evaluation, describe_broken, evaluate, read_test_set
 from leukemia.delivery.explanation import Explanation
 from leukemia.delivery.image_list import Given, NewImage, columns_of, images_of
 from leukemia.delivery.loading import load_delivered
 from leukemia.delivery.new_images import Look, look_at, notes_on, read_views
+from leukemia.delivery.out_of_fold import OutOfFold
 from leukemia.delivery.overlap import HeldOut, Rule, compare
 from leukemia.delivery.seen import Seen
-from leukemia.scoring.bootstrap import THRESHOLD
 from leukemia.study import layout
-from leukemia.study.models import MetricsRecord, ModelRecord
+from leukemia.study.decision import Decision
+from leukemia.study.model_metrics import MetricsRecord
+from leukemia.study.models import ModelRecord
 from leukemia.training.device import choose_device, use_threads
 from leukemia.training.gradcam import relevance
 from leukemia.training.inference import NonFiniteProbabilities, model_to_device, predict_views
@@ -65,9 +68,20 @@ class DeliveredModel:
         return f"<model {self.folder}: {self.recipe.describe()}, on {self.device.type}>"
 
     @property
+    def decision(self) -> Decision:
+        """The model's threshold, how it was chosen, and the temperature that its probabilities are scaled with."""
+        return Decision() if self.record is None else self.record.decision
+
+    @property
     def threshold(self) -> float:
         """An image is called leukemic if its probability is at least this, in 0..1."""
-        return THRESHOLD
+        return self.decision.threshold
+
+    def choice(self, prevalence: float | None) -> Choice:
+        """The thresholds at which the model is judged on a test set; ``prevalence`` as of ``Choice``."""
+        has_metrics = (self.folder / layout.METRICS).is_file()
+        found = OutOfFold.from_dict(self.metrics.out_of_fold) if has_metrics else None
+        return Choice.of(self.decision, found, prevalence)
 
     @property
     def weights_sha256(self) -> str:
@@ -98,8 +112,9 @@ class DeliveredModel:
         Returns:
             A row per image, in the given order: ``id`` (str; only if a CSV is given: what it calls the image), ``path``
             (str; of arrays ``image`` instead, their number from 0), ``probability_leukemic`` (float64 in 0..1: the mean
-            over the views of test-time augmentation), ``predicted`` (int64: 1 leukemic, from ``threshold`` on, or 0
-            normal), ``spread`` (float64 in 0..1: the largest probability of a view minus the smallest) and ``warning``
+            over the views of test-time augmentation, scaled with the temperature of ``decision``), ``predicted``
+            (int64: 1 leukemic, from ``threshold`` on, or 0 normal), ``spread`` (float64 in 0..1: the largest
+            probability of a view minus the smallest, each scaled) and ``warning``
             (str: how the image is unlike the training images, see ``leukemia.delivery.appearance``; empty if it is
             not).
 
@@ -122,8 +137,8 @@ class DeliveredModel:
             One per image that can be used, in the given order.
         """
         chosen = [look.image for look in self._looks(images_of(images), skip=skip)]
-        probabilities = self._predict_views(chosen).mean(axis=0)
-        predicted = self._classes(probabilities)
+        probabilities = self.decision.probabilities(self._predict_views(chosen).mean(axis=0))
+        predicted = self.decision.classes(probabilities)
         found: list[Explanation] = []
         with progress.bar("explaining images", len(chosen)) as advance:
             for pixels in read_views(chosen, view_of(self.recipe)):
@@ -153,18 +168,25 @@ class DeliveredModel:
             )
         chosen = [look.image for look in looks]
         views = self._predict_views(chosen)
-        probabilities = views.mean(axis=0)
+        probabilities = self.decision.probabilities(views.mean(axis=0))
         return pd.DataFrame(
             {
                 **columns_of(chosen),
                 "probability_leukemic": probabilities,
-                "predicted": self._classes(probabilities),
-                "spread": np.ptp(views, axis=0),
+                "predicted": self.decision.classes(probabilities),
+                "spread": np.ptp(self.decision.probabilities(views), axis=0),
                 "warning": [look.warning(view_of(self.recipe)) for look in looks],
             }
         )
 
-    def evaluate(self, data: str | Path, *, overlap: Rule = "refuse", reading: Reading = DEFAULT) -> Evaluation:
+    def evaluate(
+        self,
+        data: str | Path,
+        *,
+        overlap: Rule = "refuse",
+        reading: Reading = DEFAULT,
+        prevalence: float | None = None,
+    ) -> Evaluation:
         """Score the model on a test set; nothing is written but to the cache.
 
         Args:
@@ -173,12 +195,13 @@ class DeliveredModel:
                 ``refuse`` the test set, ``drop`` them, or ``allow`` them, which the result's ``overlap`` then says.
             reading: how to read the data, with the options of the command line, such as
                 ``Reading(classes=("normal=Benign", "leukemic=Early,Pre,Pro"))``.
+            prevalence: share of leukemic cells, between 0 and 1, at which predictive values are computed as well.
 
         Raises:
             UserError: the test set is invalid, or has images of the training data.
         """
         held_out = self.held_out(Path(data), reading.base, reading, overlap)
-        return evaluate(self.network, self.recipe, held_out, self.device)
+        return evaluate(self.network, self.recipe, held_out, self.device, self.choice(prevalence))
 
     def held_out(self, data: Path, base: str | None, reading: Reading, overlap: Rule) -> HeldOut:
         """Read a test set, and compare it with the training data; arguments and errors as of ``evaluate``.
@@ -202,16 +225,12 @@ class DeliveredModel:
             log.warning("%s", note)
         return usable
 
-    def _classes(self, probabilities: np.ndarray) -> np.ndarray:
-        """int64, 0 or 1, of probabilities of class 1."""
-        return (probabilities >= self.threshold).astype(np.int64)
-
     def _relevance(self, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
         rows, tta = range(len(pixels)), self.recipe.evaluate.tta
         return relevance(self.network, self.recipe, pixels, rows, classes, device=self.device, tta=tta)
 
     def _predict_views(self, images: Sequence[NewImage]) -> np.ndarray:
-        """Probabilities of class 1 in each view: float64 (V, n)."""
+        """The network's probabilities of class 1 in each view: float64 (V, n)."""
         parts: list[np.ndarray] = []
         with progress.bar("classifying images", len(images)) as advance:
             for pixels in read_views(images, view_of(self.recipe)):

@@ -11,7 +11,14 @@ from leukemia.config.recipe import Recipe
 from leukemia.delivery.caveats import on_test
 from leukemia.delivery.evaluation import Evaluation
 from leukemia.delivery.out_of_fold import OutOfFold
-from leukemia.scoring.metrics import Interval, confusion_matrix, describe_difference, majority_rate
+from leukemia.scoring.metrics import (
+    THRESHOLD,
+    Interval,
+    average_precision,
+    confusion_matrix,
+    describe_difference,
+    majority_rate,
+)
 from leukemia.study.models import ModelRecord
 
 Difference: TypeAlias = tuple[str, dict[str, Interval]]
@@ -50,6 +57,10 @@ class Delivery:
         tested = "" if self.evaluation is None else self.evaluation.verdict()
         return [each for each in (tested, self.out_of_fold.verdict()) if each]
 
+    def quote(self) -> str:
+        """The score to quote; empty if there is none."""
+        return self.out_of_fold.quote(self.record.decision.threshold)
+
     def caveats(self) -> list[str]:
         """Limitations that affect the scores, one sentence each."""
         if self.evaluation is None:
@@ -64,7 +75,7 @@ class Delivery:
             difference = {"against": against, **{name: interval.to_dict() for name, interval in intervals.items()}}
         return {
             "verdict": self.verdicts(),
-            "quote": self.out_of_fold.quote(),
+            "quote": self.quote(),
             "test": None if self.scored is None else _test_metrics(self.scored),
             "out_of_fold": self.out_of_fold.to_dict(),
             "difference": difference,
@@ -81,22 +92,25 @@ class Delivery:
         if self.scored is None:
             return f"{images} without labels: predictions only, no scores."
         tta = self.recipe.evaluate.tta
-        return f"{images}, predicted with test-time augmentation ({tta}); 95 % intervals."
+        threshold = f"classes from a probability of {self.record.decision.threshold:.3g} on"
+        return f"{images}, predicted with test-time augmentation ({tta}), {threshold}; 95 % intervals."
 
     def describe_difference(self) -> list[str]:
         """The comparison with another model as a sentence; empty if there was none."""
         if self.difference is None:
             return []
         against, intervals = self.difference
+        threshold = "" if self.record.decision.threshold == THRESHOLD else f" (classes from {THRESHOLD} on)"
         differences = "; ".join(
             f"{name.replace('_', ' ')} {describe_difference(interval)}" for name, interval in intervals.items()
         )
-        return [f"Compared with {against} on the same test images: {differences}."]
+        return [f"Compared with {against} on the same test images{threshold}: {differences}."]
 
 
 def _test_metrics(evaluation: Evaluation) -> dict[str, Any]:
     assert evaluation.scores is not None
-    labels, left_out = evaluation.labels, evaluation.left_out
+    assert evaluation.calibration is not None
+    labels, left_out, choice = evaluation.labels, evaluation.left_out, evaluation.choice
     return {
         "n": len(labels),
         "left_out": 0 if left_out is None else left_out.total,
@@ -105,7 +119,12 @@ def _test_metrics(evaluation: Evaluation) -> dict[str, Any]:
         "overlap": list(evaluation.overlap),
         "majority_rate": majority_rate(labels),
         "share_leukemic": float(labels.mean()),
-        "confusion": confusion_matrix(labels, evaluation.probabilities).tolist(),
+        "confusion": confusion_matrix(labels, evaluation.probabilities, choice.decision.threshold).tolist(),
         **{name: interval.to_dict() for name, interval in evaluation.scores.items()},
+        "average_precision": average_precision(labels, evaluation.probabilities),
         "subclasses": [each.to_dict() for each in evaluation.subclasses],
+        "threshold": choice.decision.threshold,
+        "prevalence": choice.prevalence,
+        "operating_points": [each.to_dict() for each in evaluation.operating_points],
+        "calibration": evaluation.calibration.to_dict(),
     }

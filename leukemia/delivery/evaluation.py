@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,10 +20,12 @@ from leukemia.data.images import open_images
 from leukemia.data.reading import Reading
 from leukemia.data.subjects import NotApplicable
 from leukemia.data.view import view_of
+from leukemia.delivery.choice import Choice
 from leukemia.delivery.overlap import HeldOut, LeftOut
 from leukemia.scoring.baseline import verdict
-from leukemia.scoring.bootstrap import THRESHOLD
+from leukemia.scoring.calibration import Calibration
 from leukemia.scoring.metrics import Interval, majority_rate, paired_difference, scores
+from leukemia.scoring.operating_points import OperatingPoint, at_thresholds
 from leukemia.scoring.subclasses import SubclassScore, subclass_scores
 from leukemia.training.inference import NonFiniteProbabilities, predict
 from leukemia.training.resnet import ResNet
@@ -38,10 +41,22 @@ class Evaluation:
     """Predictions and scores of a model on a test set."""
 
     catalog: Catalog
+    choice: Choice
+    """The model's threshold and temperature, and the thresholds that it is judged at."""
+
+    of_network: np.ndarray
+    """float64 (n,), of class 1 (leukemic), in the order of the catalogue's rows, before temperature scaling."""
+
     probabilities: np.ndarray
-    """float64 (n,), of class 1 (leukemic), in the order of the catalogue's rows."""
+    """float64 (n,), those of the model: after temperature scaling."""
 
     scores: dict[str, Interval] | None
+    """At the model's threshold. None if the test set has no labels."""
+
+    operating_points: tuple[OperatingPoint, ...]
+    """Of each threshold of the choice, held fixed. Empty if the test set has no labels."""
+
+    calibration: Calibration | None
     """None if the test set has no labels."""
 
     subclasses: tuple[SubclassScore, ...]
@@ -83,22 +98,20 @@ class Evaluation:
         table = self.catalog.table[columns].assign(
             image_id=self.catalog.table["image_id"].map(cell_of),
             probability_leukemic=self.probabilities,
-            predicted=(self.probabilities >= THRESHOLD).astype(int),
+            predicted=self.choice.decision.classes(self.probabilities),
         )
         return table if self.catalog.has_labels else table.assign(label="")
 
     def difference(self, other: np.ndarray) -> dict[str, Interval]:
         """The paired difference to another model on the same images, clustered by group, by metric of ``COMPARED``.
 
-        The test set must have labels.
+        No threshold was chosen for the other model: both have classes from 0.5 on. The test set must have labels.
 
         Args:
-            other: float64 (n,), the other model's probabilities of class 1.
+            other: float64 (n,), the other network's probabilities of class 1.
         """
         groups = self.catalog.table["group"].to_numpy()
-        return {
-            metric: paired_difference(self.labels, self.probabilities, other, groups, metric) for metric in COMPARED
-        }
+        return {metric: paired_difference(self.labels, self.of_network, other, groups, metric) for metric in COMPARED}
 
 
 def read_test_set(path: Path, reading: Reading, recipe: Recipe, base: str | None = None) -> Catalog:
@@ -127,7 +140,7 @@ def read_test_set(path: Path, reading: Reading, recipe: Recipe, base: str | None
 
 
 def predict_test_set(model: ResNet, recipe: Recipe, test: Catalog, device: torch.device) -> np.ndarray:
-    """Probabilities of class 1, float64 (n,), in the order of the catalogue's rows, with the recipe's TTA.
+    """The network's probabilities of class 1, float64 (n,), in the order of the catalogue's rows, with TTA.
 
     Raises:
         UserError: some are NaN or infinite; the images are listed.
@@ -145,18 +158,32 @@ def describe_broken(error: NonFiniteProbabilities, names: Sequence[str]) -> str:
     return f"{error}: the model cannot be used; train it with a lower learning rate\n{listed(images)}"
 
 
-def evaluate(model: ResNet, recipe: Recipe, held_out: HeldOut, device: torch.device) -> Evaluation:
+def evaluate(model: ResNet, recipe: Recipe, held_out: HeldOut, device: torch.device, choice: Choice) -> Evaluation:
     """Predict the test set, and compute scores if it has labels."""
-    test = held_out.catalog
-    probabilities = predict_test_set(model, recipe, test, device)
-    labels, groups = test.table["label"].to_numpy(), test.table["group"].to_numpy()
+    test, decision = held_out.catalog, choice.decision
+    of_network = predict_test_set(model, recipe, test, device)
+    probabilities = decision.probabilities(of_network)
+    found: dict[str, Any] = {"scores": None, "subclasses": (), "operating_points": (), "calibration": None}
+    if test.has_labels:
+        table, threshold = test.table, decision.threshold
+        labels, groups = table["label"].to_numpy(), table["group"].to_numpy()
+        subclasses = list(table["subclass"])
+        found = {
+            "scores": scores(labels, probabilities, groups, threshold=threshold),
+            "subclasses": subclass_scores(subclasses, labels, probabilities, groups, threshold=threshold),
+            "operating_points": at_thresholds(
+                choice.thresholds, labels, probabilities, groups, prevalence=choice.prevalence
+            ),
+            "calibration": Calibration.of(
+                labels, of_network, groups, temperature=decision.temperature, after=probabilities
+            ),
+        }
     return Evaluation(
         catalog=test,
+        choice=choice,
+        of_network=of_network,
         probabilities=probabilities,
-        scores=scores(labels, probabilities, groups) if test.has_labels else None,
-        subclasses=subclass_scores(list(test.table["subclass"]), labels, probabilities, groups)
-        if test.has_labels
-        else (),
+        **found,
         overlap=held_out.overlap,
         left_out=held_out.left_out,
         is_compared=held_out.is_compared,

@@ -17,12 +17,14 @@ from leukemia.data.reading import Reading
 from leukemia.data.survival import viewed
 from leukemia.data.view import view_of
 from leukemia.delivery.caveats import on_training
+from leukemia.delivery.choice import Choice
 from leukemia.delivery.delivery import Delivery
 from leukemia.delivery.evaluation import Evaluation, evaluate, predict_test_set, read_test_set
 from leukemia.delivery.inputs import Inputs
 from leukemia.delivery.loading import Existing, find_existing
 from leukemia.delivery.messages import print_known, print_line, print_next, print_outcome, print_remarks, unfinished
 from leukemia.delivery.model_folder import add_results, write_model, write_results
+from leukemia.delivery.out_of_fold import PREVALENCE, OutOfFold
 from leukemia.delivery.overlap import Rule, compare
 from leukemia.delivery.replacement import claimed, free_name, replacing
 from leukemia.delivery.results import are_known, name_for
@@ -35,7 +37,8 @@ from leukemia.scoring.metrics import Interval
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
-from leukemia.study.models import MetricsRecord, ModelRecord, is_model, model_folder
+from leukemia.study.model_metrics import MetricsRecord
+from leukemia.study.models import ModelRecord, is_model, model_folder
 from leukemia.study.verification import verify
 from leukemia.tracking.names import remembered
 from leukemia.training.device import choose_device, describe_device, use_threads
@@ -83,6 +86,13 @@ class FinalTraining:
 
     out: str = layout.FINAL
     """Name of the model's folder in the study."""
+
+    threshold: str | None = None
+    """How the model's threshold is chosen, as of ``leukemia.scoring.thresholds.parse_rule``; None for the one that the
+    model has if it exists, else 0.5."""
+
+    prevalence: float | None = None
+    """Share of leukemic cells at which predictive values are computed as well, between 0 and 1."""
 
     replace: bool = False
     """Keep another model that is in this folder under the first free name of ``NAME.1``, ``NAME.2``, ..."""
@@ -174,16 +184,22 @@ class FinalTraining:
     def _is_complete(self, console: Console, inputs: Inputs, record: ModelRecord) -> bool:
         """Print what the folder has; returns whether it is all that is asked for."""
         folder, test = inputs.folder, inputs.test
+        if self.threshold not in (None, record.decision.rule):
+            return False
         print_line(console, f"already delivered: {folder} has {inputs.recipe.describe()}")
         results = folder
         if test is not None:
             results = record.results(folder, test.fingerprint)
             path = results / layout.METRICS
-            if inputs.held_out is None or not are_known(results, inputs.held_out):
+            if inputs.held_out is None or not are_known(results, inputs.held_out, record.decision, self.prevalence):
                 return False
             if self.against_start and read_record(MetricsRecord, path).difference is None:
                 return False
             print_line(console, f"already tested on these data: {path}")
+        else:
+            known = read_record(MetricsRecord, folder / layout.METRICS).out_of_fold.get(PREVALENCE)
+            if self.prevalence not in (None, known):
+                return False
         print_known(console, results)
         print_next(console, folder)
         return True
@@ -197,20 +213,25 @@ class FinalTraining:
         notes = unfinished(study, inputs.best)
         for note in notes:
             print_line(console, f"warning: {note}")
+        out_of_fold, choice = inputs.chosen(
+            self.threshold, None if existing is None else existing.record.decision, self.prevalence
+        )
         if existing is not None:
-            return self._add_test(console, inputs, existing)
+            return self._add_results(console, inputs, existing, out_of_fold, choice)
         check_disk_space(study, recipe)
         device = inputs.record.device + inputs.excess
         print_line(console, f"study {study.name}, trial {inputs.best.trial}: {recipe.describe()} on {device}")
         if inputs.record.weights is not None:
             print_line(console, f"weights: {inputs.record.weights}")
         model, epochs = retrain(console, study, recipe, catalog, inputs.device)
-        evaluation = None if inputs.held_out is None else evaluate(model, recipe, inputs.held_out, inputs.device)
+        record, evaluation = dataclasses.replace(inputs.record, decision=choice.decision), None
+        if inputs.held_out is not None:
+            evaluation = evaluate(model, recipe, inputs.held_out, inputs.device, choice)
         delivery = Delivery(
             recipe=recipe,
             epochs=epochs,
-            record=inputs.record if test is None else inputs.record.evaluated(test, self.command),
-            out_of_fold=inputs.out_of_fold(),
+            record=record if test is None else record.evaluated(test, self.command),
+            out_of_fold=out_of_fold,
             training_caveats=on_training(inputs.best, recipe, notes),
             test_name="" if self.test is None else name_for(self.test),
             evaluation=evaluation,
@@ -224,15 +245,24 @@ class FinalTraining:
             print_line(console, f"earlier model: {moved}")
         return delivery
 
-    def _add_test(self, console: Console, inputs: Inputs, existing: Existing) -> Delivery:
-        """Test a model that exists, as ``leukemia.evaluate`` does."""
-        assert self.test is not None
-        assert inputs.held_out is not None
-        model, epochs = model_to_device(existing.model, inputs.device), existing.epochs()
-        evaluation = evaluate(model, inputs.recipe, inputs.held_out, inputs.device)
-        difference = _against_start(console, inputs, evaluation) if self.against_start else None
+    def _add_results(
+        self, console: Console, inputs: Inputs, existing: Existing, out_of_fold: OutOfFold, choice: Choice
+    ) -> Delivery:
+        """Test a model that exists, as ``leukemia.evaluate`` does, or give it another threshold; or both."""
+        epochs, evaluation = existing.epochs(), None
+        if inputs.held_out is not None:
+            model = model_to_device(existing.model, inputs.device)
+            evaluation = evaluate(model, inputs.recipe, inputs.held_out, inputs.device, choice)
         return add_results(
-            existing, inputs.recipe, epochs, self.test, evaluation, difference, self.command, inputs.out_of_fold()
+            existing,
+            inputs.recipe,
+            epochs,
+            choice.decision,
+            out_of_fold=out_of_fold,
+            test=self.test,
+            evaluation=evaluation,
+            difference=_against_start(console, inputs, evaluation) if self.against_start else None,
+            command=self.command,
         )
 
     def _test_data(self, best: Best) -> Catalog | None:

@@ -9,10 +9,13 @@ import torch
 
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
+from leukemia.delivery.choice import Choice
 from leukemia.delivery.out_of_fold import OutOfFold
 from leukemia.delivery.overlap import HeldOut
 from leukemia.delivery.seen import Seen
+from leukemia.scoring.thresholds import DEFAULT_RULE
 from leukemia.study.best import Best
+from leukemia.study.decision import Decision
 from leukemia.study.folder import Study
 from leukemia.study.models import ModelRecord
 
@@ -48,9 +51,30 @@ class Inputs:
         """Trial 0's recipe, resolved."""
         return self.study.recipe(0).resolved(self.catalog.sizes)
 
-    def out_of_fold(self) -> OutOfFold:
-        """The search's scores of the winner."""
-        return OutOfFold.of(self.study, self.best, recipe_changed=self.recipe != self.best.recipe)
+    def chosen(self, rule: str | None, kept: Decision | None, prevalence: float | None) -> tuple[OutOfFold, Choice]:
+        """The search's scores of the winner, and the model's threshold and temperature.
+
+        Args:
+            rule: how to choose the threshold; None for the one that the model has, or the default.
+            kept: of the model if it exists. It is used if the rule is the same.
+            prevalence: as of ``Choice``.
+        """
+        if kept is None or rule not in (None, kept.rule):
+            found = self._out_of_fold(rule or DEFAULT_RULE, None, prevalence)
+            decision = found.decision(rule or DEFAULT_RULE)
+        else:
+            found, decision = self._out_of_fold(kept.rule, kept.temperature, prevalence), kept
+        return found, Choice.of(decision, found, prevalence)
+
+    def _out_of_fold(self, rule: str, temperature: float | None, prevalence: float | None) -> OutOfFold:
+        return OutOfFold.of(
+            self.study,
+            self.best,
+            recipe_changed=self.recipe != self.best.recipe,
+            rule=rule,
+            temperature=temperature,
+            prevalence=prevalence,
+        )
 
     @property
     def test(self) -> Catalog | None:

@@ -14,11 +14,13 @@ from leukemia.data.catalog import Catalog
 from leukemia.delivery.caveats import kept_verdicts
 from leukemia.delivery.delivery import Delivery
 from leukemia.scoring.metrics import describe_difference, majority_rate
+from leukemia.scoring.operating_points import OperatingPoint
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.ladder import waiting_trials
-from leukemia.study.models import MetricsRecord, kept_results
+from leukemia.study.model_metrics import MetricsRecord
+from leukemia.study.models import kept_results
 from leukemia.study.table import unfinished_repeats
 
 
@@ -56,8 +58,12 @@ def unfinished(study: Study, best: Best) -> tuple[str, ...]:
 
 def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
     """Print verdicts, the score to quote, test scores, differences and caveats, then as ``print_next``."""
-    evaluation = delivery.evaluation
-    _print_first(console, delivery.verdicts(), delivery.out_of_fold.quote())
+    evaluation, decision = delivery.evaluation, delivery.record.decision
+    _print_first(console, delivery.verdicts(), delivery.quote())
+    print_line(console, f"threshold: {decision.describe()}")
+    for point in delivery.out_of_fold.operating_points:
+        if point.rule == decision.rule:
+            print_line(console, f"out of fold at this threshold: {_describe_rates(point)}")
     if evaluation is None:
         print_line(console, f"no --test: {layout.METRICS} has only the out-of-fold scores of the search, not corrected")
     elif evaluation.scores is None:
@@ -95,6 +101,13 @@ def _print_first(console: Console, verdicts: Sequence[str], quote: str) -> None:
         print_line(console, f"warning: {verdict}")
     if quote:
         print_line(console, f"score to quote: {quote}")
+
+
+def _describe_rates(point: OperatingPoint) -> str:
+    return (
+        f"sensitivity {point.sensitivity.value:.3f}, specificity {point.specificity.value:.3f}, "
+        f"PPV {point.ppv.value:.3f}, NPV {point.npv.value:.3f}"
+    )
 
 
 def print_next(console: Console, folder: Path) -> None:

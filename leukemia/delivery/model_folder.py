@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
@@ -22,11 +23,13 @@ from leukemia.delivery.out_of_fold import OutOfFold
 from leukemia.delivery.replacement import replacing
 from leukemia.delivery.results import all_tested, keep_results, make_way, name_for
 from leukemia.delivery.seen import Seen
-from leukemia.reporting.model_plots import plot_calibration, plot_confusion, plot_curves, plot_roc
+from leukemia.reporting.calibration_plots import plot_calibration, plot_scaling
+from leukemia.reporting.model_plots import plot_confusion, plot_curves, plot_precision_recall, plot_roc
 from leukemia.scoring.metrics import confusion_matrix
 from leukemia.study import layout
+from leukemia.study.decision import Decision
 from leukemia.study.epochs import write_epochs
-from leukemia.study.models import MetricsRecord
+from leukemia.study.model_metrics import MetricsRecord
 from leukemia.training.model import save_model
 from leukemia.training.resnet import ResNet
 
@@ -51,6 +54,9 @@ def write_results(folder: Path, delivery: Delivery) -> None:
             delivery.evaluation.predictions().to_csv(temporary, index=False)
     if delivery.scored is not None:
         _plot(folder, delivery.scored)
+    if (choosing := delivery.out_of_fold.choosing) is not None:
+        scaled = choosing.scaled(delivery.record.decision.temperature)
+        plot_scaling(choosing.labels, choosing.probabilities, scaled, folder / layout.SCALING)
     write_model_page(folder, delivery)
     if delivery.test_name:
         keep_results(folder, delivery.test_name, delivery.record)
@@ -59,9 +65,10 @@ def write_results(folder: Path, delivery: Delivery) -> None:
 
 
 def _plot(folder: Path, evaluation: Evaluation) -> None:
-    labels, probabilities = evaluation.labels, evaluation.probabilities
-    plot_confusion(confusion_matrix(labels, probabilities), folder / layout.CONFUSION)
-    plot_roc(labels, probabilities, folder / layout.ROC)
+    labels, probabilities, threshold = evaluation.labels, evaluation.probabilities, evaluation.choice.decision.threshold
+    plot_confusion(confusion_matrix(labels, probabilities, threshold), folder / layout.CONFUSION)
+    plot_roc(labels, probabilities, folder / layout.ROC, threshold)
+    plot_precision_recall(labels, probabilities, folder / layout.PRECISION_RECALL, threshold)
     plot_calibration(labels, probabilities, folder / layout.CALIBRATION)
 
 
@@ -69,35 +76,40 @@ def add_results(
     existing: Existing,
     recipe: Recipe,
     epochs: pd.DataFrame,
-    test: Path,
-    evaluation: Evaluation,
+    decision: Decision,
+    *,
+    out_of_fold: OutOfFold | None,
+    test: Path | None,
+    evaluation: Evaluation | None,
     difference: Difference | None,
     command: str,
-    out_of_fold: OutOfFold | None = None,
 ) -> Delivery:
     """Add the results on a test set to the folder of a delivered model, which the caller has ``claimed``.
 
     Args:
-        test: the location of the test set, after which its results are named.
-        command: the command line, for provenance.
+        decision: of the model from now on. Results on other test sets keep that with which they were scored.
         out_of_fold: the search's scores; None for those that the folder has, which may be of an earlier version.
+        test: the location of the test set, after which its results are named; None to write only what does not depend
+            on one. Results on the latest test set then remain in their own folder.
+        command: the command line, for provenance.
 
     Raises:
         UserError: the model's metrics are damaged.
     """
     existing.record.check_files(existing.folder, [layout.METRICS])
     metrics = read_record(MetricsRecord, existing.folder / layout.METRICS)
+    record = dataclasses.replace(existing.record, decision=decision, evaluation=None)
     delivery = Delivery(
         recipe=recipe,
         epochs=epochs,
-        record=existing.record.evaluated(evaluation.catalog, command),
+        record=record if evaluation is None else record.evaluated(evaluation.catalog, command),
         out_of_fold=OutOfFold.from_dict(metrics.out_of_fold) if out_of_fold is None else out_of_fold,
         training_caveats=kept_on_training(metrics),
-        test_name=name_for(test),
+        test_name="" if test is None else name_for(test),
         evaluation=evaluation,
         difference=difference,
     )
     with replacing(existing.folder, keep=True) as new:
-        make_way(new, existing.record, evaluation.catalog.fingerprint)
+        make_way(new, existing.record, "" if evaluation is None else evaluation.catalog.fingerprint)
         write_results(new, delivery)
     return delivery

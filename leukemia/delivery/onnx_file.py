@@ -19,6 +19,7 @@ from leukemia.base.files import atomic
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.delivery.onnx_graph import Graph
+from leukemia.study.decision import Decision
 from leukemia.training.resnet import ResNet
 
 INPUT, OUTPUT = "pixels", "probability_leukemic"
@@ -32,17 +33,19 @@ TOLERANCE = 1e-4
 CHECKED_IMAGES = 5
 
 
-def write_onnx(path: Path, network: ResNet, recipe: Recipe, *, threshold: float, weights_sha256: str, tta: Tta) -> None:
+def write_onnx(
+    path: Path, network: ResNet, recipe: Recipe, *, decision: Decision, weights_sha256: str, tta: Tta
+) -> None:
     """Write the file, unless its outputs differ from torch's.
 
     Its input ``pixels`` is uint8 (N, S, S, 3), RGB in 0..255: images in the model's view. Its output
-    ``probability_leukemic`` is float32 (N,), in 0..1. Metadata, all text: ``classes``, ``threshold``, ``crop_px``
-    (empty for whole images), ``size_px``, ``small``, ``tta``, ``recipe``, ``weights_sha256``, and the version of this
-    program.
+    ``probability_leukemic`` is float32 (N,), in 0..1, scaled with the model's temperature. Metadata, all text:
+    ``classes``, ``threshold``, ``temperature``, ``crop_px`` (empty for whole images), ``size_px``, ``small``, ``tta``,
+    ``recipe``, ``weights_sha256``, and the version of this program.
 
     Args:
         network: on the CPU.
-        threshold: an image is called leukemic from this probability on, in 0..1.
+        decision: threshold and temperature of the model.
         weights_sha256: of the delivered weights.
         tta: views inside of the graph.
 
@@ -50,7 +53,7 @@ def write_onnx(path: Path, network: ResNet, recipe: Recipe, *, threshold: float,
         UserError: the outputs differ.
         OSError: the file cannot be written.
     """
-    graph, size = Graph(network, tta), recipe.data.size_px
+    graph, size = Graph(network, tta, decision.temperature), recipe.data.size_px
     assert size is not None
     pixels = torch.from_numpy(_noise(2, size))
     with atomic(path) as temporary:
@@ -71,7 +74,8 @@ def write_onnx(path: Path, network: ResNet, recipe: Recipe, *, threshold: float,
             model,
             {
                 "classes": ",".join(CLASS_NAMES),
-                "threshold": repr(threshold),
+                "threshold": repr(decision.threshold),
+                "temperature": repr(decision.temperature),
                 "crop_px": "" if recipe.data.crop_px is None else str(recipe.data.crop_px),
                 "size_px": str(size),
                 "small": recipe.data.small,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from leukemia import ALL
 from leukemia.config.sections import Tta
 from leukemia.data.augment import channel_statistics
+from leukemia.scoring.calibration import TINY
 from leukemia.training.inference import NUM_VIEWS, views_of
 from leukemia.training.resnet import ResNet
 
@@ -16,15 +17,15 @@ _LUMINANCE, _SHIFT = (9798, 19235, 3735), 15
 
 
 class Graph(nn.Module):
-    """Grayscale if the network has it, normalization, the views of test-time augmentation, and their mean."""
+    """Grayscale if the network has it, normalization, the views of test-time augmentation, their mean, and scaling."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: ResNet, tta: Tta) -> None:
-        """Use a network, which is left in eval mode."""
+    def __init__(self, network: ResNet, tta: Tta, temperature: float) -> None:
+        """Use a network, which is left in eval mode; ``temperature`` as of ``leukemia.study.decision.Decision``."""
         super().__init__()
-        self.network, self.tta = network.eval(), tta
+        self.network, self.tta, self.temperature = network.eval(), tta, temperature
         self.grayscale = network.conv1.in_channels == 1
         mean, std = channel_statistics(self.grayscale)
         self.register_buffer("mean", 255 * torch.from_numpy(mean).float().view(1, -1, 1, 1))
@@ -37,7 +38,11 @@ class Graph(nn.Module):
             channels = self.gray(channels)
         inputs = (channels - self.mean) / self.std
         found = self.network(views_of(inputs, self.tta)).softmax(dim=1)[:, ALL]
-        return found.reshape(NUM_VIEWS[self.tta], -1).mean(dim=0)
+        mean = found.reshape(NUM_VIEWS[self.tta], -1).mean(dim=0)
+        if self.temperature == 1:
+            return mean
+        kept = mean.clamp(TINY, 1 - TINY)
+        return torch.sigmoid((torch.log(kept) - torch.log(1 - kept)) / self.temperature)
 
     @staticmethod
     def gray(channels: Tensor) -> Tensor:

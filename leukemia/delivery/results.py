@@ -12,9 +12,11 @@ from leukemia.base.record import read_record
 from leukemia.data.layouts.tables import is_table
 from leukemia.delivery.overlap import HeldOut
 from leukemia.reporting.page import describe_interval
-from leukemia.scoring.metrics import Interval
+from leukemia.scoring.metrics import THRESHOLD, Interval
 from leukemia.study import layout
-from leukemia.study.models import MetricsRecord, ModelRecord, kept_results, results_folders, unnamed_results
+from leukemia.study.decision import Decision
+from leukemia.study.model_metrics import MetricsRecord
+from leukemia.study.models import ModelRecord, kept_results, results_folders, unnamed_results
 
 RESULT_FILES = (
     layout.METRICS,
@@ -22,6 +24,7 @@ RESULT_FILES = (
     layout.REPORT,
     layout.CONFUSION,
     layout.ROC,
+    layout.PRECISION_RECALL,
     layout.CALIBRATION,
 )
 """Files on a test set: in its own folder, and those on the latest one in the model's folder, too."""
@@ -48,12 +51,21 @@ class Tested:
     def row(self) -> tuple[str, ...]:
         """As a row below ``HEADER``."""
         if self.test is None:
-            return (self.name, self.created, "–", "–", "no labels", "no labels")
+            return (self.name, self.created, "–", "–", "–", "no labels", "no labels")
         found = [describe_interval(Interval.from_dict(self.test[name])) for name in ("accuracy", "balanced_accuracy")]
-        return (self.name, self.created, str(self.test["n"]), self.test["protocol"], *found)
+        threshold = f"{self.test.get('threshold', THRESHOLD):.3g}"
+        return (self.name, self.created, str(self.test["n"]), self.test["protocol"], threshold, *found)
 
 
-HEADER = ("test set", "scored", "images", "protocol", "accuracy (95 % interval)", "balanced accuracy (95 % interval)")
+HEADER = (
+    "test set",
+    "scored",
+    "images",
+    "protocol",
+    "threshold",
+    "accuracy (95 % interval)",
+    "balanced accuracy (95 % interval)",
+)
 
 
 def all_tested(folder: Path) -> list[Tested]:
@@ -124,8 +136,12 @@ def make_way(folder: Path, earlier: ModelRecord, fingerprint: str) -> None:
             path.unlink() if kept is None else path.rename(kept / name)
 
 
-def are_known(results: Path, held_out: HeldOut) -> bool:
+def are_known(results: Path, held_out: HeldOut, decision: Decision, prevalence: float | None) -> bool:
     """Whether a folder has all scores of a test set that its options ask for; they are of its fingerprint.
+
+    Args:
+        decision: of the model, with which the images must have been classified.
+        prevalence: at which predictive values are asked for; None if any will do.
 
     Raises:
         UserError: they were changed.
@@ -137,10 +153,22 @@ def are_known(results: Path, held_out: HeldOut) -> bool:
     if (tested := ModelRecord.read(results)) is not None:
         tested.check_files(results, (layout.METRICS, layout.PREDICTIONS))
     test = read_record(MetricsRecord, path).test
+    if decision != (_decision_of(test, decision.rule) if tested is None else tested.decision):
+        return False
     if test is None:
         return True
+    if prevalence not in (None, test.get("prevalence")):
+        return False
     left_out = [] if held_out.left_out is None else held_out.left_out.reasons()
     subclasses = {each["name"] for each in test.get("subclasses", [])}
     return test.get("left_out_reasons", []) == left_out and subclasses == set(
         held_out.catalog.table["subclass"].dropna()
     )
+
+
+def _decision_of(test: dict[str, Any] | None, rule: str) -> Decision:
+    """The decision behind results without a record; those of earlier versions had no other than the default."""
+    if test is None:
+        return Decision()
+    temperature = test.get("calibration", {}).get("temperature", 1.0)
+    return Decision(rule=rule, threshold=test.get("threshold", THRESHOLD), temperature=temperature)

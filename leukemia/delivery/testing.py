@@ -42,6 +42,9 @@ class Testing:
     overlap: Rule
     """What happens to a test set that overlaps the training data."""
 
+    prevalence: float | None
+    """Share of leukemic cells at which predictive values are computed as well, between 0 and 1."""
+
     submission: Submission | None
     """Where to write the classes of the test images, too."""
 
@@ -71,14 +74,24 @@ class Testing:
         with claimed(folder):
             results = model.record.results(folder, test.fingerprint)
             delivery = None
-            if are_known(results, held_out):
+            if are_known(results, held_out, model.decision, self.prevalence):
                 print_known(console, results)
                 print_line(console, f"already tested on these data: {results / layout.METRICS}")
             else:
                 existing = Existing(folder=folder, model=model.network, record=model.record)
                 epochs = existing.epochs()
-                evaluation = evaluate(model.network, model.recipe, held_out, model.device)
-                delivery = add_results(existing, model.recipe, epochs, self.test, evaluation, None, self.command)
+                choice = model.choice(self.prevalence)
+                delivery = add_results(
+                    existing,
+                    model.recipe,
+                    epochs,
+                    choice.decision,
+                    out_of_fold=None,
+                    test=self.test,
+                    evaluation=evaluate(model.network, model.recipe, held_out, model.device, choice),
+                    difference=None,
+                    command=self.command,
+                )
                 results = folder
             if self.submission is not None:
                 self.submission.write_results(test, results)

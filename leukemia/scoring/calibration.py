@@ -37,7 +37,7 @@ TEMPERATURES = (0.25, 8.0)
 """Bounds of a fitted temperature. Below, it would only follow a few images: if the classes are separated perfectly, the
 likelihood grows until the temperature is 0."""
 
-_TINY = 1e-7
+TINY = 1e-7
 """Probabilities are kept this far from 0 and 1: a mean of float32 values can be either, where the logarithm is not."""
 
 
@@ -180,7 +180,7 @@ class Calibration:
 
 
 def _log_odds(probabilities: Floats) -> Floats:
-    kept = np.clip(probabilities, _TINY, 1 - _TINY)
+    kept = np.clip(probabilities, TINY, 1 - TINY)
     return np.log(kept) - np.log1p(-kept)
 
 

@@ -43,7 +43,11 @@ DEVICE_TIME = "device_time.png"
 FRONT = "front.png"
 IMPORTANCES = "importances.png"
 LADDER_PICTURE = "ladder.png"
+PRECISION_RECALL = "precision_recall.png"
 ROC = "roc.png"
+SCALING = "scaling.png"
+"""Calibration out of fold, before and after temperature scaling."""
+
 SEARCH = "search.png"
 PICTURES = "*.png"
 """Glob pattern of a report's pictures."""
@@ -106,7 +110,9 @@ REPORT_FILES = frozenset(
         FRONT,
         IMPORTANCES,
         LADDER_PICTURE,
+        PRECISION_RECALL,
         ROC,
+        SCALING,
         SEARCH,
     )
 )

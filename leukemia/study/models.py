@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from leukemia.base import provenance
 from leukemia.base.errors import UserError
@@ -18,6 +17,7 @@ from leukemia.data.catalog import Catalog
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.data_source import Sha256
+from leukemia.study.decision import Decision
 from leukemia.study.field_types import Positive, Share, TrialId
 from leukemia.study.folder import Study
 
@@ -106,23 +106,6 @@ class EvaluationRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricsRecord:
-    """``metrics.json``: the scores of a delivered model, by metric; those of a test are null without labels."""
-
-    test: dict[str, Any] | None
-    out_of_fold: dict[str, Any]
-    difference: dict[str, Any] | None
-    """To another model on the same test images; null if there was no comparison."""
-
-    caveats: list[str]
-    verdict: list[str] = field(default_factory=list)
-    """Sentences if the model is no better than a constant answer; also empty in files of earlier versions."""
-
-    quote: str = ""
-    """The corrected score of the search, with what it is of; empty without one, and in files of earlier versions."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class ModelRecord:
     """``model.json``: what a delivered model was trained from, apart from its recipe."""
 
@@ -138,6 +121,9 @@ class ModelRecord:
 
     share_leukemic: Share | None = None
     """Share of the training images that are leukemic; None in files of earlier versions."""
+
+    decision: Decision = field(default_factory=Decision)
+    """Temperature and threshold."""
 
     splits_sha256: Sha256
     device: str
@@ -261,6 +247,7 @@ class ModelRecord:
         return [
             ("study, trial", f"{self.study} ({self.study_uid}), {self.trial}"),
             ("training images", f"{self.num_training_images}{self._describe_share()}"),
+            ("decision", self.decision.describe()),
             ("training data fingerprint", self.fingerprint),
             *(("note on the training data", note) for note in self.notes),
             ("split SHA-256", self.splits_sha256),

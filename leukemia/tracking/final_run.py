@@ -17,7 +17,8 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.epochs import EPOCH_COLUMNS, read_epochs
 from leukemia.study.folder import Study
-from leukemia.study.models import MetricsRecord, ModelRecord
+from leukemia.study.model_metrics import MetricsRecord
+from leukemia.study.models import ModelRecord
 from leukemia.study.times import counted_back
 from leukemia.tracking import charts, client, names
 from leukemia.tracking.client import Mode, RunSpec
@@ -124,6 +125,9 @@ def _flat(prefix: str, scores: dict[str, Any] | None) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in (scores or {}).items():
         if isinstance(value, dict):
+            # Others, such as those of the calibration, are on the page.
+            if "value" not in value:
+                continue
             flat[f"{prefix}/{name}"] = value["value"]
             flat |= {f"{prefix}/{name}_{end}": value[end] for end in ("low", "high")}
         elif not isinstance(value, list):

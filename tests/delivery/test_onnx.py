@@ -20,6 +20,7 @@ from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.delivery.onnx_graph import Graph
+from leukemia.study.decision import Decision
 from leukemia.training.inference import predict
 from leukemia.training.model import build_model
 
@@ -46,25 +47,29 @@ def noise(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("shortcut", "grayscale", "tta"), [("add", False, "none"), ("concat", True, "flips"), ("weighted", False, "d4")]
+    ("shortcut", "grayscale", "tta", "temperature"),
+    [("add", False, "none", 1.0), ("concat", True, "flips", 0.4), ("weighted", False, "d4", 1.7)],
 )
-def test_an_exported_network_has_torchs_probabilities(tmp_path: Path, shortcut: str, grayscale: bool, tta: Tta) -> None:
+def test_an_exported_network_has_torchs_probabilities(
+    tmp_path: Path, shortcut: str, grayscale: bool, tta: Tta, temperature: float
+) -> None:
     recipe, path = recipe_of(18, shortcut, grayscale), tmp_path / "model.onnx"
     torch.manual_seed(0)
     network = build_model(recipe)
-    write_onnx(path, network, recipe, threshold=0.4, weights_sha256="0" * 64, tta=tta)
+    decision = Decision(rule="0.4", threshold=0.4, temperature=temperature)
+    write_onnx(path, network, recipe, decision=decision, weights_sha256="0" * 64, tta=tta)
     found, pixels = OnnxModel(path), noise(7)
     expected = predict(network, recipe, pixels, range(7), device=torch.device("cpu"), tta=tta)
-    np.testing.assert_allclose(found.probabilities(pixels), expected, atol=1e-5)
+    np.testing.assert_allclose(found.probabilities(pixels), decision.probabilities(expected), atol=1e-5)
     assert np.ptp(expected) > 1e-3
-    assert found.metadata["threshold"] == "0.4"
+    assert (found.metadata["threshold"], found.metadata["temperature"]) == ("0.4", str(temperature))
     assert (found.metadata["crop_px"], found.metadata["size_px"]) == ("40", "32")
     assert Recipe.from_json(found.metadata["recipe"]) == recipe
 
 
 def test_gray_is_that_of_opencv() -> None:
     colors = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
-    graph = Graph(build_model(recipe_of(18, "add", True)), "none")
+    graph = Graph(build_model(recipe_of(18, "add", True)), "none", 1.0)
     found = graph.gray(torch.from_numpy(colors).permute(0, 3, 1, 2).float())
     np.testing.assert_array_equal(found[0, 0].numpy(), cv2.cvtColor(colors[0], cv2.COLOR_RGB2GRAY))
 
@@ -92,10 +97,8 @@ def test_a_file_is_not_replaced(plain_model: Path, tmp_path: Path) -> None:
 
 
 def test_other_probabilities_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = recipe_of(18, "add", False)
+    recipe, path = recipe_of(18, "add", False), tmp_path / "model.onnx"
     monkeypatch.setattr(OnnxModel, "probabilities", lambda self, pixels: np.full(len(pixels), np.nan, np.float32))
     with pytest.raises(UserError, match=r"model.onnx: not written, since its probabilities differ .* by nan"):
-        write_onnx(
-            tmp_path / "model.onnx", build_model(recipe), recipe, threshold=0.5, weights_sha256="0" * 64, tta="none"
-        )
+        write_onnx(path, build_model(recipe), recipe, decision=Decision(), weights_sha256="0" * 64, tta="none")
     assert not list(tmp_path.iterdir())

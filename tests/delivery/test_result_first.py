@@ -17,7 +17,8 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.best_score import IntervalRecord
 from leukemia.study.folder import Study
-from leukemia.study.models import MetricsRecord, ModelRecord
+from leukemia.study.model_metrics import MetricsRecord
+from leukemia.study.models import ModelRecord
 
 EXAMPLE = Path(__file__).parents[1] / "example_study"
 
