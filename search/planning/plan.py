@@ -197,7 +197,8 @@ def describe_rules(plan: Plan) -> list[str]:
         if info.racing and info.folds > (2 if info.fold_0_chose else 1)
         else "racing: has no effect with one fold; every trial runs it"
         if info.racing and info.folds == 1
-        else "racing: has no effect with two folds and pausing; every trial runs both unless it is no better than chance"
+        else "racing: has no effect with two folds and pausing; every trial runs both unless it is "
+        "no better than chance"
         if info.racing
         else "racing: off; every trial runs all folds unless it is no better than chance"
     )
