@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from leukemia.base.record import wrong_value
 from leukemia.config.fields import FIELDS
@@ -17,11 +17,23 @@ from leukemia.study.table import complete_trials
 MIN_TRIALS = 20
 """Smallest number of trials that importances are computed from; with fewer they are noise."""
 
-STAGE = "all folds"
-"""What the trials have in common: scores of different numbers of folds are not compared."""
+ALL_FOLDS = "all folds"
+"""The last stage: what trials have finished whose scores are compared. Earlier ones are some folds, or a rung."""
+
+STAGES = rf"^({ALL_FOLDS}|[0-9]+ of [0-9]+ folds|[0-9.]+ % of fold 0)$"
+"""Pattern of all stages."""
 
 Shares = dict[str, float]
 """Share of the score's variance by recipe field, 0..1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """The share of the score's variance that a recipe field explains, with an interval; 0..1."""
+
+    share: float
+    low: float
+    high: float
 
 
 def _is_field(key: str) -> str:
@@ -36,14 +48,29 @@ def _are_shares(importances: Shares) -> Shares:
     return importances
 
 
+def _is_interval(ends: list[float]) -> list[float]:
+    if len(ends) != 2 or ends[0] > ends[1]:
+        raise ValueError("a lower and an upper end")
+    return ends
+
+
 @dataclass(frozen=True, kw_only=True)
 class HindsightRecord:
     """The fields of ``hindsight.json`` that reports read."""
 
     lines: list[str]
     importances: Annotated[dict[Annotated[str, AfterValidator(_is_field)], Share], AfterValidator(_are_shares)]
+    intervals: dict[Annotated[str, AfterValidator(_is_field)], Annotated[list[Share], AfterValidator(_is_interval)]] = (
+        field(default_factory=dict)
+    )
+    """The lower and the upper end of each importance; empty in files of earlier versions."""
+
+    stage: Annotated[str, Field(pattern=STAGES)] = ALL_FOLDS
+    stage_trials: Count | None = None
+    """Number of trials at that stage; None in files of earlier versions: those that are complete."""
+
     num_trials: Count | None = None
-    """Number of trials that ``importances`` were computed from; None in files of earlier versions."""
+    """Number of complete trials when it was written; None in files of earlier versions."""
 
     @classmethod
     def find(cls, study: Study) -> HindsightRecord | None:
@@ -55,9 +82,11 @@ class HindsightRecord:
         path = study.folder / layout.HINDSIGHT
         if not path.is_file():
             return None
-        record, num_complete = study.read(cls, path), len(complete_trials(study))
+        record, num_complete, num_all = study.read(cls, path), len(complete_trials(study)), len(study.trials())
         if record.num_trials is not None and record.num_trials > num_complete:
             raise wrong_value(path, "num_trials", f"at most {num_complete}, the complete trials", record.num_trials)
+        if record.stage_trials is not None and record.stage_trials > num_all:
+            raise wrong_value(path, "stage_trials", f"at most {num_all}, the trials", record.stage_trials)
         return record
 
 
@@ -68,8 +97,14 @@ class Importances:
     shares: Shares
     """Empty if there are too few trials, or if their scores do not differ."""
 
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Lower and upper end of each share; empty if an earlier version computed them."""
+
     num_trials: int
-    """Number of trials with ``STAGE``."""
+    """Number of trials at the stage."""
+
+    stage: str = ALL_FOLDS
+    """What these trials have finished."""
 
     @classmethod
     def find(cls, study: Study) -> Importances | None:
@@ -83,20 +118,24 @@ class Importances:
         record = HindsightRecord.find(study)
         if record is None:
             return None
-        number = len(complete_trials(study)) if record.num_trials is None else record.num_trials
-        return cls(shares=record.importances if number >= MIN_TRIALS else {}, num_trials=number)
+        known = record.num_trials if record.stage_trials is None else record.stage_trials
+        number = len(complete_trials(study)) if known is None else known
+        shares = record.importances if number >= MIN_TRIALS else {}
+        intervals = {key: (low, high) for key, (low, high) in record.intervals.items() if key in shares}
+        return cls(shares=shares, intervals=intervals, num_trials=number, stage=record.stage)
 
     def describe(self) -> str:
         """What they are computed from, or why there are none.
 
         >>> Importances(shares={"model.depth": 1.0}, num_trials=24).describe()
         'importance of recipe fields for the score, from the 24 trials that finished all folds'
-        >>> Importances(shares={}, num_trials=3).describe()
-        'importances of recipe fields need 20 trials that finished all folds; there are 3'
+        >>> Importances(shares={}, num_trials=3, stage="1 of 5 folds").describe()
+        'importances of recipe fields need 20 trials that finished 1 of 5 folds; there are 3'
         """
         if self.num_trials < MIN_TRIALS:
             found = f"there are {self.num_trials}"
-            return f"importances of recipe fields need {MIN_TRIALS} trials that finished {STAGE}; {found}"
+            return f"importances of recipe fields need {MIN_TRIALS} trials that finished {self.stage}; {found}"
         if not self.shares:
             return f"no importances of recipe fields: the scores of the {self.num_trials} trials do not differ"
-        return f"importance of recipe fields for the score, from the {self.num_trials} trials that finished {STAGE}"
+        trials = f"the {self.num_trials} trials that finished {self.stage}"
+        return f"importance of recipe fields for the score, from {trials}"

@@ -156,7 +156,7 @@ def _run(
     if driver.best is not None:
         # Later trials change the winner's selection bias.
         write(driver.progress)
-    write_hindsight(study, plan.space, journal, driver.best)
+    write_hindsight(study, plan.space, journal, driver.best, driver.progress)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return driver.best is not None
 

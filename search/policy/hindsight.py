@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from leukemia.study.importances import MIN_TRIALS, STAGE
+from leukemia.study.importances import MIN_TRIALS, Explained
 from leukemia.study.ledger import duration
 from leukemia.study.schema import State
 from search.policy.space import Choice, Dimension, Real, Space
@@ -77,6 +77,18 @@ seconds of their own epochs, if the race stopped none of them'
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The importances of the parameters, and the trials that they are computed from."""
+
+    stage: str
+    """What these trials have finished, such as ``all folds``."""
+
+    num_trials: int
+    explained: Mapping[str, Explained]
+    """By parameter; empty if there are too few trials or their scores do not differ."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hindsight:
     """Findings about a search and its space, as sentences."""
 
@@ -89,9 +101,7 @@ class Hindsight:
     no_effect: tuple[str, ...]
     """Parameters without a visible effect, or why their effect cannot be judged."""
 
-    importances: Mapping[str, float]
-    """Share of the score's variance by parameter; empty if there are too few complete trials."""
-
+    measured: Measured
     num_trials: int
     """Number of complete trials."""
 
@@ -106,8 +116,10 @@ class Hindsight:
             "shares": list(self.shares),
             "edges": list(self.edges),
             "no_effect": list(self.no_effect),
-            "importances": dict(self.importances),
-            "stage": STAGE,
+            "importances": {key: each.share for key, each in self.measured.explained.items()},
+            "intervals": {key: [each.low, each.high] for key, each in self.measured.explained.items()},
+            "stage": self.measured.stage,
+            "stage_trials": self.measured.num_trials,
             "num_trials": self.num_trials,
         }
 
@@ -115,7 +127,7 @@ class Hindsight:
 def look_back(
     space: Space,
     trials: Sequence[tuple[Mapping[str, Any], float | None, State]],
-    importances: Mapping[str, float],
+    measured: Measured,
     *,
     winner: tuple[int, Mapping[str, Any]] | None,
     waiting: Waiting | None = None,
@@ -124,7 +136,7 @@ def look_back(
 
     Args:
         trials: in the order of their numbers, each like ``EndedTrial``; the score is None if undefined.
-        importances: share of the score's variance over complete trials by parameter, adding up to 1; may be empty.
+        measured: the importances of the parameters.
         winner: its number, and its parameters in the space; None if no trial has won.
         waiting: the trials that wait; None if none does.
     """
@@ -132,8 +144,8 @@ def look_back(
     return Hindsight(
         shares=(*_shares(space, ended), *([] if waiting is None else [waiting.describe()])),
         edges=() if winner is None else _edges(space, *winner),
-        no_effect=_no_effect(ended, importances),
-        importances=dict(importances),
+        no_effect=_no_effect(measured),
+        measured=measured,
         num_trials=sum(trial.state == "complete" for trial in ended),
     )
 
@@ -177,29 +189,16 @@ def _position(dimension: Real, value: float) -> float:
     return math.log(value / dimension.low) / math.log(dimension.high / dimension.low)
 
 
-def _no_effect(trials: Sequence[EndedTrial], importances: Mapping[str, float]) -> tuple[str, ...]:
-    """Parameters of low importance among those that enough complete trials have."""
-    complete = [trial for trial in trials if trial.state == "complete"]
-    if len(complete) < MIN_TRIALS:
-        return (
-            f"{len(complete)} complete trials are too few to tell which parameters have no effect; "
-            f"at least {MIN_TRIALS} are needed",
-        )
-    if not importances:
-        return (f"the scores of {len(complete)} complete trials do not differ: no parameter has a visible effect",)
-    counts = {key: sum(key in trial.parameters for trial in complete) for key in importances}
-    few = sorted(key for key, count in counts.items() if count < MIN_TRIALS)
-    weak = sorted(
-        key for key, share in importances.items() if key not in few and share < WEAK / max(len(importances), 1)
-    )
-    sentences = []
-    if weak:
-        sentences.append(
-            f"no visible effect in {len(complete)} complete trials: {', '.join(weak)}; consider fixing them with --set"
-        )
-    if few:
-        sentences.append(f"too few complete trials to judge the effect of {', '.join(few)}")
-    return tuple(sentences)
+def _no_effect(measured: Measured) -> tuple[str, ...]:
+    """Parameters of low importance, or why their effect cannot be judged."""
+    trials = f"{measured.num_trials} trials that finished {measured.stage}"
+    if measured.num_trials < MIN_TRIALS:
+        return (f"{trials} are too few to tell which parameters have no effect; at least {MIN_TRIALS} are needed",)
+    if not measured.explained:
+        return (f"the scores of {trials} do not differ: no parameter has a visible effect",)
+    limit = WEAK / len(measured.explained)
+    weak = sorted(key for key, each in measured.explained.items() if each.share < limit)
+    return (f"no visible effect in {trials}: {', '.join(weak)}; consider fixing them with --set",) if weak else ()
 
 
 def _shares(space: Space, trials: Sequence[EndedTrial]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,12 @@ from optuna.trial import TrialState
 from leukemia.base.errors import UserError, first_line
 from leukemia.base.record import RESTORE
 from leukemia.config.recipe import Recipe
-from leukemia.study.importances import MIN_TRIALS
+from leukemia.study.importances import Explained
 from leukemia.study.schema import SamplerName, State
 from search.policy.portfolio import starts_of
 from search.policy.space import Space
 from search.sampling.entry import PLACE, STATES, Entry, check_space, distribution_of, fold_key
+from search.sampling.importance import importances_of
 from search.sampling.journal_file import JournalFile
 from search.sampling.samplers import METHODS, Samplers
 from search.sampling.shadow import Shown
@@ -222,21 +223,9 @@ class Journal:
         values = None if score is None or state != "complete" else [score, *([cost] if self._by_cost else [])]
         self._study.tell(trial, values, state=STATES[state])
 
-    def importances(self) -> dict[str, float]:
-        """Share of the score's variance over complete trials explained by each parameter, largest first; may be empty.
-
-        fANOVA (Hutter, Hoos & Leyton-Brown, ICML 2014) on the parameters that all complete trials have. Empty below
-        ``MIN_TRIALS`` complete trials, or if their scores do not differ.
-        """
-        complete = [trial for trial in self._study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
-        if len(complete) < MIN_TRIALS or len({trial.values[0] for trial in complete}) < 2:
-            return {}
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._seed)
-        return dict(
-            optuna.importance.get_param_importances(
-                self._study, evaluator=evaluator, target=lambda trial: float(trial.values[0])
-            )
-        )
+    def importances(self, scores: Mapping[int, float]) -> dict[str, Explained]:
+        """As ``importances_of`` the trials of the study."""
+        return importances_of(self._study.get_trials(deepcopy=False), scores, seed=self._seed)
 
 
 def begun_trials(path: Path) -> set[int]:

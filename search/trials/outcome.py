@@ -27,13 +27,14 @@ from leukemia.study.ladder import waiting_trials
 from leukemia.study.ledger import Ledger, ledger_of
 from leukemia.study.table import trial_table
 from search.policy.early_stopping import Contender, best_of
-from search.policy.hindsight import Waiting, look_back
+from search.policy.hindsight import Measured, Waiting, look_back
 from search.policy.race import Race
 from search.policy.space import Space
 from search.sampling.journal import Journal
 from search.trials.display import print_line, print_trials
 from search.trials.evidence import validation_of
 from search.trials.progress import Progress
+from search.trials.stage import latest_stage
 
 LEAK_SUSPECTED = 0.93
 """Accuracy on unseen patients above which a leak is more likely than a breakthrough: the best published weighted F1 on
@@ -100,7 +101,7 @@ def _noise(race: Race, winner: Contender) -> Noise:
     )
 
 
-def write_hindsight(study: Study, space: Space, journal: Journal, winner: Contender | None) -> None:
+def write_hindsight(study: Study, space: Space, journal: Journal, winner: Contender | None, progress: Progress) -> None:
     """Write ``hindsight.json`` and ``ledger.json``, and the last ranks of the trials that wait into the journal."""
     ended = []
     for number in study.trials():
@@ -111,7 +112,10 @@ def write_hindsight(study: Study, space: Space, journal: Journal, winner: Conten
         journal.note_place(number, place.describe())
     won = None if winner is None else (winner.number, space.parameters(study.recipe(winner.number)))
     ledger = ledger_of(study)
-    hindsight = look_back(space, ended, journal.importances(), winner=won, waiting=_waiting(ledger))
+    stage = latest_stage(study, progress.ladder.shown(), study.info.rungs)
+    explained = journal.importances(stage.scores)
+    measured = Measured(stage=stage.name, num_trials=len(stage.scores), explained=explained)
+    hindsight = look_back(space, ended, measured, winner=won, waiting=_waiting(ledger))
     study.write(study.folder / layout.HINDSIGHT, hindsight.to_dict())
     study.write(study.folder / layout.LEDGER, ledger.to_dict())
 

@@ -196,7 +196,7 @@ def test_only_our_own_messages_are_printed(uninterrupted: Path, root: Path) -> N
         "warning: No better than always answering ",
         "warning: Not shown to be better than always answering ",
         f"{TRIALS} trials ended: ",
-        f"{TRIALS} complete trials are too few to tell",
+        f"{TRIALS} trials that finished 1 of {FOLDS} folds are too few to tell",
         "device time: ",
         "best: ",
         "report: ",

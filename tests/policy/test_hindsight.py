@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from leukemia.config.recipe import Recipe
+from leukemia.study.importances import Explained
 from leukemia.study.schema import State
-from search.policy.hindsight import Hindsight, Waiting, look_back
+from search.policy.hindsight import Hindsight, Measured, Waiting, look_back
 from search.policy.space import Choice, Dimension, Real, Space
 
 RATE = Real(key="optimizer.learning_rate", low=1e-4, high=1e-2, log=True, reason="")
@@ -33,10 +34,16 @@ def trial(rate: float, score: float | None = 0.5, state: State = "complete", **o
 def looked_back(
     space: Space,
     trials: list[Trial],
-    importances: dict[str, float] | None = None,
+    measured: Measured | None = None,
     winner: tuple[int, dict[str, Any]] | None = None,
 ) -> Hindsight:
-    return look_back(space, trials, importances or {}, winner=winner)
+    return look_back(space, trials, measured or measured_of(), winner=winner)
+
+
+def measured_of(num_trials: int = 0, **shares: float) -> Measured:
+    """Importances; in ``shares`` a double underscore stands for the dot."""
+    explained = {key.replace("__", "."): Explained(share=each, low=each / 2, high=each) for key, each in shares.items()}
+    return Measured(stage="2 of 5 folds", num_trials=num_trials, explained=explained)
 
 
 def edges_of(dimension: Real, value: float) -> tuple[str, ...]:
@@ -97,28 +104,26 @@ def test_edges_are_those_of_the_winner_which_may_not_have_the_highest_score() ->
     assert looked_back(space_of(probability("blur", 0.5)), trials, winner=(1, trials[1][0])).edges == ()
 
 
-def test_weak_parameters_are_reported_from_twenty_complete_trials_on() -> None:
+def test_weak_parameters_are_reported_with_the_stage_of_their_trials() -> None:
     # A third of an equal share of three is 1/9.
-    importances = {"optimizer.learning_rate": 0.79, "data.grayscale": 0.1, "augment.blur": 0.11}
-    both = {"data__grayscale": True, "augment__blur": 0.1}
-    found = looked_back(space_of(RATE), [trial(1e-3, **both)] * 20, importances)
-    expected = "no visible effect in 20 complete trials: augment.blur, data.grayscale; consider fixing them with --set"
-    assert found.no_effect == (expected,)
-    few = looked_back(space_of(RATE), [trial(1e-3, **both)] * 19 + [trial(1e-3, 0.4, "stopped")], importances)
-    expected = "19 complete trials are too few to tell which parameters have no effect; at least 20 are needed"
-    assert few.no_effect == (expected,)
-    equal = looked_back(space_of(RATE), [trial(1e-3)] * 20, {})
-    assert equal.no_effect == ("the scores of 20 complete trials do not differ: no parameter has a visible effect",)
-
-
-def test_parameter_that_few_trials_have_is_not_judged() -> None:
-    trials = [trial(1e-3)] * 15 + [trial(1e-3, optimizer__weight_decay=0.1)] * 10
-    found = looked_back(space_of(RATE), trials, {"optimizer.learning_rate": 0.95, "optimizer.weight_decay": 0.05})
-    assert found.no_effect == ("too few complete trials to judge the effect of optimizer.weight_decay",)
+    shares = {"optimizer__learning_rate": 0.79, "data__grayscale": 0.1, "augment__blur": 0.11}
+    found = looked_back(space_of(RATE), [], measured_of(20, **shares))
+    assert found.no_effect == (
+        "no visible effect in 20 trials that finished 2 of 5 folds: augment.blur, data.grayscale; consider fixing them "
+        "with --set",
+    )
+    assert looked_back(space_of(RATE), [], measured_of(20, model__depth=0.5, data__grayscale=0.5)).no_effect == ()
+    assert looked_back(space_of(RATE), [], measured_of(19)).no_effect == (
+        "19 trials that finished 2 of 5 folds are too few to tell which parameters have no effect; at least 20 are "
+        "needed",
+    )
+    assert looked_back(space_of(RATE), [], measured_of(20)).no_effect == (
+        "the scores of 20 trials that finished 2 of 5 folds do not differ: no parameter has a visible effect",
+    )
 
 
 def shares_of(failed: list[Trial], rest: list[Trial], *dimensions: Dimension) -> tuple[str, ...]:
-    return looked_back(space_of(*dimensions or (RATE, DEPTH)), [*failed, *rest], {}).shares
+    return looked_back(space_of(*dimensions or (RATE, DEPTH)), [*failed, *rest]).shares
 
 
 def test_shares_are_counted() -> None:
@@ -157,7 +162,8 @@ def test_failures_without_a_difference_or_too_few_are_not_explained() -> None:
 
 
 def test_hindsight_is_json_serializable_and_lines_contain_every_sentence() -> None:
-    found = Hindsight(shares=("a", "b"), edges=("c",), no_effect=("d",), importances={"x": 0.5}, num_trials=24)
+    measured = measured_of(31, x=0.5)
+    found = Hindsight(shares=("a", "b"), edges=("c",), no_effect=("d",), measured=measured, num_trials=24)
     assert found.lines() == ["a", "b", "c", "d"]
     content = found.to_dict()
     assert json.loads(json.dumps(content)) == content
@@ -167,14 +173,16 @@ def test_hindsight_is_json_serializable_and_lines_contain_every_sentence() -> No
         "edges": ["c"],
         "no_effect": ["d"],
         "importances": {"x": 0.5},
-        "stage": "all folds",
+        "intervals": {"x": [0.25, 0.5]},
+        "stage": "2 of 5 folds",
+        "stage_trials": 31,
         "num_trials": 24,
     }
 
 
 def test_what_waiting_saved_follows_the_counts_as_an_estimate() -> None:
     waiting = Waiting(number=1, seconds=90.0, seconds_postponed=7200.0)
-    found = look_back(space_of(RATE), [trial(1e-3)], {}, winner=None, waiting=waiting)
+    found = look_back(space_of(RATE), [trial(1e-3)], measured_of(), winner=None, waiting=waiting)
     assert found.shares == (
         "1 trials ended: 1 complete, 0 (0 %) stopped, 0 (0 %) failed",
         "1 trial waits after 2 min of device time; all their folds would take about 2.0 h more, estimated from the "

@@ -22,6 +22,7 @@ from search.cluster.searcher import DriverSearcher, Watch
 from search.cluster.tune_config import Placement, config_of
 from search.policy.space import Space, make_space
 from search.policy.task import Task
+from search.sampling import importance
 from search.sampling.entry import STATES
 from search.sampling.journal import Journal, Prior
 from search.trials.assignment import Assignment
@@ -233,17 +234,38 @@ def test_proposals_for_two_objectives_are_the_same_after_a_resume(tmp_path: Path
     assert [pair for _ in range(14) for pair in propose(journal_at(tmp_path / "b", by_cost=True), 1)] == undisturbed
 
 
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importance, "NUM_RESAMPLES", 10)
+
+
 @pytest.mark.parametrize("by_cost", [False, True])
-def test_importances_are_shares_of_the_score(path: Path, by_cost: bool) -> None:
+def test_importances_are_shares_of_the_score_with_intervals(path: Path, by_cost: bool, few_resamples: None) -> None:
     journal = journal_at(path, by_cost=by_cost)
-    assert journal.importances() == {}
-    run(journal, 19)
-    assert journal.importances() == {}, "19 trials are not enough"
-    run(journal, 1)
-    found = journal.importances()
+    scores = {number: recipe.augment.rotate for number, recipe in run(journal, 20)}
+    assert journal.importances({}) == {}
+    assert journal.importances({number: scores[number] for number in range(19)}) == {}, "19 trials are not enough"
+    assert journal.importances(dict.fromkeys(scores, 0.5)) == {}, "equal scores"
+    found = journal.importances(scores)
     assert next(iter(found)) == "augment.rotate"
-    assert list(found.values()) == sorted(found.values(), reverse=True)
-    assert sum(found.values()) == pytest.approx(1.0)
+    shares = [each.share for each in found.values()]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1.0)
+    assert all(0 <= each.low <= each.share <= each.high <= 1 for each in found.values())
+    assert found["augment.rotate"].low > max(each.share for key, each in found.items() if key != "augment.rotate")
+    assert any(each.low < each.high for each in found.values())
+    assert found == journal.importances(scores), "seeded"
+
+
+def test_importances_use_the_scores_of_trials_that_run_or_were_stopped(path: Path, few_resamples: None) -> None:
+    """As of those that have reached an earlier stage than all folds."""
+    journal, scores = journal_at(path), {}
+    for number in range(20):
+        _, recipe = journal.ask()
+        scores[number] = recipe.augment.cutout
+        if number % 2:
+            journal.tell(number, "stopped", None, 10.0)
+    assert next(iter(journal.importances(scores))) == "augment.cutout"
 
 
 def priors_of(count: int, *, with_start: bool = True) -> list[Prior]:

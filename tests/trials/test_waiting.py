@@ -63,7 +63,7 @@ def conclude(world: World, driver: Driver) -> Study:
     """Write the outcome as a search does; returns the study with its limits, as another process opens it."""
     study = change_info(world.study, trials=8, budget_hours=BUDGET)
     write_best(study, world.catalog, world.splits, driver.progress)
-    write_hindsight(study, world.space, world.journal, driver.best)
+    write_hindsight(study, world.space, world.journal, driver.best, driver.progress)
     return study
 
 

@@ -59,7 +59,7 @@ def resume(study: Study) -> Any:
     )
     started = driver.begin()
     write_best(study, plan.catalog, plan.splits, driver.progress)
-    write_hindsight(study, plan.space, journal, driver.best)
+    write_hindsight(study, plan.space, journal, driver.best, driver.progress)
     written = [(study.folder / name).read_text() for name in (layout.BEST, layout.HINDSIGHT, layout.LEDGER)]
     return started, plan.info, plan.catalog.fingerprint, images(plan), journal.entries(), written
 
