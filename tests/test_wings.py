@@ -12,8 +12,10 @@ from helpers.wings import APART, COMMANDS, ROOT, WINGS
 
 LIBRARIES = {
     "albumentations": {"leukemia.data"},
+    "altair": {"leukemia.reporting"},
     "boto3": {"search.preflight"},
     "captum": {"leukemia.training"},
+    "jinja2": {"leukemia.reporting"},
     "matplotlib": {"leukemia.reporting"},
     "onnx": {"leukemia.delivery"},
     "onnxruntime": {"leukemia.delivery"},
@@ -23,6 +25,7 @@ LIBRARIES = {
     "ray": {"search.cluster"},
     "sklearn": {"leukemia.data"},
     "ttach": {"leukemia.training"},
+    "vl_convert": {"leukemia.reporting"},
     "psutil": {"leukemia.tracking"},
     "wandb": {"leukemia.tracking"},
 }

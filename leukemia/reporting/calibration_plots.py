@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from leukemia.reporting.canvas import BLUE, GREY, INK, ORANGE, new_figure, save_figure, style_axes
 from leukemia.scoring.bootstrap import NUM_BINS
-from leukemia.scoring.calibration import leukemic_bins
+from leukemia.scoring.calibration import error_of, leukemic_bins
 
 
 def plot_calibration(labels: ArrayLike, probabilities: ArrayLike, path: Path) -> None:
@@ -27,7 +27,7 @@ def plot_calibration(labels: ArrayLike, probabilities: ArrayLike, path: Path) ->
     lefts, width = np.arange(NUM_BINS) / NUM_BINS, 1 / NUM_BINS
     upper.bar(lefts, shares, width, align="edge", color=BLUE, alpha=0.35, edgecolor="white", label="share leukemic")
     upper.plot(means, shares, "o", color=BLUE, markersize=5, label="at mean probability")
-    title = f"calibration error of P(leukemic) {_error(bins):.3f} ({NUM_BINS} bins)"
+    title = f"calibration error of P(leukemic) {error_of(bins):.3f} ({NUM_BINS} bins)"
     upper.set_title(title, fontsize=10.5, color=INK, loc="left")
     upper.legend(loc="upper left", fontsize=9, framealpha=0.9, edgecolor="none")
     lower.bar(lefts, counts, width, align="edge", color=GREY, edgecolor="white")
@@ -46,7 +46,7 @@ def plot_scaling(labels: ArrayLike, before: ArrayLike, after: ArrayLike, path: P
         bins = leukemic_bins(labels, probabilities)
         counts, means, shares = bins.T
         filled = counts > 0
-        label = f"{name} scaling, error {_error(bins):.3f}"
+        label = f"{name} scaling, error {error_of(bins):.3f}"
         upper.plot(means[filled], shares[filled], "o-", color=colour, markersize=5, linewidth=1.5, label=label)
         lower.stairs(counts, edges, color=colour, linewidth=1.5)
     upper.set_title("calibration of P(leukemic), out of fold", fontsize=10.5, color=INK, loc="left")
@@ -63,9 +63,3 @@ def _axes() -> tuple[Figure, Axes, Axes]:
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     lower.set(xlabel="probability of leukemic", ylabel="images", xlim=(0, 1))
     return figure, upper, lower
-
-
-def _error(bins: np.ndarray) -> float:
-    """The calibration error from the bins of ``leukemic_bins``."""
-    counts, means, shares = bins[bins[:, 0] > 0].T
-    return float(np.sum(counts * np.abs(means - shares)) / np.sum(counts))

@@ -1,10 +1,9 @@
-"""Colours, figure size, axis style and file format of all plots."""
+"""Colours, figure size, axis style and file format of the pictures that show images or belong to a delivered model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -13,7 +12,6 @@ from leukemia.base.files import atomic
 # Colour-blind safe: Okabe & Ito (2008), "Color Universal Design".
 BLUE, ORANGE, GREEN, INK, GREY = "#0072B2", "#D55E00", "#009E73", "#333333", "#8A8A8A"
 SKY, PURPLE = "#56B4E9", "#CC79A7"
-PALE = "#DDDDDD"
 
 DPI = 160
 """Dots per inch. Browsers show 96 per inch; the rest keeps pictures sharp on high-density screens."""
@@ -45,24 +43,3 @@ def save_figure(figure: Figure, path: Path) -> None:
     with atomic(path) as temporary:
         # Omit matplotlib's version, so that equal pictures give equal files.
         figure.savefig(temporary, format="png", metadata={"Software": None})
-
-
-def time_unit(seconds: float) -> tuple[int, str]:
-    """The unit for an axis up to ``seconds``: its length in seconds, and its name."""
-    return (3600, "hours") if seconds >= 7200 else (60, "minutes") if seconds >= 120 else (1, "seconds")
-
-
-def require_columns(table: pd.DataFrame, name: str, columns: tuple[str, ...]) -> None:
-    """Check a table before it is plotted.
-
-    Args:
-        name: name of the table in the error message.
-
-    Raises:
-        ValueError: a column is missing, or there are no rows.
-    """
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise ValueError(f"{name}: expected the columns {', '.join(columns)}; {', '.join(missing)} missing")
-    if table.empty:
-        raise ValueError(f"{name}: expected at least one row, got none")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from leukemia.reporting.ladder_plot import plot_ladder
+from leukemia.reporting.ladder_figure import ladder
 from leukemia.reporting.page import Section
-from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.ladder import LadderRecord, rung_name, waiting_trials
 
@@ -21,13 +20,12 @@ _TEXT = (
 
 def ladder_sections(study: Study) -> list[Section]:
     """The rungs, and all trials in fold 0; empty for a search that lets no trial wait."""
-    record, picture = LadderRecord.find(study), study.folder / layout.LADDER_PICTURE
+    record = LadderRecord.find(study)
     curves = _curves(study)
     if not record.rungs or curves.empty:
         return []
     names = {rung_name(rung.share): rung for rung in record.rungs}
     marks = {f"{name}: {rung.went_on} of {rung.reached} went on": rung.trained for name, rung in names.items()}
-    plot_ladder(curves, picture, rungs=marks)
     places = waiting_trials(study).values()
     rows = []
     for rung in record.rungs:
@@ -39,7 +37,7 @@ def ladder_sections(study: Study) -> list[Section]:
             title="Waiting",
             text=_TEXT,
             table=[("rung", "reached", "went on", "wait there", "ended there"), *rows],
-            pictures=[(picture, "validation accuracy of all trials in fold 0")],
+            figures=[ladder(curves, rungs=marks)],
         )
     ]
 

@@ -18,9 +18,9 @@ from leukemia.reporting.canvas import (
     ORANGE,
     new_canvas,
     new_figure,
-    require_columns,
     save_figure,
 )
+from leukemia.reporting.columns import require_columns
 from leukemia.scoring.metrics import (
     THRESHOLD,
     average_precision,

@@ -1,9 +1,9 @@
-"""A report as one self-contained HTML file: embedded pictures, no scripts, all text escaped."""
+"""A report as one self-contained HTML file: readable without scripts, interactive with them, all text escaped."""
 
 from __future__ import annotations
 
 import base64
-import html
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,28 +12,53 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from leukemia.base.errors import MissingFile
 from leukemia.base.files import write_text
 from leukemia.base.printable import escaped
+from leukemia.reporting import theme
 from leukemia.reporting.canvas import DPI
+from leukemia.reporting.figure import Figure
+from leukemia.reporting.script import TEMPLATES, figure_script, page_script, policy_of
+from leukemia.reporting.words import describe_interval, metric_name
 from leukemia.scoring.metrics import METRICS, Interval
 
 Table: TypeAlias = pd.DataFrame | Sequence[Sequence[Any]]
 """A data frame (the index is not shown), or rows of cells, the first row being the header."""
 
-_METRIC_NAMES = {
-    "weighted_f1": "weighted F1",
-    "sensitivity": "sensitivity (leukemic cells found)",
-    "specificity": "specificity (normal cells found)",
-    "auroc": "AUROC",
-    "ece": "calibration error of the predicted class (ECE)",
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A cell of a ``Grid``."""
+
+    text: str
+    value: str | float
+    """What the column is sorted by; empty if absent."""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is sorted as a number."""
+        return not isinstance(self.value, str)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A long table that scripts can sort and filter; on narrow screens and on paper, a list of its rows."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    example: str
+    """Of a filter."""
+
+    download: tuple[str, str] | None = None
+    """Name and content of a CSV with more columns."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a page: a title and text (an empty line separates paragraphs); optional list, table and pictures."""
+    """A section of a page: a title and text (an empty line separates paragraphs), and what follows, if anything."""
 
     title: str
     text: str
@@ -44,6 +69,19 @@ class Section:
     points: Sequence[str] = ()
     """List items, shown between text and table."""
 
+    figures: Sequence[Figure] = ()
+    grid: Grid | None = None
+    quoted: str = ""
+    """A result in large type, above the text."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Sections under a common heading; a section without a title needs none of its own."""
+
+    title: str
+    sections: Sequence[Section]
+
 
 def metrics_table(scores: Mapping[str, Interval], majority_rate: float) -> pd.DataFrame:
     """Scores in the order of ``METRICS``, as "0.873 (0.851 to 0.894)", followed by the majority rate.
@@ -51,121 +89,103 @@ def metrics_table(scores: Mapping[str, Interval], majority_rate: float) -> pd.Da
     >>> metrics_table({"accuracy": Interval(0.8734, 0.851, 0.894)}, 0.682).to_numpy().tolist()
     [['accuracy', '0.873 (0.851 to 0.894)'], ['majority rate', '0.682']]
     """
-    rows = [
-        (_METRIC_NAMES.get(metric, metric.replace("_", " ")), describe_interval(scores[metric]))
-        for metric in METRICS
-        if metric in scores
-    ]
+    rows = [(metric_name(metric), describe_interval(scores[metric])) for metric in METRICS if metric in scores]
     return pd.DataFrame([*rows, ("majority rate", f"{majority_rate:.3f}")], columns=["score", "value (interval)"])
 
 
-def describe_interval(interval: Interval) -> str:
-    """A score and its interval, or why it is undefined.
-
-    >>> describe_interval(Interval(0.8734, 0.851, 0.894))
-    '0.873 (0.851 to 0.894)'
-    """
-    if math.isnan(interval.value):
-        return "undefined: only one class"
-    if math.isnan(interval.low):
-        return f"{interval.value:.3f} (no interval: too few groups)"
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
-
-
-def write_page(path: Path, title: str, subtitle: str, sections: Sequence[Section]) -> None:
-    """Write a self-contained HTML file that needs no scripts and no network; all text is escaped.
+def write_page(path: Path, title: str, subtitle: str, parts: Sequence[Section | Part]) -> None:
+    """Write a self-contained HTML file that needs no network; all text is escaped.
 
     Raises:
         MissingFile: a picture is missing.
     """
-    anchors = [f'<a href="#part-{number}">{_escape(part.title)}</a>' for number, part in enumerate(sections)]
-    parts = "\n".join(_section(part, number) for number, part in enumerate(sections))
-    contents = f"<nav>{' '.join(anchors)}</nav>" if len(anchors) > 2 else ""
-    header = f"<header><h1>{_escape(title)}</h1><p>{_escape(subtitle)}</p>{contents}</header>"
-    head = f"{_HEAD}<title>{_escape(title)}</title>\n<style>{_CSS}</style>"
-    write_text(
-        path, f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body>{header}\n{parts}</body>\n</html>\n'
+    sections = [each for part in parts for each in (part.sections if isinstance(part, Part) else [part])]
+    has_figures, has_grid = (any(getattr(each, name) for each in sections) for name in ("figures", "grid"))
+    scripts = [*([figure_script()] if has_figures else []), *([page_script()] if has_figures or has_grid else [])]
+    page = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            subtitle=subtitle,
+            parts=parts,
+            css=theme.css() + (TEMPLATES / "page.css").read_text(encoding="utf-8"),
+            scripts=scripts,
+            policy=Markup(policy_of(scripts)),
+        )
     )
+    write_text(path, page.lstrip())
 
 
-def _section(section: Section, number: int) -> str:
-    paragraphs = [f"<p>{_escape(text.strip())}</p>" for text in section.text.split("\n\n") if text.strip()]
-    items = "\n".join(f"<li>{_escape(point)}</li>" for point in section.points)
-    points = [f"<ul>{items}</ul>"] if items else []
-    table = [] if section.table is None else [_table(section.table)]
-    pictures = "\n".join(_picture(Path(path), caption) for path, caption in section.pictures)
-    body = "\n".join([*paragraphs, *points, *table, f'<div class="pictures">{pictures}</div>' if pictures else ""])
-    return f'<section id="part-{number}"><h2>{_escape(section.title)}</h2>\n{body}\n</section>'
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("leukemia.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_plain,
+    )
+    environment.tests["numeric"] = _is_number
+    environment.filters |= {
+        "data_url": _data_url,
+        "in_script": _in_script,
+        "markup": Markup,
+        "picture_url": _picture_url,
+        "picture_width": _picture_width,
+        "rows": _rows,
+        "shown": _shown,
+    }
+    return environment
 
 
-def _table(table: Table) -> str:
+def _plain(value: Any) -> Any:
+    """Text without control characters; line breaks cannot forge anything, a mark of direction could reorder a line."""
+    return "\n".join(map(escaped, value.split("\n"))) if type(value) is str else value
+
+
+def _rows(table: Table) -> list[Sequence[Any]]:
     if isinstance(table, pd.DataFrame):
-        table = [list(table.columns), *table.itertuples(index=False, name=None)]
-    header, *rows = table
-    head = "".join(f'<th scope="col">{_escape(cell)}</th>' for cell in header)
-    body = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
+        return [list(table.columns), *table.itertuples(index=False, name=None)]
+    return list(table)
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
-        number = "–" if math.isnan(value) else f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
-        return f'<td class="number">{number}</td>'
-    return f"<td>{'–' if value is None else _escape(value)}</td>"
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def _picture(path: Path, caption: str) -> str:
+def _shown(value: Any) -> str:
+    """A cell as text.
+
+    >>> _shown(0.87345), _shown(float("nan")), _shown(None), _shown(12), _shown("0007")
+    ('0.8734', '–', '–', '12', '0007')
+    """
+    if value is None or (_is_number(value) and math.isnan(value)):
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _in_script(text: str) -> Markup:
+    """JSON inside of a ``script`` element, which no text of a user can end."""
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def _data_url(text: str, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(text.encode()).decode('ascii')}"
+
+
+def _picture(path: Path) -> bytes:
     if not path.is_file():
         raise MissingFile(f"report: no picture at {path}; draw it before writing the page")
-    data, text = path.read_bytes(), _escape(caption)
+    return path.read_bytes()
+
+
+def _picture_url(path: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(_picture(path)).decode('ascii')}"
+
+
+def _picture_width(path: Path) -> int:
     # Bytes 16 to 19 of a PNG are its width in pixels; a CSS pixel is 1/96 inch.
-    width = int.from_bytes(data[16:20], "big") * 96 // DPI
-    source = f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
-    return f'<figure><img src="{source}" width="{width}" alt="{text}"><figcaption>{text}</figcaption></figure>'
-
-
-def _escape(text: Any) -> str:
-    # Line breaks cannot forge anything here; a mark of text direction could reorder the line.
-    return html.escape("\n".join(map(escaped, str(text).split("\n"))), quote=True)
-
-
-_HEAD = """
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-"""
-
-_CSS = """
-:root { --ink: #1d2430; --soft: #5b6472; --page: #f5f6f8; --card: #ffffff; --line: #e1e4e9; --accent: #0072b2; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e5e9f0; --soft: #9aa4b2; --page: #14171c; --card: #1d2128; --line: #333a45; --accent: #6cb6e8; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1rem 4rem; max-width: 66rem; background: var(--page); color: var(--ink);
-  font: 16px/1.6 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; overflow-wrap: anywhere; }
-h1 { margin: 0; font-size: 1.9rem; line-height: 1.2; }
-h2 { margin: 0 0 .6rem; font-size: 1.2rem; }
-p { margin: 0 0 .8rem; max-width: 46rem; white-space: pre-line; }
-ul { margin: 0 0 .8rem; padding-left: 1.2rem; max-width: 46rem; }
-header p, figcaption { color: var(--soft); }
-header p { margin: .4rem 0 1rem; }
-nav { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin-bottom: 1.4rem; font-size: .92rem; }
-a { color: var(--accent); text-decoration: none; }
-a:hover { text-decoration: underline; }
-section { margin: 0 0 1.2rem; padding: 1.3rem 1.5rem; background: var(--card); border: 1px solid var(--line);
-  border-radius: 10px; }
-.wide { overflow-x: auto; margin: .4rem 0 1rem; }
-table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-th, td { padding: .35rem 1.1rem .35rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: 600; }
-td.number { text-align: right; }
-tbody tr:last-child td { border-bottom: 0; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1rem 1.4rem; align-items: flex-end; }
-figure { margin: .6rem 0 0; max-width: 100%; }
-img { display: block; max-width: 100%; height: auto; padding: .6rem; background: #ffffff;
-  border: 1px solid var(--line); border-radius: 8px; }
-figcaption { margin-top: .4rem; font-size: .9rem; }
-@media print { body { background: none; } section { break-inside: avoid; } }
-"""
+    return int.from_bytes(_picture(path)[16:20], "big") * 96 // DPI

@@ -1,15 +1,17 @@
-"""Report sections about the winner: scores, corrections, recipe."""
+"""Report sections about the winner: what to quote, chance, comparisons, corrections, recipe."""
 
 from __future__ import annotations
 
 import logging
 
+import numpy as np
+
 from leukemia.base.errors import UserError
 from leukemia.base.record import RESTORE
 from leukemia.config.results import score_name
-from leukemia.reporting.calibration_plots import plot_calibration
-from leukemia.reporting.model_plots import plot_confusion, plot_curves, plot_roc
-from leukemia.reporting.page import Section, describe_interval, metrics_table
+from leukemia.reporting.model_figures import calibration, confusion, roc, training_curves
+from leukemia.reporting.page import Section, metrics_table
+from leukemia.reporting.words import describe_interval, objective_name
 from leukemia.scoring.metrics import confusion_matrix
 from leukemia.study import layout
 from leukemia.study.best import Best
@@ -53,46 +55,97 @@ _BY_COST = (
 )
 
 
-def winner_section(study: Study, best: Best) -> Section:
-    """The winner: its scores over all out-of-fold images, comparisons with other trials and seeds, and pictures."""
-    number, seed = int(best.trial), best.recipe.train.seed
-    predictions = best.out_of_fold(study)
-    labels, probabilities = predictions["label"].to_numpy(), predictions["probability_leukemic"].to_numpy()
-    folder, epochs = study.folder, study.epochs(number)
-    if epochs.empty:
-        raise UserError(f"{study.trial_folder(number) / layout.EPOCHS}: no epochs of the winner; {RESTORE}")
-    plot_confusion(confusion_matrix(labels, probabilities), folder / layout.CONFUSION)
-    plot_roc(labels, probabilities, folder / layout.ROC)
-    plot_calibration(labels, probabilities, folder / layout.CALIBRATION)
-    plot_curves(epochs, folder / layout.CURVES)
-    scores = {name: record.interval for name, record in best.scores.items()}
-    alone = f"for seed {seed} only, " if len(best.seeds) > 1 else ""
+def quote_section(study: Study, best: Best, warnings: str) -> Section:
+    """The score to quote, of which trial, and on what it was measured.
+
+    Args:
+        warnings: on the protocol and the data; may be empty.
+    """
+    name, headline = objective_name(score_name(best.objective)), best.score.headline
     text = (
-        f"Trial {best.trial}: {best.recipe.describe()}. Its {score_name(best.objective)}, {_quoted(best)} The "
-        f"maximized score, the mean over folds{' and seeds' if len(best.seeds) > 1 else ''}, is {best.score.raw:.3f}. "
-        f"The table below is {alone}over the {best.n} out-of-fold images with test-time "
-        "augmentation and 95 % intervals from a bootstrap over groups. It is not corrected for selection, so expect "
-        "lower scores on new patients."
+        f"Trial {best.trial}: {best.recipe.describe()}. Its {name} with test-time augmentation, {_quoted(best)} It was "
+        f"measured in cross-validation ({best.protocol} protocol, {best.folds} folds) on {best.n} images, none of "
+        f"which was used to train the model that classified it.{warnings}"
     )
     if older := best.outdated(study):
         log.warning("%s", older)
         text = f"{older} {text}"
     if verdict := winner_verdict(study, best):
         text = f"{verdict}\n\n{text}"
-    several = epochs["seed"].nunique() > 1
-    which = f"out of fold, seed {seed}" if several else "out of fold"
-    return Section(
-        title="Winner",
-        text=text,
-        points=_noise(best),
-        table=metrics_table(scores, best.majority_rate),
-        pictures=[
-            (folder / layout.CONFUSION, f"confusion matrix, {which}"),
-            (folder / layout.ROC, f"receiver operating characteristic, {which}"),
-            (folder / layout.CALIBRATION, f"calibration, {which}"),
-            (folder / layout.CURVES, f"training, one line per fold{' and seed' if several else ''}"),
-        ],
+    quoted = "" if headline.value is None else f"{name} {describe_interval(headline.interval)}"
+    return Section(title="", text=text, quoted=quoted)
+
+
+def guessing_section(study: Study, best: Best) -> Section:
+    """The score to quote against chance, and all metrics over the out-of-fold images."""
+    labels, probabilities, images = _predictions(study, best)
+    alone = f"for seed {best.recipe.train.seed} only, " if len(best.seeds) > 1 else ""
+    text = (
+        f"{_against_chance(best)}\n\nThe maximized score, the mean over folds"
+        f"{' and seeds' if len(best.seeds) > 1 else ''}, is {best.score.raw:.3f}. The table below is {alone}over the "
+        f"{best.n} out-of-fold images with test-time augmentation and 95 % intervals from a bootstrap over groups. It "
+        "is not corrected for selection, so expect lower scores on new patients."
     )
+    scores = {name: record.interval for name, record in best.scores.items()}
+    figures = [confusion(confusion_matrix(labels, probabilities), images), roc(labels, probabilities, images)]
+    return Section(title="", text=text, table=metrics_table(scores, best.majority_rate), figures=figures)
+
+
+def _against_chance(best: Best) -> str:
+    """The score to quote against the best score without looking at an image."""
+    objective, rate, headline = score_name(best.objective), best.majority_rate, best.score.headline.interval
+    name = objective_name(objective)
+    chance, guess = 0.5, "Any guess without a look at the cells"
+    if objective in ("tta_accuracy", "tta_weighted_f1"):
+        chance = rate if objective == "tta_accuracy" else 2 * rate**2 / (1 + rate)
+        guess = "Always predicting the more frequent class, without a look at the cells,"
+    text = f"{guess} has a{'n' if name[0] in 'aA' else ''} {name} of {chance:.3f}."
+    if np.isnan(headline.value):
+        return text
+    if np.isnan(headline.low):
+        return f"{text} The score to quote has no interval: there are too few groups to tell."
+    if headline.low > chance:
+        return f"{text} The winner is better: the whole interval of the score to quote is above."
+    verdict = "contains it" if headline.high >= chance else "is below"
+    return f"{text} The winner is not shown to be better: the interval of the score to quote {verdict}."
+
+
+def start_section(best: Best) -> Section:
+    """Comparisons of the winner with the starting recipe, the runner-up and other seeds."""
+    text = "" if best.noise.winner_vs_start else "The winner is the starting recipe, or that did not finish all folds."
+    return Section(title="", text=text, points=_noise(best))
+
+
+def calibration_section(study: Study, best: Best) -> Section:
+    """Whether the winner's probabilities are the shares of leukemic images."""
+    labels, probabilities, images = _predictions(study, best)
+    figures = calibration(labels, probabilities, images)
+    text = "If probabilities can be taken at their word, the points are on the dashed line: of images with 0.8, four "
+    text += "fifths are leukemic."
+    return Section(title="Calibration", text=text, figures=figures)
+
+
+def curves_section(study: Study, best: Best) -> Section:
+    """The winner's training."""
+    number = int(best.trial)
+    epochs = study.epochs(number)
+    if epochs.empty:
+        raise UserError(f"{study.trial_folder(number) / layout.EPOCHS}: no epochs of the winner; {RESTORE}")
+    figures = training_curves(epochs, f"fold{' and seed' if epochs['seed'].nunique() > 1 else ''}")
+    text = (
+        "Training accuracy is measured on augmented images, so it may be lower than that of validation. A validation "
+        "loss that rises while the training loss falls is a sign of overfitting."
+    )
+    return Section(title="Training", text=text, figures=figures)
+
+
+def _predictions(study: Study, best: Best) -> tuple[np.ndarray, np.ndarray, str]:
+    """Labels and probabilities of the winner's out-of-fold images, and which these are."""
+    number, seed = int(best.trial), best.recipe.train.seed
+    predictions = best.out_of_fold(study)
+    several = study.epochs(number)["seed"].nunique() > 1
+    images = f"out of fold, seed {seed}" if several else "out of fold"
+    return predictions["label"].to_numpy(), predictions["probability_leukemic"].to_numpy(), images
 
 
 def _quoted(best: Best) -> str:
@@ -125,7 +178,7 @@ def score_section(best: Best) -> Section:
     """The search objective of the winner, before and after correction for selection."""
     meanings = _SCORES | _SCORES_BY_COST if best.by_cost else dict(_SCORES)
     text = (
-        f"The search objective ({score_name(best.objective)}) of the winner, before and after correction for selection."
+        f"The {objective_name(score_name(best.objective))} of the winner, before and after correction for selection."
         f"{_BY_COST if best.by_cost else _BY_SCORE} The corrections exclude stopped trials, which lack folds."
     )
     if best.scored_on is None:
@@ -143,7 +196,7 @@ def score_section(best: Best) -> Section:
         (name.replace("_", " "), _value(getattr(best.score, name)), meaning.format(**words))
         for name, meaning in meanings.items()
     ]
-    return Section(title="Score", text=text, table=[("score", "value (interval)", "meaning"), *rows])
+    return Section(title="Luck of the choice", text=text, table=[("score", "value (interval)", "meaning"), *rows])
 
 
 def _value(score: float | IntervalRecord) -> str:

@@ -135,6 +135,12 @@ def leukemic_bins(labels: ArrayLike, probabilities: ArrayLike) -> Floats:
     return np.column_stack([counts, divide(means, counts), divide(shares, counts)])
 
 
+def error_of(bins: Floats) -> float:
+    """The calibration error from the bins of ``leukemic_bins``."""
+    counts, means, shares = bins[bins[:, 0] > 0].T
+    return float(np.sum(counts * np.abs(means - shares)) / np.sum(counts))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
     """Scores of probabilities, before and after temperature scaling."""

@@ -24,6 +24,9 @@ LADDER = "ladder.json"
 """The trials that wait; absent if none ever has."""
 
 LEAKCHECK = "leakcheck.json"
+TRIALS_CSV = "trials.csv"
+"""All trials with their results and recipes, written with the report."""
+
 SWEEP = "sweep.json"
 """The study's sweep in W&B; absent if there is none."""
 
@@ -116,7 +119,9 @@ REPORT_FILES = frozenset(
         SEARCH,
     )
 )
-STUDY_FILES = REPORT_FILES | {STUDY, SPLITS, JOURNAL, LOG, BEST, LADDER, LEDGER, HINDSIGHT, LEAKCHECK, SWEEP}
+STUDY_FILES = REPORT_FILES | {
+    *(STUDY, SPLITS, JOURNAL, LOG, BEST, LADDER, LEDGER, HINDSIGHT, LEAKCHECK, SWEEP, TRIALS_CSV),
+}
 TRIAL_FILES = frozenset((RECIPE, EPOCHS, REPEATED, STATE, ORIGIN, TRACEBACK))
 SEED_FILES = frozenset((FAILED, TRACEBACK))
 MODEL_FILES = REPORT_FILES | {MODEL, WEIGHTS, RECIPE, EPOCHS, METRICS, PREDICTIONS, CARD, SEEN, APPEARANCE}

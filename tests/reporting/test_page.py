@@ -126,7 +126,7 @@ def test_missing_picture_is_reported_and_no_page_is_written(tmp_path):
 
 def test_report_needs_no_display_and_no_heavy_library():
     check = (
-        "import sys, leukemia.reporting.page, leukemia.reporting.model_plots, leukemia.reporting.search_plots; "
+        "import sys, leukemia.reporting.page, leukemia.reporting.model_plots, leukemia.reporting.study_report; "
         "print(sorted({'matplotlib.pyplot', 'torch', 'ray', 'optuna', 'wandb', 'search'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)

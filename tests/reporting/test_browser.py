@@ -1,0 +1,167 @@
+"""A report in Chromium: nothing is refused, cut off or missing, at both widths and in both schemes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers.browser import CHROMIUM, Tab, new_tab
+from helpers.cells import draw_cells
+from helpers.long_search import finished_search
+
+from leukemia.data.catalog import read_catalog
+from leukemia.reporting.study_report import write_study_report
+from leukemia.study.best import Best
+from leukemia.study.folder import Study
+from search.sampling import importance
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
+
+WIDE, NARROW = 1280, 390
+DARK = "rgb(29, 33, 40)"
+
+ALL_DRAWN = """(() => {
+  const next = document.querySelector("figure:has(> script):not(.drawn)");
+  next?.scrollIntoView();
+  return !next;
+})()"""
+"""Figures are drawn when they come into view."""
+
+CUT_OFF = """(() => {
+  const found = [];
+  const right = document.documentElement.clientWidth + 1;
+  const kinds = "p, h1, h2, h3, li, td, th, figure, svg, figcaption, nav a, input, select";
+  for (const each of document.querySelectorAll(kinds)) {
+    if (!each.checkVisibility()) continue;
+    const box = each.getBoundingClientRect();
+    const scrolled = each.closest(".scrolled, .rows");
+    const limit = scrolled && scrolled.scrollWidth > scrolled.clientWidth ? Infinity : right;
+    if (box.right > limit || box.left < -1) found.push(`${each.tagName} ${each.textContent.slice(0, 40)}`);
+  }
+  return found;
+})()"""
+"""Elements that are wider than the page; a table may be wider than the box that it is scrolled in."""
+
+OUTSIDE = """(() => {
+  const found = [];
+  for (const svg of document.querySelectorAll("svg")) {
+    if (!svg.checkVisibility()) continue;
+    const frame = svg.getBoundingClientRect();
+    for (const text of svg.querySelectorAll("text")) {
+      const box = text.getBoundingClientRect();
+      if (!text.textContent.trim() || getComputedStyle(text).opacity === "0" || !box.width) continue;
+      const isBeside = box.left < frame.left - 2 || box.right > frame.right + 2;
+      if (isBeside || box.top < frame.top - 2 || box.bottom > frame.bottom + 2)
+        found.push(`${svg.closest("figure").id}: ${text.textContent}`);
+    }
+  }
+  return found;
+})()"""
+"""Texts of figures that leave their figure."""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Of 26 trials with pausing, so that the report has all of its figures."""
+    folder = tmp_path_factory.mktemp("report")
+    catalog = read_catalog(draw_cells(folder / "cells", seed=1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importance, "NUM_RESAMPLES", 5)
+        study = finished_search(folder / "runs" / "search", catalog, pausing=True)
+    write_study_report(study, Best.find(study))
+    return study
+
+
+@pytest.fixture
+def tab() -> Iterator[Tab]:
+    with new_tab() as tab:
+        yield tab
+
+
+def show(tab: Tab, name: str) -> None:
+    """Write a picture for a person to look at, if a folder is named."""
+    if folder := os.environ.get("LEUKEMIA_PICTURES"):
+        tab.picture(Path(folder) / f"{name}.png")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_a_report_is_whole(study: Study, tab: Tab, width: int, dark: bool) -> None:
+    tab.open(study.folder / "report.html", width=width, dark=dark)
+    tab.until(ALL_DRAWN)
+    show(tab, f"{width}-{'dark' if dark else 'light'}")
+    assert tab.problems == []
+    assert tab.evaluate(CUT_OFF) == []
+    assert tab.evaluate(OUTSIDE) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.evaluate("document.querySelectorAll('figure.drawn .live svg').length") == num_figures(tab) >= 20
+    assert (tab.evaluate("getComputedStyle(document.querySelector('section')).backgroundColor") == DARK) == dark
+    assert tab.evaluate("document.querySelector('.quoted').textContent").startswith("accuracy 0.")
+
+
+def num_figures(tab: Tab) -> int:
+    found: int = tab.evaluate("document.querySelectorAll('figure > script').length")
+    return found
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_without_scripts_the_figures_are_static(study: Study, tab: Tab, width: int) -> None:
+    tab.open(study.folder / "report.html", width=width, scripts=False)
+    show(tab, f"{width}-static")
+    visible = "[...document.querySelectorAll('{}')].filter((each) => each.checkVisibility()).length"
+    assert tab.evaluate(visible.format(".static svg")) == num_figures(tab) >= 20
+    assert tab.evaluate(visible.format(".controls")) == 0
+    assert tab.evaluate(CUT_OFF) == []
+    assert tab.evaluate(OUTSIDE) == []
+
+
+def test_a_printed_report_has_its_static_figures(study: Study, tab: Tab, tmp_path: Path) -> None:
+    tab.open(study.folder / "report.html", width=NARROW, dark=True)
+    tab.until(ALL_DRAWN)
+    tab.send("Emulation.setEmulatedMedia", media="print")
+    visible = "[...document.querySelectorAll('{}')].filter((each) => each.checkVisibility()).length"
+    assert tab.evaluate(visible.format(".static svg")) == num_figures(tab)
+    assert tab.evaluate(visible.format(".live svg")) == 0
+    assert tab.evaluate("getComputedStyle(document.body).color") == "rgb(29, 36, 48)"
+    tab.pdf(Path(os.environ.get("LEUKEMIA_PICTURES", tmp_path)) / "print.pdf")
+
+
+def test_the_table_is_sorted_and_filtered(study: Study, tab: Tab) -> None:
+    tab.open(study.folder / "report.html", width=WIDE)
+    names = tab.evaluate("[...document.querySelectorAll('.grid th')].map((each) => each.textContent)")
+    assert names[:3] == ["trial", "accuracy", "state"]
+    rate = names.index("learning rate")
+
+    def values(column: int) -> list[str]:
+        rows = "[...document.querySelectorAll('.grid tbody tr')].filter((row) => !row.hidden)"
+        found: list[str] = tab.evaluate(f"{rows}.map((row) => row.cells[{column}].dataset.value)")
+        return found
+
+    for is_reverse in (True, False):
+        tab.evaluate(f"document.querySelectorAll('.grid th button')[{rate}].click()")
+        found = [float(each) for each in values(rate)]
+        assert found == sorted(found, reverse=is_reverse)
+    tab.evaluate("document.querySelector('.grid input').value = 'complete learningrate<0.001'")
+    tab.evaluate("document.querySelector('.grid input').dispatchEvent(new Event('input'))")
+    filtered = [float(each) for each in values(rate)]
+    assert max(filtered) < 0.001
+    assert 0 < len(filtered) < len(found)
+    assert set(values(2)) == {"complete"}
+    shown = tab.evaluate("document.querySelector('.grid output').textContent")
+    assert shown == f"{len(filtered)} of {len(found)}"
+
+
+def test_a_figure_tells_the_values_under_the_pointer(study: Study, tab: Tab) -> None:
+    tab.open(study.folder / "report.html", width=WIDE)
+    tab.until(ALL_DRAWN)
+    tab.evaluate("document.querySelector('#figure-confusion').scrollIntoView()")
+    box = "document.querySelector('#figure-confusion .live .mark-rect path').getBoundingClientRect()"
+    left, top = tab.evaluate(f"[{box}.left + 8, {box}.top + 8]")
+    for x, y in ((1, 1), (left, top)):
+        tab.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    tab.until("document.querySelector('#vg-tooltip-element.visible') !== null")
+    told = tab.evaluate("document.querySelector('#vg-tooltip-element').textContent")
+    assert "share of row" in told
+    assert "%" in told
