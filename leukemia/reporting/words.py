@@ -77,10 +77,9 @@ def digits_of(interval: Interval) -> int:
     >>> digits_of(Interval(0.8734, 0.851, 0.894)), digits_of(Interval(0.87, 0.6, 0.97))
     (3, 2)
     """
-    if math.isnan(interval.low):
-        return 3
     half = (interval.high - interval.low) / 2
-    return MOST_DIGITS if half <= 0 else min(max(1 - math.floor(math.log10(half)), 2), MOST_DIGITS)
+    # One without a width, as of a score of 1, says nothing.
+    return min(max(1 - math.floor(math.log10(half)), 2), MOST_DIGITS) if half > 0 else 3
 
 
 def describe_interval(interval: Interval) -> str:

@@ -120,7 +120,7 @@ def test_the_time_spent_is_that_of_all_folds_which_had_ended(world: World) -> No
         (Interval(0.87345, 0.85123, 0.89412), 3, "0.873 (0.851 to 0.894)"),
         (Interval(0.87345, 0.6, 1.0), 2, "0.87 (0.60 to 1.00)"),
         (Interval(0.87345, 0.87123, 0.87612), 4, "0.8734 (0.8712 to 0.8761)"),
-        (Interval(0.9, 0.9, 0.9), 4, "0.9000 (0.9000 to 0.9000)"),
+        (Interval(1.0, 1.0, 1.0), 3, "1.000 (1.000 to 1.000)"),
     ],
 )
 def test_scores_have_the_digits_that_their_intervals_carry(interval: Interval, digits: int, text: str) -> None:
