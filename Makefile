@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Two test files in parallel: the tests of a file share fixtures and mostly wait for processes to start.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: setup search test test-slow test-long cluster-test bench clean
+.PHONY: setup search test test-slow test-long cluster-test slurm-test bench clean
 
 setup: $(STAMP)
 
@@ -36,7 +36,7 @@ test: setup
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -m 'not slow and not long' $(PARALLEL)
 
-# tests/machines runs first and alone: its three machines share two CPUs, and Ray lets each take half a minute to start.
+# tests/machines runs first and alone: its machines share two CPUs, and Ray lets each take half a minute to start.
 test-slow: cluster-test
 	$(BIN)/python -m pytest -q -m 'slow and not long' --ignore tests/machines $(PARALLEL)
 
@@ -47,6 +47,10 @@ test-long: setup
 # A cluster of three machines made of namespaces; needs root, sshd, rsync, ip and tmux, and is skipped without them.
 cluster-test: setup
 	$(BIN)/python -m pytest -q -s -m 'not long' tests/machines
+
+# A Slurm cluster made the same way, with all its tests; needs slurm-wlm and munge as well.
+slurm-test: setup
+	$(BIN)/python -m pytest -q -s tests/machines/test_slurm.py
 
 # Fails if training is slower than recorded, compared with a plain loop and with the machine's limit. Needs idle processors.
 bench: setup

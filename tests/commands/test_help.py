@@ -57,7 +57,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def test_all_commands_are_found() -> None:
-    assert len(COMMANDS) == 12
+    assert len(COMMANDS) == 13
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 WINGS = """
 leukemia.base leukemia.scoring leukemia.config leukemia.data leukemia.training leukemia.study leukemia.tracking
 leukemia.reporting leukemia.delivery
-search.policy search.sampling search.trials search.planning search.storage search.cluster search.launch
+search.policy search.sampling search.trials search.planning search.storage search.cluster search.launch search.slurm
 """.split()
 """From the bottom up: each imports only from itself and from those before it."""
 
@@ -29,6 +29,6 @@ COMMANDS = {
         "tracking",
         "unpack",
     },
-    "search": {"preflight", "run"},
+    "search": {"preflight", "run", "slurm"},
 }
 """What a person types after ``python -m``: a file of the package, or a wing with a ``__main__``."""

@@ -1,0 +1,110 @@
+"""The arguments of a job's search: the name of its study, and when it is resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from leukemia.base.errors import UserError
+from search.slurm.allocation import Job
+from search.slurm.continuation import arguments_of, how_to_continue, is_running, requeue
+
+JOB = Job(job_id=12, label="12", array_task=None, nodes=("n1",), cpus_per_task=8, restarts=0)
+REQUEUED = dataclasses.replace(JOB, restarts=1)
+TASK = dataclasses.replace(JOB, job_id=15, label="12_3", array_task="3")
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """A folder with the file by which the study of job 12, and one named first, are known."""
+    for name in ("slurm-12", "first"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "study.json").write_text("{}")
+    return tmp_path / "runs"
+
+
+def test_a_study_is_named_after_its_job() -> None:
+    assert arguments_of(JOB, ["--trials", "5"]) == ["--trials", "5", "--study", "slurm-12"]
+    assert arguments_of(TASK, ["--trials", "5"]) == ["--trials", "5", "--study", "slurm-12_3"]
+    assert arguments_of(JOB, ["--study", "first"]) == ["--study", "first"]
+
+
+def test_a_requeued_job_resumes_its_study(runs: Path) -> None:
+    given = ["--runs", str(runs)]
+    assert arguments_of(REQUEUED, given) == [*given, "--study", "slurm-12", "--resume"]
+    assert arguments_of(REQUEUED, [*given, "--study", "first"]) == [*given, "--study", "first", "--resume"]
+    assert arguments_of(REQUEUED, [*given, "--study", "first", "--resume"]).count("--resume") == 1
+
+
+def test_an_earlier_study_is_resumed_on_request_only(runs: Path) -> None:
+    assert arguments_of(JOB, ["--runs", str(runs), "--study", "first"]) == ["--runs", str(runs), "--study", "first"]
+
+
+def test_a_job_that_was_requeued_before_it_had_a_study_starts_one(runs: Path) -> None:
+    given = ["--runs", str(runs), "--study", "second"]
+    assert arguments_of(REQUEUED, given) == given
+
+
+def test_a_requeued_job_finds_its_study_in_the_storage(tmp_path: Path, runs: Path) -> None:
+    given = ["--runs", str(tmp_path / "elsewhere"), "--storage", str(runs), "--study", "first"]
+    assert arguments_of(REQUEUED, given) == [*given, "--resume"]
+    given[-1] = "second"
+    assert arguments_of(REQUEUED, given) == given
+
+
+def test_the_number_of_a_task_is_filled_in() -> None:
+    given = ["--seed", "%a", "--study", "plan-%a"]
+    assert arguments_of(TASK, given) == ["--seed", "3", "--study", "plan-3"]
+    with pytest.raises(UserError, match=r"plan-%a: %a is the number of a task .*; submit one with `sbatch --array`"):
+        arguments_of(JOB, ["--study", "plan-%a"])
+
+
+def test_resuming_needs_a_name() -> None:
+    with pytest.raises(
+        UserError, match=r"--resume: expected --study NAME as well, got none; which study is the newest"
+    ):
+        arguments_of(JOB, ["--resume"])
+
+
+def test_a_wrong_argument_ends_the_job_before_ray_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        arguments_of(JOB, ["--tirals", "5"])
+    assert "unrecognized arguments: --tirals 5" in capsys.readouterr().err
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for scripts that replace Slurm's commands, which tests/machines uses."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return tmp_path
+
+
+def replace(command: Path, script: str) -> None:
+    command.write_text(f"#!/bin/sh\n{script}\n")
+    command.chmod(0o755)
+
+
+def test_a_job_is_requeued(slurm: Path) -> None:
+    replace(slurm / "scontrol", 'test "$*" = "requeue 12"')
+    assert requeue(JOB) == ""
+
+
+def test_why_a_job_is_not_requeued(slurm: Path) -> None:
+    replace(slurm / "scontrol", "echo 'Job has been disabled from requeue for job 12' >&2; exit 1")
+    assert requeue(JOB) == "Job has been disabled from requeue for job 12"
+    replace(slurm / "scontrol", "exit 3")
+    assert requeue(JOB) == "status 3"
+
+
+@pytest.mark.parametrize(("state", "expected"), [("RUNNING", True), ("COMPLETING", False), ("", False)])
+def test_whether_a_job_runs_on(slurm: Path, state: str, expected: bool) -> None:
+    replace(slurm / "squeue", f'test "$3" = 12 && echo {state}')
+    assert is_running(JOB) is expected
+
+
+def test_how_to_continue() -> None:
+    given = ["--data", "my cells", "--study", "first"]
+    assert how_to_continue(given) == "sbatch cluster.slurm --data 'my cells' --study first --resume"
+    assert how_to_continue([*given, "--resume"]) == how_to_continue(given)
