@@ -1,1 +1,1 @@
-"""``python -m search.preflight CLUSTER.yaml``: problems that would make ``ray up`` fail."""
+"""``python -m search.preflight FILE``: problems that would make ``ray up`` or ``sbatch`` fail."""

@@ -1,8 +1,9 @@
-"""``python -m search.preflight CLUSTER.yaml``: problems that would make ``ray up`` fail."""
+"""``python -m search.preflight FILE``: problems that would make ``ray up`` or ``sbatch`` fail."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from leukemia.base import cli
 from leukemia.base.errors import SUCCESS, USER_ERROR, listed, print_error, run_command
@@ -12,16 +13,26 @@ from leukemia.base.printable import printable
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
         "search.preflight",
-        "Check for problems that would make `ray up` fail, without changing anything.",
+        "Check for problems that would make `ray up` or `sbatch` fail, without changing anything.",
         "cluster.yaml && ray up --no-config-cache cluster.yaml",
     )
-    parser.add_argument("cluster", type=cli.path, metavar="CLUSTER.yaml", help="cluster file, as for `ray up`")
+    parser.add_argument(
+        "cluster",
+        type=cli.path,
+        metavar="FILE",
+        help="cluster file, as for `ray up`, or cluster.slurm, as for `sbatch`",
+    )
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Check for problems and print them; returns the exit status."""
     path = _parser().parse_args(argv).cluster
+
+    from search.preflight.slurm import SUFFIX, check_script, read_script
+
+    if path.suffix == SUFFIX:
+        return _report(path, "sbatch", *check_script(path, read_script(path)))
 
     from search.cluster.variables import check_variables
 
@@ -30,7 +41,11 @@ def main(argv: list[str] | None = None) -> int:
 
     from search.preflight.check import check_cluster, read_cluster
 
-    problems, notes = check_cluster(read_cluster(path))
+    return _report(path, "ray up", *check_cluster(read_cluster(path)))
+
+
+def _report(path: Path, command: str, problems: list[str], notes: list[str]) -> int:
+    """Print what was found; returns the exit status."""
     for note in notes:
         print(printable(note))
     if problems:
@@ -38,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         lines = listed(problems, limit=len(problems))
         print_error(f"{path} is not ready, {count} to fix:\n{lines}")
         return USER_ERROR
-    print(printable(f"ready: ray up {path}"))
+    print(printable(f"ready: {command} {path}"))
     return SUCCESS
 
 

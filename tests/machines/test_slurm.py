@@ -7,9 +7,12 @@ The shipped cluster.slurm is submitted as it is; options of sbatch give each job
 from __future__ import annotations
 
 import contextlib
+import platform
+import re
 import shutil
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +58,8 @@ def refuse(stream, operation):
 fcntl.flock = refuse
 """
 """Run by every Python process that finds it as sitecustomize.py: a folder has no locks, as on Lustre without them."""
+
+PREFLIGHT = ".venv/bin/python -m search.preflight"
 
 JOB = "--cpus-per-task=1 --gpus-per-node=1 --mem-per-cpu=3G"
 """Options of sbatch: two such jobs, and more, share a node."""
@@ -136,6 +141,31 @@ def wait_until_clean(slurm: SlurmCluster) -> None:
 
 def restarts(slurm: SlurmCluster, job: int) -> int:
     return int(slurm.job(job)["Restarts"])
+
+
+def test_preflight(slurm: SlurmCluster) -> None:
+    with step("preflight"):
+        printed = slurm.run(f"{PREFLIGHT} cluster.slurm")
+        assert re.search(r"^Job \d+ to start at \S+ using 8 processors on nodes n1", printed, re.MULTILINE), printed
+        assert f"n1: Python {platform.python_version()}, Ray {version('ray')}\nready: sbatch cluster.slurm" in printed
+
+
+def test_preflight_names_what_is_wrong(slurm: SlurmCluster) -> None:
+    script = (slurm.project / "cluster.slurm").read_text()
+    for option, wrong, problem in (
+        ("--partition=gpu ", "--partition=cpu ", "--partition=cpu: expected a partition of this cluster, such as gpu"),
+        (
+            "--time=24:00:00",
+            "--time=5-0",
+            "--time=5-0: expected at most 2-00:00:00, the limit of partition gpu",
+        ),
+        ("--gpus-per-node=1 ", "--gpus-per-node=9 ", "sbatch rejects the job (.*configuration is not available"),
+    ):
+        assert option in script
+        (slurm.project / "wrong.slurm").write_text(script.replace(option, wrong))
+        printed = slurm.run(f"{PREFLIGHT} wrong.slurm", status=2)
+        assert re.search(problem.replace("(", r"\("), printed), printed
+        assert "wrong.slurm is not ready, 1 problem to fix:" in printed
 
 
 def test_two_jobs_on_the_same_nodes_and_one_is_requeued(slurm: SlurmCluster, alone: dict[Any, Any]) -> None:
