@@ -121,6 +121,23 @@ def test_skipped_annotations_and_images_without_any_are_no_labels(tmp_path: Path
     assert labels == {name: n % 2 for n, name in enumerate(NAMES) if n != 1}
 
 
+@pytest.mark.parametrize("folder", ["upload/1", "cells"])
+@pytest.mark.parametrize("has_digits", [True, False])
+@pytest.mark.parametrize("is_short", [True, False])
+def test_files_of_label_studio_may_have_its_digits(
+    tmp_path: Path, folder: str, has_digits: bool, is_short: bool
+) -> None:
+    """With its media folder, or with the files that were uploaded; as JSON or JSON-MIN."""
+    long = [record["data"]["image"] for record in LABEL_STUDIO]
+    short = [{"image": name, "id": n, "cell_type": WORDS[n % 2]} for n, name in enumerate(long)]
+    names = [Path(name).name if has_digits else Path(name).name[9:] for name in long]
+    touch(tmp_path, *(f"{folder}/{name}" for name in names))
+    write(tmp_path, {"export.json": json.dumps(short if is_short else LABEL_STUDIO)})
+    reading = Reading(label_column="cell_type" if is_short else None)
+    labels = {path: label for path, (label, _, _) in rows_of(find_images(tmp_path, reading, labels=True)).items()}
+    assert labels == {f"{folder}/{name}": n % 2 for n, name in enumerate(names)}
+
+
 def test_lists_of_the_images_of_patients_are_subjects(tmp_path: Path) -> None:
     """Beside lists of the parts in a folder of their own, with the paths of another machine."""
     patients = {f"patient_{n:02d}": NAMES[2 * n : 2 * n + 2] for n in range(3)}

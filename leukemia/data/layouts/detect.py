@@ -183,6 +183,7 @@ def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
         middle = [split_folders, class_folders, *middle, named_by_class]
     inside = [partial(reader, folder) for reader in middle for folder in (data, *_wrapped(data))]
     others: OtherWords | None = None
+    numbered: Source | None = None
     for read in (
         *(partial(reader, data) for reader in first),
         *inside,
@@ -194,6 +195,10 @@ def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
             # The words may be those of a CSV.
             others = others or error
             continue
+        if source is not None and _is_one_number(source) and any(map(is_table, walk(data))):
+            # As of the project in ``upload/1`` of Label Studio; what a table says is tried first.
+            numbered = numbered or source
+            continue
         if source is not None and (source.layout == "csv" or others is None):
             if source.layout != "csv":
                 _refuse_options_of_csv(data, reading, labels=labels)
@@ -204,10 +209,17 @@ def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
         if source is not None:
             return source
         raise others
+    if numbered is not None:
+        return numbered
     if not any(map(is_table, walk(data))):
         _refuse_options_of_csv(data, reading, labels=labels)
     expected = f"expected C-NMC's fold_*/{{all,hem}}, folders named by class ({NAMES}), or a CSV"
     raise no_data_set(data, f"{data}: {expected}; found", reading, labels=labels)
+
+
+def _is_one_number(source: Source) -> bool:
+    """Whether all images are in folders of one number, which need not stand for a class."""
+    return source.layout == "folders" and len(source.words) == 1 and source.words <= {"0", "1"}
 
 
 def _wrapped(data: Path) -> list[Path]:

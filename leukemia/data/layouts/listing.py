@@ -15,6 +15,7 @@ from leukemia.data.layouts.csv_file import read_csv
 from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.name_ids import images_by_id
 from leukemia.data.layouts.one_hot import one_hot_columns, one_hot_word
+from leukemia.data.layouts.uploaded_names import names_on_disk
 from leukemia.data.subject_words import looks_like_subjects
 from leukemia.data.subjects import NotApplicable
 
@@ -180,6 +181,9 @@ def _with_paths(listing: Listing) -> Listing:
     keys += [named] if named is not None and named not in keys else []
     columns = {key: [values[key] for _, values in listing.rows] for key in keys}
     root = listing.base.resolve()
+    if renamed := names_on_disk(columns, root):
+        columns |= renamed
+        listing = _with_values(listing, renamed)
     if named is not None and path_column.is_there(columns[named][0], root):
         return dataclasses.replace(listing, path_column=path_column.finer_column(columns, named, root) or named)
     index = FileIndex(root)
@@ -203,6 +207,15 @@ def _with_paths(listing: Listing) -> Listing:
     if named is None and (found_ids := images_by_id(columns, index)) is not None:
         return _of_folders(listing, *found_ids, index, root, IN_NAMES)
     return dataclasses.replace(listing, path_column=named)
+
+
+def _with_values(listing: Listing, columns: Mapping[str, Sequence[str]]) -> Listing:
+    """The listing with other values in some columns, given by their lower-case names."""
+    rows = tuple(
+        (number, values | {name: each[index] for name, each in columns.items()})
+        for index, (number, values) in enumerate(listing.rows)
+    )
+    return dataclasses.replace(listing, rows=rows)
 
 
 def _of_folders(

@@ -42,8 +42,6 @@ _IMAGE = re.compile(rb'([^"/]+\.(?:bmp|jpe?g|png|tiff?|webp))"', re.IGNORECASE)
 _NUMBERED = re.compile(r".*\d\w?")
 # Keys of an annotation of COCO that are not about its image.
 _OF_BOXES = frozenset(["id", "image_id", "bbox", "segmentation"])
-# Label Studio writes 8 hexadecimal digits before the names of files that were uploaded.
-_UPLOADED = re.compile(r"(?:.*/)?[0-9a-f]{8}-(?P<name>[^/]+)")
 
 
 def records_of(path: Path) -> list[Record]:
@@ -82,10 +80,6 @@ def table_of(path: Path) -> tuple[list[str], list[Record]] | None:
     if PATH in columns and PATH not in of_images:
         # The keys of VIA are names with sizes.
         columns.remove(PATH)
-    for name in of_images:
-        matches = [_UPLOADED.fullmatch(record.get(name, "")) for record in records]
-        if all(matches):
-            records = [record | {name: match["name"]} for record, match in zip(records, matches, strict=True) if match]
     return columns, records
 
 
