@@ -105,6 +105,9 @@ def _places(image_ids: Sequence[str], kinds: Sequence[str]) -> Iterator[Place]:
     columns = list(zip(*filter(None, alike), strict=True))
     # A name that is one number is that of an image in each folder.
     for index in range(len(columns)) if len(columns) > 1 else ():
+        if parts[2 * index].endswith("(") and parts[2 * index + 2].startswith(")"):
+            # Windows numbers the files that are renamed or copied together: ``cell (1)``, ``cell (2)``.
+            continue
         values = tuple(None if each is None else each[index] for each in alike)
         before = set(columns[index - 1]) if index else set()
         words = frozenset(map(plain, before)) if not any(map(_DIGIT.search, before)) else frozenset()

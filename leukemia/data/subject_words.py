@@ -11,7 +11,11 @@ _OWNERS = (
     "individual individuals proband probands mrn pid patienten patientin fall spender sujet malade dossier cas donneur "
     "paciente pacientes sujeto caso donante expediente sujeito prontuario doador paziente pazienti soggetto donatore "
     "cartellaclinica historiaclinica "
-    "historia nhc hasta pacjent potilas pasient пациент 患者 病人 病例 病历 受试者 住院 患者さん 症例 被験者 환자"
+    "historia nhc doente doentes utente utentes pessoa persona persone personne malades patiente patientes "
+    "patientinnen proefpersoon persoon personen deelnemer patienter personer forsoksperson deltagare "
+    "deltager deltaker potilaat henkilo koehenkilo hastalar kisi denek vaka pacjenci osoba dawca pacient pacienti "
+    "beteg pacientul pacientas patsient pacijent pacijenti ασθενης ασθενεις пациентка пациенты донор пацієнт пациентът "
+    "hasta pacjent potilas pasient пациент 患者 病人 病例 病历 受试者 住院 患者さん 症例 被験者 환자"
 )
 _NUMBERS = (
     "id ids no nr num number name code key identifier uid nummer kennung kurzel numero identifiant nom codigo nombre "

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from helpers.layouts import write_csv
+from helpers.layouts import draw_images, write_csv
 
 from leukemia.data.catalog import read_catalog
 from leukemia.data.reading import Reading
@@ -35,6 +35,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "病历号",
             "subject",
         ),
+        *("doente", "N.º do utente", "patiënt", "Patientennr.", "Försöksperson", "Hasta No", "pacient_id", "ασθενής"),
     ],
 )
 def test_columns_of_subjects_in_several_languages(column: str) -> None:
@@ -82,12 +83,14 @@ def test_ages_and_parts_are_not_proposed(tmp_path: Path) -> None:
     [
         ("cell_{0}.png", None),
         ("{0:06d}.jpg", None),
+        # As Windows numbers the files of each folder.
+        ("train/hem/cell ({1}) ({2}).jpg", None),
         ("S{1}_{0}.png", "--subject-pattern 'S(\\d+)_[^/]*$' reads 0, 1, 2 and 1 more from the names"),
         ("P{1}/cell_{0}.png", "--subject-pattern '^([^/]+)/' reads P0, P1, P2 and 1 more from the folders"),
     ],
 )
 def test_a_pattern_is_proposed_only_if_names_vary_like_patients(form: str, way: str | None) -> None:
-    names = [form.format(number, number // 3) for number in range(12)]
+    names = [form.format(number, number // 3, number % 4) for number in range(12)]
     (note,) = read_subjects(names, [None] * 12, Reading(), pattern=lambda: subject_pattern(names)).notes
     assert (way or "a CSV with a column subject gives them") in note
     assert ("--subject-pattern" in note) == (way is not None)
@@ -96,3 +99,15 @@ def test_a_pattern_is_proposed_only_if_names_vary_like_patients(form: str, way: 
 def test_an_empty_column_is_not_named(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "list.csv", 12, who=[image // 2 for image in range(12)], patient=[""] * 12)
     assert "column patient" not in "\n".join(read_catalog(path, Reading(subject_column="who")).remarks)
+
+
+@pytest.mark.parametrize("boxes", [1, 2])
+def test_ids_that_start_again_in_each_part_of_coco_are_no_patients(tmp_path: Path, boxes: int) -> None:
+    """Their images are sorted by class, so each id is of images of one class, as patients' are."""
+    lines = []
+    for part in ("train", "valid"):
+        for n, path in enumerate(draw_images(tmp_path / "data" / part, 6, seed=len(part))):
+            lines += boxes * [f"{part}/{path.name},{n},{int(n > 2)}"]
+    (tmp_path / "data" / "labels.csv").write_text("\n".join(["Path,id,label", *lines]))
+    note = read_catalog(tmp_path / "data").remarks[0]
+    assert "a CSV with a column subject gives them" in note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -25,7 +26,8 @@ MOST_COLUMNS = 2
 def recurring_columns(listing: Listing, labels: Sequence[int | None], known: Sequence[str | None]) -> tuple[str, ...]:
     """The columns, as written, each value of which is of several images of one class: at least two values of each.
 
-    Columns of paths, labels, parts of a split, dates, ages and sexes are none.
+    Columns of paths, labels, parts of a split, dates, ages and sexes are none, nor are numbers of images that start
+    again in each file.
 
     Args:
         labels: of each row; 0 normal, 1 leukemic.
@@ -34,9 +36,14 @@ def recurring_columns(listing: Listing, labels: Sequence[int | None], known: Seq
     found = []
     names_of_one_hot = {each.lower() for names in listing.one_hot.values() for each in names}
     words = {normal_form(word) for word in known if word is not None}
+    # An image may have several rows, such as one for each of its boxes.
+    path = listing.path_column or ""
+    of_images = list({row.get(path, str(number)): row for number, row in listing.rows}.values())
     for name in filter(None, listing.columns[: path_column.MOST_COLUMNS]):
         values = [normal_form(row[name.lower()]) for _, row in listing.rows]
         if name.lower() in (listing.path_column, *names_of_one_hot) or _is_other(name, values):
+            continue
+        if _are_running([row[name.lower()] for row in of_images]):
             continue
         classes: dict[str, set[int | None]] = defaultdict(set)
         for value, label in zip(values, labels, strict=True):
@@ -46,6 +53,18 @@ def recurring_columns(listing: Listing, labels: Sequence[int | None], known: Seq
         if recurs and sum(of_class) == len(classes) and words.isdisjoint(classes):
             found.append(name)
     return tuple(found[:MOST_COLUMNS])
+
+
+def _are_running(values: Sequence[str]) -> bool:
+    """Whether values are numbers that grow with each image and start again with 0 or 1, as ids in the parts of COCO.
+
+    >>> _are_running(["0", "1", "2", "0", "1"]), _are_running(["1", "1", "2", "2"]), _are_running(["4", "7", "3"])
+    (True, False, False)
+    """
+    if not all(map(str.isdecimal, values)):
+        return False
+    numbers = list(map(int, values))
+    return all(after > before or after <= 1 < before for before, after in itertools.pairwise(numbers))
 
 
 def _is_other(name: str, values: Sequence[str]) -> bool:
