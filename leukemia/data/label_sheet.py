@@ -19,6 +19,7 @@ from leukemia.data.layouts.companions import companions_among
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.last_resort import OPTION, folder_of_images
 from leukemia.data.layouts.source import Row, Source, is_image, walk
+from leukemia.data.layouts.unlisted_images import unlisted_images
 from leukemia.data.names import check_names
 from leukemia.data.reading import Reading
 from leukemia.data.subjects import read_subjects
@@ -51,9 +52,10 @@ class LabelSheet:
         if self.path.suffix.lower() != ".csv":
             raise UserError(f"{OPTION} {self.path}: expected the name of a CSV file, such as {self.path.stem}.csv")
         require_new(self.path, OPTION)
-        if self._resolved(self.path.parent).is_relative_to(self._folder):
+        inside = [folder for folder in (self._folder, *self._given) if self._place.is_relative_to(folder)]
+        if inside:
             raise UserError(
-                f"{OPTION} {self.path}: expected a file outside of the images in {self._folder}, which are only read"
+                f"{OPTION} {self.path}: expected a file outside of the images in {inside[0]}, which are only read"
             )
 
     def write(self) -> tuple[int, int]:
@@ -112,14 +114,27 @@ class LabelSheet:
             if source.layout == "csv" or (labels and any(row.label is not None for row in source.rows)):
                 found = companions_among(source.root, [row.path for row in source.rows]) if reading.is_partial else {}
                 kept = [row for row in source.rows if source.layout == "csv" or row.path not in found]
+                if source.layout == "csv" and reading.is_partial and self.data.is_dir():
+                    kept += self._unlisted(source)
                 return sorted(kept, key=lambda row: row.path)
         paths = [path for path in walk(self._folder) if is_image(path)]
         found = companions_among(self._folder, paths)
         return [Row(path=path, label=None) for path in paths if path not in found]
 
+    def _unlisted(self, source: Source) -> list[Row]:
+        """The images in the folder that its tables do not list, without companions."""
+        paths = unlisted_images(source, self._folder)
+        found = companions_among(self._folder, [*(row.path for row in source.rows), *paths])
+        return [Row(path=path, label=None) for path in paths if path not in found]
+
     @property
     def _folder(self) -> Path:
         return self._resolved(folder_of_images(self.data, self.reading))
+
+    @property
+    def _given(self) -> list[Path]:
+        """The folders that were given as data."""
+        return [self._resolved(path) for path in self.reading.paths(self.data) if path.is_dir()]
 
     @property
     def _place(self) -> Path:

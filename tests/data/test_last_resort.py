@@ -16,6 +16,7 @@ from PIL import Image
 from leukemia import catalog as command
 from leukemia.base.errors import UserError
 from leukemia.data.catalog import read_catalog
+from leukemia.data.label_sheet import LabelSheet
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.reading import Reading
 from tests.helpers.tables import typed, write_lines
@@ -161,3 +162,20 @@ def test_a_table_beside_images_is_named_once_whatever_the_folder_is_called(
         "did not read clinical.csv (3 rows; columns patient, day, status): no column has the names of images, or of "
         "folders of images in one row each; to use it, write the path of an image into each row"
     ]
+
+
+def test_the_list_is_never_inside_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = touch(tmp_path / "data", *(f"upload/4/{n}.png" for n in range(4)))
+    lines = [f"{n}.png,{('odd', 'even')[n % 2]}" for n in range(4)]
+    (data / "list.csv").write_text("\n".join(["file,label", *lines]))
+    other, reading = tmp_path / "other", Reading(base=str(data / "upload" / "4"))
+    other.mkdir()
+    for current, expected in ((other, other), (data, tmp_path), (data / "upload", tmp_path)):
+        monkeypatch.chdir(current)
+        with pytest.raises(UserError) as caught:
+            find_images(data, reading, labels=True)
+        written = Path(shlex.split(str(caught.value).splitlines()[-1])[-1])
+        assert (written.parent, written.name) == (expected, "4_labels.csv")
+    sheet = LabelSheet(path=data / "upload" / "4_labels.csv", data=data, reading=reading)
+    with pytest.raises(UserError, match=f"expected a file outside of the images in {data}, which are only read"):
+        sheet.require_new()

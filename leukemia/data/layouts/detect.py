@@ -41,6 +41,7 @@ from leukemia.data.layouts.split_lists import with_split_lists
 from leukemia.data.layouts.split_tables import with_split_tables
 from leukemia.data.layouts.subclasses import class_notes, with_subclasses
 from leukemia.data.layouts.tables import by_use, is_table
+from leukemia.data.layouts.unlisted_images import with_unlisted
 from leukemia.data.layouts.unread_files import unread_files
 from leukemia.data.layouts.unread_levels import unread_levels
 from leukemia.data.reading import Reading
@@ -96,6 +97,7 @@ def _find(data: Path, reading: Reading, *, labels: bool) -> Source:
         found = _read(data, reading, labels=labels)
         note = "the data have none of the words of --classes; their classes are read without that option"
         found = dataclasses.replace(found, notes=(note, *found.notes))
+    found = with_unlisted(found, data, reading, labels=labels)
     source = with_subclasses(found, reading, all_words=labels and not reading.is_partial)
     source = with_class_names(source, reading)
     if found.rows and not source.rows:

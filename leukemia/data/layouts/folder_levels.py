@@ -103,7 +103,11 @@ def folder_levels(data: Path) -> list[Level]:
     """The levels whose folders differ, outermost first, without parts of a split and folders of companions."""
     inside = _folders_of(data)
     companions = companion_folders(data)
-    inside = [folders for folders in inside if companions.isdisjoint(folders)] or inside
+    return levels_of([folders for folders in inside if companions.isdisjoint(folders)] or inside)
+
+
+def levels_of(inside: Sequence[tuple[str, ...]]) -> list[Level]:
+    """As ``folder_levels``, of images in these folders."""
     depth = max(map(len, inside), default=0)
     above = few_above(inside)
     found = []

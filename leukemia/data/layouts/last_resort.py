@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -58,7 +58,13 @@ def way_by_sheet(data: Path, reading: Reading) -> str:
     if not folder.is_dir() or not any(map(is_image, walk(folder))):
         return ""
     base = ["--base", reading.base] if reading.base is not None else []
-    command = ["leukemia.catalog", *map(str, reading.paths(data)), *base, OPTION, str(_new_file(folder))]
+    command = [
+        "leukemia.catalog",
+        *map(str, reading.paths(data)),
+        *base,
+        OPTION,
+        str(_new_file(folder, reading.paths(data))),
+    ]
     what = "for a CSV of all images, whatever the layout, in which to fill in labels, patients and a split"
     return f"\n{INDENT}{what}: python -m {shlex.join(command)}"
 
@@ -82,9 +88,20 @@ def _unread(data: Path, message: str) -> str:
     return f"\n{INDENT}the folder also has {', '.join(named)}" if named else ""
 
 
-def _new_file(folder: Path) -> Path:
-    """A file that does not exist, beside the folder of images: there, paths in it need no ``--base``."""
+def _new_file(folder: Path, given: Sequence[Path]) -> Path:
+    """A file that does not exist, outside of the data: beside the folder of images, where paths in it need no
+    ``--base``; else in the current folder, or beside the data.
+
+    Args:
+        folder: of the images.
+        given: the paths of the data.
+    """
     named = folder if folder.name not in ("", "..") else folder.resolve()
-    place = named.parent if os.access(named.parent, os.W_OK) else Path.cwd()
+    data = [path.resolve() for path in (folder, *given) if path.is_dir()]
+    places = [named.parent, Path.cwd(), *(path.parent for path in data)]
+    outside = [place for place in places if not any(place.resolve().is_relative_to(path) for path in data)] or places[
+        -1:
+    ]
+    place = next((each for each in outside if os.access(each, os.W_OK)), outside[0])
     files = (place / f"{named.name}_labels{f'_{number}' if number else ''}.csv" for number in range(1_000))
     return next(file for file in files if not os.path.lexists(file))
