@@ -20,6 +20,7 @@ from leukemia.data.given import describe_sides, given_folds
 from leukemia.data.groups import group_names, grouped_by_key, look_up_subjects
 from leukemia.data.hashes import hash_images
 from leukemia.data.labels import check_labels
+from leukemia.data.layouts.cut_off import naming_cut_off
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.last_resort import last_resort
 from leukemia.data.layouts.source import Layout, Row, Source
@@ -129,7 +130,7 @@ def read_catalog(
     """
     # With another copy, the options on subjects apply to that.
     own = reading if reading.subjects_from is None else reading.without_subjects()
-    with progress.bar("finding images"):
+    with progress.bar("finding images"), naming_cut_off(Path(data), reading):
         source = find_images(Path(data), own, labels=labels)
     named = sorted(((row.path.relative_to(source.root).as_posix(), row) for row in source.rows), key=itemgetter(0))
     written = [row.subject for _, row in named]

@@ -16,6 +16,7 @@ from PIL import Image
 from leukemia import catalog as command
 from leukemia.base.errors import UserError
 from leukemia.data.catalog import read_catalog
+from leukemia.data.classes import LabelError
 from leukemia.data.label_sheet import LabelSheet
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.reading import Reading
@@ -179,3 +180,22 @@ def test_the_list_is_never_inside_of_the_data(tmp_path: Path, monkeypatch: pytes
     sheet = LabelSheet(path=data / "upload" / "4_labels.csv", data=data, reading=reading)
     with pytest.raises(UserError, match=f"expected a file outside of the images in {data}, which are only read"):
         sheet.require_new()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_images_that_are_cut_off_are_named_with_the_words_to_map(tmp_path: Path, suffix: str) -> None:
+    data = draw(tmp_path / "data", *(f"{word}/{n}.{suffix}" for word in ("odd", "even") for n in range(3)))
+    broken = data / "odd" / f"1.{suffix}"
+    broken.write_bytes(broken.read_bytes()[:-30])
+    with pytest.raises(LabelError) as caught:
+        read_catalog(data)
+    *_, line, last = str(caught.value).splitlines()
+    assert line.startswith(
+        "  whatever the labels, 1 of 6 images cannot be used, since their files are empty or cut off: "
+    )
+    assert line.endswith(f": odd/1.{suffix}")
+    assert "--label-sheet" in last
+    broken.unlink()
+    with pytest.raises(LabelError) as caught:
+        read_catalog(data)
+    assert "cut off" not in str(caught.value)
