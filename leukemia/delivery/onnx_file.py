@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,9 @@ TOLERANCE = 1e-4
 """Largest difference of a probability from torch's, both in float32."""
 
 CHECKED_IMAGES = 5
+
+_EXPORTER = "torch.onnx"
+"""Logger of torch's exporter."""
 
 
 def write_onnx(
@@ -92,15 +95,11 @@ def write_onnx(
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Without the exporter's warnings of its own internals, and of torchvision, which is not used."""
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(before)
+    with warnings.catch_warnings(), ExitStack() as stack:
+        warnings.simplefilter("ignore")
+        stack.callback(logging.getLogger(_EXPORTER).setLevel, logging.getLogger(_EXPORTER).level)
+        logging.getLogger(_EXPORTER).setLevel(logging.ERROR)
+        yield
 
 
 def _require_equal(path: Path, graph: Graph, size: int, named: Path) -> None:

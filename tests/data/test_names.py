@@ -18,6 +18,7 @@ from leukemia.data.names import check_names
 from leukemia.data.reading import Reading
 from leukemia.delivery import delivered_model
 from leukemia.delivery.image_list import NewImage
+from leukemia.study.decision import Decision
 
 
 def draw(path: Path) -> None:
@@ -95,6 +96,8 @@ def test_predict_escapes_names_on_a_terminal_only(
     is_terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Model:
+        decision = Decision()
+
         def __init__(self, folder: Path, device: str) -> None:
             pass
 

@@ -683,7 +683,9 @@ def test_pausing_is_kept_and_remembered_when_it_is_turned_off(
     assert (plan.info.fold_0_chose, plan.info.scored_folds, plan.rules.first_look) == (False, [0, 1], 1)
     plan = started(study="two", pausing=True)
     assert (plan.info.paused_before, plan.info.scored_folds, plan.rules.first_look) == (False, [1], 2)
-    assert describe_rules(plan)[0].startswith("racing: after each fold but the first, a trial is stopped")
+    assert describe_rules(plan)[0].startswith("racing: has no effect with two folds and pausing; ")
+    three = dataclasses.replace(plan, info=dataclasses.replace(plan.info, folds=3))
+    assert describe_rules(three)[0].startswith("racing: after each fold but the first, a trial is stopped")
     assert describe_rules(plan)[1].startswith(
         "pausing: a trial waits after 5 %, 15 %, 45 % and at the end of its first fold and goes on if it is among the "
         "best 33 % of those that came so far, "

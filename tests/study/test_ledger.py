@@ -16,7 +16,7 @@ from leukemia.base.errors import UserError
 from leukemia.base.files import write_json
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
-from leukemia.reporting import search_plots
+from leukemia.reporting import search_figures
 from leukemia.study.folder import Study
 from leukemia.study.ladder import LadderRecord, Place
 from leukemia.study.ledger import KIND_NAMES, KINDS, duration, ledger_of
@@ -220,4 +220,4 @@ def test_durations_round_into_the_next_unit(seconds: float, text: str) -> None:
 
 
 def test_every_kind_has_a_name_and_a_colour() -> None:
-    assert set(KIND_NAMES) == set(search_plots.SPENDING) == set(KINDS)
+    assert set(KIND_NAMES) == set(search_figures.SPENDING) == set(KINDS)
