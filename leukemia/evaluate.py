@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from leukemia.base import cli
+from leukemia.base import cli, scoring_arguments
 from leukemia.base.errors import SUCCESS, run_command
 
 
@@ -16,12 +16,12 @@ def _parser() -> argparse.ArgumentParser:
         "--model runs/STUDY/final --test hospital-2.csv",
     )
     cli.add_model(parser)
-    cli.add_test(parser, required=True)
+    scoring_arguments.add_test(parser, required=True)
     cli.add_interpretation(parser)
     # The data of a search have them; a test set has --test-base.
     parser.set_defaults(base=None, also=None)
-    cli.add_prevalence(parser)
-    cli.add_submission(parser)
+    scoring_arguments.add_prevalence(parser)
+    scoring_arguments.add_submission(parser)
     cli.add_device(parser)
     return parser
 
@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Score a model; returns the exit status."""
     arguments = _parser().parse_args(argv)
-    cli.check_test(arguments)
+    scoring_arguments.check_test(arguments)
 
     from leukemia.base.provenance import command_line
     from leukemia.data.location import absolute

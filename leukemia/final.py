@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from leukemia.base import cli
+from leukemia.base import cli, scoring_arguments
 from leukemia.base.errors import SUCCESS, UserError, run_command
 from leukemia.study import layout
 
@@ -25,15 +25,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     cli.add_runs(parser)
     cli.add_data(parser, "where the search found it")
-    cli.add_test(parser, required=False)
-    cli.add_submission(parser)
+    scoring_arguments.add_test(parser, required=False)
+    scoring_arguments.add_submission(parser)
     parser.add_argument(
         "--threshold",
         metavar="RULE",
         help="probability from which the model calls an image leukemic, chosen out of fold: youden, sensitivity=0.95, "
         "or a number; kept with the model (default: 0.5, or the one that the model has already)",
     )
-    cli.add_prevalence(parser)
+    scoring_arguments.add_prevalence(parser)
     cli.add_settings(parser, "change a field of the recipe; can be repeated")
     cli.add_device(parser)
     parser.add_argument(
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError("--against-start: the models are compared on test images; add a --test with labels")
     if arguments.submission is not None and arguments.test is None:
         raise UserError("--submission: it has the classes of the test images; add a --test")
-    cli.check_test(arguments)
+    scoring_arguments.check_test(arguments)
     if (arguments.classes or arguments.label_column) and arguments.test is None:
         raise UserError(
             "--classes and --label-column say here how a test set is read, since the training data are read as in the "

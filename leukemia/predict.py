@@ -9,7 +9,7 @@ import sys
 from collections.abc import Hashable, Iterable
 from typing import Any
 
-from leukemia.base import cli
+from leukemia.base import cli, scoring_arguments
 from leukemia.base.errors import SUCCESS, UserError, run_command
 from leukemia.base.printable import printable
 from leukemia.base.spreadsheet import cell_of
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         help="exit with status 2, and print no table, if any image cannot be used (default: such images are named and "
         "left out)",
     )
-    cli.add_submission(parser)
+    scoring_arguments.add_submission(parser)
     cli.add_device(parser)
     return parser
 
