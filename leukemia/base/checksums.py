@@ -1,4 +1,4 @@
-"""Checksums at the end of a large file: a SHA-256 of each block of its content, computed in parallel.
+"""Checksums: of a file, and at the end of a large one a SHA-256 of each block of its content, computed in parallel.
 
 Readers of the formats in use (``.npy``, torch's zip archives) ignore the bytes after the content.
 """
@@ -23,6 +23,12 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 State = Literal["intact", "damaged", "unchecked"]
 """Whether a file agrees with its checksums; ``unchecked`` if it has none."""
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a whole file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def append_checksums(path: Path) -> None:

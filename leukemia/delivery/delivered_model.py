@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from leukemia.base import interrupts, progress
+from leukemia.base.checksums import sha256_of
 from leukemia.base.errors import UserError, listed
 from leukemia.base.record import read_record
 from leukemia.data.reading import DEFAULT, Reading
@@ -86,8 +86,7 @@ class DeliveredModel:
     @property
     def weights_sha256(self) -> str:
         """Of the file with the weights, in hexadecimal."""
-        with (self.folder / layout.WEIGHTS).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of(self.folder / layout.WEIGHTS)
 
     @property
     def metrics(self) -> MetricsRecord:

@@ -60,7 +60,7 @@ def write_results(folder: Path, delivery: Delivery) -> None:
     write_model_page(folder, delivery)
     if delivery.test_name:
         keep_results(folder, delivery.test_name, delivery.record)
-    write_text(folder / layout.CARD, card_of(delivery, all_tested(folder)))
+    write_text(folder / layout.CARD, card_of(folder, delivery, all_tested(folder)))
     delivery.record.write(folder)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from leukemia.base.checksums import sha256_of
 from leukemia.delivery.card import card
 from leukemia.delivery.delivery import Delivery
 from leukemia.delivery.results import Tested
@@ -44,10 +45,11 @@ def write_model_page(folder: Path, delivery: Delivery) -> None:
     write_page(folder / layout.REPORT, title, delivery.recipe.describe(), _sections(folder, delivery))
 
 
-def card_of(delivery: Delivery, tested: Sequence[Tested]) -> str:
+def card_of(folder: Path, delivery: Delivery, tested: Sequence[Tested]) -> str:
     """The text of the card.
 
     Args:
+        folder: of the model; it has the weights.
         tested: all test sets of the model.
     """
     scores = _out_of_fold_table(delivery) if delivery.scored is None else _test_table(delivery)
@@ -63,7 +65,10 @@ def card_of(delivery: Delivery, tested: Sequence[Tested]) -> str:
         scores=scores.to_numpy().tolist(),
         tested=tested,
         caveats=delivery.caveats(),
-        provenance=delivery.record.provenance(),
+        provenance=[
+            (f"{layout.WEIGHTS} SHA-256", sha256_of(folder / layout.WEIGHTS)),
+            *delivery.record.provenance(),
+        ],
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from leukemia.base import provenance
+from leukemia.base.checksums import sha256_of
 from leukemia.base.errors import UserError
 from leukemia.base.listing import entries
 from leukemia.base.record import RESTORE, read_record, write_record
@@ -195,7 +195,7 @@ class ModelRecord:
 
     def write(self, folder: Path) -> None:
         """Write the record; the other files must be there."""
-        files = {name: _sha256(folder / name) for name in BOUND if (folder / name).is_file()}
+        files = {name: sha256_of(folder / name) for name in BOUND if (folder / name).is_file()}
         dataclasses.replace(self, files=files).keep(folder)
 
     def keep(self, folder: Path) -> None:
@@ -213,7 +213,7 @@ class ModelRecord:
                 raise UserError(
                     f"{folder / name}: {layout.MODEL} does not list it, so it belongs to another model; move it away"
                 )
-            if name in self.files and (not (folder / name).is_file() or _sha256(folder / name) != self.files[name]):
+            if name in self.files and (not (folder / name).is_file() or sha256_of(folder / name) != self.files[name]):
                 raise UserError(f"{folder / name}: not the file that {layout.MODEL} was written for; {RESTORE}")
 
     def check_study(self, folder: Path, study: Study) -> None:
@@ -275,8 +275,3 @@ def kept_results(folder: Path, fingerprint: str) -> Path | None:
         if each.name == fingerprint[:16] or (record is not None and record.is_of(fingerprint)):
             return each
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -73,6 +74,8 @@ def test_winner_is_trained_delivered_and_loaded(
     assert metrics["out_of_fold"]["n"] == 48
     assert metrics["caveats"] == []
     card = (folder / "MODEL_CARD.md").read_text()
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    assert f"\n- model.safetensors SHA-256: {digest}\n" in card
     assert f"\n12 test images of {test.table['subject'].nunique()} subjects, predicted with" in card
     data = Recipe.load(folder / "recipe.json").data
     assert f"at least {data.crop_px} px on each side, of which the central {data.crop_px} px are used, resized " in card
