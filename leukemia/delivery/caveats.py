@@ -35,9 +35,11 @@ def on_training(best: Best, recipe: Recipe, notes: Iterable[str]) -> tuple[str, 
     if best.protocol in WARNINGS:
         found.append(f"Out-of-fold scores: {WARNINGS[best.protocol]}.")
     if recipe != best.recipe:
+        before = best.recipe.flat()
+        changes = [f"{key} {value}, not {before[key]}" for key, value in recipe.flat().items() if value != before[key]]
         found.append(
-            "The recipe was changed after the search: out-of-fold scores are those of the original recipe, which also "
-            "gave threshold and temperature."
+            f"The recipe was changed after the search ({'; '.join(changes)}): out-of-fold scores are those of the "
+            "original recipe, which also gave threshold and temperature."
         )
     return tuple(found)
 
