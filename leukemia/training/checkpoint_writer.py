@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from leukemia.base.faults import describe_fault
 from leukemia.config.recipe import Recipe
@@ -15,6 +17,13 @@ from leukemia.training.checkpoint import save_checkpoint
 from leukemia.training.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
+
+COPY_SECONDS = 10.0
+"""The least time between two copies of the state, so that copying takes little of the training. An epoch that lasts as
+long is copied at its end."""
+
+LAST_SECONDS = 15.0
+"""How long ``CheckpointWriter.store_last`` waits for the end of an epoch, which takes at most ``COPY_SECONDS`` then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +40,19 @@ class CheckpointSchedule:
     written: Callable[[], object] = lambda: None
     """Called after each checkpoint, in the thread that writes; part of the writing."""
 
+    begun: Callable[[CheckpointWriter], object] = lambda writer: None
+    """Called with the writer of each fit, before its first epoch."""
+
 
 BY_TIME = CheckpointSchedule()
 
 
 class CheckpointWriter:
-    """Writes the checkpoints of one fit, one at a time: there is at most one copy of the state."""
+    """Writes the checkpoints of one fit, one at a time: there is at most one copy of the state.
+
+    Between two checkpoints it keeps a copy of the last epoch, or of one ten seconds ago, which is written if the fit is
+    to end: by ``store_last``, or by an interrupt.
+    """
 
     def __init__(self, path: Path, recipe: Recipe, fold: int, schedule: CheckpointSchedule) -> None:
         """
@@ -48,7 +64,34 @@ class CheckpointWriter:
         self._path, self._recipe, self._fold, self._schedule = path, recipe, fold, schedule
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
-        self._begun = time.monotonic()
+        self._kept: Snapshot | None = None
+        self._begun = self._copied = time.monotonic()
+        self._finished = self._last_copied = 0
+        """Epochs of this fit: the last one that has ended, and the last one that was copied."""
+
+        self._lock = threading.Lock()
+        self._is_ending, self._is_stored = False, threading.Event()
+        schedule.begun(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(is_interrupted=kind is not None and issubclass(kind, KeyboardInterrupt))
+
+    def close(self, *, is_interrupted: bool = False) -> None:
+        """Finish the checkpoint that is being written. The fit has ended: if the writing fails, that is only logged.
+
+        Args:
+            is_interrupted: the kept copy is written as well, since the fit will be resumed.
+        """
+        with self._lock:
+            if is_interrupted:
+                self._write_kept()
+            self._kept = None
+            self._finish()
+            self._thread.shutdown()
+            self._is_stored.set()
 
     def after_epoch(self, epoch: int, take: Callable[[], Snapshot]) -> None:
         """Begin to write a checkpoint if one is due; wait for that of a named epoch and of the last one.
@@ -60,24 +103,53 @@ class CheckpointWriter:
         Raises:
             Exception: this checkpoint, or the one before, could not be written, as ``save_checkpoint``.
         """
-        if self._writing is not None and self._writing.done():
-            self._join()
-        is_named = epoch == self._recipe.train.epochs or epoch in self._schedule.epochs
-        if is_named or time.monotonic() - self._begun >= self._schedule.seconds:
-            self._join()
-            self._begun = time.monotonic()
-            self._writing = self._thread.submit(self._write, take())
-        if is_named:
-            self._join()
+        with self._lock:
+            if self._writing is not None and self._writing.done():
+                self._join()
+            self._finished = epoch
+            is_named = epoch == self._recipe.train.epochs or epoch in self._schedule.epochs or self._is_ending
+            if is_named or time.monotonic() - self._begun >= self._schedule.seconds:
+                self._join()
+                self._copy(epoch, take)
+                self._begun = self._copied
+                self._write_kept()
+            elif self._writing is None and time.monotonic() - self._copied >= COPY_SECONDS:
+                self._copy(epoch, take)
+            if is_named:
+                self._join()
+            if self._is_ending:
+                self._is_stored.set()
 
-    def close(self) -> None:
-        """Finish the checkpoint that is being written. The fit has ended: if the writing fails, that is only logged."""
-        try:
-            self._join()
-        except Exception as error:
-            log.warning("checkpoint %s could not be written (%s)", self._path, describe_fault(error))
-        finally:
-            self._thread.shutdown()
+    def store_last(self) -> None:
+        """Store the last finished epoch: the process is about to end. For another thread than the fit's.
+
+        An epoch that was not copied follows another one within seconds: then the running epoch is stored, which will
+        end within seconds as well. If the writing fails, that is only logged.
+        """
+        with self._lock:
+            self._is_ending = True
+            if self._is_stored.is_set():
+                return
+            if self._last_copied == self._finished:
+                self._write_kept()
+                self._finish()
+                return
+        if not self._is_stored.wait(LAST_SECONDS):
+            with self._lock:
+                self._write_kept()
+                self._finish()
+
+    def _copy(self, epoch: int, take: Callable[[], Snapshot]) -> None:
+        # The old copy goes first: there is one at most.
+        self._kept = None
+        self._kept = take()
+        self._copied, self._last_copied = time.monotonic(), epoch
+
+    def _write_kept(self) -> None:
+        """Begin to write the copy, if there is one; no other writing has begun since it was taken."""
+        if self._kept is not None:
+            snapshot, self._kept = self._kept, None
+            self._writing = self._thread.submit(self._write, snapshot)
 
     def _write(self, snapshot: Snapshot) -> None:
         save_checkpoint(self._path, self._recipe, self._fold, snapshot.state())
@@ -87,3 +159,10 @@ class CheckpointWriter:
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
+
+    def _finish(self) -> None:
+        """Wait for the writing, after which nothing can raise its error."""
+        try:
+            self._join()
+        except Exception as error:
+            log.warning("checkpoint %s could not be written (%s)", self._path, describe_fault(error))

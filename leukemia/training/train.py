@@ -75,7 +75,8 @@ def fit(
     With ``checkpoint``, the state is saved there by ``schedule``, and an existing checkpoint is resumed to the same
     weights: bit for bit on a CPU with the same number of threads. Epochs in the checkpoint are yielded again, since a
     killed caller may not have received the last one; epochs after it are trained again, with equal numbers except for
-    times. Closing the generator finishes a checkpoint that is being written.
+    times. Closing the generator finishes a checkpoint that is being written, and an interrupt (``KeyboardInterrupt``)
+    stores the last epoch that was copied.
 
     Args:
         recipe: resolved; ``train.seed`` and ``fold`` seed weights, order and augmentation.
@@ -95,8 +96,7 @@ def fit(
         state = _Fit(recipe, split, fold, device, loader)
         writer = None
         if checkpoint is not None:
-            writer = CheckpointWriter(checkpoint, recipe, fold, schedule)
-            stack.callback(writer.close)
+            writer = stack.enter_context(CheckpointWriter(checkpoint, recipe, fold, schedule))
             state.restore(checkpoint)
             yield from state.epochs
         for epoch in range(len(state.epochs) + 1, recipe.train.epochs + 1):

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 NEEDED_PROCESSES = (ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER)
 """Of our own Ray, which keeps working without its other processes."""
 
+KEY_SECONDS = 5
+"""How long the head may take to answer about a key."""
+
 
 def log_workers_output() -> None:
     """Send the output of Ray's processes to the log. Ray prints it to the terminal, which breaks the progress table."""
@@ -130,6 +133,24 @@ def kill_processes() -> None:
 def skip_shutdown_at_exit() -> None:
     """Keep Ray from disconnecting when this process exits: from a crashed cluster that takes a minute, or crashes."""
     atexit.unregister(worker.shutdown)
+
+
+def put_key(key: str) -> None:
+    """Set a key in the store of the cluster's head, for all processes that are connected to it.
+
+    Raises:
+        Exception: the head does not answer.
+    """
+    worker.global_worker.gcs_client.internal_kv_put(key.encode(), b"1", True, None, timeout=KEY_SECONDS)
+
+
+def has_key(key: str) -> bool:
+    """Whether a key is set in the store of the cluster's head.
+
+    Raises:
+        Exception: the head does not answer.
+    """
+    return bool(worker.global_worker.gcs_client.internal_kv_exists(key.encode(), None, timeout=KEY_SECONDS))
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from leukemia.base.logs import logging_to
 from leukemia.data import array_file
 from leukemia.data.augmentation.loaders import loader_processes
 from leukemia.study.job import Job
-from leukemia.training.checkpoint_writer import CheckpointSchedule
+from leukemia.training.checkpoint_writer import CheckpointSchedule, CheckpointWriter
 from leukemia.training.crossval import cross_validate
 from leukemia.training.device import (
     BrokenDevice,
@@ -33,6 +33,7 @@ from leukemia.training.device import (
     use_threads,
 )
 from search.cluster.disks import job_folder, kept_at
+from search.cluster.end_notice import answering
 from search.cluster.notes import Notes
 from search.cluster.resources import Resources
 from search.cluster.tune_config import assignment_of, placement_of
@@ -74,6 +75,9 @@ class TrialData:
 
     checkpoint_seconds: float = CheckpointSchedule.seconds
     """The time between two checkpoints of a fold, as ``CheckpointSchedule.seconds``."""
+
+    notice: str | None = None
+    """Key of the ``EndNotice`` of this search; None outside of one."""
 
     storage: str | None = None
     """Address of the mirrored study, which keeps checkpoints for other workers; None without a storage."""
@@ -184,20 +188,29 @@ def _train(
     if not any(name in os.environ for name in data.keys):
         os.environ |= data.keys
     checkpoints.fetch()
-    for report in cross_validate(
-        recipe,
-        images,
-        data.labels,
-        data.folds,
-        device=device,
-        only=[assignment.task.fold],
-        num_workers=loader_processes(recipe, device, resources.cpus),
-        checkpoints=checkpoints.local,
-        # Stored as part of the writing: the last epoch and those of ``stops`` are reported once they are stored.
-        schedule=CheckpointSchedule(
-            seconds=data.checkpoint_seconds, epochs=assignment.stops, written=checkpoints.store
-        ),
-    ):
-        # Of a fold's result, this returns once the driver has committed it.
-        kept = kept_at(checkpoints.path, data.mark)
-        ray.tune.report({REPORT: report, DEVICE_MB: device_memory_mb(device), NOTES: notes.take(), KEPT: kept})
+    # Of the one fit, once it has begun.
+    writers: list[CheckpointWriter] = []
+
+    def store_last() -> None:
+        for writer in writers:
+            writer.store_last()
+
+    # Stored as part of the writing: the last epoch and those of ``stops`` are reported once they are stored.
+    schedule = CheckpointSchedule(
+        seconds=data.checkpoint_seconds, epochs=assignment.stops, written=checkpoints.store, begun=writers.append
+    )
+    with answering(data.notice, assignment.task, store_last):
+        for report in cross_validate(
+            recipe,
+            images,
+            data.labels,
+            data.folds,
+            device=device,
+            only=[assignment.task.fold],
+            num_workers=loader_processes(recipe, device, resources.cpus),
+            checkpoints=checkpoints.local,
+            schedule=schedule,
+        ):
+            # Of a fold's result, this returns once the driver has committed it.
+            kept = kept_at(checkpoints.path, data.mark)
+            ray.tune.report({REPORT: report, DEVICE_MB: device_memory_mb(device), NOTES: notes.take(), KEPT: kept})

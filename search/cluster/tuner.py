@@ -20,6 +20,7 @@ from ray.tune.schedulers import FIFOScheduler
 from leukemia.base import interrupts
 from leukemia.config.results import Epoch, FoldResult
 from search.cluster.disks import Disks, marked
+from search.cluster.end_notice import EndNotice
 from search.cluster.fleet import Fleet, request_of
 from search.cluster.heartbeat import require_ray, stop_watching
 from search.cluster.nodes import current_nodes
@@ -32,6 +33,7 @@ from search.policy.health import Rescheduled
 from search.policy.task import Task
 from search.trials.assignment import Assignment, Report
 from search.trials.driver import Driver
+from search.trials.requests import Canceled
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +82,8 @@ def run_trials(
     scratch = data.checkpoints / "tune"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    mark = marked(scratch)
-    data = dataclasses.replace(data, mark=mark)
+    mark, notice = marked(scratch), EndNotice()
+    data = dataclasses.replace(data, mark=mark, notice=notice.key)
     watch, fleet = Watch(), Fleet(resources, current_nodes, own_logs=own_logs())
     disks = Disks(data.checkpoints, mark, limit_bytes=None if paused_gb is None else 1e9 * paused_gb)
     if any(driver.progress):
@@ -89,7 +91,11 @@ def run_trials(
         disks.trim(driver.waiting())
 
     def begin() -> dict[str, Any] | None:
-        _obey(driver)
+        try:
+            _obey(driver)
+        except Canceled:
+            notice.give()
+            raise
         if not driver.idle() and fleet.is_full():
             return None
         assignment = driver.begin(fleet.capacity())
@@ -101,15 +107,22 @@ def run_trials(
 
     def receive(task: Task, report: Report) -> bool:
         goes_on = driver.receive(task, report)
+        notice.note(task, report, goes_on=goes_on)
         if isinstance(report, Rescheduled):
             fleet.reschedule(task.job, report)
         return goes_on
+
+    def recover(task: Task) -> None:
+        fleet.wait(task)
+        notice.forget(task)
+        repair(True)
 
     def end(task: Task, process_failed: bool) -> None:
         if process_failed:
             # A trial whose process ended because Ray crashed has not failed.
             require_ray(wait=True)
         fleet.leave(task)
+        notice.forget(task)
         if driver.end(task, process_failed):
             disks.remove(task.job)
         else:
@@ -134,7 +147,7 @@ def run_trials(
             name="trials",
             verbose=0,
             failure_config=ray.tune.FailureConfig(max_failures=MAX_PROCESS_FAILURES),
-            callbacks=[_FleetCallback(fleet, disks, watch(repair), driver.abandoned)],
+            callbacks=[_FleetCallback(fleet, disks, watch(recover), driver.abandoned)],
         ),
     )
     try:
@@ -142,6 +155,10 @@ def run_trials(
             tuner.fit()
         if watch.error is None:
             disks.clear(_node_ids(fleet))
+    except KeyboardInterrupt:
+        # It has passed through Tune, which would have ended the workers otherwise.
+        notice.give()
+        raise
     except Exception:
         if watch.error is None:
             raise
@@ -208,9 +225,20 @@ class _FleetCallback(TrialProgressCallback):
     Removes reports, which Tune would keep.
     """
 
-    def __init__(self, fleet: Fleet, disks: Disks, repair: Repair, abandoned: Callable[[], Sequence[Task]]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        disks: Disks,
+        recover: Callable[[Task], object],
+        abandoned: Callable[[], Sequence[Task]],
+    ) -> None:
+        """
+        Args:
+            recover: called with a task whose process has crashed, before it gets another one.
+            abandoned: the tasks that run in vain.
+        """
         super().__init__()
-        self._fleet, self._disks, self._repair, self._abandoned = fleet, disks, repair, abandoned
+        self._fleet, self._disks, self._recover, self._abandoned = fleet, disks, recover, abandoned
         self._noted = set[str]()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -233,8 +261,7 @@ class _FleetCallback(TrialProgressCallback):
         self._fleet.start(task_of(trial.config))
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._fleet.wait(task_of(trial.config))
-        self._repair(True)
+        self._recover(task_of(trial.config))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any

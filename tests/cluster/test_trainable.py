@@ -522,7 +522,7 @@ def test_warnings_of_a_trial_reach_the_log_of_the_study(
     shown = io.StringIO()
     with study_log(tmp_path, Console(file=shown, width=40)):
         fleet, disks = Fleet(ONE_CPU, lambda: Nodes(now=())), Disks(data.checkpoints, tmp_path / "mark")
-        callback: Any = _FleetCallback(fleet, disks, lambda has_crashed: None, list)
+        callback: Any = _FleetCallback(fleet, disks, lambda task: None, list)
         # After a crash a worker may warn of the same again.
         for result in [*results, *again]:
             callback.on_trial_result(

@@ -125,7 +125,7 @@ def test_processes_of_tasks_that_count_no_more_are_ended_and_not_retried(
         trial.status, trial.temporary_state = status, SimpleNamespace(ray_actor=f"fold {fold}")
     abandoned: list[Task] = []
     disks = Disks(tmp_path, tmp_path / "mark")
-    callback = tuner._FleetCallback(Idle(), disks, lambda has_crashed: None, lambda: abandoned)
+    callback = tuner._FleetCallback(Idle(), disks, lambda task: None, lambda: abandoned)
     assert pickle.loads(pickle.dumps(callback)), "as Tune does; a driver's listeners have threads"
     callback.on_step_begin(0, trials)
     assert killed == []
@@ -140,7 +140,7 @@ def test_processes_of_tasks_that_count_no_more_are_ended_and_not_retried(
 
 def test_reports_tell_where_checkpoints_lie(tmp_path: Path) -> None:
     disks, task = Disks(tmp_path, tmp_path / "mark"), Task(Job(7, 2), 1)
-    callback = tuner._FleetCallback(Idle(), disks, lambda has_crashed: None, list)
+    callback = tuner._FleetCallback(Idle(), disks, lambda task: None, list)
     kept = Kept(path=tmp_path / "7", num_bytes=1, free_bytes=1, node_id="a", is_shared=True)
     for report, node in ((epoch_of(1, 1), "a"), (epoch_of(1, 2), "a"), (result_of(1), "")):
         result = {REPORT: report, KEPT: kept}
