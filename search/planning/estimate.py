@@ -53,11 +53,13 @@ def describe_cost(plan: Plan, seconds_per_image: float, device: str) -> str:
     num_images = len(plan.catalog.table) * (info.folds - 1)
     hours = info.trials * num_images * start.train.epochs * seconds_per_image / 3600
     holders = "parallel or waiting trial, of the latter at most --paused-gb" if plan.rules.pausing else "parallel trial"
+    epoch_seconds = math.ceil(num_images / info.folds * seconds_per_image)
     gigabytes = (plan.image_bytes() + plan.checkpoint_bytes()) / 1e9
     return (
         f"cost: {info.trials} trials x {info.folds} folds x {start.train.epochs} epochs; if all take as long as "
         f"the starting recipe on one {device}: {_hours(hours)} (deeper networks take several times as long)\n"
         f"{_earlier(plan, hours)}"
+        f"an epoch of a fold: {epoch_seconds} device second{'' if epoch_seconds == 1 else 's'}\n"
         f"disk: {gigabytes:.1f} GB ({plan.image_bytes() / 1e9:.2f} for decoded images, "
         f"{plan.checkpoint_bytes() / 1e9:.2f} for a checkpoint of the largest network, per {holders})"
     )

@@ -22,17 +22,28 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="cluster file, as for `ray up`, or cluster.slurm, as for `sbatch`",
     )
+    parser.add_argument(
+        "arguments",
+        nargs=argparse.REMAINDER,
+        metavar="ARGUMENTS",
+        help="of the search, after cluster.slurm, as for `sbatch`: the search is timed on a node, and the job's time "
+        "limit compared with that",
+    )
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Check for problems and print them; returns the exit status."""
-    path = _parser().parse_args(argv).cluster
+    parser = _parser()
+    parsed = parser.parse_args(argv)
+    path, arguments = parsed.cluster, parsed.arguments
 
     from search.preflight.slurm import SUFFIX, check_script, read_script
 
     if path.suffix == SUFFIX:
-        return _report(path, "sbatch", *check_script(path, read_script(path)))
+        return _report(path, "sbatch", *check_script(path, read_script(path), arguments))
+    if arguments:
+        parser.error(f"{' '.join(arguments)}: expected nothing after a cluster file of Ray; remove it")
 
     from search.cluster.variables import check_variables
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from leukemia.base.errors import MissingFile, UserError, first_line
 from leukemia.base.files import read_file
+from search.preflight.job_time import Estimate, compare, failed, minutes
 from search.preflight.problems import collect
 
 SUFFIX = ".slurm"
@@ -21,6 +21,9 @@ OPTION = re.compile(r"^#SBATCH\s+--([a-z-]+)(?:[= ]\s*([^\s#]+))?", re.MULTILINE
 PLACING = ("partition", "account", "qos", "constraint", "gpus-per-node", "gres", "reservation")
 """Options that decide where a job may run; a short job with them sees what the search will see."""
 
+SIZES = ("cpus-per-task", "cpus-per-gpu", "mem", "mem-per-cpu", "mem-per-gpu")
+"""Options for what a job gets of a node; a search is timed with as much."""
+
 COMMANDS = ("sbatch", "srun", "sinfo", "squeue", "scontrol")
 
 COMMAND_SECONDS = 60
@@ -28,6 +31,9 @@ COMMAND_SECONDS = 60
 
 QUEUE_SECONDS = 30
 """How long to wait for a free node."""
+
+ESTIMATE_MINUTES = 60
+"""How long the estimate may take, in which a data set may be read for the first time."""
 
 PROBE = (
     "import os, sys, tempfile, ray; tempfile.TemporaryFile(dir='.').close(); "
@@ -54,12 +60,13 @@ def read_script(path: Path) -> dict[str, str]:
     return options
 
 
-def check_script(path: Path, options: dict[str, str]) -> tuple[list[str], list[str]]:
+def check_script(path: Path, options: dict[str, str], arguments: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """Problems and notes about a job script and where it would run, a line each.
 
     Args:
         path: of the script; jobs run in its folder.
         options: of ``read_script``.
+        arguments: of the search, to compare the time limit with its estimate; none: it is not compared.
     """
     missing = [name for name in COMMANDS if shutil.which(name) is None]
     if missing:
@@ -69,15 +76,15 @@ def check_script(path: Path, options: dict[str, str]) -> tuple[list[str], list[s
     folder_problems = collect("the folder", lambda: _folder_problems(path.absolute().parent))
     # What sbatch rejects, srun does as well; and without an environment there is nothing to look for on a node.
     if not problems and not folder_problems:
-        problems = collect("a node", lambda: _node_problems(path.absolute().parent, options, notes))
+        folder = path.absolute().parent
+        problems = collect("a node", lambda: _node_problems(folder, options, arguments, notes))
     return [*problems, *folder_problems], notes
 
 
 def _option_problems(path: Path, options: dict[str, str], notes: list[str]) -> Iterator[str]:
     partition = options.get("partition")
     if partition is not None:
-        shown = _run("sinfo", "--noheader", "--format=%R %l").stdout.splitlines()
-        limits = dict(line.split() for line in shown)
+        limits = {name: longest for name, (longest, _) in _limits().items() if name}
         unknown = sorted(set(partition.split(",")) - set(limits))
         if unknown:
             yield (
@@ -99,22 +106,22 @@ def _option_problems(path: Path, options: dict[str, str], notes: list[str]) -> I
         notes.append(said)
 
 
-def minutes(duration: str) -> float:
-    """A duration as Slurm writes it, in minutes.
+def _limits() -> dict[str, tuple[str, str]]:
+    """Longest and default time of each partition, as Slurm writes them; the default partition also as ``""``."""
+    found: dict[str, tuple[str, str]] = {}
+    for line in _run("sinfo", "--noheader", "--format=%P|%l|%L").stdout.splitlines():
+        name, longest, default = line.strip().split("|")
+        for each in (name.rstrip("*"), *([""] if name.endswith("*") else [])):
+            found[each] = longest, default if default[:1].isdigit() else longest
+    return found
 
-    >>> [minutes(text) for text in ("90", "90:30", "1:30:00", "2-12", "1-0:30", "infinite")]
-    [90.0, 90.5, 90.0, 3600.0, 1470.0, inf]
-    """
-    if not duration[:1].isdigit():
-        return math.inf
-    days, _, rest = duration.rpartition("-")
-    fields = [float(field) for field in rest.split(":")]
-    # After days come hours; without them a lone number is minutes, and two are minutes and seconds.
-    if days or len(fields) == 3:
-        hours, minute, seconds = (*fields, 0.0, 0.0)[:3]
-    else:
-        hours, minute, seconds = (0.0, *fields, 0.0)[:3]
-    return 1440 * float(days or 0) + 60 * hours + minute + seconds / 60
+
+def _limit_of(options: dict[str, str]) -> str:
+    """The time limit of the job: that of the script, or the shortest that its partitions give to one without."""
+    if options.get("time"):
+        return options["time"]
+    limits = _limits()
+    return min((limits[name][1] for name in options.get("partition", "").split(",") if name in limits), key=minutes)
 
 
 def _folder_problems(folder: Path) -> Iterator[str]:
@@ -124,23 +131,12 @@ def _folder_problems(folder: Path) -> Iterator[str]:
         yield f"{folder}/.venv: no environment, and jobs use it; `make setup` there"
 
 
-def _node_problems(folder: Path, options: dict[str, str], notes: list[str]) -> Iterator[str]:
-    """Look at the folder from a node, if one is free."""
-    placing = [f"--{name}={options[name]}" for name in PLACING if options.get(name)]
-    small = ["--nodes=1", "--ntasks=1", "--time=5", "--mem-per-cpu=1G", f"--immediate={QUEUE_SECONDS}", "--quiet"]
-    probed = _run(
-        "srun",
-        *placing,
-        *small,
-        ".venv/bin/python",
-        "-c",
-        PROBE,
-        cwd=folder,
-        seconds=QUEUE_SECONDS + COMMAND_SECONDS * 5,
-    )
+def _node_problems(folder: Path, options: dict[str, str], arguments: Sequence[str], notes: list[str]) -> Iterator[str]:
+    """Look at the folder from a node, if one is free, and time the search there."""
+    probed = _on_node(folder, options, ("--time=5", "--mem-per-cpu=1G"), ["-c", PROBE], COMMAND_SECONDS * 5)
     lines = probed.stderr.strip().splitlines() or ["no reason given"]
-    if probed.returncode and "node" not in probed.stdout and re.search("immediate|allocate|resources", probed.stderr):
-        notes.append(f"no node was free within {QUEUE_SECONDS} s, so the folder was not checked from a node")
+    if _is_busy(probed, "node"):
+        notes.append(f"no node was free within {QUEUE_SECONDS} s, so neither the folder nor the time limit was checked")
         return
     if probed.returncode:
         yield (
@@ -153,6 +149,54 @@ def _node_problems(folder: Path, options: dict[str, str], notes: list[str]) -> I
     pinned = re.search(r"^ray==(\S+)", (folder / "constraints.txt").read_text(), re.MULTILINE)
     if pinned is not None and pinned[1] != ray:
         yield f"{node}: Ray {ray}, constraints.txt asks for {pinned[1]}; `make setup` in {folder}"
+    elif arguments:
+        yield from _time_problems(folder, options, arguments, notes)
+    else:
+        notes.append("the time limit was not compared: for that, give the search's arguments as well, after the file")
+
+
+def _time_problems(folder: Path, options: dict[str, str], arguments: Sequence[str], notes: list[str]) -> Iterator[str]:
+    """Time the search on a node, as part of a job would, and compare its time with the limit of the job."""
+    sizes = [f"--{name}={options[name]}" for name in SIZES if options.get(name)]
+    # A job's tasks in an array have the same cost.
+    search = [argument.replace("%a", "0") for argument in arguments]
+    minutes_given = min(ESTIMATE_MINUTES, minutes(_limit_of(options)))
+    timed = _on_node(
+        folder,
+        options,
+        (f"--time={max(1, int(minutes_given))}", *sizes),
+        ["-m", "search.run", *search, "--dry-run"],
+        60 * ESTIMATE_MINUTES,
+    )
+    if _is_busy(timed, "cost:"):
+        notes.append(f"no node with what a job needs was free within {QUEUE_SECONDS} s: the time limit was not checked")
+        return
+    estimate = Estimate.read(timed.stdout)
+    if timed.returncode or estimate is None:
+        yield failed(timed.stdout + timed.stderr)
+        return
+    yield from compare(options, _limit_of(options), estimate, notes)
+
+
+def _on_node(
+    folder: Path, options: dict[str, str], given: Sequence[str], python: Sequence[str], seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """Run Python in the folder on a node like those of the job, if one is free.
+
+    Args:
+        given: further options of srun.
+        seconds: that it may take, besides waiting for a node.
+    """
+    placing = [f"--{name}={options[name]}" for name in PLACING if options.get(name)]
+    small = ["--nodes=1", "--ntasks=1", f"--immediate={QUEUE_SECONDS}", "--quiet"]
+    command = ["srun", *placing, *small, *given, ".venv/bin/python", *python]
+    return _run(*command, cwd=folder, seconds=QUEUE_SECONDS + seconds)
+
+
+def _is_busy(ended: subprocess.CompletedProcess[str], expected: str) -> bool:
+    """Whether srun got no node in time: what was to be printed there is absent, and it says so."""
+    has_failed = ended.returncode != 0 and expected not in ended.stdout
+    return has_failed and re.search("^srun: .*(immediate|allocate|resources)", ended.stderr, re.M) is not None
 
 
 def _run(*words: str, cwd: Path | None = None, seconds: float = COMMAND_SECONDS) -> subprocess.CompletedProcess[str]:
