@@ -80,7 +80,7 @@ def retrain(
 def _finish(console: Console, recipe: Recipe, fitting: Generator[Epoch, None, ResNet]) -> tuple[ResNet, pd.DataFrame]:
     """Train to the end, and show the progress."""
     epochs: list[Epoch] = []
-    how = "run the same command again to continue from the last checkpoint, at most ten seconds and an epoch earlier"
+    how = "run the same command again to continue from the last finished epoch, or one a few seconds before it"
     with interrupts.resumable(how), console.status("training") as status, closing(fitting):
         while True:
             interrupts.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -18,12 +19,14 @@ from leukemia.training.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
-COPY_SECONDS = 10.0
-"""The least time between two copies of the state, so that copying takes little of the training. An epoch that lasts as
-long is copied at its end."""
+COPY_SHARE = 0.05
+"""Of the training, that copies of the state may take at most: an epoch that lasts 20 times as long as a copy, and at
+least ``COPY_SECONDS``, is copied at its end. On CUDA a copy is queued and returns earlier; there it takes far less."""
 
-LAST_SECONDS = 15.0
-"""How long ``CheckpointWriter.store_last`` waits for the end of an epoch, which takes at most ``COPY_SECONDS`` then."""
+COPY_SECONDS = 1.0
+
+LAST_SECONDS = 20.0
+"""How long ``CheckpointWriter.store_last`` waits for the end of an epoch, which is a short one then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +53,8 @@ BY_TIME = CheckpointSchedule()
 class CheckpointWriter:
     """Writes the checkpoints of one fit, one at a time: there is at most one copy of the state.
 
-    Between two checkpoints it keeps a copy of the last epoch, or of one ten seconds ago, which is written if the fit is
-    to end: by ``store_last``, or by an interrupt.
+    Between two checkpoints it keeps a copy of the last epoch, or of one a few seconds ago, which is written if the fit
+    is to end: by ``store_last``, or by an interrupt.
     """
 
     def __init__(self, path: Path, recipe: Recipe, fold: int, schedule: CheckpointSchedule) -> None:
@@ -65,7 +68,9 @@ class CheckpointWriter:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
         self._kept: Snapshot | None = None
-        self._begun = self._copied = time.monotonic()
+        self._begun = time.monotonic()
+        # The first epoch is copied, however short: it tells how long a copy takes.
+        self._copied, self._copy_seconds = -math.inf, 0.0
         self._finished = self._last_copied = 0
         """Epochs of this fit: the last one that has ended, and the last one that was copied."""
 
@@ -113,7 +118,7 @@ class CheckpointWriter:
                 self._copy(epoch, take)
                 self._begun = self._copied
                 self._write_kept()
-            elif self._writing is None and time.monotonic() - self._copied >= COPY_SECONDS:
+            elif self._writing is None and time.monotonic() - self._copied >= self._copy_interval():
                 self._copy(epoch, take)
             if is_named:
                 self._join()
@@ -141,9 +146,13 @@ class CheckpointWriter:
 
     def _copy(self, epoch: int, take: Callable[[], Snapshot]) -> None:
         # The old copy goes first: there is one at most.
-        self._kept = None
+        self._kept, start = None, time.monotonic()
         self._kept = take()
         self._copied, self._last_copied = time.monotonic(), epoch
+        self._copy_seconds = self._copied - start
+
+    def _copy_interval(self) -> float:
+        return max(COPY_SECONDS, self._copy_seconds / COPY_SHARE)
 
     def _write_kept(self) -> None:
         """Begin to write the copy, if there is one; no other writing has begun since it was taken."""

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 """How often a worker looks for the notice."""
 
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 40.0
 """How long workers may take to store their epochs; those that take longer resume from an earlier one."""
 
 

@@ -10,16 +10,27 @@ import contextlib
 import platform
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
-from helpers.hosts import ROOT, wait_until
+from helpers.hosts import wait_until
 from helpers.slurm import TIMEOUT, SlurmCluster, slurm_of
+from helpers.slurm_search import (
+    FOLDS,
+    OPENED_BY,
+    TRIALS,
+    WITHOUT_LOCKS,
+    Opened,
+    arguments,
+    epochs,
+    repeated,
+    results,
+    with_site,
+)
+from helpers.steps import print_table, step
 
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
@@ -27,51 +38,10 @@ from leukemia.study.folder import Study
 pytestmark = pytest.mark.slow
 
 NODES = ("n1", "n2")
-TRIALS, FOLDS, EPOCHS = 2, 2, 4
-RECIPE = {
-    "model.depth": 18,
-    "model.shortcut": "add",
-    "optimizer.name": "adamw",
-    "data.size_px": 32,
-    "train.epochs": EPOCHS,
-    "evaluate.tta": "none",
-}
-
-
-def arguments(**recipe: Any) -> str:
-    """Arguments of a search whose trials depend only on their numbers, so that two searches can be compared."""
-    settings = " ".join(f"--set {field}={value}" for field, value in (RECIPE | recipe).items())
-    return (
-        f"--data ../cells --trials {TRIALS} --folds {FOLDS} --repeats 0 --no-racing --preset debug --quiet "
-        f"--device cpu --cpus-per-trial 1 {settings}"
-    )
-
-
-WITHOUT_LOCKS = """
-import errno, fcntl, os
-flock = fcntl.flock
-def refuse(stream, operation):
-    descriptor = stream if isinstance(stream, int) else stream.fileno()
-    if os.readlink(f"/proc/self/fd/{descriptor}").startswith(os.environ["LOCKLESS"]):
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    flock(stream, operation)
-fcntl.flock = refuse
-"""
-"""Run by every Python process that finds it as sitecustomize.py: a folder has no locks, as on Lustre without them."""
-
 PREFLIGHT = ".venv/bin/python -m search.preflight"
 
 JOB = "--cpus-per-task=1 --gpus-per-node=1 --mem-per-cpu=3G"
 """Options of sbatch: two such jobs, and more, share a node."""
-
-
-@contextlib.contextmanager
-def step(title: str) -> Iterator[None]:
-    """Print a line for a step, with its seconds."""
-    start = time.monotonic()
-    print(f"  {title} ...", end="", flush=True)
-    yield
-    print(f" {time.monotonic() - start:.0f} s", flush=True)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +52,7 @@ def slurm(tiny_folder: Path) -> Iterator[SlurmCluster]:
             cluster = stack.enter_context(slurm_of(*NODES))
         shutil.copytree(tiny_folder, cluster.shared / "cells")
         yield cluster
+    print_table()
 
 
 @pytest.fixture(scope="module")
@@ -90,33 +61,6 @@ def alone(slurm: SlurmCluster) -> dict[tuple[int, int, int], Any]:
     with step("a search on one machine"):
         slurm.run(f".venv/bin/python -m search.run {arguments()} --address local --study alone")
     return results(slurm, "alone")
-
-
-def results(slurm: SlurmCluster, study: str) -> dict[tuple[int, int, int], Any]:
-    """Recipe, scores and predictions by trial, seed and fold."""
-    opened, found = Study(slurm.project / "runs" / study), {}
-    for number in opened.trials():
-        for seed in opened.seeds(number):
-            for fold in opened.folds_done(number, seed):
-                table = opened.out_of_fold(number, seed)
-                found[number, seed, fold] = (
-                    opened.recipe(number),
-                    opened.fold(number, seed, fold).scores,
-                    table.to_dict("records"),
-                )
-    return found
-
-
-def repeated(slurm: SlurmCluster, study: str) -> int:
-    """How many epochs a study has trained twice."""
-    files = (slurm.project / "runs" / study / "trials").glob("*/repeated.csv")
-    return sum(len(pd.read_csv(file)) for file in files)
-
-
-def epochs(slurm: SlurmCluster, study: str) -> int:
-    """How many epochs a study has finished so far."""
-    files = (slurm.project / "runs" / study / "trials").glob("*/epochs.csv")
-    return sum(len(file.read_text().splitlines()) - 1 for file in files)
 
 
 def wait_for_epochs(slurm: SlurmCluster, job: int, number: int) -> None:
@@ -139,6 +83,10 @@ def wait_until_clean(slurm: SlurmCluster) -> None:
         assert [path.name for path in (slurm.lab.machines[name].folder / "tmp").glob("ray-*")] == []
 
 
+def log_of(slurm: SlurmCluster, study: str) -> str:
+    return (slurm.project / "runs" / study / "search.log").read_text()
+
+
 def restarts(slurm: SlurmCluster, job: int) -> int:
     return int(slurm.job(job)["Restarts"])
 
@@ -147,7 +95,15 @@ def test_preflight(slurm: SlurmCluster) -> None:
     with step("preflight"):
         printed = slurm.run(f"{PREFLIGHT} cluster.slurm")
         assert re.search(r"^Job \d+ to start at \S+ using 8 processors on nodes n1", printed, re.MULTILINE), printed
-        assert f"n1: Python {platform.python_version()}, Ray {version('ray')}\nready: sbatch cluster.slurm" in printed
+        assert f"n1: Python {platform.python_version()}, Ray {version('ray')}\n" in printed
+        assert printed.endswith("\nready: sbatch cluster.slurm\n")
+
+    with step("preflight, with the search timed on a node"):
+        printed = slurm.run(f"{PREFLIGHT} cluster.slurm {arguments()}")
+        note = (
+            r"^estimate, by the starting recipe: \S+ device hours, on 1 GPU within the time limit of one job, 24:00:00$"
+        )
+        assert re.search(note, printed, re.MULTILINE), printed
 
 
 def test_preflight_names_what_is_wrong(slurm: SlurmCluster) -> None:
@@ -168,9 +124,23 @@ def test_preflight_names_what_is_wrong(slurm: SlurmCluster) -> None:
         assert "wrong.slurm is not ready, 1 problem to fix:" in printed
 
 
+@pytest.mark.long
+def test_preflight_names_a_time_limit_in_which_no_epoch_ends(slurm: SlurmCluster) -> None:
+    script = (slurm.project / "cluster.slurm").read_text()
+    (slurm.project / "short.slurm").write_text(script.replace("--time=24:00:00", "--time=3"))
+    with step("preflight of a time limit in which no epoch ends, and of wrong arguments"):
+        printed = slurm.run(f"{PREFLIGHT} short.slurm {arguments()}", status=2)
+        assert "--time=3: expected at least 4 minutes, for the start (60 s), the notice (120 s) and an epoch" in printed
+        printed = slurm.run(f"{PREFLIGHT} cluster.slurm --data ../nothing", status=2)
+        assert re.search(r"the search would fail \(error: .*nothing.*\); correct its arguments", printed), printed
+
+
 def test_two_jobs_on_the_same_nodes_and_one_is_requeued(slurm: SlurmCluster, alone: dict[Any, Any]) -> None:
+    opened = slurm.shared / "opened.log"
+    # The first job has a cache of its own, and finds no decoded images there.
+    own = with_site(slurm, "opened", OPENED_BY, OPENED=opened, LEUKEMIA_CACHE=slurm.shared / "cache")
     with step("two jobs train on the same nodes"):
-        first, second = (slurm.submit(f"{JOB} --nodes=2 cluster.slurm {arguments()}") for _ in range(2))
+        first, second = (slurm.submit(f"{given} {JOB} --nodes=2 cluster.slurm {arguments()}") for given in (own, ""))
         for job in (first, second):
             wait_for_epochs(slurm, job, 1)
             assert slurm.job(job)["NodeList"] == "n[1-2]"
@@ -197,9 +167,17 @@ def test_two_jobs_on_the_same_nodes_and_one_is_requeued(slurm: SlurmCluster, alo
 
     with step("results are those of one machine"):
         for job in (first, second):
+            assert repeated(slurm, f"slurm-{job}") == 0, log_of(slurm, f"slurm-{job}")
             assert results(slurm, f"slurm-{job}") == alone
             assert Best.load(slurm.project / "runs" / f"slurm-{job}" / "best.json").folds_done == FOLDS
         wait_until_clean(slurm)
+
+    with step("images were read once, by one process on the first node"):
+        read = Opened.read(opened)
+        assert [machine for machine, _ in read.processes] == ["n1"]
+        assert len(read.times) == len(list((slurm.shared / "cells").rglob("*.png")))
+        # For its header, and for its pixels.
+        assert set(read.times.values()) == {2}
 
 
 @pytest.mark.long
@@ -215,14 +193,14 @@ def test_a_job_is_requeued_until_it_is_cancelled(slurm: SlurmCluster) -> None:
 
     with step("it resumes the study"):
         wait_for_epochs(slurm, job, before + 1)
-        # Those after the last checkpoint, which is a minute old at most.
-        assert repeated(slurm, f"slurm-{job}") < before
+        assert repeated(slurm, f"slurm-{job}") == 0, "only the running epoch, which had not ended"
 
     with step("it is preempted: Slurm signals its steps, and it is requeued"):
         slurm.run(f"scancel --signal=TERM {job}")
         wait_until(lambda: restarts(slurm, job) == 2, TIMEOUT, "the job to be requeued")
         before = epochs(slurm, f"slurm-{job}")
         wait_for_epochs(slurm, job, before + 1)
+        assert repeated(slurm, f"slurm-{job}") == 0
 
     with step("it is cancelled, and does not come back"):
         slurm.run(f"scancel {job}")
@@ -247,10 +225,7 @@ def test_the_tasks_of_an_array_are_independent(slurm: SlurmCluster) -> None:
 @pytest.mark.long
 def test_shared_folders_without_file_locks(slurm: SlurmCluster, alone: dict[Any, Any]) -> None:
     with step("a job mirrors its study to a folder without locks"):
-        place = slurm.lab.folder / "lockless"
-        place.mkdir()
-        (place / "sitecustomize.py").write_text(WITHOUT_LOCKS)
-        export = f"--export=ALL,PYTHONPATH={place}:{ROOT},LOCKLESS={slurm.shared}"
+        export = with_site(slurm, "lockless", WITHOUT_LOCKS, LOCKLESS=slurm.shared)
         job = slurm.submit(f"{export} {JOB} cluster.slurm {arguments()}")
         mirror = slurm.project / "runs" / f"slurm-{job}"
         wait_until(lambda: list(mirror.glob("trials/*/seed_*/fold_*.json")), TIMEOUT, "a mirrored fold")

@@ -55,16 +55,27 @@ def snapshot_after(epoch: int) -> Snapshot:
     return Snapshot({"epochs": [{}] * epoch, "model": "w"}, None)
 
 
-def finish(writer: CheckpointWriter, clock: Clock, epoch: int, seconds: float) -> bool:
+def finish(writer: CheckpointWriter, clock: Clock, epoch: int, seconds: float, copy_seconds: float = 0.0) -> bool:
     """Finish an epoch at a time; returns whether the state was copied."""
     clock.seconds, copied = seconds, list[int]()
-    writer.after_epoch(epoch, lambda: copied.append(epoch) or snapshot_after(epoch))  # type: ignore[func-returns-value]
+
+    def take() -> Snapshot:
+        clock.seconds += copy_seconds
+        copied.append(epoch)
+        return snapshot_after(epoch)
+
+    writer.after_epoch(epoch, take)
     return bool(copied)
 
 
-def test_epochs_are_copied_at_most_every_ten_seconds(writer: CheckpointWriter, clock: Clock, path: Path) -> None:
-    assert [finish(writer, clock, epoch, end) for epoch, end in enumerate((9.9, 10, 19.9), 1)] == [False, True, False]
-    assert not path.exists()
+@pytest.mark.parametrize(
+    ("copy_seconds", "ends", "expected"),
+    [(0.0, (0.1, 0.9, 1.1), [True, False, True]), (1.0, (0.1, 21.0, 21.2), [True, False, True])],
+)
+def test_copying_takes_at_most_a_twentieth_of_the_training(
+    copy_seconds: float, ends: tuple[float, ...], expected: list[bool], writer: CheckpointWriter, clock: Clock
+) -> None:
+    assert [finish(writer, clock, epoch, end, copy_seconds) for epoch, end in enumerate(ends, 1)] == expected
 
 
 def test_an_epoch_that_was_copied_is_stored_at_once(writer: CheckpointWriter, clock: Clock, path: Path) -> None:
@@ -82,15 +93,16 @@ def test_nothing_is_stored_before_the_first_epoch(writer: CheckpointWriter, path
 
 
 def test_of_short_epochs_the_running_one_is_awaited(writer: CheckpointWriter, clock: Clock, path: Path) -> None:
-    assert not finish(writer, clock, 1, 4)
+    assert finish(writer, clock, 1, 4)
+    assert not finish(writer, clock, 2, 4.5)
     storing = threading.Thread(target=writer.store_last)
     storing.start()
     while not writer._is_ending:
         time.sleep(0.01)
-    assert finish(writer, clock, 2, 8)
+    assert finish(writer, clock, 3, 5)
     storing.join(60)
     assert not storing.is_alive()
-    assert epochs_in(path, RECIPE, 0) == 2
+    assert epochs_in(path, RECIPE, 0) == 3
 
 
 def test_an_epoch_that_takes_longer_than_expected_is_not_awaited_for_long(
@@ -98,14 +110,14 @@ def test_an_epoch_that_takes_longer_than_expected_is_not_awaited_for_long(
 ) -> None:
     monkeypatch.setattr(checkpoint_writer, "LAST_SECONDS", 0.05)
     assert finish(writer, clock, 1, 10)
-    assert not finish(writer, clock, 2, 12)
+    assert not finish(writer, clock, 2, 10.5)
     writer.store_last()
     assert epochs_in(path, RECIPE, 0) == 1
 
 
 def test_nobody_waits_for_a_fit_that_has_ended(clock: Clock, path: Path) -> None:
     writer = CheckpointWriter(path, RECIPE, 0, BY_TIME)
-    finish(writer, clock, 1, 4)
+    assert [finish(writer, clock, 1, 4), finish(writer, clock, 2, 4.5)] == [True, False]
     writer.close()
     writer.store_last()
     assert not path.exists()
