@@ -212,6 +212,18 @@ def lab_of(*names: str) -> Iterator[Lab]:
         lab.remove()
 
 
+def left_of(folder: Path) -> list[str]:
+    """What is left of machines that are gone: their folder, mounts in it, processes with it in their command line."""
+    name = str(folder)
+    left = [name] if folder.exists() else []
+    left += [line for line in Path("/proc/self/mounts").read_text().splitlines() if name in line]
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            line = command.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            left += [line] if name in line else []
+    return left
+
+
 def make_key(path: Path) -> None:
     """A pair of ssh keys without a passphrase."""
     _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.hosts import wait_until
+from helpers.hosts import left_of, wait_until
 from helpers.slurm import TIMEOUT, SlurmCluster, slurm_of
 from helpers.slurm_search import (
     FOLDS,
@@ -53,6 +53,7 @@ def slurm(tiny_folder: Path) -> Iterator[SlurmCluster]:
         shutil.copytree(tiny_folder, cluster.shared / "cells")
         yield cluster
     print_table()
+    wait_until(lambda: left_of(cluster.lab.folder) == [], 30, f"nothing to be left of {cluster.lab.folder}")
 
 
 @pytest.fixture(scope="module")

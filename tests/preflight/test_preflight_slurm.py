@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from leukemia.base.errors import MissingFile, UserError
+from search.preflight import slurm
 from search.preflight.__main__ import main
 from search.preflight.slurm import read_script
 
@@ -45,3 +47,39 @@ def test_a_machine_without_slurm(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main([str(ROOT / "cluster.slurm")]) == 2
     assert "sbatch, srun, sinfo, squeue, scontrol: not found on this machine; run this on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"partition": "cpu", "time": "30"}, "30"),
+        ({"partition": "gpu"}, "1:00:00"),
+        ({"partition": "cpu"}, "infinite"),
+        ({"partition": "cpu,long"}, "5-00:00:00"),
+        ({}, "1:00:00"),
+    ],
+)
+def test_the_time_limit_of_a_script_without_one_is_that_of_its_partition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], expected: str
+) -> None:
+    sinfo = tmp_path / "sinfo"
+    sinfo.write_text(
+        "#!/bin/sh\ntest \"$*\" = '--noheader --format=%P|%l|%L' || exit 1\n"
+        "echo 'gpu*|2-00:00:00|1:00:00'; echo 'cpu|infinite|n/a'; echo 'long|5-00:00:00|n/a'\n"
+    )
+    sinfo.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert slurm._limit_of(options) == expected
+
+
+@pytest.mark.parametrize(
+    ("printed", "error", "expected"),
+    [
+        ("", "srun: error: Unable to allocate resources: Requested nodes are busy", True),
+        ("cost: 1", "srun: error: Unable to allocate resources: Requested nodes are busy", False),
+        ("", "error: --data: cannot allocate 3 GB", False),
+    ],
+)
+def test_whether_no_node_was_free(printed: str, error: str, expected: bool) -> None:
+    ended = subprocess.CompletedProcess([], 1, stdout=printed, stderr=error)
+    assert slurm._is_busy(ended, "cost:") is expected
