@@ -21,6 +21,10 @@ SOFTPLUS_BETA = 50.0
 LOOKAHEAD_STEPS, LOOKAHEAD_SHARE = 5, 0.5
 """The weights are averaged with those of the last merge every so many steps; the share of the newer ones."""
 
+CHUNK = 65536
+"""Values per thread that a CPU takes through all operations at once: those of six arrays, 1.5 MB, and what lies between
+fit into its cache. A multiple of every vector length, so that results do not depend on it."""
+
 STATE = ("grad_ma", "neg_grad_ma", "variance_ma", "lookahead_params")
 """State of each parameter, named as in the package, whose ``max_variance_ma`` is always zero."""
 
@@ -126,27 +130,46 @@ class Ranger21(torch.optim.Optimizer):
             self._state["lookahead_params"].copy_(self._weights)
         self._gather()
         again = self._normalize()
+        for chunk in self._chunks():
+            gradient = self._gradient[chunk]
+            self._state["variance_ma"][chunk].mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
         variance = self._state["variance_ma"]
-        variance.mul_(BETA2).addcmul_(self._gradient, self._gradient, value=1 - BETA2)
-        correction1, correction2 = 1 - BETA1**step, 1 - BETA2**step
-        deviation = (variance.sum() / (correction2 * variance.numel())).sqrt_()
+        deviation = (variance.sum() / ((1 - BETA2**step) * variance.numel())).sqrt_()
         self._record_failure(deviation, step)
         self._decay_last(learning_rate, deviation)
         for block in self._blocks:
             block.of(self._gradient).mul_(again[block.rows])
-        momentum, negative = self._state["grad_ma"], self._state["neg_grad_ma"]
+        for chunk in self._chunks():
+            self._move(chunk, step, learning_rate)
+
+    def _chunks(self) -> list[slice]:
+        """Parts of flat memory, each of which goes through all of its operations before the next.
+
+        On a CPU a part stays in the cache meanwhile. A GPU takes everything at once: it would wait for launches. Values
+        are independent of each other, so the parts change no result.
+        """
+        count = self._weights.numel()
+        size = CHUNK * torch.get_num_threads() if self._weights.device.type == "cpu" else count
+        return [slice(start, start + size) for start in range(0, count, size)]
+
+    def _move(self, chunk: slice, step: int, learning_rate: float) -> None:
+        """Update a part of the momentum and of the weights, whose second moments are those of this step."""
+        weights, gradient = self._weights[chunk], self._gradient[chunk]
+        momentum, negative, variance, slow = (
+            self._state[name][chunk] for name in ("grad_ma", "neg_grad_ma", "variance_ma", "lookahead_params")
+        )
         if step % 2 == 0:
             momentum, negative = negative, momentum
-        momentum.mul_(BETA1**2).add_(self._gradient, alpha=1 - BETA1**2)
+        momentum.mul_(BETA1**2).add_(gradient, alpha=1 - BETA1**2)
         noise_norm = math.sqrt((1 + BETA2) ** 2 + BETA2**2)
         # The gradient is not needed any more: its memory takes the direction.
-        direction = torch.mul(momentum, 2 / noise_norm, out=self._gradient).sub_(negative, alpha=1 / noise_norm)
-        denominator = F.softplus(variance.sqrt().div_(math.sqrt(correction2)).add_(EPS), beta=SOFTPLUS_BETA)
-        self._weights.addcdiv_(direction, denominator, value=-learning_rate / correction1)
+        direction = torch.mul(momentum, 2 / noise_norm, out=gradient).sub_(negative, alpha=1 / noise_norm)
+        second = variance.sqrt().div_(math.sqrt(1 - BETA2**step)).add_(EPS)
+        denominator = F.softplus(second, beta=SOFTPLUS_BETA)
+        weights.addcdiv_(direction, denominator, value=-learning_rate / (1 - BETA1**step))
         if step % LOOKAHEAD_STEPS == 0:
-            slow = self._state["lookahead_params"]
-            self._weights.mul_(LOOKAHEAD_SHARE).add_(slow, alpha=1 - LOOKAHEAD_SHARE)
-            slow.copy_(self._weights)
+            weights.mul_(LOOKAHEAD_SHARE).add_(slow, alpha=1 - LOOKAHEAD_SHARE)
+            slow.copy_(weights)
 
     def _gather(self) -> None:
         """Copy all gradients into flat memory."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.training.measuring.launches import Launches
 from leukemia.config.recipe import Recipe
+from leukemia.training import ranger21
 from leukemia.training.model import save_model
 from leukemia.training.optim import ScheduledOptimizer, build_optimizer
 from leukemia.training.ranger21 import STATE, Ranger21
@@ -134,6 +135,19 @@ def test_a_state_is_restored_bit_for_bit_also_between_lookaheads(steps: int) -> 
         set_gradients([other], step)
         resumed.step()
     assert torch.equal(flat(model), flat(other))
+
+
+def test_the_size_of_chunks_does_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of 44,000 values, in one chunk and in hundreds, the last of them shorter."""
+    models = [Shrunk(18), Shrunk(18)]
+    optimizers = [optimizer_of("ranger21", model) for model in models]
+    assert flat(models[0]).numel() % 192 > 0
+    for step in range(2 * ranger21.LOOKAHEAD_STEPS + 1):
+        set_gradients(models, step)
+        for optimizer, chunk in zip(optimizers, (2**20, 192), strict=True):
+            monkeypatch.setattr(ranger21, "CHUNK", chunk)
+            optimizer.step()
+    assert torch.equal(flat(models[0]), flat(models[1]))
 
 
 def test_the_state_has_four_tensors_per_parameter() -> None:
