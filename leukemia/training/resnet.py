@@ -150,7 +150,8 @@ class ResNet(nn.Module):
         self.fc = nn.Linear(512 * block.expansion, num_classes)
         # BatchNorm and Linear keep torch's default initialization, as in torchvision.
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            # Those on the device meta have no values; torch takes seconds to draw none.
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
