@@ -144,7 +144,9 @@ def results(world: World) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("without_thread")
-@pytest.mark.parametrize("stride", [29, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "stride", [29, pytest.param(5, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize("search", KILLED)
 def test_a_head_that_crashes_between_uploads_is_replaced_by_another(
     world_in: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: str, stride: int

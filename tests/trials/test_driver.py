@@ -805,7 +805,9 @@ class _Bests(list[Contender]):
     """A list whose methods can be replaced."""
 
 
-@pytest.mark.parametrize("stride", [37, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "stride", [37, pytest.param(5, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("search", KILLED)
 def test_a_kill_at_any_step_changes_nothing(
