@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from leukemia.base import checksums
-from leukemia.base.errors import UserError
+from leukemia.base.errors import UserError, first_line
 from leukemia.base.faults import is_machine_fault
 from leukemia.base.files import atomic
 from leukemia.config.recipe import Recipe
@@ -49,7 +49,7 @@ def load_checkpoint(path: Path, recipe: Recipe, fold: int) -> dict[str, Any]:
 
     Raises:
         DamagedCheckpoint: see there.
-        UserError: it belongs to another recipe or fold.
+        UserError: it belongs to another recipe or fold, or its recipe has fields or values that this version lacks.
         Exception: a fault of the machine, as ``is_machine_fault``: the file cannot be read, or memory is too small.
     """
     state = _read(path, mmap=False)
@@ -70,9 +70,22 @@ def epochs_in(path: Path, recipe: Recipe, fold: int) -> int:
 
 
 def _require_same(state: dict[str, Any], path: Path, recipe: Recipe, fold: int) -> None:
-    # Of an earlier version, the text lacks fields.
-    if Recipe.from_json(state["recipe"]) != recipe or state["fold"] != fold:
+    try:
+        # Of an earlier version, the text lacks fields.
+        found = Recipe.from_json(state["recipe"])
+    except UserError as error:
+        raise unusable(path, error) from error
+    if found != recipe or state["fold"] != fold:
         raise UserError(f"{path}: this checkpoint belongs to another recipe or fold; remove it to start over")
+
+
+def unusable(path: Path, error: Exception) -> UserError:
+    """The error for an intact checkpoint that this version cannot resume, such as one of a later version."""
+    cause = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
+    return UserError(
+        f"{path}: this version cannot resume this checkpoint ({cause}); use the version that wrote it, or remove it to "
+        "start over"
+    )
 
 
 def _ends_as_archive(path: Path) -> bool:
@@ -90,9 +103,10 @@ def _read(path: Path, *, mmap: bool) -> dict[str, Any]:
     if verdict == "unchecked" and not _ends_as_archive(path):
         raise DamagedCheckpoint(f"{path} is damaged (its end is incomplete)")
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-        if not {"recipe", "fold", "epochs"} <= set(found):
-            raise KeyError("recipe, fold, epochs")
+        found = dict(torch.load(path, map_location="cpu", weights_only=True, mmap=mmap))
+        if not (isinstance(found["recipe"], str) and isinstance(found["fold"], int)):
+            raise TypeError("recipe, fold")
+        len(found["epochs"])
     except Exception as error:
         if is_machine_fault(error):
             # Such as too little memory: the file is intact.
@@ -101,4 +115,4 @@ def _read(path: Path, *, mmap: bool) -> dict[str, Any]:
         raise DamagedCheckpoint(f"{path} is damaged ({type(error).__name__})") from None
     if verdict == "unchecked":
         log.warning("%s has no checksums (it is of an earlier version): it is used unchecked", path)
-    return dict(found)
+    return found

@@ -16,14 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from leukemia.base.errors import UserError
+from leukemia.base.faults import is_machine_fault
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.data.augmentation.kept import KeepingLoader
 from leukemia.data.augmentation.loaders import TrainingLoader, training_loader
 from leukemia.data.images import training_batches
-from leukemia.training.checkpoint import DamagedCheckpoint, load_checkpoint
+from leukemia.training.checkpoint import DamagedCheckpoint, load_checkpoint, unusable
 from leukemia.training.checkpoint_writer import BY_TIME, CheckpointSchedule, CheckpointWriter
-from leukemia.training.device import compute_dtype
+from leukemia.training.device import compute_dtype, is_device_fault, is_out_of_memory
 from leukemia.training.inference import NonFinite, precise_batchnorm, predict, to_device
 from leukemia.training.model import build_model
 from leukemia.training.optim import ScheduledOptimizer, build_optimizer
@@ -87,7 +88,8 @@ def fit(
     Raises:
         NonFinite: a loss, gradient, weight or probability became infinite or NaN.
         OSError: a checkpoint could not be written; at the end of a later epoch, since that is done beside the training.
-        UserError: the checkpoint belongs to another recipe or fold, or images and batches are too small for BatchNorm.
+        UserError: the checkpoint belongs to another recipe, fold or version, or images and batches are too small for
+            BatchNorm.
     """
     make_deterministic(recipe.train.seed, fold)
     with ExitStack() as stack:
@@ -242,7 +244,11 @@ class _Fit:
         return Snapshot.take(self.model, self.optimizer, self.device, self.epochs)
 
     def restore(self, path: Path) -> None:
-        """Resume from a checkpoint, if present; without an intact one, training begins again."""
+        """Resume from a checkpoint, if present; without an intact one, training begins again.
+
+        Raises:
+            UserError: an intact one belongs to another recipe, fold or version.
+        """
         if not path.is_file():
             return
         try:
@@ -251,7 +257,13 @@ class _Fit:
             log.warning("%s; retraining this fold from scratch", damage)
             path.unlink()
             return
-        self.epochs = restore(state, self.model, self.optimizer, self.device)
+        try:
+            self.epochs = restore(state, self.model, self.optimizer, self.device)
+        except Exception as error:
+            if is_machine_fault(error) or is_device_fault(error) or is_out_of_memory(error):
+                raise
+            # Of entries that differ, torch and the optimizers may raise anything.
+            raise unusable(path, error) from error
 
 
 def check_batch_size(recipe: Recipe, num_images: int) -> None:

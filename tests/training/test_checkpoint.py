@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,35 @@ def test_a_file_that_is_no_checkpoint_is_damaged(path: Path, content: bytes) -> 
     path.write_bytes(content)
     with pytest.raises(DamagedCheckpoint, match=r"fold_0.pt is damaged \(its end is incomplete\)"):
         load_checkpoint(path, RECIPE, 0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [5, [1, 2], torch.zeros(3), {"recipe": 5, "fold": 0, "epochs": []}, {"recipe": "{}", "fold": 0, "epochs": 3}],
+)
+def test_what_is_no_state_is_damaged(path: Path, content: object) -> None:
+    torch.save(content, path)
+    with pytest.raises(DamagedCheckpoint, match=r"fold_0.pt is damaged \((Type|Key|Index)Error\)"):
+        load_checkpoint(path, RECIPE, 0)
+    assert epochs_in(path, RECIPE, 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("train.new", 1, "unknown recipe field 'train.new'; did you mean"),
+        ("optimizer.name", "lion", "optimizer.name: expected one of ranger21, "),
+    ],
+)
+def test_a_recipe_of_a_later_version_is_named_with_the_file(
+    path: Path, field: str, value: object, message: str
+) -> None:
+    torch.save({**STATE, "recipe": json.dumps({**RECIPE.flat(), field: value}), "fold": 0}, path)
+    with pytest.raises(
+        UserError, match=rf"fold_0.pt: this version cannot resume this checkpoint \({message}.*\); use the version that"
+    ):
+        load_checkpoint(path, RECIPE, 0)
+    assert epochs_in(path, RECIPE, 0) == 0
 
 
 @pytest.mark.parametrize("missing", [1, 8, 16, 20, 24, 40, 57])

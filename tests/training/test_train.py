@@ -258,6 +258,27 @@ def test_a_damaged_checkpoint_only_costs_time(split: Split, tmp_path: Path, capl
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("entry", "value", "cause"),
+    [
+        ("model", {}, "RuntimeError: Error"),
+        ("optimizer", {}, "KeyError: 'hidden'"),
+        ("epochs", [{"epoch": 1}], "TypeError: Epoch"),
+    ],
+)
+def test_a_checkpoint_whose_entries_differ_is_named(
+    entry: str, value: object, cause: str, split: Split, tmp_path: Path
+) -> None:
+    path = tmp_path / "fold_0.pt"
+    list(fit(recipe_of(), split, fold=0, device=CPU, checkpoint=path))
+    torch.save({**torch.load(path, weights_only=True), entry: value}, path)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=rf"fold_0.pt: this version cannot resume this checkpoint \({cause}"):
+        next(fit(recipe_of(), split, fold=0, device=CPU, checkpoint=path))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.usefixtures("small")
 def test_a_checkpoint_has_plain_values_and_belongs_to_one_recipe_and_fold(split: Split, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "fold_0.pt"
     fitting = fit(recipe_of(), split, fold=0, device=CPU, checkpoint=path, schedule=EACH_EPOCH)
