@@ -25,6 +25,7 @@ from leukemia.data.images import open_images
 from leukemia.data.view import view_of
 from leukemia.delivery.messages import print_line
 from leukemia.study.folder import Study
+from leukemia.training.device import compute_dtype
 from leukemia.training.inference import NonFinite
 from leukemia.training.model import build_model
 from leukemia.training.resnet import ResNet
@@ -116,6 +117,9 @@ def _checkpoint(study: Study, recipe: Recipe, catalog: Catalog, device: torch.de
     # The file is named by all that determines the weights, so that all epochs of a model agree in it.
     # On a GPU, the number of threads changes no numbers.
     threads = torch.get_num_threads() if device.type == "cpu" else None
-    determining = (recipe.identity(), catalog.fingerprint, device.type, threads, torch.__version__)
+    determining = [recipe.identity(), catalog.fingerprint, device.type, threads, torch.__version__]
+    if recipe.train.precision == "auto" and compute_dtype(recipe, device) == torch.float32:
+        # Machines that share a cache may differ in what ``auto`` is. In bfloat16, names are those of earlier versions.
+        determining.append("float32")
     identity = hashlib.sha256("\n".join(map(str, determining)).encode()).hexdigest()[:16]
     return cache_dir() / "checkpoints" / f"{study.info.study_uid}-final" / f"{identity}.pt"

@@ -117,7 +117,7 @@ def checkpoints(cache: Path) -> list[Path]:
     return list((cache / "checkpoints" / "abcd1234-final").glob("*.pt"))
 
 
-@pytest.mark.parametrize("change", ["version", "threads", "device"])
+@pytest.mark.parametrize("change", ["version", "threads", "device", "precision"])
 def test_a_training_is_not_continued_where_its_numbers_would_differ(
     study: Study, monkeypatch: pytest.MonkeyPatch, session_cache: Path, change: str
 ) -> None:
@@ -135,17 +135,20 @@ def test_a_training_is_not_continued_where_its_numbers_would_differ(
             monkeypatch.setattr(torch, "__version__", "9.9.9")
         elif changed and change == "threads":
             monkeypatch.setattr(torch, "get_num_threads", lambda: 999)
+        elif change == "precision":
+            dtype = torch.float32 if changed else torch.bfloat16
+            monkeypatch.setattr(retraining, "compute_dtype", lambda recipe, device, dtype=dtype: dtype)
         elif changed:
             monkeypatch.setattr(final_training, "choose_device", lambda name: torch.device("meta"))
         with pytest.raises(KeyboardInterrupt):
-            deliver(study)
+            deliver(study, "--set", "train.precision=auto")
     assert used[0] == used[1] != used[2]
 
 
 def test_the_number_of_threads_matters_on_a_cpu_only(
     study: Study, tiny_catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = study.recipe(0)
+    recipe = study.recipe(0).with_settings({"train.precision": "float32"})
 
     def names(device: str) -> set[Path]:
         found = set()
@@ -164,6 +167,7 @@ def test_a_checkpoint_keeps_the_name_that_an_earlier_version_gave_it(
     earlier = Study.open(Path(__file__).parents[1] / "example_study")
     monkeypatch.setenv("LEUKEMIA_CACHE", str(tmp_path))
     monkeypatch.setattr(torch, "__version__", "2.13.0")
+    monkeypatch.setattr(retraining, "compute_dtype", lambda recipe, device: torch.bfloat16)
     catalog: Any = SimpleNamespace(fingerprint="ab12")
     path = retraining._checkpoint(earlier, earlier.recipe(0), catalog, torch.device("cuda"))
     assert path == tmp_path / "checkpoints" / "e71e6287-final" / "9756946cd0966cc6.pt"
