@@ -169,7 +169,8 @@ def predict_views(
             # The softmax is taken first: what is averaged over views is probabilities.
             leukemic = model(views_of(batch, tta)).float().softmax(dim=1)[:, ALL]
             parts.append(leukemic.reshape(num_views, len(batch)))
-    probabilities = torch.cat(parts, dim=1).double().cpu().numpy()
+    # MPS has no float64.
+    probabilities = torch.cat(parts, dim=1).cpu().numpy().astype(np.float64)
     broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=0))
     if len(broken):
         raise NonFiniteProbabilities(broken, len(rows))
@@ -178,7 +179,8 @@ def predict_views(
 
 def to_device(batch: Tensor, device: torch.device) -> Tensor:
     """A batch of images on the device, channels last: the fastest layout for convolutions."""
-    return batch.to(device, memory_format=torch.channels_last, non_blocking=True)
+    # On MPS, a copy without waiting reads memory that may have been given to another tensor (pytorch issue 189690).
+    return batch.to(device, memory_format=torch.channels_last, non_blocking=device.type == "cuda")
 
 
 def model_to_device(model: ResNet, device: torch.device) -> ResNet:

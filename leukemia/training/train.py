@@ -160,7 +160,7 @@ class _Fit:
         self.model.train()
         learning_rate = 0.0
         losses: list[Tensor] = []
-        weighted_loss = torch.zeros((), device=self.device, dtype=torch.float64)
+        sizes: list[int] = []
         num_correct = torch.zeros((), device=self.device, dtype=torch.int64)
         for images, labels in self._batches(epoch):
             self.optimizer.zero_grad()
@@ -174,17 +174,20 @@ class _Fit:
             loss.backward()
             learning_rate = self.optimizer.learning_rate
             self._step(epoch, len(losses))
-            weighted_loss += loss.detach().double() * len(labels)
+            sizes.append(len(labels))
             num_correct += (logits.argmax(dim=1) == labels).sum()
         self._require_finite_losses(losses, epoch)
         self._require_finite_weights(epoch, len(losses))
-        num_images = len(self.split.training)
-        return weighted_loss.item() / num_images, num_correct.item() / num_images, learning_rate
+        sum_of_losses = 0.0
+        # In float64, which MPS lacks.
+        for loss_of_batch, size in zip(torch.stack(losses).tolist(), sizes, strict=True):
+            sum_of_losses += loss_of_batch * size
+        return sum_of_losses / sum(sizes), num_correct.item() / sum(sizes), learning_rate
 
     def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         batches = training_batches(self.recipe, self.split.training, self.fold, epoch)
         for images, labels in self.batches.keeping(batches, self.num_precise):
-            yield to_device(images, self.device), labels.to(self.device, non_blocking=True)
+            yield to_device(images, self.device), labels.to(self.device, non_blocking=self.device.type == "cuda")
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
@@ -289,4 +292,4 @@ def _class_weight(recipe: Recipe, labels: np.ndarray) -> Tensor:
     """Weight of each class in the loss, float32 (2,): 1, or n / (2 n_class) if balanced."""
     if recipe.train.class_weight == "none":
         return torch.ones(2)
-    return torch.from_numpy(len(labels) / (2.0 * np.bincount(labels, minlength=2))).float()
+    return torch.from_numpy((len(labels) / (2.0 * np.bincount(labels, minlength=2))).astype(np.float32))

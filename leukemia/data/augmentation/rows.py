@@ -68,4 +68,4 @@ class Sent:
 
 def sent(values: Tensor, device: torch.device) -> Tensor:
     """A tensor on the device; to a GPU through page-locked memory, which needs no wait."""
-    return (values.pin_memory() if device.type == "cuda" else values).to(device, non_blocking=True)
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
