@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Generator
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,7 @@ def _finish(console: Console, recipe: Recipe, fitting: Generator[Epoch, None, Re
     """Train to the end, and show the progress."""
     epochs: list[Epoch] = []
     how = "run the same command again to continue from the last finished epoch, or one a few seconds before it"
-    with interrupts.resumable(how), console.status("training") as status, closing(fitting):
+    with interrupts.resumable(how), console.status("training") as status, closing(fitting), _interrupting(fitting):
         while True:
             interrupts.check()
             try:
@@ -95,6 +95,16 @@ def _finish(console: Console, recipe: Recipe, fitting: Generator[Epoch, None, Re
             status.update(progress)
             if not console.is_terminal:
                 print_line(console, progress)
+
+
+@contextmanager
+def _interrupting(fitting: Generator[Epoch, None, ResNet]) -> Iterator[None]:
+    """Raise an interrupt in the training, which then stores its last epoch, also if it came between two epochs."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        fitting.throw(interrupt)
+        raise
 
 
 def remove_checkpoint(study: Study, recipe: Recipe, catalog: Catalog, device: torch.device) -> None:

@@ -113,6 +113,23 @@ def test_killed_retraining_resumes_to_the_same_model(
     assert (study.folder / "final" / "model.safetensors").read_bytes() == expected
 
 
+def test_an_interrupt_between_two_epochs_stores_the_last_one(
+    study: Study, monkeypatch: pytest.MonkeyPatch, session_cache: Path
+) -> None:
+    """Not only one that is raised while an epoch is trained."""
+
+    def interrupt(console: object, line: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(retraining, "print_line", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            deliver(study, "--set", "train.epochs=2")
+    (stored,) = checkpoints(session_cache)
+    assert len(torch.load(stored, weights_only=True)["epochs"]) == 1
+    stored.unlink()
+
+
 def checkpoints(cache: Path) -> list[Path]:
     return list((cache / "checkpoints" / "abcd1234-final").glob("*.pt"))
 
