@@ -14,9 +14,9 @@ import jsonschema
 
 from leukemia.base.errors import MissingFile, UserError, first_line
 from leukemia.base.files import read_file
+from leukemia.base.yaml_text import InvalidYaml, parse
 from search.cluster.ray_private import checked_cluster_config, cluster_schema
 from search.preflight.aws import check_account
-from search.preflight.cluster_yaml import InvalidYaml, parse
 from search.preflight.hosts import check_hosts
 from search.preflight.mounts import mount_problems
 from search.preflight.problems import collect, unexpected
