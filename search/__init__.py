@@ -35,7 +35,8 @@ def search(data: Paths | None = None, **options: Unpack[Options]) -> StudyResult
         data: as ``--data``: a folder, or one or more CSVs; None: the sample set.
         options: those of the command, with ``_`` for ``-``, such as ``trials=20``, ``budget_hours=2.5``,
             ``racing=False`` or ``classes=["normal=Benign", "leukemic=Early,Pre,Pro"]``; ``settings`` is a mapping for
-            ``--set``, such as ``{"train.epochs": 30}``.
+            ``--set``, such as ``{"train.epochs": 30}``; ``space`` is a file for ``--space``, or its content as a
+            mapping; ``search`` is one for ``--search``, such as ``{"model.depth": [18, 50], "augment.blur": "0..1"}``.
 
     Returns:
         The study, as ``leukemia.Study`` opens it. Without a winner, its ``best`` raises ``MissingFile``.

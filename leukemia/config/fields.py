@@ -100,7 +100,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     check_key(key)
     if key == "model.pretrained_sha256":
         raise UserError("--set: model.pretrained_sha256 is computed from the file; set model.pretrained")
-    return key, _parsed(key, value.strip())
+    return key, parsed_value(key, value.strip())
 
 
 def parse_settings(texts: list[str]) -> dict[str, Any]:
@@ -118,7 +118,22 @@ def parse_settings(texts: list[str]) -> dict[str, Any]:
     return settings
 
 
-def _parsed(key: str, text: str) -> Any:
+def kind_of(key: str) -> type[Any] | tuple[Any, ...]:
+    """What the values of a field are: ``int``, ``float``, ``bool``, ``str``, or a tuple of the only ones.
+
+    >>> kind_of("train.epochs"), kind_of("evaluate.tta")
+    (<class 'int'>, ('none', 'flips', 'd4'))
+    """
+    hint = _type_hints(key)[0]
+    return typing.get_args(hint) if typing.get_origin(hint) is Literal else hint
+
+
+def parsed_value(key: str, text: str) -> Any:
+    """The value of a field, from its text on a command line.
+
+    Raises:
+        UserError: it has the wrong type.
+    """
     hints = _type_hints(key)
     if type(None) in hints and text.lower() in ("", "null"):
         return None

@@ -22,6 +22,18 @@ the bfloat16 weight gradient of torch 2.13.0 on a CPU contains uninitialized mem
 
 MAX_SEED = 2**31 - 1
 
+BOUNDS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("data.crop_px", "data.size_px"), (SMALLEST_SIZE_PX, 8192)),
+    **{
+        f"augment.{name}": (0.0, 1.0)
+        for name in ("horizontal_flip", "vertical_flip", "transpose", "rotate", "blur", "noise", "cutout")
+    },
+    "train.epochs": (1, 100_000),
+    "train.batch_size": (1, 65_536),
+    "train.seed": (0, MAX_SEED),
+}
+"""Lowest and highest value of numbers by dotted key, both inclusive; ``OPTIMIZERS`` has those of optimizers."""
+
 Tta = Literal["none", "flips", "d4"]
 Fit = Literal["crop", "resize", "auto"]
 Small = Literal["pad", "refuse"]
@@ -55,8 +67,8 @@ class Data:
     def __post_init__(self) -> None:
         _one_of("data.fit", self.fit, typing.get_args(Fit))
         _one_of("data.small", self.small, typing.get_args(Small))
-        _within("data.crop_px", self.crop_px, SMALLEST_SIZE_PX, 8192)
-        _within("data.size_px", self.size_px, SMALLEST_SIZE_PX, 8192)
+        _within("data.crop_px", self.crop_px)
+        _within("data.size_px", self.size_px)
         if self.crop_px is not None and self.size_px is not None and self.size_px > self.crop_px:
             raise UserError(
                 f"data.size_px: expected at most data.crop_px ({self.crop_px}), got {self.size_px}; "
@@ -98,7 +110,7 @@ class Augment:
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
-            _within(f"augment.{item.name}", getattr(self, item.name), 0.0, 1.0)
+            _within(f"augment.{item.name}", getattr(self, item.name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +165,7 @@ class Optimizer:
             if self.has(field.name):
                 setting = OPTIMIZERS[self.name].settings[field.name]
                 value = setting.default if value is None else value
-                _within(key, value, setting.low, setting.high)
+                _within(key, value, (setting.low, setting.high))
                 object.__setattr__(self, field.name, value)
             elif value is not None:
                 raise UserError(f"{key} has no effect with {self.name}; leave it out")
@@ -187,12 +199,12 @@ class Train:
     """Seed of weights, image order and augmentation."""
 
     def __post_init__(self) -> None:
-        _within("train.epochs", self.epochs, 1, 100_000)
-        _within("train.batch_size", self.batch_size, 1, 65_536)
+        _within("train.epochs", self.epochs)
+        _within("train.batch_size", self.batch_size)
         _one_of("train.class_weight", self.class_weight, ("none", "balanced"))
         _one_of("train.precision", self.precision, ("auto", "float32", "bfloat16"))
         _one_of("train.pipeline", self.pipeline, typing.get_args(Pipeline))
-        _within("train.seed", self.seed, 0, MAX_SEED)
+        _within("train.seed", self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +226,7 @@ def _one_of(key: str, value: Any, choices: tuple[Any, ...]) -> None:
         raise UserError(f"{key}: expected one of {', '.join(map(str, choices))}, got {value!r}")
 
 
-def _within(key: str, value: float | None, low: float, high: float) -> None:
+def _within(key: str, value: float | None, bounds: tuple[float, float] | None = None) -> None:
+    low, high = bounds or BOUNDS[key]
     if value is not None and not low <= value <= high:
         raise UserError(f"{key}: expected a value from {low:g} to {high:g}, got {value!r}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leukemia.config.fields import FIELDS
+from leukemia.config.parameters import is_range
 from leukemia.reporting.words import field_name, value_text
 from leukemia.study.folder import Study
 
@@ -26,6 +27,9 @@ class Parameter:
     is_log: bool
     """Whether it was searched on a logarithmic scale."""
 
+    is_range: bool = False
+    """Whether it was searched as a range, so that also its integers are numbers on a scale."""
+
     @property
     def name(self) -> str:
         """As people say it."""
@@ -35,7 +39,7 @@ class Parameter:
     def choices(self) -> list[Any] | None:
         """Its distinct values in order; None for a number on a scale."""
         distinct = {value for value in self.values.values() if value is not None}
-        if all(isinstance(value, float) for value in distinct):
+        if self.is_range or all(isinstance(value, float) for value in distinct):
             return None
         return sorted(distinct, key=lambda value: (isinstance(value, str), value))
 
@@ -64,6 +68,7 @@ def varied_parameters(study: Study) -> list[Parameter]:
         values = {number: fields[key] for number, fields in flat.items() if fields[key] is not None}
         if key in _LEFT_OUT or len(set(values.values())) < 2:
             continue
-        is_log = bool(study.info.space.get(key, {}).get("log")) and all(value > 0 for value in values.values())
-        found.append(Parameter(key=key, values=values, is_log=is_log))
+        entry = study.info.space.get(key, {})
+        is_log = bool(entry.get("log")) and all(value > 0 for value in values.values())
+        found.append(Parameter(key=key, values=values, is_log=is_log, is_range=is_range(entry)))
     return found

@@ -24,6 +24,7 @@ from leukemia.reporting.search_sections import (
     time_section,
     trials_section,
 )
+from leukemia.reporting.search_space import search_space_sections
 from leukemia.reporting.subclasses import subclass_sections
 from leukemia.reporting.winner import (
     calibration_section,
@@ -110,6 +111,7 @@ def _parts(study: Study, best: Best | None, trials: pd.DataFrame, ledger: Ledger
         "What decided it",
         [
             trials_section(study, trials, ledger),
+            *search_space_sections(study),
             *hindsight_sections(study, hindsight, importances),
             *parameter_sections(study, trials),
             *ladder_sections(study),
@@ -164,6 +166,8 @@ def _images_sections(study: Study) -> list[Section]:
 
 def _commands_section(study: Study, best: Best | None) -> Section:
     rows = [("what", "command"), ("this search", study.info.command)]
+    if (config := study.folder / layout.CONFIG).is_file():
+        rows.append(("another one with its options", f"python -m search.run --config {shlex.quote(str(config))}"))
     where = shlex.join([study.name, "--runs", str(study.folder.parent)])
     if best is not None:
         rows.append(("train and deliver the winner", f"python -m leukemia.final --best {where}"))

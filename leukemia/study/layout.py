@@ -8,6 +8,7 @@ from leukemia.base.errors import UserError
 from leukemia.config import delivered
 
 STUDY = "study.json"
+CONFIG = "config.yaml"
 """How the study was started; a folder that contains this file is a study."""
 
 SPLITS = "splits.json"
@@ -120,7 +121,7 @@ REPORT_FILES = frozenset(
     )
 )
 STUDY_FILES = REPORT_FILES | {
-    *(STUDY, SPLITS, JOURNAL, LOG, BEST, LADDER, LEDGER, HINDSIGHT, LEAKCHECK, SWEEP, TRIALS_CSV),
+    *(STUDY, CONFIG, SPLITS, JOURNAL, LOG, BEST, LADDER, LEDGER, HINDSIGHT, LEAKCHECK, SWEEP, TRIALS_CSV),
 }
 TRIAL_FILES = frozenset((RECIPE, EPOCHS, REPEATED, STATE, ORIGIN, TRACEBACK))
 SEED_FILES = frozenset((FAILED, TRACEBACK))

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from leukemia.base.record import check_version, missing_field, read_content, read_record, wrong_value
+from leukemia.config.parameters import described_space, stored_space
 from leukemia.config.protocol import Protocol
 from leukemia.config.results import OBJECTIVES, FoldResult
 from leukemia.study.data_source import DataSource
@@ -95,6 +96,10 @@ class SearchOptions:
     settings: Annotated[dict[str, Any], AfterValidator(is_settings)] = field(default_factory=dict)
     """Fixed recipe fields by dotted key."""
 
+    asked: dict[str, Any] = field(default_factory=dict)
+    """What the user searches instead of, or besides, the built-in space, as ``Asked.to_dict`` of
+    ``search.policy.asked``; fixed for a study."""
+
     warm_start: list[str] = field(default_factory=list)
     """Names of earlier studies to reuse trials from."""
 
@@ -113,6 +118,7 @@ OPTIONAL: dict[str, Any] = {
     "budget_hours": math.inf,
     "rungs": SearchOptions().rungs,
     "keep": SearchOptions.keep,
+    "asked": {},
     **dict.fromkeys(("wandb_ids", "pausing", "paused_before"), False),
 }
 """Fields of ``study.json`` that are written only if set, with their values if not."""
@@ -143,8 +149,9 @@ class StudyInfo(SearchOptions, Identity):
     start: Annotated[dict[str, Any], AfterValidator(is_recipe)] = field(default_factory=dict)
     """The starting recipe by dotted key."""
 
-    space: dict[str, Any] = field(default_factory=dict)
-    """The search space by recipe field, as ``Space.describe`` of ``search.policy.space``."""
+    space: Annotated[dict[str, Any], AfterValidator(described_space)] = field(default_factory=dict)
+    """The search space by recipe field, as ``Space.describe`` of ``search.policy.space``. The file has it in the form
+    of W&B's sweeps, nested by section."""
 
     weights: str | None = None
     """What the trials take from ``model.pretrained``, as text; None if they start from scratch."""
@@ -193,6 +200,9 @@ class StudyInfo(SearchOptions, Identity):
         """For JSON, in the order of the file; ``OPTIONAL`` fields only if set."""
         content = {name: getattr(self, name) for name in self._names() if name not in self.absent}
         kept = {name: value for name, value in content.items() if name not in OPTIONAL or value != OPTIONAL[name]}
+        # Without reasons, it is of an earlier version, whose files stay as they are.
+        if any("reason" in entry for entry in self.space.values()):
+            kept["space"] = stored_space(self.space)
         return {"schema": SCHEMA, **kept, "data": self.data.to_dict()}
 
     @classmethod

@@ -11,7 +11,7 @@ from typing import Any
 
 from leukemia.base.provenance import without_credentials
 from leukemia.base.record import read_record, write_record
-from leukemia.config.fields import nested
+from leukemia.config.parameters import swept
 from leukemia.config.results import score_name
 from leukemia.study import layout
 from leukemia.study.folder import Study
@@ -44,21 +44,13 @@ def sweep_config(name: str, objective: str, space: Mapping[str, Any], method: st
 
     Parameters are nested as in the runs' config: W&B's API cannot filter by keys that contain dots.
     """
-    parameters = {key: _parameter(entry) for key, entry in space.items()}
     return {
         "name": name,
         "description": "Proposed by Optuna and run by python -m search.run; agents have nothing to do here.",
         "method": method,
         "metric": {"name": score_name(objective), "goal": "maximize"},
-        "parameters": {section: {"parameters": fields} for section, fields in nested(parameters).items()},
+        "parameters": swept(space),
     }
-
-
-def _parameter(entry: Mapping[str, Any]) -> dict[str, Any]:
-    if "choices" in entry:
-        return {"values": list(entry["choices"])}
-    distribution = "log_uniform_values" if entry["log"] else "uniform"
-    return {"distribution": distribution, "min": entry["low"], "max": entry["high"]}
 
 
 def existing_sweep(study: Study) -> SweepRecord | None:

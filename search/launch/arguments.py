@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import sys
 import typing
 
 from leukemia.base import cli
@@ -13,13 +14,16 @@ from leukemia.config.presets import PRESETS
 from leukemia.config.protocol import PROTOCOLS
 from leukemia.config.results import COST, OBJECTIVES
 from leukemia.data.reading import Reading
+from leukemia.study import layout
 from leukemia.study.field_types import MAX_STARTS
 from leukemia.study.schema import SamplerName, SearchOptions, StudyInfo
+from search.launch.config_file import with_config
+from search.planning.own_space import read_wishes
 from search.planning.request import NO_STORAGE, Request, settings_of
 
 DEFAULTS = SearchOptions()
 
-OPTIONS = {field.name for field in dataclasses.fields(SearchOptions)} - {"settings", "storage"}
+OPTIONS = {field.name for field in dataclasses.fields(SearchOptions)} - {"settings", "storage", "asked"}
 """Options set by arguments of the same name."""
 
 LOWEST = {
@@ -40,9 +44,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Parse a command line; arguments that are not given are None.
 
     Raises:
-        UserError: a number is too low or not finite.
+        UserError: a number is too low or not finite, or ``--config`` cannot be read.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_args(with_config(sys.argv[1:] if argv is None else argv))
     for name, low in LOWEST.items():
         value, flag = getattr(arguments, name), f"--{name.replace('_', '-')}"
         if value is None or isinstance(value, str):
@@ -59,6 +63,7 @@ def request_of(arguments: argparse.Namespace) -> Request:
     options = {name: getattr(arguments, name) for name in OPTIONS}
     if arguments.settings:
         options["settings"] = settings_of(arguments.settings)
+    wishes, remarks = read_wishes(arguments.space, arguments.search)
     return Request(
         runs=arguments.runs,
         study=arguments.study,
@@ -67,6 +72,8 @@ def request_of(arguments: argparse.Namespace) -> Request:
         storage=arguments.storage,
         cpus_per_trial=arguments.cpus_per_trial,
         given={name: value for name, value in options.items() if value is not None},
+        wishes=wishes,
+        remarks=tuple(remarks),
     )
 
 
@@ -120,6 +127,13 @@ def _parser() -> argparse.ArgumentParser:
         f"can be resumed on other machines; remembered by --resume; {NO_STORAGE!r} disables it",
     )
     cli.add_wandb_ids(data)
+    data.add_argument(
+        "--config",
+        type=cli.path,
+        metavar="FILE.yaml",
+        help="options by name, such as trials: 50; what is on the command line as well takes precedence. Every study "
+        f"has the one that runs it again, {layout.CONFIG}",
+    )
     search = parser.add_argument_group("search")
     search.add_argument("--trials", type=int, metavar="N", help=f"total number of trials (default: {DEFAULTS.trials})")
     search.add_argument("--folds", type=int, metavar="K", help=f"folds per trial (default: {DEFAULTS.folds})")
@@ -129,6 +143,21 @@ def _parser() -> argparse.ArgumentParser:
         help=f"recipe of trial 0, and values of all fields that are not searched (default: {DEFAULTS.preset})",
     )
     cli.add_settings(search, "fix a field of the recipe, such as train.epochs=40; can be repeated")
+    search.add_argument(
+        "--space",
+        type=cli.location,
+        metavar="FILE.yaml",
+        help="what to search, in the form of a W&B sweep (parameters: model.depth: {values: [18, 50]}, ...): changes "
+        "the built-in space, or with 'only: true' replaces it",
+    )
+    search.add_argument(
+        "--search",
+        action="append",
+        default=[],
+        metavar="FIELD=...",
+        help="search a field among values or in a range: model.depth=18,50, augment.cutout=0..0.5, "
+        "optimizer.learning_rate=1e-4..1e-2:log; can be repeated",
+    )
     search.add_argument(
         "--objective",
         metavar="NAME",
@@ -147,11 +176,11 @@ def _parser() -> argparse.ArgumentParser:
         "--budget-hours", type=float, metavar="H", help="stop starting trials after H device hours (default: no limit)"
     )
     stopping.add_argument(
-        "--no-racing",
-        dest="racing",
-        action="store_const",
-        const=False,
-        help="run all folds of every trial, except those no better than chance",
+        "--racing",
+        action=argparse.BooleanOptionalAction,
+        help="stop trials that cannot win; --no-racing: run all folds of every trial, except those no better than "
+        "chance "
+        f"(default: {'on' if DEFAULTS.racing else 'off'})",
     )
     stopping.add_argument(
         "--pausing",

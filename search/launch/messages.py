@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 from rich.console import Console
 
 from leukemia import CLASS_NAMES
+from leukemia.config.presets import PRESETS
 from leukemia.config.protocol import WARNINGS
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import num_folds_text
@@ -15,7 +19,10 @@ from leukemia.scoring.metrics import majority_rate
 from leukemia.study.folder import Study
 from search.cluster import nodes
 from search.planning.plan import Plan, describe_rules
+from search.policy.asked import NOTHING, Asked
+from search.policy.dimensions import size_of
 from search.policy.portfolio import starts_of
+from search.policy.wishes import moved
 from search.storage.claim import remembered_by
 from search.storage.mirror import Mirror, NoMirror
 from search.trials.display import print_line
@@ -46,8 +53,30 @@ def print_plan(console: Console, plan: Plan) -> None:
         print_line(console, line)
     if info.weights is not None:
         print_line(console, f"weights: {info.weights}")
-    print_line(console, f"space: {len(plan.space.dimensions)} fields, trial 0 is {plan.space.start.describe()}")
+    for line in _describe_space(plan):
+        print_line(console, line)
     print_line(console, f"sampler: {info.sampler}{_further_starts(plan)}")
+
+
+def _describe_space(plan: Plan) -> Iterator[str]:
+    """The space, and how the user changed it."""
+    info, space = plan.info, plan.space
+    asked = Asked.from_dict(info.asked)
+    own = [each.key for each in asked.dimensions]
+    changed = f" ({len(own)} of them as you asked)" if own else ""
+    fields = "1 field" if len(space.dimensions) == 1 else f"{len(space.dimensions)} fields"
+    yield f"space: {fields}{changed}, trial 0 is {space.start.describe()}"
+    for remark in plan.remarks:
+        yield f"note: {remark}"
+    if asked.left:
+        yield f"left as in trial 0: {', '.join(asked.left)}"
+    if own and (differences := moved(space.start, info.settings, PRESETS[info.preset](), asked)):
+        yield f"trial 0 is moved into your space: {', '.join(differences)} of the preset {info.preset}"
+    if "train.epochs" in own and "optimizer.restart_epochs" not in {*own, *info.settings} and not asked.only:
+        yield "optimizer.restart_epochs is one cycle over all epochs of a trial, since train.epochs is searched"
+    number = math.prod(size_of(each) for each in space.dimensions)
+    if number < info.trials and asked != NOTHING:
+        yield f"note: the space has at most {number:.0f} recipes, and --trials is {info.trials}: some are tried again"
 
 
 def _further_starts(plan: Plan) -> str:

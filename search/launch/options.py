@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -12,14 +13,15 @@ from leukemia.study.schema import SamplerName
 
 Paths: TypeAlias = str | Path | Sequence[str | Path]
 
-SWITCHES = {"racing": ("", "--no-racing"), "resume": ("--resume", ""), "quiet": ("--quiet", "")}
+SWITCHES = {"resume": ("--resume", ""), "quiet": ("--quiet", "")}
 """Options without a value that have one flag only, with the words for true and false."""
 
 
 class Options(TypedDict, total=False):
     """The options of ``python -m search.run``, which ``--help`` explains, with ``_`` for ``-``; None: not given.
 
-    ``settings`` are those of ``--set``. ``--dry-run`` is left out, since it makes no study.
+    ``settings`` are those of ``--set``; ``space`` is a file or its content, and ``search`` has values or a text for
+    each field. ``--dry-run`` is left out, since it makes no study.
     """
 
     study: str | None
@@ -39,12 +41,15 @@ class Options(TypedDict, total=False):
     folds: int | None
     preset: str | None
     settings: Mapping[str, Any] | None
+    config: str | Path | None
+    space: str | Path | Mapping[str, Any] | None
+    search: Mapping[str, Any] | Sequence[str] | None
     objective: str | None
     protocol: Protocol | None
     seed: int | None
     warm_start: Sequence[str] | None
     budget_hours: float | None
-    racing: bool
+    racing: bool | None
     pausing: bool | None
     rungs: str | Sequence[float] | None
     keep: float | None
@@ -88,6 +93,10 @@ def _words(name: str, value: Any) -> Iterator[str]:
         yield flag if value else f"--no-{flag.removeprefix('--')}"
     elif name == "settings":
         yield from (f"--set={field}={'' if each is None else each}" for field, each in value.items())
+    elif name == "space" and isinstance(value, Mapping):
+        yield f"{flag}={json.dumps(value)}"
+    elif name == "search":
+        yield from (f"{flag}={each}" for each in _searches(value))
     elif name == "rungs" and not isinstance(value, str):
         yield f"{flag}={','.join(map(str, value))}"
     elif isinstance(value, Sequence) and not isinstance(value, str):
@@ -95,3 +104,18 @@ def _words(name: str, value: Any) -> Iterator[str]:
     else:
         # As one word, so that the value may begin with a hyphen.
         yield f"{flag}={value}"
+
+
+def _searches(value: Mapping[str, Any] | Sequence[str]) -> Iterator[str]:
+    """
+    >>> list(_searches({"model.depth": [18, 50], "augment.blur": "0..0.5"}))
+    ['model.depth=18,50', 'augment.blur=0..0.5']
+    """
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for field, each in value.items():
+            is_list = isinstance(each, Sequence) and not isinstance(each, str)
+            yield f"{field}={','.join(map(str, each)) if is_list else each}"
+    else:
+        yield from value

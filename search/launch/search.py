@@ -35,7 +35,7 @@ from search.launch.local_checkpoints import locked_checkpoints
 from search.launch.messages import describe_devices, describe_storage, print_plan
 from search.launch.preparation import prepared, resources_of
 from search.launch.study_folder import created, resumed
-from search.planning.estimate import print_estimate
+from search.planning.estimate import print_estimate, print_space
 from search.planning.plan import Plan
 from search.sampling.journal import Journal
 from search.storage.address import keys_of
@@ -87,6 +87,8 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         log.info("command: %s", command)
         print_line(console, f"study {study.name} in {study.folder}")
         print_plan(console, plan)
+        if plan.info.asked:
+            print_space(console, plan.space)
         print_line(console, describe(resources, nodes.current_nodes(), own))
         if device_line := describe_devices(study, resources.device):
             print_line(console, device_line)

@@ -9,6 +9,7 @@ from leukemia.base.errors import UserError
 from leukemia.base.files import atomic_folder, make_folder, require_space
 from leukemia.study import layout
 from leukemia.study.folder import Study
+from search.launch.config_file import write_config
 from search.planning.plan import Plan
 from search.planning.vacancy import require_vacant
 from search.trials.warmstart import copy_priors
@@ -29,6 +30,7 @@ def created(plan: Plan) -> Iterator[Study]:
                 stack.enter_context(Study(folder).lock())
                 plan.splits.save(folder / layout.SPLITS)
                 copy_priors(plan.priors, Study.create(folder, plan.info))
+                write_config(folder, plan.info)
         except OSError as error:
             # Of two commands with the same study name, only one can rename its folder.
             require_vacant(plan.folder)
@@ -39,5 +41,7 @@ def created(plan: Plan) -> Iterator[Study]:
 
 
 def resumed(plan: Plan) -> Study:
-    """The study of a resumed plan; ``study.json`` is rewritten if an argument changed it."""
-    return Study.open(plan.folder).updated(plan.info)
+    """The study of a resumed plan; ``study.json`` and ``config.yaml`` are rewritten if an argument changed them."""
+    study = Study.open(plan.folder).updated(plan.info)
+    write_config(study.folder, study.info)
+    return study

@@ -10,7 +10,8 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.sections import MAX_SEED
 from leukemia.data.folds import Splits
 from leukemia.training.train import check_batch_size
-from search.policy.space import Choice, Space
+from search.policy.dimensions import Choice
+from search.policy.space import Space
 from search.trials.warmstart import ReusedTrial
 
 
@@ -47,7 +48,10 @@ def check_seeds(start: Recipe, repeats: int, priors: Iterable[ReusedTrial]) -> N
 
 
 def _limits(space: Space) -> Iterator[Recipe]:
-    """Recipes of each optimizer with the first or last choice of all other fields, and the lowest or highest number."""
+    """Recipes of each optimizer with the first or last choice of all other fields, and the lowest or highest number.
+
+    The smallest batches are in one of them: they are the first to leave a batch of one image.
+    """
     choices = {each.key: each.choices for each in space.dimensions if isinstance(each, Choice)}
     for name in choices.get("optimizer.name", (space.start.optimizer.name,)):
         for end in (0, -1):
@@ -72,5 +76,10 @@ class _Limit:
     def real(self, key: str, low: float, high: float, log: bool) -> float:
         return (low, high)[self.end]
 
+    def integer(self, key: str, low: int, high: int, log: bool, step: int) -> int:
+        return (low, high)[self.end]
+
     def choice(self, key: str, choices: tuple[Any, ...]) -> Any:
+        if key == "train.batch_size":
+            choices = tuple(sorted(choices))
         return self.optimizer if key == "optimizer.name" else choices[self.end]

@@ -32,9 +32,12 @@ from search.planning.derived import check_derived
 from search.planning.request import Request
 from search.planning.vacancy import require_apart, require_vacant
 from search.planning.weights import checked_weights
+from search.policy.asked import Asked
+from search.policy.dimensions import Choice
 from search.policy.rules import Rules
 from search.policy.rungs import Rungs
-from search.policy.space import Choice, Space, fixed_start, make_space
+from search.policy.space import Space, make_space
+from search.policy.wishes import start_of
 from search.trials.evidence import validation_of
 from search.trials.warmstart import ReusedTrial, find_priors
 
@@ -66,6 +69,9 @@ class Plan:
     space: Space
     priors: tuple[ReusedTrial, ...] = ()
     """Trials reused from earlier studies."""
+
+    remarks: tuple[str, ...] = ()
+    """On the arguments, to be printed with the plan."""
 
     @property
     def view(self) -> View:
@@ -141,17 +147,19 @@ def plan_new(request: Request, command: str) -> Plan:
     if request.data is not None:
         require_apart(folder, Path(request.data), "--runs")
         require_apart(cache_path(), Path(request.data), "LEUKEMIA_CACHE")
+    request = request.with_space(request.given.get("preset", SearchOptions.preset))
     options = SearchOptions(**request.given)
+    asked = Asked.from_dict(options.asked)
     for earlier in options.warm_start:
         layout.check_name(earlier, "--warm-start")
-    start = fixed_start(PRESETS[options.preset](), options.settings)
+    start = start_of(PRESETS[options.preset](), options.settings, asked)
     catalog = read_catalog(locate(uri_of(request.data)), request.reading, recipe=start)
     protocol = choose_protocol(catalog, request.given.get("protocol"))
     options = dataclasses.replace(options, folds=choose_folds(catalog, request.given.get("folds"), options.folds))
     splits = make_splits(catalog, options.folds, options.seed, protocol)
     start = start.resolved(catalog.sizes)
     catalog = viewed(catalog, view_of(start))
-    space = make_space(start, options.settings)
+    space = make_space(start, options.settings, asked=asked)
     info = StudyInfo(
         **vars(dataclasses.replace(options, protocol=protocol, storage=request.storage_named)),
         study_uid=secrets.token_hex(4),
@@ -175,7 +183,15 @@ def plan_new(request: Request, command: str) -> Plan:
     priors = find_priors(folders, info, space, validation_of(splits, catalog))
     check_derived(space, splits, info.repeats, priors)
     info = dataclasses.replace(info, paused_before=any(each.study.info.fold_0_chose for each in priors))
-    return Plan(folder=folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
+    return Plan(
+        folder=folder,
+        info=info,
+        catalog=catalog,
+        splits=splits,
+        space=space,
+        priors=priors,
+        remarks=request.remarks,
+    )
 
 
 def _list_of(rungs: Sequence[float]) -> str:

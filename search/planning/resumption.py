@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.errors import MissingFile, UserError, listed
 from leukemia.base.record import missing_field, wrong_value
 from leukemia.config.earlier import renamed_since
 from leukemia.config.recipe import Recipe
@@ -22,6 +22,8 @@ from leukemia.study.studies import study_folders
 from search.planning.derived import check_seeds
 from search.planning.plan import Plan
 from search.planning.request import Request
+from search.policy.asked import Asked
+from search.policy.dimensions import without_reasons
 from search.policy.space import make_space
 from search.trials.warmstart import priors_of
 
@@ -37,6 +39,7 @@ FIXED = (
     "margin",
     "warm_start",
     "settings",
+    "asked",
 )
 """Options that cannot change when a study is resumed; the others may."""
 
@@ -52,7 +55,9 @@ def plan_resumed(request: Request) -> Plan:
     """
     study = study_to_resume(request)
     splits = check_study(study)
-    info, given = study.info, request.given
+    info = study.info
+    request = request.with_space(info.preset, info.settings)
+    given = {name: value for name, value in request.given.items() if name != "asked"}
     _check_arguments(request, info)
     info.data.require_same_split(request.reading)
     _check_threads(request.cpus_per_trial, info)
@@ -83,8 +88,8 @@ def plan_resumed(request: Request) -> Plan:
     catalog = viewed(catalog, view_of(start))
     info = dataclasses.replace(info, data=dataclasses.replace(data, notes=list(catalog.notes)))
     splits.check_balance(study.folder / layout.SPLITS, catalog)
-    space = make_space(start, info.settings, renamed_since(info.start))
-    if space.describe() != info.space:
+    space = make_space(start, info.settings, renamed_since(info.start), Asked.from_dict(info.asked))
+    if without_reasons(space.describe()) != without_reasons(info.space):
         raise UserError(
             f"study {study.name} was started with another search space than that of this version; resume it with "
             f"version {info.versions.get('leukemia-search', 'unknown')} (commit {info.commit[:12]}), or start a new "
@@ -92,7 +97,15 @@ def plan_resumed(request: Request) -> Plan:
         )
     priors = priors_of(study)
     check_seeds(start, info.repeats, priors)
-    return Plan(folder=study.folder, info=info, catalog=catalog, splits=splits, space=space, priors=priors)
+    return Plan(
+        folder=study.folder,
+        info=info,
+        catalog=catalog,
+        splits=splits,
+        space=space,
+        priors=priors,
+        remarks=request.remarks,
+    )
 
 
 def check_study(study: Study) -> Splits:
@@ -139,6 +152,9 @@ def _check_arguments(request: Request, info: StudyInfo) -> None:
         original, given = getattr(info, key), request.given.get(key)
         if given is None or given == original:
             continue
+        if key == "asked":
+            _check_asked(Asked.from_dict(original), Asked.from_dict(given))
+            continue
         flag, difference = f"--{key.replace('_', '-')}", f"with {original!r}, got {given!r}"
         if key == "settings":
             flag = "--set"
@@ -147,6 +163,14 @@ def _check_arguments(request: Request, info: StudyInfo) -> None:
         if key == "racing":
             flag, difference = "--no-racing", f"{'with' if original else 'without'} racing"
         raise UserError(f"{flag}: the study was started {difference}; leave it out to resume, or start a new study")
+
+
+def _check_asked(original: Asked, given: Asked) -> None:
+    if differences := original.differences(given):
+        raise UserError(
+            "--space, --search: the study was started with another search space; leave them out to resume, or start a "
+            f"new study:\n{listed(differences)}"
+        )
 
 
 def _listed(rungs: Sequence[float]) -> str:

@@ -6,16 +6,18 @@ whether its space was wide enough and why trials failed.
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from leukemia.config.parameters import text_of
+from leukemia.config.sections import BOUNDS
 from leukemia.study.importances import MIN_TRIALS, Explained
 from leukemia.study.ledger import duration
 from leukemia.study.schema import State
-from search.policy.space import Choice, Dimension, Real, Space
+from search.policy.dimensions import Choice, Dimension, Integer, Real, position
+from search.policy.space import Space
 
 EDGE = 0.05
 """A value is at an edge if it is within this share of the range from one end, on the range's scale."""
@@ -36,8 +38,8 @@ MIRRORED = ("augment.horizontal_flip", "augment.vertical_flip", "augment.transpo
 """Probabilities that are symmetric about 0.5, which is therefore a natural limit."""
 
 
-SOURCE = "search/policy/space.py"
-"""Where the ranges are, for advice."""
+OPTIONS = "--search or --space"
+"""How ranges are changed, for advice."""
 
 
 class EndedTrial(NamedTuple):
@@ -154,39 +156,33 @@ def _edges(space: Space, number: int, parameters: Mapping[str, Any]) -> tuple[st
     found = (
         _edge(dimension, number, float(parameters[dimension.key]))
         for dimension in space.dimensions
-        if isinstance(dimension, Real) and dimension.key in parameters
+        if not isinstance(dimension, Choice) and dimension.key in parameters
     )
     return tuple(sentence for sentence in found if sentence)
 
 
-def _edge(dimension: Real, number: int, value: float) -> str:
+def _edge(dimension: Real | Integer, number: int, value: float) -> str:
     """A sentence if the winner's value is at or beyond an end of the range that could be widened; else empty."""
-    position = _position(dimension, value)
-    if EDGE < position < 1 - EDGE:
+    place = position(dimension, value)
+    if EDGE < place < 1 - EDGE:
         return ""
-    side, limit = ("lower", dimension.low) if position <= EDGE else ("upper", dimension.high)
+    side, limit = ("lower", dimension.low) if place <= EDGE else ("upper", dimension.high)
     if _is_natural(dimension, limit):
         return ""
-    where = f"at the {side} end of" if 0 <= position <= 1 else "below" if side == "lower" else "above"
+    where = f"at the {side} end of" if 0 <= place <= 1 else "below" if side == "lower" else "above"
     return (
-        f"{dimension.key} {value:.2g} of the winner, trial {number:04d}, is {where} {dimension.low:g} to "
-        f"{dimension.high:g}: consider a wider range in {SOURCE}"
+        f"{dimension.key} {_shown(dimension, value)} of the winner, trial {number:04d}, is {where} "
+        f"{text_of(dimension.low)} to {text_of(dimension.high)}: consider a wider range with {OPTIONS}"
     )
 
 
-def _is_natural(dimension: Real, limit: float) -> bool:
+def _shown(dimension: Dimension, value: float) -> str:
+    return f"{value:.0f}" if isinstance(dimension, Integer) else f"{value:.2g}"
+
+
+def _is_natural(dimension: Real | Integer, limit: float) -> bool:
     """Whether the range cannot, or should not, be extended beyond this end."""
-    is_probability = dimension.key.startswith("augment.")
-    return is_probability and (limit in (0.0, 1.0) or (limit == 0.5 and dimension.key in MIRRORED))
-
-
-def _position(dimension: Real, value: float) -> float:
-    """Position of a value on the dimension's scale: 0 at the low end, 1 at the high end, outside 0..1 beyond them."""
-    if not dimension.log:
-        return (value - dimension.low) / (dimension.high - dimension.low)
-    if value <= 0:
-        return -math.inf
-    return math.log(value / dimension.low) / math.log(dimension.high / dimension.low)
+    return limit in BOUNDS.get(dimension.key, ()) or (limit == 0.5 and dimension.key in MIRRORED)
 
 
 def _no_effect(measured: Measured) -> tuple[str, ...]:
@@ -228,7 +224,7 @@ def _advice(space: Space, failed: Sequence[EndedTrial], rest: Sequence[EndedTria
     size, description = max(contrasts, key=lambda contrast: contrast[0], default=(0.0, ""))
     if size < MIN_CONTRAST:
         return f"{start}, and no parameter distinguishes them: check their reasons"
-    return f"{start}; they differ most in {description}: narrow its range in {SOURCE}, or check their reasons"
+    return f"{start}; they differ most in {description}: narrow its range with {OPTIONS}, or check their reasons"
 
 
 def _contrast(dimension: Dimension, failed: Sequence[EndedTrial], rest: Sequence[EndedTrial]) -> tuple[float, str]:
@@ -240,8 +236,10 @@ def _contrast(dimension: Dimension, failed: Sequence[EndedTrial], rest: Sequence
     if isinstance(dimension, Choice):
         return _contrast_of_choices(dimension, *values)
     medians = [statistics.median(each) for each in values]
-    positions = [min(max(_position(dimension, median), 0.0), 1.0) for median in medians]
-    return abs(positions[0] - positions[1]), f"{key} (median {medians[0]:.2g}, others {medians[1]:.2g})"
+    positions = [min(max(position(dimension, median), 0.0), 1.0) for median in medians]
+    return abs(
+        positions[0] - positions[1]
+    ), f"{key} (median {_shown(dimension, medians[0])}, others {_shown(dimension, medians[1])})"
 
 
 def _contrast_of_choices(dimension: Choice, failed: list[Any], rest: list[Any]) -> tuple[float, str]:

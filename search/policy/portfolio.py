@@ -66,7 +66,7 @@ STARTS = (
 def starts_of(space: Space, number: int) -> list[Recipe]:
     """Up to ``number`` different starting recipes of a space, that of trial 0 first.
 
-    Starts that contradict what the user has fixed, or what the space does not search, are left out.
+    Starts that contradict what the user has fixed, or that the space does not have, are left out.
 
     Args:
         number: at least 1. At most five recipes differ, since one of ``STARTS`` is usually that of trial 0.
@@ -78,8 +78,8 @@ def _starts(space: Space, number: int) -> Iterator[Recipe]:
     yield space.start
     # A single start needs nothing else, and spaces of earlier versions have had no others.
     for start in STARTS if number > 1 else ():
-        if not _contradicts(space, start.settings):
-            yield space.recipe(start.settings)
+        if not _contradicts(space, start.settings) and space.fits(recipe := space.recipe(start.settings)):
+            yield recipe
 
 
 def _contradicts(space: Space, settings: Mapping[str, Any]) -> bool:

@@ -1,56 +1,18 @@
-"""The search space: ranges with their reasons, and conversion between parameters and recipes."""
+"""The search space around a starting recipe, and conversion between parameters and recipes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from leukemia.config.earlier import Renamed, with_earlier_names, with_present_names
-from leukemia.config.optimizers import OPTIMIZERS, OptimizerName, optimizers_with
+from leukemia.config.fields import FIELDS
+from leukemia.config.optimizers import OPTIMIZERS
 from leukemia.config.recipe import Recipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class Real:
-    """A number from ``low`` to ``high``, both inclusive."""
-
-    key: str
-    low: float
-    high: float
-    reason: str
-    log: bool = False
-    optimizers: tuple[OptimizerName, ...] = ()
-    """Optimizers that have the field; empty for all."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """One of a few values."""
-
-    key: str
-    choices: tuple[Any, ...]
-    reason: str
-    optimizers: tuple[OptimizerName, ...] = ()
-
-
-Dimension = Real | Choice
-
-CONDITIONAL: dict[str, tuple[OptimizerName, ...]] = {
-    f"optimizer.{field}": optimizers_with(field)
-    for spec in OPTIMIZERS.values()
-    for field in spec.settings
-    if len(optimizers_with(field)) < len(OPTIMIZERS)
-}
-"""Recipe fields that only some optimizers have, also those that are not searched."""
-
-
-class Suggest(Protocol):
-    """Proposes values: an adapter of Optuna, or a double in tests."""
-
-    def real(self, key: str, low: float, high: float, log: bool) -> float: ...
-
-    def choice(self, key: str, choices: tuple[Any, ...]) -> Any: ...
+from search.policy.asked import NOTHING, Asked
+from search.policy.built_in import built_in
+from search.policy.dimensions import CONDITIONAL, Choice, Dimension, Suggest, described, is_within, suggested
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +36,7 @@ class Space:
             optimizer = self._present(values).get("optimizer.name", self.start.optimizer.name)
             if dimension.optimizers and optimizer not in dimension.optimizers:
                 continue
-            if isinstance(dimension, Real):
-                values[dimension.key] = suggest.real(dimension.key, dimension.low, dimension.high, dimension.log)
-            else:
-                values[dimension.key] = suggest.choice(dimension.key, dimension.choices)
+            values[dimension.key] = suggested(dimension, suggest)
         return self.recipe(values)
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
@@ -115,30 +74,20 @@ class Space:
         beyond = {
             dimension.key
             for dimension in self.dimensions
-            if dimension.key in parameters and not _within(dimension, parameters[dimension.key])
+            if dimension.key in parameters and not is_within(dimension, parameters[dimension.key])
         }
         here = self.recipe(parameters).flat()
         return {key: value for key, value in flat.items() if key in beyond or here[key] != value}
 
     def describe(self) -> dict[str, Any]:
-        """The space in JSON types, for ``study.json``: a study can only be resumed in the same space."""
-        described: dict[str, Any] = {}
-        for dimension in self.dimensions:
-            entry: dict[str, Any] = (
-                {"low": dimension.low, "high": dimension.high, "log": dimension.log}
-                if isinstance(dimension, Real)
-                else {"choices": list(dimension.choices)}
+        """In JSON types, with reasons; a study can only be resumed in the same space (``without_reasons``)."""
+        names = searched_names(self.dimensions) or ()
+        return {
+            each.key: described(
+                each, tuple(name for name in each.optimizers if OPTIMIZERS[name].is_searched or name in names)
             )
-            if dimension.optimizers:
-                entry["optimizers"] = [name for name in dimension.optimizers if OPTIMIZERS[name].is_searched]
-            described[dimension.key] = entry
-        return described
-
-
-def _within(dimension: Dimension, value: Any) -> bool:
-    if isinstance(dimension, Real):
-        return bool(dimension.low <= value <= dimension.high)
-    return value in dimension.choices
+            for each in self.dimensions
+        }
 
 
 def fixed_start(start: Recipe, settings: Mapping[str, Any]) -> Recipe:
@@ -161,100 +110,40 @@ def _applicable(optimizer: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if optimizer in CONDITIONAL.get(key, (optimizer,))}
 
 
-def make_space(start: Recipe, settings: Mapping[str, Any], renamed: Renamed | None = None) -> Space:
+def make_space(
+    start: Recipe, settings: Mapping[str, Any], renamed: Renamed | None = None, asked: Asked = NOTHING
+) -> Space:
     """The space around a starting recipe.
 
     Args:
         start: resolved, with the user's settings applied (``fixed_start``).
         settings: fields fixed by the user; they are not searched.
         renamed: of a study of an earlier version, as ``renamed_since`` its starting recipe.
+        asked: what the user searches instead of, or besides, the built-in space.
     """
-    dimensions = tuple(dimension for dimension in _dimensions(start) if _is_searched(dimension, start, settings))
-    return Space(start=start, dimensions=dimensions, settings=dict(settings), renamed=renamed or {})
+    own = {each.key: each for each in asked.dimensions}
+    epochs = None if "train.epochs" in own else start.train.epochs
+    kept = [] if asked.only else [each for each in built_in(epochs) if each.key not in asked.left]
+    changed = [own.pop(each.key, each) for each in kept]
+    further = [own[key] for key in FIELDS if key in own]
+    dimensions = [each for each in (*changed, *further) if each.key not in settings]
+    names = searched_names(dimensions) or (start.optimizer.name,)
+    return Space(
+        start=start,
+        dimensions=tuple(each for each in dimensions if _applies(each, start, names)),
+        settings=dict(settings),
+        renamed=renamed or {},
+    )
 
 
-def _is_searched(dimension: Dimension, start: Recipe, settings: Mapping[str, Any]) -> bool:
-    """Whether a field is searched: not set by the user, not determined by the weights, and used by the optimizer."""
-    if dimension.key in settings or (dimension.key == "model.depth" and start.model.pretrained is not None):
+def searched_names(dimensions: Iterable[Dimension]) -> tuple[Any, ...] | None:
+    """The optimizers among which is searched; None if it is not."""
+    found = [each.choices for each in dimensions if isinstance(each, Choice) and each.key == "optimizer.name"]
+    return found[0] if found else None
+
+
+def _applies(dimension: Dimension, start: Recipe, names: Sequence[Any]) -> bool:
+    """Whether a field is not determined by the weights, and some optimizer has it."""
+    if dimension.key == "model.depth" and start.model.pretrained is not None:
         return False
-    return not dimension.optimizers or "optimizer.name" not in settings or start.optimizer.name in dimension.optimizers
-
-
-def _dimensions(start: Recipe) -> list[Dimension]:
-    return [
-        Choice(
-            key="model.depth",
-            choices=(18, 50, 152),
-            reason="a basic, a bottleneck and a very deep network; 34 and 101 are in between and would add little",
-        ),
-        Choice(
-            key="model.shortcut",
-            choices=("add", "concat", "weighted"),
-            reason="to find out whether the type of shortcut matters, all else being equal",
-        ),
-        Choice(key="data.grayscale", choices=(False, True), reason="stain color varies by subject, not by class"),
-        Choice(
-            key="optimizer.name",
-            choices=("ranger21", "adamw", "ranger21_cosine"),
-            reason="two optimizers, each with its own schedule, and Ranger21 with AdamW's, to separate the two effects",
-        ),
-        Real(
-            key="optimizer.learning_rate",
-            low=1e-4,
-            high=1e-2,
-            log=True,
-            reason="Ranger21's warm-down ends at 3e-5, so the range starts above; from scratch both diverge past 1e-2",
-        ),
-        Real(
-            key="optimizer.weight_decay",
-            low=1e-3,
-            high=0.3,
-            log=True,
-            optimizers=CONDITIONAL["optimizer.weight_decay"],
-            reason="a factor of about ten around AdamW's usual 0.01 to 0.05; ranger21 0.1.0 hardly applies it",
-        ),
-        *_restarts(start.train.epochs),
-        *(
-            Real(key=f"augment.{name}", low=0.0, high=high, reason=reason)
-            for name, high, reason in (
-                ("horizontal_flip", 0.5, "at 0.5 both orientations are equally frequent; higher values are symmetric"),
-                ("vertical_flip", 0.5, "as for horizontal flips"),
-                ("transpose", 0.5, "as for flips"),
-                ("rotate", 1.0, "cells have no canonical orientation"),
-                ("blur", 0.5, "chromatin texture is informative; blurring most images would remove it"),
-                ("noise", 0.5, "as for blur"),
-                ("cutout", 1.0, "the cutout hides little of a cell, so every image may have one"),
-            )
-        ),
-    ]
-
-
-def _restarts(epochs: int) -> list[Dimension]:
-    choices = restart_choices(epochs)
-    if len(choices) == 1:
-        return []
-    return [
-        Choice(
-            key="optimizer.restart_epochs",
-            choices=choices,
-            optimizers=CONDITIONAL["optimizer.restart_epochs"],
-            reason="cycle lengths for which the last cycle ends with training, at a low learning rate",
-        ),
-        Choice(
-            key="optimizer.restart_factor",
-            choices=(1, 2),
-            optimizers=CONDITIONAL["optimizer.restart_factor"],
-            reason="cycles of equal or doubling length (Loshchilov & Hutter, arXiv:1608.03983)",
-        ),
-    ]
-
-
-def restart_choices(epochs: int) -> tuple[int, ...]:
-    """Lengths of the first cosine cycle such that a cycle ends with the last epoch, for factors 1 and 2.
-
-    In descending order. Often the only choice is a single cycle over all epochs.
-
-    >>> restart_choices(30), restart_choices(8)
-    ((30, 10, 2), (8,))
-    """
-    return tuple(epochs // total for total in (1, 3, 7, 15) if epochs % total == 0)
+    return not dimension.optimizers or any(name in dimension.optimizers for name in names)

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from leukemia.base.errors import UserError
 from leukemia.base.record import RESTORE
 from leukemia.config.recipe import Recipe
 from leukemia.study.schema import State
-from search.policy.space import Choice, Dimension, Space
+from search.policy.dimensions import Choice, Dimension, Integer
+from search.policy.space import Space
 
 STATES: dict[State, TrialState] = {
     "complete": TrialState.COMPLETE,
@@ -76,6 +77,8 @@ def distribution_of(dimension: Dimension) -> BaseDistribution:
     """A dimension of the space as one of Optuna's distributions."""
     if isinstance(dimension, Choice):
         return CategoricalDistribution(dimension.choices)
+    if isinstance(dimension, Integer):
+        return IntDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -117,6 +117,9 @@ def _expected(trials: list[FrozenTrial], shown: Shown) -> dict[int, float]:
 def _middle(distribution: BaseDistribution) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[0]
-    assert isinstance(distribution, FloatDistribution)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
     low, high = distribution.low, distribution.high
-    return math.sqrt(low * high) if distribution.log else (low + high) / 2
+    middle = math.sqrt(low * high) if distribution.log else (low + high) / 2
+    if isinstance(distribution, FloatDistribution):
+        return middle
+    return low + round((middle - low) / distribution.step) * distribution.step

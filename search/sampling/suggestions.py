@@ -13,7 +13,7 @@ from search.policy.space import Space
 
 
 class Suggestions:
-    """Adapter of an Optuna trial to ``search.policy.space.Suggest``."""
+    """Adapter of an Optuna trial to ``search.policy.dimensions.Suggest``."""
 
     def __init__(self, trial: optuna.Trial, recorded: Mapping[str, Any]) -> None:
         """
@@ -26,6 +26,10 @@ class Suggestions:
     def real(self, key: str, low: float, high: float, log: bool) -> float:
         proposed = self._trial.suggest_float(key, low, high, log=log)
         return float(self._recorded.get(key, proposed))
+
+    def integer(self, key: str, low: int, high: int, log: bool, step: int) -> int:
+        proposed = self._trial.suggest_int(key, low, high, log=log, step=step)
+        return int(self._recorded.get(key, proposed))
 
     def choice(self, key: str, choices: tuple[Any, ...]) -> Any:
         proposed = self._trial.suggest_categorical(key, choices)

@@ -79,7 +79,8 @@ def find_priors(
             )
             raise UserError(
                 f"--warm-start: none of the {len(found)} finished trials of study {study.name} fits this space; give "
-                f"both searches the same --preset and --set{settings and f', for one of these trials {settings}'}"
+                "both searches the same --preset and --set, and spaces that overlap"
+                f"{settings and f'; one of these trials fits with {settings}'}"
             )
         for each in fitting:
             if all(each.prior.recipe != other.prior.recipe for other in reused):

@@ -159,7 +159,8 @@ def test_a_download_into_a_folder_with_other_files_is_refused(tiny_folder: Path,
     study = mirrored_study(tiny_folder, tmp_path)
     (study.folder / "study.json").unlink()
     arguments = arguments_for(tiny_folder, tmp_path, "--resume", "--storage", str(tmp_path / "storage"))
-    assert_refused(arguments, r"runs/one is not empty and not a study: it contains driver.lock, splits.json", tmp_path)
+    held = "config.yaml, driver.lock, splits.json"
+    assert_refused(arguments, rf"runs/one is not empty and not a study: it contains {held}", tmp_path)
 
 
 @pytest.mark.parametrize("is_new", [True, False], ids=["new", "resumed"])

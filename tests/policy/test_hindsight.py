@@ -10,8 +10,9 @@ import pytest
 from leukemia.config.recipe import Recipe
 from leukemia.study.importances import Explained
 from leukemia.study.schema import State
+from search.policy.dimensions import Choice, Dimension, Integer, Real
 from search.policy.hindsight import Hindsight, Measured, Waiting, look_back
-from search.policy.space import Choice, Dimension, Real, Space
+from search.policy.space import Space
 
 RATE = Real(key="optimizer.learning_rate", low=1e-4, high=1e-2, log=True, reason="")
 DEPTH = Choice(key="model.depth", choices=(18, 50), reason="")
@@ -46,8 +47,18 @@ def measured_of(num_trials: int = 0, **shares: float) -> Measured:
     return Measured(stage="2 of 5 folds", num_trials=num_trials, explained=explained)
 
 
-def edges_of(dimension: Real, value: float) -> tuple[str, ...]:
+def edges_of(dimension: Real | Integer, value: float) -> tuple[str, ...]:
     return looked_back(space_of(dimension), [], winner=(4, {dimension.key: value})).edges
+
+
+def test_an_integer_at_an_edge_is_reported_unless_the_field_ends_there() -> None:
+    epochs = Integer(key="train.epochs", low=10, high=40, reason="")
+    assert edges_of(epochs, 40) == (
+        "train.epochs 40 of the winner, trial 0004, is at the upper end of 10 to 40: consider a wider range with "
+        "--search or --space",
+    )
+    assert edges_of(epochs, 25) == ()
+    assert edges_of(Integer(key="train.epochs", low=1, high=40, reason=""), 1) == ()
 
 
 @pytest.mark.parametrize(
@@ -63,7 +74,7 @@ def edges_of(dimension: Real, value: float) -> tuple[str, ...]:
 def test_a_value_of_the_winner_at_an_edge_is_reported(rate: float, value: str, where: str) -> None:
     assert edges_of(RATE, rate) == (
         f"optimizer.learning_rate {value} of the winner, trial 0004, is {where} 0.0001 to 0.01: consider a wider range "
-        "in search/policy/space.py",
+        "with --search or --space",
     )
 
 
@@ -89,8 +100,8 @@ def test_natural_limit_is_not_an_edge(name: str, high: float, value: float) -> N
 
 def test_other_limit_is_an_edge_on_a_linear_scale() -> None:
     assert edges_of(probability("blur", 0.5), 0.48) == (
-        "augment.blur 0.48 of the winner, trial 0004, is at the upper end of 0 to 0.5: consider a wider range in "
-        "search/policy/space.py",
+        "augment.blur 0.48 of the winner, trial 0004, is at the upper end of 0 to 0.5: consider a wider range with "
+        "--search or --space",
     )
     assert edges_of(probability("blur", 0.5), 0.47) == ()
 
@@ -138,7 +149,7 @@ def test_the_largest_difference_of_failed_trials_is_reported() -> None:
     # The medians 0.009 and 0.0015 differ by 0.39 of two decades.
     assert shares_of(failed, rest)[1] == (
         "more than 10 % failed; they differ most in optimizer.learning_rate (median 0.009, others 0.0015): "
-        "narrow its range in search/policy/space.py, or check their reasons"
+        "narrow its range with --search or --space, or check their reasons"
     )
 
 
@@ -146,7 +157,7 @@ def test_failed_trials_may_differ_most_in_a_choice() -> None:
     failed = [trial(1e-3, None, "failed", model__depth=depth) for depth in (50, 50, 50, 18)]
     rest = [trial(1e-3, model__depth=depth) for depth in (18, 18, 18, 50)]
     assert (
-        "they differ most in model.depth (50 in 75 %, others 25 %): narrow its range in search/policy/space.py"
+        "they differ most in model.depth (50 in 75 %, others 25 %): narrow its range with --search or --space"
         in shares_of(failed, rest)[1]
     )
 

@@ -8,8 +8,8 @@ import pytest
 from helpers.ladders import recipe_of
 
 from leukemia.config.optimizers import OPTIMIZERS
+from search.policy.built_in import restart_choices
 from search.policy.rate_schedule import RateSchedule
-from search.policy.space import restart_choices
 
 
 def adamw(restart_epochs: int, factor: int = 1, epochs: int = 30, **settings: Any) -> RateSchedule:

@@ -6,9 +6,9 @@ import json
 from collections import Counter
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from helpers.proposals import proposals
 
 from leukemia.base.errors import UserError
 from leukemia.config.earlier import renamed_since
@@ -16,40 +16,16 @@ from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Optimizer, Train
 from leukemia.training.optim import build_optimizer
-from search.policy.space import CONDITIONAL, Choice, Real, Space, fixed_start, make_space, restart_choices
+from search.policy.built_in import restart_choices
+from search.policy.dimensions import CONDITIONAL, Choice, Real
+from search.policy.space import Space, fixed_start, make_space
 
 SIDE_PX = 450
-
-
-class RandomSuggest:
-    """Draws values uniformly and records them."""
-
-    def __init__(self, seed: int) -> None:
-        self.generator = np.random.default_rng(seed)
-        self.values: dict[str, Any] = {}
-
-    def real(self, key: str, low: float, high: float, log: bool) -> float:
-        value = self.generator.uniform(*(np.log([low, high]) if log else (low, high)))
-        self.values[key] = float(np.clip(np.exp(value) if log else value, low, high))
-        return self.values[key]
-
-    def choice(self, key: str, choices: tuple[Any, ...]) -> Any:
-        self.values[key] = choices[self.generator.integers(len(choices))]
-        return self.values[key]
 
 
 def space_of(preset: str = "seed", **settings: Any) -> Space:
     chosen = {key.replace("__", "."): value for key, value in settings.items()}
     return make_space(fixed_start(PRESETS[preset](), chosen).resolved([(SIDE_PX, SIDE_PX)]), chosen)
-
-
-def proposals(space: Space, count: int = 200) -> list[tuple[dict[str, Any], Recipe]]:
-    found = []
-    for seed in range(count):
-        suggest = RandomSuggest(seed)
-        recipe = space.propose(suggest)
-        found.append((suggest.values, recipe))
-    return found
 
 
 @pytest.mark.parametrize("preset", PRESETS)

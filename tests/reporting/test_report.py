@@ -171,6 +171,25 @@ def test_notes_on_the_data_are_stated(study: Study) -> None:
     assert [any(text in cells for cells in found) for text in (note, "another")] == [True, True]
 
 
+def test_what_was_searched_is_stated_also_of_an_earlier_version(study: Study) -> None:
+    cells = read(write_study_report(study)).text.split("\n")
+    assert "What was searched" in cells
+    assert "0.001 to 0.3 (log) (only adamw)" in cells
+    assert "why" not in cells, "no reasons were stored then"
+    epochs = {"distribution": "int_uniform", "min": 1, "max": 3, "reason": "as long as <we> can wait"}
+    parameters = {"train": {"parameters": {"epochs": epochs}}}
+    asked = {"only": True, "leave": [], "parameters": parameters}
+    change_info(study, space=parameters, asked=asked, settings={"model.shortcut": "add"})
+    opened = Study.open(study.folder)
+    entry = {"low": 1, "high": 3, "log": False, "step": 1, "reason": epochs["reason"]}
+    assert opened.info.space == {"train.epochs": entry}
+    cells = read(write_study_report(study)).text.split("\n")
+    for row in (["train.epochs", "1 to 3", epochs["reason"]], ["model.shortcut", "add", "fixed by the user"]):
+        place = cells.index(row[0])
+        assert [each for each in cells[place : place + 6] if each.strip()][:3] == row
+    assert any("1 of the searched fields are as the user asked" in cell for cell in cells)
+
+
 def test_random_cell_protocol_is_stated(study: Study) -> None:
     change_info(study, protocol="random-cell")
     change_best(study, protocol="random-cell")

@@ -12,6 +12,7 @@ from helpers.worlds import World
 from leukemia.config.fields import FIELDS
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
+from leukemia.reporting.parameter_figures import parallel_coordinates, slices
 from leukemia.reporting.parameters import Parameter, varied_parameters
 from leukemia.reporting.search_sections import parameter_sections
 from leukemia.reporting.study_report import write_study_report
@@ -90,6 +91,16 @@ def test_positions_and_marks_of_a_parameter() -> None:
     rate = Parameter(key="optimizer.learning_rate", values={0: 1e-4, 1: 1e-2}, is_log=True)
     assert rate.position(1e-3) == pytest.approx(0.5)
     assert rate.marks() == [(0, "0.0001"), (1, "0.01")]
+
+
+def test_integers_of_a_range_are_numbers_on_a_scale() -> None:
+    epochs = Parameter(key="train.epochs", values={0: 10, 1: 40, 2: 25}, is_log=False, is_range=True)
+    assert epochs.choices is None
+    assert [epochs.position(value) for value in (10, 25, 40)] == [0, 0.5, 1]
+    assert epochs.marks() == [(0, "10"), (1, "40")]
+    (figure,) = slices([epochs], {0: 0.5, 1: 0.6, 2: 0.7}, score="accuracy")
+    assert [row["value"] for row in figure.rows["trials"]] == [10, 40, 25]
+    assert parallel_coordinates([epochs], {0: 0.5, 1: 0.6}, score="accuracy").rows["lines"]
 
 
 def test_parameters_are_drawn_from_three_scores_on(world: World) -> None:

@@ -13,6 +13,7 @@ from helpers.wandb_server import KEY, WandbServer
 
 from leukemia.base.errors import UserError
 from leukemia.base.files import write_json
+from leukemia.config.parameters import flattened
 from leukemia.study.folder import Study
 from leukemia.tracking import client, sweep
 from leukemia.tracking.publish import publish
@@ -35,6 +36,20 @@ def test_search_space_as_a_sweep_config() -> None:
             "parameters": {"learning_rate": {"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-2}}
         },
         "augment": {"parameters": {"blur": {"distribution": "uniform", "min": 0.0, "max": 0.5}}},
+    }
+
+
+def test_the_sweep_has_integers_and_only_keys_of_wandb() -> None:
+    space = {
+        "train.epochs": {"low": 10, "high": 40, "log": False, "step": 5, "reason": "time"},
+        "train.batch_size": {"low": 8, "high": 64, "log": True, "step": 1},
+        "optimizer.weight_decay": {"choices": [0.0, 0.1], "optimizers": ["adamw"], "reason": "time"},
+    }
+    config = sweep_config("study", "tta_accuracy", space, "custom")
+    assert flattened(config["parameters"]) == {
+        "train.epochs": {"distribution": "q_uniform", "min": 10, "max": 40, "q": 5},
+        "train.batch_size": {"distribution": "q_log_uniform_values", "min": 8, "max": 64, "q": 1},
+        "optimizer.weight_decay": {"values": [0.0, 0.1]},
     }
 
 

@@ -134,7 +134,8 @@ def test_recipes_outside_the_space_are_not_reused_and_a_study_without_others_is_
     add(study, SPACE.start.with_settings({"optimizer.learning_rate": 0.5}))
     message = (
         r"^--warm-start: none of the 2 finished trials of study old fits this space; "
-        r"give both searches the same --preset and --set, for one of these trials --set train.epochs=7$"
+        r"give both searches the same --preset and --set, and spaces that overlap; one "
+        r"of these trials fits with --set train.epochs=7$"
     )
     with pytest.raises(UserError, match=message):
         find_priors([study.folder], INFO, SPACE)

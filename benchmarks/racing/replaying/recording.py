@@ -36,6 +36,7 @@ from leukemia.data.location import locate
 from leukemia.data.view import view_of
 from leukemia.training.crossval import cross_validate
 from leukemia.training.device import choose_device, describe_device
+from search.policy.dimensions import without_reasons
 from search.policy.space import Space, fixed_start, make_space
 
 PARTS = "parts"
@@ -73,6 +74,9 @@ class RandomSampler:
         if log:
             return float(np.exp(self._generator.uniform(np.log(low), np.log(high))))
         return float(self._generator.uniform(low, high))
+
+    def integer(self, key: str, low: int, high: int, log: bool, step: int) -> int:
+        raise AssertionError("the built-in space has no integers")
 
     def choice(self, key: str, choices: tuple[Any, ...]) -> Any:
         return choices[int(self._generator.integers(len(choices)))]
@@ -202,7 +206,7 @@ def _gather(spec: RecordSpec, folder: Path, jobs: list[tuple[int, int, int]]) ->
         folder / "record.json",
         {
             "wanted": vars(spec) | {"data": Path(spec.data).name},
-            "space": spec.space().describe(),
+            "space": without_reasons(spec.space().describe()),
             "devices": sorted(devices),
             "threads": int(os.environ.get("OMP_NUM_THREADS", "1")),
             "versions": provenance.versions(),

@@ -27,6 +27,7 @@ from leukemia.data.images import open_images
 from leukemia.data.location import locate
 from leukemia.data.view import view_of
 from leukemia.training.train import Split
+from search.policy.dimensions import without_reasons
 from search.policy.space import Space, fixed_start, make_space
 
 
@@ -119,7 +120,7 @@ def _about(material: Material) -> dict[str, Any]:
     asked = asdict(spec) | {"data": Path(spec.data).name}
     return {
         "spec": json.loads(json.dumps(asked)),
-        "space": space.describe(),
+        "space": without_reasons(space.describe()),
         "recipes": [recipe.flat() for recipe in material.recipes],
         "versions": provenance.versions(),
         "commit": provenance.commit(),

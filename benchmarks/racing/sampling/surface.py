@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from leukemia.config.recipe import Recipe
+from search.policy.dimensions import Choice, Dimension, Real
 from search.policy.rate_schedule import RateSchedule
-from search.policy.space import Choice, Dimension, Real, Space
+from search.policy.space import Space
 
 BASE, FLOOR = 90.0, 62.0
 """Points of accuracy: of a recipe without any effects, and of one whose training diverges."""

@@ -22,7 +22,7 @@ from benchmarks.idle.process import MEASURED
 from benchmarks.idle.study import NUM_REPORTS, space
 from benchmarks.tracking.sides.offline_runs import num_complete
 from leukemia.base.files import write_json
-from search.policy.space import Real
+from search.policy.dimensions import Choice, Real
 
 
 def _parameters() -> dict[str, Any]:
@@ -32,7 +32,7 @@ def _parameters() -> dict[str, Any]:
         if isinstance(dimension, Real):
             draw = ray.tune.loguniform if dimension.log else ray.tune.uniform
             found[dimension.key] = draw(dimension.low, dimension.high)
-        else:
+        elif isinstance(dimension, Choice):
             found[dimension.key] = ray.tune.choice(list(dimension.choices))
     return found
 
