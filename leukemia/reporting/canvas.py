@@ -1,10 +1,9 @@
-"""Colours, figure size, axis style and file format of the pictures that show images or belong to a delivered model."""
+"""Colours, figure size and file format of the pictures that show images."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leukemia.base.files import atomic
@@ -20,22 +19,6 @@ DPI = 160
 def new_figure(width: float, height: float) -> Figure:
     """A figure with a size in inches, created without pyplot, so it needs no display and no closing."""
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
-
-
-def new_canvas(num_panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with a size in inches, and its panels from left to right."""
-    figure = new_figure(width, height)
-    return figure, [style_axes(axes) for axes in figure.subplots(1, num_panels, squeeze=False)[0]]
-
-
-def style_axes(axes: Axes) -> Axes:
-    """Apply the common style of spines, grid and ticks; returns the axes."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(GREY)
-    axes.grid(color="#E6E6E6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=INK, labelsize=9)
-    return axes
 
 
 def save_figure(figure: Figure, path: Path) -> None:

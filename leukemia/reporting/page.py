@@ -21,6 +21,7 @@ from leukemia.base.printable import escaped
 from leukemia.reporting import theme
 from leukemia.reporting.canvas import DPI
 from leukemia.reporting.figure import Figure
+from leukemia.reporting.gallery import Row
 from leukemia.reporting.script import TEMPLATES, figure_script, page_script, policy_of
 from leukemia.reporting.words import describe_interval, metric_name
 from leukemia.scoring.metrics import METRICS, Interval
@@ -44,6 +45,16 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Download:
+    """A CSV below a ``Grid``."""
+
+    name: str
+    content: str
+    has: str
+    """What it has, as the end of a sentence, such as ``all fields of all recipes``."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Grid:
     """A long table that scripts can sort and filter; on narrow screens and on paper, a list of its rows."""
 
@@ -52,8 +63,10 @@ class Grid:
     example: str
     """Of a filter."""
 
-    download: tuple[str, str] | None = None
-    """Name and content of a CSV with more columns."""
+    sorted_by: int
+    """Index of the column that the rows are sorted by, from its highest value."""
+
+    download: Download | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,7 @@ class Section:
 
     figures: Sequence[Figure] = ()
     grid: Grid | None = None
+    gallery: Sequence[Row] = ()
     quoted: str = ""
     """A result in large type, above the text."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +13,10 @@ from leukemia.base.files import write_text
 from leukemia.config.protocol import WARNINGS
 from leukemia.config.results import num_folds_text
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
-from leukemia.reporting.figure import Figure
 from leukemia.reporting.folds import folds_sections
 from leukemia.reporting.ladder import ladder_sections
 from leukemia.reporting.page import Part, Section, write_page
+from leukemia.reporting.png_files import write_pngs
 from leukemia.reporting.search_sections import (
     front_sections,
     hindsight_sections,
@@ -85,11 +85,10 @@ def write_study_report(study: Study, best: Best | None) -> Path:
     """
     trials, ledger, info = trial_table(study), ledger_of(study), study.info
     parts = [part for part in _parts(study, best, trials, ledger) if part.sections]
-    _write_pngs(study.folder, [figure for part in parts for each in part.sections for figure in each.figures])
+    write_pngs(study.folder, [each for part in parts for each in part.sections], _PNGS)
     for section in (each for part in parts for each in part.sections):
         if section.grid is not None and section.grid.download is not None:
-            name, content = section.grid.download
-            write_text(study.folder / name, content)
+            write_text(study.folder / section.grid.download.name, section.grid.download.content)
     counted = f"{len(trials)} {'trial' if len(trials) == 1 else 'trials'}{', no winner' if best is None else ''}"
     subtitle = (
         f"Started {info.created}, {counted}, {num_folds_text(info.folds)}, protocol {info.protocol}.{_warnings(study)}"
@@ -143,16 +142,6 @@ def _warnings(study: Study) -> str:
     protocol = study.info.protocol
     warning = f" {WARNINGS[protocol].capitalize()}." if protocol in WARNINGS else ""
     return f"{warning} Note: {SAMPLE_WARNING}." if study.info.data.uri == SAMPLE else warning
-
-
-def _write_pngs(folder: Path, figures: Sequence[Figure]) -> None:
-    drawn = {_PNGS[figure.name]: figure for figure in figures if figure.name in _PNGS}
-    for name in _PNGS.values():
-        # One of an earlier report is removed. Another process may be reading one that is drawn again: it is replaced.
-        if name in drawn:
-            drawn[name].write_png(folder / name)
-        else:
-            (folder / name).unlink(missing_ok=True)
 
 
 def _images_sections(study: Study) -> list[Section]:

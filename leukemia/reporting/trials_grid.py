@@ -11,7 +11,7 @@ import pandas as pd
 
 from leukemia.base.spreadsheet import cell_of
 from leukemia.config.fields import FIELDS
-from leukemia.reporting.page import Cell, Grid
+from leukemia.reporting.page import Cell, Download, Grid
 from leukemia.reporting.parameters import Parameter
 from leukemia.reporting.words import objective_name, value_text
 from leukemia.study import layout
@@ -58,7 +58,8 @@ def trials_grid(study: Study, trials: pd.DataFrame, ledger: Ledger, parameters: 
         *(parameter.name for parameter in parameters),
         "reason",
     ]
-    return Grid(columns=columns, rows=rows, example="complete depth=18", download=(layout.TRIALS_CSV, csv))
+    download = Download(name=layout.TRIALS_CSV, content=csv, has="all fields of all recipes")
+    return Grid(columns=columns, rows=rows, example="complete depth=18", sorted_by=1, download=download)
 
 
 def trials_csv(study: Study, trials: pd.DataFrame, ledger: Ledger) -> str:

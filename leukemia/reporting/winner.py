@@ -9,9 +9,12 @@ import numpy as np
 from leukemia.base.errors import UserError
 from leukemia.base.record import RESTORE
 from leukemia.config.results import score_name
-from leukemia.reporting.model_figures import calibration, confusion, roc, training_curves
+from leukemia.reporting.calibration_figures import calibration
+from leukemia.reporting.curve_figures import training_curves
+from leukemia.reporting.model_figures import confusion, roc
 from leukemia.reporting.page import Section, metrics_table
 from leukemia.reporting.words import describe_interval, objective_name
+from leukemia.scoring.calibration import leukemic_bins
 from leukemia.scoring.metrics import confusion_matrix
 from leukemia.study import layout
 from leukemia.study.best import Best
@@ -119,7 +122,7 @@ def start_section(best: Best) -> Section:
 def calibration_section(study: Study, best: Best) -> Section:
     """Whether the winner's probabilities are the shares of leukemic images."""
     labels, probabilities, images = _predictions(study, best)
-    figures = calibration(labels, probabilities, images)
+    figures = calibration(leukemic_bins(labels, probabilities), images)
     text = "If probabilities can be taken at their word, the points are on the dashed line: of images with 0.8, four "
     text += "fifths are leukemic."
     return Section(title="Calibration", text=text, figures=figures)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ def tempered(probabilities: ArrayLike, temperature: float) -> Floats:
     """
     array = np.asarray(probabilities, dtype=np.float64)
     # Not even rounded.
-    return array if temperature == 1 else 1 / (1 + np.exp(-_log_odds(array) / temperature))
+    return array if temperature == 1 else 1 / (1 + np.exp(-log_odds(array) / temperature))
 
 
 def fit_temperature(labels: ArrayLike, probabilities: ArrayLike) -> float:
@@ -68,7 +68,7 @@ def fit_temperature(labels: ArrayLike, probabilities: ArrayLike) -> float:
     if known.min() == known.max():
         return 1.0
     # Of the class that is right.
-    odds = np.where(known == 1, 1, -1) * _log_odds(array)
+    odds = np.where(known == 1, 1, -1) * log_odds(array)
     low, high = TEMPERATURES
     # Convex in the inverse of the temperature.
     found = minimize_scalar(
@@ -150,6 +150,9 @@ class Calibration:
     after: Mapping[str, Interval]
     """By the names of ``CALIBRATION``."""
 
+    bins: tuple[Floats, Floats] | None = field(compare=False)
+    """Those of ``leukemic_bins``, before and after; None in a file of an earlier version."""
+
     @classmethod
     def of(
         cls, labels: ArrayLike, probabilities: ArrayLike, groups: Groups, *, temperature: float, after: ArrayLike
@@ -166,6 +169,7 @@ class Calibration:
             temperature=temperature,
             before=calibration_scores(labels, probabilities, known),
             after=calibration_scores(labels, after, known),
+            bins=(leukemic_bins(labels, probabilities), leukemic_bins(labels, after)),
         )
 
     @classmethod
@@ -175,19 +179,34 @@ class Calibration:
             {name: Interval.from_dict(interval) for name, interval in values[side].items()}
             for side in ("before", "after")
         )
-        return cls(temperature=values["temperature"], before=before, after=after)
+        kept = values.get("bins")
+        bins = None if kept is None else (_bins_from(kept["before"]), _bins_from(kept["after"]))
+        return cls(temperature=values["temperature"], before=before, after=after, bins=bins)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         before, after = (
             {name: interval.to_dict() for name, interval in scores.items()} for scores in (self.before, self.after)
         )
-        return {"temperature": self.temperature, "before": before, "after": after}
+        found: dict[str, Any] = {"temperature": self.temperature, "before": before, "after": after}
+        if self.bins is not None:
+            found["bins"] = {
+                # NaN, in an empty bin, is not JSON.
+                side: [[None if np.isnan(value) else value for value in row] for row in bins.tolist()]
+                for side, bins in zip(("before", "after"), self.bins, strict=True)
+            }
+        return found
 
 
-def _log_odds(probabilities: Floats) -> Floats:
-    kept = np.clip(probabilities, TINY, 1 - TINY)
-    return np.log(kept) - np.log1p(-kept)
+def _bins_from(rows: Sequence[Sequence[float | None]]) -> Floats:
+    return np.array(rows, dtype=np.float64)
+
+
+def log_odds(probabilities: ArrayLike) -> Floats:
+    """The log-odds of probabilities in 0..1, any shape; finite, since they are kept ``TINY`` from 0 and 1."""
+    kept = np.clip(np.asarray(probabilities, dtype=np.float64), TINY, 1 - TINY)
+    found: Floats = np.log(kept) - np.log1p(-kept)
+    return found
 
 
 def _bins(probabilities: Floats) -> Ints:
@@ -196,7 +215,7 @@ def _bins(probabilities: Floats) -> Ints:
 
 def _contributions(labels: Ints, probabilities: Floats, codes: Ints, num_groups: int) -> dict[str, Floats]:
     """Sums over the images of each group: (groups,), and (groups, bins) of probability minus label."""
-    odds = np.where(labels == 1, 1, -1) * _log_odds(probabilities)
+    odds = np.where(labels == 1, 1, -1) * log_odds(probabilities)
     gaps = np.bincount(NUM_BINS * codes + _bins(probabilities), probabilities - labels, NUM_BINS * num_groups)
     found = {
         "images": np.bincount(codes, minlength=num_groups),

@@ -14,12 +14,16 @@ import pytest
 from PIL import Image
 
 from leukemia.reporting import search_figures
+from leukemia.reporting.calibration_figures import calibration, scaling
 from leukemia.reporting.columns import time_unit
+from leukemia.reporting.curve_figures import training_curves
 from leukemia.reporting.figure import NARROW, PANEL, WIDE, Figure
 from leukemia.reporting.ladder_figure import FATES, ladder
-from leukemia.reporting.model_figures import calibration, confusion, roc, training_curves
+from leukemia.reporting.model_figures import confusion, precision_recall, roc
 from leukemia.reporting.parameter_figures import MOST_LINES, parallel_coordinates, slices
 from leukemia.reporting.parameters import Parameter
+from leukemia.reporting.patient_figure import patients_by_probability
+from leukemia.reporting.polyline import TOLERANCE, simplified
 from leukemia.reporting.search_figures import (
     SPENDING,
     STATES,
@@ -29,6 +33,9 @@ from leukemia.reporting.search_figures import (
     score_over_time,
     scores_by_trial,
 )
+from leukemia.scoring.calibration import leukemic_bins
+from leukemia.scoring.metrics import precision_recall_points, roc_points
+from leukemia.scoring.patients import Patient, patients_of
 
 SCORES = {0: 0.7, 1: 0.6, 3: 0.8, 4: 0.75, 5: 0.9}
 DEPTH = Parameter(key="model.depth", values=dict.fromkeys((0, 1, 3), 18) | dict.fromkeys((2, 4, 5), 152), is_log=False)
@@ -89,8 +96,16 @@ def shares() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["parameter", "share", "low", "high"])
 
 
+def patients(threshold: float = 0.5) -> tuple[Patient, ...]:
+    """20 of each class, of 5 images each."""
+    labels, probabilities = np.arange(200) // 5 % 2, np.sort(predictions()[1])
+    names = [f"p{row // 5:02d}" for row in range(200)]
+    return patients_of(names, labels, probabilities, names, [None] * 200, threshold=threshold)
+
+
 def all_figures() -> list[Figure]:
     labels, probabilities = predictions()
+    bins = leukemic_bins(labels, probabilities)
     parameters = [DEPTH, RATE, DECAY]
     return [
         scores_by_trial(trials(), majority_rate=0.68, score="accuracy"),
@@ -103,7 +118,10 @@ def all_figures() -> list[Figure]:
         ladder(curves(), rungs={"15 %: 2 of 3 went on": 0.15, "the end: 1 of 1 went on": 1.0}),
         confusion([[90, 10], [20, 80]], "out of fold"),
         roc(labels, probabilities, "out of fold"),
-        *calibration(labels, probabilities, "out of fold"),
+        precision_recall(labels, probabilities, "out of fold"),
+        *calibration(bins, "out of fold"),
+        *scaling(leukemic_bins(labels, np.round(probabilities)), bins, "out of fold"),
+        patients_by_probability(patients(), 0.5, "test set"),
         *training_curves(epochs(), "fold"),
     ]
 
@@ -316,18 +334,88 @@ def test_a_confusion_matrix_shows_counts_and_shares_of_the_true_class() -> None:
 
 def test_roc_marks_the_threshold() -> None:
     figure = roc([0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9], "")
-    assert figure.rows["threshold"] == [{"false_rate": 0.5, "true_rate": 1.0}]
+    assert figure.rows["threshold"] == [{"x": 0.5, "y": 1.0}]
     assert title(figure) == "ROC curve, AUROC 1.000"
+    other = roc([0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9], "", threshold=0.65)
+    assert other.rows["threshold"] == [{"x": 0.0, "y": 1.0}]
+    assert "the point is the threshold 0.65" in other.caption
     undefined = roc([1, 1], [0.1, 0.6], "")
     assert title(undefined) == "ROC curve: undefined, only one class"
     assert undefined.svgs()
 
 
+def test_precision_and_recall_mark_threshold_and_chance() -> None:
+    figure = precision_recall([0, 0, 1, 1], [0.1, 0.6, 0.5, 0.9], "")
+    assert figure.rows["threshold"] == [{"x": 1.0, "y": 2 / 3}]
+    assert [row["y"] for row in figure.rows["chance"]] == [0.5, 0.5]
+    # Between two thresholds, precision is that of the next one.
+    curve = [(row["x"], round(row["y"], 3)) for row in figure.rows["curve"]]
+    assert curve == [(0, 1), (0.5, 1), (0.5, 0.5), (0.5, 0.667), (1, 0.667), (1, 0.5)]
+    assert title(figure) == "Precision and recall, average precision 0.833"
+    undefined = precision_recall([0, 0], [0.1, 0.6], "")
+    assert title(undefined) == "Precision and recall: undefined, no leukemic images"
+    assert undefined.svgs()
+
+
+@pytest.mark.parametrize("points", [roc_points, precision_recall_points])
+def test_a_curve_of_many_images_has_few_points_all_within_the_tolerance(points: Any) -> None:
+    x, y = points(*predictions(5000))
+    kept = simplified(x, y)
+    assert len(kept) < len(x) / 5
+    assert (kept[0], kept[-1]) == (0, len(x) - 1)
+    whole, few = np.column_stack([x, y]), np.column_stack([x, y])[kept]
+    starts, along = few[:-1], np.diff(few, axis=0)
+    away = whole[:, None] - starts
+    shares = np.clip((away * along).sum(axis=2) / np.maximum((along**2).sum(axis=1), 1e-30), 0, 1)
+    distances = np.linalg.norm(away - shares[..., None] * along, axis=2).min(axis=1)
+    assert distances.max() <= TOLERANCE + 1e-12
+
+
 def test_calibration_counts_every_image_and_shows_the_error() -> None:
     labels, probabilities = predictions()
-    reliability, counts = calibration(labels, probabilities, "")
+    reliability, counts = calibration(leukemic_bins(labels, probabilities), "")
     assert sum(row["images"] for row in counts.rows["bins"]) == len(labels)
     assert re.fullmatch(r"Calibration, error 0\.\d{3}", title(reliability))
+
+
+def test_calibration_is_that_of_the_probability_of_leukemic() -> None:
+    bins = leukemic_bins([0, 0, 1, 0], [0.03, 0.03, 0.03, 0.9])
+    reliability, _ = calibration(bins, "")
+    assert [(row["images"], round(row["share"], 6)) for row in reliability.rows["bins"]] == [(3, 0.333333), (1, 0.0)]
+    # 3 images at 1/3 - 0.03, one at 0.9: both are wrong.
+    assert title(reliability) == f"Calibration, error {(3 * (1 / 3 - 0.03) + 0.9) / 4:.3f}"
+
+
+def test_calibration_is_shown_before_and_after_scaling() -> None:
+    labels, probabilities = predictions()
+    before, after = leukemic_bins(labels, np.round(probabilities)), leukemic_bins(labels, probabilities)
+    lines, counts = scaling(before, after, "")
+    errors = re.fullmatch(r"Calibration, error (0\.\d+) before, (0\.\d+) after", title(lines))
+    assert errors
+    assert float(errors[1]) > float(errors[2])
+    for side in ("before scaling", "after scaling"):
+        assert sum(row["images"] for row in counts.rows["steps"] if row["side"] == side) == len(labels)
+    assert len([row for row in lines.rows["bins"] if row["side"] == "before scaling"]) == 2, "no empty bins"
+
+
+def test_patients_are_in_the_row_of_their_class_and_never_on_each_other() -> None:
+    figure = patients_by_probability(patients(0.4), 0.4, "test set")
+    rows = figure.rows["patients"]
+    assert len(rows) == 40
+    wrong = [row for row in rows if (row["probability"] >= 0.4) != (row["class"] == "leukemic")]
+    assert {row["result"] for row in wrong} == {"wrong"}
+    assert 0 < len(wrong) == sum(row["result"] == "wrong" for row in rows) < 40
+    assert len({(row["class"], round(row["probability"], 3), row["offset"]) for row in rows}) == 40
+    assert all(-1 <= row["offset"] <= 1 for row in rows)
+    assert figure.rows["threshold"] == [{"at": 0.4}]
+    assert len({*(row["patient"] for row in rows)}) == 40
+
+
+def test_the_curves_of_one_run_without_validation_have_no_legend_of_it() -> None:
+    table = epochs(num_folds=1).assign(validation_loss=math.nan, validation_accuracy=math.nan)
+    loss = training_curves(table, "fold")[0]
+    assert loss.caption == "Loss over epochs."
+    assert loss.spec(PANEL)["layer"][1]["encoding"]["color"]["scale"]["domain"] == ["training"]
 
 
 def test_curves_have_a_line_per_fold_and_their_mean() -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from leukemia.base.errors import MissingFile
-from leukemia.reporting.model_plots import plot_confusion
+from leukemia.reporting.augmented_sheet import plot_augmented
 from leukemia.reporting.page import Section, metrics_table, write_page
 from leukemia.scoring.metrics import Interval
 
@@ -61,8 +61,8 @@ EVIL = "<script>alert('x')</script>\"&"
 
 
 def test_page_is_self_contained_and_escaped(tmp_path):
-    picture = tmp_path / "confusion.png"
-    plot_confusion([[9, 1], [2, 8]], picture)
+    picture = tmp_path / "x.png"
+    plot_augmented(np.zeros((1, 2, 8, 8, 3), dtype=np.uint8), picture)
     table = pd.DataFrame({EVIL: [EVIL]})
     sections = [
         Section(EVIL, EVIL, table, [(picture, EVIL)], [EVIL, "second"]),
@@ -99,10 +99,10 @@ def test_control_characters_and_marks_of_text_direction_are_escaped(tmp_path):
 
 
 def test_pictures_are_shown_in_their_size_in_inches(tmp_path):
-    plot_confusion([[9, 1], [2, 8]], tmp_path / "x.png")
+    plot_augmented(np.zeros((1, 4, 8, 8, 3), dtype=np.uint8), tmp_path / "x.png")
     write_page(tmp_path / "report.html", "t", "s", [Section("a", "", None, [(tmp_path / "x.png", "c")])])
     (image,) = Page((tmp_path / "report.html").read_text(encoding="utf-8")).all("img")
-    assert int(image["width"]) == pytest.approx(4.8 * 96, abs=1)
+    assert int(image["width"]) == pytest.approx((4 * 1.25 + 0.2) * 96, abs=1)
 
 
 def test_tables_accept_rows_and_data_frames(tmp_path):
@@ -126,7 +126,7 @@ def test_missing_picture_is_reported_and_no_page_is_written(tmp_path):
 
 def test_report_needs_no_display_and_no_heavy_library():
     check = (
-        "import sys, leukemia.reporting.page, leukemia.reporting.model_plots, leukemia.reporting.study_report; "
+        "import sys, leukemia.reporting.page, leukemia.reporting.augmented_sheet, leukemia.reporting.study_report; "
         "print(sorted({'matplotlib.pyplot', 'torch', 'ray', 'optuna', 'wandb', 'search'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)

@@ -93,8 +93,8 @@
     select.addEventListener("change", () => sort(Number(select.value), -1));
     order.addEventListener("click", () => sort(Number(select.value), -sign));
     input.addEventListener("input", filter);
-    // As they are written: by score, which comes after the number.
-    select.value = 1;
+    // As they are written.
+    select.value = grid.dataset.sorted;
     grid.querySelector(".controls").hidden = false;
   });
 })();
