@@ -76,6 +76,9 @@ class Catalog:
     is_split: bool = False
     """Whether the data's own split is kept, and has validation images."""
 
+    class_words: tuple[str, str] | None = None
+    """What the data call normal and leukemic, as ``Source.class_words``."""
+
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a user must know about how the data set was read, as every command prints it, one line each."""
@@ -173,6 +176,7 @@ def read_catalog(
         num_left_out=source.num_left_out,
         parts=source.parts,
         is_split=is_split,
+        class_words=source.class_words,
     )
 
 

@@ -236,7 +236,11 @@ class DeliveredModel:
                 interrupts.check()
                 rows, tta = range(len(pixels)), self.recipe.evaluate.tta
                 try:
-                    parts.append(predict_views(self.network, self.recipe, pixels, rows, device=self.device, tta=tta))
+                    parts.append(
+                        predict_views(
+                            self.network, self.recipe, pixels, rows, device=self.device, tta=tta, is_exact=True
+                        )
+                    )
                 except NonFiniteProbabilities as error:
                     names = [image.name for image in images[sum(part.shape[1] for part in parts) :]]
                     raise UserError(f"--model {self.folder}: {describe_broken(error, names)}") from None

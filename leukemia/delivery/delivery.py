@@ -127,4 +127,5 @@ def _test_metrics(evaluation: Evaluation) -> dict[str, Any]:
         "prevalence": choice.prevalence,
         "operating_points": [each.to_dict() for each in evaluation.operating_points],
         "calibration": evaluation.calibration.to_dict(),
+        "patients": None if evaluation.patient_scores is None else evaluation.patient_scores.to_dict(),
     }

@@ -18,14 +18,16 @@ from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog, read_catalog
 from leukemia.data.images import open_images
 from leukemia.data.reading import Reading
-from leukemia.data.subjects import NotApplicable
+from leukemia.data.subjects import UNKNOWN, NotApplicable
 from leukemia.data.view import view_of
 from leukemia.delivery.choice import Choice
+from leukemia.delivery.gallery import Gallery, gallery_of
 from leukemia.delivery.overlap import HeldOut, LeftOut
 from leukemia.scoring.baseline import verdict
 from leukemia.scoring.calibration import Calibration
 from leukemia.scoring.metrics import Interval, majority_rate, paired_difference, scores
 from leukemia.scoring.operating_points import OperatingPoint, at_thresholds
+from leukemia.scoring.patients import Patient, PatientScores, patient_scores, patients_of
 from leukemia.scoring.subclasses import SubclassScore, subclass_scores
 from leukemia.training.inference import NonFiniteProbabilities, predict
 from leukemia.training.resnet import ResNet
@@ -61,6 +63,15 @@ class Evaluation:
 
     subclasses: tuple[SubclassScore, ...]
     """Empty if the test set has no labels or no subclasses."""
+
+    patients: tuple[Patient, ...]
+    """Those of the test images, in the order of their names; empty if none is known, or if it has no labels."""
+
+    patient_scores: PatientScores | None
+    """None if there are no ``patients``."""
+
+    gallery: Gallery | None
+    """None if the test set has no labels, or if it was not asked for."""
 
     overlap: tuple[str, ...]
     """As ``HeldOut.overlap``."""
@@ -147,7 +158,7 @@ def predict_test_set(model: ResNet, recipe: Recipe, test: Catalog, device: torch
     """
     images = open_images(test, view_of(recipe))
     try:
-        return predict(model, recipe, images, range(len(images)), device=device, tta=recipe.evaluate.tta)
+        return predict(model, recipe, images, range(len(images)), device=device, tta=recipe.evaluate.tta, is_exact=True)
     except NonFiniteProbabilities as error:
         raise UserError(f"--test: {describe_broken(error, list(test.table['image_id']))}") from None
 
@@ -158,34 +169,81 @@ def describe_broken(error: NonFiniteProbabilities, names: Sequence[str]) -> str:
     return f"{error}: the model cannot be used; train it with a lower learning rate\n{listed(images)}"
 
 
-def evaluate(model: ResNet, recipe: Recipe, held_out: HeldOut, device: torch.device, choice: Choice) -> Evaluation:
-    """Predict the test set, and compute scores if it has labels."""
-    test, decision = held_out.catalog, choice.decision
+def evaluate(
+    model: ResNet, recipe: Recipe, held_out: HeldOut, device: torch.device, choice: Choice, *, explain: bool = False
+) -> Evaluation:
+    """Predict the test set, and compute scores if it has labels.
+
+    Args:
+        explain: whether to compute the gallery, too.
+    """
+    test = held_out.catalog
     of_network = predict_test_set(model, recipe, test, device)
-    probabilities = decision.probabilities(of_network)
-    found: dict[str, Any] = {"scores": None, "subclasses": (), "operating_points": (), "calibration": None}
-    if test.has_labels:
-        table, threshold = test.table, decision.threshold
-        labels, groups = table["label"].to_numpy(), table["group"].to_numpy()
-        subclasses = list(table["subclass"])
-        found = {
-            "scores": scores(labels, probabilities, groups, threshold=threshold),
-            "subclasses": subclass_scores(subclasses, labels, probabilities, groups, threshold=threshold),
-            "operating_points": at_thresholds(
-                choice.thresholds, labels, probabilities, groups, prevalence=choice.prevalence
-            ),
-            "calibration": Calibration.of(
-                labels, of_network, groups, temperature=decision.temperature, after=probabilities
-            ),
-        }
+    probabilities = choice.decision.probabilities(of_network)
+    found: dict[str, Any] = _UNLABELLED if not test.has_labels else _scored(test, choice, of_network, probabilities)
+    gallery = None
+    if explain and test.has_labels:
+        gallery = gallery_of(
+            model,
+            recipe,
+            open_images(test, view_of(recipe)),
+            test.table["image_id"].tolist(),
+            test.table["label"].to_numpy(),
+            probabilities,
+            choice.decision.threshold,
+            device,
+        )
     return Evaluation(
         catalog=test,
         choice=choice,
         of_network=of_network,
         probabilities=probabilities,
         **found,
+        gallery=gallery,
         overlap=held_out.overlap,
         left_out=held_out.left_out,
         is_compared=held_out.is_compared,
         subjects_compared=held_out.subjects_compared,
     )
+
+
+_UNLABELLED = {
+    "scores": None,
+    "subclasses": (),
+    "operating_points": (),
+    "calibration": None,
+    "patients": (),
+    "patient_scores": None,
+}
+"""Fields of an ``Evaluation`` without labels."""
+
+
+def _scored(test: Catalog, choice: Choice, of_network: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    """The same fields with labels."""
+    table, threshold = test.table, choice.decision.threshold
+    labels, groups, subclasses = table["label"].to_numpy(), table["group"].to_numpy(), list(table["subclass"])
+    is_known = (table["subject"].notna() & (table["subject"] != UNKNOWN)).to_numpy()
+    known = table[is_known]
+    patients: tuple[Patient, ...] = ()
+    if len(known):
+        patients = patients_of(
+            known["subject"].tolist(),
+            known["label"].to_numpy(),
+            probabilities[is_known],
+            known["group"].tolist(),
+            known["subclass"].tolist(),
+            threshold=threshold,
+        )
+    num_unknown = len(table) - len(known)
+    return {
+        "scores": scores(labels, probabilities, groups, threshold=threshold),
+        "subclasses": subclass_scores(subclasses, labels, probabilities, groups, threshold=threshold),
+        "operating_points": at_thresholds(
+            choice.thresholds, labels, probabilities, groups, prevalence=choice.prevalence
+        ),
+        "calibration": Calibration.of(
+            labels, of_network, groups, temperature=choice.decision.temperature, after=probabilities
+        ),
+        "patients": patients,
+        "patient_scores": patient_scores(patients, num_unknown=num_unknown, threshold=threshold) if patients else None,
+    }

@@ -226,11 +226,11 @@ class FinalTraining:
         model, epochs = retrain(console, study, recipe, catalog, inputs.device)
         record, evaluation = dataclasses.replace(inputs.record, decision=choice.decision), None
         if inputs.held_out is not None:
-            evaluation = evaluate(model, recipe, inputs.held_out, inputs.device, choice)
+            evaluation = evaluate(model, recipe, inputs.held_out, inputs.device, choice, explain=True)
         delivery = Delivery(
             recipe=recipe,
             epochs=epochs,
-            record=record if test is None else record.evaluated(test, self.command),
+            record=record if test is None else record.evaluated(test, str(self.test), self.command),
             out_of_fold=out_of_fold,
             training_caveats=on_training(inputs.best, recipe, notes),
             test_name="" if self.test is None else name_for(self.test),
@@ -252,7 +252,7 @@ class FinalTraining:
         epochs, evaluation = existing.epochs(), None
         if inputs.held_out is not None:
             model = model_to_device(existing.model, inputs.device)
-            evaluation = evaluate(model, inputs.recipe, inputs.held_out, inputs.device, choice)
+            evaluation = evaluate(model, inputs.recipe, inputs.held_out, inputs.device, choice, explain=True)
         return add_results(
             existing,
             inputs.recipe,

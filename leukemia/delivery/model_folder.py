@@ -14,18 +14,16 @@ from leukemia.data.catalog import Catalog
 from leukemia.data.images import open_images
 from leukemia.data.view import view_of
 from leukemia.delivery.appearance import Appearance
+from leukemia.delivery.card import card_of
 from leukemia.delivery.caveats import kept_on_training
 from leukemia.delivery.delivery import Delivery, Difference
 from leukemia.delivery.evaluation import Evaluation
 from leukemia.delivery.loading import Existing
-from leukemia.delivery.model_page import card_of, write_model_page
+from leukemia.delivery.model_page import write_model_page
 from leukemia.delivery.out_of_fold import OutOfFold
 from leukemia.delivery.replacement import replacing
 from leukemia.delivery.results import all_tested, keep_results, make_way, name_for
 from leukemia.delivery.seen import Seen
-from leukemia.reporting.calibration_plots import plot_calibration, plot_scaling
-from leukemia.reporting.model_plots import plot_confusion, plot_curves, plot_precision_recall, plot_roc
-from leukemia.scoring.metrics import confusion_matrix
 from leukemia.study import layout
 from leukemia.study.decision import Decision
 from leukemia.study.epochs import write_epochs
@@ -48,28 +46,14 @@ def write_model(
 def write_results(folder: Path, delivery: Delivery) -> None:
     """Write the other files to a folder that has those of ``write_model``; the record is last."""
     write_record(folder / layout.METRICS, delivery.metrics())
-    plot_curves(delivery.epochs, folder / layout.CURVES)
     if delivery.evaluation is not None:
         with atomic(folder / layout.PREDICTIONS) as temporary:
             delivery.evaluation.predictions().to_csv(temporary, index=False)
-    if delivery.scored is not None:
-        _plot(folder, delivery.scored)
-    if (choosing := delivery.out_of_fold.choosing) is not None:
-        scaled = choosing.scaled(delivery.record.decision.temperature)
-        plot_scaling(choosing.labels, choosing.probabilities, scaled, folder / layout.SCALING)
     write_model_page(folder, delivery)
     if delivery.test_name:
         keep_results(folder, delivery.test_name, delivery.record)
     write_text(folder / layout.CARD, card_of(folder, delivery, all_tested(folder)))
     delivery.record.write(folder)
-
-
-def _plot(folder: Path, evaluation: Evaluation) -> None:
-    labels, probabilities, threshold = evaluation.labels, evaluation.probabilities, evaluation.choice.decision.threshold
-    plot_confusion(confusion_matrix(labels, probabilities, threshold), folder / layout.CONFUSION)
-    plot_roc(labels, probabilities, folder / layout.ROC, threshold)
-    plot_precision_recall(labels, probabilities, folder / layout.PRECISION_RECALL, threshold)
-    plot_calibration(labels, probabilities, folder / layout.CALIBRATION)
 
 
 def add_results(
@@ -102,7 +86,7 @@ def add_results(
     delivery = Delivery(
         recipe=recipe,
         epochs=epochs,
-        record=record if evaluation is None else record.evaluated(evaluation.catalog, command),
+        record=record if evaluation is None else record.evaluated(evaluation.catalog, str(test), command),
         out_of_fold=OutOfFold.from_dict(metrics.out_of_fold) if out_of_fold is None else out_of_fold,
         training_caveats=kept_on_training(metrics),
         test_name="" if test is None else name_for(test),

@@ -107,9 +107,6 @@ class OutOfFold:
     cross_fitted: bool
     """Whether thresholds and temperature were judged on other folds than they were chosen on; not with one fold."""
 
-    choosing: Choosing | None
-    """The images that they were chosen on; not in the file."""
-
     @classmethod
     def of(
         cls,
@@ -161,7 +158,6 @@ class OutOfFold:
                 after=choosing.scaled(fitted),
             ),
             cross_fitted=len(np.unique(folds)) > 1,
-            choosing=choosing,
         )
 
     @classmethod
@@ -181,7 +177,6 @@ class OutOfFold:
             prevalence=values.get(PREVALENCE),
             calibration=None if values.get("calibration") is None else Calibration.from_dict(values["calibration"]),
             cross_fitted=values.get("cross_fitted", True),
-            choosing=None,
         )
 
     def to_dict(self) -> dict[str, Any]:

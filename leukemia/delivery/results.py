@@ -16,11 +16,12 @@ from leukemia.scoring.metrics import THRESHOLD, Interval
 from leukemia.study import layout
 from leukemia.study.decision import Decision
 from leukemia.study.model_metrics import MetricsRecord
-from leukemia.study.models import ModelRecord, kept_results, results_folders, unnamed_results
+from leukemia.study.models import RESULTS, ModelRecord, kept_results, results_folders, unnamed_results
 
 RESULT_FILES = (
     layout.METRICS,
     layout.PREDICTIONS,
+    layout.PATIENTS,
     layout.REPORT,
     layout.CONFUSION,
     layout.ROC,
@@ -151,7 +152,7 @@ def are_known(results: Path, held_out: HeldOut, decision: Decision, prevalence: 
         return False
     # Earlier versions kept some without a record.
     if (tested := ModelRecord.read(results)) is not None:
-        tested.check_files(results, (layout.METRICS, layout.PREDICTIONS))
+        tested.check_files(results, RESULTS)
     test = read_record(MetricsRecord, path).test
     if decision != (_decision_of(test, decision.rule) if tested is None else tested.decision):
         return False

@@ -88,7 +88,7 @@ class Testing:
                     choice.decision,
                     out_of_fold=None,
                     test=self.test,
-                    evaluation=evaluate(model.network, model.recipe, held_out, model.device, choice),
+                    evaluation=evaluate(model.network, model.recipe, held_out, model.device, choice, explain=True),
                     difference=None,
                     command=self.command,
                 )

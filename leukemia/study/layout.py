@@ -87,6 +87,9 @@ MODEL = "model.json"
 WEIGHTS = delivered.WEIGHTS
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.csv"
+PATIENTS = "patients.csv"
+"""In the folder of a delivered model: its test set by patient."""
+
 CARD = "MODEL_CARD.md"
 SEEN = "seen.json"
 """In the folder of a delivered model: hashes of its training images and their subjects."""
@@ -125,7 +128,7 @@ STUDY_FILES = REPORT_FILES | {
 }
 TRIAL_FILES = frozenset((RECIPE, EPOCHS, REPEATED, STATE, ORIGIN, TRACEBACK))
 SEED_FILES = frozenset((FAILED, TRACEBACK))
-MODEL_FILES = REPORT_FILES | {MODEL, WEIGHTS, RECIPE, EPOCHS, METRICS, PREDICTIONS, CARD, SEEN, APPEARANCE}
+MODEL_FILES = REPORT_FILES | {MODEL, WEIGHTS, RECIPE, EPOCHS, METRICS, PREDICTIONS, PATIENTS, CARD, SEEN, APPEARANCE}
 """Names of the files in the folder of a study, of a trial, of its seeds (next to the folds), and of a model."""
 
 CHANGED = (LOCK, LOG, JOURNAL)

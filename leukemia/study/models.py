@@ -17,6 +17,7 @@ from leukemia.data.catalog import Catalog
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.data_source import Sha256
+from leukemia.study.data_summary import DataSummary
 from leukemia.study.decision import Decision
 from leukemia.study.field_types import Positive, Share, TrialId
 from leukemia.study.folder import Study
@@ -24,10 +25,10 @@ from leukemia.study.folder import Study
 TRAINED = (layout.WEIGHTS, layout.RECIPE, layout.SEEN, layout.APPEARANCE)
 """Files that a model is used with."""
 
-BOUND = (*TRAINED, layout.EPOCHS, layout.METRICS, layout.PREDICTIONS)
+BOUND = (*TRAINED, layout.EPOCHS, layout.METRICS, layout.PREDICTIONS, layout.PATIENTS)
 """Files that commands read or send."""
 
-RESULTS = (layout.METRICS, layout.PREDICTIONS)
+RESULTS = (layout.METRICS, layout.PREDICTIONS, layout.PATIENTS)
 """Those of a test; each record lists the ones that there were."""
 
 IRRELEVANT = ("ray", "optuna", "wandb")
@@ -104,6 +105,9 @@ class EvaluationRecord:
     notes: list[str] = field(default_factory=list)
     """As ``Catalog.notes``; empty in files of earlier versions."""
 
+    data: DataSummary | None = None
+    """None in files of earlier versions."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord:
@@ -121,6 +125,9 @@ class ModelRecord:
 
     share_leukemic: Share | None = None
     """Share of the training images that are leukemic; None in files of earlier versions."""
+
+    training: DataSummary | None = None
+    """The training data; None in files of earlier versions."""
 
     decision: Decision = field(default_factory=Decision)
     """Temperature and threshold."""
@@ -153,6 +160,7 @@ class ModelRecord:
             fingerprint=best.data.fingerprint,
             notes=list(training.notes),
             share_leukemic=float(training.table["label"].mean()),
+            training=DataSummary.of(training, [best.data.uri, *(best.data.also or ())]),
             splits_sha256=best.splits_sha256,
             device=device,
             commit=provenance.commit(),
@@ -172,10 +180,18 @@ class ModelRecord:
         path = folder / layout.MODEL
         return read_record(cls, path) if path.is_file() else None
 
-    def evaluated(self, test: Catalog, command: str) -> ModelRecord:
-        """This record with another test set."""
+    def evaluated(self, test: Catalog, name: str, command: str) -> ModelRecord:
+        """This record with another test set.
+
+        Args:
+            name: of the test set.
+        """
         evaluation = EvaluationRecord(
-            fingerprint=test.fingerprint, command=command, created=provenance.now(), notes=list(test.notes)
+            fingerprint=test.fingerprint,
+            command=command,
+            created=provenance.now(),
+            notes=list(test.notes),
+            data=DataSummary.of(test, [name]),
         )
         return dataclasses.replace(self, evaluation=evaluation)
 

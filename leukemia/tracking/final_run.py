@@ -83,6 +83,8 @@ class FinalRun:
         pictures = charts.pictures(self._folder)
         run.log(pictures | {"_timestamp": trained}, step=max(first, recipe.train.epochs))
         metrics = read_record(MetricsRecord, self._folder / layout.METRICS)
+        patients = None if metrics.test is None else metrics.test.get("patients")
+        run.summary.update(_flat("test/patients", patients))
         run.summary.update(_flat("test", metrics.test) | _flat("out_of_fold", metrics.out_of_fold))
         run.summary.update({"verdict": metrics.verdict, "quote": metrics.quote, "caveats": metrics.caveats})
         note = self._link_trial(run, trial) if not run.offline else ""

@@ -20,7 +20,9 @@ from leukemia.study.records import FOLD_COLUMNS
 NAMES = ("image_id", "subject", "group")
 """Columns that contain names."""
 
-COLUMNS = frozenset((*FOLD_COLUMNS, "subclass", "predicted", *EPOCH_COLUMNS, CHECKSUM))
+_OF_PATIENTS = ("images", "share_called_leukemic", "mean_probability_leukemic", "right")
+
+COLUMNS = frozenset((*FOLD_COLUMNS, "subclass", "predicted", *_OF_PATIENTS, *EPOCH_COLUMNS, CHECKSUM))
 """Columns of the tables of a study and of a model; any other may contain names, too."""
 
 TABLES = ("out_of_fold", "trials")
@@ -32,8 +34,9 @@ WITH_NAMES = "with_names"
 NAMING = (layout.SPLITS, layout.REPORT)
 """Files of a study that contain names, or may quote an error message that does."""
 
-GUESSABLE = (layout.SEEN,)
-"""Files of a model from which names can be guessed: hashes of patient numbers can be tried one by one."""
+PRIVATE = (layout.SEEN, layout.REPORT)
+"""Files of a model that tell who its patients are: hashes of patient numbers can be tried one by one, and the page has
+names and images."""
 
 
 def remembered(study: Study, with_names: bool | None) -> Study:
@@ -84,7 +87,7 @@ def files(study: Study, paths: Iterable[Path]) -> dict[str, Path | str]:
     for path in paths:
         inside = [each for each in sorted(path.rglob("*")) if each.is_file()] if path.is_dir() else [path]
         for each in inside:
-            is_sent = study.info.wandb_ids or each.name not in GUESSABLE
+            is_sent = study.info.wandb_ids or each.name not in PRIVATE
             if not is_sent or not layout.is_study_file(each.relative_to(study.folder).as_posix()):
                 continue
             name = each.relative_to(path if path.is_dir() else path.parent).as_posix()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -56,6 +57,37 @@ def relevance(
     """
     model.eval()
     shape = images.shape[1:3]
+    # Otherwise the activations of all layers before the map's are kept as well, as in training: many gigabytes.
+    with _frozen(model):
+        maps = _maps(model, recipe, images, rows, classes, shape, device, tta)
+    largest = maps.amax(dim=(1, 2), keepdim=True)
+    return (maps / largest.clamp_min(torch.finfo(maps.dtype).tiny)).cpu().numpy()
+
+
+@contextmanager
+def _frozen(model: ResNet) -> Iterator[None]:
+    """Without gradients of the parameters."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_()
+
+
+def _maps(
+    model: ResNet,
+    recipe: Recipe,
+    images: np.ndarray,
+    rows: Sequence[int] | np.ndarray,
+    classes: np.ndarray,
+    shape: tuple[int, ...],
+    device: torch.device,
+    tta: Tta,
+) -> Tensor:
+    """As ``relevance``, not divided, on the device."""
     cam = LayerGradCam(model, getattr(model, f"layer{stage_of(max(shape))}"))
     parts = [torch.zeros(0, *shape, device=device)]
     of_rows = torch.from_numpy(np.asarray(classes, dtype=np.int64)).to(device)
@@ -65,9 +97,7 @@ def relevance(
         with torch.enable_grad():
             found = cam.attribute(views_of(batch, tta), target=targets, relu_attributions=True)
         parts.append(_turned_back(found.detach(), shape, tta))
-    maps = torch.cat(parts)
-    largest = maps.amax(dim=(1, 2), keepdim=True)
-    return (maps / largest.clamp_min(torch.finfo(maps.dtype).tiny)).cpu().numpy()
+    return torch.cat(parts)
 
 
 def _turned_back(maps: Tensor, shape: tuple[int, ...], tta: Tta) -> Tensor:

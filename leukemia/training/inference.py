@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -130,12 +131,13 @@ def predict(
     *,
     device: torch.device,
     tta: Tta,
+    is_exact: bool = False,
 ) -> np.ndarray:
     """Probability of class 1 (leukemic) for the given rows, averaged over the views of ``tta``: float64 (len(rows),).
 
     Arguments and errors as for ``predict_views``.
     """
-    return predict_views(model, recipe, images, rows, device=device, tta=tta).mean(axis=0)
+    return predict_views(model, recipe, images, rows, device=device, tta=tta, is_exact=is_exact).mean(axis=0)
 
 
 def predict_views(
@@ -146,12 +148,14 @@ def predict_views(
     *,
     device: torch.device,
     tta: Tta,
+    is_exact: bool = False,
 ) -> np.ndarray:
     """Probability of class 1 (leukemic) in each view of the given rows.
 
     Args:
         model: on ``device``; used, and left, in eval mode.
         images: uint8 (n, H, W, 3), in the recipe's crop and size.
+        is_exact: compute in float32 whatever the recipe's precision, which is that of training.
 
     Returns:
         float64 (V, len(rows)), rows in their order; the first view is the image itself.
@@ -160,11 +164,16 @@ def predict_views(
         NonFiniteProbabilities: weights or activations are too large for the arithmetic.
     """
     model.eval()
-    num_views, dtype = NUM_VIEWS[tta], compute_dtype(recipe, device)
+    num_views = NUM_VIEWS[tta]
+    dtype = torch.float32 if is_exact else compute_dtype(recipe, device)
     batch_size = (VIEWS_PER_PASS_CUDA if device.type == "cuda" else VIEWS_PER_PASS) // num_views
     # Kept on the device until the end: fetching each would wait for it.
     parts = [torch.zeros(num_views, 0, device=device)]
-    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+    with (
+        torch.inference_mode(),
+        _without_tf32() if is_exact else nullcontext(),
+        torch.autocast(device.type, dtype, enabled=dtype != torch.float32),
+    ):
         for batch in evaluation_batches(images, rows, recipe, batch_size, device):
             # The softmax is taken first: what is averaged over views is probabilities.
             leukemic = model(views_of(batch, tta)).float().softmax(dim=1)[:, ALL]
@@ -175,6 +184,17 @@ def predict_views(
     if len(broken):
         raise NonFiniteProbabilities(broken, len(rows))
     return probabilities
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """Convolutions in float32 on CUDA: by default cuDNN rounds their inputs to 10 bits (TF32)."""
+    earlier = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = earlier
 
 
 def to_device(batch: Tensor, device: torch.device) -> Tensor:

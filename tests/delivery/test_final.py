@@ -57,7 +57,7 @@ def test_winner_is_trained_delivered_and_loaded(
     output, folder = capsys.readouterr().out, study.folder / "final"
     assert "epoch 1/1: loss " in output
     assert f"next: python -m leukemia.predict --model {folder} IMAGES..." in output
-    names = "model.safetensors recipe.json metrics.json predictions.csv MODEL_CARD.md report.html".split()
+    names = "model.safetensors recipe.json metrics.json predictions.csv patients.csv MODEL_CARD.md report.html".split()
     names += "model.json epochs.csv curves.png confusion.png roc.png precision_recall.png".split()
     names += "calibration.png scaling.png seen.json appearance.json tests".split()
     assert {path.name for path in folder.iterdir()} == set(names)

@@ -102,3 +102,11 @@ def test_a_network_that_learned_a_corner_looks_at_the_corner() -> None:
 
 def test_the_stage_is_the_deepest_whose_map_is_large_enough() -> None:
     assert [stage_of(size_px) for size_px in (16, 32, 49, 56, 97, 112, 193, 224)] == [1, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_parameters_need_gradients_again_afterwards(network: ResNet) -> None:
+    network.conv1.weight.requires_grad_(False)
+    relevance(network, recipe_of(SIZE), noise(1), [0], np.array([1]), device=CPU, tta="none")
+    wanted = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
+    assert [name for name, needs in wanted.items() if not needs] == ["conv1.weight"]
+    network.conv1.weight.requires_grad_()

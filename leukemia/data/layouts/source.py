@@ -10,12 +10,17 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Literal, NoReturn
 
+from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError
+from leukemia.data.classes import counts, normal_form
 
 Layout = Literal["cnmc", "csv", "folders"]
 
 IMAGE_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes of image files in a folder, ignoring case; files listed in a CSV may have any name."""
+
+_NO_WORDS = {"0", "1", "false", "true"}
+"""Labels that say nothing about the class."""
 
 MOST_SUFFIXES = 5
 """A note on other files counts at most as many suffixes."""
@@ -102,6 +107,20 @@ class Source:
     def words(self) -> set[str]:
         """What labels were read from."""
         return {row.word for row in self.rows if row.word is not None}
+
+    @property
+    def class_words(self) -> tuple[str, str] | None:
+        """What the data call normal and leukemic, such as ``Benign`` and ``Early, Pre, Pro``; None if they only have
+        numbers or truth values, or only one class."""
+        if self.layout == "cnmc":
+            return CLASS_NAMES
+        normal, leukemic = (
+            [word for word, _ in counts(row.word for row in self.rows if row.word is not None and row.label == label)]
+            for label in (0, 1)
+        )
+        if not normal or not leukemic or all(normal_form(word) in _NO_WORDS for word in (*normal, *leukemic)):
+            return None
+        return ", ".join(normal), ", ".join(leukemic)
 
 
 def walk(folder: Path) -> Iterator[Path]:
