@@ -10,8 +10,9 @@ from typing import Annotated
 import pandas as pd
 from pydantic import ConfigDict, Field
 
-from leukemia import ALL, CLASS_NAMES
+from leukemia import ALL
 from leukemia.config.protocol import Protocol
+from leukemia.data.classes import CLASSES
 
 MIN_FOLDS = 2
 
@@ -95,14 +96,14 @@ def _imbalance(balance: Sequence[FoldBalance], validation: Sequence[pd.DataFrame
     images = pd.concat(validation)
     if protocol == "random-cell":
         return f"{text}: {len(images)} images are few for {len(balance)} folds"
-    per_fold = [int((images["label"] == label).sum()) / len(balance) for label in range(len(CLASS_NAMES))]
+    per_fold = [int((images["label"] == label).sum()) / len(balance) for label in range(len(CLASSES))]
     sizes = Counter(zip(images["label"].tolist(), images["group"].tolist(), strict=True))
     # The largest, compared with what an even fold has of its class.
     label, name = max(sizes, key=lambda each: sizes[each] / per_fold[each[0]])
     cause = f"{images['group'].nunique()} subjects are few for {len(balance)} folds"
     if sizes[label, name] > per_fold[label]:
         cause = (
-            f"subject {name} is too large, with {sizes[label, name]} {CLASS_NAMES[label]} images, where an even fold "
+            f"subject {name} is too large, with {sizes[label, name]} {CLASSES[label]} images, where an even fold "
             f"has {per_fold[label]:.0f}"
         )
     return f"{text}: {cause}; {fewer_folds(len(balance), 'more subjects')}"

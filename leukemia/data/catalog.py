@@ -15,6 +15,7 @@ from leukemia.base import progress
 from leukemia.base.errors import UserError
 from leukemia.config.fitting import Size
 from leukemia.config.recipe import Recipe
+from leukemia.data.classes import CLASSES
 from leukemia.data.conversions import conversion_notes
 from leukemia.data.given import describe_sides, given_folds
 from leukemia.data.groups import group_names, grouped_by_key, look_up_subjects
@@ -78,6 +79,12 @@ class Catalog:
 
     class_words: tuple[str, str] | None = None
     """What the data call normal and leukemic, as ``Source.class_words``."""
+
+    @property
+    def class_names(self) -> tuple[str, str]:
+        """A word for each class: the data's own if they have one, else ``normal`` and ``leukemic``."""
+        words = self.class_words
+        return CLASSES if words is None or any("," in each for each in words) else words
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from leukemia import CLASS_NAMES
 from leukemia.base.printable import printable
 from leukemia.data.catalog import Catalog
 from leukemia.data.subjects import UNKNOWN
@@ -65,8 +64,8 @@ def _images(catalog: Catalog) -> str:
     if not catalog.has_labels:
         return f"{len(catalog.table)}, without labels (for prediction only)"
     counts = [int((catalog.table["label"] == label).sum()) for label in (0, 1)]
-    majority = CLASS_NAMES[counts.index(max(counts))]
-    each = ", ".join(f"{number} {name}" for number, name in zip(counts, CLASS_NAMES, strict=True))
+    majority = catalog.class_names[counts.index(max(counts))]
+    each = ", ".join(f"{number} {name}" for number, name in zip(counts, catalog.class_names, strict=True))
     return f"{sum(counts)} ({each}); majority rate {max(counts) / sum(counts):.3f} (always {majority})"
 
 
@@ -75,7 +74,8 @@ def _subjects(catalog: Catalog) -> str:
     text = str(table["subject"].nunique())
     if not catalog.has_labels:
         return text
-    each = [f"{table.loc[table['label'] == label, 'subject'].nunique()} {CLASS_NAMES[label]}" for label in (0, 1)]
+    names = catalog.class_names
+    each = [f"{table.loc[table['label'] == label, 'subject'].nunique()} {names[label]}" for label in (0, 1)]
     both = int((table.groupby("subject")["label"].nunique() > 1).sum())
     return f"{text} ({', '.join(each)})" + (f"; {both} with images of both classes" if both else "")
 

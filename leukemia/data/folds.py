@@ -14,7 +14,6 @@ import pandas as pd
 from pydantic import ConfigDict
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from leukemia import CLASS_NAMES
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.record import read_record, write_record, wrong_value
 from leukemia.config.protocol import Protocol
@@ -187,7 +186,7 @@ def make_splits(catalog: Catalog, num_folds: int, seed: int, protocol: Protocol)
     table = catalog.table
     units = table["group"] if protocol == "grouped" else distinct_images(table)
     name = "groups of subjects" if protocol == "grouped" else "distinct images"
-    for label, class_name in enumerate(CLASS_NAMES):
+    for label, class_name in enumerate(catalog.class_names):
         num_units = units[table["label"] == label].nunique()
         if num_units < num_folds:
             raise UserError(

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from leukemia import CLASS_NAMES
 from leukemia.base.errors import listed
-from leukemia.data.classes import LabelError
+from leukemia.data.classes import CLASSES, LabelError
 from leukemia.data.groups import grouped_by_key
 
 
@@ -39,6 +38,6 @@ def check_labels(table: pd.DataFrame, data: Path, *, required: bool) -> None:
     if required and len(present) == 1:
         raise LabelError(
             f"{data}: expected images of both classes, found {len(table)} of class {present[0]} "
-            f"({CLASS_NAMES[present[0]]}) only; add the other class, or say with --classes which words are normal "
+            f"({CLASSES[present[0]]}) only; add the other class, or say with --classes which words are normal "
             "and which leukemic"
         )

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
@@ -82,7 +81,7 @@ def choose_specimens(catalog: Catalog, recipe: Recipe, seen: Seen | None = None)
 
     return [
         Specimens(label=label, title=_title(name, images), images=tuple(map(specimen, _spread(images))))
-        for label, name, images in _kinds(catalog.table)
+        for label, name, images in _kinds(catalog)
     ]
 
 
@@ -93,11 +92,13 @@ def _decoded(path: Path, view: View) -> np.ndarray:
         raise UserError(f"{path}: {reason}") from None
 
 
-def _kinds(table: pd.DataFrame) -> Iterator[tuple[int, str, pd.DataFrame]]:
+def _kinds(catalog: Catalog) -> Iterator[tuple[int, str, pd.DataFrame]]:
     """Label, name and rows of each class, or of its subclasses and the images without one."""
+    table = catalog.table
     for label in sorted(set(table["label"])):
         images = table[table["label"] == label]
-        name = "without label" if label < 0 else f"{CLASSES[label]} ({CLASS_NAMES[label]})"
+        own = "" if label < 0 or catalog.class_names[label] == CLASSES[label] else f" ({catalog.class_names[label]})"
+        name = "without label" if label < 0 else f"{CLASSES[label]}{own}"
         subclasses = sorted(set(images["subclass"].dropna()))
         for subclass in subclasses:
             yield label, f"{name}, {subclass}", images[images["subclass"] == subclass]

@@ -9,10 +9,10 @@ from typing import Literal
 
 import pandas as pd
 
-from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError, listed
 from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
+from leukemia.data.classes import CLASSES
 from leukemia.data.part import part_of
 from leukemia.data.subjects import MOST_NAMED, UNKNOWN
 from leukemia.delivery.seen import Seen
@@ -148,7 +148,7 @@ def leave_out(seen: Seen, test: Catalog) -> HeldOut:
     kept = part_of(test, reasons == "")
     labels = sorted(set(kept.table["label"]))
     if len(labels) < test.table["label"].nunique():
-        remain = f"only images of class {labels[0]} ({CLASS_NAMES[labels[0]]}) remain" if labels else "none remain"
+        remain = f"only images of class {labels[0]} ({CLASSES[labels[0]]}) remain" if labels else "none remain"
         raise UserError(f"--test: {left_out.describe()}, so {remain}; use other test data")
     catalog = dataclasses.replace(
         kept,

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from leukemia.base.spreadsheet import cell_of
 from leukemia.data.classes import CLASSES
 from leukemia.reporting.page import Cell, Download, Grid, Section
 from leukemia.reporting.patient_figure import patients_by_probability
@@ -72,7 +71,7 @@ def patients_csv(patients: Sequence[Patient]) -> str:
     ``images``, ``share_called_leukemic``, ``mean_probability_leukemic``, ``predicted``, ``right`` (0, 1 or empty)."""
     table = pd.DataFrame(
         {
-            "subject": [cell_of(each.name) for each in patients],
+            "subject": [each.name for each in patients],
             "label": pd.array([each.label for each in patients], dtype="Int64"),
             "images": [each.num_images for each in patients],
             "share_called_leukemic": [each.share_called_leukemic for each in patients],

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from leukemia import CLASS_NAMES
 from leukemia.base.files import write_text
 from leukemia.config.protocol import WARNINGS
 from leukemia.config.results import num_folds_text
@@ -168,7 +167,7 @@ def _provenance_section(study: Study) -> Section:
     info = study.info
     rows = [
         ("item", "value"),
-        ("classes", f"0 = {CLASS_NAMES[0]} (normal), 1 = {CLASS_NAMES[1]} (leukemic)"),
+        ("classes", "0 = normal, 1 = leukemic"),
         ("data", " ".join([info.data.uri, *(info.data.also or ())])),
         ("data fingerprint", info.data.fingerprint),
         *(("note on the data", note) for note in info.data.notes),

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import wandb
 
-from leukemia import CLASS_NAMES
 from leukemia.config.results import Epoch
+from leukemia.data.classes import CLASSES
 from leukemia.scoring.metrics import THRESHOLD
 from leukemia.study import layout
 from leukemia.tracking import client
@@ -52,13 +52,13 @@ def predictions(table: pd.DataFrame) -> dict[str, Any]:
         "confusion_matrix": wandb.plot.confusion_matrix(
             y_true=labels.tolist(),
             preds=table["predicted"].tolist(),
-            class_names=list(CLASS_NAMES),
+            class_names=list(CLASSES),
             split_table=True,
         ),
     }
     if len(np.unique(labels)) == 2:
         both = np.stack([1 - probabilities, probabilities], axis=1)
-        found["roc"] = wandb.plot.roc_curve(labels, both, labels=list(CLASS_NAMES), split_table=True)
+        found["roc"] = wandb.plot.roc_curve(labels, both, labels=list(CLASSES), split_table=True)
     return found
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from leukemia import CLASS_NAMES
 from leukemia.config.presets import PRESETS
 from leukemia.config.protocol import WARNINGS
 from leukemia.config.recipe import Recipe
@@ -31,12 +30,12 @@ from search.trials.display import print_line
 def print_plan(console: Console, plan: Plan) -> None:
     """Print and log the plan of a search."""
     catalog, info = plan.catalog, plan.info
-    labels = catalog.table["label"].to_numpy()
+    labels, (normal, leukemic) = catalog.table["label"].to_numpy(), catalog.class_names
     paths = " ".join(map(str, info.data.paths(locate(info.data.uri))))
     print_line(
         console,
         f"data: {len(labels)} images of {paths}{catalog.parts and f' ({catalog.parts})'}, "
-        f"{int((labels == 1).sum())} {CLASS_NAMES[1]} and {int((labels == 0).sum())} {CLASS_NAMES[0]} (majority rate "
+        f"{int((labels == 1).sum())} {leukemic} and {int((labels == 0).sum())} {normal} (majority rate "
         f"{majority_rate(labels):.3f})",
     )
     print_line(console, f"input: {describe_survival(plan.view, catalog.sizes)}")

@@ -19,8 +19,8 @@ from leukemia.base.errors import FAILURE, SUCCESS, UserError, print_error
 from leukemia.base.faults import MachineFault
 from leukemia.data.augment import augmented_sheet
 from leukemia.data.images import open_images
-from leukemia.reporting.contact_sheet import draw_contact_sheet
 from leukemia.reporting.augmented_sheet import plot_augmented
+from leukemia.reporting.contact_sheet import draw_contact_sheet
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker

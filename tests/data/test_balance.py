@@ -66,7 +66,7 @@ def test_a_subject_that_is_too_large_is_named() -> None:
     catalog = catalog_of(sizes)
     lines = describe_split(catalog, 5, 0)
     assert len(lines) == 2
-    assert "subject giant is too large, with 300 all images, where an even fold has 78; use fewer" in lines[1]
+    assert "subject giant is too large, with 300 leukemic images, where an even fold has 78; use fewer" in lines[1]
     assert lines[1].startswith("warning: the share of leukemic images differs by 0.")
     # The same images split at random are balanced.
     assert len(describe_balance(make_splits(catalog, 5, 0, "random-cell").validation(catalog), "random-cell")) == 1

@@ -100,10 +100,11 @@ def test_protocol_defaults_to_grouped_if_subjects_are_known(patients: Catalog, c
 
 def test_too_few_groups_or_images_to_split(patients: Catalog, cells: Catalog) -> None:
     with pytest.raises(
-        UserError, match=r"^9 folds need at least 9 groups of subjects of class 0 \(hem\), found 8 in cells; use fewer"
+        UserError,
+        match=r"^9 folds need at least 9 groups of subjects of class 0 \(normal\), found 8 in cells",
     ):
         make_splits(patients, 9, 0, "grouped")
-    with pytest.raises(UserError, match=r"^16 folds need at least 16 distinct images of class 0 \(hem\), found 15"):
+    with pytest.raises(UserError, match=r"^16 folds need at least 16 distinct images of class 0 \(normal\), found 15"):
         make_splits(cells, 16, 0, "random-cell")
     with pytest.raises(UserError, match=r"^--folds: expected at least 2, got 1$"):
         make_splits(cells, 1, 0, "random-cell")

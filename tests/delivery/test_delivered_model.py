@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -202,3 +203,19 @@ def test_the_record_of_the_example_is_still_read(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match=r"^no weights at .*model.safetensors; restore the file"):
         leukemia.load(folder)
     assert "seen.json" not in json.loads((folder / "model.json").read_text())["files"]
+
+
+def test_a_model_is_applied_in_float32_whatever_the_precision_of_its_training(
+    plain_model: Path, pictures: list[Path], delivered_runs: Path, patients: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that predictions agree with an exported file, and between machines."""
+    expected = leukemia.load(plain_model, device="cpu").predict(pictures)["probability_leukemic"]
+
+    def of_training(*arguments: object) -> NoReturn:
+        raise AssertionError("the precision of training")
+
+    monkeypatch.setattr("leukemia.training.inference.compute_dtype", of_training)
+    found = leukemia.load(plain_model, device="cpu").predict(pictures)["probability_leukemic"]
+    assert found.tolist() == expected.tolist()
+    tested = leukemia.load(delivered_runs / "one" / "final", device="cpu").evaluate(patients)
+    assert len(tested.probabilities) == 12

@@ -1,4 +1,4 @@
-"""A report in Chromium: nothing is refused, cut off or missing, at both widths and in both schemes."""
+"""Pages of studies and models in Chromium: nothing is refused, cut off or missing, at both widths, in both schemes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from helpers.browser import CHROMIUM, Tab, new_tab
 from helpers.cells import draw_cells
+from helpers.deliveries import deliver, searched
 from helpers.long_search import finished_search
 
 from leukemia.data.catalog import read_catalog
@@ -80,6 +81,20 @@ def tab() -> Iterator[Tab]:
         yield tab
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Path:
+    """The folder of a model that was tested on images of other patients, with long names."""
+    folder = tmp_path_factory.mktemp("model")
+    cells = draw_cells(folder / "cells", seed=1)
+    test = draw_cells(folder / f"test-{'of-a-long-name-' * 4}", seed=7, subjects=range(11, 19), per_subject=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEUKEMIA_CACHE", str(session_cache))
+        patch.setenv("WANDB_MODE", "disabled")
+        study = searched(folder / "runs", read_catalog(cells), str(cells))
+        assert deliver(study, "--test", test) == 0
+    return study.folder / "final"
+
+
 def show(tab: Tab, name: str) -> None:
     """Write a picture for a person to look at, if a folder is named."""
     if folder := os.environ.get("LEUKEMIA_PICTURES"):
@@ -99,6 +114,39 @@ def test_a_report_is_whole(study: Study, tab: Tab, width: int, dark: bool) -> No
     assert tab.evaluate("document.querySelectorAll('figure.drawn .live svg').length") == num_figures(tab) >= 20
     assert (tab.evaluate("getComputedStyle(document.querySelector('section')).backgroundColor") == DARK) == dark
     assert tab.evaluate("document.querySelector('.quoted').textContent").startswith("accuracy 0.")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_the_page_of_a_model_is_whole(model: Path, tab: Tab, width: int, dark: bool) -> None:
+    tab.open(model / "report.html", width=width, dark=dark)
+    tab.until(ALL_DRAWN)
+    show(tab, f"model-{width}-{'dark' if dark else 'light'}")
+    assert tab.problems == []
+    assert tab.evaluate(CUT_OFF) == []
+    assert tab.evaluate(OUTSIDE) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.evaluate("document.querySelectorAll('figure.drawn .live svg').length") == num_figures(tab) >= 10
+    # The gallery: each image beside its map, which is another picture of the same size.
+    pairs = "[...document.querySelectorAll('.exhibit')].map((each) => [...each.querySelectorAll('img')])"
+    sizes = tab.evaluate(f"{pairs}.map((pair) => pair.map((each) => [each.naturalWidth, Math.round(each.width)]))")
+    assert len(sizes) >= 2
+    assert all(first == second and first[0] == 32 and first[1] > 60 for first, second in sizes)
+    assert tab.evaluate(f"{pairs}.every(([image, map]) => image.src !== map.src)")
+    rows = "[...document.querySelectorAll('.grid tbody tr')].filter((row) => row.checkVisibility()).length"
+    assert tab.evaluate(rows) == 16
+
+
+def test_the_patients_of_a_model_are_sorted_and_filtered(model: Path, tab: Tab) -> None:
+    tab.open(model / "report.html", width=WIDE)
+    shown = "[...document.querySelectorAll('.grid tbody tr')].filter((row) => !row.hidden)"
+    results = tab.evaluate(f"{shown}.map((row) => row.querySelector('[data-label=result]').textContent)")
+    assert results == sorted(results, reverse=True), "the wrong ones first"
+    assert tab.evaluate("document.querySelector('.grid select').selectedOptions[0].textContent") == "result"
+    tab.evaluate("document.querySelector('.grid input').value = 'right called=leukemic'")
+    tab.evaluate("document.querySelector('.grid input').dispatchEvent(new Event('input'))")
+    assert tab.evaluate(f"{shown}.every((row) => /leukemic/.test(row.textContent) && /right/.test(row.textContent))")
+    assert tab.evaluate(f"{shown}.length") < 16
 
 
 def num_figures(tab: Tab) -> int:

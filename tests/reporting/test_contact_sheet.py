@@ -40,7 +40,12 @@ def table_of(subjects: list[str | None], *, label: int = 0, subclass: str | None
 def chosen(*tables: pd.DataFrame, recipe: Recipe = RECIPE) -> list[Specimens]:
     """The choice from a catalogue of these tables, with images that have their row as the colour."""
     catalog = Catalog(
-        table=pd.concat(tables, ignore_index=True), root=Path(), layout="csv", fingerprint="0" * 64, duplicates=()
+        table=pd.concat(tables, ignore_index=True),
+        root=Path(),
+        layout="csv",
+        fingerprint="0" * 64,
+        duplicates=(),
+        class_words=("hem", "all"),
     )
     return choose_specimens(catalog, recipe, lambda row: np.full((32, 32, 3), row, np.uint8))
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.data.augment import evaluation_pipeline
+from leukemia.training import inference
 from leukemia.training.inference import NUM_VIEWS, NonFiniteProbabilities, predict, predict_views, views_of
 from leukemia.training.model import build_model
 from leukemia.training.resnet import ResNet
@@ -135,3 +136,17 @@ def test_probabilities_that_are_not_finite_are_rejected(overflowing: ResNet, tin
     with pytest.raises(NonFiniteProbabilities, match=r"^probabilities of 3 of 3 images are NaN or infinite$") as raised:
         predict(overflowing, RECIPE, tiny_images.images, [5, 0, 3], device=CPU, tta="d4")
     assert raised.value.positions.tolist() == [0, 1, 2]
+
+
+def test_exact_predictions_are_those_of_float32_whatever_the_recipe(
+    model: ResNet, tiny_images: TinyImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """oneDNN emulates bfloat16 on processors without it."""
+    monkeypatch.setattr(inference, "compute_dtype", lambda recipe, device: torch.bfloat16)
+    rounded = predict(model, RECIPE, tiny_images.images, range(8), device=CPU, tta="flips")
+    exact = predict(model, RECIPE, tiny_images.images, range(8), device=CPU, tta="flips", is_exact=True)
+    monkeypatch.setattr(inference, "compute_dtype", lambda recipe, device: torch.float32)
+    expected = predict(model, RECIPE, tiny_images.images, range(8), device=CPU, tta="flips")
+    assert np.array_equal(exact, expected)
+    assert 1e-4 < np.abs(rounded - exact).max() < 0.05
+    assert torch.backends.cudnn.allow_tf32, "as it was"
