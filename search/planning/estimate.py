@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from rich.console import Console
 
 from leukemia.base.errors import UserError
-from leukemia.config.recipe import Recipe
-from leukemia.training.device import choose_device, describe_device, use_threads
+from leukemia.training.device import choose_device, describe_device, is_out_of_memory, use_threads
 from leukemia.training.train import Split, fit
 from search.planning.plan import Plan
 from search.policy.dimensions import Choice, Dimension, mean_of, values_text
 from search.policy.patience import STARTED_PER_COMPLETE
 from search.policy.space import Space
 from search.trials.display import print_line
+
+LONG_HOURS = 24.0
+"""From this wall time on, ways to a shorter search are proposed."""
+
+TIMED_BATCHES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How fast this machine trains the starting recipe, with each depth of the space."""
+
+    seconds: Mapping[int, float | None]
+    """Per training image by depth, that of the starting recipe first; None if the device's memory is too small."""
+
+    device: str
+    """Name of the device."""
+
+    num_devices: int
+    """Of this machine, each with a trial: its GPUs, or 1 for the CPU."""
 
 
 def print_estimate(console: Console, plan: Plan, device_name: str) -> None:
@@ -32,12 +51,13 @@ def print_estimate(console: Console, plan: Plan, device_name: str) -> None:
     except UserError:
         device = choose_device("auto")
     use_threads(plan.info.cpu_threads)
+    depths = ", ".join(map(str, depths_of(plan)))
     print_line(
         console,
-        f"timing the starting recipe on this machine ({describe_device(device)}), which should be idle: otherwise it "
-        "takes minutes, and the estimated time is several times too long",
+        f"timing the starting recipe with depth {depths} on this machine ({describe_device(device)}), which should be "
+        "idle: otherwise it takes minutes, and the estimated time is several times too long",
     )
-    for line in describe_cost(plan, _seconds_per_image(plan, device), describe_device(device)).splitlines():
+    for line in describe_cost(plan, _timing(plan, device)).splitlines():
         print_line(console, line)
 
 
@@ -50,57 +70,111 @@ def print_space(console: Console, space: Space) -> None:
         print_line(console, f"{key}: {value} (fixed)")
 
 
-def describe_cost(plan: Plan, seconds_per_image: float, device: str) -> str:
-    """Estimated device time and disk space, from a timing of the starting recipe on this machine."""
-    start, info = plan.space.start, plan.info
+def depths_of(plan: Plan) -> list[int]:
+    """The depths of the space, that of the starting recipe first."""
+    start = plan.space.start.model.depth
+    found = [each for each in plan.space.dimensions if isinstance(each, Choice) and each.key == "model.depth"]
+    return list(dict.fromkeys([start, *(int(depth) for each in found for depth in each.choices)]))
+
+
+def describe_cost(plan: Plan, timing: Timing) -> str:
+    """Estimated device and wall time by depth, what would shorten it, and disk space."""
+    info, lengths = plan.info, _searched(plan, "train.epochs")
+    epochs = plan.space.start.train.epochs if lengths is None else mean_of(lengths)
     num_images = len(plan.catalog.table) * (info.folds - 1)
-    searched = {dimension.key: dimension for dimension in plan.space.dimensions}
-    lengths = searched.get("train.epochs")
-    epochs = start.train.epochs if lengths is None else mean_of(lengths)
-    hours = info.trials * num_images * epochs * seconds_per_image / 3600
+    trained = info.trials * num_images * epochs
+    hours = {depth: None if seconds is None else trained * seconds / 3600 for depth, seconds in timing.seconds.items()}
+    known = [each for each in hours.values() if each is not None]
+    lines = [f"cost: {info.trials} trials x {info.folds} folds x {_epochs(lengths, epochs)}, on {timing.device}"]
+    lines += [f"  {_by_depth(depth, each, info.trials)}" for depth, each in hours.items()]
+    if known:
+        mean = sum(known) / len(known)
+        lines += [_overall(plan, len(known), mean, timing), *_earlier(plan, mean), *_shorter(plan, hours, mean, timing)]
+        slowest = max(each for each in timing.seconds.values() if each is not None)
+        epoch_seconds = math.ceil(num_images / info.folds * slowest)
+        of_which = "" if len(known) == 1 else " of the slowest depth"
+        lines.append(f"an epoch of a fold: {epoch_seconds} device second{'' if epoch_seconds == 1 else 's'}{of_which}")
     holders = "parallel or waiting trial, of the latter at most --paused-gb" if plan.rules.pausing else "parallel trial"
-    epoch_seconds = math.ceil(num_images / info.folds * seconds_per_image)
     gigabytes = (plan.image_bytes() + plan.checkpoint_bytes()) / 1e9
-    return (
-        f"cost: {info.trials} trials x {info.folds} folds x {_epochs(lengths, epochs)}; if all take as long as "
-        f"the starting recipe on one {device}: {_hours(hours)}{_not_counted(searched, start)}\n"
-        f"{_earlier(plan, hours)}"
-        f"an epoch of a fold: {epoch_seconds} device second{'' if epoch_seconds == 1 else 's'}\n"
+    lines.append(
         f"disk: {gigabytes:.1f} GB ({plan.image_bytes() / 1e9:.2f} for decoded images, "
         f"{plan.checkpoint_bytes() / 1e9:.2f} for a checkpoint of the largest network, per {holders})"
     )
+    return "\n".join(lines)
+
+
+def _searched(plan: Plan, key: str) -> Dimension | None:
+    return next((dimension for dimension in plan.space.dimensions if dimension.key == key), None)
 
 
 def _epochs(lengths: Dimension | None, mean: float) -> str:
     return f"{mean:g} epochs" if lengths is None else f"{values_text(lengths)} epochs (on average {mean:.0f})"
 
 
-def _not_counted(searched: Mapping[str, Dimension], start: Recipe) -> str:
-    """What the estimate does not take into account, since only the starting recipe is timed."""
-    notes = []
-    depths = searched.get("model.depth")
-    if isinstance(depths, Choice) and max(depths.choices) > start.model.depth:
-        notes.append("deeper networks take several times as long")
-    if isinstance(depths, Choice) and min(depths.choices) < start.model.depth:
-        notes.append("smaller networks take a part of it")
-    if "train.batch_size" in searched:
-        notes.append(f"timed with batches of {start.train.batch_size}")
-    return f" ({'; '.join(notes)})" if notes else ""
+def _by_depth(depth: int, hours: float | None, num_trials: int) -> str:
+    if hours is None:
+        return f"ResNet-{depth}: out of memory with the starting recipe's batch size; such trials would fail"
+    return f"ResNet-{depth}: {_hours(hours)} if all trials have this depth, {_hours(hours / num_trials)} a trial"
 
 
-def _earlier(plan: Plan, hours: float) -> str:
+def _overall(plan: Plan, num_depths: int, hours: float, timing: Timing) -> str:
+    """What all trials take together. ``search/preflight/job_time.py`` reads this line."""
+    notes = ["with equally many of each depth"] if num_depths > 1 else []
+    if _searched(plan, "train.batch_size") is not None:
+        notes.append(f"timed with batches of {plan.space.start.train.batch_size}")
+    devices = (
+        "on this machine's CPU"
+        if timing.device.startswith("cpu")
+        else (f"on this machine's {timing.num_devices} {'device' if timing.num_devices == 1 else 'devices'}")
+    )
+    noted = f" ({', '.join(notes)})" if notes else ""
+    return (
+        f"all trials: {_hours(hours)}{noted}; wall time {devices}: "
+        f"{_duration(hours / timing.num_devices)}, without stopped trials"
+    )
+
+
+def _earlier(plan: Plan, hours: float) -> list[str]:
     """A line on the limits that may end the search before all trials have ended; empty if none can."""
     info = plan.info
     worth = info.patience / (STARTED_PER_COMPLETE if plan.rules.pausing else 1)
     limits = {"(--budget-hours)": info.budget_hours, "without an improvement (--patience)": worth * hours / info.trials}
     parts = [f"{_hours(limit)} {name}" for name, limit in limits.items() if limit < hours]
-    return f"it ends earlier after {', or after '.join(parts)}\n" if parts else ""
+    return [f"it ends earlier after {', or after '.join(parts)}"] if parts else []
 
 
-def _seconds_per_image(plan: Plan, device: torch.device) -> float:
-    """Time one epoch of the starting recipe on four batches of noise, but not more images than a fold has."""
-    recipe = plan.space.start.with_settings({"train.epochs": 2})
-    num_images = min(4 * recipe.train.batch_size, *(len(fold.training) for fold in plan.splits.folds))
+def _shorter(plan: Plan, hours: Mapping[int, float | None], mean: float, timing: Timing) -> list[str]:
+    """What would bring a long search down to a day on this machine; empty if it takes no longer."""
+    available = LONG_HOURS * timing.num_devices
+    if min(mean, plan.info.budget_hours) <= available:
+        return []
+    ways = [f"--budget-hours {available:g} (no trial starts later)"]
+    if (trials := int(plan.info.trials * available / mean)) >= 1:
+        ways.append(f"--trials {trials}")
+    fastest = min((each, depth) for depth, each in hours.items() if each is not None)
+    if len(hours) > 1:
+        ways.append(f"--set model.depth={fastest[1]} (then {_duration(fastest[0] / timing.num_devices)})")
+    if (epochs := int(plan.space.start.train.epochs * available / mean)) >= 1:
+        ways.append(f"--set train.epochs={epochs}")
+    return [f"to take about a day on this machine: {', or '.join(ways)}"]
+
+
+def _timing(plan: Plan, device: torch.device) -> Timing:
+    return Timing(
+        seconds={depth: _seconds_per_image(plan, device, depth) for depth in depths_of(plan)},
+        device=describe_device(device),
+        num_devices=torch.cuda.device_count() if device.type == "cuda" else 1,
+    )
+
+
+def _seconds_per_image(plan: Plan, device: torch.device, depth: int) -> float | None:
+    """Time one epoch of the starting recipe on a few batches of noise, but not more images than a fold has.
+
+    Returns:
+        None if the device's memory is too small.
+    """
+    recipe = plan.space.start.with_settings({"train.epochs": 2, "model.depth": depth})
+    num_images = min(TIMED_BATCHES * recipe.train.batch_size, *(len(fold.training) for fold in plan.splits.folds))
     noise = np.random.default_rng(0).integers(
         0, 256, (num_images, plan.view.size_px, plan.view.size_px, 3), dtype=np.uint8
     )
@@ -110,9 +184,25 @@ def _seconds_per_image(plan: Plan, device: torch.device) -> float:
         training=np.arange(num_images),
         validation=np.arange(0),
     )
-    # The first epoch is a warm-up; the second is timed.
-    return 1.0 / list(fit(recipe, split, fold=0, device=device))[-1].images_per_second
+    try:
+        # The first epoch is a warm-up; the second is timed.
+        return 1.0 / list(fit(recipe, split, fold=0, device=device))[-1].images_per_second
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
 
 
 def _hours(hours: float) -> str:
     return f"{hours:.1f} device hours" if hours >= 1 else f"{math.ceil(hours * 60)} device minutes"
+
+
+def _duration(hours: float) -> str:
+    """Wall time.
+
+    >>> _duration(0.2), _duration(30), _duration(100)
+    ('12 minutes', '30.0 hours', '4.2 days')
+    """
+    if hours < 1:
+        return f"{math.ceil(hours * 60)} minutes"
+    return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"

@@ -13,20 +13,20 @@ START_SECONDS = 60
 DEFAULT_NOTICE_SECONDS = 60
 """Of ``--signal`` without a time (sbatch's manual)."""
 
-_COST = re.compile(r"cost: .*: ([\d.]+) device (hours|minutes)")
+_COST = re.compile(r"all trials: ([\d.]+) device (hours|minutes)")
 _BUDGET = re.compile(r"([\d.]+) device (hours|minutes) \(--budget-hours\)")
 _EPOCH = re.compile(r"an epoch of a fold: (\d+) device second")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a search would take on one device, by its starting recipe."""
+    """What a search would take on one device, by its starting recipe with each depth."""
 
     hours: float
     """Of the device, for all trials or for the budget, whichever is less."""
 
     epoch_seconds: float
-    """Of one epoch of one fold."""
+    """Of one epoch of one fold, of the slowest depth."""
 
     @classmethod
     def read(cls, printed: str) -> Estimate | None:
@@ -97,7 +97,7 @@ def compare(options: dict[str, str], limit: str, estimate: Estimate, notes: list
         needed = math.ceil((60 * minutes(limit) - usable + estimate.epoch_seconds) / 60)
         yield (
             f"--time={limit}: expected at least {needed} minutes, for the start ({START_SECONDS} s), the notice "
-            f"({notice_seconds(options)} s) and an epoch ({estimate.epoch_seconds:.0f} s, of the starting recipe): "
+            f"({notice_seconds(options)} s) and an epoch ({estimate.epoch_seconds:.0f} s): "
             "each job would train the same epoch again; raise it"
         )
         return

@@ -36,7 +36,7 @@ from search.launch.messages import print_plan
 from search.launch.study_folder import resumed
 from search.planning import estimate
 from search.planning.derived import check_seeds
-from search.planning.estimate import describe_cost
+from search.planning.estimate import Timing, depths_of, describe_cost
 from search.planning.plan import Plan, describe_rules, new_name, plan_new
 from search.planning.request import Request, settings_of
 from search.planning.resumption import plan_resumed
@@ -875,27 +875,63 @@ def test_resuming_without_any_study_is_refused(request_for: Callable[..., Reques
 def test_cost_counts_trials_folds_and_epochs(request_for: Callable[..., Request]) -> None:
     plan = plan_new(request_for(trials=10, settings=["train.epochs=5", "model.depth=18"]), COMMAND)
     # 10 trials x 48 images x (2 - 1) folds' worth x 5 epochs x 3 s = 2 h.
-    text = describe_cost(plan, 3.0, "cpu (test)")
-    assert "10 trials x 2 folds x 5 epochs" in text
-    assert "2.0 device hours" in text
-    assert describe_cost(plan, 0.03, "cpu (test)").count("2 device minutes") == 1
+    text = describe_cost(plan, timing({18: 3.0}))
+    assert text.startswith("cost: 10 trials x 2 folds x 5 epochs, on cpu (test)\n")
+    assert "\n  ResNet-18: 2.0 device hours if all trials have this depth, 12 device minutes a trial\n" in text
+    assert (
+        "\nall trials: 2.0 device hours; wall time on this machine's CPU: 2.0 hours, without stopped trials\n" in text
+    )
+    assert "ResNet-18: 2 device minutes if" in describe_cost(plan, timing({18: 0.03}))
     assert text.endswith("for a checkpoint of the largest network, per parallel trial)")
+    assert "to take about a day" not in text
     pausing = dataclasses.replace(plan, info=dataclasses.replace(plan.info, pausing=True))
     holders = "parallel or waiting trial, of the latter at most --paused-gb"
-    assert describe_cost(pausing, 3.0, "cpu (test)").endswith(f"network, per {holders})")
+    assert describe_cost(pausing, timing({18: 3.0})).endswith(f"network, per {holders})")
     assert plan.image_bytes() == 48 * 32 * 32 * 3
+
+
+def timing(seconds: dict[int, float | None], device: str = "cpu (test)", num_devices: int = 1) -> Timing:
+    return Timing(seconds=seconds, device=device, num_devices=num_devices)
+
+
+def test_cost_is_said_by_depth_and_for_the_devices_of_the_machine(request_for: Callable[..., Request]) -> None:
+    plan = plan_new(request_for(trials=10, patience=100, settings=["train.epochs=5"]), COMMAND)
+    assert sorted(depths_of(plan)) == [18, 50, 152]
+    assert depths_of(plan)[0] == plan.space.start.model.depth
+    text = describe_cost(plan, timing({18: 3.0, 50: 6.0, 152: 27.0}, "cuda (test)", 4))
+    for depth, hours in ((18, 2), (50, 4), (152, 18)):
+        assert f"\n  ResNet-{depth}: {hours}.0 device hours if all trials have this depth, " in text
+    # The mean is 8 device hours; an epoch of a fold has 24 images.
+    together = "all trials: 8.0 device hours (with equally many of each depth); wall time on this machine's 4 devices: "
+    assert f"\n{together}2.0 hours, without stopped trials\n" in text
+    assert "\nan epoch of a fold: 648 device seconds of the slowest depth\n" in text
+    without = describe_cost(plan, timing({18: 3.0, 50: 6.0, 152: None}))
+    assert "\n  ResNet-152: out of memory with the starting recipe's batch size; such trials would fail\n" in without
+    assert "\nall trials: 3.0 device hours (with equally many of each depth); " in without
+
+
+def test_a_long_search_says_what_makes_it_shorter(request_for: Callable[..., Request]) -> None:
+    plan = plan_new(request_for(trials=10, patience=100, settings=["train.epochs=5"]), COMMAND)
+    slow = timing({18: 30.0, 50: 60.0, 152: 270.0}, "cuda (test)", 2)
+    # 20, 40 and 180 device hours: on the mean 80, for two devices.
+    assert (
+        "\nto take about a day on this machine: --budget-hours 48 (no trial starts later), or --trials 6, or --set "
+        "model.depth=18 (then 10.0 hours), or --set train.epochs=3\n" in describe_cost(plan, slow)
+    )
+    limited = dataclasses.replace(plan, info=dataclasses.replace(plan.info, budget_hours=40))
+    assert "to take about a day" not in describe_cost(limited, slow)
 
 
 def test_limits_that_may_end_the_search_earlier_are_estimated(request_for: Callable[..., Request]) -> None:
     plan = plan_new(request_for(trials=10, patience=6, settings=["train.epochs=5", "model.depth=18"]), COMMAND)
     assert "\nit ends earlier after 1.2 device hours without an improvement (--patience)\n" in describe_cost(
-        plan, 3.0, ""
+        plan, timing({18: 3.0})
     )
     changes = {"pausing": True, "budget_hours": 1.5}
     plan = dataclasses.replace(plan, info=dataclasses.replace(plan.info, **changes))
     assert (
         "\nit ends earlier after 1.5 device hours (--budget-hours), or after 24 device minutes without an improvement "
-        "(--patience)\n" in describe_cost(plan, 3.0, "")
+        "(--patience)\n" in describe_cost(plan, timing({18: 3.0}))
     )
 
 
@@ -912,7 +948,29 @@ def test_the_timed_epoch_has_no_more_images_than_a_fold(
     monkeypatch.setattr(estimate, "fit", fit)
     plan = plan_new(request_for(settings=[f"train.batch_size={batch_size}"]), COMMAND)
     estimate.print_estimate(Console(), plan, "cpu")
-    assert timed == [num_images]
+    assert timed == [num_images] * 3, "for each depth"
+
+
+@pytest.mark.parametrize("message", ["CUDA out of memory", "device-side assert triggered"])
+def test_a_depth_that_does_not_fit_is_said_and_other_errors_are_raised(
+    request_for: Callable[..., Request],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    message: str,
+) -> None:
+    def fit(recipe: Recipe, split: Split, **options: Any) -> list[SimpleNamespace]:
+        if recipe.model.depth == 152:
+            raise (torch.OutOfMemoryError if "memory" in message else RuntimeError)(message)
+        return [SimpleNamespace(images_per_second=1.0)]
+
+    monkeypatch.setattr(estimate, "fit", fit)
+    plan = plan_new(request_for(), COMMAND)
+    if "memory" in message:
+        estimate.print_estimate(Console(), plan, "cpu")
+        assert "ResNet-152: out of memory with the starting" in capsys.readouterr().out
+    else:
+        with pytest.raises(RuntimeError, match=message):
+            estimate.print_estimate(Console(), plan, "cpu")
 
 
 def test_checkpoint_size_is_that_of_the_largest_network(request_for: Callable[..., Request]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from search.launch.arguments import parse, request_of
-from search.planning.estimate import describe_cost
+from search.planning.estimate import Timing, describe_cost
 from search.planning.plan import plan_new
 from search.preflight.__main__ import main
 from search.preflight.job_time import Estimate, compare, failed
@@ -22,14 +22,19 @@ def compared(limit: str, hours: float, epoch_seconds: float = 30.0, **options: s
     return list(compare(OPTIONS | options, limit, estimate, notes)), notes
 
 
+def timing(seconds: float, device: str = "cpu") -> Timing:
+    """All depths take as long, per image; the slowest counts for an epoch."""
+    return Timing(seconds={18: seconds, 50: seconds}, device=device, num_devices=1)
+
+
 def test_the_estimate_is_that_of_a_dry_run(tmp_path: Path, tiny_folder: Path) -> None:
     given = ["--data", str(tiny_folder), "--runs", str(tmp_path), "--trials=10", "--folds=2", "--set=train.epochs=5"]
     plan = plan_new(request_of(parse(given)), "python -m search.run")
     # 10 trials x 2 folds x 24 images x 5 epochs x 3 s.
-    assert Estimate.read(describe_cost(plan, 3.0, "NVIDIA H200: fast")) == Estimate(hours=2.0, epoch_seconds=72)
-    assert Estimate.read(describe_cost(plan, 0.03, "cpu")) == Estimate(hours=2 / 60, epoch_seconds=1)
+    assert Estimate.read(describe_cost(plan, timing(3.0, "NVIDIA H200: fast"))) == Estimate(hours=2.0, epoch_seconds=72)
+    assert Estimate.read(describe_cost(plan, timing(0.03))) == Estimate(hours=2 / 60, epoch_seconds=1)
     limited = plan_new(request_of(parse([*given, "--budget-hours=1.5"])), "python -m search.run")
-    assert Estimate.read(describe_cost(limited, 3.0, "cpu")) == Estimate(hours=1.5, epoch_seconds=72)
+    assert Estimate.read(describe_cost(limited, timing(3.0))) == Estimate(hours=1.5, epoch_seconds=72)
     assert Estimate.read("srun: error") is None
 
 
@@ -57,8 +62,8 @@ def test_a_limit_in_which_no_epoch_ends_is_a_problem() -> None:
     assert compared("4", 2.0, 60.0)[0] == []
     problems, notes = compared("4", 2.0, 61.0)
     assert problems == [
-        "--time=4: expected at least 5 minutes, for the start (60 s), the notice (120 s) and an epoch (61 s, of the "
-        "starting recipe): each job would train the same epoch again; raise it"
+        "--time=4: expected at least 5 minutes, for the start (60 s), the notice (120 s) and an epoch (61 s): "
+        "each job would train the same epoch again; raise it"
     ]
     assert notes == []
 
