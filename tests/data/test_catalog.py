@@ -295,7 +295,7 @@ def test_csv_links_inside_the_folder_are_followed_and_duplicates_rejected(tmp_pa
             r"(?m)expected the label 0 \(normal\) or 1 \(leukemic\).*\n  '2': row 2\n  'x': row 5\n  row 4: no label\n"
             r"  write each of 1,2,x after its class, .*: --classes normal=WORD,.* leukemic=WORD,.* ignore=no-label$",
         ),
-        ("Path,label", ["images/0.png,1", "images/1.png,1"], r"both classes, found 2 of class 1 \(all\) only"),
+        ("Path,label", ["images/0.png,1", "images/1.png,1"], r"both classes, found 2 of class 1 \(leukemic\) only"),
         (
             "Path,label",
             ["a.png,0", "b.png,1"],
@@ -412,7 +412,7 @@ def test_folders_that_are_not_a_data_set(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the folders contain no images"):
         read_catalog(tmp_path)
     draw(tmp_path / "all" / "a.png", 1)
-    with pytest.raises(UserError, match=r"both classes, found 1 of class 1 \(all\) only"):
+    with pytest.raises(UserError, match=r"both classes, found 1 of class 1 \(leukemic\) only"):
         read_catalog(tmp_path)
     other = tmp_path / "other"
     draw(other / "cats" / "a.png", 1)

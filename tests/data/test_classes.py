@@ -458,4 +458,4 @@ def test_the_command_reads_and_says_what_was_taken(stages: Path, capsys: pytest.
     output = capsys.readouterr().out
     assert "classes (images): normal = Benign (6); leukemic = Early (6), Pre (6)\n" in output
     assert "--classes leaves out 6 of 24 images (ignore=...)\n" in output
-    assert "18 (6 hem, 12 all)" in output
+    assert "18 (6 normal, 12 leukemic)" in output

@@ -29,16 +29,16 @@ BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXPECTED = {
     "leukemia.catalog C-NMC_Leukemia": ["(layout cnmc; 16 fold 0,", "48 (24 hem, 24 all)", "12 (6 hem, 6 all)"],
     "leukemia.catalog renumbered --subjects-from C-NMC_Leukemia": ["(layout folders)", "12 (6 hem, 6 all)"],
-    "leukemia.catalog cells.csv": ["(layout csv)", "12 (6 hem, 6 all)", "warning:     subjects are unknown"],
-    "leukemia.catalog semicolons.csv": ["12 (6 hem, 6 all)", "the values in the CSV are separated by semicolons"],
-    'leukemia.catalog patients.csv --subject-column "Patient ID"': ["subjects:    6 (3 hem, 3 all)"],
+    "leukemia.catalog cells.csv": ["(layout csv)", "12 (6 normal, 6 leukemic)", "warning:     subjects are unknown"],
+    "leukemia.catalog semicolons.csv": ["12 (6 normal, 6 leukemic)", "in the CSV are separated by semicolons"],
+    'leukemia.catalog patients.csv --subject-column "Patient ID"': ["subjects:    6 (3 normal, 3 leukemic)"],
     "leukemia.catalog cases/cases.csv --subject-column Case": ["12 (6 hem, 6 all)", "subjects:    4 (2 hem, 2 all)"],
     "leukemia.catalog folds.csv --split-column fold": ["4 fold 0, 4 fold 1, 4 fold 2 images, kept apart)"],
-    "leukemia.catalog train.csv valid.csv": ["16 (8 hem, 8 all)", "12 train, 4 validation images, together;"],
+    "leukemia.catalog train.csv valid.csv": ["16 (8 normal, 8 leukemic)", "12 train, 4 validation images, together;"],
     "leukemia.catalog course": ["12 train, 4 validation images, together;", "resnet_18_test.csv (3 rows)"],
     "leukemia.catalog course --split-column split": ["12 train, 4 validation images, kept apart)"],
     "leukemia.catalog folders": ["normal = healthy (6); leukemic = leukemia (6)"],
-    r"leukemia.catalog folders --subject-pattern 'patient(\d+)'": ["subjects:    4 (2 hem, 2 all)"],
+    r"leukemia.catalog folders --subject-pattern 'patient(\d+)'": ["subjects:    4 (2 healthy, 2 leukemia)"],
     "leukemia.catalog stages --classes normal=Normal,Reactive leukemic=L1,L2": [
         "normal = Normal (6), Reactive (6); leukemic = L1 (6), L2 (6)"
     ],
@@ -68,14 +68,14 @@ EXPECTED = {
         "subjects:    4 (2 hem, 2 all)",
         "columns of another table, joined by patient: diagnosis",
     ],
-    "leukemia.catalog annotated": ["12 (6 hem, 6 all)", "read labels.json"],
-    "leukemia.catalog sidecars": ["12 (6 hem, 6 all)", "labels are looked up in the files *.txt"],
+    "leukemia.catalog annotated": ["12 (6 normal, 6 leukemic)", "read labels.json"],
+    "leukemia.catalog sidecars": ["12 (6 normal, 6 leukemia)", "labels are looked up in the files *.txt"],
     "leukemia.catalog anything --label-sheet sheet.csv": ["sheet:       sheet.csv (12 images, 0 of them with a label)"],
     "leukemia.catalog taleqani": ["normal = Benign (6); leukemic = Early (6), Pre (6), Pro (6)"],
     "leukemia.catalog taleqani --contact-sheet sheet.png": ["sheet:       sheet.png"],
-    "leukemia.catalog ALL-IDB2": ["8 (4 hem, 4 all)", "_1 shows a lymphoblast, _0 none"],
+    "leukemia.catalog ALL-IDB2": ["8 (4 normal, 4 leukemic)", "_1 shows a lymphoblast, _0 none"],
     "leukemia.unpack arrays.npz arrays": ["arrays/images.csv"],
-    "leukemia.catalog arrays": ["read images.csv", "12 (6 hem, 6 all)"],
+    "leukemia.catalog arrays": ["read images.csv", "12 (6 normal, 6 leukemic)"],
     "search.run --data fields --set data.fit=resize --dry-run": ["whole images, scaled down to 224 px"],
     "leukemia.final --best --test new_images": ["3 test images without labels: predictions only"],
     "leukemia.final --best --test later.csv --drop-overlap": ["none of 6 test images is left out", "test accuracy: "],
@@ -167,7 +167,7 @@ def test_every_command_of_the_page_is_run(
     monkeypatch.setenv("WANDB_MODE", "disabled")
     # Building a search's largest networks and timing its recipe take a while; neither depends on the layout.
     monkeypatch.setattr(Plan, "checkpoint_bytes", lambda plan: 10**6)
-    monkeypatch.setattr(estimate, "_seconds_per_image", lambda plan, device: 0.01)
+    monkeypatch.setattr(estimate, "_seconds_per_image", lambda plan, device, depth: 0.01)
     for command in commands:
         module, *arguments = shlex.split(command, comments=True)
         assert importlib.import_module(module).main(arguments) == 0, command

@@ -352,4 +352,4 @@ def test_the_first_line_of_the_report_says_that_subjects_are_unknown(
     assert "--subjects-from looks them up in a copy with subjects (for renumbered images of C-NMC)" in first
     assert not any("--subject" in line for line in others)
     assert main([str(path), "--subject-column", "Patient ID"]) == 0
-    assert "\nsubjects:    2 (1 hem, 1 all)\n" in capsys.readouterr().out
+    assert "\nsubjects:    2 (1 normal, 1 leukemic)\n" in capsys.readouterr().out

@@ -48,13 +48,13 @@ def test_left_out_test_images_are_in_no_number_of_the_classes(
     options = make(data)
     assert main([str(data), *options, "--split-column", "split"]) == 0
     output = capsys.readouterr().out
-    assert "images:      12 (6 hem, 6 all)" in output
+    assert "images:      12 (6 healthy, 6 leukaemia)" in output
     assert "classes (images): normal = healthy (6); leukemic = leukaemia (6)\n" in output
     assert "4 images of test are left out" in output
     assert ("--classes leaves out 3 of 19 images" in output) == bool(options)
     assert main([str(data), *options]) == 0
     output = capsys.readouterr().out
-    assert "images:      16 (8 hem, 8 all)" in output
+    assert "images:      16 (8 healthy, 8 leukaemia)" in output
     assert "normal = healthy (8); leukemic = leukaemia (8)\n" in output
 
 
@@ -65,6 +65,6 @@ def test_the_summary_names_each_class_with_its_folders(tmp_path: Path, capsys: p
     assert main([str(tmp_path / "data"), "--classes", "normal=Normal,reactive", "leukemic=L1,L2"]) == 0
     output = capsys.readouterr().out
     assert "classes (images): normal = Normal (3), Reactive (2); leukemic = L1 (2), L2 (3)\n" in output
-    first = re.search(r"images: +10 \((\d+) hem, (\d+) all\)", output)
+    first = re.search(r"images: +10 \((\d+) normal, (\d+) leukemic\)", output)
     assert first is not None
     assert first.groups() == ("5", "5")

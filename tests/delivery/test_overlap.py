@@ -118,7 +118,7 @@ def test_an_overlap_that_leaves_too_little(study: Study, overlapping: Path, tiny
     for path in overlapping.glob("fold_*/hem/*"):
         if "UID_H4_" not in path.name:
             path.unlink()
-    with pytest.raises(UserError, match=r"^--test: 4 of 10 .*, so only images of class 1 \(all\) remain; use other"):
+    with pytest.raises(UserError, match=r"^--test: 4 of 10 .*, so only images of class 1 \(leukemic\) remain; "):
         deliver(study, "--test", overlapping, "--drop-overlap")
     assert not (study.folder / "final").exists()
 

@@ -344,7 +344,7 @@ def test_data_with_a_single_class_are_refused(request_for: Callable[..., Request
     data.mkdir(parents=True)
     for subject in range(4):
         Image.fromarray(np.full((32, 32, 3), subject, np.uint8)).save(data / f"UID_{subject}_1_1_all.png")
-    with pytest.raises(UserError, match=r"expected images of both classes, found 4 of class 1 \(all\) only"):
+    with pytest.raises(UserError, match=r"expected images of both classes, found 4 of class 1 \(leukemic\) only"):
         plan_new(request_for(data=str(tmp_path / "data")), COMMAND)
     assert not (tmp_path / "runs").exists()
 

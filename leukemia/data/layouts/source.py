@@ -19,9 +19,6 @@ Layout = Literal["cnmc", "csv", "folders"]
 IMAGE_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes of image files in a folder, ignoring case; files listed in a CSV may have any name."""
 
-_NO_WORDS = {"0", "1", "false", "true"}
-"""Labels that say nothing about the class."""
-
 MOST_SUFFIXES = 5
 """A note on other files counts at most as many suffixes."""
 
@@ -118,9 +115,14 @@ class Source:
             [word for word, _ in counts(row.word for row in self.rows if row.word is not None and row.label == label)]
             for label in (0, 1)
         )
-        if not normal or not leukemic or all(normal_form(word) in _NO_WORDS for word in (*normal, *leukemic)):
+        if not normal or not leukemic or all(map(_is_number, (*normal, *leukemic))):
             return None
         return ", ".join(normal), ", ".join(leukemic)
+
+
+def _is_number(word: str) -> bool:
+    """Whether a word is a number or a truth value, which says nothing about its class."""
+    return normal_form(word) in ("false", "true") or normal_form(word).lstrip("-").replace(".", "").isdecimal()
 
 
 def walk(folder: Path) -> Iterator[Path]:
