@@ -75,6 +75,13 @@ def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
                 console, f"test {name}: {interval.value:.4f}, 95 % interval {interval.low:.4f} to {interval.high:.4f}"
             )
         print_line(console, f"majority rate: {majority_rate(evaluation.labels):.4f}")
+        if (by_patient := evaluation.patient_scores) is not None and by_patient.scores:
+            interval = by_patient.scores["accuracy"]
+            print_line(
+                console,
+                f"test accuracy by patient ({by_patient.num_patients}): {interval.value:.4f}, 95 % interval "
+                f"{interval.low:.4f} to {interval.high:.4f}",
+            )
     if delivery.difference is not None:
         against, intervals = delivery.difference
         for name, interval in intervals.items():

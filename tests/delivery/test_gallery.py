@@ -92,8 +92,11 @@ def pictures(page: str) -> list[Image.Image]:
 
 
 @pytest.mark.usefixtures("untrained")
-def test_a_page_shows_mistakes_and_patients(delivered: Study, patients: Path) -> None:
+def test_a_page_shows_mistakes_and_patients(
+    delivered: Study, patients: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     deliver(delivered, "--test", patients)
+    printed = capsys.readouterr().out
     folder = delivered.folder / "final"
     page = (folder / layout.REPORT).read_text()
     table = pd.read_csv(folder / layout.PREDICTIONS, dtype={"subject": str})
@@ -114,6 +117,7 @@ def test_a_page_shows_mistakes_and_patients(delivered: Study, patients: Path) ->
     assert (by_patient["right"] == (by_patient["predicted"] == by_patient["label"])).all()
     accuracy = metrics_of(delivered)["test"]["patients"]["accuracy"]
     assert accuracy["value"] == pytest.approx(by_patient["right"].mean())
+    assert f"test accuracy by patient (6): {accuracy['value']:.4f}, 95 % interval" in printed
     card = (folder / layout.CARD).read_text()
     assert "\n## Scores by patient\n\n6 patients. A patient is called leukemic if " in card
     assert f"| accuracy | {accuracy['value']:.2f} (" in card.partition("## Scores by patient")[2]
