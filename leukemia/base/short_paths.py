@@ -13,8 +13,8 @@ _ABSOLUTE = re.compile(r"(?<![\w.:/~-])/(?:[^\s/'\",;:()]+/)+([^\s/'\",;:()]*)")
 def short_command(command: str) -> str:
     """A command line whose absolute paths are names.
 
-    >>> short_command("python -m leukemia.final --best one --test '/data/my cells' --runs=/home/ada/runs --set a=1")
-    "python -m leukemia.final --best one --test 'my cells' --runs=runs --set a=1"
+    >>> short_command("python -m leukemia.final --test '/data/my cells' --runs=/home/ada/runs --set a.b=/c/d=1.pt")
+    "python -m leukemia.final --test 'my cells' --runs=runs --set a.b=d=1.pt"
     """
     try:
         words = shlex.split(command)
@@ -33,5 +33,5 @@ def short_text(text: str) -> str:
 
 
 def _short_word(word: str) -> str:
-    option, sign, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    option, sign, value = ("", "", word) if word.startswith("/") else word.partition("=")
     return f"{option}{sign}{PurePosixPath(value).name or value}" if value.startswith("/") else word

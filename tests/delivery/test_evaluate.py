@@ -57,7 +57,7 @@ def test_it_does_what_final_does_with_a_model_that_exists(
         *(pd.read_csv(each / "predictions.csv") for each in (folder, delivered.folder / "final"))
     )
     scores = [line for line in here.splitlines() if line.startswith(("test ", "majority ", "caveat: "))]
-    assert len(scores) == 5
+    assert len(scores) == 6
     assert set(scores) <= set(there.splitlines())
     assert f"results: {folder / 'tests' / 'patients'}\n" in here
     record = ModelRecord.read(folder)

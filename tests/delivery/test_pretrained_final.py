@@ -29,8 +29,11 @@ def test_what_was_taken_is_printed_and_delivered(
     assert capsys.readouterr().out.count(f"\nweights: {expected}dropped: fc (2); new: head") == 1
     folder = study.folder / "final"
     assert json.loads((folder / "model.json").read_text())["weights"].startswith(expected)
-    for name in ("MODEL_CARD.md", "report.html"):
-        assert expected in (folder / name).read_text()
+    assert expected in (folder / "report.html").read_text()
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert f"pretrained weights: {expected.replace(str(weights), weights.name)}" in card
+    assert f"--set model.pretrained={weights.name}" in card
+    assert str(tmp_path) not in card
     assert [recipe.model.pretrained for recipe in untrained] == [str(weights)]
 
 

@@ -96,7 +96,7 @@ def test_the_report_of_a_study_has_scores_per_subclass(study: Study) -> None:
     page, seen = (study.folder / "report.html").read_text(), study.out_of_fold(0, 0)
     rows = seen[seen["image_id"].str.startswith("stage 2")]
     share = ((rows["probability_leukemic"] >= 0.5) == rows["label"]).mean()
-    assert f'<td>stage 2</td><td>all</td><td class="number">6</td><td>{share:.3f} (' in page
+    assert f'<td>stage 2</td><td>leukemic</td><td class="number">6</td><td>{share:.3f} (' in page
 
 
 def test_a_split_without_subclasses_is_as_before(study: Study) -> None:
