@@ -199,9 +199,10 @@ def test_a_job_is_requeued_until_it_is_cancelled(slurm: SlurmCluster) -> None:
     with step("it is preempted: Slurm signals its steps, and it is requeued"):
         slurm.run(f"scancel --signal=TERM {job}")
         wait_until(lambda: restarts(slurm, job) == 2, TIMEOUT, "the job to be requeued")
-        before = epochs(slurm, f"slurm-{job}")
-        wait_for_epochs(slurm, job, before + 1)
-        assert repeated(slurm, f"slurm-{job}") == 0
+        ended = epochs(slurm, f"slurm-{job}")
+        wait_for_epochs(slurm, job, ended + 1)
+        # Ray's processes get the signal as well, and end at once: trials resume from their last checkpoint.
+        assert repeated(slurm, f"slurm-{job}") <= ended - before
 
     with step("it is cancelled, and does not come back"):
         slurm.run(f"scancel {job}")
