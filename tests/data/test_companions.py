@@ -80,9 +80,11 @@ def test_companions_by_their_own_names_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "hem/0.png", "hem/0_mask.png", "all/1.bmp", "all/1-Seg.png", "all/1 (2).png")
     with pytest.raises(
         UserError,
-        match=r"2 of 5 images .*: \*-seg \(1\), \*_mask \(1\); leave .*\n  all/1-Seg.png\n  hem/0_mask.png\n  move the",
+        match=r"2 of 5 images .*: \*-seg \(1\), \*_mask \(1\); leave .*\n  all/1-Seg.png\n  hem/0_mask.png\n  to leave "
+        r"out these files: --classes normal=hem leukemic=all ignore=Seg,mask\n",
     ):
         found(tmp_path)
+    assert len(found(tmp_path, "normal=hem", "leukemic=all", "ignore=Seg,mask").rows) == 3
     for name in ("hem/0_mask.png", "all/1-Seg.png"):
         (tmp_path / name).unlink()
     assert len(found(tmp_path).rows) == 3

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from helpers.cells import draw_cell
 from helpers.second_try import completed, found, refusal, touch
+from PIL import Image
 
 from leukemia.base.errors import UserError
 from leukemia.data.catalog import read_catalog
@@ -197,13 +200,26 @@ def test_folders_that_contradict_each_other_are_not_proposed(tmp_path: Path) -> 
     assert "write each of" not in message
 
 
-def test_what_hinders_every_proposal_is_said_with_it(tmp_path: Path) -> None:
+def test_masks_beside_their_cells_are_left_out_at_the_second_try(tmp_path: Path) -> None:
     names = [f"{word}/{number}" for word in ("aml", "lym") for number in range(3)]
     message = refusal(touch(tmp_path, *(f"{name}{end}.png" for name in names for end in ("", "_mask"))))
+    assert message.partition("--classes ")[2].startswith("normal=WORD,... leukemic=WORD,... ignore=mask\n")
+    source = found(tmp_path, *completed(message, "lym", "aml"))
+    assert sorted(str(row.path.relative_to(tmp_path)) for row in source.rows) == [f"{name}.png" for name in names]
+
+
+def test_what_hinders_every_proposal_is_said_with_it(tmp_path: Path) -> None:
+    for number, word in enumerate(("aml", "lym")):
+        (tmp_path / word).mkdir()
+        for image in range(3):
+            cell = draw_cell(np.random.default_rng(3 * number + image), number)
+            Image.fromarray(cell).save(tmp_path / word / f"{image}.bmp")
+            Image.fromarray((cell.max(axis=2) > 60).astype(np.uint8) * 255).save(tmp_path / word / f"{image}.png")
+    message = refusal(tmp_path)
     assert "6 of 12 images are masks, thumbnails or other versions of images in the data" in message
     assert "move the files away that are named so, or give a CSV Path,label of the cells\n  and map the" in message
-    for name in names:
-        (tmp_path / f"{name}_mask.png").unlink()
+    for mask in tmp_path.rglob("*.png"):
+        mask.unlink()
     assert len(found(tmp_path, *completed(message, "lym", "aml")).rows) == 6
 
 

@@ -22,10 +22,11 @@ from leukemia.data.classes import (
 )
 from leukemia.data.layouts.beside import are_few, folders_above, num_common
 from leukemia.data.layouts.class_names import class_names
-from leukemia.data.layouts.companions import companion_folders
+from leukemia.data.layouts.companions import companion_words
 from leukemia.data.layouts.file_words import has_file_words
 from leukemia.data.layouts.folder_advice import unmapped
 from leukemia.data.layouts.folder_levels import is_centre, look_like_subjects
+from leukemia.data.layouts.ignored_endings import ignored_ending, ignored_endings
 from leukemia.data.layouts.source import (
     Row,
     Source,
@@ -89,7 +90,11 @@ def class_folders(data: Path, reading: Reading) -> Source | None:
     _check_nested(data, found, vocabulary)
     if vocabulary is TALEQANI:
         _check_versions(data, found)
-    rows = tuple(Row(path=image.path, label=vocabulary.label(image.word), word=image.word) for image in found)
+    endings = ignored_endings(vocabulary, (name for image in images for name in image.folders))
+    words = [ignored_ending(image.path, endings) or image.word for image in found]
+    rows = tuple(
+        Row(path=image.path, label=vocabulary.label(word), word=word) for image, word in zip(found, words, strict=True)
+    )
     return Source(layout="folders", root=data, rows=rows, beside=tuple(beside), notes=ignored_files([data]))
 
 
@@ -202,7 +207,7 @@ def _beside(data: Path, images: Sequence[_Image], reading: Reading) -> list[Path
         raise LabelError(f"{message}:\n{listed(lines)}")
     # No option leaves out files.
     message += ", or map the folders with --classes" if not stray else ", and map the folders with --classes"
-    companions = companion_folders(data) - set(words)
+    companions = companion_words(data) - set(words)
     words += [name for name in names if name not in companions]
     message += class_names(data, words).describe(words)
     raise unknown_words(message, words, reading.classes, lines, companions)

@@ -11,7 +11,9 @@ from pathlib import Path
 from leukemia.base.errors import listed
 from leukemia.base.printable import INDENT
 from leukemia.data.classes import LabelError, counted, mapping
+from leukemia.data.layouts.ignored_endings import last_word
 from leukemia.data.layouts.masks import mask_endings, mask_folders, mask_suffixes
+from leukemia.data.layouts.reduced_copies import reduced_endings, reduced_folders
 from leukemia.data.layouts.source import Source, is_image, walk
 from leukemia.data.layouts.subclasses import words_of
 from leukemia.data.reading import Reading
@@ -63,7 +65,7 @@ _Place = tuple[tuple[str, ...], str]
 
 
 def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
-    """Refuse images in folders that are companions of others, by their names, or masks by their pixels.
+    """Refuse images in folders that are companions of others, by their names, or masks or smaller copies by their pixels.
 
     ``7_mask.png`` is one of ``7.png`` in the same folder, and an image in a folder ``masks`` is one of the image with
     the same path in another folder instead, or without that folder. Folders of masks may have any name. Rows of a CSV
@@ -89,10 +91,12 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
     by_name = [(images[path], each.kind) for path, each in found.items() if not each.is_in_folder]
     kinds = counted([*(f"{folder}/" for _, folder in in_folders), *(f"*{word.lower()}" for _, word in by_name)])
     advice = []
-    if in_folders:
-        words = words_of(source.rows) if reading.classes is None else reading.classes
-        advice.append(f"to leave out these folders: {mapping([folder for _, folder in in_folders], words)[0]}")
-    if by_name:
+    words = words_of(source.rows) if reading.classes is None else reading.classes
+    endings = {kind: _ending(image.stem, kind) for image, kind in by_name}
+    if found_words := [*(folder for _, folder in in_folders), *dict.fromkeys(filter(None, endings.values()))]:
+        what = "folders" if not any(endings.values()) else "files" if not in_folders else "folders and files"
+        advice.append(f"to leave out these {what}: {mapping(found_words, words)[0]}")
+    if not all(endings.values()):
         advice.append("move the files away that are named so, or give a CSV Path,label of the cells")
     by_pixels = " and pixels" if any(each.is_seen for each in found.values()) else ""
     raise LabelError(
@@ -114,7 +118,8 @@ def companions_among(
     """
     images = [_Image.of(path, root) for path in paths]
     places = {(image.folders, image.stem) for image in images}
-    masks, endings, suffixes = mask_folders(root, paths), mask_endings(paths), mask_suffixes(paths)
+    masks, suffixes = _seen_folders(root, paths), mask_suffixes(paths)
+    endings = mask_endings(paths) | reduced_endings(paths)
     files = Counter(path.with_suffix("") for path in paths)
     companions = _companions_among(images, masks) - classes
     siblings = _sibling_places(images, companions)
@@ -139,10 +144,23 @@ def companion_folders(data: Path) -> set[str]:
     """The names of folders below ``data`` that have companions of images elsewhere, whatever the classes are called."""
     paths = [path for path in walk(data) if is_image(path)]
     images = [_Image.of(path, data) for path in paths]
-    companions = _companions_among(images, mask_folders(data, paths))
+    companions = _companions_among(images, _seen_folders(data, paths))
     places, siblings = {(image.folders, image.stem) for image in images}, _sibling_places(images, companions)
     found = (_companion_folder(image, places, siblings, companions) for image in images)
     return {folder for folder in found if folder is not None}
+
+
+def companion_words(data: Path) -> set[str]:
+    """What leaves out companions below ``data`` after ``ignore=``: the names of their folders, and the last words of
+    their own names."""
+    paths = [path for path in walk(data) if is_image(path)]
+    by_name = {path.stem: each.kind for path, each in companions_among(data, paths).items() if not each.is_in_folder}
+    return companion_folders(data) | {word for stem, kind in by_name.items() if (word := _ending(stem, kind))}
+
+
+def _ending(stem: str, kind: str) -> str | None:
+    """The word that leaves out companions whose names have this end; None for one that is a suffix, or a number."""
+    return last_word(stem) if stem.endswith(kind) else None
 
 
 def note_twins(source: Source) -> tuple[str, ...]:
@@ -159,15 +177,20 @@ def note_twins(source: Source) -> tuple[str, ...]:
     )
 
 
-def _companions_among(images: Iterable[_Image], masks: set[str]) -> set[str]:
-    """The names of folders that may have companions, because they have masks, or by their names.
+def _seen_folders(root: Path, paths: Sequence[Path]) -> set[str]:
+    """The names of folders of masks and of reduced copies, by their pixels and sizes."""
+    return mask_folders(root, paths) | reduced_folders(root, paths)
+
+
+def _companions_among(images: Iterable[_Image], seen: set[str]) -> set[str]:
+    """The names of folders that may have companions, because their pixels say so, or by their names.
 
     A folder ``Segmented`` may have cells without their background, as Taleqani's: it is none if its images have folders
     that no other images have, such as a class.
     """
     images = list(images)
     named = {name for name in {name for image in images for name in image.folders} if names_companions(name)}
-    return masks | {name for name in named if not (_SEGMENTED.search(name) and _has_own_folders(name, images))}
+    return seen | {name for name in named if not (_SEGMENTED.search(name) and _has_own_folders(name, images))}
 
 
 def _has_own_folders(kind: str, images: Iterable[_Image]) -> bool:
@@ -210,7 +233,7 @@ def _companion_word(image: _Image, places: set[_Place], endings: set[str]) -> st
     """The end of a name that makes an image a companion, such as ``_mask``; None if it is none."""
     match = _NAME.fullmatch(image.stem)
     ends = [image.stem[len(match["stem"] or "") :]] if match else []
-    ends += [end for end in endings if image.stem.endswith(end)]
+    ends += sorted((end for end in endings if image.stem.endswith(end)), key=len)
     return next((end for end in ends if (image.folders, image.stem.removesuffix(end)) in places), None)
 
 

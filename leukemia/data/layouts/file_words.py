@@ -12,8 +12,9 @@ from pathlib import Path
 from leukemia.data.class_hints import hinted_label
 from leukemia.data.classes import NAMED, LabelError, Vocabulary, unknown_words
 from leukemia.data.layouts.beside import are_few, few_above
-from leukemia.data.layouts.companions import companion_folders
+from leukemia.data.layouts.companions import companion_folders, companions_among
 from leukemia.data.layouts.folder_levels import is_view, look_like_subjects
+from leukemia.data.layouts.ignored_endings import ignored_ending, ignored_endings
 from leukemia.data.layouts.source import Row, Source, ignored_files, is_image, walk
 from leukemia.data.reading import Reading
 from leukemia.data.split import part_of
@@ -104,8 +105,13 @@ def proposed_words(data: Path) -> list[tuple[Place, list[str]]]:
     """
     companions = companion_folders(data)
     inside = [(path, path.relative_to(data).parts[:-1]) for path in filter(is_image, walk(data))]
+    by_name = companions_among(data, [path for path, _ in inside])
     above = few_above([folders for _, folders in inside])
-    paths = [path for path, folders in inside if companions.isdisjoint(folders) and folders not in above]
+    paths = [
+        path
+        for path, folders in inside
+        if companions.isdisjoint(folders) and folders not in above and path not in by_name
+    ]
     below = [path.relative_to(data) for path in paths]
     found: dict[tuple[str, ...], Place] = {}
     for place in _places(below):
@@ -223,6 +229,8 @@ def _mapped(data: Path, vocabulary: Vocabulary) -> tuple[Place, list[Row]] | Non
     if any(vocabulary.label(name) is not None for name in {name for _, folders in inside for name in folders}):
         return None
     left_out = {path: name for path, folders in inside for name in reversed(folders) if vocabulary.ignores(name)}
+    endings = ignored_endings(vocabulary, (name for _, folders in inside for name in folders))
+    left_out |= {path: word for path, _ in inside if (word := ignored_ending(path, endings)) is not None}
     paths = [path for path, _ in inside if path not in left_out]
     below = [path.relative_to(data) for path in paths]
     found: list[tuple[int, Place, list[int | None]]] = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -25,6 +26,10 @@ NUM_SEEN = 3
 
 MOST_FOLDERS = 20
 """Levels with more different folders have patients or slides, not kinds of images; they are not looked at."""
+
+Kinds: TypeAlias = Mapping[str | None, Mapping[tuple[str, ...], Path]]
+"""By folder of one level, None for images beside these folders: its images by their path without it and without their
+suffix."""
 
 
 def looks_like_mask(pixels: np.ndarray) -> bool:
@@ -74,17 +79,26 @@ def mask_folders(root: Path, paths: Sequence[Path]) -> set[str]:
         root: the folder above.
         paths: all images below.
     """
+    return {
+        name for kinds in folder_kinds(root, paths) for name in kinds if name is not None and _has_masks(name, kinds)
+    }
+
+
+def folder_kinds(root: Path, paths: Sequence[Path]) -> Iterator[Kinds]:
+    """The images by the names of their folders, for each level that has a few different ones.
+
+    Args:
+        root: the folder above.
+        paths: all images below.
+    """
     inside = [(path, path.relative_to(root).parts[:-1]) for path in paths]
-    found = set()
     for level in range(max((len(folders) for _, folders in inside), default=0)):
-        # By folder at this level, None for images beside these folders: its images by their path without it.
         kinds: dict[str | None, dict[tuple[str, ...], Path]] = {}
         for path, folders in inside:
             name = folders[level] if len(folders) > level else None
             kinds.setdefault(name, {})[(*folders[:level], *folders[level + 1 :], path.stem)] = path
         if 1 < len(kinds) <= MOST_FOLDERS:
-            found |= {name for name in kinds if name is not None and _has_masks(name, kinds)}
-    return found
+            yield kinds
 
 
 def mask_endings(paths: Iterable[Path]) -> set[str]:
@@ -96,7 +110,7 @@ def mask_endings(paths: Iterable[Path]) -> set[str]:
     cells = {(path.parent, path.stem): path for path in paths}
     pairs: dict[str, list[tuple[Path, Path]]] = {}
     for (folder, stem), path in cells.items():
-        for beginning in _beginnings(stem):
+        for beginning in beginnings(stem):
             if (folder, beginning) in cells:
                 pairs.setdefault(stem[len(beginning) :], []).append((path, cells[folder, beginning]))
     return {end for end, found in pairs.items() if len(pairs) <= MOST_FOLDERS and _are_masks_of_cells(found)}
@@ -118,12 +132,12 @@ def mask_suffixes(paths: Iterable[Path]) -> set[str]:
     return {suffix for suffix, found in pairs.items() if _are_masks_of_cells(found)}
 
 
-def _has_masks(name: str, kinds: dict[str | None, dict[tuple[str, ...], Path]]) -> bool:
+def _has_masks(name: str, kinds: Kinds) -> bool:
     """Whether one of several kinds of images has masks of the others."""
     others = {place: path for kind, images in kinds.items() if kind != name for place, path in images.items()}
     pairs = []
     for (*folders, stem), path in kinds[name].items():
-        stems = (stem, *_beginnings(stem))
+        stems = (stem, *beginnings(stem))
         cell = next((others[place] for each in stems if (place := (*folders, each)) in others), None)
         if cell is not None:
             pairs.append((path, cell))
@@ -136,6 +150,6 @@ def _are_masks_of_cells(pairs: Sequence[tuple[Path, Path]]) -> bool:
     return are_masks(mask for mask, _ in seen) and not are_masks(cell for _, cell in seen)
 
 
-def _beginnings(stem: str) -> list[str]:
+def beginnings(stem: str) -> list[str]:
     """What is before the last word of a name, for each separator that it has."""
     return [beginning for separator in "_-. " if (beginning := stem.rpartition(separator)[0])]

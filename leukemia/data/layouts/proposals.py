@@ -12,7 +12,7 @@ from leukemia.base.errors import UserError
 from leukemia.data.class_hints import hinted_label
 from leukemia.data.classes import NAMED, PLACE, joined, mapping, normal_form
 from leukemia.data.layouts.class_names import class_names
-from leukemia.data.layouts.companions import companion_folders
+from leukemia.data.layouts.companions import companion_words
 from leukemia.data.layouts.file_words import are_letters, proposed_words
 from leukemia.data.layouts.folder_levels import Level, class_level, other_levels
 
@@ -28,7 +28,7 @@ class Proposal:
     """One per image."""
 
     ignored: frozenset[str]
-    """Folders to leave out."""
+    """Folders, and last words of names, to leave out."""
 
     words_of: str = ""
     """Whose words they are, such as "the names of the files"; empty if they are whole names of folders."""
@@ -106,7 +106,7 @@ def proposals(data: Path, levels: Sequence[Level]) -> list[Proposal]:
     Args:
         levels: of ``data``.
     """
-    named, companions = class_names(data), frozenset(companion_folders(data))
+    named, companions = class_names(data), frozenset(companion_words(data))
     chosen = class_level(levels) or next((level for level in levels if named.has_all(level.names)), None)
     whole = [level for level in (chosen, *other_levels(levels)) if level is not None]
     words = [
