@@ -45,16 +45,7 @@ def subjects_of_a_csv(folder: Path) -> Path:
     return path
 
 
-def paths_of_a_csv(folder: Path) -> Path:
-    for name in ("a\nb.png", "1.png"):
-        draw(folder / name)
-    path = folder / "list.csv"
-    (folder / "link.png").symlink_to("a\nb.png")
-    path.write_bytes(b"Path,label\nlink.png,0\n1.png,1\n")
-    return path
-
-
-@pytest.mark.parametrize("layout", [class_folders, c_nmc, subjects_of_a_csv, paths_of_a_csv])
+@pytest.mark.parametrize("layout", [class_folders, c_nmc, subjects_of_a_csv])
 def test_names_of_several_lines_or_with_nul_are_refused_in_every_layout(
     layout: Callable[[Path], Path], tmp_path: Path
 ) -> None:

@@ -95,7 +95,7 @@ def listed_test_images(listing: Listing, reading: Reading) -> Source:
     ]
     _check_classes(listing.path, zip(listing.column("patient_id"), listed, strict=True))
     rows, repeated = joined(listing, listed)
-    unlisted = {path.resolve() for path in direct_images(folder.root)} - {row.path for row in rows}
+    unlisted = {path.resolve() for path in direct_images(folder.root)} - {row.path.resolve() for row in rows}
     notes = (f"{len(unlisted)} images in {root} are not listed in the CSV and were ignored",) if unlisted else ()
     return Source(
         layout="cnmc",

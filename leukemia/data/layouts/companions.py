@@ -65,7 +65,7 @@ _Place = tuple[tuple[str, ...], str]
 
 
 def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
-    """Refuse images in folders that are companions of others, by their names, or masks or smaller copies by their pixels.
+    """Refuse images in folders that are companions of others, by their names, or by their pixels masks or copies.
 
     ``7_mask.png`` is one of ``7.png`` in the same folder, and an image in a folder ``masks`` is one of the image with
     the same path in another folder instead, or without that folder. Folders of masks may have any name. Rows of a CSV

@@ -45,7 +45,7 @@ class Folder:
         return any(each and self._find(each) for each in written)
 
     def resolve_all(self, listing: Listing, column: str) -> list[Path]:
-        """The file of every row, with symbolic links resolved.
+        """The file of every row, as it is written or found; symbolic links are not replaced by their targets.
 
         Raises:
             UserError: a path is empty, outside the folder, missing or ambiguous.
@@ -57,7 +57,7 @@ class Folder:
         candidates = [[] if each is None else self._find(each) for each in written]
         for (number, values), each, found in zip(listing.rows, written, candidates, strict=True):
             text = values[column]
-            if each is None or not all(path.is_relative_to(self.root) and path != self.root for path in found):
+            if each is None or not all(map(self._is_inside, found)):
                 outside.append(f"row {number}: {text or 'no path'}")
             elif not found and os.path.islink(self.root / text):  # noqa: PTH114
                 dangling.append(f"row {number}: {text}")
@@ -151,7 +151,7 @@ class Folder:
     def _find(self, written: WrittenPath) -> list[Path]:
         """The file of a path, which may be outside; several if it is ambiguous, none if it is missing."""
         if written.is_there:
-            return [written.real]
+            return [written.path]
         if self._is_by_name:
             found = self._index.called(written.name)
         else:
@@ -160,10 +160,14 @@ class Folder:
         if self._masks and cells:
             self._num_masks += len(found) - len(cells)
             found = cells
-        real = [Path(os.path.realpath(path)) for path in found]
-        self._num_found += len(real) == 1
-        self._num_respelled += len(real) == 1 and not _ends_as_written(found[0], written)
-        return [path for path in real if path.exists()]
+        self._num_found += len(found) == 1
+        self._num_respelled += len(found) == 1 and not _ends_as_written(found[0], written)
+        return [path for path in found if path.exists()]
+
+    def _is_inside(self, path: Path) -> bool:
+        """Whether a file, or the target of a link, is below the folder."""
+        real = Path(os.path.realpath(path))
+        return real.is_relative_to(self.root) and real != self.root
 
     def _one_folder(self, listing: Listing, candidates: Sequence[Sequence[Path]]) -> str:
         """Which folder to give, of those that have a single file that may be meant for every row; empty if none has.

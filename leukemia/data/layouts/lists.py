@@ -248,12 +248,12 @@ def merged(lists: Sequence[ReadList]) -> Source:
     """
     parts = as_folds(lists)
     root = Path(os.path.commonpath([each.source.root for each in parts]))
-    owners: dict[Path, ReadList] = {}
+    owners: dict[str, ReadList] = {}
     twice = [
-        f"{row.path.relative_to(root).as_posix()} in {owners[row.path].name} and {each.name}"
+        f"{row.path.relative_to(root).as_posix()} in {owners[os.path.realpath(row.path)].name} and {each.name}"
         for each in parts
         for row in each.source.rows
-        if owners.setdefault(row.path, each) is not each
+        if owners.setdefault(os.path.realpath(row.path), each) is not each
     ]
     if twice:
         choice = disjoint_choice(parts)

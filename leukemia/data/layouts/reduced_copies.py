@@ -120,7 +120,7 @@ def _are_copies(pairs: Sequence[Pair]) -> bool:
 
 
 def _have_one_scale(sizes: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> bool:
-    """Whether all copies are equally much smaller, or have the longer side in common, with the shape of the original."""
+    """Whether all copies are smaller by one factor, or have one longer side and the shapes of their originals."""
     scales = [max(one) / max(other) for one, other in sizes]
     is_shaped = all(
         abs(a - scale * b) <= _ROUNDING_PX

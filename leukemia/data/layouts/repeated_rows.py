@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 
 from leukemia.data.layouts.listing import Listing
@@ -35,13 +36,15 @@ def joined(listing: Listing, rows: Sequence[Row]) -> tuple[tuple[Row, ...], tupl
         UserError: the rows of an image disagree in label, subject or part of a split, or have no labels: then each row
             is to be predicted. All such rows are listed.
     """
-    first: dict[object, tuple[int, Row]] = {}
+    first: dict[str, tuple[int, Row]] = {}
     twice, num_equal = [], 0
     for (number, values), row in zip(listing.rows, rows, strict=True):
-        if row.path not in first:
-            first[row.path] = number, row
+        # Two links to one file are one image.
+        file = os.path.realpath(row.path)
+        if file not in first:
+            first[file] = number, row
             continue
-        before, other = first[row.path]
+        before, other = first[file]
         pairs = {
             "label": ((row.label, row.word), (other.label, other.word)),
             "subject": (row.subject, other.subject),

@@ -49,7 +49,8 @@ def unlisted_images(source: Source, data: Path) -> list[Path]:
     """The images below a folder that are not read, sorted."""
     read = {row.path for row in source.rows}
     found = [path for path in walk(data) if is_image(path) and path not in read]
-    # Rows have no symbolic links.
+    # Of a link and its target, either may be listed.
+    read = {Path(os.path.realpath(path)) for path in read} if found else read
     return [path for path in found if Path(os.path.realpath(path)) not in read]
 
 

@@ -14,6 +14,10 @@ class WrittenPath:
     real: Path
     """Absolute, with symbolic links resolved; they may lead out of the base folder."""
 
+    path: Path
+    """As it is written, below the base folder, so that its names are those that the data use for an image, not those of
+    a link's target; ``real`` if it is written otherwise."""
+
     is_there: bool
     folders: tuple[str, ...]
     """The folders of the path, outermost first, without the root."""
@@ -45,4 +49,6 @@ class WrittenPath:
             return None
         real = Path(os.path.realpath(root / text))
         is_there = os.path.exists(real)  # noqa: PTH110
-        return cls(real=real, is_there=is_there, folders=parts[:-1], name=parts[-1])
+        # Behind a link to a folder, ``..`` leads elsewhere.
+        is_same = path.is_relative_to(root) and Path(os.path.realpath(path)) == real
+        return cls(real=real, path=path if is_same else real, is_there=is_there, folders=parts[:-1], name=parts[-1])
