@@ -10,7 +10,7 @@ _OWNERS = (
     "subj subject subjects pat patient patients case cases person persons donor donors participant participants "
     "individual individuals proband probands mrn pid patienten patientin fall spender sujet malade dossier cas donneur "
     "paciente pacientes sujeto caso donante expediente sujeito prontuario doador paziente pazienti soggetto donatore "
-    "cartellaclinica historiaclinica "
+    "cartellaclinica historiaclinica ipp pt "
     "historia nhc doente doentes utente utentes pessoa persona persone personne malades patiente patientes "
     "patientinnen proefpersoon persoon personen deelnemer patienter personer forsoksperson deltagare "
     "deltager deltaker potilaat henkilo koehenkilo hastalar kisi denek vaka pacjenci osoba dawca pacient pacienti "
@@ -39,6 +39,8 @@ def looks_like_subjects(column: str) -> bool:
 
     >>> [looks_like_subjects(name) for name in ("Patient ID", "subject", "case_no", "patient_age", "Path")]
     [True, True, True, False, False]
+    >>> [looks_like_subjects(name) for name in ("Pt.", "Pt. no.", "IPP", "PtO2")]
+    [True, True, True, False]
     >>> [looks_like_subjects(name) for name in ("Fallnummer", "N° de dossier", "código del paciente", "患者编号")]
     [True, True, True, True]
     """

@@ -10,6 +10,7 @@ from leukemia.base.errors import UserError
 from leukemia.data.classes import LabelError
 from leukemia.data.layouts.file_index import FileIndex
 from leukemia.data.layouts.folder_labels import check_folders
+from leukemia.data.layouts.inner_folders import refuse_inner_folders
 from leukemia.data.layouts.label_candidates import label_candidates, no_label_column, unread_candidates
 from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
 from leukemia.data.layouts.listed_folder import Folder
@@ -40,6 +41,8 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         if not listing.rows:
             raise LabelError(f"{listing.path}: none of its images is below {listing.base}")
         column = column or next((name.lower() for name in label_candidates(listing)), None)
+    if labels:
+        refuse_inner_folders(listing, column, reading)
     if paths_from is None or (labels and column is None):
         raise _no_columns(listing, column, reading, labels=labels)
     listing = listing if column is None else with_labels_only(listing, column)

@@ -28,6 +28,7 @@ from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.file_words import named_by_class
 from leukemia.data.layouts.folder_advice import Unmapped, advised, tried
 from leukemia.data.layouts.folder_refusal import MOST_TABLES, images_without_labels, no_data_set
+from leukemia.data.layouts.folder_tables import with_folder_subjects, with_subject_columns
 from leukemia.data.layouts.last_resort import last_resort
 from leukemia.data.layouts.lists import folder_of_lists, lists_of_folds, several_lists
 from leukemia.data.layouts.lists_elsewhere import lists_elsewhere
@@ -181,6 +182,8 @@ def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
     middle: list[_Reader] = [partial(each, labels=labels) for each in LISTS]
     last: list[_Reader] = [unlabelled_folder]
     if reading.reads_labels:
+        if (found := with_folder_subjects(data, reading, folders=(data, *_wrapped(data)))) is not None:
+            return found
         first, last = [partial(chosen_lists, labels=labels), *first, named_images], [cnmc.phase_images, flat_folder]
         middle = [split_folders, class_folders, *middle, named_by_class]
     inside = [partial(reader, folder) for reader in middle for folder in (data, *_wrapped(data))]
@@ -202,9 +205,10 @@ def _in_folder(data: Path, reading: Reading, *, labels: bool) -> Source:
             numbered = numbered or source
             continue
         if source is not None and (source.layout == "csv" or others is None):
-            if source.layout != "csv":
-                _refuse_options_of_csv(data, reading, labels=labels)
-            return source
+            if source.layout == "csv":
+                return source
+            _refuse_options_of_csv(data, reading, labels=labels)
+            return with_subject_columns(source, data) if source.layout == "folders" else source
     if others is not None:
         # The one CSV below, whose words a refusal shows.
         source = lists_in_folders(data, reading, labels=labels, least=1)

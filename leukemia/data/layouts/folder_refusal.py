@@ -16,12 +16,13 @@ from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.file_words import proposed_words
 from leukemia.data.layouts.folder_advice import unmapped
 from leukemia.data.layouts.folder_levels import class_level, folder_levels, folder_names
+from leukemia.data.layouts.folder_tables import folder_tables
 from leukemia.data.layouts.joint_refusals import refuse_columns_of_all
 from leukemia.data.layouts.label_candidates import label_candidates
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.other_kinds import describe_others
 from leukemia.data.layouts.signed_lists import way_by_signed_lists
-from leukemia.data.layouts.source import direct_others, walk
+from leukemia.data.layouts.source import Row, direct_others, is_image, walk
 from leukemia.data.layouts.tables import by_use, is_table, is_template
 from leukemia.data.reading import Reading
 from leukemia.data.subjects import some
@@ -79,6 +80,7 @@ def no_data_set(data: Path, message: str, reading: Reading, *, labels: bool) -> 
     may_be_meant = chosen is not None and not (clear and chosen.are_fields)
     if levels and (may_be_meant or not clear) and not has_labels:
         correct = f", or correct the CSV ({first_line(clear[0])})" if clear else ", or give a CSV Path,label"
+        correct = _way_by_patients(data) or correct
         return unmapped(f"{message} images in folders with other names{beside}", None, correct)
     has_words = bool(proposed_words(data))
     if errors and (has_labels or not has_words):
@@ -91,6 +93,17 @@ def no_data_set(data: Path, message: str, reading: Reading, *, labels: bool) -> 
     text = "; ".join(filter(None, (only, others))) or ("other files only" if any(walk(data)) else "no images at all")
     named = class_names(data)
     return LabelError(f"{message} {text}{named.describe(named.names)}{way_by_signed_lists(data)}")
+
+
+def _way_by_patients(data: Path) -> str:
+    """The option that reads patients from a table with a row for each of other folders; empty if there is none."""
+    images = [Row(path=path, label=None) for path in walk(data) if is_image(path)]
+    tables = [table for table in folder_tables(data, images) if table.subjects]
+    if not tables:
+        return ""
+    table = tables[0]
+    option = f"--subject-column {shlex.quote(table.subjects[0])}"
+    return f", and add {option} to read the patients of {table.listing.path.name}, by its column {table.column}"
 
 
 @dataclass(frozen=True, kw_only=True)
