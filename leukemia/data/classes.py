@@ -41,10 +41,15 @@ NO_LABEL = "no-label"
 MOST_WORDS = 20
 """An example has at most as many words of the data."""
 
+MOST_IGNORED = 1 / 3
+"""An example leaves out at most such a share of the images for their words; with more, a class may be among them."""
+
 PLACE = "WORD,..."
 """Stands for words that the user must write."""
 
 _NUMBER = re.compile(r"-?\d+")
+# Words for images that have no class.
+_NO_CLASS = re.compile(r"-\d+|un-?(?:label+ed|known|defined|classified|sorted|certain)|other|ignore")
 
 
 class LabelError(UserError):
@@ -221,17 +226,21 @@ def mapping(
     """``--classes`` to type, from the words of the data, and the words whose class the user must say.
 
     Known words, or those of ``classes``, have their class. Nobody guesses that of the others: they are ignored if both
-    classes have words; if not, the user must write them instead of ``WORD``. Those of ``ignored`` are ignored anyway.
+    classes have words, and if they are those of a few images; if not, the user must write them instead of ``WORD``.
+    Those of ``ignored`` are ignored anyway.
     With ``are_all``, ``words`` are those of all images, so that words of ``classes`` beside them are typing errors.
 
     >>> mapping(["hem", "all", "odd"], None), mapping(["Benign", "A", "B"], None)
     (('--classes normal=hem leukemic=all ignore=odd', []), ('--classes normal=Benign leukemic=WORD,...', ['A', 'B']))
     >>> mapping(["0", "-1"], ["normal=0", "leukemic=1"])
     ('--classes normal=0 leukemic=1 ignore=-1', [])
+    >>> mapping(["hem", "all", "LAL", "temoin"], None)
+    ('--classes normal=hem,WORD,... leukemic=all,WORD,...', ['LAL', 'temoin'])
     >>> mapping(["Benign", "Blast"], ["normal=Benign", "leukemic=Blst"], are_all=True)
     ('--classes normal=Benign leukemic=WORD,...', ['Blast'])
     """
-    found = [word for word, _ in counts(words)]
+    numbers = dict(counts(words))
+    found = list(numbers)
     forms = set(map(normal_form, found))
     parts: dict[str, list[str]] = {name: [] for name in (*CLASSES, IGNORE)}
     if classes is not None:
@@ -247,12 +256,16 @@ def mapping(
                 parts[CLASSES[label]].append(word)
     parts[IGNORE] += [word for word, _ in counts(ignored) if not vocabulary.ignores(word)]
     unknown = [word for word in found if word not in vocabulary]
-    if is_complete := all(parts[name] for name in CLASSES):
+    classed = [word for word in unknown if not _NO_CLASS.fullmatch(normal_form(word))]
+    is_rest = sum(numbers[word] for word in classed) <= MOST_IGNORED * sum(numbers.values())
+    has_both = all(parts[name] for name in CLASSES)
+    if is_complete := has_both and is_rest:
         parts[IGNORE] += unknown[:MOST_WORDS]
-    items = [f"{name}={joined(parts[name][:MOST_WORDS]) if parts[name] else PLACE}" for name in CLASSES]
+    place = f",{PLACE}" if has_both and not is_rest else ""
+    items = [f"{name}={joined(parts[name][:MOST_WORDS]) + place if parts[name] else PLACE}" for name in CLASSES]
     items += [f"{IGNORE}={joined(parts[IGNORE])}"] if parts[IGNORE] else []
     more = f" (and {len(unknown) - MOST_WORDS} more words)" if len(unknown) > MOST_WORDS and is_complete else ""
-    typed = " ".join(item if PLACE in item else shlex.quote(item) for item in items)
+    typed = " ".join(map(shlex.quote, items))
     return f"--classes {typed}{more}", [] if is_complete else unknown
 
 

@@ -74,8 +74,9 @@ CENTRES = [
 
 def test_words_of_another_hospital_are_those_of_its_class_folders(tmp_path: Path) -> None:
     message = refusal(touch(tmp_path, *CENTRES))
-    assert "\n  LAL/ (2)\n  Sain/ (2)\n  write each of LAL,Sain after its class, or leave its images out" in message
-    assert len(found(tmp_path, *completed(message, "", "")).rows) == 4
+    assert "\n  LAL/ (2)\n  Sain/ (2)\n  write each of LAL,Sain after its class, or after ignore= to" in message
+    # An example never leaves out half of the images.
+    assert message.rpartition(": --classes ")[2].startswith("normal=Healthy,WORD,... leukemic=ALL,WORD,...\n")
     source = found(tmp_path, "normal=Healthy,Sain", "leukemic=ALL,LAL")
     assert len(source.rows) == 8
     # Hospitals are not proposed as patients either.
@@ -83,6 +84,21 @@ def test_words_of_another_hospital_are_those_of_its_class_folders(tmp_path: Path
         "folders of another level that are not read: Centre A (4), Centre B (4)" in n for n in source.named_notes
     )
     assert not any("--subject-pattern" in note for note in source.named_notes)
+
+
+def test_words_below_the_parts_of_a_split_are_named_at_each_hospital(tmp_path: Path) -> None:
+    """Also where hospitals spell the parts in different ways, and one has numbers."""
+    parts = {"site_a": ("train", "test"), "site_b": ("Train", "Test"), "site_c": ("train", "test")}
+    words = {"site_a": ("temoin", "LAL", "LAL2"), "site_b": ("HEM", "ALL"), "site_c": ("0", "1")}
+    for site in parts:
+        touch(
+            tmp_path, *(f"{site}/{part}/{word}/{n}.png" for part in parts[site] for word in words[site] for n in "12")
+        )
+    message = refusal(tmp_path)
+    assert "\n  0/ (4)\n  1/ (4)\n  LAL/ (4)\n  LAL2/ (4)\n  temoin/ (4)\n" in message
+    assert "write each of LAL,LAL2,temoin after its class" in message
+    assert message.rpartition(": --classes ")[2].startswith("normal=0,HEM,WORD,... leukemic=1,ALL,WORD,...\n")
+    assert len(found(tmp_path, "normal=0,HEM,temoin", "leukemic=1,ALL,LAL,LAL2").rows) == 28
 
 
 def test_an_example_that_is_refused_is_not_proposed(tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def _inner_level(images: Sequence[_Image], containing: set[str]) -> int:
     level = levels.pop() if len(levels) == 1 else 0
     if not level or any(len(image.folders) <= level for image in images):
         return 0
-    above = [{image.folders[each] for image in images} for each in range(level)]
+    above = [{name for image in images if not part_of(name := image.folders[each])} for each in range(level)]
     are_others = all(all(map(is_centre, names)) or look_like_subjects(names) for names in above if names - containing)
     return level if are_others else 0
 
