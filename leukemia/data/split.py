@@ -206,7 +206,9 @@ def _problem(source: Source, written: Sequence[str | None], column: str) -> str:
         text: number for text, number in unknown.items() if not _NUMBER.fullmatch(text) and text.casefold() not in flags
     } or unknown
     values = [f"{text or 'no value'}: {number} images" for text, number in sorted(others.items())]
-    return f"expected train, validation and test, or fold numbers, in all rows; correct these:\n{listed(values)}"
+    taken = [f"{text} as {part}" for text in names if (part := part_of(text))]
+    known = f" ({', '.join(taken)} are read)" if taken else ""
+    return f"expected train, validation and test, or fold numbers, in all rows{known}; correct these:\n{listed(values)}"
 
 
 def _names_test(written: Sequence[str | None], column: str) -> bool:

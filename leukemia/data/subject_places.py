@@ -26,6 +26,7 @@ MOST_SHOWN = 3
 
 # Words and numbers together, as ``P12``; then each alone, as in ``P12F003``.
 _SPECIAL = re.compile(r"[.^$*+?{}()|\[\]\\]")
+_DATE = re.compile(r"(?<!\d)(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?!\d)")
 _DIGIT = re.compile(r"\d")
 _WORDS = (r"[^\W_]+",), (r"[^\W\d_]+", r"\d+")
 
@@ -108,10 +109,21 @@ def _places(image_ids: Sequence[str], kinds: Sequence[str]) -> Iterator[Place]:
         if parts[2 * index].endswith("(") and parts[2 * index + 2].startswith(")"):
             # Windows numbers the files that are renamed or copied together: ``cell (1)``, ``cell (2)``.
             continue
+        if _are_dates(word, [stem for stem, each in zip(stems, alike, strict=True) if each], index):
+            continue
         values = tuple(None if each is None else each[index] for each in alike)
         before = set(columns[index - 1]) if index else set()
         words = frozenset(map(plain, before)) if not any(map(_DIGIT.search, before)) else frozenset()
         yield Place(pattern=_pattern(parts, columns, kinds, index), values=values, where="names", words=words)
+
+
+def _are_dates(word: re.Pattern[str], stems: Sequence[str], index: int) -> bool:
+    """Whether the word at a place of all names is a date, or a part of one: ``2022-03-05`` or ``20220305``."""
+    for stem in stems:
+        start, end = [match.span() for match in word.finditer(stem)][index]
+        if not any(date.start() <= start and end <= date.end() for date in _DATE.finditer(stem)):
+            return False
+    return bool(stems)
 
 
 def _kind_of(kinds: Sequence[str]) -> Callable[[re.Match[str]], str]:

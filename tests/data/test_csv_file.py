@@ -134,3 +134,20 @@ def test_titles_of_a_spreadsheet_above_the_header_are_said(tmp_path: Path) -> No
     assert file.header == (4, ["Image", "Patient", "label"])
     assert [values[0] for _, values in file.rows] == ["0.png", "1.png"]
     assert file.notes == ("2 lines above the header of the CSV have one value each, and are not read",)
+
+
+FOOTNOTES = "a By two readers.;;\nAbbreviations:;;\n"
+
+
+def test_remarks_below_a_table_are_counted_and_not_read(tmp_path: Path) -> None:
+    listing = listing_of(tmp_path, f"Table S4. Cells;;\nPath;label;Pt.\na.png;0;1\nb.png;1;2\n{FOOTNOTES}")
+    assert [values["path"] for _, values in listing.rows] == ["a.png", "b.png"]
+    assert any(note.startswith("2 lines at the end of the CSV have one value each") for note in listing.notes)
+
+
+def test_rows_with_nothing_but_an_image_are_no_remarks(tmp_path: Path) -> None:
+    listing = listing_of(tmp_path, "Path;label;subject\na 1.png;;\nb 2.png;;\n")
+    assert len(listing.rows) == 2
+    listing = listing_of(tmp_path, "case;label;subject\na 1;;\nb 2;;\n")
+    assert len(listing.rows) == 2
+    assert not any("at the end" in note for note in listing.notes)

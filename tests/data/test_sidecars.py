@@ -90,3 +90,34 @@ def test_other_texts_are_no_labels(tmp_path: Path, text: str) -> None:
 def test_images_with_two_labels_are_refused(tmp_path: Path) -> None:
     files = {f"images/c{n}.xml": VOC.format("normal", "ALL") for n in range(6)}
     assert "images have different labels in several rows" in refusal(write(touch(tmp_path, *NAMES), files))
+
+
+def _tags(number: int) -> list[dict[str, object]]:
+    """As Supervisely writes them, in any order."""
+    tags: list[dict[str, object]] = [
+        {"id": 1, "name": "cell_class", "value": ("lymphocyte", "blast")[number % 2], "labelerLogin": "anna"},
+        {"id": 2, "name": "patient", "value": f"K{number // 2}", "labelerLogin": "jonas"},
+        {"id": 3, "name": ("train", "val")[number > 3], "value": None, "labelerLogin": "anna"},
+    ]
+    return tags[number % 3 :] + tags[: number % 3]
+
+
+def test_the_tags_of_supervisely_are_columns(tmp_path: Path) -> None:
+    names = [f"batch{n // 4}/img/c{n}.png" for n in range(6)]
+    files = {
+        f"batch{n // 4}/ann/c{n}.png.json": json.dumps({"description": "", "tags": _tags(n), "objects": []})
+        for n in range(6)
+    }
+    message = refusal(write(touch(tmp_path, *names), files | {"meta.json": json.dumps({"classes": []})}))
+    assert "--label-column cell_class" in message
+    items = ("normal=lymphocyte", "leukemic=blast")
+    options = {"label_column": "cell_class", "subject_column": "patient", "split_column": "split"}
+    source = find_images(tmp_path, Reading(classes=items, **options), labels=True)
+    assert rows_of(source) == {
+        name: (n % 2, f"K{n // 2}", ("train", "validation")[n > 3]) for n, name in enumerate(names)
+    }
+
+
+def test_a_file_that_has_the_whole_name_of_its_image_is_its_sidecar(tmp_path: Path) -> None:
+    files = {f"images/c{n}.png.json": json.dumps({"label": WORDS[n % 2]}) for n in range(6)}
+    assert len(found(write(touch(tmp_path, *NAMES), files)).rows) == 6

@@ -66,3 +66,11 @@ def test_the_pattern_reads_the_subjects_that_are_shown(names: Sequence[str], wor
 )
 def test_counters_sums_and_versions_are_no_subjects(names: Sequence[str]) -> None:
     assert subject_pattern(names, ["ALL"]) is None
+
+
+@pytest.mark.parametrize("date", ["2022-{:02d}-{:02d}", "2022{:02d}{:02d}", "2022_{:02d}_{:02d}"])
+def test_the_parts_of_dates_are_no_patients(date: str) -> None:
+    names = [f"{date.format(1 + number // 3, 11 + number % 3)}_{number:04d}_x.png" for number in range(24)]
+    assert subject_pattern(names) is None
+    of_patients = [f"PT{number // 4:02d}_{name}" for number, name in enumerate(names)]
+    assert "reads PT00, PT01, PT02 and 3 more from the names" in (subject_pattern(of_patients) or "")

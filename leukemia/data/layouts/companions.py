@@ -95,7 +95,7 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
     endings = {kind: _ending(image.stem, kind) for image, kind in by_name}
     if found_words := [*(folder for _, folder in in_folders), *dict.fromkeys(filter(None, endings.values()))]:
         what = "folders" if not any(endings.values()) else "files" if not in_folders else "folders and files"
-        advice.append(f"to leave out these {what}: {mapping(found_words, words)[0]}")
+        advice.append(f"to leave out these {what}: {mapping([], words, found_words)[0]}")
     if not all(endings.values()):
         advice.append("move the files away that are named so, or give a CSV Path,label of the cells")
     by_pixels = " and pixels" if any(each.is_seen for each in found.values()) else ""

@@ -61,8 +61,8 @@ def read_csv(path: Path) -> CsvFile:
     after the path of an image is one, as in lists ``a.png 0``, or after an id, as in VOC's lists ``a -1``. Blank
     lines are ignored. A line that begins with ``#`` is a comment above the header; below it, if a blank follows or if
     it is not as long as the header. A file whose first line is an image, or an image and a value, or a file of such
-    ids, has the header ``Path,label``. Lines above the header with one value and several empty ones are titles. Files
-    of records (``record_file``) are read as tables.
+    ids, has the header ``Path,label``. Lines above the header with one value and several empty ones are titles, and
+    such lines at the end are remarks, if they are texts. Files of records (``record_file``) are read as tables.
 
     Raises:
         UserError: not such a file, larger than ``MAX_MEGABYTES``, no header, quotation marks that are not closed, or a
@@ -86,6 +86,8 @@ def read_csv(path: Path) -> CsvFile:
     every = list(records) or [(0, [])]
     titles = list(itertools.takewhile(_is_title, every[:-1]))
     header, *rows = every[len(titles) :]
+    footnotes = list(itertools.takewhile(_is_footnote, reversed(rows))) if len(header[1]) > 2 else []
+    rows = rows[: len(rows) - len(footnotes)] or rows
     if not header[1]:
         raise UserError(f"{path}: the CSV is empty; expected the columns Path and label, and a row per image")
     notes = []
@@ -101,6 +103,10 @@ def read_csv(path: Path) -> CsvFile:
         notes.append(f"the values in the CSV are separated by {SEPARATORS[separator]}")
     if titles:
         notes.append(f"{len(titles)} lines above the header of the CSV have one value each, and are not read")
+    if footnotes and len(footnotes) < len(every) - len(titles) - 1:
+        notes.append(
+            f"{len(footnotes)} lines at the end of the CSV have one value each, which is a text, and are not read"
+        )
     if records.num_comments:
         notes.append(f"{records.num_comments} lines in the CSV begin with # and were taken as comments")
     return _with_header(CsvFile(header=header, rows=tuple(rows), notes=tuple(notes)), are_signed=are_signed)
@@ -120,6 +126,17 @@ def _is_title(record: Record) -> bool:
     """Whether a row is a title that a spreadsheet has above its header: one value, and several that are empty."""
     _, values = record
     return len(values) > 2 and sum(map(bool, values)) == 1
+
+
+def _is_footnote(record: Record) -> bool:
+    """Whether a row is a remark below the table: one value of several words, or with a colon, and nothing else.
+
+    >>> [_is_footnote((9, values)) for values in (["a By two readers.", "", ""], ["7", "", ""], ["a 1.png", "", ""])]
+    [True, False, False]
+    """
+    _, values = record
+    found = [value for value in values if value]
+    return len(found) == 1 and not is_image(Path(found[0])) and (" " in found[0] or found[0].endswith(":"))
 
 
 def _with_header(file: CsvFile, *, are_signed: bool) -> CsvFile:

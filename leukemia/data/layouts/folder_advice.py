@@ -137,7 +137,11 @@ def _look(levels: Sequence[Level], message: str) -> str:
 
 def _way_by_csv(levels: Sequence[Level]) -> str:
     """What to do if no words can be mapped. It has lines of its own, so it is the end of a message."""
-    pattern = f", with --subject-pattern '([^/]+){'/[^/]+' * levels[0].from_file}$'" if levels else ""
+    pattern = ""
+    if levels:
+        number = len(set(levels[0].names))
+        option = f"--subject-pattern '([^/]+){'/[^/]+' * levels[0].from_file}$'"
+        pattern = f"; if the {number} folders are patients, and no batches or dates, add {option}"
     after_all = f"\n{INDENT}if the folders are classes after all: --classes " + " ".join(
         f"{name}={PLACE}" for name in CLASSES
     )

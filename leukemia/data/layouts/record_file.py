@@ -35,6 +35,9 @@ LONGEST_VALUE = 1_000
 PATH = "Path"
 """The column of the key by which records are listed."""
 
+MARKED = "yes"
+"""The value of a tag that has none."""
+
 Record: TypeAlias = dict[str, str]
 """Values by column."""
 
@@ -211,6 +214,8 @@ def _rows(record: Any) -> Iterator[Record]:
     for key, value in record.items():
         if isinstance(value, dict):
             inner = list(_rows(value))
+        elif _are_tags(value):
+            inner = [_of_tags(value)]
         elif _are_records(value):
             # Label Studio keeps annotations that were skipped.
             inner = [row for each in value if each.get("was_cancelled") is not True for row in _rows(each)]
@@ -223,6 +228,23 @@ def _rows(record: Any) -> Iterator[Record]:
         # An outer value of this name is meant.
         rows = [row | new | row for row in rows for new in inner] if inner else rows
     yield from rows
+
+
+def _are_tags(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether a value is a list of tags, as Supervisely writes them: names with a value, or with none."""
+    return _are_records(value) and all(
+        isinstance(each.get("name"), str) and "value" in each and not isinstance(each["value"], (dict, list))
+        for each in value
+    )
+
+
+def _of_tags(tags: Sequence[Mapping[str, Any]]) -> Record:
+    """Tags as one record: the values by name, those of several tags of one name with commas."""
+    found: dict[str, list[str]] = {}
+    for tag in tags:
+        text = MARKED if tag["value"] is None else _text(tag["value"])
+        found.setdefault(tag["name"], []).append(text or "")
+    return {name: ", ".join(dict.fromkeys(texts)) for name, texts in found.items()}
 
 
 def _text(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Labels in a file beside each image, or in each folder of images: ``7.json``, ``7.xml`` or ``7.txt`` of ``7.png``, and
+"""Labels in a file beside each image, or of each folder: ``7.json``, ``7.png.json``, ``7.xml`` or ``7.txt``, and
 ``diagnosis.txt`` of the folder of a patient."""
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.label_candidates import label_candidates
 from leukemia.data.layouts.label_column import label_column
 from leukemia.data.layouts.listing import Listing, with_one_hot
-from leukemia.data.layouts.record_file import Record, records_of
+from leukemia.data.layouts.record_file import MARKED, Record, records_of
 from leukemia.data.layouts.source import Source, is_image, walk
 from leukemia.data.reading import Reading
+from leukemia.data.split import part_of
 
 SUFFIXES = (".json", ".xml", ".txt")
 """Of files that may be about one image or folder."""
@@ -74,13 +75,19 @@ def _candidates(images: Sequence[Path], files: Sequence[Path]) -> Iterator[Mappi
     by_suffix: dict[str, list[Path]] = defaultdict(list)
     for path in files:
         by_suffix[path.suffix.lower()].append(path)
-    keys: tuple[Callable[[Path], object], ...] = (lambda path: path.with_suffix(""), lambda path: path.stem)
+    keys: tuple[Callable[[Path], object], ...] = (_bare, lambda path: _bare(path).name)
     for suffix in SUFFIXES:
         for key in keys:
             yield from _matched(images, by_suffix[suffix], key, key)
     for name, number in Counter(path.name for path in files).most_common():
         if number > 1:
             yield from _matched(images, [path for path in files if path.name == name], lambda path: path.parent, None)
+
+
+def _bare(path: Path) -> Path:
+    """A path without its suffix, and without that of the image in ``7.png.json``."""
+    bare = path.with_suffix("")
+    return bare.with_suffix("") if is_image(bare) and not is_image(path) else bare
 
 
 def _matched(
@@ -164,7 +171,7 @@ def _records(path: Path) -> list[Record]:
     """The records of a file, with keys in lower case."""
     if path.suffix.lower() == ".txt":
         return _of_text(path)
-    found = [{name.lower(): value for name, value in record.items()} for record in records_of(path)]
+    found = [_with_split({name.lower(): value for name, value in record.items()}) for record in records_of(path)]
     if path.suffix.lower() == ".xml" and not any("label" in record for record in found):
         # The class of an object, as VOC calls it.
         found = [{"label" if name == "name" else name: value for name, value in record.items()} for record in found]
@@ -188,6 +195,14 @@ def _of_text(path: Path) -> list[Record]:
     if all(keyed):
         return [{match["key"].strip().lower(): match["value"].strip() for match in keyed if match}]
     return [{LABEL: lines[0]}] if len(lines) == 1 and len(lines[0].split()) <= MOST_WORDS else []
+
+
+def _with_split(record: Record) -> Record:
+    """A record whose tags without a value, such as ``train`` and ``val``, are those of one column."""
+    parts = [name for name, value in record.items() if value == MARKED and part_of(name)]
+    if len(parts) != 1 or "split" in record:
+        return record
+    return {name: value for name, value in record.items() if name not in parts} | {"split": parts[0]}
 
 
 def _distinct(records: Sequence[Record]) -> list[Record]:

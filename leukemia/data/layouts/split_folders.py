@@ -52,7 +52,7 @@ def split_folders(data: Path, reading: Reading) -> Source | None:
     else:
         misplaced = [*(f"{folder.name}/" for folder in beside), *(path.name for path in stray)]
     if misplaced:
-        typed = mapping([folder.name for folder in beside], reading.classes or words_of(rows))[0]
+        typed = mapping([], reading.classes or words_of(rows), [folder.name for folder in beside])[0]
         advice = f"\n{INDENT}to leave out the folders: {typed}" if beside else ""
         raise LabelError(
             f"{data}: images must be in the parts of the split ({', '.join(folder.name for folder in parts)}); rename, "
