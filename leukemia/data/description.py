@@ -6,10 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from leukemia.base.errors import listed
 from leukemia.base.printable import printable
 from leukemia.data.catalog import Catalog
 from leukemia.data.subjects import UNKNOWN
 from leukemia.data.versions import distinct_images
+
+LEAST_COPIED, LEAST_SHARE = 3, 0.9
+"""A folder that is called a copy of another one has at least so many duplicates, and such a share of all."""
 
 
 def describe(catalog: Catalog, *data: Path) -> str:
@@ -92,4 +96,25 @@ def _groups(catalog: Catalog) -> str:
 
 
 def _sets(duplicates: list[tuple[str, ...]]) -> str:
-    return "\n".join([str(len(duplicates) or "none"), *(f"{'':<15}{' = '.join(images)}" for images in duplicates)])
+    """Their number, folders that are copies of each other, and the first ones; all of them are in a file."""
+    if not duplicates:
+        return "none"
+    copies = _copied_folders(duplicates)
+    lines = listed(" = ".join(images) for images in duplicates).splitlines()
+    return "\n".join([f"{len(duplicates)}{copies}", *(f"{'':<13}{line}" for line in lines)])
+
+
+def _copied_folders(duplicates: list[tuple[str, ...]]) -> str:
+    """Names two folders that nearly all duplicates are in, at the same paths; empty if there are none."""
+    found: Counter[tuple[str, str]] = Counter()
+    for one, *others in duplicates:
+        for other in others:
+            pairs = list(zip(one.split("/"), other.split("/"), strict=False))
+            differing = [level for level, (a, b) in enumerate(pairs) if a != b]
+            if one.count("/") == other.count("/") and len(differing) == 1 and differing[0] < len(pairs) - 1:
+                end = differing[0] + 1
+                found["/".join(one.split("/")[:end]), "/".join(other.split("/")[:end])] += 1
+    (folders, number), *_ = [*found.most_common(1), (("", ""), 0)]
+    if number < max(LEAST_COPIED, LEAST_SHARE * len(duplicates)):
+        return ""
+    return f"; {folders[0]}/ and {folders[1]}/ have {number} images in common, at the same paths: one is a copy"

@@ -151,3 +151,11 @@ def test_rows_with_nothing_but_an_image_are_no_remarks(tmp_path: Path) -> None:
     listing = listing_of(tmp_path, "case;label;subject\na 1;;\nb 2;;\n")
     assert len(listing.rows) == 2
     assert not any("at the end" in note for note in listing.notes)
+
+
+def test_ids_that_a_spreadsheet_has_rounded_are_refused(tmp_path: Path) -> None:
+    listing = listing_of(tmp_path, "Path;label;IPP\na.png;0;8,00E+06\nb.png;1;8,00E+06\nc.png;1;17\n")
+    with pytest.raises(
+        UserError, match=r"rounded the ids in the column ipp; .*\n  row 2: 8,00E\+06\n  row 3: 8,00E\+06$"
+    ):
+        listing.subjects("IPP", "subject")

@@ -12,6 +12,7 @@ from helpers.second_try import refusal, touch
 
 from leukemia import catalog as command
 from leukemia.base.errors import UserError
+from leukemia.data.label_sheet import LabelSheet
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.reading import Reading
 
@@ -235,3 +236,17 @@ def test_a_sheet_has_patients_and_words_of_a_table_that_is_refused(tmp_path: Pat
     assert [(row["Path"], row["subject"], row["word"], row["split"]) for row in rows] == [
         (f"data/{n}.png", f"P{n // 2}", ("krank", "gesund")[n % 2], ("train", "test")[n // 2]) for n in range(4)
     ]
+
+
+def test_the_columns_to_sort_a_sheet_by_are_not_reported_as_labels(tmp_path: Path) -> None:
+    for number in range(8):
+        image = tmp_path / f"data/{'xy'[number % 2]}/c_{number % 4}_{number}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        image.touch()
+    sheet = LabelSheet(
+        path=tmp_path / "sheet.csv", data=tmp_path / "data", reading=Reading(classes=("normal=x", "leukemic=y"))
+    )
+    assert sheet.write() == (8, 8)
+    source = find_images(tmp_path / "sheet.csv", Reading(), labels=True)
+    assert len(source.rows) == 8
+    assert not any("that may have labels" in note for note in source.named_notes)

@@ -268,3 +268,10 @@ def test_a_level_of_folders_that_is_not_read_is_named(tmp_path: Path) -> None:
     assert "folders of another level that are not read: 100X (2), 40x (2)" in found(views).named_notes
     patients = touch(tmp_path / "other", *(f"{word}/patient_{p}/1.png" for word in ("hem", "all") for p in "123"))
     assert not any("another level" in each for each in found(patients).named_notes)
+
+
+def test_results_of_a_test_are_proposed_before_other_words(tmp_path: Path) -> None:
+    names = [f"cells/{('HC', 'HSP')[n % 2]}_{n:04d}_{('POS', 'NEG')[n // 2 % 2]}.jpg" for n in range(12)]
+    message = refusal(touch(tmp_path, *names))
+    assert "\n  NEG (6)\n  POS (6)\n  write each of NEG,POS after its class" in message
+    assert len(found(tmp_path, *completed(message, "NEG", "POS")).rows) == 12

@@ -68,3 +68,16 @@ def test_the_summary_names_each_class_with_its_folders(tmp_path: Path, capsys: p
     first = re.search(r"images: +10 \((\d+) normal, (\d+) leukemic\)", output)
     assert first is not None
     assert first.groups() == ("5", "5")
+
+
+def test_a_copied_folder_is_named_and_ten_duplicates_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("dataset", "dataset - copia"):
+        for seed, word in enumerate(("hem", "all")):
+            draw_images(tmp_path / "data" / folder / word, 6, seed=seed)
+    assert main([str(tmp_path / "data")]) == 0
+    text = capsys.readouterr().out
+    assert "duplicates:  12; dataset - copia/ and dataset/ have 12 images in common, at the same paths: one is" in text
+    assert text.count("               dataset - copia/") == 10
+    assert "... and 2 more; all 12 are in " in text

@@ -35,6 +35,8 @@ OTHERS = frozenset(
 """Words in the names of columns that have neither labels nor, but for the ids, patients."""
 
 _LIKELY = re.compile(r"diagnos|class|label|type|categor|target|group|result|outcome|stage|klasse|befund", re.IGNORECASE)
+# The columns of a label sheet that help to sort it (``leukemia.data.label_sheet``).
+_OF_SHEET = re.compile(r"(?:folder|name) \d+")
 # Names and words of columns for a split by its hospital or its time.
 _COHORTS = frozenset("cohort centre center site hospital zentrum".split())
 _SPLIT_WORDS = frozenset(
@@ -66,7 +68,11 @@ def unread_candidates(listing: Listing, column: str, reading: Reading) -> tuple[
     """Notes on columns that may be meant: for labels, in the place of ``column``, in lower case, which was chosen by
     its name; and for a split."""
     notes = []
-    candidates = {name: words for name, words in label_candidates(listing).items() if name.lower() != column}
+    candidates = {
+        name: words
+        for name, words in label_candidates(listing).items()
+        if name.lower() != column and not _OF_SHEET.fullmatch(name.lower())
+    }
     if candidates and reading.label_column is None and column not in listing.one_hot:
         shown = "; ".join(f"{_shown(listing, name)}: {', '.join(counted(words))}" for name, words in candidates.items())
         notes.append(f"columns that may have labels, too, and are not read: {shown}")

@@ -25,6 +25,8 @@ IMAGE_OF_FOLDER = "image of the folder"
 IN_FOLDERS, IN_NAMES = "in folders", "in files with names"
 """Where the images of a row are, if it stands for several."""
 
+# As a spreadsheet writes long numbers, of which it keeps a few digits.
+_ROUNDED = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE)
 _BREAK = re.compile(r"[\r\n]")
 
 
@@ -100,6 +102,7 @@ class Listing:
 
         Raises:
             NotApplicable: there is no such column.
+            UserError: ids are numbers such as ``8,00E+06``, of which several patients may have the same.
         """
         if column is not None and not self.has(column.strip().lower()):
             raise NotApplicable(
@@ -108,7 +111,12 @@ class Listing:
         read = (column or default).strip().lower()
         others = (name for name in self.columns if name.lower() != read and looks_like_subjects(name))
         unread = tuple(name for name in others if any(values[name.lower()] for _, values in self.rows))
-        return list(self.column(read)) if self.has(read) else [None] * len(self.rows), unread
+        if not self.has(read):
+            return [None] * len(self.rows), unread
+        rounded = [f"row {number}: {values[read]}" for number, values in self.rows if _ROUNDED.fullmatch(values[read])]
+        message = f"a spreadsheet has rounded the ids in the column {read}; export them again as text"
+        self.reject(message, list(dict.fromkeys(rounded)))
+        return list(self.column(read)), unread
 
     def reject(self, message: str, offenders: list[str], kind: type[UserError] = UserError) -> None:
         """Raise an error that lists the offenders, if any."""

@@ -25,6 +25,7 @@ MOST_COLUMNS = 2
 
 def recurring_columns(listing: Listing, labels: Sequence[int | None], known: Sequence[str | None]) -> tuple[str, ...]:
     """The columns, as written, each value of which is of several images of one class: at least two values of each.
+    Those with fewer values are first.
 
     Columns of paths, labels, parts of a split, dates, ages and sexes are none, nor are numbers of images that start
     again in each file.
@@ -33,7 +34,7 @@ def recurring_columns(listing: Listing, labels: Sequence[int | None], known: Seq
         labels: of each row; 0 normal, 1 leukemic.
         known: the word that each label was read from.
     """
-    found = []
+    found: list[tuple[int, str]] = []
     names_of_one_hot = {each.lower() for names in listing.one_hot.values() for each in names}
     words = {normal_form(word) for word in known if word is not None}
     # An image may have several rows, such as one for each of its boxes.
@@ -51,8 +52,9 @@ def recurring_columns(listing: Listing, labels: Sequence[int | None], known: Seq
         of_class = [sum(each == {label} for each in classes.values()) for label in (0, 1)]
         recurs = len(classes) * LEAST_PER_VALUE <= len(values) and min(of_class) > 1
         if recurs and sum(of_class) == len(classes) and words.isdisjoint(classes):
-            found.append(name)
-    return tuple(found[:MOST_COLUMNS])
+            found.append((len(classes), name))
+    # Of patients and their slides, each of which is of one patient, patients are fewer.
+    return tuple(name for _, name in sorted(found, key=lambda each: each[0])[:MOST_COLUMNS])
 
 
 def _are_running(values: Sequence[str]) -> bool:
