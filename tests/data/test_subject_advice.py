@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.layouts import draw_images, write_csv
+from helpers.tables import touch, typed, write_lines
 
 from leukemia.data.catalog import read_catalog
 from leukemia.data.reading import Reading
@@ -111,3 +112,11 @@ def test_ids_that_start_again_in_each_part_of_coco_are_no_patients(tmp_path: Pat
     (tmp_path / "data" / "labels.csv").write_text("\n".join(["Path,id,label", *lines]))
     note = read_catalog(tmp_path / "data").remarks[0]
     assert "a CSV with a column subject gives them" in note
+
+
+def test_of_two_columns_the_coarser_is_proposed_first(tmp_path: Path) -> None:
+    """Each slide is of one person, who has several."""
+    rows = [f"{n}.png,{n // 12},S{n // 2:04d},K{n // 6:04d}" for n in range(24)]
+    touch(tmp_path, *(f"{n}.png" for n in range(24)))
+    source = typed(write_lines(tmp_path / "list.csv", "Path,label,preparation,code", *rows))
+    assert source.recurring_columns == ("code", "preparation")
