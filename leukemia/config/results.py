@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from leukemia.base.quantity import quantity
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -33,7 +35,25 @@ def num_folds_text(number: int) -> str:
     >>> num_folds_text(1), num_folds_text(5)
     ('1 fold', '5 folds')
     """
-    return f"{number} {'fold' if number == 1 else 'folds'}"
+    return quantity(number, "fold")
+
+
+def fold_name(fold: int) -> str:
+    """A fold as people read it, counted from 1; in files, names of files and Python, ``fold`` counts from 0.
+
+    >>> fold_name(0)
+    'fold 1'
+    """
+    return f"fold {fold + 1}"
+
+
+def fold_range(first: int, last: int) -> str:
+    """Consecutive folds, from 0 in the arguments, as people read them.
+
+    >>> fold_range(1, 4), fold_range(1, 1)
+    ('folds 2 to 5', 'fold 2')
+    """
+    return fold_name(first) if first == last else f"folds {first + 1} to {last + 1}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +62,8 @@ class Epoch:
 
     seed: int
     fold: int
+    """Counts from 0."""
+
     epoch: int
     """Counts from 1."""
 
@@ -70,6 +92,8 @@ class FoldResult:
 
     seed: int
     fold: int
+    """Counts from 0."""
+
     rows: np.ndarray
     """int64 (n,), validation rows of the catalogue's table, ascending."""
 

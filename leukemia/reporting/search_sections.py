@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from leukemia.base.quantity import parts_of
 from leukemia.reporting.page import Section
 from leukemia.reporting.parameter_figures import parallel_coordinates, slices
 from leukemia.reporting.parameters import varied_parameters
@@ -13,9 +14,10 @@ from leukemia.reporting.time_spent import time_spent
 from leukemia.reporting.trials_grid import trials_csv, trials_grid
 from leukemia.reporting.words import field_name, objective_name
 from leukemia.scoring.metrics import majority_rate
+from leukemia.study.duration import duration
 from leukemia.study.folder import Study
 from leukemia.study.importances import HindsightRecord, Importances
-from leukemia.study.ledger import KIND_NAMES, Ledger, duration
+from leukemia.study.ledger import KIND_NAMES, Ledger
 from leukemia.study.table import complete_trials
 
 MIN_TRIALS = 3
@@ -79,11 +81,9 @@ def time_section(study: Study, trials: pd.DataFrame, ledger: Ledger) -> Section:
         figures.append(score_over_time(over_time, majority_rate=rate, score=objective_name(study.objective)))
     costs = ledger.table().assign(trial=lambda table: table["trial"].astype(int))
     figures.append(device_time(costs, names={str(kind): name for kind, name in KIND_NAMES.items()}))
-    rows = [
-        (KIND_NAMES[kind], duration(seconds), f"{100 * seconds / ledger.total:.0f} %")
-        for kind, seconds in ledger.seconds.items()
-        if seconds
-    ]
+    used = ledger.durations()
+    shares = parts_of(100, [ledger.seconds[kind] for kind in used])
+    rows = [(KIND_NAMES[kind], text, f"{share} %") for (kind, text), share in zip(used.items(), shares, strict=True)]
     fold = "" if np.isnan(ledger.fold_seconds) else f" A finished fold took {duration(ledger.fold_seconds)} on average."
     return Section(
         title="Device time",

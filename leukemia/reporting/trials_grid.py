@@ -15,8 +15,9 @@ from leukemia.reporting.page import Cell, Download, Grid
 from leukemia.reporting.parameters import Parameter
 from leukemia.reporting.words import objective_name, value_text
 from leukemia.study import layout
+from leukemia.study.duration import duration
 from leukemia.study.folder import Study
-from leukemia.study.ledger import Ledger, duration
+from leukemia.study.ledger import Ledger
 
 
 def trials_grid(study: Study, trials: pd.DataFrame, ledger: Ledger, parameters: Sequence[Parameter], csv: str) -> Grid:

@@ -20,8 +20,18 @@ MIN_TRIALS = 20
 ALL_FOLDS = "all folds"
 """The last stage: what trials have finished whose scores are compared. Earlier ones are some folds, or a rung."""
 
-STAGES = rf"^({ALL_FOLDS}|[0-9]+ of [0-9]+ folds|[0-9.]+ % of fold 0)$"
-"""Pattern of all stages."""
+STAGES = rf"^({ALL_FOLDS}|[0-9]+ of [0-9]+ folds|[0-9.]+ % of fold [01])$"
+"""Pattern of all stages. Earlier versions called the first fold 0."""
+
+
+def finished(stage: str) -> str:
+    """What trials have finished that have reached a stage: some also later ones.
+
+    >>> finished("1 of 3 folds"), finished("15 % of fold 1"), finished("all folds")
+    ('at least 1 of 3 folds', 'at least 15 % of fold 1', 'all folds')
+    """
+    return stage if stage == ALL_FOLDS else f"at least {stage}"
+
 
 Shares = dict[str, float]
 """Share of the score's variance by recipe field, 0..1."""
@@ -122,7 +132,9 @@ class Importances:
         number = len(complete_trials(study)) if known is None else known
         shares = record.importances if number >= MIN_TRIALS else {}
         intervals = {key: (low, high) for key, (low, high) in record.intervals.items() if key in shares}
-        return cls(shares=shares, intervals=intervals, num_trials=number, stage=record.stage)
+        return cls(
+            shares=shares, intervals=intervals, num_trials=number, stage=record.stage.replace("fold 0", "fold 1")
+        )
 
     def describe(self) -> str:
         """What they are computed from, or why there are none.
@@ -130,12 +142,13 @@ class Importances:
         >>> Importances(shares={"model.depth": 1.0}, num_trials=24).describe()
         'importance of recipe fields for the score, from the 24 trials that finished all folds'
         >>> Importances(shares={}, num_trials=3, stage="1 of 5 folds").describe()
-        'importances of recipe fields need 20 trials that finished 1 of 5 folds; there are 3'
+        'importances of recipe fields need 20 trials that finished at least 1 of 5 folds; there are 3'
         """
         if self.num_trials < MIN_TRIALS:
-            found = f"there are {self.num_trials}"
-            return f"importances of recipe fields need {MIN_TRIALS} trials that finished {self.stage}; {found}"
+            found = f"there {'is' if self.num_trials == 1 else 'are'} {self.num_trials}"
+            stage = finished(self.stage)
+            return f"importances of recipe fields need {MIN_TRIALS} trials that finished {stage}; {found}"
         if not self.shares:
             return f"no importances of recipe fields: the scores of the {self.num_trials} trials do not differ"
-        trials = f"the {self.num_trials} trials that finished {self.stage}"
+        trials = f"the {self.num_trials} trials that finished {finished(self.stage)}"
         return f"importance of recipe fields for the score, from {trials}"

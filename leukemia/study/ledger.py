@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from leukemia.study.duration import duration, durations
 from leukemia.study.folder import Study
 from leukemia.study.ladder import open_state, waiting_trials
 
@@ -186,27 +187,20 @@ class Ledger:
             "trials": [trial.to_dict() for trial in self.trials],
         }
 
+    def durations(self) -> dict[Kind, str]:
+        """The device time of each kind that has any, rounded so that they add up to the rounded total."""
+        used = {kind: seconds for kind, seconds in self.seconds.items() if seconds}
+        return dict(zip(used, durations(list(used.values())), strict=True))
+
     def describe(self) -> str:
         """A one-line summary; kinds without device time are omitted."""
-        parts = [f"{duration(seconds)} {KIND_NAMES[kind]}" for kind, seconds in self.seconds.items() if seconds]
+        parts = [f"{text} {KIND_NAMES[kind]}" for kind, text in self.durations().items()]
         text = f"device time: {duration(self.total)} ({', '.join(parts)})" if parts else "device time: none yet"
         if self.folds_left_out:
             saved = f", about {duration(self.seconds_left_out)}" if self.seconds_left_out else ""
             text += f"; early stopping saved {self.folds_left_out} of {self.folds_wanted} folds{saved}"
         num_taken_over = sum(trial.taken_over for trial in self.trials)
         return text + (f"; trials reused from earlier studies: {num_taken_over}" if num_taken_over else "")
-
-
-def duration(seconds: float) -> str:
-    """A time span in hours, minutes or seconds, whichever is the largest unit it reaches.
-
-    >>> duration(11520), duration(2160), duration(12.3)
-    ('3.2 h', '36 min', '12 s')
-    """
-    # Half a unit lower, so that 60 s after rounding is shown as a minute.
-    if seconds >= 3600 - 30:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 60:.0f} min" if seconds >= 60 - 0.5 else f"{seconds:.0f} s"
 
 
 def ledger_of(study: Study) -> Ledger:

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from leukemia.base.quantity import quantity
 from leukemia.config.parameters import text_of
 from leukemia.config.sections import BOUNDS
-from leukemia.study.importances import MIN_TRIALS, Explained
-from leukemia.study.ledger import duration
+from leukemia.study.duration import duration
+from leukemia.study.importances import MIN_TRIALS, Explained, finished
 from leukemia.study.schema import State
 from search.policy.dimensions import Choice, Dimension, Integer, Real, position
 from search.policy.space import Space
@@ -70,7 +71,7 @@ class Waiting:
         '31 trials wait after 40 min of device time; all their folds would take about 12.3 h more, estimated from the \
 seconds of their own epochs, if the race stopped none of them'
         """
-        trials = "1 trial waits" if self.number == 1 else f"{self.number} trials wait"
+        trials = f"{quantity(self.number, 'trial')} {'waits' if self.number == 1 else 'wait'}"
         return (
             f"{trials} after {duration(self.seconds)} of device time; all their folds would take about "
             f"{duration(self.seconds_postponed)} more, estimated from the seconds of their own epochs, if the race "
@@ -187,9 +188,10 @@ def _is_natural(dimension: Real | Integer, limit: float) -> bool:
 
 def _no_effect(measured: Measured) -> tuple[str, ...]:
     """Parameters of low importance, or why their effect cannot be judged."""
-    trials = f"{measured.num_trials} trials that finished {measured.stage}"
+    trials = f"{quantity(measured.num_trials, 'trial')} that finished {finished(measured.stage)}"
     if measured.num_trials < MIN_TRIALS:
-        return (f"{trials} are too few to tell which parameters have no effect; at least {MIN_TRIALS} are needed",)
+        are = "is" if measured.num_trials == 1 else "are"
+        return (f"{trials} {are} too few to tell which parameters have no effect; at least {MIN_TRIALS} are needed",)
     if not measured.explained:
         return (f"the scores of {trials} do not differ: no parameter has a visible effect",)
     limit = WEAK / len(measured.explained)
@@ -203,7 +205,7 @@ def _shares(space: Space, trials: Sequence[EndedTrial]) -> tuple[str, ...]:
     failed = [trial for trial in trials if trial.state == "failed"]
     num_stopped = sum(trial.state == "stopped" for trial in trials)
     counts = (
-        f"{len(trials)} trials ended: {len(trials) - num_stopped - len(failed)} complete, "
+        f"{quantity(len(trials), 'trial')} ended: {len(trials) - num_stopped - len(failed)} complete, "
         f"{_counted(num_stopped, len(trials))} stopped, {_counted(len(failed), len(trials))} failed"
     )
     if len(failed) <= MANY_FAILED * len(trials):

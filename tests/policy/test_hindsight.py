@@ -120,16 +120,16 @@ def test_weak_parameters_are_reported_with_the_stage_of_their_trials() -> None:
     shares = {"optimizer__learning_rate": 0.79, "data__grayscale": 0.1, "augment__blur": 0.11}
     found = looked_back(space_of(RATE), [], measured_of(20, **shares))
     assert found.no_effect == (
-        "no visible effect in 20 trials that finished 2 of 5 folds: augment.blur, data.grayscale; consider fixing them "
-        "with --set",
+        "no visible effect in 20 trials that finished at least 2 of 5 folds: augment.blur, data.grayscale; consider "
+        "fixing them with --set",
     )
     assert looked_back(space_of(RATE), [], measured_of(20, model__depth=0.5, data__grayscale=0.5)).no_effect == ()
     assert looked_back(space_of(RATE), [], measured_of(19)).no_effect == (
-        "19 trials that finished 2 of 5 folds are too few to tell which parameters have no effect; at least 20 are "
-        "needed",
+        "19 trials that finished at least 2 of 5 folds are too few to tell which parameters have no effect; at least "
+        "20 are needed",
     )
     assert looked_back(space_of(RATE), [], measured_of(20)).no_effect == (
-        "the scores of 20 trials that finished 2 of 5 folds do not differ: no parameter has a visible effect",
+        "the scores of 20 trials that finished at least 2 of 5 folds do not differ: no parameter has a visible effect",
     )
 
 
@@ -195,7 +195,7 @@ def test_what_waiting_saved_follows_the_counts_as_an_estimate() -> None:
     waiting = Waiting(number=1, seconds=90.0, seconds_postponed=7200.0)
     found = look_back(space_of(RATE), [trial(1e-3)], measured_of(), winner=None, waiting=waiting)
     assert found.shares == (
-        "1 trials ended: 1 complete, 0 (0 %) stopped, 0 (0 %) failed",
+        "1 trial ended: 1 complete, 0 (0 %) stopped, 0 (0 %) failed",
         "1 trial waits after 2 min of device time; all their folds would take about 2.0 h more, estimated from the "
         "seconds of their own epochs, if the race stopped none of them",
     )

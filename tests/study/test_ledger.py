@@ -17,9 +17,10 @@ from leukemia.base.files import write_json
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
 from leukemia.reporting import search_figures
+from leukemia.study.duration import duration, durations
 from leukemia.study.folder import Study
 from leukemia.study.ladder import LadderRecord, Place
-from leukemia.study.ledger import KIND_NAMES, KINDS, duration, ledger_of
+from leukemia.study.ledger import KIND_NAMES, KINDS, ledger_of
 from leukemia.study.schema import State
 
 TABLE = pd.DataFrame({"image_id": ["a", "b"], "subject": ["1", "2"], "group": ["1", "2"], "label": [0, 1]})
@@ -117,7 +118,7 @@ def test_ledger_is_described(study: Study) -> None:
     full(study)
     assert ledger_of(study).describe() == (
         "device time: 9 min (5 min useful, 1 min repeats with other seeds, 2 min stopped, 7 s failed, "
-        "12 s redone without a checkpoint, 50 s unfinished); early stopping saved 1 of 6 folds, about 1 min"
+        "12 s redone without a checkpoint, 1 min unfinished); early stopping saved 1 of 6 folds, about 1 min"
     )
 
 
@@ -217,6 +218,12 @@ def test_damaged_list_of_repeated_epochs_is_reported(study: Study) -> None:
 )
 def test_durations_round_into_the_next_unit(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_rounded_parts_add_up_to_the_rounded_total() -> None:
+    assert (duration(852), durations([516, 336])) == ("14 min", ["8 min", "6 min"])
+    assert (duration(11330), durations([5580, 5580, 170])) == ("3.1 h", ["1.6 h", "1.5 h", "3 min"])
+    assert durations([]) == []
 
 
 def test_every_kind_has_a_name_and_a_colour() -> None:
