@@ -45,6 +45,7 @@ from search.trials.driver import Driver
 from search.trials.outcome import print_outcome, write_best, write_hindsight
 from search.trials.schedule import Limits
 from search.trials.study_log import study_log
+from search.trials.trained_before import TrainedBefore
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ def _run(
         num_folds=plan.info.folds,
         objective=plan.rules.objective,
         searched=[dimension.key for dimension in plan.space.dimensions],
+        trained=TrainedBefore(study).num_epochs,
     )
     journal = Journal(
         study.folder / layout.JOURNAL,

@@ -15,11 +15,12 @@ from rich.text import Text
 
 from leukemia.base import progress
 from leukemia.base.printable import printable
+from leukemia.base.quantity import quantity
 from leukemia.config.recipe import Recipe
-from leukemia.config.results import Epoch
+from leukemia.config.results import Epoch, fold_name
+from leukemia.study.duration import duration
 from leukemia.study.job import Job
 from leukemia.study.ladder import Place
-from leukemia.study.ledger import duration
 from leukemia.study.listener import Listener
 from leukemia.study.outlook import Outlook
 from leukemia.study.schema import FoldRecord, State
@@ -35,15 +36,24 @@ class TerminalDisplay(Listener):
     """Shows a running search: a live table on a terminal, otherwise a line per event. All events are logged."""
 
     def __init__(
-        self, console: Console, *, num_trials: int, num_folds: int, objective: str, searched: Collection[str] = ()
+        self,
+        console: Console,
+        *,
+        num_trials: int,
+        num_folds: int,
+        objective: str,
+        searched: Collection[str] = (),
+        trained: Mapping[Job, int] | None = None,
     ) -> None:
         """Show a search.
 
         Args:
             searched: dotted keys of the fields in which recipes differ.
+            trained: number of epochs, in folds that are not finished, that an earlier session has trained.
         """
         self._console, self._num_trials, self._num_folds = console, num_trials, num_folds
         self._objective, self._searched = objective, searched
+        self._trained = dict(trained or {})
         self._rows: dict[Job, Row] = {}
         self._start = time.monotonic()
         self._outlook: Outlook | None = None
@@ -71,6 +81,9 @@ class TerminalDisplay(Listener):
     def begin(self, job: Job, recipe: Recipe, scores: Sequence[float]) -> None:
         """Show a job that starts or resumes."""
         how = f"resumes after {len(scores)} of {self._num_folds} folds" if scores else "starts"
+        if (known := self._trained.pop(job, 0)) and not scores:
+            # Only its worker knows whether it has a checkpoint, and from which epoch.
+            how = f"resumes ({quantity(known, 'epoch')} trained before)"
         if job in self._rows and self._rows[job].state == "waiting":
             how = "goes on"
         self._rows[job] = Row(recipe=recipe, scores=list(scores))
@@ -81,7 +94,7 @@ class TerminalDisplay(Listener):
         row = self._rows[job]
         row.add_epoch(epoch, time.monotonic())
         log.info(
-            f"trial {job.label} fold {epoch.fold + 1}/{self._num_folds} "
+            f"trial {job.label} {fold_name(epoch.fold)}/{self._num_folds} "
             f"epoch {epoch.epoch}/{row.recipe.train.epochs}: loss {epoch.train_loss:.4f}"
         )
 
@@ -90,8 +103,7 @@ class TerminalDisplay(Listener):
         score = fold.scores[self._objective]
         if score is not None:
             self._rows[job].add_fold(fold.fold, score)
-            number = fold.fold + 1
-            self._print(f"trial {job.label} fold {number}/{self._num_folds}: {self._objective} {score:.4f}")
+            self._print(f"trial {job.label} {fold_name(fold.fold)}/{self._num_folds}: {self._objective} {score:.4f}")
 
     def wait(self, job: Job, recipe: Recipe, scores: Sequence[float], where: str) -> None:
         """Show where a trial waits."""

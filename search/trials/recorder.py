@@ -18,6 +18,7 @@ from leukemia.study.schema import State
 from search.policy.early_stopping import Contender
 from search.sampling.journal import Journal
 from search.trials.progress import Progress
+from search.trials.trained_before import TrainedBefore
 from search.trials.verdicts import JobEnd
 
 
@@ -47,6 +48,7 @@ class Recorder:
         self._ladder = LadderRecord.find(study)
         """As in ``ladder.json``, which an earlier driver may have left."""
 
+        self._before = TrainedBefore(study)
         self._waiting = waiting_trials(study)
         """Where trials wait, as last noted in the journal."""
 
@@ -64,6 +66,8 @@ class Recorder:
 
     def epoch(self, job: Job, epoch: Epoch) -> bool:
         """An epoch has ended; returns whether it is new."""
+        if (message := self._before.note(job, epoch)) is not None:
+            self._listener.note(message)
         is_new = self._study.write_epoch(job.number, epoch)
         if is_new:
             self._progress.add_epoch(job, epoch)

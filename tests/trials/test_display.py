@@ -33,8 +33,8 @@ def console_of(*, terminal: bool, width: int = 100, height: int = 30) -> tuple[C
     return Console(file=stream, force_terminal=terminal, width=width, height=height, _environ={}), stream
 
 
-def display_on(console: Console, num_trials: int = 4) -> TerminalDisplay:
-    return TerminalDisplay(console, num_trials=num_trials, num_folds=2, objective="tta_accuracy")
+def display_on(console: Console, num_trials: int = 4, trained: dict[Job, int] | None = None) -> TerminalDisplay:
+    return TerminalDisplay(console, num_trials=num_trials, num_folds=2, objective="tta_accuracy", trained=trained)
 
 
 def epoch_of(fold: int, epoch: int) -> Epoch:
@@ -146,6 +146,15 @@ def test_without_a_terminal_each_event_is_a_line() -> None:
         "trial 0002 stopped: no better than chance [0.4]",
         f"trial 0003 starts: {RECIPE.describe()}",
     ]
+
+
+def test_a_trial_that_was_begun_before_does_not_seem_to_start() -> None:
+    console, stream = console_of(terminal=False)
+    display = display_on(console, trained={Job(1, 0): 4})
+    for number in (0, 1, 1):
+        display.begin(Job(number, 0), RECIPE, [])
+    starts = [line[9:].partition(":")[0] for line in stream.getvalue().splitlines()]
+    assert starts == ["trial 0000 starts", "trial 0001 resumes (4 epochs trained before)", "trial 0001 starts"]
 
 
 def test_repeats_are_not_counted_in_the_footer() -> None:
@@ -264,7 +273,7 @@ def trials() -> pd.DataFrame:
         ("0000", "stopped", "1/2", 1, 0.5, "no better than chance [sic]"),
         ("0002", "failed", "0/2", 1, float("nan"), "NonFiniteLoss: at step 3"),
         ("0003", "running", "0/2", 1, float("nan"), ""),
-        ("0004", "waiting", "0/2", 1, float("nan"), "waits at 15 % of fold 0, rank 2 of 3"),
+        ("0004", "waiting", "0/2", 1, float("nan"), "waits at 15 % of fold 1, rank 2 of 3"),
     ]
     table = pd.DataFrame(rows, columns=["trial", "state", "folds", "seeds", "score", "reason"])
     return table.assign(recipe=RECIPE.describe(), seconds=[150.0, 12.3, 0.0, 0.0, 0.0])
@@ -281,7 +290,7 @@ def test_the_final_table_lists_all_trials_and_the_reasons_of_early_ends() -> Non
     assert lines[-3:] == [
         "0000 stopped: no better than chance [sic]",
         "0002 failed: NonFiniteLoss: at step 3",
-        "0004 waits at 15 % of fold 0, rank 2 of 3",
+        "0004 waits at 15 % of fold 1, rank 2 of 3",
     ]
     assert max(map(len, text.splitlines())) <= 88
 
@@ -306,11 +315,11 @@ def test_a_trial_that_waits_is_shown_with_its_place() -> None:
     display = display_on(console)
     display.begin(Job(1, 0), RECIPE, [])
     display.fold(Job(1, 0), fold_of(0, 0.75))
-    display.wait(Job(1, 0), RECIPE, [0.75], "waits at the end of fold 0, rank 2 of 3")
-    assert stream.getvalue().splitlines()[-1][9:] == "trial 0001 waits at the end of fold 0, rank 2 of 3"
+    display.wait(Job(1, 0), RECIPE, [0.75], "waits at the end of fold 1, rank 2 of 3")
+    assert stream.getvalue().splitlines()[-1][9:] == "trial 0001 waits at the end of fold 1, rank 2 of 3"
     display.begin(Job(1, 0), RECIPE, [0.75])
     assert stream.getvalue().splitlines()[-1][9:].startswith("trial 0001 goes on: ResNet-18")
-    display.wait(Job(1, 0), RECIPE, [0.75], "waits at the end of fold 0, rank 2 of 3")
+    display.wait(Job(1, 0), RECIPE, [0.75], "waits at the end of fold 1, rank 2 of 3")
     console, _ = console_of(terminal=True)
     for rank in (2, 3):
         display.places({1: Place(share=1.0, rank=rank, reached=rank + 1), 9: Place(share=0.05, rank=1, reached=1)})
@@ -324,7 +333,7 @@ def test_a_trial_that_waits_is_readable_on_a_narrow_terminal() -> None:
     console, _ = console_of(terminal=True, width=80)
     display = display_on(console)
     display.begin(Job(31, 0), RECIPE, [])
-    display.wait(Job(31, 0), RECIPE, [], "waits at 15 % of fold 0, rank 131 of 148")
+    display.wait(Job(31, 0), RECIPE, [], "waits at 15 % of fold 1, rank 131 of 148")
     display.places({31: Place(share=0.15, rank=131, reached=148)})
     assert rendered(display, console)[2].startswith("0031 waiting at 15 %, 131 of 148 ")
 
