@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from leukemia.base.printable import printable
+from leukemia.base.quantity import quantity
 from leukemia.base.record import read_record
 from leukemia.data.catalog import Catalog
 from leukemia.delivery.caveats import kept_verdicts
 from leukemia.delivery.delivery import Delivery
-from leukemia.scoring.metrics import describe_difference, majority_rate
+from leukemia.scoring.metrics import Interval, describe_difference, majority_rate
 from leukemia.scoring.operating_points import OperatingPoint
 from leukemia.study import layout
 from leukemia.study.best import Best
@@ -22,6 +23,9 @@ from leukemia.study.ladder import waiting_trials
 from leukemia.study.model_metrics import MetricsRecord
 from leukemia.study.models import kept_results
 from leukemia.study.table import unfinished_repeats
+
+_SHOWN = ("accuracy", "balanced_accuracy", "weighted_f1", "auroc")
+"""Test scores that are printed."""
 
 
 def print_line(console: Console, line: str) -> None:
@@ -44,13 +48,15 @@ def unfinished(study: Study, best: Best) -> tuple[str, ...]:
     waiting = len(waiting_trials(study))
     notes = []
     if ended < wanted or waiting:
-        wait = f", {waiting} wait" if waiting else ""
+        wait = f", {waiting} {'waits' if waiting == 1 else 'wait'}" if waiting else ""
+        of_all = quantity(max(wanted, ended + waiting), "trial")
         notes.append(
-            f"The search is not finished: {ended} of {max(wanted, ended + waiting)} trials have ended{wait}; a later "
+            f"The search is not finished: {ended} of {of_all} {'has' if ended == 1 else 'have'} ended{wait}; a later "
             "trial may be better."
         )
     if repeats:
-        notes.append(f"The search is not finished: {repeats} repeats have not ended; they may change the winner.")
+        open_repeats = f"{quantity(repeats, 'repeat')} {'has' if repeats == 1 else 'have'}"
+        notes.append(f"The search is not finished: {open_repeats} not ended; that may change the winner.")
     if older := best.outdated(study):
         notes.append(older)
     return tuple(notes)
@@ -67,14 +73,9 @@ def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
     if evaluation is None:
         print_line(console, f"no --test: {layout.METRICS} has only the out-of-fold scores of the search, not corrected")
     elif evaluation.scores is None:
-        print_line(console, f"{len(evaluation.probabilities)} test images without labels: predictions only")
+        print_line(console, f"{quantity(len(evaluation.probabilities), 'test image')} without labels: predictions only")
     else:
-        for name in ("accuracy", "balanced_accuracy", "weighted_f1", "auroc"):
-            interval = evaluation.scores[name]
-            print_line(
-                console, f"test {name}: {interval.value:.4f}, 95 % interval {interval.low:.4f} to {interval.high:.4f}"
-            )
-        print_line(console, f"majority rate: {majority_rate(evaluation.labels):.4f}")
+        _print_scores(console, evaluation.scores, len(evaluation.labels), majority_rate(evaluation.labels))
         if (by_patient := evaluation.patient_scores) is not None and by_patient.scores:
             interval = by_patient.scores["accuracy"]
             print_line(
@@ -94,13 +95,16 @@ def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
 
 
 def print_known(console: Console, results: Path) -> None:
-    """Print what must be known first about results that exist already, as ``print_outcome`` does.
+    """Print verdicts, the score to quote and the test scores of results that exist already, as ``print_outcome`` does.
 
     Args:
         results: a folder with ``metrics.json``.
     """
     metrics = read_record(MetricsRecord, results / layout.METRICS)
     _print_first(console, kept_verdicts(metrics), metrics.quote)
+    if (test := metrics.test) is not None:
+        scores = {name: Interval.from_dict(test[name]) for name in _SHOWN}
+        _print_scores(console, scores, test["n"], test["majority_rate"])
 
 
 def _print_first(console: Console, verdicts: Sequence[str], quote: str) -> None:
@@ -108,6 +112,18 @@ def _print_first(console: Console, verdicts: Sequence[str], quote: str) -> None:
         print_line(console, f"warning: {verdict}")
     if quote:
         print_line(console, f"score to quote: {quote}")
+
+
+def _print_scores(console: Console, scores: Mapping[str, Interval], num_images: int, majority: float) -> None:
+    """Print the scores of a test set, and of how many images they are."""
+    for name in _SHOWN:
+        interval = scores[name]
+        right = (
+            f" ({round(interval.value * num_images)} of {quantity(num_images, 'image')})" if name == "accuracy" else ""
+        )
+        bounds = f"95 % interval {interval.low:.4f} to {interval.high:.4f}"
+        print_line(console, f"test {name}: {interval.value:.4f}{right}, {bounds}")
+    print_line(console, f"majority rate: {majority:.4f}")
 
 
 def _describe_rates(point: OperatingPoint) -> str:

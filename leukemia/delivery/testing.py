@@ -76,7 +76,9 @@ class Testing:
             delivery = None
             if are_known(results, held_out, model.decision, self.prevalence):
                 print_known(console, results)
-                print_line(console, f"already tested on these data: {results / layout.METRICS}")
+                # As the user has typed it, not the absolute path.
+                shown = self.model / results.relative_to(folder)
+                print_line(console, f"already tested on these data: {shown / layout.METRICS}")
             else:
                 existing = Existing(folder=folder, model=model.network, record=model.record)
                 epochs = existing.epochs()
@@ -97,6 +99,6 @@ class Testing:
                 self.submission.write_results(test, results)
                 print_line(console, f"submission: {self.submission.path}")
         if delivery is None:
-            print_next(console, folder)
+            print_next(console, self.model)
         else:
-            print_outcome(console, folder, delivery)
+            print_outcome(console, self.model, delivery)

@@ -70,7 +70,11 @@ def test_it_does_what_final_does_with_a_model_that_exists(
 
 
 def test_each_test_set_has_its_own_results_and_the_card_names_all(
-    folder: Path, patients: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    patients: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     others = [
         draw_cells(tmp_path / place / "test", seed=seed, subjects=range(seed, seed + 2), per_subject=2)
@@ -94,8 +98,13 @@ def test_each_test_set_has_its_own_results_and_the_card_names_all(
     assert metrics(folder) == metrics(folder / "tests" / "test-2")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     capsys.readouterr()
-    evaluate(folder, others[0])
-    assert f"already tested on these data: {folder / 'tests' / 'test' / 'metrics.json'}\n" in capsys.readouterr().out
+    stored = metrics(folder / "tests" / "test")["test"]
+    monkeypatch.chdir(folder.parent)
+    evaluate(Path(folder.name), others[0])
+    printed = capsys.readouterr().out
+    assert f"already tested on these data: {folder.name}/tests/test/metrics.json\n" in printed
+    assert f"test accuracy: {stored['accuracy']['value']:.4f} (" in printed
+    assert f" of {stored['n']} images), 95 % interval " in printed
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 

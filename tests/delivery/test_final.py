@@ -71,7 +71,9 @@ def test_winner_is_trained_delivered_and_loaded(
     assert metrics["test"]["n"] == 12
     assert metrics["test"]["protocol"] == "grouped"
     assert metrics["test"]["accuracy"]["value"] == (table["predicted"] == table["label"]).mean()
-    assert f"test accuracy: {metrics['test']['accuracy']['value']:.4f}, 95 % interval" in output
+    (normal, _), (_, leukemic) = metrics["test"]["confusion"]
+    of_all = f"({normal + leukemic} of {metrics['test']['n']} images), 95 % interval"
+    assert f"test accuracy: {metrics['test']['accuracy']['value']:.4f} {of_all}" in output
     assert metrics["out_of_fold"]["n"] == 48
     assert metrics["caveats"] == []
     card = (folder / "MODEL_CARD.md").read_text()

@@ -114,7 +114,7 @@ def test_new_test_data_are_scored_without_training(
     assert deliver(delivered, "--test", others) == 0
     assert untrained == []
     output = capsys.readouterr().out
-    assert f"test accuracy: {metrics_of(delivered)['test']['accuracy']['value']:.4f}, 95 % interval" in output
+    assert f"test accuracy: {metrics_of(delivered)['test']['accuracy']['value']:.4f} (" in output
     last = contents(folder)
     assert metrics_of(delivered)["test"]["n"] == len(pd.read_csv(folder / "predictions.csv")) == 8
     assert (last["model.safetensors"], last["notes.txt"]) == (model, b"mine")

@@ -96,7 +96,7 @@ def test_a_correction_older_than_the_last_results_is_stated(
     world = world_in(trials=1)
     write_best(world.study, world.catalog, world.splits, world.run().progress)
     assert unfinished(world.study, Best.of(world.study)) == (
-        "The search is not finished: 1 of 50 trials have ended; a later trial may be better.",
+        "The search is not finished: 1 of 50 trials has ended; a later trial may be better.",
     )
     resumed = world_in(trials=2, repeats=1, racing=True, margin=0.9, fates={1: "worse"})
     driver = resumed.run()
@@ -108,6 +108,6 @@ def test_a_correction_older_than_the_last_results_is_stated(
     write_best(resumed.study, resumed.catalog, resumed.splits, driver.progress)
     assert Best.of(resumed.study).outdated(resumed.study) is None
     resumed.study.begin_repeat(1, 7)
-    assert "The search is not finished: 1 repeats have not ended; " in " ".join(
+    assert "The search is not finished: 1 repeat has not ended; " in " ".join(
         unfinished(resumed.study, Best.of(resumed.study))
     )
