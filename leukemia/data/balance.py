@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 
 from leukemia import ALL
 from leukemia.config.protocol import Protocol
+from leukemia.config.results import fold_range
 from leukemia.data.classes import CLASSES
 
 MIN_FOLDS = 2
@@ -69,8 +70,7 @@ def describe_balance(validation: Sequence[pd.DataFrame], protocol: Protocol) -> 
     if all(fold.subjects is not None for fold in balance):
         parts.append(f"{', '.join(str(fold.subjects) for fold in balance)} subjects")
     parts.append(f"{', '.join(f'{fold.leukemic:.3f}' for fold in balance)} leukemic")
-    named = "fold 0" if len(balance) == 1 else f"folds 0 to {len(balance) - 1}"
-    lines = [f"{named}: {'; '.join(parts)}"]
+    lines = [f"{fold_range(0, len(balance) - 1)}: {'; '.join(parts)}"]
     if difference(balance) > MAX_DIFFERENCE:
         lines.append(f"warning: {_imbalance(balance, validation, protocol)}")
     return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -13,6 +14,7 @@ import pandas as pd
 
 from leukemia.base import progress
 from leukemia.base.errors import UserError
+from leukemia.base.quantity import quantity
 from leukemia.config.fitting import Size
 from leukemia.config.recipe import Recipe
 from leukemia.data.classes import CLASSES
@@ -91,6 +93,13 @@ class Catalog:
         """What a user must know about how the data set was read, as every command prints it, one line each."""
         beside = (f"excluded {text}, not in the training folders, never used for training" for text in self.excluded)
         return (*self.subject_notes, *beside, *self.notes)
+
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """The remarks for records, which W&B gets: without names, which those of excluded folders might be."""
+        number = sum(int(re.findall(r"(\d+) images", text)[-1]) for text in self.excluded)
+        beside = [f"excluded {quantity(number, 'image')} outside the training folders, never used for training"]
+        return (*(beside if number else []), *self.notes)
 
     @property
     def protocols(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.record import read_record, write_record, wrong_value
 from leukemia.config.protocol import Protocol
+from leukemia.config.results import fold_name
 from leukemia.data.balance import MIN_FOLDS, FoldBalance, balance_of, describe_balance, fewer_folds
 from leukemia.data.catalog import Catalog
 from leukemia.data.given import given_folds
@@ -68,7 +69,7 @@ class Splits:
         for number, fold in enumerate(self.folds):
             if sorted([*fold.training, *fold.validation]) != known:
                 raise UserError(
-                    f"fold {number} does not contain every image of {catalog.root} exactly once; "
+                    f"{fold_name(number)} does not contain every image of {catalog.root} exactly once; "
                     "restore the split from a backup"
                 )
             yield (
@@ -208,7 +209,7 @@ def _splits_of(catalog: Catalog, masks: Sequence[np.ndarray], seed: int, protoco
     )
     for number, validation in enumerate(masks):
         if table["label"][validation].nunique() < 2 or table["label"][~validation].nunique() < 2:
-            raise UserError(f"fold {number} of {len(masks)} would have only one class on one side; {advice}")
+            raise UserError(f"{fold_name(number)} of {len(masks)} would have only one class on one side; {advice}")
     balance = balance_of([table[validation] for validation in masks])
     return Splits(
         protocol=protocol,

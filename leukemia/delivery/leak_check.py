@@ -14,7 +14,7 @@ from leukemia.base.errors import UserError
 from leukemia.base.files import require_space, require_writable
 from leukemia.base.printable import printable
 from leukemia.config.recipe import Recipe
-from leukemia.config.results import FoldResult, score_name
+from leukemia.config.results import FoldResult, fold_name, score_name
 from leukemia.data.balance import describe_balance
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import make_splits
@@ -136,7 +136,7 @@ def check(
             "folds": best.folds,
             "folds_seed": study.info.seed,
             "fingerprint": catalog.fingerprint,
-            "notes": list(catalog.notes),
+            "notes": list(catalog.recorded),
             "words": found.describe(),
             "created": provenance.now(),
             "command": command,
@@ -180,7 +180,7 @@ def _random_cells(recipe: Recipe, catalog: Catalog, num_folds: int, seed: int, d
                 probabilities[report.rows] = report.probabilities
                 accuracy = report.scores["tta_accuracy"]
                 print(
-                    f"fold {report.fold + 1}/{num_folds}: accuracy {accuracy:.4f}, {report.seconds:.0f} s", flush=True
+                    f"{fold_name(report.fold)}/{num_folds}: accuracy {accuracy:.4f}, {report.seconds:.0f} s", flush=True
                 )
     except NonFinite as error:
         raise UserError(f"the recipe diverges on random-cell folds, so there is nothing to compare: {error}") from error

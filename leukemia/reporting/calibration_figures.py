@@ -47,7 +47,9 @@ def calibration(bins: Floats, images: str) -> list[Figure]:
             name="calibration",
             caption=f"Calibration, {images}: share of leukemic images in each of {NUM_BINS} bins of the probability, "
             "with points at their mean probability; the dashed line is perfect.",
-            chart=alt.layer(bars, _perfect(), points).properties(title=f"Calibration, error {error_of(bins):.3f}"),
+            chart=alt.layer(bars, _perfect(), points).properties(
+                title=f"Calibration error of P(leukemic) {error_of(bins):.3f}"
+            ),
             rows={"bins": rows, "perfect": [{"at": 0.0}, {"at": 1.0}]},
             height=300,
             is_wide=False,
@@ -96,7 +98,7 @@ def scaling(before: Floats, after: Floats, images: str) -> list[Figure]:
             name="scaling",
             caption=f"Calibration, {images}, before and after temperature scaling; the dashed line is perfect.",
             chart=alt.layer(_perfect(), lines, points).properties(
-                title=f"Calibration, error {error_of(before):.3f} before, {error_of(after):.3f} after"
+                title=f"Calibration error of P(leukemic) {error_of(before):.3f} before, {error_of(after):.3f} after"
             ),
             rows={"bins": rows, "perfect": [{"at": 0.0}, {"at": 1.0}]},
             height=300,

@@ -28,7 +28,7 @@ def folds_sections(study: Study) -> list[Section]:
             )
             cause = ": a subject is too large for this number of folds. The search names it."
             text += "." if study.info.protocol == "given" else cause
-        rows = [(fold, each.images, each.subjects, each.leukemic) for fold, each in zip(folds, balance, strict=True)]
+        rows = [(fold, each.images, each.subjects, each.leukemic) for fold, each in enumerate(balance, start=1)]
         table = [("fold", "images", "subjects", "share of leukemic"), *rows]
         return [Section(title="Folds", text=text, table=table)]
     return []

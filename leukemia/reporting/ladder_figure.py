@@ -1,4 +1,4 @@
-"""The figure of the ladder: the trials in fold 0, the rungs, and who went on."""
+"""The figure of the ladder: the trials in fold 1, the rungs, and who went on."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class _Style:
 
 FATES: dict[str, _Style] = {
     "waits": _Style(colour=SKY, dash=[1, 0], shape="square"),
-    "ended in fold 0": _Style(colour=ORANGE, dash=[5, 3], shape="triangle-down"),
-    "trains in fold 0": _Style(colour=INK, dash=[1, 2], shape="triangle-right"),
+    "ended in fold 1": _Style(colour=ORANGE, dash=[5, 3], shape="triangle-down"),
+    "trains in fold 1": _Style(colour=INK, dash=[1, 2], shape="triangle-right"),
     "went on to other folds": _Style(colour=BLUE, dash=[1, 0], shape="circle"),
 }
 """What became of a trial, in the order of drawing: those that went on, which are few, come last."""
 
 
 def ladder(curves: pd.DataFrame, *, rungs: Mapping[str, float]) -> Figure:
-    """The validation accuracy of each trial over fold 0, with a vertical line for each rung.
+    """The validation accuracy of each trial over fold 1, the first, with a vertical line for each rung.
 
     The horizontal axis has a square-root scale, since most trials wait early.
 
@@ -62,7 +62,7 @@ def ladder(curves: pd.DataFrame, *, rungs: Mapping[str, float]) -> Figure:
     )
     scale = alt.Scale(type="sqrt", domain=[0, 1.02], nice=False)
     axis = alt.Axis(format=".0%", values=[0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1])
-    across = alt.X("share:Q", title="share of fold 0 trained, square-root scale", scale=scale, axis=axis)
+    across = alt.X("share:Q", title="share of fold 1 trained, square-root scale", scale=scale, axis=axis)
     up = alt.Y("accuracy:Q", title=None, scale=alt.Scale(zero=False))
     tooltip = [
         "trial:N",
@@ -84,8 +84,8 @@ def ladder(curves: pd.DataFrame, *, rungs: Mapping[str, float]) -> Figure:
     ]
     return Figure(
         name="ladder",
-        caption="Validation accuracy of all trials in fold 0.",
-        chart=alt.layer(*layers).properties(title="Validation accuracy in fold 0"),
+        caption="Validation accuracy of all trials in fold 1.",
+        chart=alt.layer(*layers).properties(title="Validation accuracy in fold 1"),
         rows={
             "curves": rows_of(drawn),
             "ends": rows_of(drawn.groupby("trial", sort=False).tail(1)),

@@ -104,7 +104,7 @@ def _parts(study: Study, best: Best | None, trials: pd.DataFrame, ledger: Ledger
     if best is not None:
         yield Part("What to quote", [quote_section(study, best, _warnings(study))])
         yield Part("Is it better than guessing?", [guessing_section(study, best)])
-        yield Part("Is it better than the start?", [start_section(best)])
+        yield Part("Is it better than the start?", [start_section(study, best)])
     yield Part(
         "What decided it",
         [
@@ -133,7 +133,7 @@ def _parts(study: Study, best: Best | None, trials: pd.DataFrame, ledger: Ledger
         ],
     )
     reproduce = [_commands_section(study, best), *([] if best is None else [recipe_section(best)])]
-    yield Part("How to reproduce it", [*reproduce, _provenance_section(study)])
+    yield Part("How to reproduce it", [*reproduce, _provenance_section(study, best)])
 
 
 def _warnings(study: Study) -> str:
@@ -163,7 +163,7 @@ def _commands_section(study: Study, best: Best | None) -> Section:
     return Section(title="Commands", text="", table=rows)
 
 
-def _provenance_section(study: Study) -> Section:
+def _provenance_section(study: Study, best: Best | None) -> Section:
     info = study.info
     rows = [
         ("item", "value"),
@@ -174,7 +174,9 @@ def _provenance_section(study: Study) -> Section:
         *([] if info.weights is None else [("pretrained weights", info.weights)]),
         ("protocol", info.protocol),
         ("folds, seed", f"{info.folds}, {info.seed}"),
+        *((f"{name} where the search started", value) for name, value in info.hardware.items()),
+        *([] if best is None else [("device of the winner's folds", best.hardware.get("device", "unknown"))]),
         ("commit", info.commit),
         *((f"version of {name}", version) for name, version in info.versions.items()),
     ]
-    return Section(title="Provenance", text="Data and software behind these scores.", table=rows)
+    return Section(title="Provenance", text="Data, software and hardware behind these scores.", table=rows)

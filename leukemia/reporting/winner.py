@@ -8,7 +8,8 @@ import numpy as np
 
 from leukemia.base.errors import UserError
 from leukemia.base.record import RESTORE
-from leukemia.config.results import score_name
+from leukemia.config.recipe import Recipe
+from leukemia.config.results import fold_name, score_name
 from leukemia.reporting.calibration_figures import calibration
 from leukemia.reporting.curve_figures import training_curves
 from leukemia.reporting.model_figures import confusion, roc
@@ -85,13 +86,23 @@ def guessing_section(study: Study, best: Best) -> Section:
     alone = f"for seed {best.recipe.train.seed} only, " if len(best.seeds) > 1 else ""
     text = (
         f"{_against_chance(best)}\n\nThe maximized score, the mean over folds"
-        f"{' and seeds' if len(best.seeds) > 1 else ''}, is {best.score.raw:.3f}. The table below is {alone}over the "
-        f"{best.n} out-of-fold images with test-time augmentation and 95 % intervals from a bootstrap over groups. It "
-        "is not corrected for selection, so expect lower scores on new patients."
+        f"{' and seeds' if len(best.seeds) > 1 else ''}, is {best.score.raw:.3f}{_on_the_same_folds(best)}. The table "
+        f"below is {alone}over the {best.n} out-of-fold images with test-time augmentation and 95 % intervals from a "
+        "bootstrap over groups. It is not corrected for selection, so expect lower scores on new patients."
     )
     scores = {name: record.interval for name, record in best.scores.items()}
     figures = [confusion(confusion_matrix(labels, probabilities), images), roc(labels, probabilities, images)]
     return Section(title="", text=text, table=metrics_table(scores, best.majority_rate), figures=figures)
+
+
+def _on_the_same_folds(best: Best) -> str:
+    """The winner's score on the folds of the score to quote, as the end of a sentence; empty if these are all folds."""
+    if best.scored_folds is None or best.score.scored is None or best.score.scored.value is None:
+        return ""
+    return (
+        f", and {best.score.scored.value:.3f} over the images of {best.scored_folds}, on which the score to quote is "
+        f"corrected, because {fold_name(0)} chose which trials ran on: compare these two"
+    )
 
 
 def _against_chance(best: Best) -> str:
@@ -113,9 +124,16 @@ def _against_chance(best: Best) -> str:
     return f"{text} The winner is not shown to be better: the interval of the score to quote {verdict}."
 
 
-def start_section(best: Best) -> Section:
+def start_section(study: Study, best: Best) -> Section:
     """Comparisons of the winner with the starting recipe, the runner-up and other seeds."""
-    text = "" if best.noise.winner_vs_start else "The winner is the starting recipe, or that did not finish all folds."
+    text = ""
+    if not best.noise.winner_vs_start:
+        # A comparison with it is also absent if it did not finish.
+        # Earlier versions did not record it.
+        start = Recipe.from_flat(study.info.start) if study.info.start else study.recipe(0)
+        text = "The starting recipe did not finish all folds, so the winner cannot be compared with it."
+        if best.recipe == start:
+            text = f"The winner, trial {best.trial}, is the starting recipe itself."
     return Section(title="", text=text, points=_noise(best))
 
 
@@ -159,10 +177,8 @@ def _quoted(best: Best) -> str:
     scored_on = "" if best.scored_on is None else f", scored on {best.scored_on}"
     if best.num_complete == 1:
         return f"of the only complete trial{scored_on}: {headline}. This is the score to quote."
-    return (
-        f"corrected for a choice among {best.num_complete} complete trials{scored_on}: {headline}. This is the score "
-        "to quote."
-    )
+    trials = f"{best.num_complete} complete trials"
+    return f"corrected for a choice among {trials}{scored_on}: {headline}. This is the score to quote."
 
 
 def _noise(best: Best) -> list[str]:

@@ -12,10 +12,11 @@ import pandas as pd
 from pydantic import AfterValidator, ConfigDict, Field, PlainValidator
 
 from leukemia.base.errors import MissingFile, UserError
+from leukemia.base.quantity import quantity
 from leukemia.base.record import RESTORE, check_version, read_record, write_record, wrong_value
 from leukemia.config.protocol import Protocol
 from leukemia.config.recipe import Recipe
-from leukemia.config.results import COST
+from leukemia.config.results import COST, fold_name, fold_range
 from leukemia.scoring.metrics import METRICS, checked
 from leukemia.study import layout
 from leukemia.study.best_score import BestScore, IntervalRecord
@@ -132,10 +133,27 @@ class Best:
     @property
     def scored_on(self) -> str | None:
         """The folds on which the corrections are scored, with the reason, as text; None if on all."""
-        if self.score.scored_folds in (None, list(range(self.folds))):
+        if self.scored_folds is None:
             return None
-        folds = "fold 1" if self.folds == 2 else f"folds 1 to {self.folds - 1}"
-        return f"{folds}, because fold 0 chose which trials ran on"
+        return f"{self.scored_folds}, because {fold_name(0)} chose which trials ran on"
+
+    @property
+    def scored_folds(self) -> str | None:
+        """The folds on which the corrections are scored, as text; None if on all."""
+        has_all = self.score.scored_folds in (None, list(range(self.folds)))
+        return None if has_all else fold_range(1, self.folds - 1)
+
+    def describe_raw(self) -> str:
+        """The score before correction, also over the images on which the corrections are scored, for comparison."""
+        folds, seeds = quantity(self.folds, "fold"), quantity(len(self.seeds), "seed")
+        if self.scored_folds is None:
+            return f"raw {self.score.raw:.4f} (mean over {folds} and {seeds})"
+        scored = self.score.scored
+        own = "undefined" if scored is None or scored.value is None else f"{scored.value:.4f}"
+        return (
+            f"raw {own} over the images of the same {self.scored_folds}; {self.score.raw:.4f} as the mean over all "
+            f"{folds} and {seeds}"
+        )
 
     @classmethod
     def of(cls, study: Study) -> Best:
@@ -219,7 +237,7 @@ class Best:
         check_folds(path, best.folds, best.protocol)
         folds = list(range(best.folds))
         if best.score.scored_folds not in (None, folds, folds[1:]):
-            expected = f"{folds}, or these without fold 0"
+            expected = f"{folds}, or these without 0"
             raise wrong_value(path, "score.scored_folds", expected, best.score.scored_folds)
         if best.score.headline != best.score.lowest:
             lowest = dataclasses.asdict(best.score.lowest)

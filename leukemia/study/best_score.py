@@ -44,7 +44,7 @@ class BestScore:
     """
 
     raw: Share
-    """Mean over folds and seeds."""
+    """Mean over all folds and seeds. If the corrections are scored on some folds only, compare them with ``scored``."""
 
     pooled: IntervalRecord
     """Over all out-of-fold images. Like ``raw``, it is not corrected."""

@@ -31,7 +31,7 @@ class DataSource(Reading):
     """Of the data."""
 
     notes: list[str] = field(default_factory=list)
-    """As ``Catalog.notes``; empty in files of earlier versions."""
+    """As ``Catalog.recorded``; empty in files of earlier versions."""
 
     def require_same_split(self, reading: Reading) -> None:
         """Check that options given later do not change whether the data's own split is kept: the folds are fixed.

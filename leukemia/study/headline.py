@@ -28,6 +28,9 @@ class Headline:
     scored_on: str | None
     """As ``Best.scored_on``."""
 
+    scored: float | None = None
+    """The score before correction on these folds; None on all folds, or if an earlier version wrote it."""
+
     @classmethod
     def of(cls, best: Best) -> Headline:
         """That of a study's winner."""
@@ -36,13 +39,15 @@ class Headline:
             interval=best.score.headline.interval,
             num_complete=best.num_complete,
             scored_on=best.scored_on,
+            scored=None if best.scored_on is None or best.score.scored is None else best.score.scored.value,
         )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Headline:
         """The inverse of ``to_dict``."""
         names = ("metric", "num_complete", "scored_on")
-        return cls(**{name: values[name] for name in names}, interval=Interval.from_dict(values))
+        found = {name: values[name] for name in names}
+        return cls(**found, interval=Interval.from_dict(values), scored=values.get("scored"))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -51,6 +56,7 @@ class Headline:
             **self.interval.to_dict(),
             "num_complete": self.num_complete,
             "scored_on": self.scored_on,
+            **({} if self.scored is None else {"scored": self.scored}),
         }
 
     def describe(self) -> str:
@@ -65,6 +71,8 @@ class Headline:
         if self.num_complete == 1:
             chosen = "of the only complete trial"
         scored_on = "" if self.scored_on is None else f", scored on {self.scored_on}"
+        if self.scored is not None and self.num_complete > 1:
+            scored_on += f" (uncorrected on the same images: {self.scored:.3f})"
         return f"{name} {interval.value:.3f} ({bounds}), out of fold, {chosen}{scored_on}"
 
     def verdict(self, scores: Mapping[str, Interval], majority_rate: float, share: float | None) -> str:

@@ -29,14 +29,14 @@ class Place:
     def where(self) -> str:
         """
         >>> Place(share=0.15, rank=31, reached=48).where, Place(share=1.0, rank=3, reached=12).where
-        ('15 % of fold 0, rank 31 of 48', 'the end of fold 0, rank 3 of 12')
+        ('15 % of fold 1, rank 31 of 48', 'the end of fold 1, rank 3 of 12')
         """
-        return f"{rung_name(self.share)} of fold 0, rank {self.rank} of {self.reached}"
+        return f"{rung_name(self.share)} of fold 1, rank {self.rank} of {self.reached}"
 
     def describe(self) -> str:
         """
         >>> Place(share=0.15, rank=31, reached=48).describe()
-        'waits at 15 % of fold 0, rank 31 of 48'
+        'waits at 15 % of fold 1, rank 31 of 48'
         """
         return f"waits at {self.where}"
 
@@ -44,9 +44,9 @@ class Place:
         """Of a trial that has gone on; without its rank, which others have changed since.
 
         >>> Place(share=0.15, rank=31, reached=48).describe_past()
-        'went on from 15 % of fold 0'
+        'went on from 15 % of fold 1'
         """
-        return f"went on from {rung_name(self.share)} of fold 0"
+        return f"went on from {rung_name(self.share)} of fold 1"
 
 
 @dataclass(frozen=True, kw_only=True)

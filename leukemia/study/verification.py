@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.record import RESTORE, read_content, read_record, wrong_value
-from leukemia.config.results import score_name
+from leukemia.config.results import fold_name, score_name
 from leukemia.data.folds import Splits
 from leukemia.scoring.metrics import majority_rate, point_scores, scores
 from leukemia.study import layout
@@ -97,8 +97,8 @@ def check_epochs(study: Study, number: int) -> None:
         for fold in study.folds_done(number, seed):
             if found[seed, fold] != wanted:
                 raise UserError(
-                    f"{path}: expected {wanted} epochs of fold {fold}, seed {seed}, which is finished, found "
-                    f"{found[seed, fold]}; {RESTORE}"
+                    f"{path}: expected {wanted} epochs of {fold_name(fold)} ({fold} in the file), seed {seed}, which "
+                    f"is finished, found {found[seed, fold]}; {RESTORE}"
                 )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import wandb
 
-from leukemia.config.results import Epoch
+from leukemia.config.results import Epoch, fold_name
 from leukemia.data.classes import CLASSES
 from leukemia.scoring.metrics import THRESHOLD
 from leukemia.study import layout
@@ -29,7 +29,7 @@ def curves(epochs: Mapping[int, Sequence[Epoch]]) -> dict[str, Any]:
         f"curves/{name}": wandb.plot.line_series(
             xs=[[epoch.epoch for epoch in epochs[fold]] for fold in folds],
             ys=[[getattr(epoch, name) for epoch in epochs[fold]] for fold in folds],
-            keys=[f"fold {fold}" for fold in folds],
+            keys=[fold_name(fold) for fold in folds],
             title=name.replace("_", " "),
             xname="epoch",
             split_table=True,

@@ -271,5 +271,8 @@ class TrialRun:
         }
         if self._winner is not None:
             headline = dataclasses.asdict(self._winner.score.headline)
+            if self._winner.scored_on is not None and self._winner.score.scored is not None:
+                # On the same folds, for comparison; the score of all trials is over all folds.
+                headline["from"] = self._winner.score.scored.value
             summary |= {f"{objective}_corrected_{key}": value for key, value in headline.items()}
         return summary

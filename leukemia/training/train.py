@@ -18,7 +18,7 @@ from torch import Tensor
 from leukemia.base.errors import UserError
 from leukemia.base.faults import is_machine_fault
 from leukemia.config.recipe import Recipe
-from leukemia.config.results import Epoch
+from leukemia.config.results import Epoch, fold_name
 from leukemia.data.augmentation.kept import KeepingLoader
 from leukemia.data.augmentation.loaders import TrainingLoader, training_loader
 from leukemia.data.images import training_batches
@@ -216,7 +216,7 @@ class _Fit:
 
     def _diverged(self, quantity: str, epoch: int, step: int) -> NonFiniteLoss:
         return NonFiniteLoss(
-            f"non-finite {quantity} at fold {self.fold}, epoch {epoch}, step {step} "
+            f"non-finite {quantity} at {fold_name(self.fold)}, epoch {epoch}, step {step} "
             f"of {self.recipe.describe()}, seed {self.recipe.train.seed}; lower optimizer.learning_rate"
         )
 

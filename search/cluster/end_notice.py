@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from leukemia.config.results import Epoch
+from leukemia.config.results import Epoch, fold_name
 from search.cluster import ray_private
 from search.policy.task import Task
 from search.trials.assignment import Report
@@ -66,7 +66,7 @@ class EndNotice:
             log.debug("no notice to the workers: %s", error)
             return
         for task in self._tasks:
-            log.info("trial %s, fold %d: its last epoch was not stored in time", task.job.label, task.fold)
+            log.info("trial %s, %s: its last epoch was not stored in time", task.job.label, fold_name(task.fold))
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ def print_plan(console: Console, plan: Plan) -> None:
     paths = " ".join(map(str, info.data.paths(locate(info.data.uri))))
     print_line(
         console,
-        f"data: {len(labels)} images of {paths}{catalog.parts and f' ({catalog.parts})'}, "
+        f"data: {len(labels)} images of {paths}, "
         f"{int((labels == 1).sum())} {leukemic} and {int((labels == 0).sum())} {normal} (majority rate "
         f"{majority_rate(labels):.3f})",
     )

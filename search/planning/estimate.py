@@ -11,6 +11,8 @@ import torch
 from rich.console import Console
 
 from leukemia.base.errors import UserError
+from leukemia.base.quantity import quantity
+from leukemia.config.earlier import with_present_names
 from leukemia.training.device import choose_device, describe_device, is_out_of_memory, use_threads
 from leukemia.training.train import Split, fit
 from search.planning.plan import Plan
@@ -64,10 +66,22 @@ def print_estimate(console: Console, plan: Plan, device_name: str) -> None:
 def print_space(console: Console, space: Space) -> None:
     """Print every searched field with its reason, and the fixed ones."""
     for dimension in space.dimensions:
-        only = f" (only {', '.join(dimension.optimizers)})" if dimension.optimizers else ""
+        names = _with_field(dimension, space)
+        only = f" (only {', '.join(names)})" if names else ""
         print_line(console, f"{dimension.key}: {values_text(dimension)}{only}; {dimension.reason}")
     for key, value in space.settings.items():
         print_line(console, f"{key}: {value} (fixed)")
+
+
+def _with_field(dimension: Dimension, space: Space) -> list[str]:
+    """The optimizers of the space that have this field; empty if all do."""
+    names: list[str] = [space.start.optimizer.name]
+    for each in space.dimensions:
+        if isinstance(each, Choice) and each.key == "optimizer.name":
+            names = [*each.choices]
+    present = [with_present_names({"optimizer.name": name}, space.renamed)["optimizer.name"] for name in names]
+    found = [name for name, now in zip(names, present, strict=True) if now in dimension.optimizers]
+    return found if dimension.optimizers and found != names else []
 
 
 def depths_of(plan: Plan) -> list[int]:
@@ -194,7 +208,7 @@ def _seconds_per_image(plan: Plan, device: torch.device, depth: int) -> float | 
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:.1f} device hours" if hours >= 1 else f"{math.ceil(hours * 60)} device minutes"
+    return f"{hours:.1f} device hours" if hours >= 1 else quantity(math.ceil(hours * 60), "device minute")
 
 
 def _duration(hours: float) -> str:
@@ -204,5 +218,5 @@ def _duration(hours: float) -> str:
     ('12 minutes', '30.0 hours', '4.2 days')
     """
     if hours < 1:
-        return f"{math.ceil(hours * 60)} minutes"
+        return quantity(math.ceil(hours * 60), "minute")
     return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"

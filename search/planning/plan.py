@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 
 from leukemia.base import provenance
 from leukemia.base.files import cache_path
+from leukemia.base.quantity import quantity
 from leukemia.config.earlier import with_present_names
 from leukemia.config.optimizers import OPTIMIZERS
 from leukemia.config.presets import PRESETS
@@ -35,7 +35,7 @@ from search.planning.weights import checked_weights
 from search.policy.asked import Asked
 from search.policy.dimensions import Choice
 from search.policy.rules import Rules
-from search.policy.rungs import Rungs
+from search.policy.rungs import Rungs, describe_rungs
 from search.policy.space import Space, make_space
 from search.policy.wishes import start_of
 from search.trials.evidence import validation_of
@@ -171,7 +171,7 @@ def plan_new(request: Request, command: str) -> Plan:
         data=DataSource(
             uri=uri_of(request.data),
             fingerprint=catalog.fingerprint,
-            notes=list(catalog.notes),
+            notes=list(catalog.recorded),
             **request.reading.given(),
         ),
         versions=provenance.versions(),
@@ -194,13 +194,16 @@ def plan_new(request: Request, command: str) -> Plan:
     )
 
 
-def _list_of(rungs: Sequence[float]) -> str:
-    """
-    >>> _list_of([0.05, 0.15]), _list_of([])
-    ('5 %, 15 % and at the end of ', '')
-    """
-    shares = [f"{100 * share:g} %" for share in rungs]
-    return f"{', '.join(shares)} and at the end of " if shares else ""
+def _of_one_trial(plan: Plan) -> str:
+    """Why there is one repeat only if there is a single trial; else empty."""
+    is_single = plan.info.trials + len(plan.priors) == 1 and plan.info.repeats > 1
+    return " (one here: a single trial has no runner-up to be compared with)" if is_single else ""
+
+
+def _of_other_lengths(plan: Plan) -> str:
+    """That trials differ in their number of epochs, if that is searched; else empty."""
+    is_searched = any(dimension.key == "train.epochs" for dimension in plan.space.dimensions)
+    return ", other trials after these shares of their own epochs" if is_searched else ""
 
 
 def describe_rules(plan: Plan) -> list[str]:
@@ -219,8 +222,8 @@ def describe_rules(plan: Plan) -> list[str]:
         else "racing: off; every trial runs all folds unless it is no better than chance"
     )
     repeats = (
-        f"; the starting recipe and the leaders are repeated with up to {info.repeats} other "
-        f"{'seed' if info.repeats == 1 else 'seeds'}"
+        "; the starting recipe and the leaders are repeated with up to "
+        f"{quantity(info.repeats, 'other seed')}{_of_one_trial(plan)}"
         if info.repeats
         else ""
     )
@@ -229,10 +232,10 @@ def describe_rules(plan: Plan) -> list[str]:
         lines.append("pausing: has no effect with one fold")
     if plan.rules.pausing:
         lines.append(
-            f"pausing: a trial waits after {_list_of(info.rungs)}its first fold and goes on if it is among the best "
-            f"{100 * info.keep:g} % of those that came so far, or if nothing else is left to do"
+            f"pausing: a trial waits {describe_rungs(plan.space.start.train.epochs, tuple(info.rungs))}"
+            f"{_of_other_lengths(plan)}, and goes on if it is among the best {100 * info.keep:g} % of those that came "
+            "so far, or if nothing else is left to do"
         )
     if plan.priors:
-        trials = "trial" if len(plan.priors) == 1 else "trials"
-        lines.append(f"warm start: {len(plan.priors)} {trials} of {', '.join(info.warm_start)}")
+        lines.append(f"warm start: {quantity(len(plan.priors), 'trial')} of {', '.join(info.warm_start)}")
     return lines

@@ -86,7 +86,7 @@ def plan_resumed(request: Request) -> Plan:
         )
     start = recipe.resolved(catalog.sizes)
     catalog = viewed(catalog, view_of(start))
-    info = dataclasses.replace(info, data=dataclasses.replace(data, notes=list(catalog.notes)))
+    info = dataclasses.replace(info, data=dataclasses.replace(data, notes=list(catalog.recorded)))
     splits.check_balance(study.folder / layout.SPLITS, catalog)
     space = make_space(start, info.settings, renamed_since(info.start), Asked.from_dict(info.asked))
     if without_reasons(space.describe()) != without_reasons(info.space):

@@ -29,6 +29,7 @@ from statistics import NormalDist
 import numpy as np
 from scipy.special import stdtrit
 
+from leukemia.config.results import fold_name
 from leukemia.scoring.jackknife import Difference
 from leukemia.scoring.metrics import THRESHOLD, upper_bound
 from leukemia.study.schema import SearchOptions
@@ -80,7 +81,7 @@ def judge_fold(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray
     for fold in np.unique(folds):
         predicted = probabilities[folds == fold] >= THRESHOLD
         if predicted.all() or not predicted.any():
-            reason = f"no better than chance: predicts a single class for all images of fold {fold}"
+            reason = f"no better than chance: predicts a single class for all images of {fold_name(int(fold))}"
             return Verdict(continues=False, reason=reason)
     bound = upper_bound(labels, probabilities, groups, "balanced_accuracy", level=CONFIDENCE)
     if bound < MIN_BALANCED_ACCURACY:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from leukemia.base.errors import UserError
+from leukemia.base.quantity import quantity
+from leukemia.config.results import fold_name
+from leukemia.study.ladder import rung_name
 from leukemia.study.schema import SearchOptions
 
 FIRST_EPOCH = 2
@@ -39,7 +42,8 @@ class Rungs:
         if not ascending or any(share > LAST_SHARE for share in self.shares):
             found = ",".join(map(str, self.shares))
             raise UserError(
-                f"--rungs: expected shares of fold 0, ascending, above 0 and at most {LAST_SHARE:g}, got {found}"
+                f"--rungs: expected shares of the first fold, ascending, above 0 and at most {LAST_SHARE:g}, got "
+                f"{found}"
             )
         if not LEAST_KEEP <= self.keep <= MOST_KEEP:
             raise UserError(f"--keep: expected a share from {LEAST_KEEP:g} to {MOST_KEEP:g}, got {self.keep}")
@@ -71,6 +75,26 @@ def rungs_of(epochs: int, shares: tuple[float, ...] = SHARES) -> dict[float, int
     rounded = {share: math.floor(_exact(share) * epochs + Fraction(1, 2)) for share in shares}
     share_at = {max(FIRST_EPOCH, epoch): share for share, epoch in rounded.items()}
     return {share: epoch for epoch, share in share_at.items() if epoch <= last}
+
+
+def describe_rungs(epochs: int, shares: tuple[float, ...]) -> str:
+    """Where a trial waits, in epochs, as the end of a sentence.
+
+    Args:
+        epochs, shares: as for ``rungs_of``.
+
+    >>> describe_rungs(40, (0.05, 0.15)), describe_rungs(6, (0.05, 0.15, 0.45))
+    ('after 2 (5 %) and 6 (15 %) of the 40 epochs of fold 1 and at its end', \
+'after 2 (15 %) and 3 (45 %) of the 6 epochs of fold 1 and at its end (no rung at 5 %: too few epochs)')
+    """
+    found = rungs_of(epochs, shares)
+    absent = ", ".join(rung_name(share) for share in shares if share not in found)
+    note = f" (no rung at {absent}: too few epochs)" if absent else ""
+    if not found:
+        return f"at the end of {fold_name(0)}{note}"
+    *others, last = (f"{epoch} ({rung_name(share)})" for share, epoch in found.items())
+    listed = f"{', '.join(others)} and {last}" if others else last
+    return f"after {listed} of the {quantity(epochs, 'epoch')} of {fold_name(0)} and at its end{note}"
 
 
 def _exact(share: float) -> Fraction:

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from leukemia.config.recipe import Recipe
+from leukemia.config.results import fold_name
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
@@ -112,15 +113,15 @@ class Checkpoints:
                 if pause is None:
                     self._failed(
                         failure,
-                        f"did not accept the checkpoint of fold {self._fold}; if the machine crashes, the fold is "
-                        "repeated",
+                        f"did not accept the checkpoint of {fold_name(self._fold)}; if the machine crashes, the "
+                        "fold is repeated",
                     )
                 else:
                     time.sleep(pause)
             else:
                 if self._failing:
                     self._failing = False
-                    self._warn(f"accepts checkpoints again, starting with fold {self._fold}")
+                    self._warn(f"accepts checkpoints again, starting with {fold_name(self._fold)}")
                 return
 
     def clear(self) -> None:

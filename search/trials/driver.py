@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from leukemia.config.recipe import Recipe
-from leukemia.config.results import Epoch
+from leukemia.config.results import Epoch, fold_name
 from leukemia.data.catalog import Catalog
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
@@ -212,7 +212,7 @@ class Driver:
         self._recorder.report_scores(job)
         undefined = self._progress.undefined(job)
         if undefined is not None:
-            self._verdicts.fail(job, Failure(message=f"{self._rules.objective} is undefined in fold {undefined}"))
+            self._verdicts.fail(job, Failure(message=f"{self._rules.objective} is undefined in {fold_name(undefined)}"))
             return False
         if job.is_repeat:
             return True

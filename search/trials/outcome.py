@@ -11,7 +11,8 @@ from rich.console import Console
 
 from leukemia.base import provenance
 from leukemia.base.errors import NO_WINNER, SUCCESS
-from leukemia.config.results import num_folds_text, score_name
+from leukemia.base.quantity import quantity
+from leukemia.config.results import score_name
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits
 from leukemia.reporting.study_report import write_study_report
@@ -138,7 +139,9 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
     trials = trial_table(study)
     print_trials(console, trials, study.info.objective)
     if best is None:
-        print_line(console, f"no winner: none of {len(trials)} trials finished all folds with a usable score")
+        print_line(
+            console, f"no winner: none of {quantity(len(trials), 'trial')} finished all folds with a usable score"
+        )
         if path.is_file():
             print_line(console, f"warning: {path} does not belong to this search, which has no winner; remove it")
         print_line(console, f"report: {study.folder / layout.REPORT}")
@@ -165,7 +168,7 @@ def _describe_waiting(study: Study) -> Iterator[str]:
     if number := len(waiting_trials(study)):
         where = shlex.join(["--study", study.name, "--runs", str(study.folder.parent)])
         limits = f"{'--budget-hours or ' if math.isfinite(study.info.budget_hours) else ''}--patience"
-        trials = "1 trial waits" if number == 1 else f"{number} trials wait"
+        trials = f"{quantity(number, 'trial')} {'waits' if number == 1 else 'wait'}"
         yield (
             f"{trials} and may be better; resume to go on, with a larger {limits} if that has ended the search: "
             f"python -m search.run --resume {where}"
@@ -176,15 +179,16 @@ def _describe(study: Study, best: Best) -> Iterator[str]:
     if verdict := winner_verdict(study, best):
         yield f"warning: {verdict}"
     headline, name = best.score.headline, score_name(best.objective)
-    seeds = "1 seed" if len(best.seeds) == 1 else f"{len(best.seeds)} seeds"
     chosen = "for selection among the" if best.by_cost else "for being the best of"
+    chosen = f"corrected {chosen} {quantity(best.num_complete, 'complete trial')}"
+    if best.num_complete == 1:
+        chosen = f"of the only complete trial{': nothing was chosen' if best.scored_on is None else ''}"
     yield f"winner: trial {best.trial}, {best.recipe.describe()}"
     if best.by_cost:
         yield "chosen by cost: the cheapest complete trial whose score is within one standard error of the best"
     scored_on = "" if best.scored_on is None else f" (scored on {best.scored_on})"
     yield (
-        f"{name} {_interval(headline)}, corrected {chosen} {best.num_complete} complete trials{scored_on}; "
-        f"raw {best.score.raw:.4f} (mean over {num_folds_text(best.folds)} and {seeds}), {best.n} images, "
+        f"{name} {_interval(headline)}, {chosen}{scored_on}; {best.describe_raw()}; {best.n} images, "
         f"majority rate {best.majority_rate:.4f}, {best.protocol}"
     )
     second = "the best of the others by score" if best.by_cost else "the runner-up"

@@ -37,7 +37,7 @@ def latest_stage(study: Study, shown: Mapping[int, Mapping[int, float]], rungs: 
     stages = []
     for rung, share in enumerate(rungs, start=1):
         values = {number: shown[number][rung] for number in kept if rung in shown.get(number, {})}
-        stages.append(Stage(name=f"{rung_name(share)} of fold 0", scores=values))
+        stages.append(Stage(name=f"{rung_name(share)} of fold 1", scores=values))
     for folds in range(1, study.info.folds + 1):
         means = {number: sum(each[:folds]) / folds for number, each in scores.items() if len(each) >= folds}
         name = ALL_FOLDS if folds == study.info.folds else f"{folds} of {study.info.folds} folds"

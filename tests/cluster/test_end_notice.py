@@ -75,7 +75,7 @@ def test_a_worker_that_does_not_answer_is_not_awaited_for_long(
     notice.note(FIRST, EPOCH, goes_on=True)
     with caplog.at_level(logging.INFO):
         notice.give()
-    assert caplog.messages == ["trial 0007, fold 0: its last epoch was not stored in time"]
+    assert caplog.messages == ["trial 0007, fold 1: its last epoch was not stored in time"]
 
 
 def test_a_head_that_is_gone_does_not_keep_the_search_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:

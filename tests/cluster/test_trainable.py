@@ -151,7 +151,7 @@ def test_a_diverging_trial_reports_message_location_and_traceback(
     run_trial(assignment(), data, ONE_CPU)
     (failure,) = reports
     assert failure.message.startswith("NonFiniteLoss: non-finite")
-    assert "at fold 0, epoch 1, step 1" in failure.message
+    assert "at fold 1, epoch 1, step 1" in failure.message
     assert "lower optimizer.learning_rate (train.py, line" in failure.message
     assert failure.traceback.startswith("Traceback (most recent call last):\n")
     assert "in run_trial" in failure.traceback
@@ -470,8 +470,8 @@ def test_a_failing_storage_causes_one_warning_and_the_trial_continues(
     notes = [note for result in results for note in result[NOTES]]
     storage = f"trial 0007 seed 0: storage {str(stored.storage).partition('?')[0]}"
     assert notes == [
-        f"{storage} did not accept the checkpoint of fold 0; if the machine crashes, the fold is repeated (no route)",
-        f"{storage} accepts checkpoints again, starting with fold 0",
+        f"{storage} did not accept the checkpoint of fold 1; if the machine crashes, the fold is repeated (no route)",
+        f"{storage} accepts checkpoints again, starting with fold 1",
     ]
     # Three attempts at the first epoch's checkpoint, then one at each.
     assert len(attempts) == 3 + 1 + 1

@@ -57,7 +57,7 @@ def test_the_balance_agrees_with_counting() -> None:
         assert found.subjects == len({name.partition("/")[0] for name in fold.validation})
         assert found.leukemic == sum(labels[name] for name in fold.validation) / len(fold.validation)
     lines = describe_balance(splits.validation(catalog), "grouped")
-    assert lines[0].startswith(f"folds 0 to 3: {splits.balance[0].images}, ")
+    assert lines[0].startswith(f"folds 1 to 4: {splits.balance[0].images}, ")
     assert len(lines) == 1
 
 
@@ -76,7 +76,7 @@ def test_equal_subjects_are_few_not_too_large() -> None:
     """With two folds, fewer are not possible."""
     catalog = catalog_of([(f"{label}{n}", label, 4) for label, number in ((0, 3), (1, 7)) for n in range(number)])
     line, warning = describe_split(catalog, 2, 0)
-    assert line.startswith("folds 0 to 1: ")
+    assert line.startswith("folds 1 to 2: ")
     assert warning.endswith("so their scores are hard to compare: 10 subjects are few for 2 folds; use more subjects")
     (line,) = describe_split(catalog_of([("a", 0, 5), ("b", 1, 5)]), 2, 0)
     assert "found 1 in cells; use more data (" in line
@@ -85,7 +85,7 @@ def test_equal_subjects_are_few_not_too_large() -> None:
 def test_few_images_split_at_random() -> None:
     table = pd.DataFrame({"label": [0, 1, 1, 0, 1], "subject": None, "group": list("abcde")})
     line, warning = describe_balance([table[:3], table[3:]], "random-cell")
-    assert line == "folds 0 to 1: 3, 2 images; 0.667, 0.500 leukemic"
+    assert line == "folds 1 to 2: 3, 2 images; 0.667, 0.500 leukemic"
     assert warning.endswith("so their scores are hard to compare: 5 images are few for 2 folds")
 
 
@@ -131,4 +131,4 @@ def test_unknown_subjects_are_not_counted() -> None:
 
 def test_the_catalogue_states_the_balance(tiny_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tiny_folder)]) == 0
-    assert "split:       folds 0 to 4: 12, 12, 8, 8, 8 images; 3, 3, 2, 2, 2 subjects; 0." in capsys.readouterr().out
+    assert "split:       folds 1 to 5: 12, 12, 8, 8, 8 images; 3, 3, 2, 2, 2 subjects; 0." in capsys.readouterr().out

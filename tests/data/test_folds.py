@@ -163,5 +163,5 @@ def test_a_split_with_missing_or_repeated_images(patients: Catalog) -> None:
     leaking = dataclasses.replace(first, training=(*first.training, first.validation[0]))
     for fold in (incomplete, leaking):
         changed = dataclasses.replace(splits, folds=(fold, *others))
-        with pytest.raises(UserError, match=r"^fold 0 does not contain every image of cells exactly once; restore"):
+        with pytest.raises(UserError, match=r"^fold 1 does not contain every image of cells exactly once; restore"):
             list(changed.rows(patients))

@@ -237,7 +237,7 @@ def test_options_that_contradict_the_split(course: Course) -> None:
 
 def test_a_given_split_needs_both_classes_on_each_side(tmp_path: Path) -> None:
     catalog = read_catalog(listing(tmp_path, "split", ["train", "train", "train", "val"]), KEPT)
-    with pytest.raises(UserError, match=r"fold 0 of 1 would have only one class on one side; correct the split of the"):
+    with pytest.raises(UserError, match=r"fold 1 of 1 would have only one class on one side; correct the split of the"):
         split(catalog)
 
 

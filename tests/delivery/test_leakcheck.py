@@ -197,7 +197,7 @@ def test_same_images_are_scored_on_both_kinds_of_folds(
     assert sorted(np.concatenate(validations)) == list(range(48))
     assert set(groups[validations[0]]) & set(groups[validations[1]]), "patients are on both sides"
     lines = capsys.readouterr().out.splitlines()
-    starts = ["study one, trial 0000", "note", "folds 0 to 1", "fold 1/2", "fold 2/2"]
+    starts = ["study one, trial 0000", "note", "folds 1 to 2", "fold 1/2", "fold 2/2"]
     assert [line.partition(":")[0] for line in lines[:5]] == starts
     assert lines[5] == content["words"]
     assert lines[5].startswith("grouped 0.500, random cells 1.000: 50.0 points of a random split's accuracy come from")

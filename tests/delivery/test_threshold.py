@@ -187,7 +187,7 @@ def test_images_of_a_fold_that_chose_trials_choose_no_threshold(study: Study) ->
     assert not found.cross_fitted
     assert OutOfFold.from_dict(found.to_dict()).cross_fitted is False
     assert found.describe_choice() == (
-        "Chosen on the out-of-fold images of the winner, fold 1, because fold 0 chose which trials ran on."
+        "Chosen on the out-of-fold images of the winner, fold 2, because fold 1 chose which trials ran on."
     )
 
 

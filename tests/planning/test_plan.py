@@ -7,6 +7,8 @@ import io
 import json
 import math
 import os
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -178,7 +180,7 @@ def test_defaults(request_for: Callable[..., Request]) -> None:
 def test_rungs_come_from_the_request_and_are_kept(started: Callable[..., Plan]) -> None:
     plan = started(pausing=True, rungs=[], keep=0.5)
     assert plan.rules.rungs == Rungs(shares=(), keep=0.5)
-    assert describe_rules(plan)[1].startswith("pausing: a trial waits after its first fold and goes on if it is among")
+    assert describe_rules(plan)[1].startswith("pausing: a trial waits at the end of fold 1, and goes on if it is among")
     assert Study.open(plan.folder).info == plan.info
     other = started(study="two", rungs=[0.1, 0.6])
     assert Study.open(other.folder).info.rungs == [0.1, 0.6]
@@ -243,7 +245,7 @@ def test_sampler_and_starts_are_kept_and_older_studies_have_those_of_then(
     [
         (
             {"rungs": [0.3, 0.1]},
-            r"^--rungs: expected shares of fold 0, ascending, above 0 and at most 0.6, got 0.3,0.1$",
+            r"^--rungs: expected shares of the first fold, ascending, above 0 and at most 0.6, got 0.3,0.1$",
         ),
         ({"rungs": [0.1, 0.6000001]}, r"at most 0.6, got 0.1,0.6000001$"),
         ({"keep": 0.99}, r"^--keep: expected a share from 0.05 to 0.95, got 0.99$"),
@@ -687,8 +689,8 @@ def test_pausing_is_kept_and_remembered_when_it_is_turned_off(
     three = dataclasses.replace(plan, info=dataclasses.replace(plan.info, folds=3))
     assert describe_rules(three)[0].startswith("racing: after each fold but the first, a trial is stopped")
     assert describe_rules(plan)[1].startswith(
-        "pausing: a trial waits after 5 %, 15 %, 45 % and at the end of its first fold and goes on if it is among the "
-        "best 33 % of those that came so far, "
+        "pausing: a trial waits after 2 (5 %), 5 (15 %) and 14 (45 %) of the 30 epochs of fold 1 and at its end, and "
+        "goes on if it is among the best 33 % of those that came so far, "
     )
     assert plan.rules.rungs == Rungs()
     for given, expected in (({}, True), ({"pausing": False}, False), ({}, False)):
@@ -697,6 +699,14 @@ def test_pausing_is_kept_and_remembered_when_it_is_turned_off(
         assert Study.open(plan.folder).info == plan.info
         assert (plan.info.pausing, plan.info.paused_before, plan.info.scored_folds) == (expected, True, [1])
         assert (plan.rules.pausing, plan.rules.first_look) == (expected, 2)
+
+
+def test_one_trial_is_repeated_once(started: Callable[..., Plan]) -> None:
+    text = "are repeated with up to 2 other seeds"
+    assert describe_rules(started(study="one", trials=1, repeats=2))[0].endswith(
+        f"{text} (one here: a single trial has no runner-up to be compared with)"
+    )
+    assert describe_rules(started(study="two", trials=2, repeats=2))[0].endswith(text)
 
 
 def test_with_one_fold_no_trial_waits(started: Callable[..., Plan]) -> None:
@@ -796,7 +806,7 @@ def test_the_balance_is_printed_with_the_plan_and_checked_on_resume(
     plan, console = started(), Console(file=io.StringIO(), width=200)
     print_plan(console, plan)
     assert isinstance(console.file, io.StringIO)
-    assert "\nfolds 0 to 1: 24, 24 images; 6, 6 subjects; 0.500, 0.500 leukemic\n" in console.file.getvalue()
+    assert "\nfolds 1 to 2: 24, 24 images; 6, 6 subjects; 0.500, 0.500 leukemic\n" in console.file.getvalue()
     path = plan.folder / "splits.json"
     content = json.loads(path.read_text())
     content["balance"][1]["leukemic"] = 0.25
@@ -971,6 +981,28 @@ def test_a_depth_that_does_not_fit_is_said_and_other_errors_are_raised(
     else:
         with pytest.raises(RuntimeError, match=message):
             estimate.print_estimate(Console(), plan, "cpu")
+
+
+def test_fields_name_only_the_optimizers_that_the_search_tries(request_for: Callable[..., Request]) -> None:
+    def with_field(key: str, *settings: str) -> list[str]:
+        space = plan_new(request_for(settings=list(settings)), COMMAND).space
+        return estimate._with_field(next(each for each in space.dimensions if each.key == key), space)
+
+    assert with_field("optimizer.restart_epochs") == ["adamw", "ranger21_cosine"]
+    assert with_field("optimizer.learning_rate") == []
+    assert with_field("optimizer.weight_decay", "optimizer.name=adamw") == [], "all trials have it"
+
+
+def test_images_that_were_excluded_are_in_the_study_without_their_folders(
+    request_for: Callable[..., Request], tiny_folder: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "cells"
+    training = Path(shutil.copytree(tiny_folder, data / "C-NMC_training_data"))
+    shutil.copytree(training / "fold_0" / "all", data / "of Smith")
+    plan = plan_new(request_for(data=str(data)), COMMAND)
+    assert any("of Smith" in remark for remark in plan.catalog.remarks)
+    (note,) = [note for note in plan.info.data.notes if note.startswith("excluded")]
+    assert re.fullmatch(r"excluded \d+ images outside the training folders, never used for training", note)
 
 
 def test_checkpoint_size_is_that_of_the_largest_network(request_for: Callable[..., Request]) -> None:

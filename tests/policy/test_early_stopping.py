@@ -47,14 +47,14 @@ def test_constant_predictions_are_no_better_than_chance_whatever_the_accuracy(pr
     labels, _, groups = predictions(1.0, 0, share=0.9)
     verdict = judged(labels, np.full(len(labels), probability), groups)
     assert not verdict.continues
-    assert verdict.reason == "no better than chance: predicts a single class for all images of fold 0"
+    assert verdict.reason == "no better than chance: predicts a single class for all images of fold 1"
 
 
 def test_a_constant_fold_among_good_ones_is_reported() -> None:
     labels, probabilities, groups = predictions(0.95, 1)
     folds = np.arange(len(labels)) % 3
     verdict = judge_fold(labels, np.where(folds == 1, 0.9, probabilities), groups, folds)
-    assert verdict.reason == "no better than chance: predicts a single class for all images of fold 1"
+    assert verdict.reason == "no better than chance: predicts a single class for all images of fold 2"
 
 
 def test_guessing_is_stopped_with_enough_images() -> None:

@@ -34,9 +34,9 @@ def test_a_trial_waits_at_each_rung_and_nowhere_else() -> None:
 @pytest.mark.parametrize(
     ("epochs", "of", "expected"),
     [
-        (6, 40, "waits at 15 % of fold 0, rank 1 of 1"),
-        (14, 30, "waits at 45 % of fold 0, rank 1 of 1"),
-        (2, 4, "waits at 45 % of fold 0, rank 1 of 1"),
+        (6, 40, "waits at 15 % of fold 1, rank 1 of 1"),
+        (14, 30, "waits at 45 % of fold 1, rank 1 of 1"),
+        (2, 4, "waits at 45 % of fold 1, rank 1 of 1"),
     ],
 )
 def test_people_see_where_a_trial_waits(epochs: int, of: int, expected: str) -> None:
@@ -48,8 +48,8 @@ def test_people_see_where_a_trial_waits(epochs: int, of: int, expected: str) -> 
 
 
 def test_an_odd_share_is_shown_as_it_was_given() -> None:
-    assert Place(share=0.07, rank=2, reached=3).describe() == "waits at 7 % of fold 0, rank 2 of 3"
-    assert Place(share=0.125, rank=2, reached=3).describe() == "waits at 12.5 % of fold 0, rank 2 of 3"
+    assert Place(share=0.07, rank=2, reached=3).describe() == "waits at 7 % of fold 1, rank 2 of 3"
+    assert Place(share=0.125, rank=2, reached=3).describe() == "waits at 12.5 % of fold 1, rank 2 of 3"
 
 
 def test_the_starting_recipe_never_waits_but_counts() -> None:

@@ -68,7 +68,7 @@ def test_without_a_reference_only_trials_no_better_than_chance_are_stopped() -> 
     race.add(job, 0, evidence_of(job, 0, 0.6))
     assert race.judge(0) == CONTINUE
     race.add(job, 1, replace(evidence_of(job, 1, 0.6), probabilities=np.full(NUM_IMAGES, 0.9)))
-    assert race.judge(0).reason == "no better than chance: predicts a single class for all images of fold 1"
+    assert race.judge(0).reason == "no better than chance: predicts a single class for all images of fold 2"
 
 
 def judged(race: Race, number: int, *scores: float) -> str:

@@ -63,7 +63,7 @@ def test_other_shares_are_what_they_look_like(keep: float, reached: int, expecte
 )
 def test_shares_must_ascend_within_the_first_60_percent(shares: tuple[float, ...]) -> None:
     with pytest.raises(
-        UserError, match=r"--rungs: expected shares of fold 0, ascending, above 0 and at most 0\.6, got"
+        UserError, match=r"--rungs: expected shares of the first fold, ascending, above 0 and at most 0\.6, got"
     ):
         Rungs(shares=shares)
 

@@ -87,7 +87,7 @@ def curves() -> pd.DataFrame:
         if share <= last
     ]
     table = pd.DataFrame(rows, columns=["trial", "share"])
-    fates = ["went on to other folds", "waits", "ended in fold 0"]
+    fates = ["went on to other folds", "waits", "ended in fold 1"]
     return table.assign(accuracy=0.5 + table["share"] / 4, fate=table["trial"].map(dict(enumerate(fates))))
 
 
@@ -284,7 +284,7 @@ def test_the_ladder_shows_each_trial_its_fate_and_the_rungs() -> None:
     ends = {row["fate"]: (row["trial"], row["share"], row["accuracy"]) for row in figure.rows["ends"]}
     assert ends == {
         "waits (1)": (1, 0.45, 0.6125),
-        "ended in fold 0 (1)": (2, 0.15, 0.5375),
+        "ended in fold 1 (1)": (2, 0.15, 0.5375),
         "went on to other folds (1)": (0, 1.0, 0.75),
     }
     # Those that went on are drawn last.
@@ -375,7 +375,7 @@ def test_calibration_counts_every_image_and_shows_the_error() -> None:
     labels, probabilities = predictions()
     reliability, counts = calibration(leukemic_bins(labels, probabilities), "")
     assert sum(row["images"] for row in counts.rows["bins"]) == len(labels)
-    assert re.fullmatch(r"Calibration, error 0\.\d{3}", title(reliability))
+    assert re.fullmatch(r"Calibration error of P\(leukemic\) 0\.\d{3}", title(reliability))
 
 
 def test_calibration_is_that_of_the_probability_of_leukemic() -> None:
@@ -383,14 +383,14 @@ def test_calibration_is_that_of_the_probability_of_leukemic() -> None:
     reliability, _ = calibration(bins, "")
     assert [(row["images"], round(row["share"], 6)) for row in reliability.rows["bins"]] == [(3, 0.333333), (1, 0.0)]
     # 3 images at 1/3 - 0.03, one at 0.9: both are wrong.
-    assert title(reliability) == f"Calibration, error {(3 * (1 / 3 - 0.03) + 0.9) / 4:.3f}"
+    assert title(reliability) == f"Calibration error of P(leukemic) {(3 * (1 / 3 - 0.03) + 0.9) / 4:.3f}"
 
 
 def test_calibration_is_shown_before_and_after_scaling() -> None:
     labels, probabilities = predictions()
     before, after = leukemic_bins(labels, np.round(probabilities)), leukemic_bins(labels, probabilities)
     lines, counts = scaling(before, after, "")
-    errors = re.fullmatch(r"Calibration, error (0\.\d+) before, (0\.\d+) after", title(lines))
+    errors = re.fullmatch(r"Calibration error of P\(leukemic\) (0\.\d+) before, (0\.\d+) after", title(lines))
     assert errors
     assert float(errors[1]) > float(errors[2])
     for side in ("before scaling", "after scaling"):

@@ -26,11 +26,12 @@ from leukemia.reporting.figure import Figure
 from leukemia.reporting.folds import folds_sections
 from leukemia.reporting.search_sections import pareto_front
 from leukemia.reporting.study_report import write_study_report as write_report
-from leukemia.reporting.winner import _noise
+from leukemia.reporting.winner import _noise, start_section
 from leukemia.scoring.metrics import METRICS
 from leukemia.study.best import SCHEMA, Best, Noise
+from leukemia.study.duration import duration
 from leukemia.study.folder import Study
-from leukemia.study.ledger import duration, ledger_of
+from leukemia.study.ledger import ledger_of
 from leukemia.study.table import trial_table
 from search.trials.outcome import print_outcome
 
@@ -136,8 +137,8 @@ def test_the_balance_of_the_folds_is_stated(study: Study, monkeypatch: pytest.Mo
     section = page[page.index("Every image is a validation image of one fold.") :].split("\n")
     assert [cell for cell in section[1:] if cell][:12] == [
         *("fold", "images", "subjects", "share of leukemic"),
-        *("0", "24", "6", "0.5"),
         *("1", "24", "6", "0.5"),
+        *("2", "24", "6", "0.5"),
     ]
     assert "differs by" not in page
     monkeypatch.setattr(folds, "MAX_DIFFERENCE", -1.0)
@@ -160,6 +161,13 @@ def test_pretrained_weights_are_stated(study: Study) -> None:
     assert (
         "resnet18.pth, ResNet-18: 120 tensors taken; dropped: fc (2)" in cells[cells.index("pretrained weights") :][:3]
     )
+
+
+def test_devices_are_stated(study: Study) -> None:
+    cells = [cell for cell in read(write_study_report(study)).text.split("\n") if cell.strip()]
+    for name, value in (("device where the search started", "cpu (AMD EPYC)"), ("processors where", "2")):
+        assert cells[next(row for row, cell in enumerate(cells) if cell.startswith(name)) + 1] == value
+    assert cells[cells.index("device of the winner's folds") + 1] == Best.of(study).hardware["device"]
 
 
 def test_notes_on_the_data_are_stated(study: Study) -> None:
@@ -306,7 +314,7 @@ def test_score_section_has_all_corrections(study: Study) -> None:
 def test_folds_on_which_the_corrections_are_scored_are_stated(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     own = {"value": 0.9581, "low": 0.88, "high": 0.98}
     change_best(study, score={**BLOCK, "scored": own, "scored_folds": [1]})
-    reason = "fold 1, because fold 0 chose which trials ran on"
+    reason = "fold 2, because fold 1 chose which trials ran on"
     text = read(write_study_report(study)).text
     assert f"corrected for a choice among 2 complete trials, scored on {reason}: 0.953" in text
     assert f"They choose by all folds, but are scored on {reason}; raw and pooled are over all folds and not" in text
@@ -315,10 +323,28 @@ def test_folds_on_which_the_corrections_are_scored_are_stated(study: Study, caps
     write_record(study.folder / "hindsight.json", {"lines": [], "importances": {}})
     print_outcome(Console(width=1000), Study.open(study.folder), has_winner=True)
     assert (
-        f"corrected for being the best of 2 complete trials (scored on {reason}); raw 0.97" in capsys.readouterr().out
-    )
+        f"corrected for being the best of 2 complete trials (scored on {reason}); raw 0.9581 over the images of the "
+        "same fold 2; 0.9792 as the mean over all 2 folds and 1 seed; 48 images"
+    ) in capsys.readouterr().out
+    assert "is 0.979, and 0.958 over the images of fold 2, on which the score to quote is corrected, because " in text
     change_best(study, num_complete=1)
     assert f"of the only complete trial, scored on {reason}: 0.953" in read(write_study_report(study)).text
+
+
+def test_a_winner_that_was_not_chosen_among_several_says_so(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    change_best(study, num_complete=1)
+    write_record(study.folder / "hindsight.json", {"lines": [], "importances": {}})
+    print_outcome(Console(width=1000), Study.open(study.folder), has_winner=True)
+    assert (
+        "of the only complete trial: nothing was chosen; raw 0.9792 (mean over 2 folds and" in capsys.readouterr().out
+    )
+
+
+def test_why_the_winner_is_not_compared_with_the_start(study: Study) -> None:
+    best = Best.of(study)
+    assert start_section(study, best).text == f"The winner, trial {best.trial}, is the starting recipe itself."
+    other = change_info(study, start=best.recipe.with_settings({"train.seed": 7}).flat())
+    assert start_section(other, best).text.startswith("The starting recipe did not finish all folds, so the winner")
 
 
 def test_noise_is_described(study: Study) -> None:

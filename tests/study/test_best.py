@@ -97,9 +97,9 @@ def test_the_headline_is_at_most_the_winners_score_on_the_scored_folds(path: Pat
     ):
         Best.load(path)
     change(path, score={**score, "headline": own})
-    assert Best.load(path).scored_on == "folds 1 to 2, because fold 0 chose which trials ran on"
+    assert Best.load(path).scored_on == "folds 2 to 3, because fold 1 chose which trials ran on"
     two = dataclasses.replace(BEST, folds=2, score=dataclasses.replace(BEST.score, scored_folds=[1]))
-    assert two.scored_on == "fold 1, because fold 0 chose which trials ran on"
+    assert two.scored_on == "fold 2, because fold 1 chose which trials ran on"
 
 
 @pytest.mark.parametrize("folds", [[], [0], [0, 1], [1, 2, 3], [2, 1], [-1]])

@@ -93,7 +93,7 @@ def test_a_file_of_another_trial_or_study_is_refused(folder: Path, name: str, ot
 
 
 @pytest.mark.parametrize(
-    ("kept", "found"), [(0, "fold 0, seed 0, which is finished, found 0"), (-1, "fold 1.* found 2")]
+    ("kept", "found"), [(0, r"fold 1 \(0 in the file\), seed 0, which is finished, found 0"), (-1, "fold 2.* found 2")]
 )
 def test_epochs_of_a_finished_fold_must_exist(folder: Path, kept: int, found: str) -> None:
     """Without its last lines, the file is intact."""

@@ -52,8 +52,8 @@ def test_folds_of_a_trial_share_one_chart_per_value(study: Study, wandb_server: 
     run = wandb_server.runs["c0ffee00-0000"]
     assert {f"curves/{name}" for name in CURVES} <= run.client_config["visualize"].keys()
     first, last = tables(run, "curves/validation_accuracy")
-    assert first["data"] == [[epoch, "fold 0", 2 / 3] for epoch in (1, 2)], "drawn after each fold"
-    assert last["data"] == [[epoch, f"fold {fold}", 2 / 3] for fold in (0, 1) for epoch in (1, 2)]
+    assert first["data"] == [[epoch, "fold 1", 2 / 3] for epoch in (1, 2)], "drawn after each fold"
+    assert last["data"] == [[epoch, f"fold {fold}", 2 / 3] for fold in (1, 2) for epoch in (1, 2)]
     assert hidden(run) == {"epoch", "fold/number", *(f"fold_{fold}/{name}" for fold in (0, 1) for name in SERIES)}
 
 

@@ -211,7 +211,7 @@ def test_a_trial_that_waits_is_published_as_waiting_and_goes_on_in_its_run(
     study.write(study.folder / layout.LEDGER, ledger_of(study).to_dict())
     publish(study, lambda message: None)
     run, search = wandb_server.runs["c0ffee00-0000"], wandb_server.runs["c0ffee00-search"]
-    assert (run.summary["state"], run.summary["reason"]) == ("waiting", "waits at the end of fold 0, rank 2 of 3")
+    assert (run.summary["state"], run.summary["reason"]) == ("waiting", "waits at the end of fold 1, rank 2 of 3")
     assert (run.complete, run.exit_code) == (True, 0)
     assert (search.summary["state"], search.summary["waiting"]) == ("finished", 1), "it ended by its budget or patience"
     assert search.summary["device_hours/waiting"] > 0

@@ -172,7 +172,7 @@ def test_the_run_of_a_trial_that_waits_is_closed_and_opened_again(study: Study) 
     begin(study, tracker, 0)
     for report in REPORTS[:3]:
         write(study, tracker, 0, report)
-    where = "waits at the end of fold 0, rank 2 of 3"
+    where = "waits at the end of fold 1, rank 2 of 3"
     tracker.wait(Job(0, 0), RECIPE, [1.0], where)
     tracker.wait(Job(7, 0), RECIPE, [1.0], where)  # It waited before a resume, and its run is not open.
     tracker.close(finished=True)

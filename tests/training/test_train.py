@@ -447,7 +447,7 @@ def test_a_non_finite_loss_is_reported_with_its_step(split: Split, monkeypatch: 
     fitting = fit(recipe_of(), split, fold=3, device=CPU)
     next(fitting)
     message = (
-        r"^non-finite loss at fold 3, epoch 2, step 2 of ResNet-18 add, color, adamw 3.0e-04, seed 0; lower optimizer"
+        r"^non-finite loss at fold 4, epoch 2, step 2 of ResNet-18 add, color, adamw 3.0e-04, seed 0; lower optimizer"
     )
     with pytest.raises(NonFiniteLoss, match=message):
         next(fitting)
@@ -459,7 +459,7 @@ def test_a_non_finite_gradient_is_reported_with_its_step(split: Split, monkeypat
         raise FloatingPointError("expected finite gradients")
 
     monkeypatch.setattr("leukemia.training.optim.ScheduledOptimizer.step", fail)
-    with pytest.raises(NonFiniteLoss, match=r"^non-finite gradient at fold 0, epoch 1, step 1 of .*ranger21"):
+    with pytest.raises(NonFiniteLoss, match=r"^non-finite gradient at fold 1, epoch 1, step 1 of .*ranger21"):
         next(fit(recipe_of("ranger21"), split, fold=0, device=CPU))
 
 
@@ -477,7 +477,7 @@ def test_ranger_reports_the_step_of_a_non_finite_gradient_with_the_losses(
         step(self)
 
     monkeypatch.setattr(train.ScheduledOptimizer, "step", break_gradients)
-    message = rf"^non-finite gradient at fold 0, epoch {reported[0]}, step {reported[1]} of .*ranger21 .*; lower optim"
+    message = rf"^non-finite gradient at fold 1, epoch {reported[0]}, step {reported[1]} of .*ranger21 .*; lower optim"
     with pytest.raises(NonFiniteLoss, match=message):
         list(fit(recipe_of("ranger21"), split, fold=0, device=CPU))
 
@@ -490,7 +490,7 @@ def test_real_divergence_with_each_optimizer(optimizer: str, split: Split, monke
         return model
 
     monkeypatch.setattr(train, "build_model", build_exploding)
-    with pytest.raises(NonFiniteLoss, match=r"^non-finite (loss|gradient) at fold 0, epoch 1, step 1 "):
+    with pytest.raises(NonFiniteLoss, match=r"^non-finite (loss|gradient) at fold 1, epoch 1, step 1 "):
         next(fit(recipe_of(optimizer), split, fold=0, device=CPU))
 
 
@@ -507,7 +507,7 @@ def test_damage_by_the_last_step_is_detected(precise_bn: bool, split: Split, mon
     one_batch = recipe_of(train__epochs=1, train__batch_size=64, evaluate__precise_bn=precise_bn)
     everything = dataclasses.replace(split, training=np.arange(48), validation=np.arange(0))
     monkeypatch.setattr(train.ScheduledOptimizer, "step", last_step_breaks)
-    with pytest.raises(NonFiniteLoss, match=r"^non-finite weight at fold 0, epoch 1, step 1"):
+    with pytest.raises(NonFiniteLoss, match=r"^non-finite weight at fold 1, epoch 1, step 1"):
         run(fit(one_batch, everything, fold=0, device=CPU))
 
 

@@ -101,10 +101,10 @@ def test_every_kind_of_end_is_recorded_everywhere(world_in: Callable[..., World]
     assert {number: end and end.state for number, end in ends.items()} == EXPECTED
     reasons = [str(end and end.reason) for end in ends.values()]
     assert reasons[0] == "all 2 folds"
-    assert reasons[1] == "no better than chance: predicts a single class for all images of fold 0, after 1 of 2 folds"
+    assert reasons[1] == "no better than chance: predicts a single class for all images of fold 1, after 1 of 2 folds"
     assert reasons[2] == "NonFiniteLoss: at fold 1"
     assert reasons[3] == "its process crashed repeatedly"
-    assert reasons[4] == "tta_accuracy is undefined in fold 0"
+    assert reasons[4] == "tta_accuracy is undefined in fold 1"
     assert [trial.state for trial in frozen(world)][1] == TrialState.PRUNED
 
 
@@ -453,7 +453,7 @@ def test_a_killed_repeat_is_resumed(world_in: Callable[..., World]) -> None:
     [
         ("failed", "NonFiniteLoss: at fold 1"),
         ("crashed", "its process crashed repeatedly"),
-        ("undefined", "tta_accuracy is undefined in fold 0"),
+        ("undefined", "tta_accuracy is undefined in fold 1"),
     ],
 )
 def test_a_failed_repeat_is_ignored_and_not_retried(world_in: Callable[..., World], fate: str, reason: str) -> None:

@@ -73,7 +73,7 @@ def test_a_trial_waits_after_fold_0_and_the_best_third_goes_on_first(world_in: C
     assert order == expected
     assert states(world) == ["COMPLETE"] * 7
     assert [label for label, _ in waited(world)] == [f"{number:04d}" for number in range(1, 7)]
-    assert waited(world)[0][1].startswith("waits at the end of fold 0, rank ")
+    assert waited(world)[0][1].startswith("waits at the end of fold 1, rank ")
 
 
 def ranked(scores: list[float], numbers: list[int]) -> list[int]:
@@ -354,7 +354,7 @@ def test_at_a_rung_the_best_third_goes_on_first(world_in: Callable[..., World]) 
     reached = [number for number, _ in sorted(set(places.order))]
     best = max((number for number in reached if number), key=lambda number: value_at(world, number, RUNGS[0]))
     label, where = waited(world)[-1]
-    assert where.startswith("waits at 45 % of fold 0, rank ")
+    assert where.startswith("waits at 45 % of fold 1, rank ")
     # Of three or more at the first rung, trial 0 among them, the best one went on; trial 0 does not wait.
     assert len(reached) >= 3
     assert int(label) == best or value_at(world, 0, RUNGS[0]) > value_at(world, best, RUNGS[0])

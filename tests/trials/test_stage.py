@@ -31,8 +31,8 @@ def study(tmp_path: Path, tiny_catalog: Catalog) -> Study:
     [
         (1, "all folds", None),
         (6, "1 of 2 folds", None),
-        (7, "5 % of fold 0", {0, 1, 2, 3, 4, 5, 6}),
-        (20, "5 % of fold 0", {0, 1, 2, 3, 4, 5, 6}),
+        (7, "5 % of fold 1", {0, 1, 2, 3, 4, 5, 6}),
+        (20, "5 % of fold 1", {0, 1, 2, 3, 4, 5, 6}),
     ],
 )
 def test_the_latest_stage_with_enough_trials_is_taken(

@@ -89,7 +89,7 @@ def test_a_search_that_ends_by_its_budget_says_everywhere_which_trials_wait(
     notes = attributes(world)
     assert {number: notes[number] for number in places} == {n: place.describe() for n, place in places.items() if place}
     gone = [notes[number] for number, state in enumerate(states) if state == "COMPLETE" and number > 0]
-    assert gone == ["went on from the end of fold 0"] * len(gone)
+    assert gone == ["went on from the end of fold 1"] * len(gone)
     assert notes[0] is None, "it never waits"
 
     table = trial_table(study).set_index("trial")
@@ -167,7 +167,7 @@ def test_a_search_that_goes_on_shows_nobody_waiting_at_its_end(world_in: Callabl
     while (assignment := driver.begin()) is not None:
         again.train(driver, assignment)
     assert waiting_trials(again.study) == watcher.seen[-1] == {}
-    assert {attributes(again)[number] for number in waited} == {"went on from the end of fold 0"}
+    assert {attributes(again)[number] for number in waited} == {"went on from the end of fold 1"}
     assert set(trial_table(again.study)["state"]) == {"complete"}
 
 
