@@ -74,6 +74,9 @@ class CheckpointWriter:
         self._finished = self._last_copied = 0
         """Epochs of this fit: the last one that has ended, and the last one that was copied."""
 
+        self._take: Callable[[], Snapshot] | None = None
+        """Copies the state while the fit waits for its caller: it is that after ``_finished``. None during an epoch."""
+
         self._lock = threading.Lock()
         self._is_ending, self._is_stored = False, threading.Event()
         schedule.begun(self)
@@ -88,15 +91,22 @@ class CheckpointWriter:
         """Finish the checkpoint that is being written. The fit has ended: if the writing fails, that is only logged.
 
         Args:
-            is_interrupted: the kept copy is written as well, since the fit will be resumed.
+            is_interrupted: the last epoch is written as well, since the fit will be resumed; during an epoch, the one
+                that was copied.
         """
         with self._lock:
             if is_interrupted:
+                self._copy_between_epochs()
                 self._write_kept()
-            self._kept = None
+            self._kept = self._take = None
             self._finish()
             self._thread.shutdown()
             self._is_stored.set()
+
+    def before_epoch(self) -> None:
+        """The caller has received the last epoch: the state changes from now on."""
+        with self._lock:
+            self._take = None
 
     def after_epoch(self, epoch: int, take: Callable[[], Snapshot]) -> None:
         """Begin to write a checkpoint if one is due; wait for that of a named epoch and of the last one.
@@ -111,7 +121,7 @@ class CheckpointWriter:
         with self._lock:
             if self._writing is not None and self._writing.done():
                 self._join()
-            self._finished = epoch
+            self._finished, self._take = epoch, take
             is_named = epoch == self._recipe.train.epochs or epoch in self._schedule.epochs or self._is_ending
             if is_named or time.monotonic() - self._begun >= self._schedule.seconds:
                 self._join()
@@ -128,13 +138,14 @@ class CheckpointWriter:
     def store_last(self) -> None:
         """Store the last finished epoch: the process is about to end. For another thread than the fit's.
 
-        An epoch that was not copied follows another one within seconds: then the running epoch is stored, which will
-        end within seconds as well. If the writing fails, that is only logged.
+        An epoch that was not copied is copied now if the fit waits for its caller, who may not go on. During an epoch,
+        that one is stored, which will end within seconds as the one before. If the writing fails, that is only logged.
         """
         with self._lock:
             self._is_ending = True
             if self._is_stored.is_set():
                 return
+            self._copy_between_epochs()
             if self._last_copied == self._finished:
                 self._write_kept()
                 self._finish()
@@ -150,6 +161,12 @@ class CheckpointWriter:
         self._kept = take()
         self._copied, self._last_copied = time.monotonic(), epoch
         self._copy_seconds = self._copied - start
+
+    def _copy_between_epochs(self) -> None:
+        """Copy the last epoch if it was not, and if the state is still its own."""
+        if self._last_copied != self._finished and self._take is not None:
+            self._finish()
+            self._copy(self._finished, self._take)
 
     def _copy_interval(self) -> float:
         return max(COPY_SECONDS, self._copy_seconds / COPY_SHARE)

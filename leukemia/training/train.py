@@ -102,6 +102,8 @@ def fit(
             state.restore(checkpoint)
             yield from state.epochs
         for epoch in range(len(state.epochs) + 1, recipe.train.epochs + 1):
+            if writer is not None:
+                writer.before_epoch()
             state.epochs.append(state.run_epoch(epoch))
             if writer is not None:
                 writer.after_epoch(epoch, state.snapshot)

@@ -95,6 +95,7 @@ def test_nothing_is_stored_before_the_first_epoch(writer: CheckpointWriter, path
 def test_of_short_epochs_the_running_one_is_awaited(writer: CheckpointWriter, clock: Clock, path: Path) -> None:
     assert finish(writer, clock, 1, 4)
     assert not finish(writer, clock, 2, 4.5)
+    writer.before_epoch()
     storing = threading.Thread(target=writer.store_last)
     storing.start()
     while not writer._is_ending:
@@ -105,12 +106,28 @@ def test_of_short_epochs_the_running_one_is_awaited(writer: CheckpointWriter, cl
     assert epochs_in(path, RECIPE, 0) == 3
 
 
+@pytest.mark.parametrize("how", ["notice", "interrupt"])
+def test_an_epoch_whose_report_is_not_received_any_more_is_copied_now(
+    how: str, writer: CheckpointWriter, clock: Clock, path: Path
+) -> None:
+    """The caller ends the search, and never asks for the next epoch."""
+    assert finish(writer, clock, 1, 4)
+    writer.before_epoch()
+    assert not finish(writer, clock, 2, 4.5)
+    if how == "notice":
+        writer.store_last()
+    else:
+        writer.close(is_interrupted=True)
+    assert epochs_in(path, RECIPE, 0) == 2
+
+
 def test_an_epoch_that_takes_longer_than_expected_is_not_awaited_for_long(
     writer: CheckpointWriter, clock: Clock, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint_writer, "LAST_SECONDS", 0.05)
     assert finish(writer, clock, 1, 10)
     assert not finish(writer, clock, 2, 10.5)
+    writer.before_epoch()
     writer.store_last()
     assert epochs_in(path, RECIPE, 0) == 1
 
