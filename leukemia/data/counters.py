@@ -23,15 +23,12 @@ _SAMPLES = frozenset(
     "slide slides smear smears sample samples specimen visit day week ausstrich probe praparat frottis lame lamina "
     "vetrino striscio frotis мазок 涂片 玻片".split()
 )
-_PATIENTS = frozenset("p pt pat id uid s".split())
+_PATIENTS = frozenset("p pt pat pac paz pz id uid s".split())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """A level of folders, or a word of the names, whose values may be patients."""
-
-    pattern: str
-    """Finds the value in a path."""
 
     values: tuple[str | None, ...]
     """One per image; None if its name has another form."""
@@ -39,8 +36,22 @@ class Place:
     where: str
     """What the values are read from: the folders or the names."""
 
+    before: str = ""
+    """What is before the value in a path, as a regular expression."""
+
+    group: str = ""
+    """The value, as a regular expression."""
+
+    after: str = ""
+    """What is after it, as a regular expression."""
+
     words: frozenset[str] = frozenset()
     """The words before the values, in plain letters, if they are numbers."""
+
+    @property
+    def pattern(self) -> str:
+        """Finds the value in a path, as a group."""
+        return f"{self.before}({self.group}){self.after}"
 
     @property
     def distinct(self) -> list[str]:
@@ -57,7 +68,7 @@ class Place:
     def counts_images(self) -> bool:
         """Whether the word before each value says that it is the number of an image, a cell or a field.
 
-        >>> [Place(pattern="", values=(value,), where="names").counts_images for value in ("img_0001", "cell12", "P12")]
+        >>> [Place(values=(value,), where="names").counts_images for value in ("img_0001", "cell12", "P12")]
         [True, True, False]
         """
         return bool(self.prefixes) and self.prefixes <= _COUNTED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -12,11 +12,9 @@ from leukemia.data.classes import normal_form
 from leukemia.data.counters import Place, is_counter
 from leukemia.data.layouts.folder_levels import is_centre, is_view, look_like_subjects
 from leukemia.data.part_words import plain
+from leukemia.data.sites import LEAST_PER_SUBJECT, have_same_ids, is_site, with_sites
 from leukemia.data.split import part_of
 from leukemia.data.versions import originals
-
-LEAST_PER_SUBJECT = 2
-"""So many images have most patients, at least on average."""
 
 LEAST_ALIKE = 0.9
 """The share of names that have the same words and numbers in the same order, apart from what these are."""
@@ -41,12 +39,12 @@ def subject_pattern(image_ids: Sequence[str], words: Collection[str] = ()) -> st
         words: those that stand for classes, which are no patients.
 
     >>> subject_pattern([f"{word}/P{number // 3}_{number}.png" for number in range(12) for word in ("hem", "all")])
-    "--subject-pattern '([^\\\\W_]+)_[^/]*$' reads P0, P1, P2 and 1 more from the names, if these are patients"
+    "--subject-pattern '([^\\\\W_]+)_[^/]*$' reads P0, P1, P2 and 1 more from the names, if these 4 are patients"
     >>> subject_pattern([f"cell_{number}.png" for number in range(12)])
     """
     ids = sorted(set(originals(image_ids)))
     forms = set(map(normal_form, words))
-    found: list[tuple[int, Place]] = []
+    found: list[tuple[int, Place, list[Place]]] = []
     levels = list(_levels(ids))
     for places in (levels, *([*levels, *_places(ids, kinds)] for kinds in _WORDS)):
         for index, place in enumerate(places):
@@ -56,15 +54,36 @@ def subject_pattern(image_ids: Sequence[str], words: Collection[str] = ()) -> st
                 and not (_are_others(place.distinct) or any(normal_form(word) in forms for word in place.distinct))
                 and not is_counter(place, places[:index], known)
             ):
-                found.append((_rank(place.distinct), place))
+                sites = [each for each in places[:index] if is_site(each, known)]
+                found.append((_rank(place.distinct), place, sites))
     if not found:
         return None
-    _, chosen = min(found, key=lambda each: each[0])
+    _, alone, sites = min(found, key=lambda each: each[0])
+    apart = with_sites(alone, sites, ids)
+    # What has the same ids throughout may be a stain or a day: taking them for one patient never leaks.
+    chosen = with_sites(alone, [each for each in sites if not have_same_ids(each, alone)], ids)
     values = chosen.distinct
     more = f" and {len(values) - MOST_SHOWN} more" if len(values) > MOST_SHOWN else ""
     shown = ", ".join(values[:MOST_SHOWN])
     pattern = shlex.quote(chosen.pattern)
-    return f"--subject-pattern {pattern} reads {shown}{more} from the {chosen.where}, if these are patients"
+    way = (
+        f"--subject-pattern {pattern} reads {shown}{more} from the {chosen.where}, if these {len(values)} are patients"
+    )
+    if apart is alone:
+        return way
+    same = " and ".join(_with_one_id(alone, apart))
+    if chosen is alone:
+        return f"{way} ({shlex.quote(apart.pattern)} if {same} are two, with {len(apart.distinct)} in all)"
+    return f"{way} ({shlex.quote(alone.pattern)} if {same} are one, with {len(alone.distinct)} in all)"
+
+
+def _with_one_id(alone: Place, apart: Place) -> list[str]:
+    """Two patients of different sites with the same id."""
+    found: dict[str | None, set[str]] = defaultdict(set)
+    for value, whole in zip(alone.values, apart.values, strict=True):
+        if whole is not None:
+            found[value].add(whole)
+    return sorted(max(found.values(), key=lambda each: len(each)))[:2]
 
 
 def _recurs(place: Place) -> bool:
@@ -90,7 +109,7 @@ def _levels(image_ids: Sequence[str]) -> Iterator[Place]:
     folders = [PurePosixPath(image_id).parts[:-1] for image_id in image_ids]
     for level in range(min(map(len, folders), default=0)):
         values = tuple(each[level] for each in folders)
-        yield Place(pattern=f"^{'[^/]+/' * level}([^/]+)/", values=values, where="folders")
+        yield Place(before=f"^{'[^/]+/' * level}", group="[^/]+", after="/", values=values, where="folders")
 
 
 def _places(image_ids: Sequence[str], kinds: Sequence[str]) -> Iterator[Place]:
@@ -112,9 +131,10 @@ def _places(image_ids: Sequence[str], kinds: Sequence[str]) -> Iterator[Place]:
         if _are_dates(word, [stem for stem, each in zip(stems, alike, strict=True) if each], index):
             continue
         values = tuple(None if each is None else each[index] for each in alike)
-        before = set(columns[index - 1]) if index else set()
-        words = frozenset(map(plain, before)) if not any(map(_DIGIT.search, before)) else frozenset()
-        yield Place(pattern=_pattern(parts, columns, kinds, index), values=values, where="names", words=words)
+        preceding = set(columns[index - 1]) if index else set()
+        words = frozenset(map(plain, preceding)) if not any(map(_DIGIT.search, preceding)) else frozenset()
+        before, group = _pattern(parts, columns, kinds, index)
+        yield Place(before=before, group=group, after=_after(parts, index), values=values, where="names", words=words)
 
 
 def _are_dates(word: re.Pattern[str], stems: Sequence[str], index: int) -> bool:
@@ -131,8 +151,10 @@ def _kind_of(kinds: Sequence[str]) -> Callable[[re.Match[str]], str]:
     return lambda match: f"\0{next(number for number, kind in enumerate(kinds) if re.fullmatch(kind, match[0]))}"
 
 
-def _pattern(parts: Sequence[str], columns: Sequence[Sequence[str]], kinds: Sequence[str], wanted: int) -> str:
-    """The beginning of a name up to the word that is wanted, which is a group.
+def _pattern(
+    parts: Sequence[str], columns: Sequence[Sequence[str]], kinds: Sequence[str], wanted: int
+) -> tuple[str, str]:
+    """The beginning of a name up to the word that is wanted, and this word, as regular expressions.
 
     Args:
         parts: the shape of the names: what is between words, and for each word its kind.
@@ -141,14 +163,20 @@ def _pattern(parts: Sequence[str], columns: Sequence[Sequence[str]], kinds: Sequ
     text, index = "", 0
     for part in parts:
         if not part.startswith("\0"):
-            text += _SPECIAL.sub(r"\\\g<0>", part)
+            text += _literal(part)
             continue
         if index == wanted:
-            text += f"({kinds[int(part[1:])]})"
-        elif index > wanted:
-            break
-        else:
-            words = set(columns[index])
-            text += words.pop() if len(words) == 1 else kinds[int(part[1:])]
+            return text, kinds[int(part[1:])]
+        words = set(columns[index])
+        text += words.pop() if len(words) == 1 else kinds[int(part[1:])]
         index += 1
-    return f"{text}[^/]*$"
+    raise AssertionError("no such word")
+
+
+def _after(parts: Sequence[str], wanted: int) -> str:
+    """What follows a word up to the next one, and the rest of the name, as a regular expression."""
+    return f"{_literal(parts[2 * wanted + 2])}[^/]*$"
+
+
+def _literal(text: str) -> str:
+    return _SPECIAL.sub(r"\\\g<0>", text)

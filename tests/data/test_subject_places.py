@@ -74,3 +74,50 @@ def test_the_parts_of_dates_are_no_patients(date: str) -> None:
     assert subject_pattern(names) is None
     of_patients = [f"PT{number // 4:02d}_{name}" for number, name in enumerate(names)]
     assert "reads PT00, PT01, PT02 and 3 more from the names" in (subject_pattern(of_patients) or "")
+
+
+SITES = (("HC", range(1, 9)), ("HSP", range(1, 11)))
+
+
+@pytest.mark.parametrize(
+    ("form", "first"),
+    [
+        ("{0}_PAC{1:04d}_2021-03-{2:02d}_{2:03d}_{3}.jpg", "HC_PAC0001"),
+        ("train/{0}-P{1:03d}-{2}-{3}.jpg", "HC-P001"),
+        ("{3}/{0} pat{1} {2}.jpg", "HC pat1"),
+        ("{0}/PAC{1:04d}_{2}_{3}.jpg", "HC/PAC0001"),
+        ("train/{0}/pat{1}/{2}_{3}.jpg", "HC/pat1"),
+    ],
+)
+def test_equal_ids_of_several_sites_are_kept_apart(form: str, first: str) -> None:
+    names = [
+        form.format(site, patient, image, ("POS", "NEG")[patient % 2])
+        for site, patients in SITES
+        for patient in patients
+        for image in range(1, 4)
+    ]
+    way = subject_pattern(names, ["POS", "NEG"]) or ""
+    _, pattern, *_ = shlex.split(way)
+    assert len({re.search(pattern, name)[1] for name in names}) == 18  # type: ignore[index]
+    assert f" reads {first}, " in way
+    assert ", if these 18 are patients ('" in way
+    other = shlex.split(way.partition(" (")[2])[0]
+    assert len({re.search(other, name)[1] for name in names}) == 10  # type: ignore[index]
+    assert way.endswith(" are one, with 10 in all)")
+
+
+def test_what_each_patient_has_is_no_site() -> None:
+    """Patients whose images are in both kinds are not taken apart, since that would leak; the other way is said."""
+    names = [f"{kind}_pat{n}_{image}.png" for kind in ("iron", "pas") for n in range(5) for image in range(2)]
+    way = subject_pattern(names) or ""
+    assert way.partition(" reads ")[2].startswith("pat0, pat1, pat2 and 2 more from the names, if these 5 are patients")
+    assert way.endswith(r" ('([^\W_]+_[^\W_]+)_[^/]*$' if iron_pat0 and pas_pat0 are two, with 10 in all)")
+
+
+@pytest.mark.parametrize(
+    ("words", "known"), [(("hem", "all"), ["hem", "all"]), (("train", "test"), []), (("MDS", "wbc"), [])]
+)
+def test_classes_and_parts_are_no_sites(words: tuple[str, str], known: list[str]) -> None:
+    names = [f"{word}_pat{n + k}_{i}.png" for k, word in enumerate(words) for n in range(5) for i in range(2)]
+    way = subject_pattern(names, known) or ""
+    assert way.endswith(" pat0, pat1, pat2 and 3 more from the names, if these 6 are patients")

@@ -29,7 +29,7 @@ def unread_levels(source: Source, reading: Reading) -> tuple[str, ...]:
         is_read = not words.isdisjoint(found) or all(map(part_of, found)) or look_like_subjects(names)
         if 1 < len(found) <= FEW_WORDS and not is_read and not _has_subject(deep[0].parts, level, reading):
             # Magnifications, stains, fields and hospitals are nothing else.
-            are_counters = Place(pattern="", values=tuple(found), where="folders").counts_images
+            are_counters = Place(values=tuple(found), where="folders").counts_images
             way = "" if all(map(is_view, found)) or are_counters or all(map(is_centre, found)) else _way(level)
             notes.append(f"folders of another level that are not read: {', '.join(counted(names))}{way}")
     return tuple(notes)
