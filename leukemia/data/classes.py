@@ -7,7 +7,7 @@ import io
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -41,15 +41,15 @@ NO_LABEL = "no-label"
 MOST_WORDS = 20
 """An example has at most as many words of the data."""
 
-MOST_IGNORED = 1 / 3
-"""An example leaves out at most such a share of the images for their words; with more, a class may be among them."""
-
 PLACE = "WORD,..."
 """Stands for words that the user must write."""
 
 _NUMBER = re.compile(r"-?\d+")
-# Words for images that have no class.
-_NO_CLASS = re.compile(r"-\d+|un-?(?:label+ed|known|defined|classified|sorted|certain)|other|ignore")
+# Words for images that have no class, or show no cell.
+_NO_CLASS = re.compile(
+    r"-\d+|un-?(?:label+ed|known|defined|classified|sorted|certain|usable)|ignored?|empty|blank|debris|backgrounds?"
+    r"|overviews?|art[ei]fa[ck]?t+[eios]*|hintergrund|leer|ubersicht|übersicht|fondo|fundo|unbrauchbar"
+)
 
 
 class LabelError(UserError):
@@ -225,13 +225,13 @@ def mapping(
 ) -> tuple[str, list[str]]:
     """``--classes`` to type, from the words of the data, and the words whose class the user must say.
 
-    Known words, or those of ``classes``, have their class. Nobody guesses that of the others: they are ignored if both
-    classes have words, and if they are those of a few images; if not, the user must write them instead of ``WORD``.
-    Those of ``ignored`` are ignored anyway.
+    Known words, or those of ``classes``, have their class. Nobody guesses that of the others, however few images they
+    have: the user must write them instead of ``WORD``. If both classes have words, those that are known to be no
+    class, such as ``debris``, are ignored. Those of ``ignored`` are ignored anyway.
     With ``are_all``, ``words`` are those of all images, so that words of ``classes`` beside them are typing errors.
 
-    >>> mapping(["hem", "all", "odd"], None), mapping(["Benign", "A", "B"], None)
-    (('--classes normal=hem leukemic=all ignore=odd', []), ('--classes normal=Benign leukemic=WORD,...', ['A', 'B']))
+    >>> mapping(["hem", "all", "debris"], None), mapping(["Benign", "A", "B"], None)
+    (('--classes normal=hem leukemic=all ignore=debris', []), ('--classes normal=Benign leukemic=WORD,...', ['A', 'B']))
     >>> mapping(["0", "-1"], ["normal=0", "leukemic=1"])
     ('--classes normal=0 leukemic=1 ignore=-1', [])
     >>> mapping(["hem", "all", "LAL", "temoin"], None)
@@ -239,8 +239,7 @@ def mapping(
     >>> mapping(["Benign", "Blast"], ["normal=Benign", "leukemic=Blst"], are_all=True)
     ('--classes normal=Benign leukemic=WORD,...', ['Blast'])
     """
-    numbers = dict(counts(words))
-    found = list(numbers)
+    found = [word for word, _ in counts(words)]
     forms = set(map(normal_form, found))
     parts: dict[str, list[str]] = {name: [] for name in (*CLASSES, IGNORE)}
     if classes is not None:
@@ -256,17 +255,28 @@ def mapping(
                 parts[CLASSES[label]].append(word)
     parts[IGNORE] += [word for word, _ in counts(ignored) if not vocabulary.ignores(word)]
     unknown = [word for word in found if word not in vocabulary]
-    classed = [word for word in unknown if not _NO_CLASS.fullmatch(normal_form(word))]
-    is_rest = sum(numbers[word] for word in classed) <= MOST_IGNORED * sum(numbers.values())
-    has_both = all(parts[name] for name in CLASSES)
-    if is_complete := has_both and is_rest:
-        parts[IGNORE] += unknown[:MOST_WORDS]
-    place = f",{PLACE}" if has_both and not is_rest else ""
+    classless = [word for word in unknown if _is_no_class(word, forms)]
+    if has_both := all(parts[name] for name in CLASSES):
+        parts[IGNORE] += classless[:MOST_WORDS]
+        unknown = [word for word in unknown if word not in classless]
+    place = f",{PLACE}" if has_both and unknown else ""
     items = [f"{name}={joined(parts[name][:MOST_WORDS]) + place if parts[name] else PLACE}" for name in CLASSES]
     items += [f"{IGNORE}={joined(parts[IGNORE])}"] if parts[IGNORE] else []
-    more = f" (and {len(unknown) - MOST_WORDS} more words)" if len(unknown) > MOST_WORDS and is_complete else ""
+    is_cut = has_both and len(classless) > MOST_WORDS
+    more = f" (and {len(classless) - MOST_WORDS} more words)" if is_cut else ""
     typed = " ".join(map(shlex.quote, items))
-    return f"--classes {typed}{more}", [] if is_complete else unknown
+    return f"--classes {typed}{more}", unknown
+
+
+def _is_no_class(word: str, forms: Collection[str]) -> bool:
+    """Whether images with a word are known to have no class: of none, or of two of the data, as ``hem+all``.
+
+    Args:
+        forms: the words of the data in their normal form.
+    """
+    form = normal_form(word)
+    of_two = "+" in form and all(part in forms for part in map(normal_form, form.split("+")))
+    return of_two or _NO_CLASS.fullmatch(form) is not None
 
 
 def _split(text: str) -> list[str]:

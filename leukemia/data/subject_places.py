@@ -83,7 +83,8 @@ def _with_one_id(alone: Place, apart: Place) -> list[str]:
     for value, whole in zip(alone.values, apart.values, strict=True):
         if whole is not None:
             found[value].add(whole)
-    return sorted(max(found.values(), key=lambda each: len(each)))[:2]
+    twice = max(found.values(), key=len)
+    return sorted(twice)[:2]
 
 
 def _recurs(place: Place) -> bool:

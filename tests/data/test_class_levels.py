@@ -103,19 +103,19 @@ def test_words_below_the_parts_of_a_split_are_named_at_each_hospital(tmp_path: P
 
 def test_an_example_that_is_refused_is_not_proposed(tmp_path: Path) -> None:
     """Left out as a word, the folder would be one of both classes."""
-    touch(tmp_path, "hem/all/1.png", "hem/2.png", "all/1.png", "odd/1.png")
+    touch(tmp_path, "hem/all/1.png", "hem/2.png", "all/1.png", "debris/1.png")
     message = refusal(tmp_path)
     assert "is named for both classes" in message
     (tmp_path / "hem/all/1.png").unlink()
     (tmp_path / "hem/all").rmdir()
-    assert "--classes normal=hem leukemic=all ignore=odd" in refusal(tmp_path)
+    assert "--classes normal=hem leukemic=all ignore=debris" in refusal(tmp_path)
 
 
 def test_what_remains_after_an_example_is_said_at_once(tmp_path: Path) -> None:
     touch(tmp_path, "0.png", "1.png", "2.png")
-    lines = ["0.png,hem", "1.png,ALL", "2.png,odd", "3.png,hem"]
+    lines = ["0.png,hem", "1.png,ALL", "2.png,Artefakt", "3.png,hem"]
     (tmp_path / "list.csv").write_text("\n".join(["Path,label", *lines]))
     message = refusal(tmp_path)
-    assert "--classes normal=hem leukemic=ALL ignore=odd\n  after that, this remains: " in message
+    assert "--classes normal=hem leukemic=ALL ignore=Artefakt\n  after that, this remains: " in message
     assert "1 of 4 images do not exist below" in message
     assert "\n    row 5: 3.png\n" in message

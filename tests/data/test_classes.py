@@ -73,7 +73,7 @@ def test_stages_beside_other_words_are_not_known(tmp_path: Path) -> None:
     """``pre`` and ``pro`` by themselves may be anything."""
     with pytest.raises(UserError, match=r"\n  pre/ \(1\)\n") as caught:
         found(touch(tmp_path, "hem/a.png", "all/b.png", "pre/c.png"))
-    assert before_list(str(caught.value)).endswith("for example: --classes normal=hem leukemic=all ignore=pre")
+    assert before_list(str(caught.value)).endswith("--classes normal=hem,WORD,... leukemic=all,WORD,...")
 
 
 def test_two_versions_of_taleqani_are_not_mixed(tmp_path: Path) -> None:
@@ -210,12 +210,12 @@ def test_invalid_mappings(tmp_path: Path, classes: list[str], message: str) -> N
 
 def test_every_word_must_be_mapped_and_occur(stages: Path) -> None:
     with pytest.raises(
-        UserError, match=r"\n  Pro/ \(6\)\n  write each of Pro after its class, or leave its images out, for example: "
+        UserError, match=r"\n  Pro/ \(6\)\n  write each of Pro after its class, or after ignore= to leave it out: "
     ) as caught:
         found(stages, "normal=Benign", "leukemic=Early,Pre")
-    typed = str(caught.value).rpartition("for example: --classes ")[2].partition("\n")[0]
-    assert typed == "normal=Benign leukemic=Early,Pre ignore=Pro"
-    assert len(found(stages, *typed.split()).rows) == 18
+    typed = str(caught.value).rpartition(": --classes ")[2].partition("\n")[0]
+    assert typed == "normal=Benign,WORD,... leukemic=Early,Pre,WORD,..."
+    assert len(found(stages, "normal=Benign", "leukemic=Early,Pre", "ignore=Pro").rows) == 18
     with pytest.raises(
         UserError, match=r"^--classes: no image has the word 'prae'; .*:\n  Benign \(6\)\n  Early \(6\)\n"
     ):
@@ -237,6 +237,21 @@ def test_unknown_folders_are_mapped_at_the_second_try(tmp_path: Path, paths: lis
     assert {row.label for row in found(tmp_path, "normal=neg", "leukemic=pos").rows} == {0, 1}
     with pytest.raises(UserError, match=r"^--classes: 'word', '...' occurs twice"):
         found(tmp_path, *advice.split()[-2:])
+
+
+@pytest.mark.parametrize("word", ["Monocyte", "smudge", "other"])
+def test_a_small_class_is_not_left_out_in_an_example(tmp_path: Path, word: str) -> None:
+    with pytest.raises(UserError) as caught:
+        found(listing(tmp_path, "Path,label", *["hem", "all"] * 20, word))
+    assert "ignore=" not in str(caught.value).rpartition("--classes ")[2]
+    assert f"write each of {word} after its class" in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["Artefact", "artefakte", "debris", "unclassified", "Background"])
+def test_what_is_known_to_be_no_cell_is_left_out_in_an_example(tmp_path: Path, word: str) -> None:
+    with pytest.raises(UserError) as caught:
+        found(listing(tmp_path, "Path,label", "hem", "all", word))
+    assert f"--classes normal=hem leukemic=all ignore={word}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

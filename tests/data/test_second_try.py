@@ -132,10 +132,10 @@ def test_many_images_beside_class_folders_are_refused(tmp_path: Path) -> None:
 
 
 def test_folders_beside_class_folders_are_ignored_by_the_name_that_has_no_class_folder(tmp_path: Path) -> None:
-    names = [f"Case_{case}/extra/{number}.png" for case in ("A01", "B07") for number in range(2)]
+    names = [f"Case_{case}/debris/{number}.png" for case in ("A01", "B07") for number in range(2)]
     message = refusal(touch(tmp_path, *SLIDES, *names), "normal=lymphocyte", "leukemic=blast")
     typed = completed(message, "", "")
-    assert typed == ["normal=lymphocyte", "leukemic=blast", "ignore=extra"]
+    assert typed == ["normal=lymphocyte", "leukemic=blast", "ignore=debris"]
     assert len(found(tmp_path, *typed).rows) == len(SLIDES)
 
 

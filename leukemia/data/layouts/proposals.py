@@ -85,7 +85,12 @@ def _filled(items: Sequence[str], words: Sequence[Sequence[str]]) -> tuple[str, 
     """The value of ``--classes`` with two sets of words for the classes without any, or both for the only one."""
     num_places = sum(item.endswith(PLACE) for item in items)
     parts = iter(words if num_places > 1 else [[word for each in words for word in each]])
-    return tuple(item.replace(PLACE, joined(next(parts))) if item.endswith(PLACE) else item for item in items)
+    return tuple(_with_words(item, next(parts)) if item.endswith(PLACE) else item for item in items)
+
+
+def _with_words(item: str, words: Sequence[str]) -> str:
+    """A part of ``--classes`` with words in the place of those that the user must write; those before it may do."""
+    return item.replace(PLACE, joined(words)) if words else item.removesuffix(f",{PLACE}")
 
 
 def _refused(read: Read, classes: tuple[str, ...]) -> str | None:
