@@ -159,6 +159,7 @@ def read_catalog(
         own,
         columns=source.unread_columns,
         recurring=source.recurring_columns,
+        left=source.left_columns,
         pattern=partial(subject_pattern, [image_id for image_id, _ in named], source.words),
     )
     table, converted = _table(source, named, subjects.names, recipe)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from leukemia.base.errors import UserError
@@ -78,7 +78,8 @@ def read_subjects(
     reading: Reading,
     *,
     columns: Iterable[str] = (),
-    recurring: Iterable[str] = (),
+    recurring: Collection[str] = (),
+    left: Iterable[str] = (),
     pattern: Callable[[], str | None] = lambda: None,
 ) -> Subjects:
     """The subjects of all images, in their normal form: a subject is named by its shortest spelling.
@@ -91,6 +92,7 @@ def read_subjects(
         reading: the user's options.
         columns: columns that are called like subjects, but are not read.
         recurring: other columns whose values recur as patients do.
+        left: columns of which nothing says what they are.
         pattern: what to type for subjects that may be in the paths, looked up only if there are none.
 
     Raises:
@@ -107,7 +109,7 @@ def read_subjects(
                 f"--subject-column {reading.subject_column}: expected subjects, but no row has one"
                 f"{_in_brackets(words)}; give another column, or leave the option out"
             )
-        return Subjects(names=None, notes=(_how_to_give(columns, recurring, pattern),))
+        return Subjects(names=None, notes=(_how_to_give(columns, recurring, left, pattern),))
     notes += [_unread(column, reading) for column in columns]
     names, joined = _normal({value for value in known if value is not None}, reading.subject_spelling)
     if joined:
@@ -185,18 +187,28 @@ def _unread(column: str, reading: Reading) -> str:
     return f"the column {column} looks like subjects, but is not read; --subject-column {_argument(column)} {way}"
 
 
-def _how_to_give(columns: Iterable[str], recurring: Iterable[str], pattern: Callable[[], str | None]) -> str:
-    """What to type for subjects: columns that are called so; without any, what else recurs as patients do."""
+def _how_to_give(
+    columns: Iterable[str], recurring: Collection[str], left: Iterable[str], pattern: Callable[[], str | None]
+) -> str:
+    """What to type for subjects: columns that are called so; without any, what else recurs as patients do, and what
+    else a table has."""
     ways = [f"--subject-column {_argument(column)} reads the column {column}" for column in columns]
+    others = [] if ways else [column for column in left if column not in recurring]
     if not ways:
         ways = [
-            f"--subject-column {_argument(column)} reads the column {column}, whose values recur as patients do"
+            f"--subject-column {_argument(column)} reads the column {column}, whose values recur as patients do, if "
+            "these are patients"
             for column in recurring
         ]
         ways += filter(None, [pattern()])
     return (
         "subjects are unknown, so images of one patient may be on both sides of a split, and scores too high; "
         + ", ".join(ways or ["a CSV with a column subject gives them"])
+        + (
+            f", --subject-column NAME reads another column, if one of these has patients ({some(others)})"
+            if others
+            else ""
+        )
         + ", --subjects-from looks them up in a copy with subjects (for renumbered images of C-NMC)"
     )
 

@@ -159,3 +159,31 @@ def test_ids_that_a_spreadsheet_has_rounded_are_refused(tmp_path: Path) -> None:
         UserError, match=r"rounded the ids in the column ipp; .*\n  row 2: 8,00E\+06\n  row 3: 8,00E\+06$"
     ):
         listing.subjects("IPP", "subject")
+
+
+@pytest.mark.parametrize(
+    ("titles", "separator"),
+    [
+        ("Table S4. Cells of the cohort\n", ","),
+        ("Table S4. Cells, as read by two readers\n", "\t"),
+        ("Table S4\n\nExported in 2022\n", ";"),
+        ('"Table S4. Cells, patients"\n', ","),
+    ],
+)
+def test_titles_without_separators_above_the_header_are_not_read(tmp_path: Path, titles: str, separator: str) -> None:
+    path = tmp_path / "list.csv"
+    rows = [("Path", "label", "Pt"), ("a.png", "0", "1"), ("b.png", "1", "2")]
+    path.write_text(titles + "".join(f"{separator.join(row)}\n" for row in rows))
+    file = read_csv(path)
+    start = titles.count("\n") + 1
+    assert file.header == (start, ["Path", "label", "Pt"])
+    assert [number for number, _ in file.rows] == [start + 1, start + 2]
+    number = len(titles.split("\n")) - titles.count("\n\n") - 1
+    assert f"{number} lines above the header of the CSV have one value each, and are not read" in file.notes
+
+
+@pytest.mark.parametrize("text", ["Path\na.png,0\nb.png,1\n", "Path\na.png\nb.png\n", "a.png\nb.png,c\nd.png,e\n"])
+def test_a_first_line_above_images_is_no_title(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(text)
+    assert not any("above the header" in note for note in read_csv(path).notes)

@@ -98,3 +98,21 @@ def test_a_column_of_hospitals_is_no_candidate_for_labels(tmp_path: Path) -> Non
     rows = [f"{number}.png,{number % 2},{('Pune', 'Delhi')[number // 4]}" for number in range(8)]
     notes = typed(write_lines(tmp_path / "cells.csv", "file,label,Hospital", *rows)).named_notes
     assert [note[:38] for note in notes] == ["the column Hospital may be a split, an"]
+
+
+def test_the_bookkeeping_of_label_studio_has_no_labels(tmp_path: Path) -> None:
+    """Its annotators and days have as few words as classes have."""
+    touch(tmp_path, *(f"{n}.png" for n in range(12)))
+    rows = [
+        f"{n}.png,{n + 40},{('blast', 'lymph')[n % 2]},{n % 3},{n + 90},2024-01-0{n % 2 + 1},{n % 4},{'xy'[n % 2]}"
+        for n in range(12)
+    ]
+    header = "image,id,choice,annotator,annotation_id,created_at,lead_time,completed_by"
+    path = write_lines(tmp_path / "export.csv", header, *rows)
+    with pytest.raises(UserError) as caught:
+        typed(path)
+    assert "--label-column choice " in str(caught.value)
+    assert not any(f"\n  {name}: " in str(caught.value) for name in header.split(",") if name != "choice")
+    source = typed(path, options="--label-column choice --classes normal=lymph leukemic=blast")
+    assert not any("may have labels" in note or "annotator" in note for note in source.named_notes)
+    assert source.left_columns == ()

@@ -60,14 +60,17 @@ def test_a_german_column_is_proposed_rather_than_names_that_are_only_numbered(tm
     ("values", "is_proposed"),
     [
         ([f"{1200 + image % 2 + image // 4 * 2}" for image in range(12)], True),
-        ([f"{1200 + image // 4}" for image in range(12)], False),
+        # Images of both classes.
+        ([f"{1200 + image // 4}" for image in range(12)], True),
+        ([f"2022-03-{11 + image // 4}" for image in range(12)], False),
+        ([("Meyer", "Roe", "Lee")[image // 4] for image in range(12)], False),
         ([f"{1200 + image}" for image in range(12)], False),
         ([("L1", "L3", "L2", "L4")[image % 4] for image in range(12)], False),
     ],
 )
 def test_a_column_whose_values_recur_is_proposed(tmp_path: Path, values: Sequence[str], is_proposed: bool) -> None:
     note = read_catalog(write_csv(tmp_path / "list.csv", 12, Auftrag=values)).remarks[0]
-    text = "--subject-column Auftrag reads the column Auftrag, whose values recur as patients do"
+    text = "--subject-column Auftrag reads the column Auftrag, whose values recur as patients do, if these are patients"
     assert (text in note) == is_proposed
     assert ("a CSV with a column subject gives them" in note) == (not is_proposed)
 
@@ -120,3 +123,21 @@ def test_of_two_columns_the_coarser_is_proposed_first(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{n}.png" for n in range(24)))
     source = typed(write_lines(tmp_path / "list.csv", "Path,label,preparation,code", *rows))
     assert source.recurring_columns == ("code", "preparation")
+
+
+def test_what_is_left_of_a_table_is_listed_where_no_column_has_patients(tmp_path: Path) -> None:
+    """Not what has one value, another one for each image, or a name that says what it is."""
+    columns = {
+        "Blutbild": [("Meyer", "Roe", "Lee")[image // 4] for image in range(12)],
+        "Kamera": ["A"] * 12,
+        "Nr": range(12),
+        "age": [image // 4 + 30 for image in range(12)],
+        "lead_time": [image // 4 for image in range(12)],
+        "stain": ["MGG", "Giemsa", "MGG"] * 4,
+    }
+    path = write_csv(tmp_path / "list.csv", 12, **columns)
+    line = "--subject-column NAME reads another column, if one of these has patients (Blutbild, stain), --subjects-from"
+    assert line in read_catalog(path).remarks[0]
+    assert read_catalog(path, Reading(subject_column="Blutbild")).table["subject"].nunique() == 3
+    called = write_csv(tmp_path / "called.csv", 12, seed=1, patient=columns["Blutbild"], stain=columns["stain"])
+    assert "NAME" not in read_catalog(called).remarks[0]

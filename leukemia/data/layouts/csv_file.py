@@ -20,6 +20,7 @@ from leukemia.data.layouts.record_file import table_of
 from leukemia.data.layouts.signed_lists import has_signed_ids
 from leukemia.data.layouts.source import is_image
 from leukemia.data.layouts.tables import LISTED
+from leukemia.data.layouts.title_lines import MOST_TITLES, Record, is_footnote, is_title, num_bare_titles
 
 MAX_MEGABYTES = 200
 """A larger file is not a list of images; reading it could take all memory. That is about two million rows."""
@@ -40,9 +41,6 @@ _EXCEL = "cp1252"
 _SEP_LINE = re.compile(r'"?sep=([,;\t|])"?', re.IGNORECASE)
 _COMMENT = "#"
 
-Record = tuple[int, list[str]]
-"""The number of the line where it begins, from 1, and its stripped values."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class CsvFile:
@@ -61,8 +59,9 @@ def read_csv(path: Path) -> CsvFile:
     after the path of an image is one, as in lists ``a.png 0``, or after an id, as in VOC's lists ``a -1``. Blank
     lines are ignored. A line that begins with ``#`` is a comment above the header; below it, if a blank follows or if
     it is not as long as the header. A file whose first line is an image, or an image and a value, or a file of such
-    ids, has the header ``Path,label``. Lines above the header with one value and several empty ones are titles, and
-    such lines at the end are remarks, if they are texts. Files of records (``record_file``) are read as tables.
+    ids, has the header ``Path,label``. Lines above the header with one value, and several empty ones or no separator,
+    are titles, and lines at the end with one value and empty ones are remarks, if they are texts. Files of records
+    (``record_file``) are read as tables.
 
     Raises:
         UserError: not such a file, larger than ``MAX_MEGABYTES``, no header, quotation marks that are not closed, or a
@@ -78,15 +77,17 @@ def read_csv(path: Path) -> CsvFile:
         raise UserError(f"{path}: expected a CSV in UTF-8, got bytes of value 0; export it again as CSV UTF-8")
     named = _SEP_LINE.fullmatch(lines[0].strip(" \r\n")) if lines else None
     skipped = 1 if named else 0
-    separator = named[1] if named else _detected(path, lines)
+    separator, num_titles = named[1] if named else _detected(path, lines), 0
+    if not named and (below := _below_titles(path, lines)) is not None:
+        skipped, separator, num_titles = below
     are_signed = not named and has_signed_ids(lines)
     if are_blanks := not named and separator == "," and (are_signed or _have_blanks(lines)):
         lines, separator = [_with_tab(line) for line in lines], "\t"
     records = _Records(path, lines, skipped, separator)
     every = list(records) or [(0, [])]
-    titles = list(itertools.takewhile(_is_title, every[:-1]))
+    titles = list(itertools.takewhile(is_title, every[:-1]))
     header, *rows = every[len(titles) :]
-    footnotes = list(itertools.takewhile(_is_footnote, reversed(rows))) if len(header[1]) > 2 else []
+    footnotes = list(itertools.takewhile(is_footnote, reversed(rows))) if len(header[1]) > 2 else []
     rows = rows[: len(rows) - len(footnotes)] or rows
     if not header[1]:
         raise UserError(f"{path}: the CSV is empty; expected the columns Path and label, and a row per image")
@@ -101,8 +102,9 @@ def read_csv(path: Path) -> CsvFile:
         notes.append("the values in the CSV are separated by blanks")
     elif separator != ",":
         notes.append(f"the values in the CSV are separated by {SEPARATORS[separator]}")
-    if titles:
-        notes.append(f"{len(titles)} lines above the header of the CSV have one value each, and are not read")
+    num_titles += len(titles)
+    if num_titles:
+        notes.append(f"{num_titles} lines above the header of the CSV have one value each, and are not read")
     if footnotes and len(footnotes) < len(every) - len(titles) - 1:
         notes.append(
             f"{len(footnotes)} lines at the end of the CSV have one value each, which is a text, and are not read"
@@ -120,23 +122,6 @@ def _of_records(path: Path) -> CsvFile:
     columns, records = table
     rows = tuple((number, [each.get(name, "") for name in columns]) for number, each in enumerate(records, 1))
     return CsvFile(header=(0, columns), rows=rows, notes=("the records of the file are read as the rows of a CSV",))
-
-
-def _is_title(record: Record) -> bool:
-    """Whether a row is a title that a spreadsheet has above its header: one value, and several that are empty."""
-    _, values = record
-    return len(values) > 2 and sum(map(bool, values)) == 1
-
-
-def _is_footnote(record: Record) -> bool:
-    """Whether a row is a remark below the table: one value of several words, or with a colon, and nothing else.
-
-    >>> [_is_footnote((9, values)) for values in (["a By two readers.", "", ""], ["7", "", ""], ["a 1.png", "", ""])]
-    [True, False, False]
-    """
-    _, values = record
-    found = [value for value in values if value]
-    return len(found) == 1 and not is_image(Path(found[0])) and (" " in found[0] or found[0].endswith(":"))
 
 
 def _with_header(file: CsvFile, *, are_signed: bool) -> CsvFile:
@@ -180,7 +165,7 @@ def _read(path: Path) -> bytes:
 
 def _detected(path: Path, lines: list[str]) -> str:
     """The separator of which the header has most, if possible among those of which the first row has as many."""
-    widths = {separator: _first_widths(path, lines, separator) for separator in SEPARATORS}
+    widths = {separator: [len(values) for _, values in _first(path, lines, separator, 2)] for separator in SEPARATORS}
     several = [separator for separator, found in widths.items() if found and found[0] > 1]
     equal = [separator for separator in several if len(set(widths[separator])) == 1]
     return max(equal or several, key=lambda each: widths[each][0], default=",")
@@ -201,15 +186,25 @@ def _with_tab(line: str) -> str:
     return f"{path}\t{value.lstrip(' ')}" if blank and value.strip() else line
 
 
-def _first_widths(path: Path, lines: list[str], separator: str) -> list[int]:
-    """The number of values of the header and of the first row, as far as they can be read."""
-    found = []
-    try:
-        for _, values in itertools.islice(_Records(path, lines, 0, separator), 2):
-            found.append(len(values))
-    except UserError:
-        # The row is named when the file is read.
-        pass
+def _below_titles(path: Path, lines: list[str]) -> tuple[int, str, int] | None:
+    """The index of the header below titles without separators, its separator, and the number of titles; None without
+    any."""
+    first = {separator: _first(path, lines, separator, MOST_TITLES + 2) for separator in SEPARATORS}
+    found = {separator: number for separator, records in first.items() if (number := num_bare_titles(records))}
+    widths = [[len(values) for _, values in records[:2]] for records in first.values()]
+    if not found or any(len(each) == 2 and 1 < each[0] == each[1] for each in widths):
+        return None
+    separator = max(found, key=lambda each: len(first[each][found[each]][1]))
+    number, _ = first[separator][found[separator]]
+    return number - 1, separator, found[separator]
+
+
+def _first(path: Path, lines: list[str], separator: str, number: int) -> list[Record]:
+    """The header and the first rows, as far as they can be read."""
+    found: list[Record] = []
+    # The row is named when the file is read.
+    with contextlib.suppress(UserError):
+        found.extend(itertools.islice(_Records(path, lines, 0, separator), number))
     return found
 
 

@@ -21,6 +21,7 @@ from leukemia.data.classes import (
 from leukemia.data.layouts.class_names import class_names
 from leukemia.data.layouts.folder_levels import is_id, look_like_subjects
 from leukemia.data.layouts.listing import Listing
+from leukemia.data.layouts.program_columns import is_of_program
 from leukemia.data.part_words import plain
 from leukemia.data.reading import Reading
 from leukemia.data.split import COLUMNS as SPLITS
@@ -35,8 +36,6 @@ OTHERS = frozenset(
 """Words in the names of columns that have neither labels nor, but for the ids, patients."""
 
 _LIKELY = re.compile(r"diagnos|class|label|type|categor|target|group|result|outcome|stage|klasse|befund", re.IGNORECASE)
-# The columns of a label sheet that help to sort it (``leukemia.data.label_sheet``).
-_OF_SHEET = re.compile(r"(?:folder|name) \d+")
 # Names and words of columns for a split by its hospital or its time.
 _COHORTS = frozenset("cohort centre center site hospital zentrum".split())
 _SPLIT_WORDS = frozenset(
@@ -53,7 +52,8 @@ _SEXES = frozenset(
 def label_candidates(listing: Listing) -> dict[str, list[str]]:
     """The columns that may have labels, the likeliest first, with the word of each row.
 
-    They have few words. Columns of paths, subjects, parts of a split, ids, dates, ages, sexes and measures are none.
+    They have few words. Columns of paths, subjects, parts of a split, ids, dates, ages, sexes and measures are none,
+    nor are those that annotation tools write for themselves.
     """
     flags = {name for names in listing.one_hot.values() for name in names}
     names = [*listing.one_hot, *(name for name in listing.columns if name not in flags)]
@@ -68,11 +68,7 @@ def unread_candidates(listing: Listing, column: str, reading: Reading) -> tuple[
     """Notes on columns that may be meant: for labels, in the place of ``column``, in lower case, which was chosen by
     its name; and for a split."""
     notes = []
-    candidates = {
-        name: words
-        for name, words in label_candidates(listing).items()
-        if name.lower() != column and not _OF_SHEET.fullmatch(name.lower())
-    }
+    candidates = {name: words for name, words in label_candidates(listing).items() if name.lower() != column}
     if candidates and reading.label_column is None and column not in listing.one_hot:
         shown = "; ".join(f"{_shown(listing, name)}: {', '.join(counted(words))}" for name, words in candidates.items())
         notes.append(f"columns that may have labels, too, and are not read: {shown}")
@@ -154,6 +150,7 @@ def may_be_classes(name: str, words: Sequence[str]) -> bool:
     )
     is_other = (
         name.lower() in SPLITS
+        or is_of_program(name)
         or _may_be_split(name, words)
         or looks_like_subjects(name)
         or not OTHERS.isdisjoint(re.split(r"[\W_]+", plain(name)))

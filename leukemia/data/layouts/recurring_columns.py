@@ -1,4 +1,4 @@
-"""Columns of a CSV whose values recur as patients do, whatever they are called."""
+"""Columns of a CSV that may have patients, whatever they are called: by their values, or as what is left over."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from leukemia.data.layouts import path_column
 from leukemia.data.layouts.folder_levels import look_like_subjects
 from leukemia.data.layouts.label_candidates import OTHERS, may_be_classes
 from leukemia.data.layouts.listing import Listing
+from leukemia.data.layouts.program_columns import is_of_program
 from leukemia.data.part_words import plain
 from leukemia.data.split import COLUMNS as SPLITS
 from leukemia.data.split import part_of
+from leukemia.data.subject_words import looks_like_subjects
 
 LEAST_PER_VALUE = 2
 """So many images have most patients, at least on average."""
@@ -22,10 +24,12 @@ LEAST_PER_VALUE = 2
 MOST_COLUMNS = 2
 """So many columns are named."""
 
+_DATE = re.compile(r"(?:19|20)\d\d([-_./]?)\d\d\1\d\d(?:[ t].*)?|\d\d?([-./])\d\d?\2(?:19|20)?\d\d(?: .*)?")
+
 
 def recurring_columns(listing: Listing, labels: Sequence[int | None], known: Sequence[str | None]) -> tuple[str, ...]:
-    """The columns, as written, each value of which is of several images of one class: at least two values of each.
-    Those with fewer values are first.
+    """The columns, as written, each value of which is of several images: first those whose images are of one class, at
+    least two values of each, then those of ids whose images may be of both; those with fewer values are first.
 
     Columns of paths, labels, parts of a split, dates, ages and sexes are none, nor are numbers of images that start
     again in each file.
@@ -34,7 +38,7 @@ def recurring_columns(listing: Listing, labels: Sequence[int | None], known: Seq
         labels: of each row; 0 normal, 1 leukemic.
         known: the word that each label was read from.
     """
-    found: list[tuple[int, str]] = []
+    found: list[tuple[bool, int, str]] = []
     names_of_one_hot = {each.lower() for names in listing.one_hot.values() for each in names}
     words = {normal_form(word) for word in known if word is not None}
     # An image may have several rows, such as one for each of its boxes.
@@ -50,11 +54,33 @@ def recurring_columns(listing: Listing, labels: Sequence[int | None], known: Seq
         for value, label in zip(values, labels, strict=True):
             classes[value].add(label)
         of_class = [sum(each == {label} for each in classes.values()) for label in (0, 1)]
-        recurs = len(classes) * LEAST_PER_VALUE <= len(values) and min(of_class) > 1
-        if recurs and sum(of_class) == len(classes) and words.isdisjoint(classes):
-            found.append((len(classes), name))
+        recurs = 2 < len(classes) <= len(values) / LEAST_PER_VALUE and words.isdisjoint(classes)
+        is_mixed = sum(of_class) < len(classes)
+        # A word that is of images of both classes may be anything; an id is of a patient, an order or a batch.
+        is_id = look_like_subjects(list(classes)) and not all(map(_DATE.fullmatch, classes))
+        if recurs and (is_id if is_mixed else min(of_class) > 1):
+            found.append((is_mixed, len(classes), name))
     # Of patients and their slides, each of which is of one patient, patients are fewer.
-    return tuple(name for _, name in sorted(found, key=lambda each: each[0])[:MOST_COLUMNS])
+    return tuple(name for _, _, name in sorted(found)[:MOST_COLUMNS])
+
+
+def left_columns(listing: Listing, column: str | None) -> tuple[str, ...]:
+    """The columns, as written, of which no name and no value says what they are: not paths, labels, parts of a split,
+    dates, ages, sexes or a program's own, and neither one value throughout nor another one for each image.
+
+    Args:
+        column: of the labels, in lower case.
+    """
+    names_of_one_hot = {each.lower() for names in listing.one_hot.values() for each in names}
+    found = []
+    for name in filter(None, listing.columns):
+        every = [row[name.lower()] for _, row in listing.rows]
+        values = set(every) - {""}
+        if name.lower() in (column, listing.path_column, *names_of_one_hot) or looks_like_subjects(name):
+            continue
+        if 1 < len(values) < len(every) and not (_is_called_otherwise(name) or all(map(part_of, values))):
+            found.append(name)
+    return tuple(found)
 
 
 def _are_running(values: Sequence[str]) -> bool:
@@ -69,13 +95,17 @@ def _are_running(values: Sequence[str]) -> bool:
     return all(after > before or after <= 1 < before for before, after in itertools.pairwise(numbers))
 
 
-def _is_other(name: str, values: Sequence[str]) -> bool:
+def _is_called_otherwise(name: str) -> bool:
+    """Whether the name of a column says that it has no patients."""
     words = re.split(r"[\W_]+", plain(name))
     is_id = {"id", "index"} & set(words)
+    return name.lower() in SPLITS or is_of_program(name) or bool(OTHERS.intersection(words) and not is_id)
+
+
+def _is_other(name: str, values: Sequence[str]) -> bool:
     return (
-        name.lower() in SPLITS
+        _is_called_otherwise(name)
         or "" in values
         or all(map(part_of, set(values)))
         or (may_be_classes(name, values) and not look_like_subjects(values))
-        or bool(OTHERS.intersection(words) and not is_id)
     )
