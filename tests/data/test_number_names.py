@@ -115,3 +115,16 @@ def test_names_before_their_numbers_are_not_those_of_the_next_ones() -> None:
 def test_other_numbers_have_no_names(text: str) -> None:
     assert names_in(Path("readme.txt"), text) == {}
     assert names_in(Path("x.json"), '{"0": "ALL", "1": "ALL"}') == names_in(Path("x.json"), '{"a.png": 0}') == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "normal", "leukemic"),
+    [
+        ("0 = normal cell (HEM), 1 = leukemic cell (ALL)", "normal cell (HEM)", "leukemic cell (ALL)"),
+        ("0 is a normal cell (HEM), 1 is a leukemic cell (ALL, B-cell).", "a normal cell (HEM)", "a leukemic cell"),
+        ("| 0 | normal (HEM) |\n| 1 | leukemic (ALL) |", "normal (HEM)", "leukemic (ALL)"),
+        ("The labels (0 = normal cell, 1 = leukemic cell) are by two readers.", "normal cell", "leukemic cell"),
+    ],
+)
+def test_parentheses_in_names_are_closed(text: str, normal: str, leukemic: str) -> None:
+    assert names_in(Path("readme.md"), text) == {"0": normal, "1": leukemic}

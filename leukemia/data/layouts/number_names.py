@@ -108,12 +108,26 @@ def _in_text(form: re.Pattern[str], text: str) -> dict[str, str]:
     for match in form.finditer(text):
         before = (match.groupdict().get("before") or "").strip().lower()
         is_before = match.start("name") < match.start("number")
-        name = (_LAST.sub("", match["name"]) if is_before else _END.split(match["name"])[0]).strip(" *_.\t")
+        name = (_LAST.sub("", match["name"]) if is_before else _ended(match["name"])).strip(" *_.\t")
         is_name = name and (not before or before in _BEFORE)
         if is_name and names.setdefault(match["number"], name) != name and form in _TABLES:
             # The rows are images.
             return {}
     return next(_numbered(names), {})
+
+
+def _ended(text: str) -> str:
+    """The name at the beginning of a text, with the parentheses that it opens and closes; others are cut off.
+
+    >>> _ended("a leukemic cell (ALL). Others"), _ended("leukemic) and"), _ended("leukemic cell (ALL")
+    ('a leukemic cell (ALL)', 'leukemic', 'leukemic cell ')
+    """
+    for match in _END.finditer(text):
+        before = text[: match.start()]
+        if not (match[0].startswith(")") and before.count("(") > before.count(")")):
+            text = before
+            break
+    return text if text.count("(") <= text.count(")") else text.rpartition("(")[0]
 
 
 def _numbered(names: dict[str, str]) -> Iterator[dict[str, str]]:
