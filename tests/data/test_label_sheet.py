@@ -250,3 +250,33 @@ def test_the_columns_to_sort_a_sheet_by_are_not_reported_as_labels(tmp_path: Pat
     source = find_images(tmp_path / "sheet.csv", Reading(), labels=True)
     assert len(source.rows) == 8
     assert not any("that may have labels" in note for note in source.named_notes)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "README.md", "classes.txt", "images_labels.json"])
+def test_texts_beside_a_sheet_do_not_name_its_numbers(tmp_path: Path, name: str) -> None:
+    """What lies beside it may be about other data."""
+    data, sheet = touch(tmp_path / "images", *(f"{n}.png" for n in range(4))), tmp_path / "images_labels.csv"
+    assert command.main([str(data), "--label-sheet", str(sheet)]) == 0
+    fill(sheet, lambda row: int(row["name 1"]) % 2)
+    (tmp_path / name).write_text('{"0": "blast", "1": "normal"}' if name.endswith("json") else "0: blast\n1: normal\n")
+    source = find_images(sheet, Reading(), labels=True)
+    assert [row.label for row in source.rows] == [0, 1, 0, 1]
+    assert not any("blast" in note for note in source.notes)
+
+
+def test_the_legend_of_a_sheet_has_its_name_and_nothing_else(tmp_path: Path) -> None:
+    data, sheet = touch(tmp_path / "images", *(f"{n}.png" for n in range(4))), tmp_path / "sheet.csv"
+    assert command.main([str(data), "--label-sheet", str(sheet)]) == 0
+    fill(sheet, lambda row: int(row["name 1"]) % 2)
+    legend = tmp_path / "sheet.txt"
+    legend.write_text("0: blast\n1: normal\n")
+    with pytest.raises(
+        UserError, match=r"and 1 for leukemic; by sheet\.txt, 0 is blast, 1 is normal; give the classes"
+    ):
+        find_images(sheet, Reading(), labels=True)
+    legend.write_text("0: blast\n1: normal\nThese are my notes.\n")
+    assert [row.label for row in find_images(sheet, Reading(), labels=True).rows] == [0, 1, 0, 1]
+    sheet.write_text(sheet.read_text(encoding="utf-8").replace("2.png;0;", "2.png;2;"), encoding="utf-8")
+    legend.write_text("0: normal\n1: blast\n2: debris\n")
+    with pytest.raises(UserError, match=r"with --classes; by sheet\.txt, 0 is normal, 1 is blast, 2 is debris:"):
+        find_images(sheet, Reading(), labels=True)

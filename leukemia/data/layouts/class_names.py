@@ -11,7 +11,8 @@ from leukemia.base.errors import UserError
 from leukemia.base.files import open_file
 from leukemia.data.class_hints import hinted_label
 from leukemia.data.classes import KNOWN, LabelError, normal_form
-from leukemia.data.layouts.number_names import LISTS, names_in
+from leukemia.data.layouts.number_names import LISTS, legend_in, names_in
+from leukemia.data.layouts.program_columns import is_label_sheet
 from leukemia.data.layouts.source import Source, direct_others
 from leukemia.data.reading import Reading
 
@@ -69,6 +70,17 @@ def class_names(folder: Path, words: Iterable[str] = ()) -> ClassNames:
     return next((each for each in found if words and each.has_all(words)), next(iter(found), none))
 
 
+def names_for(table: Path, columns: Iterable[str], words: Iterable[str] = ()) -> ClassNames:
+    """As ``class_names`` of the folder of a table; for a label sheet, in which a person has written the numbers, only
+    those of its legend: ``sheet.txt`` beside ``sheet.csv`` with lines ``NUMBER: NAME``."""
+    return _legend(table) if is_label_sheet(columns) else class_names(table.parent, words)
+
+
+def _legend(sheet: Path) -> ClassNames:
+    path = sheet.with_suffix(".txt")
+    return ClassNames(path=path, names=legend_in(_text(path)) if path.is_file() else {})
+
+
 def with_class_names(source: Source, reading: Reading) -> Source:
     """The images, whose labels 0 and 1 are not those of other names in the data, with a note on these.
 
@@ -78,7 +90,9 @@ def with_class_names(source: Source, reading: Reading) -> Source:
     words = source.words
     if reading.classes is not None or not words or not {normal_form(word) for word in words} <= {"0", "1"}:
         return source
-    named = [each for each in _found([source.root, *(path.parent for path in source.tables)]) if each.has_all(words)]
+    places = [source.root, *(path.parent for path in source.tables)]
+    found = list(map(_legend, source.tables)) if source.is_sheet else list(_found(places))
+    named = [each for each in found if each.has_all(words)]
     for each in named:
         if each.contradicts:
             raise LabelError(

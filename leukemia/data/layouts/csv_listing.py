@@ -16,6 +16,7 @@ from leukemia.data.layouts.label_column import check_other_columns, label_column
 from leukemia.data.layouts.listed_folder import Folder
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.path_column import MOST_COLUMNS, recurring_folders, unpadded_column
+from leukemia.data.layouts.program_columns import is_label_sheet
 from leukemia.data.layouts.recurring_columns import left_columns, recurring_columns
 from leukemia.data.layouts.repeated_rows import joined, with_labels_only
 from leukemia.data.layouts.source import Row, Source, is_image, walk
@@ -75,6 +76,7 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         tables=(listing.path, *listing.joined),
         unread_columns=unread,
         recurring_columns=recurring_columns(listing, [label for _, label in found], [word for word, _ in found]),
+        is_sheet=is_label_sheet(listing.columns),
         left_columns=left_columns(listing, column),
     )
 

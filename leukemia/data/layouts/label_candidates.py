@@ -18,7 +18,7 @@ from leukemia.data.classes import (
     unknown_words,
     vocabulary_of,
 )
-from leukemia.data.layouts.class_names import class_names
+from leukemia.data.layouts.class_names import names_for
 from leukemia.data.layouts.folder_levels import is_id, look_like_subjects
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.program_columns import is_of_program
@@ -91,7 +91,7 @@ def no_label_column(listing: Listing, reading: Reading) -> LabelError:
     candidates = label_candidates(listing)
     message = f"{listing.path}: expected a column of labels, such as label, found {', '.join(listing.columns)}"
     numbers = {word for words in candidates.values() for word in words if word.isdecimal()}
-    said = class_names(listing.path.parent, numbers).describe(numbers)
+    said = names_for(listing.path, listing.columns, numbers).describe(numbers)
     if not candidates:
         way = _class_folders(listing)
         return LabelError(f"{message}; add one, or rename it in the header{way}")

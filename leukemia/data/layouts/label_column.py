@@ -19,7 +19,7 @@ from leukemia.data.classes import (
     vocabularies,
     vocabulary_of,
 )
-from leukemia.data.layouts.class_names import class_names
+from leukemia.data.layouts.class_names import names_for
 from leukemia.data.reading import Reading
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _wrong_labels(listing: Listing, column: str, reading: Reading) -> LabelError
     wanted = "the label 0 (normal) or 1 (leukemic)" if reading.classes is None else "a word of --classes"
     message = f"{listing.path}: expected {wanted} in every row of the column {column}; correct these"
     words = [word for word in listing.column(column) if word]
-    said = class_names(listing.path.parent, words).describe(words) if lines else ""
+    said = names_for(listing.path, listing.columns, words).describe(words) if lines else ""
     way = f", or map the words with --classes{said}" if lines else f", or leave them out as {NO_LABEL}"
     ignored = [NO_LABEL] if empty else []
     return unknown_words(f"{message}{way}", words, reading.classes, [*lines, *empty], ignored)

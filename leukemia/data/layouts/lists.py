@@ -283,5 +283,6 @@ def merged(lists: Sequence[ReadList]) -> Source:
         tables=tuple(path for source in sources for path in source.tables),
         unread_columns=tuple(dict.fromkeys(column for source in sources for column in source.unread_columns)),
         recurring_columns=tuple(dict.fromkeys(column for source in sources for column in source.recurring_columns)),
+        is_sheet=all(source.is_sheet for source in sources),
         left_columns=tuple(dict.fromkeys(column for source in sources for column in source.left_columns)),
     )

@@ -47,6 +47,7 @@ _TABLES = (
     re.compile(rf"^[ \t]*(?P<number>\d{{1,2}})[ \t]*[,;\t ][ \t]*{_QUOTE}{_NAME}{_QUOTE}[ \t]*$", re.MULTILINE),
     re.compile(rf"^[ \t]*{_QUOTE}{_NAME}{_QUOTE}[ \t]*[,;\t ][ \t]*(?P<number>\d{{1,2}})[ \t]*$", re.MULTILINE),
 )
+_LEGEND = re.compile(r"\s*(?P<number>\d{1,2}):\s+(?P<name>\S.*?)\s*")
 _END = re.compile(r"[.)](?:\s|$)|\s+\d+\s*$")
 _LAST = re.compile(r".*\b(?:and|are|as|is|or|where|with)\s+", re.IGNORECASE)
 
@@ -70,6 +71,17 @@ def names_in(path: Path, text: str) -> dict[str, str]:
     plain = text if match is None else text[match.end() :]
     found = _best(list(filter(None, (_in_text(form, plain) for form in (*_SENTENCES, *_TABLES)))))
     return found or (_listed(text) if path.name.lower() in LISTS else {})
+
+
+def legend_in(text: str) -> dict[str, str]:
+    """The names by number in a text that has nothing else, a line ``NUMBER: NAME`` for each; empty in any other text.
+
+    >>> legend_in("0: normal\\n1: blast\\n"), legend_in("0: normal\\n1: blast\\nRead by two people.\\n")
+    ({'0': 'normal', '1': 'blast'}, {})
+    """
+    lines = [_LEGEND.fullmatch(line) for line in text.splitlines() if line.strip()]
+    names = {match["number"]: match["name"] for match in lines if match is not None}
+    return next(_numbered(names), {}) if len(names) == len(lines) else {}
 
 
 def _best(found: Sequence[dict[str, str]]) -> dict[str, str]:

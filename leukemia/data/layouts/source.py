@@ -100,6 +100,9 @@ class Source:
     recurring_columns: tuple[str, ...] = ()
     """Other columns of a CSV whose values recur as patients do."""
 
+    is_sheet: bool = False
+    """Whether the images are those of a label sheet."""
+
     left_columns: tuple[str, ...] = ()
     """Columns of a CSV of which nothing says what they are."""
 
