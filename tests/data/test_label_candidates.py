@@ -116,3 +116,41 @@ def test_the_bookkeeping_of_label_studio_has_no_labels(tmp_path: Path) -> None:
     source = typed(path, options="--label-column choice --classes normal=lymph leukemic=blast")
     assert not any("may have labels" in note or "annotator" in note for note in source.named_notes)
     assert source.left_columns == ()
+
+
+@pytest.mark.parametrize("names", [("a_pilot.csv", "b_all.csv"), ("z_pilot.csv", "b_all.csv")])
+def test_of_several_tables_that_of_most_images_is_the_example(tmp_path: Path, names: tuple[str, str]) -> None:
+    touch(tmp_path / "data", *(f"images/{n}.png" for n in range(12)))
+    for name, number in zip(names, (4, 12), strict=True):
+        kinds = ("finding", "consensus")[number == 12]
+        rows = [f"{n}.png,{('blast', 'lymph')[n % 2]}" for n in range(number)]
+        write_lines(tmp_path / "data" / "tables" / name, f"image,{kinds}", *rows)
+    with pytest.raises(UserError) as caught:
+        typed(tmp_path / "data")
+    message = str(caught.value)
+    assert "--label-column consensus " in message
+    assert "finding" not in message.partition("the folder also has")[0]
+    line = next(line for line in message.splitlines() if line.startswith("  for this CSV, give its path: "))
+    options = "--label-column consensus --classes normal=lymph leukemic=blast"
+    path, _, base = line.partition("path: ")[2].split()
+    assert len(typed(Path(path), options=f"--base {base} {options}").rows) == 12
+
+
+def test_of_several_tables_with_labels_that_of_most_images_is_named_first(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"images/{n}.png" for n in range(12)))
+    for name, number in (("a/pilot.csv", 4), ("b/all.csv", 12)):
+        rows = [f"images/{n}.png,{n % 2},{n}" for n in range(number)]
+        write_lines(tmp_path / name, f"Path,label,{name[0]}", *rows)
+    with pytest.raises(UserError, match=r" b/all\.csv, a/pilot\.csv: give the path of one"):
+        typed(tmp_path)
+
+
+@pytest.mark.parametrize("longest", ["a.csv", "b.csv"])
+def test_of_two_tables_of_the_same_images_the_longer_is_the_example(tmp_path: Path, longest: str) -> None:
+    touch(tmp_path, *(f"images/{n}.png" for n in range(12)))
+    for name in ("a.csv", "b.csv"):
+        number = 12 if name == longest else 4
+        write_lines(tmp_path / name, "Path,label", *(f"images/{n}.png,{n % 2}" for n in range(number)))
+    with pytest.raises(UserError) as caught:
+        typed(tmp_path)
+    assert str(caught.value).endswith(f"for example, these have none in common: {tmp_path / longest}")

@@ -89,11 +89,14 @@ def as_folds(lists: Sequence[ReadList]) -> list[ReadList]:
 
 
 def disjoint_choice(lists: Sequence[ReadList]) -> list[ReadList]:
-    """Some of several lists, with no image in common: those of one fold, else all but one, else the longest one."""
+    """Some of several lists, with no image in common: those of one fold, else all but one or the longest one, whichever
+    have the most images."""
     folds = [list(parts.values()) for parts in _folds(lists).values()]
     others = [[other for other in lists if other is not each] for each in lists]
     longest = max(lists, key=lambda each: len(each.images))
-    return next(choice for choice in (*folds, *others, [longest]) if _are_disjoint(choice))
+    if (fold := next(filter(_are_disjoint, folds), None)) is not None:
+        return fold
+    return max(filter(_are_disjoint, [*others, [longest]]), key=lambda choice: sum(len(each.images) for each in choice))
 
 
 def _folds(lists: Sequence[ReadList]) -> dict[int, dict[str, ReadList]]:

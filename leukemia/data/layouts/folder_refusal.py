@@ -19,6 +19,7 @@ from leukemia.data.layouts.folder_levels import class_level, folder_levels, fold
 from leukemia.data.layouts.folder_tables import folder_tables
 from leukemia.data.layouts.joint_refusals import refuse_columns_of_all
 from leukemia.data.layouts.label_candidates import label_candidates
+from leukemia.data.layouts.listed_folder import Folder
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.other_kinds import describe_others
 from leukemia.data.layouts.signed_lists import way_by_signed_lists
@@ -111,28 +112,30 @@ class _Tables:
     """The CSVs below a folder, as far as they can be read."""
 
     readable: list[str]
-    """Their paths below the folder."""
+    """Their paths below the folder, those of most images first."""
 
     bases: set[str]
     """The base folders of their images, where these are not their own folders."""
 
     refused: list[tuple[int, UserError]]
-    """The rank of each other one, sorted, and why it cannot be read."""
+    """The rank of each other one, and why it cannot be read: sorted by the rank, then those of most images first."""
 
 
 def _tried(data: Path, reading: Reading, *, labels: bool) -> _Tables:
-    tables = by_use(filter(is_table, walk(data)))
-    readable, found = [], []
+    # Of many tables, the longest are tried.
+    tables = by_use(sorted(filter(is_table, walk(data)), key=lambda path: path.stat().st_size, reverse=True))
+    readable: list[tuple[int, str]] = []
+    found: list[tuple[int, int, UserError]] = []
     listings: list[Listing] = []
     bases: set[str] = set()
     for path in [path for path in tables if not is_template(path)][:MOST_TABLES] or tables[:1]:
-        rank, listing = _BROKEN, None
+        rank, number, listing = _BROKEN, 0, None
         try:
             listing = located_listing(path, reading, data)
-            rank = _rank(listing)
+            rank, number = _rank(listing), _num_images(listing)
             listings += [listing] if listing.path_column is not None else []
             list_images(listing, reading, labels=labels)
-            readable.append(path.relative_to(data).as_posix())
+            readable.append((number, path.relative_to(data).as_posix()))
             if listing.base != path.parent:
                 bases.add(str(listing.base))
         except UserError as error:
@@ -140,14 +143,26 @@ def _tried(data: Path, reading: Reading, *, labels: bool) -> _Tables:
                 # The options below are read with this CSV only.
                 base = [] if listing is None or listing.base == path.parent else ["--base", str(listing.base)]
                 error = with_line(error, f"for this CSV, give its path: {shlex.join([str(path), *base])}")
-            found.append((rank, error))
+            found.append((rank, number, error))
     try:
         refuse_columns_of_all(listings, reading)
     except LabelError as error:
-        found.insert(0, (_LABELLED, error))
+        found.append((_LABELLED, sum(map(_num_images, listings)), error))
     # First that of a CSV with images, and with columns that may have their labels.
-    found.sort(key=itemgetter(0))
-    return _Tables(readable=readable, bases=bases, refused=found)
+    found.sort(key=lambda each: (each[0], -each[1]))
+    readable.sort(key=itemgetter(0), reverse=True)
+    return _Tables(
+        readable=[path for _, path in readable], bases=bases, refused=[(rank, error) for rank, _, error in found]
+    )
+
+
+def _num_images(listing: Listing) -> int:
+    """How many of the images that are there a CSV lists."""
+    column = listing.path_column
+    if column is None or not listing.base.is_dir():
+        return 0
+    there = Folder(listing.base.resolve(), Reading.base_option).there(listing, column)
+    return len({values[column] for _, values in there.rows})
 
 
 def _rank(listing: Listing) -> int:
