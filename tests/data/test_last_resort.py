@@ -199,3 +199,20 @@ def test_images_that_are_cut_off_are_named_with_the_words_to_map(tmp_path: Path,
     with pytest.raises(LabelError) as caught:
         read_catalog(data)
     assert "cut off" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "advice"),
+    [("Path,label", "give the base folder of the paths with --base"), ("who,label", "give another folder with --base")],
+)
+def test_no_list_of_the_wrong_base_folder_is_proposed(tmp_path: Path, header: str, advice: str) -> None:
+    """The images of that folder are not those of the CSV."""
+    touch(tmp_path, "cells/1.png", "cells/2.png", "other/x.png")
+    path = tmp_path / "list.csv"
+    path.write_text(f"{header}\ncell1,0\ncell2,1\n")
+    with pytest.raises(UserError) as caught:
+        find_images(path, Reading(base=str(tmp_path / "other")), labels=True)
+    assert advice in str(caught.value)
+    assert "--label-sheet" not in str(caught.value)
+    with pytest.raises(UserError, match=r"--label-sheet"):
+        find_images(path, Reading(), labels=True)

@@ -13,7 +13,7 @@ from leukemia.data.layouts.folder_labels import check_folders
 from leukemia.data.layouts.inner_folders import refuse_inner_folders
 from leukemia.data.layouts.label_candidates import label_candidates, no_label_column, unread_candidates
 from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
-from leukemia.data.layouts.listed_folder import Folder
+from leukemia.data.layouts.listed_folder import Folder, OtherBase
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.path_column import MOST_COLUMNS, recurring_folders, unpadded_column
 from leukemia.data.layouts.program_columns import is_label_sheet
@@ -109,7 +109,7 @@ def _no_columns(listing: Listing, column: str | None, reading: Reading, *, label
                 f"{message} below {base}, and {name}, which has the names of folders, is not different in each row: "
                 "write the path of an image into each row"
             )
-        return LabelError(f"{message} or folders below {base}{_example(listing, base, reading)}")
+        return OtherBase(f"{message} or folders below {base}{_example(listing, base, reading)}")
     return no_label_column(listing, reading)
 
 

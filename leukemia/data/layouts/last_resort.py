@@ -12,6 +12,7 @@ from pathlib import Path
 
 from leukemia.base.printable import INDENT
 from leukemia.data.classes import LabelError
+from leukemia.data.layouts.listed_folder import OtherBase
 from leukemia.data.layouts.source import is_image, walk
 from leukemia.data.layouts.tables import by_use, is_table
 from leukemia.data.layouts.unread_files import described_table
@@ -41,7 +42,10 @@ def last_resort(data: Path, reading: Reading, *, labels: bool) -> Iterator[None]
     except LabelError as error:
         if not labels:
             raise
-        raise type(error)(f"{error}{_unread(data, str(error))}{way_by_sheet(data, reading)}") from None
+        # Where another base folder is needed, a list of the images of this one is no way.
+        is_elsewhere = reading.base is not None and isinstance(error, OtherBase)
+        way = "" if is_elsewhere else way_by_sheet(data, reading)
+        raise type(error)(f"{error}{_unread(data, str(error))}{way}") from None
 
 
 def folder_of_images(data: Path, reading: Reading) -> Path:

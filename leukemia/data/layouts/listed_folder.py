@@ -22,6 +22,10 @@ MOST_FOLDERS = 3
 """An error names at most so many folders that may be meant."""
 
 
+class OtherBase(LabelError):
+    """A CSV none of whose images is in its base folder."""
+
+
 class Folder:
     """The folder that a CSV's paths must stay in. Counts the images that were not where their path says."""
 
@@ -93,7 +97,7 @@ class Folder:
         if not paths:
             image = next(filter(is_image, walk(self.root)), None)
             example = "" if image is None else f", such as {self._relative([image])}"
-            raise LabelError(
+            raise OtherBase(
                 f"{listing.path}: none of the {len(missing)} images exists below {self.root}, the first is "
                 f"{missing[0].partition(': ')[2]}; give the base folder of the paths with {self._option}, or write a "
                 f"row for each image, with its path as it is below it{example}"
