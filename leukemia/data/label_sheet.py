@@ -15,7 +15,7 @@ from leukemia.base.files import atomic, resolved
 from leukemia.base.new_file import require_new
 from leukemia.base.spreadsheet import cell_of
 from leukemia.data.classes import NO_LABEL
-from leukemia.data.layouts.companions import companions_among
+from leukemia.data.layouts.companions import companions_among, companions_in
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.last_resort import OPTION, folder_of_images
 from leukemia.data.layouts.source import Row, Source, is_image, walk
@@ -112,8 +112,8 @@ class LabelSheet:
             if not source.rows:
                 continue
             if source.layout == "csv" or (labels and any(row.label is not None for row in source.rows)):
-                found = companions_among(source.root, [row.path for row in source.rows]) if reading.is_partial else {}
-                kept = [row for row in source.rows if source.layout == "csv" or row.path not in found]
+                found = companions_in(source) if reading.is_partial else {}
+                kept = [row for row in source.rows if row.path not in found]
                 if source.layout == "csv" and reading.is_partial and self.data.is_dir():
                     kept += self._unlisted(source)
                 return sorted(kept, key=lambda row: row.path)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from leukemia.base.errors import UserError
+from leukemia.data.label_sheet import LabelSheet
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.source import Source
 from leukemia.data.reading import UNLABELLED, Reading
@@ -98,6 +99,43 @@ def test_images_that_were_chosen_and_folders_of_classes_are_no_companions(tmp_pa
     assert len(found(tmp_path / "list.csv").rows) == 2
     (tmp_path / "list.csv").unlink()
     assert len(find_images(tmp_path, UNLABELLED, labels=False).rows) == 3
+
+
+@pytest.mark.parametrize(
+    ("cell", "mask", "kind", "ignored"),
+    [
+        ("{}_c{}.png", "{}_c{}_seg.png", r"\*_seg", "seg"),
+        ("{}/c{}.png", "{}/c{}_seg.png", r"\*_seg", "seg"),
+        ("{}/raw/{}.png", "{}/masks/{}.png", "masks/", "masks"),
+    ],
+)
+def test_companions_of_patients_in_a_table_are_refused_and_can_be_left_out(
+    tmp_path: Path, cell: str, mask: str, kind: str, ignored: str
+) -> None:
+    data = tmp_path / "data"
+    places = [(patient, number) for patient in ("P1", "P2", "P3") for number in range(2)]
+    touch(data, *(name.format(*place) for place in places for name in (cell, mask)))
+    (data / "patients.csv").write_text("Patient,Diagnosis\nP1,AML\nP2,donor\nP3,AML\n")
+    words = ("normal=donor", "leukemic=AML")
+    with pytest.raises(UserError, match=rf"6 of 12 images are masks.*: {kind} \(6\); leave them out") as caught:
+        found(data, *words)
+    _, _, typed = str(caught.value).partition(": --classes ")
+    assert shlex.split(typed.partition("\n")[0]) == [*words, f"ignore={ignored}"]
+    assert paths_of(found(data, *words, f"ignore={ignored}")) == {cell.format(*place) for place in places}
+    for classes in (None, words):
+        sheet = LabelSheet(path=tmp_path / f"{bool(classes)}.csv", data=data, reading=Reading(classes=classes))
+        assert sheet.write() == (6, 6 if classes else 0)
+
+
+def test_companions_in_classes_with_a_table_of_patients_are_refused(tmp_path: Path) -> None:
+    paths = ("hem/P1/0.png", "hem/P2/0.png", "all/P3/0.png")
+    touch(tmp_path, *paths, *(path.replace(".png", "_seg.png") for path in paths))
+    (tmp_path / "patients.csv").write_text("Patient,Age\nP1,4\nP2,5\nP3,6\n")
+    reading = Reading(subject_column="Patient")
+    with pytest.raises(UserError, match=r"3 of 6 images are masks.*: \*_seg \(3\)"):
+        find_images(tmp_path, reading, labels=True)
+    reading = Reading(subject_column="Patient", classes=("normal=hem", "leukemic=all", "ignore=seg"))
+    assert {row.subject for row in find_images(tmp_path, reading, labels=True).rows} == {"P1", "P2", "P3"}
 
 
 def test_files_beside_class_folders_are_named_on_the_screen_only(tmp_path: Path) -> None:

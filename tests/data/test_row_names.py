@@ -21,13 +21,17 @@ def patients(tmp_path: Path) -> Path:
 def test_rows_without_a_folder_are_named_also_in_a_small_table(patients: Path) -> None:
     rows = [f"E-{case},{number % 2}" for number, case in enumerate([*CASES, 60, 61])]
     path = write_lines(patients / "cases.csv", "case,label", *rows)
-    # A patient without images is ordinary; beside a folder without a row, one of them may be misspelt.
+    # A patient without images is ordinary, also beside an image of no patient, but one may be misspelt.
     for data in (path, patients):
         assert len(typed(data).rows) == 12
         assert "2 rows of the CSV have no images" in typed(data).notes
+    touch(patients, "figures/S3.png")
+    for data in (path, patients):
+        assert "2 rows of the CSV have no images" in typed(data).notes
+        assert "1 images are in folders without a row of the CSV, and are not read" in typed(data).notes
     touch(patients, "E-6O/1.png")
     for data in (path, patients):
-        with pytest.raises(UserError, match=r"2 of 14 images do not exist .* these rows:\n  row 6: E-60\n  row 7: E-6"):
+        with pytest.raises(UserError, match=r"1 of 13 images do not exist .* these rows:\n  row 6: E-60$"):
             typed(data)
 
 

@@ -76,9 +76,12 @@ def class_folders(data: Path, reading: Reading) -> Source | None:
     """
     vocabulary, images = _in_class_folders(data, reading)
     found = [image for image in images if image.level is not None]
-    if not any(vocabulary.label(image.word) is not None for image in found) and has_file_words(data, reading):
+    has_class = any(vocabulary.label(image.word) is not None for image in found)
+    if not has_class and has_file_words(data, reading):
         return None
-    if not found:
+    # Folders of masks only, of what is left out, do not stand for classes that a table has.
+    has_masks_only = not has_class and reading.classes is not None and len(found) < len(images)
+    if not found or has_masks_only:
         if reading.classes is not None and any(image.folders for image in images):
             raise unmapped(f"{data}: no folder has a word of --classes", reading.classes)
         if not any(folder.name in vocabulary for folder in subfolders(data)):

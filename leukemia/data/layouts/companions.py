@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,8 +11,8 @@ from pathlib import Path
 
 from leukemia.base.errors import listed
 from leukemia.base.printable import INDENT
-from leukemia.data.classes import LabelError, counted, mapping
-from leukemia.data.layouts.ignored_endings import last_word
+from leukemia.data.classes import LabelError, Vocabulary, counted, mapping, normal_form
+from leukemia.data.layouts.ignored_endings import ignored_ending, last_word
 from leukemia.data.layouts.masks import mask_endings, mask_folders, mask_suffixes
 from leukemia.data.layouts.reduced_copies import reduced_endings, reduced_folders
 from leukemia.data.layouts.source import Source, is_image, walk
@@ -69,7 +70,7 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
 
     ``7_mask.png`` is one of ``7.png`` in the same folder, and an image in a folder ``masks`` is one of the image with
     the same path in another folder instead, or without that folder. Folders of masks may have any name. Rows of a CSV
-    were chosen, and C-NMC has none.
+    for one image each were chosen, and C-NMC has none.
 
     Args:
         source: the images, without those that ``--classes`` leaves out.
@@ -77,13 +78,9 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
     Raises:
         LabelError: how many and which they are, and how to leave them out.
     """
-    if source.layout != "folders" or not reading.reads_labels:
+    if not reading.reads_labels:
         return
-    found = companions_among(
-        source.root,
-        [row.path for row in source.rows],
-        classes=frozenset(row.word for row in source.rows if row.word is not None),
-    )
+    found = companions_in(source)
     if not found:
         return
     images = {path: _Image.of(path, source.root) for path in found}
@@ -106,6 +103,30 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
         f"{listed(str(image) for image, _ in [*in_folders, *by_name])}\n"
         + "\n".join(f"{INDENT}{line}" for line in advice)
     )
+
+
+def companions_in(source: Source) -> dict[Path, Companion]:
+    """The companions among the images that a layout found by itself: those in folders, and those of rows of a CSV that
+    stand for several images each."""
+    in_folders = source.layout == "folders"
+    rows = [row for row in source.rows if in_folders or row.is_found]
+    classes = frozenset(row.word for row in rows if row.word is not None and in_folders)
+    return companions_among(source.root, [row.path for row in rows], classes=classes) if rows else {}
+
+
+def with_ignored(source: Source, reading: Reading) -> Source:
+    """The images, where those that were found for rows of a CSV have the word of ``ignore=`` that a folder of theirs is
+    called, or that their name ends with, in the place of the word and label of their row."""
+    if reading.classes is None or not any(row.is_found for row in source.rows):
+        return source
+    ignored = Vocabulary.given(reading.classes).ignored - {normal_form(word) for word in source.words}
+    rows = []
+    for row in source.rows:
+        folders = row.path.relative_to(source.root).parts[:-1] if row.is_found else ()
+        word = next((name for name in folders if normal_form(name) in ignored), None)
+        word = word or (ignored_ending(row.path, ignored) if row.is_found else None)
+        rows.append(row if word is None else dataclasses.replace(row, label=None, word=word))
+    return dataclasses.replace(source, rows=tuple(rows))
 
 
 def companions_among(

@@ -62,7 +62,15 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
     rows, repeated = joined(
         listing,
         [
-            Row(path=path, label=label, word=word, subject=subject, name=name, split=split)
+            Row(
+                path=path,
+                label=label,
+                word=word,
+                subject=subject,
+                name=name,
+                split=split,
+                is_found=not listing.has_row_per_image,
+            )
             for path, (word, label), subject, name, split in zip(paths, found, subjects, names, splits, strict=True)
         ],
     )

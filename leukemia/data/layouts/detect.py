@@ -23,7 +23,7 @@ from leukemia.data.layouts.class_folders import (
 )
 from leukemia.data.layouts.class_lists import class_lists
 from leukemia.data.layouts.class_names import with_class_names
-from leukemia.data.layouts.companions import note_twins, refuse_companions
+from leukemia.data.layouts.companions import note_twins, refuse_companions, with_ignored
 from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.file_words import named_by_class
 from leukemia.data.layouts.folder_advice import Unmapped, advised, tried
@@ -99,6 +99,7 @@ def _find(data: Path, reading: Reading, *, labels: bool) -> Source:
         note = "the data have none of the words of --classes; their classes are read without that option"
         found = dataclasses.replace(found, notes=(note, *found.notes))
     found = with_unlisted(found, data, reading, labels=labels)
+    found = with_ignored(found, reading)
     source = with_subclasses(found, reading, all_words=labels and not reading.is_partial)
     source = with_class_names(source, reading)
     if found.rows and not source.rows:

@@ -28,6 +28,9 @@ IN_FOLDERS, IN_NAMES = "in folders", "in files with names"
 # As a spreadsheet writes long numbers, of which it keeps a few digits.
 _ROUNDED = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE)
 _BREAK = re.compile(r"[\r\n]")
+_WORDS = re.compile(r"[^\W_]+")
+# Letters that are taken for digits.
+_ALIKE = str.maketrans("oil", "011")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,10 +234,11 @@ def _of_folders(
 ) -> Listing:
     """A row for each image of the values of a column, such as folders, with its path in a new column.
 
-    Rows without images are left out if all images have a row. Otherwise one may be misspelt: it keeps its value, which
-    is refused with the images that are missing.
+    Rows without images are left out, but for those whose value differs in its spelling only from that of an image
+    without a row: such a row keeps its value, which is refused with the images that are missing.
     """
-    rows, absent = [], []
+    rows: list[tuple[int, dict[str, str]]] = []
+    absent = []
     for number, values in listing.rows:
         paths = [path.relative_to(root).as_posix() for path in images.get(values[column], ())]
         rows += [(number, values | {IMAGE_OF_FOLDER: path}) for path in paths]
@@ -242,11 +246,14 @@ def _of_folders(
     name = next(each for each in listing.columns if each.lower() == column)
     notes = list(listing.notes)
     listed_images = {values[IMAGE_OF_FOLDER] for _, values in rows}
-    if num_others := sum(path.relative_to(root).as_posix() not in listed_images for path in index.images_below(root)):
-        notes.append(f"{num_others} images are {place} without a row of the CSV, and are not read")
-        rows += absent
-    elif absent:
-        notes.append(f"{len(absent)} rows of the CSV have no images")
+    every = [path.relative_to(root) for path in index.images_below(root)]
+    if others := [path for path in every if path.as_posix() not in listed_images]:
+        notes.append(f"{len(others)} images are {place} without a row of the CSV, and are not read")
+    spellings = {_spelling(text) for path in others for text in (*path.parts[:-1], *_WORDS.findall(path.stem))}
+    misspelt = [row for row in absent if _spelling(row[1][column]) in spellings]
+    rows += misspelt
+    if num_absent := len(absent) - len(misspelt):
+        notes.append(f"{num_absent} rows of the CSV have no images")
     return dataclasses.replace(
         listing,
         rows=tuple(rows),
@@ -255,3 +262,13 @@ def _of_folders(
         is_in_names=place == IN_NAMES,
         notes=tuple(notes),
     )
+
+
+def _spelling(text: str) -> str:
+    """What the spellings of an id have in common.
+
+    >>> [_spelling(text) for text in ("E-60", "e_6O", "P 01", "P1", "Pl")]
+    ['e60', 'e60', 'p1', 'p1', 'p1']
+    """
+    letters = re.sub(r"[\W_]", "", text.casefold()).translate(_ALIKE)
+    return re.sub(r"(?<!\d)0+(?=\d)", "", letters)
