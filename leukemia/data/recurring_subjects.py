@@ -1,15 +1,18 @@
-"""Subjects that ``--subject-pattern`` finds in several folders, such as equal patient numbers of two hospitals."""
+"""Subjects found in several folders, or in several CSVs, such as equal patient numbers of two hospitals."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from leukemia.data.classes import Vocabulary, vocabularies
 from leukemia.data.reading import Reading
 from leukemia.data.split import part_of
+from leukemia.data.subjects import UNKNOWN
 
 _GROUP = re.compile(r"\^?(?P<before>[^()\\]*)\((?P<inside>[^()]*)\)(?P<after>.*)")
 
@@ -49,6 +52,39 @@ def recurring_subjects(image_ids: Sequence[str], subjects: Sequence[str] | None,
     return (
         f"{len(recurring)} of {len(places)} subjects are in several folders ({subject} in {example}), and each of them "
         f"is taken for one patient; if they are several, {advice}",
+    )
+
+
+def subjects_of_tables(
+    tables: Sequence[Path | None], subjects: Sequence[str] | None, reading: Reading
+) -> tuple[str, ...]:
+    """As ``recurring_subjects``, for those in the column of several CSVs: each site may number its patients from 1.
+
+    Args:
+        tables: the CSV of each image, None if it is in none. Those of parts of a split, of classes and of folds are of
+            the same patients.
+        subjects: what was read, one per image; None if there are none.
+        reading: the user's options.
+    """
+    every = {table for table in tables if table is not None}
+    if subjects is None or len(every) < 2:
+        return ()
+    known = vocabularies(reading.classes)
+    top = Path(os.path.commonpath([table.parent for table in every]))
+    names = {table: table.relative_to(top) for table in every}
+    owners = {table: _folders(f"{name.with_suffix('').as_posix()}/", known) for table, name in names.items()}
+    places: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
+    for table, subject in zip(tables, subjects, strict=True):
+        if table is not None and subject != UNKNOWN:
+            places[subject].setdefault(owners[table], names[table].as_posix())
+    recurring = {subject: sorted(each.values()) for subject, each in places.items() if len(each) > 1}
+    if not recurring:
+        return ()
+    subject, each = min(recurring.items())
+    return (
+        f"{len(recurring)} of {len(places)} subjects are in several CSVs ({subject} in {' and '.join(each[:2])}), and "
+        "each of them is taken for one patient; if they are several, leukemia.catalog --label-sheet FILE.csv writes a "
+        "list whose column subject can keep them apart, as with the name of the site before each",
     )
 
 

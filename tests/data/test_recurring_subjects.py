@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from helpers.layouts import draw_images
+from helpers.layouts import draw_images, write_csv
 
 from leukemia.catalog import main
 from leukemia.data.reading import Reading
@@ -85,3 +85,35 @@ def test_the_command_says_it_and_the_second_try_keeps_them_apart(
     output = capsys.readouterr().out
     assert "subjects:    4 (2 hem, 2 all)" in output
     assert "in several folders" not in output
+
+
+@pytest.mark.parametrize(("folders", "are_said"), [(("site_a", "site_b"), True), (("train", "test"), False)])
+def test_equal_subjects_in_the_column_of_several_lists_are_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    folders: tuple[str, ...],
+    *,
+    are_said: bool,
+) -> None:
+    monkeypatch.setenv("LEUKEMIA_CACHE", str(tmp_path / "cache"))
+    data = tmp_path / "data"
+    for seed, folder in enumerate(folders):
+        write_csv(data / folder / "cells.csv", 4, seed=seed, pid=[1, 2, 1, seed + 3])
+    lists = [str(data / folder / "cells.csv") for folder in folders]
+    for given in ([str(data)], lists):
+        assert main([*given, "--subject-column", "pid"]) == 0
+        output = capsys.readouterr().out
+        assert "subjects:    4 (" in output
+        said = "2 of 4 subjects are in several CSVs (1 in site_a/cells.csv and site_b/cells.csv), and each"
+        assert (said in output) == are_said
+        assert ("in several CSVs" in output) == are_said
+    (data / "all.csv").write_text("Path,label,pid\n" + "".join(_below(Path(each), data) for each in lists))
+    assert main([str(data / "all.csv"), "--subject-column", "pid"]) == 0
+    assert "in several CSVs" not in capsys.readouterr().out
+
+
+def _below(path: Path, data: Path) -> str:
+    """The rows of a list, with paths below the data."""
+    rows = path.read_text().splitlines()[1:]
+    return "".join(f"{path.parent.relative_to(data).as_posix()}/{row}\n" for row in rows)

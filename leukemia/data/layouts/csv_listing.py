@@ -14,7 +14,7 @@ from leukemia.data.layouts.inner_folders import refuse_inner_folders
 from leukemia.data.layouts.label_candidates import label_candidates, no_label_column, unread_candidates
 from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
 from leukemia.data.layouts.listed_folder import Folder, OtherBase
-from leukemia.data.layouts.listing import Listing
+from leukemia.data.layouts.listing import TABLE, Listing
 from leukemia.data.layouts.path_column import MOST_COLUMNS, recurring_folders, unpadded_column
 from leukemia.data.layouts.program_columns import is_label_sheet
 from leukemia.data.layouts.recurring_columns import left_columns, recurring_columns
@@ -69,9 +69,12 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
                 subject=subject,
                 name=name,
                 split=split,
+                table=Path(values.get(TABLE, listing.path)),
                 is_found=not listing.has_row_per_image,
             )
-            for path, (word, label), subject, name, split in zip(paths, found, subjects, names, splits, strict=True)
+            for path, (word, label), subject, name, split, (_, values) in zip(
+                paths, found, subjects, names, splits, listing.rows, strict=True
+            )
         ],
     )
     return Source(

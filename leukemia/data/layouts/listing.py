@@ -22,6 +22,9 @@ from leukemia.data.subjects import NotApplicable
 IMAGE_OF_FOLDER = "image of the folder"
 """The column of paths of a listing whose rows stood for folders; not in the file."""
 
+TABLE = "table of the row"
+"""The column of the path of the CSV of each row, in a listing of several; not in the file."""
+
 IN_FOLDERS, IN_NAMES = "in folders", "in files with names"
 """Where the images of a row are, if it stands for several."""
 

@@ -14,7 +14,7 @@ from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.label_candidates import label_candidates
 from leukemia.data.layouts.label_column import label_column
 from leukemia.data.layouts.listed_folder import Folder
-from leukemia.data.layouts.listing import Listing, read_listing, with_one_hot
+from leukemia.data.layouts.listing import TABLE, Listing, read_listing, with_one_hot
 from leukemia.data.layouts.source import Source, direct_others, is_image, subfolders, walk, walk_folders
 from leukemia.data.layouts.tables import is_table
 from leukemia.data.reading import Reading
@@ -114,7 +114,7 @@ def merged_listing(data: Path, listings: Sequence[Listing], base: Path) -> Listi
     depths = {len(listing.path.relative_to(data).parts) for listing in listings}
     for listing in listings:
         for (number, values), inside in zip(listing.rows, _paths(listing, data, base), strict=True):
-            rows.append((number, values | {column: inside}))
+            rows.append((number, values | {column: inside, TABLE: str(listing.path)}))
     merged = dataclasses.replace(
         listings[0],
         path=data.joinpath(*["*"] * (min(depths) - 1), names.pop() if len(names) == 1 else "*.csv"),

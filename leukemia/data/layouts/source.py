@@ -56,6 +56,9 @@ class Row:
     split: str | None = None
     """The part of the data's own split, such as ``train``; None if they have none."""
 
+    table: Path | None = None
+    """The CSV that lists the image; None if it is in none."""
+
     is_found: bool = False
     """Whether the row of a list stands for several images, of which this is one: nobody chose it."""
 
