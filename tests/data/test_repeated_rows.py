@@ -62,3 +62,12 @@ def test_each_row_of_a_list_to_be_predicted_needs_its_own_image(tmp_path: Path) 
     path = boxes(tmp_path, ["001.png", "002.png", "001.png"], "filename")
     with pytest.raises(UserError, match=r"listed twice; remove these rows:\n  row 4: 001.png, as in row 2$"):
         read_catalog(path, labels=False)
+
+
+def test_several_boxes_of_an_image_that_is_left_out_are_left_out_once(tmp_path: Path) -> None:
+    rows = [*ROWS[:3], "003.png,smudge,5", "003.png,smudge,8", "004.png,blast,7"]
+    catalog = read_catalog(
+        boxes(tmp_path, rows), Reading(classes=("normal=lymphocyte", "leukemic=blast", "ignore=smudge"))
+    )
+    assert catalog.table["image_id"].tolist() == ["001.png", "002.png", "004.png"]
+    assert catalog.num_left_out == 1

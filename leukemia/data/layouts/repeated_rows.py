@@ -33,8 +33,8 @@ def joined(listing: Listing, rows: Sequence[Row]) -> tuple[tuple[Row, ...], tupl
         rows: as in ``listing``.
 
     Raises:
-        UserError: the rows of an image disagree in label, subject or part of a split, or have no labels: then each row
-            is to be predicted. All such rows are listed.
+        UserError: the rows of an image disagree in label, subject or part of a split, or have no label, nor a word that
+            ``--classes`` leaves out: then each row is to be predicted. All such rows are listed.
     """
     first: dict[str, tuple[int, Row]] = {}
     twice, num_equal = [], 0
@@ -51,7 +51,7 @@ def joined(listing: Listing, rows: Sequence[Row]) -> tuple[tuple[Row, ...], tupl
             "part of the split": (row.split, other.split),
         }
         differing = [f", with another {name}" for name, (one, another) in pairs.items() if one != another]
-        if differing or row.label is None:
+        if differing or (row.label is None and row.word is None):
             written = "" if listing.path_column is None else f"{values[listing.path_column]}, "
             twice.append(f"row {number}: {written}as in row {before}{''.join(differing[:1])}")
         num_equal += 1
