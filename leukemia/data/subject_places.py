@@ -26,6 +26,9 @@ MOST_SHOWN = 3
 _SPECIAL = re.compile(r"[.^$*+?{}()|\[\]\\]")
 _DATE = re.compile(r"(?<!\d)(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?!\d)")
 _DIGIT = re.compile(r"\d")
+_NO_NUMBER = re.compile(r"\D")
+_NO_LETTERS = re.compile(r"[\W\d_]")
+_YEAR, _SERIAL = re.compile(r"(?:19|20)?\d\d"), re.compile(r"\d{3,}")
 _WORDS = (r"[^\W_]+",), (r"[^\W\d_]+", r"\d+")
 
 
@@ -46,12 +49,17 @@ def subject_pattern(image_ids: Sequence[str], words: Collection[str] = ()) -> st
     forms = set(map(normal_form, words))
     found: list[tuple[int, Place, list[Place]]] = []
     levels = list(_levels(ids))
+    # The numbers of words with a class, as ``01`` of ``01b``.
+    glued: set[tuple[str | None, ...]] = set()
     for places in (levels, *([*levels, *_places(ids, kinds)] for kinds in _WORDS)):
         for index, place in enumerate(places):
             known = {word for each in places for word in each.distinct if normal_form(word) in forms or part_of(word)}
+            if _have_words(place.distinct, forms):
+                glued.add(tuple(None if value is None else _NO_NUMBER.sub("", value) for value in place.values))
             if (
                 _recurs(place)
-                and not (_are_others(place.distinct) or any(normal_form(word) in forms for word in place.distinct))
+                and not (_are_others(place.distinct) or _have_words(place.distinct, forms))
+                and place.values not in glued
                 and not is_counter(place, places[:index], known)
             ):
                 sites = [each for each in places[:index] if is_site(each, known)]
@@ -93,6 +101,16 @@ def _recurs(place: Place) -> bool:
     return 2 < len(place.distinct) <= number / LEAST_PER_SUBJECT
 
 
+def _have_words(values: Collection[str], forms: Collection[str]) -> bool:
+    """Whether a value is a word for a class, or all are numbers with such words, as ``01b`` and ``02n``.
+
+    >>> _have_words(["01b", "02n", "02b"], {"b", "n"}), _have_words(["n1", "n2"], {"b", "n"})
+    (True, False)
+    """
+    letters = {normal_form(_NO_LETTERS.sub("", value)) for value in values}
+    return any(normal_form(value) in forms for value in values) or (len(letters) > 1 and letters <= set(forms))
+
+
 def _are_others(words: Collection[str]) -> bool:
     """Whether they are parts of a split, views or hospitals."""
     return all(map(part_of, words)) or any(map(is_view, words)) or all(map(is_centre, words))
@@ -131,11 +149,30 @@ def _places(image_ids: Sequence[str], kinds: Sequence[str]) -> Iterator[Place]:
             continue
         if _are_dates(word, [stem for stem, each in zip(stems, alike, strict=True) if each], index):
             continue
+        if kinds == _WORDS[0] and (case := _case_number(parts, columns, alike, index)) is not None:
+            yield case
         values = tuple(None if each is None else each[index] for each in alike)
         preceding = set(columns[index - 1]) if index else set()
         words = frozenset(map(plain, preceding)) if not any(map(_DIGIT.search, preceding)) else frozenset()
         before, group = _pattern(parts, columns, kinds, index)
         yield Place(before=before, group=group, after=_after(parts, index), values=values, where="names", words=words)
+
+
+def _case_number(
+    parts: Sequence[str], columns: Sequence[Sequence[str]], alike: Sequence[Sequence[str] | None], index: int
+) -> Place | None:
+    """The number of a case at a place of all names and the next one: a year, a hyphen and a number, as ``19-0345``.
+
+    Laboratories number their cases from 1 in each year, so neither is one alone.
+    """
+    if index + 1 >= len(columns) or parts[2 * index + 2] != "-":
+        return None
+    if not (all(map(_YEAR.fullmatch, columns[index])) and all(map(_SERIAL.fullmatch, columns[index + 1]))):
+        return None
+    values = tuple(None if each is None else f"{each[index]}-{each[index + 1]}" for each in alike)
+    before, year = _pattern(parts, columns, _WORDS[0], index)
+    _, number = _pattern(parts, columns, _WORDS[0], index + 1)
+    return Place(before=before, group=f"{year}-{number}", after=_after(parts, index + 1), values=values, where="names")
 
 
 def _are_dates(word: re.Pattern[str], stems: Sequence[str], index: int) -> bool:

@@ -30,6 +30,12 @@ VERSIONS = [f"Train/ALL/cell_{number}{end}.jpg" for number in range(9) for end i
             ["a", "b"],
             "Doe_J0 Doe_J1 Doe_J2 Doe_J3",
         ),
+        # The class is glued to the number of the image; cases are numbered in each year.
+        (
+            [f"{18 + n // 8}-0{n // 4}45-{n % 4 + 1:02d}{'bn'[n % 3 % 2]}.png" for n in range(16)],
+            ["b", "n"],
+            "18-0045 18-0145 19-0245 19-0345",
+        ),
         # Beside numbers that begin again in each of them.
         ([f"{'Doe Lee Roe'.split()[n // 4]}/img_{n % 4:04d}.png" for n in range(12)], [], "Doe Lee Roe"),
         ([f"{'Doe Lee Roe'.split()[n // 4]}/{n % 4 // 2}/{n}.png" for n in range(12)], [], "Doe Lee Roe"),
@@ -60,12 +66,13 @@ def test_the_pattern_reads_the_subjects_that_are_shown(names: Sequence[str], wor
         [f"{word}/img_{number:04d}.png" for word in ("hem", "ALL") for number in range(6)],
         [f"{word}/slide{slide}/cell{cell}.png" for word in ("hem", "ALL") for slide in (1, 2, 3) for cell in range(4)],
         [f"{word}/slide{slide}_{cell}.png" for word in ("hem", "ALL") for slide in (1, 2, 3) for cell in range(4)],
+        [f"{n * 7:04d}_{n % 4}{'bn'[n // 4 % 2]}.png" for n in range(24)],
         [f"cell{cell:02d}_{time}.png" for cell in range(6) for time in "xy"],
         [f"{word}/batch_{batch}/{'abc'[n]}.png" for word in ("hem", "ALL") for batch in (1, 2, 3) for n in range(3)],
     ],
 )
 def test_counters_sums_and_versions_are_no_subjects(names: Sequence[str]) -> None:
-    assert subject_pattern(names, ["ALL"]) is None
+    assert subject_pattern(names, ["ALL", "b", "n"]) is None
 
 
 @pytest.mark.parametrize("date", ["2022-{:02d}-{:02d}", "2022{:02d}{:02d}", "2022_{:02d}_{:02d}"])
