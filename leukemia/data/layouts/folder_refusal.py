@@ -25,6 +25,7 @@ from leukemia.data.layouts.other_kinds import describe_others
 from leukemia.data.layouts.signed_lists import way_by_signed_lists
 from leukemia.data.layouts.source import Row, direct_others, is_image, walk
 from leukemia.data.layouts.tables import by_use, is_table, is_template
+from leukemia.data.layouts.unlisted import unlisted_by
 from leukemia.data.reading import Reading
 from leukemia.data.subjects import some
 
@@ -78,6 +79,10 @@ def no_data_set(data: Path, message: str, reading: Reading, *, labels: bool) -> 
     beside = f" ({others})" if others else ""
     chosen = class_level(levels)
     clear = [error for rank, error in found if rank < _OF_OTHERS]
+    unlisted = unlisted_by(tried.listings, data)
+    if has_labels and clear and unlisted.may_be_meant:
+        paths = shlex.join(str(each.path) for each in tried.listings)
+        return with_line(unlisted.refusal(data), f"to read the images of the CSV instead, give {paths}")
     may_be_meant = chosen is not None and not (clear and chosen.are_fields)
     if levels and (may_be_meant or not clear) and not has_labels:
         correct = f", or correct the CSV ({first_line(clear[0])})" if clear else ", or give a CSV Path,label"
@@ -85,7 +90,7 @@ def no_data_set(data: Path, message: str, reading: Reading, *, labels: bool) -> 
         return unmapped(f"{message} images in folders with other names{beside}", None, correct)
     has_words = bool(proposed_words(data))
     if errors and (has_labels or not has_words):
-        return LabelError(str(errors[0]))
+        return LabelError(str(with_line(errors[0], str(unlisted)) if unlisted else errors[0]))
     only = f"images in {some(sorted(set(names)))} only" if names else ""
     if has_words:
         return unmapped(f"{message} {only or 'images'}{beside}", None)
@@ -116,6 +121,9 @@ class _Tables:
 
     bases: set[str]
     """The base folders of their images, where these are not their own folders."""
+
+    listings: list[Listing]
+    """Those with a column of paths."""
 
     refused: list[tuple[int, UserError]]
     """The rank of each other one, and why it cannot be read: sorted by the rank, then those of most images first."""
@@ -152,7 +160,10 @@ def _tried(data: Path, reading: Reading, *, labels: bool) -> _Tables:
     found.sort(key=lambda each: (each[0], -each[1]))
     readable.sort(key=itemgetter(0), reverse=True)
     return _Tables(
-        readable=[path for _, path in readable], bases=bases, refused=[(rank, error) for rank, _, error in found]
+        readable=[path for _, path in readable],
+        bases=bases,
+        listings=listings,
+        refused=[(rank, error) for rank, _, error in found],
     )
 
 
