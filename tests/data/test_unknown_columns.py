@@ -152,10 +152,10 @@ def test_of_two_columns_of_folders_neither_is_guessed(patients: Path) -> None:
         read_catalog(path)
 
 
-def test_a_row_whose_folder_is_missing_is_named(patients: Path) -> None:
+def test_a_row_whose_folder_is_misspelt_is_named(patients: Path) -> None:
     cases = [f"E-{case},{case % 2}" for case in (40, 47, 54)]
     many = [f"N-{case},0" for case in range(30)]
-    draw(patients, "X-1/1.png", *(f"N-{case}/1.png" for case in range(29)))
+    draw(patients, "N_29/1.png", *(f"N-{case}/1.png" for case in range(29)))
     path = write(patients / "cases.csv", "Fall,label", [*cases, *many])
     with pytest.raises(UserError, match=r"1 of 39 images do not exist below .* or remove these rows:\n  row 34: N-29$"):
         read_catalog(path)
