@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,19 @@ def test_targets_of_listed_links_are_not_counted_as_unlisted(store: Path) -> Non
     catalog = read_catalog(store)
     assert catalog.table["image_id"].tolist() == NAMES
     assert not any("in no list" in note for note in catalog.remarks)
+
+
+def test_a_link_out_of_the_folder_is_named_with_the_option_that_reads_it(store: Path) -> None:
+    nas = store.parent / "nas"
+    shutil.copytree(store / "cells", nas)
+    shutil.rmtree(store / "cells")
+    (store / "cells").symlink_to(nas)
+    with pytest.raises(UserError, match=rf"out of it: cells -> {nas}; give --base {store.parent}, which has their im"):
+        read_catalog(store / "list.csv")
+    assert len(read_catalog(store / "list.csv", Reading(base=str(store.parent))).table) == 6
+    # The same names are below both folders.
+    shutil.copytree(nas, store.parent / "copy" / "cells")
+    with pytest.raises(
+        UserError, match=rf"cells -> {nas}; put the images in the place of the links:\n  row 2: cells/P0_"
+    ):
+        read_catalog(store / "list.csv")

@@ -6,9 +6,10 @@ import dataclasses
 import os
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from leukemia.base.errors import UserError
 from leukemia.data.classes import NAMED, LabelError
 from leukemia.data.layouts.file_index import FileIndex, part_of_split
 from leukemia.data.layouts.listing import Listing
@@ -57,12 +58,15 @@ class Folder:
         written = self._written(listing, column)
         self._num_found = self._num_respelled = self._num_masks = 0
         outside, missing, dangling, ambiguous, folders = [], [], [], [], []
+        links: list[Path] = []
         paths, several = [], []
         candidates = [[] if each is None else self._find(each) for each in written]
         for (number, values), each, found in zip(listing.rows, written, candidates, strict=True):
             text = values[column]
             if each is None or not all(map(self._is_inside, found)):
                 outside.append(f"row {number}: {text or 'no path'}")
+                if each is not None and (link := self._link_out(each)) is not None:
+                    links.append(link)
             elif not found and os.path.islink(self.root / text):  # noqa: PTH114
                 dangling.append(f"row {number}: {text}")
             elif not found:
@@ -77,6 +81,9 @@ class Folder:
         if masks := mask_suffixes(several) - self._masks:
             self._masks |= masks
             return self.resolve_all(listing, column)
+        if links and len(links) == len(outside):
+            targets = {link: Path(os.path.realpath(link)) for link in links}
+            listing.reject(f"{self._leading_out(targets)}{self._wider(listing, column, targets)}", outside)
         listing.reject(f"expected paths inside {self.root} (change it with {self._option}), these are not", outside)
         listing.reject(
             "links to files that do not exist; fetch or restore these (`git annex get .` if they are of git-annex)",
@@ -172,6 +179,32 @@ class Folder:
         """Whether a file, or the target of a link, is below the folder."""
         real = Path(os.path.realpath(path))
         return real.is_relative_to(self.root) and real != self.root
+
+    def _link_out(self, written: WrittenPath) -> Path | None:
+        """The outermost link in a path inside the folder that leads out of it; None if there is none."""
+        if not written.path.is_relative_to(self.root):
+            return None
+        names = written.path.relative_to(self.root).parts
+        steps = (self.root.joinpath(*names[:number]) for number in range(1, len(names) + 1))
+        return next((step for step in steps if step.is_symlink() and not self._is_inside(step)), None)
+
+    def _leading_out(self, links: Mapping[Path, Path]) -> str:
+        """What is wrong with links that lead out of the folder, and where they lead."""
+        shown = [f"{link.relative_to(self.root).as_posix()} -> {target}" for link, target in links.items()]
+        return f"expected images inside {self.root}, but these are behind links out of it: {some(shown)}"
+
+    def _wider(self, listing: Listing, column: str, links: Mapping[Path, Path]) -> str:
+        """What to do about links that lead out: give a folder that has the targets, too, if all images are clear in
+        it; else only to put them here."""
+        wider = Path(os.path.commonpath([self.root, *links.values()]))
+        copy = "put the images in the place of the links"
+        if wider == Path(wider.anchor):
+            return f"; {copy}"
+        try:
+            Folder(wider, self._option).resolve_all(listing, column)
+        except UserError:
+            return f"; {copy}"
+        return f"; give {self._option} {shlex.quote(str(wider))}, which has their images, too, or {copy}"
 
     def _one_folder(self, listing: Listing, candidates: Sequence[Sequence[Path]]) -> str:
         """Which folder to give, of those that have a single file that may be meant for every row; empty if none has.
