@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from helpers.second_try import before_list, completed, found, refusal, touch
 
+from leukemia.data.classes import LabelError
+from leukemia.data.layouts.folder_advice import tried
+from leukemia.data.layouts.source import Source
+
 DIAGNOSES = ["ALL", "Ctrl", "ALL", "AML", "Ctrl", "ALL", "Ctrl"]
 
 
@@ -46,3 +50,26 @@ def test_words_of_patients_folders_are_no_match_for_folders_below(tmp_path: Path
     touch(tmp_path, *(f"{n}/{visit}/{k}.png" for n, each in visits.items() for visit in each for k in range(3)))
     message = refusal(tmp_path)
     assert "write each of diagnosis,relapse,remission,visit1 after its class" in message
+
+
+def test_images_beside_the_folders_are_left_out_by_their_name_as_it_is_listed(tmp_path: Path) -> None:
+    cells = [
+        f"{order}/{word} ({n})/{n}.png" for order in "pqrs" for word in ("Blast", "Lympho", "Debris") for n in (1, 2)
+    ]
+    touch(tmp_path, *cells, *(f"{order}/_Preview.png" for order in "pqrs"))
+    message = refusal(tmp_path, "normal=Lympho", "leukemic=Blast", "ignore=Debris")
+    assert "\n  _Preview (4)\n" in message
+    typed = "normal=Lympho leukemic=Blast ignore=Debris,_Preview"
+    assert len(found(tmp_path, *typed.split()).rows) == 16
+
+
+def test_a_reason_in_brackets_has_no_list(tmp_path: Path) -> None:
+    error = LabelError("words:\n  a (1)\n  for example: --classes normal=b leukemic=a")
+    error.example = ("normal=b", "leukemic=a")
+
+    def read(classes: tuple[str, ...]) -> Source:
+        raise LabelError(
+            f"--classes: no image has the word '{classes[0]}'; correct it. The data have these words:\n  a (1)"
+        )
+
+    assert str(tried(error, read)).endswith("in --classes (--classes: no image has the word 'normal=b'; correct it)")

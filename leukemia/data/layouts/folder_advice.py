@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from leukemia.data.subjects import some
 
 MOST_TRIED = 6
 """So many sets of words are tried."""
+
+
+# The last sentence of a line, before a list.
+_LIST = re.compile(r"\. [A-Z][^.]*:$")
 
 
 class Unmapped(LabelError):
@@ -79,7 +84,8 @@ def tried(error: LabelError, read: Read) -> LabelError:
         read(error.example)
     except LabelError as problem:
         text, _, _ = str(error).rpartition("\n")
-        way = f"write each word after its class, or after ignore=, in --classes ({first_line(problem)})"
+        reason = _LIST.sub("", first_line(problem)).removesuffix(":")
+        way = f"write each word after its class, or after ignore=, in --classes ({reason})"
     except UserError as problem:
         text, way = str(error), f"after that, this remains: {problem}".replace("\n", f"\n{INDENT}")
     else:

@@ -32,6 +32,11 @@ def ignored_endings(vocabulary: Vocabulary, folders: Iterable[str]) -> frozenset
 
 
 def ignored_ending(path: Path, endings: frozenset[str]) -> str | None:
-    """The last word of the name of a file, if it is one of these."""
-    word = last_word(path.stem) if endings else None
-    return word if word is not None and normal_form(word) in endings else None
+    """The last word of the name of a file, with the separator before it or without, if it is one of these.
+
+    >>> [ignored_ending(Path(name), frozenset(["mask", "_klein"])) for name in ("7_mask.png", "_klein.png", "mask")]
+    ['mask', '_klein', None]
+    """
+    match = _ENDING.fullmatch(path.stem) if endings else None
+    ends = [path.stem[match.start("word") :], path.stem[match.start("word") - 1 :]] if match else []
+    return next((end for end in ends if normal_form(end) in endings), None)
