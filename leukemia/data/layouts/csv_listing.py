@@ -15,6 +15,7 @@ from leukemia.data.layouts.label_candidates import label_candidates, no_label_co
 from leukemia.data.layouts.label_column import check_other_columns, label_column, read_labels
 from leukemia.data.layouts.listed_folder import Folder, OtherBase
 from leukemia.data.layouts.listing import TABLE, Listing
+from leukemia.data.layouts.other_readers import other_readers
 from leukemia.data.layouts.path_column import MOST_COLUMNS, recurring_folders, unpadded_column
 from leukemia.data.layouts.program_columns import is_label_sheet
 from leukemia.data.layouts.recurring_columns import left_columns, recurring_columns
@@ -82,7 +83,7 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         root=folder.root,
         rows=rows,
         notes=(*path_notes, *label_notes, *folder.notes(listing), *repeated),
-        named_notes=(*doubts, *(() if column is None else unread_candidates(listing, column, reading))),
+        named_notes=(*doubts, *(() if column is None else _other_columns(listing, column, reading))),
         split_from="" if split_name is None else f"the column {split_name}",
         tables=(listing.path, *listing.joined),
         unread_columns=unread,
@@ -90,6 +91,12 @@ def list_images(listing: Listing, reading: Reading, *, labels: bool) -> Source:
         is_sheet=is_label_sheet(listing.columns),
         left_columns=left_columns(listing, column),
     )
+
+
+def _other_columns(listing: Listing, column: str, reading: Reading) -> tuple[str, ...]:
+    """Notes on columns other than that of the labels, in lower case."""
+    readers = other_readers(listing, column) if column in map(str.lower, listing.columns) else ()
+    return (*readers, *unread_candidates(listing, column, reading))
 
 
 def _path_note(listing: Listing, column: str, reading: Reading) -> str:
