@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from leukemia.study import layout
 from leukemia.study.field_types import Count, Positive, Share, TrialId
-from leukemia.study.folder import Study
+
+if TYPE_CHECKING:
+    from leukemia.study.folder import Study
 
 END = 1.0
 """The share of the rung at the end of fold 0."""
