@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -36,8 +37,9 @@ ESTIMATE_MINUTES = 60
 """How long the estimate may take, in which a data set may be read for the first time."""
 
 PROBE = (
-    "import os, sys, tempfile, ray; tempfile.TemporaryFile(dir='.').close(); "
-    "print('node', os.uname().nodename, ray.__version__, sys.version.split()[0])"
+    "import os, sys, tempfile, ray, torch; tempfile.TemporaryFile(dir='.').close(); "
+    "print('node', os.uname().nodename, ray.__version__, sys.version.split()[0], torch.__version__, "
+    "torch.version.cuda or torch.version.hip, torch.cuda.is_available())"
 )
 """Run on a node, in the folder of the script."""
 
@@ -133,7 +135,7 @@ def _folder_problems(folder: Path) -> Iterator[str]:
 
 def _node_problems(folder: Path, options: dict[str, str], arguments: Sequence[str], notes: list[str]) -> Iterator[str]:
     """Look at the folder from a node, if one is free, and time the search there."""
-    probed = _on_node(folder, options, ("--time=5", "--mem-per-cpu=1G"), ["-c", PROBE], COMMAND_SECONDS * 5)
+    probed = _on_node(folder, options, ("--time=5", "--mem-per-cpu=2G"), ["-c", PROBE], COMMAND_SECONDS * 5)
     lines = probed.stderr.strip().splitlines() or ["no reason given"]
     if _is_busy(probed, "node"):
         notes.append(f"no node was free within {QUEUE_SECONDS} s, so neither the folder nor the time limit was checked")
@@ -144,15 +146,56 @@ def _node_problems(folder: Path, options: dict[str, str], arguments: Sequence[st
             "nodes see"
         )
         return
-    _, node, ray, python = probed.stdout.split()
+    _, node, ray, python, torch, cuda, has_gpu = probed.stdout.split()
     notes.append(f"{node}: Python {python}, Ray {ray}")
     pinned = re.search(r"^ray==(\S+)", (folder / "constraints.txt").read_text(), re.MULTILINE)
     if pinned is not None and pinned[1] != ray:
         yield f"{node}: Ray {ray}, constraints.txt asks for {pinned[1]}; `make setup` in {folder}"
+    elif asks_for_gpus(options) and device_of(arguments) != "cpu" and has_gpu != "True":
+        # The dry run would take the CPU, and its estimate say nothing about the job.
+        yield _gpu_problem(node, torch, cuda)
     elif arguments:
         yield from _time_problems(folder, options, arguments, notes)
     else:
         notes.append("the time limit was not compared: for that, give the search's arguments as well, after the file")
+
+
+def asks_for_gpus(options: dict[str, str]) -> bool:
+    """
+    >>> asks_for_gpus({"gpus-per-node": "a100:1"}), asks_for_gpus({"gres": "nvme:1,gpu:2"}), asks_for_gpus({})
+    (True, True, False)
+    """
+    resources = {each.partition(":")[0] for each in options.get("gres", "").split(",")}
+    return "gpu" in resources or options.get("gpus-per-node", "0") != "0"
+
+
+def device_of(arguments: Sequence[str]) -> str | None:
+    """The device that a search is told to use; None without ``--device``.
+
+    >>> device_of(["--data", "cells", "--device=cpu"]), device_of(["--data", "cells"])
+    ('cpu', None)
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    # A missing value is a problem that the dry run names.
+    parser.add_argument("--device", nargs="?")
+    device: str | None = parser.parse_known_args(arguments)[0].device
+    return device
+
+
+def _gpu_problem(node: str, torch: str, cuda: str) -> str:
+    """The problem of a job for a GPU that torch does not find.
+
+    Args:
+        cuda: version that torch is built for, ``None`` for a build without.
+    """
+    built, fix = "is built without CUDA", "`make clean setup` without TORCH_INDEX"
+    if cuda != "None":
+        built = f"is built for CUDA {cuda}, and finds no GPU there"
+        fix = "compare the driver in `nvidia-smi`, and choose a build for it with `make clean setup TORCH_INDEX=...`"
+    return (
+        f"{node}: the job asks for GPUs, and torch {torch} {built}; {fix}, or ask for no GPU and give --device cpu to "
+        "the search"
+    )
 
 
 def _time_problems(folder: Path, options: dict[str, str], arguments: Sequence[str], notes: list[str]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from leukemia.base.printable import printable
 from search.launch.arguments import parse
 from search.slurm.allocation import Job
 from search.slurm.continuation import arguments_of, how_to_continue, is_running, is_stored, requeue
+from search.slurm.cuda import require_cuda
 from search.slurm.folders import without_locks
 from search.slurm.node import HEAD, NodeSpec, ray_environment
 from search.slurm.steps import ray_on
@@ -30,12 +31,14 @@ def launch(given: list[str]) -> int:
         given: the arguments of ``search.run``.
 
     Raises:
-        UserError: this is not a job's script, an argument is wrong, or Ray does not start on the first node.
+        UserError: this is not a job's script, an argument is wrong, torch cannot use the job's GPUs, or Ray does not
+            start on the first node.
     """
     job = Job.of(os.environ)
     arguments = arguments_of(job, given)
     parsed = parse(arguments)
     print(f"job {job.label} on {', '.join(job.nodes)}", flush=True)
+    require_cuda(parsed.device, os.environ)
     spec, token = NodeSpec(head=HEAD, job_id=job.job_id, folder=job_folder(job)), secrets.token_hex(32)
     os.environ |= ray_environment(os.environ, spec.folder)
     own, notes = without_locks(parsed, spec.folder)

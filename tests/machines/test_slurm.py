@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from helpers.hosts import left_of, wait_until
 from helpers.slurm import TIMEOUT, SlurmCluster, slurm_of
 from helpers.slurm_search import (
@@ -93,14 +94,16 @@ def restarts(slurm: SlurmCluster, job: int) -> int:
 
 
 def test_preflight(slurm: SlurmCluster) -> None:
-    with step("preflight"):
-        printed = slurm.run(f"{PREFLIGHT} cluster.slurm")
-        assert re.search(r"^Job \d+ to start at \S+ using 8 processors on nodes n1", printed, re.MULTILINE), printed
-        assert f"n1: Python {platform.python_version()}, Ray {version('ray')}\n" in printed
-        assert printed.endswith("\nready: sbatch cluster.slurm\n")
+    with step("preflight of a search for the GPUs, which are none"):
+        printed = slurm.run(f"{PREFLIGHT} cluster.slurm", status=2)
+        assert f"n1: the job asks for GPUs, and torch {torch.__version__} is built " in printed
+        assert "cluster.slurm is not ready, 1 problem to fix:" in printed
 
     with step("preflight, with the search timed on a node"):
         printed = slurm.run(f"{PREFLIGHT} cluster.slurm {arguments()}")
+        assert re.search(r"^Job \d+ to start at \S+ using 8 processors on nodes n1", printed, re.MULTILINE), printed
+        assert f"n1: Python {platform.python_version()}, Ray {version('ray')}\n" in printed
+        assert printed.endswith("\nready: sbatch cluster.slurm\n")
         note = (
             r"^estimate, by the starting recipe: \S+ device hours, on 1 GPU within the time limit of one job, 24:00:00$"
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,70 @@ from search.preflight.__main__ import main
 from search.preflight.slurm import read_script
 
 ROOT = Path(__file__).parents[2]
+
+COMMANDS = {
+    "sinfo": "echo 'gpu*|2-00:00:00|1:00:00'",
+    "sbatch": "echo 'sbatch: Job 8 to start at 2030-01-01T00:00:00 using 8 processors on nodes n1' >&2",
+    "srun": 'test "$NODE" && echo "$NODE"',
+    "squeue": "true",
+    "scontrol": "true",
+}
+"""Scripts that replace Slurm's commands; srun prints what a node would."""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's folder, in which the commands of a login node are called."""
+    for name, script in COMMANDS.items():
+        command = tmp_path / "bin" / name
+        command.parent.mkdir(exist_ok=True)
+        command.write_text(f"#!/bin/sh\n{script}\n")
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    folder = tmp_path / "project"
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "python").touch()
+    shutil.copy(ROOT / "cluster.slurm", folder)
+    shutil.copy(ROOT / "constraints.txt", folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def node(*, torch: str, cuda: str, has_gpu: bool) -> str:
+    """What the probe prints on a node."""
+    return f"node n1 {version('ray')} 3.11.9 {torch} {cuda} {has_gpu}"
+
+
+@pytest.mark.parametrize(
+    ("torch", "cuda", "problem"),
+    [
+        ("2.9.0+cpu", "None", "torch 2.9.0+cpu is built without CUDA; `make clean setup` without TORCH_INDEX, or ask"),
+        ("2.9.0", "13.0", "torch 2.9.0 is built for CUDA 13.0, and finds no GPU there; compare the driver in"),
+    ],
+)
+def test_a_job_for_gpus_that_torch_cannot_use(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    torch: str,
+    cuda: str,
+    problem: str,
+) -> None:
+    monkeypatch.setenv("NODE", node(torch=torch, cuda=cuda, has_gpu=False))
+    assert main(["cluster.slurm"]) == 2
+    assert f"  n1: the job asks for GPUs, and {problem}" in capsys.readouterr().err
+
+
+def test_a_job_for_gpus_that_torch_finds(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE", node(torch="2.9.0", cuda="13.0", has_gpu=True))
+    assert main(["cluster.slurm"]) == 0
+
+
+def test_a_job_without_gpus_needs_no_cuda(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = (project / "cluster.slurm").read_text()
+    (project / "cluster.slurm").write_text(script.replace("--gpus-per-node=1 ", "--nice "))
+    monkeypatch.setenv("NODE", node(torch="2.9.0+cpu", cuda="None", has_gpu=False))
+    assert main(["cluster.slurm"]) == 0
 
 
 def test_the_options_of_the_shipped_script() -> None:
