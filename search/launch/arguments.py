@@ -77,10 +77,14 @@ def request_of(arguments: argparse.Namespace) -> Request:
     )
 
 
-def not_remembered(arguments: argparse.Namespace, info: StudyInfo) -> list[str]:
-    """The arguments about hardware that must be given again to resume a study under the same conditions."""
+def not_remembered(arguments: argparse.Namespace, info: StudyInfo | None) -> list[str]:
+    """The arguments about hardware that must be given again to resume a study under the same conditions.
+
+    Args:
+        info: of the study; None if it is not known: then they may be more than that.
+    """
     names = ["address", "device", "gpus_per_trial", "max_gpus", "paused_gb"]
-    if info.cpu_threads is None:
+    if info is None or info.cpu_threads is None:
         names.append("cpus_per_trial")
     given = {name: getattr(arguments, name) for name in names}
     if given["device"] == cli.AUTO:

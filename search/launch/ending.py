@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -20,6 +19,7 @@ from leukemia.study.folder import Study
 from leukemia.tracking.tracker import NoTracker, WandbTracker
 from search.cluster import heartbeat
 from search.storage.mirror import Mirror, NoMirror
+from search.trials.commands import resume_command
 from search.trials.display import print_line
 from search.trials.requests import Canceled
 
@@ -95,5 +95,4 @@ def _report_crash(how_to_resume: str, message: str) -> None:
 
 def _how_to_resume(study: Study, options: Sequence[str]) -> str:
     """What to do after a search that ended early."""
-    arguments = shlex.join(["--study", study.name, "--runs", str(study.folder.parent), *options])
-    return f"finished folds are kept. Resume with:\n  python -m search.run --resume {arguments}"
+    return f"finished folds are kept. Resume with:\n  {resume_command(study, options)}"

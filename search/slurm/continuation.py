@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
+from leukemia.base.cli import AUTO
 from leukemia.base.errors import UserError
 from leukemia.study import layout
-from search.launch.arguments import parse
+from search.launch.arguments import not_remembered, parse
 from search.planning.request import NO_STORAGE
-from search.slurm.allocation import Job
+from search.slurm.allocation import Job, Share
 from search.storage.probe import probe
 
 ARRAY_TASK = "%a"
 """Stands for the number of the task in its array, as in `sbatch --output`."""
+
+SCRIPT = "cluster.slurm"
+
+FINAL_TIME = "4:00:00"
+"""Time limit of the job that trains the winner; a partition's default may be minutes."""
+
+DEFAULT_RUNS = parse([]).runs
 
 
 def arguments_of(job: Job, given: list[str]) -> list[str]:
@@ -77,7 +87,46 @@ def requeue(job: Job) -> str:
     return "" if ended.returncode == 0 else ended.stderr.strip() or f"status {ended.returncode}"
 
 
-def how_to_continue(arguments: list[str]) -> str:
-    """The command with which the user resumes the job's study."""
-    resumed = arguments if "--resume" in arguments else [*arguments, "--resume"]
-    return f"sbatch cluster.slurm {shlex.join(resumed)}"
+def how_to_resume(parsed: argparse.Namespace) -> str:
+    """The command with which the user resumes the job's study.
+
+    Args:
+        parsed: the arguments of the search, with the study's name.
+    """
+    # A storage is remembered by the study, which may be in the storage only.
+    stored = [] if parsed.storage in (None, NO_STORAGE) else ["--storage", parsed.storage]
+    words = ["--resume", "--study", parsed.study, *_runs(parsed), *stored, *not_remembered(parsed, None)]
+    return shlex.join(["sbatch", SCRIPT, *words])
+
+
+def how_to_deliver(parsed: argparse.Namespace, environment: Mapping[str, str]) -> str:
+    """The command with which the user trains and delivers the study's winner, in a job like this one.
+
+    Args:
+        parsed: as for ``how_to_resume``.
+        environment: of the job's script; what Slurm does not say there is left out.
+    """
+    given = {
+        "partition": environment.get("SLURM_JOB_PARTITION"),
+        "account": environment.get("SLURM_JOB_ACCOUNT"),
+        "gpus-per-node": _one_gpu(parsed, environment),
+        "cpus-per-task": environment.get("SLURM_CPUS_PER_TASK"),
+        "mem-per-cpu": environment.get("SLURM_MEM_PER_CPU") and f"{environment['SLURM_MEM_PER_CPU']}M",
+        "time": FINAL_TIME,
+    }
+    options = [f"--{name}={value}" for name, value in given.items() if value]
+    device = [] if parsed.device == AUTO else ["--device", parsed.device]
+    final = [".venv/bin/python", "-m", "leukemia.final", "--best", parsed.study, *_runs(parsed), *device]
+    return shlex.join(["sbatch", *options, "--wrap", shlex.join(final)])
+
+
+def _runs(parsed: argparse.Namespace) -> list[str]:
+    return [] if parsed.runs == DEFAULT_RUNS else ["--runs", str(parsed.runs)]
+
+
+def _one_gpu(parsed: argparse.Namespace, environment: Mapping[str, str]) -> str | None:
+    """One GPU of the job's kind, such as ``a100:1``; None for a job without."""
+    if parsed.device == "cpu" or not Share.of(environment, usable_cpus=1).gpus:
+        return None
+    kind, _, _ = environment.get("SLURM_GPUS_PER_NODE", "").rpartition(":")
+    return f"{kind}:1" if kind else "1"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import os
 import secrets
 import signal
@@ -14,14 +16,20 @@ from leukemia.base.errors import INTERRUPTED
 from leukemia.base.printable import printable
 from search.launch.arguments import parse
 from search.slurm.allocation import Job
-from search.slurm.continuation import arguments_of, how_to_continue, is_running, is_stored, requeue
+from search.slurm.continuation import arguments_of, how_to_deliver, how_to_resume, is_running
 from search.slurm.cuda import require_cuda
+from search.slurm.ending import Ending, conclude, tell_how_to_resume
 from search.slurm.folders import without_locks
 from search.slurm.node import HEAD, NodeSpec, ray_environment
 from search.slurm.steps import ray_on
+from search.trials.commands import FINAL, RESUME
 
 CLOSING_SECONDS = 60
 """How long a search may take to end in order after Slurm's notice; it loses nothing if it is killed then."""
+
+TELLING_SECONDS = 15
+"""How long it may take until then to say how to resume it, if the job was cancelled: by default (``KillWait``) Slurm
+kills a job 30 seconds after its signal."""
 
 
 def launch(given: list[str]) -> int:
@@ -48,13 +56,11 @@ def launch(given: list[str]) -> int:
         signal.signal(number, _interrupt_once)
     try:
         with ray_on(job, spec, token) as address:
-            status, is_noticed = _search([*arguments, *own], address)
+            ending = _search(job, parsed, [*arguments, *own], address)
     except KeyboardInterrupt:
-        status, is_noticed = INTERRUPTED, True
-    # Whoever cancels a job does not want it back.
-    if is_noticed and status != 0 and is_running(job):
-        _requeue(job, arguments, is_stored(parsed.study, parsed.runs, parsed.storage))
-    return status
+        ending = Ending(INTERRUPTED, is_noticed=True, has_told=False)
+    conclude(job, parsed, ending)
+    return ending.status
 
 
 def job_folder(job: Job) -> Path:
@@ -63,26 +69,31 @@ def job_folder(job: Job) -> Path:
     return Path(base) / f"ray-{job.job_id}-{secrets.token_hex(4)}"
 
 
-def _search(arguments: list[str], address: str) -> tuple[int, bool]:
-    """Run the search, and end it at a signal; returns its exit status, and whether there was a signal."""
-    search = subprocess.Popen(
-        [sys.executable, "-m", "search.run", *arguments], env=os.environ | {"RAY_ADDRESS": address}
-    )
+def _search(job: Job, parsed: argparse.Namespace, arguments: list[str], address: str) -> Ending:
+    """Run the search, and end it at a signal."""
+    told = {
+        "RAY_ADDRESS": address,
+        RESUME: how_to_resume(parsed),
+        FINAL: how_to_deliver(parsed, os.environ),
+    }
+    search = subprocess.Popen([sys.executable, "-m", "search.run", *arguments], env=os.environ | told)
     try:
-        return search.wait(), False
+        return Ending.of(search.wait(), is_noticed=False)
     except KeyboardInterrupt:
         pass
     print("notice from Slurm: the search ends", flush=True)
     search.send_signal(signal.SIGTERM)
-    try:
-        return search.wait(CLOSING_SECONDS), True
-    except subprocess.TimeoutExpired:
-        search.kill()
-        search.wait()
-        print(
-            f"the search has not ended within {CLOSING_SECONDS} s and was killed; finished folds are kept", flush=True
-        )
-        return INTERRUPTED, True
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return Ending.of(search.wait(TELLING_SECONDS), is_noticed=True)
+    if not is_running(job):
+        # Soon Slurm kills the job.
+        tell_how_to_resume(parsed)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return Ending.of(search.wait(CLOSING_SECONDS - TELLING_SECONDS), is_noticed=True)
+    search.kill()
+    search.wait()
+    print(f"the search has not ended within {CLOSING_SECONDS} s and was killed", flush=True)
+    return Ending(INTERRUPTED, is_noticed=True, has_told=False)
 
 
 def _interrupt_once(signum: int, frame: object) -> None:
@@ -90,13 +101,3 @@ def _interrupt_once(signum: int, frame: object) -> None:
     for number in interrupts.SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-def _requeue(job: Job, arguments: list[str], has_study: bool) -> None:
-    """Requeue the job, unless it would do the same again."""
-    if not has_study:
-        print("the search had not begun; give the job more time with `sbatch --time`", flush=True)
-        return
-    print(f"job {job.label} is requeued, and will resume its study", flush=True)
-    if problem := requeue(job):
-        print(printable(f"scontrol requeue: {problem}; resume with:\n  {how_to_continue(arguments)}"), flush=True)

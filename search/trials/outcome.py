@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Iterator
 
 import pandas as pd
@@ -32,6 +31,7 @@ from search.policy.hindsight import Measured, Waiting, look_back
 from search.policy.race import Race
 from search.policy.space import Space
 from search.sampling.journal import Journal
+from search.trials.commands import final_command, resume_command
 from search.trials.display import print_line, print_trials
 from search.trials.evidence import validation_of
 from search.trials.progress import Progress
@@ -158,20 +158,18 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
     print_line(console, f"report: {study.folder / layout.REPORT}")
     for line in _describe_waiting(study):
         print_line(console, line)
-    where = shlex.join(["--best", study.name, "--runs", str(study.folder.parent)])
-    print_line(console, f"next: python -m leukemia.final {where}")
+    print_line(console, f"next: {final_command(study)}")
     return SUCCESS
 
 
 def _describe_waiting(study: Study) -> Iterator[str]:
     """How to go on with trials that wait."""
     if number := len(waiting_trials(study)):
-        where = shlex.join(["--study", study.name, "--runs", str(study.folder.parent)])
         limits = f"{'--budget-hours or ' if math.isfinite(study.info.budget_hours) else ''}--patience"
         trials = f"{quantity(number, 'trial')} {'waits' if number == 1 else 'wait'}"
         yield (
             f"{trials} and may be better; resume to go on, with a larger {limits} if that has ended the search: "
-            f"python -m search.run --resume {where}"
+            f"{resume_command(study)}"
         )
 
 

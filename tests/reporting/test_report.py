@@ -235,7 +235,7 @@ def test_search_without_a_winner_ignores_a_foreign_best_json(study: Study, capsy
 
 
 def test_a_search_ends_with_the_command_for_the_final_training(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "my runs" / "example"
     shutil.copytree(EXAMPLE, folder)
@@ -245,6 +245,9 @@ def test_a_search_ends_with_the_command_for_the_final_training(
     *output, last = capsys.readouterr().out.splitlines()
     assert not any(line.startswith("chosen by cost") for line in output)
     assert last == f"next: python -m leukemia.final --best example --runs '{tmp_path / 'my runs'}'"
+    monkeypatch.setenv("LEUKEMIA_FINAL_COMMAND", "sbatch --wrap 'final'")
+    print_outcome(Console(width=120), study, has_winner=True)
+    assert capsys.readouterr().out.endswith("\nnext: sbatch --wrap 'final'\n")
 
 
 def test_a_search_by_cost_ends_with_the_rule_that_chose_its_winner(

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from leukemia.base.errors import UserError
+from search.launch.arguments import parse
 from search.slurm.allocation import Job
-from search.slurm.continuation import arguments_of, how_to_continue, is_running, requeue
+from search.slurm.continuation import arguments_of, how_to_deliver, how_to_resume, is_running, requeue
 
 JOB = Job(job_id=12, label="12", array_task=None, nodes=("n1",), cpus_per_task=8, restarts=0)
 REQUEUED = dataclasses.replace(JOB, restarts=1)
@@ -104,7 +105,37 @@ def test_whether_a_job_runs_on(slurm: Path, state: str, expected: bool) -> None:
     assert is_running(JOB) is expected
 
 
-def test_how_to_continue() -> None:
-    given = ["--data", "my cells", "--study", "first"]
-    assert how_to_continue(given) == "sbatch cluster.slurm --data 'my cells' --study first --resume"
-    assert how_to_continue([*given, "--resume"]) == how_to_continue(given)
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--data", "my cells", "--trials", "50"], ""),
+        (["--resume"], ""),
+        (["--device", "cpu", "--cpus-per-trial", "2", "--quiet"], " --device cpu --cpus-per-trial 2"),
+        (["--runs", "my runs", "--storage", "s3://a/b"], " --runs 'my runs' --storage s3://a/b"),
+        (["--storage", "none"], ""),
+    ],
+)
+def test_how_to_resume(given: list[str], words: str) -> None:
+    assert how_to_resume(parse([*given, "--study", "first"])) == f"sbatch cluster.slurm --resume --study first{words}"
+
+
+SLURM = {
+    "SLURM_JOB_PARTITION": "gpu",
+    "SLURM_JOB_ACCOUNT": "hematology",
+    "SLURM_GPUS_PER_NODE": "a100:4",
+    "CUDA_VISIBLE_DEVICES": "0,1,2,3",
+    "SLURM_CPUS_PER_TASK": "8",
+    "SLURM_MEM_PER_CPU": "4096",
+}
+
+
+def test_how_to_deliver_the_winner() -> None:
+    final = "--time=4:00:00 --wrap '.venv/bin/python -m leukemia.final --best first"
+    assert how_to_deliver(parse(["--study", "first"]), SLURM) == (
+        "sbatch --partition=gpu --account=hematology --gpus-per-node=a100:1 --cpus-per-task=8 --mem-per-cpu=4096M "
+        f"{final}'"
+    )
+    assert how_to_deliver(parse(["--study", "first", "--device", "cpu"]), {}) == f"sbatch {final} --device cpu'"
+    assert how_to_deliver(parse(["--study", "first", "--runs", "r"]), {"CUDA_VISIBLE_DEVICES": "0"}) == (
+        f"sbatch --gpus-per-node=1 {final} --runs r'"
+    )

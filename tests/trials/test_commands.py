@@ -1,0 +1,28 @@
+"""The commands that a search names, on one machine and as told by the job that runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from leukemia.study.folder import Study
+from search.trials.commands import FINAL, RESUME, final_command, resume_command
+
+STUDY = Study(Path("my runs/first"))
+
+
+def test_commands_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(RESUME, raising=False)
+    monkeypatch.delenv(FINAL, raising=False)
+    options = ["--device", "cpu"]
+    expected = "python -m search.run --resume --study first --runs 'my runs' --device cpu"
+    assert resume_command(STUDY, options) == expected
+    assert final_command(STUDY) == "python -m leukemia.final --best first --runs 'my runs'"
+
+
+def test_commands_in_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RESUME, "sbatch cluster.slurm --resume --study first")
+    monkeypatch.setenv(FINAL, "sbatch --wrap 'final'")
+    assert resume_command(STUDY, ["--device", "cpu"]) == "sbatch cluster.slurm --resume --study first"
+    assert final_command(STUDY) == "sbatch --wrap 'final'"
