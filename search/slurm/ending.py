@@ -56,6 +56,9 @@ def _requeue(job: Job, parsed: argparse.Namespace) -> None:
     if not is_stored(parsed.study, parsed.runs, parsed.storage):
         print("the search had not begun; give the job more time with `sbatch --time`", flush=True)
         return
-    print(f"job {job.label} is requeued, and will resume its study", flush=True)
     if problem := requeue(job):
-        print(printable(f"scontrol requeue: {problem}; resume with:\n  {how_to_resume(parsed)}"), flush=True)
+        line = f"job {job.label} is not requeued (scontrol requeue: {problem}). Resume with:\n  {how_to_resume(parsed)}"
+        print(printable(line), flush=True)
+    else:
+        # Slurm now ends this process as well: with a signal that it ignores, then after KillWait.
+        print(f"job {job.label} is requeued, and will resume its study", flush=True)

@@ -69,3 +69,21 @@ def test_without_a_study_there_is_nothing_to_resume(
     replace(slurm, state="RUNNING", requeue="exit 1")
     conclude(JOB, parsed, TOLD)
     assert capsys.readouterr().out == "the search had not begun; give the job more time with `sbatch --time`\n"
+
+
+def test_a_job_is_called_requeued_once_it_is(
+    slurm: Path, parsed: argparse.Namespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace(slurm, state="RUNNING", requeue='test "$*" = "requeue 12"')
+    conclude(JOB, parsed, TOLD)
+    assert capsys.readouterr().out == "job 12 is requeued, and will resume its study\n"
+
+
+def test_a_job_that_cannot_be_requeued_says_why_and_how_to_resume(
+    slurm: Path, parsed: argparse.Namespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace(slurm, state="RUNNING", requeue="echo 'Job has been disabled from requeue' >&2; exit 1")
+    conclude(JOB, parsed, TOLD)
+    assert capsys.readouterr().out.startswith(
+        "job 12 is not requeued (scontrol requeue: Job has been disabled from requeue). " + RESUME
+    )
