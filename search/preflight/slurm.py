@@ -66,7 +66,7 @@ def check_script(path: Path, options: dict[str, str], arguments: Sequence[str] =
     """Problems and notes about a job script and where it would run, a line each.
 
     Args:
-        path: of the script; jobs run in its folder.
+        path: of the script; jobs run in the folder where sbatch is run, as this is.
         options: of ``read_script``.
         arguments: of the search, to compare the time limit with its estimate; none: it is not compared.
     """
@@ -75,10 +75,10 @@ def check_script(path: Path, options: dict[str, str], arguments: Sequence[str] =
         return [f"{', '.join(missing)}: not found on this machine; run this on the cluster's login node"], []
     notes: list[str] = []
     problems = collect("the options", lambda: _option_problems(path, options, notes))
-    folder_problems = collect("the folder", lambda: _folder_problems(path.absolute().parent))
+    folder = Path.cwd()
+    folder_problems = collect("the folder", lambda: _folder_problems(folder, path))
     # What sbatch rejects, srun does as well; and without an environment there is nothing to look for on a node.
     if not problems and not folder_problems:
-        folder = path.absolute().parent
         problems = collect("a node", lambda: _node_problems(folder, options, arguments, notes))
     return [*problems, *folder_problems], notes
 
@@ -126,11 +126,22 @@ def _limit_of(options: dict[str, str]) -> str:
     return min((limits[name][1] for name in options.get("partition", "").split(",") if name in limits), key=minutes)
 
 
-def _folder_problems(folder: Path) -> Iterator[str]:
+def _folder_problems(folder: Path, path: Path) -> Iterator[str]:
+    project = path.absolute().parent
+    if not _has_environment(folder) and _has_environment(project):
+        yield (
+            f"{folder}/.venv: no environment, and jobs use that of the folder where they are submitted; `cd {project}` "
+            "first, here and before sbatch"
+        )
+        return
     if not os.access(folder, os.W_OK):
         yield f"{folder}: cannot be written, and jobs write their studies there; copy the project to another folder"
-    if not (folder / ".venv" / "bin" / "python").exists():
+    if not _has_environment(folder):
         yield f"{folder}/.venv: no environment, and jobs use it; `make setup` there"
+
+
+def _has_environment(folder: Path) -> bool:
+    return (folder / ".venv" / "bin" / "python").exists()
 
 
 def _node_problems(folder: Path, options: dict[str, str], arguments: Sequence[str], notes: list[str]) -> Iterator[str]:

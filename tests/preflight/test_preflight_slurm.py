@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from importlib.metadata import version
@@ -79,6 +80,33 @@ def test_a_job_without_gpus_needs_no_cuda(project: Path, monkeypatch: pytest.Mon
     (project / "cluster.slurm").write_text(script.replace("--gpus-per-node=1 ", "--nice "))
     monkeypatch.setenv("NODE", node(torch="2.9.0+cpu", cuda="None", has_gpu=False))
     assert main(["cluster.slurm"]) == 0
+
+
+def test_the_folder_is_that_where_the_job_is_submitted(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["project/cluster.slurm"]) == 2
+    assert f"  {tmp_path}/.venv: no environment, and jobs use that of the folder where they are submitted; `cd " in (
+        capsys.readouterr().err
+    )
+    monkeypatch.chdir(project)
+    shutil.rmtree(project / ".venv")
+    assert main(["cluster.slurm"]) == 2
+    assert f"  {project}/.venv: no environment, and jobs use it; `make setup` there" in capsys.readouterr().err
+
+
+def test_a_job_that_was_submitted_elsewhere_says_so(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        ["bash", ROOT / "cluster.slurm"],
+        env={"PATH": os.environ["PATH"], "SLURM_SUBMIT_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"error: {tmp_path}/.venv: no environment; submit the job in the project's folder, after 'make setup' there\n"
+    )
 
 
 def test_the_options_of_the_shipped_script() -> None:
