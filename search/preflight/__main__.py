@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from pathlib import Path
 
 from leukemia.base import cli
@@ -34,14 +36,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Check for problems and print them; returns the exit status."""
-    parser = _parser()
-    parsed = parser.parse_args(argv)
-    path, arguments = parsed.cluster, parsed.arguments
-
     from search.preflight.slurm import SUFFIX, check_script, read_script
 
+    parser = _parser()
+    words = sys.argv[1:] if argv is None else argv
+    if options := _options_before_script(words, SUFFIX):
+        parser.error(
+            f"{shlex.join(options)}: expected no options of sbatch, whose `#SBATCH` lines are checked; edit the file"
+        )
+    parsed = parser.parse_args(words)
+    path, arguments = parsed.cluster, parsed.arguments
     if path.suffix == SUFFIX:
-        return _report(path, "sbatch", *check_script(path, read_script(path), arguments))
+        command = f"sbatch {shlex.join([str(path), *arguments])}"
+        return _report(path, command, *check_script(path, read_script(path), arguments))
     if arguments:
         parser.error(f"{' '.join(arguments)}: expected nothing after a cluster file of Ray; remove it")
 
@@ -52,19 +59,35 @@ def main(argv: list[str] | None = None) -> int:
 
     from search.preflight.check import check_cluster, read_cluster
 
-    return _report(path, "ray up", *check_cluster(read_cluster(path)))
+    return _report(path, f"ray up {path}", *check_cluster(read_cluster(path)))
+
+
+def _options_before_script(words: list[str], suffix: str) -> list[str]:
+    """What stands before the job script, other than the options of this command: as on sbatch's command line.
+
+    >>> _options_before_script(["--nodes", "4", "cluster.slurm", "--trials", "5"], ".slurm")
+    ['--nodes', '4']
+    """
+    script = next((index for index, word in enumerate(words) if word.endswith(suffix)), 0)
+    own = ("-h", "--help", "--version", "--")
+    return [] if any(word in own for word in words[:script]) else words[:script]
 
 
 def _report(path: Path, command: str, problems: list[str], notes: list[str]) -> int:
-    """Print what was found; returns the exit status."""
+    """Print what was found; returns the exit status.
+
+    Args:
+        command: what the problems would make fail.
+    """
     for note in notes:
-        print(printable(note))
+        # Before the problems, which are on stderr.
+        print(printable(note), flush=True)
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         lines = listed(problems, limit=len(problems))
         print_error(f"{path} is not ready, {count} to fix:\n{lines}")
         return USER_ERROR
-    print(printable(f"ready: {command} {path}"))
+    print(printable(f"ready: {command}"))
     return SUCCESS
 
 

@@ -73,17 +73,20 @@ def check_script(path: Path, options: dict[str, str], arguments: Sequence[str] =
     missing = [name for name in COMMANDS if shutil.which(name) is None]
     if missing:
         return [f"{', '.join(missing)}: not found on this machine; run this on the cluster's login node"], []
+    start: list[str] = []
     notes: list[str] = []
-    problems = collect("the options", lambda: _option_problems(path, options, notes))
+    problems = collect("the options", lambda: _option_problems(path, options, start))
     folder = Path.cwd()
     folder_problems = collect("the folder", lambda: _folder_problems(folder, path))
     # What sbatch rejects, srun does as well; and without an environment there is nothing to look for on a node.
     if not problems and not folder_problems:
         problems = collect("a node", lambda: _node_problems(folder, options, arguments, notes))
-    return [*problems, *folder_problems], notes
+    problems += folder_problems
+    # When it would start is of no use for a job that is not ready, and reads as if it had been submitted.
+    return problems, notes if problems else [*start, *notes]
 
 
-def _option_problems(path: Path, options: dict[str, str], notes: list[str]) -> Iterator[str]:
+def _option_problems(path: Path, options: dict[str, str], start: list[str]) -> Iterator[str]:
     partition = options.get("partition")
     if partition is not None:
         limits = {name: longest for name, (longest, _) in _limits().items() if name}
@@ -105,7 +108,7 @@ def _option_problems(path: Path, options: dict[str, str], notes: list[str]) -> I
     if tested.returncode:
         yield f'sbatch rejects the job ({said}); correct the lines that end in "yours", or the limits below them'
     else:
-        notes.append(said)
+        start.append(re.sub(r"^Job \d+ to start", "a job submitted now would start", said))
 
 
 def _limits() -> dict[str, tuple[str, str]]:

@@ -98,12 +98,15 @@ def test_preflight(slurm: SlurmCluster) -> None:
         printed = slurm.run(f"{PREFLIGHT} cluster.slurm", status=2)
         assert f"n1: the job asks for GPUs, and torch {torch.__version__} is built " in printed
         assert "cluster.slurm is not ready, 1 problem to fix:" in printed
+        assert "would start" not in printed
 
     with step("preflight, with the search timed on a node"):
         printed = slurm.run(f"{PREFLIGHT} cluster.slurm {arguments()}")
-        assert re.search(r"^Job \d+ to start at \S+ using 8 processors on nodes n1", printed, re.MULTILINE), printed
+        assert re.search(
+            r"^a job submitted now would start at \S+ using 8 processors on nodes n1", printed, re.MULTILINE
+        ), printed
         assert f"n1: Python {platform.python_version()}, Ray {version('ray')}\n" in printed
-        assert printed.endswith("\nready: sbatch cluster.slurm\n")
+        assert printed.endswith(f"\nready: sbatch cluster.slurm {arguments()}\n")
         note = (
             r"^estimate, by the starting recipe: \S+ device hours, on 1 GPU within the time limit of one job, 24:00:00$"
         )

@@ -67,12 +67,40 @@ def test_a_job_for_gpus_that_torch_cannot_use(
 ) -> None:
     monkeypatch.setenv("NODE", node(torch=torch, cuda=cuda, has_gpu=False))
     assert main(["cluster.slurm"]) == 2
-    assert f"  n1: the job asks for GPUs, and {problem}" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert f"  n1: the job asks for GPUs, and {problem}" in printed.err
+    assert "would start" not in printed.out
 
 
-def test_a_job_for_gpus_that_torch_finds(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_for_gpus_that_torch_finds(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("NODE", node(torch="2.9.0", cuda="13.0", has_gpu=True))
     assert main(["cluster.slurm"]) == 0
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert first == "a job submitted now would start at 2030-01-01T00:00:00 using 8 processors on nodes n1"
+    assert last == "ready: sbatch cluster.slurm"
+
+
+def test_ready_repeats_the_arguments_of_the_search(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    estimate = "all trials: 2.0 device hours\nan epoch of a fold: 30 device seconds"
+    (project.parent / "bin" / "srun").write_text(
+        f'#!/bin/sh\ncase "$*" in *--dry-run) echo "{estimate}";; *) echo "$NODE";; esac\n'
+    )
+    monkeypatch.setenv("NODE", node(torch="2.9.0", cuda="13.0", has_gpu=True))
+    assert main(["cluster.slurm", "--data", "my cells", "--trials", "50"]) == 0
+    assert capsys.readouterr().out.endswith("\nready: sbatch cluster.slurm --data 'my cells' --trials 50\n")
+
+
+@pytest.mark.parametrize("options", [["--nodes=4"], ["--nodes", "4"], ["-N4"]])
+def test_options_of_sbatch_on_the_command_line(capsys: pytest.CaptureFixture[str], options: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*options, "cluster.slurm", "--data", "cells"])
+    assert capsys.readouterr().err.startswith(
+        f"error: {' '.join(options)}: expected no options of sbatch, whose `#SBATCH` lines are checked; edit the file"
+    )
 
 
 def test_a_job_without_gpus_needs_no_cuda(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
