@@ -20,7 +20,7 @@ from search.slurm.continuation import arguments_of, how_to_deliver, how_to_resum
 from search.slurm.cuda import require_cuda
 from search.slurm.ending import Ending, conclude, tell_how_to_resume
 from search.slurm.folders import without_locks
-from search.slurm.node import HEAD, NodeSpec, ray_environment
+from search.slurm.node import HEAD, NodeSpec, ray_environment, temporary
 from search.slurm.steps import ray_on
 from search.trials.commands import FINAL, RESUME
 
@@ -56,7 +56,7 @@ def launch(given: list[str]) -> int:
         signal.signal(number, _interrupt_once)
     try:
         with ray_on(job, spec, token) as address:
-            ending = _search(job, parsed, [*arguments, *own], address)
+            ending = _search(job, parsed, [*arguments, *own], temporary(spec.folder) | {"RAY_ADDRESS": address})
     except KeyboardInterrupt:
         ending = Ending(INTERRUPTED, is_noticed=True, has_told=False)
     conclude(job, parsed, ending)
@@ -69,14 +69,10 @@ def job_folder(job: Job) -> Path:
     return Path(base) / f"ray-{job.job_id}-{secrets.token_hex(4)}"
 
 
-def _search(job: Job, parsed: argparse.Namespace, arguments: list[str], address: str) -> Ending:
-    """Run the search, and end it at a signal."""
-    told = {
-        "RAY_ADDRESS": address,
-        RESUME: how_to_resume(parsed),
-        FINAL: how_to_deliver(parsed, os.environ),
-    }
-    search = subprocess.Popen([sys.executable, "-m", "search.run", *arguments], env=os.environ | told)
+def _search(job: Job, parsed: argparse.Namespace, arguments: list[str], variables: dict[str, str]) -> Ending:
+    """Run the search with these environment variables besides the job's, and end it at a signal."""
+    told = {RESUME: how_to_resume(parsed), FINAL: how_to_deliver(parsed, os.environ)}
+    search = subprocess.Popen([sys.executable, "-m", "search.run", *arguments], env=os.environ | variables | told)
     try:
         return Ending.of(search.wait(), is_noticed=False)
     except KeyboardInterrupt:

@@ -105,7 +105,7 @@ def _run_ray(spec: NodeSpec) -> int:
     with output.open("wb") as stream:
         ray = subprocess.Popen(
             start_command(spec, share, ports, address),
-            env=ray_environment(os.environ, spec.folder),
+            env=ray_environment(os.environ, spec.folder) | temporary(spec.folder),
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
@@ -180,6 +180,15 @@ def ray_environment(environment: dict[str, str] | os._Environ[str], folder: Path
     """The environment of Ray's processes, and of clients on this node: with the token, without the driver's secrets."""
     own = {name: value for name, value in environment.items() if name not in ("RAY_ADDRESS", "WANDB_API_KEY")}
     return own | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / TOKEN)}
+
+
+def temporary(folder: Path) -> dict[str, str]:
+    """The environment by which processes keep their temporary files in the job's folder, which must exist.
+
+    They may be killed before they remove them, as by scancel. Not for srun: Slurm makes a missing folder of that name.
+    """
+    inductor = os.environ.get("TORCHINDUCTOR_CACHE_DIR") or str(folder / "torchinductor")
+    return {"TMPDIR": str(folder), "TORCHINDUCTOR_CACHE_DIR": inductor}
 
 
 def own_address(environment: dict[str, str] | os._Environ[str], spec: NodeSpec) -> str:

@@ -17,7 +17,7 @@ import pytest
 from helpers.hosts import ROOT, wait_until
 
 from search.slurm.allocation import Share
-from search.slurm.node import HEAD, NodeSpec, own_address, ray_environment, start_command
+from search.slurm.node import HEAD, NodeSpec, own_address, ray_environment, start_command, temporary
 from search.slurm.ports import CLIENT, HEAD_OPTIONS, ports_of
 
 TOKEN = "0123456789abcdef" * 4
@@ -67,6 +67,17 @@ def test_ray_has_the_token_but_no_key_of_wandb() -> None:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": "/tmp/ray-7-0/token",
     }
+
+
+def test_temporary_files_are_in_the_folder_of_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    script = "import tempfile; print(tempfile.mkdtemp())"
+    environment = os.environ | temporary(tmp_path)
+    made = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert Path(made.stdout.strip()).parent == tmp_path
+    assert environment["TORCHINDUCTOR_CACHE_DIR"] == f"{tmp_path}/torchinductor"
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/scratch/kept")
+    assert temporary(tmp_path)["TORCHINDUCTOR_CACHE_DIR"] == "/scratch/kept"
 
 
 def test_the_address_of_a_node() -> None:
