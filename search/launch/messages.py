@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
+from leukemia.base.files import cache_dir
 from leukemia.config.presets import PRESETS
 from leukemia.config.protocol import WARNINGS
 from leukemia.config.recipe import Recipe
@@ -24,6 +25,7 @@ from search.policy.portfolio import starts_of
 from search.policy.wishes import moved
 from search.storage.claim import remembered_by
 from search.storage.mirror import Mirror, NoMirror
+from search.trials.commands import is_job
 from search.trials.display import print_line
 
 
@@ -112,6 +114,11 @@ def describe_storage(plan: Plan, mirror: Mirror | NoMirror, *, resume: bool) -> 
     cluster = nodes.current_nodes()
     if len(cluster.now) + cluster.max_more <= 1:
         return ""
+    if is_job():
+        return (
+            f"storage: none; the study is in {plan.folder}, its checkpoints are in {cache_dir()}: if all nodes see "
+            "both, trials resume from their checkpoints after a node has failed"
+        )
     return (
         "storage: none; if a node crashes, its trials repeat their folds, and if this machine is lost, so is the study "
         f"({plan.folder}); --storage keeps copies of checkpoints and study"

@@ -13,6 +13,11 @@ RESUME, FINAL = "LEUKEMIA_RESUME_COMMAND", "LEUKEMIA_FINAL_COMMAND"
 commands would train on the login node."""
 
 
+def is_job() -> bool:
+    """Whether ``search.slurm`` runs the search."""
+    return RESUME in os.environ
+
+
 def resume_command(study: Study, options: Sequence[str] = ()) -> str:
     """The command that resumes a study.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leukemia.study.folder import Study
-from search.trials.commands import FINAL, RESUME, final_command, resume_command
+from search.trials.commands import FINAL, RESUME, final_command, is_job, resume_command
 
 STUDY = Study(Path("my runs/first"))
 
@@ -15,6 +15,7 @@ STUDY = Study(Path("my runs/first"))
 def test_commands_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(RESUME, raising=False)
     monkeypatch.delenv(FINAL, raising=False)
+    assert not is_job()
     options = ["--device", "cpu"]
     expected = "python -m search.run --resume --study first --runs 'my runs' --device cpu"
     assert resume_command(STUDY, options) == expected
@@ -24,5 +25,6 @@ def test_commands_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_commands_in_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RESUME, "sbatch cluster.slurm --resume --study first")
     monkeypatch.setenv(FINAL, "sbatch --wrap 'final'")
+    assert is_job()
     assert resume_command(STUDY, ["--device", "cpu"]) == "sbatch cluster.slurm --resume --study first"
     assert final_command(STUDY) == "sbatch --wrap 'final'"
