@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from leukemia.base.cli import AUTO
-from leukemia.base.errors import UserError
+from leukemia.base.errors import MissingFile, UserError
 from leukemia.study import layout
 from search.launch.arguments import not_remembered, parse
 from search.planning.request import NO_STORAGE
+from search.planning.vacancy import occupied
 from search.slurm.allocation import Job, Share
 from search.storage.probe import probe
 
@@ -31,7 +32,8 @@ def arguments_of(job: Job, given: list[str]) -> list[str]:
     """The arguments of ``search.run`` for this job: its study has a name, and is resumed if the job was requeued.
 
     Raises:
-        UserError: an argument is wrong, or the study to resume has no name.
+        UserError: an argument is wrong, the study to resume has no name or is absent, that to start exists already, or
+            there are no data.
         SystemExit: argparse has printed what is wrong.
     """
     arguments = [_filled(argument, job) for argument in given]
@@ -44,9 +46,34 @@ def arguments_of(job: Job, given: list[str]) -> list[str]:
             )
         arguments += ["--study", study_of(job)]
     name = parsed.study or study_of(job)
-    if job.restarts and not parsed.resume and is_stored(name, parsed.runs, parsed.storage):
-        arguments.append("--resume")
+    has_study = is_stored(name, parsed.runs, parsed.storage)
+    if job.restarts and not parsed.resume and has_study:
+        return [*arguments, "--resume"]
+    _check_study(name, parsed, has_study=has_study)
+    _check_data(parsed)
     return arguments
+
+
+def _check_study(name: str, parsed: argparse.Namespace, *, has_study: bool) -> None:
+    """What the search would refuse only after Ray has started: a study to resume is absent, or a new one is not new."""
+    folder = parsed.runs / name
+    if not parsed.resume:
+        layout.check_new_name(name)
+        if has_study:
+            raise occupied(str(folder), [layout.STUDY], instead="--study or --runs")
+    elif not has_study:
+        raise MissingFile(
+            f"--resume: expected a study in {folder}, found none; correct --study or --runs, or give its --storage"
+        )
+
+
+def _check_data(parsed: argparse.Namespace) -> None:
+    absent = [path for path in (parsed.data, *(parsed.also or ())) if path is not None and not Path(path).exists()]
+    if absent:
+        raise MissingFile(
+            f"--data: expected a folder or CSV, found none at {absent[0]}; correct the path, which is relative to "
+            f"{Path.cwd()} unless it starts with /"
+        )
 
 
 def _filled(argument: str, job: Job) -> str:

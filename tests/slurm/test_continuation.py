@@ -40,7 +40,26 @@ def test_a_requeued_job_resumes_its_study(runs: Path) -> None:
 
 
 def test_an_earlier_study_is_resumed_on_request_only(runs: Path) -> None:
-    assert arguments_of(JOB, ["--runs", str(runs), "--study", "first"]) == ["--runs", str(runs), "--study", "first"]
+    given = ["--runs", str(runs), "--study", "first"]
+    assert arguments_of(JOB, [*given, "--resume"]) == [*given, "--resume"]
+    with pytest.raises(UserError, match=r"^study first already exists in .*; resume it with --resume, or choose anoth"):
+        arguments_of(JOB, given)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (["--study", "other", "--resume"], r"^--resume: expected a study in .*runs/other, found none; correct --study"),
+        (["--study", "an/other"], r"^--study: expected letters, digits"),
+        (
+            ["--data", "absent", "--study", "new"],
+            r"^--data: expected a folder or CSV, found none at absent; correct the",
+        ),
+    ],
+)
+def test_a_wrong_study_or_data_end_the_job_before_ray_starts(runs: Path, given: list[str], problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        arguments_of(JOB, ["--runs", str(runs), *given])
 
 
 def test_a_job_that_was_requeued_before_it_had_a_study_starts_one(runs: Path) -> None:
