@@ -138,7 +138,7 @@ def test_preflight_names_a_time_limit_in_which_no_epoch_ends(slurm: SlurmCluster
     with step("preflight of a time limit in which no epoch ends, and of wrong arguments"):
         printed = slurm.run(f"{PREFLIGHT} short.slurm {arguments()}", status=2)
         assert "--time=3: expected at least 4 minutes, for the start (60 s), the notice (120 s) and an epoch" in printed
-        printed = slurm.run(f"{PREFLIGHT} cluster.slurm --data ../nothing", status=2)
+        printed = slurm.run(f"{PREFLIGHT} cluster.slurm --device cpu --data ../nothing", status=2)
         assert re.search(r"the search would fail \(error: .*nothing.*\); correct its arguments", printed), printed
 
 
