@@ -98,7 +98,7 @@ def scaling(before: Floats, after: Floats, images: str) -> list[Figure]:
             name="scaling",
             caption=f"Calibration, {images}, before and after temperature scaling; the dashed line is perfect.",
             chart=alt.layer(_perfect(), lines, points).properties(
-                title=f"Calibration error of P(leukemic) {error_of(before):.3f} before, {error_of(after):.3f} after"
+                title=f"Error of P(leukemic) {error_of(before):.3f} before, {error_of(after):.3f} after"
             ),
             rows={"bins": rows, "perfect": [{"at": 0.0}, {"at": 1.0}]},
             height=300,
