@@ -13,8 +13,8 @@ START_SECONDS = 60
 DEFAULT_NOTICE_SECONDS = 60
 """Of ``--signal`` without a time (sbatch's manual)."""
 
-_COST = re.compile(r"all trials: ([\d.]+) device (hours|minutes)")
-_BUDGET = re.compile(r"([\d.]+) device (hours|minutes) \(--budget-hours\)")
+_COST = re.compile(r"all trials: ([\d.]+) device (hour|minute)s?")
+_BUDGET = re.compile(r"([\d.]+) device (hour|minute)s? \(--budget-hours\)")
 _EPOCH = re.compile(r"an epoch of a fold: (\d+) device second")
 
 
@@ -35,7 +35,7 @@ class Estimate:
         if cost is None or epoch is None:
             return None
         limits = [match for match in (cost, _BUDGET.search(printed)) if match is not None]
-        hours = min(float(match[1]) / (1 if match[2] == "hours" else 60) for match in limits)
+        hours = min(float(match[1]) / (1 if match[2] == "hour" else 60) for match in limits)
         return cls(hours=hours, epoch_seconds=float(epoch[1]))
 
 

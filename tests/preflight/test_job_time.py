@@ -33,6 +33,7 @@ def test_the_estimate_is_that_of_a_dry_run(tmp_path: Path, tiny_folder: Path) ->
     # 10 trials x 2 folds x 24 images x 5 epochs x 3 s.
     assert Estimate.read(describe_cost(plan, timing(3.0, "NVIDIA H200: fast"))) == Estimate(hours=2.0, epoch_seconds=72)
     assert Estimate.read(describe_cost(plan, timing(0.03))) == Estimate(hours=2 / 60, epoch_seconds=1)
+    assert Estimate.read(describe_cost(plan, timing(0.01))) == Estimate(hours=1 / 60, epoch_seconds=1)
     limited = plan_new(request_of(parse([*given, "--budget-hours=1.5"])), "python -m search.run")
     assert Estimate.read(describe_cost(limited, timing(3.0))) == Estimate(hours=1.5, epoch_seconds=72)
     assert Estimate.read("srun: error") is None
