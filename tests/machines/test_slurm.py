@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.hosts import left_of, wait_until
+from helpers.hosts import Machine, left_of, wait_until
 from helpers.slurm import TIMEOUT, SlurmCluster, slurm_of
 from helpers.slurm_search import (
     FOLDS,
@@ -142,24 +142,32 @@ def test_preflight_names_a_time_limit_in_which_no_epoch_ends(slurm: SlurmCluster
         assert re.search(r"the search would fail \(error: .*nothing.*\); correct its arguments", printed), printed
 
 
+def tokens_of(machine: Machine) -> list[Path]:
+    """The tokens of the jobs that run there."""
+    return list((machine.folder / "tmp").glob("ray-*/token"))
+
+
 def test_two_jobs_on_the_same_nodes_and_one_is_requeued(slurm: SlurmCluster, alone: dict[Any, Any]) -> None:
     opened = slurm.shared / "opened.log"
     # The first job has a cache of its own, and finds no decoded images there.
     own = with_site(slurm, "opened", OPENED_BY, OPENED=opened, LEUKEMIA_CACHE=slurm.shared / "cache")
-    with step("two jobs train on the same nodes"):
+    with step("two jobs start on the same nodes"):
         first, second = (slurm.submit(f"{given} {JOB} --nodes=2 cluster.slurm {arguments()}") for given in (own, ""))
-        for job in (first, second):
-            wait_for_epochs(slurm, job, 1)
-            assert slurm.job(job)["NodeList"] == "n[1-2]"
-            assert "n2: 1 CPU, 1 GPU, 3 GiB of memory" in slurm.output(job)
+        machines = slurm.lab.machines.values()
+        wait_until(lambda: all(len(tokens_of(each)) == 2 for each in machines), TIMEOUT, "both jobs on both nodes")
 
     with step("the token is readable by its user only"):
-        for machine in slurm.lab.machines.values():
-            tokens = list((machine.folder / "tmp").glob("ray-*/token"))
-            assert len(tokens) == 2
+        for machine in machines:
+            tokens = tokens_of(machine)
             assert {path.stat().st_mode & 0o777 for path in tokens} == {0o600}
             assert {path.parent.stat().st_mode & 0o777 for path in tokens} == {0o700}
             assert len({path.read_text() for path in tokens}) == 2
+
+    with step("the first one trains"):
+        wait_for_epochs(slurm, first, 1)
+        for job in (first, second):
+            assert slurm.job(job)["NodeList"] == "n[1-2]"
+            assert "n2: 1 CPU, 1 GPU, 3 GiB of memory" in slurm.output(job)
 
     with step("the first job gets the notice of its time limit: it ends in order and is requeued"):
         # What `--signal=B:TERM@120` does; Slurm itself looks at time limits twice a minute.
