@@ -390,7 +390,7 @@ def test_calibration_is_shown_before_and_after_scaling() -> None:
     labels, probabilities = predictions()
     before, after = leukemic_bins(labels, np.round(probabilities)), leukemic_bins(labels, probabilities)
     lines, counts = scaling(before, after, "")
-    errors = re.fullmatch(r"Calibration error of P\(leukemic\) (0\.\d+) before, (0\.\d+) after", title(lines))
+    errors = re.fullmatch(r"Error of P\(leukemic\) (0\.\d+) before, (0\.\d+) after", title(lines))
     assert errors
     assert float(errors[1]) > float(errors[2])
     for side in ("before scaling", "after scaling"):
