@@ -126,7 +126,7 @@ def test_the_folder_is_that_where_the_job_is_submitted(
 
 def test_a_job_that_was_submitted_elsewhere_says_so(tmp_path: Path) -> None:
     ended = subprocess.run(
-        ["bash", ROOT / "cluster.slurm"],
+        ["/bin/bash", ROOT / "cluster.slurm"],
         env={"PATH": os.environ["PATH"], "SLURM_SUBMIT_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
