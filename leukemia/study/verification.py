@@ -149,7 +149,7 @@ def check_best(study: Study, best: Best) -> None:
         raise UserError(
             f"{path}: the winner, trial {best.trial}, has {study.objective} {best.score.raw:.4f}, but trial "
             f"{better[0]:04d} has {mean_score(study, better[0]):.4f}: the file is older than that trial; resume the "
-            f"search, which writes it again (python -m search.run --resume --study {study.name})"
+            f"search with --resume --study {study.name}, which writes it again"
         )
 
 
