@@ -12,14 +12,18 @@ Renamed = Mapping[str, Mapping[Any, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class AddedField:
-    """A field that a version added, and what recipes without it mean."""
+    """A field that a version added, by which its recipes are told from earlier ones, and what those mean."""
 
     key: str
-    meaning: Mapping[str, Any]
+    meaning: Mapping[str, Any] = field(default_factory=dict)
     """What versions without the field did: its value, and those of other fields whose defaults changed with it."""
 
     renamed: Renamed = field(default_factory=dict)
     """Values of other fields that got a new meaning in the same version."""
+
+    unchanged: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """The fields of a version whose defaults are what versions without them did, with these defaults; None is that of
+    an optimizer without the field."""
 
 
 ADDED = (
@@ -31,8 +35,20 @@ ADDED = (
             "optimizer.name": {"ranger21": "ranger21_package", "ranger21_cosine": "ranger21_package_cosine"},
         },
     ),
+    AddedField(
+        key="augment.rotate_limit",
+        unchanged={
+            "augment.rotate_limit": (180.0,),
+            "augment.border": ("constant",),
+            "augment.brightness": (0.0,),
+            "augment.contrast": (0.0,),
+            "augment.saturation": (0.0,),
+            "optimizer.warmup_epochs": (0, None),
+            "train.label_smoothing": (0.0,),
+        },
+    ),
 )
-"""Fields whose defaults are not what versions without them did, oldest first."""
+"""Fields added since the first version whose recipes are still read, oldest first; those of one version together."""
 
 ALWAYS_NAMED = 1
 """So many of the oldest ``ADDED`` fields are in names of files (``for_names``) even if they mean what versions without
@@ -94,10 +110,13 @@ def for_names(values: Mapping[str, Any]) -> Mapping[str, Any]:
     {'data.fit': 'crop', 'optimizer.name': 'ranger21', 'train.pipeline': 'reference'}
     """
     first = values
+    unchanged: dict[str, Any] = {}
     for added in reversed(ADDED[ALWAYS_NAMED:]):
-        rest = {key: value for key, value in first.items() if key != added.key}
+        rest = {key: value for key, value in first.items() if key != added.key and key not in added.unchanged}
         rest = with_earlier_names(rest, added.renamed)
-        if in_present_terms(rest) != values:
+        present = {key: values[key] for key in added.unchanged.keys() & values.keys()}
+        unchanged |= {key: value for key, value in present.items() if value in added.unchanged[key]}
+        if {**in_present_terms(rest), **unchanged} != values:
             break
         first = rest
     return first

@@ -51,6 +51,9 @@ WARM_RESTARTS = {
 }
 """Settings of cosine annealing with warm restarts; plain ``ranger21`` has its own schedule."""
 
+WARMUP = {"warmup_epochs": Setting(default=0, low=0, high=100_000)}
+"""Plain ``ranger21`` has its own warm-up."""
+
 # Ranger21's warm-down would raise a rate below 3e-5 to 3e-5.
 _RANGER21 = {"learning_rate": Setting(default=1e-3, low=3e-5, high=100.0)}
 _RANGER21_COSINE = {"learning_rate": Setting(default=1e-3, low=1e-8, high=100.0), **WARM_RESTARTS}
@@ -58,7 +61,12 @@ _RANGER21_COSINE = {"learning_rate": Setting(default=1e-3, low=1e-8, high=100.0)
 OPTIMIZERS: dict[OptimizerName, OptimizerSpec] = {
     "ranger21": OptimizerSpec(settings=_RANGER21, num_states=4, num_buffers=1),
     "adamw": OptimizerSpec(
-        settings={"learning_rate": Setting(default=3e-4, low=1e-8, high=100.0), **WEIGHT_DECAY, **WARM_RESTARTS},
+        settings={
+            "learning_rate": Setting(default=3e-4, low=1e-8, high=100.0),
+            **WEIGHT_DECAY,
+            **WARM_RESTARTS,
+            **WARMUP,
+        },
         num_states=2,
     ),
     "ranger21_cosine": OptimizerSpec(settings=_RANGER21_COSINE, num_states=4, num_buffers=1),

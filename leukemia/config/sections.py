@@ -22,14 +22,20 @@ the bfloat16 weight gradient of torch 2.13.0 on a CPU contains uninitialized mem
 
 MAX_SEED = 2**31 - 1
 
+TRANSFORMATIONS = ("horizontal_flip", "vertical_flip", "transpose", "rotate", "blur", "noise", "cutout")
+"""The fields of ``augment`` that are probabilities, in the order in which the transformations are applied; those of
+``COLOR`` are after ``rotate``."""
+
+COLOR = ("brightness", "contrast", "saturation")
+"""The fields of ``augment`` that are the strengths of changes of color, in the order in which these are applied."""
+
 BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("data.crop_px", "data.size_px"), (SMALLEST_SIZE_PX, 8192)),
-    **{
-        f"augment.{name}": (0.0, 1.0)
-        for name in ("horizontal_flip", "vertical_flip", "transpose", "rotate", "blur", "noise", "cutout")
-    },
+    **{f"augment.{name}": (0.0, 1.0) for name in (*TRANSFORMATIONS, *COLOR)},
+    "augment.rotate_limit": (0.0, 180.0),
     "train.epochs": (1, 100_000),
     "train.batch_size": (1, 65_536),
+    "train.label_smoothing": (0.0, 1.0),
     "train.seed": (0, MAX_SEED),
 }
 """Lowest and highest value of numbers by dotted key, both inclusive; ``OPTIMIZERS`` has those of optimizers."""
@@ -37,6 +43,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 Tta = Literal["none", "flips", "d4"]
 Fit = Literal["crop", "resize", "auto"]
 Small = Literal["pad", "refuse"]
+Border = Literal["constant", "reflect"]
 Pipeline = Literal["batch", "reference"]
 
 
@@ -85,7 +92,11 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """Probability of each random transformation of a training image, in 0..1."""
+    """Random transformations of a training image: the probability of each, in 0..1, then how far some of them go.
+
+    Brightness, contrast and saturation are those of torchvision's and albumentations' ``ColorJitter``, in this order:
+    every image gets factors of its own, each uniform in 1 - v..1 + v for the field's value v. With 0 nothing changes.
+    """
 
     horizontal_flip: float = 0.5
     """Flip left to right."""
@@ -97,7 +108,7 @@ class Augment:
     """Swap rows and columns."""
 
     rotate: float = 0.5
-    """Rotate by an angle within +-180 degrees; corners are filled with black, the background of C-NMC's images."""
+    """Rotate by an angle within +-``rotate_limit``."""
 
     blur: float = 0.2
     """Gaussian blur with a kernel of 3 px."""
@@ -108,9 +119,28 @@ class Augment:
     cutout: float = 0.5
     """Black out one square hole of 12.5 % of the side (Cutout, DeVries & Taylor 2017)."""
 
+    rotate_limit: float = 180.0
+    """Largest angle of a rotation in degrees, uniform in -limit..limit."""
+
+    border: Border = "constant"
+    """What a rotation fills the corners with. ``constant``: black, the background of C-NMC's images. ``reflect``: the
+    image, reflected at its edges (OpenCV's ``BORDER_REFLECT``)."""
+
+    brightness: float = 0.0
+    """Strength v of random brightness: levels times 1 - v..1 + v, since exposure differs between cameras."""
+
+    contrast: float = 0.0
+    """Strength v of random contrast: distances from the image's mean luminance times 1 - v..1 + v."""
+
+    saturation: float = 0.0
+    """Strength v of random saturation: distances from each pixel's own luminance times 1 - v..1 + v, since stains
+    differ between hospitals. 0 times is gray. Hardly any effect with ``data.grayscale``."""
+
     def __post_init__(self) -> None:
+        _one_of("augment.border", self.border, typing.get_args(Border))
         for item in dataclasses.fields(self):
-            _within(f"augment.{item.name}", getattr(self, item.name))
+            if item.name != "border":
+                _within(f"augment.{item.name}", getattr(self, item.name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +188,11 @@ class Optimizer:
     restart_factor: int | None = None
     """Ratio of each cycle's length to the previous one, 1 or 2; same optimizers."""
 
+    warmup_epochs: int | None = None
+    """Epochs in which the learning rate rises linearly to its peak before it is annealed, ``adamw`` only (Goyal et al.,
+    arXiv:1706.02677). They are part of the first cycle, whose annealing takes the rest of it, so restarts stay where
+    they are. 0: no warm-up."""
+
     def __post_init__(self) -> None:
         _one_of("optimizer.name", self.name, tuple(OPTIMIZERS))
         for field in dataclasses.fields(self)[1:]:
@@ -188,6 +223,10 @@ class Train:
     class_weight: Literal["none", "balanced"] = "none"
     """``balanced`` weighs the loss by n / (2 n_class), as scikit-learn does."""
 
+    label_smoothing: float = 0.0
+    """Share s of each label that is spread evenly over both classes: targets are 1 - s/2 and s/2 (Szegedy et al.,
+    arXiv:1512.00567). The training loss is the smoothed one; the validation loss is not smoothed."""
+
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the forward pass; ``auto`` takes bfloat16 where the device computes it natively."""
 
@@ -202,6 +241,7 @@ class Train:
         _within("train.epochs", self.epochs)
         _within("train.batch_size", self.batch_size)
         _one_of("train.class_weight", self.class_weight, ("none", "balanced"))
+        _within("train.label_smoothing", self.label_smoothing)
         _one_of("train.precision", self.precision, ("auto", "float32", "bfloat16"))
         _one_of("train.pipeline", self.pipeline, typing.get_args(Pipeline))
         _within("train.seed", self.seed)

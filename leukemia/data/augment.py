@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from leukemia.config.recipe import Recipe
-from leukemia.config.sections import Augment
+from leukemia.config.sections import COLOR, Augment
 
 Key = tuple[int, int, int, int]
 """(seed, fold, epoch, image row): determines the random transformations of one training image."""
@@ -29,6 +29,9 @@ NOISE_STD = 5.8613
 """Passed to albumentations 2.0.8 for a noise variance of 30, both on the 0..255 scale. The library truncates the noise
 toward zero to integers, so that sqrt(30) would give 25.95: for a standard deviation s, the variance after truncation is
 the sum of (2k - 1) erfc(k / (s sqrt(2))) over k = 1, 2, ..., which is 30.00 for this s."""
+
+BORDER_MODES = {"constant": cv2.BORDER_CONSTANT, "reflect": cv2.BORDER_REFLECT}
+"""OpenCV's modes of ``augment.border``; a constant border is black."""
 
 CUTOUT_SIDE = 0.125
 """Side of the hole as a fraction of the image's side."""
@@ -85,10 +88,11 @@ def channel_statistics(grayscale: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def training_pipeline(recipe: Recipe) -> Pipeline:
-    """Random transformations with the recipe's probabilities, then the steps of ``evaluation_pipeline``.
+    """Random transformations with the recipe's probabilities and strengths, then the steps of ``evaluation_pipeline``.
 
-    The order is: horizontal flip, vertical flip, transpose, rotation within +-180 degrees (bilinear, black corners),
-    Gaussian blur (kernel of 3 px), Gaussian noise (variance 30), one black hole of 12.5 % of the side.
+    The order is: horizontal flip, vertical flip, transpose, rotation (bilinear), brightness, contrast, saturation,
+    Gaussian blur (kernel of 3 px), Gaussian noise (variance 30), one black hole of 12.5 % of the side. Color changes
+    after the rotation, so that black corners stay like a black background, and before what blurs and disturbs a camera.
     """
     return Pipeline(transform=_transform(recipe.augment), grayscale=recipe.data.grayscale)
 
@@ -127,12 +131,13 @@ def _transform(augment: Augment) -> A.Compose:
             A.VerticalFlip(p=augment.vertical_flip),
             A.Transpose(p=augment.transpose),
             A.Rotate(
-                limit=(-180, 180),
+                limit=(-augment.rotate_limit, augment.rotate_limit),
                 interpolation=cv2.INTER_LINEAR,
-                border_mode=cv2.BORDER_CONSTANT,
+                border_mode=BORDER_MODES[augment.border],
                 fill=0,
                 p=augment.rotate,
             ),
+            *_color_changes(augment),
             A.GaussianBlur(blur_limit=(3, 3), sigma_limit=(BLUR_SIGMA_PX, BLUR_SIGMA_PX), p=augment.blur),
             A.GaussNoise(std_range=(noise_std, noise_std), p=augment.noise),
             A.CoarseDropout(
@@ -146,6 +151,19 @@ def _transform(augment: Augment) -> A.Compose:
         # Otherwise unknown arguments are ignored with a warning, and the defaults apply.
         strict=True,
     )
+
+
+def _color_changes(augment: Augment) -> list[A.ColorJitter]:
+    """One transform per strength above 0, since a single one would apply them in random order.
+
+    Those of strength 0 are left out: they would draw random numbers, and so change those of the following transforms.
+    """
+    unchanged = {**dict.fromkeys(COLOR, (1.0, 1.0)), "hue": (0.0, 0.0)}
+    return [
+        A.ColorJitter(**{**unchanged, name: (1.0 - strength, 1.0 + strength)}, p=1.0)
+        for name in COLOR
+        if (strength := getattr(augment, name)) > 0
+    ]
 
 
 def _seed(transform: A.Compose, key: Key) -> None:

@@ -21,7 +21,10 @@ _FIELDS = {
     "optimizer.name": "optimizer",
     "optimizer.restart_epochs": "first cycle (epochs)",
     "optimizer.restart_factor": "growth of cycles",
+    "optimizer.warmup_epochs": "warm-up (epochs)",
     "augment.rotate": "rotation",
+    "augment.rotate_limit": "largest rotation (degrees)",
+    "augment.border": "border of rotations",
     "evaluate.tta": "test-time augmentation",
     "evaluate.precise_bn": "precise BatchNorm",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -125,6 +126,9 @@ def build_optimizer(model: nn.Module, recipe: Recipe, batches_per_epoch: int) ->
 
     Cosine annealing (Loshchilov & Hutter, arXiv:1608.03983) is updated per batch, from ``learning_rate`` to a hundredth
     of it within ``restart_epochs`` epochs, then restarts; each cycle is ``restart_factor`` times as long as the last.
+    With ``warmup_epochs`` the rate first rises linearly, by the same amount per batch (Goyal et al., arXiv:1706.02677),
+    to ``learning_rate`` at the last batch of the warm-up. The warm-up is part of the cycles: restarts stay where they
+    are, and the annealing of the cycle in which it ends, usually the first, takes what is left of that cycle.
 
     Args:
         model: all parameters are trained.
@@ -156,12 +160,26 @@ def _warm_restarts(optimizer: torch.optim.Optimizer, recipe: Recipe, batches_per
     settings = recipe.optimizer
     assert settings.restart_epochs is not None, "the recipe is not resolved"
     assert settings.restart_factor is not None
+    first_cycle, factor = settings.restart_epochs * batches_per_epoch, settings.restart_factor
+    if settings.warmup_epochs:
+        steps_up = settings.warmup_epochs * batches_per_epoch
+        return LambdaLR(optimizer, lambda step: _warmed_up_share(step, steps_up, first_cycle, factor))
+    # The closed form above without a warm-up, but for rounding: checkpoints and numbers of earlier versions are its.
     return CosineAnnealingWarmRestarts(
-        optimizer,
-        T_0=settings.restart_epochs * batches_per_epoch,
-        T_mult=settings.restart_factor,
-        eta_min=settings.learning_rate * MIN_RATE_SHARE,
+        optimizer, T_0=first_cycle, T_mult=factor, eta_min=settings.learning_rate * MIN_RATE_SHARE
     )
+
+
+def _warmed_up_share(step: int, steps_up: int, first_cycle: int, factor: int) -> float:
+    """The learning rate of a step, counted from 0, as a share of its peak; all lengths are in steps."""
+    if step < steps_up:
+        return (step + 1) / steps_up
+    start, length = 0, first_cycle
+    while start + length <= step:
+        start, length = start + length, length * factor
+    peak = max(start, steps_up)
+    annealed = (1 + math.cos(math.pi * (step - peak) / (start + length - peak))) / 2
+    return MIN_RATE_SHARE + (1 - MIN_RATE_SHARE) * annealed
 
 
 def _warm_up_and_down(optimizer: torch.optim.Optimizer, recipe: Recipe, batches_per_epoch: int) -> Schedule:

@@ -168,7 +168,8 @@ class _Fit:
             self.optimizer.zero_grad()
             with self._autocast():
                 logits = self.model(images)
-            loss = F.cross_entropy(logits.float(), labels, weight=self.class_weight)
+            smoothing = self.recipe.train.label_smoothing
+            loss = F.cross_entropy(logits.float(), labels, weight=self.class_weight, label_smoothing=smoothing)
             # A non-finite loss must not go unnoticed for long.
             losses.append(loss.detach())
             if len(losses) % LOSS_CHECK_STEPS == 0:

@@ -9,12 +9,16 @@ from leukemia.config.recipe import Recipe
 
 @dataclass(frozen=True)
 class RateSchedule:
-    """Recipes with equal schedules anneal at the same shares of their training, whatever its length. Hashable."""
+    """Recipes with equal schedules warm up and anneal at the same shares of their training, whatever its length.
+    Hashable."""
 
     optimizer: str
 
     cycle_ends: tuple[float, ...]
     """Ends of the cycles as shares of the training, ascending, up to the first at its end or later."""
+
+    warmup: float = 0.0
+    """End of a linear warm-up that the recipe sets, as a share of the training."""
 
     @classmethod
     def of(cls, recipe: Recipe) -> RateSchedule:
@@ -35,4 +39,4 @@ class RateSchedule:
         while ends[-1] < epochs:
             length *= settings.restart_factor
             ends.append(ends[-1] + length)
-        return cls(settings.name, tuple(end / epochs for end in ends))
+        return cls(settings.name, tuple(end / epochs for end in ends), (settings.warmup_epochs or 0) / epochs)

@@ -14,7 +14,7 @@ from leukemia.base.errors import MissingFile, UserError
 from leukemia.config.fields import FIELDS, parse_setting, parse_settings
 from leukemia.config.presets import PRESETS, seed, strong
 from leukemia.config.recipe import Recipe
-from leukemia.config.sections import Data, Model, Optimizer, Train
+from leukemia.config.sections import TRANSFORMATIONS, Data, Model, Optimizer, Train
 
 ADAMW = Recipe(optimizer=Optimizer(name="adamw", learning_rate=3e-4, weight_decay=0.1, restart_epochs=7))
 
@@ -52,7 +52,8 @@ def test_a_recipe_without_a_pipeline_was_trained_with_the_packages_ranger21() ->
 def test_seed_preset_is_the_original_recipe() -> None:
     recipe = seed()
     assert (recipe.model.depth, recipe.model.shortcut, recipe.optimizer.name) == (18, "add", "ranger21")
-    assert list(dataclasses.asdict(recipe.augment).values()) == [0.5, 0.5, 0.5, 0.5, 0.2, 0.2, 0.5]
+    probabilities = [getattr(recipe.augment, name) for name in TRANSFORMATIONS]
+    assert probabilities == [0.5, 0.5, 0.5, 0.5, 0.2, 0.2, 0.5]
     assert recipe.train.batch_size == 32
 
 
@@ -90,6 +91,12 @@ def test_an_unknown_field_suggests_similar_ones(key: str, message: str) -> None:
         ("augment.blur", "0.5", "augment.blur: expected a number, got '0.5'"),
         ("augment.noise", None, "augment.noise: expected a number, got None"),
         ("augment.cutout", 5, "augment.cutout: expected a value from 0 to 1"),
+        ("augment.rotate_limit", 181, "augment.rotate_limit: expected a value from 0 to 180, got 181.0"),
+        ("augment.rotate_limit", -5.0, "augment.rotate_limit: expected a value from 0 to 180, got -5.0"),
+        ("augment.border", "wrap", "augment.border: expected one of constant, reflect, got 'wrap'"),
+        ("augment.brightness", 1.5, "augment.brightness: expected a value from 0 to 1, got 1.5"),
+        ("augment.contrast", -0.1, "augment.contrast: expected a value from 0 to 1, got -0.1"),
+        ("augment.saturation", float("nan"), "augment.saturation: expected a value from 0 to 1, got nan"),
         ("model.depth", 20, "model.depth: expected one of 18, 34, 50, 101, 152, got 20"),
         ("model.depth", 18.0, "model.depth: expected one of 18, 34, 50, 101, 152, got 18.0"),
         ("model.shortcut", "sum", "model.shortcut: expected one of add, concat, weighted, got 'sum'"),
@@ -113,6 +120,8 @@ def test_an_unknown_field_suggests_similar_ones(key: str, message: str) -> None:
         ("train.epochs", True, "train.epochs: expected an integer, got True"),
         ("train.batch_size", 0, "train.batch_size: expected a value from 1 to 65536"),
         ("train.class_weight", "both", "train.class_weight: expected one of none, balanced, got 'both'"),
+        ("train.label_smoothing", 1.1, "train.label_smoothing: expected a value from 0 to 1, got 1.1"),
+        ("train.label_smoothing", "some", "train.label_smoothing: expected a number, got 'some'"),
         ("train.precision", "float16", "train.precision: expected one of auto, float32, bfloat16, got 'float16'"),
         ("train.pipeline", "gpu", "train.pipeline: expected one of batch, reference, got 'gpu'"),
         ("train.seed", -1, "train.seed: expected a value from 0 to 2.14748e[+]09, got -1"),
@@ -146,8 +155,12 @@ def test_optimizer_fields_without_effect_are_rejected() -> None:
     assert (Optimizer(name="adamw").weight_decay, Optimizer(name="adamw").restart_factor) == (0.01, 1)
     assert Optimizer(name="ranger21_cosine").weight_decay is None
     assert Optimizer(name="ranger21_cosine").restart_factor == 1
+    assert Optimizer(name="ranger21_cosine").warmup_epochs is None
+    assert Optimizer(name="adamw").warmup_epochs == 0
     for name, field in [
         ("ranger21", "weight_decay"),
+        ("ranger21", "warmup_epochs"),
+        ("ranger21_cosine", "warmup_epochs"),
         ("ranger21", "restart_epochs"),
         ("ranger21", "restart_factor"),
         ("ranger21_cosine", "weight_decay"),
@@ -160,6 +173,10 @@ def test_optimizer_fields_without_effect_are_rejected() -> None:
         Optimizer(name="adamw", restart_factor=3)
     with pytest.raises(UserError, match=r"optimizer.weight_decay: expected a value from 0 to 1, got 2"):
         Optimizer(name="adamw", weight_decay=2.0)
+    with pytest.raises(UserError, match=r"^optimizer.warmup_epochs: expected a value from 0 to 100000, got -1$"):
+        Optimizer(name="adamw", warmup_epochs=-1)
+    with pytest.raises(UserError, match=r"^optimizer.warmup_epochs: expected an integer, got 0.5$"):
+        Recipe.from_flat({"optimizer.name": "adamw", "optimizer.warmup_epochs": 0.5})
 
 
 def test_changing_the_optimizer_resets_its_settings() -> None:

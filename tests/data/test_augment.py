@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import pickle
 
@@ -12,16 +11,15 @@ import numpy as np
 import pytest
 
 from leukemia.config.recipe import Recipe
-from leukemia.config.sections import Augment, Data
+from leukemia.config.sections import TRANSFORMATIONS, Augment, Data
 from leukemia.data.augment import IMAGENET_MEAN, IMAGENET_STD, augmented_sheet, evaluation_pipeline, training_pipeline
 
-NAMES = [item.name for item in dataclasses.fields(Augment)]
 KEY = (0, 1, 2, 3)
 
 
-def only(**probabilities: float) -> Recipe:
+def only(**fields: float | str) -> Recipe:
     """A recipe with only these transformations."""
-    return Recipe(augment=Augment(**{**dict.fromkeys(NAMES, 0.0), **probabilities}))
+    return Recipe(augment=Augment(**{**dict.fromkeys(TRANSFORMATIONS, 0.0), **fields}))
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ def test_flips_equal_numpy(name, expected, image):
     assert np.array_equal(training_pipeline(only(**{name: 1.0})).transformed(image, KEY), expected(image))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
 def test_probability_one_means_always_and_zero_never(name, image):
     always, never = training_pipeline(only(**{name: 1.0})), training_pipeline(only())
     for row in range(20):
@@ -56,6 +54,34 @@ def test_probability_one_means_always_and_zero_never(name, image):
 def test_flip_is_applied_before_transpose(image):
     output = training_pipeline(only(horizontal_flip=1.0, transpose=1.0)).transformed(image, KEY)
     assert np.array_equal(output, image[:, ::-1].transpose(1, 0, 2))
+
+
+@pytest.mark.parametrize("limit", [0.0, 30.0, 90.0])
+def test_rotation_stays_within_its_limit(limit):
+    """Seen by a spot to the right of the centre."""
+    picture = np.zeros((65, 65, 3), np.uint8)
+    picture[31:34, 54:57] = 255
+    pipeline = training_pipeline(only(rotate=1.0, rotate_limit=limit))
+    angles = []
+    for row in range(60):
+        y, x = (each.mean() - 32 for each in np.nonzero(pipeline.transformed(picture, (0, 0, 0, row))[..., 0] > 120))
+        angles.append(np.degrees(np.arctan2(-y, x)))
+    # A pixel at this distance is 2.5 degrees.
+    assert -limit - 2.5 < min(angles) <= 2.5 - 0.9 * limit
+    assert 0.9 * limit - 2.5 <= max(angles) < limit + 2.5
+
+
+def test_corners_are_reflected():
+    white = np.full((64, 64, 3), 255, np.uint8)
+    # Its left half is black: so are reflections across the left edge, and no others.
+    half = white.copy()
+    half[:, :32] = 0
+    reflecting, black = (training_pipeline(only(rotate=1.0, border=border)) for border in ("reflect", "constant"))
+    for row in range(10):
+        key = (0, 0, 0, row)
+        assert (reflecting.transformed(white, key) == 255).all()
+        assert (black.transformed(white, key) == 0).any()
+        assert (reflecting.transformed(half, key) == 0).mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_rotation_covers_all_angles_and_leaves_black_corners():
@@ -121,8 +147,8 @@ def test_hole_is_black_after_noise():
 
 
 def test_transformations_are_independent_of_each_other_and_of_the_previous_image(image):
-    pipeline = training_pipeline(only(**dict.fromkeys(NAMES, 0.5)))
-    applied = np.empty((600, len(NAMES)))
+    pipeline = training_pipeline(only(**dict.fromkeys(TRANSFORMATIONS, 0.5)))
+    applied = np.empty((600, len(TRANSFORMATIONS)))
     for row in range(len(applied)):
         pipeline(image, (0, 0, 0, row))
         # The library keeps the parameters of the last call, empty if the transform was not applied.
@@ -130,8 +156,9 @@ def test_transformations_are_independent_of_each_other_and_of_the_previous_image
     assert applied.mean(axis=0) == pytest.approx(0.5, abs=0.09)
     # Four standard errors of a correlation of zero over 600 images.
     bound = 4 / np.sqrt(len(applied))
-    assert np.abs(np.corrcoef(applied.T) - np.eye(len(NAMES))).max() < bound
-    across = np.corrcoef(applied[:-1].T, applied[1:].T)[: len(NAMES), len(NAMES) :]
+    assert np.abs(np.corrcoef(applied.T) - np.eye(len(TRANSFORMATIONS))).max() < bound
+    across = np.corrcoef(applied[:-1].T, applied[1:].T)
+    across = across[: len(TRANSFORMATIONS), len(TRANSFORMATIONS) :]
     assert np.abs(across).max() < bound
 
 
@@ -171,7 +198,7 @@ def test_every_part_of_the_key_matters(image):
 
 def test_the_input_is_not_modified(image):
     before = image.copy()
-    pipeline = training_pipeline(only(**dict.fromkeys(NAMES, 1.0)))
+    pipeline = training_pipeline(only(**dict.fromkeys(TRANSFORMATIONS, 1.0)))
     pipeline(image, KEY)
     training_pipeline(only(cutout=1.0))(image, KEY)
     assert np.array_equal(image, before)

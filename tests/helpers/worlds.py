@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, FoldResult
+from leukemia.config.sections import COLOR
 from leukemia.data.catalog import Catalog
 from leukemia.data.folds import Splits, make_splits
 from leukemia.scoring.metrics import point_scores
@@ -42,7 +43,14 @@ NUM_FOLDS = 2
 
 
 EPOCHS = 2
-LATER = ("data.fit", "data.small", "train.pipeline")
+LATER = (
+    "data.fit",
+    "data.small",
+    "train.pipeline",
+    *(f"augment.{name}" for name in ("rotate_limit", "border", *COLOR)),
+    "optimizer.warmup_epochs",
+    "train.label_smoothing",
+)
 """Recipe fields that did not exist when the fates of the trials were chosen."""
 
 

@@ -49,6 +49,13 @@ def test_the_length_of_training_does_not_count() -> None:
     assert adamw(10, epochs=30) != adamw(10, epochs=40)
 
 
+def test_a_warm_up_counts_by_its_share_of_the_training() -> None:
+    assert adamw(10, optimizer__warmup_epochs=3).warmup == 0.1
+    assert adamw(10, optimizer__warmup_epochs=3) != adamw(10)
+    assert adamw(10, 2, 30, optimizer__warmup_epochs=6) == adamw(5, 2, 15, optimizer__warmup_epochs=3)
+    assert adamw(10, optimizer__warmup_epochs=3).cycle_ends == adamw(10).cycle_ends
+
+
 def test_other_settings_do_not_count() -> None:
     assert adamw(10, optimizer__learning_rate=1e-4, model__depth=50) == adamw(10)
 

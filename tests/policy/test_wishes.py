@@ -173,8 +173,8 @@ def test_all_mistakes_are_listed() -> None:
         f"--space f.yaml: train.seed cannot be searched: {NOT_SEARCHED['train.seed']}",
         "--space f.yaml: leave: augment.noise is fixed as well; choose one",
         "--space f.yaml: leave: train.seed is not in the built-in space, so it is left already; take it out",
-        "--space f.yaml: leave: unknown recipe field 'augment.blurr'; did you mean augment.blur, augment.rotate, "
-        "augment.cutout?",
+        "--space f.yaml: leave: unknown recipe field 'augment.blurr'; did you mean augment.blur, augment.border, "
+        "augment.rotate?",
         "optimizer.learning_rate: expected a value from 3e-05 to 100, got 1e-06 (in trials with ranger21)",
     ]
 
@@ -278,6 +278,8 @@ def test_every_field_is_searched_or_refused_with_a_reason(key: str) -> None:
         "optimizer.weight_decay": [0.0, 0.1],
         "optimizer.restart_epochs": [5, 10],
         "optimizer.restart_factor": [1, 2],
+        "optimizer.warmup_epochs": [0, 3],
+        "augment.border": ["constant", "reflect"],
         "train.epochs": [5, 10],
         "train.batch_size": [16, 32],
         "train.seed": [0, 1],

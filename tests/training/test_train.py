@@ -123,9 +123,18 @@ def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_killed_fit_resumes_to_the_same_weights(optimizer: str, split: Split, tmp_path: Path) -> None:
-    recipe = recipe_of(optimizer)
+@pytest.mark.parametrize(
+    ("optimizer", "settings"),
+    [
+        *((name, {}) for name in OPTIMIZERS),
+        ("adamw", {"optimizer__warmup_epochs": 3, "train__label_smoothing": 0.1}),
+        ("adamw", {"train__pipeline": "batch", "augment__saturation": 0.5, "augment__border": "reflect"}),
+    ],
+)
+def test_a_killed_fit_resumes_to_the_same_weights(
+    optimizer: str, settings: dict[str, Any], split: Split, tmp_path: Path
+) -> None:
+    recipe = recipe_of(optimizer, **settings)
     epochs, weights = run(fit(recipe, split, fold=1, device=CPU))
     path = tmp_path / "fold_1.pt"
     killed = fit(recipe, split, fold=1, device=CPU, checkpoint=path, schedule=EACH_EPOCH)

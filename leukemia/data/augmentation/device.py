@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from leukemia.config.recipe import Recipe
+from leukemia.config.sections import COLOR
 from leukemia.data.augment import Key, channel_statistics
 from leukemia.data.augmentation.draws import Draws, draw
 from leukemia.data.augmentation.host import blur_kernel
@@ -19,8 +20,11 @@ from leukemia.data.augmentation.rows import on_device, sent
 LUMINANCE = (9798, 19235, 3735)
 """Weights of red, green and blue in OpenCV's luminance of uint8 images, in units of 2**-15."""
 
-COLUMNS = {"source": 4, "blur": 2, "noise": 1, "noise_key": 2, "hole": 2}
+COLUMNS = {"source": 4, "blur": 2, "noise": 1, "color": len(COLOR), "noise_key": 2, "hole": 2}
 """What is sent for each image, and how many numbers it takes."""
+
+PADDING_MODES = {"constant": "zeros", "reflect": "reflection"}
+"""``grid_sample``'s names of ``augment.border``; with its ``align_corners=False``, reflection is OpenCV's."""
 
 
 class DeviceBatches:
@@ -33,7 +37,7 @@ class DeviceBatches:
 
     def __init__(self, recipe: Recipe, images: np.ndarray, device: torch.device) -> None:
         """Args:
-        recipe: provides the probabilities, and whether images are grayscale.
+        recipe: provides probabilities and strengths, and whether images are grayscale.
         images: (n, side, side, 3) uint8 RGB.
         device: of the network.
         """
@@ -41,6 +45,8 @@ class DeviceBatches:
         side = images.shape[1]
         assert images.shape[1:] == (side, side, 3)
         self._augment, self._grayscale, self._side, self._device = recipe.augment, recipe.data.grayscale, side, device
+        self._color = [name for name in COLOR if getattr(recipe.augment, name) > 0]
+        self._padding_mode = PADDING_MODES[recipe.augment.border]
         self._rows = on_device(images, device)
         statistics = (torch.from_numpy(255 * values).to(device) for values in channel_statistics(self._grayscale))
         self._mean, self._std = (values.view(1, -1, 1, 1) for values in statistics)
@@ -51,6 +57,8 @@ class DeviceBatches:
         # Twice the index of a row or a column, compared with twice the centre of the hole.
         self._doubled = (2 * torch.arange(side, dtype=torch.int32)).to(device)
         self._luminance = (torch.tensor(LUMINANCE) / 2**15).view(1, 3, 1, 1).to(device)
+        # On the device, since torch divides by a number of the host by multiplying with its inverse.
+        self._pixels = torch.tensor(float(side**2), dtype=torch.float64).to(device)
 
     def __call__(self, keys: Sequence[Key]) -> Tensor:
         """The network's input for a batch, (B, C, side, side) float32 in channels-last memory on the device.
@@ -69,16 +77,32 @@ class DeviceBatches:
         values = dict(zip(COLUMNS, columns, strict=True))
         image = self._rows([key[3] for key in keys]).permute(0, 3, 1, 2).float()
         image = self._warped(image, values["source"].view(torch.float32))
+        image = self._recolored(image, values["color"].view(torch.float32))
         image = _blurred(image, values["blur"].view(torch.float32))
         image = self._noisy(image, values["noise"].view(torch.float32), values["noise_key"])
         image = self._holed(image, values["hole"], draws.hole_px)
         return self._grey(image) if self._grayscale else image
 
     def _warped(self, image: Tensor, source: Tensor) -> Tensor:
-        """Flips, transpose and rotation in one bilinear interpolation; what lies outside of the image is black."""
+        """Flips, transpose and rotation in one bilinear interpolation."""
         x, y = source.view(-1, 1, 1, 2, 2).unbind(dim=-1)
         grid = torch.addcmul(self._axis.view(1, 1, -1, 1) * x, self._axis.view(1, -1, 1, 1), y)
-        return F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False).round_()
+        sampled = F.grid_sample(image, grid, mode="bilinear", padding_mode=self._padding_mode, align_corners=False)
+        return sampled.round_()
+
+    def _recolored(self, image: Tensor, factors: Tensor) -> Tensor:
+        """``recolor``; products are exact, so that its sums round as on the host."""
+        brightness, contrast, saturation = factors.view(-1, len(COLOR), 1, 1, 1).unbind(dim=1)
+        if "brightness" in self._color:
+            image = (image * brightness).clamp_(0, 255).floor_()
+        if "contrast" in self._color:
+            mean = self._grey(image).sum(dim=(1, 2, 3), keepdim=True, dtype=torch.float64) / self._pixels
+            offset = (mean * (1 - contrast.double())).float()
+            image = torch.addcmul(offset, image, contrast).clamp_(0, 255).floor_()
+        if "saturation" in self._color:
+            grey = self._grey(image) * (1 - saturation)
+            image = torch.addcmul(grey, image, saturation).clamp_(0, 255).round_()
+        return image
 
     def _noisy(self, image: Tensor, applied: Tensor, key: Tensor) -> Tensor:
         """``noise`` in int32, whose shifts copy the sign, which the masks remove."""
@@ -122,7 +146,9 @@ def _packed(draws: Draws) -> np.ndarray:
     kernel = np.where(applied["blur"][:, None], (side, middle), (0.0, 1.0))
     # A hole at the negative of its side covers nothing.
     hole = np.where(applied["cutout"][:, None], 2 * draws.hole + draws.hole_px - 1, -2 * draws.hole_px)
-    floats = np.column_stack([draws.source().reshape(-1, 4), kernel, applied["noise"]]).astype(np.float32)
+    factors = [draws.factor[name] for name in COLOR]
+    columns = [draws.source().reshape(-1, 4), kernel, applied["noise"], *factors]
+    floats = np.column_stack(columns).astype(np.float32)
     return np.column_stack([floats.view(np.int32), draws.noise_key.view(np.int32), hole.astype(np.int32)])
 
 

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from leukemia.config.sections import Augment
+from leukemia.config.sections import COLOR, TRANSFORMATIONS, Augment
 from leukemia.data.augment import CUTOUT_SIDE, Key
 from leukemia.data.augmentation.philox import philox
 
-TRANSFORMATIONS = tuple(field.name for field in dataclasses.fields(Augment))
-"""In the order in which they are applied; a transformation's position selects its random stream."""
+STREAMS = (
+    "horizontal_flip",
+    "vertical_flip",
+    "transpose",
+    "rotate",
+    "blur",
+    "noise",
+    "cutout",
+    "brightness",
+    "contrast",
+    "saturation",
+)
+"""The position of a field selects its random stream: append new ones, or the random numbers of recipes change."""
 
 WORDS = 2**32
+
+FACTOR_STEPS = 2**14
+"""Factors of color are multiples of 1 / 2**14, so that float32 multiplies grey levels by them exactly, and all forms
+round alike."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +40,10 @@ class Draws:
     """bool (n,) for each transformation."""
 
     angle: np.ndarray
-    """float64 (n,), rotation in degrees, counterclockwise, uniform in -180..180."""
+    """float64 (n,), rotation in degrees, counterclockwise, uniform in -``rotate_limit``..``rotate_limit``."""
+
+    factor: dict[str, np.ndarray]
+    """float64 (n,) for each of ``COLOR``: uniform in 1 - v..1 + v for a strength v, so 1 for a strength of 0."""
 
     noise_key: np.ndarray
     """uint32 (n, 2), key of the noise of each image."""
@@ -64,24 +81,29 @@ def draw(augment: Augment, keys: Sequence[Key], side_px: int) -> Draws:
     """
     words = _words(keys)
     uniform = words[..., 0] / WORDS
-    applied = {name: uniform[:, index] < getattr(augment, name) for index, name in enumerate(TRANSFORMATIONS)}
-    rotate, noise, cutout = (words[:, TRANSFORMATIONS.index(name), 1:3] for name in ("rotate", "noise", "cutout"))
+    applied = {name: uniform[:, STREAMS.index(name)] < getattr(augment, name) for name in TRANSFORMATIONS}
+    rotate, noise, cutout = (words[:, STREAMS.index(name), 1:3] for name in ("rotate", "noise", "cutout"))
     hole_px = int(side_px * CUTOUT_SIDE)
     # Multiplying and shifting maps 32-bit words to places evenly but for 1 in 2**32 / places.
     places = np.uint64(side_px - hole_px + 1)
     return Draws(
         applied=applied,
-        angle=rotate[:, 0] * (360 / WORDS) - 180,
+        angle=rotate[:, 0] * (2 * augment.rotate_limit / WORDS) - augment.rotate_limit,
+        factor={name: _factor(uniform[:, STREAMS.index(name)], getattr(augment, name)) for name in COLOR},
         noise_key=noise,
         hole=((cutout * places) >> np.uint64(32)).astype(np.int64),
         hole_px=hole_px,
     )
 
 
+def _factor(uniform: np.ndarray, strength: float) -> np.ndarray:
+    return 1 + np.rint((2 * uniform - 1) * (strength * FACTOR_STEPS)) / FACTOR_STEPS
+
+
 def _words(keys: Sequence[Key]) -> np.ndarray:
-    """Random words, uint32 (n, transformations, 4); only those of one image and transformation share a counter."""
+    """Random words, uint32 (n, streams, 4); only those of one image and stream share a counter."""
     seed, fold, epoch, row = np.array(keys, dtype=np.uint32).T[:, :, None]
-    counter = np.empty((len(keys), len(TRANSFORMATIONS), 4), np.uint32)
-    counter[..., 0] = np.arange(len(TRANSFORMATIONS))
+    counter = np.empty((len(keys), len(STREAMS), 4), np.uint32)
+    counter[..., 0] = np.arange(len(STREAMS))
     counter[..., 1], counter[..., 2], counter[..., 3] = row, epoch, fold
     return philox(counter, np.stack([seed, np.zeros_like(seed)], axis=-1))

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 
 from leukemia.config.recipe import Recipe
-from leukemia.data.augment import BLUR_SIGMA_PX, Key, channel_statistics
+from leukemia.config.sections import COLOR
+from leukemia.data.augment import BLUR_SIGMA_PX, BORDER_MODES, Key, channel_statistics
+from leukemia.data.augmentation.color import recolor
 from leukemia.data.augmentation.draws import Draws, draw
 from leukemia.data.augmentation.noise import noise
 
@@ -27,9 +29,11 @@ class HostBatches:
 
     def __init__(self, recipe: Recipe) -> None:
         """Args:
-        recipe: provides the probabilities, and whether images are grayscale.
+        recipe: provides probabilities and strengths, and whether images are grayscale.
         """
         self._augment, self._grayscale = recipe.augment, recipe.data.grayscale
+        self._color = [name for name in COLOR if getattr(recipe.augment, name) > 0]
+        self._border = BORDER_MODES[recipe.augment.border]
         mean, std = (255 * values for values in channel_statistics(recipe.data.grayscale))
         self._normalized = ((np.arange(256, dtype=np.float32)[:, None] - mean) / std)[None]
         self._kernel = blur_kernel()
@@ -71,9 +75,11 @@ class HostBatches:
         """Write one image, transformed by the draws at ``index``, to ``out``."""
         applied = {name: bool(flags[index]) for name, flags in draws.applied.items()}
         if applied["rotate"]:
-            _warp(image, source, out)
+            _warp(image, source, self._border, out)
         else:
             _flip(image, applied, out)
+        if self._color:
+            recolor(out, {name: float(draws.factor[name][index]) for name in self._color})
         if applied["blur"]:
             cv2.sepFilter2D(out, -1, self._kernel, self._kernel, dst=out)
         if applied["noise"]:
@@ -84,12 +90,14 @@ class HostBatches:
             out[top : top + draws.hole_px, left : left + draws.hole_px] = 0
 
 
-def _warp(image: np.ndarray, source: np.ndarray, out: np.ndarray) -> None:
-    """Flips, transpose and rotation in one bilinear interpolation; what lies outside of the image is black."""
+def _warp(image: np.ndarray, source: np.ndarray, border: int, out: np.ndarray) -> None:
+    """Flips, transpose and rotation in one bilinear interpolation; ``border`` is OpenCV's mode for what lies outside of
+    the image."""
     side = len(image)
     center = np.full(2, (side - 1) / 2)
     matrix = np.column_stack([source, center - source @ center])
-    cv2.warpAffine(image, matrix, (side, side), dst=out, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    cv2.warpAffine(image, matrix, (side, side), dst=out, flags=flags, borderMode=border)
 
 
 def _flip(image: np.ndarray, applied: dict[str, bool], out: np.ndarray) -> None:

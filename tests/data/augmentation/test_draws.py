@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 
 import albumentations as A
@@ -10,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare, kstest
 
-from leukemia.config.sections import Augment
-from leukemia.data.augmentation.draws import TRANSFORMATIONS, Draws, draw
+from leukemia.config.sections import COLOR, TRANSFORMATIONS, Augment
+from leukemia.data.augmentation.draws import FACTOR_STEPS, STREAMS, Draws, draw
 
-HALF = Augment(**dict.fromkeys(TRANSFORMATIONS, 0.5))
+HALF = Augment(**dict.fromkeys((*TRANSFORMATIONS, *COLOR), 0.5))
 NUM = 4000
 KEYS = {
     "rows": [(0, 0, 1, row) for row in range(NUM)],
@@ -24,9 +23,10 @@ KEYS = {
 
 
 def numbers(draws: Draws) -> np.ndarray:
-    """All parameters of each image, (n, 12)."""
+    """All parameters of each image, (n, 15)."""
     applied = [draws.applied[name] for name in TRANSFORMATIONS]
-    return np.column_stack([*applied, draws.angle, draws.noise_key, draws.hole]).astype(float)
+    factors = [draws.factor[name] for name in COLOR]
+    return np.column_stack([*applied, draws.angle, draws.noise_key, draws.hole, *factors]).astype(float)
 
 
 @pytest.mark.parametrize("along", KEYS)
@@ -47,20 +47,45 @@ def test_transformations_are_independent_along(along):
 
 def test_parts_of_the_key_do_not_stand_for_each_other():
     draws = [numbers(draw(HALF, keys[1:], 224)) for keys in KEYS.values()]
+    count = draws[0].shape[1]
     for one, two in itertools.combinations(draws, 2):
-        assert np.abs(np.corrcoef(one.T, two.T)[:12, 12:]).max() < 4.5 / np.sqrt(NUM)
+        assert np.abs(np.corrcoef(one.T, two.T)[:count, count:]).max() < 4.5 / np.sqrt(NUM)
 
 
 def test_rates_are_those_of_the_recipe():
     augment = Augment(rotate=0.0, blur=1.0)
     applied = draw(augment, KEYS["rows"], 224).applied
-    for name, probability in dataclasses.asdict(augment).items():
+    for name in TRANSFORMATIONS:
+        probability = getattr(augment, name)
         error = np.sqrt(probability * (1 - probability) / NUM)
         assert applied[name].mean() == pytest.approx(probability, abs=4 * error)
 
 
-def test_angles_are_uniform():
-    assert kstest(draw(HALF, KEYS["rows"], 224).angle, "uniform", (-180, 360)).pvalue > 0.01
+@pytest.mark.parametrize("limit", [15.0, 90.0, 180.0])
+def test_angles_are_uniform_up_to_their_limit(limit):
+    angles = draw(Augment(rotate_limit=limit), KEYS["rows"], 224).angle
+    assert kstest(angles, "uniform", (-limit, 2 * limit)).pvalue > 0.01
+    np.testing.assert_allclose(angles / limit, draw(HALF, KEYS["rows"], 224).angle / 180, atol=1e-12)
+
+
+@pytest.mark.parametrize("strength", [0.05, 0.5, 1.0])
+def test_factors_of_color_are_uniform_in_steps_that_float32_multiplies_exactly(strength):
+    draws = draw(Augment(**dict.fromkeys(COLOR, strength)), KEYS["rows"], 224)
+    for factor in draws.factor.values():
+        assert kstest(factor, "uniform", (1 - strength, 2 * strength)).pvalue > 0.01
+        assert np.array_equal(factor * FACTOR_STEPS, np.rint(factor * FACTOR_STEPS))
+
+
+def test_a_strength_of_0_changes_no_color():
+    assert all((factor == 1).all() for factor in draw(Augment(), KEYS["rows"], 224).factor.values())
+
+
+def test_a_field_keeps_its_random_stream():
+    """Others would change the random numbers of all recipes."""
+    assert STREAMS[:7] == ("horizontal_flip", "vertical_flip", "transpose", "rotate", "blur", "noise", "cutout")
+    assert STREAMS[7:10] == ("brightness", "contrast", "saturation")
+    assert len(set(STREAMS)) == len(STREAMS)
+    assert set(STREAMS) == {*TRANSFORMATIONS, *COLOR}
 
 
 @pytest.mark.parametrize("side", [32, 33, 39, 224, 250])
@@ -90,6 +115,10 @@ def test_an_image_does_not_depend_on_its_batch():
     assert np.array_equal(together, backward[::-1])
 
 
-def test_probabilities_change_nothing_else():
-    """A trial with other probabilities sees the same angles, so that two recipes can be compared."""
-    assert np.array_equal(draw(HALF, KEYS["rows"], 96).angle, draw(Augment(), KEYS["rows"], 96).angle)
+def test_probabilities_and_strengths_change_nothing_else():
+    """A trial with others sees the same angles, so that two recipes can be compared."""
+    one, two = draw(HALF, KEYS["rows"], 96), draw(Augment(), KEYS["rows"], 96)
+    for name in ("angle", "noise_key", "hole"):
+        assert np.array_equal(getattr(one, name), getattr(two, name))
+    colored = draw(Augment(**dict.fromkeys(COLOR, 1.0)), KEYS["rows"], 96)
+    assert all(np.array_equal(colored.applied[name], two.applied[name]) for name in TRANSFORMATIONS)
