@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from leukemia.base.quantity import quantity
+from leukemia.config.optimizers import OPTIMIZERS
 from leukemia.config.parameters import text_of
 from leukemia.config.sections import BOUNDS
 from leukemia.study.duration import duration
@@ -183,7 +184,16 @@ def _shown(dimension: Dimension, value: float) -> str:
 
 def _is_natural(dimension: Real | Integer, limit: float) -> bool:
     """Whether the range cannot, or should not, be extended beyond this end."""
-    return limit in BOUNDS.get(dimension.key, ()) or (limit == 0.5 and dimension.key in MIRRORED)
+    return limit in _bounds(dimension.key) or (limit == 0.5 and dimension.key in MIRRORED)
+
+
+def _bounds(key: str) -> tuple[float, ...]:
+    """The lowest and the highest value of a field; none if they depend on the optimizer."""
+    if key in BOUNDS:
+        return BOUNDS[key]
+    settings = [spec.settings.get(key.removeprefix("optimizer.")) for spec in OPTIMIZERS.values()]
+    spans = {(setting.low, setting.high) for setting in settings if setting is not None}
+    return spans.pop() if len(spans) == 1 else ()
 
 
 def _no_effect(measured: Measured) -> tuple[str, ...]:

@@ -51,6 +51,14 @@ def edges_of(dimension: Real | Integer, value: float) -> tuple[str, ...]:
     return looked_back(space_of(dimension), [], winner=(4, {dimension.key: value})).edges
 
 
+def test_a_setting_of_an_optimizer_at_an_edge_is_reported_unless_the_field_ends_there() -> None:
+    warmup = Integer(key="optimizer.warmup_epochs", low=0, high=5, reason="", optimizers=("adamw",))
+    assert edges_of(warmup, 0) == ()
+    assert edges_of(warmup, 5)[0].startswith("optimizer.warmup_epochs 5 of the winner, trial 0004, is at the upper end")
+    # Its bounds are those of Ranger21 only.
+    assert edges_of(Real(key=RATE.key, low=3e-5, high=1e-2, log=True, reason=""), 3e-5)
+
+
 def test_an_integer_at_an_edge_is_reported_unless_the_field_ends_there() -> None:
     epochs = Integer(key="train.epochs", low=10, high=40, reason="")
     assert edges_of(epochs, 40) == (
