@@ -12,8 +12,8 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.delivery.explanation import Explanation
 from leukemia.scoring.calibration import log_odds
+from leukemia.training.ensemble import Network
 from leukemia.training.gradcam import relevance
-from leukemia.training.resnet import ResNet
 
 MOST = 12
 """Mistakes that are shown, at most."""
@@ -70,7 +70,7 @@ def surest(
 
 
 def gallery_of(
-    model: ResNet,
+    model: Network,
     recipe: Recipe,
     images: np.ndarray,
     names: list[str],

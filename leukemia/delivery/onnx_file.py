@@ -20,7 +20,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.delivery.onnx_graph import Graph
 from leukemia.study.decision import Decision
-from leukemia.training.resnet import ResNet
+from leukemia.training.ensemble import Network
 
 INPUT, OUTPUT = "pixels", "probability_leukemic"
 
@@ -32,12 +32,15 @@ TOLERANCE = 1e-4
 
 CHECKED_IMAGES = 5
 
+MOST_BYTES = 2**31
+"""Of a file of protobuf, which ONNX is: the weights are inside of it."""
+
 _EXPORTER = "torch.onnx"
 """Logger of torch's exporter."""
 
 
 def write_onnx(
-    path: Path, network: ResNet, recipe: Recipe, *, decision: Decision, weights_sha256: str, tta: Tta
+    path: Path, network: Network, recipe: Recipe, *, decision: Decision, weights_sha256: str, tta: Tta
 ) -> None:
     """Write the file, unless its outputs differ from torch's.
 
@@ -53,9 +56,15 @@ def write_onnx(
         tta: views inside of the graph.
 
     Raises:
-        UserError: the outputs differ.
+        UserError: the outputs differ, or the weights are too large for a file.
         OSError: the file cannot be written.
     """
+    num_bytes = 4 * sum(parameter.numel() for parameter in network.parameters())
+    if num_bytes >= MOST_BYTES:
+        raise UserError(
+            f"{path}: not written, since an ONNX file can have at most {MOST_BYTES / 1e9:.1f} GB, and the weights are "
+            f"{num_bytes / 1e9:.1f} GB"
+        )
     graph, size = Graph(network, tta, decision.temperature), recipe.data.size_px
     assert size is not None
     pixels = torch.from_numpy(_noise(2, size))

@@ -14,6 +14,7 @@ from torch.nn import functional
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.data.evaluation import evaluation_batches
+from leukemia.training.ensemble import Network, members_of
 from leukemia.training.inference import NUM_VIEWS, VIEWS_PER_PASS, transforms_of, views_of
 from leukemia.training.resnet import ResNet
 
@@ -33,7 +34,7 @@ def stage_of(size_px: int) -> int:
 
 
 def relevance(
-    model: ResNet,
+    model: Network,
     recipe: Recipe,
     images: np.ndarray,
     rows: Sequence[int] | np.ndarray,
@@ -44,7 +45,8 @@ def relevance(
 ) -> np.ndarray:
     """What in each image speaks for a class (Selvaraju et al., "Grad-CAM", arXiv:1610.02391, section 3).
 
-    The maps of all views are turned back, and averaged. Computed in float32.
+    The maps of all views are turned back, and averaged. Computed in float32. The map of an ensemble is the mean of its
+    members' maps, each from the gradients of that member's own logit.
 
     Args:
         model: on ``device``; used, and left, in eval mode.
@@ -59,13 +61,14 @@ def relevance(
     shape = images.shape[1:3]
     # Otherwise the activations of all layers before the map's are kept as well, as in training: many gigabytes.
     with _frozen(model):
-        maps = _maps(model, recipe, images, rows, classes, shape, device, tta)
+        of_members = [_maps(member, recipe, images, rows, classes, shape, device, tta) for member in members_of(model)]
+    maps = torch.stack(of_members).mean(dim=0)
     largest = maps.amax(dim=(1, 2), keepdim=True)
     return (maps / largest.clamp_min(torch.finfo(maps.dtype).tiny)).cpu().numpy()
 
 
 @contextmanager
-def _frozen(model: ResNet) -> Iterator[None]:
+def _frozen(model: Network) -> Iterator[None]:
     """Without gradients of the parameters."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in trained:

@@ -15,7 +15,7 @@ from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.data.evaluation import evaluation_batches
 from leukemia.training.device import compute_dtype
-from leukemia.training.resnet import ResNet
+from leukemia.training.ensemble import AnyNetwork, Network
 
 VIEWS_PER_PASS = 64
 """Views per forward pass, of one or more images: bounds memory, and affects results only by rounding."""
@@ -124,7 +124,7 @@ class _Population:
 
 
 def predict(
-    model: ResNet,
+    model: Network,
     recipe: Recipe,
     images: np.ndarray,
     rows: Sequence[int] | np.ndarray,
@@ -141,7 +141,7 @@ def predict(
 
 
 def predict_views(
-    model: ResNet,
+    model: Network,
     recipe: Recipe,
     images: np.ndarray,
     rows: Sequence[int] | np.ndarray,
@@ -203,6 +203,6 @@ def to_device(batch: Tensor, device: torch.device) -> Tensor:
     return batch.to(device, memory_format=torch.channels_last, non_blocking=device.type == "cuda")
 
 
-def model_to_device(model: ResNet, device: torch.device) -> ResNet:
+def model_to_device(model: AnyNetwork, device: torch.device) -> AnyNetwork:
     """The model on the device, in the same layout."""
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
