@@ -12,7 +12,8 @@ from leukemia.study import layout
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
         "leukemia.final",
-        "Retrain a study's winner on all training images, and write the model, metrics, predictions and a report.",
+        "Retrain a study's winner on all training images, and write the model, metrics, predictions and a report; or "
+        "average several models of it.",
         "--best --test C-NMC_test_prelim_phase_data_labels.csv",
     )
     parser.add_argument(
@@ -41,12 +42,24 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also retrain the starting recipe and report the paired difference on the test data",
     )
+    ensemble = parser.add_mutually_exclusive_group()
+    ensemble.add_argument(
+        "--ensemble",
+        choices=("folds",),
+        help="average the models of the search's folds, each trained again without its fold, in place of one model on "
+        f"all images; with a --test that has labels, compared with that one, in {layout.FINAL}/",
+    )
+    ensemble.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="average N models, trained on all images with the recipe's seed and those after it; compared likewise",
+    )
     parser.add_argument(
         "--out",
-        default=layout.FINAL,
         metavar="NAME",
-        help="folder of the model, in the study (default: %(default)s). If it has this model already, nothing is "
-        "trained, and new test data are added",
+        help=f"folder of the model, in the study (default: {layout.FINAL}, or {layout.ENSEMBLE} with --ensemble or "
+        "--seeds). If it has this model already, nothing is trained, and new test data are added",
     )
     parser.add_argument(
         "--replace", action="store_true", help="if the folder has another model, keep that as NAME.1, NAME.2, ..."
@@ -60,6 +73,14 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.against_start and arguments.test is None:
         raise UserError("--against-start: the models are compared on test images; add a --test with labels")
+    is_ensemble = arguments.ensemble is not None or arguments.seeds is not None
+    if is_ensemble and arguments.against_start:
+        raise UserError(
+            "--against-start: an ensemble is compared with the single model; compare that with the start, without "
+            "--ensemble and --seeds"
+        )
+    if is_ensemble and arguments.out == layout.FINAL:
+        raise UserError(f"--out: {layout.FINAL} is the folder of the single model; choose another for the ensemble")
     if arguments.submission is not None and arguments.test is None:
         raise UserError("--submission: it has the classes of the test images; add a --test")
     scoring_arguments.check_test(arguments)
@@ -100,8 +121,10 @@ def main(argv: list[str] | None = None) -> int:
         submission=None if arguments.submission is None else Submission(path=arguments.submission),
         threshold=threshold,
         prevalence=arguments.prevalence,
-        out=arguments.out,
+        out=(layout.ENSEMBLE if is_ensemble else layout.FINAL) if arguments.out is None else arguments.out,
         replace=arguments.replace,
+        ensemble=arguments.ensemble,
+        num_seeds=arguments.seeds,
         wandb_ids=arguments.wandb_ids,
         command=command_line("leukemia.final", argv),
     ).run()

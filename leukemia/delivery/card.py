@@ -66,7 +66,7 @@ def card_of(folder: Path, delivery: Delivery, tested: Sequence[Tested]) -> str:
         ("Provenance", _provenance(folder, delivery)),
     ]
     lines = [
-        f"# {delivery.recipe.describe()}",
+        f"# {delivery.describe()}",
         "",
         *(line for each in delivery.verdicts() for line in (f"**{each}**", "")),
         "Classifies an image of a white blood cell: 0 = normal, 1 = leukemic.",
@@ -80,15 +80,19 @@ def card_of(folder: Path, delivery: Delivery, tested: Sequence[Tested]) -> str:
 
 def _model(delivery: Delivery) -> list[str]:
     record, recipe = delivery.record, delivery.recipe
-    weights = [] if record.weights is None else [f"Training started from {_plain(record.weights)}."]
+    notes = [] if record.weights is None else [f"Training started from {_plain(record.weights)}."]
+    mean = "over the views"
+    if record.ensemble is not None:
+        mean = f"over the {record.ensemble.members} networks and the views"
+        notes = [f"It is an {record.ensemble.describe()}, whose probabilities are averaged.", *notes]
     return [
         f"{recipe.describe()}, trained for {_number(recipe.train.epochs, 'epoch')} on {record.created[:10]}: the "
         f"winner, trial {record.trial}, of the search {record.study}. All settings are in `{layout.RECIPE}`.",
-        *weights,
+        *notes,
         "",
         f"Input: {_describe_input(recipe.data)}.",
         "",
-        "Output: the probability that the cell is leukemic, in 0..1: the mean over the views of test-time augmentation "
+        f"Output: the probability that the cell is leukemic, in 0..1: the mean {mean} of test-time augmentation "
         f"({recipe.evaluate.tta}), computed in float32.",
     ]
 
@@ -110,10 +114,14 @@ def _protocol(delivery: Delivery) -> Iterator[str]:
     folds = "cross-validation" if found.folds is None else f"cross-validation with {num_folds_text(found.folds)}"
     complete = "" if found.headline is None else f" among {_number(found.headline.num_complete, 'complete trial')}"
     splits = {str(name): text for name, text in _SPLITS.items()}.get(found.protocol, found.protocol)
+    ensemble = delivery.record.ensemble
+    trained = "trained on all training images"
+    if ensemble is not None:
+        trained += ", once for each seed" if ensemble.kind == "seeds" else " but those of one fold, once for each fold"
     yield (
         f"The recipe was chosen{complete} by {folds} on the training data (protocol {found.protocol}: {splits}), then "
-        "trained on all training images; the last epoch counts. Threshold and temperature were chosen on out-of-fold "
-        "images, never on test images."
+        f"{trained}; the last epoch counts. Threshold and temperature were chosen on out-of-fold images, never on test "
+        "images."
     )
     if evaluation is not None and evaluation.is_compared and not evaluation.overlap:
         whom = "No image and no patient" if evaluation.subjects_compared else "No image"

@@ -13,21 +13,30 @@ from leukemia.scoring.baseline import verdict
 from leukemia.scoring.metrics import METRICS, Interval
 from leukemia.study import layout
 from leukemia.study.best import Best
+from leukemia.study.ensemble import EnsembleRecord
 from leukemia.study.model_metrics import MetricsRecord
 
 SHIFT = 0.05
 """A difference between the shares of leukemic images in training and test that is said, in 0..1."""
 
+OF_SINGLE_MODELS = (
+    "Out-of-fold scores, threshold and temperature are of single models, each trained without one fold: the ensemble "
+    "has no out-of-fold predictions."
+)
+
 _OF_A_TEST = ("test set", "test images")
 """Every caveat on a test has one of these, and none on the training has."""
 
 
-def on_training(best: Best, recipe: Recipe, notes: Iterable[str]) -> tuple[str, ...]:
+def on_training(
+    best: Best, recipe: Recipe, notes: Iterable[str], ensemble: EnsembleRecord | None = None
+) -> tuple[str, ...]:
     """Those that do not depend on a test set.
 
     Args:
         recipe: as trained.
         notes: further ones.
+        ensemble: of the model; None if it is a single network.
     """
     found = list(notes)
     if best.data.uri == SAMPLE:
@@ -41,6 +50,8 @@ def on_training(best: Best, recipe: Recipe, notes: Iterable[str]) -> tuple[str, 
             f"The recipe was changed after the search ({'; '.join(changes)}): out-of-fold scores are those of the "
             "original recipe, which also gave threshold and temperature."
         )
+    if ensemble is not None:
+        found.append(OF_SINGLE_MODELS)
     return tuple(found)
 
 

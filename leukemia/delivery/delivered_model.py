@@ -29,6 +29,7 @@ from leukemia.delivery.overlap import HeldOut, Rule, compare
 from leukemia.delivery.seen import Seen
 from leukemia.study import layout
 from leukemia.study.decision import Decision
+from leukemia.study.ensemble import describe_model
 from leukemia.study.model_metrics import MetricsRecord
 from leukemia.study.models import ModelRecord
 from leukemia.training.device import choose_device, use_threads
@@ -65,7 +66,8 @@ class DeliveredModel:
         self.appearance = Appearance.read(folder)
 
     def __repr__(self) -> str:
-        return f"<model {self.folder}: {self.recipe.describe()}, on {self.device.type}>"
+        ensemble = None if self.record is None else self.record.ensemble
+        return f"<model {self.folder}: {describe_model(self.recipe, ensemble)}, on {self.device.type}>"
 
     @property
     def decision(self) -> Decision:
@@ -124,7 +126,8 @@ class DeliveredModel:
         return self.classify(images_of(images), skip=skip)
 
     def explain(self, images: Given, *, skip: bool = False) -> list[Explanation]:
-        """Where the network looks: Grad-CAM, averaged over the views of test-time augmentation.
+        """Where the network looks: Grad-CAM, averaged over the views of test-time augmentation and the networks of an
+        ensemble.
 
         The map of an image shows what speaks for its predicted class, at the deepest stage of the network that still
         has at least 7 x 7 cells. It shows where, not what: a map on the background is a reason to doubt the model, a

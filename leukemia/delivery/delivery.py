@@ -19,10 +19,14 @@ from leukemia.scoring.metrics import (
     describe_difference,
     majority_rate,
 )
+from leukemia.study.ensemble import describe_model
 from leukemia.study.models import ModelRecord
 
 Difference: TypeAlias = tuple[str, dict[str, Interval]]
 """Name of another model, and the paired difference on the test set by metric."""
+
+NOT_OF_THE_ENSEMBLE = "it is of single models, each trained without one fold, not of the ensemble"
+NOT_COMPARED = "Not compared with the single model: leukemia.final does that on a --test with labels."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +62,13 @@ class Delivery:
         return [each for each in (tested, self.out_of_fold.verdict()) if each]
 
     def quote(self) -> str:
-        """The score to quote; empty if there is none."""
-        return self.out_of_fold.quote(self.record.decision.threshold)
+        """The score to quote; empty if there is none. The search has none of an ensemble."""
+        quote = self.out_of_fold.quote(self.record.decision.threshold)
+        return quote if not quote or self.record.ensemble is None else f"{quote}; {NOT_OF_THE_ENSEMBLE}"
+
+    def describe(self) -> str:
+        """The model in one line."""
+        return describe_model(self.recipe, self.record.ensemble)
 
     def caveats(self) -> list[str]:
         """Limitations that affect the scores, one sentence each."""
@@ -96,9 +105,9 @@ class Delivery:
         return f"{images}, predicted with test-time augmentation ({tta}), {threshold}; 95 % intervals."
 
     def describe_difference(self) -> list[str]:
-        """The comparison with another model as a sentence; empty if there was none."""
+        """The comparison with another model as a sentence; empty if there was none, which an ensemble says."""
         if self.difference is None:
-            return []
+            return [] if self.record.ensemble is None else [NOT_COMPARED]
         against, intervals = self.difference
         threshold = "" if self.record.decision.threshold == THRESHOLD else f" (classes from {THRESHOLD} on)"
         differences = "; ".join(

@@ -1,10 +1,11 @@
-"""Retrain a study's winner on all training images, test it, and write the delivered model."""
+"""Retrain a study's winner, as one network or as an ensemble, test it, and write the delivered model."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
@@ -18,8 +19,9 @@ from leukemia.data.survival import viewed
 from leukemia.data.view import view_of
 from leukemia.delivery.caveats import on_training
 from leukemia.delivery.choice import Choice
+from leukemia.delivery.comparison import Comparison
 from leukemia.delivery.delivery import Delivery
-from leukemia.delivery.evaluation import Evaluation, evaluate, predict_test_set, read_test_set
+from leukemia.delivery.evaluation import evaluate, read_test_set
 from leukemia.delivery.inputs import Inputs
 from leukemia.delivery.loading import Existing, find_existing
 from leukemia.delivery.messages import print_known, print_line, print_next, print_outcome, print_remarks, unfinished
@@ -28,14 +30,15 @@ from leukemia.delivery.out_of_fold import PREVALENCE, OutOfFold
 from leukemia.delivery.overlap import Rule, compare
 from leukemia.delivery.replacement import claimed, free_name, replacing
 from leukemia.delivery.results import are_known, name_for
-from leukemia.delivery.retraining import check_disk_space, remove_checkpoint, retrain
+from leukemia.delivery.retraining import check_disk_space, remove_checkpoint, retrain_all
 from leukemia.delivery.seen import Seen
 from leukemia.delivery.submission import Submission
 from leukemia.delivery.training_data import load_training_data
+from leukemia.delivery.training_run import TrainingRun, asked_for
 from leukemia.delivery.upload import check_wandb, track
-from leukemia.scoring.metrics import Interval
 from leukemia.study import layout
 from leukemia.study.best import Best
+from leukemia.study.ensemble import describe_model
 from leukemia.study.folder import Study
 from leukemia.study.model_metrics import MetricsRecord
 from leukemia.study.models import ModelRecord, is_model, model_folder
@@ -97,8 +100,17 @@ class FinalTraining:
     replace: bool = False
     """Keep another model that is in this folder under the first free name of ``NAME.1``, ``NAME.2``, ..."""
 
+    ensemble: Literal["folds"] | None = None
+    """Average the networks of the search's folds, trained again, in the place of one on all images."""
+
+    num_seeds: int | None = None
+    """Average so many networks with different seeds."""
+
     def run(self) -> None:
         """Retrain, test, and write the model's folder; if the same model is there already, only test it.
+
+        An ensemble is compared on test images with labels with the single model, which is delivered to ``final/``
+        first if it is not there.
 
         In any case it is uploaded to W&B, which an earlier command may not have finished.
 
@@ -115,7 +127,7 @@ class FinalTraining:
             delivery = None if is_complete else self._deliver(console, inputs, existing)
             self._submit(console, inputs)
         if delivery is not None:
-            for trained in (inputs.recipe, inputs.start) if self.against_start else (inputs.recipe,):
+            for trained in (*inputs.runs, *([TrainingRun(recipe=inputs.start)] if self.against_start else [])):
                 remove_checkpoint(inputs.study, trained, inputs.catalog, inputs.device)
             print_outcome(console, inputs.folder, delivery)
         # As it is now: the search may have been resumed, or the names' option changed, during training.
@@ -124,9 +136,8 @@ class FinalTraining:
     def _inputs(self) -> Inputs:
         if self.submission is not None:
             self.submission.require_new()
-        if self.against_start and self.test is None:
-            raise UserError("--against-start: the models are compared on test images; add a --test with labels")
         study, best, folder = self.study, Best.of(self.study), model_folder(self.study, self.out)
+        ensemble = asked_for(self.ensemble, self.num_seeds, best)
         verify(study)
         check_wandb()
         catalog = load_training_data(study, best, data=self.data, reading=self.reading.without_classes())
@@ -134,6 +145,7 @@ class FinalTraining:
         recipe = best.recipe.with_settings(parse_settings(self.settings)).resolved(catalog.sizes)
         catalog, seen = viewed(catalog, view_of(recipe)), Seen.of(catalog, recipe.model.pretrained)
         test = None if test is None else viewed(test, view_of(recipe))
+        record = ModelRecord.of(best, catalog, describe_device(device), self.command, describe_weights(recipe))
         return Inputs(
             study=study,
             best=best,
@@ -144,7 +156,7 @@ class FinalTraining:
             held_out=None if test is None else compare(recipe, seen, test, self.overlap),
             device=device,
             excess=use_threads(study.info.cpu_threads),
-            record=ModelRecord.of(best, catalog, describe_device(device), self.command, describe_weights(recipe)),
+            record=dataclasses.replace(record, ensemble=ensemble),
         )
 
     def _remember_wandb_ids(self) -> None:
@@ -186,14 +198,14 @@ class FinalTraining:
         folder, test = inputs.folder, inputs.test
         if self.threshold not in (None, record.decision.rule):
             return False
-        print_line(console, f"already delivered: {folder} has {inputs.recipe.describe()}")
+        print_line(console, f"already delivered: {folder} has {describe_model(inputs.recipe, record.ensemble)}")
         results = folder
         if test is not None:
             results = record.results(folder, test.fingerprint)
             path = results / layout.METRICS
             if inputs.held_out is None or not are_known(results, inputs.held_out, record.decision, self.prevalence):
                 return False
-            if self.against_start and read_record(MetricsRecord, path).difference is None:
+            if (self.against_start or inputs.has_single) and read_record(MetricsRecord, path).difference is None:
                 return False
             print_line(console, f"already tested on these data: {path}")
         else:
@@ -216,14 +228,19 @@ class FinalTraining:
         out_of_fold, choice = inputs.chosen(
             self.threshold, None if existing is None else existing.record.decision, self.prevalence
         )
+        if existing is None:
+            check_disk_space(study, inputs.runs)
+        comparison = Comparison.prepared(
+            console, inputs, with_start=self.against_start, replace=self.replace, deliver_single=self._deliver_single
+        )
         if existing is not None:
-            return self._add_results(console, inputs, existing, out_of_fold, choice)
-        check_disk_space(study, recipe)
+            return self._add_results(inputs, existing, comparison, out_of_fold, choice)
         device = inputs.record.device + inputs.excess
-        print_line(console, f"study {study.name}, trial {inputs.best.trial}: {recipe.describe()} on {device}")
+        model_name = describe_model(recipe, inputs.record.ensemble)
+        print_line(console, f"study {study.name}, trial {inputs.best.trial}: {model_name} on {device}")
         if inputs.record.weights is not None:
             print_line(console, f"weights: {inputs.record.weights}")
-        model, epochs = retrain(console, study, recipe, catalog, inputs.device)
+        model, epochs = retrain_all(console, study, inputs.runs, catalog, inputs.device, comparison.single)
         record, evaluation = dataclasses.replace(inputs.record, decision=choice.decision), None
         if inputs.held_out is not None:
             evaluation = evaluate(model, recipe, inputs.held_out, inputs.device, choice, explain=True)
@@ -232,10 +249,10 @@ class FinalTraining:
             epochs=epochs,
             record=record if test is None else record.evaluated(test, str(self.test), self.command),
             out_of_fold=out_of_fold,
-            training_caveats=on_training(inputs.best, recipe, notes),
+            training_caveats=on_training(inputs.best, recipe, notes, record.ensemble),
             test_name="" if self.test is None else name_for(self.test),
             evaluation=evaluation,
-            difference=_against_start(console, inputs, evaluation) if self.against_start else None,
+            difference=comparison.difference(evaluation),
         )
         moved = free_name(inputs.folder) if is_model(inputs.folder) else None
         with replacing(inputs.folder, keep=False) as new:
@@ -246,7 +263,7 @@ class FinalTraining:
         return delivery
 
     def _add_results(
-        self, console: Console, inputs: Inputs, existing: Existing, out_of_fold: OutOfFold, choice: Choice
+        self, inputs: Inputs, existing: Existing, comparison: Comparison, out_of_fold: OutOfFold, choice: Choice
     ) -> Delivery:
         """Test a model that exists, as ``leukemia.evaluate`` does, or give it another threshold; or both."""
         epochs, evaluation = existing.epochs(), None
@@ -261,9 +278,13 @@ class FinalTraining:
             out_of_fold=out_of_fold,
             test=self.test,
             evaluation=evaluation,
-            difference=_against_start(console, inputs, evaluation) if self.against_start else None,
+            difference=comparison.difference(evaluation),
             command=self.command,
         )
+
+    def _deliver_single(self) -> None:
+        """Deliver the single model beside the ensemble, with the same options."""
+        dataclasses.replace(self, ensemble=None, num_seeds=None, out=layout.FINAL, submission=None).run()
 
     def _test_data(self, best: Best) -> Catalog | None:
         if self.test is None:
@@ -277,12 +298,3 @@ class FinalTraining:
         if self.submission is not None:
             self.submission.check(test.table["name"].tolist(), test.num_left_out)
         return test
-
-
-def _against_start(console: Console, inputs: Inputs, evaluation: Evaluation | None) -> tuple[str, dict[str, Interval]]:
-    """Retrain trial 0's recipe the same way; returns its name, and winner minus start on the test set."""
-    assert evaluation is not None
-    print_line(console, f"starting recipe, trial 0000: {inputs.start.describe()}")
-    model, _ = retrain(console, inputs.study, inputs.start, inputs.catalog, inputs.device)
-    probabilities = predict_test_set(model, inputs.start, evaluation.catalog, inputs.device)
-    return "the starting recipe (trial 0000) retrained", evaluation.difference(probabilities)

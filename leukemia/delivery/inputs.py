@@ -13,6 +13,7 @@ from leukemia.delivery.choice import Choice
 from leukemia.delivery.out_of_fold import OutOfFold
 from leukemia.delivery.overlap import HeldOut
 from leukemia.delivery.seen import Seen
+from leukemia.delivery.training_run import TrainingRun, runs_of
 from leukemia.scoring.thresholds import DEFAULT_RULE
 from leukemia.study.best import Best
 from leukemia.study.decision import Decision
@@ -45,6 +46,16 @@ class Inputs:
 
     record: ModelRecord
     """Of the model, if it is trained now."""
+
+    @property
+    def runs(self) -> tuple[TrainingRun, ...]:
+        """The trainings of the model."""
+        return runs_of(self.recipe, self.record.ensemble)
+
+    @property
+    def has_single(self) -> bool:
+        """Whether the model is an ensemble that is compared with the single model: on test images with labels."""
+        return self.record.ensemble is not None and self.test is not None and self.test.has_labels
 
     @property
     def start(self) -> Recipe:

@@ -13,11 +13,11 @@ from leukemia.config.recipe import Recipe
 from leukemia.study import layout
 from leukemia.study.epochs import EPOCH_COLUMNS, read_epochs
 from leukemia.study.models import TRAINED, ModelRecord, is_model
-from leukemia.training.model import load_model
-from leukemia.training.resnet import ResNet
+from leukemia.training.ensemble import Network
+from leukemia.training.model import load_ensemble, load_model
 
 
-def load_delivered(folder: Path) -> tuple[ResNet, Recipe]:
+def load_delivered(folder: Path) -> tuple[Network, Recipe]:
     """Model and recipe from a folder written by ``leukemia.final``, without unpickling.
 
     Raises:
@@ -27,14 +27,19 @@ def load_delivered(folder: Path) -> tuple[ResNet, Recipe]:
     path = folder / layout.RECIPE
     if not path.is_file():
         raise MissingFile(f"--model {folder}: no {layout.RECIPE} found; give the folder {layout.FINAL!r} of a study")
+    ensemble = None
     if record := ModelRecord.read(folder):
         record.check_files(folder, TRAINED)
+        ensemble = record.ensemble
     recipe = Recipe.load(path)
     if not recipe.data.is_resolved:
         raise UserError(
             f"{path}: expected data.size_px and either data.crop_px or data.fit=resize, as in training; {RESTORE}"
         )
-    return load_model(folder / layout.WEIGHTS, recipe), recipe
+    weights = folder / layout.WEIGHTS
+    if ensemble is None:
+        return load_model(weights, recipe), recipe
+    return load_ensemble(weights, recipe, ensemble.members), recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +47,7 @@ class Existing:
     """The model in a folder, which is the one asked for."""
 
     folder: Path
-    model: ResNet
+    model: Network
     """On the CPU."""
 
     record: ModelRecord

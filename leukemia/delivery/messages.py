@@ -83,7 +83,10 @@ def print_outcome(console: Console, folder: Path, delivery: Delivery) -> None:
                 f"test accuracy by patient ({by_patient.num_patients}): {interval.value:.4f}, 95 % interval "
                 f"{interval.low:.4f} to {interval.high:.4f}",
             )
-    if delivery.difference is not None:
+    if delivery.difference is None:
+        for line in delivery.describe_difference():
+            print_line(console, line)
+    else:
         against, intervals = delivery.difference
         for name, interval in intervals.items():
             print_line(console, f"compared with {against}, {name}: {describe_difference(interval)}")

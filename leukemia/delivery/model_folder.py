@@ -28,12 +28,12 @@ from leukemia.study import layout
 from leukemia.study.decision import Decision
 from leukemia.study.epochs import write_epochs
 from leukemia.study.model_metrics import MetricsRecord
+from leukemia.training.ensemble import Network
 from leukemia.training.model import save_model
-from leukemia.training.resnet import ResNet
 
 
 def write_model(
-    folder: Path, model: ResNet, recipe: Recipe, epochs: pd.DataFrame, training: Catalog, seen: Seen
+    folder: Path, model: Network, recipe: Recipe, epochs: pd.DataFrame, training: Catalog, seen: Seen
 ) -> None:
     """Write the files that depend on the training alone; ``epochs`` has the fields of ``Epoch``."""
     save_model(model, folder / layout.WEIGHTS)

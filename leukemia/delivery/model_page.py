@@ -74,7 +74,7 @@ def write_model_page(folder: Path, delivery: Delivery) -> None:
     for section in sections:
         if section.grid is not None and section.grid.download is not None:
             write_text(folder / section.grid.download.name, section.grid.download.content)
-    write_page(folder / layout.REPORT, title, delivery.recipe.describe(), parts)
+    write_page(folder / layout.REPORT, title, delivery.describe(), parts)
 
 
 def _parts(delivery: Delivery) -> Iterator[Part]:
@@ -100,9 +100,8 @@ def _parts(delivery: Delivery) -> Iterator[Part]:
         [
             Section(
                 title="Training",
-                text=f"Retrained on all {record.num_training_images} training images: none are left to validate it "
-                "on. Training accuracy is that of augmented images.",
-                figures=training_curves(delivery.epochs, "run"),
+                text=f"{_describe_training(record)} Training accuracy is that of augmented images.",
+                figures=training_curves(delivery.epochs, "run" if record.ensemble is None else "network"),
             ),
             Section(
                 title="Recipe",
@@ -114,6 +113,18 @@ def _parts(delivery: Delivery) -> Iterator[Part]:
             ),
             Section(title="Provenance", text="", table=[("item", "value"), *_data_rows(record), *record.provenance()]),
         ],
+    )
+
+
+def _describe_training(record: ModelRecord) -> str:
+    ensemble, images = record.ensemble, f"{record.num_training_images} training images"
+    if ensemble is None:
+        return f"Retrained on all {images}: none are left to validate it on."
+    if ensemble.kind == "seeds":
+        return f"{ensemble.members} networks, each trained on all {images}: none are left to validate them on."
+    return (
+        f"{ensemble.members} networks, each trained on the {images} without those of one fold, on which it was "
+        "validated."
     )
 
 

@@ -81,6 +81,9 @@ FAILED = "failed.json"
 FINAL = "final"
 """Default folder of a delivered model."""
 
+ENSEMBLE = "ensemble"
+"""Default folder of a delivered ensemble."""
+
 MODEL = "model.json"
 """In the folder of a delivered model: where it comes from; written last."""
 

@@ -19,6 +19,7 @@ from leukemia.study.best import Best
 from leukemia.study.data_source import Sha256
 from leukemia.study.data_summary import DataSummary
 from leukemia.study.decision import Decision
+from leukemia.study.ensemble import EnsembleRecord
 from leukemia.study.field_types import Positive, Share, TrialId
 from leukemia.study.folder import Study
 
@@ -131,6 +132,9 @@ class ModelRecord:
 
     decision: Decision = field(default_factory=Decision)
     """Temperature and threshold."""
+
+    ensemble: EnsembleRecord | None = None
+    """None: a single network, as in files of earlier versions."""
 
     splits_sha256: Sha256
     device: str
@@ -262,6 +266,7 @@ class ModelRecord:
             tests.append(("command of the test", self.evaluation.command))
         return [
             ("study, trial", f"{self.study} ({self.study_uid}), {self.trial}"),
+            *([] if self.ensemble is None else [("kind of model", self.ensemble.describe())]),
             ("training images", f"{self.num_training_images}{self._describe_share()}"),
             ("decision", self.decision.describe()),
             ("training data fingerprint", self.fingerprint),
@@ -280,7 +285,8 @@ class ModelRecord:
 
     def _determining(self) -> dict[str, str]:
         versions = {f"version of {name}": version for name, version in self.versions.items() if name not in IRRELEVANT}
-        return {"study_uid": self.study_uid, "training data fingerprint": self.fingerprint, **versions}
+        kind = {} if self.ensemble is None else {"kind of model": self.ensemble.describe()}
+        return {"study_uid": self.study_uid, "training data fingerprint": self.fingerprint, **kind, **versions}
 
 
 def kept_results(folder: Path, fingerprint: str) -> Path | None:

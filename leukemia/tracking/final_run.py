@@ -15,6 +15,7 @@ from leukemia.base.record import read_record
 from leukemia.config.recipe import Recipe
 from leukemia.study import layout
 from leukemia.study.best import Best
+from leukemia.study.ensemble import EnsembleRecord
 from leukemia.study.epochs import EPOCH_COLUMNS, read_epochs
 from leukemia.study.folder import Study
 from leukemia.study.model_metrics import MetricsRecord
@@ -66,13 +67,16 @@ class FinalRun:
         number = Best.of(self._study).trial if record is None else record.trial
         files = names.files(self._study, [self._folder])
         trial = run_id(self._study.info.study_uid, number)
-        run = self._run = client.open_run(self._spec(recipe, trial, _size(files)), mode)
+        ensemble = None if record is None else record.ensemble
+        run = self._run = client.open_run(self._spec(recipe, ensemble, trial, _size(files)), mode)
         run.define_metric("epoch", hidden=True)
         for name in SERIES:
             run.define_metric(name, step_metric="epoch")
         first = int(run.starting_step)
         epochs = read_epochs(self._folder / layout.EPOCHS, EPOCH_COLUMNS)
         trained = (self._folder / layout.EPOCHS).stat().st_mtime
+        # The networks of an ensemble are one run: of each epoch, their mean.
+        epochs = epochs.groupby("epoch", as_index=False).agg(dict.fromkeys(SERIES, "mean") | {"seconds": "sum"})
         times = counted_back(epochs["seconds"].tolist(), trained)
         for row, time in zip(epochs.to_dict("records"), times, strict=True):
             series = {name: row[name] for name in SERIES if pd.notna(row[name])}
@@ -104,14 +108,17 @@ class FinalRun:
             return f"not linked to the trial's run ({first_line(error)})"
         return ""
 
-    def _spec(self, recipe: Recipe, trial: str, upload_bytes: int) -> RunSpec:
+    def _spec(self, recipe: Recipe, ensemble: EnsembleRecord | None, trial: str, upload_bytes: int) -> RunSpec:
+        members = {} if ensemble is None else {"ensemble": dataclasses.asdict(ensemble)}
         return RunSpec(
             id=self.id,
             name=f"{self._study.name}-{self._name}",
             group=self._study.name,
             job_type="final",
             folder=self._study.folder,
-            config=dataclasses.asdict(recipe) | {"provenance": provenance_of(self._study) | {"trial_run": trial}},
+            config=dataclasses.asdict(recipe)
+            | members
+            | {"provenance": provenance_of(self._study) | {"trial_run": trial}},
             tags=(f"depth-{recipe.model.depth}", recipe.optimizer.name, recipe.model.shortcut),
             upload_bytes=upload_bytes,
         )
