@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
-from leukemia.scoring.metrics import THRESHOLD, point_scores
+from leukemia.scoring.metrics import THRESHOLD, Interval, point_scores
 
 MAX_BLOCKS = 200
 """With more groups than this, metrics without a closed form leave out blocks of groups instead of single groups."""
@@ -23,6 +25,19 @@ class Difference:
     """Sampling variance of ``value`` over groups; NaN with one group."""
 
     num_groups: int
+
+
+def student_interval(value: float, variance: float, degrees: float, level: float = 0.95) -> Interval:
+    """The interval of Student's t around a value; NaN bounds if value or variance is NaN.
+
+    Args:
+        variance: of the value.
+        degrees: of freedom, at least 1: for a jackknife over groups, one less than their number.
+    """
+    if math.isnan(value):
+        return Interval(value, math.nan, math.nan)
+    spread = stdtrit(degrees, (1 + level) / 2) * math.sqrt(variance)
+    return Interval(value, value - spread, value + spread)
 
 
 def paired_jackknife(labels: np.ndarray, a: np.ndarray, b: np.ndarray, groups: np.ndarray, metric: str) -> Difference:

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
-from leukemia.scoring.jackknife import Difference, paired_jackknife
+from leukemia.scoring.jackknife import Difference, paired_jackknife, student_interval
 from leukemia.scoring.metrics import Interval
 from leukemia.scoring.selection import Candidates
 from leukemia.study.job import Job
@@ -231,10 +230,8 @@ class Race:
     def interval(self, a: int, b: int, level: float = 0.95) -> Interval:
         """``difference`` with its Student's t interval over groups, including fold noise; NaN bounds with one group."""
         difference = self.difference(a, b)
-        spread = stdtrit(max(1, difference.num_groups - 1), (1 + level) / 2) * math.sqrt(
-            self._with_noise(difference, a, b)
-        )
-        return Interval(difference.value, difference.value - spread, difference.value + spread)
+        variance = self._with_noise(difference, a, b)
+        return student_interval(difference.value, variance, max(1, difference.num_groups - 1), level)
 
     def score_noise(self) -> float:
         """Standard deviation of the noise of a score, the mean over all folds."""
