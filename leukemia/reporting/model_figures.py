@@ -23,11 +23,12 @@ from leukemia.scoring.metrics import (
 _CLASSES = ("normal", "leukemic")
 
 
-def confusion(matrix: ArrayLike, images: str) -> Figure:
+def confusion(matrix: ArrayLike, images: str, *, name: str = "confusion", title: str = "Confusion matrix") -> Figure:
     """A confusion matrix: counts (2, 2), rows are true and columns predicted classes, normal first.
 
     Args:
         images: which images were scored.
+        name: unique in its page.
     """
     counts = np.asarray(matrix)
     if counts.shape != (2, 2):
@@ -56,9 +57,9 @@ def confusion(matrix: ArrayLike, images: str) -> Figure:
     numbers = base.mark_text(fontSize=19, fontWeight="bold", dy=-8).encode(text="count:N", color=ink)
     texts = base.mark_text(fontSize=11, dy=14).encode(text="text:N", color=ink)
     return Figure(
-        name="confusion",
+        name=name,
         caption=f"Confusion matrix, {images}.",
-        chart=alt.layer(cells, numbers, texts).properties(title="Confusion matrix"),
+        chart=alt.layer(cells, numbers, texts).properties(title=title),
         rows={"cells": rows},
         height=300,
         is_wide=False,

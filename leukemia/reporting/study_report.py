@@ -12,6 +12,7 @@ from leukemia.base.files import write_text
 from leukemia.config.protocol import WARNINGS
 from leukemia.config.results import num_folds_text
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
+from leukemia.reporting.depths import depth_sections
 from leukemia.reporting.folds import folds_sections
 from leukemia.reporting.ladder import ladder_sections
 from leukemia.reporting.page import Part, Section, write_page
@@ -24,6 +25,7 @@ from leukemia.reporting.search_sections import (
     trials_section,
 )
 from leukemia.reporting.search_space import search_space_sections
+from leukemia.reporting.setting_differences import settings_section
 from leukemia.reporting.subclasses import subclass_sections
 from leukemia.reporting.winner import (
     calibration_section,
@@ -89,9 +91,8 @@ def write_study_report(study: Study, best: Best | None) -> Path:
         if section.grid is not None and section.grid.download is not None:
             write_text(study.folder / section.grid.download.name, section.grid.download.content)
     counted = f"{len(trials)} {'trial' if len(trials) == 1 else 'trials'}{', no winner' if best is None else ''}"
-    subtitle = (
-        f"Started {info.created}, {counted}, {num_folds_text(info.folds)}, protocol {info.protocol}.{_warnings(study)}"
-    )
+    folds = num_folds_text(info.folds)
+    subtitle = f"Started {info.created}, {counted}, {folds}, protocol {info.protocol}.{warnings_of(study)}"
     path = study.folder / layout.REPORT
     write_page(path, f"Study {study.name}", subtitle, parts)
     return path
@@ -102,7 +103,7 @@ def _parts(study: Study, best: Best | None, trials: pd.DataFrame, ledger: Ledger
     # Read before a picture is drawn: a damaged file changes none.
     hindsight, importances = HindsightRecord.find(study), Importances.find(study)
     if best is not None:
-        yield Part("What to quote", [quote_section(study, best, _warnings(study))])
+        yield Part("What to quote", [quote_section(study, best, warnings_of(study))])
         yield Part("Is it better than guessing?", [guessing_section(study, best)])
         yield Part("Is it better than the start?", [start_section(study, best)])
     yield Part(
@@ -112,6 +113,8 @@ def _parts(study: Study, best: Best | None, trials: pd.DataFrame, ledger: Ledger
             *search_space_sections(study),
             *hindsight_sections(study, hindsight, importances),
             *parameter_sections(study, trials),
+            *depth_sections(study),
+            *([] if best is None else [settings_section(study, best)]),
             *ladder_sections(study),
         ],
     )
@@ -136,7 +139,7 @@ def _parts(study: Study, best: Best | None, trials: pd.DataFrame, ledger: Ledger
     yield Part("How to reproduce it", [*reproduce, _provenance_section(study, best)])
 
 
-def _warnings(study: Study) -> str:
+def warnings_of(study: Study) -> str:
     """What is to be said with every score, as sentences."""
     protocol = study.info.protocol
     warning = f" {WARNINGS[protocol].capitalize()}." if protocol in WARNINGS else ""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from leukemia.config.results import fold_name, fold_range
 from leukemia.scoring.metrics import Interval
 
 _SCORES = {
@@ -72,6 +74,18 @@ def value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def folds_text(folds: Sequence[int]) -> str:
+    """Folds in ascending order, from 0 in the arguments, as people read them.
+
+    >>> folds_text([0]), folds_text([0, 1, 2]), folds_text([0, 2])
+    ('fold 1', 'folds 1 to 3', 'fold 1 and fold 3')
+    """
+    if len(folds) == folds[-1] - folds[0] + 1:
+        return fold_range(folds[0], folds[-1])
+    *others, last = map(fold_name, folds)
+    return f"{', '.join(others)} and {last}"
 
 
 def digits_of(interval: Interval) -> int:

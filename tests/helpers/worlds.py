@@ -247,6 +247,17 @@ class World:
         yield fold_of(recipe, fold, validation, self.catalog, "chance" if fate == "stopped" else fate)
 
 
+def waiting_world(folder: Path, catalog: Catalog) -> tuple[World, Study]:
+    """A search of three folds in which all trials but the first, which is complete, wait inside of their first fold."""
+    world = World(folder, catalog, trials=8, folds=3, epochs=8, pausing=True)
+    driver = world.driver()
+    while world.study.trials() != [0, 1, 2, 3] or not world.study.end(0):
+        assignment = driver.begin()
+        assert assignment is not None
+        world.train(driver, assignment)
+    return world, Study(folder)
+
+
 def epoch_of(fold: int, epoch: int, *, seed: int = 0) -> Epoch:
     return Epoch(
         seed=seed,
