@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 from helpers.browser import CHROMIUM, Tab, new_tab
 from helpers.cells import draw_cells
+from helpers.compared import compared_study, recipes_of
 from helpers.deliveries import deliver, searched
 from helpers.long_search import finished_search
 
 from leukemia.data.catalog import read_catalog
+from leukemia.reporting.compared_study import compared_studies
+from leukemia.reporting.studies_report import write_studies_report
 from leukemia.reporting.study_report import write_study_report
+from leukemia.reporting.winner_differences import winner_differences
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from search.sampling import importance
@@ -73,6 +77,20 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
         study = finished_search(folder / "runs" / "search", catalog, pausing=True)
     write_study_report(study, Best.find(study))
     return study
+
+
+@pytest.fixture(scope="module")
+def comparison(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page that compares this study with two others, one of a long name, one without a winner."""
+    catalog = read_catalog(draw_cells(tmp_path_factory.mktemp("again") / "cells", seed=1))
+    runs, names = study.folder.parent, ("of-a-long-name" * 8, "unfinished")
+    for name, ends in zip(names, ({}, {0: ("stopped", 1)}), strict=True):
+        recipes = recipes_of({"data.grayscale": True})
+        compared_study(runs / name, catalog, recipes, folds=3, study_uid=name[:8], skills=[0.8], ends=ends)
+    studies = compared_studies(runs, [study.name, *names])
+    page = runs / "comparison.html"
+    write_studies_report(studies, winner_differences(studies), page)
+    return page
 
 
 @pytest.fixture
@@ -135,6 +153,21 @@ def test_the_page_of_a_model_is_whole(model: Path, tab: Tab, width: int, dark: b
     assert tab.evaluate(f"{pairs}.every(([image, map]) => image.src !== map.src)")
     rows = "[...document.querySelectorAll('.grid tbody tr')].filter((row) => row.checkVisibility()).length"
     assert tab.evaluate(rows) == 16
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_the_comparison_of_studies_is_whole(comparison: Path, tab: Tab, width: int, dark: bool) -> None:
+    tab.open(comparison, width=width, dark=dark)
+    tab.until(ALL_DRAWN)
+    show(tab, f"comparison-{width}-{'dark' if dark else 'light'}")
+    assert tab.problems == []
+    assert tab.evaluate(CUT_OFF) == []
+    assert tab.evaluate(OUTSIDE) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.evaluate("document.querySelectorAll('figure.drawn .live svg').length") == num_figures(tab) == 1
+    rows = tab.evaluate("[...document.querySelectorAll('#part-1 tbody tr')].map((row) => row.cells[2].textContent)")
+    assert [row.partition(":")[0] for row in rows] == ["paired", *["no winner in unfinished"] * 2]
 
 
 def test_the_patients_of_a_model_are_sorted_and_filtered(model: Path, tab: Tab) -> None:

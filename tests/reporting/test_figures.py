@@ -17,6 +17,7 @@ from leukemia.reporting import search_figures
 from leukemia.reporting.calibration_figures import calibration, scaling
 from leukemia.reporting.columns import time_unit
 from leukemia.reporting.curve_figures import training_curves
+from leukemia.reporting.depth_figure import accuracy_by_depth
 from leukemia.reporting.figure import NARROW, PANEL, WIDE, Figure
 from leukemia.reporting.ladder_figure import FATES, ladder
 from leukemia.reporting.model_figures import confusion, precision_recall, roc
@@ -33,14 +34,16 @@ from leukemia.reporting.search_figures import (
     score_over_time,
     scores_by_trial,
 )
+from leukemia.reporting.studies_figure import scores_by_study
 from leukemia.scoring.calibration import leukemic_bins
-from leukemia.scoring.metrics import precision_recall_points, roc_points
+from leukemia.scoring.metrics import Interval, precision_recall_points, roc_points
 from leukemia.scoring.patients import Patient, patients_of
 
 SCORES = {0: 0.7, 1: 0.6, 3: 0.8, 4: 0.75, 5: 0.9}
 DEPTH = Parameter(key="model.depth", values=dict.fromkeys((0, 1, 3), 18) | dict.fromkeys((2, 4, 5), 152), is_log=False)
 RATE = Parameter(key="optimizer.learning_rate", values={0: 1e-4, 1: 1e-3, 3: 1e-2, 4: 1e-3, 5: 1e-2}, is_log=True)
 DECAY = Parameter(key="optimizer.weight_decay", values={1: 0.1, 3: 0.2, 5: 0.3}, is_log=False)
+OBJECTIVE = "tta_balanced_accuracy"
 NAMES = {kind: f"the {kind}" for kind in SPENDING}
 
 
@@ -91,6 +94,16 @@ def curves() -> pd.DataFrame:
     return table.assign(accuracy=0.5 + table["share"] / 4, fate=table["trial"].map(dict(enumerate(fates))))
 
 
+def depths() -> pd.DataFrame:
+    """Six networks, with and without augmentation; trial 1 has come to its second epoch."""
+    rows = [
+        (trial, f"ResNet-{18 + trial // 2}", trial % 2 == 0, epoch, 0.5 + trial / 100 + epoch / 50)
+        for trial in range(12)
+        for epoch in range(1, 3 if trial == 1 else 5)
+    ]
+    return pd.DataFrame(rows, columns=["trial", "network", "augmented", "epoch", "accuracy"])
+
+
 def shares() -> pd.DataFrame:
     rows = [("b", 0.2, 0.1, 0.4), ("a", 0.2, 0.1, 0.3), ("c", 0.6, 0.4, 0.8)]
     return pd.DataFrame(rows, columns=["parameter", "share", "low", "high"])
@@ -116,7 +129,12 @@ def all_figures() -> list[Figure]:
         parallel_coordinates(parameters, SCORES, score="accuracy"),
         *slices(parameters, SCORES, score="accuracy"),
         ladder(curves(), rungs={"15 %: 2 of 3 went on": 0.15, "the end: 1 of 1 went on": 1.0}),
+        accuracy_by_depth(depths(), caption="By depth."),
+        scores_by_study(
+            [("first", Interval(0.8, 0.7, 0.9)), ("x" * 80, Interval(0.9, math.nan, math.nan))], objective=OBJECTIVE
+        ),
         confusion([[90, 10], [20, 80]], "out of fold"),
+        confusion([[90, 10], [20, 80]], "out of fold", name="confusion-resnet-18", title="ResNet-18"),
         roc(labels, probabilities, "out of fold"),
         precision_recall(labels, probabilities, "out of fold"),
         *calibration(bins, "out of fold"),
@@ -190,6 +208,33 @@ def test_text_of_users_cannot_leave_a_specification() -> None:
         json.loads(figure.json())["datasets"]["trials"][0]["recipe"] == r"</script><script>alert(1)</script>\x1b\u202e"
     )
     assert "<script" not in figure.svgs()["wide"]
+
+
+def test_depths_have_colours_and_augmentation_has_dashes() -> None:
+    figure = FIGURES["accuracy-by-depth"]
+    scales = {channel: encodings(figure)[1][channel]["scale"] for channel in ("color", "strokeDash")}
+    assert scales["color"]["domain"] == scales["strokeDash"]["domain"]
+    looks = dict(
+        zip(
+            scales["color"]["domain"],
+            zip(scales["color"]["range"], map(tuple, scales["strokeDash"]["range"]), strict=True),
+            strict=True,
+        )
+    )
+    assert len(looks) == 6 * 2 == len({*looks.values()}), "each group looks different"
+    assert looks["ResNet-18, augmented (1)"][1] != looks["ResNet-18, not augmented (1)"][1]
+    assert looks["ResNet-18, augmented (1)"][0] == looks["ResNet-18, not augmented (1)"][0]
+    ends = {}
+    for row in figure.rows["means"]:
+        ends[row["group"]] = max(row["epoch"], ends.get(row["group"], 0))
+    assert ends.pop("ResNet-18, not augmented (1)") == 2
+    assert set(ends.values()) == {4}
+
+
+def test_a_study_without_an_interval_is_a_point() -> None:
+    rows = FIGURES["scores-by-study-balanced-accuracy"].rows["scores"]
+    assert rows[0] == {"study": "first", "value": 0.8, "low": 0.7, "high": 0.9}
+    assert rows[1]["low"] is rows[1]["high"] is None
 
 
 @pytest.mark.parametrize(
