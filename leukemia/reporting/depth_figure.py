@@ -38,7 +38,10 @@ def accuracy_by_depth(curves: pd.DataFrame, *, caption: str) -> Figure:
     colours = dict(zip(networks, [*_COLOURS, *[GREY] * len(networks)], strict=False))
     first = named.drop_duplicates("group").set_index("group")
     domain = list(titles.values())
-    legend = alt.Legend(columns=alt.ExprRef("width < 500 ? 1 : 3"))
+    # Of lines, whose dashes tell; otherwise they would be as faint as the thin ones.
+    legend = alt.Legend(
+        columns=alt.ExprRef("width < 500 ? 1 : 3"), symbolType="stroke", symbolOpacity=1, symbolSize=300
+    )
     colour = alt.Color(
         "group:N",
         title=None,
@@ -69,7 +72,8 @@ def accuracy_by_depth(curves: pd.DataFrame, *, caption: str) -> Figure:
         caption=caption,
         chart=alt.layer(thin, thick).properties(title="Validation accuracy by depth"),
         rows={"curves": rows_of(named), "means": rows_of(means)},
-        height=360,
+        # On a narrow screen, each group has a line of the legend.
+        height=290 + 16 * len(order),
     )
 
 

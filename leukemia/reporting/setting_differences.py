@@ -83,7 +83,7 @@ def _text(study: Study, trials: Sequence[FinishedTrial], constant: Sequence[str]
         parts.append(f"{quantity(failed, 'failed trial')} {'is' if failed == 1 else 'are'} left out.")
     if constant:
         parts.append(f"{NOT_ENOUGH.capitalize()} to compare what all have in common: {', '.join(constant)}.")
-    return " ".join(parts)
+    return "\n\n".join(parts)
 
 
 def _compared(

@@ -37,7 +37,7 @@ def scores_by_study(scores: Sequence[tuple[str, Interval]], *, objective: str) -
     return Figure(
         name=f"scores-by-study-{objective.removeprefix('tta_').replace('_', '-')}",
         caption=f"The {score} to quote of each study, with its 95 % interval. Intervals that overlap do not show that "
-        "studies are equally good: patients are the same in both, so their difference, below, is known better.",
+        "studies are equally good: if they have the same patients, their difference, below, is known better.",
         chart=alt.layer(lines, points).properties(title=f"{score[:1].upper()}{score[1:]} to quote"),
         rows={"scores": rows},
         height=90 + 34 * len(scores),

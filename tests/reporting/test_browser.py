@@ -84,9 +84,9 @@ def comparison(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page that compares this study with two others, one of a long name, one without a winner."""
     catalog = read_catalog(draw_cells(tmp_path_factory.mktemp("again") / "cells", seed=1))
     runs, names = study.folder.parent, ("of-a-long-name" * 8, "unfinished")
-    for name, ends in zip(names, ({}, {0: ("stopped", 1)}), strict=True):
+    for name, uid, ends in zip(names, ("0" * 8, "1" * 8), ({}, {0: ("stopped", 1)}), strict=True):
         recipes = recipes_of({"data.grayscale": True})
-        compared_study(runs / name, catalog, recipes, folds=3, study_uid=name[:8], skills=[0.8], ends=ends)
+        compared_study(runs / name, catalog, recipes, folds=3, study_uid=uid, skills=[0.8], ends=ends)
     studies = compared_studies(runs, [study.name, *names])
     page = runs / "comparison.html"
     write_studies_report(studies, winner_differences(studies), page)
