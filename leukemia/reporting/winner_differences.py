@@ -43,7 +43,8 @@ def _differences(
         without = " and ".join(each.name for each in (one, other) if each.best is None)
         yield NOT_COMPARED, f"no winner in {without}"
     elif one.best.protocol != other.best.protocol:
-        yield NOT_COMPARED, f"{one.name} is {one.best.protocol}, {other.name} {other.best.protocol}: other questions"
+        protocols = f"{one.best.protocol} against {other.best.protocol}"
+        yield NOT_COMPARED, f"scores of different protocols do not measure the same ({protocols})"
     elif (why := _why_unpaired(one, other, first, second)) is None:
         for objective in dict.fromkeys(score_name(each.objective) for each in (one.best, other.best)):
             yield _paired(one.best, other.best, first, second, objective)
@@ -86,6 +87,8 @@ def _paired(one: Best, other: Best, first: Predictions, second: Predictions, obj
     source = f"paired: {folds_text(folds)}, {len(images)} images of {quantity(found.num_groups, 'group')}, {seeds}"
     if None in (one.noise.fold_noise, other.noise.fold_noise):
         source += ", without the noise of training, which was not recorded"
+    if max(one.num_complete, other.num_complete) > 1:
+        source += ", not corrected for the choice of the winners"
     return _text(interval, objective), source
 
 

@@ -48,7 +48,9 @@ def rows_of(runs: Path, *names: str) -> list[tuple[str, str, str]]:
 def test_winners_on_the_same_folds_are_compared_image_by_image(runs: Path) -> None:
     ((compared, difference, source),) = rows_of(runs, "first", "second")
     assert compared == "second against first"
-    assert source == "paired: folds 1 to 2, 48 images of 12 groups, 1 against 2 seeds"
+    assert source == (
+        "paired: folds 1 to 2, 48 images of 12 groups, 1 against 2 seeds, not corrected for the choice of the winners"
+    )
     first, second = Study.open(runs / "first"), Study.open(runs / "second")
     table = first.out_of_fold(1, 0)
     sides = [
@@ -73,7 +75,7 @@ def test_unrecorded_noise_is_stated(runs: Path) -> None:
     del content["noise"]["fold_noise"]
     write_record(path, content)
     ((_, _, source),) = rows_of(runs, "first", "second")
-    assert source.endswith("1 against 2 seeds, without the noise of training, which was not recorded")
+    assert "1 against 2 seeds, without the noise of training, which was not recorded" in source
 
 
 def test_folds_that_chose_the_trials_are_left_out_of_the_difference(tmp_path: Path, tiny_catalog: Catalog) -> None:
@@ -88,6 +90,7 @@ def test_studies_with_other_scores_are_compared_by_both(runs: Path, tiny_catalog
     rows = rows_of(runs, "second", "third")
     assert [row[1].partition(":")[0] for row in rows] == ["AUROC", "accuracy"]
     assert all(row[0] == "third against second" and row[2].startswith("paired: ") for row in rows)
+    assert all(row[2].endswith("1 against 1 seed") for row in rows), "nothing was chosen"
 
 
 def test_other_folds_of_the_same_data_are_not_paired(runs: Path, tiny_catalog: Catalog) -> None:
@@ -127,7 +130,11 @@ def test_other_scores_on_other_folds_are_not_compared(runs: Path, tiny_catalog: 
 def test_other_protocols_are_not_compared(runs: Path, tiny_catalog: Catalog) -> None:
     study_of(runs, tiny_catalog, "third", {}, protocol="random-cell")
     assert rows_of(runs, "second", "third") == [
-        ("third against second", "not compared", "third is random-cell, second grouped: other questions")
+        (
+            "third against second",
+            "not compared",
+            "scores of different protocols do not measure the same (random-cell against grouped)",
+        )
     ]
 
 
@@ -159,7 +166,7 @@ def test_the_page_and_the_terminal_compare_two_studies(runs: Path, capsys: pytes
     lines = output.splitlines()
     assert lines[-1] == str(runs / "comparison.html")
     assert lines[-2].startswith("second against first: accuracy: better by ")
-    assert lines[-2].endswith("1 against 2 seeds)")
+    assert lines[-2].endswith("1 against 2 seeds, not corrected for the choice of the winners)")
     text = re.sub(r"\s+", " ", re.sub(r"<(script|style|svg).*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL))
     assert "Studies first and second" in text
     for heading in ("What to quote", "Which is better?", "What differs", "What was searched", "What it cost"):
