@@ -28,7 +28,8 @@ import numpy as np
 
 from leukemia.base.errors import SUCCESS, UserError, run_command
 from leukemia.scoring.jackknife import Difference
-from search.policy.early_stopping import Verdict, fold_noise, judge_race
+from leukemia.scoring.paired import fold_noise
+from search.policy.early_stopping import Verdict, judge_race
 
 ACCURACY = 0.85
 DISAGREEMENT = 0.12

@@ -6,8 +6,8 @@ predicted, and stopped if even an optimistic bound of the difference is below a 
     stop when  D + bias + t(1 - e_k, G - 1) * sqrt(V + (1 + 1 / m) s^2 / k)  <  -margin
 
 with D the paired difference over folds 1..k, V its variance over the G groups (jackknife), s the noise of a fold that
-its images do not explain (``fold_noise``), e_k the level of this look (``error_spending``), and *bias* the selection
-bias of the reference, which is the best of several and was run with m seeds (``selection_luck``).
+its images do not explain (``leukemia.scoring.paired``), e_k the level of this look (``error_spending``), and *bias* the
+selection bias of the reference, which is the best of several and was run with m seeds (``selection_luck``).
 
 With pausing, fold 0 has chosen which trials become complete, so the reference was lucky there. Therefore no trial is
 compared after a single fold, the error is spent at the later looks, and the reference counts as the best of all trials
@@ -22,7 +22,7 @@ Operations Research Perspectives 3, 2016) tests ranks over instances, which need
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -46,9 +46,6 @@ MARGIN = SearchOptions.margin / 100
 
 ERROR = 0.05
 """Probability of stopping a trial as good as the reference, over all looks."""
-
-PRIOR_NOISE = 0.01
-"""Standard deviation of the fold noise, in score, until the study has its own repeats."""
 
 MIN_GROUPS = 3
 """With fewer groups their variance is meaningless, and no trial is stopped by comparison."""
@@ -110,7 +107,7 @@ def judge_race(
         difference: challenger minus reference over the folds seen, by ``leukemia.scoring.jackknife``.
         folds_seen: 1..K; at K nothing is left to save, so the trial continues.
         num_folds: K.
-        noise: standard deviation of the fold noise, in score (``fold_noise``).
+        noise: standard deviation of the fold noise, in score, as ``leukemia.scoring.paired.fold_noise``.
         num_rivals: number of trials that the reference was chosen from, including itself.
         reference_seeds: number of seeds of the reference; its score is their mean.
         first_look: number of folds after which trials are first compared; with fewer, the trial continues.
@@ -145,16 +142,6 @@ def selection_luck(num_rivals: int, variance: float) -> float:
         the expected maximum of ``num_rivals`` normal variables (Blom 1958), in score; 0 for one.
     """
     return NormalDist().inv_cdf((num_rivals - 0.375) / (num_rivals + 0.25)) * math.sqrt(variance / 2)
-
-
-def fold_noise(differences: Sequence[Difference], prior: float = PRIOR_NOISE) -> float:
-    """Standard deviation of the fold noise, from differences between two seeds of one recipe in one fold.
-
-    The variance of such a difference is twice that of the noise, plus what its images explain. ``prior`` counts as one
-    more pair and keeps estimates from few folds away from zero.
-    """
-    excess = sum(each.value**2 - each.variance for each in differences if not math.isnan(each.variance)) / 2
-    return math.sqrt((prior**2 + max(0.0, excess)) / (1 + len(differences)))
 
 
 @dataclass(frozen=True, kw_only=True)

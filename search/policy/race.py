@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leukemia.scoring.jackknife import Difference, paired_jackknife, student_interval
+from leukemia.scoring.jackknife import Difference, paired_jackknife
 from leukemia.scoring.metrics import Interval
+from leukemia.scoring.paired import fold_noise, paired_interval, with_noise
 from leukemia.scoring.selection import Candidates
 from leukemia.study.job import Job
 from leukemia.study.schema import State
-from search.policy.early_stopping import Contender, Verdict, best_of, fold_noise, judge_fold, judge_race
+from search.policy.early_stopping import CONTINUE, Contender, Verdict, best_of, judge_fold, judge_race
 from search.policy.patience import last_improvement
 from search.policy.rules import Rules
 
@@ -83,8 +84,10 @@ class Race:
 
         If fold 0 has chosen which trials run on (``Rules.fold_0_chose``), there is one look for each number of finished
         folds: a trial that has waited, or whose job begins again, gets the verdict of the first time, also after a
-        resume, which replays folds and ends in their order.
+        resume, which replays folds and ends in their order. In a comparison every trial continues.
         """
+        if self.rules.compares:
+            return CONTINUE
         look = number, len(self._folds[self._first[number]])
         if look in self._looks:
             return self._looks[look]
@@ -222,16 +225,15 @@ class Race:
         return paired_jackknife(labels, sides[0], sides[1], groups, self.rules.metric)
 
     def _with_noise(self, difference: Difference, a: int, b: int) -> float:
-        """Variance of a difference over all folds: between groups, plus the noise of each fold and seed."""
-        per_seed = self.noise() ** 2 / self.rules.num_folds
-        seeds = (len(self.complete_jobs(number)) for number in (a, b))
-        return difference.variance + sum(per_seed / count for count in seeds)
+        return with_noise(difference, self.noise(), self.rules.num_folds, self._num_seeds(a, b))
+
+    def _num_seeds(self, a: int, b: int) -> tuple[int, int]:
+        return len(self.complete_jobs(a)), len(self.complete_jobs(b))
 
     def interval(self, a: int, b: int, level: float = 0.95) -> Interval:
-        """``difference`` with its Student's t interval over groups, including fold noise; NaN bounds with one group."""
-        difference = self.difference(a, b)
-        variance = self._with_noise(difference, a, b)
-        return student_interval(difference.value, variance, max(1, difference.num_groups - 1), level)
+        """``difference`` with its interval, as ``leukemia.scoring.paired.paired_interval``."""
+        noise, num_folds = self.noise(), self.rules.num_folds
+        return paired_interval(self.difference(a, b), noise, num_folds, self._num_seeds(a, b), level)
 
     def score_noise(self) -> float:
         """Standard deviation of the noise of a score, the mean over all folds."""

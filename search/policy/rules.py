@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from leukemia.scoring.paired import PRIOR_NOISE
 from leukemia.study.schema import SearchOptions
-from search.policy.early_stopping import ERROR, MARGIN, PRIOR_NOISE
+from search.policy.early_stopping import ERROR, MARGIN
 from search.policy.rungs import Rungs
 
 
@@ -23,8 +24,11 @@ class Rules:
     racing: bool = SearchOptions.racing
     """Whether trials are compared with the best complete one; those no better than chance are always stopped."""
 
+    compares: bool = False
+    """Whether given recipes are compared: no trial is stopped or waits, and each has all its repeats."""
+
     repeats: int = SearchOptions.repeats
-    """Maximum number of extra seeds of a leading trial."""
+    """Maximum number of extra seeds of a leading trial; in a comparison, the number of those of every trial."""
 
     pausing: bool = SearchOptions.pausing
     """Whether trials wait during and after fold 0, and only those that are among the best there run on."""

@@ -14,11 +14,9 @@ from leukemia.scoring.metrics import point_scores
 from search.policy.early_stopping import (
     CONTINUE,
     MIN_BALANCED_ACCURACY,
-    PRIOR_NOISE,
     Contender,
     Verdict,
     best_of,
-    fold_noise,
     judge_fold,
     judge_race,
     selection_luck,
@@ -223,24 +221,3 @@ def test_luck_is_the_expected_maximum_of_equal_trials(num_rivals: int) -> None:
 
 def test_a_single_rival_has_no_luck() -> None:
     assert selection_luck(1, 1.0) == 0.0
-
-
-def test_noise_without_repeats_is_the_prior() -> None:
-    assert fold_noise([]) == PRIOR_NOISE
-    assert fold_noise([], prior=0.03) == pytest.approx(0.03)
-
-
-def test_noise_is_the_variance_that_images_do_not_explain() -> None:
-    # (0.04^2 - 0.0004 + 0.02^2 - 0.0002) / 2 = 0.0007; with the prior's pair (0.0001 + 0.0007) / 3.
-    seen = [Difference(0.04, 0.0004, 9), Difference(-0.02, 0.0002, 9)]
-    assert fold_noise(seen) == pytest.approx(math.sqrt(0.0008 / 3))
-    # A variance below what the images explain means no noise.
-    assert fold_noise([Difference(0.01, 0.01, 9)] * 3) == pytest.approx(PRIOR_NOISE / 2)
-    # With one group, the explained variance is unknown.
-    assert fold_noise([Difference(0.5, math.nan, 1)]) == pytest.approx(PRIOR_NOISE / math.sqrt(2))
-
-
-def test_noise_is_estimated_from_many_repeats() -> None:
-    generator, noise, images = np.random.default_rng(1), 0.02, 0.03
-    values = generator.normal(0, math.sqrt(2 * noise**2 + images**2), 4000)
-    assert fold_noise([Difference(float(value), images**2, 40) for value in values]) == pytest.approx(noise, rel=0.1)

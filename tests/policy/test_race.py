@@ -14,8 +14,9 @@ from helpers.races import NUM_FOLDS, NUM_IMAGES, RULES, evidence_of, race_of, ru
 from scipy.stats import t as student
 
 from leukemia.scoring.jackknife import paired_jackknife
+from leukemia.scoring.paired import PRIOR_NOISE, fold_noise
 from leukemia.study.job import Job
-from search.policy.early_stopping import CONTINUE, PRIOR_NOISE, fold_noise, judge_race
+from search.policy.early_stopping import CONTINUE, judge_race
 from search.policy.race import Race
 from search.policy.repeats import last_repeat
 

@@ -15,7 +15,8 @@ from benchmarks.racing.replaying.cached_race import Alone
 from benchmarks.racing.replaying.proposals import Group
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
-from search.policy.early_stopping import CONTINUE, PRIOR_NOISE, Verdict
+from leukemia.scoring.paired import PRIOR_NOISE
+from search.policy.early_stopping import CONTINUE, Verdict
 
 TOLERANCE = 0.005
 """A recipe is in sight if its visible score is within half a point of the highest."""

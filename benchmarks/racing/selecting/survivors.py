@@ -10,7 +10,8 @@ from typing import TypeAlias
 import numpy as np
 
 from benchmarks.racing.selecting.studies import NUM_FOLDS, Study
-from search.policy.early_stopping import fold_noise, judge_race
+from leukemia.scoring.paired import fold_noise
+from search.policy.early_stopping import judge_race
 
 Survivors: TypeAlias = Callable[[Study], list[int]]
 """Maps a study to the recipes that complete all folds, ascending."""
