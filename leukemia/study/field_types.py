@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import AfterValidator, Field
 
@@ -13,6 +13,12 @@ from leukemia.config.results import ALL_OBJECTIVES
 
 MAX_STARTS = 5
 """Upper bound for the number of starting recipes."""
+
+GRID: Final = "grid"
+"""The sampler of a comparison: trial n has the n-th of its recipes, counted from 0."""
+
+NAME = "name"
+"""Of a given recipe, beside its fields, whose keys are dotted."""
 
 MOST_SECONDS = 1e9
 """Upper bound for the seconds of one epoch or fold, to detect damaged files."""
@@ -34,6 +40,14 @@ def is_settings(values: dict[str, Any]) -> dict[str, Any]:
         check_key(key)
         checked_type(key, value)
     return values
+
+
+def is_recipe_list(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for entry in entries:
+        if not isinstance(entry.get(NAME, ""), str):
+            raise ValueError(f"recipes with text as {NAME}")
+        is_settings({key: value for key, value in entry.items() if key != NAME})
+    return entries
 
 
 def is_recipe(values: dict[str, Any]) -> dict[str, Any]:

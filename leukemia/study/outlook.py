@@ -30,6 +30,9 @@ class Outlook:
     trials: float
     """Complete trials' worth left until ``--trials`` have ended, estimated by those that have."""
 
+    last: str = "--trials"
+    """What ends the search after these trials, as the user knows it."""
+
     def time_to_go(self, elapsed: float) -> tuple[str, float] | None:
         """The limit that comes first if the search goes on as fast as so far, and the seconds until then.
 
@@ -48,7 +51,7 @@ class Outlook:
         parts = {
             "--budget-hours": self.budget / self.seconds,
             "--patience": self.patience / self.trained,
-            "--trials": self.trials / self.trained,
+            self.last: self.trials / self.trained,
         }
         limit = min(parts, key=parts.__getitem__)
         return limit, elapsed * parts[limit]

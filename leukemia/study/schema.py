@@ -27,6 +27,7 @@ from leukemia.study.field_types import (
     Starts,
     Uid,
     is_recipe,
+    is_recipe_list,
     is_settings,
 )
 
@@ -36,8 +37,8 @@ SCHEMA = 1
 State = Literal["complete", "stopped", "failed"]
 """How a trial ended: all folds done; stopped early; crashed, diverged or without a usable score."""
 
-SamplerName = Literal["tpe", "tpe-univariate", "gp", "random"]
-"""What proposes recipes: ``search.sampling.samplers``."""
+SamplerName = Literal["tpe", "tpe-univariate", "gp", "random", "grid"]
+"""What proposes recipes: ``search.sampling.samplers``. ``grid`` runs each once: a comparison, not a search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +101,10 @@ class SearchOptions:
     """What the user searches instead of, or besides, the built-in space, as ``Asked.to_dict`` of
     ``search.policy.asked``; fixed for a study."""
 
+    recipes: Annotated[list[dict[str, Any]], AfterValidator(is_recipe_list)] = field(default_factory=list)
+    """With ``grid``, the recipes to compare instead of all combinations: ``name``, if any, and differences from the
+    preset by dotted key; fixed for a study."""
+
     warm_start: list[str] = field(default_factory=list)
     """Names of earlier studies to reuse trials from."""
 
@@ -119,6 +124,7 @@ OPTIONAL: dict[str, Any] = {
     "rungs": SearchOptions().rungs,
     "keep": SearchOptions.keep,
     "asked": {},
+    "recipes": [],
     **dict.fromkeys(("wandb_ids", "pausing", "paused_before"), False),
 }
 """Fields of ``study.json`` that are written only if set, with their values if not."""

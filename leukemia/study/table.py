@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from leukemia.study.folder import Study
+from leukemia.study.given_recipes import names_of, with_name
 from leukemia.study.ladder import open_state, waiting_trials
 
 COLUMNS = ("trial", "state", "recipe", "folds", "seeds", "score", "weighted_f1", "reason", "seconds")
@@ -22,7 +23,7 @@ def trial_table(study: Study) -> pd.DataFrame:
     its place as the reason, ``waiting``.
     """
     rows = []
-    places = waiting_trials(study)
+    places, names = waiting_trials(study), names_of(study.info)
     for number in study.trials():
         recipe, end = study.recipe(number), study.end(number)
         own = recipe.train.seed
@@ -36,7 +37,7 @@ def trial_table(study: Study) -> pd.DataFrame:
             {
                 "trial": f"{number:04d}",
                 "state": end.state if end else open_state(number in places),
-                "recipe": recipe.describe(),
+                "recipe": with_name(names.get(number), recipe.describe()),
                 "folds": f"{len(folds)}/{study.info.folds}",
                 "seeds": 1 + len(repeats),
                 "score": _mean(fold.scores[study.objective] for fold in every),

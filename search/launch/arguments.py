@@ -18,12 +18,13 @@ from leukemia.study import layout
 from leukemia.study.field_types import MAX_STARTS
 from leukemia.study.schema import SamplerName, SearchOptions, StudyInfo
 from search.launch.config_file import with_config
+from search.planning.own_recipes import read_recipes
 from search.planning.own_space import read_wishes
 from search.planning.request import NO_STORAGE, Request, settings_of
 
 DEFAULTS = SearchOptions()
 
-OPTIONS = {field.name for field in dataclasses.fields(SearchOptions)} - {"settings", "storage", "asked"}
+OPTIONS = {field.name for field in dataclasses.fields(SearchOptions)} - {"settings", "storage", "asked", "recipes"}
 """Options set by arguments of the same name."""
 
 LOWEST = {
@@ -73,6 +74,7 @@ def request_of(arguments: argparse.Namespace) -> Request:
         cpus_per_trial=arguments.cpus_per_trial,
         given={name: value for name, value in options.items() if value is not None},
         wishes=wishes,
+        recipes=read_recipes(arguments.recipes),
         remarks=tuple(remarks),
     )
 
@@ -163,6 +165,13 @@ def _parser() -> argparse.ArgumentParser:
         "optimizer.learning_rate=1e-4..1e-2:log; can be repeated",
     )
     search.add_argument(
+        "--recipes",
+        type=cli.location,
+        metavar="FILE.yaml",
+        help="compare these recipes instead of searching: a list of differences from the preset, such as "
+        "- {name: deep, model.depth: 50}. Each runs on all folds, with --repeats other seeds",
+    )
+    search.add_argument(
         "--objective",
         metavar="NAME",
         help=f"score to maximize: {', '.join(OBJECTIVES)}; or a score and the cost, as in {OBJECTIVES[0]},{COST} "
@@ -203,8 +212,8 @@ def _parser() -> argparse.ArgumentParser:
         "--repeats",
         type=int,
         metavar="N",
-        help="maximum number of extra seeds for the starting recipe and the leading trials "
-        f"(default: {DEFAULTS.repeats})",
+        help="maximum number of extra seeds for the starting recipe and the leading trials; in a comparison, the "
+        f"number of those of every recipe (default: {DEFAULTS.repeats})",
     )
     stopping.add_argument(
         "--patience",
@@ -260,7 +269,7 @@ def _parser() -> argparse.ArgumentParser:
         "--sampler",
         choices=typing.get_args(SamplerName),
         help="what proposes recipes: Optuna's TPE over all parameters together or one by one, a Gaussian process, or "
-        f"chance (default: {DEFAULTS.sampler})",
+        f"chance; grid compares all combinations of the values of --search (default: {DEFAULTS.sampler})",
     )
     advanced.add_argument(
         "--starts",

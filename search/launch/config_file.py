@@ -15,8 +15,10 @@ from leukemia.base.files import read_file, write_text
 from leukemia.base.yaml_text import InvalidYaml, StrictLoader, dumped, parse
 from leukemia.data.location import SAMPLE
 from leukemia.study import layout
+from leukemia.study.field_types import GRID
 from leukemia.study.schema import SearchOptions, StudyInfo
 from search.launch.options import Options, arguments_of
+from search.planning.request import OF_SEARCHES
 
 SET = "set"
 """Name of ``--set`` in a file; from Python it is ``settings``."""
@@ -94,10 +96,12 @@ def config_of(info: StudyInfo) -> dict[str, Any]:
         field.name: _plain(getattr(info, field.name))
         for field in dataclasses.fields(SearchOptions)
         if field.name not in ("settings", "asked")
+        and (info.sampler != GRID or field.name not in ("trials", *OF_SEARCHES))
     }
     kept = {name: value for name, value in options.items() if value not in (None, [], math.inf)}
-    # No rungs is a choice, too.
-    kept["rungs"] = ",".join(map(str, info.rungs))
+    if info.sampler != GRID:
+        # No rungs is a choice, too.
+        kept["rungs"] = ",".join(map(str, info.rungs))
     threads = {} if info.cpu_threads is None else {"cpus_per_trial": info.cpu_threads}
     settings = {SET: dict(info.settings)} if info.settings else {}
     space = {"space": _plain(info.asked)} if info.asked else {}

@@ -18,6 +18,7 @@ from leukemia.data.survival import describe_survival
 from leukemia.scoring.metrics import majority_rate
 from leukemia.study.folder import Study
 from search.cluster import nodes
+from search.planning.comparison import describe_comparison
 from search.planning.plan import Plan, describe_rules
 from search.policy.asked import NOTHING, Asked
 from search.policy.dimensions import size_of
@@ -50,10 +51,14 @@ def print_plan(console: Console, plan: Plan) -> None:
         print_line(console, line)
     if info.protocol in WARNINGS:
         print_line(console, f"warning: {WARNINGS[info.protocol]}")
-    for line in describe_rules(plan):
+    for line in describe_comparison(plan) if plan.recipes else describe_rules(plan):
         print_line(console, line)
     if info.weights is not None:
         print_line(console, f"weights: {info.weights}")
+    if plan.recipes:
+        for remark in plan.remarks:
+            print_line(console, f"note: {remark}")
+        return
     for line in _describe_space(plan):
         print_line(console, line)
     print_line(console, f"sampler: {info.sampler}{_further_starts(plan)}")

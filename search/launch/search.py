@@ -23,6 +23,7 @@ from leukemia.reporting.augmented_sheet import plot_augmented
 from leukemia.reporting.contact_sheet import draw_contact_sheet
 from leukemia.study import layout
 from leukemia.study.folder import Study
+from leukemia.study.given_recipes import names_of
 from leukemia.tracking.tracker import NoTracker, WandbTracker, make_tracker
 from search.cluster import nodes, ray_private
 from search.cluster import session as cluster
@@ -88,7 +89,7 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         log.info("command: %s", command)
         print_line(console, f"study {study.name} in {study.folder}")
         print_plan(console, plan)
-        if plan.info.asked:
+        if plan.info.asked and not plan.recipes:
             print_space(console, plan.space)
         print_line(console, describe(resources, nodes.current_nodes(), own))
         if device_line := describe_devices(study, resources.device):
@@ -123,6 +124,7 @@ def _run(
         num_folds=plan.info.folds,
         objective=plan.rules.objective,
         searched=[dimension.key for dimension in plan.space.dimensions],
+        names=names_of(plan.info),
         trained=TrainedBefore(study).num_epochs,
     )
     journal = Journal(
@@ -134,6 +136,7 @@ def _run(
         metric_names=[plan.rules.objective, *(["device seconds"] if plan.rules.by_cost else [])],
         sampler=plan.info.sampler,
         num_starts=plan.info.starts,
+        recipes=plan.recipes,
         priors=[taken.prior for taken in plan.priors],
     )
     write = functools.partial(write_best, study, plan.catalog, plan.splits)

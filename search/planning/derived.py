@@ -15,17 +15,20 @@ from search.policy.space import Space
 from search.trials.warmstart import ReusedTrial
 
 
-def check_derived(space: Space, splits: Splits, repeats: int, priors: Sequence[ReusedTrial]) -> None:
+def check_derived(
+    space: Space, splits: Splits, repeats: int, priors: Sequence[ReusedTrial], recipes: Sequence[Recipe] = ()
+) -> None:
     """Check a new study: seeds of repeats, recipes at the limits of the space, and batches of every training run.
 
     Args:
         repeats: maximum number of extra seeds of a trial.
+        recipes: of a comparison, which has no others.
 
     Raises:
         UserError: a trial, a repeat or the final training would fail.
     """
     check_seeds(space.start, repeats, priors)
-    for recipe in _limits(space):
+    for recipe in recipes or _limits(space):
         # Every fold, and all images for the final training.
         for fold in splits.folds:
             check_batch_size(recipe, len(fold.training))

@@ -6,25 +6,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from rich.console import Console
 
 from leukemia.base.errors import UserError
 from leukemia.base.quantity import quantity
 from leukemia.config.earlier import with_present_names
-from leukemia.training.device import choose_device, describe_device, is_out_of_memory, use_threads
-from leukemia.training.train import Split, fit
+from leukemia.training.device import choose_device, describe_device, use_threads
+from search.planning import comparison
 from search.planning.plan import Plan
+from search.planning.timing import LONG_HOURS, duration_text, hours_text, num_devices, seconds_per_image
 from search.policy.dimensions import Choice, Dimension, mean_of, values_text
 from search.policy.patience import STARTED_PER_COMPLETE
 from search.policy.space import Space
 from search.trials.display import print_line
-
-LONG_HOURS = 24.0
-"""From this wall time on, ways to a shorter search are proposed."""
-
-TIMED_BATCHES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,20 +42,29 @@ def print_estimate(console: Console, plan: Plan, device_name: str) -> None:
     Args:
         device_name: of the trials; if only other machines have it, the recipe is timed on this one's best.
     """
-    print_space(console, plan.space)
+    if not plan.recipes:
+        print_space(console, plan.space)
     try:
         device = choose_device(device_name)
     except UserError:
         device = choose_device("auto")
     use_threads(plan.info.cpu_threads)
-    depths = ", ".join(map(str, depths_of(plan)))
+    timed = f"the starting recipe with depth {', '.join(map(str, depths_of(plan)))}"
+    if plan.recipes:
+        timed = f"{quantity(comparison.num_timed(plan), 'recipe')} that may differ in speed"
     print_line(
         console,
-        f"timing the starting recipe with depth {depths} on this machine ({describe_device(device)}), which should be "
+        f"timing {timed} on this machine ({describe_device(device)}), which should be "
         "idle: otherwise it takes minutes, and the estimated time is several times too long",
     )
-    for line in describe_cost(plan, _timing(plan, device)).splitlines():
+    for line in _describe_cost(plan, device):
         print_line(console, line)
+
+
+def _describe_cost(plan: Plan, device: torch.device) -> list[str]:
+    if plan.recipes:
+        return [*comparison.describe_cost(plan, comparison.recipe_times(plan, device)), _disk(plan)]
+    return describe_cost(plan, _timing(plan, device)).splitlines()
 
 
 def print_space(console: Console, space: Space) -> None:
@@ -108,13 +112,16 @@ def describe_cost(plan: Plan, timing: Timing) -> str:
         epoch_seconds = math.ceil(num_images / info.folds * slowest)
         of_which = "" if len(known) == 1 else " of the slowest depth"
         lines.append(f"an epoch of a fold: {epoch_seconds} device second{'' if epoch_seconds == 1 else 's'}{of_which}")
+    return "\n".join([*lines, _disk(plan)])
+
+
+def _disk(plan: Plan) -> str:
     holders = "parallel or waiting trial, of the latter at most --paused-gb" if plan.rules.pausing else "parallel trial"
     gigabytes = (plan.image_bytes() + plan.checkpoint_bytes()) / 1e9
-    lines.append(
+    return (
         f"disk: {gigabytes:.1f} GB ({plan.image_bytes() / 1e9:.2f} for decoded images, "
         f"{plan.checkpoint_bytes() / 1e9:.2f} for a checkpoint of the largest network, per {holders})"
     )
-    return "\n".join(lines)
 
 
 def _searched(plan: Plan, key: str) -> Dimension | None:
@@ -128,7 +135,8 @@ def _epochs(lengths: Dimension | None, mean: float) -> str:
 def _by_depth(depth: int, hours: float | None, num_trials: int) -> str:
     if hours is None:
         return f"ResNet-{depth}: out of memory with the starting recipe's batch size; such trials would fail"
-    return f"ResNet-{depth}: {_hours(hours)} if all trials have this depth, {_hours(hours / num_trials)} a trial"
+    one = hours_text(hours / num_trials)
+    return f"ResNet-{depth}: {hours_text(hours)} if all trials have this depth, {one} a trial"
 
 
 def _overall(plan: Plan, num_depths: int, hours: float, timing: Timing) -> str:
@@ -143,8 +151,8 @@ def _overall(plan: Plan, num_depths: int, hours: float, timing: Timing) -> str:
     )
     noted = f" ({', '.join(notes)})" if notes else ""
     return (
-        f"all trials: {_hours(hours)}{noted}; wall time {devices}: "
-        f"{_duration(hours / timing.num_devices)}, without stopped trials"
+        f"all trials: {hours_text(hours)}{noted}; wall time {devices}: "
+        f"{duration_text(hours / timing.num_devices)}, without stopped trials"
     )
 
 
@@ -153,7 +161,7 @@ def _earlier(plan: Plan, hours: float) -> list[str]:
     info = plan.info
     worth = info.patience / (STARTED_PER_COMPLETE if plan.rules.pausing else 1)
     limits = {"(--budget-hours)": info.budget_hours, "without an improvement (--patience)": worth * hours / info.trials}
-    parts = [f"{_hours(limit)} {name}" for name, limit in limits.items() if limit < hours]
+    parts = [f"{hours_text(limit)} {name}" for name, limit in limits.items() if limit < hours]
     return [f"it ends earlier after {', or after '.join(parts)}"] if parts else []
 
 
@@ -167,56 +175,19 @@ def _shorter(plan: Plan, hours: Mapping[int, float | None], mean: float, timing:
         ways.append(f"--trials {trials}")
     fastest = min((each, depth) for depth, each in hours.items() if each is not None)
     if len(hours) > 1:
-        ways.append(f"--set model.depth={fastest[1]} (then {_duration(fastest[0] / timing.num_devices)})")
+        ways.append(f"--set model.depth={fastest[1]} (then {duration_text(fastest[0] / timing.num_devices)})")
     if (epochs := int(plan.space.start.train.epochs * available / mean)) >= 1:
         ways.append(f"--set train.epochs={epochs}")
     return [f"to take about a day on this machine: {', or '.join(ways)}"]
 
 
 def _timing(plan: Plan, device: torch.device) -> Timing:
+    start = plan.space.start
     return Timing(
-        seconds={depth: _seconds_per_image(plan, device, depth) for depth in depths_of(plan)},
+        seconds={
+            depth: seconds_per_image(plan, start.with_settings({"model.depth": depth}), device)
+            for depth in depths_of(plan)
+        },
         device=describe_device(device),
-        num_devices=torch.cuda.device_count() if device.type == "cuda" else 1,
+        num_devices=num_devices(device),
     )
-
-
-def _seconds_per_image(plan: Plan, device: torch.device, depth: int) -> float | None:
-    """Time one epoch of the starting recipe on a few batches of noise, but not more images than a fold has.
-
-    Returns:
-        None if the device's memory is too small.
-    """
-    recipe = plan.space.start.with_settings({"train.epochs": 2, "model.depth": depth})
-    num_images = min(TIMED_BATCHES * recipe.train.batch_size, *(len(fold.training) for fold in plan.splits.folds))
-    noise = np.random.default_rng(0).integers(
-        0, 256, (num_images, plan.view.size_px, plan.view.size_px, 3), dtype=np.uint8
-    )
-    split = Split(
-        images=noise,
-        labels=np.arange(num_images) % 2,
-        training=np.arange(num_images),
-        validation=np.arange(0),
-    )
-    try:
-        # The first epoch is a warm-up; the second is timed.
-        return 1.0 / list(fit(recipe, split, fold=0, device=device))[-1].images_per_second
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        return None
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:.1f} device hours" if hours >= 1 else quantity(math.ceil(hours * 60), "device minute")
-
-
-def _duration(hours: float) -> str:
-    """Wall time.
-
-    >>> _duration(0.2), _duration(30), _duration(100)
-    ('12 minutes', '30.0 hours', '4.2 days')
-    """
-    if hours < 1:
-        return quantity(math.ceil(hours * 60), "minute")
-    return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"

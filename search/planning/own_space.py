@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from leukemia.base.errors import MissingFile, UserError, listed
-from leukemia.base.files import read_file
-from leukemia.base.yaml_text import InvalidYaml, StrictLoader, parse
+from leukemia.base.errors import UserError, listed
 from leukemia.config.parameters import PARAMETERS, flattened
+from search.planning.own_file import content_of, name_of
 from search.policy.range_text import parameter_of
 from search.policy.wishes import Wish, Wishes
 
@@ -43,7 +41,7 @@ def read_wishes(space: str | None, searches: Sequence[str]) -> tuple[Wishes | No
     """
     if space is None and not searches:
         return None, []
-    name = "--space" if space is None or space.lstrip().startswith("{") else f"--space {space}"
+    name = "--space" if space is None else name_of("--space", space, "{")
     content = {} if space is None else _content(name, space)
     remarks = [f"{name}: {key} has no effect: {NO_EFFECT[key]}" for key in content if key in NO_EFFECT]
     try:
@@ -61,16 +59,7 @@ def read_wishes(space: str | None, searches: Sequence[str]) -> tuple[Wishes | No
 
 
 def _content(name: str, space: str) -> Mapping[str, Any]:
-    text = space
-    if not space.lstrip().startswith("{"):
-        path = Path(space)
-        if not path.is_file():
-            raise MissingFile(f"{name}: no such file; expected one in the form of a W&B sweep, with {PARAMETERS}")
-        text = read_file(path).decode("utf-8", errors="replace")
-    try:
-        content = parse(text, StrictLoader)
-    except InvalidYaml as error:
-        raise UserError(f"{name}: expected YAML: {error}") from None
+    content = content_of(name, space, "{", f"one in the form of a W&B sweep, with {PARAMETERS}")
     if not isinstance(content, Mapping) or not content:
         raise UserError(f"{name}: expected {', '.join(KEYS)}, as in a W&B sweep, got {str(content)[:60]!r}")
     unknown = [str(key) for key in content if key not in KEYS and key not in NO_EFFECT]

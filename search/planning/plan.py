@@ -25,6 +25,7 @@ from leukemia.data.survival import viewed
 from leukemia.data.view import View, view_of
 from leukemia.study import layout
 from leukemia.study.data_source import DataSource
+from leukemia.study.given_recipes import compares
 from leukemia.study.schema import SearchOptions, StudyInfo
 from leukemia.training.device import choose_device, describe_device
 from leukemia.training.model import build_model
@@ -33,6 +34,7 @@ from search.planning.request import Request
 from search.planning.vacancy import require_apart, require_vacant
 from search.planning.weights import checked_weights
 from search.policy.asked import Asked
+from search.policy.comparison import as_comparison, comparison_of
 from search.policy.dimensions import Choice
 from search.policy.rules import Rules
 from search.policy.rungs import Rungs, describe_rungs
@@ -70,6 +72,9 @@ class Plan:
     priors: tuple[ReusedTrial, ...] = ()
     """Trials reused from earlier studies."""
 
+    recipes: tuple[Recipe, ...] = ()
+    """Of a comparison: those of its trials by number; the first is the start of the space. Empty for a search."""
+
     remarks: tuple[str, ...] = ()
     """On the arguments, to be printed with the plan."""
 
@@ -87,6 +92,7 @@ class Plan:
             objective=score_name(info.objective),
             by_cost=COST in info.objective.split(","),
             racing=info.racing,
+            compares=compares(info),
             repeats=info.repeats,
             pausing=info.pausing and info.folds > 1,
             rungs=Rungs(shares=tuple(info.rungs), keep=info.keep),
@@ -152,14 +158,18 @@ def plan_new(request: Request, command: str) -> Plan:
     asked = Asked.from_dict(options.asked)
     for earlier in options.warm_start:
         layout.check_name(earlier, "--warm-start")
+    comparison = comparison_of(options)
     start = start_of(PRESETS[options.preset](), options.settings, asked)
+    if comparison is not None:
+        options, start = as_comparison(options, request.given, len(comparison.recipes)), comparison.recipes[0]
     catalog = read_catalog(locate(uri_of(request.data)), request.reading, recipe=start)
     protocol = choose_protocol(catalog, request.given.get("protocol"))
     options = dataclasses.replace(options, folds=choose_folds(catalog, request.given.get("folds"), options.folds))
     splits = make_splits(catalog, options.folds, options.seed, protocol)
     start = start.resolved(catalog.sizes)
     catalog = viewed(catalog, view_of(start))
-    space = make_space(start, options.settings, asked=asked)
+    comparison = comparison and comparison.resolved(start)
+    space = comparison.space(options.settings) if comparison else make_space(start, options.settings, asked=asked)
     info = StudyInfo(
         **vars(dataclasses.replace(options, protocol=protocol, storage=request.storage_named)),
         study_uid=secrets.token_hex(4),
@@ -181,7 +191,8 @@ def plan_new(request: Request, command: str) -> Plan:
     )
     folders = [request.runs / each for each in info.warm_start]
     priors = find_priors(folders, info, space, validation_of(splits, catalog))
-    check_derived(space, splits, info.repeats, priors)
+    recipes = comparison.recipes if comparison else ()
+    check_derived(space, splits, info.repeats, priors, recipes)
     info = dataclasses.replace(info, paused_before=any(each.study.info.fold_0_chose for each in priors))
     return Plan(
         folder=folder,
@@ -190,6 +201,7 @@ def plan_new(request: Request, command: str) -> Plan:
         splits=splits,
         space=space,
         priors=priors,
+        recipes=recipes,
         remarks=request.remarks,
     )
 
@@ -207,7 +219,7 @@ def _of_other_lengths(plan: Plan) -> str:
 
 
 def describe_rules(plan: Plan) -> list[str]:
-    """How the search stops and repeats trials, as lines of text."""
+    """How a search stops and repeats trials, as lines of text."""
     info = plan.info
     looks = "each fold but the first" if info.fold_0_chose else "each fold"
     racing = (

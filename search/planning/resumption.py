@@ -23,11 +23,14 @@ from search.planning.derived import check_seeds
 from search.planning.plan import Plan
 from search.planning.request import Request
 from search.policy.asked import Asked
+from search.policy.comparison import as_comparison, comparison_of
 from search.policy.dimensions import without_reasons
+from search.policy.recipe_list import differences
 from search.policy.space import make_space
 from search.trials.warmstart import priors_of
 
 FIXED = (
+    "recipes",
     "folds",
     "seed",
     "preset",
@@ -56,13 +59,16 @@ def plan_resumed(request: Request) -> Plan:
     study = study_to_resume(request)
     splits = check_study(study)
     info = study.info
-    request = request.with_space(info.preset, info.settings)
+    request = request.with_space(info.preset, info.settings, info.sampler)
     given = {name: value for name, value in request.given.items() if name != "asked"}
     _check_arguments(request, info)
     info.data.require_same_split(request.reading)
     _check_threads(request.cpus_per_trial, info)
     own = [number for number in study.trials() if study.origin(number) is None]
-    if "trials" in given and given["trials"] < max(info.trials, len(own)):
+    comparison = comparison_of(info)
+    if comparison is not None:
+        as_comparison(info, given, info.trials)
+    elif "trials" in given and given["trials"] < max(info.trials, len(own)):
         raise UserError(
             f"--trials: study {study.name} has started {len(own)} of its {info.trials} trials, got "
             f"{given['trials']}; raise it, or leave it out to resume"
@@ -88,8 +94,12 @@ def plan_resumed(request: Request) -> Plan:
     catalog = viewed(catalog, view_of(start))
     info = dataclasses.replace(info, data=dataclasses.replace(data, notes=list(catalog.recorded)))
     splits.check_balance(study.folder / layout.SPLITS, catalog)
-    space = make_space(start, info.settings, renamed_since(info.start), Asked.from_dict(info.asked))
-    if without_reasons(space.describe()) != without_reasons(info.space):
+    comparison = comparison and comparison.resolved(start)
+    if comparison is None:
+        space = make_space(start, info.settings, renamed_since(info.start), Asked.from_dict(info.asked))
+    else:
+        space = comparison.space(info.settings)
+    if without_reasons(space.describe()) != without_reasons(info.space) or space.start != start:
         raise UserError(
             f"study {study.name} was started with another search space than that of this version; resume it with "
             f"version {info.versions.get('leukemia-search', 'unknown')} (commit {info.commit[:12]}), or start a new "
@@ -104,6 +114,7 @@ def plan_resumed(request: Request) -> Plan:
         splits=splits,
         space=space,
         priors=priors,
+        recipes=comparison.recipes if comparison else (),
         remarks=request.remarks,
     )
 
@@ -155,6 +166,13 @@ def _check_arguments(request: Request, info: StudyInfo) -> None:
         if key == "asked":
             _check_asked(Asked.from_dict(original), Asked.from_dict(given))
             continue
+        if key == "recipes":
+            raise UserError(
+                "--recipes: the study was started with others; leave it out to resume, or start a new study:\n"
+                f"{listed(differences(original, given))}"
+                if original
+                else "--recipes: the study was started without; leave it out to resume, or start a new study"
+            )
         flag, difference = f"--{key.replace('_', '-')}", f"with {original!r}, got {given!r}"
         if key == "settings":
             flag = "--set"

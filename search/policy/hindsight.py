@@ -135,6 +135,7 @@ def look_back(
     *,
     winner: tuple[int, Mapping[str, Any]] | None,
     waiting: Waiting | None = None,
+    compares: bool = False,
 ) -> Hindsight:
     """Analyze all ended trials of a search.
 
@@ -143,12 +144,13 @@ def look_back(
         measured: the importances of the parameters.
         winner: its number, and its parameters in the space; None if no trial has won.
         waiting: the trials that wait; None if none does.
+        compares: whether the recipes were given: then there is no range to be widened or narrowed.
     """
     ended = [EndedTrial(*trial) for trial in trials]
     return Hindsight(
-        shares=(*_shares(space, ended), *([] if waiting is None else [waiting.describe()])),
+        shares=(*_shares(space, ended, compares), *([] if waiting is None else [waiting.describe()])),
         edges=() if winner is None else _edges(space, *winner),
-        no_effect=_no_effect(measured),
+        no_effect=() if compares else _no_effect(measured),
         measured=measured,
         num_trials=sum(trial.state == "complete" for trial in ended),
     )
@@ -209,7 +211,7 @@ def _no_effect(measured: Measured) -> tuple[str, ...]:
     return (f"no visible effect in {trials}: {', '.join(weak)}; consider fixing them with --set",) if weak else ()
 
 
-def _shares(space: Space, trials: Sequence[EndedTrial]) -> tuple[str, ...]:
+def _shares(space: Space, trials: Sequence[EndedTrial], compares: bool) -> tuple[str, ...]:
     if not trials:
         return ("no trial has ended",)
     failed = [trial for trial in trials if trial.state == "failed"]
@@ -218,7 +220,7 @@ def _shares(space: Space, trials: Sequence[EndedTrial]) -> tuple[str, ...]:
         f"{quantity(len(trials), 'trial')} ended: {len(trials) - num_stopped - len(failed)} complete, "
         f"{_counted(num_stopped, len(trials))} stopped, {_counted(len(failed), len(trials))} failed"
     )
-    if len(failed) <= MANY_FAILED * len(trials):
+    if compares or len(failed) <= MANY_FAILED * len(trials):
         return (counts,)
     return counts, _advice(space, failed, [trial for trial in trials if trial.state != "failed"])
 

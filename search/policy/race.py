@@ -155,6 +155,10 @@ class Race:
         """Whether a trial has ended with all folds."""
         return self._ends.get(number) == "complete"
 
+    def has_ended(self, number: int) -> bool:
+        """Whether a trial has ended, complete or not."""
+        return number in self._ends
+
     def jobs(self, number: int) -> list[Job]:
         """A trial and all its repeats, finished or not, in the order in which they started."""
         return self._jobs.get(number, [])

@@ -1,4 +1,7 @@
-"""Which trial is repeated with another seed: the starting recipe to estimate noise, the leading two to compare them."""
+"""Which trial is repeated with another seed: the starting recipe to estimate noise, the leading two to compare them.
+
+In a comparison of given recipes it is every trial, as often as the others.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ MAX_REPEATED = 3
 
 
 def first_repeat(race: Race, running: set[Job]) -> Job | None:
-    """The repeat of the starting recipe, due as soon as that trial is complete: it estimates the fold noise."""
-    if race.rules.repeats and race.is_complete(race.rules.start):
+    """The repeat of the starting recipe, due as soon as that trial is complete: it estimates the fold noise.
+
+    None in a comparison, in which it is of no more use than the repeats of all others.
+    """
+    if not race.rules.compares and race.rules.repeats and race.is_complete(race.rules.start):
         return _next_seed(race, race.rules.start, running, limit=1)
     return None
 
@@ -20,8 +26,10 @@ def last_repeat(race: Race, running: set[Job]) -> Job | None:
     """The next repeat to compare the leading two, once no more trials start; None if no more are needed.
 
     A leader always gets a repeat. Leader and runner-up then get more in turn, until their difference is significant
-    or each has had all its repeats, for at most ``MAX_REPEATED`` trials.
+    or each has had all its repeats, for at most ``MAX_REPEATED`` trials. In a comparison, as ``_of_every_trial``.
     """
+    if race.rules.compares:
+        return _of_every_trial(race)
     ranked = sorted(race.contenders(), key=lambda contender: (-contender.score, contender.number))[:2]
     if not race.rules.repeats or not ranked:
         return None
@@ -36,6 +44,15 @@ def last_repeat(race: Race, running: set[Job]) -> Job | None:
         if job is not None:
             return job
     return None
+
+
+def _of_every_trial(race: Race) -> Job | None:
+    """The next repeat of the complete trial that has the fewest; None if each has had all of them, be they finished."""
+    due = [
+        number for number in race.trials() if race.is_complete(number) and len(race.jobs(number)) <= race.rules.repeats
+    ]
+    number = min(due, key=lambda each: (len(race.jobs(each)), each), default=None)
+    return None if number is None else Job(number, max(job.seed for job in race.jobs(number)) + 1, is_repeat=True)
 
 
 def _is_significant(race: Race, a: int, b: int) -> bool:

@@ -44,12 +44,9 @@ class Space:
         values, settings = self._present(values), self._present(self.settings)
         name = values.get("optimizer.name", self.start.optimizer.name)
         # Changing the optimizer resets its other fields, so those fixed by the user are set again.
-        fixed = {key: value for key, value in _applicable(name, settings).items() if key.startswith("optimizer.")}
-        recipe = self.start.with_settings({**fixed, **values})
-        if recipe.optimizer.has("restart_epochs") and recipe.optimizer.restart_epochs is None:
-            # Set to null by the user: a single cycle, as in a starting recipe.
-            recipe = recipe.with_settings({"optimizer.restart_epochs": recipe.train.epochs})
-        return recipe
+        fixed = {key: value for key, value in applicable(name, settings).items() if key.startswith("optimizer.")}
+        # The length of a cycle may be set to null by the user.
+        return with_cycle(self.start.with_settings({**fixed, **values}))
 
     def _present(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return with_present_names(values, self.renamed)
@@ -90,6 +87,13 @@ class Space:
         }
 
 
+def with_cycle(recipe: Recipe) -> Recipe:
+    """The recipe with a single cycle over all epochs if its optimizer has cycles and their length is not set."""
+    if recipe.optimizer.has("restart_epochs") and recipe.optimizer.restart_epochs is None:
+        return recipe.with_settings({"optimizer.restart_epochs": recipe.train.epochs})
+    return recipe
+
+
 def fixed_start(start: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """The starting recipe with the user's ``settings``.
 
@@ -101,12 +105,13 @@ def fixed_start(start: Recipe, settings: Mapping[str, Any]) -> Recipe:
     if "optimizer.name" in settings:
         return start.with_settings(settings)
     name = start.optimizer.name
-    for key in settings.keys() - _applicable(name, settings).keys():
+    for key in settings.keys() - applicable(name, settings).keys():
         start.with_settings({"optimizer.name": CONDITIONAL[key][0], key: settings[key]})
-    return start.with_settings(_applicable(name, settings))
+    return start.with_settings(applicable(name, settings))
 
 
-def _applicable(optimizer: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def applicable(optimizer: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that an optimizer has."""
     return {key: value for key, value in settings.items() if optimizer in CONDITIONAL.get(key, (optimizer,))}
 
 

@@ -10,9 +10,10 @@ from leukemia.base.errors import UserError, listed
 from leukemia.config.fields import check_key
 from leukemia.config.parameters import text_of
 from leukemia.config.recipe import Recipe
+from leukemia.study.field_types import GRID
 from search.policy.asked import DEFAULT_REASON, NOTHING, Asked
 from search.policy.built_in import built_in
-from search.policy.dimensions import CONDITIONAL, Choice, Dimension, nearest, values_text
+from search.policy.dimensions import CONDITIONAL, Choice, Dimension, Real, nearest, values_text
 from search.policy.parameter import Fixed, read_parameter
 from search.policy.searchable import NOT_SEARCHED
 from search.policy.space import fixed_start, make_space, searched_names
@@ -40,6 +41,9 @@ class Wishes:
     file: str = "--space"
     """Where ``only`` and ``left`` were given, for messages."""
 
+    grid: bool = False
+    """Whether all combinations of the values are compared, and nothing else is searched."""
+
     def resolved(self, settings: Mapping[str, Any], preset: Recipe) -> tuple[Asked, dict[str, Any]]:
         """What is asked to be searched, and all fixed fields: those of ``--set`` and of these parameters.
 
@@ -53,11 +57,11 @@ class Wishes:
         mistakes: list[str] = []
         found, fixed = self._read(settings, mistakes)
         mistakes += _of_left(self, found, {**settings, **fixed})
-        asked = Asked(dimensions=tuple(found.values()), only=self.only, left=self.left)
+        asked = Asked(dimensions=tuple(found.values()), only=self.only or self.grid, left=self.left)
         both, wrong = {**settings, **fixed}, {each.key for each in self.parameters} - {*found, *fixed}
         if "optimizer.name" not in wrong:
             # Otherwise it is not known which settings apply.
-            mistakes += _together(asked, both, preset, is_whole=not mistakes)
+            mistakes += _together(asked, both, preset, is_whole=not mistakes, grid=self.grid)
         if len(mistakes) == 1:
             raise UserError(mistakes[0])
         if mistakes:
@@ -71,6 +75,11 @@ class Wishes:
         for wish in self.parameters:
             try:
                 each = _read_wish(wish)
+                if self.grid and isinstance(each, Real):
+                    values = f"--search {wish.key}={text_of(each.low)},{text_of(each.high)}"
+                    raise UserError(
+                        f"{wish.key}: {values_text(each)} is a range, and a grid combines values; list them: {values}"
+                    )
                 _check_bounds(each)
                 _check_same(wish, each, found, sources, settings)
             except UserError as error:
@@ -140,8 +149,10 @@ def _meaning(each: Dimension | Fixed) -> str:
 def _of_left(wishes: Wishes, found: Mapping[str, Dimension], fixed: Mapping[str, Any]) -> Iterator[str]:
     """Mistakes in ``leave``."""
     known = {each.key for each in built_in(epochs=8)} | {"optimizer.restart_epochs", "optimizer.restart_factor"}
-    if wishes.only and wishes.left:
-        yield f"{wishes.file}: leave has no effect with only, which leaves all fields that are not named; leave it out"
+    if (wishes.only or wishes.grid) and wishes.left:
+        which = f"--sampler {GRID}" if wishes.grid else "only"
+        why = f"{which}, which leaves all fields that are not named"
+        yield f"{wishes.file}: leave has no effect with {why}; leave it out"
         return
     for key in wishes.left:
         try:
@@ -155,7 +166,9 @@ def _of_left(wishes: Wishes, found: Mapping[str, Dimension], fixed: Mapping[str,
             yield f"{wishes.file}: leave: {key} is not in the built-in space, so it is left already; take it out"
 
 
-def _together(asked: Asked, settings: Mapping[str, Any], preset: Recipe, *, is_whole: bool) -> Iterator[str]:
+def _together(
+    asked: Asked, settings: Mapping[str, Any], preset: Recipe, *, is_whole: bool, grid: bool
+) -> Iterator[str]:
     """Mistakes that show only in the space, which lacks what was wrong unless ``is_whole``."""
     try:
         start = start_of(preset, settings, asked)
@@ -178,7 +191,9 @@ def _together(asked: Asked, settings: Mapping[str, Any], preset: Recipe, *, is_w
     for key in settings:
         if not set(names) & set(CONDITIONAL.get(key, names)):
             yield f"{key}: only {', '.join(CONDITIONAL[key])} has it, but {trials}; leave it out"
-    if is_whole and not space.dimensions:
+    if is_whole and not space.dimensions and grid:
+        yield f"--sampler {GRID}: nothing is left to combine: every field is fixed; name several values with --search"
+    elif is_whole and not space.dimensions:
         yield "nothing is left to search: every field is fixed or left; name one, or take out only"
 
 

@@ -61,6 +61,7 @@ class Journal:
         metric_names: Sequence[str] = (),
         sampler: SamplerName = "tpe",
         num_starts: int = 1,
+        recipes: Sequence[Recipe] = (),
         priors: Sequence[Prior] = (),
     ) -> None:
         """Open or create a journal. The caller must hold the study's lock: leftovers of a crashed driver are removed.
@@ -71,6 +72,7 @@ class Journal:
             by_cost: minimize the cost as a second objective.
             metric_names: of the objectives, for tools that show the journal; none if empty.
             num_starts: maximum number of starting recipes, which are the first trials.
+            recipes: of a comparison, each for one trial, instead of starting recipes.
             priors: finished trials that get the first numbers; those already in the journal are not added again.
 
         Raises:
@@ -100,7 +102,7 @@ class Journal:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 self._study.set_metric_names(list(metric_names))
-        starts = starts_of(space, num_starts)
+        starts = list(recipes) or starts_of(space, num_starts)
         for trial in self._study.get_trials(deepcopy=False):
             check_space(path, space, trial, starts)
         new = [start for start in starts if all(prior.recipe != start for prior in priors)]

@@ -46,6 +46,8 @@ METHODS: dict[SamplerName, Method] = {
         expects=True,
     ),
     "random": Method(make=lambda seed: RandomSampler(seed=seed), learns=False),
+    # Has nothing to propose: all recipes of a comparison wait from the start.
+    "grid": Method(make=lambda seed: RandomSampler(seed=seed), learns=False),
 }
 
 

@@ -18,7 +18,10 @@ from leukemia.base.printable import printable
 from leukemia.base.quantity import quantity
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch, fold_name
+from leukemia.scoring.metrics import Interval
+from leukemia.study.comparison import Compared
 from leukemia.study.duration import duration
+from leukemia.study.given_recipes import with_name
 from leukemia.study.job import Job
 from leukemia.study.ladder import Place
 from leukemia.study.listener import Listener
@@ -27,6 +30,8 @@ from leukemia.study.schema import FoldRecord, State
 from search.trials.live_table import STYLES, Row, live_table, recipe_cell, shown, table_with
 
 log = logging.getLogger(__name__)
+
+_UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 _OPEN = ("running", "waiting")
 """States of jobs that have not ended."""
@@ -43,16 +48,18 @@ class TerminalDisplay(Listener):
         num_folds: int,
         objective: str,
         searched: Collection[str] = (),
+        names: Mapping[int, str] | None = None,
         trained: Mapping[Job, int] | None = None,
     ) -> None:
         """Show a search.
 
         Args:
             searched: dotted keys of the fields in which recipes differ.
+            names: of recipes that the user has named, by trial.
             trained: number of epochs, in folds that are not finished, that an earlier session has trained.
         """
         self._console, self._num_trials, self._num_folds = console, num_trials, num_folds
-        self._objective, self._searched = objective, searched
+        self._objective, self._searched, self._names = objective, searched, names or {}
         self._trained = dict(trained or {})
         self._rows: dict[Job, Row] = {}
         self._start = time.monotonic()
@@ -87,7 +94,7 @@ class TerminalDisplay(Listener):
         if job in self._rows and self._rows[job].state == "waiting":
             how = "goes on"
         self._rows[job] = Row(recipe=recipe, scores=list(scores))
-        self._print(f"trial {job.label} {how}: {recipe.describe()}")
+        self._print(f"trial {job.label} {how}: {with_name(self._names.get(job.number), recipe.describe())}")
 
     def epoch(self, job: Job, epoch: Epoch) -> None:
         """Show the progress of a job; the loss is only logged."""
@@ -143,6 +150,7 @@ class TerminalDisplay(Listener):
         table = live_table(
             shown(rows, max(3, self._console.height - 8)),
             searched=self._searched,
+            names=self._names,
             num_folds=self._num_folds,
             now=time.monotonic(),
         )
@@ -186,6 +194,40 @@ def print_line(console: Console, line: str) -> None:
 
 def _print(console: Console, line: str) -> None:
     console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_comparison(console: Console, recipes: Sequence[Compared], objective: str) -> None:
+    """Print a comparison's recipes in their order, as of ``leukemia.study.comparison.compared``; nothing for a search.
+
+    Args:
+        objective: the study's.
+    """
+    if not recipes:
+        return
+    score, first = objective.split(",")[0], recipes[0]
+    if all(each.difference is None for each in recipes):
+        which = "trial 0000 has not" if first.score is None else "no other trial has"
+        print_line(console, f"comparison: none, since {which} finished all folds")
+        return
+    table = table_with("trial", "recipe", "seeds", score, "95 % interval", "points", "95 % interval")
+    for each in recipes:
+        own = each.score or _UNKNOWN
+        found = each.difference or _UNKNOWN
+        table.add_row(
+            f"{each.number:04d}",
+            recipe_cell(each.label),
+            str(each.seeds or ""),
+            each.state if each.score is None else f"{own.value:.4f}",
+            "" if math.isnan(own.low) else f"{own.low:.4f} to {own.high:.4f}",
+            "" if math.isnan(found.value) else f"{100 * found.value:+.1f}",
+            "" if math.isnan(found.low) else f"{100 * found.low:+.1f} to {100 * found.high:+.1f}",
+        )
+    console.print(table)
+    print_line(
+        console,
+        f"comparison: points are differences from trial {first.number:04d}, {first.label}, paired over the same "
+        "images; their intervals have the noise of seeds, and are not adjusted for the number of recipes",
+    )
 
 
 def print_trials(console: Console, trials: pd.DataFrame, objective: str) -> None:

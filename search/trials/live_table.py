@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich import box
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
+from leukemia.study.given_recipes import with_name
 from leukemia.study.job import Job
 from leukemia.study.ladder import Place, rung_name
 
@@ -75,12 +76,20 @@ class Row:
         return min(1.0, (len(self.scores) + open_epochs / self.recipe.train.epochs) / num_folds)
 
 
-def live_table(rows: Sequence[tuple[Job, Row]], *, searched: Collection[str], num_folds: int, now: float) -> Table:
+def live_table(
+    rows: Sequence[tuple[Job, Row]],
+    *,
+    searched: Collection[str],
+    names: Mapping[int, str] | None = None,
+    num_folds: int,
+    now: float,
+) -> Table:
     """The table, whose recipes name only the fields that are searched.
 
     Args:
         rows: that fit on the terminal.
         searched: dotted keys.
+        names: of recipes that the user has named, by trial.
         now: on the clock of ``Row.add_epoch``.
     """
     table = table_with("trial", "state", "progress", "recipe", "score")
@@ -89,7 +98,7 @@ def live_table(rows: Sequence[tuple[Job, Row]], *, searched: Collection[str], nu
             job.label.replace("seed ", "s"),
             Text(row.state, style=STYLES[row.state]),
             _progress(row, num_folds, now),
-            recipe_cell(row.recipe.describe_fields(searched)),
+            recipe_cell(with_name((names or {}).get(job.number), row.recipe.describe_fields(searched))),
             "" if row.mean is None else f"{row.mean:.4f}",
         )
     return table

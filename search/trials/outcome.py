@@ -20,7 +20,9 @@ from leukemia.scoring.selection import corrected
 from leukemia.study import layout
 from leukemia.study.best import Best, Noise
 from leukemia.study.best_score import BestScore, IntervalRecord
+from leukemia.study.comparison import compared
 from leukemia.study.folder import Study
+from leukemia.study.given_recipes import compares, names_of, with_name
 from leukemia.study.headline import winner_verdict
 from leukemia.study.importances import HindsightRecord
 from leukemia.study.ladder import waiting_trials
@@ -32,7 +34,7 @@ from search.policy.race import Race
 from search.policy.space import Space
 from search.sampling.journal import Journal
 from search.trials.commands import final_command, resume_command
-from search.trials.display import print_line, print_trials
+from search.trials.display import print_comparison, print_line, print_trials
 from search.trials.evidence import validation_of
 from search.trials.progress import Progress
 from search.trials.stage import latest_stage
@@ -116,7 +118,9 @@ def write_hindsight(study: Study, space: Space, journal: Journal, winner: Conten
     stage = latest_stage(study, progress.ladder.shown(), study.info.rungs)
     explained = journal.importances(stage.scores)
     measured = Measured(stage=stage.name, num_trials=len(stage.scores), explained=explained)
-    hindsight = look_back(space, ended, measured, winner=won, waiting=_waiting(ledger))
+    hindsight = look_back(
+        space, ended, measured, winner=won, waiting=_waiting(ledger), compares=progress.race.rules.compares
+    )
     study.write(study.folder / layout.HINDSIGHT, hindsight.to_dict())
     study.write(study.folder / layout.LEDGER, ledger.to_dict())
 
@@ -138,6 +142,7 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
     write_study_report(study, best)
     trials = trial_table(study)
     print_trials(console, trials, study.info.objective)
+    print_comparison(console, compared(study), study.info.objective)
     if best is None:
         print_line(
             console, f"no winner: none of {quantity(len(trials), 'trial')} finished all folds with a usable score"
@@ -147,7 +152,8 @@ def print_outcome(console: Console, study: Study, *, has_winner: bool) -> int:
         print_line(console, f"report: {study.folder / layout.REPORT}")
         for line in _describe_waiting(study):
             print_line(console, line)
-        print_line(console, "next: resume the study with more --trials, or start one with another --preset or --set")
+        what = "compare other recipes" if compares(study.info) else "resume the study with more --trials, or start one"
+        print_line(console, f"next: {what} with another --preset or --set")
         return NO_WINNER
     for line in _describe(study, best):
         print_line(console, line)
@@ -176,21 +182,23 @@ def _describe_waiting(study: Study) -> Iterator[str]:
 def _describe(study: Study, best: Best) -> Iterator[str]:
     if verdict := winner_verdict(study, best):
         yield f"warning: {verdict}"
-    headline, name = best.score.headline, score_name(best.objective)
+    headline, objective = best.score.headline, score_name(best.objective)
     chosen = "for selection among the" if best.by_cost else "for being the best of"
     chosen = f"corrected {chosen} {quantity(best.num_complete, 'complete trial')}"
     if best.num_complete == 1:
         chosen = f"of the only complete trial{': nothing was chosen' if best.scored_on is None else ''}"
-    yield f"winner: trial {best.trial}, {best.recipe.describe()}"
+    name = names_of(study.info).get(int(best.trial))
+    yield f"winner: trial {best.trial}, {with_name(name, best.recipe.describe())}"
     if best.by_cost:
         yield "chosen by cost: the cheapest complete trial whose score is within one standard error of the best"
     scored_on = "" if best.scored_on is None else f" (scored on {best.scored_on})"
     yield (
-        f"{name} {_interval(headline)}, {chosen}{scored_on}; {best.describe_raw()}; {best.n} images, "
+        f"{objective} {_interval(headline)}, {chosen}{scored_on}; {best.describe_raw()}; {best.n} images, "
         f"majority rate {best.majority_rate:.4f}, {best.protocol}"
     )
     second = "the best of the others by score" if best.by_cost else "the runner-up"
-    for key, other in (("winner_vs_start", "the starting recipe"), ("winner_vs_second", second)):
+    start = "the first recipe" if compares(study.info) else "the starting recipe"
+    for key, other in (("winner_vs_start", start), ("winner_vs_second", second)):
         if (difference := getattr(best.noise, key)) is not None:
             yield f"compared with {other}: {difference}"
     if best.protocol == "grouped" and (best.scores["accuracy"].value or 0) > LEAK_SUSPECTED:

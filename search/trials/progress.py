@@ -98,14 +98,37 @@ class Progress:
     def side_by_side(self, job: Job) -> bool:
         """Whether all open folds of a registered job that runs begin at once, rather than one after the other.
 
-        This is so for repeats, which always run to their end; with pausing also for the starting recipe and for trials
-        that go on to other folds.
+        This is so for repeats and in a comparison, whose jobs always run to their end; with pausing also for the
+        starting recipe and for trials that go on to other folds.
         """
         rules = self.race.rules
-        return job.is_repeat or (rules.pausing and (job.number == rules.start or 0 in self._folds[job]))
+        if job.is_repeat or rules.compares:
+            return True
+        return rules.pausing and (job.number == rules.start or 0 in self._folds[job])
+
+    @property
+    def trained(self) -> float:
+        """Complete trials' worth of what was trained so far, as ``Patience.trained``; in a comparison, of the finished
+        folds of all jobs, since most of its work are repeats."""
+        if not self.race.rules.compares:
+            return self.patience.trained
+        return sum(map(len, self._folds.values())) / self.race.rules.num_folds
+
+    def left(self, num_trials: int) -> float:
+        """Complete trials' worth that is left until so many trials have ended, as ``Patience.left``; in a comparison,
+        until all jobs have."""
+        rules = self.race.rules
+        if not rules.compares:
+            return self.patience.left(num_trials)
+        lost = [number for number in self._recipes if self.race.has_ended(number) and not self.race.is_complete(number)]
+        jobs = [job for job in self._folds if job.number not in lost]
+        done = sum(len(self._folds[job]) for job in jobs) / rules.num_folds
+        return max(0.0, (num_trials - len(lost)) * (1 + rules.repeats) - done)
 
     def out_of_patience(self) -> str | None:
-        """Why no more trials should start; None if they should."""
+        """Why no more trials should start; None if they should, as always in a comparison."""
+        if self.race.rules.compares:
+            return None
         if not self.race.rules.pausing:
             if not self.race.out_of_patience():
                 return None
@@ -116,7 +139,12 @@ class Progress:
         return f"no improvement beyond noise while {since:.1f} complete trials' worth of epochs were trained"
 
     def patience_left(self) -> float:
-        """Complete trials' worth until no more trials start, if no score improves; an estimate without pausing."""
+        """Complete trials' worth until no more trials start, if no score improves; an estimate without pausing.
+
+        Infinite in a comparison, in which every trial starts.
+        """
+        if self.race.rules.compares:
+            return math.inf
         if self.race.rules.pausing:
             return max(0.0, self.patience.limit - self._since_improvement())
         left = self.race.rules.patience - self.race.trials_without_improvement()

@@ -46,7 +46,7 @@ class Schedule:
         """Whether new trials and repeats may start, as far as the user is concerned."""
 
         self._backlog = Backlog(self._cost)
-        self._at_start = seconds, progress.patience.trained
+        self._at_start = seconds, progress.trained
 
     def go_on(self, job: Job) -> None:
         """Schedule the next fold of a running job: it keeps its place."""
@@ -84,10 +84,11 @@ class Schedule:
         return Outlook(
             seconds=self._seconds - seconds,
             used=self._seconds,
-            trained=self._progress.patience.trained - trained,
+            trained=self._progress.trained - trained,
             budget=max(0.0, 3600 * self._limits.budget_hours - self._seconds),
             patience=self._progress.patience_left(),
-            trials=self._progress.patience.left(self._limits.num_trials),
+            trials=self._progress.left(self._limits.num_trials),
+            last="the last recipe" if self._race.rules.compares else "--trials",
         )
 
     def next(self, slots: int, running: set[Job]) -> PendingJob | None:
@@ -109,8 +110,9 @@ class Schedule:
         pending = self._next_trial(slots, {job.number for job in running})
         if pending is not None:
             return pending
-        # Wait for the last trial to end, so that repeats do not depend on which trial was faster.
-        if any(not job.is_repeat for job in running):
+        # Wait for the last trial to end, so that repeats do not depend on which trial was faster. In a comparison each
+        # has the same ones.
+        if any(not job.is_repeat for job in running) and not self._race.rules.compares:
             return None
         repeat = last_repeat(self._race, running)
         return None if repeat is None else (repeat, self._progress.recipe(repeat))

@@ -167,7 +167,7 @@ def test_every_command_of_the_page_is_run(
     monkeypatch.setenv("WANDB_MODE", "disabled")
     # Building a search's largest networks and timing its recipe take a while; neither depends on the layout.
     monkeypatch.setattr(Plan, "checkpoint_bytes", lambda plan: 10**6)
-    monkeypatch.setattr(estimate, "_seconds_per_image", lambda plan, device, depth: 0.01)
+    monkeypatch.setattr(estimate, "seconds_per_image", lambda plan, recipe, device: 0.01)
     for command in commands:
         module, *arguments = shlex.split(command, comments=True)
         assert importlib.import_module(module).main(arguments) == 0, command

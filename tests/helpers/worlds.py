@@ -26,8 +26,9 @@ from leukemia.study.data_source import DataSource
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.study.listener import Listener
-from leukemia.study.schema import FoldRecord, State
+from leukemia.study.schema import FoldRecord, State, StudyInfo
 from leukemia.study.table import trial_table
+from search.policy.comparison import Comparison
 from search.policy.early_stopping import Contender
 from search.policy.rules import Rules
 from search.policy.space import Space, make_space
@@ -60,6 +61,12 @@ def space_of(epochs: int) -> Space:
 
 
 SPACE = space_of(EPOCHS)
+
+RECIPES = tuple(
+    SPACE.start.with_settings(settings).resolved([(32, 32)])
+    for settings in ({}, {"augment.blur": 0.0}, {"optimizer.name": "adamw", "model.depth": 50})
+)
+"""To be compared."""
 
 
 class Killed(BaseException):
@@ -152,21 +159,29 @@ class World:
         journal_name: str = "study",
         folds: int = NUM_FOLDS,
         epochs: int = EPOCHS,
+        recipes: Sequence[Recipe] = (),
         **rules: Any,
     ) -> None:
         """
         Args:
             fates: how a trial, by number, or a repeat, by job, ends.
+            recipes: of a comparison, as many as trials.
             rules: fields of ``Rules``; by default there is neither racing nor repeats.
         """
         self.catalog, self.fates = catalog, fates or {}
         self.splits: Splits = make_splits(catalog, folds, 0, "grouped")
         self.space = SPACE if epochs == EPOCHS else space_of(epochs)
+        if recipes:
+            self.space = Comparison(recipes=tuple(recipes)).space(self.space.settings)
         self.rows = list(self.splits.rows(catalog))
         if not folder.exists():
             info = info_of(
                 folds=folds,
                 objective=objective,
+                sampler="grid" if recipes else "tpe",
+                trials=len(recipes) or StudyInfo.trials,
+                space=self.space.describe() if recipes else {},
+                start=self.space.start.flat() if recipes else {},
                 data=DataSource(uri="cells", fingerprint=catalog.fingerprint),
                 splits_sha256=self.splits.sha256(),
             )
@@ -179,7 +194,7 @@ class World:
         self.listeners: list[Listener] = [self.tracker, self.display]
         self.bests: list[Contender] = []
         score, *cost = objective.split(",")
-        defaults: dict[str, Any] = {"racing": False, "repeats": 0, "by_cost": bool(cost)}
+        defaults: dict[str, Any] = {"racing": False, "repeats": 0, "by_cost": bool(cost), "compares": bool(recipes)}
         self.rules = Rules(num_folds=folds, objective=score, **{**defaults, **rules})
         self.journal = Journal(
             folder / "optuna.journal",
@@ -187,6 +202,7 @@ class World:
             seed=0,
             name=journal_name,
             by_cost=self.rules.by_cost,
+            recipes=recipes,
             priors=[reused.prior for reused in priors_of(self.study)],
         )
         self.limits = Limits(num_trials=trials, budget_hours=budget_hours)
@@ -320,6 +336,13 @@ KILLED: dict[str, dict[str, Any]] = {
     "race": {"trials": 4, "racing": True, "repeats": 2, "fates": {1: "worse", 2: "undefined", Job(0, 1): "failed"}},
     # All but trial 0 wait; trial 2 fails once it has gone on.
     "pausing": {"trials": 4, "folds": 3, "epochs": 8, "pausing": True, "fates": {1: "stopped", 2: "failed"}},
+    # Trial 1 is no better than chance, and complete all the same; trial 2 fails, and so does a repeat.
+    "comparison": {
+        "trials": 3,
+        "recipes": RECIPES,
+        "repeats": 1,
+        "fates": {1: "stopped", 2: "failed", Job(0, 1): "failed"},
+    },
 }
 
 

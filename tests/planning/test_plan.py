@@ -955,7 +955,7 @@ def test_the_timed_epoch_has_no_more_images_than_a_fold(
         timed.append(len(split.images))
         return [SimpleNamespace(images_per_second=1.0)]
 
-    monkeypatch.setattr(estimate, "fit", fit)
+    monkeypatch.setattr("search.planning.timing.fit", fit)
     plan = plan_new(request_for(settings=[f"train.batch_size={batch_size}"]), COMMAND)
     estimate.print_estimate(Console(), plan, "cpu")
     assert timed == [num_images] * 3, "for each depth"
@@ -973,7 +973,7 @@ def test_a_depth_that_does_not_fit_is_said_and_other_errors_are_raised(
             raise (torch.OutOfMemoryError if "memory" in message else RuntimeError)(message)
         return [SimpleNamespace(images_per_second=1.0)]
 
-    monkeypatch.setattr(estimate, "fit", fit)
+    monkeypatch.setattr("search.planning.timing.fit", fit)
     plan = plan_new(request_for(), COMMAND)
     if "memory" in message:
         estimate.print_estimate(Console(), plan, "cpu")

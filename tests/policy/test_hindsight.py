@@ -207,3 +207,10 @@ def test_what_waiting_saved_follows_the_counts_as_an_estimate() -> None:
         "1 trial waits after 2 min of device time; all their folds would take about 2.0 h more, estimated from the "
         "seconds of their own epochs, if the race stopped none of them",
     )
+
+
+def test_a_comparison_has_no_advice_on_its_space() -> None:
+    trials = [*[trial(1e-3)] * 3, *[trial(1e-2, None, "failed")] * 3]
+    found = look_back(space_of(RATE), trials, measured_of(), winner=None, compares=True)
+    assert found.lines() == ["6 trials ended: 3 complete, 0 (0 %) stopped, 3 (50 %) failed"]
+    assert len(looked_back(space_of(RATE), trials).lines()) == 3

@@ -348,3 +348,9 @@ def test_results_do_not_depend_on_the_order_of_events() -> None:
     for ends in itertools.permutations((0, 1, 2)):
         order = [events[index] for index in generator.permutation(len(events))]
         assert results(order, ends) == expected
+
+
+def test_in_a_comparison_no_trial_is_stopped() -> None:
+    race = race_of((0.95, 0.95, 0.95), (0.3,), compares=True)
+    assert race.judge(1) == CONTINUE
+    assert not race_of((0.95, 0.95, 0.95), (0.3,)).judge(1).continues

@@ -117,3 +117,20 @@ def test_a_failed_repeat_is_not_retried() -> None:
     race.fail_repeat(Job(0, 1))
     assert first_repeat(race, set()) is None
     assert last_repeat(race, set()) is None
+
+
+def test_in_a_comparison_every_complete_trial_has_all_repeats() -> None:
+    race = race_of((0.95, 0.95, 0.95), (0.5,), (0.6, 0.6, 0.6), repeats=2, compares=True)
+    assert first_repeat(race, set()) is None
+    assert repeats_of(race, 0.6) == [Job(0, 1), Job(2, 1), Job(0, 2), Job(2, 2)]
+
+
+def test_in_a_comparison_repeats_of_a_trial_run_at_the_same_time() -> None:
+    race = race_of((0.9, 0.9, 0.9), repeats=2, compares=True)
+    running: set[Job] = set()
+    while (job := last_repeat(race, running)) is not None:
+        race.begin(job)
+        running.add(job)
+    assert running == {Job(0, 1), Job(0, 2)}
+    race.fail_repeat(Job(0, 1))
+    assert last_repeat(race, set()) is None, "a failed one is not retried"

@@ -75,6 +75,7 @@ def _journal(plan: Plan, study: Study) -> Journal:
         by_cost=plan.rules.by_cost,
         sampler=info.sampler,
         num_starts=info.starts,
+        recipes=plan.recipes,
         priors=priors,
     )
 
