@@ -16,6 +16,7 @@ from leukemia.reporting.words import field_name, objective_name
 from leukemia.scoring.metrics import majority_rate
 from leukemia.study.duration import duration
 from leukemia.study.folder import Study
+from leukemia.study.given_recipes import compares
 from leukemia.study.importances import HindsightRecord, Importances
 from leukemia.study.ledger import KIND_NAMES, Ledger
 from leukemia.study.table import complete_trials
@@ -57,10 +58,12 @@ def parameter_sections(study: Study, trials: pd.DataFrame) -> list[Section]:
     if len(scores) < MIN_TRIALS or not parameters:
         return []
     name = objective_name(study.objective)
-    text = (
-        f"The {name} of all trials with a finished fold against each of their parameters. Trials that were stopped "
-        "have fewer folds, so their scores are noisier; the search tries promising values more often than others."
-    )
+    text = f"The {name} of all trials with a finished fold against each of their parameters."
+    if not compares(study.info):
+        text += (
+            " Trials that were stopped have fewer folds, so their scores are noisier; the search tries promising "
+            "values more often than others."
+        )
     return [
         Section(
             title="Parameters",
@@ -151,7 +154,7 @@ def hindsight_sections(
     study: Study, hindsight: HindsightRecord | None, importances: Importances | None
 ) -> list[Section]:
     """Remarks on the search space and importances, if ``hindsight.json`` exists."""
-    if hindsight is None or importances is None:
+    if hindsight is None or importances is None or (compares(study.info) and not importances.shares):
         return []
     complete, seen = len(complete_trials(study)), hindsight.num_trials
     older = f" From {seen} of {complete} complete trials, before the search was interrupted or resumed."

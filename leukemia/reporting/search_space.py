@@ -5,6 +5,7 @@ from __future__ import annotations
 from leukemia.config.parameters import entry_text, flattened, text_of
 from leukemia.reporting.page import Section
 from leukemia.study.folder import Study
+from leukemia.study.given_recipes import compares
 
 
 def search_space_sections(study: Study) -> list[Section]:
@@ -21,10 +22,13 @@ def search_space_sections(study: Study) -> list[Section]:
     rows += [(key, text_of(value), *(["fixed by the user"] if has_reasons else [])) for key, value in settings.items()]
     changed = f"{len(own)} of the searched fields are as the user asked. " if own else ""
     text = f"{changed}All other fields are those of the starting recipe, trial 0."
+    if compares(study.info):
+        text = "The fields in which the recipes differ. All others are those of the first recipe, trial 0."
     if asked and asked["leave"]:
         text += f" The user left out {', '.join(asked['leave'])}."
     header = ("field", "values", *(["why"] if has_reasons else []))
-    return [Section(title="What was searched", text=text, table=[header, *rows])]
+    title = "What was compared" if compares(study.info) else "What was searched"
+    return [Section(title=title, text=text, table=[header, *rows])]
 
 
 def _only(entry: dict[str, object]) -> str:

@@ -12,6 +12,7 @@ from leukemia.base.files import write_text
 from leukemia.config.protocol import WARNINGS
 from leukemia.config.results import num_folds_text
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING
+from leukemia.reporting.comparison import comparison_sections
 from leukemia.reporting.depths import depth_sections
 from leukemia.reporting.folds import folds_sections
 from leukemia.reporting.ladder import ladder_sections
@@ -39,6 +40,7 @@ from leukemia.reporting.winner import (
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
+from leukemia.study.given_recipes import compares
 from leukemia.study.importances import HindsightRecord, Importances
 from leukemia.study.ledger import Ledger, ledger_of
 from leukemia.study.subclasses import subclasses_of
@@ -105,10 +107,12 @@ def _parts(study: Study, best: Best | None, trials: pd.DataFrame, ledger: Ledger
     if best is not None:
         yield Part("What to quote", [quote_section(study, best, warnings_of(study))])
         yield Part("Is it better than guessing?", [guessing_section(study, best)])
-        yield Part("Is it better than the start?", [start_section(study, best)])
+        start = "the first recipe" if compares(study.info) else "the start"
+        yield Part(f"Is it better than {start}?", [start_section(study, best)])
     yield Part(
         "What decided it",
         [
+            *comparison_sections(study),
             trials_section(study, trials, ledger),
             *search_space_sections(study),
             *hindsight_sections(study, hindsight, importances),

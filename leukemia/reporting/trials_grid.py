@@ -17,6 +17,7 @@ from leukemia.reporting.words import objective_name, value_text
 from leukemia.study import layout
 from leukemia.study.duration import duration
 from leukemia.study.folder import Study
+from leukemia.study.given_recipes import names_of
 from leukemia.study.ledger import Ledger
 
 
@@ -30,14 +31,17 @@ def trials_grid(study: Study, trials: pd.DataFrame, ledger: Ledger, parameters: 
     """
     spent = ledger.table().set_index("trial").loc[trials["trial"]]
     has_repeats, has_f1 = bool((trials["seeds"] > 1).any()), study.objective != "tta_weighted_f1"
+    names = names_of(study.info)
     rows = []
     for trial, (_, cost) in zip(trials.to_dict("records"), spent.iterrows(), strict=True):
         number = int(trial["trial"])
         seeds = [Cell(text=str(trial["seeds"]), value=trial["seeds"])] if has_repeats else []
+        named = [Cell(text=names.get(number, "–"), value=names.get(number, ""))] if names else []
         took = "reused" if cost["taken_over"] else duration(cost["total"])
         rows.append(
             [
                 Cell(text=trial["trial"], value=number),
+                *named,
                 _score(trial["score"]),
                 Cell(text=trial["state"], value=trial["state"]),
                 *([_score(trial["weighted_f1"])] if has_f1 else []),
@@ -50,6 +54,7 @@ def trials_grid(study: Study, trials: pd.DataFrame, ledger: Ledger, parameters: 
         )
     columns = [
         "trial",
+        *(["recipe"] if names else []),
         objective_name(study.objective),
         "state",
         *(["weighted F1"] if has_f1 else []),
@@ -60,7 +65,7 @@ def trials_grid(study: Study, trials: pd.DataFrame, ledger: Ledger, parameters: 
         "reason",
     ]
     download = Download(name=layout.TRIALS_CSV, content=csv, has="all fields of all recipes")
-    return Grid(columns=columns, rows=rows, example="complete depth=18", sorted_by=1, download=download)
+    return Grid(columns=columns, rows=rows, example="complete depth=18", sorted_by=1 + bool(names), download=download)
 
 
 def trials_csv(study: Study, trials: pd.DataFrame, ledger: Ledger) -> str:
@@ -71,9 +76,11 @@ def trials_csv(study: Study, trials: pd.DataFrame, ledger: Ledger) -> str:
     """
     seconds = ledger.table().set_index("trial")["total"].loc[trials["trial"]]
     recipes = [study.recipe(int(trial)).flat() for trial in trials["trial"]]
+    names = names_of(study.info)
     table = pd.DataFrame(
         {
             "trial": trials["trial"],
+            **({"recipe": [cell_of(names.get(int(trial), "")) for trial in trials["trial"]]} if names else {}),
             "state": trials["state"],
             study.objective: trials["score"],
             "weighted_f1": trials["weighted_f1"],

@@ -21,6 +21,7 @@ from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.best_score import IntervalRecord
 from leukemia.study.folder import Study
+from leukemia.study.given_recipes import compares, names_of, with_name
 from leukemia.study.headline import winner_verdict
 
 log = logging.getLogger(__name__)
@@ -66,8 +67,9 @@ def quote_section(study: Study, best: Best, warnings: str) -> Section:
         warnings: on the protocol and the data; may be empty.
     """
     name, headline = objective_name(score_name(best.objective)), best.score.headline
+    recipe = with_name(names_of(study.info).get(int(best.trial)), best.recipe.describe())
     text = (
-        f"Trial {best.trial}: {best.recipe.describe()}. Its {name} with test-time augmentation, {_quoted(best)} It was "
+        f"Trial {best.trial}: {recipe}. Its {name} with test-time augmentation, {_quoted(best)} It was "
         f"measured in cross-validation ({best.protocol} protocol, {best.folds} folds) on {best.n} images, none of "
         f"which was used to train the model that classified it.{warnings}"
     )
@@ -131,10 +133,11 @@ def start_section(study: Study, best: Best) -> Section:
         # A comparison with it is also absent if it did not finish.
         # Earlier versions did not record it.
         start = Recipe.from_flat(study.info.start) if study.info.start else study.recipe(0)
-        text = "The starting recipe did not finish all folds, so the winner cannot be compared with it."
+        which = "first recipe" if compares(study.info) else "starting recipe"
+        text = f"The {which} did not finish all folds, so the winner cannot be compared with it."
         if best.recipe == start:
-            text = f"The winner, trial {best.trial}, is the starting recipe itself."
-    return Section(title="", text=text, points=_noise(best))
+            text = f"The winner, trial {best.trial}, is the {which} itself."
+    return Section(title="", text=text, points=_noise(best, given=compares(study.info)))
 
 
 def calibration_section(study: Study, best: Best) -> Section:
@@ -181,10 +184,16 @@ def _quoted(best: Best) -> str:
     return f"corrected for a choice among {trials}{scored_on}: {headline}. This is the score to quote."
 
 
-def _noise(best: Best) -> list[str]:
-    """Comparisons of the winner with other trials and seeds, as sentences."""
-    noise = best.noise
-    lines = [f"{name}: {text}." for key, name in _COMPARED.items() if (text := getattr(noise, key)) is not None]
+def _noise(best: Best, *, given: bool = False) -> list[str]:
+    """Comparisons of the winner with other trials and seeds, as sentences.
+
+    Args:
+        given: whether the recipes were given, to be compared.
+    """
+    noise, names = best.noise, dict(_COMPARED)
+    if given:
+        names["winner_vs_start"] = "Against the first recipe"
+    lines = [f"{name}: {text}." for key, name in names.items() if (text := getattr(noise, key)) is not None]
     repeated = [f"{trial} ({', '.join(map(str, seeds))})" for trial, seeds in noise.seeds.items()]
     # Without repeats, the noise is assumed, not measured.
     if repeated and noise.fold_noise:

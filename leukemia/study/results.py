@@ -8,6 +8,7 @@ import pandas as pd
 
 from leukemia.base.errors import UserError
 from leukemia.study.best import Best
+from leukemia.study.comparison import comparison_table
 from leukemia.study.epochs import EPOCH_COLUMNS
 from leukemia.study.folder import Study
 from leukemia.study.records import FOLD_COLUMNS
@@ -58,6 +59,14 @@ class StudyResults:
         table = trial_table(self._study)
         recipes = [self._study.recipe(int(trial)).flat() for trial in table["trial"]]
         return pd.concat([table, pd.DataFrame(recipes, index=table.index)], axis=1)
+
+    def comparison(self) -> pd.DataFrame:
+        """A row per recipe of a comparison, in their order; without rows for a search.
+
+        The columns are those of ``leukemia.study.comparison.COLUMNS``: score and paired difference from the first
+        recipe, both from 0 to 1 and with 95 % intervals, NaN without.
+        """
+        return comparison_table(self._study)
 
     def epochs(self, trial: str | int | None = None) -> pd.DataFrame:
         """A row per epoch of a trial, or of all trials: ``trial``, ``seed``, ``fold``, ``epoch``, and its losses,

@@ -10,10 +10,13 @@ from typing import Any
 from leukemia.config.fields import nested
 from leukemia.study import layout
 from leukemia.study.best import Best
+from leukemia.study.comparison import comparison_table
+from leukemia.study.field_types import NAME
 from leukemia.study.folder import Study
+from leukemia.study.given_recipes import compares
 from leukemia.study.importances import Importances
 from leukemia.study.ledger import ledger_of
-from leukemia.study.schema import State
+from leukemia.study.schema import State, StudyInfo
 from leukemia.study.table import trial_table
 from leukemia.study.times import search_ended, trial_ended
 from leukemia.tracking import charts, client, names
@@ -24,6 +27,18 @@ from leukemia.tracking.winner import run_id
 
 LOGGED = (layout.BEST, layout.REPORT, layout.STUDY, layout.SPLITS, layout.HINDSIGHT, layout.LEDGER)
 """Files of the study folder to put into the artifact, if present."""
+
+
+def _compared(info: StudyInfo) -> dict[str, Any]:
+    """The recipes of a comparison, nested by section as those of the trials' runs; empty for a search."""
+    if not compares(info):
+        return {}
+    recipes = [
+        {key: value for key, value in each.items() if key == NAME}
+        | nested({key: value for key, value in each.items() if key != NAME})
+        for each in info.recipes
+    ]
+    return {"sampler": info.sampler, **({"recipes": recipes} if recipes else {})}
 
 
 class StudyRun:
@@ -74,7 +89,8 @@ class StudyRun:
             folder=self._study.folder,
             config={
                 "search": {key: written[key] for key in kept if key in written}
-                | {key: nested(written[key]) for key in ("settings", "space") if key in written},
+                | {key: nested(written[key]) for key in ("settings", "space") if key in written}
+                | _compared(info),
                 "provenance": provenance_of(self._study),
             },
             tags=(info.protocol,),
@@ -159,6 +175,8 @@ class StudyRun:
     def _outcome(self) -> dict[str, Any]:
         """The final table of trials, the importances, and the report's pictures."""
         outcome: dict[str, Any] = {"trials": self._trials()}
+        if len(compared := comparison_table(self._study)):
+            outcome["comparison"] = client.frame(compared)
         importances = Importances.find(self._study)
         if importances is not None:
             outcome |= charts.importances(importances.shares)

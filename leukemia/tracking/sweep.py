@@ -15,6 +15,7 @@ from leukemia.config.parameters import swept
 from leukemia.config.results import score_name
 from leukemia.study import layout
 from leukemia.study.folder import Study
+from leukemia.study.given_recipes import compares
 from leukemia.tracking import client, settings
 
 log = logging.getLogger(__name__)
@@ -36,17 +37,21 @@ class SweepRecord:
     url: str
 
 
-def sweep_config(name: str, objective: str, space: Mapping[str, Any], method: str) -> dict[str, Any]:
+def sweep_config(
+    name: str, objective: str, space: Mapping[str, Any], method: str, *, given: bool = False
+) -> dict[str, Any]:
     """A sweep configuration in W&B's format.
 
     Args:
         space: ``Space.describe`` of ``search.policy.space``, as in ``study.json``.
+        given: whether the user has given the recipes: it is a comparison.
 
     Parameters are nested as in the runs' config: W&B's API cannot filter by keys that contain dots.
     """
     return {
         "name": name,
-        "description": "Proposed by Optuna and run by python -m search.run; agents have nothing to do here.",
+        "description": f"{'A comparison of given recipes' if given else 'Proposed by Optuna and'} run by "
+        "python -m search.run; agents have nothing to do here.",
         "method": method,
         "metric": {"name": score_name(objective), "goal": "maximize"},
         "parameters": swept(space),
@@ -109,7 +114,8 @@ def _create(study: Study, runs: Sequence[str]) -> SweepRecord:
     """Create a sweep and save it at once: the entity is queried first, so that nothing can fail in between."""
     entity = client.entity()
     for method in METHODS:
-        config = sweep_config(study.name, study.info.objective, study.info.space, method)
+        info = study.info
+        config = sweep_config(study.name, info.objective, info.space, method, given=compares(info))
         try:
             identity = client.create_sweep(config, entity, runs)
             break

@@ -12,11 +12,13 @@ import numpy as np
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import COST, Epoch
-from leukemia.scoring.selection import Candidates, corrected
+from leukemia.scoring.selection import corrected
 from leukemia.study import layout
 from leukemia.study.best import Best
+from leukemia.study.candidate import candidate_of
 from leukemia.study.epochs import epochs_of
 from leukemia.study.folder import Study
+from leukemia.study.given_recipes import names_of
 from leukemia.study.schema import FoldRecord, State
 from leukemia.study.table import finished_seeds
 from leukemia.study.times import epochs_ended, fold_ended, iso, trial_ended
@@ -133,14 +135,15 @@ class TrialRun:
             self._run.define_metric(f"fold_{fold}/{name}", step_metric="epoch", hidden=hidden, overwrite=True)
 
     def _spec(self, sweep: str | None) -> RunSpec:
-        recipe = self._recipe
+        recipe, named = self._recipe, names_of(self._info).get(self._number)
+        provenance = provenance_of(self._study) | ({} if named is None else {"recipe": named})
         return RunSpec(
             id=self.id,
-            name=f"{self._study.name}-{self._number:04d}",
+            name=f"{self._study.name}-{self._number:04d}{'' if named is None else f' {named}'}",
             group=self._study.name,
             job_type="trial",
             folder=self._study.folder,
-            config=dataclasses.asdict(recipe) | {"provenance": provenance_of(self._study)},
+            config=dataclasses.asdict(recipe) | {"provenance": provenance},
             tags=(
                 f"depth-{recipe.model.depth}",
                 recipe.optimizer.name,
@@ -253,14 +256,7 @@ class TrialRun:
         """The mean over all seeds, as the search ranks trials and as in ``best.json``, with its interval."""
         study, number, objective = self._study, self._number, self._study.objective
         seeds = finished_seeds(study, number)
-        tables = [study.out_of_fold(number, seed) for seed in seeds]
-        candidates = Candidates(
-            labels=tables[0]["label"].to_numpy(dtype=np.int64),
-            groups=tables[0]["image_id" if self._info.protocol == "random-cell" else "group"].tolist(),
-            folds=tables[0]["fold"].to_numpy(dtype=np.int64),
-            probabilities=[np.stack([table["probability_leukemic"].to_numpy(dtype=float) for table in tables])],
-        )
-        interval = corrected(candidates, objective.removeprefix("tta_")).raw.to_dict()
+        interval = corrected(candidate_of(study, number), objective.removeprefix("tta_")).raw.to_dict()
         folds = [study.fold(number, seed, fold) for seed in seeds for fold in study.folds_done(number, seed)]
         summary = {
             objective: float(np.mean([fold.scores[objective] for fold in folds])),

@@ -15,6 +15,7 @@ from helpers.wandb_server import WandbServer
 
 from leukemia.base.files import write_json
 from leukemia.study import layout
+from leukemia.study.comparison import COLUMNS
 from leukemia.study.folder import Study
 from leukemia.study.importances import MIN_TRIALS
 from leukemia.tracking import client
@@ -100,6 +101,22 @@ def test_no_key_of_a_config_contains_dots(study: Study, wandb_server: WandbServe
     assert not [key for config in configs for key in keys_of(config) if "." in key]
     assert wandb_server.runs["c0ffee00-search"].config["search"]["settings"] == {"train": {"epochs": 2}}
     assert wandb_server.runs["c0ffee00-search"].config["search"]["space"]["model"] == {"depth": {"choices": [18, 50]}}
+    assert wandb_server.unknown == []
+
+
+def test_a_comparison_has_its_recipes_in_the_config_and_a_table(study: Study, wandb_server: WandbServer) -> None:
+    recipes: list[dict[str, Any]] = [{"name": "plain", "augment.blur": 0.0}, {"model.depth": 50}]
+    study = change_info(study, sampler="grid", recipes=recipes)
+    for number in range(2):
+        run_trial(study, NoTracker(), number)
+    publish(study, lambda message: None)
+    run = wandb_server.runs["c0ffee00-search"]
+    assert run.config["search"]["sampler"] == "grid"
+    assert run.config["search"]["recipes"] == [{"name": "plain", "augment": {"blur": 0.0}}, {"model": {"depth": 50}}]
+    (table,) = (json.loads(each) for name, each in run.files.items() if name.startswith("media/table/comparison_"))
+    assert table["columns"] == list(COLUMNS)
+    assert [row[:2] for row in table["data"]] == [["plain", "0000"], [RECIPE.describe_fields(INFO.space), "0001"]]
+    assert [row[COLUMNS.index("difference")] for row in table["data"]] == [None, 0.0]
     assert wandb_server.unknown == []
 
 

@@ -39,6 +39,16 @@ def test_search_space_as_a_sweep_config() -> None:
     }
 
 
+def test_the_sweep_of_a_comparison_does_not_say_that_recipes_are_proposed() -> None:
+    descriptions = [
+        sweep_config("study", "tta_auroc", INFO.space, "custom", given=given)["description"] for given in (False, True)
+    ]
+    assert descriptions == [
+        "Proposed by Optuna and run by python -m search.run; agents have nothing to do here.",
+        "A comparison of given recipes run by python -m search.run; agents have nothing to do here.",
+    ]
+
+
 def test_the_sweep_has_integers_and_only_keys_of_wandb() -> None:
     space = {
         "train.epochs": {"low": 10, "high": 40, "log": False, "step": 5, "reason": "time"},

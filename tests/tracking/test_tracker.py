@@ -407,3 +407,16 @@ def test_settings_collect_nothing_from_the_machine() -> None:
     assert settings.x_disable_meta
     assert settings.x_disable_stats
     assert not settings.save_code
+
+
+def test_a_named_recipe_names_its_run(study: Study) -> None:
+    named = change_info(study, sampler="grid", recipes=[{"name": "deep, plain"}, {"model.depth": 50}])
+    tracker = offline(named)
+    for number in range(2):
+        run_trial(named, tracker, number)
+    tracker.close(finished=True)
+    heads = {head["run_id"]: head for run in folders(named) for head in of_kind(records(run), "run")}
+    assert heads["c0ffee00-0000"]["display_name"] == "my-study-0000 deep, plain"
+    assert heads["c0ffee00-0000"]["config"]["update"]["provenance"]["recipe"] == "deep, plain"
+    assert heads["c0ffee00-0001"]["display_name"] == "my-study-0001"
+    assert "recipe" not in heads["c0ffee00-0001"]["config"]["update"]["provenance"]
