@@ -11,6 +11,9 @@ from leukemia.base.errors import SUCCESS, UserError, run_command
 from leukemia.base.printable import printable
 from leukemia.study import layout
 
+COMPARISON = "comparison.html"
+"""The page that compares studies, next to their folders."""
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser(
@@ -29,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         type=cli.path,
         metavar="FILE.html",
-        help=f"page that compares several studies (default: {layout.COMPARISON} in --runs, which is replaced)",
+        help=f"page that compares several studies (default: {COMPARISON} in --runs, which is replaced)",
     )
     return parser
 
@@ -71,7 +74,7 @@ def _compare(runs: Path, names: list[str], out: Path | None) -> int:
     if out is not None:
         require_new(out, "--out")
     studies = compared_studies(runs, names)
-    page = runs / layout.COMPARISON if out is None else out
+    page = runs / COMPARISON if out is None else out
     require_writable(page.parent)
     differences = winner_differences(studies)
     write_studies_report(studies, differences, page)

@@ -22,9 +22,6 @@ from leukemia.study.duration import duration
 from leukemia.study.headline import winner_verdict
 from leukemia.study.ledger import KIND_NAMES, KINDS
 
-NAME = "comparison.html"
-"""Default name of the page, in the folder of the studies."""
-
 _SHOWN = 16
 """Characters of a hash that are shown."""
 

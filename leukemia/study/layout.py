@@ -38,9 +38,6 @@ WANDB = "wandb"
 """Folder for the local files of W&B's runs."""
 
 REPORT = "report.html"
-COMPARISON = "comparison.html"
-"""The page that compares studies, next to their folders."""
-
 AUGMENTED = "augmented.png"
 CALIBRATION = "calibration.png"
 CONFUSION = "confusion.png"

@@ -13,6 +13,7 @@ from helpers.wings import ROOT
 from rich.console import Console
 
 from leukemia.base.errors import MissingFile, UserError
+from leukemia.config.sections import TRANSFORMATIONS
 from leukemia.study.folder import Study
 from search.launch.arguments import parse, request_of
 from search.launch.messages import print_plan
@@ -310,6 +311,6 @@ def test_the_example_of_the_page_is_the_courses_table(planned: Planned) -> None:
     found: dict[str, Any] = {each["name"]: recipe for each, recipe in zip(plan.info.recipes, plan.recipes, strict=True)}
     assert [each.model.depth for each in plan.recipes] == [18, 18, 50, 50, 152, 152]
     for name, recipe in found.items():
-        probabilities = {value for key, value in recipe.flat().items() if key.startswith("augment.")}
+        probabilities = {getattr(recipe.augment, transformation) for transformation in TRANSFORMATIONS}
         assert (probabilities == {0.0}) == name.endswith("no augmentation"), name
         assert name.startswith(f"ResNet-{recipe.model.depth}, ")
