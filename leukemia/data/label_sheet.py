@@ -20,7 +20,7 @@ from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.last_resort import OPTION, folder_of_images
 from leukemia.data.layouts.source import Row, Source, is_image, walk
 from leukemia.data.layouts.unlisted_images import unlisted_images
-from leukemia.data.names import check_names
+from leukemia.data.names import check_names, composed
 from leukemia.data.reading import Reading
 from leukemia.data.subjects import read_subjects
 
@@ -31,7 +31,7 @@ SPLIT, WORD = "split", "word"
 """Columns of the part of a split, and of what a label would be read from if it were known; the latter only if there is
 any."""
 
-_WORD = re.compile(r"[^\W\d_]+|\d+")
+_WORD = re.compile(r"(?:[^\W\d_]+|\d+)\??")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class LabelSheet:
         unknown = ["" if row.label is not None or row.word in (None, NO_LABEL) else cell_of(row.word) for row in rows]
         more = {SPLIT: splits} | ({WORD: unknown} if any(unknown) else {})
         parts = [Path(image_id).parts for image_id in ids]
-        words = [_WORD.findall(Path(image_id).stem)[:MOST_NAMES] for image_id in ids]
+        words = [_WORD.findall(composed(Path(image_id).stem))[:MOST_NAMES] for image_id in ids]
         depth, length = max(map(len, parts)) - 1, max(map(len, words))
         header = [
             f"{what} {number + 1}" for what, most in (("folder", depth), ("name", length)) for number in range(most)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 from leukemia.base.errors import UserError, listed
 
 # pandas does not quote a carriage return; undecodable bytes of a file name are lone surrogates.
 _UNFIT = re.compile(r"[\r\n\0\ud800-\udfff]")
+
+
+def composed(text: str) -> str:
+    """A name in the Unicode form NFC, in which a letter with an accent is one letter; some systems write NFD."""
+    return unicodedata.normalize("NFC", text)
 
 
 def check_names(names: Iterable[str], where: object) -> None:

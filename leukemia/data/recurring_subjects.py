@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from leukemia.data.classes import Vocabulary, vocabularies
+from leukemia.data.names import composed
 from leukemia.data.reading import Reading
 from leukemia.data.split import part_of
 from leukemia.data.subjects import UNKNOWN
@@ -31,7 +32,8 @@ def recurring_subjects(image_ids: Sequence[str], subjects: Sequence[str] | None,
     if not text or reading.subject_column is not None or subjects is None:
         return ()
     known = vocabularies(reading.classes)
-    matches = [re.search(text, image_id) for image_id in image_ids]
+    image_ids = list(map(composed, image_ids))
+    matches = [re.search(composed(text), image_id) for image_id in image_ids]
     found = {
         image_id: (_folders(image_id[: match.start(1)], known), subject)
         for image_id, match, subject in zip(image_ids, matches, subjects, strict=True)

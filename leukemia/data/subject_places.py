@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from leukemia.data.classes import normal_form
 from leukemia.data.counters import Place, is_counter
 from leukemia.data.layouts.folder_levels import is_centre, is_view, look_like_subjects
+from leukemia.data.names import composed
 from leukemia.data.part_words import plain
 from leukemia.data.sites import LEAST_PER_SUBJECT, have_same_ids, is_site, with_sites
 from leukemia.data.split import part_of
@@ -45,7 +46,7 @@ def subject_pattern(image_ids: Sequence[str], words: Collection[str] = ()) -> st
     "--subject-pattern '([^\\\\W_]+)_[^/]*$' reads P0, P1, P2 and 1 more from the names, if these 4 are patients"
     >>> subject_pattern([f"cell_{number}.png" for number in range(12)])
     """
-    ids = sorted(set(originals(image_ids)))
+    ids = sorted(set(originals(list(map(composed, image_ids)))))
     forms = set(map(normal_form, words))
     found: list[tuple[int, Place, list[Place]]] = []
     levels = list(_levels(ids))

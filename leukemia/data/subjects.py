@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from leukemia.base.errors import UserError
+from leukemia.data.names import composed
 from leukemia.data.reading import Reading, Spelling
 
 UNKNOWN = "unknown"
@@ -51,7 +51,7 @@ def key(subject: str, spelling: Spelling | None = None) -> str:
     """
     if spelling == "exact":
         return subject
-    text = " ".join(unicodedata.normalize("NFC", subject).casefold().split())
+    text = " ".join(composed(subject).casefold().split())
     number = _INTEGER.fullmatch(text)
     return number[1] if number else text
 
@@ -159,6 +159,8 @@ def _matched(image_ids: Sequence[str], written: Sequence[str | None], reading: R
             "parentheses, such as 'patient(\\d+)', and other parentheses as (?:...)"
         )
     sources = image_ids if reading.subject_column is None else [value or "" for value in written]
+    if reading.subject_spelling != "exact":
+        pattern, sources = re.compile(composed(text)), list(map(composed, sources))
     matches = [pattern.search(source) for source in sources]
     if not any(matches):
         raise NotApplicable(f"--subject-pattern {text}: none of the {len(sources)} texts matches, such as {sources[0]}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -9,8 +11,10 @@ import pytest
 from helpers.second_try import before_list, completed, found, refusal, touch
 
 from leukemia.data.classes import LabelError
+from leukemia.data.label_sheet import LabelSheet
 from leukemia.data.layouts.folder_advice import tried
 from leukemia.data.layouts.source import Source
+from leukemia.data.reading import Reading
 
 DIAGNOSES = ["ALL", "Ctrl", "ALL", "AML", "Ctrl", "ALL", "Ctrl"]
 
@@ -37,6 +41,22 @@ def test_a_word_that_is_not_mapped_is_named(tmp_path: Path) -> None:
     )
     source = found(tmp_path, "normal=Ctrl", "leukemic=ALL", "ignore=AML")
     assert len(source.rows) == 12
+
+
+def test_a_word_with_a_question_mark_is_another_word(tmp_path: Path) -> None:
+    """Also in the column of the label sheet, and whatever the Unicode form of the names is."""
+    forms = [unicodedata.normalize(form, "linf\u00f3cito") for form in ("NFC", "NFD")]
+    words = ["blasto", "blasto?", *forms] * 3
+    touch(tmp_path / "in", *(f"DSC_{n} ({word}).JPG" for n, word in enumerate(words)))
+    message = refusal(tmp_path / "in")
+    assert ":\n  blasto (3)\n  blasto? (3)\n  linf\u00f3cito (6)\n  write each of " in message
+    classes = ("normal=linf\u00f3cito", "leukemic=blasto")
+    assert "\n  write each of blasto? after its class" in refusal(tmp_path / "in", *classes)
+    assert Counter(row.label for row in found(tmp_path / "in", *classes, "ignore=blasto?").rows) == {0: 6, 1: 3}
+    sheet = LabelSheet(path=tmp_path / "out.csv", data=tmp_path / "in", reading=Reading(classes=classes))
+    assert sheet.write() == (12, 9)
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text(encoding="utf-8-sig").splitlines()))
+    assert Counter((row["label"], row["word"]) for row in rows) == {("0", ""): 6, ("1", ""): 3, ("", "blasto?"): 3}
 
 
 def test_names_of_patients_are_no_words(tmp_path: Path) -> None:

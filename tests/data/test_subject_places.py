@@ -9,7 +9,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from leukemia.data.reading import Reading
+from leukemia.data.recurring_subjects import recurring_subjects
 from leukemia.data.subject_places import subject_pattern
+from leukemia.data.subjects import read_subjects
 
 VERSIONS = [f"Train/ALL/cell_{number}{end}.jpg" for number in range(9) for end in ("", "_flip", "_rot90")]
 
@@ -111,6 +114,15 @@ def test_equal_ids_of_several_sites_are_kept_apart(form: str, first: str) -> Non
     other = shlex.split(way.partition(" (")[2])[0]
     assert len({re.search(other, name)[1] for name in names}) == 10  # type: ignore[index]
     assert way.endswith(" are one, with 10 in all)")
+
+
+def test_folders_that_differ_in_their_unicode_form_are_one() -> None:
+    names = [f"2023/{form} {'ABC'[n // 4]}/{n}.png" for n in range(12) for form in ("l\u00e2mina", "la\u0302mina")]
+    proposed = subject_pattern(names) or ""
+    assert proposed.endswith(" if these 3 are patients")
+    reading = Reading(subject_pattern=shlex.split(proposed)[1])
+    assert len(set(read_subjects(names, [None] * 24, reading).names or ())) == 3
+    assert recurring_subjects(names, read_subjects(names, [None] * 24, reading).names, reading) == ()
 
 
 def test_what_each_patient_has_is_no_site() -> None:

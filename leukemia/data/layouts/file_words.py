@@ -16,6 +16,7 @@ from leukemia.data.layouts.companions import companion_folders, companions_among
 from leukemia.data.layouts.folder_levels import is_view, look_like_subjects
 from leukemia.data.layouts.ignored_endings import ignored_ending, ignored_endings
 from leukemia.data.layouts.source import Row, Source, ignored_files, is_image, walk
+from leukemia.data.names import composed
 from leukemia.data.reading import Reading
 from leukemia.data.split import part_of
 from leukemia.data.version_names import is_version_word
@@ -41,6 +42,8 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 _NUMBERED = re.compile(r"(?<![^\W_])\d*[^\W\d_][^\W_]*")
 # One letter, with nothing but digits beside it.
 _LETTER = re.compile(r"(?<![^\W\d_])[^\W\d_](?![^\W\d_])")
+# After a word: someone was not sure of it.
+_DOUBT = re.compile(r"[\s\d_]*\(?\?")
 # At least two letters, or one with a digit, as M3.
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+|[^\W\d_]{2,}|[^\W\d_]\d")
 # Of sexes, of sides, and of a date and time.
@@ -66,14 +69,16 @@ class Place:
         return "the names of the files" if self.level is None else OF_FOLDERS
 
     def name(self, path: Path) -> str:
-        """The name in a path below the data, without its suffix; empty if the path has no folder of the level."""
+        """The name in a path below the data, without its suffix, in NFC; empty if there is no folder of the level."""
         if self.level is None:
-            return path.stem
+            return composed(path.stem)
         folders = path.parts[:-1]
-        return folders[self.level] if self.level < len(folders) else ""
+        return composed(folders[self.level]) if self.level < len(folders) else ""
 
     def word(self, path: Path) -> str | None:
         """The word of the name in a path below the data; None if it has none at this place.
+
+        A word with a question mark after it is another one than without.
 
         >>> [Place(_HYPHENATED, 0).word(Path(name)) for name in ("Lymphocyte12.png", "B-ALL (3).png", "17.png")]
         ['Lymphocyte', 'B-ALL', None]
@@ -83,9 +88,15 @@ class Place:
         ['L1', None, 'L2']
         >>> Place(_HYPHENATED, -1, 0).word(Path("Pt_01_ALL/cell_001.png"))
         'ALL'
+        >>> [Place(_LETTERS, -1).word(Path(name)) for name in ("1 (blast?).png", "blast 12?.png", "blast.png")]
+        ['blast?', 'blast?', 'blast']
         """
-        words = self.kind.findall(self.name(path))
-        return words[self.index] if -len(words) <= self.index < len(words) else None
+        name = self.name(path)
+        words = list(self.kind.finditer(name))
+        if not -len(words) <= self.index < len(words):
+            return None
+        match = words[self.index]
+        return match[0] + ("?" if _DOUBT.match(name, match.end()) else "")
 
     def __str__(self) -> str:
         number = self.index + 1 if self.index >= 0 else -self.index
@@ -145,7 +156,7 @@ def named_by_class(data: Path, reading: Reading) -> Source | None:
         return None
     place, rows = mapped
     words = [row.word or row.path.stem for row in rows]
-    if not all(word in vocabulary for word in words):
+    if not reading.is_partial and not all(word in vocabulary for word in words):
         message = f"{data}: {place.names} have words, each {place}, that --classes does not have"
         raise unknown_words(message, words, reading.classes)
     note = f"labels are read from {place.names}: {place} of each"
@@ -171,7 +182,7 @@ def _of_each_name(place: Place, paths: Sequence[Path]) -> list[str]:
 
 def _may_be_classes(words: Sequence[str]) -> bool:
     """Whether words at one place are few, mostly recur, and are neither subjects, views nor parts of a split."""
-    counts = Counter(words)
+    counts = Counter(map(_sure, words))
     singles = sum(number == 1 for number in counts.values())
     is_few = len(counts) - singles > 1 and len(counts) <= MOST_WORDS and are_few(singles, len(words))
     if not is_few or all(map(part_of, counts)):
@@ -182,13 +193,20 @@ def _may_be_classes(words: Sequence[str]) -> bool:
         return False
     has_digits = any(word[-1].isdigit() for word in counts)
     return not (
-        any(map(is_view, counts)) or any(map(is_version_word, counts)) or (has_digits and look_like_subjects(words))
+        any(map(is_view, counts))
+        or any(map(is_version_word, counts))
+        or (has_digits and look_like_subjects(list(map(_sure, words))))
     )
 
 
 def are_letters(words: Iterable[str]) -> bool:
     """Whether all words are single letters."""
-    return all(map(_LETTER.fullmatch, words))
+    return all(map(_LETTER.fullmatch, map(_sure, words)))
+
+
+def _sure(word: str) -> str:
+    """A word without its question mark."""
+    return word.removesuffix("?")
 
 
 def _may_be_letters(letters: Iterable[str]) -> bool:
@@ -208,9 +226,10 @@ def _are_counters(place: Place, paths: Sequence[Path], words: Sequence[str]) -> 
     """
     if place.level is not None:
         return False
+    words = list(map(_sure, words))
     found: dict[Path, Counter[str]] = defaultdict(Counter)
     for path, word in zip(paths, words, strict=True):
-        found[path.parent / path.stem.rpartition(word)[0]][word] += 1
+        found[path.parent / place.name(path).rpartition(word)[0]][word] += 1
     order, groups = sorted(set(words)), list(found.values())
     if all(word[-1].isdigit() for word in order):
         are_equal = all(len(set(each.values())) == 1 and sorted(each) == order[: len(each)] for each in groups)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from leukemia.data.classes import Vocabulary, normal_form
+from leukemia.data.names import composed
 
 # With a letter: a number may as well count images.
 _ENDING = re.compile(r".*[\W_](?P<word>[^\W_]*[^\W\d_][^\W_]*)")
@@ -18,7 +19,7 @@ def last_word(stem: str) -> str | None:
     >>> [last_word(stem) for stem in ("Bild_001_Maske", "7 (Kopie)_klein", "mask", "7_0")]
     ['Maske', 'klein', None, None]
     """
-    match = _ENDING.fullmatch(stem)
+    match = _ENDING.fullmatch(composed(stem))
     return match["word"] if match else None
 
 
@@ -37,6 +38,7 @@ def ignored_ending(path: Path, endings: frozenset[str]) -> str | None:
     >>> [ignored_ending(Path(name), frozenset(["mask", "_klein"])) for name in ("7_mask.png", "_klein.png", "mask")]
     ['mask', '_klein', None]
     """
-    match = _ENDING.fullmatch(path.stem) if endings else None
-    ends = [path.stem[match.start("word") :], path.stem[match.start("word") - 1 :]] if match else []
+    stem = composed(path.stem)
+    match = _ENDING.fullmatch(stem) if endings else None
+    ends = [stem[match.start("word") :], stem[match.start("word") - 1 :]] if match else []
     return next((end for end in ends if normal_form(end) in endings), None)

@@ -8,6 +8,7 @@ from leukemia.data.classes import counted
 from leukemia.data.counters import Place
 from leukemia.data.layouts.folder_levels import FEW_WORDS, is_centre, is_view, look_like_subjects
 from leukemia.data.layouts.source import Source
+from leukemia.data.names import composed
 from leukemia.data.reading import Reading
 from leukemia.data.split import part_of
 
@@ -46,10 +47,10 @@ def _way(level: int) -> str:
 def _has_subject(parts: tuple[str, ...], level: int, reading: Reading) -> bool:
     """Whether ``--subject-pattern`` finds a subject in the folder of this level."""
     try:
-        pattern = re.compile(reading.subject_pattern or "")
+        pattern = re.compile(composed(reading.subject_pattern or ""))
     except re.error:
         # The reader of subjects says so.
         return False
-    match = pattern.search("/".join(parts)) if pattern.groups == 1 else None
-    start = len("/".join([*parts[:level], ""]))
-    return match is not None and match.start(1) < start + len(parts[level]) and match.end(1) > start
+    match = pattern.search("/".join(map(composed, parts))) if pattern.groups == 1 else None
+    start = len("/".join([*map(composed, parts[:level]), ""]))
+    return match is not None and match.start(1) < start + len(composed(parts[level])) and match.end(1) > start
