@@ -36,17 +36,18 @@ def test_several_boxes_of_an_image_count_once(tmp_path: Path) -> None:
         (
             "filename,class,patient_id",
             ["001.png,lymphocyte,a", "002.png,blast,b", "003.png,lymphocyte,c", "001.png,lymphocyte,d"],
-            r"listed twice; remove these rows:\n  row 5: 001.png, as in row 2, with another subject$",
+            r"decide which is right, and remove the other row:\n"
+            r"  row 2 \(001.png\) has the subject 'a', row 5 \(001.png\) has 'd'$",
         ),
         (
             "filename,class,split",
             ["001.png,lymphocyte,train", "002.png,blast,train", "./001.png,lymphocyte,test"],
-            r"\n  row 4: ./001.png, as in row 2, with another part of the split$",
+            r"\n  row 2 \(001.png\) has the part of the split 'train', row 4 \(./001.png\) has 'test'$",
         ),
         (
             "filename,class,x",
             ["001.png,lymphocyte,0", "002.png,blast,0", "./001.png,blast,test"],
-            r"\n  row 4: ./001.png, as in row 2, with another label$",
+            r"\n  row 2 \(001.png\) has the label 'lymphocyte', row 4 \(./001.png\) has 'blast'$",
         ),
     ],
 )
@@ -60,7 +61,7 @@ def test_rows_of_an_image_that_disagree_are_refused(tmp_path: Path, header: str,
 
 def test_each_row_of_a_list_to_be_predicted_needs_its_own_image(tmp_path: Path) -> None:
     path = boxes(tmp_path, ["001.png", "002.png", "001.png"], "filename")
-    with pytest.raises(UserError, match=r"listed twice; remove these rows:\n  row 4: 001.png, as in row 2$"):
+    with pytest.raises(UserError, match=r"remove these rows:\n  row 4 \(001.png\), as in row 2 \(001.png\)$"):
         read_catalog(path, labels=False)
 
 
@@ -71,3 +72,18 @@ def test_several_boxes_of_an_image_that_is_left_out_are_left_out_once(tmp_path: 
     )
     assert catalog.table["image_id"].tolist() == ["001.png", "002.png", "004.png"]
     assert catalog.num_left_out == 1
+
+
+def test_rows_of_several_csvs_that_disagree_are_named_with_their_csvs(tmp_path: Path) -> None:
+    """As two revisions in the cache of a hub, whose images are links to the same files."""
+    for revision, word in (("old", "lymphocyte"), ("new", "blast")):
+        (tmp_path / revision).mkdir()
+        boxes(tmp_path / revision, [f"001.png,{word}", "002.png,blast"], "filename,class")
+    (tmp_path / "new" / "001.png").unlink()
+    (tmp_path / "new" / "001.png").symlink_to("../old/001.png")
+    expected = (
+        r"differently; decide which is right, and remove the other row:\n"
+        r"  new/\w+.csv, row 2 \(.*001.png\) has the label 'blast', old/\w+.csv, row 2 \(.*001.png\) has 'lymphocyte'$"
+    )
+    with pytest.raises(UserError, match=expected):
+        read_catalog(tmp_path, READING)

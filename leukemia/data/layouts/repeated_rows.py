@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
-from leukemia.data.layouts.listing import Listing
+from leukemia.data.layouts.listing import TABLE, Listing
 from leukemia.data.layouts.source import Row
 
 
@@ -36,13 +37,13 @@ def joined(listing: Listing, rows: Sequence[Row]) -> tuple[tuple[Row, ...], tupl
         UserError: the rows of an image disagree in label, subject or part of a split, or have no label, nor a word that
             ``--classes`` leaves out: then each row is to be predicted. All such rows are listed.
     """
-    first: dict[str, tuple[int, Row]] = {}
-    twice, num_equal = [], 0
-    for (number, values), row in zip(listing.rows, rows, strict=True):
+    first: dict[str, tuple[str, Row]] = {}
+    twice, unlike, num_equal = [], [], 0
+    for place, row in zip(_places(listing), rows, strict=True):
         # Two links to one file are one image.
         file = os.path.realpath(row.path)
         if file not in first:
-            first[file] = number, row
+            first[file] = place, row
             continue
         before, other = first[file]
         pairs = {
@@ -50,13 +51,35 @@ def joined(listing: Listing, rows: Sequence[Row]) -> tuple[tuple[Row, ...], tupl
             "subject": (row.subject, other.subject),
             "part of the split": (row.split, other.split),
         }
-        differing = [f", with another {name}" for name, (one, another) in pairs.items() if one != another]
-        if differing or (row.label is None and row.word is None):
-            written = "" if listing.path_column is None else f"{values[listing.path_column]}, "
-            twice.append(f"row {number}: {written}as in row {before}{''.join(differing[:1])}")
+        if differing := [name for name, (one, another) in pairs.items() if one != another]:
+            name = differing[0]
+            unlike.append(f"{before} has the {name} {_value(other, name)}, {place} has {_value(row, name)}")
+        elif row.label is None and row.word is None:
+            twice.append(f"{place}, as in {before}")
         num_equal += 1
+    listing.reject("images are listed twice, differently; decide which is right, and remove the other row", unlike)
     listing.reject("images are listed twice; remove these rows", twice)
     kept = tuple(row for _, row in first.values())
     if not num_equal:
         return kept, ()
-    return kept, (f"{num_equal} rows of the CSV repeat an image and its label; the {len(kept)} images count once",)
+    count = "1 row of the CSV repeats" if num_equal == 1 else f"{num_equal} rows of the CSV repeat"
+    return kept, (f"{count} an image and its label; the {len(kept)} images count once",)
+
+
+def _places(listing: Listing) -> list[str]:
+    """Where each row is: its CSV if there are several, its number, and its path as written."""
+    tables = [values.get(TABLE) for _, values in listing.rows]
+    distinct = {table for table in tables if table is not None}
+    top = os.path.commonpath([Path(table).parent for table in distinct]) if len(distinct) > 1 else None
+    places = []
+    for table, (number, values) in zip(tables, listing.rows, strict=True):
+        file = "" if top is None or table is None else f"{os.path.relpath(table, top)}, "
+        written = "" if listing.path_column is None else f" ({values[listing.path_column]})"
+        places.append(f"{file}row {number}{written}")
+    return places
+
+
+def _value(row: Row, name: str) -> str:
+    """What a row has as its label, subject or part of a split, as written."""
+    value = {"label": row.word, "subject": row.subject}.get(name, row.split)
+    return "''" if value is None else repr(value)
