@@ -14,6 +14,7 @@ from leukemia.data.names import composed
 from leukemia.data.reading import Reading
 from leukemia.data.split import part_of
 from leukemia.data.subjects import UNKNOWN
+from leukemia.data.unpacked import outer_folders, without
 
 _GROUP = re.compile(r"\^?(?P<before>[^()\\]*)\((?P<inside>[^()]*)\)(?P<after>.*)")
 
@@ -35,8 +36,8 @@ def recurring_subjects(image_ids: Sequence[str], subjects: Sequence[str] | None,
     image_ids = list(map(composed, image_ids))
     matches = [re.search(composed(text), image_id) for image_id in image_ids]
     found = {
-        image_id: (_folders(image_id[: match.start(1)], known), subject)
-        for image_id, match, subject in zip(image_ids, matches, subjects, strict=True)
+        image_id: (_folders(without(image_id[: match.start(1)], outer), known), subject)
+        for image_id, match, subject, outer in zip(image_ids, matches, subjects, outer_folders(image_ids), strict=True)
         if match
     }
     places = defaultdict(set)
@@ -105,7 +106,9 @@ def _patterns(text: str, places: Sequence[Sequence[tuple[str, ...]]]) -> Iterato
     first = min(level for each in places for level in range(depth) if len({folders[level] for folders in each}) > 1)
     above, below = "[^/]+/" * first, "[^/]+/" * (depth - first)
     if match := _GROUP.fullmatch(text):
-        yield f"^{above}({below}{match['before']}{match['inside']}){match['after']}"
+        group = f"({below}{match['before']}{match['inside']}){match['after']}"
+        # The latter for paths that have more folders above.
+        yield from (f"^{above}{group}", group)
     yield f"^{above}({below}[^/]+)"
 
 

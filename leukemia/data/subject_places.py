@@ -15,6 +15,7 @@ from leukemia.data.names import composed
 from leukemia.data.part_words import plain
 from leukemia.data.sites import LEAST_PER_SUBJECT, have_same_ids, is_site, with_sites
 from leukemia.data.split import part_of
+from leukemia.data.unpacked import for_whole_paths, unpacked
 from leukemia.data.versions import originals
 
 LEAST_ALIKE = 0.9
@@ -46,7 +47,8 @@ def subject_pattern(image_ids: Sequence[str], words: Collection[str] = ()) -> st
     "--subject-pattern '([^\\\\W_]+)_[^/]*$' reads P0, P1, P2 and 1 more from the names, if these 4 are patients"
     >>> subject_pattern([f"cell_{number}.png" for number in range(12)])
     """
-    ids = sorted(set(originals(list(map(composed, image_ids)))))
+    whole = sorted(set(originals(list(map(composed, image_ids)))))
+    ids = unpacked(whole)
     forms = set(map(normal_form, words))
     found: list[tuple[int, Place, list[Place]]] = []
     levels = list(_levels(ids))
@@ -74,16 +76,20 @@ def subject_pattern(image_ids: Sequence[str], words: Collection[str] = ()) -> st
     values = chosen.distinct
     more = f" and {len(values) - MOST_SHOWN} more" if len(values) > MOST_SHOWN else ""
     shown = ", ".join(values[:MOST_SHOWN])
-    pattern = shlex.quote(chosen.pattern)
+    patterns = {place.pattern: for_whole_paths(place.pattern, whole) for place in (alone, apart, chosen)}
+    written = {place: text and shlex.quote(text) for place, text in patterns.items()}
+    if (pattern := written[chosen.pattern]) is None:
+        return None
     way = (
         f"--subject-pattern {pattern} reads {shown}{more} from the {chosen.where}, if these {len(values)} are patients"
     )
-    if apart is alone:
+    other = written[(apart if chosen is alone else alone).pattern]
+    if apart is alone or other is None:
         return way
     same = " and ".join(_with_one_id(alone, apart))
     if chosen is alone:
-        return f"{way} ({shlex.quote(apart.pattern)} if {same} are two, with {len(apart.distinct)} in all)"
-    return f"{way} ({shlex.quote(alone.pattern)} if {same} are one, with {len(alone.distinct)} in all)"
+        return f"{way} ({other} if {same} are two, with {len(apart.distinct)} in all)"
+    return f"{way} ({other} if {same} are one, with {len(alone.distinct)} in all)"
 
 
 def _with_one_id(alone: Place, apart: Place) -> list[str]:

@@ -140,3 +140,19 @@ def test_classes_and_parts_are_no_sites(words: tuple[str, str], known: list[str]
     names = [f"{word}_pat{n + k}_{i}.png" for k, word in enumerate(words) for n in range(5) for i in range(2)]
     way = subject_pattern(names, known) or ""
     assert way.endswith(" pat0, pat1, pat2 and 3 more from the names, if these 6 are patients")
+
+
+def test_a_folder_that_was_unpacked_into_itself_is_no_level() -> None:
+    folders = ["ALL_2019/ALL_2019", "ALL_2020", "Kontrollen_2019"]
+    names = [f"{folder}/Pat{n // 3:03d}/{n:05d}.bmp" for folder in folders for n in range(9)]
+    proposed = subject_pattern(names, ["ALL", "Kontrollen"]) or ""
+    assert " reads Pat000, Pat001, Pat002 from the folders, if these 3 are patients" in proposed
+    for text in (shlex.split(proposed)[1], r"Pat(\d+)"):
+        found = Reading(subject_pattern=text)
+        (note,) = recurring_subjects(names, read_subjects(names, [None] * len(names), found).names, found)
+        apart = shlex.split(note[note.index("--subject-pattern") :])[1]
+        subjects = read_subjects(names, [None] * len(names), Reading(subject_pattern=apart)).names or ()
+        assert sorted(set(subjects)) == [
+            f"{folder[-15:].rpartition('/')[2]}/Pat{n:03d}" for folder in folders for n in range(3)
+        ]
+        assert ("Pat" in apart) == ("Pat" in text)
