@@ -280,3 +280,16 @@ def test_the_legend_of_a_sheet_has_its_name_and_nothing_else(tmp_path: Path) -> 
     legend.write_text("0: normal\n1: blast\n2: debris\n")
     with pytest.raises(UserError, match=r"with --classes; by sheet\.txt, 0 is normal, 1 is blast, 2 is debris:"):
         find_images(sheet, Reading(), labels=True)
+
+
+def test_thumbnails_are_left_out_and_a_single_number_is_no_label(tmp_path: Path) -> None:
+    """As in a project of QuPath, which numbers the folders of its slides."""
+    names = [f"crops/S{n % 2}_{n}.png" for n in range(8)] + [
+        f"data/{n}/{kind}.jpg" for n in (1, 2) for kind in ("thumbnail", "field")
+    ]
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    sheet = LabelSheet(path=tmp_path / "out.csv", data=tmp_path / "in", reading=Reading())
+    assert sheet.write() == (10, 0)
+    assert "thumbnail" not in (tmp_path / "out.csv").read_text(encoding="utf-8-sig")

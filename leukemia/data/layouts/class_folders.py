@@ -87,7 +87,9 @@ def class_folders(data: Path, reading: Reading) -> Source | None:
         if not any(folder.name in vocabulary for folder in subfolders(data)):
             return None
     if reading.is_partial:
-        rows = tuple(_as_far_as_known(image, vocabulary) for image in images)
+        # A folder 1 beside folders with names may be the first of something else.
+        sure = NAMED if vocabulary is KNOWN and len(found) < len(images) else vocabulary
+        rows = tuple(_as_far_as_known(image, sure) for image in images)
         return Source(layout="folders", root=data, rows=rows, notes=ignored_files([data]))
     beside = _beside(data, images, reading)
     _check_nested(data, found, vocabulary)

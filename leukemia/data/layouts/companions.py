@@ -27,6 +27,8 @@ _NAME = re.compile(
 )
 _AUGMENTED = re.compile(r"(?:.+[_. -])?aug(?:mented|mentations?)?", re.IGNORECASE)
 _SEGMENTED = re.compile("segmented", re.IGNORECASE)
+# As a program for slides writes one beside each.
+_OF_A_SLIDE = re.compile(r"thumb(?:s|nails?)?|preview", re.IGNORECASE)
 _SEPARATOR = re.compile(r"[_. -]")
 
 
@@ -153,6 +155,15 @@ def companions_among(
             found[path] = Companion(kind=path.suffix, is_in_folder=False, is_seen=True)
         elif (word := _companion_word(image, places, endings)) is not None:
             found[path] = Companion(kind=word, is_in_folder=False, is_seen=word in seen)
+    of_slides = {
+        path: image.stem for image, path in zip(images, paths, strict=True) if _OF_A_SLIDE.fullmatch(image.stem)
+    }
+    if len(of_slides) < len(paths):
+        found |= {
+            path: Companion(kind=stem, is_in_folder=False, is_seen=False)
+            for path, stem in of_slides.items()
+            if path not in found
+        }
     return found
 
 
