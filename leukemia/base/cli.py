@@ -25,6 +25,9 @@ SEE_HELP = "; see --help"
 SPELLINGS = ("normal", "exact")
 """Values of ``--subject-spelling``."""
 
+SCOPES = ("all", "site")
+"""Values of ``--subject-scope``."""
+
 Arguments = argparse._ActionsContainer
 """A parser or an argument group."""
 
@@ -174,6 +177,11 @@ def add_interpretation(arguments: Arguments) -> None:
         choices=SPELLINGS,
         help="normal: h3 = H3 and 1 = 1.0 = 01 are one patient; nan, NA, unknown and the like are none. exact: as "
         "written (default: normal)",
+    )
+    arguments.add_argument(
+        "--subject-scope",
+        choices=SCOPES,
+        help="site: equal IDs in CSVs of different sites are different patients; all: they are one (default: all)",
     )
     arguments.add_argument(
         "--split-column",

@@ -29,7 +29,7 @@ from leukemia.data.layouts.last_resort import last_resort
 from leukemia.data.layouts.source import Layout, Row, Source
 from leukemia.data.names import check_names
 from leukemia.data.reading import DEFAULT, Reading, Spelling
-from leukemia.data.recurring_subjects import recurring_subjects, subjects_of_tables
+from leukemia.data.recurring_subjects import of_sites, recurring_subjects, subjects_of_tables
 from leukemia.data.subject_places import subject_pattern
 from leukemia.data.subjects import UNKNOWN, NotApplicable, read_subjects
 from leukemia.data.versions import version_notes
@@ -162,6 +162,7 @@ def read_catalog(
         left=source.left_columns,
         pattern=partial(subject_pattern, [image_id for image_id, _ in named], source.words),
     )
+    subjects = of_sites(subjects, [row.table for _, row in named], own)
     table, converted = _table(source, named, subjects.names, recipe)
     recurring = recurring_subjects([image_id for image_id, _ in named], subjects.names, own)
     if own.subject_pattern is None or own.subject_column is not None:

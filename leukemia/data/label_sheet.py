@@ -22,6 +22,7 @@ from leukemia.data.layouts.source import Row, Source, is_image, walk
 from leukemia.data.layouts.unlisted_images import unlisted_images
 from leukemia.data.names import check_names, composed
 from leukemia.data.reading import Reading
+from leukemia.data.recurring_subjects import of_sites
 from leukemia.data.subjects import read_subjects
 
 MOST_NAMES = 8
@@ -69,7 +70,8 @@ class LabelSheet:
             raise UserError(f"{self._folder}: no images to list; give the folder that has them, or --base")
         ids = [row.path.relative_to(self._folder).as_posix() for row in rows]
         check_names(ids, self._folder)
-        subjects = read_subjects(ids, [row.subject for row in rows], self.reading).names or [""] * len(rows)
+        found = read_subjects(ids, [row.subject for row in rows], self.reading)
+        subjects = of_sites(found, [row.table for row in rows], self.reading).names or [""] * len(rows)
         splits = [row.split or "" for row in rows]
         unknown = ["" if row.label is not None or row.word in (None, NO_LABEL) else cell_of(row.word) for row in rows]
         more = {SPLIT: splits} | ({WORD: unknown} if any(unknown) else {})

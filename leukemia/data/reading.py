@@ -18,6 +18,9 @@ Location: TypeAlias = Annotated[str, Field(min_length=1)]
 Spelling: TypeAlias = Literal["normal", "exact"]
 """How subjects are compared: ignoring case, blanks and leading zeros; or as written."""
 
+Scope: TypeAlias = Literal["all", "site"]
+"""Where equal subjects are one: in all CSVs, or in those of one site."""
+
 OTHER_SUBJECTS = (
     "if an earlier version started the study, add --subject-spelling exact, or --subject-pattern '' if the study "
     "has no subjects"
@@ -58,6 +61,9 @@ class Reading:
     subject_spelling: Spelling | None = None
     """``--subject-spelling``; None: ``normal``."""
 
+    subject_scope: Scope | None = None
+    """``--subject-scope``; None: ``all``."""
+
     split_column: Location | None = None
     """``--split-column``: the column of a CSV with a split that is kept, or ``split`` for folders and several CSVs.
     None: images of all parts are split together."""
@@ -89,7 +95,7 @@ class Reading:
 
     def without_subjects(self) -> Reading:
         """These options, except those that say where subjects are."""
-        return dataclasses.replace(self, subject_column=None, subject_pattern=None)
+        return dataclasses.replace(self, subject_column=None, subject_pattern=None, subject_scope=None)
 
     def without_classes(self) -> Reading:
         """These options, except those that say which words are which class."""
@@ -116,6 +122,7 @@ class Reading:
             subject_column=self.subject_column,
             subject_pattern=self.subject_pattern,
             subject_spelling=self.subject_spelling,
+            subject_scope=self.subject_scope,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shlex
@@ -13,8 +14,11 @@ from leukemia.data.classes import Vocabulary, vocabularies
 from leukemia.data.names import composed
 from leukemia.data.reading import Reading
 from leukemia.data.split import part_of
-from leukemia.data.subjects import UNKNOWN
+from leukemia.data.subjects import UNKNOWN, NotApplicable, Subjects, some
 from leukemia.data.unpacked import outer_folders, without
+
+SITE = "site"
+"""The value of ``--subject-scope`` that keeps equal subjects of several sites apart."""
 
 _GROUP = re.compile(r"\^?(?P<before>[^()\\]*)\((?P<inside>[^()]*)\)(?P<after>.*)")
 
@@ -69,26 +73,60 @@ def subjects_of_tables(
         subjects: what was read, one per image; None if there are none.
         reading: the user's options.
     """
-    every = {table for table in tables if table is not None}
-    if subjects is None or len(every) < 2:
+    if subjects is None or reading.subject_scope == SITE:
         return ()
-    known = vocabularies(reading.classes)
-    top = Path(os.path.commonpath([table.parent for table in every]))
-    names = {table: table.relative_to(top) for table in every}
-    owners = {table: _folders(f"{name.with_suffix('').as_posix()}/", known) for table, name in names.items()}
+    owners, names = _owners(tables, reading)
     places: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
     for table, subject in zip(tables, subjects, strict=True):
         if table is not None and subject != UNKNOWN:
-            places[subject].setdefault(owners[table], names[table].as_posix())
+            places[subject].setdefault(owners[table], names[table])
     recurring = {subject: sorted(each.values()) for subject, each in places.items() if len(each) > 1}
     if not recurring:
         return ()
     subject, each = min(recurring.items())
     return (
         f"{len(recurring)} of {len(places)} subjects are in several CSVs ({subject} in {' and '.join(each[:2])}), and "
-        "each of them is taken for one patient; if they are several, leukemia.catalog --label-sheet FILE.csv writes a "
-        "list whose column subject can keep them apart, as with the name of the site before each",
+        f"each of them is taken for one patient; if they are several, --subject-scope {SITE} keeps them apart",
     )
+
+
+def of_sites(subjects: Subjects, tables: Sequence[Path | None], reading: Reading) -> Subjects:
+    """The subjects with the site of their CSV before each, if ``--subject-scope`` keeps sites apart.
+
+    Args:
+        tables: as for ``subjects_of_tables``.
+
+    Raises:
+        NotApplicable: the subjects are not in CSVs of several sites.
+    """
+    if reading.subject_scope != SITE:
+        return subjects
+    owners, names = _owners(tables, reading)
+    if subjects.names is None or None in tables or len(set(owners.values())) < 2:
+        found = "no subjects" if subjects.names is None else some(sorted(names.values())) or "no CSV"
+        raise NotApplicable(
+            f"--subject-scope {SITE}: expected subjects in CSVs of several sites, such as a/cells.csv and b/cells.csv, "
+            f"found {found}; leave it out, or give the CSVs of all sites, and --subject-column"
+        )
+    sites = {table: "/".join(filter(None, folders)) for table, folders in owners.items()}
+    named = tuple(
+        name if name == UNKNOWN or table is None or not sites[table] else f"{sites[table]}/{name}"
+        for name, table in zip(subjects.names, tables, strict=True)
+    )
+    return dataclasses.replace(subjects, names=named)
+
+
+def _owners(tables: Sequence[Path | None], reading: Reading) -> tuple[dict[Path, tuple[str, ...]], dict[Path, str]]:
+    """The site of each CSV, as the names of its folders and its own but those of classes and parts of a split; and its
+    path below the folder of all."""
+    every = sorted({table for table in tables if table is not None})
+    if not every:
+        return {}, {}
+    known = vocabularies(reading.classes)
+    top = Path(os.path.commonpath([table.parent for table in every]))
+    names = {table: table.relative_to(top) for table in every}
+    owners = {table: _folders(f"{name.with_suffix('').as_posix()}/", known) for table, name in names.items()}
+    return owners, {table: name.as_posix() for table, name in names.items()}
 
 
 def _folders(text: str, known: Sequence[Vocabulary]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from leukemia.config.protocol import Protocol
-from leukemia.data.reading import Spelling
+from leukemia.data.reading import Scope, Spelling
 from leukemia.study.schema import SamplerName
 
 Paths: TypeAlias = str | Path | Sequence[str | Path]
@@ -34,6 +34,7 @@ class Options(TypedDict, total=False):
     subject_column: str | None
     subject_pattern: str | None
     subject_spelling: Spelling | None
+    subject_scope: Scope | None
     split_column: str | None
     classes: Sequence[str] | None
     label_column: str | None

@@ -37,6 +37,7 @@ def test_shared_arguments_have_expected_defaults_and_types() -> None:
         "subject_column": None,
         "subject_pattern": None,
         "subject_spelling": None,
+        "subject_scope": None,
         "split_column": None,
         "classes": None,
         "label_column": None,

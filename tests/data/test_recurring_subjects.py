@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from helpers.layouts import draw_images, write_csv
+from helpers.second_try import refusal
 
 from leukemia.catalog import main
+from leukemia.data.catalog import read_catalog
 from leukemia.data.reading import Reading
 from leukemia.data.recurring_subjects import recurring_subjects
-from leukemia.data.subjects import read_subjects
+from leukemia.data.subjects import NotApplicable, read_subjects
 
 CENTRES, CLASSES, PATIENTS, IMAGES = ("centre_a", "centre_b"), ("hem", "all"), ("p01", "p02"), ("1.png", "2.png")
 
@@ -117,3 +119,19 @@ def _below(path: Path, data: Path) -> str:
     """The rows of a list, with paths below the data."""
     rows = path.read_text().splitlines()[1:]
     return "".join(f"{path.parent.relative_to(data).as_posix()}/{row}\n" for row in rows)
+
+
+def test_subjects_of_several_sites_are_kept_apart_by_their_csvs(tmp_path: Path) -> None:
+    for seed, (site, part) in enumerate(product(CENTRES, ("train", "val"))):
+        write_csv(tmp_path / site / f"{part}.csv", 4, seed=seed, pid=[1, 2, 1, 2] if part == "train" else [3, 3, 3, 3])
+    lists = sorted(tmp_path.glob("*/*.csv"))
+    message = refusal(tmp_path)
+    expected = "pid has the same values in CSVs of several folders, and --subject-column pid joins them; if they are"
+    assert f"{expected} different patients, add --subject-scope site" in message
+    assert "--label-sheet" in message
+    scoped = Reading(subject_column="pid", subject_scope="site", also=tuple(map(str, lists[1:])))
+    catalog = read_catalog(lists[0], scoped)
+    assert sorted(set(catalog.table["subject"])) == [f"{site}/{pid}" for site in CENTRES for pid in (1, 2, 3)]
+    assert not any("several CSVs" in note for note in catalog.subject_notes)
+    with pytest.raises(NotApplicable, match=r"in CSVs of several sites, .* found train\.csv; "):
+        read_catalog(lists[0], Reading(subject_column="pid", subject_scope="site"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 from leukemia.base.errors import UserError, first_line, with_line
 from leukemia.data.classes import LabelError
 from leukemia.data.layouts.base_folder import has_any, located_listing
+from leukemia.data.layouts.chosen_lists import header_of
 from leukemia.data.layouts.class_folders import NAMES
 from leukemia.data.layouts.class_names import class_names
 from leukemia.data.layouts.csv_listing import list_images
@@ -23,14 +26,18 @@ from leukemia.data.layouts.listed_folder import Folder
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.other_kinds import describe_others
 from leukemia.data.layouts.signed_lists import way_by_signed_lists
-from leukemia.data.layouts.source import Row, direct_others, is_image, walk
+from leukemia.data.layouts.source import Row, Source, direct_others, is_image, walk
 from leukemia.data.layouts.tables import by_use, is_table, is_template
 from leukemia.data.layouts.unlisted import unlisted_by
 from leukemia.data.reading import Reading
+from leukemia.data.split import part_of
 from leukemia.data.subjects import some
 
 MOST_TABLES = 5
 """So many CSVs of a folder that is no data set are tried, to say which one can be read."""
+
+MOST_ALIKE = 50
+"""So many CSVs with the columns of others are tried."""
 
 _LABELLED, _UNLABELLED, _WITHOUT_IMAGES, _BROKEN, _OF_OTHERS = range(5)
 """Ranks of CSVs that are no data set: with images and columns that may have their labels, with images only, with
@@ -73,7 +80,9 @@ def no_data_set(data: Path, message: str, reading: Reading, *, labels: bool) -> 
     if readable:
         paths = "its path" if len(readable) == 1 else "the path of one, or of several as one data set"
         way = f", with {reading.base_option} {' or '.join(map(shlex.quote, sorted(bases)))}" if bases else ""
-        return UserError(f"{message} {', '.join(readable)}: give {paths}{way}")
+        more = f" and {tried.num_untried} more" if tried.num_untried else ""
+        joins = f"; {tried.joined_subjects}" if tried.joined_subjects else ""
+        return LabelError(f"{message} {', '.join(readable)}{more}: give {paths}{way}{joins}")
     levels, names, others = folder_levels(data), folder_names(data), describe_others(walk(data))
     has_labels = any(rank == _LABELLED for rank, _ in found)
     beside = f" ({others})" if others else ""
@@ -125,6 +134,12 @@ class _Tables:
     listings: list[Listing]
     """Those with a column of paths."""
 
+    num_untried: int
+    """How many more there are."""
+
+    joined_subjects: str
+    """What to do about subjects that several of them have, in different folders; empty if there are none."""
+
     refused: list[tuple[int, UserError]]
     """The rank of each other one, and why it cannot be read: sorted by the rank, then those of most images first."""
 
@@ -136,13 +151,19 @@ def _tried(data: Path, reading: Reading, *, labels: bool) -> _Tables:
     found: list[tuple[int, int, UserError]] = []
     listings: list[Listing] = []
     bases: set[str] = set()
-    for path in [path for path in tables if not is_template(path)][:MOST_TABLES] or tables[:1]:
+    every = [path for path in tables if not is_template(path)]
+    chosen = every[:MOST_TABLES] or tables[:1]
+    # Those of the same columns are parts of one data set.
+    headers = [header_of(path) for path in chosen]
+    chosen += [path for path in every[MOST_TABLES:MOST_ALIKE] if header_of(path) in headers]
+    sources: list[tuple[Listing, Source]] = []
+    for path in chosen:
         rank, number, listing = _BROKEN, 0, None
         try:
             listing = located_listing(path, reading, data)
             rank, number = _rank(listing), _num_images(listing)
             listings += [listing] if listing.path_column is not None else []
-            list_images(listing, reading, labels=labels)
+            sources.append((listing, list_images(listing, reading, labels=labels)))
             readable.append((number, path.relative_to(data).as_posix()))
             if listing.base != path.parent:
                 bases.add(str(listing.base))
@@ -163,7 +184,27 @@ def _tried(data: Path, reading: Reading, *, labels: bool) -> _Tables:
         readable=[path for _, path in readable],
         bases=bases,
         listings=listings,
+        num_untried=len(every) - len(chosen) if every else 0,
+        joined_subjects=_joined_subjects(sources),
         refused=[(rank, error) for rank, _, error in found],
+    )
+
+
+def _joined_subjects(sources: Sequence[tuple[Listing, Source]]) -> str:
+    """What to do about a column of subjects whose values are in CSVs of several folders, as of sites that number their
+    patients from 1; empty if there is none."""
+    found: dict[str, dict[str, set[tuple[str, ...]]]] = defaultdict(lambda: defaultdict(set))
+    for listing, source in sources:
+        for column in source.unread_columns:
+            for value in listing.column(column.lower()):
+                found[column][value].add(tuple(name for name in listing.path.parent.parts if not part_of(name)))
+    shared = [name for name, values in found.items() if any(len(each) > 1 for each in values.values())]
+    if not shared:
+        return ""
+    option = f"--subject-column {shlex.quote(shared[0])}"
+    return (
+        f"{shared[0]} has the same values in CSVs of several folders, and {option} joins them; if they are different "
+        "patients, add --subject-scope site"
     )
 
 
