@@ -33,3 +33,13 @@ def parts_of(total: int, parts: Sequence[float]) -> list[int]:
     for index in order[: total - sum(whole)]:
         whole[index] += 1
     return whole
+
+
+def have(number: int) -> str:
+    """The verb after so many, or after so many of more: ``1 of 9 images has``."""
+    return "has" if number == 1 else "have"
+
+
+def are(number: int) -> str:
+    """As ``have``."""
+    return "is" if number == 1 else "are"

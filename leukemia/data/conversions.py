@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal, TypeAlias, get_args
 
+from leukemia.base.quantity import are, have
+
 Conversion: TypeAlias = Literal["deep", "grey", "palette", "cmyk", "ycbcr", "transparent", "turned"]
 """A way in which the pixels of an image differ from those in its file."""
 
@@ -37,7 +39,9 @@ def conversion_notes(images: Iterable[tuple[tuple[Conversion, ...], int]]) -> tu
     """
     images = list(images)
     counts = Counter(each for found, _ in images for each in found)
-    notes = [f"{counts[each]} of {len(images)} images {_TEXTS[each]}" for each in CONVERSIONS if counts[each]]
+    notes = [
+        f"{number} of {len(images)} images {_text(each, number)}" for each in CONVERSIONS if (number := counts[each])
+    ]
     largest = max((brightest for found, brightest in images if "deep" in found), default=_DARK)
     if largest < _DARK:
         notes.append(
@@ -46,3 +50,8 @@ def conversion_notes(images: Iterable[tuple[tuple[Conversion, ...], int]]) -> tu
             "save them again"
         )
     return tuple(notes)
+
+
+def _text(conversion: Conversion, number: int) -> str:
+    verb, _, rest = _TEXTS[conversion].partition(" ")
+    return f"{have(number) if verb == 'have' else are(number)} {rest}"

@@ -10,6 +10,7 @@ from typing import TypeVar
 import pandas as pd
 
 from leukemia.base.errors import UserError, listed
+from leukemia.base.quantity import are
 from leukemia.data.subjects import NotApplicable
 
 Key = TypeVar("Key", bound=Hashable)
@@ -84,7 +85,8 @@ def look_up_subjects(table: pd.DataFrame, reference: pd.DataFrame, reference_pat
     ]
     if missing:
         raise NotApplicable(
-            f"--subjects-from {reference_path}: {len(missing)} of {len(table)} images are missing from it, so their "
+            f"--subjects-from {reference_path}: {len(missing)} of {len(table)} images {are(len(missing))} "
+            "missing from it, so their "
             f"subjects are unknown; remove them, or give a complete copy:\n{listed(missing)}"
         )
     firsts = [known[digest][0] for digest in table["pixel_sha256"]]

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from leukemia.base import interrupts
 from leukemia.base.errors import UserError, listed
 from leukemia.base.locks import locked
+from leukemia.base.quantity import are, have
 from leukemia.base.threads import completed
 from leukemia.config.recipe import Recipe
 from leukemia.data import array_file, hashes, view_file
@@ -72,7 +73,8 @@ def _require_size(table: pd.DataFrame, view: View) -> None:
         key, least = ("data.crop_px", sides.min(axis=1)) if view.crop_px else ("data.size_px", sides.max(axis=1))
         lines = (f"{row.image_id}: {row.width}x{row.height} px" for row in small.itertuples())
         raise UserError(
-            f"{len(small)} of {len(table)} images are smaller than the {view.least}; set {key} to at most "
+            f"{len(small)} of {len(table)} images {are(len(small))} smaller than the {view.least}; set "
+            f"{key} to at most "
             f"{least.min()}, set data.small=pad, or remove them from the data:\n{listed(lines)}"
         )
 
@@ -102,7 +104,8 @@ def _build(path: Path, catalog: Catalog, view: View) -> None:
             hashes.forget(catalog.root, changed)
             reasons = listed(f"{image_id}: {changed[image_id]}" for image_id in sorted(changed))
             raise UserError(
-                f"{len(changed)} of {len(image_ids)} images have changed since the catalog was read; run the command "
+                f"{len(changed)} of {len(image_ids)} images {have(len(changed))} changed since the "
+                "catalog was read; run the command "
                 f"again without changing the data meanwhile:\n{reasons}"
             )
 

@@ -18,6 +18,7 @@ from leukemia.data.classes import NO_LABEL
 from leukemia.data.layouts.companions import companions_among, companions_in
 from leukemia.data.layouts.detect import find_images
 from leukemia.data.layouts.last_resort import OPTION, folder_of_images
+from leukemia.data.layouts.program_columns import OF_SHEET
 from leukemia.data.layouts.source import Row, Source, is_image, walk
 from leukemia.data.layouts.unlisted_images import unlisted_images
 from leukemia.data.names import check_names, composed
@@ -28,7 +29,7 @@ from leukemia.data.subjects import read_subjects
 MOST_NAMES = 8
 """Columns for the words of names; later words have none."""
 
-SPLIT, WORD = "split", "word"
+SPLIT, WORD = "split", OF_SHEET
 """Columns of the part of a split, and of what a label would be read from if it were known; the latter only if there is
 any."""
 

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from leukemia.base.quantity import are
 from leukemia.data.classes import Vocabulary, vocabularies
 from leukemia.data.names import composed
 from leukemia.data.reading import Reading
@@ -57,7 +58,8 @@ def recurring_subjects(image_ids: Sequence[str], subjects: Sequence[str] | None,
     subject, each = min(recurring.items())
     example = " and ".join(f"{'/'.join(filter(None, folders)) or '.'}/" for folders in each[:2])
     return (
-        f"{len(recurring)} of {len(places)} subjects are in several folders ({subject} in {example}), and each of them "
+        f"{len(recurring)} of {len(places)} subjects {are(len(recurring))} in several folders ({subject} "
+        f"in {example}), and each of them "
         f"is taken for one patient; if they are several, {advice}",
     )
 
@@ -85,7 +87,8 @@ def subjects_of_tables(
         return ()
     subject, each = min(recurring.items())
     return (
-        f"{len(recurring)} of {len(places)} subjects are in several CSVs ({subject} in {' and '.join(each[:2])}), and "
+        f"{len(recurring)} of {len(places)} subjects {are(len(recurring))} in several CSVs ({subject} in "
+        f"{' and '.join(each[:2])}), and "
         f"each of them is taken for one patient; if they are several, --subject-scope {SITE} keeps them apart",
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from leukemia.base.errors import UserError
+from leukemia.base.quantity import have, quantity
 from leukemia.data.names import composed
 from leukemia.data.reading import Reading, Spelling
 
@@ -114,13 +115,15 @@ def read_subjects(
     names, joined = _normal({value for value in known if value is not None}, reading.subject_spelling)
     if joined:
         notes.append(
-            f"{len(joined)} subjects have several spellings, which are taken for one: {some(joined)}; "
+            f"{quantity(len(joined), 'subject')} {have(len(joined))} several spellings, which are taken "
+            f"for one: {some(joined)}; "
             "--subject-spelling exact keeps them apart"
         )
     without = [image_id for image_id, value in zip(image_ids, known, strict=True) if value is None]
     if without:
         notes.append(
-            f"{len(without)} of {len(image_ids)} images have no subject{_in_brackets(words)}: {some(without)}; they "
+            f"{len(without)} of {len(image_ids)} images {have(len(without))} no "
+            f"subject{_in_brackets(words)}: {some(without)}; they "
             f"stay together as one group, {UNKNOWN!r}, which is not compared with other data: remove them if their "
             "patients have other images"
         )

@@ -6,6 +6,7 @@ import dataclasses
 import statistics
 from collections.abc import Collection
 
+from leukemia.base.quantity import are
 from leukemia.config.fitting import LEAST_KEPT, Size, kept_share, median_kept
 from leukemia.data.catalog import Catalog
 from leukemia.data.view import View
@@ -43,7 +44,7 @@ def survival_notes(view: View, sizes: Collection[Size]) -> tuple[str, ...]:
     notes, small = [], [size for size in sizes if view.is_small(*size)]
     if small:
         notes.append(
-            f"{len(small)} of {len(sizes)} images are smaller than the {view.least} (the smallest is "
+            f"{len(small)} of {len(sizes)} images {are(len(small))} smaller than the {view.least} (the smallest is "
             f"{_named(min(small, key=min))}): padded with black; data.small=refuse refuses them"
         )
     kept = median_kept(sizes, view.crop_px)

@@ -191,11 +191,11 @@ def test_test_phase_and_its_csv_must_agree(cnmc: Path) -> None:
     with pytest.raises(UserError, match=r"images of .* are not listed.*\n  3.bmp$"):
         read_catalog(folder)
     assert read_catalog(cnmc / f"{folder.name}_labels.csv").notes == (
-        f"1 images in {folder} are not listed in the CSV and were ignored",
+        f"1 image in {folder} is not listed in the CSV, and not read",
         "classes (images): normal = 0 (1); leukemic = 1 (1)",
     )
     (folder / "1.bmp").unlink()
-    with pytest.raises(UserError, match=r"1 of 2 images do not exist below .*\n  row 2: 1.bmp$"):
+    with pytest.raises(UserError, match=r"1 of 2 images does not exist below .*\n  row 2: 1.bmp$"):
         read_catalog(cnmc / f"{folder.name}_labels.csv")
 
 
@@ -376,7 +376,7 @@ def test_folders_named_by_class(tmp_path: Path, normal: str, leukemic: str) -> N
     assert column(catalog, "width")[f"{normal}/a.png"] == 20
     assert catalog.protocols == ("random-cell",)
     classes = f"classes (images): normal = {normal} (1); leukemic = {leukemic} (1)"
-    ignored = ("ignored 1 files without an image suffix (.txt: 1)",)
+    ignored = ("ignored 1 file without an image suffix (.txt: 1)",)
     assert catalog.notes == (classes, *ignored)
     draw(tmp_path / "odd" / "c.png", 3)
     draw(tmp_path / "stray.png", 4)

@@ -117,5 +117,5 @@ def test_what_remains_after_an_example_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("\n".join(["Path,label", *lines]))
     message = refusal(tmp_path)
     assert "--classes normal=hem leukemic=ALL ignore=Artefakt\n  after that, this remains: " in message
-    assert "1 of 4 images do not exist below" in message
+    assert "1 of 4 images does not exist below" in message
     assert "\n    row 5: 3.png\n" in message

@@ -45,10 +45,10 @@ def test_conversions_are_counted_by_every_reading(data: Path, monkeypatch: pytes
     assert [note.split(":")[0] for note in first.notes[1:]] == [
         "3 of 11 images have more than 8 bits per channel",
         "2 of 11 images are grey",
-        "1 of 11 images have a palette",
-        "1 of 11 images are CMYK",
-        "1 of 11 images are partly transparent",
-        "1 of 11 images are stored turned or mirrored",
+        "1 of 11 images has a palette",
+        "1 of 11 images is CMYK",
+        "1 of 11 images is partly transparent",
+        "1 of 11 images is stored turned or mirrored",
     ]
     monkeypatch.setattr(hashes, "read_image", None)
     assert read_catalog(data).notes == first.notes

@@ -179,7 +179,8 @@ def test_titles_without_separators_above_the_header_are_not_read(tmp_path: Path,
     assert file.header == (start, ["Path", "label", "Pt"])
     assert [number for number, _ in file.rows] == [start + 1, start + 2]
     number = len(titles.split("\n")) - titles.count("\n\n") - 1
-    assert f"{number} lines above the header of the CSV have one value each, and are not read" in file.notes
+    lines, verb, are = ("line", "has", "is") if number == 1 else ("lines", "have", "are")
+    assert f"{number} {lines} above the header of the CSV {verb} one value each, and {are} not read" in file.notes
 
 
 @pytest.mark.parametrize("text", ["Path\na.png,0\nb.png,1\n", "Path\na.png\nb.png\n", "a.png\nb.png,c\nd.png,e\n"])

@@ -150,7 +150,7 @@ def test_another_view_is_decoded_and_checked_once_more(data: Path, cache: Path, 
     catalog = read_catalog(data, recipe=RECIPE)
     del decoded[:]
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(catalog.table["path"][5])
-    with pytest.raises(UserError, match=r"1 of 48 images have changed .*\n  .*: pixels differ"):
+    with pytest.raises(UserError, match=r"1 of 48 images has changed .*\n  .*: pixels differ"):
         open_images(catalog, View(crop_px=20, size_px=20))
     assert len(decoded) == len(catalog.table)
 

@@ -99,4 +99,4 @@ def test_images_whose_folder_has_no_row_have_no_subject(export: Path) -> None:
     source = typed(export, options=f"{CLASSES} --subject-column MRN")
     ids = [row.path.name for row in source.rows]
     subjects = read_subjects(ids, [row.subject for row in source.rows], Reading(subject_column="MRN"))
-    assert any("1 of 31 images have no subject" in note for note in subjects.notes)
+    assert any("1 of 31 images has no subject" in note for note in subjects.notes)

@@ -244,7 +244,7 @@ def test_the_next_command_reads_changed_images_again(tmp_path):
     write_json(hash_cache, {**content, "sha256": hashes._sha256(content["images"])})
     stale = read_catalog(folder)
     assert stale.fingerprint == first.fingerprint
-    with pytest.raises(UserError, match="1 of 48 images have changed since the catalog was read; run the command"):
+    with pytest.raises(UserError, match="1 of 48 images has changed since the catalog was read; run the command"):
         open_images(stale, VIEW)
     current = read_catalog(folder)
     assert np.array_equal(open_images(current, VIEW)[0], framed(decode(path), VIEW))

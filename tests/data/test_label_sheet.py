@@ -221,7 +221,7 @@ def test_a_sheet_that_contradicts_the_folders_is_named(tmp_path: Path) -> None:
         sheet, lambda row: int(row["Path"] in ("data/hem/1.png", "data/all/0.png", "data/all/1.png", "data/odd/1.png"))
     )
     message = refusal(sheet)
-    assert "2 images have other labels than the folders that they are in say" in message
+    assert "2 images have another label than the folder says" in message
     assert "\n  row 4: 0 in all/\n  row 6: 1 in hem/\n" in message
     assert "add --label-column label" in message
     assert len(find_images(sheet, Reading(label_column="label"), labels=True).rows) == 9

@@ -67,8 +67,8 @@ def test_a_deleted_image_is_not_taken_from_another_folder(course: Path) -> None:
     for prefix in ("", "new_dataset/", f"{COLAB}/"):
         path = listing(course, [f"{prefix}train/{number}.bmp" for number in range(20)])
         message = (
-            r"train.csv: 1 of 20 images do not exist below .*new_dataset; restore them, write .*--base, or remove .*\n"
-            rf"  row 17: {prefix}train/15.bmp \(of this name: valid/15.bmp\)$"
+            r"train.csv: 1 of 20 images does not exist below .*new_dataset; restore them, write .*--base, or remove .*"
+            rf"\n  row 17: {prefix}train/15.bmp \(of this name: valid/15.bmp\)$"
         )
         with pytest.raises(UserError, match=message):
             read_catalog(path)
@@ -173,7 +173,7 @@ def test_names_without_folders_are_found_anywhere_if_each_occurs_once(tmp_path: 
 def test_names_are_not_enough_beside_written_places(tmp_path: Path, first: str) -> None:
     """One row has a folder, or its image is where it was written: so would be the others."""
     draw(tmp_path, ["hem/0.png", "all/1.png", "3.png"])
-    with pytest.raises(UserError, match=r"1 of 2 images do not exist .*\n  row 3: 1.png \(of this name: all/1.png\)$"):
+    with pytest.raises(UserError, match=r"1 of 2 images does not .*\n  row 3: 1.png \(of this name: all/1.png\)$"):
         read_catalog(listing(tmp_path, [first, "1.png"]))
 
 
@@ -228,7 +228,7 @@ def test_a_study_of_a_version_that_read_any_file_of_the_name(request_for: Reques
     listing(course, [*others, "test/3.bmp"])
     request = Request(runs=request_for.runs, study="one")
     with pytest.raises(
-        UserError, match=r"1 of 20 images do not exist .*\n  row 21: test/3.bmp \(of this name: .*valid/3.bmp"
+        UserError, match=r"1 of 20 images does not exist .*\n  row 21: test/3.bmp \(of this name: .*valid/3.bmp"
     ):
         plan_resumed(request)
     path.write_text(before)
@@ -275,7 +275,7 @@ def test_other_spellings_of_a_path_are_found_and_counted(tmp_path: Path, written
 def test_a_name_beside_the_csv_may_differ_in_spelling(tmp_path: Path) -> None:
     draw(tmp_path, ["0.png", "1.png", "deep/2.png"])
     assert ids(read_catalog(listing(tmp_path, ["0.png", "1.PNG"]))) == ["0.png", "1.png"]
-    with pytest.raises(UserError, match=r"1 of 2 images do not exist .*\n  row 3: 2.PNG \(of this name: deep/2.png\)$"):
+    with pytest.raises(UserError, match=r"1 of 2 images does not .*\n  row 3: 2.PNG \(of this name: deep/2.png\)$"):
         read_catalog(listing(tmp_path, ["0.png", "2.PNG"]))
 
 
@@ -305,7 +305,7 @@ def test_the_spelling_of_the_csv_comes_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize("written", ["img_1.jpg", "images/img", "images/img_1.bmp"])
 def test_another_suffix_is_another_image(tmp_path: Path, written: str) -> None:
     draw(tmp_path, ["images/img_1.png", "images/2.png"])
-    with pytest.raises(UserError, match="1 of 2 images do not exist"):
+    with pytest.raises(UserError, match="1 of 2 images does not exist"):
         read_catalog(listing(tmp_path, [written, "images/2.png"]))
 
 

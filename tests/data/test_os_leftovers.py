@@ -93,5 +93,5 @@ def test_what_a_test_set_without_labels_leaves_out_is_counted(tmp_path: Path) ->
     assert len(source.rows) == 2
     assert source.notes == (
         "3 images in folders below are not read; give the path of their folder to read those",
-        "ignored 1 files without an image suffix (.dcm: 1)",
+        "ignored 1 file without an image suffix (.dcm: 1)",
     )

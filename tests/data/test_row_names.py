@@ -28,10 +28,10 @@ def test_rows_without_a_folder_are_named_also_in_a_small_table(patients: Path) -
     touch(patients, "figures/S3.png")
     for data in (path, patients):
         assert "2 rows of the CSV have no images" in typed(data).notes
-        assert "1 images are in folders without a row of the CSV, and are not read" in typed(data).notes
+        assert "1 image is in folders without a row of the CSV, and not read" in typed(data).notes
     touch(patients, "E-6O/1.png")
     for data in (path, patients):
-        with pytest.raises(UserError, match=r"1 of 13 images do not exist .* these rows:\n  row 6: E-60$"):
+        with pytest.raises(UserError, match=r"1 of 13 images does not exist .* these rows:\n  row 6: E-60$"):
             typed(data)
 
 
@@ -60,7 +60,7 @@ def test_ids_of_patients_whose_images_are_named_otherwise(tmp_path: Path) -> Non
 def test_images_that_are_missing_are_named_in_a_small_table(tmp_path: Path) -> None:
     touch(tmp_path, *(f"cells/{number}.png" for number in range(4)))
     path = write_lines(tmp_path / "cells.csv", "Bild,label", *(f"{number}.png,{number % 2}" for number in range(5)))
-    with pytest.raises(UserError, match=r"1 of 5 images do not exist .*\n  row 6: 4.png$"):
+    with pytest.raises(UserError, match=r"1 of 5 images does not exist .*\n  row 6: 4.png$"):
         typed(path)
 
 
@@ -88,7 +88,7 @@ def test_ids_without_leading_zeros_are_found_if_all_are(tmp_path: Path, header: 
 def test_ids_are_not_completed_beside_images_that_are_there(tmp_path: Path) -> None:
     touch(tmp_path, "7.png", "008.png")
     path = write_lines(tmp_path / "cells.csv", "file,label", "7.png,0", "8.png,1")
-    with pytest.raises(UserError, match=r"1 of 2 images do not exist .*\n  row 3: 8.png$"):
+    with pytest.raises(UserError, match=r"1 of 2 images does not exist .*\n  row 3: 8.png$"):
         typed(path)
     touch(tmp_path, "a/007.png", "a/07.png")
     write_lines(path, "file,label", "a/7.png,0", "a/8.png,1")

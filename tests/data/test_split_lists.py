@@ -74,7 +74,7 @@ def test_a_split_in_lists_beside_class_folders_is_found(folders: Path, form: str
     assert source.parts == "6 train, 3 validation, 3 test images, together; --split-column split keeps it"
     assert source.named_notes[0] == f"read test{suffix}, train{suffix}, val{suffix} for the split only"
     assert not [note for note in source.named_notes if note.startswith("did not read test")]
-    assert "ignored 1 files without an image suffix (.txt: 1)" in source.notes
+    assert "ignored 1 file without an image suffix (.txt: 1)" in source.notes
     kept = typed(folders, options="--split-column split")
     assert parts_of(kept) == {"train": 6, "validation": 3}
     assert {path: row.split for path, row in zip(labels_of(kept), kept.rows, strict=True)}["hem/6.png"] == "validation"
@@ -98,7 +98,7 @@ def test_columns_of_such_lists_are_named(folders: Path) -> None:
 def test_lists_that_are_no_split_of_the_images_are_named(folders: Path) -> None:
     write_lists(folders, "{word}/{0}.png")
     touch(folders, "hem/12.png")
-    reason = "1 of 13 images are in none of them, such as hem/12.png; add these to a list, or move them out of the"
+    reason = "1 of 13 images is in none of them, such as hem/12.png; add these to a list, or move them out of the"
     (note,) = typed(folders).named_notes
     assert note.startswith(f"test.txt, train.txt, val.txt are no split of the images: {reason}")
     with pytest.raises(UserError, match=rf"--split-column split: .*: {reason}"):

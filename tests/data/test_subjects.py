@@ -161,8 +161,8 @@ def test_a_pattern_finds_subjects_in_paths_or_in_a_column(tmp_path: Path) -> Non
     catalog = read_catalog(tmp_path / "cells", Reading(subject_pattern=r"pat(\d+)-"))
     assert subjects_of(catalog) == [UNKNOWN, "2", "1", "1"]
     assert [note.split(":")[0] for note in catalog.remarks] == [
-        "1 subjects have several spellings, which are taken for one",
-        "1 of 4 images have no subject",
+        "1 subject has several spellings, which are taken for one",
+        "1 of 4 images has no subject",
         "classes (images)",
     ]
     path = listing(tmp_path / "set", ["x-1-a", "x-1-b", "x-2-a", "x-2-b"], column="slide")
@@ -221,7 +221,7 @@ def test_one_odd_name_does_not_lose_the_other_subjects(tmp_path: Path, flat: boo
     assert catalog.layout == "cnmc"
     assert dict(zip(catalog.table["image_id"], subjects_of(catalog), strict=True)) == expected
     (note,) = remarks_of(catalog)
-    assert note.startswith(f"1 of 7 images have no subject: {next(iter(expected))}; they stay together")
+    assert note.startswith(f"1 of 7 images has no subject: {next(iter(expected))}; they stay together")
 
 
 def test_the_class_in_the_name_of_a_copy_is_compared_with_its_folder(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_options_on_subjects_apply_to_the_reference_copy(tmp_path: Path) -> None
     joined, classes, whose = catalog.remarks
     assert classes == "classes (images): normal = hem (2); leukemic = all (2)"
     assert whose.startswith(f"subjects and groups are those of {reference}: ")
-    assert joined.startswith("--subjects-from: 1 subjects have several spellings, which are taken for one: A = a; ")
+    assert joined.startswith("--subjects-from: 1 subject has several spellings, which are taken for one: A = a; ")
 
 
 def test_the_labels_of_the_reference_copy_do_not_matter(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_a_row_whose_folder_is_misspelt_is_named(patients: Path) -> None:
     many = [f"N-{case},0" for case in range(30)]
     draw(patients, "N_29/1.png", *(f"N-{case}/1.png" for case in range(29)))
     path = write(patients / "cases.csv", "Fall,label", [*cases, *many])
-    with pytest.raises(UserError, match=r"1 of 39 images do not exist below .* or remove these rows:\n  row 34: N-29$"):
+    with pytest.raises(UserError, match=r"1 of 39 images does not exist .* or remove these rows:\n  row 34: N-29$"):
         read_catalog(path)
 
 
@@ -199,4 +199,4 @@ def test_a_row_without_a_label_beside_one_with_is_not_read(cells: Path) -> None:
     rows = [f"photos/{n}.png,{n % 2}" for n in range(8)]
     catalog = read_catalog(write(cells / "list.csv", "Path,label", ["photos/0.png,", *rows]))
     assert len(catalog.table) == 8
-    assert "1 rows of the CSV have no label, but others of the same images have one" in catalog.notes
+    assert "1 row of the CSV has no label, but others of the same images have one" in catalog.notes

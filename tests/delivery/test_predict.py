@@ -117,10 +117,10 @@ def test_new_images_that_are_padded_or_mostly_cut_away_are_counted(
     Image.fromarray(np.zeros((640, 640, 3), np.uint8)).save(large)
     assert predict(plain_model, pictures[0], small, large) == 0
     assert notes(caplog) == [
-        "1 of 3 images are smaller than the crop of 64 px (the smallest is 31x20 px): padded with black; "
+        "1 of 3 images is smaller than the crop of 64 px (the smallest is 31x20 px): padded with black; "
         "data.small=refuse refuses them",
         "the crop of 64 px keeps 25 % of the median image's area; training with data.fit=resize takes whole images",
-        f"2 of 3 images have few grey levels, so they may be masks, or blank: {small}, {large}",
+        f"2 of 3 images have few grey levels, and may be masks, or blank: {small}, {large}",
     ]
     assert [row["warning"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))] == [
         "",
@@ -142,11 +142,11 @@ def test_new_images_that_look_like_masks_are_named(
     (cells / "__MACOSX").mkdir()
     assert predict(plain_model, *sorted(cells.iterdir())) == 0
     (warning,) = [message for message in caplog.messages if "masks" in message]
-    assert warning == f"1 of 2 images have few grey levels, so they may be masks, or blank: {mask}"
+    assert warning == f"1 of 2 images has few grey levels, and may be masks, or blank: {mask}"
     caplog.clear()
     (cells / "cell.dcm").write_text("x")
     assert predict(plain_model, cells) == 0
-    assert f"{cells}: ignored 1 files without an image suffix (.dcm: 1)" in caplog.messages
+    assert f"{cells}: ignored 1 file without an image suffix (.dcm: 1)" in caplog.messages
     with pytest.raises(UserError, match=r"__MACOSX: no images in this folder"):
         predict(plain_model, cells / "__MACOSX")
 
@@ -197,7 +197,7 @@ def test_converted_images_are_counted_before_the_prediction(
     Image.open(pictures[1]).convert("L").save(pictures[1])
     predict(plain_model, *pictures)
     grey, crop = notes(caplog)
-    assert grey == "1 of 3 images are grey: all three channels have the grey value"
+    assert grey == "1 of 3 images is grey: all three channels have the grey value"
     assert crop.startswith("the crop of 64 px keeps 25 % of the median image's area")
 
 

@@ -130,7 +130,7 @@ def test_deleted_images_are_built_again(tiny_catalog: Catalog, tmp_path: Path, m
         assert path.read_bytes() == content
     path.unlink()
     plan.catalog.table.loc[3, "path"] = str(tmp_path / "missing.png")
-    with pytest.raises(MachineFault, match=r"^1 of 48 images have changed .*: missing$"):
+    with pytest.raises(MachineFault, match=r"^1 of 48 images has changed .*: missing$"):
         _repair_images(plan, False)
 
 

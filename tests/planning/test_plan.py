@@ -125,7 +125,7 @@ def test_how_whole_fields_are_seen_is_decided_once_and_said(started: Callable[..
     print_plan(Console(file=printed, width=200), plan)
     line = "scaled down to 224 px: 1.34 times smaller for the median image, 1.34 times for the largest (300x112 px)\n"
     assert f"\ninput: whole images, {line}" in printed.getvalue()
-    note = "1 of 13 images are smaller than the input of 224 px (the smallest is 40x40 px): padded with black; data.sm"
+    note = "1 of 13 images is smaller than the input of 224 px (the smallest is 40x40 px): padded with black; data.sm"
     assert f"\nnote: {note}" in printed.getvalue()
     assert [each[: len(note)] for each in Study.open(plan.folder).info.data.notes[-1:]] == [note]
     again = plan_resumed(Request(runs=plan.folder.parent, data=None, study="one", given={}))

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError, listed
+from leukemia.base.quantity import are, have, quantity
 from leukemia.data.layouts.label_column import read_labels
 from leukemia.data.layouts.listed_folder import Folder
 from leukemia.data.layouts.listing import Listing, read_listing
@@ -96,7 +97,11 @@ def listed_test_images(listing: Listing, reading: Reading) -> Source:
     _check_classes(listing.path, zip(listing.column("patient_id"), listed, strict=True))
     rows, repeated = joined(listing, listed)
     unlisted = {path.resolve() for path in direct_images(folder.root)} - {row.path.resolve() for row in rows}
-    notes = (f"{len(unlisted)} images in {root} are not listed in the CSV and were ignored",) if unlisted else ()
+    notes = (
+        (f"{quantity(len(unlisted), 'image')} in {root} {are(len(unlisted))} not listed in the CSV, and not read",)
+        if unlisted
+        else ()
+    )
     return Source(
         layout="cnmc",
         root=folder.root,
@@ -207,7 +212,8 @@ def with_doubts(source: Source) -> Source:
     if not number:
         return source
     note = (
-        f"warning: {number} of {len(names)} images have another class in their C-NMC name (UID_..._{CLASS_NAMES[0]}, "
+        f"warning: {number} of {len(names)} images {have(number)} another class in their C-NMC name "
+        f"(UID_..._{CLASS_NAMES[0]}, "
         f"UID_..._{CLASS_NAMES[1]}) than their label or folder says, which counts; check the labels (0 "
         f"{CLASS_NAMES[0]}, 1 {CLASS_NAMES[1]})"
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from leukemia.base.errors import UserError
 from leukemia.base.files import open_file
+from leukemia.base.quantity import are, have, quantity
 from leukemia.data.layouts.record_file import SUFFIXES as RECORDS
 from leukemia.data.layouts.record_file import table_of
 from leukemia.data.layouts.signed_lists import has_signed_ids
@@ -104,13 +105,20 @@ def read_csv(path: Path) -> CsvFile:
         notes.append(f"the values in the CSV are separated by {SEPARATORS[separator]}")
     num_titles += len(titles)
     if num_titles:
-        notes.append(f"{num_titles} lines above the header of the CSV have one value each, and are not read")
-    if footnotes and len(footnotes) < len(every) - len(titles) - 1:
         notes.append(
-            f"{len(footnotes)} lines at the end of the CSV have one value each, which is a text, and are not read"
+            f"{quantity(num_titles, 'line')} above the header of the CSV {have(num_titles)} one value "
+            f"each, and {are(num_titles)} not read"
+        )
+    if footnotes and len(footnotes) < len(every) - len(titles) - 1:
+        number = len(footnotes)
+        notes.append(
+            f"{quantity(number, 'line')} at the end of the CSV {have(number)} one value each, which is a text, and "
+            f"{are(number)} not read"
         )
     if records.num_comments:
-        notes.append(f"{records.num_comments} lines in the CSV begin with # and were taken as comments")
+        number = records.num_comments
+        verbs = "begins with # and was taken as a comment" if number == 1 else "begin with # and were taken as comments"
+        notes.append(f"{quantity(number, 'line')} in the CSV {verbs}")
     return _with_header(CsvFile(header=header, rows=tuple(rows), notes=tuple(notes)), are_signed=are_signed)
 
 

@@ -19,7 +19,7 @@ from leukemia.data.layouts.other_readers import other_readers
 from leukemia.data.layouts.path_column import MOST_COLUMNS, recurring_folders, unpadded_column
 from leukemia.data.layouts.program_columns import is_label_sheet
 from leukemia.data.layouts.recurring_columns import left_columns, recurring_columns
-from leukemia.data.layouts.repeated_rows import joined, with_labels_only
+from leukemia.data.layouts.repeated_rows import joined, places, with_labels_only
 from leukemia.data.layouts.source import Row, Source, is_image, walk
 from leukemia.data.reading import Reading
 from leukemia.data.split import part_of, split_column
@@ -154,11 +154,11 @@ def _values_of(listing: Listing) -> dict[str, list[str]]:
 
 def _check_once(listing: Listing, path_column: str, labels: Sequence[tuple[str | None, int | None]]) -> None:
     """Refuse images of several rows with different labels, such as those of several raters, before any is removed."""
-    rows: dict[str, list[tuple[int, str | None, int | None]]] = {}
-    for path, (number, _), (word, label) in zip(listing.column(path_column), listing.rows, labels, strict=True):
-        rows.setdefault(path, []).append((number, word, label))
+    rows: dict[str, list[tuple[str, str | None, int | None]]] = {}
+    for path, place, (word, label) in zip(listing.column(path_column), places(listing), labels, strict=True):
+        rows.setdefault(path, []).append((place, word, label))
     conflicts = [
-        f"{path}: {', '.join(f'{word} in row {number}' for number, word, _ in each)}"
+        f"{path}: {', '.join(f'{word} in {place}' for place, word, _ in each)}"
         for path, each in rows.items()
         if len({label for _, _, label in each}) > 1
     ]

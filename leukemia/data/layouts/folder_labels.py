@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from leukemia.base.quantity import have, quantity
 from leukemia.data.classes import NAMED, LabelError
 from leukemia.data.layouts.beside import num_common
 from leukemia.data.layouts.listing import Listing
@@ -52,7 +53,7 @@ def check_folders(
     }
     if not differing:
         return ()
-    message = f"{len(differing)} images have other labels than the folders that they are in say"
+    message = f"{quantity(len(differing), 'image')} {have(len(differing))} another label than the folder says"
     way = (
         f"to read the labels of the CSV, add --label-column {shlex.quote(column)}; to read the folders, give their "
         f"folder instead, {root}"

@@ -25,6 +25,7 @@ from leukemia.data.layouts.label_candidates import label_candidates
 from leukemia.data.layouts.listed_folder import Folder
 from leukemia.data.layouts.listing import Listing
 from leukemia.data.layouts.other_kinds import describe_others
+from leukemia.data.layouts.path_column import SeveralPaths
 from leukemia.data.layouts.signed_lists import way_by_signed_lists
 from leukemia.data.layouts.source import Row, Source, direct_others, is_image, walk
 from leukemia.data.layouts.tables import by_use, is_table, is_template
@@ -168,6 +169,7 @@ def _tried(data: Path, reading: Reading, *, labels: bool) -> _Tables:
             if listing.base != path.parent:
                 bases.add(str(listing.base))
         except UserError as error:
+            rank = _UNLABELLED if isinstance(error, SeveralPaths) else rank
             if len(tables) > 1 and path.parent != data:
                 # The options below are read with this CSV only.
                 base = [] if listing is None or listing.base == path.parent else ["--base", str(listing.base)]

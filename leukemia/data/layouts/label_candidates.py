@@ -21,7 +21,8 @@ from leukemia.data.classes import (
 from leukemia.data.layouts.class_names import names_for
 from leukemia.data.layouts.folder_levels import is_id, look_like_subjects
 from leukemia.data.layouts.listing import Listing
-from leukemia.data.layouts.program_columns import is_of_program
+from leukemia.data.layouts.merged_cells import refuse_merged_cells
+from leukemia.data.layouts.program_columns import OF_SHEET, is_label_sheet, is_of_program
 from leukemia.data.part_words import plain
 from leukemia.data.reading import Reading
 from leukemia.data.split import COLUMNS as SPLITS
@@ -59,6 +60,8 @@ def label_candidates(listing: Listing) -> dict[str, list[str]]:
     names = [*listing.one_hot, *(name for name in listing.columns if name not in flags)]
     columns = {name: [values[name.lower()] for _, values in listing.rows] for name in names if name}
     columns.pop(next((name for name in columns if name.lower() == listing.path_column), ""), None)
+    if is_label_sheet(listing.columns):
+        columns.pop(OF_SHEET, None)
     possible = [name for name, words in columns.items() if may_be_classes(name, words)]
     ranks = {name: _rank(name, columns[name], is_one_hot=name in listing.one_hot) for name in possible}
     return {name: columns[name] for name in sorted(possible, key=ranks.__getitem__)}
@@ -70,7 +73,9 @@ def unread_candidates(listing: Listing, column: str, reading: Reading) -> tuple[
     notes = []
     candidates = {name: words for name, words in label_candidates(listing).items() if name.lower() != column}
     if candidates and reading.label_column is None and column not in listing.one_hot:
-        shown = "; ".join(f"{_shown(listing, name)}: {', '.join(counted(words))}" for name, words in candidates.items())
+        shown = "; ".join(
+            f"{_shown(listing, name)}: {', '.join(counted(filter(None, words)))}" for name, words in candidates.items()
+        )
         notes.append(f"columns that may have labels, too, and are not read: {shown}")
     splits = {name: [values[name.lower()] for _, values in listing.rows] for name in listing.columns if name}
     for name, words in splits.items():
@@ -106,6 +111,7 @@ def no_label_column(listing: Listing, reading: Reading) -> LabelError:
     option = f"--label-column {shlex.quote(best)}"
     if vocabulary_of(candidates[best], reading.classes) is not None:
         return LabelError(f"{message}; these may have labels, read one with {option}:\n{listed(lines)}")
+    refuse_merged_cells(listing, best)
     error = unknown_words(
         f"{message}; these may have labels, read one with {option} and the classes of its words{said}",
         words,

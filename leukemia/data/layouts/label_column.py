@@ -20,6 +20,7 @@ from leukemia.data.classes import (
     vocabulary_of,
 )
 from leukemia.data.layouts.class_names import names_for
+from leukemia.data.layouts.merged_cells import refuse_merged_cells
 from leukemia.data.reading import Reading
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ def _wrong_labels(listing: Listing, column: str, reading: Reading) -> LabelError
             numbers.setdefault(word, []).append(number)
     numbers.pop("", None)
     empty = _without_label(listing, column)
+    if empty:
+        refuse_merged_cells(listing, column)
     lines = [f"{word!r}: row {rows[0]}{_more(rows)}" for word, rows in sorted(numbers.items())]
     wanted = "the label 0 (normal) or 1 (leukemic)" if reading.classes is None else "a word of --classes"
     message = f"{listing.path}: expected {wanted} in every row of the column {column}; correct these"

@@ -110,7 +110,8 @@ class Folder:
                 f"row for each image, with its path as it is below it{example}"
             )
         listing.reject(
-            f"{len(missing)} of {len(written)} images do not exist below {self.root}; restore them, write their "
+            f"{len(missing)} of {len(written)} images {'does' if len(missing) == 1 else 'do'} not exist "
+            f"below {self.root}; restore them, write their "
             f"paths as they are below it, give another folder with {self._option}, or remove these rows",
             missing,
         )
@@ -133,11 +134,15 @@ class Folder:
             return notes
         way = "name alone" if self._is_by_name else "the last folders and the name of the path"
         zeros = "leading zeros, " if self._index.ignores_zeros else ""
-        respelled = f"{self._num_respelled} of them differ in {zeros}case, Unicode form or by a missing extension"
+        respelled = (
+            f"{self._num_respelled} of them {'differs' if self._num_respelled == 1 else 'differ'} in "
+            f"{zeros}case, Unicode form or by a missing extension"
+        )
         spelling = f"; {respelled}" if self._num_respelled else ""
         return (
             *notes,
-            f"{self._num_found} of {len(listing.rows)} paths in the CSV do not exist as written; "
+            f"{self._num_found} of {len(listing.rows)} paths in the CSV "
+            f"{'does' if self._num_found == 1 else 'do'} not exist as written; "
             f"their images were found below {self.root} by {way}{spelling}",
         )
 
@@ -190,8 +195,10 @@ class Folder:
 
     def _leading_out(self, links: Mapping[Path, Path]) -> str:
         """What is wrong with links that lead out of the folder, and where they lead."""
-        shown = [f"{link.relative_to(self.root).as_posix()} -> {target}" for link, target in links.items()]
-        return f"expected images inside {self.root}, but these are behind links out of it: {some(shown)}"
+        link, target = next(iter(links.items()))
+        number = "a link out of it:" if len(links) == 1 else f"{len(links)} links out of it, such as"
+        shown = f"{link.relative_to(self.root).as_posix()} -> {target}"
+        return f"expected images inside {self.root}, but these are behind {number} {shown}"
 
     def _wider(self, listing: Listing, column: str, links: Mapping[Path, Path]) -> str:
         """What to do about links that lead out: give a folder that has the targets, too, if all images are clear in

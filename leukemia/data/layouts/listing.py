@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from leukemia.base.errors import UserError, listed
+from leukemia.base.quantity import are, have, quantity
 from leukemia.data.layouts import path_column
 from leukemia.data.layouts.csv_file import read_csv
 from leukemia.data.layouts.file_index import FileIndex
@@ -251,12 +252,14 @@ def _of_folders(
     listed_images = {values[IMAGE_OF_FOLDER] for _, values in rows}
     every = [path.relative_to(root) for path in index.images_below(root)]
     if others := [path for path in every if path.as_posix() not in listed_images]:
-        notes.append(f"{len(others)} images are {place} without a row of the CSV, and are not read")
+        notes.append(
+            f"{quantity(len(others), 'image')} {are(len(others))} {place} without a row of the CSV, and not read"
+        )
     spellings = {_spelling(text) for path in others for text in (*path.parts[:-1], *_WORDS.findall(path.stem))}
     misspelt = [row for row in absent if _spelling(row[1][column]) in spellings]
     rows += misspelt
     if num_absent := len(absent) - len(misspelt):
-        notes.append(f"{num_absent} rows of the CSV have no images")
+        notes.append(f"{quantity(num_absent, 'row')} of the CSV {have(num_absent)} no images")
     return dataclasses.replace(
         listing,
         rows=tuple(rows),

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from leukemia.base.errors import UserError
+from leukemia.base.quantity import have
 from leukemia.data.pixels import decode
 from leukemia.data.subjects import some
 
@@ -53,7 +54,9 @@ def mask_note(names: Sequence[str], count: int) -> str:
         names: at least one, of these images.
         count: of all images.
     """
-    return f"{len(names)} of {count} images have few grey levels, so they may be masks, or blank: {some(names)}"
+    return (
+        f"{len(names)} of {count} images {have(len(names))} few grey levels, and may be masks, or blank: {some(names)}"
+    )
 
 
 def are_masks(paths: Iterable[Path]) -> bool:

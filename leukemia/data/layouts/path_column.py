@@ -30,6 +30,10 @@ LEAST_FOUND, LEAST_SURE = 0.9, 0.6
 images with a suffix, which hardly happens by chance."""
 
 
+class SeveralPaths(LabelError):
+    """A table whose rows name several images each."""
+
+
 def found_column(path: Path, columns: Mapping[str, Sequence[str]], index: FileIndex, root: Path) -> str | None:
     """The column whose values are images of the data; None if there is none.
 
@@ -174,7 +178,7 @@ def _files_of(text: str, root: Path, index: FileIndex) -> list[Path]:
 
 def _only(path: Path, found: Sequence[str], what: str) -> str | None:
     if len(found) > 1:
-        raise LabelError(
+        raise SeveralPaths(
             f"{path}: the columns {', '.join(found)} have names of {what}; leave only one of them in the CSV"
         )
     return found[0] if found else None

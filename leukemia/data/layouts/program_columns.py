@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+OF_SHEET = "word"
+"""The column of a label sheet for what is no label yet."""
+
 # What helps to sort a label sheet (``leukemia.data.label_sheet``).
 _OF_SHEET = re.compile(r"(?:folder|name) \d+")
 # Label Studio's, and VIA's.

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from leukemia.base.quantity import have, quantity
 from leukemia.data.layouts.listing import TABLE, Listing
 from leukemia.data.layouts.source import Row
 
@@ -23,7 +24,7 @@ def with_labels_only(listing: Listing, column: str) -> Listing:
     rows = tuple(row for row in listing.rows if row[1][column] or row[1][path] not in labelled)
     if not (number := len(listing.rows) - len(rows)):
         return listing
-    note = f"{number} rows of the CSV have no label, but others of the same images have one"
+    note = f"{quantity(number, 'row')} of the CSV {have(number)} no label, but others of the same images have one"
     return dataclasses.replace(listing, rows=rows, notes=(*listing.notes, note))
 
 
@@ -39,7 +40,7 @@ def joined(listing: Listing, rows: Sequence[Row]) -> tuple[tuple[Row, ...], tupl
     """
     first: dict[str, tuple[str, Row]] = {}
     twice, unlike, num_equal = [], [], 0
-    for place, row in zip(_places(listing), rows, strict=True):
+    for place, row in zip(_with_paths(listing), rows, strict=True):
         # Two links to one file are one image.
         file = os.path.realpath(row.path)
         if file not in first:
@@ -66,17 +67,23 @@ def joined(listing: Listing, rows: Sequence[Row]) -> tuple[tuple[Row, ...], tupl
     return kept, (f"{count} an image and its label; the {len(kept)} images count once",)
 
 
-def _places(listing: Listing) -> list[str]:
-    """Where each row is: its CSV if there are several, its number, and its path as written."""
+def places(listing: Listing) -> list[str]:
+    """Where each row is: its CSV if there are several, and its number."""
     tables = [values.get(TABLE) for _, values in listing.rows]
     distinct = {table for table in tables if table is not None}
     top = os.path.commonpath([Path(table).parent for table in distinct]) if len(distinct) > 1 else None
-    places = []
-    for table, (number, values) in zip(tables, listing.rows, strict=True):
+    found = []
+    for table, (number, _) in zip(tables, listing.rows, strict=True):
         file = "" if top is None or table is None else f"{os.path.relpath(table, top)}, "
-        written = "" if listing.path_column is None else f" ({values[listing.path_column]})"
-        places.append(f"{file}row {number}{written}")
-    return places
+        found.append(f"{file}row {number}")
+    return found
+
+
+def _with_paths(listing: Listing) -> list[str]:
+    """As ``places``, each with the path as written."""
+    column = listing.path_column
+    written = ["" if column is None else f" ({values[column]})" for _, values in listing.rows]
+    return [f"{place}{path}" for place, path in zip(places(listing), written, strict=True)]
 
 
 def _value(row: Row, name: str) -> str:

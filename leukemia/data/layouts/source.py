@@ -12,6 +12,7 @@ from typing import Literal, NoReturn
 
 from leukemia import CLASS_NAMES
 from leukemia.base.errors import UserError
+from leukemia.base.quantity import quantity
 from leukemia.data.classes import counts, normal_form
 
 Layout = Literal["cnmc", "csv", "folders"]
@@ -217,4 +218,4 @@ def ignored_files(folders: list[Path], read: Collection[Path] = ()) -> tuple[str
     found = Counter(path.suffix.lower() or "no suffix" for path in others).most_common()
     shown = [f"{suffix}: {number}" for suffix, number in sorted(found[:MOST_SUFFIXES])]
     more = [f"others: {sum(number for _, number in found[MOST_SUFFIXES:])}"] if len(found) > MOST_SUFFIXES else []
-    return (f"ignored {len(others)} files without an image suffix ({', '.join([*shown, *more])})",)
+    return (f"ignored {quantity(len(others), 'file')} without an image suffix ({', '.join([*shown, *more])})",)

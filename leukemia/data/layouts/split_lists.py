@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from leukemia.base.errors import UserError, first_line
+from leukemia.base.quantity import are
 from leukemia.data.layouts.fold_lists import ReadList, as_folds
 from leukemia.data.layouts.label_column import COLUMNS
 from leukemia.data.layouts.listed_folder import Folder
@@ -89,7 +90,8 @@ def _parts(source: Source, lists: list[Path]) -> tuple[dict[str, str], list[str]
     if missing := [path for path in _real(source) if path not in parts]:
         example = Path(missing[0]).relative_to(source.root)
         raise UserError(
-            f"{len(missing)} of {len(source.rows)} images are in none of them, such as {example}; add these to a "
+            f"{len(missing)} of {len(source.rows)} images {are(len(missing))} in none of them, such as "
+            f"{example}; add these to a "
             "list, or move them out of the folder"
         )
     return parts, list(others)

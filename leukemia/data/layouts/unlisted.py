@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leukemia.base.errors import UserError
+from leukemia.base.quantity import are, quantity
 from leukemia.data.classes import LabelError, counted, unknown_words
 from leukemia.data.layouts.beside import num_common
 from leukemia.data.layouts.folder_levels import class_level, levels_of
@@ -33,7 +34,10 @@ class Unlisted:
 
     def __str__(self) -> str:
         names = sorted({"/".join(each) or "." for each in self.folders})
-        return f"{len(self.folders)} images in {some([f'{name}/' for name in names])} are in no CSV"
+        return (
+            f"{quantity(len(self.folders), 'image')} in {some([f'{name}/' for name in names])} "
+            f"{are(len(self.folders))} in no CSV"
+        )
 
     @property
     def may_be_meant(self) -> bool:

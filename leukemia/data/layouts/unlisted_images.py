@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leukemia.base.printable import INDENT
+from leukemia.base.quantity import are
 from leukemia.data.class_hints import hinted_label
 from leukemia.data.classes import LabelError
 from leukemia.data.layouts.companions import companions_among
@@ -39,7 +40,7 @@ def with_unlisted(source: Source, data: Path, reading: Reading, *, labels: bool)
     data = data.resolve()
     number = len(unlisted) + len(source.rows)
     where = some([f"{folder} ({count})" for folder, count in _places(unlisted, data).items()])
-    text = f"{len(unlisted)} of {number} images of the folder are in no list that is read: {where}"
+    text = f"{len(unlisted)} of {number} images of the folder {are(len(unlisted))} in no list that is read: {where}"
     if labels and reading.base is None and _may_be_classes(source, unlisted, data):
         raise LabelError(f"{data}: {text}; their folders may be classes{_ways(source, unlisted, data)}")
     return dataclasses.replace(source, named_notes=(text, *source.named_notes))
