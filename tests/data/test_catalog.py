@@ -434,7 +434,7 @@ def test_folders_that_are_not_a_data_set(tmp_path: Path) -> None:
     (other / "lists").mkdir()
     (other / "lists" / "all.csv").write_text("Path,label\na.png,0\n")
     draw(other / "lists" / "a.png", 2)
-    with pytest.raises(UserError, match=r"found lists/all.csv: give its path$"):
+    with pytest.raises(UserError, match=r"found lists/all.csv: give its path\n"):
         read_catalog(other)
 
 

@@ -268,8 +268,10 @@ def test_other_spellings_of_a_path_are_found_and_counted(tmp_path: Path, written
     assert there in ids(catalog)
     number = len(rows) - (1 if "other/x.png" in rows else 0)
     respelled = len(rows) - 1
-    assert catalog.notes[0].startswith(f"{number} of {len(rows)} paths in the CSV do not exist as written; ")
-    assert catalog.notes[0].endswith(f"; {respelled} of them differ in case, Unicode form or by a missing extension")
+    verb = "does" if number == 1 else "do"
+    assert catalog.notes[0].startswith(f"{number} of {len(rows)} paths in the CSV {verb} not exist as written; ")
+    verb = "differs" if respelled == 1 else "differ"
+    assert catalog.notes[0].endswith(f"; {respelled} of them {verb} in case, Unicode form or by a missing extension")
 
 
 def test_a_name_beside_the_csv_may_differ_in_spelling(tmp_path: Path) -> None:

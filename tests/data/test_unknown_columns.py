@@ -143,7 +143,7 @@ def test_a_row_per_patient_labels_the_images_in_its_folder(patients: Path) -> No
 def test_folders_without_a_row_are_counted(patients: Path) -> None:
     catalog = read_catalog(write(patients / "cases.csv", "Fall,label", ["E-40,0", "E-47,1"]))
     assert len(catalog.table) == 6
-    assert "3 images are in folders without a row of the CSV, and are not read" in catalog.notes
+    assert "3 images are in folders without a row of the CSV, and not read" in catalog.notes
 
 
 def test_of_two_columns_of_folders_neither_is_guessed(patients: Path) -> None:

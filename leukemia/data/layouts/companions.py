@@ -11,7 +11,6 @@ from pathlib import Path
 
 from leukemia.base.errors import listed
 from leukemia.base.printable import INDENT
-from leukemia.base.quantity import are
 from leukemia.data.classes import LabelError, Vocabulary, counted, mapping, normal_form
 from leukemia.data.layouts.ignored_endings import ignored_ending, last_word
 from leukemia.data.layouts.masks import mask_endings, mask_folders, mask_suffixes
@@ -100,7 +99,7 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
         advice.append("move the files away that are named so, or give a CSV Path,label of the cells")
     by_pixels = " and pixels" if any(each.is_seen for each in found.values()) else ""
     raise LabelError(
-        f"{data}: {len(found)} of {len(source.rows)} images {are(len(found))} masks, thumbnails or other versions of "
+        f"{data}: {len(found)} of {len(source.rows)} images are masks, thumbnails or other versions of "
         f"images in the data, by their names{by_pixels}: {', '.join(kinds)}; leave them out, or rename them if they "
         f"are cells:\n"
         f"{listed(str(image) for image, _ in [*in_folders, *by_name])}\n"
