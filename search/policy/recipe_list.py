@@ -80,7 +80,7 @@ def entry_text(entry: Mapping[str, Any]) -> str:
     """A given recipe as text.
 
     >>> entry_text({"name": "deep", "model.depth": 50, "augment.blur": 0.0}), entry_text({})
-    ('deep: model.depth=50 augment.blur=0', 'the preset')
+    ('deep: augment.blur=0 model.depth=50', 'the preset')
     """
     fields = " ".join(f"{key}={text_of(value)}" for key, value in sorted(entry.items()) if key != NAME)
     return ": ".join(filter(None, [entry.get(NAME), fields])) or "the preset"
