@@ -13,7 +13,7 @@ from leukemia.reporting.factors import DEPTH, is_augmented
 from leukemia.reporting.figure import Figure
 from leukemia.reporting.model_figures import confusion
 from leukemia.reporting.page import Section
-from leukemia.reporting.words import describe_interval, folds_text, objective_name
+from leukemia.reporting.words import describe_interval, folds_text, more_often, objective_name
 from leukemia.scoring.bootstrap import THRESHOLD
 from leukemia.scoring.metrics import confusion_matrix, scores
 from leukemia.study.finished import FinishedTrial, finished_trials, shared_folds
@@ -27,8 +27,8 @@ COLUMNS = ("trial", "network", "augmented", "epoch", "accuracy")
 
 _CURVES = (
     "A thin line is a trial, a thick one the mean of all trials of that depth with, or without, augmentation of the "
-    "training images (any of its probabilities above 0); their number is in brackets. The trials of two groups differ "
-    "in other settings, too, and a search tries promising values more often."
+    "training images (any of its probabilities above 0); their number is in brackets. The trials of two groups may "
+    "differ in other settings, too"
 )
 
 
@@ -58,7 +58,7 @@ def _curves_section(study: Study, trials: Sequence[FinishedTrial]) -> list[Secti
     return [
         Section(
             title="Accuracy by depth",
-            text=f"{_CURVES}{missing}",
+            text=f"{_CURVES}{more_often(study.info)}.{missing}",
             figures=[accuracy_by_depth(curves, caption=caption)],
         )
     ]

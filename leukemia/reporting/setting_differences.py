@@ -12,7 +12,7 @@ import numpy as np
 from leukemia.base.quantity import quantity
 from leukemia.reporting.factors import FACTORS, Factor
 from leukemia.reporting.page import Section
-from leukemia.reporting.words import folds_text, objective_name
+from leukemia.reporting.words import folds_text, more_often, objective_name
 from leukemia.scoring.mean_differences import JackknifedScores, difference_of_means, difference_of_pairs, jackknifed
 from leukemia.scoring.metrics import Interval, describe_difference
 from leukemia.study.best import Best
@@ -71,8 +71,8 @@ def _text(study: Study, trials: Sequence[FinishedTrial], constant: Sequence[str]
             "and seeds; the interval is for these recipes and other patients, and allows for the noise of training. "
             "Unless all are in such pairs, the means over all trials with each value are compared, too, at least "
             f"{MIN_TRIALS} of each, in the folds that all of them have finished; the interval is for other trials and "
-            "other patients. Those trials differ in other settings, too, and a search tries promising values more "
-            "often: this is no controlled experiment. Of twenty 95 % intervals, about one misses the true difference."
+            f"other patients. Those trials differ in other settings, too{more_often(study.info)}: this is no "
+            "controlled experiment. Of twenty 95 % intervals, about one misses the true difference."
         )
     if without and num_rows:
         parts.append(

@@ -8,6 +8,8 @@ from typing import Any
 
 from leukemia.config.results import fold_name, fold_range
 from leukemia.scoring.metrics import Interval
+from leukemia.study.given_recipes import compares
+from leukemia.study.schema import SearchOptions
 
 _SCORES = {
     "weighted_f1": "weighted F1",
@@ -52,6 +54,15 @@ def objective_name(objective: str) -> str:
     """
     metric = objective.removeprefix("tta_")
     return _SHORT.get(metric, metric.replace("_", " "))
+
+
+def more_often(info: SearchOptions) -> str:
+    """Why trials with one value differ from those with another, as the end of a sentence; empty for a comparison.
+
+    >>> more_often(SearchOptions())
+    ', and a search tries promising values more often'
+    """
+    return "" if compares(info) else ", and a search tries promising values more often"
 
 
 def field_name(key: str) -> str:
