@@ -61,15 +61,24 @@ def paired_jackknife(labels: np.ndarray, a: np.ndarray, b: np.ndarray, groups: n
         rest = (sums.sum() - sums) / np.maximum(len(labels) - sizes, 1)
     else:
         value = _score(labels, a, metric) - _score(labels, b, metric)
-        blocks = np.random.default_rng(0).permutation(num_groups) % MAX_BLOCKS
+        blocks = blocks_of(num_groups)
         kept = [blocks[codes] != block for block in range(min(num_groups, MAX_BLOCKS))] if num_groups > 1 else []
         rest = np.array([_score(labels[k], a[:, k], metric) - _score(labels[k], b[:, k], metric) for k in kept])
-        # The metric may be undefined when a block is left out: ignore those.
-        rest = rest[~np.isnan(rest)]
-    if num_groups < 2 or len(rest) < 2:
-        return Difference(value, float("nan"), num_groups)
-    variance = (len(rest) - 1) / len(rest) * float(np.sum((rest - rest.mean()) ** 2))
-    return Difference(value, variance, num_groups)
+    return Difference(value, jackknife_variance(rest), num_groups)
+
+
+def blocks_of(num_groups: int) -> np.ndarray:
+    """The block of each group, int64 (num_groups,): with at most ``MAX_BLOCKS`` groups, each is one."""
+    return np.random.default_rng(0).permutation(num_groups) % MAX_BLOCKS
+
+
+def jackknife_variance(left_out: np.ndarray) -> float:
+    """The variance of a statistic from its values (blocks,) without each block; NaN from fewer than two."""
+    # The statistic may be undefined without a block.
+    found = left_out[~np.isnan(left_out)]
+    if len(found) < 2:
+        return math.nan
+    return (len(found) - 1) / len(found) * float(np.sum((found - found.mean()) ** 2))
 
 
 def _share_correct(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

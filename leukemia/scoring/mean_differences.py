@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from leukemia.scoring.bootstrap import Floats, Groups, Interval, Ints, Tally, group_codes
-from leukemia.scoring.jackknife import MAX_BLOCKS, student_interval
+from leukemia.scoring.jackknife import MAX_BLOCKS, blocks_of, jackknife_variance, student_interval
 from leukemia.scoring.metrics import checked
 
 
@@ -40,8 +39,7 @@ def jackknifed(labels: Ints, probabilities: Sequence[Floats] | Floats, groups: G
     """
     codes = group_codes(groups, len(labels))
     num_groups = int(codes.max()) + 1
-    blocks = np.random.default_rng(0).permutation(num_groups) % MAX_BLOCKS
-    kept = (blocks != np.arange(min(num_groups, MAX_BLOCKS))[:, None]).astype(np.float64)
+    kept = (blocks_of(num_groups) != np.arange(min(num_groups, MAX_BLOCKS))[:, None]).astype(np.float64)
     tallies = [Tally(*checked(labels, each), codes) for each in probabilities]
     whole = [tally.point((metric,))[metric] for tally in tallies]
     # Without its only group, nothing is left to score.
@@ -75,7 +73,7 @@ def difference_of_pairs(
     _, index, sizes = np.unique(pairs, return_inverse=True, return_counts=True)
     weights = 1 / (len(sizes) * sizes[index])
     value = float((a.whole - b.whole) @ weights)
-    variance = _variance_of((a.left_out - b.left_out) @ weights) + 2 * noise**2 * float(weights @ weights)
+    variance = jackknife_variance((a.left_out - b.left_out) @ weights) + 2 * noise**2 * float(weights @ weights)
     return student_interval(value, variance, max(1, a.num_groups - 1), level)
 
 
@@ -103,14 +101,5 @@ def difference_of_means(a: JackknifedScores, b: JackknifedScores, *, level: floa
     if over_trials > 0:
         spread = sum(part**2 / (len(each.whole) - 1) for part, each in zip(parts, (a, b), strict=True))
         degrees = min(degrees, over_trials**2 / spread)
-    variance = over_trials + _variance_of(a.left_out.mean(axis=1) - b.left_out.mean(axis=1))
+    variance = over_trials + jackknife_variance(a.left_out.mean(axis=1) - b.left_out.mean(axis=1))
     return student_interval(value, variance, degrees, level)
-
-
-def _variance_of(left_out: Floats) -> float:
-    """The jackknife variance of a statistic from its values (blocks,) without each block; NaN from fewer than two."""
-    # The score may be undefined without a block.
-    found = left_out[~np.isnan(left_out)]
-    if len(found) < 2:
-        return math.nan
-    return (len(found) - 1) / len(found) * float(np.sum((found - found.mean()) ** 2))
