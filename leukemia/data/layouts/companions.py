@@ -14,6 +14,7 @@ from leukemia.base.printable import INDENT
 from leukemia.data.classes import LabelError, Vocabulary, counted, mapping, normal_form
 from leukemia.data.layouts.ignored_endings import ignored_ending, last_word
 from leukemia.data.layouts.masks import mask_endings, mask_folders, mask_suffixes
+from leukemia.data.layouts.named_masks import named_masks
 from leukemia.data.layouts.reduced_copies import reduced_endings, reduced_folders
 from leukemia.data.layouts.source import Source, is_image, walk
 from leukemia.data.layouts.subclasses import words_of
@@ -71,8 +72,8 @@ def refuse_companions(data: Path, source: Source, reading: Reading) -> None:
     """Refuse images in folders that are companions of others, by their names, or by their pixels masks or copies.
 
     ``7_mask.png`` is one of ``7.png`` in the same folder, and an image in a folder ``masks`` is one of the image with
-    the same path in another folder instead, or without that folder. Folders of masks may have any name. Rows of a CSV
-    for one image each were chosen, and C-NMC has none.
+    the same path in another folder instead, or without that folder. Folders of masks may have any name, and masks that
+    are called so need no image of the same name. Rows of a CSV for one image each were chosen, and C-NMC has none.
 
     Args:
         source: the images, without those that ``--classes`` leaves out.
@@ -155,6 +156,8 @@ def companions_among(
             found[path] = Companion(kind=path.suffix, is_in_folder=False, is_seen=True)
         elif (word := _companion_word(image, places, endings)) is not None:
             found[path] = Companion(kind=word, is_in_folder=False, is_seen=word in seen)
+    for path, (kind, is_in_folder) in named_masks(root, paths, classes=classes).items():
+        found.setdefault(path, Companion(kind=kind, is_in_folder=is_in_folder, is_seen=True))
     of_slides = {
         path: image.stem for image, path in zip(images, paths, strict=True) if _OF_A_SLIDE.fullmatch(image.stem)
     }
@@ -179,7 +182,8 @@ def companion_folders(data: Path) -> set[str]:
     companions = _companions_among(images, _seen_folders(data, paths))
     places, siblings = {(image.folders, image.stem) for image in images}, _sibling_places(images, companions)
     found = (_companion_folder(image, places, siblings, companions) for image in images)
-    return {folder for folder in found if folder is not None}
+    masks = {kind for kind, is_in_folder in named_masks(data, paths).values() if is_in_folder}
+    return masks | {folder for folder in found if folder is not None}
 
 
 def companion_words(data: Path) -> set[str]:
