@@ -29,7 +29,7 @@ _NAME = re.compile(
 _AUGMENTED = re.compile(r"(?:.+[_. -])?aug(?:mented|mentations?)?", re.IGNORECASE)
 _SEGMENTED = re.compile("segmented", re.IGNORECASE)
 # As a program for slides writes one beside each.
-_OF_A_SLIDE = re.compile(r"thumb(?:s|nails?)?|preview", re.IGNORECASE)
+_OF_A_SLIDE = re.compile(r"thumb(?:s|nails?)?|previews?", re.IGNORECASE)
 _SEPARATOR = re.compile(r"[_. -]")
 
 
@@ -158,16 +158,16 @@ def companions_among(
             found[path] = Companion(kind=word, is_in_folder=False, is_seen=word in seen)
     for path, (kind, is_in_folder) in named_masks(root, paths, classes=classes).items():
         found.setdefault(path, Companion(kind=kind, is_in_folder=is_in_folder, is_seen=True))
-    of_slides = {
-        path: image.stem for image, path in zip(images, paths, strict=True) if _OF_A_SLIDE.fullmatch(image.stem)
-    }
-    if len(of_slides) < len(paths):
-        found |= {
-            path: Companion(kind=stem, is_in_folder=False, is_seen=False)
-            for path, stem in of_slides.items()
-            if path not in found
-        }
-    return found
+    of_slides = {path: each for image, path in zip(images, paths, strict=True) if (each := _of_slide(image, classes))}
+    return (of_slides if len(of_slides) < len(paths) else {}) | found
+
+
+def _of_slide(image: _Image, classes: frozenset[str]) -> Companion | None:
+    """An image that is called for the thumbnail of a slide, or in a folder that is; None if it is none."""
+    if folder := next((name for name in image.folders if name not in classes and _OF_A_SLIDE.fullmatch(name)), None):
+        return Companion(kind=folder, is_in_folder=True, is_seen=False)
+    is_one = _OF_A_SLIDE.fullmatch(image.stem)
+    return Companion(kind=image.stem, is_in_folder=False, is_seen=False) if is_one else None
 
 
 def names_companions(folder: str) -> bool:

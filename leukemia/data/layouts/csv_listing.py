@@ -16,7 +16,7 @@ from leukemia.data.layouts.label_column import check_other_columns, label_column
 from leukemia.data.layouts.listed_folder import Folder, OtherBase
 from leukemia.data.layouts.listing import TABLE, Listing
 from leukemia.data.layouts.other_readers import other_readers
-from leukemia.data.layouts.path_column import MOST_COLUMNS, recurring_folders, unpadded_column
+from leukemia.data.layouts.path_column import MOST_COLUMNS, cell_columns, recurring_folders, unpadded_column
 from leukemia.data.layouts.program_columns import is_label_sheet
 from leukemia.data.layouts.recurring_columns import left_columns, recurring_columns
 from leukemia.data.layouts.repeated_rows import joined, places, with_labels_only
@@ -162,7 +162,13 @@ def _check_once(listing: Listing, path_column: str, labels: Sequence[tuple[str |
         for path, each in rows.items()
         if len({label for _, _, label in each}) > 1
     ]
-    message = "images have different labels in several rows; decide, and keep one row of each"
+    message = "images have different labels in several rows"
+    base, values = listing.base.resolve(), _values_of(listing) if conflicts else {}
+    values = {name.lower(): each for name, each in values.items()}
+    if finer := cell_columns(values, path_column, base, FileIndex(base)) if conflicts else []:
+        message += f"; {finer[0]} names another image in each: if it has the cells, call {path_column} otherwise"
+    else:
+        message += "; decide, and keep one row of each"
     listing.reject(message, conflicts, LabelError)
 
 

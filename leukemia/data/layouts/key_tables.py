@@ -14,6 +14,7 @@ from leukemia.base.errors import UserError
 from leukemia.data.classes import LabelError, normal_form
 from leukemia.data.layouts.companions import names_companions
 from leukemia.data.layouts.file_index import FileIndex
+from leukemia.data.layouts.label_candidates import may_be_split
 from leukemia.data.layouts.label_column import label_column
 from leukemia.data.layouts.listing import Listing, read_rows, with_one_hot
 from leukemia.data.layouts.part_tables import part_listings
@@ -150,7 +151,9 @@ def _join(listing: Listing, table: Listing, reading: Reading, *, is_given: bool)
             constant = [
                 name for name in names if all(len({row[name.lower()] for row in each}) == 1 for each in by_id.values())
             ]
-            added = tuple(name for name in constant if _is_wanted(name, listing, column, reading, is_given=is_given))
+            added = tuple(
+                name for name in constant if _is_wanted(name, table, listing, column, reading, is_given=is_given)
+            )
             if added:
                 texts = {each: {name.lower(): same[0][name.lower()] for name in added} for each, same in by_id.items()}
                 files = table.joined or (table.path,)
@@ -158,7 +161,7 @@ def _join(listing: Listing, table: Listing, reading: Reading, *, is_given: bool)
     return None
 
 
-def _is_wanted(name: str, listing: Listing, column: str, reading: Reading, *, is_given: bool) -> bool:
+def _is_wanted(name: str, table: Listing, listing: Listing, column: str, reading: Reading, *, is_given: bool) -> bool:
     if listing.has(name.lower()):
         return False
     if name.lower() == (reading.label_column or "").strip().lower():
@@ -167,7 +170,8 @@ def _is_wanted(name: str, listing: Listing, column: str, reading: Reading, *, is
     if name.lower() in _named(reading):
         return True
     has_labels = _has_labels(listing, reading)
-    if name.lower() in (*SPLITS, "subject") or looks_like_subjects(name):
+    is_split = name.lower() in SPLITS or may_be_split(name, [values[name.lower()] for _, values in table.rows])
+    if is_split or name.lower() == "subject" or looks_like_subjects(name):
         return not (is_given and has_labels)
     return column != listing.path_column and not has_labels
 

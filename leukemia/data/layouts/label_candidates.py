@@ -82,7 +82,7 @@ def unread_candidates(listing: Listing, column: str, reading: Reading) -> tuple[
         if (
             reading.split_column is None
             and name.lower() not in (column, listing.path_column)
-            and _may_be_split(name, words)
+            and may_be_split(name, words)
         ):
             notes.append(
                 f"the column {name} may be a split, and is not read ({', '.join(counted(words))}); to keep it, write "
@@ -136,7 +136,7 @@ def _class_folders(listing: Listing) -> str:
     return f"; the folders of its images name classes: to read these, give their folder instead, {listing.path.parent}"
 
 
-def _may_be_split(name: str, words: Sequence[str]) -> bool:
+def may_be_split(name: str, words: Sequence[str]) -> bool:
     """Whether a column may be a split that is not written as one, by its name or its words."""
     distinct = set(map(normal_form, set(words))) - {""}
     is_called_so = not _COHORTS.isdisjoint(re.split(r"[\W_]+", name.lower()))
@@ -157,7 +157,7 @@ def may_be_classes(name: str, words: Sequence[str]) -> bool:
     is_other = (
         name.lower() in SPLITS
         or is_of_program(name)
-        or _may_be_split(name, words)
+        or may_be_split(name, words)
         or looks_like_subjects(name)
         or not OTHERS.isdisjoint(re.split(r"[\W_]+", plain(name)))
     )

@@ -199,9 +199,11 @@ def _with_paths(listing: Listing) -> Listing:
     if renamed := names_on_disk(columns, root):
         columns |= renamed
         listing = _with_values(listing, renamed)
-    if named is not None and path_column.is_there(columns[named][0], root):
-        return dataclasses.replace(listing, path_column=path_column.finer_column(columns, named, root) or named)
     index = FileIndex(root)
+    if named is not None and (finer := path_column.finer_column(columns, named, root, index)) is not None:
+        return dataclasses.replace(listing, path_column=finer)
+    if named is not None and path_column.is_there(columns[named][0], root):
+        return dataclasses.replace(listing, path_column=named)
     is_usual = named is not None and path_column.has_images(columns[named], index, root)
     usual = {named: columns[named]} if named is not None and is_usual else columns
     if (found := path_column.found_column(listing.path, usual, index, root)) is not None:

@@ -77,14 +77,31 @@ def sure_column(columns: Mapping[str, Sequence[str]], index: FileIndex, root: Pa
     )
 
 
-def finer_column(columns: Mapping[str, Sequence[str]], named: str, root: Path) -> str | None:
-    """The column with another image in each row, if one with a usual name has an image in several, such as the field of
-    each cell; None if there is none."""
+def finer_column(columns: Mapping[str, Sequence[str]], named: str, root: Path, index: FileIndex) -> str | None:
+    """The column with another image in each row, if one with a usual name has an image in several, such as the field or
+    the slide of each cell; None if there is none.
+
+    Numbers are names of images by chance, unless they are paths.
+    """
     if len(set(columns[named])) >= LEAST_FOUND * len(columns[named]):
         return None
     others = {name: values for name, values in columns.items() if name != named}
     found = [name for name, values in others.items() if _share(values, lambda text: is_there(text, root), 1.0)]
+    if not found:
+        finer = cell_columns(columns, named, root, index)
+        found = [name for name in finer if not all(map(str.isdecimal, columns[name]))]
     return found[0] if len(found) == 1 and not names_companions(found[0]) else None
+
+
+def cell_columns(columns: Mapping[str, Sequence[str]], named: str, root: Path, index: FileIndex) -> list[str]:
+    """The columns, other than that of the paths, that have the name of another image in each row."""
+    return [
+        name
+        for name, values in columns.items()
+        if name not in (named, *COLUMNS)
+        and len(set(values)) == len(values)
+        and _share(values, lambda text: _is_named(text, root, index), 1.0)
+    ]
 
 
 def id_columns(columns: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
