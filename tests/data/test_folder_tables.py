@@ -20,6 +20,7 @@ ORDERS = {"23-1044_1": "0048", "23-1044_2": "0048", "23-1051_1": "0049", "23-105
 """The folders of slides, and their patients."""
 
 CLASSES = "--classes 'normal=Lymphocyte,Monocyte' 'leukemic=Blast cell' ignore=Smudge"
+KINDS = ("bl", "ly", "ne")
 DIAGNOSES = {"0048": "AML", "0049": "no malignancy"}
 
 
@@ -100,3 +101,22 @@ def test_images_whose_folder_has_no_row_have_no_subject(export: Path) -> None:
     ids = [row.path.name for row in source.rows]
     subjects = read_subjects(ids, [row.subject for row in source.rows], Reading(subject_column="MRN"))
     assert any("1 of 31 images has no subject" in note for note in subjects.notes)
+
+
+def test_classes_in_names_with_a_table_of_orders_in_them(tmp_path: Path) -> None:
+    data = tmp_path / "lab"
+    patients = {"19-02341": "P1", "19-02877": "P2", "20-00011": "P1"}
+    touch(data, *(f"20{order[:2]}/KW{n}/{order}_{n}_{kind}.tif" for order in patients for n, kind in enumerate(KINDS)))
+    write_lines(data / "cases.csv", "Order;MRN;Dx", *(f"{order};{each};C91" for order, each in patients.items()))
+    source = typed(data, options="--classes normal=ly,ne leukemic=bl --subject-column MRN")
+    assert Counter(row.label for row in source.rows) == {0: 6, 1: 3}
+    assert all(row.subject == patients[row.path.name[:8]] for row in source.rows)
+    assert any("whose column Order has parts of the names of files" in note for note in source.named_notes)
+    assert typed(data, options="--classes normal=ly,ne leukemic=bl").unread_columns == ("MRN",)
+
+
+def test_a_refusal_says_that_no_column_has_the_words_of_classes(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{n}.png" for n in range(6)))
+    write_lines(tmp_path / "cells.csv", "Path,Dx", *(f"{n}.png,{'xy'[n % 2]}" for n in range(6)))
+    with pytest.raises(UserError, match="found Path, Dx, and --classes has none of their words; these may have"):
+        typed(tmp_path / "cells.csv", options="--classes normal=ly leukemic=bl")

@@ -1,4 +1,5 @@
-"""Tables beside class folders with a row for each folder of a patient, an order or a slide: subjects of the images."""
+"""Tables beside images with classes in folders or names, with a row for each folder of a patient, an order or a slide,
+or for each of these in the names of files: they have the subjects of the images."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from leukemia.data.layouts.class_folders import class_folders
 from leukemia.data.layouts.file_words import named_by_class
 from leukemia.data.layouts.label_column import label_column, read_labels
 from leukemia.data.layouts.listing import Listing, read_rows
+from leukemia.data.layouts.name_ids import MOST_IDS, ids_of
 from leukemia.data.layouts.source import Row, Source, walk
 from leukemia.data.layouts.tables import is_table
 from leukemia.data.reading import Reading
@@ -30,11 +32,15 @@ _SEPARATORS = "_-. "
 
 @dataclass(frozen=True, kw_only=True)
 class FolderTable:
-    """A table whose rows stand for folders at one level above the images."""
+    """A table whose rows stand for folders at one level above the images, or for a part of the names of files."""
 
     listing: Listing
     column: str
-    """As written: its values are the names of the folders, or what these begin with, as ``12`` of ``12_slide1``."""
+    """As written: its values are the names of the folders, or what these begin with, as ``12`` of ``12_slide1``; or
+    parts of the names of files."""
+
+    is_in_names: bool = False
+    """Whether the values are parts of the names of files."""
 
     rows: Mapping[Path, Mapping[str, str]]
     """The row of each image that has one, by lower-case column."""
@@ -69,9 +75,12 @@ def with_folder_subjects(data: Path, reading: Reading, *, folders: Sequence[Path
                 for row in source.rows
             )
             path = table.listing.path
+            what = (
+                "parts of the names of files" if table.is_in_names else "the names of folders, or what these begin with"
+            )
             note = (
                 f"subjects are read from the column {reading.subject_column} of {path.name}, whose column "
-                f"{table.column} has the names of folders, or what these begin with"
+                f"{table.column} has {what}"
             )
             tables = (*source.tables, path)
             return dataclasses.replace(source, rows=rows, tables=tables, named_notes=(*source.named_notes, note))
@@ -98,7 +107,8 @@ def folder_tables(data: Path, rows: Sequence[Row]) -> list[FolderTable]:
             listing = read_rows(path)
         except UserError:
             continue
-        if (table := _of_folders(listing, used, data, words)) is not None:
+        table = _of_folders(listing, used, data, words) or _of_names(listing, used)
+        if table is not None:
             found.append(table)
     return found
 
@@ -122,6 +132,18 @@ def _of_folders(
             }
             if len(set(ids.values()) - {None}) > 1 and len(rows) >= LEAST_IMAGES * len(paths):
                 return FolderTable(listing=listing, column=name, rows=rows)
+    return None
+
+
+def _of_names(listing: Listing, paths: Sequence[Path]) -> FolderTable | None:
+    """The table, if it has a row for each id at one place of the names of files."""
+    for name in filter(None, listing.columns):
+        by_id = {values[name.lower()]: values for _, values in listing.rows}
+        if len(by_id) < len(listing.rows) or "" in by_id or not 1 < len(by_id) <= MOST_IDS:
+            continue
+        if not all(map(str.isdecimal, by_id)) and (found := ids_of(list(by_id), paths)):
+            rows = {path: by_id[each] for each, images in found.items() for path in images}
+            return FolderTable(listing=listing, column=name, rows=rows, is_in_names=True)
     return None
 
 

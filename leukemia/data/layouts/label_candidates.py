@@ -13,6 +13,7 @@ from leukemia.data.classes import (
     NAMED,
     NO_LABEL,
     LabelError,
+    Vocabulary,
     counted,
     normal_form,
     unknown_words,
@@ -112,6 +113,9 @@ def no_label_column(listing: Listing, reading: Reading) -> LabelError:
     if vocabulary_of(candidates[best], reading.classes) is not None:
         return LabelError(f"{message}; these may have labels, read one with {option}:\n{listed(lines)}")
     refuse_merged_cells(listing, best)
+    given = None if reading.classes is None else Vocabulary.given(reading.classes)
+    if given is not None and not any(word in given for each in candidates.values() for word in each):
+        message += ", and --classes has none of their words"
     error = unknown_words(
         f"{message}; these may have labels, read one with {option} and the classes of its words{said}",
         words,
