@@ -24,6 +24,7 @@ from leukemia.data.layouts.class_folders import (
 from leukemia.data.layouts.class_lists import class_lists
 from leukemia.data.layouts.class_names import with_class_names
 from leukemia.data.layouts.companions import note_twins, refuse_companions, with_ignored
+from leukemia.data.layouts.contradicting_tables import refuse_contradicting_tables
 from leukemia.data.layouts.csv_listing import list_images
 from leukemia.data.layouts.file_words import named_by_class
 from leukemia.data.layouts.folder_advice import Unmapped, advised, tried
@@ -35,6 +36,7 @@ from leukemia.data.layouts.lists_elsewhere import lists_elsewhere
 from leukemia.data.layouts.mapped_masks import refuse_mapped_masks
 from leukemia.data.layouts.other_kinds import describe_others, require_text
 from leukemia.data.layouts.part_lists import lists_in_folders, part_lists
+from leukemia.data.layouts.rater_folders import refuse_rater_folders
 from leukemia.data.layouts.sidecars import sidecars
 from leukemia.data.layouts.source import Source, ignored_files, is_os_metadata, walk
 from leukemia.data.layouts.split_folders import split_folders
@@ -115,6 +117,9 @@ def _find(data: Path, reading: Reading, *, labels: bool) -> Source:
             raise images_without_labels(data, reading)
         refuse_mapped_masks(data, source, reading)
         refuse_companions(data, source, reading)
+        if labels:
+            refuse_contradicting_tables(data, source, reading)
+            refuse_rater_folders(data, source)
     source = with_split_tables(with_split_lists(source, reading), reading)
     kept = with_beside(with_split(source, data, reading, training=labels))
     of_tables = kept.layout == "csv" and data.is_dir()

@@ -109,14 +109,19 @@ def _are_copies(pairs: Sequence[Pair]) -> bool:
         sizes.append((one, other))
     if len({other for _, other in sizes}) > LEAST_PAIRS and _have_one_scale(sizes):
         return True
-    small = [_small(copy) for copy, _ in seen]
-    large = [_small(original) for _, original in seen]
+    return are_alike(seen)
+
+
+def are_alike(pairs: Sequence[Pair]) -> bool:
+    """Whether each first image is like the second one of its pair in its pixels, and less like those of the others."""
+    small = [_small(copy) for copy, _ in pairs]
+    large = [_small(original) for _, original in pairs]
     if any(each is None for each in (*small, *large)):
         return False
-    alike = np.corrcoef(np.array([*small, *large]))[: len(seen), len(seen) :]
+    alike = np.corrcoef(np.array([*small, *large]))[: len(pairs), len(pairs) :]
     # Images without any contrast have no correlation.
     best = np.nan_to_num(alike, nan=-1.0)
-    return bool(np.all(np.diag(best) >= LEAST_ALIKE) and np.all(np.argmax(best, axis=1) == np.arange(len(seen))))
+    return bool(np.all(np.diag(best) >= LEAST_ALIKE) and np.all(np.argmax(best, axis=1) == np.arange(len(pairs))))
 
 
 def _have_one_scale(sizes: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> bool:
