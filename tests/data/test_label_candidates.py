@@ -154,3 +154,15 @@ def test_of_two_tables_of_the_same_images_the_longer_is_the_example(tmp_path: Pa
     with pytest.raises(UserError) as caught:
         typed(tmp_path)
     assert str(caught.value).endswith(f"for example, these have none in common: {tmp_path / longest}")
+
+
+def test_the_consensus_of_raters_is_proposed_first_and_tables_in_capitals_are_no_others(tmp_path: Path) -> None:
+    for site, name in (("a", "Cells.CSV"), ("b", "cells.csv")):
+        (tmp_path / site).mkdir()
+        for number in range(4):
+            (tmp_path / site / f"{number}.png").touch()
+        rows = "".join(f"{n}.png,{'xy'[n % 2]},{'xyxx'[n]}\n" for n in range(4))
+        (tmp_path / site / name).write_text(f"Path,Rater 1,Consensus\n{rows}")
+    with pytest.raises(UserError, match="read one with --label-column Consensus") as caught:
+        typed(tmp_path, options="")
+    assert "the folder also has" not in str(caught.value)

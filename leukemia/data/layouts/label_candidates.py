@@ -38,6 +38,8 @@ OTHERS = frozenset(
 """Words in the names of columns that have neither labels nor, but for the ids, patients."""
 
 _LIKELY = re.compile(r"diagnos|class|label|type|categor|target|group|result|outcome|stage|klasse|befund", re.IGNORECASE)
+# What several raters agreed on.
+_AGREED = re.compile(r"consens|konsens|adjudicat", re.IGNORECASE)
 # Names and words of columns for a split by its hospital or its time.
 _COHORTS = frozenset("cohort centre center site hospital zentrum".split())
 _SPLIT_WORDS = frozenset(
@@ -177,12 +179,13 @@ def may_be_classes(name: str, words: Sequence[str]) -> bool:
     )
 
 
-def _rank(name: str, words: Sequence[str], *, is_one_hot: bool) -> tuple[int, bool, bool, bool, bool, bool]:
-    """Least for the likeliest: with known words that are no numbers, in all rows, called so, with words that suggest a
-    class, and with no numbers or subjects."""
+def _rank(name: str, words: Sequence[str], *, is_one_hot: bool) -> tuple[int, bool, bool, bool, bool, bool, bool]:
+    """Least for the likeliest: with known words that are no numbers, agreed on by raters, in all rows, called so, with
+    words that suggest a class, and with no numbers or subjects."""
     distinct = set(map(normal_form, set(words)))
     named = sum(word in NAMED for word in distinct)
     are_flags = distinct <= {"0", "1", "false", "true"}
     is_called_so = is_one_hot or _LIKELY.search(plain(name)) is not None
     has_hints = any(hinted_label(word) is not None for word in set(words))
-    return -named, "" in distinct, not is_called_so, not has_hints, look_like_subjects(words), are_flags
+    is_agreed = _AGREED.search(plain(name)) is not None
+    return -named, not is_agreed, "" in distinct, not is_called_so, not has_hints, look_like_subjects(words), are_flags

@@ -77,8 +77,9 @@ def _unread(data: Path, message: str) -> str:
     """A line on the files in a folder that a message does not name: tables and other kinds; empty if there are none."""
     if not data.is_dir():
         return ""
-    about = message.partition(": ")[0]
-    others = [path for path in walk(data) if not is_image(path) and not fnmatch(str(path.absolute()), about)]
+    # Of several tables read as one, some may have a suffix in capitals.
+    about = message.partition(": ")[0].lower()
+    others = [path for path in walk(data) if not is_image(path) and not fnmatch(str(path.absolute()).lower(), about)]
     every = set(filter(is_table, others))
     tables = [path for path in by_use(path for path in others if path in every) if path.name not in message]
     kinds: dict[str, list[str]] = {}
