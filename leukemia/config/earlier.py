@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from leukemia.config.plugins import RESNET
+
 Renamed = Mapping[str, Mapping[Any, Any]]
 """By field: the present names of values, by their earlier ones."""
 
@@ -45,6 +47,7 @@ ADDED = (
             "augment.saturation": (0.0,),
             "optimizer.warmup_epochs": (0, None),
             "train.label_smoothing": (0.0,),
+            "model.network": (RESNET,),
         },
     ),
 )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from leukemia.base.errors import UserError
+from leukemia.config.plugins import OPEN_FIELDS, RESNET, augmentation_fields, names_of
 from leukemia.config.sections import Augment, Data, Evaluate, Model, Optimizer, Train
 
 SECTIONS: dict[str, type[Any]] = {
@@ -24,10 +25,17 @@ _TYPES: dict[str, Any] = {
     f"{section}.{name}": hint for section, cls in SECTIONS.items() for name, hint in typing.get_type_hints(cls).items()
 }
 FIELDS: tuple[str, ...] = tuple(_TYPES)
-"""Every dotted key of a recipe."""
+"""Every dotted key of a recipe without plug-ins."""
 
+
+BUILT_IN_NETWORKS = (RESNET,)
 
 _TYPE_NAMES = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
+
+
+def all_fields() -> tuple[str, ...]:
+    """Every dotted key that a recipe may have: ``FIELDS``, and those of the augmentations of known plug-ins."""
+    return (*FIELDS, *augmentation_fields())
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -49,12 +57,13 @@ def check_key(key: str) -> None:
     Raises:
         UserError: it is not; the message suggests similar fields.
     """
-    if key in _TYPES:
+    fields = all_fields()
+    if key in fields:
         return
     # Users also type a bare field name, or one in the wrong section.
-    same_name = [known for known in FIELDS if known.split(".")[1] == key.split(".")[-1]]
-    near = same_name or difflib.get_close_matches(key, FIELDS, n=3, cutoff=0.4)
-    hint = f"did you mean {', '.join(near)}?" if near else f"the fields are {', '.join(FIELDS)}"
+    same_name = [known for known in fields if known.split(".")[1] == key.split(".")[-1]]
+    near = same_name or difflib.get_close_matches(key, fields, n=3, cutoff=0.4)
+    hint = f"did you mean {', '.join(near)}?" if near else f"the fields are {', '.join(fields)}"
     raise UserError(f"unknown recipe field {key!r}; {hint}")
 
 
@@ -68,8 +77,7 @@ def checked_type(key: str, value: Any) -> Any:
     if value is None and type(None) in hints:
         return None
     hint = hints[0]
-    if typing.get_origin(hint) is Literal:
-        choices = typing.get_args(hint)
+    if choices := _choices(key):
         # 18.0 == 18 and 1 == True, so compare types too.
         if value in choices and type(value) is type(choices[0]):
             return value
@@ -124,8 +132,7 @@ def kind_of(key: str) -> type[Any] | tuple[Any, ...]:
     >>> kind_of("train.epochs"), kind_of("evaluate.tta")
     (<class 'int'>, ('none', 'flips', 'd4'))
     """
-    hint = _type_hints(key)[0]
-    return typing.get_args(hint) if typing.get_origin(hint) is Literal else hint
+    return _choices(key) or _type_hints(key)[0]
 
 
 def parsed_value(key: str, text: str) -> Any:
@@ -138,9 +145,9 @@ def parsed_value(key: str, text: str) -> Any:
     if type(None) in hints and text.lower() in ("", "null"):
         return None
     hint = hints[0]
-    if typing.get_origin(hint) is Literal:
-        matches = [choice for choice in typing.get_args(hint) if str(choice) == text]
-        return matches[0] if matches else _reject(key, typing.get_args(hint), text)
+    if choices := _choices(key):
+        matches = [choice for choice in choices if str(choice) == text]
+        return matches[0] if matches else _reject(key, choices, text)
     if hint is bool:
         values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
         return values[text.lower()] if text.lower() in values else _reject(key, ("true", "false"), text)
@@ -151,9 +158,21 @@ def parsed_value(key: str, text: str) -> Any:
 
 
 def _type_hints(key: str) -> tuple[Any, ...]:
-    hint = _TYPES[key]
+    # Those of plug-ins are probabilities.
+    hint = _TYPES.get(key, float)
     return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
 
 
+def _choices(key: str) -> tuple[Any, ...]:
+    """The only values of a field, those of known plug-ins last; empty for a field with other values."""
+    hint = _type_hints(key)[0]
+    built_in = BUILT_IN_NETWORKS if key == "model.network" else ()
+    if typing.get_origin(hint) is Literal:
+        built_in = typing.get_args(hint)
+    return (*built_in, *names_of(OPEN_FIELDS[key])) if key in OPEN_FIELDS else built_in
+
+
 def _reject(key: str, choices: tuple[Any, ...], value: Any) -> typing.NoReturn:
-    raise UserError(f"{key}: expected one of {', '.join(map(str, choices))}, got {value!r}")
+    # A name that an unnamed file registers is a mistake that nothing else explains.
+    more = "; a plug-in's name needs its --plugin FILE.py" if key in OPEN_FIELDS else ""
+    raise UserError(f"{key}: expected one of {', '.join(map(str, choices))}, got {value!r}{more}")

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from leukemia.config.plugins import Declared, declaration, names_of
+
 OptimizerName = Literal["ranger21", "adamw", "ranger21_cosine", "ranger21_package", "ranger21_package_cosine"]
 
 
@@ -76,10 +78,39 @@ OPTIMIZERS: dict[OptimizerName, OptimizerSpec] = {
 """Default learning rates are starting points, not tuned values: the search covers 1e-4 to 1e-2."""
 
 
-def optimizers_with(field: str) -> tuple[OptimizerName, ...]:
+PLUGIN_STATES = 4
+"""State tensors that an optimizer of a plug-in is assumed to keep, to check the space for checkpoints."""
+
+
+def _of_plugin(declared: Declared | None) -> OptimizerSpec:
+    """The settings of an optimizer of a plug-in; without its file, a recipe has no defaults but is complete."""
+    defaults = {} if declared is None else declared.defaults
+    return OptimizerSpec(
+        settings={
+            "learning_rate": Setting(default=defaults.get("learning_rate"), low=1e-8, high=100.0),
+            "weight_decay": Setting(default=defaults.get("weight_decay"), low=0.0, high=1.0),
+            **WARM_RESTARTS,
+        },
+        num_states=PLUGIN_STATES,
+        is_searched=False,
+    )
+
+
+def spec_of(name: str) -> OptimizerSpec:
+    """The settings of an optimizer, built in or of a plug-in."""
+    built_in = next((spec for known, spec in OPTIMIZERS.items() if known == name), None)
+    return _of_plugin(declaration("optimizer", name)) if built_in is None else built_in
+
+
+def all_optimizers() -> tuple[str, ...]:
+    """The built-in optimizers, and those of all known plug-ins."""
+    return (*OPTIMIZERS, *names_of("optimizer"))
+
+
+def optimizers_with(field: str) -> tuple[str, ...]:
     """The optimizers that have the setting ``field``.
 
     >>> optimizers_with("weight_decay")
     ('adamw',)
     """
-    return tuple(name for name, spec in OPTIMIZERS.items() if field in spec.settings)
+    return tuple(name for name in all_optimizers() if field in spec_of(name).settings)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from leukemia.base.errors import UserError
-from leukemia.config.optimizers import OPTIMIZERS, OptimizerName
+from leukemia.config.optimizers import OptimizerName, all_optimizers, spec_of
+from leukemia.config.plugins import RESNET, names_of
 
 DEFAULT_CROP_PX = 384
 """A centred square of 384 px contains 99 % of C-NMC's cells completely; 210 px cuts off parts of over half of them."""
@@ -38,7 +39,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "train.label_smoothing": (0.0, 1.0),
     "train.seed": (0, MAX_SEED),
 }
-"""Lowest and highest value of numbers by dotted key, both inclusive; ``OPTIMIZERS`` has those of optimizers."""
+"""Lowest and highest value of numbers by dotted key, both inclusive; ``spec_of`` has those of optimizers."""
 
 Tta = Literal["none", "flips", "d4"]
 Fit = Literal["crop", "resize", "auto"]
@@ -145,12 +146,15 @@ class Augment:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """The network: a ResNet (He et al., 2016) with one of three shortcuts."""
+    """The network: a ResNet (He et al., 2016) with one of three shortcuts, or that of a plug-in."""
 
-    depth: Literal[18, 34, 50, 101, 152] = 18
+    network: str = RESNET
+    """``resnet``, or a network of a plug-in (docs/plugins.md), which has none of the following fields."""
+
+    depth: Literal[18, 34, 50, 101, 152] = None  # type: ignore[assignment]  # default depends on the network
     """Number of layers."""
 
-    shortcut: Literal["add", "concat", "weighted"] = "add"
+    shortcut: Literal["add", "concat", "weighted"] = None  # type: ignore[assignment]  # default depends on the network
     """How branch and shortcut are combined: sum; concatenation and a 3x3 convolution; or learned weighted sum."""
 
     pretrained: str | None = None
@@ -160,7 +164,20 @@ class Model:
     pretrained_sha256: str | None = None
     """SHA-256 of that file of weights, filled in when a study starts, so that later runs use the same weights."""
 
+    @property
+    def is_resnet(self) -> bool:
+        """Whether it is the built-in network."""
+        return self.network == RESNET
+
     def __post_init__(self) -> None:
+        _one_of("model.network", self.network, (RESNET, *names_of("network")))
+        if not self.is_resnet:
+            for item in dataclasses.fields(self)[1:]:
+                if getattr(self, item.name) is not None:
+                    raise UserError(f"model.{item.name} has no effect with the network {self.network}; leave it out")
+            return
+        object.__setattr__(self, "depth", 18 if self.depth is None else self.depth)
+        object.__setattr__(self, "shortcut", "add" if self.shortcut is None else self.shortcut)
         _one_of("model.depth", self.depth, (18, 34, 50, 101, 152))
         _one_of("model.shortcut", self.shortcut, ("add", "concat", "weighted"))
         if self.pretrained is None and self.pretrained_sha256 is not None:
@@ -169,12 +186,13 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """How weights are updated. ``OPTIMIZERS`` lists the fields of each optimizer with defaults and ranges."""
+    """How weights are updated. ``spec_of`` has the fields of each optimizer with defaults and ranges."""
 
     name: OptimizerName = "ranger21"
     """``ranger21`` with its own warm-up and warm-down; ``adamw`` with warm restarts; ``ranger21_cosine``: Ranger21
     with those disabled, and the same warm restarts. ``ranger21_package`` and ``ranger21_package_cosine``: the package
-    itself, slower, to compare; recipes of earlier versions, which lack ``train.pipeline``, trained with it."""
+    itself, slower, to compare; recipes of earlier versions, which lack ``train.pipeline``, trained with it. Or an
+    optimizer of a plug-in (docs/plugins.md), with warm restarts like ``adamw``."""
 
     learning_rate: float = None  # type: ignore[assignment]  # default depends on the optimizer
     """Peak learning rate."""
@@ -194,11 +212,11 @@ class Optimizer:
     they are. 0: no warm-up."""
 
     def __post_init__(self) -> None:
-        _one_of("optimizer.name", self.name, tuple(OPTIMIZERS))
+        _one_of("optimizer.name", self.name, all_optimizers())
         for field in dataclasses.fields(self)[1:]:
             key, value = f"optimizer.{field.name}", getattr(self, field.name)
             if self.has(field.name):
-                setting = OPTIMIZERS[self.name].settings[field.name]
+                setting = spec_of(self.name).settings[field.name]
                 value = setting.default if value is None else value
                 _within(key, value, (setting.low, setting.high))
                 object.__setattr__(self, field.name, value)
@@ -207,7 +225,7 @@ class Optimizer:
 
     def has(self, field: str) -> bool:
         """Whether this optimizer has the setting ``field``."""
-        return field in OPTIMIZERS[self.name].settings
+        return field in spec_of(self.name).settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,6 +277,15 @@ class Evaluate:
 
     def __post_init__(self) -> None:
         _one_of("evaluate.tta", self.tta, typing.get_args(Tta))
+
+
+def check_probability(key: str, value: float) -> None:
+    """Check the probability of an augmentation of a plug-in, whose field ``key`` no section has.
+
+    Raises:
+        UserError: it is not in 0..1.
+    """
+    _within(key, value, (0.0, 1.0))
 
 
 def _one_of(key: str, value: Any, choices: tuple[Any, ...]) -> None:
