@@ -236,6 +236,20 @@ def add_wandb_ids(arguments: Arguments) -> None:
     )
 
 
+def add_plugins(arguments: Arguments) -> None:
+    """Add ``--plugin``, which can be repeated; ``leukemia.plugins.registry.load_named`` runs the files."""
+    arguments.add_argument(
+        "--plugin",
+        action="append",
+        type=path,
+        default=[],
+        dest="plugins",
+        metavar="FILE.py",
+        help="run this file, which registers a network, an optimizer or an augmentation (docs/plugins.md); it can do "
+        "all that you can, so read it first; can be repeated",
+    )
+
+
 def add_settings(arguments: Arguments, description: str) -> None:
     """Add ``--set``, which can be repeated; parse its values with ``leukemia.config.fields.parse_settings``."""
     arguments.add_argument(

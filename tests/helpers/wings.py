@@ -7,8 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 WINGS = """
-leukemia.base leukemia.scoring leukemia.config leukemia.data leukemia.training leukemia.study leukemia.tracking
-leukemia.reporting leukemia.delivery
+leukemia.base leukemia.scoring leukemia.config leukemia.plugins leukemia.data leukemia.training leukemia.study
+leukemia.tracking leukemia.reporting leukemia.delivery
 search.policy search.sampling search.trials search.planning search.storage search.cluster search.launch search.slurm
 """.split()
 """From the bottom up: each imports only from itself and from those before it."""
