@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TypeAlias, TypeVar, cast
+from typing import TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
-
-from leukemia.training.resnet import ResNet
 
 
 class Ensemble(nn.Module):
@@ -18,29 +16,29 @@ class Ensemble(nn.Module):
     In its state dict, the names of each member follow ``prefix_of`` its number.
     """
 
-    def __init__(self, members: Iterable[ResNet]) -> None:
+    def __init__(self, members: Iterable[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 
     def forward(self, images: Tensor) -> Tensor:
         """Log-probabilities of normalized images: (N, in_channels, H, W) floats -> float32 (N, num_classes).
 
-        Their softmax is the mean of the members' probabilities, so they take the place of a ResNet's logits.
+        Their softmax is the mean of the members' probabilities, so they take the place of a network's logits.
         """
         # In logarithms, a probability near 0 keeps its digits.
         found = torch.stack([member(images).float().log_softmax(dim=1) for member in self.members])
         return found.logsumexp(dim=0) - math.log(len(self.members))
 
 
-Network: TypeAlias = ResNet | Ensemble
+Network: TypeAlias = nn.Module
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 """What classifies images: one network, or the mean of several."""
 
-AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
-
-def members_of(network: Network) -> list[ResNet]:
+def members_of(network: nn.Module) -> list[nn.Module]:
     """The networks whose probabilities are averaged; of a single one, itself."""
-    return cast("list[ResNet]", list(network.members)) if isinstance(network, Ensemble) else [network]
+    return list(network.members) if isinstance(network, Ensemble) else [network]
 
 
 def prefix_of(number: int) -> str:

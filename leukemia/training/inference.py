@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import TypeGuard
 
 import numpy as np
 import torch
 import ttach
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from leukemia import ALL
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.data.evaluation import evaluation_batches
 from leukemia.training.device import compute_dtype
-from leukemia.training.ensemble import AnyNetwork, Network
+from leukemia.training.ensemble import AnyNetwork
 
 VIEWS_PER_PASS = 64
 """Views per forward pass, of one or more images: bounds memory, and affects results only by rounding."""
@@ -69,7 +71,7 @@ def precise_batchnorm(model: nn.Module, batches: Iterable[Tensor]) -> None:
         model: changed in place.
         batches: images (N, C, H, W), on the model's device.
     """
-    populations = [_Population(module) for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    populations = [_Population(module) for module in model.modules() if _has_running_statistics(module)]
     model.train()
     try:
         with torch.no_grad():
@@ -81,13 +83,17 @@ def precise_batchnorm(model: nn.Module, batches: Iterable[Tensor]) -> None:
     model.eval()
 
 
+def _has_running_statistics(module: nn.Module) -> TypeGuard[_BatchNorm]:
+    return isinstance(module, _BatchNorm) and module.running_mean is not None
+
+
 class _Population:
     """Statistics of the inputs of one BatchNorm layer: count, mean and squared deviations, merged batch by batch.
 
     Merging (Chan, Golub & LeVeque, 1983) is exact, and stable in float32, where E[x^2] - E[x]^2 would cancel.
     """
 
-    def __init__(self, norm: nn.BatchNorm2d) -> None:
+    def __init__(self, norm: _BatchNorm) -> None:
         assert norm.running_mean is not None
         assert norm.running_var is not None
         self._norm, self._momentum = norm, norm.momentum
@@ -124,7 +130,7 @@ class _Population:
 
 
 def predict(
-    model: Network,
+    model: nn.Module,
     recipe: Recipe,
     images: np.ndarray,
     rows: Sequence[int] | np.ndarray,
@@ -141,7 +147,7 @@ def predict(
 
 
 def predict_views(
-    model: Network,
+    model: nn.Module,
     recipe: Recipe,
     images: np.ndarray,
     rows: Sequence[int] | np.ndarray,

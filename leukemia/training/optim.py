@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, LambdaLR
 
-from leukemia.config.optimizers import OptimizerName
+from leukemia.config.optimizers import OPTIMIZERS, OptimizerName
 from leukemia.config.recipe import Recipe
+from leukemia.training.plugged import plugged_optimizer
 from leukemia.training.ranger21 import Ranger21
 from leukemia.training.ranger21_package import HIDDEN_COUNTERS, PackageSchedule, package_ranger21
 
@@ -123,6 +124,7 @@ def build_optimizer(model: nn.Module, recipe: Recipe, batches_per_epoch: int) ->
     - ``ranger21_cosine``: the same without warm-up and warm-down, with cosine annealing and warm restarts.
     - ``adamw``: AdamW (Loshchilov & Hutter, arXiv:1711.05101) with the same restarts. As usual, biases, BatchNorm and
       other one-dimensional parameters are not decayed.
+    - the optimizer of a plug-in, with the same restarts.
 
     Cosine annealing (Loshchilov & Hutter, arXiv:1608.03983) is updated per batch, from ``learning_rate`` to a hundredth
     of it within ``restart_epochs`` epochs, then restarts; each cycle is ``restart_factor`` times as long as the last.
@@ -136,7 +138,8 @@ def build_optimizer(model: nn.Module, recipe: Recipe, batches_per_epoch: int) ->
         batches_per_epoch: optimizer steps in one epoch, at least 1.
     """
     assert batches_per_epoch >= 1
-    optimizer_of, schedule_of, hidden = BUILDERS[recipe.optimizer.name]
+    name = recipe.optimizer.name
+    optimizer_of, schedule_of, hidden = BUILDERS[name] if name in OPTIMIZERS else PLUGGED
     optimizer = optimizer_of(model, recipe, batches_per_epoch)
     return ScheduledOptimizer(optimizer, schedule_of(optimizer, recipe, batches_per_epoch), hidden)
 
@@ -154,6 +157,10 @@ def _adamw(model: nn.Module, recipe: Recipe, batches_per_epoch: int) -> torch.op
 
 def _ranger21(model: nn.Module, recipe: Recipe, batches_per_epoch: int) -> Ranger21:
     return Ranger21(model.parameters(), lr=recipe.optimizer.learning_rate)
+
+
+def _plugged(model: nn.Module, recipe: Recipe, batches_per_epoch: int) -> torch.optim.Optimizer:
+    return plugged_optimizer(recipe, list(model.parameters()), recipe.train.epochs * batches_per_epoch)
 
 
 def _warm_restarts(optimizer: torch.optim.Optimizer, recipe: Recipe, batches_per_epoch: int) -> Schedule:
@@ -220,3 +227,6 @@ BUILDERS: dict[OptimizerName, Builders] = {
     ),
 }
 """Builders of the optimizers in ``leukemia.config.optimizers.OPTIMIZERS``."""
+
+PLUGGED = Builders(_plugged, _warm_restarts)
+"""Builders of the optimizers of plug-ins."""

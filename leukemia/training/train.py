@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from leukemia.base.errors import UserError
 from leukemia.base.faults import is_machine_fault
@@ -28,7 +28,6 @@ from leukemia.training.device import compute_dtype, is_device_fault, is_out_of_m
 from leukemia.training.inference import NonFinite, precise_batchnorm, predict, to_device
 from leukemia.training.model import build_model
 from leukemia.training.optim import ScheduledOptimizer, build_optimizer
-from leukemia.training.resnet import ResNet
 from leukemia.training.snapshot import Snapshot, restore
 
 log = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ def fit(
     loader: TrainingLoader | None = None,
     checkpoint: Path | None = None,
     schedule: CheckpointSchedule = BY_TIME,
-) -> Generator[Epoch, None, ResNet]:
+) -> Generator[Epoch, None, nn.Module]:
     """Train a new model; yields after each epoch, and returns the model of the last epoch with precise BatchNorm.
 
     With ``checkpoint``, the state is saved there by ``schedule``, and an existing checkpoint is resumed to the same
@@ -273,18 +272,19 @@ class _Fit:
 
 
 def check_batch_size(recipe: Recipe, num_images: int) -> None:
-    """A ResNet divides the side by 32: a single image of at most 32 px leaves BatchNorm one value per channel.
+    """A ResNet divides the side by 32: a single image of at most 32 px leaves BatchNorm one value per channel. Of the
+    network of a plug-in this is not known at any size.
 
     Args:
         recipe: resolved.
         num_images: that the recipe is trained on.
 
     Raises:
-        UserError: a batch has a single image of that size.
+        UserError: a batch has a single image, of that size or for the network of a plug-in.
     """
     assert recipe.data.size_px is not None
     num_batches = math.ceil(num_images / recipe.train.batch_size)
-    if num_images // num_batches == 1 and recipe.data.size_px <= 32:
+    if num_images // num_batches == 1 and (recipe.data.size_px <= 32 or not recipe.model.is_resnet):
         raise UserError(
             f"train.batch_size: {recipe.train.batch_size} leaves a batch of one image, for which BatchNorm has no "
             f"variance at data.size_px {recipe.data.size_px}; set train.batch_size to at least 3"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor
-
-from leukemia.training.resnet import ResNet
+from torch import Tensor, nn
 
 
 class PowerAverage:
@@ -17,7 +15,7 @@ class PowerAverage:
     Models", arXiv:2312.02696, section 3.1: it forgets the first steps by itself, and needs one copy of the weights.
     """
 
-    def __init__(self, model: ResNet, exponent: float) -> None:
+    def __init__(self, model: nn.Module, exponent: float) -> None:
         self.model = copy.deepcopy(model)
         """With the averaged weights; its BatchNorm statistics belong to no weights until they are computed."""
 
@@ -25,7 +23,7 @@ class PowerAverage:
         self._num_steps = 0
 
     @torch.no_grad()
-    def update(self, model: ResNet) -> None:
+    def update(self, model: nn.Module) -> None:
         """Add the weights after a step."""
         self._num_steps += 1
         share = 1 - (1 - 1 / self._num_steps) ** (self._exponent + 1)

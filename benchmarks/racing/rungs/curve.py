@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from benchmarks.racing.rungs.average import PowerAverage
 from leukemia.config.recipe import Recipe
@@ -20,7 +21,6 @@ from leukemia.training.device import compute_dtype
 from leukemia.training.inference import NonFinite, precise_batchnorm, predict, to_device
 from leukemia.training.model import build_model
 from leukemia.training.optim import build_optimizer
-from leukemia.training.resnet import ResNet
 from leukemia.training.train import PRECISE_BN_PART, Split, make_deterministic
 
 EXPONENTS = {"average_2": 2.0, "average_7": 7.0}
@@ -93,7 +93,7 @@ class _Run:
     def __init__(self, recipe: Recipe, split: Split, fold: int) -> None:
         make_deterministic(recipe.train.seed, fold)
         self.recipe, self.split, self.fold = recipe, split, fold
-        self.model: ResNet = build_model(recipe).to(DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model: nn.Module = build_model(recipe).to(DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batches: Callable[[int], list] = lambda epoch: training_batches(recipe, split.training, fold, epoch)
         self.optimizer = build_optimizer(self.model, recipe, len(self.batches(1)))
         self.averages = {name: PowerAverage(self.model, exponent) for name, exponent in EXPONENTS.items()}
@@ -138,7 +138,7 @@ class _Run:
         self,
         epoch: int,
         form: str,
-        model: ResNet,
+        model: nn.Module,
         rows: np.ndarray,
         extent: Literal["all", "sample"],
         part: int = 1,
