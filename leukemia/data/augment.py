@@ -15,6 +15,7 @@ import numpy as np
 
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import COLOR, Augment
+from leukemia.data.plugged_transforms import PluggedTransforms
 
 Key = tuple[int, int, int, int]
 """(seed, fold, epoch, image row): determines the random transformations of one training image."""
@@ -53,6 +54,9 @@ class Pipeline:
     grayscale: bool
     """One channel of ITU-R 601 luminance instead of RGB."""
 
+    plugged: PluggedTransforms | None = None
+    """What plug-ins do to an image before; None for evaluation."""
+
     def __call__(self, image: np.ndarray, seed: Key | None) -> np.ndarray:
         """The network's input for one image.
 
@@ -76,6 +80,8 @@ class Pipeline:
         assert image.shape[2:] == (3,)
         if self.transform is not None:
             assert seed is not None, "a training pipeline needs a seed"
+            if self.plugged is not None:
+                image = self.plugged(image, seed)
             _seed(self.transform, seed)
             image = self.transform(image=image)["image"]
         return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None] if self.grayscale else image
@@ -90,11 +96,14 @@ def channel_statistics(grayscale: bool) -> tuple[np.ndarray, np.ndarray]:
 def training_pipeline(recipe: Recipe) -> Pipeline:
     """Random transformations with the recipe's probabilities and strengths, then the steps of ``evaluation_pipeline``.
 
-    The order is: horizontal flip, vertical flip, transpose, rotation (bilinear), brightness, contrast, saturation,
-    Gaussian blur (kernel of 3 px), Gaussian noise (variance 30), one black hole of 12.5 % of the side. Color changes
-    after the rotation, so that black corners stay like a black background, and before what blurs and disturbs a camera.
+    The order is: those of plug-ins, by name; horizontal flip, vertical flip, transpose, rotation (bilinear),
+    brightness, contrast, saturation, Gaussian blur (kernel of 3 px), Gaussian noise (variance 30), one black hole of
+    12.5 % of the side. Color changes after the rotation, so that black corners stay like a black background, and before
+    what blurs and disturbs a camera.
     """
-    return Pipeline(transform=_transform(recipe.augment), grayscale=recipe.data.grayscale)
+    return Pipeline(
+        transform=_transform(recipe.augment), grayscale=recipe.data.grayscale, plugged=PluggedTransforms(recipe)
+    )
 
 
 def evaluation_pipeline(recipe: Recipe) -> Pipeline:

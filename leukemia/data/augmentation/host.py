@@ -13,6 +13,7 @@ from leukemia.data.augment import BLUR_SIGMA_PX, BORDER_MODES, Key, channel_stat
 from leukemia.data.augmentation.color import recolor
 from leukemia.data.augmentation.draws import Draws, draw
 from leukemia.data.augmentation.noise import noise
+from leukemia.data.plugged_transforms import PluggedTransforms
 
 
 def blur_kernel() -> np.ndarray:
@@ -24,13 +25,17 @@ def blur_kernel() -> np.ndarray:
 class HostBatches:
     """From rows of an array of images to the network's input: what ``training_pipeline`` does, batch by batch.
 
-    Has no random state: safe in threads and processes.
+    Has no random state, but for transforms of plug-ins: safe in processes, and without these in threads.
     """
 
     def __init__(self, recipe: Recipe) -> None:
         """Args:
         recipe: provides probabilities and strengths, and whether images are grayscale.
+
+        Raises:
+            UserError: as ``PluggedTransforms``.
         """
+        self._plugged = PluggedTransforms(recipe)
         self._augment, self._grayscale = recipe.augment, recipe.data.grayscale
         self._color = [name for name in COLOR if getattr(recipe.augment, name) > 0]
         self._border = BORDER_MODES[recipe.augment.border]
@@ -63,7 +68,7 @@ class HostBatches:
         sources = draws.source()
         batch = np.empty((len(keys), side, side, 3), np.uint8)
         for index, (key, image) in enumerate(zip(keys, batch, strict=True)):
-            self._transform(np.asarray(images[key[3]]), draws, sources[index], index, image)
+            self._transform(self._plugged(np.asarray(images[key[3]]), key), draws, sources[index], index, image)
         if not self._grayscale:
             return batch
         luminance = np.empty((len(keys), side, side, 1), np.uint8)

@@ -36,7 +36,8 @@ def training_loader(
     Args:
         images: uint8 (n, side, side, 3) RGB, memory-mapped or not.
         labels: int64 (n,).
-        device: of the network. On CUDA the batch pipeline runs there and needs no processes.
+        device: of the network. On CUDA the batch pipeline runs there and needs no processes, unless the recipe has
+            augmentations of plug-ins.
         num_workers: number of loading processes; 0 loads in this process. Does not affect the results.
     """
     assert num_workers == 0 or not _is_on_device(recipe, device), "the batches are made on the device"
@@ -51,7 +52,8 @@ def training_loader(
 def loader_processes(recipe: Recipe, device: torch.device, cpus: int) -> int:
     """How many loading processes use the CPUs of a training on a device, leaving one to the training itself.
 
-    None on a CPU, where the network computes on all of them, and none where the batches are made on the device.
+    None on a CPU, where the network computes on all of them, and none where the batches are made on the device, which
+    augmentations of plug-ins rule out.
 
     >>> loader_processes(Recipe().with_settings({"train.pipeline": "reference"}), torch.device("cuda"), 16)
     15
@@ -62,7 +64,8 @@ def loader_processes(recipe: Recipe, device: torch.device, cpus: int) -> int:
 
 
 def _is_on_device(recipe: Recipe, device: torch.device) -> bool:
-    return recipe.train.pipeline == "batch" and device.type == "cuda"
+    # Plug-ins transform images one by one on the CPU.
+    return recipe.train.pipeline == "batch" and device.type == "cuda" and not recipe.augmentations
 
 
 class BatchRows(Dataset[tuple[Tensor, Tensor]]):
