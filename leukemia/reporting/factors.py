@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from leukemia.config.optimizers import OPTIMIZERS
+from leukemia.config.plugins import SECTION
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import BOUNDS, Optimizer
 
@@ -37,10 +39,14 @@ class Factor:
     def is_alone(self, one: Recipe, other: Recipe) -> bool:
         """Whether two recipes differ in this setting and, apart from their seeds, in nothing else.
 
-        Optimizers may differ in settings that one of them lacks, and in the learning rate if each has its default.
+        Optimizers may differ in settings that one of them lacks, and in the learning rate if each has its default; of
+        plug-ins, the default is not known without their files.
         """
         first, second = one.flat(), other.flat()
-        differing = [key for key in {**first, **second} if first.get(key) != second.get(key) and key != SEED]
+        # The record of a plug-in that one of them has follows from the field that names it.
+        records = {key for key in first.keys() ^ second.keys() if key.startswith(f"{SECTION}.")}
+        keys = {**first, **second}.keys() - {SEED, *records}
+        differing = [key for key in keys if first.get(key) != second.get(key)]
         return self.value(one) != self.value(other) and all(
             key.startswith(self.belongs) or self._follows(key, one, other) for key in differing
         )
@@ -52,9 +58,13 @@ class Factor:
         field = key.removeprefix("optimizer.")
         if not (one.optimizer.has(field) and other.optimizer.has(field)):
             return True
-        return field == "learning_rate" and all(
-            each.optimizer.learning_rate == Optimizer(name=each.optimizer.name).learning_rate for each in (one, other)
-        )
+        return field == "learning_rate" and all(_has_default_rate(each.optimizer) for each in (one, other))
+
+
+def _has_default_rate(optimizer: Optimizer) -> bool:
+    """Whether the optimizer is built in, and has its default learning rate."""
+    spec = OPTIMIZERS.get(optimizer.name)
+    return spec is not None and optimizer.learning_rate == spec.settings["learning_rate"].default
 
 
 def is_augmented(recipe: Recipe) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from leukemia.config.fields import FIELDS
+from leukemia.config.fields import all_fields
 from leukemia.config.parameters import is_range
 from leukemia.reporting.words import field_name, value_text
 from leukemia.study.folder import Study
@@ -64,8 +64,8 @@ def varied_parameters(study: Study) -> list[Parameter]:
     """The fields that have more than one value in the trials of a study, in the order of the recipe."""
     flat = {number: study.recipe(number).flat() for number in study.trials()}
     found = []
-    for key in FIELDS:
-        values = {number: fields[key] for number, fields in flat.items() if fields[key] is not None}
+    for key in all_fields():
+        values = {number: fields[key] for number, fields in flat.items() if fields.get(key) is not None}
         if key in _LEFT_OUT or len(set(values.values())) < 2:
             continue
         entry = study.info.space.get(key, {})

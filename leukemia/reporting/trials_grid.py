@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from leukemia.base.spreadsheet import cell_of
-from leukemia.config.fields import FIELDS
+from leukemia.config.fields import FIELDS, all_fields
 from leukemia.reporting.page import Cell, Download, Grid
 from leukemia.reporting.parameters import Parameter
 from leukemia.reporting.words import objective_name, value_text
@@ -87,13 +87,18 @@ def trials_csv(study: Study, trials: pd.DataFrame, ledger: Ledger) -> str:
             "folds": [text.partition("/")[0] for text in trials["folds"]],
             "seeds": trials["seeds"],
             "device_seconds": seconds.to_numpy(),
-            **{key: [_csv_cell(recipe[key]) for recipe in recipes] for key in FIELDS},
+            **{key: [_csv_cell(recipe.get(key)) for recipe in recipes] for key in _fields(recipes)},
             "reason": trials["reason"].map(_csv_cell),
         }
     )
     written = io.StringIO()
     table.to_csv(written, index=False, lineterminator="\n")
     return written.getvalue()
+
+
+def _fields(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Those of every recipe, and of plug-ins those that one of these has."""
+    return [key for key in all_fields() if key in FIELDS or any(key in recipe for recipe in recipes)]
 
 
 def _score(score: float) -> Cell:

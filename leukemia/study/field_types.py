@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import AfterValidator, Field
 
 from leukemia.config.fields import check_key, checked_type
+from leukemia.config.plugins import FILE_NAME, Kind, checked_record, record
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import ALL_OBJECTIVES
 
@@ -55,6 +57,26 @@ def is_recipe(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+@dataclass(frozen=True, kw_only=True)
+class PluginRecord:
+    """A name that a plug-in of a study registers."""
+
+    kind: Kind
+    sha256: str
+    """Of the file, in hexadecimal."""
+
+    file: Annotated[str, Field(pattern=f"^{FILE_NAME.pattern}$")]
+    """Name of the file, a copy of which the study has."""
+
+
+def _are_plugins(plugins: dict[str, PluginRecord]) -> dict[str, PluginRecord]:
+    """As they are; recipes and settings with these names can be read from now on."""
+    for name, plugin in plugins.items():
+        checked_record(name, plugin.sha256)
+        record(plugin.kind, name)
+    return plugins
+
+
 def _is_time(value: str) -> str:
     if value:
         try:
@@ -63,6 +85,9 @@ def _is_time(value: str) -> str:
             raise ValueError("a time in ISO 8601") from None
     return value
 
+
+Plugins: TypeAlias = Annotated[dict[str, PluginRecord], AfterValidator(_are_plugins)]
+"""By registered name."""
 
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 Positive: TypeAlias = Annotated[int, Field(ge=1)]

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from leukemia.base.record import wrong_value
-from leukemia.config.fields import FIELDS
+from leukemia.config.fields import all_fields
 from leukemia.study import layout
 from leukemia.study.field_types import Count, Share
 from leukemia.study.folder import Study
@@ -47,7 +47,7 @@ class Explained:
 
 
 def _is_field(key: str) -> str:
-    if key not in FIELDS:
+    if key not in all_fields():
         raise ValueError("a field of a recipe")
     return key
 

@@ -6,6 +6,7 @@ import re
 
 from leukemia.base.errors import UserError
 from leukemia.config import delivered
+from leukemia.config.plugins import FILE_NAME
 
 STUDY = "study.json"
 CONFIG = "config.yaml"
@@ -100,6 +101,9 @@ SEEN = "seen.json"
 APPEARANCE = "appearance.json"
 """In the folder of a delivered model: what its training images look like."""
 
+PLUGINS = "plugins"
+"""In the folder of a study, and of a delivered model: copies of the files of their plug-ins."""
+
 TESTS = "tests"
 """In the folder of a delivered model: a folder for each test set, with its name."""
 
@@ -137,7 +141,7 @@ MODEL_FILES = REPORT_FILES | {MODEL, WEIGHTS, RECIPE, EPOCHS, METRICS, PREDICTIO
 CHANGED = (LOCK, LOG, JOURNAL)
 """Files of a study that are changed in place; all others are replaced."""
 
-RESERVED = STUDY_FILES | {LOCK, WANDB, TRIALS, "aside", "checkpoints", "driver.json"}
+RESERVED = STUDY_FILES | {LOCK, WANDB, TRIALS, PLUGINS, "aside", "checkpoints", "driver.json"}
 """Names that a study uses itself, the last three in its mirror: no model can be delivered there."""
 
 
@@ -158,8 +162,10 @@ _STUDY_FILE = re.compile(
     f"|{TRIALS}/({_TRIAL.pattern})/({_one_of(TRIAL_FILES)}"
     f"|{_SEED}({_NUMBER.pattern})/({_one_of(SEED_FILES)}|{_FOLD}({_NUMBER.pattern})\\.(json|csv)))"
     f"|{WANDB}/[^/]*run-[^/]+/.+"
+    f"|{PLUGINS}/{FILE_NAME.pattern}"
     # A delivered model, in ``FINAL`` or a folder with another name.
-    f"|(?!{TRIALS}/|{WANDB}/|\\.)[^/]+/({TESTS}/{_TEST.pattern}/|{EARLIER_TESTS}/[0-9a-f]{{16}}/)?{_one_of(MODEL_FILES)}"
+    f"|(?!{TRIALS}/|{WANDB}/|{PLUGINS}/|\\.)[^/]+/({PLUGINS}/{FILE_NAME.pattern}"
+    f"|({TESTS}/{_TEST.pattern}/|{EARLIER_TESTS}/[0-9a-f]{{16}}/)?{_one_of(MODEL_FILES)})"
 )
 
 
@@ -171,6 +177,8 @@ def is_study_file(name: str) -> bool:
 
     >>> [is_study_file(name) for name in ("trials/0007/seed_0/fold_1.csv", "final/model.safetensors", "best.json")]
     [True, True, True]
+    >>> [is_study_file(name) for name in ("plugins/lion.py", "final/plugins/lion.py", "final/lion.py")]
+    [True, True, False]
     >>> is_study_file("final/tests/hospital-2/metrics.json")
     True
     >>> [is_study_file(name) for name in ("trials/notes.txt", "notes/a.txt", "photo.png", ".best.json.0a1b.tmp")]

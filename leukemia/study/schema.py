@@ -20,6 +20,7 @@ from leukemia.study.field_types import (
     Ended,
     NonNegative,
     Objective,
+    Plugins,
     Positive,
     Score,
     Seconds,
@@ -94,6 +95,9 @@ class SearchOptions:
     """Stop starting trials after this many without an improvement beyond noise."""
 
     protocol: Protocol = "grouped"
+    plugins: Plugins = field(default_factory=dict)
+    """The plug-ins of the study by registered name; fixed for a study. Before ``settings``, which may name them."""
+
     settings: Annotated[dict[str, Any], AfterValidator(is_settings)] = field(default_factory=dict)
     """Fixed recipe fields by dotted key."""
 
@@ -123,7 +127,7 @@ OPTIONAL: dict[str, Any] = {
     "budget_hours": math.inf,
     "rungs": SearchOptions().rungs,
     "keep": SearchOptions.keep,
-    "asked": {},
+    **{name: {} for name in ("asked", "plugins")},
     "recipes": [],
     **dict.fromkeys(("wandb_ids", "pausing", "paused_before"), False),
 }
@@ -209,6 +213,8 @@ class StudyInfo(SearchOptions, Identity):
         # Without reasons, it is of an earlier version, whose files stay as they are.
         if any("reason" in entry for entry in self.space.values()):
             kept["space"] = stored_space(self.space)
+        if self.plugins:
+            kept["plugins"] = {name: dataclasses.asdict(plugin) for name, plugin in self.plugins.items()}
         return {"schema": SCHEMA, **kept, "data": self.data.to_dict()}
 
     @classmethod

@@ -12,6 +12,7 @@ import pandas as pd
 
 from leukemia.base.errors import first_line
 from leukemia.base.record import read_record
+from leukemia.config.fields import nested
 from leukemia.config.recipe import Recipe
 from leukemia.study import layout
 from leukemia.study.best import Best
@@ -23,7 +24,7 @@ from leukemia.study.models import ModelRecord
 from leukemia.study.times import counted_back
 from leukemia.tracking import charts, client, names
 from leukemia.tracking.client import Mode, RunSpec
-from leukemia.tracking.trial_run import SERIES, provenance_of
+from leukemia.tracking.trial_run import SERIES, provenance_of, recipe_tags
 from leukemia.tracking.upload import remove_older
 from leukemia.tracking.winner import run_id
 
@@ -116,10 +117,8 @@ class FinalRun:
             group=self._study.name,
             job_type="final",
             folder=self._study.folder,
-            config=dataclasses.asdict(recipe)
-            | members
-            | {"provenance": provenance_of(self._study) | {"trial_run": trial}},
-            tags=(f"depth-{recipe.model.depth}", recipe.optimizer.name, recipe.model.shortcut),
+            config=nested(recipe.flat()) | members | {"provenance": provenance_of(self._study) | {"trial_run": trial}},
+            tags=recipe_tags(recipe),
             upload_bytes=upload_bytes,
         )
 

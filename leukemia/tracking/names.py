@@ -87,7 +87,8 @@ def files(study: Study, paths: Iterable[Path]) -> dict[str, Path | str]:
     for path in paths:
         inside = [each for each in sorted(path.rglob("*")) if each.is_file()] if path.is_dir() else [path]
         for each in inside:
-            is_sent = study.info.wandb_ids or each.name not in PRIVATE
+            # A plug-in is its author's; its SHA-256 is in the recipe.
+            is_sent = (study.info.wandb_ids or each.name not in PRIVATE) and each.parent.name != layout.PLUGINS
             if not is_sent or not layout.is_study_file(each.relative_to(study.folder).as_posix()):
                 continue
             name = each.relative_to(path if path.is_dir() else path.parent).as_posix()

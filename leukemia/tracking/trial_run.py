@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from leukemia.config.fields import nested
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import COST, Epoch
 from leukemia.scoring.selection import corrected
@@ -41,6 +42,17 @@ SERIES = (
 
 RunState = State | Literal["waiting", "interrupted"]
 """The state of a trial in the summary of its run; interrupted: the search ended before the trial."""
+
+
+def recipe_tags(recipe: Recipe) -> tuple[str, ...]:
+    """Tags of a run: its network and optimizer.
+
+    >>> recipe_tags(Recipe())
+    ('depth-18', 'ranger21', 'add')
+    """
+    if not recipe.model.is_resnet:
+        return recipe.model.network, recipe.optimizer.name
+    return f"depth-{recipe.model.depth}", recipe.optimizer.name, recipe.model.shortcut
 
 
 def provenance_of(study: Study) -> dict[str, Any]:
@@ -143,11 +155,9 @@ class TrialRun:
             group=self._study.name,
             job_type="trial",
             folder=self._study.folder,
-            config=dataclasses.asdict(recipe) | {"provenance": provenance},
+            config=nested(recipe.flat()) | {"provenance": provenance},
             tags=(
-                f"depth-{recipe.model.depth}",
-                recipe.optimizer.name,
-                recipe.model.shortcut,
+                *recipe_tags(recipe),
                 self._info.protocol,
                 *([WINNER] if self._winner else []),
             ),

@@ -19,6 +19,8 @@ from leukemia.base.faults import MachineFault, describe_fault, is_machine_fault
 from leukemia.base.logs import logging_to
 from leukemia.data import array_file
 from leukemia.data.augmentation.loaders import loader_processes
+from leukemia.plugins.plugin_file import PluginFile
+from leukemia.plugins.registry import load
 from leukemia.study.job import Job
 from leukemia.training.checkpoint_writer import CheckpointSchedule, CheckpointWriter
 from leukemia.training.crossval import cross_validate
@@ -84,6 +86,9 @@ class TrialData:
 
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Credentials for ``storage``, by variable, for nodes that have none."""
+
+    plugins: tuple[PluginFile, ...] = ()
+    """The files that the user has named with ``--plugin``, as text, since workers may have no copy."""
 
 
 def checkpoints_of(data: TrialData, job: Job) -> Path:
@@ -180,10 +185,12 @@ def _train(
     images = data.images if isinstance(data.images, np.ndarray) else array_file.mapped(data.images)
     recipe, device = assignment.recipe, torch.device(resources.device)
     try:
+        load(data.plugins)
         recipe.check_pretrained()
         compute_dtype(recipe, device)
     except UserError as error:
-        # Another machine may have the study's weights, and another device the recipe's precision.
+        # Another machine may have the study's weights and what its plug-ins import, and another device the recipe's
+        # precision.
         raise MachineFault(str(error)) from None
     if not any(name in os.environ for name in data.keys):
         os.environ |= data.keys

@@ -14,6 +14,7 @@ from leukemia.config.presets import PRESETS
 from leukemia.config.protocol import PROTOCOLS
 from leukemia.config.results import COST, OBJECTIVES
 from leukemia.data.reading import Reading
+from leukemia.plugins.registry import load_named
 from leukemia.study import layout
 from leukemia.study.field_types import MAX_STARTS
 from leukemia.study.schema import SamplerName, SearchOptions, StudyInfo
@@ -24,7 +25,9 @@ from search.planning.request import NO_STORAGE, Request, settings_of
 
 DEFAULTS = SearchOptions()
 
-OPTIONS = {field.name for field in dataclasses.fields(SearchOptions)} - {"settings", "storage", "asked", "recipes"}
+OPTIONS = {field.name for field in dataclasses.fields(SearchOptions)} - {
+    *("settings", "storage", "asked", "recipes", "plugins")
+}
 """Options set by arguments of the same name."""
 
 LOWEST = {
@@ -60,7 +63,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def request_of(arguments: argparse.Namespace) -> Request:
-    """The request for a study in these arguments."""
+    """The request for a study in these arguments; runs the files of ``--plugin``."""
+    # First, since settings and searched fields may be those of plug-ins.
+    plugins = load_named(arguments.plugins)
     options = {name: getattr(arguments, name) for name in OPTIONS}
     if arguments.settings:
         options["settings"] = settings_of(arguments.settings)
@@ -76,11 +81,12 @@ def request_of(arguments: argparse.Namespace) -> Request:
         wishes=wishes,
         recipes=read_recipes(arguments.recipes),
         remarks=tuple(remarks),
+        plugins=plugins,
     )
 
 
 def not_remembered(arguments: argparse.Namespace, info: StudyInfo | None) -> list[str]:
-    """The arguments about hardware that must be given again to resume a study under the same conditions.
+    """The arguments about hardware and plug-ins that must be given again to resume a study under the same conditions.
 
     Args:
         info: of the study; None if it is not known: then they may be more than that.
@@ -92,6 +98,8 @@ def not_remembered(arguments: argparse.Namespace, info: StudyInfo | None) -> lis
     if given["device"] == cli.AUTO:
         del given["device"]
     words = [(f"--{name.replace('_', '-')}", f"{value}") for name, value in given.items() if value is not None]
+    # A file is never run because a study has it.
+    words += [("--plugin", f"{path}") for path in arguments.plugins]
     return [word for pair in words for word in pair]
 
 
@@ -149,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"recipe of trial 0, and values of all fields that are not searched (default: {DEFAULTS.preset})",
     )
     cli.add_settings(search, "fix a field of the recipe, such as train.epochs=40; can be repeated")
+    cli.add_plugins(search)
     search.add_argument(
         "--space",
         type=cli.location,

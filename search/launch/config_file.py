@@ -23,13 +23,14 @@ from search.planning.request import OF_SEARCHES
 SET = "set"
 """Name of ``--set`` in a file; from Python it is ``settings``."""
 
-COMMAND_LINE = ("config", "resume", "settings")
-"""Keywords of ``search.search`` that no file has."""
+COMMAND_LINE = ("config", "resume", "settings", "plugin", "plugins")
+"""Keywords of ``search.search`` that no file has. Plug-ins run as soon as they are named, which a file that comes from
+elsewhere must not do."""
 
 KEYS = ("data", SET, *(name for name in Options.__annotations__ if name not in COMMAND_LINE))
 """Options that a file may have: all but those that say what to do now."""
 
-_HEADER = "# The options of this study. Another one with them: python -m search.run --config {path}\n"
+_HEADER = "# The options of this study. Another one with them: python -m search.run --config {path}{plugins}\n"
 
 
 def with_config(argv: Sequence[str]) -> list[str]:
@@ -95,7 +96,7 @@ def config_of(info: StudyInfo) -> dict[str, Any]:
     options = {
         field.name: _plain(getattr(info, field.name))
         for field in dataclasses.fields(SearchOptions)
-        if field.name not in ("settings", "asked")
+        if field.name not in ("settings", "asked", "plugins")
         and (info.sampler != GRID or field.name not in ("trials", *OF_SEARCHES))
     }
     kept = {name: value for name, value in options.items() if value not in (None, [], math.inf)}
@@ -115,6 +116,8 @@ def _plain(value: Any) -> Any:
 def write_config(folder: Path, info: StudyInfo) -> None:
     """Write the file of a study; unchanged content is not written again."""
     path = folder / layout.CONFIG
-    text = _HEADER.format(path=layout.CONFIG) + dumped(config_of(info))
+    files = dict.fromkeys(plugin.file for plugin in info.plugins.values())
+    named = "".join(f" --plugin {layout.PLUGINS}/{file}" for file in files)
+    text = _HEADER.format(path=layout.CONFIG, plugins=named) + dumped(config_of(info))
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)

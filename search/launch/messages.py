@@ -15,6 +15,7 @@ from leukemia.config.results import num_folds_text
 from leukemia.data.balance import describe_balance
 from leukemia.data.location import SAMPLE, SAMPLE_WARNING, locate
 from leukemia.data.survival import describe_survival
+from leukemia.plugins.registry import names_in
 from leukemia.scoring.metrics import majority_rate
 from leukemia.study.folder import Study
 from search.cluster import nodes
@@ -55,6 +56,9 @@ def print_plan(console: Console, plan: Plan) -> None:
         print_line(console, line)
     if info.weights is not None:
         print_line(console, f"weights: {info.weights}")
+    for file in plan.plugins:
+        names = ", ".join(f"{kind} {name}" for name, kind in names_in(file).items())
+        print_line(console, f"plug-in: {file.name} ({names}), SHA-256 {file.sha256}")
     if plan.recipes:
         for remark in plan.remarks:
             print_line(console, f"note: {remark}")

@@ -20,8 +20,9 @@ SWITCHES = {"resume": ("--resume", ""), "quiet": ("--quiet", "")}
 class Options(TypedDict, total=False):
     """The options of ``python -m search.run``, which ``--help`` explains, with ``_`` for ``-``; None: not given.
 
-    ``settings`` are those of ``--set``; ``space`` and ``recipes`` are files or their content, and ``search`` has
-    values or a text for each field. ``--dry-run`` is left out, since it makes no study.
+    ``settings`` are those of ``--set``, and ``plugins`` those of ``--plugin``; ``space`` and ``recipes`` are files or
+    their content, and ``search`` has values or a text for each field. ``--dry-run`` is left out, since it makes no
+    study.
     """
 
     study: str | None
@@ -46,6 +47,7 @@ class Options(TypedDict, total=False):
     space: str | Path | Mapping[str, Any] | None
     search: Mapping[str, Any] | Sequence[str] | None
     recipes: str | Path | Sequence[Mapping[str, Any]] | None
+    plugins: Paths | None
     objective: str | None
     protocol: Protocol | None
     seed: int | None
@@ -99,6 +101,8 @@ def _words(name: str, value: Any) -> Iterator[str]:
         yield f"{flag}={json.dumps(value)}"
     elif name == "recipes" and not isinstance(value, str | Path):
         yield f"{flag}={json.dumps(list(value), ensure_ascii=False)}"
+    elif name == "plugins":
+        yield from (f"--plugin={each}" for each in ([value] if isinstance(value, str | Path) else value))
     elif name == "search":
         yield from (f"{flag}={each}" for each in _searches(value))
     elif name == "rungs" and not isinstance(value, str):

@@ -156,6 +156,7 @@ def _run(
         checkpoints=checkpoints,
         storage=mirror.uri,
         keys=keys_of(mirror.uri),
+        plugins=plan.plugins,
     )
     with display.running():
         repair = functools.partial(_repair_images, plan)

@@ -31,6 +31,8 @@ def created(plan: Plan) -> Iterator[Study]:
                 plan.splits.save(folder / layout.SPLITS)
                 copy_priors(plan.priors, Study.create(folder, plan.info))
                 write_config(folder, plan.info)
+                for file in plan.plugins:
+                    file.write(folder / layout.PLUGINS)
         except OSError as error:
             # Of two commands with the same study name, only one can rename its folder.
             require_vacant(plan.folder)

@@ -77,7 +77,8 @@ def num_timed(plan: Plan) -> int:
 
 
 def _speed_of(recipe: Recipe) -> tuple[Any, ...]:
-    return recipe.model.depth, recipe.model.shortcut, recipe.optimizer.name, recipe.train.batch_size
+    model, plugged = recipe.model, tuple(name for name, probability in recipe.augmentations if probability > 0)
+    return model.network, model.depth, model.shortcut, recipe.optimizer.name, recipe.train.batch_size, plugged
 
 
 def describe_cost(plan: Plan, times: RecipeTimes) -> Iterator[str]:

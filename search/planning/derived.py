@@ -51,14 +51,16 @@ def check_seeds(start: Recipe, repeats: int, priors: Iterable[ReusedTrial]) -> N
 
 
 def _limits(space: Space) -> Iterator[Recipe]:
-    """Recipes of each optimizer with the first or last choice of all other fields, and the lowest or highest number.
+    """Recipes of each optimizer and each network with the first or last choice of all other fields, and the lowest or
+    highest number.
 
     The smallest batches are in one of them: they are the first to leave a batch of one image.
     """
     choices = {each.key: each.choices for each in space.dimensions if isinstance(each, Choice)}
     for name in choices.get("optimizer.name", (space.start.optimizer.name,)):
-        for end in (0, -1):
-            yield _proposed(space, _Limit(end, name))
+        for network in choices.get("model.network", (space.start.model.network,)):
+            for end in (0, -1):
+                yield _proposed(space, _Limit(end, name, network))
 
 
 def _proposed(space: Space, suggest: _Limit) -> Recipe:
@@ -73,8 +75,8 @@ def _proposed(space: Space, suggest: _Limit) -> Recipe:
 class _Limit:
     """Suggests the value at one end of each dimension."""
 
-    def __init__(self, end: int, optimizer: str) -> None:
-        self.end, self.optimizer = end, optimizer
+    def __init__(self, end: int, optimizer: str, network: str) -> None:
+        self.end, self.optimizer, self.network = end, optimizer, network
 
     def real(self, key: str, low: float, high: float, log: bool) -> float:
         return (low, high)[self.end]
@@ -85,4 +87,6 @@ class _Limit:
     def choice(self, key: str, choices: tuple[Any, ...]) -> Any:
         if key == "train.batch_size":
             choices = tuple(sorted(choices))
+        if key == "model.network":
+            return self.network
         return self.optimizer if key == "optimizer.name" else choices[self.end]

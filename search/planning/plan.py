@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,7 +16,7 @@ from leukemia.base import provenance
 from leukemia.base.files import cache_path
 from leukemia.base.quantity import quantity
 from leukemia.config.earlier import with_present_names
-from leukemia.config.optimizers import OPTIMIZERS
+from leukemia.config.optimizers import spec_of
 from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import COST, score_name
@@ -23,6 +25,7 @@ from leukemia.data.folds import Splits, choose_folds, choose_protocol, make_spli
 from leukemia.data.location import locate, uri_of
 from leukemia.data.survival import viewed
 from leukemia.data.view import View, view_of
+from leukemia.plugins.plugin_file import PluginFile
 from leukemia.study import layout
 from leukemia.study.data_source import DataSource
 from leukemia.study.given_recipes import compares
@@ -30,6 +33,7 @@ from leukemia.study.schema import SearchOptions, StudyInfo
 from leukemia.training.device import choose_device, describe_device
 from leukemia.training.model import build_model
 from search.planning.derived import check_derived
+from search.planning.plugins import check_plugins, plugins_of
 from search.planning.request import Request
 from search.planning.vacancy import require_apart, require_vacant
 from search.planning.weights import checked_weights
@@ -78,6 +82,9 @@ class Plan:
     remarks: tuple[str, ...] = ()
     """On the arguments, to be printed with the plan."""
 
+    plugins: tuple[PluginFile, ...] = ()
+    """Which all trials run."""
+
     @property
     def view(self) -> View:
         """How all trials see the images."""
@@ -118,17 +125,27 @@ class Plan:
         choices = {
             dimension.key: dimension.choices for dimension in self.space.dimensions if isinstance(dimension, Choice)
         }
-        model = self.space.start.model
         largest = 0
-        for depth in choices.get("model.depth", (model.depth,)):
-            for shortcut in choices.get("model.shortcut", (model.shortcut,)):
-                with torch.device("meta"):
-                    network = build_model(Recipe().with_settings({"model.depth": depth, "model.shortcut": shortcut}))
-                largest = max(largest, sum(parameter.numel() for parameter in network.parameters()))
+        for recipe in self._networks(choices):
+            with torch.device("meta"):
+                network = build_model(recipe)
+            largest = max(largest, sum(parameter.numel() for parameter in network.parameters()))
         names = [self.space.start.optimizer.name]
         for name in choices.get("optimizer.name", ()):
             names.append(with_present_names({"optimizer.name": name}, self.space.renamed)["optimizer.name"])
-        return (1 + max(OPTIMIZERS[name].num_states for name in names)) * 4 * largest
+        return (1 + max(spec_of(name).num_states for name in names)) * 4 * largest
+
+    def _networks(self, choices: Mapping[str, Sequence[Any]]) -> Iterator[Recipe]:
+        """A recipe with each network of the space, from scratch."""
+        start = self.space.start
+        for network in choices.get("model.network", (start.model.network,)):
+            recipe = self.space.recipe({"model.network": network})
+            if not recipe.model.is_resnet:
+                yield recipe
+                continue
+            for depth in choices.get("model.depth", (recipe.model.depth,)):
+                for shortcut in choices.get("model.shortcut", (recipe.model.shortcut,)):
+                    yield Recipe().with_settings({"model.depth": depth, "model.shortcut": shortcut})
 
 
 def new_name() -> str:
@@ -154,7 +171,7 @@ def plan_new(request: Request, command: str) -> Plan:
         require_apart(folder, Path(request.data), "--runs")
         require_apart(cache_path(), Path(request.data), "LEUKEMIA_CACHE")
     request = request.with_space(request.given.get("preset", SearchOptions.preset))
-    options = SearchOptions(**request.given)
+    options = SearchOptions(**request.given, plugins=plugins_of(request.plugins))
     asked = Asked.from_dict(options.asked)
     for earlier in options.warm_start:
         layout.check_name(earlier, "--warm-start")
@@ -170,6 +187,7 @@ def plan_new(request: Request, command: str) -> Plan:
     catalog = viewed(catalog, view_of(start))
     comparison = comparison and comparison.resolved(start)
     space = comparison.space(options.settings) if comparison else make_space(start, options.settings, asked=asked)
+    check_plugins(request.plugins, space)
     info = StudyInfo(
         **vars(dataclasses.replace(options, protocol=protocol, storage=request.storage_named)),
         study_uid=secrets.token_hex(4),
@@ -203,6 +221,7 @@ def plan_new(request: Request, command: str) -> Plan:
         priors=priors,
         recipes=recipes,
         remarks=request.remarks,
+        plugins=request.plugins,
     )
 
 

@@ -14,6 +14,7 @@ from leukemia.config.presets import PRESETS
 from leukemia.config.results import ALL_OBJECTIVES, COST, OBJECTIVES
 from leukemia.data.location import absolute
 from leukemia.data.reading import DEFAULT, Reading
+from leukemia.plugins.plugin_file import PluginFile
 from leukemia.study.field_types import GRID
 from leukemia.study.schema import SamplerName, SearchOptions
 from search.policy.recipe_list import RecipeList
@@ -61,6 +62,9 @@ class Request:
 
     remarks: tuple[str, ...] = ()
     """On ``wishes``, to be printed with the plan."""
+
+    plugins: tuple[PluginFile, ...] = ()
+    """The files of ``--plugin``, which have been run."""
 
     def __post_init__(self) -> None:
         options = SearchOptions(**self.given)

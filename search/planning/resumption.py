@@ -21,6 +21,7 @@ from leukemia.study.schema import StudyInfo
 from leukemia.study.studies import study_folders
 from search.planning.derived import check_seeds
 from search.planning.plan import Plan
+from search.planning.plugins import check_plugins, require_same_plugins
 from search.planning.request import Request
 from search.policy.asked import Asked
 from search.policy.comparison import as_comparison, comparison_of
@@ -59,6 +60,8 @@ def plan_resumed(request: Request) -> Plan:
     study = study_to_resume(request)
     splits = check_study(study)
     info = study.info
+    # Before settings and fields are read, which may be those of plug-ins.
+    require_same_plugins(request.plugins, info.plugins, study.name)
     request = request.with_space(info.preset, info.settings, info.sampler)
     given = {name: value for name, value in request.given.items() if name != "asked"}
     _check_arguments(request, info)
@@ -105,6 +108,7 @@ def plan_resumed(request: Request) -> Plan:
             f"version {info.versions.get('leukemia-search', 'unknown')} (commit {info.commit[:12]}), or start a new "
             "study"
         )
+    check_plugins(request.plugins, space)
     priors = priors_of(study)
     check_seeds(start, info.repeats, priors)
     return Plan(
@@ -116,6 +120,7 @@ def plan_resumed(request: Request) -> Plan:
         priors=priors,
         recipes=comparison.recipes if comparison else (),
         remarks=request.remarks,
+        plugins=request.plugins,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.policy.dimensions import CONDITIONAL, Choice, Dimension, Real
+from search.policy.dimensions import Choice, Dimension, Real, optimizers_of
 
 
 def built_in(epochs: int | None) -> list[Dimension]:
@@ -41,7 +41,7 @@ def built_in(epochs: int | None) -> list[Dimension]:
             low=1e-3,
             high=0.3,
             log=True,
-            optimizers=CONDITIONAL["optimizer.weight_decay"],
+            optimizers=optimizers_of("optimizer.weight_decay"),
             reason="a factor of about ten around AdamW's usual 0.01 to 0.05; ranger21 0.1.0 hardly applies it",
         ),
         *([] if epochs is None else _restarts(epochs)),
@@ -68,13 +68,13 @@ def _restarts(epochs: int) -> list[Dimension]:
         Choice(
             key="optimizer.restart_epochs",
             choices=choices,
-            optimizers=CONDITIONAL["optimizer.restart_epochs"],
+            optimizers=optimizers_of("optimizer.restart_epochs"),
             reason="cycle lengths for which the last cycle ends with training, at a low learning rate",
         ),
         Choice(
             key="optimizer.restart_factor",
             choices=(1, 2),
-            optimizers=CONDITIONAL["optimizer.restart_factor"],
+            optimizers=optimizers_of("optimizer.restart_factor"),
             reason="cycles of equal or doubling length (Loshchilov & Hutter, arXiv:1608.03983)",
         ),
     ]

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from leukemia.base.errors import UserError
-from leukemia.config.fields import FIELDS
+from leukemia.config.fields import all_fields
+from leukemia.config.plugins import RESNET
 from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
 from leukemia.study.field_types import GRID, NAME
 from leukemia.study.schema import SearchOptions
 from search.policy.asked import Asked
-from search.policy.dimensions import CONDITIONAL, Choice, Dimension, Integer, size_of
+from search.policy.dimensions import Choice, Dimension, Integer, is_of, optimizers_of, size_of
 from search.policy.searchable import NOT_SEARCHED
 from search.policy.space import Space, applicable, with_cycle
 
@@ -51,21 +52,21 @@ class Comparison:
             settings: of ``--set``.
         """
         flats = [each.flat() for each in self.recipes]
-        keys = {key for key in FIELDS if len({flat[key] for flat in flats}) > 1}
+        keys = {key for key in all_fields() if len({flat.get(key) for flat in flats}) > 1}
         space = self._around(keys, settings)
-        # Another optimizer begins with its defaults, also where all recipes have the same other value.
+        # Another optimizer or network begins with its defaults, also where all recipes have the same other value.
         keys |= {key for each in self.recipes for key in space.outside(each)}
         space = self._around(keys, settings)
         assert all(space.recipe(space.parameters(each)) == each for each in self.recipes)
         return space
 
     def _around(self, keys: set[str], settings: Mapping[str, Any]) -> Space:
-        dimensions = tuple(self._dimension(key) for key in FIELDS if key in keys)
+        dimensions = tuple(self._dimension(key) for key in all_fields() if key in keys)
         return Space(start=self.recipes[0], dimensions=dimensions, settings=dict(settings))
 
     def _dimension(self, key: str) -> Choice:
-        optimizers = CONDITIONAL.get(key, ())
-        having = [each for each in self.recipes if not optimizers or each.optimizer.name in optimizers]
+        optimizers = optimizers_of(key)
+        having = [each for each in self.recipes if is_of(key, optimizers, each.optimizer.name, each.model.network)]
         values = dict.fromkeys(each.flat()[key] for each in having)
         return Choice(key=key, choices=tuple(values), reason=REASON, optimizers=optimizers)
 
@@ -81,8 +82,18 @@ def comparison_of(options: SearchOptions) -> Comparison | None:
     preset = PRESETS[options.preset]()
     entries = options.recipes or combinations(Asked.from_dict(options.asked).dimensions)
     given = ({key: value for key, value in entry.items() if key != NAME} for entry in entries)
-    # Combinations that differ only in what their optimizer lacks are one recipe.
-    return Comparison(recipes=tuple(dict.fromkeys(recipe_with(preset, options.settings, each) for each in given)))
+    recipes = with_all_augmentations([recipe_with(preset, options.settings, each) for each in given])
+    # Combinations that differ only in what their optimizer or network lacks are one recipe.
+    return Comparison(recipes=tuple(dict.fromkeys(recipes)))
+
+
+def with_all_augmentations(recipes: Sequence[Recipe]) -> list[Recipe]:
+    """The recipes of a comparison, each with all augmentations of plug-ins that one of them has; 0 unless it has it."""
+    keys = dict.fromkeys(f"augment.{name}" for each in recipes for name, _ in each.augmentations)
+    flats = [each.flat() for each in recipes]
+    return [
+        each.with_settings({key: flat.get(key, 0.0) for key in keys}) for each, flat in zip(recipes, flats, strict=True)
+    ]
 
 
 def as_comparison(options: SearchOptions, given: Mapping[str, Any], number: int) -> SearchOptions:
@@ -105,18 +116,19 @@ def recipe_with(preset: Recipe, settings: Mapping[str, Any], fields: Mapping[str
     """The preset with what ``--set`` and a given recipe say.
 
     Args:
-        settings: of ``--set``; those that only other optimizers have do not apply.
+        settings: of ``--set``; those that only other optimizers or networks have do not apply.
 
     Raises:
-        UserError: a value is out of range, or the optimizer does not have one of the fields.
+        UserError: a value is out of range, or the optimizer or the network does not have one of the fields.
     """
-    name = fields.get("optimizer.name", settings.get("optimizer.name", preset.optimizer.name))
-    return with_cycle(preset.with_settings({**applicable(name, settings), **fields}))
+    flat = preset.flat()
+    name, network = (fields.get(key, settings.get(key, flat[key])) for key in ("optimizer.name", "model.network"))
+    return with_cycle(preset.with_settings({**applicable(name, network, settings), **fields}))
 
 
 def combinations(dimensions: Sequence[Dimension]) -> list[dict[str, Any]]:
     """All combinations of the values of some fields, in the order of the recipe's fields, the last of which varies
-    fastest; without values that the combination's optimizer does not have.
+    fastest; without values that the combination's optimizer or network does not have.
 
     Args:
         dimensions: none of them real.
@@ -128,7 +140,7 @@ def combinations(dimensions: Sequence[Dimension]) -> list[dict[str, Any]]:
     >>> combinations([Choice(key="augment.blur", choices=(0.0,), reason=""), depth])
     [{'augment.blur': 0.0, 'model.depth': 18}, {'augment.blur': 0.0, 'model.depth': 50}]
     """
-    ordered = sorted(dimensions, key=lambda each: FIELDS.index(each.key))
+    ordered = sorted(dimensions, key=lambda each: all_fields().index(each.key))
     number = math.prod(size_of(each) for each in ordered)
     if number > MOST_RECIPES:
         raise UserError(
@@ -139,7 +151,17 @@ def combinations(dimensions: Sequence[Dimension]) -> list[dict[str, Any]]:
         dict(zip((each.key for each in ordered), values, strict=True))
         for values in itertools.product(*map(_values, ordered))
     ]
-    return [applicable(each["optimizer.name"], each) if "optimizer.name" in each else each for each in found]
+    return [_had(each) for each in found]
+
+
+def _had(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that the optimizer and the network among them have, if they are among them."""
+    optimizer, network = fields.get("optimizer.name"), fields.get("model.network", RESNET)
+    return {
+        key: value
+        for key, value in fields.items()
+        if is_of(key, () if optimizer is None else optimizers_of(key), str(optimizer), network)
+    }
 
 
 def _values(dimension: Dimension) -> Sequence[Any]:

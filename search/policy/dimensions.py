@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from leukemia.config.optimizers import OPTIMIZERS, OptimizerName, optimizers_with
+from leukemia.config.optimizers import OPTIMIZERS, all_optimizers, optimizers_with
 from leukemia.config.parameters import entry_text
+from leukemia.config.plugins import RESNET
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class Real:
     high: float
     reason: str
     log: bool = False
-    optimizers: tuple[OptimizerName, ...] = ()
+    optimizers: tuple[str, ...] = ()
     """Optimizers that have the field; empty for all."""
 
 
@@ -38,7 +39,7 @@ class Integer:
     step: int = 1
     """Divides ``high - low``."""
 
-    optimizers: tuple[OptimizerName, ...] = ()
+    optimizers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +49,39 @@ class Choice:
     key: str
     choices: tuple[Any, ...]
     reason: str
-    optimizers: tuple[OptimizerName, ...] = ()
+    optimizers: tuple[str, ...] = ()
 
 
 Dimension = Real | Integer | Choice
 
-CONDITIONAL: dict[str, tuple[OptimizerName, ...]] = {
-    f"optimizer.{field}": optimizers_with(field)
+_CONDITIONAL = frozenset(
+    f"optimizer.{field}"
     for spec in OPTIMIZERS.values()
     for field in spec.settings
-    if len(optimizers_with(field)) < len(OPTIMIZERS)
-}
-"""Recipe fields that only some optimizers have, also those that are not searched."""
+    if len(optimizers_with(field)) < len(all_optimizers())
+)
+
+OF_RESNET = ("model.depth", "model.shortcut", "model.pretrained")
+"""Recipe fields that networks of plug-ins do not have."""
+
+
+def optimizers_of(key: str) -> tuple[str, ...]:
+    """The optimizers that have a recipe field, built in or of plug-ins, also those that are not searched; empty if all
+    have it.
+
+    >>> optimizers_of("optimizer.weight_decay"), optimizers_of("model.depth")
+    (('adamw',), ())
+    """
+    return optimizers_with(key.partition(".")[2]) if key in _CONDITIONAL else ()
+
+
+def is_of(key: str, optimizers: tuple[str, ...], optimizer: str, network: str) -> bool:
+    """Whether a recipe with this optimizer and this network has a field.
+
+    Args:
+        optimizers: that have it; empty if all do.
+    """
+    return (not optimizers or optimizer in optimizers) and (network == RESNET or key not in OF_RESNET)
 
 
 class Suggest(Protocol):

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from leukemia.base.errors import UserError
 from leukemia.config.fields import checked_type, kind_of
 from leukemia.config.parameters import text_of
-from search.policy.dimensions import CONDITIONAL, Choice, Dimension, Integer, Real
+from search.policy.dimensions import Choice, Dimension, Integer, Real, optimizers_of
 
 FORMS = {
     "constant": ("value",),
@@ -106,7 +106,7 @@ def _choice(key: str, values: Any, reason: str) -> Choice | Fixed:
         _refuse(key, f"values: {text_of(twice)} is listed twice")
     if len(choices) == 1:
         return Fixed(key=key, value=choices[0])
-    return Choice(key=key, choices=choices, reason=reason, optimizers=CONDITIONAL.get(key, ()))
+    return Choice(key=key, choices=choices, reason=reason, optimizers=optimizers_of(key))
 
 
 def _range(key: str, entry: Mapping[str, Any], distribution: str, reason: str) -> Real | Integer:
@@ -123,7 +123,7 @@ def _range(key: str, entry: Mapping[str, Any], distribution: str, reason: str) -
         _refuse(key, f"the range from {written} is empty; min must be below max, and value fixes a field")
     if log and low <= 0:
         _refuse(key, f"a logarithmic range must begin above 0, got {written}")
-    optimizers = CONDITIONAL.get(key, ())
+    optimizers = optimizers_of(key)
     if kind is float:
         if distribution not in ("uniform", "log_uniform_values"):
             _refuse(key, f"{distribution} is for integers, and the field is a number; use uniform, or list values")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leukemia.config.recipe import Recipe
+from search.policy.dimensions import OF_RESNET
 from search.policy.space import Space
 
 
@@ -84,4 +85,6 @@ def _starts(space: Space, number: int) -> Iterator[Recipe]:
 
 def _contradicts(space: Space, settings: Mapping[str, Any]) -> bool:
     searched, fixed = {dimension.key for dimension in space.dimensions}, {**space.start.flat(), **space.settings}
+    if not space.start.model.is_resnet and any(key in OF_RESNET for key in settings):
+        return True
     return any(key not in searched and fixed[key] != value for key, value in settings.items())

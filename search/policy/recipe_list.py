@@ -10,10 +10,11 @@ from leukemia.base.errors import UserError, listed
 from leukemia.base.printable import one_line
 from leukemia.config.fields import SECTIONS, check_key, checked_type
 from leukemia.config.parameters import text_of
+from leukemia.config.plugins import OPEN_FIELDS, RESNET
 from leukemia.config.recipe import Recipe
 from leukemia.study.field_types import NAME
-from search.policy.comparison import recipe_with
-from search.policy.dimensions import CONDITIONAL
+from search.policy.comparison import recipe_with, with_all_augmentations
+from search.policy.dimensions import OF_RESNET, optimizers_of
 from search.policy.searchable import NOT_SEARCHED
 from search.policy.space import fixed_start
 
@@ -160,8 +161,8 @@ def _recipe_of(entry: Mapping[str, Any], settings: Mapping[str, Any], preset: Re
         return recipe_with(preset, settings, fields)
     except UserError as error:
         # The error is of the first field that is wrong; others may be, too.
-        name = {key: value for key, value in fields.items() if key == "optimizer.name"}
-        alone = [_error_of(preset, settings, {**name, key: value}) for key, value in fields.items()]
+        names = {key: value for key, value in fields.items() if key in OPEN_FIELDS}
+        alone = [_error_of(preset, settings, {**names, key: value}) for key, value in fields.items()]
         raise _Mistakes([each for each in alone if each] or [str(error)]) from None
 
 
@@ -186,17 +187,27 @@ def _together(
     yield from (f"the name {name!r} is given twice; tables tell recipes apart by it" for name in _repeated(names))
     if len(recipes) == len(entries):
         yield from _without_effect({each.optimizer.name for each in recipes.values()}, settings)
+        yield from _without_resnet({each.model.network for each in recipes.values()}, settings)
     first: dict[Recipe, str] = {}
-    for where, recipe in recipes.items():
+    for where, recipe in zip(recipes, with_all_augmentations(list(recipes.values())), strict=True):
         if (other := first.setdefault(recipe, where)) != where:
             yield f"{other} and {where} are the same recipe; leave one of them out"
 
 
 def _without_effect(optimizers: set[str], settings: Mapping[str, Any]) -> Iterator[str]:
     for key in settings:
-        if not optimizers & set(CONDITIONAL.get(key, optimizers)):
-            known = f"only {', '.join(CONDITIONAL[key])} has it, but the recipes have {' or '.join(sorted(optimizers))}"
-            yield f"--set {key}: {known}; leave it out"
+        if not optimizers & set(optimizers_of(key) or optimizers):
+            having, others = ", ".join(optimizers_of(key)), " or ".join(sorted(optimizers))
+            yield f"--set {key}: only {having} has it, but the recipes have {others}; leave it out"
+
+
+def _without_resnet(networks: set[str], settings: Mapping[str, Any]) -> Iterator[str]:
+    """Settings of the built-in network that no recipe has, and weights of it for recipes with other networks."""
+    if RESNET not in networks:
+        known = f"only {RESNET} has it, but the recipes have {' or '.join(sorted(networks))}"
+        yield from (f"--set {key}: {known}; leave it out" for key in settings if key in OF_RESNET)
+    elif len(networks) > 1 and settings.get("model.pretrained") is not None:
+        yield "--set model.pretrained: its weights are a ResNet's, but not all recipes have that network; leave one out"
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

@@ -7,12 +7,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from leukemia.config.earlier import Renamed, with_earlier_names, with_present_names
-from leukemia.config.fields import FIELDS
-from leukemia.config.optimizers import OPTIMIZERS
+from leukemia.config.fields import all_fields
+from leukemia.config.optimizers import spec_of
+from leukemia.config.plugins import RESNET
 from leukemia.config.recipe import Recipe
 from search.policy.asked import NOTHING, Asked
 from search.policy.built_in import built_in
-from search.policy.dimensions import CONDITIONAL, Choice, Dimension, Suggest, described, is_within, suggested
+from search.policy.dimensions import (
+    OF_RESNET,
+    Choice,
+    Dimension,
+    Suggest,
+    described,
+    is_of,
+    is_within,
+    optimizers_of,
+    suggested,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,21 +41,25 @@ class Space:
     """Of a study of an earlier version: its parameters and settings keep the names that it was started with."""
 
     def propose(self, suggest: Suggest) -> Recipe:
-        """Propose a recipe: a value per dimension that applies to the proposed optimizer; the rest as in ``start``."""
+        """Propose a recipe: a value per dimension that applies to the proposed optimizer and network; the rest as in
+        ``start``."""
         values: dict[str, Any] = {}
         for dimension in self.dimensions:
-            optimizer = self._present(values).get("optimizer.name", self.start.optimizer.name)
-            if dimension.optimizers and optimizer not in dimension.optimizers:
-                continue
-            values[dimension.key] = suggested(dimension, suggest)
+            present = self._present(values)
+            optimizer = present.get("optimizer.name", self.start.optimizer.name)
+            network = present.get("model.network", self.start.model.network)
+            if is_of(dimension.key, dimension.optimizers, optimizer, network):
+                values[dimension.key] = suggested(dimension, suggest)
         return self.recipe(values)
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
-        """The starting recipe with ``values``; fields fixed by the user are kept if the optimizer has them."""
+        """The starting recipe with ``values``; fields fixed by the user are kept if optimizer and network have them."""
         values, settings = self._present(values), self._present(self.settings)
         name = values.get("optimizer.name", self.start.optimizer.name)
-        # Changing the optimizer resets its other fields, so those fixed by the user are set again.
-        fixed = {key: value for key, value in applicable(name, settings).items() if key.startswith("optimizer.")}
+        network = values.get("model.network", self.start.model.network)
+        # Changing the optimizer or the network resets its other fields, so those fixed by the user are set again.
+        reset = ("optimizer.", "model.") if "model.network" in values else ("optimizer.",)
+        fixed = {key: value for key, value in applicable(name, network, settings).items() if key.startswith(reset)}
         # The length of a cycle may be set to null by the user.
         return with_cycle(self.start.with_settings({**fixed, **values}))
 
@@ -57,7 +72,9 @@ class Space:
         return {
             dimension.key: flat[dimension.key]
             for dimension in self.dimensions
-            if not dimension.optimizers or recipe.optimizer.name in dimension.optimizers
+            # A recipe of a search without a plug-in lacks its augmentation.
+            if is_of(dimension.key, dimension.optimizers, recipe.optimizer.name, recipe.model.network)
+            and dimension.key in flat
         }
 
     def fits(self, recipe: Recipe) -> bool:
@@ -66,7 +83,7 @@ class Space:
 
     def outside(self, recipe: Recipe) -> dict[str, Any]:
         """The fields with which a recipe is not in this space, with its values: searched ones out of their range, and
-        others with another value than here."""
+        others with another value than here, also plug-ins."""
         parameters, flat = self.parameters(recipe), recipe.flat()
         beyond = {
             dimension.key
@@ -74,14 +91,14 @@ class Space:
             if dimension.key in parameters and not is_within(dimension, parameters[dimension.key])
         }
         here = self.recipe(parameters).flat()
-        return {key: value for key, value in flat.items() if key in beyond or here[key] != value}
+        return {key: flat.get(key) for key in {**flat, **here} if key in beyond or here.get(key) != flat.get(key)}
 
     def describe(self) -> dict[str, Any]:
         """In JSON types, with reasons; a study can only be resumed in the same space (``without_reasons``)."""
         names = searched_names(self.dimensions) or ()
         return {
             each.key: described(
-                each, tuple(name for name in each.optimizers if OPTIMIZERS[name].is_searched or name in names)
+                each, tuple(name for name in each.optimizers if spec_of(name).is_searched or name in names)
             )
             for each in self.dimensions
         }
@@ -97,22 +114,24 @@ def with_cycle(recipe: Recipe) -> Recipe:
 def fixed_start(start: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """The starting recipe with the user's ``settings``.
 
-    If the optimizer is searched, settings that only other optimizers have apply to trials with those.
+    If the optimizer or the network is searched, settings that only others have apply to trials with those.
 
     Raises:
         UserError: a setting applies to no trial, or a value is out of range.
     """
+    if "model.network" not in settings and start.model.network != RESNET:
+        settings = {key: value for key, value in settings.items() if key not in OF_RESNET}
     if "optimizer.name" in settings:
         return start.with_settings(settings)
     name = start.optimizer.name
-    for key in settings.keys() - applicable(name, settings).keys():
-        start.with_settings({"optimizer.name": CONDITIONAL[key][0], key: settings[key]})
-    return start.with_settings(applicable(name, settings))
+    for key in settings.keys() - applicable(name, RESNET, settings).keys():
+        start.with_settings({"optimizer.name": optimizers_of(key)[0], key: settings[key]})
+    return start.with_settings(applicable(name, RESNET, settings))
 
 
-def applicable(optimizer: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that an optimizer has."""
-    return {key: value for key, value in settings.items() if optimizer in CONDITIONAL.get(key, (optimizer,))}
+def applicable(optimizer: str, network: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that an optimizer and a network have."""
+    return {key: value for key, value in settings.items() if is_of(key, optimizers_of(key), optimizer, network)}
 
 
 def make_space(
@@ -130,25 +149,30 @@ def make_space(
     epochs = None if "train.epochs" in own else start.train.epochs
     kept = [] if asked.only else [each for each in built_in(epochs) if each.key not in asked.left]
     changed = [own.pop(each.key, each) for each in kept]
-    further = [own[key] for key in FIELDS if key in own]
+    further = [own[key] for key in all_fields() if key in own]
     dimensions = [each for each in (*changed, *further) if each.key not in settings]
+    # The network is before the fields that depend on it.
+    dimensions.sort(key=lambda each: each.key != "model.network")
     names = searched_names(dimensions) or (start.optimizer.name,)
+    networks = searched_names(dimensions, "model.network") or (start.model.network,)
     return Space(
         start=start,
-        dimensions=tuple(each for each in dimensions if _applies(each, start, names)),
+        dimensions=tuple(each for each in dimensions if _applies(each, start, names, networks)),
         settings=dict(settings),
         renamed=renamed or {},
     )
 
 
-def searched_names(dimensions: Iterable[Dimension]) -> tuple[Any, ...] | None:
-    """The optimizers among which is searched; None if it is not."""
-    found = [each.choices for each in dimensions if isinstance(each, Choice) and each.key == "optimizer.name"]
+def searched_names(dimensions: Iterable[Dimension], key: str = "optimizer.name") -> tuple[Any, ...] | None:
+    """The optimizers, or the values of another field of names, among which is searched; None if it is not."""
+    found = [each.choices for each in dimensions if isinstance(each, Choice) and each.key == key]
     return found[0] if found else None
 
 
-def _applies(dimension: Dimension, start: Recipe, names: Sequence[Any]) -> bool:
-    """Whether a field is not determined by the weights, and some optimizer has it."""
+def _applies(dimension: Dimension, start: Recipe, names: Sequence[Any], networks: Sequence[Any]) -> bool:
+    """Whether a field is not determined by the weights, and some optimizer and some network have it."""
     if dimension.key == "model.depth" and start.model.pretrained is not None:
+        return False
+    if dimension.key in OF_RESNET and RESNET not in networks:
         return False
     return not dimension.optimizers or any(name in dimension.optimizers for name in names)

@@ -9,14 +9,15 @@ from typing import Any
 from leukemia.base.errors import UserError, listed
 from leukemia.config.fields import check_key
 from leukemia.config.parameters import text_of
+from leukemia.config.plugins import OPEN_FIELDS, RESNET
 from leukemia.config.recipe import Recipe
 from leukemia.study.field_types import GRID
 from search.policy.asked import DEFAULT_REASON, NOTHING, Asked
 from search.policy.built_in import built_in
-from search.policy.dimensions import CONDITIONAL, Choice, Dimension, Real, nearest, values_text
+from search.policy.dimensions import OF_RESNET, Choice, Dimension, Real, is_of, nearest, optimizers_of, values_text
 from search.policy.parameter import Fixed, read_parameter
 from search.policy.searchable import NOT_SEARCHED
-from search.policy.space import fixed_start, make_space, searched_names
+from search.policy.space import Space, fixed_start, make_space, searched_names
 
 SET = "--set"
 
@@ -102,9 +103,9 @@ def _check_bounds(each: Dimension | Fixed) -> None:
     """Check every value against the bounds of its field; of an optimizer's setting, if any optimizer allows it."""
     wrong = []
     for value in _ends(each):
-        names = CONDITIONAL.get(each.key, (Recipe().optimizer.name, "adamw"))
+        names = optimizers_of(each.key) or (Recipe().optimizer.name, "adamw")
         errors = [_error_of({"optimizer.name": name, each.key: value}) for name in names]
-        if each.key != "optimizer.name" and all(errors):
+        if each.key not in OPEN_FIELDS and all(errors):
             wrong.append(errors[-1])
     if wrong:
         raise UserError("; ".join(str(error) for error in wrong))
@@ -178,6 +179,7 @@ def _together(
     space = make_space(start, settings, asked=asked)
     names = searched_names(space.dimensions) or (start.optimizer.name,)
     trials = f"trials have {' or '.join(names)}"
+    yield from _without_resnet(asked, settings, start, space)
     for each in asked.dimensions:
         if each.key == "model.depth" and start.model.pretrained is not None:
             yield "model.depth cannot be searched with model.pretrained, whose weights have one depth; leave one out"
@@ -189,12 +191,23 @@ def _together(
             errors = [_error_of({"optimizer.name": name, each.key: value}) for value in _ends(each)]
             yield from (f"{error} (in trials with {name})" for error in errors if error)
     for key in settings:
-        if not set(names) & set(CONDITIONAL.get(key, names)):
-            yield f"{key}: only {', '.join(CONDITIONAL[key])} has it, but {trials}; leave it out"
+        if not set(names) & set(optimizers_of(key) or names):
+            yield f"{key}: only {', '.join(optimizers_of(key))} has it, but {trials}; leave it out"
     if is_whole and not space.dimensions and grid:
         yield f"--sampler {GRID}: nothing is left to combine: every field is fixed; name several values with --search"
     elif is_whole and not space.dimensions:
         yield "nothing is left to search: every field is fixed or left; name one, or take out only"
+
+
+def _without_resnet(asked: Asked, settings: Mapping[str, Any], start: Recipe, space: Space) -> Iterator[str]:
+    """Fields of the built-in network that no trial has, and weights of it for trials with other networks."""
+    networks = searched_names(space.dimensions, "model.network") or (start.model.network,)
+    if RESNET not in networks:
+        for key in dict.fromkeys([*(each.key for each in asked.dimensions), *settings]):
+            if key in OF_RESNET:
+                yield f"{key}: only {RESNET} has it, but trials have {' or '.join(networks)}; leave it out"
+    elif len(networks) > 1 and settings.get("model.pretrained") is not None:
+        yield "model.network cannot be searched with model.pretrained, whose weights are a ResNet's; leave one out"
 
 
 def start_of(preset: Recipe, settings: Mapping[str, Any], asked: Asked = NOTHING) -> Recipe:
@@ -206,13 +219,15 @@ def start_of(preset: Recipe, settings: Mapping[str, Any], asked: Asked = NOTHING
         UserError: as ``fixed_start``.
     """
     own = {each.key: each for each in asked.dimensions}
-    name = own.pop("optimizer.name", None)
-    if name is not None:
-        preset = preset.with_settings({"optimizer.name": nearest(name, preset.optimizer.name)})
+    for key in OPEN_FIELDS:
+        if key in own:
+            preset = preset.with_settings({key: nearest(own.pop(key), preset.flat()[key])})
+    # Augmentations of plug-ins are in no preset.
+    preset = preset.with_settings(dict.fromkeys((key for key in own if key not in preset.flat()), 0.0))
     start = fixed_start(preset, settings)
     # The length of a cycle is by default that of the training, which is therefore first.
     for key in sorted(own, key="optimizer.restart_epochs".__eq__):
-        if own[key].optimizers and start.optimizer.name not in own[key].optimizers:
+        if not is_of(key, own[key].optimizers, start.optimizer.name, start.model.network):
             continue
         value = start.flat()[key]
         start = start.with_settings({key: nearest(own[key], start.train.epochs if value is None else value)})
@@ -225,5 +240,5 @@ def moved(start: Recipe, settings: Mapping[str, Any], preset: Recipe, asked: Ask
     return [
         f"{each.key} {text_of(got[each.key])} instead of {text_of(wanted[each.key])}"
         for each in asked.dimensions
-        if None not in (wanted[each.key], got[each.key]) and wanted[each.key] != got[each.key]
+        if None not in (wanted.get(each.key), got.get(each.key)) and wanted[each.key] != got[each.key]
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from leukemia.base.cli import AUTO
 from leukemia.base.errors import MissingFile, UserError
+from leukemia.plugins.plugin_file import PluginFile
 from leukemia.study import layout
 from search.launch.arguments import not_remembered, parse
 from search.planning.request import NO_STORAGE
@@ -33,7 +34,7 @@ def arguments_of(job: Job, given: list[str]) -> list[str]:
 
     Raises:
         UserError: an argument is wrong, the study to resume has no name or is absent, that to start exists already, or
-            there are no data.
+            there are no data or not all plug-ins.
         SystemExit: argparse has printed what is wrong.
     """
     arguments = [_filled(argument, job) for argument in given]
@@ -51,6 +52,8 @@ def arguments_of(job: Job, given: list[str]) -> list[str]:
         return [*arguments, "--resume"]
     _check_study(name, parsed, has_study=has_study)
     _check_data(parsed)
+    for path in parsed.plugins:
+        PluginFile.read(path)
     return arguments
 
 
@@ -143,7 +146,8 @@ def how_to_deliver(parsed: argparse.Namespace, environment: Mapping[str, str]) -
     }
     options = [f"--{name}={value}" for name, value in given.items() if value]
     device = [] if parsed.device == AUTO else ["--device", parsed.device]
-    final = [".venv/bin/python", "-m", "leukemia.final", "--best", parsed.study, *_runs(parsed), *device]
+    plugins = [word for path in parsed.plugins for word in ("--plugin", str(path))]
+    final = [".venv/bin/python", "-m", "leukemia.final", "--best", parsed.study, *_runs(parsed), *device, *plugins]
     return shlex.join(["sbatch", *options, "--wrap", shlex.join(final)])
 
 

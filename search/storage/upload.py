@@ -75,7 +75,7 @@ class Upload:
                 for gone in make_way(self._storage, study, name):
                     self._sent.pop(gone, None)
             runs = [layout.WANDB] if ending and finished else []
-            inside = [path for name in (*models, *runs) for path in entries_below(study.folder / name)]
+            inside = [path for name in (*models, *runs, layout.PLUGINS) for path in entries_below(study.folder / name)]
             files += [path for path in inside if path not in markers]
         self._put_all(study.folder, files)
         for name, (content, stamp) in contents.items():

@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Sequence
 
+from leukemia.study import layout
 from leukemia.study.folder import Study
 
 RESUME, FINAL = "LEUKEMIA_RESUME_COMMAND", "LEUKEMIA_FINAL_COMMAND"
@@ -29,6 +30,8 @@ def resume_command(study: Study, options: Sequence[str] = ()) -> str:
 
 
 def final_command(study: Study) -> str:
-    """The command that trains and delivers a study's winner."""
-    where = shlex.join(["--best", study.name, "--runs", str(study.folder.parent)])
+    """The command that trains and delivers a study's winner; with plug-ins, by the copies in the study's folder."""
+    files = sorted((study.folder / layout.PLUGINS).glob("*.py"))
+    plugins = [word for file in files for word in ("--plugin", str(file))]
+    where = shlex.join(["--best", study.name, "--runs", str(study.folder.parent), *plugins])
     return os.environ.get(FINAL) or f"python -m leukemia.final {where}"

@@ -79,7 +79,7 @@ def _check_entry(study: Study, journal: Journal, number: int, entry: Entry) -> N
         journal,
         number,
         folder / layout.RECIPE,
-        ((name, proposed[name], value) for name, value in recipe.flat().items()),
+        ((name, proposed.get(name), value) for name, value in recipe.flat().items()),
     )
     folds = {fold: study.fold(number, recipe.train.seed, fold) for fold in study.folds_done(number, recipe.train.seed)}
     for fold, score in entry.fold_scores.items():

@@ -14,6 +14,7 @@ import numpy as np
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.listing import entries_below
 from leukemia.base.record import missing_field, read_content
+from leukemia.config.fields import FIELDS
 from leukemia.config.results import score_name
 from leukemia.study import layout
 from leukemia.study.epochs import EPOCH_COLUMNS, REPEATED_COLUMNS, read_epochs, write_epochs
@@ -76,6 +77,8 @@ def find_priors(
             settings = " ".join(
                 f"--set {key}={value if isinstance(value, str) else json.dumps(value)}"
                 for key, value in sorted(fewest.items())
+                # Others are those of plug-ins.
+                if key in FIELDS
             )
             raise UserError(
                 f"--warm-start: none of the {len(found)} finished trials of study {study.name} fits this space; give "

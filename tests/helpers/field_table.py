@@ -13,7 +13,7 @@ from leukemia.config.parameters import text_of
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import BOUNDS
 from search.policy.built_in import built_in
-from search.policy.dimensions import CONDITIONAL, values_text
+from search.policy.dimensions import optimizers_of, values_text
 from search.policy.searchable import NOT_SEARCHED
 
 HEADER = ("| field | what it is | values | default | built-in search |", "|---|---|---|---|---|")
@@ -50,7 +50,8 @@ def _values(key: str) -> str:
     spans: dict[str, list[str]] = {}
     for each, setting in settings.items():
         spans.setdefault(_span(setting.low, setting.high), []).append(f"`{each}`")
-    only = f", only {', '.join(f'`{each}`' for each in CONDITIONAL[key])}" if key in CONDITIONAL else ""
+    having = optimizers_of(key)
+    only = f", only {', '.join(f'`{each}`' for each in having)}" if having else ""
     texts = [f"{span} ({', '.join(names)})" if len(spans) > 1 else span for span, names in spans.items()]
     return f"{number}, {', '.join(texts)}{only}"
 

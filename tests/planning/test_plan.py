@@ -38,7 +38,7 @@ from search.launch.messages import print_plan
 from search.launch.study_folder import resumed
 from search.planning import estimate
 from search.planning.derived import check_seeds
-from search.planning.estimate import Timing, depths_of, describe_cost
+from search.planning.estimate import Timing, describe_cost, networks_of
 from search.planning.plan import Plan, describe_rules, new_name, plan_new
 from search.planning.request import Request, settings_of
 from search.planning.resumption import plan_resumed
@@ -906,8 +906,8 @@ def timing(seconds: dict[int, float | None], device: str = "cpu (test)", num_dev
 
 def test_cost_is_said_by_depth_and_for_the_devices_of_the_machine(request_for: Callable[..., Request]) -> None:
     plan = plan_new(request_for(trials=10, patience=100, settings=["train.epochs=5"]), COMMAND)
-    assert sorted(depths_of(plan)) == [18, 50, 152]
-    assert depths_of(plan)[0] == plan.space.start.model.depth
+    assert sorted(networks_of(plan)) == [18, 50, 152]
+    assert networks_of(plan)[0] == plan.space.start.model.depth
     text = describe_cost(plan, timing({18: 3.0, 50: 6.0, 152: 27.0}, "cuda (test)", 4))
     for depth, hours in ((18, 2), (50, 4), (152, 18)):
         assert f"\n  ResNet-{depth}: {hours}.0 device hours if all trials have this depth, " in text

@@ -12,12 +12,13 @@ from helpers.proposals import proposals
 
 from leukemia.base.errors import UserError
 from leukemia.config.earlier import renamed_since
+from leukemia.config.fields import FIELDS
 from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Optimizer, Train
 from leukemia.training.optim import build_optimizer
 from search.policy.built_in import restart_choices
-from search.policy.dimensions import CONDITIONAL, Choice, Real
+from search.policy.dimensions import Choice, Real, optimizers_of
 from search.policy.space import Space, fixed_start, make_space
 
 SIDE_PX = 450
@@ -46,14 +47,21 @@ def test_proposals_reach_every_choice() -> None:
             assert all(seen[dimension.key, choice] for choice in dimension.choices), dimension.key
 
 
+CONDITIONAL = ("optimizer.weight_decay", "optimizer.restart_epochs", "optimizer.restart_factor")
+
+
+def test_fields_that_only_some_optimizers_have() -> None:
+    assert {key for key in FIELDS if optimizers_of(key)} >= {*CONDITIONAL}
+
+
 def test_conditional_fields_are_proposed_only_with_their_optimizer() -> None:
     space = space_of()
     searched = {each.key for each in space.dimensions}
-    # AdamW's warm-up is not in the built-in space.
-    assert CONDITIONAL.keys() - searched == {"optimizer.warmup_epochs"}
+    # A warm-up is not in the built-in space.
+    assert {key for key in FIELDS if optimizers_of(key)} - searched == {"optimizer.warmup_epochs"}
     for values, recipe in proposals(space):
-        for key in CONDITIONAL.keys() & searched:
-            assert (key in values) == (recipe.optimizer.name in CONDITIONAL[key]), (key, recipe.optimizer.name)
+        for key in CONDITIONAL:
+            assert (key in values) == (recipe.optimizer.name in optimizers_of(key)), (key, recipe.optimizer.name)
 
 
 def test_fields_of_a_fixed_optimizer_are_searched() -> None:

@@ -55,6 +55,7 @@ def test_an_earlier_study_is_resumed_on_request_only(runs: Path) -> None:
             ["--data", "absent", "--study", "new"],
             r"^--data: expected a folder or CSV, found none at absent; correct the",
         ),
+        (["--plugin", "gone.py", "--study", "new"], r"^--plugin gone.py: no such file; expected a Python file"),
     ],
 )
 def test_a_wrong_study_or_data_end_the_job_before_ray_starts(runs: Path, given: list[str], problem: str) -> None:
@@ -132,6 +133,7 @@ def test_whether_a_job_runs_on(slurm: Path, state: str, expected: bool) -> None:
         (["--device", "cpu", "--cpus-per-trial", "2", "--quiet"], " --device cpu --cpus-per-trial 2"),
         (["--runs", "my runs", "--storage", "s3://a/b"], " --runs 'my runs' --storage s3://a/b"),
         (["--storage", "none"], ""),
+        (["--plugin", "my own.py", "--plugin", "lion.py"], " --plugin 'my own.py' --plugin lion.py"),
     ],
 )
 def test_how_to_resume(given: list[str], words: str) -> None:
@@ -158,3 +160,4 @@ def test_how_to_deliver_the_winner() -> None:
     assert how_to_deliver(parse(["--study", "first", "--runs", "r"]), {"CUDA_VISIBLE_DEVICES": "0"}) == (
         f"sbatch --gpus-per-node=1 {final} --runs r'"
     )
+    assert how_to_deliver(parse(["--study", "first", "--plugin", "lion.py"]), {}) == f"sbatch {final} --plugin lion.py'"

@@ -196,6 +196,10 @@ def test_foreign_files_are_neither_uploaded_nor_removed_nor_downloaded(
         for name in FOREIGN:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(content)
+    # Copies of plug-ins are the study's own.
+    plugin = world.study.folder / "plugins" / "lion.py"
+    plugin.parent.mkdir()
+    plugin.write_text("import torch")
     head.run()
     head.mirror.start(world.study)
     assert {name: (there / name).read_text() for name in FOREIGN} == dict.fromkeys(FOREIGN, "there")
@@ -204,6 +208,7 @@ def test_foreign_files_are_neither_uploaded_nor_removed_nor_downloaded(
     compare(storage.folder(NAME), world.study)
     fetch_study(storage.folder(NAME), tmp_path / "new" / NAME)
     assert files_of(tmp_path / "new" / NAME).keys() == files_of(there).keys() - set(FOREIGN)
+    assert (tmp_path / "new" / NAME / "plugins" / "lion.py").read_text() == "import torch"
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 300) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from helpers.wandb_records import Run
 from helpers.wandb_server import WandbServer
 
 from leukemia.base.files import write_json
+from leukemia.config.fields import nested
 from leukemia.study import layout
 from leukemia.study.comparison import COLUMNS
 from leukemia.study.folder import Study
@@ -139,5 +139,5 @@ def test_run_of_an_earlier_version_is_continued(study: Study, wandb_server: Wand
     tracker.close(finished=True)
     found = wandb_server.runs[identity]
     assert (found.complete, found.num_inits, found.summary["state"]) == (True, 2, "complete")
-    assert found.config.items() >= (RECIPE.flat() | dataclasses.asdict(RECIPE)).items()
+    assert found.config.items() >= (RECIPE.flat() | nested(RECIPE.flat())).items()
     assert [row["_step"] for row in found.history] == list(range(7))

@@ -21,6 +21,7 @@ from helpers.wandb_server import KEY, WandbServer
 
 from leukemia.base.errors import UserError
 from leukemia.base.files import write_json
+from leukemia.config.fields import nested
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
@@ -80,7 +81,7 @@ def test_every_run_is_uploaded_completely(study: Study, wandb_server: WandbServe
     assert_holds(wandb_server, study, 2)
     run = wandb_server.runs["c0ffee00-0000"]
     assert (run.group, run.job_type, run.display_name) == ("my-study", "trial", "my-study-0000")
-    assert dataclasses.asdict(RECIPE).items() <= run.config.items()
+    assert nested(RECIPE.flat()).items() <= run.config.items()
     search = wandb_server.runs["c0ffee00-search"]
     assert [row["search/trial"] for row in search.history if "search/trial" in row] == [0, 1, 2]
     assert (search.complete, search.job_type) == (True, "search")

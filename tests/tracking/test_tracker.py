@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import threading
@@ -30,6 +29,7 @@ from helpers.tracked import (
     write,
 )
 
+from leukemia.config.fields import nested
 from leukemia.study.folder import Study
 from leukemia.study.job import Job
 from leukemia.tracking import client
@@ -79,7 +79,7 @@ def test_offline_run_matches_the_study(study: Study) -> None:
     assert (head["display_name"], head["run_group"], head["job_type"]) == ("my-study-0000", "my-study", "trial")
     assert head["tags"] == ["depth-18", "ranger21", "add", "grouped"]
     config = head["config"]["update"]
-    assert dataclasses.asdict(RECIPE).items() <= config.items()
+    assert nested(RECIPE.flat()).items() <= config.items()
     assert config["provenance"]["protocol"] == "grouped"
     assert config["provenance"]["data"] == "f" * 64
     assert config["provenance"]["splits_sha256"] == "5" * 64

@@ -28,3 +28,13 @@ def test_commands_in_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_job()
     assert resume_command(STUDY, ["--device", "cpu"]) == "sbatch cluster.slurm --resume --study first"
     assert final_command(STUDY) == "sbatch --wrap 'final'"
+
+
+def test_the_final_command_names_the_copies_of_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(FINAL, raising=False)
+    copies = tmp_path / "runs" / "first" / "plugins"
+    copies.mkdir(parents=True)
+    for name in ("own.py", "lion.py"):
+        (copies / name).touch()
+    command = final_command(Study(tmp_path / "runs" / "first"))
+    assert command.endswith(f" --runs {tmp_path}/runs --plugin {copies}/lion.py --plugin {copies}/own.py")
