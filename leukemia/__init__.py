@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from leukemia.delivery.delivered_model import DeliveredModel
@@ -25,22 +26,25 @@ CLASS_NAMES = ("hem", "all")
 """Class names by label."""
 
 
-def load(folder: str | Path, device: str = "auto") -> DeliveredModel:
+def load(folder: str | Path, device: str = "auto", plugins: Sequence[str | Path] = ()) -> DeliveredModel:
     """Open a delivered model, to classify images and to score it on test sets; no pickle is run.
 
     Args:
         folder: written by ``leukemia.final``, such as ``runs/STUDY/final``.
         device: ``cpu``, ``cuda`` or ``mps``; ``auto`` takes cuda, else mps, else cpu.
+        plugins: files that are run, with all your rights, for a model whose network is that of a plug-in
+            (docs/plugins.md); the copy in the model's folder runs only if it is named here.
 
     Raises:
         MissingFile: the folder lacks the recipe or the weights.
-        UserError: a file is damaged, or the device is not available.
+        UserError: a file is damaged, or the device is not available; or the network is that of a plug-in that is not
+            named.
     """
     from pathlib import Path
 
     from leukemia.delivery.delivered_model import DeliveredModel
 
-    return DeliveredModel(Path(folder), device)
+    return DeliveredModel(Path(folder), device, [Path(each) for each in plugins])
 
 
 def __dir__() -> list[str]:

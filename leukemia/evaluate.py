@@ -16,6 +16,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model runs/STUDY/final --test hospital-2.csv",
     )
     cli.add_model(parser)
+    cli.add_plugins(parser)
     scoring_arguments.add_test(parser, required=True)
     cli.add_interpretation(parser)
     # The data of a search have them; a test set has --test-base.
@@ -47,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         prevalence=arguments.prevalence,
         submission=None if arguments.submission is None else Submission(path=arguments.submission),
         command=command_line("leukemia.evaluate", argv),
+        plugins=arguments.plugins,
     ).run()
     return SUCCESS
 

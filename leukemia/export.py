@@ -21,6 +21,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model runs/STUDY/final",
     )
     cli.add_model(parser)
+    cli.add_plugins(parser)
     parser.add_argument(
         "--onnx", type=cli.path, metavar="FILE", help=f"file to write, which must not exist (default: {FILE} in DIR)"
     )
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
             f"leukemia.export needs the package {error.name}: install 'leukemia-search[onnx]', or {error.name} alone"
         ) from None
 
-    model = DeliveredModel(arguments.model, "cpu")
+    model = DeliveredModel(arguments.model, "cpu", arguments.plugins)
     path = arguments.onnx or arguments.model / FILE
     require_new(path, "--onnx")
     write_onnx(

@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     scoring_arguments.add_prevalence(parser)
     cli.add_settings(parser, "change a field of the recipe; can be repeated")
+    cli.add_plugins(parser)
     cli.add_device(parser)
     parser.add_argument(
         "--against-start",
@@ -101,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     from leukemia.data.reading import Reading
     from leukemia.delivery.final_training import FinalTraining
     from leukemia.delivery.submission import Submission
+    from leukemia.plugins.registry import load_named
     from leukemia.scoring.thresholds import parse_rule
     from leukemia.study.folder import Study
 
@@ -127,6 +129,7 @@ def main(argv: list[str] | None = None) -> int:
         num_seeds=arguments.seeds,
         wandb_ids=arguments.wandb_ids,
         command=command_line("leukemia.final", argv),
+        plugins=load_named(arguments.plugins),
     ).run()
     return SUCCESS
 

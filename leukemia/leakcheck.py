@@ -18,6 +18,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     cli.add_study(parser)
     cli.add_data(parser, "where the search found it")
+    cli.add_plugins(parser)
     cli.add_device(parser)
     return parser
 
@@ -29,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     from leukemia.base.provenance import command_line
     from leukemia.data.reading import Reading
     from leukemia.delivery.leak_check import check
+    from leukemia.plugins.registry import load_named
     from leukemia.study.folder import Study
 
     found, path = check(
@@ -37,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         reading=Reading.of(arguments),
         device_name=arguments.device,
         command=command_line("leukemia.leakcheck", argv),
+        plugins=load_named(arguments.plugins),
     )
     print(found.describe())
     print(printable(f"leak check: {path}"))

@@ -24,6 +24,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model runs/STUDY/final cells > probabilities.csv",
     )
     cli.add_model(parser)
+    cli.add_plugins(parser)
     parser.add_argument(
         "images",
         type=cli.path,
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     if submission is not None:
         submission.require_new()
         submission.check(names)
-    model = DeliveredModel(arguments.model, arguments.device)
+    model = DeliveredModel(arguments.model, arguments.device, arguments.plugins)
     # The table has standard output to itself.
     print(printable(f"note: {model.decision.describe()}"), file=sys.stderr)
     # A submission has a row for every image.

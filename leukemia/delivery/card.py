@@ -10,9 +10,11 @@ from leukemia.base.checksums import sha256_of
 from leukemia.base.printable import escaped
 from leukemia.base.short_paths import short_command, short_text
 from leukemia.config.protocol import Protocol
+from leukemia.config.recipe import Recipe
 from leukemia.config.results import num_folds_text
 from leukemia.config.sections import Data
 from leukemia.delivery.delivery import Delivery
+from leukemia.delivery.loading import network_plugin
 from leukemia.delivery.model_tables import out_of_fold_table, rates_on, tested_table, thresholds_of
 from leukemia.delivery.results import HEADER, Tested
 from leukemia.reporting.operating_points import calibration_table
@@ -62,7 +64,7 @@ def card_of(folder: Path, delivery: Delivery, tested: Sequence[Tested]) -> str:
         *_calibration(delivery),
         *([("Test sets", [ALL_TESTS, "", *_table(HEADER, (each.row() for each in tested))])] if tested else []),
         ("Limits", _limits(delivery)),
-        ("How to load it", _loading()),
+        ("How to load it", _loading(folder, delivery.recipe)),
         ("Provenance", _provenance(folder, delivery)),
     ]
     lines = [
@@ -192,18 +194,22 @@ def _limits(delivery: Delivery) -> list[str]:
     return list(_points(map(_plain, [*delivery.caveats(), always])))
 
 
-def _loading() -> list[str]:
+def _loading(folder: Path, recipe: Recipe) -> list[str]:
+    plugin = network_plugin(folder, recipe)
+    copy = "" if plugin is None else f"FOLDER/{plugin.relative_to(folder).as_posix()}"
+    keyword, option = (f', plugins=["{copy}"]', f" --plugin {copy}") if copy else ("", "")
+    run = f"No pickle is run. The network is that of the plug-in `{copy}`, which runs as any program: read it first."
     return [
-        "No pickle is run. `FOLDER` is the folder of this card:",
+        f"{run if copy else 'No pickle is run.'} `FOLDER` is the folder of this card:",
         "",
         "    import leukemia",
-        '    model = leukemia.load("FOLDER")',
+        f'    model = leukemia.load("FOLDER"{keyword})',
         '    model.predict("cells/*.png")  # a data frame: probability_leukemic, predicted, ...',
         '    model.explain("cells/1.png")  # where the network looks',
         "",
-        "    python -m leukemia.predict --model FOLDER IMAGES...",
-        "    python -m leukemia.evaluate --model FOLDER --test DATA",
-        "    python -m leukemia.export --model FOLDER  # as ONNX, for use without torch",
+        f"    python -m leukemia.predict --model FOLDER{option} IMAGES...",
+        f"    python -m leukemia.evaluate --model FOLDER{option} --test DATA",
+        f"    python -m leukemia.export --model FOLDER{option}  # as ONNX, for use without torch",
     ]
 
 

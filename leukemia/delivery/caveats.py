@@ -45,7 +45,12 @@ def on_training(
         found.append(f"Out-of-fold scores: {WARNINGS[best.protocol]}.")
     if recipe != best.recipe:
         before = best.recipe.flat()
-        changes = [f"{key} {value}, not {before[key]}" for key, value in recipe.flat().items() if value != before[key]]
+        after = recipe.flat()
+        changes = [
+            f"{key} {after.get(key)}, not {before.get(key)}"
+            for key in dict.fromkeys([*after, *before])
+            if after.get(key) != before.get(key)
+        ]
         found.append(
             f"The recipe was changed after the search ({'; '.join(changes)}): out-of-fold scores are those of the "
             "original recipe, which also gave threshold and temperature."

@@ -27,6 +27,7 @@ from leukemia.delivery.new_images import Look, look_at, notes_on, read_views
 from leukemia.delivery.out_of_fold import OutOfFold
 from leukemia.delivery.overlap import HeldOut, Rule, compare
 from leukemia.delivery.seen import Seen
+from leukemia.plugins.registry import check_files, load_named
 from leukemia.study import layout
 from leukemia.study.decision import Decision
 from leukemia.study.ensemble import describe_model
@@ -45,18 +46,22 @@ class DeliveredModel:
     ``recipe`` has all settings of its training, and ``record`` what it was trained from.
     """
 
-    def __init__(self, folder: Path, device: str = "auto") -> None:
-        """Load the model; no pickle is run.
+    def __init__(self, folder: Path, device: str = "auto", plugins: Sequence[Path] = ()) -> None:
+        """Load the model; no pickle is run, and no plug-in but those that are named.
 
         Args:
             folder: such as ``runs/STUDY/final``.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+            plugins: files that are run, for a model whose network is that of a plug-in.
 
         Raises:
             MissingFile: the folder lacks the recipe or the weights.
-            UserError: a file is damaged, or the device is not available.
+            UserError: a file is damaged, or the device is not available; or the network is that of a plug-in that is
+                not named, or of another text.
         """
+        files = load_named(plugins)
         network, self.recipe = load_delivered(folder)
+        check_files(files, self.recipe, "the model")
         self.folder, self.device = folder, choose_device(device)
         use_threads(None)
         self.network = model_to_device(network, self.device)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from leukemia.base.errors import UserError, first_line, listed
 from leukemia.base.spreadsheet import cell_of
@@ -29,7 +30,6 @@ from leukemia.scoring.metrics import Interval, majority_rate, paired_difference,
 from leukemia.scoring.operating_points import OperatingPoint, at_thresholds
 from leukemia.scoring.patients import Patient, PatientScores, patient_scores, patients_of
 from leukemia.scoring.subclasses import SubclassScore, subclass_scores
-from leukemia.training.ensemble import Network
 from leukemia.training.inference import NonFiniteProbabilities, predict
 
 ON_TEST = "on the test set"
@@ -150,7 +150,7 @@ def read_test_set(path: Path, reading: Reading, recipe: Recipe, base: str | None
         return dataclasses.replace(catalog, subject_notes=notes)
 
 
-def predict_test_set(model: Network, recipe: Recipe, test: Catalog, device: torch.device) -> np.ndarray:
+def predict_test_set(model: nn.Module, recipe: Recipe, test: Catalog, device: torch.device) -> np.ndarray:
     """The network's probabilities of class 1, float64 (n,), in the order of the catalogue's rows, with TTA.
 
     Raises:
@@ -170,7 +170,7 @@ def describe_broken(error: NonFiniteProbabilities, names: Sequence[str]) -> str:
 
 
 def evaluate(
-    model: Network, recipe: Recipe, held_out: HeldOut, device: torch.device, choice: Choice, *, explain: bool = False
+    model: nn.Module, recipe: Recipe, held_out: HeldOut, device: torch.device, choice: Choice, *, explain: bool = False
 ) -> Evaluation:
     """Predict the test set, and compute scores if it has labels.
 

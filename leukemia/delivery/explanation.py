@@ -29,10 +29,12 @@ class Explanation:
     predicted: int
     """1 leukemic, 0 normal."""
 
-    relevance: np.ndarray
-    """float32 (S, S), 0..1: what spoke for ``predicted``; see ``leukemia.training.gradcam``."""
+    relevance: np.ndarray | None
+    """float32 (S, S), 0..1: what spoke for ``predicted``; see ``leukemia.training.gradcam``. None in the report of a
+    network of a plug-in that has no such map."""
 
     def overlay(self) -> np.ndarray:
         """The image with the map in yellow: uint8 (S, S, 3), RGB."""
+        assert self.relevance is not None
         weight = _OPACITY * self.relevance[..., None]
         return np.rint((1 - weight) * self.pixels + weight * _COLOR).astype(np.uint8)

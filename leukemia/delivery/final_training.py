@@ -22,7 +22,7 @@ from leukemia.delivery.choice import Choice
 from leukemia.delivery.comparison import Comparison
 from leukemia.delivery.delivery import Delivery
 from leukemia.delivery.evaluation import evaluate, read_test_set
-from leukemia.delivery.inputs import Inputs
+from leukemia.delivery.inputs import Inputs, require_plugins
 from leukemia.delivery.loading import Existing, find_existing
 from leukemia.delivery.messages import print_known, print_line, print_next, print_outcome, print_remarks, unfinished
 from leukemia.delivery.model_folder import add_results, write_model, write_results
@@ -35,7 +35,8 @@ from leukemia.delivery.seen import Seen
 from leukemia.delivery.submission import Submission
 from leukemia.delivery.training_data import load_training_data
 from leukemia.delivery.training_run import TrainingRun, asked_for
-from leukemia.delivery.upload import check_wandb, track
+from leukemia.delivery.upload import check_wandb, remember_wandb_ids, track
+from leukemia.plugins.plugin_file import PluginFile
 from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.ensemble import describe_model
@@ -43,7 +44,6 @@ from leukemia.study.folder import Study
 from leukemia.study.model_metrics import MetricsRecord
 from leukemia.study.models import ModelRecord, is_model, model_folder
 from leukemia.study.verification import verify
-from leukemia.tracking.names import remembered
 from leukemia.training.device import choose_device, describe_device, use_threads
 from leukemia.training.inference import model_to_device
 from leukemia.training.pretrained import describe_weights
@@ -97,6 +97,9 @@ class FinalTraining:
     prevalence: float | None = None
     """Share of leukemic cells at which predictive values are computed as well, between 0 and 1."""
 
+    plugins: tuple[PluginFile, ...] = ()
+    """The files of ``--plugin``, which have been run."""
+
     replace: bool = False
     """Keep another model that is in this folder under the first free name of ``NAME.1``, ``NAME.2``, ..."""
 
@@ -119,10 +122,12 @@ class FinalTraining:
                 the study is running and ``wandb_ids`` is given; raised before training if possible.
         """
         inputs, console = self._inputs(), Console()
+        if self.against_start:
+            require_plugins(inputs.study, inputs.start)
         print_remarks(console, inputs.catalog, inputs.test)
         with claimed(inputs.folder):
             existing = self._find_existing(inputs)
-            self._remember_wandb_ids()
+            remember_wandb_ids(self.study, self.wandb_ids)
             is_complete = existing is not None and self._is_complete(console, inputs, existing.record)
             delivery = None if is_complete else self._deliver(console, inputs, existing)
             self._submit(console, inputs)
@@ -143,6 +148,7 @@ class FinalTraining:
         catalog = load_training_data(study, best, data=self.data, reading=self.reading.without_classes())
         test, device = self._test_data(best), choose_device(self.device)
         recipe = best.recipe.with_settings(parse_settings(self.settings)).resolved(catalog.sizes)
+        require_plugins(study, recipe, self.plugins)
         catalog, seen = viewed(catalog, view_of(recipe)), Seen.of(catalog, recipe.model.pretrained)
         test = None if test is None else viewed(test, view_of(recipe))
         record = ModelRecord.of(best, catalog, describe_device(device), self.command, describe_weights(recipe))
@@ -158,17 +164,6 @@ class FinalTraining:
             excess=use_threads(study.info.cpu_threads),
             record=dataclasses.replace(record, ensemble=ensemble),
         )
-
-    def _remember_wandb_ids(self) -> None:
-        """Store ``--[no-]wandb-ids`` in the study, whether or not anything is trained or uploaded.
-
-        Raises:
-            UserError: a search is running, which writes the study.
-        """
-        if self.wandb_ids is None:
-            return
-        with self.study.lock():
-            remembered(self.study, self.wandb_ids)
 
     def _submit(self, console: Console, inputs: Inputs) -> None:
         """Write the submission from the results that the model's folder has by now."""

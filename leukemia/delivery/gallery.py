@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from leukemia.base import interrupts, progress
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.delivery.explanation import Explanation
 from leukemia.scoring.calibration import log_odds
-from leukemia.training.ensemble import Network
-from leukemia.training.gradcam import relevance
+from leukemia.training.gradcam import NoMap, relevance
 
 MOST = 12
 """Mistakes that are shown, at most."""
@@ -37,6 +37,8 @@ class Gallery:
     """As many, if there are; called the same classes, the surest first."""
 
     right_rows: tuple[int, ...]
+    no_map: str = ""
+    """Why the images have no maps, as a sentence without its period; empty if they have."""
 
 
 def surest(
@@ -70,7 +72,7 @@ def surest(
 
 
 def gallery_of(
-    model: Network,
+    model: nn.Module,
     recipe: Recipe,
     images: np.ndarray,
     names: list[str],
@@ -89,11 +91,16 @@ def gallery_of(
     """
     mistakes, right = surest(labels, probabilities, threshold)
     rows, called = [*mistakes, *right], (probabilities >= threshold).astype(np.int64)
-    found = []
+    found, no_map = [], ""
     with progress.bar("explaining images", len(rows)) as advance:
         for row in rows:
             interrupts.check()
-            (heat,) = relevance(model, recipe, images, [row], called[[row]], device=device, tta=VIEWS)
+            heat = None
+            if not no_map:
+                try:
+                    (heat,) = relevance(model, recipe, images, [row], called[[row]], device=device, tta=VIEWS)
+                except NoMap as reason:
+                    no_map = str(reason)
             found.append(
                 Explanation(
                     name=names[row],
@@ -110,4 +117,5 @@ def gallery_of(
         mistake_rows=tuple(mistakes),
         right=tuple(found[len(mistakes) :]),
         right_rows=tuple(right),
+        no_map=no_map,
     )

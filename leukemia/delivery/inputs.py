@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from leukemia.delivery.out_of_fold import OutOfFold
 from leukemia.delivery.overlap import HeldOut
 from leukemia.delivery.seen import Seen
 from leukemia.delivery.training_run import TrainingRun, runs_of
+from leukemia.plugins.plugin_file import PluginFile
+from leukemia.plugins.registry import check_files, require_loaded
 from leukemia.scoring.thresholds import DEFAULT_RULE
+from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.decision import Decision
 from leukemia.study.folder import Study
@@ -91,3 +95,17 @@ class Inputs:
     def test(self) -> Catalog | None:
         """The test images to predict; None to skip testing."""
         return None if self.held_out is None else self.held_out.catalog
+
+
+def require_plugins(study: Study, recipe: Recipe, named: Iterable[PluginFile] = ()) -> None:
+    """Check that a recipe can be trained with the plug-ins that have been named: those that the study ran with.
+
+    Args:
+        named: the files of ``--plugin``; one of the study is accepted even if this recipe does not use it.
+
+    Raises:
+        UserError: one is missing, or has another text; or nothing uses it.
+    """
+    of_study = {plugin.sha256 for plugin in study.info.plugins.values()}
+    check_files([file for file in named if file.sha256 not in of_study], recipe, "the winner")
+    require_loaded(recipe, copies=study.folder / layout.PLUGINS)

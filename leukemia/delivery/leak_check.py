@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from leukemia.data.location import SAMPLE, SAMPLE_WARNING
 from leukemia.data.reading import Reading
 from leukemia.data.survival import viewed
 from leukemia.data.view import view_of
+from leukemia.delivery.inputs import require_plugins
 from leukemia.delivery.training_data import load_training_data
+from leukemia.plugins.plugin_file import PluginFile
 from leukemia.scoring.metrics import Interval, paired_difference, scores
 from leukemia.study import layout
 from leukemia.study.best import Best
@@ -82,7 +85,13 @@ class LeakCheck:
 
 
 def check(
-    study: Study, *, data: str | None, reading: Reading, device_name: str, command: str
+    study: Study,
+    *,
+    data: str | None,
+    reading: Reading,
+    device_name: str,
+    command: str,
+    plugins: Sequence[PluginFile] = (),
 ) -> tuple[LeakCheck, Path]:
     """Cross-validate the winner on random-cell folds; writes ``leakcheck.json``, returns its content and path.
 
@@ -90,6 +99,7 @@ def check(
         data: ``data`` and ``reading`` as for ``load_training_data``.
         device_name: as for ``choose_device``.
         command: the command line, for provenance.
+        plugins: the files of ``--plugin``, which have been run.
 
     Raises:
         UserError: the study has no winner or no known patients, the data differ, or the recipe diverges.
@@ -105,6 +115,7 @@ def check(
     catalog = load_training_data(study, best, data=data, reading=reading)
     grouped = _grouped(study, best, catalog)
     recipe = best.recipe.resolved(catalog.sizes)
+    require_plugins(study, recipe, plugins)
     catalog = viewed(catalog, view_of(recipe))
     weights, device = describe_weights(recipe), choose_device(device_name)
     excess = use_threads(study.info.cpu_threads)

@@ -6,23 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from torch import nn
 
 from leukemia.base.errors import MissingFile, UserError
 from leukemia.base.record import RESTORE
 from leukemia.config.recipe import Recipe
+from leukemia.plugins.registry import copy_of, require_loaded
 from leukemia.study import layout
 from leukemia.study.epochs import EPOCH_COLUMNS, read_epochs
 from leukemia.study.models import TRAINED, ModelRecord, is_model
-from leukemia.training.ensemble import Network
 from leukemia.training.model import load_ensemble, load_model
 
 
-def load_delivered(folder: Path) -> tuple[Network, Recipe]:
+def load_delivered(folder: Path) -> tuple[nn.Module, Recipe]:
     """Model and recipe from a folder written by ``leukemia.final``, without unpickling.
 
     Raises:
         MissingFile: the folder lacks the recipe or the weights.
-        UserError: one of them is invalid, or another than the one delivered.
+        UserError: one of them is invalid, or another than the one delivered; or the network is that of a plug-in that
+            has not been named: a copy in the folder is not run.
     """
     path = folder / layout.RECIPE
     if not path.is_file():
@@ -36,10 +38,19 @@ def load_delivered(folder: Path) -> tuple[Network, Recipe]:
         raise UserError(
             f"{path}: expected data.size_px and either data.crop_px or data.fit=resize, as in training; {RESTORE}"
         )
+    if not recipe.model.is_resnet:
+        require_loaded(recipe, [recipe.model.network], copies=folder / layout.PLUGINS)
     weights = folder / layout.WEIGHTS
     if ensemble is None:
         return load_model(weights, recipe), recipe
     return load_ensemble(weights, recipe, ensemble.members), recipe
+
+
+def network_plugin(folder: Path, recipe: Recipe) -> Path | None:
+    """The copy of the plug-in that a delivered model cannot be used without; None if it needs none."""
+    if recipe.model.is_resnet:
+        return None
+    return copy_of(dict(recipe.plugins)[recipe.model.network], folder / layout.PLUGINS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +58,7 @@ class Existing:
     """The model in a folder, which is the one asked for."""
 
     folder: Path
-    model: Network
+    model: nn.Module
     """On the CPU."""
 
     record: ModelRecord
@@ -83,8 +94,12 @@ def find_existing(folder: Path, recipe: Recipe, wanted: ModelRecord) -> tuple[Ex
         record = ModelRecord.read(folder)
     except UserError as error:
         return None, [str(error)]
-    fields = found.flat()
-    differences = [f"{key}: {fields[key]}, not {value}" for key, value in recipe.flat().items() if fields[key] != value]
+    fields, wanted_fields = found.flat(), recipe.flat()
+    differences = [
+        f"{key}: {fields.get(key)}, not {wanted_fields.get(key)}"
+        for key in dict.fromkeys([*wanted_fields, *fields])
+        if fields.get(key) != wanted_fields.get(key)
+    ]
     if record is None:
         return None, [*differences, f"data and versions: unknown, an earlier version wrote no {layout.MODEL}"]
     differences += record.differences(wanted)

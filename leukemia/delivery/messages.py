@@ -11,9 +11,11 @@ from rich.console import Console
 from leukemia.base.printable import printable
 from leukemia.base.quantity import quantity
 from leukemia.base.record import read_record
+from leukemia.config.recipe import Recipe
 from leukemia.data.catalog import Catalog
 from leukemia.delivery.caveats import kept_verdicts
 from leukemia.delivery.delivery import Delivery
+from leukemia.delivery.loading import network_plugin
 from leukemia.scoring.metrics import Interval, describe_difference, majority_rate
 from leukemia.scoring.operating_points import OperatingPoint
 from leukemia.study import layout
@@ -139,4 +141,6 @@ def _describe_rates(point: OperatingPoint) -> str:
 def print_next(console: Console, folder: Path) -> None:
     """Print the path of the model, and how to use it."""
     print_line(console, f"model: {folder}")
-    print_line(console, f"next: python -m leukemia.predict --model {shlex.quote(str(folder))} IMAGES...")
+    plugin = network_plugin(folder, Recipe.load(folder / layout.RECIPE))
+    named = [] if plugin is None else ["--plugin", str(plugin)]
+    print_line(console, f"next: python -m leukemia.predict {shlex.join(['--model', str(folder), *named])} IMAGES...")

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pandas as pd
+from torch import nn
 
 from leukemia.base.files import atomic, write_text
 from leukemia.base.record import read_record, write_record
@@ -24,20 +25,24 @@ from leukemia.delivery.out_of_fold import OutOfFold
 from leukemia.delivery.replacement import replacing
 from leukemia.delivery.results import all_tested, keep_results, make_way, name_for
 from leukemia.delivery.seen import Seen
+from leukemia.plugins.registry import file_of
 from leukemia.study import layout
 from leukemia.study.decision import Decision
 from leukemia.study.epochs import write_epochs
 from leukemia.study.model_metrics import MetricsRecord
-from leukemia.training.ensemble import Network
 from leukemia.training.model import save_model
 
 
 def write_model(
-    folder: Path, model: Network, recipe: Recipe, epochs: pd.DataFrame, training: Catalog, seen: Seen
+    folder: Path, model: nn.Module, recipe: Recipe, epochs: pd.DataFrame, training: Catalog, seen: Seen
 ) -> None:
     """Write the files that depend on the training alone; ``epochs`` has the fields of ``Epoch``."""
     save_model(model, folder / layout.WEIGHTS)
     recipe.save(folder / layout.RECIPE)
+    for _, sha256 in recipe.plugins:
+        file = file_of(sha256)
+        assert file is not None, "a model has been trained without its plug-in"
+        file.write(folder / layout.PLUGINS)
     write_epochs(folder / layout.EPOCHS, epochs)
     seen.write(folder)
     Appearance.of(open_images(training, view_of(recipe)), training.sizes).write(folder)

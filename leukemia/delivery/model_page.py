@@ -179,7 +179,8 @@ def _gallery_section(scored: Evaluation) -> Section:
     if not gallery.num_mistakes:
         return Section(title="", text=f"All {len(scored.labels):,} test images are classified correctly.")
     number = "image is" if gallery.num_mistakes == 1 else "images are"
-    text = f"{gallery.num_mistakes:,} of {len(scored.labels):,} test {number} classified wrongly. {LOOKED}"
+    text = f"{gallery.num_mistakes:,} of {len(scored.labels):,} test {number} classified wrongly. "
+    text += f"{gallery.no_map[:1].upper()}{gallery.no_map[1:]}." if gallery.no_map else LOOKED
     mistakes = [_exhibit(scored, row, each) for row, each in zip(gallery.mistake_rows, gallery.mistakes, strict=True)]
     right = [_exhibit(scored, row, each) for row, each in zip(gallery.right_rows, gallery.right, strict=True)]
     shown = "All mistakes" if len(mistakes) == gallery.num_mistakes else f"The {len(mistakes)} surest mistakes"
@@ -194,10 +195,11 @@ def _exhibit(scored: Evaluation, row: int, found: Explanation) -> Exhibit:
     true, called = CLASSES[int(of["label"])], CLASSES[found.predicted]
     subclass = f" ({of['subclass']})" if of["subclass"] else ""
     patient = [f"patient {of['subject']}"] if scored.catalog.has_subjects else []
+    looked = [] if found.relevance is None else [(found.overlay(), f"where the network looked for {called}")]
     return Exhibit(
         title=f"called {called}, P {found.probability_leukemic:.3f}",
         lines=[f"is {true}{subclass}", *patient, found.name],
-        versions=[(found.pixels, f"{true} cell"), (found.overlay(), f"where the network looked for {called}")],
+        versions=[(found.pixels, f"{true} cell"), *looked],
         is_wrong=true != called,
     )
 

@@ -12,15 +12,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from torch import nn
 
 from leukemia import CLASS_NAMES, __version__
-from leukemia.base.errors import UserError
+from leukemia.base.errors import UserError, first_line
 from leukemia.base.files import atomic
 from leukemia.config.recipe import Recipe
 from leukemia.config.sections import Tta
 from leukemia.delivery.onnx_graph import Graph
 from leukemia.study.decision import Decision
-from leukemia.training.ensemble import Network
 
 INPUT, OUTPUT = "pixels", "probability_leukemic"
 
@@ -40,7 +40,7 @@ _EXPORTER = "torch.onnx"
 
 
 def write_onnx(
-    path: Path, network: Network, recipe: Recipe, *, decision: Decision, weights_sha256: str, tta: Tta
+    path: Path, network: nn.Module, recipe: Recipe, *, decision: Decision, weights_sha256: str, tta: Tta
 ) -> None:
     """Write the file, unless its outputs differ from torch's.
 
@@ -56,7 +56,8 @@ def write_onnx(
         tta: views inside of the graph.
 
     Raises:
-        UserError: the outputs differ, or the weights are too large for a file.
+        UserError: the outputs differ, the weights are too large for a file, or the network of a plug-in cannot be
+            exported.
         OSError: the file cannot be written.
     """
     num_bytes = 4 * sum(parameter.numel() for parameter in network.parameters())
@@ -65,11 +66,12 @@ def write_onnx(
             f"{path}: not written, since an ONNX file can have at most {MOST_BYTES / 1e9:.1f} GB, and the weights are "
             f"{num_bytes / 1e9:.1f} GB"
         )
-    graph, size = Graph(network, tta, decision.temperature), recipe.data.size_px
+    graph = Graph(network, tta, decision.temperature, grayscale=recipe.data.grayscale)
+    size = recipe.data.size_px
     assert size is not None
     pixels = torch.from_numpy(_noise(2, size))
     with atomic(path) as temporary:
-        with _quiet_exporter():
+        with _quiet_exporter(), _explained(recipe):
             torch.onnx.export(
                 graph,
                 (pixels,),
@@ -99,6 +101,20 @@ def write_onnx(
         )
         onnx.save(model, temporary)
         _require_equal(temporary, graph, size, path)
+
+
+@contextmanager
+def _explained(recipe: Recipe) -> Iterator[None]:
+    """An error of torch's exporter on the network of a plug-in, as one line: not every network can be exported."""
+    try:
+        yield
+    except torch.onnx.OnnxExporterError as error:
+        if recipe.model.is_resnet:
+            raise
+        raise UserError(
+            f"the network {recipe.model.network} of a plug-in cannot be exported: torch.onnx says "
+            f"{first_line(error)}; change the plug-in, or use the model with leukemia.load"
+        ) from error
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from leukemia import ALL
 from leukemia.config.sections import Tta
 from leukemia.data.augment import channel_statistics
 from leukemia.scoring.calibration import TINY
-from leukemia.training.ensemble import Network, members_of
 from leukemia.training.inference import NUM_VIEWS, views_of
 
 _LUMINANCE, _SHIFT = (9798, 19235, 3735), 15
@@ -22,11 +21,16 @@ class Graph(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: Network, tta: Tta, temperature: float) -> None:
-        """Use a network, which is left in eval mode; ``temperature`` as of ``leukemia.study.decision.Decision``."""
+    def __init__(self, network: nn.Module, tta: Tta, temperature: float, *, grayscale: bool) -> None:
+        """Use a network, which is left in eval mode.
+
+        Args:
+            temperature: as of ``leukemia.study.decision.Decision``.
+            grayscale: whether the network has one input channel.
+        """
         super().__init__()
         self.network, self.tta, self.temperature = network.eval(), tta, temperature
-        self.grayscale = members_of(network)[0].conv1.in_channels == 1
+        self.grayscale = grayscale
         mean, std = channel_statistics(self.grayscale)
         self.register_buffer("mean", 255 * torch.from_numpy(mean).float().view(1, -1, 1, 1))
         self.register_buffer("std", 255 * torch.from_numpy(std).float().view(1, -1, 1, 1))

@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import torch
 from rich.console import Console
+from torch import nn
 
 from leukemia.base import interrupts
 from leukemia.base.errors import UserError
 from leukemia.base.files import cache_dir, require_space
 from leukemia.base.locks import locked
-from leukemia.config.optimizers import OPTIMIZERS
+from leukemia.config.optimizers import spec_of
 from leukemia.config.recipe import Recipe
 from leukemia.config.results import Epoch
 from leukemia.data.catalog import Catalog
@@ -30,10 +31,9 @@ from leukemia.delivery.training_run import TrainingRun
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from leukemia.training.device import compute_dtype
-from leukemia.training.ensemble import Ensemble, Network, members_of
+from leukemia.training.ensemble import Ensemble, members_of
 from leukemia.training.inference import NonFinite, model_to_device
 from leukemia.training.model import build_model
-from leukemia.training.resnet import ResNet
 from leukemia.training.train import Split, fit
 
 
@@ -53,7 +53,7 @@ def check_disk_space(study: Study, runs: Sequence[TrainingRun]) -> None:
     require_space(study.folder, len(runs) * num_bytes + 20_000_000, "the delivered model")
     # Weights and optimizer state. A checkpoint is written before the previous one is deleted, and those of finished
     # trainings are kept until the model is delivered.
-    of_one = (1 + OPTIMIZERS[recipe.optimizer.name].num_states) * num_bytes
+    of_one = (1 + spec_of(recipe.optimizer.name).num_states) * num_bytes
     require_space(cache_dir(), (len(runs) + 1) * of_one, "the training's checkpoints")
 
 
@@ -64,7 +64,7 @@ def retrain_all(
     catalog: Catalog,
     device: torch.device,
     single: Existing | None,
-) -> tuple[Network, pd.DataFrame]:
+) -> tuple[nn.Module, pd.DataFrame]:
     """The network of one run, or the ensemble of those of several, and the epochs of all, with the fields of ``Epoch``.
 
     If it is interrupted, finished runs are not trained again: their checkpoints are kept.
@@ -77,7 +77,7 @@ def retrain_all(
     """
     if len(runs) == 1:
         return retrain(console, study, runs[0], catalog, device)
-    networks: list[ResNet] = []
+    networks: list[nn.Module] = []
     epochs: list[pd.DataFrame] = []
     for number, run in enumerate(runs, 1):
         name = f"model {number}/{len(runs)}, "
@@ -94,7 +94,7 @@ def retrain_all(
 
 def retrain(
     console: Console, study: Study, run: TrainingRun, catalog: Catalog, device: torch.device, name: str = ""
-) -> tuple[ResNet, pd.DataFrame]:
+) -> tuple[nn.Module, pd.DataFrame]:
     """Train; returns the network and one row per epoch, with the fields of ``Epoch``.
 
     Without one fold of the search, the network is trained and validated as in the search: on the same kind of machine
@@ -133,8 +133,8 @@ def retrain(
 
 
 def _finish(
-    console: Console, recipe: Recipe, fitting: Generator[Epoch, None, ResNet], name: str
-) -> tuple[ResNet, pd.DataFrame]:
+    console: Console, recipe: Recipe, fitting: Generator[Epoch, None, nn.Module], name: str
+) -> tuple[nn.Module, pd.DataFrame]:
     """Train to the end, and show the progress."""
     epochs: list[Epoch] = []
     how = "run the same command again to continue from the last finished epoch, or one a few seconds before it"
@@ -154,7 +154,7 @@ def _finish(
 
 
 @contextmanager
-def _interrupting(fitting: Generator[Epoch, None, ResNet]) -> Iterator[None]:
+def _interrupting(fitting: Generator[Epoch, None, nn.Module]) -> Iterator[None]:
     """Raise an interrupt in the training, which then stores its last epoch, also if it came between two epochs."""
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,9 @@ class Testing:
     command: str
     """The command line, for provenance."""
 
+    plugins: Sequence[Path] = ()
+    """Files of ``--plugin``, as of ``DeliveredModel``."""
+
     def run(self) -> None:
         """Score the model, unless its folder has these results already.
 
@@ -60,7 +64,7 @@ class Testing:
         if self.submission is not None:
             self.submission.require_new()
         console, folder = Console(), Path(absolute(self.model))
-        model = DeliveredModel(folder, self.device)
+        model = DeliveredModel(folder, self.device, self.plugins)
         if model.record is None:
             raise UserError(
                 f"--model {folder}: no {layout.MODEL}, since an early version delivered it, so no results are added; "

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from leukemia.delivery.messages import print_line
 from leukemia.study.folder import Study
+from leukemia.tracking.names import remembered
 
 
 def check_wandb() -> None:
@@ -16,6 +17,18 @@ def check_wandb() -> None:
         from leukemia.tracking.account import check_settings
 
         check_settings()
+
+
+def remember_wandb_ids(study: Study, with_names: bool | None) -> None:
+    """Store ``--[no-]wandb-ids`` in the study, whether or not anything is trained or uploaded; None: not given.
+
+    Raises:
+        UserError: a search is running, which writes the study.
+    """
+    if with_names is None:
+        return
+    with study.lock():
+        remembered(study, with_names)
 
 
 def track(console: Console, study: Study, name: str) -> None:

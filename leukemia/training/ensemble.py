@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +29,6 @@ class Ensemble(nn.Module):
         found = torch.stack([member(images).float().log_softmax(dim=1) for member in self.members])
         return found.logsumexp(dim=0) - math.log(len(self.members))
 
-
-Network: TypeAlias = nn.Module
 
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 """What classifies images: one network, or the mean of several."""

@@ -69,7 +69,7 @@ def test_an_exported_network_has_torchs_probabilities(
 
 def test_gray_is_that_of_opencv() -> None:
     colors = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
-    graph = Graph(build_model(recipe_of(18, "add", True)), "none", 1.0)
+    graph = Graph(build_model(recipe_of(18, "add", True)), "none", 1.0, grayscale=True)
     found = graph.gray(torch.from_numpy(colors).permute(0, 3, 1, 2).float())
     np.testing.assert_array_equal(found[0, 0].numpy(), cv2.cvtColor(colors[0], cv2.COLOR_RGB2GRAY))
 
