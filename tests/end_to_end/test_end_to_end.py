@@ -8,7 +8,6 @@ learning rate of 10) are in ``docs/evidence.md``.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -32,6 +31,7 @@ from PIL import Image
 
 from benchmarks.faults.harness.records import differences
 from leukemia import CLASS_NAMES
+from leukemia.config.fields import nested
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.table import trial_table
@@ -118,7 +118,7 @@ def assert_agreement(folder: Path) -> None:
         assert summary["state"] == end.state
         assert summary["reason"] == end.reason
         assert summary["folds_done"] == len(folds)
-        assert recorded["config"].items() >= dataclasses.asdict(study.recipe(trial.number)).items()
+        assert recorded["config"].items() >= nested(study.recipe(trial.number).flat()).items()
         if end.state == "complete":
             assert trial.value == summary["tta_accuracy_first_seed"] == end.score
             assert summary["tta_accuracy"] == pytest.approx(means[f"{trial.number:04d}"])
