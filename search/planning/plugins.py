@@ -31,6 +31,8 @@ def check_plugins(files: Sequence[PluginFile], space: Space) -> None:
     Raises:
         UserError: nothing of a file is used, or a network, an optimizer or an augmentation does not do what it must.
     """
+    if not files:
+        return
     recipes = recipes_with(space)
     check_used(files, {name for recipe in recipes for name, _ in recipe.plugins}, "the search")
     for recipe in recipes:
