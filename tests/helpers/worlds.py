@@ -51,6 +51,7 @@ LATER = (
     *(f"augment.{name}" for name in ("rotate_limit", "border", *COLOR)),
     "optimizer.warmup_epochs",
     "train.label_smoothing",
+    "model.network",
 )
 """Recipe fields that did not exist when the fates of the trials were chosen."""
 
