@@ -90,6 +90,7 @@ def _of_plugin(declared: Declared | None) -> OptimizerSpec:
             "learning_rate": Setting(default=defaults.get("learning_rate"), low=1e-8, high=100.0),
             "weight_decay": Setting(default=defaults.get("weight_decay"), low=0.0, high=1.0),
             **WARM_RESTARTS,
+            **WARMUP,
         },
         num_states=PLUGIN_STATES,
         is_searched=False,

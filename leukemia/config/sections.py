@@ -192,7 +192,7 @@ class Optimizer:
     """``ranger21`` with its own warm-up and warm-down; ``adamw`` with warm restarts; ``ranger21_cosine``: Ranger21
     with those disabled, and the same warm restarts. ``ranger21_package`` and ``ranger21_package_cosine``: the package
     itself, slower, to compare; recipes of earlier versions, which lack ``train.pipeline``, trained with it. Or an
-    optimizer of a plug-in (docs/plugins.md), with warm restarts like ``adamw``."""
+    optimizer of a plug-in (docs/plugins.md), with the settings of ``adamw``."""
 
     learning_rate: float = None  # type: ignore[assignment]  # default depends on the optimizer
     """Peak learning rate."""

@@ -102,7 +102,7 @@ def optimizer(name: str, *, learning_rate: float, weight_decay: float = 0.0) -> 
     """Register an optimizer: ``name`` is then a value of ``optimizer.name``.
 
     It has the settings of ``adamw``: ``learning_rate`` (the peak), ``weight_decay``, ``restart_epochs`` and
-    ``restart_factor`` (cosine annealing with warm restarts, down to a hundredth of the peak).
+    ``restart_factor`` (cosine annealing with warm restarts, down to a hundredth of the peak), and ``warmup_epochs``.
 
     Args:
         name: as of ``network``.

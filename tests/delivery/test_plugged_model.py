@@ -20,6 +20,7 @@ from leukemia.plugins.registry import load_named
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.results import StudyResults
+from leukemia.training.ensemble import members_of
 
 USED = {"model.network": "tiny", "optimizer.name": "plain", "augment.swap": 0.5}
 
@@ -153,6 +154,31 @@ def test_a_network_is_exported_and_compared(final: Path, capsys: pytest.CaptureF
     from leukemia.delivery.onnx_file import OnnxModel
 
     assert np.isfinite(OnnxModel(final / "model.onnx").probabilities(np.zeros((1, 32, 32, 3), np.uint8))).all()
+
+
+def test_an_ensemble_is_delivered_beside_the_single_model(
+    study: Study, plugins: list[Path], untrained: list[Recipe], patients: Path, pictures: list[Path], marker: Path
+) -> None:
+    with unknown():
+        assert deliver(study, "--ensemble", "folds", "--test", patients, *named(plugins)) == 0
+    marker.unlink()
+    # The single model, then one without each fold.
+    assert [recipe.model.network for recipe in untrained] == ["tiny"] * 3
+    for name in ("final", "ensemble"):
+        folder = study.folder / name
+        assert {path.name for path in (folder / "plugins").iterdir()} == {path.name for path in plugins}
+        with unknown(), pytest.raises(UserError, match=r"^the plug-in 'tiny' of .* not been named; name it with"):
+            leukemia.load(folder)
+    assert not marker.exists()
+    folder = study.folder / "ensemble"
+    model = leukemia.load(folder, "cpu", plugins=[folder / "plugins" / "tiny.py"])
+    assert len(members_of(model.network)) == 2
+    assert repr(model).startswith(f"<model {folder}: tiny, color, plain 5.0e-02, ensemble of 2 (folds), on cpu>")
+    assert model.predict(pictures)["probability_leukemic"].between(0, 1).all()
+    assert len(model.explain(pictures)) == 3
+    card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "It is an ensemble of 2 networks, each trained without one fold" in card
+    assert "--plugin FOLDER/plugins/tiny.py" in card
 
 
 def test_a_report_says_that_a_network_has_no_maps(

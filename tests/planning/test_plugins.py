@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from helpers.plugins import NETWORK, OPTIMIZER, TEXTS, unknown, written
+from rich.console import Console
 
 from leukemia.base.errors import UserError
 from leukemia.plugins.plugin_file import PluginFile
@@ -16,7 +18,9 @@ from leukemia.study.folder import Study
 from leukemia.study.schema import StudyInfo
 from search.launch.arguments import parse, request_of
 from search.launch.config_file import config_of
+from search.launch.messages import print_plan
 from search.launch.study_folder import created
+from search.planning.comparison import num_timed
 from search.planning.estimate import networks_of
 from search.planning.plan import Plan, plan_new
 from search.planning.request import Request
@@ -66,6 +70,39 @@ def test_a_study_records_its_plugins_and_has_copies(request_for: Callable[..., R
         # It names no plug-in, and its header says which to name.
         assert "plugins" not in config_of(info)
         assert "--config config.yaml --plugin plugins/tiny.py" in (folder / "config.yaml").read_text().splitlines()[0]
+
+
+RECIPES = "[{}, {name: own, model.network: tiny, optimizer.name: plain}, {augment.swap: 0.5, model.depth: 50}]"
+
+
+def test_recipes_with_plugins_are_planned_and_resumed(request_for: Callable[..., Request], tmp_path: Path) -> None:
+    plan = started(request_for("--recipes", RECIPES))
+    assert [each.describe() for each in plan.recipes] == [
+        "ResNet-18 add, color, ranger21 1.0e-03",
+        "tiny, color, plain 5.0e-02",
+        "ResNet-50 add, color, ranger21 1.0e-03",
+    ]
+    assert num_timed(plan) == 3
+    assert plan.checkpoint_bytes() > 10_000_000, "that of the ResNet"
+    output = io.StringIO()
+    print_plan(Console(file=output, width=300), plan)
+    assert "plug-in: tiny.py (network tiny), SHA-256 " in output.getvalue()
+    assert "  trial 0001: own: tiny, plain 5.0e-02" in output.getvalue()
+    folder = tmp_path / "runs" / "one"
+    with unknown():
+        info = StudyInfo.read(folder / "study.json")
+        assert (info.recipes, info.plugins) == (plan.info.recipes, plan.info.plugins)
+    with unknown(), pytest.raises(UserError, match=r"^--plugin: study one uses 'tiny' of tiny.py .* not named; add"):
+        plan_resumed(request_for("--resume", plugins=[]))
+    with unknown():
+        resumed = plan_resumed(request_for("--resume"))
+        assert (resumed.recipes, resumed.space) == (plan.recipes, plan.space)
+        assert {file.sha256 for file in resumed.plugins} == {file.sha256 for file in plan.plugins}
+
+
+def test_a_plugin_that_no_recipe_uses_is_refused(request_for: Callable[..., Request]) -> None:
+    with pytest.raises(UserError, match=r"^--plugin swap.py: the search uses nothing of it \(swap\); leave it out"):
+        plan_new(request_for("--recipes", "[{model.network: tiny}, {optimizer.name: plain}]"), "")
 
 
 def test_a_plan_counts_the_networks_of_plugins(request_for: Callable[..., Request]) -> None:

@@ -13,9 +13,14 @@ from helpers.proposals import proposals
 from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
 from leukemia.plugins.registry import load_named
+from leukemia.study.schema import SearchOptions
 from search.planning.own_space import read_wishes
+from search.policy.asked import Asked
+from search.policy.comparison import Comparison, comparison_of
+from search.policy.dimensions import Choice
 from search.policy.effort import effort, memory_mb
 from search.policy.portfolio import starts_of
+from search.policy.recipe_list import RecipeList
 from search.policy.space import Space, make_space
 from search.policy.wishes import start_of
 
@@ -134,3 +139,94 @@ def test_effort_and_memory_of_a_network_are_counted() -> None:
     expected = recipe.train.epochs * (3 * multiplications + 100 * parameters / recipe.train.batch_size)
     assert effort(recipe) == pytest.approx(expected)
     assert 0 < memory_mb(recipe) < memory_mb(Recipe().resolved([(64, 64)]))
+
+
+def compared(*entries: dict[str, Any], **settings: Any) -> tuple[Comparison, Space]:
+    fixed = {key.replace("__", "."): value for key, value in settings.items()}
+    recipes = RecipeList(entries=entries).resolved(fixed, Recipe())
+    found = comparison_of(SearchOptions(sampler="grid", recipes=recipes, settings=fixed))
+    assert found is not None
+    found = found.resolved(found.recipes[0].resolved([(64, 64)]))
+    return found, found.space(fixed)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        ({}, {"model.network": "tiny"}),
+        ({"model.network": "tiny"}, {"model.depth": 50}, {"model": {"depth": 18, "shortcut": "concat"}}),
+        ({"optimizer.name": "plain"}, {"optimizer.name": "adamw", "optimizer.warmup_epochs": 2}, {}),
+        ({}, {"augment.swap": 0.5}, {"augment.swap": 0.5, "model.network": "tiny", "data.grayscale": True}),
+    ],
+)
+def test_recipes_with_plugins_are_compared(entries: tuple[dict[str, Any], ...]) -> None:
+    comparison, space = compared(*entries)
+    assert len(comparison.recipes) == len(entries)
+    for recipe, entry in zip(comparison.recipes, entries, strict=True):
+        flat = recipe.flat()
+        flattened = {f"model.{key}": value for key, value in entry.get("model", {}).items()} or entry
+        assert flat.items() >= flattened.items()
+        assert space.fits(recipe)
+        assert space.recipe(space.parameters(recipe)) == recipe
+        assert recipe.model.is_resnet or not {"model.depth", "model.shortcut"} & space.parameters(recipe).keys()
+    assert not [each.key for each in space.dimensions if None in getattr(each, "choices", ())]
+
+
+def test_a_recipe_without_an_augmentation_has_it_with_probability_0() -> None:
+    comparison, space = compared({}, {"augment.swap": 0.5})
+    assert [recipe.augmentations for recipe in comparison.recipes] == [(("swap", 0.0),), (("swap", 0.5),)]
+    assert [(each.key, each.choices) for each in space.dimensions if isinstance(each, Choice)] == [
+        ("augment.swap", (0.0, 0.5))
+    ]
+    with pytest.raises(
+        UserError, match=r"^--recipes: recipe 1 and recipe 2 are the same recipe; leave one of them out$"
+    ):
+        compared({}, {"augment.swap": 0.0})
+
+
+def test_a_grid_combines_a_depth_with_the_resnet_only() -> None:
+    network = Choice(key="model.network", choices=("resnet", "tiny"), reason="why")
+    depth = Choice(key="model.depth", choices=(18, 50), reason="why")
+    name = Choice(key="optimizer.name", choices=("plain", "ranger21"), reason="why")
+    decay = Choice(key="optimizer.weight_decay", choices=(0.0, 0.1), reason="why", optimizers=("adamw", "plain"))
+    for dimensions, expected in (
+        ((depth, network), [("resnet", 18), ("resnet", 50), ("tiny", None)]),
+        ((network, decay, name), [("resnet", 18)] * 3 + [("tiny", None)] * 3),
+    ):
+        asked = Asked(dimensions=dimensions, only=True).to_dict()
+        found = comparison_of(SearchOptions(sampler="grid", asked=asked))
+        assert found is not None
+        assert [(each.model.network, each.model.depth) for each in found.recipes] == expected
+
+
+@pytest.mark.parametrize(
+    ("entries", "settings", "message"),
+    [
+        (
+            [{}, {"model.network": "tiny", "model.depth": 50}],
+            {},
+            r"^--recipes: recipe 2: model.depth has no effect with the network tiny; leave it out$",
+        ),
+        (
+            [{"model.network": "tiny"}, {"model.network": "tiny", "augment.blur": 0.0}],
+            {"model__depth": 50},
+            r"^--recipes: --set model.depth: only resnet has it, but the recipes have tiny; leave it out$",
+        ),
+        (
+            [{}, {"model.network": "tiny"}],
+            {"model__pretrained": "weights.pt"},
+            r"^--recipes: --set model.pretrained: its weights are a ResNet's, but not all recipes have that network; ",
+        ),
+        (
+            [{}, {"model.network": "dense"}],
+            {},
+            r"^--recipes: recipe 2: model.network: expected one of resnet, tiny, got",
+        ),
+        ([{}, {"augment.stain": 0.5}], {}, r"^--recipes: recipe 2: unknown recipe field 'augment.stain'"),
+    ],
+)
+def test_recipes_that_contradict_a_plugin_are_refused(
+    entries: list[dict[str, Any]], settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        compared(*entries, **settings)

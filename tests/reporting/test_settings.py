@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.compared import RECIPE, compared_study, recipes_of
+from helpers.plugins import unknown
 from helpers.worlds import waiting_world
 
 from leukemia.base.record import write_record
+from leukemia.config.plugins import Kind, record
 from leukemia.config.recipe import Recipe
+from leukemia.config.sections import TRANSFORMATIONS
 from leukemia.data.catalog import Catalog
 from leukemia.reporting.factors import AUGMENTATION, DEPTH, FACTORS, Factor, is_augmented
 from leukemia.reporting.setting_differences import pairs_of, settings_section
@@ -91,6 +94,31 @@ def test_settings_that_both_optimizers_have_must_agree() -> None:
     )
     assert BY_NAME["optimizer"].is_alone(one, other)
     assert not BY_NAME["optimizer"].is_alone(one, third)
+
+
+def test_plugins_are_compared_like_what_is_built_in() -> None:
+    """As in a report, which knows no more of a plug-in than what is recorded."""
+    with unknown():
+        kinds: dict[str, Kind] = {"plain": "optimizer", "tiny": "network", "swap": "augmentation"}
+        for name, kind in kinds.items():
+            record(kind, name)
+        recorded = {f"plugin.{name}": "0" * 64 for name in kinds}
+
+        def recipe(**settings: Any) -> Recipe:
+            fields = {key.replace("__", "."): value for key, value in settings.items()}
+            return Recipe.from_flat({**RECIPE.flat(), **recorded, **fields})
+
+        rate = RECIPE.optimizer.learning_rate
+        plain = recipe(optimizer__name="plain", optimizer__learning_rate=rate)
+        assert dict(plain.plugins).keys() == {"plain"}
+        assert BY_NAME["optimizer"].is_alone(RECIPE, plain)
+        other = recipe(optimizer__name="plain", optimizer__learning_rate=2 * rate)
+        assert not BY_NAME["optimizer"].is_alone(RECIPE, other), "its default is not known"
+        off = recipe(**{f"augment__{name}": 0.0 for name in TRANSFORMATIONS})
+        on = recipe(**{f"augment__{name}": 0.0 for name in TRANSFORMATIONS}, augment__swap=0.5)
+        assert AUGMENTATION.is_alone(off, on)
+        tiny = recipe(model__network="tiny", model__depth=None, model__shortcut=None)
+        assert (DEPTH.value(tiny), BY_NAME["shortcut"].value(tiny)) == (None, None)
 
 
 def test_values_are_in_the_order_of_the_course() -> None:

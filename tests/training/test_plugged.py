@@ -15,9 +15,11 @@ from torch import nn
 from leukemia.base.errors import UserError
 from leukemia.config.recipe import Recipe
 from leukemia.plugins.registry import load_named
+from leukemia.training.ensemble import Ensemble
 from leukemia.training.gradcam import NoMap, layer_of, relevance
 from leukemia.training.inference import precise_batchnorm
-from leukemia.training.model import build_model, load_model, save_model
+from leukemia.training.model import build_model, load_ensemble, load_model, save_model
+from leukemia.training.optim import build_optimizer
 from leukemia.training.plugged import check_network, check_optimizer
 from leukemia.training.train import Split, check_batch_size, fit
 
@@ -74,6 +76,20 @@ def test_the_learning_rate_is_annealed(recipe: Recipe, tiny_images: TinyImages) 
     assert 0.0005 <= rates[-1] < rates[0] < recipe.optimizer.learning_rate == 0.05
 
 
+def test_the_warm_up_is_that_of_adamw(recipe: Recipe) -> None:
+    def rates(name: str) -> list[float]:
+        settings = {"optimizer.name": name, "optimizer.learning_rate": 0.05, "optimizer.warmup_epochs": 1}
+        own, found = recipe.with_settings(settings), []
+        optimizer = build_optimizer(build_model(own), own, 4)
+        for _ in range(12):
+            found.append(optimizer.learning_rate)
+            optimizer.step()
+        return found
+
+    assert rates("plain")[:4] == pytest.approx([0.0125, 0.025, 0.0375, 0.05])
+    assert rates("plain") == rates("adamw")
+
+
 def test_a_network_is_stored_and_loaded_without_random_numbers(recipe: Recipe, tmp_path: Path) -> None:
     torch.manual_seed(1)
     model, path = build_model(recipe), tmp_path / "model.safetensors"
@@ -91,6 +107,46 @@ def test_a_network_is_stored_and_loaded_without_random_numbers(recipe: Recipe, t
         )
         with pytest.raises(UserError, match=message):
             load_model(path, wider)
+
+
+def test_an_ensemble_is_stored_and_loaded_without_random_numbers(recipe: Recipe, tmp_path: Path) -> None:
+    networks = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        networks.append(build_model(recipe).eval())
+    path = tmp_path / "model.safetensors"
+    save_model(Ensemble(networks), path)
+    before = torch.get_rng_state()
+    loaded = load_ensemble(path, recipe, 2)
+    assert torch.equal(before, torch.get_rng_state())
+    assert not loaded.training
+    images = torch.rand(2, 3, 32, 32)
+    mean = torch.stack([network(images).softmax(dim=1) for network in networks]).mean(dim=0)
+    torch.testing.assert_close(loaded(images).softmax(dim=1), mean)
+    message = (
+        r"safetensors does not match an ensemble of 3 times the network tiny as its plug-in .*\n  missing: members.2"
+    )
+    with pytest.raises(UserError, match=message):
+        load_ensemble(path, recipe, 3)
+    with pytest.raises(UserError, match=r"safetensors does not match the network tiny as its plug-in"):
+        load_model(path, recipe)
+
+
+def test_the_map_of_an_ensemble_is_the_mean_of_its_members(recipe: Recipe) -> None:
+    networks = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        networks.append(build_model(recipe).eval())
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+
+    def maps(*members: nn.Module) -> np.ndarray:
+        return relevance(Ensemble(members), recipe, images, [0, 1], np.array([0, 1]), device=CPU, tta="flips")
+
+    single = relevance(networks[0], recipe, images, [0, 1], np.array([0, 1]), device=CPU, tta="flips")
+    np.testing.assert_allclose(maps(networks[0], networks[0]), single, atol=1e-6)
+    assert not np.allclose(maps(*networks), single, atol=0.05)
+    with pytest.raises(NoMap, match=r"^the network tiny has no layer with a map"):
+        relevance(Ensemble(networks), recipe, images[:, :12, :12], [0, 1], np.array([0, 1]), device=CPU, tta="none")
 
 
 def test_seeds_decide_the_weights_and_grayscale_the_channels(recipe: Recipe) -> None:
