@@ -7,11 +7,14 @@ import json
 from typing import Any
 
 import pytest
+from helpers.plugins import unknown
 
 from leukemia.config.earlier import ADDED
+from leukemia.config.plugins import Kind, record
 from leukemia.config.presets import PRESETS
 from leukemia.config.recipe import Recipe
 
+PLUGINS: dict[str, Kind] = {"plain": "optimizer", "tiny": "network"}
 LATEST = ADDED[-1].unchanged
 """The fields of the version that added ``augment.rotate_limit``."""
 
@@ -65,3 +68,18 @@ def test_a_recipe_of_a_version_with_the_reference_pipeline_keeps_its_name() -> N
     identity = json.loads(Recipe.from_flat(stored).identity())
     assert not identity.keys() & {"train.pipeline", *LATEST}
     assert identity["data.fit"] == "crop"
+
+
+def test_recipes_with_plugins_are_named_with_what_they_need() -> None:
+    with unknown():
+        for name, kind in PLUGINS.items():
+            record(kind, name)
+        recorded = {**Recipe().flat(), **{f"plugin.{name}": "0" * 64 for name in PLUGINS}}
+        plain = Recipe.from_flat({**recorded, "optimizer.name": "plain", "optimizer.learning_rate": 0.1})
+        assert dict(plain.plugins).keys() == {"plain"}
+        # The network is the built-in one, as in earlier versions.
+        assert json.loads(plain.identity()).keys() == plain.flat().keys() - LATEST.keys()
+        tiny = Recipe.from_flat({**recorded, "model.network": "tiny", "model.depth": None, "model.shortcut": None})
+        assert json.loads(tiny.identity()) == tiny.flat()
+        for recipe in (plain, tiny):
+            assert Recipe.from_json(recipe.identity()) == recipe

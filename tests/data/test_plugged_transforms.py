@@ -110,6 +110,7 @@ def test_on_a_gpu_loader_processes_apply_it(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, 0.5)
     assert loader_processes(recipe, torch.device("cuda"), 4) == 3
     assert loader_processes(recipe, torch.device("cpu"), 4) == 0
+    assert loader_processes(recipe.with_settings({"augment.swap": 0.0}), torch.device("cuda"), 4) == 0
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def loader_processes(recipe: Recipe, device: torch.device, cpus: int) -> int:
 
 def _is_on_device(recipe: Recipe, device: torch.device) -> bool:
     # Plug-ins transform images one by one on the CPU.
-    return recipe.train.pipeline == "batch" and device.type == "cuda" and not recipe.augmentations
+    is_plugged = any(probability > 0 for _, probability in recipe.augmentations)
+    return recipe.train.pipeline == "batch" and device.type == "cuda" and not is_plugged
 
 
 class BatchRows(Dataset[tuple[Tensor, Tensor]]):
