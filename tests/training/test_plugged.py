@@ -79,7 +79,7 @@ def test_the_learning_rate_is_annealed(recipe: Recipe, tiny_images: TinyImages) 
 def test_the_warm_up_is_that_of_adamw(recipe: Recipe) -> None:
     def rates(name: str) -> list[float]:
         settings = {"optimizer.name": name, "optimizer.learning_rate": 0.05, "optimizer.warmup_epochs": 1}
-        own, found = recipe.with_settings(settings), []
+        own, found = recipe.with_settings(settings).resolved([(32, 32)]), []
         optimizer = build_optimizer(build_model(own), own, 4)
         for _ in range(12):
             found.append(optimizer.learning_rate)
