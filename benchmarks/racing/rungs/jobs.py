@@ -21,16 +21,16 @@ class Job(NamedTuple):
 class Extent:
     """How much is recorded."""
 
-    num_recipes: int = 60
+    num_recipes: int = 48
     num_folds: int = 5
 
-    num_best: int = 24
+    num_best: int = 18
     """Recipes of which all folds are trained, chosen by fold 0: those among which a search decides."""
 
-    num_others: int = 12
+    num_others: int = 6
     """The same, drawn from the rest: without them, how fold 0 and the others agree would be known of the best only."""
 
-    num_repeated: int = 8
+    num_repeated: int = 6
     """Of the best, evenly spaced in rank, trained again on all folds with a second seed."""
 
 
