@@ -80,7 +80,7 @@ def _executed(file: PluginFile) -> dict[str, Registered]:
     found: dict[str, Registered] = {}
     token = running.set(found)
     try:
-        exec(compile(file.text.encode(), shown, "exec"), module.__dict__)
+        exec(compile(file.text.encode(), shown, "exec", dont_inherit=True), module.__dict__)
     except Exception as error:
         del sys.modules[module.__name__]
         raise UserError(f"--plugin {file.name}{_line_of(error, shown)}: {_described(error)}") from error

@@ -109,6 +109,11 @@ def test_a_file_is_run_once(tmp_path: Path) -> None:
     assert (tmp_path / "runs").read_text() == "x"
 
 
+def test_a_file_is_run_as_python_runs_it(tmp_path: Path) -> None:
+    # Without what the registry imports from __future__.
+    load_named(written(tmp_path, tiny=NETWORK + "\nside: int = 1\nassert __annotations__ == {'side': int}\n"))
+
+
 def test_reading_runs_nothing(tmp_path: Path) -> None:
     (path,) = written(tmp_path, bomb=BOMB)
     file = PluginFile.read(path)
