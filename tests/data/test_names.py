@@ -89,7 +89,7 @@ def test_predict_escapes_names_on_a_terminal_only(
     class Model:
         decision = Decision()
 
-        def __init__(self, folder: Path, device: str) -> None:
+        def __init__(self, folder: Path, device: str, plugins: Sequence[Path]) -> None:
             pass
 
         def classify(self, images: Sequence[NewImage], *, skip: bool) -> pd.DataFrame:

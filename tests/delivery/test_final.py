@@ -40,6 +40,7 @@ from leukemia.delivery.messages import print_next
 from leukemia.delivery.overlap import find_overlap
 from leukemia.delivery.seen import Seen
 from leukemia.final import main
+from leukemia.study import layout
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 from leukemia.study.models import ModelRecord
@@ -567,5 +568,8 @@ def test_invalid_wandb_settings_are_rejected_before_training(
 
 
 def test_the_next_command_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    print_next(Console(), tmp_path / "my runs" / "final")
-    assert f"next: python -m leukemia.predict --model '{tmp_path}/my runs/final' IMAGES..." in capsys.readouterr().out
+    final = tmp_path / "my runs" / "final"
+    final.mkdir(parents=True)
+    (final / layout.RECIPE).write_text(Recipe().to_json())
+    print_next(Console(), final)
+    assert f"next: python -m leukemia.predict --model '{final}' IMAGES..." in capsys.readouterr().out
