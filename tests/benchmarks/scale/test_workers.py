@@ -92,7 +92,7 @@ def test_the_figure_shows_every_number_of_workers(tmp_path: Path) -> None:
     assert not np.array_equal(*pictures)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_searches_on_simulated_nodes_complete(tmp_path: Path) -> None:
     ran = subprocess.run(
         [*COMMAND, *SMALL, "--results", str(tmp_path), "--json"],
@@ -115,7 +115,7 @@ def test_searches_on_simulated_nodes_complete(tmp_path: Path) -> None:
     assert (tmp_path / "scale.png").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nodes_start_and_stop_with_a_search() -> None:
     skip_for(why_not())
     command = [sys.executable, "-m", "benchmarks.scale.autoscaling"]

@@ -42,7 +42,7 @@ def test_a_run_without_its_rows_or_its_end_does_not_count(tmp_path: Path) -> Non
     assert num_complete([run], 1) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_both_sides_are_measured(tmp_path: Path) -> None:
     small = ["--trials", "4", "--stock-trials", "4", "--repetitions", "1", "--open", "4"]
     ran = subprocess.run(
