@@ -50,7 +50,7 @@ cluster-test: setup
 
 # A Slurm cluster made the same way, with all its tests; needs slurm-wlm and munge as well.
 slurm-test: setup
-	$(BIN)/python -m pytest -q -s tests/machines/test_slurm.py
+	$(BIN)/python -m pytest -q -s tests/machines/test_slurm.py tests/machines/test_slurm_forms.py
 
 # Fails if training is slower than recorded, compared with a plain loop and with the machine's limit. Needs idle processors.
 bench: setup

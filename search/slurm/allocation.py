@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from leukemia.base.errors import UserError, first_line
-
-WITHOUT_DEVICES = ("", "NoDevFiles", "-1")
-"""Values of ``CUDA_VISIBLE_DEVICES`` that stand for no GPU, the second one of Slurm's."""
+from leukemia.base.errors import UserError
+from leukemia.base.gpus import visible_gpus
+from search.slurm.record import Record, names_in
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A Slurm job, from the environment of its script."""
+    """A Slurm job, from the environment of its script and what Slurm's controller knows."""
 
     job_id: int
     """Unique, also for each task of an array."""
@@ -28,8 +27,14 @@ class Job:
     nodes: tuple[str, ...]
     """Their names; the job's script runs on the first one."""
 
-    cpus_per_task: int | None
-    """Of ``--cpus-per-task``; None if not given."""
+    cpus: Mapping[str, int]
+    """Number of CPUs that were asked for on each node; empty without ``--cpus-per-task``."""
+
+    gpus: Mapping[str, int]
+    """As of ``Record``, like the next two."""
+
+    gpu_kind: str
+    script: str
 
     restarts: int
     """How often the job was requeued."""
@@ -46,27 +51,39 @@ class Job:
                 "expected to run in a Slurm job, found no SLURM_JOB_ID; submit it with `sbatch cluster.slurm ARGUMENTS`"
             )
         job_id, task = int(environment["SLURM_JOB_ID"]), environment.get("SLURM_ARRAY_TASK_ID")
-        cpus = environment.get("SLURM_CPUS_PER_TASK")
+        nodes, record = names_in(environment["SLURM_JOB_NODELIST"]), Record.of(job_id)
         return cls(
             job_id=job_id,
             label=str(job_id) if task is None else f"{environment['SLURM_ARRAY_JOB_ID']}_{task}",
             array_task=task,
-            nodes=_names(environment["SLURM_JOB_NODELIST"]),
-            cpus_per_task=None if cpus is None else int(cpus),
+            nodes=nodes,
+            cpus=_cpus_of(nodes, environment),
+            gpus=record.gpus,
+            gpu_kind=record.gpu_kind,
+            script=record.script,
             restarts=int(environment.get("SLURM_RESTART_COUNT", 0)),
         )
 
 
-def _names(nodes: str) -> tuple[str, ...]:
-    """The names in a list such as ``n[1-3],gpu7``, which only Slurm itself can read in all its forms."""
-    try:
-        shown = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise UserError(
-            f"`scontrol show hostnames {nodes}` fails ({first_line(error)}); make Slurm's commands available on the "
-            "nodes"
-        ) from None
-    return tuple(shown.stdout.split())
+def _cpus_of(nodes: tuple[str, ...], environment: Mapping[str, str]) -> dict[str, int]:
+    """CPUs by node: of all the tasks that were asked for there, since Ray takes the place of all of them."""
+    cpus = environment.get("SLURM_CPUS_PER_TASK")
+    if cpus is None:
+        return {}
+    # Without a number of tasks Slurm fills this variable in as it likes, and a node has one.
+    tasks = expanded(environment.get("SLURM_TASKS_PER_NODE", "")) if "SLURM_NTASKS" in environment else []
+    return {node: int(cpus) * (tasks[index] if index < len(tasks) else 1) for index, node in enumerate(nodes)}
+
+
+def expanded(numbers: str) -> list[int]:
+    """A list of numbers by node, as Slurm shortens it.
+
+    >>> expanded("4(x2),1")
+    [4, 4, 1]
+    """
+    return [
+        int(number) for number, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", numbers) for _ in range(int(times or 1))
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +107,7 @@ class Share:
         """
         given = environment.get("SLURM_CPUS_PER_TASK") or environment.get("SLURM_CPUS_ON_NODE")
         cpus = usable_cpus if given is None else min(usable_cpus, int(given))
-        devices = environment.get("CUDA_VISIBLE_DEVICES", "")
-        gpus = 0 if devices in WITHOUT_DEVICES else len(devices.split(","))
+        gpus = visible_gpus(environment)
         return cls(cpus=cpus, gpus=gpus, memory_bytes=_memory_of(environment, cpus, gpus))
 
     def describe(self) -> str:

@@ -21,10 +21,11 @@ from search.storage.probe import probe
 ARRAY_TASK = "%a"
 """Stands for the number of the task in its array, as in `sbatch --output`."""
 
-SCRIPT = "cluster.slurm"
-
 FINAL_TIME = "4:00:00"
 """Time limit of the job that trains the winner; a partition's default may be minutes."""
+
+MEMORY = {"mem": "SLURM_MEM_PER_NODE", "mem-per-cpu": "SLURM_MEM_PER_CPU", "mem-per-gpu": "SLURM_MEM_PER_GPU"}
+"""The options on memory, of which a job has one, and the variables in which Slurm repeats them, in MiB."""
 
 DEFAULT_RUNS = parse([]).runs
 
@@ -117,19 +118,20 @@ def requeue(job: Job) -> str:
     return "" if ended.returncode == 0 else ended.stderr.strip() or f"status {ended.returncode}"
 
 
-def how_to_resume(parsed: argparse.Namespace) -> str:
+def how_to_resume(script: str, parsed: argparse.Namespace) -> str:
     """The command with which the user resumes the job's study.
 
     Args:
+        script: of the job.
         parsed: the arguments of the search, with the study's name.
     """
     # A storage is remembered by the study, which may be in the storage only.
     stored = [] if parsed.storage in (None, NO_STORAGE) else ["--storage", parsed.storage]
     words = ["--resume", "--study", parsed.study, *_runs(parsed), *stored, *not_remembered(parsed, None)]
-    return shlex.join(["sbatch", SCRIPT, *words])
+    return shlex.join(["sbatch", script, *words])
 
 
-def how_to_deliver(parsed: argparse.Namespace, environment: Mapping[str, str]) -> str:
+def how_to_deliver(job: Job, parsed: argparse.Namespace, environment: Mapping[str, str]) -> str:
     """The command with which the user trains and delivers the study's winner, in a job like this one.
 
     Args:
@@ -139,9 +141,9 @@ def how_to_deliver(parsed: argparse.Namespace, environment: Mapping[str, str]) -
     given = {
         "partition": environment.get("SLURM_JOB_PARTITION"),
         "account": environment.get("SLURM_JOB_ACCOUNT"),
-        "gpus-per-node": _one_gpu(parsed, environment),
+        **_one_gpu(job, parsed, environment),
         "cpus-per-task": environment.get("SLURM_CPUS_PER_TASK"),
-        "mem-per-cpu": environment.get("SLURM_MEM_PER_CPU") and f"{environment['SLURM_MEM_PER_CPU']}M",
+        **{option: _memory(environment.get(name)) for option, name in MEMORY.items()},
         "time": FINAL_TIME,
     }
     options = [f"--{name}={value}" for name, value in given.items() if value]
@@ -155,9 +157,15 @@ def _runs(parsed: argparse.Namespace) -> list[str]:
     return [] if parsed.runs == DEFAULT_RUNS else ["--runs", str(parsed.runs)]
 
 
-def _one_gpu(parsed: argparse.Namespace, environment: Mapping[str, str]) -> str | None:
-    """One GPU of the job's kind, such as ``a100:1``; None for a job without."""
+def _one_gpu(job: Job, parsed: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, str]:
+    """The option that asks for one GPU of the job's kind, such as ``a100:1``; none for a job without GPUs."""
     if parsed.device == "cpu" or not Share.of(environment, usable_cpus=1).gpus:
-        return None
-    kind, _, _ = environment.get("SLURM_GPUS_PER_NODE", "").rpartition(":")
-    return f"{kind}:1" if kind else "1"
+        return {}
+    one = f"{job.gpu_kind}:1" if job.gpu_kind else "1"
+    # Not every cluster has the options `--gpus...` (SelectType=cons_res): as the job itself was submitted.
+    has_option = any(name in environment for name in ("SLURM_GPUS", "SLURM_GPUS_PER_NODE", "SLURM_GPUS_PER_TASK"))
+    return {"gpus-per-node": one} if has_option else {"gres": f"gpu:{one}"}
+
+
+def _memory(megabytes: str | None) -> str | None:
+    return megabytes and f"{megabytes}M"

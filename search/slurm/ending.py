@@ -42,13 +42,13 @@ def conclude(job: Job, parsed: argparse.Namespace, ending: Ending) -> None:
     if ending.is_noticed and ending.status != SUCCESS and is_running(job):
         _requeue(job, parsed)
     elif not ending.has_told:
-        tell_how_to_resume(parsed)
+        tell_how_to_resume(job, parsed)
 
 
-def tell_how_to_resume(parsed: argparse.Namespace) -> None:
+def tell_how_to_resume(job: Job, parsed: argparse.Namespace) -> None:
     """Print how to resume the study, if there is one."""
     if is_stored(parsed.study, parsed.runs, parsed.storage):
-        print(printable(f"finished folds are kept. Resume with:\n  {how_to_resume(parsed)}"), flush=True)
+        print(printable(f"finished folds are kept. Resume with:\n  {how_to_resume(job.script, parsed)}"), flush=True)
 
 
 def _requeue(job: Job, parsed: argparse.Namespace) -> None:
@@ -57,7 +57,8 @@ def _requeue(job: Job, parsed: argparse.Namespace) -> None:
         print("the search had not begun; give the job more time with `sbatch --time`", flush=True)
         return
     if problem := requeue(job):
-        line = f"job {job.label} is not requeued (scontrol requeue: {problem}). Resume with:\n  {how_to_resume(parsed)}"
+        command = how_to_resume(job.script, parsed)
+        line = f"job {job.label} is not requeued (scontrol requeue: {problem}). Resume with:\n  {command}"
         print(printable(line), flush=True)
     else:
         # Slurm now ends this process as well: with a signal that it ignores, then after KillWait.

@@ -71,7 +71,7 @@ def job_folder(job: Job) -> Path:
 
 def _search(job: Job, parsed: argparse.Namespace, arguments: list[str], variables: dict[str, str]) -> Ending:
     """Run the search with these environment variables besides the job's, and end it at a signal."""
-    told = {RESUME: how_to_resume(parsed), FINAL: how_to_deliver(parsed, os.environ)}
+    told = {RESUME: how_to_resume(job.script, parsed), FINAL: how_to_deliver(job, parsed, os.environ)}
     search = subprocess.Popen([sys.executable, "-m", "search.run", *arguments], env=os.environ | variables | told)
     try:
         return Ending.of(search.wait(), is_noticed=False)
@@ -83,7 +83,7 @@ def _search(job: Job, parsed: argparse.Namespace, arguments: list[str], variable
         return Ending.of(search.wait(TELLING_SECONDS), is_noticed=True)
     if not is_running(job):
         # Soon Slurm kills the job.
-        tell_how_to_resume(parsed)
+        tell_how_to_resume(job, parsed)
     with contextlib.suppress(subprocess.TimeoutExpired):
         return Ending.of(search.wait(CLOSING_SECONDS - TELLING_SECONDS), is_noticed=True)
     search.kill()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import IO, Any
 
@@ -25,6 +25,14 @@ JOIN_SECONDS = 300
 
 POLL_SECONDS = 0.5
 
+REQUESTS = (
+    *(f"SLURM_GPUS{part}" for part in ("", "_PER_NODE", "_PER_TASK", "_PER_SOCKET", "_ON_NODE")),
+    *(f"SLURM_NTASKS_PER_{part}" for part in ("NODE", "SOCKET", "GPU")),
+    "SLURM_TRES_PER_TASK",
+)
+"""Variables by which ``srun`` would ask again for what the job was submitted with: for the GPUs of the whole job on one
+node, or for those of one task. Each step asks for all that the job has on its node instead."""
+
 
 class RayStep:
     """Ray on one node, as a step of the job."""
@@ -37,11 +45,9 @@ class RayStep:
         self.is_closing = False
         self._is_head = spec.is_head
         self._known = threading.Event()
-        # SLURM_GPUS, of `sbatch --gpus`, would ask for the GPUs of the whole job on one node.
-        environment = {name: value for name, value in os.environ.items() if name != "SLURM_GPUS"}
         self._process = subprocess.Popen(
             srun_command(job, node, spec),
-            env=environment,
+            env=srun_environment(job, node, os.environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -119,12 +125,22 @@ def not_started(node: str) -> UserError:
 def srun_command(job: Job, node: str, spec: NodeSpec) -> list[str]:
     """The command that runs ``search.slurm.node`` on a node."""
     # Since Slurm 22.05, srun does not take it from the job.
-    cpus = [] if job.cpus_per_task is None else [f"--cpus-per-task={job.cpus_per_task}"]
+    given = [f"--cpus-per-task={job.cpus[node]}"] if node in job.cpus else []
+    # Any form of GPUs is one of these, also for clusters without the options `--gpus...` (SelectType=cons_res).
+    given += [f"--gres=gpu:{job.gpus[node]}"] if node in job.gpus else []
     return [
         # Overlapping: a step of the user's, such as one to look at the GPUs, need not wait for the end of Ray's.
-        *("srun", "--nodes=1", "--ntasks=1", f"--nodelist={node}", *cpus, "--overlap", "--mpi=none", "--quiet"),
+        *("srun", "--nodes=1", "--ntasks=1", f"--nodelist={node}", *given, "--overlap", "--mpi=none", "--quiet"),
         *(sys.executable, "-m", "search.slurm.node", *spec.arguments()),
     ]
+
+
+def srun_environment(job: Job, node: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of ``srun_command``; as that of the job's script if Slurm does not say which GPUs a node has."""
+    left_out = REQUESTS if node in job.gpus else ("SLURM_GPUS",)
+    kept = {name: value for name, value in environment.items() if name not in left_out}
+    # That of one task of the job would count in the step, should srun not replace it.
+    return kept | ({"SLURM_CPUS_PER_TASK": str(job.cpus[node])} if node in job.cpus else {})
 
 
 @contextlib.contextmanager

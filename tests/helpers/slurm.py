@@ -16,6 +16,8 @@ from helpers.needs import lacking, skip_for
 
 TOOLS = ("slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "sinfo", "munged", "mungekey")
 
+NODES = ("n1", "n2")
+
 TIMEOUT = 600
 """Seconds allowed for what normally takes a minute at most: a machine may be ten times slower."""
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from helpers.hosts import ROOT
-from helpers.slurm import SlurmCluster
+import pytest
+from helpers.hosts import ROOT, wait_until
+from helpers.slurm import TIMEOUT, SlurmCluster
 
 from leukemia.study.folder import Study
 
@@ -107,3 +108,16 @@ def epochs(slurm: SlurmCluster, study: str) -> int:
     """How many epochs a study has finished so far."""
     files = (slurm.project / "runs" / study / "trials").glob("*/epochs.csv")
     return sum(len(file.read_text().splitlines()) - 1 for file in files)
+
+
+def wait_for_epochs(slurm: SlurmCluster, job: int, number: int) -> None:
+    """Wait until a job's study, which has the job's name, has finished so many epochs."""
+
+    def happened() -> bool:
+        assert slurm.state(job) in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"), slurm.output(job)
+        return epochs(slurm, f"slurm-{job}") >= number
+
+    try:
+        wait_until(happened, TIMEOUT, f"{number} epochs of job {job}")
+    except TimeoutError as error:
+        pytest.fail(f"{error}; it printed:\n{slurm.output(job)}", pytrace=False)

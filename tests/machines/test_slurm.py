@@ -6,19 +6,16 @@ The shipped cluster.slurm is submitted as it is; options of sbatch give each job
 
 from __future__ import annotations
 
-import contextlib
 import platform
 import re
-import shutil
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers.hosts import Machine, left_of, wait_until
-from helpers.slurm import TIMEOUT, SlurmCluster, slurm_of
+from helpers.hosts import Machine, wait_until
+from helpers.slurm import NODES, TIMEOUT, SlurmCluster
 from helpers.slurm_search import (
     FOLDS,
     OPENED_BY,
@@ -29,32 +26,20 @@ from helpers.slurm_search import (
     epochs,
     repeated,
     results,
+    wait_for_epochs,
     with_site,
 )
-from helpers.steps import print_table, step
+from helpers.steps import step
 
 from leukemia.study.best import Best
 from leukemia.study.folder import Study
 
 pytestmark = pytest.mark.slow
 
-NODES = ("n1", "n2")
 PREFLIGHT = ".venv/bin/python -m search.preflight"
 
 JOB = "--cpus-per-task=1 --gpus-per-node=1 --mem-per-cpu=3G"
 """Options of sbatch: two such jobs, and more, share a node."""
-
-
-@pytest.fixture(scope="module")
-def slurm(tiny_folder: Path) -> Iterator[SlurmCluster]:
-    print()
-    with contextlib.ExitStack() as stack:
-        with step("a login node and two nodes"):
-            cluster = stack.enter_context(slurm_of(*NODES))
-        shutil.copytree(tiny_folder, cluster.shared / "cells")
-        yield cluster
-    print_table()
-    wait_until(lambda: left_of(cluster.lab.folder) == [], 30, f"nothing to be left of {cluster.lab.folder}")
 
 
 @pytest.fixture(scope="module")
@@ -63,19 +48,6 @@ def alone(slurm: SlurmCluster) -> dict[tuple[int, int, int], Any]:
     with step("a search on one machine"):
         slurm.run(f".venv/bin/python -m search.run {arguments()} --address local --study alone")
     return results(slurm, "alone")
-
-
-def wait_for_epochs(slurm: SlurmCluster, job: int, number: int) -> None:
-    """Wait until a job's study, which has the job's name, has finished so many epochs."""
-
-    def happened() -> bool:
-        assert slurm.state(job) in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"), slurm.output(job)
-        return epochs(slurm, f"slurm-{job}") >= number
-
-    try:
-        wait_until(happened, TIMEOUT, f"{number} epochs of job {job}")
-    except TimeoutError as error:
-        pytest.fail(f"{error}; it printed:\n{slurm.output(job)}", pytrace=False)
 
 
 def wait_until_clean(slurm: SlurmCluster) -> None:

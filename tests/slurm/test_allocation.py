@@ -12,23 +12,51 @@ from search.slurm.allocation import Job, Share
 GIB = 2**30
 
 
+RECORD = """JobId=12 JobName=leukemia
+   JOB_GRES=gpu:2
+     Nodes=n1 CPU_IDs=0-7 Mem=24576 GRES=gpu:2(IDX:0-1)
+   Command=/project/cluster.slurm --trials 5
+"""
+
+
 @pytest.fixture
 def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Replaces Slurm's command, which tests/machines uses, where there is no Slurm."""
-    (tmp_path / "scontrol").write_text('#!/bin/sh\ntest "$*" = "show hostnames n[1-2]" && printf "n1\\nn2\\n"\n')
+    (tmp_path / "shown").write_text(RECORD)
+    (tmp_path / "scontrol").write_text(
+        '#!/bin/sh\ncase "$*" in "show hostnames n[1-2]") printf "n1\\nn2\\n";; "show hostnames n1") echo n1;; '
+        f'"--details show job "1[25]) cat {tmp_path}/shown;; *) exit 1;; esac\n'
+    )
     (tmp_path / "scontrol").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
 
 
 def test_a_job(scontrol: None) -> None:
     job = Job.of({"SLURM_JOB_ID": "12", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_CPUS_PER_TASK": "8"})
-    assert job == Job(job_id=12, label="12", array_task=None, nodes=("n1", "n2"), cpus_per_task=8, restarts=0)
+    assert job == Job(
+        job_id=12, label="12", array_task=None, nodes=("n1", "n2"), cpus={"n1": 8, "n2": 8}, gpus={"n1": 2},
+        gpu_kind="", script="/project/cluster.slurm", restarts=0,
+    )  # fmt: skip
 
 
 def test_a_requeued_task_of_an_array(scontrol: None) -> None:
     array = {"SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3", "SLURM_RESTART_COUNT": "2"}
     job = Job.of({"SLURM_JOB_ID": "15", "SLURM_JOB_NODELIST": "n[1-2]"} | array)
-    assert (job.job_id, job.label, job.array_task, job.cpus_per_task, job.restarts) == (15, "12_3", "3", None, 2)
+    assert (job.job_id, job.label, job.array_task, job.cpus, job.restarts) == (15, "12_3", "3", {}, 2)
+
+
+@pytest.mark.parametrize(
+    ("environment", "cpus"),
+    [
+        # Without a number of tasks, this one is Slurm's own.
+        ({"SLURM_TASKS_PER_NODE": "4(x2)"}, (2, 2)),
+        ({"SLURM_TASKS_PER_NODE": "4(x2)", "SLURM_NTASKS": "8"}, (8, 8)),
+        ({"SLURM_TASKS_PER_NODE": "3,1", "SLURM_NTASKS": "4"}, (6, 2)),
+    ],
+)
+def test_the_cpus_of_all_tasks_of_a_node(scontrol: None, environment: dict[str, str], cpus: tuple[int, int]) -> None:
+    given = {"SLURM_JOB_ID": "12", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_CPUS_PER_TASK": "2"}
+    assert Job.of(given | environment).cpus == {"n1": cpus[0], "n2": cpus[1]}
 
 
 def test_outside_of_a_job() -> None:

@@ -12,7 +12,11 @@ from search.launch.arguments import parse
 from search.slurm.allocation import Job
 from search.slurm.continuation import arguments_of, how_to_deliver, how_to_resume, is_running, requeue
 
-JOB = Job(job_id=12, label="12", array_task=None, nodes=("n1",), cpus_per_task=8, restarts=0)
+JOB = Job(
+    job_id=12, label="12", array_task=None, nodes=("n1",), cpus={"n1": 8}, gpus={"n1": 4}, gpu_kind="",
+    script="cluster.slurm", restarts=0,
+)  # fmt: skip
+A100 = dataclasses.replace(JOB, gpu_kind="a100")
 REQUEUED = dataclasses.replace(JOB, restarts=1)
 TASK = dataclasses.replace(JOB, job_id=15, label="12_3", array_task="3")
 
@@ -137,7 +141,13 @@ def test_whether_a_job_runs_on(slurm: Path, state: str, expected: bool) -> None:
     ],
 )
 def test_how_to_resume(given: list[str], words: str) -> None:
-    assert how_to_resume(parse([*given, "--study", "first"])) == f"sbatch cluster.slurm --resume --study first{words}"
+    parsed = parse([*given, "--study", "first"])
+    assert how_to_resume("cluster.slurm", parsed) == f"sbatch cluster.slurm --resume --study first{words}"
+
+
+def test_the_script_is_named_as_the_user_named_it() -> None:
+    parsed = parse(["--study", "first"])
+    assert how_to_resume("jobs/my search.slurm", parsed) == "sbatch 'jobs/my search.slurm' --resume --study first"
 
 
 SLURM = {
@@ -150,14 +160,35 @@ SLURM = {
 }
 
 
+def deliver(environment: dict[str, str], *given: str, job: Job = JOB) -> str:
+    """The options that are named to deliver the winner."""
+    command = how_to_deliver(job, parse(["--study", "first", *given]), environment)
+    options, final, rest = command.partition(" --time=4:00:00 --wrap '.venv/bin/python -m leukemia.final --best first")
+    assert final
+    return options.removeprefix("sbatch") + rest.removesuffix("'")
+
+
 def test_how_to_deliver_the_winner() -> None:
-    final = "--time=4:00:00 --wrap '.venv/bin/python -m leukemia.final --best first"
-    assert how_to_deliver(parse(["--study", "first"]), SLURM) == (
+    assert how_to_deliver(A100, parse(["--study", "first"]), SLURM) == (
         "sbatch --partition=gpu --account=hematology --gpus-per-node=a100:1 --cpus-per-task=8 --mem-per-cpu=4096M "
-        f"{final}'"
+        "--time=4:00:00 --wrap '.venv/bin/python -m leukemia.final --best first'"
     )
-    assert how_to_deliver(parse(["--study", "first", "--device", "cpu"]), {}) == f"sbatch {final} --device cpu'"
-    assert how_to_deliver(parse(["--study", "first", "--runs", "r"]), {"CUDA_VISIBLE_DEVICES": "0"}) == (
-        f"sbatch --gpus-per-node=1 {final} --runs r'"
-    )
-    assert how_to_deliver(parse(["--study", "first", "--plugin", "lion.py"]), {}) == f"sbatch {final} --plugin lion.py'"
+    assert deliver({}, "--device", "cpu") == " --device cpu"
+    assert deliver(SLURM | {"SLURM_JOB_ACCOUNT": ""}, "--device", "cpu").count("gpu") == 1, "of the partition"
+    assert deliver({}, "--runs", "r", "--plugin", "lion.py") == " --runs r --plugin lion.py"
+
+
+@pytest.mark.parametrize(
+    ("environment", "job", "options"),
+    [
+        ({"SLURM_GPUS_PER_NODE": "4"}, JOB, " --gpus-per-node=1"),
+        ({"SLURM_GPUS": "a100:8"}, A100, " --gpus-per-node=a100:1"),
+        ({"SLURM_GPUS_PER_TASK": "a100:1"}, A100, " --gpus-per-node=a100:1"),
+        ({}, JOB, " --gres=gpu:1"),
+        ({}, A100, " --gres=gpu:a100:1"),
+        ({"SLURM_MEM_PER_NODE": "65536"}, JOB, " --gres=gpu:1 --mem=65536M"),
+        ({"SLURM_MEM_PER_GPU": "32768"}, JOB, " --gres=gpu:1 --mem-per-gpu=32768M"),
+    ],
+)
+def test_the_winner_is_delivered_on_one_gpu(environment: dict[str, str], job: Job, options: str) -> None:
+    assert deliver({"CUDA_VISIBLE_DEVICES": "0,1,2,3"} | environment, job=job) == options

@@ -13,9 +13,11 @@ from search.launch.arguments import parse
 from search.slurm.allocation import Job
 from search.slurm.ending import Ending, conclude
 
-JOB = Job(job_id=12, label="12", array_task=None, nodes=("n1",), cpus_per_task=8, restarts=0)
+JOB = Job(
+    job_id=12, label="12", array_task=None, nodes=("n1",), cpus={}, gpus={}, gpu_kind="", script="my.slurm", restarts=0
+)
 TOLD, KILLED = (Ending.of(status, is_noticed=True) for status in (INTERRUPTED, -signal.SIGKILL))
-RESUME = "Resume with:\n  sbatch cluster.slurm --resume --study first"
+RESUME = "Resume with:\n  sbatch my.slurm --resume --study first"
 
 
 @pytest.fixture
