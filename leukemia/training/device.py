@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from leukemia.base.cpus import available_cpus
 from leukemia.base.errors import UserError, first_line
+from leukemia.base.gpus import NO_DEVICES, VISIBLE, gpus_of_job
+from leukemia.base.quantity import quantity
 from leukemia.config.recipe import Recipe
 
 
@@ -16,22 +20,48 @@ def choose_device(name: str) -> torch.device:
     """The device named ``name``; ``auto`` selects cuda, else mps, else cpu.
 
     Raises:
-        UserError: the device is not available on this machine.
+        UserError: the device is not available on this machine; or ``auto`` would select the CPU in a Slurm job that
+            has GPUs.
     """
-    available = [
-        device
-        for device, present in (
-            ("cuda", torch.cuda.is_available()),
-            ("mps", torch.backends.mps.is_available()),
-            ("cpu", True),
-        )
-        if present
-    ]
     if name == "auto":
-        return torch.device(available[0])
+        require_gpus_of_job(os.environ)
+        return best_device()
+    available = _available()
     if name not in available:
         raise UserError(f"--device {name}: not available on this machine; use one of {', '.join(available)}, or auto")
     return torch.device(name)
+
+
+def best_device() -> torch.device:
+    """The first of cuda, mps and cpu that this machine has."""
+    return torch.device(_available()[0])
+
+
+def _available() -> list[str]:
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [device for device, is_present in present.items() if is_present]
+
+
+def require_gpus_of_job(environment: Mapping[str, str]) -> None:
+    """Refuse to compute on a CPU, which may take days, in a Slurm job that has GPUs; a no-op elsewhere.
+
+    Raises:
+        UserError: torch finds none of them; the message says why.
+    """
+    number = gpus_of_job(environment)
+    if not number or torch.cuda.is_available():
+        return
+    if torch.version.cuda is None and torch.version.hip is None:
+        why, fix = f"torch {torch.__version__} is built without CUDA", "run `make clean setup` without TORCH_INDEX"
+    elif environment.get(VISIBLE) in NO_DEVICES:
+        why, fix = f"{VISIBLE} is {environment[VISIBLE] or 'empty'}", "remove what sets it"
+    else:
+        why = f"torch {torch.__version__} is built for CUDA {torch.version.cuda or torch.version.hip}"
+        fix = "compare the driver in `nvidia-smi`, and choose a build for it with `make clean setup TORCH_INDEX=...`"
+    raise UserError(
+        f"Slurm gave {quantity(number, 'GPU')}, and torch finds none: {why}; {fix}, or ask for no GPU and give "
+        "--device cpu"
+    )
 
 
 def describe_device(device: torch.device) -> str:

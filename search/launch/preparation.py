@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator
 
 import torch
@@ -12,7 +13,7 @@ import torch
 from leukemia.base.files import cache_dir, require_creatable, require_space
 from leukemia.study.folder import Study
 from leukemia.tracking.account import check_settings
-from leukemia.training.device import compute_dtype
+from leukemia.training.device import compute_dtype, require_gpus_of_job
 from search.cluster.nodes import Nodes, expected_nodes
 from search.cluster.requirements import check_machine
 from search.cluster.resources import Resources, plan_resources
@@ -65,6 +66,8 @@ def prepared(arguments: argparse.Namespace, command: str) -> Iterator[tuple[Plan
 def _check_machines(plan: Plan, arguments: argparse.Namespace) -> None:
     """Check that Ray can be used, and that it has what a trial needs."""
     joining = cluster_to_join(arguments.address)
+    if joining is None and arguments.device != "cpu":
+        require_gpus_of_job(os.environ)
     resources = resources_of(plan, arguments, expected_nodes(joining))
     if joining is None:
         check_machine()

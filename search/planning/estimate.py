@@ -14,7 +14,7 @@ from leukemia.base.errors import UserError
 from leukemia.base.quantity import quantity
 from leukemia.config.earlier import with_present_names
 from leukemia.config.plugins import RESNET
-from leukemia.training.device import choose_device, describe_device, use_threads
+from leukemia.training.device import best_device, choose_device, describe_device, use_threads
 from search.planning import comparison
 from search.planning.plan import Plan
 from search.planning.timing import LONG_HOURS, duration_text, hours_text, num_devices, seconds_per_image
@@ -52,7 +52,7 @@ def print_estimate(console: Console, plan: Plan, device_name: str) -> None:
     try:
         device = choose_device(device_name)
     except UserError:
-        device = choose_device("auto")
+        device = best_device()
     use_threads(plan.info.cpu_threads)
     timed = f"the starting recipe with {_names(networks_of(plan))}"
     if plan.recipes:

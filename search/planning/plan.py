@@ -30,7 +30,7 @@ from leukemia.study import layout
 from leukemia.study.data_source import DataSource
 from leukemia.study.given_recipes import compares
 from leukemia.study.schema import SearchOptions, StudyInfo
-from leukemia.training.device import choose_device, describe_device
+from leukemia.training.device import best_device, describe_device
 from leukemia.training.model import build_model
 from search.planning.derived import check_derived
 from search.planning.plugins import check_plugins, plugins_of
@@ -204,7 +204,7 @@ def plan_new(request: Request, command: str) -> Plan:
         ),
         versions=provenance.versions(),
         commit=provenance.commit(),
-        hardware=provenance.hardware(describe_device(choose_device("auto"))),
+        hardware=provenance.hardware(describe_device(best_device())),
         splits_sha256=splits.sha256(),
     )
     folders = [request.runs / each for each in info.warm_start]

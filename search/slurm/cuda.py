@@ -5,36 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from leukemia.base.errors import UserError
-from search.slurm.allocation import Share
+from leukemia.base.gpus import VISIBLE, gpus_of_job, visible_gpus
+from leukemia.base.quantity import quantity
 
 
 def require_cuda(device: str, environment: Mapping[str, str]) -> None:
-    """Refuse a job whose GPUs torch cannot use: its trials would fail, each of them, after Ray has started.
+    """Refuse a job whose GPUs cannot be used: its trials would fail, or take the CPU, after Ray has started.
 
     Args:
         device: of ``--device``.
         environment: of the job's script, in which Slurm names the GPUs of the first node.
 
     Raises:
-        UserError: torch has no CUDA, or finds no GPU.
+        UserError: torch has no CUDA, or finds no GPU; or Ray would not be told of any.
     """
-    number = Share.of(environment, usable_cpus=1).gpus
+    number = max(gpus_of_job(environment), visible_gpus(environment))
     if device == "cpu" or not number:
         return
 
     # Imported only for a job with GPUs, since that takes seconds.
-    import torch
+    from leukemia.training.device import require_gpus_of_job
 
-    if torch.cuda.is_available():
-        return
-    found = f"{number} GPU{'' if number == 1 else 's'} of Slurm, and torch {torch.__version__}"
-    if torch.version.cuda is None and torch.version.hip is None:
+    require_gpus_of_job({**environment, "SLURM_GPUS_ON_NODE": str(number)})
+    if not visible_gpus(environment):
         raise UserError(
-            f"{found}, which is built without CUDA; run `make clean setup` without TORCH_INDEX, or submit the job "
-            "without GPUs and with --device cpu"
+            f"Slurm gave {quantity(number, 'GPU')}, and {VISIBLE} names none, from which the search counts them; set "
+            "it in the job script, or ask for no GPU and give --device cpu"
         )
-    raise UserError(
-        f"{found}, built for CUDA {torch.version.cuda}, cannot use them; compare the driver in `nvidia-smi`, and "
-        "choose a build for it with `make clean setup TORCH_INDEX=...`, or submit the job without GPUs and with "
-        "--device cpu"
-    )

@@ -165,6 +165,14 @@ def test_a_training_is_not_continued_where_its_numbers_would_differ(
     assert used[0] == used[1] != used[2]
 
 
+def test_a_job_with_gpus_is_not_spent_on_the_cpu(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "1")
+    with pytest.raises(UserError, match=r"^Slurm gave 1 GPU, and torch finds none: .* ask for no GPU and"):
+        deliver(study, "--device", "auto")
+    assert not (study.folder / "final").exists()
+
+
 def test_the_number_of_threads_matters_on_a_cpu_only(
     study: Study, tiny_catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

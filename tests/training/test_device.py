@@ -7,8 +7,17 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from leukemia.base.errors import UserError
 from leukemia.training import device
-from leukemia.training.device import BrokenDevice, check_device, is_device_fault, is_out_of_memory, use_threads
+from leukemia.training.device import (
+    BrokenDevice,
+    best_device,
+    check_device,
+    choose_device,
+    is_device_fault,
+    is_out_of_memory,
+    use_threads,
+)
 
 CPU = torch.device("cpu")
 
@@ -109,3 +118,42 @@ def test_the_memory_limit_of_a_gpu_is_accepted_by_torch(monkeypatch: pytest.Monk
     device.limit_memory(torch.device("cuda"), 0.25)
     device.limit_memory(torch.device("cuda"), 1.0)
     assert limits == [(0.25 - device.CONTEXT_MB / 80_000, 0)]
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A job of Slurm has two GPUs, of which torch finds none."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "2")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return monkeypatch
+
+
+def test_a_job_with_gpus_does_not_take_the_cpu_unasked(no_gpu: pytest.MonkeyPatch) -> None:
+    start = "^Slurm gave 2 GPUs, and torch finds none: "
+    with pytest.raises(
+        UserError, match=start + r"torch \S+ is built for CUDA 13.0; compare the driver in `nvidia-smi`"
+    ):
+        choose_device("auto")
+    no_gpu.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(
+        UserError, match=start + "CUDA_VISIBLE_DEVICES is empty; remove what sets it, or ask for no GPU"
+    ):
+        choose_device("auto")
+    no_gpu.setattr(torch.version, "cuda", None)
+    with pytest.raises(UserError, match=start + r"torch \S+ is built without CUDA; run `make clean setup` without TOR"):
+        choose_device("auto")
+    assert choose_device("cpu") == CPU
+    # For provenance.
+    assert best_device().type != "cuda"
+    no_gpu.setenv("SLURM_GPUS_ON_NODE", "0")
+    assert choose_device("auto") == best_device()
+
+
+def test_a_job_of_a_version_without_the_number_of_gpus(no_gpu: pytest.MonkeyPatch) -> None:
+    no_gpu.delenv("SLURM_GPUS_ON_NODE")
+    no_gpu.setenv("SLURM_JOB_GPUS", "3")
+    with pytest.raises(UserError, match=r"^Slurm gave 1 GPU, and torch finds none"):
+        choose_device("auto")
