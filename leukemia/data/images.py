@@ -64,6 +64,11 @@ def open_images(catalog: Catalog, view: View, *, check_again: bool = False) -> n
         return array_file.mapped(path)
 
 
+def are_stored(catalog: Catalog, view: View) -> bool:
+    """Whether ``open_images`` would find the images in the cache, unless their file is damaged."""
+    return view_file.is_written(catalog.fingerprint, view, catalog.table["pixel_sha256"])
+
+
 def _require_size(table: pd.DataFrame, view: View) -> None:
     """Refuse images that are too small before any is decoded, if the view does."""
     sizes = zip(table["width"], table["height"], strict=True)

@@ -19,6 +19,11 @@ def path_of(fingerprint: str, view: View) -> Path:
     return _path(fingerprint[:16], view)
 
 
+def is_written(fingerprint: str, view: View, hashes: Iterable[str]) -> bool:
+    """Whether a catalogue's images in one view are stored, or a first reading has stored them for ``adopt``."""
+    return path_of(fingerprint, view).exists() or _read_path(hashes, view).exists()
+
+
 def shape_of(num_images: int, view: View) -> tuple[int, ...]:
     """Shape of the array: (n, size_px, size_px, 3)."""
     return num_images, view.size_px, view.size_px, 3

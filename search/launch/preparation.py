@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import torch
 
-from leukemia.base.files import cache_dir, require_creatable, require_space
+from leukemia.base.files import require_creatable
 from leukemia.study.folder import Study
 from leukemia.tracking.account import check_settings
 from leukemia.training.device import compute_dtype, require_gpus_of_job
@@ -19,9 +19,9 @@ from search.cluster.requirements import check_machine
 from search.cluster.resources import Resources, plan_resources
 from search.cluster.session import cluster_to_join
 from search.launch.arguments import request_of
+from search.launch.disk import CacheNeed
 from search.planning.plan import Plan, plan_new
 from search.planning.resumption import plan_resumed
-from search.policy.packing import MAX_PER_GPU
 from search.storage.claim import claimed, claimed_new, require_claimable, storage_of, viewed
 from search.storage.mirror import Mirror, NoMirror
 
@@ -79,7 +79,7 @@ def resources_of(plan: Plan, arguments: argparse.Namespace, nodes: Nodes) -> Res
     """The resources of the trials on these nodes, after a check of this machine's disk.
 
     Raises:
-        UserError: no node has the device or as much of it, or the disk has too little space for checkpoints.
+        UserError: no node has the device or as much of it, or the disk has too little space for images and checkpoints.
     """
     resources = plan_resources(
         arguments.device,
@@ -89,7 +89,5 @@ def resources_of(plan: Plan, arguments: argparse.Namespace, nodes: Nodes) -> Res
         nodes,
         cpu_threads=plan.info.cpu_threads,
     )
-    here = sum(resources.on(node) for node in nodes.now if node.here)
-    sharing = MAX_PER_GPU if resources.packed else 1
-    require_space(cache_dir(), plan.checkpoint_bytes() * here * sharing, "the trials' checkpoints")
+    CacheNeed.of(plan, resources, nodes).require()
     return resources

@@ -31,6 +31,7 @@ from search.cluster.resources import Resources, describe
 from search.cluster.trainable import TrialData
 from search.cluster.tuner import run_trials
 from search.launch.arguments import not_remembered
+from search.launch.disk import CacheNeed, describe_disk
 from search.launch.ending import closing, explained
 from search.launch.local_checkpoints import locked_checkpoints
 from search.launch.messages import describe_devices, describe_storage, print_plan
@@ -69,6 +70,7 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         if arguments.dry_run:
             print_plan(console, plan)
             print_estimate(console, plan, arguments.device)
+            _print_disk(console, plan, arguments)
             return SUCCESS
         checkpoints = stack.enter_context(locked_checkpoints(plan.info))
         images = open_images(plan.catalog, plan.view)
@@ -103,6 +105,13 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         print_line(console, tracker_line)
         has_winner = _run(console, plan, study, images, resources, arguments, tracker, mirror, checkpoints)
         return print_outcome(console, study, has_winner=has_winner)
+
+
+def _print_disk(console: Console, plan: Plan, arguments: argparse.Namespace) -> None:
+    expected = nodes.expected_nodes(cluster.cluster_to_join(arguments.address))
+    need = CacheNeed.of(plan, resources_of(plan, arguments, expected), expected)
+    for line in describe_disk(plan, need, arguments.paused_gb):
+        print_line(console, line)
 
 
 def _run(

@@ -10,6 +10,7 @@ from leukemia.base.files import atomic_folder, make_folder, require_space
 from leukemia.study import layout
 from leukemia.study.folder import Study
 from search.launch.config_file import write_config
+from search.launch.disk import STUDY_BYTES
 from search.planning.plan import Plan
 from search.planning.vacancy import require_vacant
 from search.trials.warmstart import copy_priors
@@ -23,7 +24,7 @@ def created(plan: Plan) -> Iterator[Study]:
         UserError: there is not enough disk space, or the folder is not free (any more).
     """
     make_folder(plan.folder.parent, "choose another folder with --runs")
-    require_space(plan.folder.parent, 50_000_000, "the study folder")
+    require_space(plan.folder.parent, STUDY_BYTES, "the study folder")
     with contextlib.ExitStack() as stack:
         try:
             with atomic_folder(plan.folder) as folder:

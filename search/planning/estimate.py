@@ -1,4 +1,4 @@
-"""The space of a search and its estimated device hours and disk space, for ``--dry-run``."""
+"""The space of a search and its estimated device hours, for ``--dry-run``."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def print_estimate(console: Console, plan: Plan, device_name: str) -> None:
 
 def _describe_cost(plan: Plan, device: torch.device) -> list[str]:
     if plan.recipes:
-        return [*comparison.describe_cost(plan, comparison.recipe_times(plan, device)), _disk(plan)]
+        return [*comparison.describe_cost(plan, comparison.recipe_times(plan, device))]
     return describe_cost(plan, _timing(plan, device)).splitlines()
 
 
@@ -119,7 +119,7 @@ def _settings_of(network: Network) -> dict[str, Any]:
 
 
 def describe_cost(plan: Plan, timing: Timing) -> str:
-    """Estimated device and wall time by network, what would shorten it, and disk space."""
+    """Estimated device and wall time by network, and what would shorten it."""
     info, lengths = plan.info, _searched(plan, "train.epochs")
     epochs = plan.space.start.train.epochs if lengths is None else mean_of(lengths)
     num_images = len(plan.catalog.table) * (info.folds - 1)
@@ -139,16 +139,7 @@ def describe_cost(plan: Plan, timing: Timing) -> str:
         epoch_seconds = math.ceil(num_images / info.folds * slowest)
         of_which = "" if len(known) == 1 else f" of the slowest {_kinds(hours)}"
         lines.append(f"an epoch of a fold: {epoch_seconds} device second{'' if epoch_seconds == 1 else 's'}{of_which}")
-    return "\n".join([*lines, _disk(plan)])
-
-
-def _disk(plan: Plan) -> str:
-    holders = "parallel or waiting trial, of the latter at most --paused-gb" if plan.rules.pausing else "parallel trial"
-    gigabytes = (plan.image_bytes() + plan.checkpoint_bytes()) / 1e9
-    return (
-        f"disk: {gigabytes:.1f} GB ({plan.image_bytes() / 1e9:.2f} for decoded images, "
-        f"{plan.checkpoint_bytes() / 1e9:.2f} for a checkpoint of the largest network, per {holders})"
-    )
+    return "\n".join(lines)
 
 
 def _searched(plan: Plan, key: str) -> Dimension | None:

@@ -122,18 +122,24 @@ class Plan:
 
     def checkpoint_bytes(self) -> int:
         """Size of a checkpoint of the largest network in the space, in bytes: weights and optimizer state."""
-        choices = {
-            dimension.key: dimension.choices for dimension in self.space.dimensions if isinstance(dimension, Choice)
-        }
+        names = [self.space.start.optimizer.name]
+        for name in self._choices().get("optimizer.name", ()):
+            names.append(with_present_names({"optimizer.name": name}, self.space.renamed)["optimizer.name"])
+        return (1 + max(spec_of(name).num_states for name in names)) * self.model_bytes()
+
+    def model_bytes(self) -> int:
+        """Size of the weights of the largest network in the space, in bytes."""
         largest = 0
-        for recipe in self._networks(choices):
+        for recipe in self._networks(self._choices()):
             with torch.device("meta"):
                 network = build_model(recipe)
             largest = max(largest, sum(parameter.numel() for parameter in network.parameters()))
-        names = [self.space.start.optimizer.name]
-        for name in choices.get("optimizer.name", ()):
-            names.append(with_present_names({"optimizer.name": name}, self.space.renamed)["optimizer.name"])
-        return (1 + max(spec_of(name).num_states for name in names)) * 4 * largest
+        return 4 * largest
+
+    def _choices(self) -> dict[str, Sequence[Any]]:
+        return {
+            dimension.key: dimension.choices for dimension in self.space.dimensions if isinstance(dimension, Choice)
+        }
 
     def _networks(self, choices: Mapping[str, Sequence[Any]]) -> Iterator[Recipe]:
         """A recipe with each network of the space, from scratch."""
