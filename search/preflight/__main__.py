@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from leukemia.base import cli
@@ -29,26 +30,27 @@ def _parser() -> argparse.ArgumentParser:
         nargs=argparse.REMAINDER,
         metavar="ARGUMENTS",
         help="of the search, after cluster.slurm, as for `sbatch`: the search is timed on a node, and the job's time "
-        "limit compared with that",
+        "limit and the disk space compared with that",
     )
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Check for problems and print them; returns the exit status."""
-    from search.preflight.slurm import SUFFIX, check_script, read_script
+    from search.preflight.job_options import is_script, options_of, read_script, variables_of
+    from search.preflight.slurm import check_script
 
     parser = _parser()
     words = sys.argv[1:] if argv is None else argv
-    if options := _options_before_script(words, SUFFIX):
+    if options := _options_before_script(words, lambda word: is_script(Path(word))):
         parser.error(
             f"{shlex.join(options)}: expected no options of sbatch, whose `#SBATCH` lines are checked; edit the file"
         )
     parsed = parser.parse_args(words)
     path, arguments = parsed.cluster, parsed.arguments
-    if path.suffix == SUFFIX:
-        command = f"sbatch {shlex.join([str(path), *arguments])}"
-        return _report(path, command, *check_script(path, read_script(path), arguments))
+    if is_script(path):
+        command, text = f"sbatch {shlex.join([str(path), *arguments])}", read_script(path)
+        return _report(path, command, *check_script(path, options_of(path, text), arguments, variables_of(text)))
     if arguments:
         parser.error(f"{' '.join(arguments)}: expected nothing after a cluster file of Ray; remove it")
 
@@ -62,13 +64,13 @@ def main(argv: list[str] | None = None) -> int:
     return _report(path, f"ray up {path}", *check_cluster(read_cluster(path)))
 
 
-def _options_before_script(words: list[str], suffix: str) -> list[str]:
+def _options_before_script(words: list[str], is_script: Callable[[str], bool]) -> list[str]:
     """What stands before the job script, other than the options of this command: as on sbatch's command line.
 
-    >>> _options_before_script(["--nodes", "4", "cluster.slurm", "--trials", "5"], ".slurm")
+    >>> _options_before_script(["--nodes", "4", "my.slurm", "--trials", "5"], lambda word: word.endswith(".slurm"))
     ['--nodes', '4']
     """
-    script = next((index for index, word in enumerate(words) if word.endswith(suffix)), 0)
+    script = next((index for index, word in enumerate(words) if is_script(word)), 0)
     own = ("-h", "--help", "--version", "--")
     return [] if any(word in own for word in words[:script]) else words[:script]
 

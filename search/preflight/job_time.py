@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from search.preflight.job_options import nodes_of, num_gpus
+
 START_SECONDS = 60
 """For Ray and the search to start, from a network file system."""
 
@@ -72,12 +74,11 @@ def notice_seconds(options: dict[str, str]) -> int:
 def devices_of(options: dict[str, str]) -> tuple[int, str]:
     """How many devices a job has at least, and what they are: its GPUs, or without any its nodes.
 
-    >>> devices_of({"nodes": "2-4", "gres": "gpu:a100:4"}), devices_of({"gpus-per-node": "1"}), devices_of({})
+    >>> devices_of({"nodes": "2-4", "gres": "gpu:a100:4"}), devices_of({"gpus": "1"}), devices_of({})
     ((8, 'GPUs'), (1, 'GPU'), (1, 'node'))
     """
-    nodes = int(re.match(r"\d*", options.get("nodes", ""))[0] or 1)  # type: ignore[index]
-    gpus = re.search(r"(?:^|:)(\d+)$", options.get("gpus-per-node") or options.get("gres", ""))
-    number, kind = nodes * int(gpus[1]) if gpus else nodes, "GPU" if gpus else "node"
+    gpus = num_gpus(options)
+    number, kind = (gpus, "GPU") if gpus else (nodes_of(options)[0], "node")
     return number, kind if number == 1 else f"{kind}s"
 
 

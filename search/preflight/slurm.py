@@ -7,23 +7,21 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from leukemia.base.errors import MissingFile, UserError, first_line
-from leukemia.base.files import read_file
+from leukemia.base.errors import UserError
+from search.preflight.job_disk import compare_disk
+from search.preflight.job_options import gpu_option, nodes_of, num_gpus, tasks_of_node
 from search.preflight.job_time import Estimate, compare, failed, minutes
 from search.preflight.problems import collect
 
-SUFFIX = ".slurm"
+PLACING = ("partition", "account", "qos", "constraint", "reservation")
+"""Options that decide, with those on GPUs, where a job may run; a short job with them sees what the search will see."""
 
-OPTION = re.compile(r"^#SBATCH\s+--([a-z-]+)(?:[= ]\s*([^\s#]+))?", re.MULTILINE)
-
-PLACING = ("partition", "account", "qos", "constraint", "gpus-per-node", "gres", "reservation")
-"""Options that decide where a job may run; a short job with them sees what the search will see."""
-
-SIZES = ("cpus-per-task", "cpus-per-gpu", "mem", "mem-per-cpu", "mem-per-gpu")
-"""Options for what a job gets of a node; a search is timed with as much."""
+SIZES = ("cpus-per-gpu", "mem", "mem-per-cpu", "mem-per-gpu")
+"""Options for what a job gets of a node, besides CPUs; a search is timed with as much."""
 
 COMMANDS = ("sbatch", "srun", "sinfo", "squeue", "scontrol")
 
@@ -36,57 +34,59 @@ QUEUE_SECONDS = 30
 ESTIMATE_MINUTES = 60
 """How long the estimate may take, in which a data set may be read for the first time."""
 
+RAY_MB = 1000
+"""Free space for Ray's files and temporary ones on a node's own disk, as ``search/slurm/node.py`` asks for."""
+
 PROBE = (
-    "import os, sys, tempfile, ray, torch; tempfile.TemporaryFile(dir='.').close(); "
+    "import os, shutil, sys, tempfile, ray, torch; tempfile.TemporaryFile(dir='.').close(); "
+    "own = os.environ.get('RAY_TMPDIR') or '/tmp'; "
     "print('node', os.uname().nodename, ray.__version__, sys.version.split()[0], torch.__version__, "
-    "torch.version.cuda or torch.version.hip, torch.cuda.is_available())"
+    "torch.version.cuda or torch.version.hip, torch.cuda.is_available(), "
+    "shutil.disk_usage(own).free // 10**6 if os.access(own, os.W_OK | os.X_OK) else None)"
 )
 """Run on a node, in the folder of the script."""
 
 
-def read_script(path: Path) -> dict[str, str]:
-    """The options of sbatch in a job script, by name without hyphens; empty values for those without one.
-
-    Raises:
-        UserError: it is absent or unreadable, or has no such options.
-    """
-    try:
-        text = read_file(path).decode()
-    except FileNotFoundError:
-        raise MissingFile(f"{path}: no such file; the project has cluster.slurm") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({first_line(error)})") from None
-    options = dict(OPTION.findall(text))
-    if not options:
-        raise UserError(f"{path}: expected a job script with lines `#SBATCH --...`; compare it with cluster.slurm")
-    return options
-
-
-def check_script(path: Path, options: dict[str, str], arguments: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+def check_script(
+    path: Path, options: dict[str, str], arguments: Sequence[str] = (), variables: Mapping[str, str] | None = None
+) -> tuple[list[str], list[str]]:
     """Problems and notes about a job script and where it would run, a line each.
 
     Args:
         path: of the script; jobs run in the folder where sbatch is run, as this is.
-        options: of ``read_script``.
-        arguments: of the search, to compare the time limit with its estimate; none: it is not compared.
+        options: of ``options_of``.
+        arguments: of the search, to compare time limit and disk space with its estimate; none: they are not compared.
+        variables: that the script exports.
     """
     missing = [name for name in COMMANDS if shutil.which(name) is None]
     if missing:
         return [f"{', '.join(missing)}: not found on this machine; run this on the cluster's login node"], []
     start: list[str] = []
-    notes: list[str] = []
+    known = {name: value for name, value in (variables or {}).items() if "$" not in value}
+    notes = [
+        f"{name}={value}: known in the job only, so the default was checked instead"
+        for name, value in (variables or {}).items()
+        if name not in known
+    ]
     problems = collect("the options", lambda: _option_problems(path, options, start))
     folder = Path.cwd()
+    node = Node(folder=folder, options=options, variables=known)
     folder_problems = collect("the folder", lambda: _folder_problems(folder, path))
     # What sbatch rejects, srun does as well; and without an environment there is nothing to look for on a node.
     if not problems and not folder_problems:
-        problems = collect("a node", lambda: _node_problems(folder, options, arguments, notes))
+        problems = collect("a node", lambda: _node_problems(node, arguments, notes))
     problems += folder_problems
     # When it would start is of no use for a job that is not ready, and reads as if it had been submitted.
     return problems, notes if problems else [*start, *notes]
 
 
 def _option_problems(path: Path, options: dict[str, str], start: list[str]) -> Iterator[str]:
+    if "gpus-per-socket" in options:
+        yield (
+            f"--gpus-per-socket={options['gpus-per-socket']}: expected --gpus-per-node, --gpus, --gpus-per-task or "
+            "--gres=gpu:N, from which a node's GPUs can be counted; use one of these"
+        )
+        return
     partition = options.get("partition")
     if partition is not None:
         limits = {name: longest for name, (longest, _) in _limits().items() if name}
@@ -147,12 +147,35 @@ def _has_environment(folder: Path) -> bool:
     return (folder / ".venv" / "bin" / "python").exists()
 
 
-def _node_problems(folder: Path, options: dict[str, str], arguments: Sequence[str], notes: list[str]) -> Iterator[str]:
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A node like those of the job, on which commands are run."""
+
+    folder: Path
+    options: dict[str, str]
+    variables: Mapping[str, str]
+    """That the script exports."""
+
+    def run(self, given: Sequence[str], python: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
+        """Run Python in the folder, if a node is free.
+
+        Args:
+            given: further options of srun.
+            seconds: that it may take, besides waiting for a node.
+        """
+        placing = [f"--{name}={self.options[name]}" for name in PLACING if self.options.get(name)]
+        small = ["--nodes=1", "--ntasks=1", f"--immediate={QUEUE_SECONDS}", "--quiet"]
+        command = ["srun", *placing, *gpu_option(self.options), *small, *given, ".venv/bin/python", *python]
+        return _run(*command, cwd=self.folder, seconds=QUEUE_SECONDS + seconds, env=os.environ | self.variables)
+
+
+def _node_problems(node: Node, arguments: Sequence[str], notes: list[str]) -> Iterator[str]:
     """Look at the folder from a node, if one is free, and time the search there."""
-    probed = _on_node(folder, options, ("--time=5", "--mem-per-cpu=2G"), ["-c", PROBE], COMMAND_SECONDS * 5)
+    folder = node.folder
+    probed = node.run(("--time=5", "--mem-per-cpu=2G"), ["-c", PROBE], COMMAND_SECONDS * 5)
     lines = probed.stderr.strip().splitlines() or ["no reason given"]
     if _is_busy(probed, "node"):
-        notes.append(f"no node was free within {QUEUE_SECONDS} s, so neither the folder nor the time limit was checked")
+        notes.append(f"no node was free within {QUEUE_SECONDS} s, so neither the folder nor the search was checked")
         return
     if probed.returncode:
         yield (
@@ -160,27 +183,27 @@ def _node_problems(folder: Path, options: dict[str, str], arguments: Sequence[st
             "nodes see"
         )
         return
-    _, node, ray, python, torch, cuda, has_gpu = probed.stdout.split()
-    notes.append(f"{node}: Python {python}, Ray {ray}")
+    _, name, ray, python, torch, cuda, has_gpu, free_mb = probed.stdout.split()
+    notes.append(f"{name}: Python {python}, Ray {ray}")
+    own = node.variables.get("RAY_TMPDIR") or os.environ.get("RAY_TMPDIR") or "/tmp"
+    if free_mb == "None" or int(free_mb) < RAY_MB:
+        found = "no folder that can be written" if free_mb == "None" else f"{free_mb} MB free"
+        yield (
+            f"{name}: {own}: expected a folder on the node's own disk with {RAY_MB} MB for Ray's files, found {found}; "
+            "add `export RAY_TMPDIR=...` to the script, before its last line"
+        )
     pinned = re.search(r"^ray==(\S+)", (folder / "constraints.txt").read_text(), re.MULTILINE)
     if pinned is not None and pinned[1] != ray:
-        yield f"{node}: Ray {ray}, constraints.txt asks for {pinned[1]}; `make setup` in {folder}"
-    elif asks_for_gpus(options) and device_of(arguments) != "cpu" and has_gpu != "True":
+        yield f"{name}: Ray {ray}, constraints.txt asks for {pinned[1]}; `make setup` in {folder}"
+    elif num_gpus(node.options) and device_of(arguments) != "cpu" and has_gpu != "True":
         # The dry run would take the CPU, and its estimate say nothing about the job.
-        yield _gpu_problem(node, torch, cuda)
+        yield _gpu_problem(name, torch, cuda)
     elif arguments:
-        yield from _time_problems(folder, options, arguments, notes)
+        yield from _search_problems(node, arguments, notes)
     else:
-        notes.append("the time limit was not compared: for that, give the search's arguments as well, after the file")
-
-
-def asks_for_gpus(options: dict[str, str]) -> bool:
-    """
-    >>> asks_for_gpus({"gpus-per-node": "a100:1"}), asks_for_gpus({"gres": "nvme:1,gpu:2"}), asks_for_gpus({})
-    (True, True, False)
-    """
-    resources = {each.partition(":")[0] for each in options.get("gres", "").split(",")}
-    return "gpu" in resources or options.get("gpus-per-node", "0") != "0"
+        notes.append(
+            "time limit and disk space were not compared: for that, give the search's arguments as well, after the file"
+        )
 
 
 def device_of(arguments: Sequence[str]) -> str | None:
@@ -212,42 +235,32 @@ def _gpu_problem(node: str, torch: str, cuda: str) -> str:
     )
 
 
-def _time_problems(folder: Path, options: dict[str, str], arguments: Sequence[str], notes: list[str]) -> Iterator[str]:
-    """Time the search on a node, as part of a job would, and compare its time with the limit of the job."""
+def _search_problems(node: Node, arguments: Sequence[str], notes: list[str]) -> Iterator[str]:
+    """Time the search on a node, as part of a job would, and compare what it takes with what the job has."""
+    options = node.options
     sizes = [f"--{name}={options[name]}" for name in SIZES if options.get(name)]
+    if options.get("cpus-per-task", "").isdecimal():
+        sizes.append(f"--cpus-per-task={int(options['cpus-per-task']) * tasks_of_node(options)}")
     # A job's tasks in an array have the same cost.
     search = [argument.replace("%a", "0") for argument in arguments]
-    minutes_given = min(ESTIMATE_MINUTES, minutes(_limit_of(options)))
-    timed = _on_node(
-        folder,
-        options,
-        (f"--time={max(1, int(minutes_given))}", *sizes),
+    limit = _limit_of(options)
+    timed = node.run(
+        (f"--time={max(1, int(min(ESTIMATE_MINUTES, minutes(limit))))}", *sizes),
         ["-m", "search.run", *search, "--dry-run"],
         60 * ESTIMATE_MINUTES,
     )
     if _is_busy(timed, "cost:"):
-        notes.append(f"no node with what a job needs was free within {QUEUE_SECONDS} s: the time limit was not checked")
+        notes.append(
+            f"no node with what a job needs was free within {QUEUE_SECONDS} s: time limit and disk space were not "
+            "checked"
+        )
         return
     estimate = Estimate.read(timed.stdout)
     if timed.returncode or estimate is None:
         yield failed(timed.stdout + timed.stderr)
         return
-    yield from compare(options, _limit_of(options), estimate, notes)
-
-
-def _on_node(
-    folder: Path, options: dict[str, str], given: Sequence[str], python: Sequence[str], seconds: float
-) -> subprocess.CompletedProcess[str]:
-    """Run Python in the folder on a node like those of the job, if one is free.
-
-    Args:
-        given: further options of srun.
-        seconds: that it may take, besides waiting for a node.
-    """
-    placing = [f"--{name}={options[name]}" for name in PLACING if options.get(name)]
-    small = ["--nodes=1", "--ntasks=1", f"--immediate={QUEUE_SECONDS}", "--quiet"]
-    command = ["srun", *placing, *small, *given, ".venv/bin/python", *python]
-    return _run(*command, cwd=folder, seconds=QUEUE_SECONDS + seconds)
+    yield from compare(options, limit, estimate, notes)
+    yield from compare_disk(timed.stdout, nodes_of(options)[1], notes)
 
 
 def _is_busy(ended: subprocess.CompletedProcess[str], expected: str) -> bool:
@@ -256,8 +269,12 @@ def _is_busy(ended: subprocess.CompletedProcess[str], expected: str) -> bool:
     return has_failed and re.search("^srun: .*(immediate|allocate|resources)", ended.stderr, re.M) is not None
 
 
-def _run(*words: str, cwd: Path | None = None, seconds: float = COMMAND_SECONDS) -> subprocess.CompletedProcess[str]:
+def _run(
+    *words: str, cwd: Path | None = None, seconds: float = COMMAND_SECONDS, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=cwd, timeout=seconds)
+        return subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=cwd, timeout=seconds, env=env
+        )
     except subprocess.TimeoutExpired:
         raise UserError(f"{words[0]} has not answered within {seconds:g} s; is Slurm's controller running?") from None

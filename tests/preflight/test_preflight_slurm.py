@@ -13,7 +13,7 @@ import pytest
 from leukemia.base.errors import MissingFile, UserError
 from search.preflight import slurm
 from search.preflight.__main__ import main
-from search.preflight.slurm import read_script
+from search.preflight.job_options import options_of, read_script
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,9 +45,28 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def node(*, torch: str, cuda: str, has_gpu: bool) -> str:
+def node(*, torch: str = "2.9.0", cuda: str = "13.0", has_gpu: bool = True, free_mb: int | None = 9999) -> str:
     """What the probe prints on a node."""
-    return f"node n1 {version('ray')} 3.11.9 {torch} {cuda} {has_gpu}"
+    return f"node n1 {version('ray')} 3.11.9 {torch} {cuda} {has_gpu} {free_mb}"
+
+
+ESTIMATE = """all trials: 2.0 device hours
+an epoch of a fold: 30 device seconds
+disk: 5.70 GB in /shared/cache, of 250.00 GB free: 1.70 for decoded images, 0.50 for a checkpoint of each of 8 trials
+disk: 0.29 GB in /shared/project/runs, of 99.00 GB free: the study and the model of its winner
+"""
+
+
+def estimated(project: Path, monkeypatch: pytest.MonkeyPatch, estimate: str = ESTIMATE) -> Path:
+    """A node on which the dry run prints this; returns the file to which the commands of srun are written."""
+    commands = project.parent / "commands"
+    (project.parent / "estimate").write_text(estimate)
+    (project.parent / "bin" / "srun").write_text(
+        f'#!/bin/sh\necho "$LEUKEMIA_CACHE $*" >> {commands}\n'
+        f'case "$*" in *--dry-run) cat {project.parent}/estimate;; *) echo "$NODE";; esac\n'
+    )
+    monkeypatch.setenv("NODE", node())
+    return commands
 
 
 @pytest.mark.parametrize(
@@ -85,13 +104,92 @@ def test_a_job_for_gpus_that_torch_finds(
 def test_ready_repeats_the_arguments_of_the_search(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    estimate = "all trials: 2.0 device hours\nan epoch of a fold: 30 device seconds"
-    (project.parent / "bin" / "srun").write_text(
-        f'#!/bin/sh\ncase "$*" in *--dry-run) echo "{estimate}";; *) echo "$NODE";; esac\n'
-    )
-    monkeypatch.setenv("NODE", node(torch="2.9.0", cuda="13.0", has_gpu=True))
+    estimated(project, monkeypatch)
     assert main(["cluster.slurm", "--data", "my cells", "--trials", "50"]) == 0
     assert capsys.readouterr().out.endswith("\nready: sbatch cluster.slurm --data 'my cells' --trials 50\n")
+
+
+@pytest.mark.parametrize(
+    ("lines", "asked"),
+    [
+        ("#SBATCH --gpus-per-node=a100:2", "--gpus-per-node=a100:2"),
+        ("#SBATCH --gres=gpu:2", "--gres=gpu:2"),
+        ("#SBATCH -G a100:4 --nodes=2", "--gres=gpu:a100:2"),
+        ("#SBATCH --ntasks-per-node=2 --gpus-per-task=1", "--gres=gpu:2"),
+    ],
+)
+def test_a_node_is_asked_for_with_the_gpus_of_the_job(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lines: str, asked: str
+) -> None:
+    commands = estimated(project, monkeypatch)
+    text = (project / "cluster.slurm").read_text().replace("#SBATCH --nodes=1\n", "")
+    # Also in a copy with a name of its own, which Slurm does not mind.
+    (project / "my_job").write_text(text.replace("#SBATCH --gpus-per-node=1 ", f"{lines} "))
+    assert main(["my_job", "--data", "cells"]) == 0
+    probe, dry_run = commands.read_text().splitlines()
+    for command in (probe, dry_run):
+        assert [word for word in command.split() if "gpu" in word] == ["--partition=gpu", asked]
+    cpus = 16 if "ntasks" in lines else 8
+    assert f" --cpus-per-task={cpus} " in dry_run
+    gpus = 4 if "nodes=2" in lines else 2
+    assert f"2.0 device hours, on {gpus} GPUs within the time limit" in capsys.readouterr().out
+    monkeypatch.setenv("NODE", node(torch="2.9.0+cpu", cuda="None", has_gpu=False))
+    assert main(["my_job", "--data", "cells"]) == 2
+
+
+def test_gpus_per_socket_are_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    estimated(project, monkeypatch)
+    script = (project / "cluster.slurm").read_text()
+    (project / "cluster.slurm").write_text(script.replace("--gpus-per-node=1 ", "--gpus-per-socket=1 "))
+    assert main(["cluster.slurm"]) == 2
+    assert "--gpus-per-socket=1: expected --gpus-per-node, --gpus, --gpus-per-task or --gres" in capsys.readouterr().err
+
+
+def test_the_disk_space_of_all_nodes(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands = estimated(project, monkeypatch)
+    script = (project / "cluster.slurm").read_text().replace("--nodes=1\n", "--nodes=2-4\n")
+    script = script.replace("set -euo", 'export LEUKEMIA_CACHE="$HOME/cache of all"\nset -euo')
+    (project / "cluster.slurm").write_text(script)
+    monkeypatch.setenv("HOME", "/shared/me")
+    assert main(["cluster.slurm", "--data", "cells"]) == 0
+    assert all(line.startswith("/shared/me/cache of all --partition") for line in commands.read_text().splitlines())
+    assert (
+        "disk space needed: 17.7 GB in /shared/cache, 250.0 GB free; 0.3 GB in /shared/project/runs, 99.0 GB free (your"
+    ) in capsys.readouterr().out
+
+    little = ESTIMATE.replace("250.00", "17.00").replace(
+        "8 trials", "8 trials, at most 3.40 for those of trials that w"
+    )
+    estimated(project, monkeypatch, little.replace("that w\n", "that wait (--paused-gb)\n"))
+    (project / "cluster.slurm").write_text(script.replace("$HOME", "$SLURM_JOB_ID"))
+    assert main(["cluster.slurm", "--data", "cells"]) == 2
+    printed = capsys.readouterr()
+    assert (
+        "  /shared/cache: 21.1 GB needed for decoded images, and checkpoints of 32 trials at once and at most 3.4 GB "
+        "of those that wait (--paused-gb), 17.0 GB free; free some, or set LEUKEMIA_CACHE or --runs to another shared"
+    ) in printed.err
+    assert "LEUKEMIA_CACHE=$SLURM_JOB_ID/cache of all: known in the job only, so the default was checked" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("free_mb", "found"), [(None, "found no folder that can be written"), (12, "found 12 MB free; add `export RAY_TMP")]
+)
+def test_a_node_whose_own_disk_is_full(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    free_mb: int | None,
+    found: str,
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/scratch")
+    monkeypatch.setenv("NODE", node(free_mb=free_mb))
+    assert main(["cluster.slurm"]) == 2
+    printed = capsys.readouterr().err
+    assert "  n1: /scratch: expected a folder on the node's own disk with 1000 MB for Ray's files, " + found in printed
 
 
 @pytest.mark.parametrize("options", [["--nodes=4"], ["--nodes", "4"], ["-N4"]])
@@ -138,11 +236,34 @@ def test_a_job_that_was_submitted_elsewhere_says_so(tmp_path: Path) -> None:
 
 
 def test_the_options_of_the_shipped_script() -> None:
-    options = read_script(ROOT / "cluster.slurm")
+    options = options_of(Path("cluster.slurm"), read_script(ROOT / "cluster.slurm"))
     assert options["partition"] == "gpu"
     assert options["gpus-per-node"] == "1"
     assert options["signal"] == "B:TERM@120"
     assert options["requeue"] == ""
+    assert not {"yours", "#"} & set(options)
+
+
+def test_options_in_every_form_of_sbatch() -> None:
+    text = """#!/bin/bash
+#SBATCH -p gpu,long -A hematology   # don't forget
+#SBATCH --gres gpu:a100:2 -N2-4 --comment="two words"
+##SBATCH --time=1
+
+#SBATCH -t 60
+cd project
+#SBATCH --time=99
+"""
+    assert options_of(Path("a.slurm"), text) == {
+        "partition": "gpu,long",
+        "account": "hematology",
+        "gres": "gpu:a100:2",
+        "nodes": "2-4",
+        "comment": "two words",
+        "time": "60",
+    }
+    with pytest.raises(UserError, match=r"^a.slurm, line 2: expected options of sbatch, got '#SBATCH --comment=\"two'"):
+        options_of(Path("a.slurm"), '#!/bin/sh\n#SBATCH --comment="two\n')
 
 
 def test_a_missing_script(tmp_path: Path) -> None:
@@ -154,7 +275,7 @@ def test_a_missing_script(tmp_path: Path) -> None:
 def test_a_script_without_options(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.slurm").write_bytes(content)
     with pytest.raises(UserError, match=r"a.slurm: expected a job script with lines `#SBATCH --...`; compare it with"):
-        read_script(tmp_path / "a.slurm")
+        options_of(tmp_path / "a.slurm", read_script(tmp_path / "a.slurm"))
 
 
 def test_a_script_that_is_no_text(tmp_path: Path) -> None:
