@@ -37,15 +37,19 @@ def _temporary_folder() -> str | None:
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         return f"Ray cannot write to {folder}; set RAY_TMPDIR to a folder that you can write"
-    # As in Ray's name for its session: time and process.
-    longest = folder / f"session_2026-01-01_00-00-00_000000_{os.getpid()}" / "sockets" / "plasma_store"
-    if len(os.fsencode(longest)) > LONGEST_SOCKET:
-        spare = len(os.fsencode(longest)) - LONGEST_SOCKET
+    if (excess := excess_bytes(folder)) > 0:
         return (
-            f"Ray's temporary folder {folder} is {spare} bytes too long for the names of its sockets; set RAY_TMPDIR "
+            f"Ray's temporary folder {folder} is {excess} bytes too long for the names of its sockets; set RAY_TMPDIR "
             "to a shorter path, such as /tmp"
         )
     return None
+
+
+def excess_bytes(folder: Path) -> int:
+    """By how many bytes the names of Ray's sockets would be too long with this temporary folder, if positive."""
+    # As in Ray's name for its session: time and process.
+    longest = folder / f"session_2026-01-01_00-00-00_000000_{os.getpid()}" / "sockets" / "plasma_store"
+    return len(os.fsencode(longest)) - LONGEST_SOCKET
 
 
 def _home() -> str | None:

@@ -34,7 +34,7 @@ QUEUE_SECONDS = 30
 ESTIMATE_MINUTES = 60
 """How long the estimate may take, in which a data set may be read for the first time."""
 
-RAY_MB = 1000
+RAY_MB = 500
 """Free space for Ray's files and temporary ones on a node's own disk, as ``search/slurm/node.py`` asks for."""
 
 PROBE = (

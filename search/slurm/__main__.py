@@ -25,6 +25,8 @@ def main(argv: list[str] | None = None) -> int:
     # Before anything imports Ray, which reads the mode then, and the token when it needs it.
     check_environment()
     os.environ["RAY_AUTH_MODE"] = "token"
+    # Ray would take it instead of the job's own token.
+    os.environ.pop("RAY_AUTH_TOKEN", None)
 
     from search.slurm.launcher import launch
 

@@ -34,8 +34,8 @@ def arguments_of(job: Job, given: list[str]) -> list[str]:
     """The arguments of ``search.run`` for this job: its study has a name, and is resumed if the job was requeued.
 
     Raises:
-        UserError: an argument is wrong, the study to resume has no name or is absent, that to start exists already, or
-            there are no data or not all plug-ins.
+        UserError: an argument is wrong, the study to resume has no name or is absent, that to start exists already or
+            is that of other tasks of the array, or there are no data or not all plug-ins.
         SystemExit: argparse has printed what is wrong.
     """
     arguments = [_filled(argument, job) for argument in given]
@@ -51,6 +51,12 @@ def arguments_of(job: Job, given: list[str]) -> list[str]:
     has_study = is_stored(name, parsed.runs, parsed.storage)
     if job.restarts and not parsed.resume and has_study:
         return [*arguments, "--resume"]
+    is_shared = parsed.study in [argument.removeprefix("--study=") for argument in given]
+    if job.array_task is not None and is_shared and not parsed.resume:
+        raise UserError(
+            f"--study {parsed.study}: each task of an array needs a study of its own; add {ARRAY_TASK}, as in --study "
+            f"{parsed.study}-{ARRAY_TASK}, or name none"
+        )
     _check_study(name, parsed, has_study=has_study)
     _check_data(parsed)
     for path in parsed.plugins:

@@ -12,15 +12,17 @@ import sys
 from pathlib import Path
 
 from leukemia.base import interrupts
-from leukemia.base.errors import INTERRUPTED
+from leukemia.base.errors import INTERRUPTED, UserError
 from leukemia.base.printable import printable
+from search.cluster.requirements import excess_bytes
 from search.launch.arguments import parse
 from search.slurm.allocation import Job
 from search.slurm.continuation import arguments_of, how_to_deliver, how_to_resume, is_running
 from search.slurm.cuda import require_cuda
+from search.slurm.earlier_run import wait_for_lock
 from search.slurm.ending import Ending, conclude, tell_how_to_resume
 from search.slurm.folders import without_locks
-from search.slurm.node import HEAD, NodeSpec, ray_environment, temporary
+from search.slurm.node import HEAD, NodeSpec, ray_environment, ray_folder, temporary
 from search.slurm.steps import ray_on
 from search.trials.commands import FINAL, RESUME
 
@@ -39,14 +41,16 @@ def launch(given: list[str]) -> int:
         given: the arguments of ``search.run``.
 
     Raises:
-        UserError: this is not a job's script, an argument is wrong, torch cannot use the job's GPUs, or Ray does not
-            start on the first node.
+        UserError: this is not a job's script, an argument is wrong, torch cannot use the job's GPUs, an earlier run
+            of the job keeps its study, or Ray does not start on the first node.
     """
     job = Job.of(os.environ)
     arguments = arguments_of(job, given)
     parsed = parse(arguments)
     print(f"job {job.label} on {', '.join(job.nodes)}", flush=True)
     require_cuda(parsed.device, os.environ)
+    if job.restarts:
+        wait_for_lock(parsed, how_to_resume(job.script, parsed))
     spec, token = NodeSpec(head=HEAD, job_id=job.job_id, folder=job_folder(job)), secrets.token_hex(32)
     os.environ |= ray_environment(os.environ, spec.folder)
     own, notes = without_locks(parsed, spec.folder)
@@ -64,9 +68,19 @@ def launch(given: list[str]) -> int:
 
 
 def job_folder(job: Job) -> Path:
-    """A folder on each node's own disk; short, since the names of Ray's sockets are limited, and not to be guessed."""
+    """A folder on each node's own disk, not to be guessed.
+
+    Raises:
+        UserError: its path is too long for the names of Ray's sockets.
+    """
     base = os.environ.get("RAY_TMPDIR") or "/tmp"
-    return Path(base) / f"ray-{job.job_id}-{secrets.token_hex(4)}"
+    folder = Path(base) / f"ray-{job.job_id}-{secrets.token_hex(4)}"
+    if (excess := excess_bytes(ray_folder(folder))) > 0:
+        raise UserError(
+            f"RAY_TMPDIR={base}: {excess} bytes too long for the names of Ray's sockets; set it to a shorter path on "
+            "the nodes' own disks, or leave it out for /tmp"
+        )
+    return folder
 
 
 def _search(job: Job, parsed: argparse.Namespace, arguments: list[str], variables: dict[str, str]) -> Ending:

@@ -39,6 +39,17 @@ OBJECT_STORE = 0.3
 
 SHARED_MEMORY = Path("/dev/shm")
 
+LEAST_MEMORY_BYTES = 2**30
+"""Ray alone takes about that much."""
+
+LEAST_STORE_BYTES = 75 * 2**20
+"""Of Ray's object store (``OBJECT_STORE_MINIMUM_MEMORY_BYTES`` of its constants)."""
+
+DISK_BYTES = 500 * 10**6
+"""Free space for Ray's files and temporary ones, which are mostly logs and compiled kernels."""
+
+OTHER_DISK = "set RAY_TMPDIR in the job script to a folder on the nodes' own disks"
+
 END_SECONDS = 15
 """How long Ray may take to end."""
 
@@ -90,9 +101,24 @@ def main(argv: list[str]) -> int:
 
 @contextlib.contextmanager
 def _private_folder(folder: Path) -> Iterator[None]:
-    """The job's folder, which no other user may enter: Ray opens its own folders to all."""
-    folder.mkdir(mode=0o700)
+    """The job's folder, which no other user may enter: Ray opens its own folders to all.
+
+    Raises:
+        UserError: it cannot be made, or has too little space.
+    """
     try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise UserError(
+            f"{folder.parent}: Ray's files cannot be written there ({error.strerror}); {OTHER_DISK}"
+        ) from None
+    try:
+        free = shutil.disk_usage(folder).free
+        if free < DISK_BYTES:
+            raise UserError(
+                f"{folder.parent}: expected {DISK_BYTES // 10**6} MB for Ray's files, found {free // 10**6} MB free; "
+                f"free some, or {OTHER_DISK}"
+            )
         yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -157,7 +183,7 @@ def start_command(spec: NodeSpec, share: Share, ports: dict[str, int], address: 
     kind = ["--head", "--include-dashboard=false"] if spec.is_head else [f"--address={spec.head}"]
     return [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *kind),
-        *(f"--node-ip-address={address}", f"--temp-dir={spec.folder}/ray"),
+        *(f"--node-ip-address={address}", f"--temp-dir={ray_folder(spec.folder)}"),
         *(f"--num-cpus={share.cpus}", f"--num-gpus={share.gpus}", *_memory(share)),
         *(f"--{option}={ports[option]}" for option in options),
         # Of worker processes: any that is free.
@@ -165,14 +191,35 @@ def start_command(spec: NodeSpec, share: Share, ports: dict[str, int], address: 
     ]
 
 
+def ray_folder(folder: Path) -> Path:
+    """The folder of Ray's own files in that of the job."""
+    return folder / "ray"
+
+
 def _memory(share: Share) -> list[str]:
-    """Options on memory; none if the node's is not limited, which Ray finds out itself."""
+    """Options on memory; none if the node's is not limited, which Ray finds out itself.
+
+    Raises:
+        UserError: there is less than Ray needs.
+    """
     if share.memory_bytes is None:
         return []
+    if share.memory_bytes < LEAST_MEMORY_BYTES:
+        raise UserError(
+            f"expected at least {LEAST_MEMORY_BYTES / 2**30:g} GiB of memory for Ray and more for training, found "
+            f"{share.memory_bytes / 2**20:.0f} MiB; raise --mem, or --mem-per-cpu"
+        )
     store = int(OBJECT_STORE * share.memory_bytes)
     if SHARED_MEMORY.is_dir():
         # A larger one would be on a disk.
-        store = min(store, int(0.95 * shutil.disk_usage(SHARED_MEMORY).free))
+        free = shutil.disk_usage(SHARED_MEMORY).free
+        store = min(store, int(0.95 * free))
+        if store < LEAST_STORE_BYTES:
+            raise UserError(
+                f"{SHARED_MEMORY}: expected {LEAST_STORE_BYTES // 2**20} MiB for Ray's object store, found "
+                f"{free // 2**20} MiB free; jobs that have been killed may have left files there, or use another node "
+                "(`sbatch --exclude`)"
+            )
     return [f"--memory={share.memory_bytes - store}", f"--object-store-memory={store}"]
 
 

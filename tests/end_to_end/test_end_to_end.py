@@ -497,5 +497,7 @@ def test_a_dry_run_only_prints_a_plan(tmp_path: Path, environment: dict[str, str
     assert "optimizer.learning_rate: 0.0001 to 0.01 (log); " in command.stdout
     assert "optimizer.restart_epochs: 2 (fixed)\n" in command.stdout
     assert "cost: 50 trials x 5 folds x 2 epochs" in command.stdout
-    assert re.search(r"\ndisk: \S+ GB in /.* for a checkpoint of each of \d+ trials?\ndisk: \S+ GB in /", command.stdout)
+    assert re.search(
+        r"\ndisk: \S+ GB in /.* for a checkpoint of each of \d+ trials?\ndisk: \S+ GB in /", command.stdout
+    )
     assert not (tmp_path / "runs").exists()

@@ -189,7 +189,7 @@ def test_a_node_whose_own_disk_is_full(
     monkeypatch.setenv("NODE", node(free_mb=free_mb))
     assert main(["cluster.slurm"]) == 2
     printed = capsys.readouterr().err
-    assert "  n1: /scratch: expected a folder on the node's own disk with 1000 MB for Ray's files, " + found in printed
+    assert "  n1: /scratch: expected a folder on the node's own disk with 500 MB for Ray's files, " + found in printed
 
 
 @pytest.mark.parametrize("options", [["--nodes=4"], ["--nodes", "4"], ["-N4"]])

@@ -86,6 +86,17 @@ def test_the_number_of_a_task_is_filled_in() -> None:
         arguments_of(JOB, ["--study", "plan-%a"])
 
 
+@pytest.mark.parametrize("given", [["--study", "first"], ["--study=first"]])
+def test_the_tasks_of_an_array_do_not_share_a_study(runs: Path, given: list[str]) -> None:
+    with pytest.raises(
+        UserError, match=r"^--study first: each task of an array needs .*; add %a, as in --study first-%a"
+    ):
+        arguments_of(TASK, [*given, "--runs", str(runs / "new")])
+    # One after the other, as of `sbatch --array=1-5%1`, they can resume it.
+    resumed = [*given, "--runs", str(runs), "--resume"]
+    assert arguments_of(TASK, resumed) == resumed
+
+
 def test_resuming_needs_a_name() -> None:
     with pytest.raises(
         UserError, match=r"--resume: expected --study NAME as well, got none; which study is the newest"

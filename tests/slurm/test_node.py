@@ -5,19 +5,31 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 from helpers.hosts import ROOT, wait_until
 
+from leukemia.base.errors import UserError
 from search.slurm.allocation import Share
-from search.slurm.node import HEAD, NodeSpec, own_address, ray_environment, start_command, temporary
+from search.slurm.node import (
+    HEAD,
+    SHARED_MEMORY,
+    NodeSpec,
+    _private_folder,
+    own_address,
+    ray_environment,
+    start_command,
+    temporary,
+)
 from search.slurm.ports import CLIENT, HEAD_OPTIONS, ports_of
 
 TOKEN = "0123456789abcdef" * 4
@@ -46,8 +58,47 @@ def test_ray_gets_what_slurm_gave() -> None:
     given = options(start_command(SPEC, Share(cpus=3, gpus=2, memory_bytes=None), PORTS, "10.0.0.1"))
     assert (given["num-cpus"], given["num-gpus"], given["node-ip-address"]) == ("3", "2", "10.0.0.1")
     assert not {"memory", "object-store-memory"} & set(given)
-    limited = options(start_command(SPEC, Share(cpus=3, gpus=2, memory_bytes=10**8), PORTS, "10.0.0.1"))
-    assert (limited["memory"], limited["object-store-memory"]) == (str(7 * 10**7), str(3 * 10**7))
+
+
+def with_shared_memory(monkeypatch: pytest.MonkeyPatch, *, free: int, given: int) -> dict[str, str]:
+    """Options on memory of a job that was given so many bytes, where so many are free for Ray's object store."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    return options(start_command(SPEC, Share(cpus=3, gpus=2, memory_bytes=given), PORTS, "10.0.0.1"))
+
+
+def test_memory_is_divided_between_ray_and_its_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    enough = with_shared_memory(monkeypatch, free=10**11, given=10**10)
+    assert (enough["memory"], enough["object-store-memory"]) == (str(7 * 10**9), str(3 * 10**9))
+    little = with_shared_memory(monkeypatch, free=10**9, given=10**10)
+    assert (little["memory"], little["object-store-memory"]) == (str(10**10 - 95 * 10**7), str(95 * 10**7))
+
+
+def test_less_memory_than_ray_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"^expected at least 1 GiB of memory for Ray .*, found 512 MiB; raise --mem"):
+        with_shared_memory(monkeypatch, free=10**11, given=2**29)
+    if SHARED_MEMORY.is_dir():
+        with pytest.raises(UserError, match=r"^/dev/shm: expected 75 MiB for Ray's object store, found 64 MiB free; "):
+            with_shared_memory(monkeypatch, free=2**26, given=10**10)
+
+
+def test_the_own_disk_of_a_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        pytest.raises(
+            UserError, match=r"absent: Ray's files cannot be written there \(No such file or directory\); se"
+        ),
+        _private_folder(tmp_path / "absent" / "ray-7-0"),
+    ):
+        pass
+    folder = tmp_path / "ray-7-0"
+    with _private_folder(folder):
+        assert folder.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=12 * 10**6))
+    with (
+        pytest.raises(UserError, match=r": expected 500 MB for Ray's files, found 12 MB free; free some, or set RAY_T"),
+        _private_folder(folder),
+    ):
+        pass
+    assert not folder.exists()
 
 
 def test_every_service_has_a_port_of_the_job() -> None:

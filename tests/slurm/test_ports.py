@@ -17,6 +17,13 @@ def test_jobs_have_different_ports() -> None:
     assert max(map(max, used)) <= LAST
 
 
+def test_the_number_of_a_job_may_be_larger_than_any_port() -> None:
+    # The largest that Slurm gives (``MAX_JOB_ID``), and neighbors.
+    used = [ports_of(job, lambda port: True) for job in (65_536, 65_537, 0x03FF_FFFF)]
+    assert all(FIRST <= port <= LAST for ports in used for port in ports.values())
+    assert not set(used[0].values()) & set(used[1].values())
+
+
 def test_the_next_block_is_used_if_a_port_is_taken() -> None:
     taken = set(ports_of(7, lambda port: True).values())
     assert ports_of(7, lambda port: port not in taken) == ports_of(8, lambda port: True)
