@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,9 @@ from leukemia.base.errors import UserError, first_line
 
 SHIPPED = "cluster.slurm"
 """Named as the script where Slurm knows none: it was read from standard input, or is the command of ``--wrap``."""
+
+ATTEMPTS, PAUSE_SECONDS = 5, 10
+"""How often, and after what time, a controller is asked that does not answer: if it is busy, it takes no requests."""
 
 _COMMAND = re.compile(r"^\s*Command=(.*)$", re.MULTILINE)
 _NODES = re.compile(r"^\s*Nodes=(\S+) CPU_IDs=\S* Mem=\S* GRES=(\S*)", re.MULTILINE)
@@ -40,9 +45,14 @@ class Record:
     def of(cls, job_id: int) -> Record:
         """
         Raises:
-            UserError: Slurm does not say.
+            UserError: Slurm does not say, also when it is asked again.
         """
-        return cls.read(scontrol("--details", "show", "job", str(job_id)))
+        command = ("--details", "show", "job", str(job_id))
+        for _ in range(ATTEMPTS - 1):
+            with contextlib.suppress(UserError):
+                return cls.read(scontrol(*command))
+            time.sleep(PAUSE_SECONDS)
+        return cls.read(scontrol(*command))
 
     @classmethod
     def read(cls, shown: str) -> Record:
@@ -89,9 +99,8 @@ def scontrol(*words: str) -> str:
     """
     try:
         return subprocess.run(["scontrol", *words], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", None)
-        raise UserError(
-            f"`scontrol {' '.join(words)}` fails ({said.strip() if said else first_line(error)}); make Slurm's "
-            "commands available on the nodes"
-        ) from None
+    except OSError as error:
+        problem, advice = first_line(error), "make Slurm's commands available on the nodes"
+    except subprocess.CalledProcessError as error:
+        problem, advice = error.stderr.strip() or f"status {error.returncode}", "ask your site if this stays so"
+    raise UserError(f"`scontrol {' '.join(words)}` fails ({problem}); {advice}")

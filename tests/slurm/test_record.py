@@ -6,11 +6,13 @@ The texts are in Slurm's format (``slurm_sprint_job_info``); tests/machines read
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from leukemia.base.errors import UserError
-from search.slurm.record import Record
+from search.slurm import record
+from search.slurm.record import ATTEMPTS, Record
 
 
 @pytest.fixture
@@ -98,5 +100,21 @@ def test_a_controller_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "scontrol").write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact' >&2; exit 1\n")
     (tmp_path / "scontrol").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    pauses: list[float] = []
+    monkeypatch.setattr(record, "time", SimpleNamespace(sleep=pauses.append))
     with pytest.raises(UserError, match=r"^`scontrol --details show job 12` fails \(slurm_load_jobs error: Unable to"):
         Record.of(12)
+    assert len(pauses) == ATTEMPTS - 1
+
+
+def test_a_controller_that_is_busy(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    once = place / "asked"
+    (place / "shown").write_text(shown(f"{place}/my.slurm", n1="gpu:1(IDX:0)"))
+    (place.parent / "bin" / "scontrol").write_text(
+        f'#!/bin/sh\ntest "$1" = show && echo n1 && exit\ntest -e {once} && cat {place}/shown && exit\n'
+        f"touch {once}; exit 1\n"
+    )
+    pauses: list[float] = []
+    monkeypatch.setattr(record, "time", SimpleNamespace(sleep=pauses.append))
+    assert Record.of(12) == Record(script="my.slurm", gpus={"n1": 1}, gpu_kind="")
+    assert len(pauses) == 1
