@@ -72,6 +72,16 @@ def nodes_now() -> tuple[Node, ...]:
     )
 
 
+def smallest_store() -> tuple[str, int]:
+    """The node with the smallest object store: its address, and the size of the store in bytes."""
+    stores = [
+        (node["NodeManagerAddress"], int(node["Resources"].get("object_store_memory", 0)))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+    return min(stores, key=lambda store: store[1])
+
+
 def current_nodes() -> Nodes:
     """The nodes that are alive, and those that the autoscaler may start if it runs on this machine."""
     return _with_more(nodes_now(), ray.get_runtime_context().gcs_address)

@@ -114,6 +114,24 @@ def describe_devices(study: Study, device: str) -> str:
     )
 
 
+def describe_store(plan: Plan, *, own: bool) -> str:
+    """A warning if a node of a cluster has too little memory to share the decoded images; otherwise empty.
+
+    Args:
+        own: whether it is our own Ray, which reads them through the cache.
+    """
+    if own:
+        return ""
+    node, num_bytes = nodes.smallest_store()
+    if plan.image_bytes() <= num_bytes:
+        return ""
+    return (
+        f"warning: the decoded images take {plan.image_bytes() / 1e9:.2f} GB, and Ray's object store on {node} has "
+        f"{num_bytes / 1e9:.2f} GB: there they will be in files, which is slower and needs that much disk space; give "
+        "the nodes more memory, in a Slurm job with `sbatch --mem`"
+    )
+
+
 def describe_storage(plan: Plan, mirror: Mirror | NoMirror, *, resume: bool) -> str:
     """Where the study is mirrored, or on a cluster the risk of running without a mirror; otherwise empty."""
     if isinstance(mirror, Mirror):

@@ -34,7 +34,7 @@ from search.launch.arguments import not_remembered
 from search.launch.disk import CacheNeed, describe_disk
 from search.launch.ending import closing, explained
 from search.launch.local_checkpoints import locked_checkpoints
-from search.launch.messages import describe_devices, describe_storage, print_plan
+from search.launch.messages import describe_devices, describe_storage, describe_store, print_plan
 from search.launch.preparation import prepared, resources_of
 from search.launch.study_folder import created, resumed
 from search.planning.estimate import print_estimate, print_space
@@ -96,6 +96,8 @@ def search(arguments: argparse.Namespace, command: str) -> int:
         print_line(console, describe(resources, nodes.current_nodes(), own))
         if device_line := describe_devices(study, resources.device):
             print_line(console, device_line)
+        if store_line := describe_store(plan, own=own):
+            print_line(console, store_line)
         if storage_line:
             print_line(console, storage_line)
         stack.enter_context(closing(console, mirror))
