@@ -62,11 +62,10 @@ def describe_disk(plan: Plan, need: CacheNeed, paused_gb: float | None) -> Itera
         f"{need.images / 1e9:.2f} for decoded images",
         f"{need.checkpoint / 1e9:.2f} for a checkpoint of each of {quantity(need.trials, 'trial')}",
     ]
-    waiting = 0.0
     if plan.rules.pausing:
         waiting = SHARE * free if paused_gb is None else paused_gb
-        parts.append(f"at most {waiting:.2f} for those of trials that wait (--paused-gb)")
-    total = (need.images + need.trials * need.checkpoint) / 1e9 + waiting
+        parts.append(f"besides at most {waiting:.2f} for those of trials that wait (--paused-gb)")
+    total = (need.images + need.trials * need.checkpoint) / 1e9
     yield f"disk: {total:.2f} GB in {cache_dir()}, of {free:.2f} GB free: {', '.join(parts)}"
     runs = plan.folder.parent.absolute()
     written = (STUDY_BYTES + plan.model_bytes()) / 1e9

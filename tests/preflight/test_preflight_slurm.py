@@ -161,16 +161,14 @@ def test_the_disk_space_of_all_nodes(
         "disk space needed: 17.7 GB in /shared/cache, 250.0 GB free; 0.3 GB in /shared/project/runs, 99.0 GB free (your"
     ) in capsys.readouterr().out
 
-    little = ESTIMATE.replace("250.00", "17.00").replace(
-        "8 trials", "8 trials, at most 3.40 for those of trials that w"
-    )
-    estimated(project, monkeypatch, little.replace("that w\n", "that wait (--paused-gb)\n"))
+    waiting = "8 trials, besides at most 3.40 for those of trials that wait (--paused-gb)"
+    estimated(project, monkeypatch, ESTIMATE.replace("250.00", "18.00").replace("8 trials", waiting))
     (project / "cluster.slurm").write_text(script.replace("$HOME", "$SLURM_JOB_ID"))
     assert main(["cluster.slurm", "--data", "cells"]) == 2
     printed = capsys.readouterr()
     assert (
-        "  /shared/cache: 21.1 GB needed for decoded images, and checkpoints of 32 trials at once and at most 3.4 GB "
-        "of those that wait (--paused-gb), 17.0 GB free; free some, or set LEUKEMIA_CACHE or --runs to another shared"
+        "  disk space needed: 17.7 GB in /shared/cache, and at most 3.4 GB for trials that wait (--paused-gb), 18.0 GB "
+        "free, for decoded images, and checkpoints of 32 trials at once; free some, or set LEUKEMIA_CACHE or --runs to "
     ) in printed.err
     assert "LEUKEMIA_CACHE=$SLURM_JOB_ID/cache of all: known in the job only, so the default was checked" in printed.out
 
