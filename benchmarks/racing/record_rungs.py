@@ -3,7 +3,7 @@
 python -m benchmarks.racing.record_rungs DATA FOLDER [--workers 2] [--size 48] [--training-images 240]
 
 24 epochs of ResNet-18: fold 0 of 48 recipes, the other folds of the best 18 and of 6 others, and a second seed of 6.
-Four hours on two cores. An interrupted record keeps every finished fold; the same command goes on.
+Estimated: over two hours on two cores. An interrupted record keeps every finished fold; the same command goes on.
 """
 
 from __future__ import annotations
